@@ -1,0 +1,1 @@
+"""The shell: how people and programs reach the services."""

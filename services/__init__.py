@@ -1,0 +1,1 @@
+"""What Millpond does, without any shell: usable from a test, the command line or a notebook."""

@@ -1,0 +1,1 @@
+"""Conversations, chat models and answering."""

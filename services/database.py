@@ -1,0 +1,88 @@
+"""The database: one engine, one schema, transactions.
+
+Only `store` modules import SQLAlchemy beside this one. SQLite runs in WAL mode with synchronous FULL: what a commit
+acknowledged survives a kill and a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DatabaseError
+
+from services.errors import StorageError
+from services.texts import _
+
+metadata = sa.MetaData()
+
+
+class Database:
+    """Connections to one database.
+
+    Writers queue on a lock of this process, so that SQLite's own busy timeout is never what decides.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine: Engine = sa.create_engine(url, pool_size=8, max_overflow=16)
+        self._write_lock = threading.RLock()
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _set_pragmas)
+
+    def create_tables(self) -> None:
+        """Create what is missing of the tables that `store` modules have declared on `metadata`."""
+        with self.write() as connection:
+            metadata.create_all(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection for reading; it sees one consistent state."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction that commits at the end, or leaves everything as it was.
+
+        Raises:
+            StorageError: the disk is full or the database file cannot be written.
+        """
+        with self._write_lock:
+            try:
+                with self.engine.begin() as connection:
+                    yield connection
+            except DatabaseError as error:
+                if _is_disk_trouble(error):
+                    raise StorageError(
+                        _("The database could not be written; what was stored before is kept."),
+                        _("Free some disk space or check the data folder's permissions, then try again."),
+                    ) from error
+                raise
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=10000",
+        "cache_size=-4096",  # 4 MB a connection
+        "temp_store=FILE",
+        "wal_autocheckpoint=1000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _is_disk_trouble(error: DatabaseError) -> bool:
+    text = str(error.orig).lower()
+    return any(sign in text for sign in ("disk is full", "disk i/o error", "readonly database", "unable to open"))

@@ -1,0 +1,97 @@
+"""What services raise when something is wrong that a person can understand."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """The finite set of failures that the shell knows how to present."""
+
+    BAD_INPUT = "bad-input"
+    NOT_FOUND = "not-found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too-large"
+    BUSY = "busy"
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+    UNAVAILABLE = "unavailable"
+    STORAGE = "storage"
+    DAMAGED = "damaged"
+
+
+class MillpondError(Exception):
+    """An expected failure: what happened and what was kept (`message`), what to do (`hint`).
+
+    Anything else that reaches the shell is a defect and is logged with a reference id.
+    """
+
+    kind: ErrorKind = ErrorKind.BAD_INPUT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class BadInputError(MillpondError):
+    """The input cannot be used as it is."""
+
+    kind = ErrorKind.BAD_INPUT
+
+
+class NotFoundError(MillpondError):
+    """The thing asked for does not exist, or no longer."""
+
+    kind = ErrorKind.NOT_FOUND
+
+
+class ConflictError(MillpondError):
+    """The action does not fit the present state."""
+
+    kind = ErrorKind.CONFLICT
+
+
+class TooLargeError(MillpondError):
+    """The input is over a configured limit."""
+
+    kind = ErrorKind.TOO_LARGE
+
+
+class BusyError(MillpondError):
+    """All slots are taken; the same request may go through later."""
+
+    kind = ErrorKind.BUSY
+
+
+class TimedOutError(MillpondError):
+    """The work ran past its time limit and was ended."""
+
+    kind = ErrorKind.TIMED_OUT
+
+
+class CancelledError(MillpondError):
+    """Somebody asked for the work to stop."""
+
+    kind = ErrorKind.CANCELLED
+
+
+class UnavailableError(MillpondError):
+    """A part that is needed (a model server, a model file) is not there or not ready."""
+
+    kind = ErrorKind.UNAVAILABLE
+
+
+class StorageError(MillpondError):
+    """The disk or the database refused; what was stored before is kept."""
+
+    kind = ErrorKind.STORAGE
+
+
+class DamagedError(MillpondError):
+    """A file does not have the content that it should have."""
+
+    kind = ErrorKind.DAMAGED

@@ -1,0 +1,1 @@
+"""Documents: taking them in, indexing and finding passages."""

@@ -1,0 +1,232 @@
+"""What the knowledge room talks about: frozen values that pages, API and tests read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class DocumentStatus(StrEnum):
+    """State of a document's newest revision."""
+
+    QUEUED = "queued"
+    PARSING = "parsing"
+    EMBEDDING = "embedding"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = frozenset({DocumentStatus.QUEUED, DocumentStatus.PARSING, DocumentStatus.EMBEDDING})
+
+
+class JobKind(StrEnum):
+    """Why a revision is being built."""
+
+    INGEST = "ingest"
+    RECHUNK = "rechunk"
+    REEMBED = "reembed"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named group of documents."""
+
+    id: int
+    name: str
+    documents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` `unit`s ("page", "chunk"); total 0 means not known yet."""
+
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of ingestion work, and how it ended."""
+
+    id: int
+    document_id: int
+    document: str
+    kind: JobKind
+    status: DocumentStatus
+    progress: Progress
+    error: str
+    hint: str
+    attempts: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as a person sees it; `version` counts the contents that the name has had.
+
+    `searchable` tells whether some version of it answers questions now; while a new version is being taken in,
+    `status` is that version's and the old one stays searchable.
+    """
+
+    id: int
+    name: str
+    collection_id: int
+    collection: str
+    status: DocumentStatus
+    progress: Progress
+    error: str
+    hint: str
+    enabled: bool
+    searchable: bool
+    version: int
+    size_bytes: int
+    sha256: str
+    media_type: str
+    pages: int
+    chunks: int
+    created_at: datetime
+    updated_at: datetime
+    job_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What became of one file that was handed in. `duplicate`: its content was there already, nothing was done."""
+
+    document: Document
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch of parsed text with one place in the original.
+
+    `page` counts from 1 (PDF pages, PPTX slides); `sheet` is a spreadsheet's; `heading` is the path of headings,
+    outermost first.
+    """
+
+    text: str
+    page: int | None = None
+    sheet: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDraft:
+    """A chunk before it is stored: text, its place, its length in the embedder's tokens, its lexical terms."""
+
+    text: str
+    tokens: int
+    terms: str
+    page: int | None = None
+    sheet: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stored chunk; `position` counts from 0 within its document."""
+
+    id: int
+    document_id: int
+    document: str
+    position: int
+    text: str
+    tokens: int
+    page: int | None = None
+    sheet: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """How hits are chosen. Weights are relative; `threshold` is the least fused score, from 0 to 1."""
+
+    k: int = 6
+    dense_weight: float = 1.0
+    lexical_weight: float = 1.0
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that answers a query. Scores: `score` fused, 0 to 1; `dense_score` cosine; `lexical_score` BM25, >= 0.
+
+    A score is None where that search did not find the chunk.
+    """
+
+    chunk_id: int
+    document_id: int
+    document: str
+    collection_id: int
+    text: str
+    score: float
+    dense_score: float | None = None
+    lexical_score: float | None = None
+    page: int | None = None
+    sheet: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The hits of one query, best first, and how they were found.
+
+    `dense_trust` is how well the embedder knows the query's script, 0 (blind) to 1, as measured. `terms` are the
+    query's lexical terms, for highlighting. `relevant` is false when the best hit is not better than chance would give.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    relevant: bool
+    dense_trust: float
+    terms: tuple[str, ...] = ()
+    embed_ms: float = 0.0
+    dense_ms: float = 0.0
+    lexical_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence that answers, copied from a hit. `hit` is the position in the hits, from 0."""
+
+    hit: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionReport:
+    """What a deletion removed."""
+
+    documents: int = 0
+    chunks: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCounts:
+    """Totals for the status strip."""
+
+    documents: int = 0
+    searchable: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    jobs_unfinished: int = 0
+    jobs_failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldResource:
+    """Something big that the process holds once: what it is, how many bytes, how often it was loaded."""
+
+    name: str
+    detail: str
+    bytes: int
+    loads: int
+    attributes: dict[str, str] = field(default_factory=dict)

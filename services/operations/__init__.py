@@ -1,0 +1,1 @@
+"""Health, logs and the other things an operator needs."""

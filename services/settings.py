@@ -1,0 +1,98 @@
+"""Every setting of the service: one class, each field described, read from the environment and a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+MEGABYTE = 1024 * 1024
+
+
+def default_data_dir() -> Path:
+    """Return where state is kept when nothing else is configured."""
+    return Path.home() / ".local" / "share" / "millpond"
+
+
+class Settings(BaseSettings):
+    """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
+
+    Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), defaults.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MILLPOND_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
+    database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the data folder")
+    language: str = Field("en", description="Language of the texts")
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    insecure: bool = Field(False, description="Allow listening beyond loopback although there is no sign-in yet")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+
+    embedding_model: str = Field("", description="Folder of a sentence-transformers model; empty: the bundled MiniLM")
+    embedding_sha256: str = Field("", description="Expected sha256 of its safetensors file; empty: not checked")
+    embedding_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where embeddings are computed")
+    embedding_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the embedding model; auto: bfloat16 where the processor has it in hardware"
+    )
+    embedding_threads: int = Field(0, ge=0, description="Threads for embedding; 0: one per core")
+    chunk_tokens: int = Field(200, ge=16, description="Largest chunk in tokens of the embedding model")
+    chunk_overlap_tokens: int = Field(24, ge=0, description="Tokens that neighbouring chunks share")
+
+    upload_limit_mb: int = Field(200, ge=1, description="Largest file in MB")
+    queue_limit: int = Field(10_000, ge=1, description="Most unfinished ingestion jobs")
+    parser_memory_mb: int = Field(1024, ge=128, description="Address space of the process that parses a file, in MB")
+    parser_cpu_seconds: int = Field(120, ge=1, description="CPU time for parsing one file, in seconds")
+    parser_wall_seconds: int = Field(300, ge=1, description="Time for parsing one file, in seconds")
+    parser_output_mb: int = Field(64, ge=1, description="Most text that one file may yield, in MB")
+    free_disk_mb: int = Field(256, ge=0, description="New files are refused when less than this is free, in MB")
+
+    snapshot_seconds: float = Field(30.0, gt=0, description="Longest time between a change and its index snapshot")
+    snapshots_kept: int = Field(2, ge=1, description="Index snapshots kept on disk")
+
+    question_characters: int = Field(4000, ge=1, description="Longest question in characters")
+    answers_per_user: int = Field(2, ge=1, description="Answers at once for one user")
+    answers_total: int = Field(8, ge=1, description="Answers at once in all")
+    answers_waiting: int = Field(32, ge=0, description="Questions that may wait for a slot")
+    answer_seconds: float = Field(120.0, gt=0, description="Longest time for one answer, in seconds")
+    history_turns: int = Field(5, ge=0, description="Turns of a conversation sent along and held in RAM")
+
+    openai_base_url: str = Field("", description="URL of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server")
+    openai_model: str = Field("", description="Model to ask for on that server")
+    ollama_url: str = Field("http://127.0.0.1:11434", description="Where Ollama is looked for")
+    gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
+    gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file."""
+        import os
+
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get("MILLPOND_CONFIG") or None),
+        )
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database URL with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'millpond.db'}"
+
+    @property
+    def upload_limit_bytes(self) -> int:
+        """Largest file in bytes."""
+        return self.upload_limit_mb * MEGABYTE

@@ -1,0 +1,240 @@
+"""The composition root: builds every service once, starts them in order, closes them in reverse.
+
+This is the only place in `services` where the rooms meet. Heavy modules (torch, FAISS, the model) are imported by
+`start`, so that importing this module stays cheap.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from services.database import Database
+from services.errors import MillpondError, StorageError, UnavailableError
+from services.memory.process import rss_bytes
+from services.operations.data_lock import DataLock
+from services.operations.health import Check, Health
+from services.preferences import Preferences
+from services.settings import MEGABYTE, Settings
+from services.texts import _, use_language
+
+if TYPE_CHECKING:
+    from services.chat.answering import Answering
+    from services.chat.conversations import Conversations
+    from services.chat.models import ChatModels
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.index_keeper import IndexKeeper
+    from services.knowledge.ingestion import Ingestion
+    from services.knowledge.library import Library
+    from services.knowledge.parsing import ParserPool
+    from services.knowledge.retrieval import Retriever
+    from services.knowledge.types import HeldResource, Quote, SearchResult
+
+log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """Every service of one process over one data folder.
+
+    The services exist once `start` has come that far; before that, reading one raises `UnavailableError`, which the
+    shell shows as "starting". `stage` says what is being done, `failure` why a start was given up.
+    """
+
+    database: Database
+    preferences: Preferences
+    embedder: Embedder
+    keeper: IndexKeeper
+    parser: ParserPool
+    ingestion: Ingestion
+    library: Library
+    retriever: Retriever
+    conversations: Conversations
+    models: ChatModels
+    answering: Answering
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.health = Health(
+            {
+                "store": self._check_store,
+                "index": self._check_index,
+                "embedder": self._check_embedder,
+                "chat model": self._check_chat_model,
+                "disk": self._check_disk,
+            }
+        )
+        self.stage = _("Starting")
+        self.failure: MillpondError | None = None
+        self.started_at = time.time()
+        self._ready = threading.Event()
+        self._closing = ExitStack()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Explain that a service does not exist yet (called only for attributes that are not set)."""
+            if name in Runtime.__annotations__:
+                raise UnavailableError(
+                    _("Millpond is still starting: {stage}.").format(stage=self.stage), _("Try again in a moment.")
+                )
+            raise AttributeError(name)
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is loaded and warm."""
+        return self._ready.is_set()
+
+    def start(self, url: str = "") -> None:
+        """Open the data folder, load model and index, warm up; `url` is told to other processes that find the lock.
+
+        Raises:
+            ConflictError: another process holds the data folder.
+            MillpondError: a part cannot be had; what was opened is closed again.
+        """
+        try:
+            self._open(url)
+        except MillpondError as error:
+            self.failure = error
+            self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, url: str) -> None:
+        settings = self.settings
+        use_language(settings.language)
+        self._enter(_("opening the data folder"))
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StorageError(
+                _("The data folder {path} cannot be created: {reason}.").format(
+                    path=settings.data_dir, reason=error.strerror
+                ),
+                _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
+            ) from error
+        lock = DataLock(settings.data_dir)
+        lock.acquire(url)
+        self._closing.callback(lock.release)
+
+        from services.chat.answering import Answering
+        from services.chat.conversations import Conversations
+        from services.chat.models import ChatModels
+        from services.knowledge.files import FileStore
+        from services.knowledge.ingestion import Ingestion
+        from services.knowledge.library import Library
+        from services.knowledge.store import ChunkStore
+
+        self.database = Database(settings.effective_database_url)
+        self._closing.callback(self.database.close)
+        self.database.create_tables()
+        self.preferences = Preferences(self.database)
+
+        self._enter(_("loading the embedding model"))
+        from services.knowledge.embedding import Embedder
+
+        self.embedder = Embedder.load(settings)
+        self._closing.callback(self.embedder.close)
+
+        self._enter(_("loading the index"))
+        from services.knowledge.index_keeper import IndexKeeper
+        from services.knowledge.parsing import ParserPool
+        from services.knowledge.retrieval import Retriever
+        from services.knowledge.snapshots import SnapshotStore
+
+        chunks = ChunkStore(self.database)
+        self.keeper = IndexKeeper(
+            chunks,
+            dimension=self.embedder.dimension,
+            fingerprint=self.embedder.fingerprint,
+            snapshots=SnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
+            settings=settings,
+        )
+        self.keeper.start()
+        self._closing.callback(self.keeper.close)
+        files = FileStore(settings.data_dir / "files", settings)
+        self.parser = ParserPool(settings, self.embedder.tokenizer_file, self.embedder.max_tokens)
+        self._closing.callback(self.parser.close)
+        self.ingestion = Ingestion(self.database, files, self.parser, self.embedder, self.keeper, settings)
+        self.library = Library(self.database, files, self.parser, self.ingestion, self.keeper, self.preferences, settings)
+        self.retriever = Retriever(self.database, chunks, self.embedder, self.keeper, self.library.retrieval_settings)
+
+        self._enter(_("opening the conversations"))
+        self.conversations = Conversations(self.database, settings)
+        self.models = ChatModels(self.preferences, settings)
+        self._closing.callback(self.models.close)
+        self.answering = Answering(
+            self.conversations, self.models, _Knowledge(self.retriever), settings, rss=rss_bytes
+        )
+
+        self._enter(_("warming up"))
+        self.embedder.embed_query("warm-up")
+        self.ingestion.start()
+        self._closing.callback(self.ingestion.close)
+        self._ready.set()
+        self._enter(_("ready"))
+
+    def close(self) -> None:
+        """Stop the services in reverse order of their start; safe to call twice."""
+        self._ready.clear()
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def resources(self) -> list[HeldResource]:
+        """Return the big things that this process holds exactly once, with their bytes and load counts."""
+        held = [self.embedder.resource(), self.keeper.index.resource(), self.conversations.held()]
+        local_model = self.models.resource()
+        return [*held, local_model] if local_model else held
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        log.info("start", stage=stage)
+
+    def _check_store(self) -> Check:
+        counts = self.library.counts()
+        return Check("store", ok=True, detail=_("{count} documents").format(count=counts.documents))
+
+    def _check_index(self) -> Check:
+        return Check("index", ok=self.keeper.ready, detail=_("{count} vectors").format(count=len(self.keeper.index)))
+
+    def _check_embedder(self) -> Check:
+        return Check("embedder", ok=True, detail=self.embedder.resource().detail)
+
+    def _check_chat_model(self) -> Check:
+        status = self.models.status()
+        return Check("chat model", ok=status.state != "down", detail=status.message or status.label)
+
+    def _check_disk(self) -> Check:
+        free_mb = shutil.disk_usage(self.settings.data_dir).free // MEGABYTE
+        return Check(
+            "disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb)
+        )
+
+
+class _Knowledge:
+    """The retriever, as chat knows it (`services.chat.types.KnowledgeSource`)."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        self._retriever = retriever
+
+    def passages(self, question: str, collection_ids: Sequence[int]) -> SearchResult:
+        return self._retriever.search(question, collection_ids=collection_ids)
+
+    def quotes(self, question: str, passages: SearchResult, limit: int) -> Sequence[Quote]:
+        return self._retriever.quotes(question, passages, limit)

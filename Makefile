@@ -1,0 +1,76 @@
+# Millpond: `make run` starts the console, `make test` checks everything.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := torch==2.13.0
+# A package index for torch alone, e.g. PyTorch's own CPU or CUDA index; empty: wherever pip looks anyway.
+TORCH_INDEX ?=
+DATA_DIR ?=
+HOST ?= 127.0.0.1
+PORT ?= 8501
+
+.DEFAULT_GOAL := help
+.PHONY: help run gguf install test test-install browser lint types imports unit bench lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(VENV)/.installed ## Install what is missing and start the console on http://127.0.0.1:8501
+	@$(BIN)/python -m console serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+
+install: $(VENV)/.installed ## Create .venv with the exact versions of requirements.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Millpond needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# torch comes first and by itself: which build is right depends on the machine, so the lock holds no hash for it.
+$(VENV)/.torch: | $(VENV)/bin/python
+	@echo "Installing $(TORCH)"
+	@$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@touch $@
+
+$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.torch
+	@echo "Installing the packages of requirements.lock"
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+gguf: requirements-gguf.lock $(VENV)/.installed ## Add what a local GGUF model needs
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements-gguf.lock
+
+$(VENV)/.test-installed: requirements-test.lock $(VENV)/.installed
+	@echo "Installing the packages of requirements-test.lock"
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements-test.lock
+	@touch $@
+
+test-install: $(VENV)/.test-installed
+
+browser: $(VENV)/.test-installed
+	@$(BIN)/python tests/browser/provide_chromium.py
+
+test: lint types imports browser ## Lint, types, import rules, unit, AppTest, API and browser tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test-installed
+	$(BIN)/mypy
+
+imports: $(VENV)/.test-installed
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about half an hour
+	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+lock: $(VENV)/bin/python ## Write requirements.lock and requirements-test.lock anew (needs a network)
+	@$(PIP) install --quiet uv
+	sh deploy/lock.sh $(BIN)/uv
+
+clean: ## Remove the virtual environment and caches; the data folder stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

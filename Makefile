@@ -30,7 +30,9 @@ $(VENV)/bin/python:
 # torch comes first and by itself: which build is right depends on the machine, so the lock holds no hash for it.
 $(VENV)/.torch: | $(VENV)/bin/python
 	@echo "Installing $(TORCH)"
-	@$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	@grep -q "^cuda.*= None" $(VENV)/lib/python3*/site-packages/torch/version.py || \
+		echo "This is a GPU build of torch. For the smaller CPU build see 'CPU and GPU' in README.md."
 	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.torch
@@ -68,9 +70,16 @@ imports: $(VENV)/.test-installed
 bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about half an hour
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
-lock: $(VENV)/bin/python ## Write requirements.lock and requirements-test.lock anew (needs a network)
+# Exact versions with hashes for every platform, without torch (installed first, above) and without the place that
+# they were downloaded from. The GGUF and test locks hold the versions of the first one.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package torch
+
+lock: $(VENV)/bin/python ## Write the lock files anew (needs a network)
 	@$(PIP) install --quiet uv
-	sh deploy/lock.sh $(BIN)/uv
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra gguf --constraint requirements.lock --output-file requirements-gguf.lock
+	$(COMPILE) --extra gguf --group test --constraint requirements.lock --output-file requirements-test.lock
 
 clean: ## Remove the virtual environment and caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

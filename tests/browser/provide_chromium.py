@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, before anything is collected
 
-from tests.browser.chromium import find_chromium  # noqa: E402 - needs the line above
+from tests.browser.chromium import find_chromium
 
 
 def install_debian_package() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from services.held import HeldResource as HeldResource
 
 
 class DocumentStatus(StrEnum):
@@ -219,14 +221,3 @@ class LibraryCounts:
     bytes: int = 0
     jobs_unfinished: int = 0
     jobs_failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class HeldResource:
-    """Something big that the process holds once: what it is, how many bytes, how often it was loaded."""
-
-    name: str
-    detail: str
-    bytes: int
-    loads: int
-    attributes: dict[str, str] = field(default_factory=dict)

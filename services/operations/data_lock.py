@@ -1,0 +1,115 @@
+"""One process per data folder: a lock that the operating system drops when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.errors import ConflictError, StorageError
+from services.texts import _
+
+LOCK_FILE = "millpond.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a data folder; `url` is empty when it serves nobody (a command line at work)."""
+
+    pid: int
+    url: str
+
+
+class DataLock:
+    """The lock of one data folder (flock(2)).
+
+    The file stays when the process goes; only the lock on it counts, so a kill leaves nothing to clean up. The
+    holder's process id and address are in the file, for others to read.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self, url: str = "") -> None:
+        """Take the lock and tell others `url`.
+
+        Raises:
+            ConflictError: another process holds the folder; the message names its address.
+            StorageError: the folder cannot be written.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(
+                _("The data folder {path} cannot be written: {reason}.").format(
+                    path=self._path.parent, reason=error.strerror
+                ),
+                _("Check its permissions, or choose another with --data-dir."),
+            ) from error
+        if not _try_lock(descriptor):
+            os.close(descriptor)
+            raise _conflict(self._path.parent, self._read())
+        note = json.dumps({"pid": os.getpid(), "url": url}).encode()
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note, 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; safe to call twice."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def owner(self) -> Holder | None:
+        """Return the process that holds the folder now, or None."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return None if _try_lock(descriptor) else self._read()
+        finally:
+            os.close(descriptor)
+
+    def holder(self) -> str | None:
+        """Return the address of the process that holds the folder ("" if it serves nobody), or None."""
+        owner = self.owner()
+        return owner.url if owner else None
+
+    def _read(self) -> Holder:
+        # The holder writes its note right after locking; a reader in between sees an empty one.
+        try:
+            note = json.loads(self._path.read_bytes())
+            return Holder(pid=int(note["pid"]), url=str(note["url"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Holder(pid=0, url="")
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _conflict(data_dir: Path, owner: Holder) -> ConflictError:
+    if owner.url:
+        return ConflictError(
+            _("Millpond already runs on the data folder {path}, at {url} (process {pid}).").format(
+                path=data_dir, url=owner.url, pid=owner.pid
+            ),
+            _("Open that address, or start this one on another folder with --data-dir."),
+        )
+    return ConflictError(
+        _("Another Millpond process ({pid}) is at work on the data folder {path}.").format(
+            path=data_dir, pid=owner.pid or _("starting")
+        ),
+        _("Wait until it has finished, or choose another folder with --data-dir."),
+    )

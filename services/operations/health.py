@@ -1,0 +1,67 @@
+"""Whether the process lives and whether each part of it can do its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from services.errors import MillpondError
+from services.texts import _
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The state of one part: `detail` says in words what was seen."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The checks of all parts; ready means every one of them."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part can do its work."""
+        return all(check.ok for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `/readyz` answers."""
+        return {
+            "status": "ready" if self.ok else "not ready",
+            "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in self.checks},
+        }
+
+
+class Health:
+    """Asks every part how it is. `checks` by the name of the part, in the order in which they are shown."""
+
+    def __init__(self, checks: Mapping[str, Callable[[], Check]]) -> None:
+        self._checks = dict(checks)
+
+    def live(self) -> Check:
+        """Return at once: a process that can answer is alive."""
+        return Check("process", ok=True, detail=_("alive"))
+
+    def ready(self) -> Readiness:
+        """Run all checks; one that fails never hides the others."""
+        return Readiness(tuple(_run(name, check) for name, check in self._checks.items()))
+
+
+def _run(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except MillpondError as error:
+        return Check(name, ok=False, detail=error.message)
+    except Exception:  # noqa: BLE001 - whatever is wrong with a part must show here as "not ready", not as a crash
+        log.exception("health check failed", check=name)
+        return Check(name, ok=False, detail=_("The check failed; the log says why."))

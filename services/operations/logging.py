@@ -1,0 +1,121 @@
+"""Log lines: JSON for machines, readable on a terminal; each with the request's id and the process's RSS.
+
+Everything goes one way out, also what libraries log: their own handlers are not wanted. Neither texts of documents nor
+questions nor secrets belong into a log line; ids and counts do.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.typing import Processor
+
+from services.settings import MEGABYTE
+
+# Chatty at info, and what they say there is no news for an operator.
+_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "watchdog", "sentence_transformers", "faiss", "pdfminer", "asyncio")
+
+
+class _PropagatingLogger(logging.Logger):
+    """A library's logger that keeps to the root's handlers, whatever the library asks for.
+
+    Streamlit gives each of its loggers a handler and a format of its own and stops propagation.
+    """
+
+    def addHandler(self, handler: logging.Handler) -> None:  # noqa: N802 - the name is the base class's
+        if isinstance(handler, logging.StreamHandler) and handler.__class__ is logging.StreamHandler:
+            return
+        super().addHandler(handler)
+
+    @property
+    def propagate(self) -> bool:  # type: ignore[override] # a plain attribute in the base class
+        return True
+
+    @propagate.setter
+    def propagate(self, value: bool) -> None:
+        pass
+
+
+def configure(
+    *, level: str = "info", style: str = "auto", rss_bytes: Callable[[], int] | None = None, stream: TextIO | None = None
+) -> None:
+    """Set up logging for the process; call it before libraries make their loggers.
+
+    Args:
+        level: least level that is logged.
+        style: "json", "text", or "auto" for text where `stream` is a terminal.
+        rss_bytes: tells the resident set size, for `rss_mb` on every line.
+        stream: where the lines go; standard error by default.
+    """
+    stream = stream or sys.stderr
+    as_text = style == "text" or (style == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso" if not as_text else "%H:%M:%S", utc=not as_text),
+    ]
+    if rss_bytes is not None:
+        shared.append(_rss(rss_bytes))
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        if as_text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[_drop_colored_copy, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.setLoggerClass(_PropagatingLogger)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def request_scope(request_id: str) -> Any:
+    """Return a context manager: log lines within it, also those of threads started with its context, carry the id."""
+    return bound_contextvars(request_id=request_id)
+
+
+def current_request_id() -> str:
+    """Return the id of the request that is being served, or ""."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+def _rss(rss_bytes: Callable[[], int]) -> Processor:
+    def add_rss(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["rss_mb"] = round(rss_bytes() / MEGABYTE, 1)
+        return event
+
+    return add_rss
+
+
+def _drop_colored_copy(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    event.pop("color_message", None)  # uvicorn sends each message a second time, with terminal colours
+    return event

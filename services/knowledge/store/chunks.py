@@ -1,0 +1,132 @@
+"""Reading chunks and vectors of active revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from services.database import Database
+from services.knowledge.store.tables import chunks, documents, revisions
+
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+# SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
+IDS_PER_QUERY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HitRow:
+    """A chunk that may answer, with the fields of its document that a hit shows."""
+
+    chunk_id: int
+    document_id: int
+    document: str
+    collection_id: int
+    position: int
+    text: str
+    tokens: int
+    page: int | None
+    sheet: str
+    heading: tuple[str, ...]
+    external_id: str | None
+    metadata: dict[str, Any] | None
+
+
+class ChunkStore:
+    """What index and retrieval read. Only chunks of active revisions are ever returned; thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def active_ids(self, fingerprint: str | None = None) -> tuple[Ids, Ids]:
+        """Return (ids, groups) of all chunks that belong in the vector index, ordered by id, each int64 (n,).
+
+        The group is the collection's id, or -1 where the document is disabled. With `fingerprint`, only chunks
+        whose vectors that embedder made.
+        """
+        group = sa.case((documents.c.enabled, documents.c.collection_id), else_=-1)
+        query = (
+            sa.select(chunks.c.id, group)
+            .select_from(documents)
+            .join(chunks, chunks.c.revision_id == documents.c.active_revision_id)
+        )
+        if fingerprint is not None:
+            query = query.join(revisions, revisions.c.id == documents.c.active_revision_id).where(
+                revisions.c.fingerprint == fingerprint
+            )
+        with self._database.read() as connection:
+            rows = connection.execute(query.execution_options(yield_per=10_000))
+            flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
+        pairs = flat.reshape(-1, 2)
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+        return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+
+    def vectors(self, ids: Sequence[int] | Ids) -> tuple[Ids, Vectors]:
+        """Return (ids, vectors) in the order asked for: int64 (n,) and float32 (n, d), normalised.
+
+        Chunks that are no longer there are left out; with none left the vectors are (0, 0).
+        """
+        wanted = [int(i) for i in ids]
+        found: dict[int, bytes] = {}
+        with self._database.read() as connection:
+            for part in _parts(wanted):
+                query = sa.select(chunks.c.id, chunks.c.vector).where(chunks.c.id.in_(part))
+                found.update((row[0], row[1]) for row in connection.execute(query))
+        present = [i for i in wanted if i in found]
+        if not present:
+            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+        flat = np.frombuffer(b"".join(found[i] for i in present), dtype="<f4").astype(np.float32, copy=False)
+        return np.array(present, dtype=np.int64), flat.reshape(len(present), -1)
+
+    def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
+        """Yield `vectors` of at most `batch` ids at a time, so that they are never all in RAM."""
+        for start in range(0, len(ids), batch):
+            yield self.vectors(ids[start : start + batch])
+
+    def hits(self, ids: Sequence[int] | Ids) -> dict[int, HitRow]:
+        """Return by id the chunks that may answer now: of active revisions, of enabled documents."""
+        found: dict[int, HitRow] = {}
+        with self._database.read() as connection:
+            for part in _parts([int(i) for i in ids]):
+                query = (
+                    sa.select(
+                        chunks.c.id,
+                        documents.c.id,
+                        documents.c.name,
+                        documents.c.collection_id,
+                        chunks.c.position,
+                        chunks.c.text,
+                        chunks.c.tokens,
+                        chunks.c.page,
+                        chunks.c.sheet,
+                        chunks.c.heading,
+                        chunks.c.external_id,
+                        chunks.c["metadata"],
+                    )
+                    .select_from(chunks)
+                    .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
+                    .where(chunks.c.id.in_(part), documents.c.enabled)
+                )
+                for row in connection.execute(query):
+                    values = list(row)
+                    values[9] = tuple(values[9])
+                    found[row[0]] = HitRow(*values)
+        return found
+
+    def iter_texts(self, ids: Sequence[int] | Ids, batch: int = 1000) -> Iterator[list[tuple[int, str]]]:
+        """Yield (id, text) of the given chunks, at most `batch` at a time."""
+        with self._database.read() as connection:
+            for part in _parts([int(i) for i in ids], batch):
+                query = sa.select(chunks.c.id, chunks.c.text).where(chunks.c.id.in_(part))
+                yield [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def _parts(ids: list[int], size: int = IDS_PER_QUERY) -> Iterator[list[int]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

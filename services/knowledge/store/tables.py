@@ -1,0 +1,166 @@
+"""The tables of the knowledge room.
+
+A document has revisions; the active one answers questions, another one may be in the making beside it. Chunks of a
+revision in the making lie in `chunks` already, but only those of active revisions are in `chunk_terms` and in the
+vector index. Ids of chunks are the ids of vectors; they come from `counters` and are never used again, so a citation
+can never point at a chunk that took over an old id.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.types import TypeDecorator
+
+from services.database import metadata
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; databases without time zones store it naive."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+collections = sa.Table(
+    "collections",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sqlite_autoincrement=True,
+)
+
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False, default=True),
+    # The revision that answers questions, and the newest one, which may still be in the making or have failed.
+    sa.Column("active_revision_id", sa.Integer, index=True),
+    sa.Column("newest_revision_id", sa.Integer, index=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("collection_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False, index=True),
+    # Counts the contents that the document's name has had; re-chunking does not change it.
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False, index=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    # Name of the original in the file store; empty when it was not kept.
+    sa.Column("stored", sa.String(64), nullable=False, index=True),
+    sa.Column("media_type", sa.String(200), nullable=False, default=""),
+    sa.Column("pages", sa.Integer, nullable=False, default=0),
+    sa.Column("chunks", sa.Integer, nullable=False, default=0),
+    sa.Column("chunk_tokens", sa.Integer, nullable=False),
+    sa.Column("overlap", sa.Integer, nullable=False),
+    # What made the vectors: `Embedder.fingerprint`; empty until the revision is ready.
+    sa.Column("fingerprint", sa.String(200), nullable=False, default=""),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+sections = sa.Table(
+    "sections",
+    metadata,
+    sa.Column("revision_id", sa.ForeignKey("revisions.id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("page", sa.Integer),
+    sa.Column("sheet", sa.String(255), nullable=False, default=""),
+    sa.Column("heading", sa.JSON, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision_id", sa.ForeignKey("revisions.id"), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("tokens", sa.Integer, nullable=False),
+    sa.Column("page", sa.Integer),
+    sa.Column("sheet", sa.String(255), nullable=False, default=""),
+    sa.Column("heading", sa.JSON, nullable=False),
+    # float32, little-endian, normalised.
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("terms", sa.Text, nullable=False),
+    # Only for callers that bring their own ids and metadata (the LangChain face).
+    sa.Column("external_id", sa.String(255)),
+    sa.Column("metadata", sa.JSON(none_as_null=True)),
+    # Covers "which ids has this revision" without reading the wide rows.
+    sa.Index("ix_chunks_revision_position", "revision_id", "position"),
+    sa.Index("ix_chunks_external_id", "external_id", unique=True, sqlite_where=sa.text("external_id IS NOT NULL")),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False, index=True),
+    sa.Column("revision_id", sa.Integer, index=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    # queued, working, ready, failed or cancelled; what "working" is doing at the moment is kept in the process.
+    sa.Column("state", sa.String(20), nullable=False, index=True),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("hint", sa.Text, nullable=False, default=""),
+    # Counts the times that the job was begun; whoever holds an older number has lost it.
+    sa.Column("run", sa.Integer, nullable=False, default=0),
+    # Counts the times that the process died while the job was being worked on.
+    sa.Column("crashes", sa.Integer, nullable=False, default=0),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(50), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+embedder_trust = sa.Table(
+    "embedder_trust",
+    metadata,
+    sa.Column("fingerprint", sa.String(200), primary_key=True),
+    sa.Column("script", sa.String(50), primary_key=True),
+    sa.Column("trust", sa.Float, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),
+)
+
+_TERMS_INDEX = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS chunk_terms"
+    " USING fts5(terms, content='chunks', content_rowid='id', tokenize='ascii')"
+)
+_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS chunk_vocabulary USING fts5vocab(chunk_terms, row)"
+
+
+@sa.event.listens_for(metadata, "after_create")
+def _create_terms_index(_target: sa.MetaData, connection: Connection, **_: object) -> None:
+    """Create the FTS5 index over `chunks.terms`, which keeps no copy of the text.
+
+    Source: https://www.sqlite.org/fts5.html#external_content_tables. The terms are segmented by us and separated by
+    blanks: to the tokenizer "ascii" every character beyond ASCII is part of a term. A row may be deleted only while it
+    is there and its chunk is, too; `writing.py` sees to that.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_TERMS_INDEX)
+        connection.exec_driver_sql(_VOCABULARY)

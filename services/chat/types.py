@@ -109,6 +109,7 @@ class Citation:
     """A numbered source of an answer; the passage itself is looked up when it is opened.
 
     `quote` holds the cited words, for highlighting and to find the place again after a document was chunked anew.
+    `cited` is false for a passage that the model was given and did not cite.
     """
 
     number: int
@@ -120,6 +121,7 @@ class Citation:
     heading: tuple[str, ...] = ()
     quote: str = ""
     score: float = 0.0
+    cited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,326 @@
+"""Answering: limits, the answer's life from question to stored message, what it cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from services.chat.answer import Answer, Cancellation
+from services.chat.citing import cited
+from services.chat.conversations import Conversations
+from services.chat.history import CHARACTERS, Turn
+from services.chat.models import ChatModels
+from services.chat.slots import Slots
+from services.chat.types import (
+    AnswerCost,
+    AnswerEvent,
+    AnswerState,
+    Citation,
+    Finished,
+    KnowledgeSource,
+    Message,
+    Role,
+    Waiting,
+)
+from services.chat.wording import is_blank, storable
+from services.chat.worker import Worker
+from services.chat.writing import Found, Step, Usage, Writer
+from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError
+from services.settings import Settings
+from services.texts import _
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What is known of an answer so far, on the reader's side."""
+
+    began: float
+    rss: int
+    parts: list[str] = field(default_factory=list)
+    found: Found | None = None
+    usage: Usage = field(default_factory=lambda: Usage(None, None))
+    first_token_ms: float | None = None
+
+    def take(self, step: Step) -> AnswerEvent | None:
+        """Note a step; return what the reader is told."""
+        if isinstance(step, Found):
+            self.found = step
+            return step.event
+        if isinstance(step, Usage):
+            self.usage = step
+            return None
+        if self.first_token_ms is None:
+            self.first_token_ms = _milliseconds(self.began)
+        self.parts.append(step.text)
+        return step
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts).strip()
+
+    def citations(self) -> tuple[Citation, ...]:
+        if self.found is None or not self.parts:
+            return ()
+        return cited(self.text, self.found.passages) if self.found.quotes is None else self.found.quotes
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One question to be answered. `replaces`: the answer that the new one takes the place of."""
+
+    question: str
+    user: str
+    turns: tuple[Turn, ...]
+    collection_ids: tuple[int, ...]
+    conversation_id: str = ""
+    replaces: Message | None = None
+
+
+class Answering:
+    """Answers questions, within limits, one at a time in each conversation."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        models: ChatModels,
+        source: KnowledgeSource,
+        settings: Settings,
+        rss: Callable[[], int],
+    ) -> None:
+        self._conversations = conversations
+        self._models = models
+        self._settings = settings
+        self._rss = rss
+        self._writer = Writer(source, models.backend, rss)
+        self._slots = Slots(settings.answers_per_user, settings.answers_total, settings.answers_waiting)
+        self._lock = threading.Lock()
+        self._busy: dict[str, Cancellation] = {}
+        self._answers: weakref.WeakSet[Answer] = weakref.WeakSet()
+
+    def ask(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
+        """Answer `question` in a conversation; the question is stored at once, the answer when it ends, however.
+
+        Raises (from the iterator):
+            BadInputError, TooLargeError: the question is empty or too long; nothing was stored.
+            ConflictError: the conversation is being answered already; nothing was stored.
+            NotFoundError: there is no such conversation.
+            BusyError, TimedOutError, UnavailableError: no answer; the question and the failure are stored.
+        """
+
+        def task() -> _Task:
+            text = self._checked(question)
+            conversation = self._conversations.conversation(conversation_id)
+            turns = self._conversations.turns(conversation)
+            self._conversations.add_question(_said(Role.USER, conversation_id, text))
+            return _Task(text, user, turns, conversation.collection_ids, conversation_id)
+
+        return self._answer(task, conversation_id)
+
+    def regenerate(self, conversation_id: str, *, user: str = "local") -> Answer:
+        """Answer the last question again. The old answer is replaced when a new one is there, and kept otherwise."""
+
+        def task() -> _Task:
+            conversation = self._conversations.conversation(conversation_id)
+            question, answer = self._conversations.last_question(conversation_id)
+            turns = self._conversations.turns(conversation)
+            if answer is not None and answer.state is not AnswerState.FAILED and answer.text:
+                turns = turns[:-1]
+            return _Task(question.text, user, turns, conversation.collection_ids, conversation_id, answer)
+
+        return self._answer(task, conversation_id)
+
+    def edit(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
+        """Put `question` in place of the last question and its answer, and answer it."""
+
+        def task() -> _Task:
+            text = self._checked(question)
+            conversation = self._conversations.conversation(conversation_id)
+            old, _answer = self._conversations.last_question(conversation_id)
+            self._conversations.replace_question(old, _said(Role.USER, conversation_id, text))
+            turns = self._conversations.turns(conversation)
+            return _Task(text, user, turns, conversation.collection_ids, conversation_id)
+
+        return self._answer(task, conversation_id)
+
+    def complete(
+        self,
+        messages: Sequence[tuple[Role, str]],
+        *,
+        user: str = "local",
+        model: str | None = None,
+        collection_ids: Sequence[int] = (),
+    ) -> Answer:
+        """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored."""
+
+        def task() -> _Task:
+            self._models.check_name(model)
+            if not messages or messages[-1][0] is not Role.USER:
+                raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
+            text = self._checked(messages[-1][1])
+            turns = _turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
+            return _Task(text, user, tuple(turns), tuple(collection_ids))
+
+        return self._answer(task, "")
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop the answer that is being written in a conversation; return whether there was one."""
+        with self._lock:
+            cancellation = self._busy.get(conversation_id)
+        if cancellation is None:
+            return False
+        cancellation.cancel()
+        return True
+
+    def slots(self) -> tuple[int, int]:
+        """Return how many answers run and how many questions wait."""
+        return self._slots.counts()
+
+    def close(self) -> None:
+        """Stop all answers."""
+        for answer in list(self._answers):
+            answer.close()
+
+    def _answer(self, task: Callable[[], _Task], conversation_id: str) -> Answer:
+        cancellation = Cancellation()
+        answer = Answer(self._in_turn(task, conversation_id, cancellation), cancellation)
+        self._answers.add(answer)
+        return answer
+
+    def _in_turn(
+        self, task: Callable[[], _Task], conversation_id: str, cancellation: Cancellation
+    ) -> Generator[AnswerEvent, None, None]:
+        """One at a time in a conversation."""
+        if cancellation.event.is_set():
+            return
+        if not conversation_id:
+            yield from self._recorded(task(), cancellation)
+            return
+        with self._lock:
+            if conversation_id in self._busy:
+                raise ConflictError(
+                    _("A question of this conversation is being answered already."),
+                    _("Wait for that answer or stop it."),
+                )
+            self._busy[conversation_id] = cancellation
+        try:
+            yield from self._recorded(task(), cancellation)
+        finally:
+            with self._lock:
+                del self._busy[conversation_id]
+
+    def _recorded(self, task: _Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
+        """Store how the answer ended, whichever way that was."""
+        draft = _Draft(time.monotonic(), self._rss())
+        try:
+            yield from self._limited(task, draft, cancellation)
+        except GeneratorExit:
+            self._store(task, draft, AnswerState.STOPPED)
+            raise
+        except MillpondError as error:
+            self._store(task, draft, AnswerState.FAILED, error.message, error.hint)
+            raise
+        except BaseException:
+            self._store(task, draft, AnswerState.FAILED, _("The answer failed for a reason that was not foreseen."))
+            raise
+        if cancellation.event.is_set():
+            self._store(task, draft, AnswerState.STOPPED)
+            return
+        yield Finished(self._store(task, draft, AnswerState.COMPLETE))
+
+    def _limited(self, task: _Task, draft: _Draft, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
+        """Wait for a slot, then pass the worker's steps on until it ends, is cancelled, or time is up."""
+        slot = self._slots.enter(task.user)
+        try:
+            cancellation.on_cancel(self._slots.wake)
+            for position in self._slots.positions(slot, cancellation.event):
+                yield Waiting(position)
+            if cancellation.event.is_set():
+                return
+            draft.began = time.monotonic()
+            deadline = draft.began + self._settings.answer_seconds
+            worker = Worker[Step](
+                lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids), "answer"
+            )
+            try:
+                cancellation.on_cancel(worker.stop)
+                while (step := worker.next(deadline)) is not None:
+                    event = draft.take(step)
+                    if event is not None:
+                        yield event
+            finally:
+                worker.stop()
+                if not worker.join():
+                    log.warning("the thread of an ended answer is still busy", question_characters=len(task.question))
+        finally:
+            self._slots.leave(slot)
+
+    def _store(self, task: _Task, draft: _Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
+        rss = self._rss()
+        cost = AnswerCost(
+            first_token_ms=draft.first_token_ms,
+            retrieval_ms=draft.found.milliseconds if draft.found else None,
+            total_ms=_milliseconds(draft.began),
+            prompt_tokens=draft.usage.prompt_tokens,
+            answer_tokens=draft.usage.answer_tokens,
+            rss_change_bytes=rss - draft.rss,
+        )
+        message = replace(
+            _said(Role.ASSISTANT, task.conversation_id, draft.text),
+            state=state,
+            model=draft.found.model if draft.found else "",
+            citations=draft.citations(),
+            cost=cost,
+            error=error,
+            hint=hint,
+        )
+        log.info("answer", stage="done", state=state.value, ms=cost.total_ms, rss_bytes=rss, error=error)
+        if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
+            return message
+        return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)
+
+    def _checked(self, question: str) -> str:
+        """Return a question that can be stored and asked."""
+        limit = self._settings.question_characters
+        if len(question) > limit:
+            raise TooLargeError(
+                _("The question has {count} characters; at most {limit} are accepted.").format(
+                    count=len(question), limit=limit
+                ),
+                _("Shorten it, or add the text as a document and ask about it."),
+            )
+        if is_blank(question):
+            raise BadInputError(_("The question is empty."), _("Enter a question."))
+        return storable(question).strip()
+
+
+def _is_worse(message: Message) -> bool:
+    """Return whether an answer is not worth giving up another one for."""
+    return message.state is AnswerState.FAILED or not message.text
+
+
+def _said(role: Role, conversation_id: str, text: str) -> Message:
+    return Message(0, conversation_id, role, text, datetime.now(UTC))
+
+
+def _turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
+    turns: list[Turn] = []
+    question = ""
+    for role, text in messages:
+        if role is Role.USER:
+            question = text
+        elif question:
+            turns.append(Turn(storable(question)[:CHARACTERS], storable(text)[:CHARACTERS]))
+            question = ""
+    return turns
+
+
+def _milliseconds(since: float) -> float:
+    return round((time.monotonic() - since) * 1000, 1)

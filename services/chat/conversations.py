@@ -1,0 +1,203 @@
+"""Conversations: list, search, create, rename, delete, export, feedback; and the messages in them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from services.chat.exporting import as_json, as_markdown
+from services.chat.history import HistoryWindows, Turn
+from services.chat.store import ChatStore
+from services.chat.types import Conversation, Message, Role
+from services.database import Database
+from services.errors import BadInputError, ConflictError, NotFoundError
+from services.held import HeldResource
+from services.settings import Settings
+from services.texts import _
+
+TITLE_CHARACTERS = 200
+FIRST_TITLE_CHARACTERS = 60
+MOST_TURNS = 50
+
+
+class Conversations:
+    """All conversations: rows on disk, at most k turns of the ones in use in RAM."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._store = ChatStore(database)
+        self._settings = settings
+        self._windows = HistoryWindows(self._store)
+
+    def create(
+        self, title: str = "", history_turns: int | None = None, collection_ids: Sequence[int] = ()
+    ) -> Conversation:
+        """Create a conversation; without a title it is named after its first question."""
+        now = datetime.now(UTC)
+        turns = self._settings.history_turns if history_turns is None else history_turns
+        conversation = Conversation(
+            id=secrets.token_hex(8),
+            title=_one_line(title)[:TITLE_CHARACTERS],
+            created_at=now,
+            updated_at=now,
+            messages=0,
+            history_turns=_checked_turns(turns),
+            collection_ids=tuple(sorted(set(collection_ids))),
+        )
+        self._store.insert_conversation(conversation)
+        return conversation
+
+    def conversations(self, query: str = "", limit: int = 100, offset: int = 0) -> list[Conversation]:
+        """Return conversations, the newest activity first, whose title or messages contain `query`."""
+        return self._store.find_conversations(query.strip(), limit, offset)
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """Return one conversation.
+
+        Raises:
+            NotFoundError: there is none with this id.
+        """
+        found = self._store.conversation(conversation_id)
+        if found is None:
+            raise _no_conversation()
+        return found
+
+    def rename(self, conversation_id: str, title: str) -> Conversation:
+        """Give a conversation another title of 1 to 200 characters."""
+        title = _one_line(title)[:TITLE_CHARACTERS]
+        if not title:
+            raise BadInputError(_("A conversation needs a title."), _("Enter at least one character."))
+        return self._update(conversation_id, title=title)
+
+    def set_history_turns(self, conversation_id: str, k: int) -> Conversation:
+        """Set how many turns are sent along and held in RAM."""
+        conversation = self._update(conversation_id, history_turns=_checked_turns(k))
+        self._windows.forget(conversation_id)
+        return conversation
+
+    def set_collections(self, conversation_id: str, collection_ids: Sequence[int]) -> Conversation:
+        """Set which collections are asked; none means all."""
+        return self._update(conversation_id, collection_ids=sorted(set(collection_ids)))
+
+    def delete(self, conversation_id: str) -> None:
+        """Delete a conversation with all its messages."""
+        if not self._store.delete_conversation(conversation_id):
+            raise _no_conversation()
+        self._windows.forget(conversation_id)
+
+    def messages(self, conversation_id: str, limit: int = 50, before: int | None = None) -> list[Message]:
+        """Return the newest `limit` messages (of those before the message id `before`), oldest first."""
+        self.conversation(conversation_id)
+        return self._store.newest_messages(conversation_id, max(1, limit), before)
+
+    def feedback(self, message_id: int, value: int) -> None:
+        """Store a thumb up (1), down (-1) or none (0) for an answer."""
+        if value not in {-1, 0, 1}:
+            raise BadInputError(_("Feedback is -1, 0 or 1."), _("Send one of these values."))
+        if not self._store.set_feedback(message_id, value):
+            raise NotFoundError(_("There is no such answer."), _("It may have been replaced; reload the page."))
+
+    def export(self, conversation_id: str, form: Literal["markdown", "json"] = "markdown") -> str:
+        """Return the whole conversation as Markdown (document text and names are escaped) or JSON."""
+        conversation = self.conversation(conversation_id)
+        messages = self._store.iter_messages(conversation_id)
+        if form == "markdown":
+            return as_markdown(conversation, messages)
+        if form == "json":
+            return as_json(conversation, messages)
+        raise BadInputError(_("A conversation is exported as Markdown or JSON."), _("Choose one of the two."))
+
+    def held(self) -> HeldResource:
+        """Return what the windows hold in RAM."""
+        return self._windows.held()
+
+    # For answering
+
+    def turns(self, conversation: Conversation) -> tuple[Turn, ...]:
+        """Return the last k turns of a conversation."""
+        return self._windows.turns(conversation.id, conversation.history_turns)
+
+    def last_question(self, conversation_id: str) -> tuple[Message, Message | None]:
+        """Return the last question and the answer that it has.
+
+        Raises:
+            ConflictError: nothing was asked yet.
+        """
+        question: Message | None = None
+        answer: Message | None = None
+        for message in self.messages(conversation_id, limit=4):
+            if message.role is Role.USER:
+                question, answer = message, None
+            else:
+                answer = message
+        if question is None:
+            raise ConflictError(_("Nothing was asked in this conversation yet."), _("Ask a question first."))
+        return question, answer
+
+    def add_question(self, message: Message) -> Message:
+        """Store a question; the first one names the conversation."""
+        with self._store.write() as connection:
+            stored = self._store.insert_message(connection, message)
+            if stored is None:
+                raise _no_conversation()
+        conversation = self.conversation(message.conversation_id)
+        if not conversation.title:
+            self._store.update_conversation(conversation.id, title=title_of(message.text))
+        return stored
+
+    def replace_question(self, old: Message, message: Message) -> Message:
+        """Store `message` in place of the question `old` and what follows it; a title made from `old` follows suit."""
+        stored = self.replace_from(old.id, message)
+        conversation = self.conversation(message.conversation_id)
+        if conversation.title == title_of(old.text):
+            self._store.update_conversation(conversation.id, title=title_of(message.text))
+        return stored
+
+    def replace_from(self, first_id: int | None, message: Message) -> Message:
+        """Store `message` in place of the messages from `first_id` on (None: after all others), in one transaction.
+
+        A conversation that was deleted meanwhile stays deleted; the message then has the id 0.
+        """
+        with self._store.write() as connection:
+            if first_id is not None:
+                self._store.delete_messages_from(connection, message.conversation_id, first_id)
+            stored = self._store.insert_message(connection, message)
+        self._windows.forget(message.conversation_id)
+        return stored or replace(message, id=0)
+
+    def _update(self, conversation_id: str, **values: object) -> Conversation:
+        if not self._store.update_conversation(conversation_id, **values):
+            raise _no_conversation()
+        return self.conversation(conversation_id)
+
+
+def title_of(question: str) -> str:
+    """Return a title for a conversation that begins with `question`: one line, cut between words."""
+    line = _one_line(question)
+    if len(line) <= FIRST_TITLE_CHARACTERS:
+        return line
+    cut = line[:FIRST_TITLE_CHARACTERS]
+    shorter = cut.rsplit(" ", 1)[0]
+    return (shorter if len(shorter) > FIRST_TITLE_CHARACTERS // 2 else cut) + "…"
+
+
+def _one_line(text: str) -> str:
+    # Control and format characters (right-to-left marks among them) could disguise a title.
+    visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else " " for c in text)
+    return re.sub(r"\s+", " ", visible).strip()
+
+
+def _checked_turns(turns: int) -> int:
+    if not 0 <= turns <= MOST_TURNS:
+        raise BadInputError(
+            _("The history window is from 0 to {most} turns.").format(most=MOST_TURNS), _("Choose a smaller number.")
+        )
+    return turns
+
+
+def _no_conversation() -> NotFoundError:
+    return NotFoundError(_("There is no such conversation."), _("It may have been deleted; choose another one."))

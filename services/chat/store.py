@@ -1,0 +1,221 @@
+"""Tables of conversations and messages, and the statements over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, Message, Role
+from services.database import Database, metadata
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),  # seconds since 1970, UTC
+    sa.Column("updated_at", sa.Float, nullable=False, index=True),
+    sa.Column("history_turns", sa.Integer, nullable=False),
+    sa.Column("collection_ids", sa.JSON, nullable=False),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("conversation_id", sa.String(32), sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("model", sa.Text, nullable=False, default=""),
+    sa.Column("citations", sa.Text, nullable=False, default="[]"),  # JSON
+    sa.Column("cost", sa.Text, nullable=False, default="{}"),  # JSON
+    sa.Column("feedback", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("hint", sa.Text, nullable=False, default=""),
+    sa.Index("messages_of_conversation", "conversation_id", "id"),
+    sqlite_autoincrement=True,  # an id that was deleted never names another message
+)
+
+
+class ChatStore:
+    """What is kept of conversations; every write is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a transaction for the methods that take a connection."""
+        with self._database.write() as connection:
+            yield connection
+
+    def insert_conversation(self, conversation: Conversation) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                conversations.insert().values(
+                    id=conversation.id,
+                    title=conversation.title,
+                    created_at=conversation.created_at.timestamp(),
+                    updated_at=conversation.updated_at.timestamp(),
+                    history_turns=conversation.history_turns,
+                    collection_ids=list(conversation.collection_ids),
+                )
+            )
+
+    def update_conversation(self, conversation_id: str, **values: Any) -> bool:
+        """Set columns; return whether the conversation exists."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                conversations.update().where(conversations.c.id == conversation_id).values(**values)
+            )
+            return done.rowcount > 0
+
+    def delete_conversation(self, conversation_id: str) -> bool:
+        """Delete a conversation with its messages; return whether it was there."""
+        with self._database.write() as connection:
+            connection.execute(messages.delete().where(messages.c.conversation_id == conversation_id))
+            return connection.execute(conversations.delete().where(conversations.c.id == conversation_id)).rowcount > 0
+
+    def conversation(self, conversation_id: str) -> Conversation | None:
+        with self._database.read() as connection:
+            row = connection.execute(_headings().where(conversations.c.id == conversation_id)).first()
+        return _conversation(row) if row else None
+
+    def find_conversations(self, query: str, limit: int, offset: int) -> list[Conversation]:
+        """Return headings, the newest activity first, whose title or any message contains `query` (any case)."""
+        select = _headings().order_by(conversations.c.updated_at.desc(), conversations.c.id)
+        if query:
+            said = (
+                sa.select(messages.c.id)
+                .where(messages.c.conversation_id == conversations.c.id)
+                .where(messages.c.text.icontains(query, autoescape=True))
+                .exists()
+            )
+            select = select.where(sa.or_(conversations.c.title.icontains(query, autoescape=True), said))
+        with self._database.read() as connection:
+            return [_conversation(row) for row in connection.execute(select.limit(limit).offset(offset))]
+
+    def insert_message(self, connection: Connection, message: Message) -> Message | None:
+        """Add a message (its `id` is ignored) and touch its conversation; None if that was deleted meanwhile."""
+        moment = message.created_at.timestamp()
+        touched = connection.execute(
+            conversations.update().where(conversations.c.id == message.conversation_id).values(updated_at=moment)
+        )
+        if touched.rowcount == 0:
+            return None
+        added = connection.execute(
+            messages.insert().values(
+                conversation_id=message.conversation_id,
+                role=message.role.value,
+                text=message.text,
+                created_at=moment,
+                state=message.state.value,
+                model=message.model,
+                citations=json.dumps([asdict(citation) for citation in message.citations], ensure_ascii=False),
+                cost=json.dumps(asdict(message.cost)),
+                feedback=message.feedback,
+                error=message.error,
+                hint=message.hint,
+            )
+        )
+        key = added.inserted_primary_key
+        assert key is not None  # noqa: S101 - every insert of one row has one
+        return replace(message, id=int(key[0]))
+
+    def delete_messages_from(self, connection: Connection, conversation_id: str, first_id: int) -> None:
+        """Delete a conversation's messages from `first_id` on."""
+        connection.execute(
+            messages.delete().where(messages.c.conversation_id == conversation_id, messages.c.id >= first_id)
+        )
+
+    def set_feedback(self, message_id: int, value: int) -> bool:
+        """Set an answer's feedback; return whether there is such an answer."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                messages.update()
+                .where(messages.c.id == message_id, messages.c.role == Role.ASSISTANT.value)
+                .values(feedback=value)
+            )
+            return done.rowcount > 0
+
+    def newest_messages(self, conversation_id: str, limit: int, before: int | None = None) -> list[Message]:
+        """Return at most `limit` messages, the newest ones with an id below `before`, oldest first."""
+        select = messages.select().where(messages.c.conversation_id == conversation_id)
+        if before is not None:
+            select = select.where(messages.c.id < before)
+        with self._database.read() as connection:
+            rows = connection.execute(select.order_by(messages.c.id.desc()).limit(limit)).all()
+        return [_message(row) for row in reversed(rows)]
+
+    def iter_messages(self, conversation_id: str, batch: int = 200) -> Iterator[Message]:
+        """Yield all messages, oldest first, `batch` in RAM at a time."""
+        after = 0
+        while True:
+            select = (
+                messages.select()
+                .where(messages.c.conversation_id == conversation_id, messages.c.id > after)
+                .order_by(messages.c.id)
+                .limit(batch)
+            )
+            with self._database.read() as connection:
+                rows = connection.execute(select).all()
+            yield from (_message(row) for row in rows)
+            if len(rows) < batch:
+                return
+            after = rows[-1].id
+
+
+def _headings() -> sa.Select[Any]:
+    count = (
+        sa.select(sa.func.count(messages.c.id))
+        .where(messages.c.conversation_id == conversations.c.id)
+        .scalar_subquery()
+        .label("messages")
+    )
+    return sa.select(conversations, count)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _conversation(row: Any) -> Conversation:
+    return Conversation(
+        id=row.id,
+        title=row.title,
+        created_at=_moment(row.created_at),
+        updated_at=_moment(row.updated_at),
+        messages=row.messages,
+        history_turns=row.history_turns,
+        collection_ids=tuple(row.collection_ids),
+    )
+
+
+def _message(row: Any) -> Message:
+    return Message(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        role=Role(row.role),
+        text=row.text,
+        created_at=_moment(row.created_at),
+        state=AnswerState(row.state),
+        model=row.model,
+        citations=_citations(json.loads(row.citations)),
+        cost=AnswerCost(**json.loads(row.cost)),
+        feedback=row.feedback,
+        error=row.error,
+        hint=row.hint,
+    )
+
+
+def _citations(values: Sequence[dict[str, Any]]) -> tuple[Citation, ...]:
+    return tuple(Citation(**{**value, "heading": tuple(value["heading"])}) for value in values)

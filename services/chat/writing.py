@@ -1,0 +1,140 @@
+"""How one answer comes about: passages, then the model's words or quoted sentences. Runs in the answer's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.chat import followup, prompt
+from services.chat.citing import CitationFilter, citation_of
+from services.chat.history import Turn
+from services.chat.models import Backend, stream
+from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
+from services.chat.wording import storable
+from services.chat.worker import Worker
+from services.errors import UnavailableError
+from services.texts import _
+
+MOST_CHARACTERS = 100_000
+QUOTES = 3
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Retrieval is done: what the reader is told, the passages by citation number, how long it took."""
+
+    event: Retrieved
+    passages: tuple[Passage, ...]
+    milliseconds: float
+    quotes: tuple[Citation, ...] | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the back end counted."""
+
+    prompt_tokens: int | None
+    answer_tokens: int | None
+
+
+Step = Found | Token | Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes answers from one knowledge source; `rss` returns the process's resident bytes, for the log."""
+
+    source: KnowledgeSource
+    backend: Callable[[], Backend | None]
+    rss: Callable[[], int]
+
+    def write(self, worker: Worker[Step], question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> None:
+        """Produce the steps of the answer to `question`."""
+        began = time.monotonic()
+        query = question
+        if turns and followup.leans(question):
+            query = followup.joined(turns[-1].question, question)
+        passages = self.source.passages(query, collection_ids)
+        elapsed = (time.monotonic() - began) * 1000
+        self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
+        worker.check()
+        if not passages.relevant or not passages.hits:
+            self._say_nothing_found(worker, elapsed)
+            return
+        backend = self.backend()
+        worker.check()
+        if backend is None:
+            self._quote(worker, query, passages, elapsed)
+            return
+        built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
+        citations = tuple(citation_of(i, passage) for i, passage in enumerate(built.passages, start=1))
+        worker.put(Found(Retrieved(citations, relevant=True), built.passages, elapsed, model=backend.label))
+        worker.run(self._generate(worker, backend, built))
+
+    async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt) -> None:
+        marks = CitationFilter(len(built.passages))
+        written = 0
+        usage = Usage(None, None)
+        async with contextlib.aclosing(stream(backend, built)) as pieces:
+            async for piece in pieces:
+                if piece.prompt_tokens is not None:
+                    usage = Usage(piece.prompt_tokens, piece.answer_tokens)
+                text = marks.feed(storable(piece.text))
+                if text.strip() or (text and written):
+                    if not written:
+                        self._log("first token", model=backend.label)
+                    await worker.put_later(Token(text if written else text.lstrip()))
+                    written += len(text)
+                if written > MOST_CHARACTERS:
+                    raise UnavailableError(
+                        _("The chat model did not stop writing; the answer was ended."),
+                        _("Ask again or choose another."),
+                    )
+        rest = marks.flush().rstrip()
+        if rest:
+            await worker.put_later(Token(rest))
+            written += len(rest)
+        if not written:
+            raise UnavailableError(
+                _("The chat model sent an empty answer."),
+                _("Ask again; if it stays empty, check the model's name and its server's log."),
+            )
+        await worker.put_later(usage)
+
+    def _quote(self, worker: Worker[Step], query: str, passages: Passages, elapsed: float) -> None:
+        quotes = self.source.quotes(query, passages, QUOTES)
+        if not quotes:
+            self._say_nothing_found(worker, elapsed)
+            return
+        order = list(dict.fromkeys(quote.hit for quote in quotes))
+        chosen = tuple(passages.hits[hit] for hit in order)
+        first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
+        citations = tuple(citation_of(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1))
+        worker.put(Found(Retrieved(citations, relevant=True), chosen, elapsed, quotes=citations))
+        lines = [f"“{' '.join(quote.text.split())}” [{order.index(quote.hit) + 1}]" for quote in quotes]
+        hint = _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
+        self._say(worker, "\n\n".join([*lines, hint]))
+
+    def _say_nothing_found(self, worker: Worker[Step], elapsed: float) -> None:
+        worker.put(Found(Retrieved((), relevant=False), (), elapsed, quotes=()))
+        self._say(
+            worker,
+            _("Nothing relevant to this question was found in the documents.")
+            + " "
+            + _("Try other words, or add documents that deal with it."),
+        )
+
+    def _say(self, worker: Worker[Step], text: str) -> None:
+        self._log("first token")
+        for piece in re.findall(r"\S+\s*|\s+", storable(text)):
+            worker.put(Token(piece))
+
+    def _log(self, stage: str, **fields: object) -> None:
+        log.info("answer", stage=stage, rss_bytes=self.rss(), **fields)

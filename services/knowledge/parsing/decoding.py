@@ -1,0 +1,112 @@
+"""Bytes to text: UTF-8, UTF-16 with and without a byte order mark, GB18030, and by statistics what else there is.
+
+Short Chinese texts are where detectors fail, so UTF-16 and GB18030 are tried first and judged by how common the
+characters are that come out; charset-normalizer gets what is left.
+"""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+
+from services.errors import BadInputError
+from services.texts import _
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE_BYTES = 16_384
+_SAMPLE_CHARACTERS = 4_000
+# Shares of a sample: what is plausible for a text, and what is too much of what no text has.
+_PLAUSIBLE = 0.9
+_MOST_JUNK = 0.02
+_CONTROLS_IN_TEXT = frozenset("\t\n\r\f\v\x1b")
+
+
+def decode(data: bytes) -> str:
+    """Return the text of a file with Unix line ends.
+
+    Raises:
+        BadInputError: it is not text in an encoding that can be told.
+    """
+    text = _decoded(data)
+    if text is None or _junk(text[:_SAMPLE_CHARACTERS]) > _MOST_JUNK:
+        raise BadInputError(
+            _("The file contains no readable text: it looks like binary data."),
+            _("If it is a text, save it as UTF-8; otherwise upload it in a format that is read."),
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+
+
+def _decoded(data: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    if b"\x00" not in data[:_SAMPLE_BYTES]:
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            # One damaged byte in a long text must not turn all of it into another encoding.
+            repaired = data.decode("utf-8", errors="replace")
+            if error.start > 64 and repaired.count("\ufffd") <= len(repaired) // 1000:
+                return repaired
+    scored = max(
+        ((_plausibility(data, encoding), encoding) for encoding in ("gb18030", "utf-16-le", "utf-16-be")),
+        key=lambda pair: pair[0],
+    )
+    if scored[0] >= _PLAUSIBLE:
+        return data.decode(scored[1], errors="replace")
+    if b"\x00" in data[:_SAMPLE_BYTES]:
+        return None
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data[: 4 * _SAMPLE_BYTES]).best()
+    return data.decode(best.encoding, errors="replace") if best is not None else None
+
+
+def _plausibility(data: bytes, encoding: str) -> float:
+    """Return the share of characters common in texts when a sample is read in `encoding`; 0 if it cannot be."""
+    sample = data[:_SAMPLE_BYTES]
+    if encoding.startswith("utf-16") and len(data) % 2:
+        return 0.0
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        text = decoder.decode(sample, final=len(sample) == len(data))
+    except UnicodeDecodeError:
+        return 0.0
+    text = text[:_SAMPLE_CHARACTERS]
+    return sum(map(_commonness, text)) / len(text) if text else 0.0
+
+
+def _commonness(character: str) -> float:
+    """Return 1 for a character that texts are made of, 0 for one that a wrong encoding produces."""
+    point = ord(character)
+    if point < 0x80:
+        return 1.0 if character.isprintable() or character in _CONTROLS_IN_TEXT else -2.0
+    if 0x4E00 <= point <= 0x9FFF:
+        # GB 2312 sorts its characters by use: the rows up to 0xD7 hold the 3,755 most frequent ones.
+        encoded = character.encode("gbk", errors="ignore")
+        if len(encoded) == 2 and 0xB0 <= encoded[0] <= 0xD7 and encoded[1] >= 0xA1:
+            return 1.0
+        return 0.7 if len(encoded) == 2 and encoded[1] >= 0xA1 and encoded[0] >= 0xB0 else 0.3
+    if 0x3000 <= point <= 0x30FF or 0xFF01 <= point <= 0xFF5E or 0x2010 <= point <= 0x2027 or point in {0xB7, 0x2030}:
+        return 1.0
+    if point < 0x0530 and unicodedata.category(character)[0] == "L":
+        return 0.5
+    return 0.0 if unicodedata.category(character)[0] != "L" else 0.1
+
+
+def _junk(sample: str) -> float:
+    """Return the share of characters that no text has: controls, replacements, unassigned, private use."""
+    if not sample:
+        return 0.0
+    junk = sum(
+        character == "\ufffd"
+        or (character not in _CONTROLS_IN_TEXT and unicodedata.category(character) in {"Cc", "Cn", "Co", "Cs"})
+        for character in sample
+    )
+    return junk / len(sample)

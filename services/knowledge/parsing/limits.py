@@ -1,0 +1,107 @@
+"""What a parser child may use, and how the operating system is told.
+
+Where there is no `resource` module (Windows) only the time limit holds, and `unlimited` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from services.texts import _
+
+resource: Any
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+MEGABYTE = 1024 * 1024
+# What a parser needs on top of its libraries to do anything at all.
+LEAST_ROOM_MB = 48
+OPEN_FILES = 64
+NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+# The only variables that a parser's environment has beside PYTHONPATH: nothing of the service's own gets in.
+_KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV")
+_FIXED = {
+    "TOKENIZERS_PARALLELISM": "false",  # its threads would not survive a fork
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Memory in MB of address space, processor time in seconds, text that comes out in MB."""
+
+    memory_mb: int
+    cpu_seconds: int
+    output_mb: int
+
+
+def minimal_environment(python_path: str) -> dict[str, str]:
+    """Return the environment for the helper process: enough to find Python and its libraries, no secrets."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, **_FIXED, "PYTHONPATH": python_path}
+
+
+def unlimited() -> tuple[str, ...]:
+    """Return what this operating system cannot limit, in words; empty where everything holds."""
+    if resource is None or not hasattr(os, "fork"):
+        return (_("memory"), _("processor time"), _("open files"))
+    return ()
+
+
+def apply(limits: Limits) -> None:
+    """Bind the calling process (a fresh child) to `limits`; it also dies with its parent.
+
+    Raises:
+        MemoryError: the libraries that are loaded leave no room under the limit.
+    """
+    die_with_parent()
+    if resource is None:
+        return
+    memory = limits.memory_mb * MEGABYTE
+    if memory - _address_space() < LEAST_ROOM_MB * MEGABYTE:
+        raise MemoryError
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, memory, memory),
+        # The soft limit ends the process with SIGXCPU, which says why; the hard one is the second line.
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 5),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
+    ):
+        try:
+            resource.setrlimit(kind, (soft, hard))
+        except (ValueError, OSError):
+            # macOS refuses RLIMIT_AS; a stricter limit set from outside stays as it is.
+            continue
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    os.nice(NICENESS)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends (Linux only)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the request was made
+            os._exit(1)
+
+
+def _address_space() -> int:
+    """Return the bytes of address space in use, 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - runs in every child, pathlib costs more
+            return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

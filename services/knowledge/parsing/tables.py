@@ -1,0 +1,104 @@
+"""CSV and XLSX as tables: the header row first, so that every chunk of a long table can repeat it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import date, datetime, time
+from typing import BinaryIO
+
+from services.errors import TooLargeError
+from services.knowledge.types import Section
+from services.texts import _
+
+# Rows of one section; a section repeats the header.
+_ROWS = 200
+MOST_CELLS = 3_000_000
+MOST_ROWS_EMPTY = 10_000
+_DELIMITERS = ",;\t|"
+
+
+def read_csv(text: str) -> Iterator[Section]:
+    """Yield the sections of a table in CSV, the delimiter told by the first lines."""
+    csv.field_size_limit(16 * 1024 * 1024)
+    sample = text[:8192]
+    try:
+        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=_DELIMITERS)
+    except csv.Error:
+        dialect = csv.excel
+    rows = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), dialect)
+    yield from _sections(rows, "")
+
+
+def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
+    """Yield the sections of each sheet, values as they were last computed."""
+    import warnings
+
+    import openpyxl  # type: ignore[import-untyped]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about features that do not matter for text
+        with closing(openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)) as book:
+            sheets = book.worksheets
+            for number, sheet in enumerate(sheets, start=1):
+                progress(number - 1, len(sheets))
+                # Files lie about their extent; rows are read until they end.
+                sheet.reset_dimensions()
+                rows = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
+                yield from _sections(rows, sheet.title)
+            progress(len(sheets), len(sheets))
+
+
+def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
+    header = ""
+    lines: list[str] = []
+    cells = 0
+    heading = (sheet,) if sheet else ()
+    for row in rows:
+        cells += max(len(row), 1)
+        if cells > MOST_CELLS:
+            raise TooLargeError(
+                _("The table has more than {most} cells.").format(most=MOST_CELLS),
+                _("Split it into smaller tables, or export only the columns that matter."),
+            )
+        line = _line(row)
+        if not line:
+            continue
+        if not header:
+            header = line + "\n|" + " --- |" * max(line.count(" |"), 1)
+            continue
+        lines.append(line)
+        if len(lines) >= _ROWS:
+            yield Section("\n".join([header, *lines]), sheet=sheet, heading=heading)
+            lines = []
+    if lines:
+        yield Section("\n".join([header, *lines]), sheet=sheet, heading=heading)
+    elif header and cells and not lines:
+        yield from _lone_header(header, sheet, heading)
+
+
+def _lone_header(header: str, sheet: str, heading: tuple[str, ...]) -> Iterator[Section]:
+    """Yield a table that is nothing but its first row."""
+    yield Section(header.partition("\n")[0], sheet=sheet, heading=heading)
+
+
+def _line(row: list[str]) -> str:
+    """Return a row as a table line, empty cells at its end dropped; "" for an empty row."""
+    cells = [" ".join(cell.split()).replace("|", "¦") for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return "| " + " | ".join(cells) + " |" if cells else ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(" ") if value.time() != time() else value.date().isoformat()
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     insecure: bool = Field(False, description="Allow listening beyond loopback although there is no sign-in yet")
+    allowed_hosts: str = Field("", description="Further names under which the console is reached, separated by commas")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 

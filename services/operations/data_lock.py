@@ -77,6 +77,12 @@ class DataLock:
         finally:
             os.close(descriptor)
 
+    def refuse(self) -> None:
+        """Raise what `acquire` would raise if another process holds the folder; otherwise do nothing."""
+        owner = self.owner()
+        if owner is not None:
+            raise _conflict(self._path.parent, owner)
+
     def holder(self) -> str | None:
         """Return the address of the process that holds the folder ("" if it serves nobody), or None."""
         owner = self.owner()

@@ -18,7 +18,17 @@ from structlog.typing import Processor
 from services.settings import MEGABYTE
 
 # Chatty at info, and what they say there is no news for an operator.
-_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "watchdog", "sentence_transformers", "faiss", "pdfminer", "asyncio")
+_QUIET = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "watchdog",
+    "sentence_transformers",
+    "faiss",
+    "pdfminer",
+    "asyncio",
+)
 
 
 class _PropagatingLogger(logging.Logger):
@@ -33,7 +43,7 @@ class _PropagatingLogger(logging.Logger):
         super().addHandler(handler)
 
     @property
-    def propagate(self) -> bool:  # type: ignore[override] # a plain attribute in the base class
+    def propagate(self) -> bool:
         return True
 
     @propagate.setter
@@ -42,7 +52,11 @@ class _PropagatingLogger(logging.Logger):
 
 
 def configure(
-    *, level: str = "info", style: str = "auto", rss_bytes: Callable[[], int] | None = None, stream: TextIO | None = None
+    *,
+    level: str = "info",
+    style: str = "auto",
+    rss_bytes: Callable[[], int] | None = None,
+    stream: TextIO | None = None,
 ) -> None:
     """Set up logging for the process; call it before libraries make their loggers.
 
@@ -78,7 +92,6 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    logging.setLoggerClass(_PropagatingLogger)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
@@ -94,6 +107,7 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.setLoggerClass(_PropagatingLogger)  # after structlog's factory, which sets a class of its own
 
 
 def request_scope(request_id: str) -> Any:
@@ -114,8 +128,6 @@ def _rss(rss_bytes: Callable[[], int]) -> Processor:
     return add_rss
 
 
-def _drop_colored_copy(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _drop_colored_copy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event.pop("color_message", None)  # uvicorn sends each message a second time, with terminal colours
     return event

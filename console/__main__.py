@@ -1,0 +1,117 @@
+"""The command line: `millpond` and `python -m console`.
+
+Modules that take long to import are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from services.errors import MillpondError
+from services.texts import _
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that holds all state [MILLPOND_DATA_DIR].",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="millpond", message="%(version)s")
+def cli() -> None:
+    """Ask your documents. Every setting can also be given as MILLPOND_NAME in the environment."""
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [8501].")
+@data_dir
+@click.option("--insecure", is_flag=True, help="Allow listening beyond loopback although there is no sign-in yet.")
+def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool) -> None:
+    """Start the console."""
+    from console.cli.serve import serve as run
+
+    sys.exit(run(_settings(host=host, port=port, data_dir=data_dir, insecure=insecure or None)))
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--collection", help="Name of the collection; it is made if there is none of that name.")
+@data_dir
+def ingest(paths: tuple[Path, ...], collection: str | None, data_dir: Path | None) -> None:
+    """Take in files, and folders with all that is in them. Exits with 1 if a file could not be taken in."""
+    from console.cli.ingest import ingest as run
+
+    sys.exit(run(_settings(data_dir=data_dir), paths, collection))
+
+
+@cli.command()
+@click.argument("question")
+@click.option("--collection", "collections", multiple=True, help="Name of a collection to ask; repeatable; none: all.")
+@data_dir
+def ask(question: str, collections: tuple[str, ...], data_dir: Path | None) -> None:
+    """Ask the documents and print the answer with its sources."""
+    from console.cli.ask import ask as run
+
+    sys.exit(run(_settings(data_dir=data_dir), question, collections))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the whole status as JSON.")
+@data_dir
+def status(as_json: bool, data_dir: Path | None) -> None:
+    """Tell what the data folder holds and whether a console runs on it."""
+    from console.cli.status import status as run
+
+    sys.exit(run(_settings(data_dir=data_dir), as_json=as_json))
+
+
+def _settings(**given: Any) -> Settings:
+    """Return the settings; what was given on the command line wins.
+
+    Raises:
+        BadInputError: a setting has a value that it cannot have.
+    """
+    from pydantic import ValidationError
+
+    from services.errors import BadInputError
+    from services.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(step) for step in fault["loc"])
+        raise BadInputError(
+            _("The setting {name} cannot be used: {reason}.").format(name=name, reason=fault["msg"]),
+            _("Look at --help, MILLPOND_{name} in the environment, and the file named by MILLPOND_CONFIG.").format(
+                name=name.upper()
+            ),
+        ) from error
+
+
+def main() -> None:
+    """Run the command line; turns expected failures into a message and an exit code."""
+    try:
+        cli(prog_name="millpond")
+    except MillpondError as error:
+        click.echo(error.message, err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

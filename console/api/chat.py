@@ -1,0 +1,170 @@
+"""OpenAI's chat protocol, so that existing clients can ask the documents."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from console.api.answers import AnswerResponse, AnswerStream
+from console.api.chat_schemas import ChatIn
+from console.api.context import Context
+from console.api.problems import STATUS, openai_error
+from services.chat.types import AnswerCost, AnswerEvent, Finished, Message, Retrieved, Token, Waiting
+from services.errors import MillpondError
+from services.operations.logging import current_request_id
+from services.texts import _
+
+log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/v1", tags=["chat"])
+
+MODEL = "millpond"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get("/models", summary="List models")
+async def models(context: Context) -> dict[str, Any]:
+    """Return the one model there is: the documents, asked through the chat model chosen in the console."""
+    status = await context.threads.call(context.runtime.models.status)
+    created = int(context.runtime.started_at)
+    return {
+        "object": "list",
+        "data": [
+            {
+                "id": MODEL,
+                "object": "model",
+                "created": created,
+                "owned_by": "millpond",
+                "answers_through": status.label,
+            }
+        ],
+    }
+
+
+@router.post("/chat/completions", summary="Ask the documents")
+async def completions(body: ChatIn, request: Request, context: Context) -> Response:
+    """Answer the last message from the documents, streamed or whole; sources ride along as `citations`.
+
+    `citations` is an extra field of the message, when streamed of the last delta. Going away ends the answer.
+    """
+    turns = body.conversation()
+    client = request.client.host if request.client else "unknown"
+    answer = context.runtime.answering.complete(
+        turns,
+        user=f"{client}/{body.user}" if body.user else client,
+        model=body.model or None,
+        collection_ids=body.collections,
+    )
+    stream = AnswerStream(answer, context.threads.answers)
+    reply = _Reply(body)
+    if not body.stream:
+        async with stream:
+            while (event := await stream.next_while_connected(request)) is not None:
+                reply.note(event)
+        return JSONResponse(reply.whole(), headers=_HEADERS)
+    # Until there is something to send, a failure can still become a proper status.
+    try:
+        first = await stream.next_while_connected(request)
+        while isinstance(first, Waiting | Retrieved):
+            first = await stream.next_while_connected(request)
+    except BaseException:
+        await stream.aclose()
+        raise
+    return AnswerResponse(stream, _chunks(stream, first, reply), _HEADERS)
+
+
+async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply) -> AsyncIterator[bytes]:
+    try:
+        yield _sse(reply.chunk({"role": "assistant", "content": ""}))
+        event = first
+        while event is not None:
+            reply.note(event)
+            if isinstance(event, Token) and event.text:
+                yield _sse(reply.chunk({"content": event.text}))
+            event = await stream.next()
+        yield _sse(reply.last_chunk())
+        if reply.with_usage:
+            yield _sse(reply.usage_chunk())
+        yield b"data: [DONE]\n\n"
+    except MillpondError as error:
+        yield _sse({"error": openai_error(STATUS[error.kind], str(error), error.kind)})
+    except Exception:
+        log.exception("defect in an answer")
+        message = _("Something went wrong on our side. The log has the details under the reference {reference}.")
+        yield _sse({"error": openai_error(500, message.format(reference=current_request_id()), None)})
+
+
+@dataclass
+class _Reply:
+    """Turns the events of an answer into OpenAI's objects."""
+
+    body: ChatIn
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    texts: list[str] = field(default_factory=list)
+    message: Message | None = None
+
+    @property
+    def with_usage(self) -> bool:
+        return bool(self.body.stream_options and self.body.stream_options.include_usage)
+
+    def note(self, event: AnswerEvent) -> None:
+        if isinstance(event, Token):
+            self.texts.append(event.text)
+        elif isinstance(event, Finished):
+            self.message = event.message
+
+    def whole(self) -> dict[str, Any]:
+        text = self.message.text if self.message else "".join(self.texts)
+        message = {"role": "assistant", "content": text, "refusal": None, **self._sources()}
+        return {
+            **self._head("chat.completion"),
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+            "usage": self._usage(),
+        }
+
+    def chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        head = self._head("chat.completion.chunk")
+        return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
+
+    def last_chunk(self) -> dict[str, Any]:
+        return self.chunk(self._sources(), finish="stop")
+
+    def usage_chunk(self) -> dict[str, Any]:
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": self._usage()}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.body.model or MODEL}
+
+    def _sources(self) -> dict[str, Any]:
+        if self.message is None:
+            return {"citations": []}
+        return {
+            "citations": [
+                {**asdict(citation), "heading": list(citation.heading), "url": f"/api/documents/{citation.document_id}"}
+                for citation in self.message.citations
+            ],
+            "answered_by": self.message.model,
+            "cost": asdict(self.message.cost),
+        }
+
+    def _usage(self) -> dict[str, int] | None:
+        cost = self.message.cost if self.message else AnswerCost()
+        if cost.prompt_tokens is None or cost.answer_tokens is None:
+            return None
+        return {
+            "prompt_tokens": cost.prompt_tokens,
+            "completion_tokens": cost.answer_tokens,
+            "total_tokens": cost.prompt_tokens + cost.answer_tokens,
+        }
+
+
+def _sse(document: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n".encode()

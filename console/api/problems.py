@@ -1,0 +1,138 @@
+"""Errors as problem documents (RFC 9457), with a hint and the request's id as extra members.
+
+Under /v1 the same document also carries the member `error` in the shape that clients of OpenAI's protocol read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from services.errors import ErrorKind, MillpondError
+from services.operations.logging import current_request_id
+from services.texts import _
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+STATUS = {
+    ErrorKind.BAD_INPUT: 400,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.BUSY: 429,
+    ErrorKind.TIMED_OUT: 504,
+    ErrorKind.CANCELLED: 409,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.STORAGE: 507,
+    ErrorKind.DAMAGED: 500,
+}
+
+
+def title(kind: ErrorKind | None) -> str:
+    """Return the short name of a kind of error, the same for every occurrence."""
+    return {
+        ErrorKind.BAD_INPUT: _("The input cannot be used"),
+        ErrorKind.NOT_FOUND: _("Not found"),
+        ErrorKind.CONFLICT: _("Does not fit the present state"),
+        ErrorKind.TOO_LARGE: _("Too large"),
+        ErrorKind.BUSY: _("All slots are taken"),
+        ErrorKind.TIMED_OUT: _("The time limit was reached"),
+        ErrorKind.CANCELLED: _("Cancelled"),
+        ErrorKind.UNAVAILABLE: _("Not available now"),
+        ErrorKind.STORAGE: _("The storage refused"),
+        ErrorKind.DAMAGED: _("A file is damaged"),
+        None: _("Internal error"),
+    }[kind]
+
+
+def problem(
+    status: int, detail: str, hint: str = "", *, kind: ErrorKind | None = None, path: str = "", **members: Any
+) -> dict[str, Any]:
+    """Return the problem document as a dictionary; `members` are further extension members."""
+    document: dict[str, Any] = {
+        "type": f"urn:millpond:problem:{kind.value}" if kind else "about:blank",
+        "title": title(kind),
+        "status": status,
+        "detail": detail,
+        "hint": hint,
+        "request_id": current_request_id(),
+        **members,
+    }
+    if path.startswith("/v1/"):
+        document["error"] = openai_error(status, f"{detail} {hint}".strip(), kind)
+    return document
+
+
+def openai_error(status: int, message: str, kind: ErrorKind | None) -> dict[str, Any]:
+    """Return an error in the shape of OpenAI's API (https://platform.openai.com/docs/guides/error-codes)."""
+    if status == 429:
+        category = "rate_limit_error"
+    elif status >= 500:
+        category = "server_error"
+    else:
+        category = "invalid_request_error"
+    return {"message": message, "type": category, "param": None, "code": kind.value if kind else None}
+
+
+def problem_response(
+    status: int, detail: str, hint: str = "", *, kind: ErrorKind | None = None, path: str = "", **members: Any
+) -> Response:
+    """Return the problem as an HTTP answer; where trying again makes sense, it says when."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else None
+    return JSONResponse(
+        problem(status, detail, hint, kind=kind, path=path, **members),
+        status_code=status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def error_response(error: MillpondError, path: str = "", **members: Any) -> Response:
+    """Return the answer for an expected failure."""
+    return problem_response(STATUS[error.kind], error.message, error.hint, kind=error.kind, path=path, **members)
+
+
+def install(api: FastAPI) -> None:
+    """Make `api` answer every kind of failure with a problem document."""
+
+    @api.exception_handler(MillpondError)
+    async def expected(request: Request, error: MillpondError) -> Response:
+        return error_response(error, request.url.path)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        # The given values are left out on purpose: they may be long or private.
+        faults = [
+            {"where": "/".join(str(step) for step in fault["loc"]), "what": fault["msg"]} for fault in error.errors()
+        ]
+        first = faults[0] if faults else {"where": "body", "what": ""}
+        return problem_response(
+            422,
+            _("{where}: {what}").format(**first),
+            _("The form of every request is described at /docs."),
+            kind=ErrorKind.BAD_INPUT,
+            path=request.url.path,
+            errors=faults,
+        )
+
+    @api.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        if error.status_code == 404:
+            detail = _("There is nothing at {path}.").format(path=path)
+            return problem_response(404, detail, _("/docs lists what there is."), kind=ErrorKind.NOT_FOUND, path=path)
+        kind = ErrorKind.BAD_INPUT if error.status_code < 500 else None
+        response = problem_response(
+            error.status_code,
+            str(error.detail),
+            _("The form of every request is described at /docs."),
+            kind=kind,
+            path=path,
+        )
+        response.headers.update(error.headers or {})
+        return response

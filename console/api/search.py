@@ -1,0 +1,32 @@
+"""Retrieval without a chat model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+
+from console.api.context import ApiContext, Context
+from console.api.schemas import SearchIn, SearchOut
+from services.knowledge.types import RetrievalSettings, SearchResult
+
+router = APIRouter(prefix="/api/search", tags=["search"])
+
+
+@router.post("", summary="Search the documents")
+async def search(body: SearchIn, context: Context) -> SearchOut:
+    """Return the chunks that answer best, with fused, dense and lexical score."""
+    result = await context.threads.call(_search, context, body)
+    return SearchOut.model_validate(result)
+
+
+def _search(context: ApiContext, body: SearchIn) -> SearchResult:
+    given = {
+        name: value
+        for name in ("dense_weight", "lexical_weight", "threshold")
+        if (value := getattr(body, name)) is not None
+    }
+    settings: RetrievalSettings | None = None
+    if given:
+        settings = replace(context.runtime.library.retrieval_settings(), **given)
+    return context.runtime.retriever.search(body.query, k=body.k, collection_ids=body.collections, settings=settings)

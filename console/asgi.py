@@ -1,0 +1,73 @@
+"""The ASGI application: Streamlit's pages, the API beside them, one Runtime for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit.web import bootstrap
+
+from console import resources
+from console.api.application import create_api, provide, routes
+from console.boundary import show_error
+from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
+from services.settings import Settings
+
+ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
+BODY_LIMIT_BYTES = 4 * 1024 * 1024
+# These count for themselves: files are taken in there.
+UPLOADS = ("/api/documents", "/_stcore/upload_file")
+
+
+def create_app(settings: Settings) -> st.App:
+    """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
+    api = create_api()
+
+    @asynccontextmanager
+    async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
+        runtime = resources.runtime()
+        provide(api, runtime)
+        try:
+            yield {"runtime": runtime}
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(resources.close)
+
+    app = st.App(
+        ENTRY_POINT,
+        lifespan=lifespan,
+        routes=routes(api),
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(SecurityHeaders),
+            Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
+            Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
+        ],
+        on_script_error=show_error,
+    )
+    # st.App finds .streamlit/config.toml beside the entry point, wherever the process was started. What follows from
+    # our own settings is laid over it.
+    bootstrap.load_config_options(
+        {
+            "server.address": settings.host,
+            "server.port": settings.port,
+            "server.maxUploadSize": settings.upload_limit_mb,
+            "logger.level": settings.log_level,
+        }
+    )
+    return app
+
+
+def known_hosts(settings: Settings) -> list[str]:
+    """Return the names under which the console may be reached, beside those of loopback."""
+    names = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(","))]
+    if settings.insecure:
+        import socket
+
+        names += [socket.gethostname(), socket.getfqdn()]
+    return [name for name in names if name and name not in {"0.0.0.0", "::"}]  # noqa: S104 - compared, not bound

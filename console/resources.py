@@ -1,0 +1,98 @@
+"""The one Runtime of the process: the ASGI lifespan, the API and every page get the same object."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+import streamlit as st
+import structlog
+
+from services.errors import MillpondError, UnavailableError
+from services.runtime import Runtime
+from services.settings import Settings
+from services.texts import _
+
+log = structlog.get_logger(__name__)
+
+
+class _Process:
+    """Holds the Runtime outside of Streamlit's cache, which anybody's "clear cache" empties for everybody."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settings: Settings | None = None
+        self._url = ""
+        self._runtime: Runtime | None = None
+        self._starting: threading.Thread | None = None
+        self._on_failure: Callable[[], None] | None = None
+
+    def configure(self, settings: Settings, url: str, on_failure: Callable[[], None] | None) -> None:
+        with self._lock:
+            if self._runtime is not None:
+                raise RuntimeError("configure() comes before the first runtime()")
+            self._settings, self._url, self._on_failure = settings, url, on_failure
+
+    def runtime(self) -> Runtime:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = Runtime(self._settings or Settings())
+                self._starting = threading.Thread(
+                    target=self._start, args=(self._runtime,), name="millpond-start", daemon=True
+                )
+                self._starting.start()
+            return self._runtime
+
+    def close(self) -> None:
+        with self._lock:
+            runtime, starting = self._runtime, self._starting
+            self._runtime = self._starting = None
+        if starting is not None:
+            starting.join()  # a start cannot be interrupted half-way; it takes seconds
+        if runtime is not None:
+            runtime.close()
+
+    def _start(self, runtime: Runtime) -> None:
+        try:
+            runtime.start(self._url)
+        except MillpondError as error:
+            log.error("start failed", kind=error.kind, message=error.message)  # noqa: TRY400 - expected, no traceback
+        except Exception:
+            reference = uuid4().hex[:12]
+            log.exception("start failed", reference=reference)
+            runtime.failure = UnavailableError(
+                _("Millpond could not start because of a defect (reference {reference}).").format(reference=reference),
+                _("The log has the details under this reference."),
+            )
+        if runtime.failure is not None and self._on_failure is not None:
+            self._on_failure()
+
+
+_process = _Process()
+
+
+def configure(settings: Settings, *, url: str = "", on_failure: Callable[[], None] | None = None) -> None:
+    """Say how the Runtime is to be built, before it is first asked for; by default from environment and file.
+
+    Args:
+        settings: all settings.
+        url: the address of this server, told to other processes that find the data folder locked.
+        on_failure: called when the start was given up; `runtime().failure` says why.
+    """
+    _process.configure(settings, url, on_failure)
+
+
+@st.cache_resource(show_spinner=False)
+def runtime() -> Runtime:
+    """Return the process's Runtime; the first call makes it start in the background.
+
+    Until `runtime().ready`, its services raise `UnavailableError`.
+    """
+    return _process.runtime()
+
+
+def close() -> None:
+    """Stop the Runtime, at shutdown."""
+    _process.close()
+    runtime.clear()

@@ -5,7 +5,7 @@ A revision is written in any number of transactions; nobody sees it until `activ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -188,3 +188,20 @@ def reserve_ids(connection: Connection, count: int) -> int:
         connection.execute(counters.insert().values(name="chunk", value=count))
         value = count
     return int(value) - count + 1
+
+
+def set_newest(connection: Connection, document_id: int, revision_id: int | None) -> None:
+    """Note which revision of a document is the newest."""
+    connection.execute(
+        documents.update()
+        .where(documents.c.id == document_id)
+        .values(newest_revision_id=revision_id, updated_at=datetime.now(UTC))
+    )
+
+
+def unreferenced(connection: Connection, names: Collection[str]) -> list[str]:
+    """Return those of the stored originals that no revision refers to any more."""
+    wanted = [name for name in names if name]
+    query = sa.select(revisions.c.stored).where(revisions.c.stored.in_(wanted))
+    used = set(connection.execute(query).scalars()) if wanted else set()
+    return [name for name in wanted if name not in used]

@@ -1,0 +1,120 @@
+"""Collections in the database."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from services.database import Database
+from services.errors import BadInputError, ConflictError, NotFoundError
+from services.knowledge.names import collection_name
+from services.knowledge.store.tables import collections, documents
+from services.knowledge.types import Collection
+from services.texts import _
+
+
+class CollectionStore:
+    """Named groups of documents; there is always at least one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Collection]:
+        """Return all collections, the default one first, then by name."""
+        self.default_id()
+        count = sa.func.count(documents.c.id)
+        query = (
+            sa.select(collections.c.id, collections.c.name, count)
+            .outerjoin(documents, documents.c.collection_id == collections.c.id)
+            .group_by(collections.c.id, collections.c.name)
+            .order_by(collections.c.id)
+        )
+        with self._database.read() as connection:
+            found = [Collection(*row) for row in connection.execute(query)]
+        return [found[0], *sorted(found[1:], key=lambda c: c.name.casefold())]
+
+    def get(self, collection_id: int) -> Collection:
+        """Return one collection.
+
+        Raises:
+            NotFoundError: there is none with this id.
+        """
+        for collection in self.all():
+            if collection.id == collection_id:
+                return collection
+        raise missing()
+
+    def default_id(self) -> int:
+        """Return the id of the collection that takes documents without one; created when there is none."""
+        oldest = sa.select(sa.func.min(collections.c.id))
+        with self._database.read() as connection:
+            found = connection.scalar(oldest)
+        if found is None:
+            with self._database.write() as connection:
+                found = connection.scalar(oldest)
+                if found is None:
+                    found = _insert(connection, _("General"))
+        return int(found)
+
+    def create(self, name: str) -> int:
+        """Create a collection and return its id.
+
+        Raises:
+            BadInputError: the name is empty.
+            ConflictError: the name is taken.
+        """
+        self.default_id()
+        shown = _checked(name)
+        try:
+            with self._database.write() as connection:
+                return _insert(connection, shown)
+        except IntegrityError as error:
+            raise _taken(shown) from error
+
+    def rename(self, collection_id: int, name: str) -> None:
+        """Give a collection another name.
+
+        Raises:
+            BadInputError, ConflictError: as for `create`.
+            NotFoundError: there is none with this id.
+        """
+        shown = _checked(name)
+        try:
+            with self._database.write() as connection:
+                found = connection.execute(
+                    collections.update().where(collections.c.id == collection_id).values(name=shown)
+                )
+                if not found.rowcount:
+                    raise missing()
+        except IntegrityError as error:
+            raise _taken(shown) from error
+
+
+def require(connection: Connection, collection_id: int) -> None:
+    """Raise `NotFoundError` unless the collection is there."""
+    if connection.scalar(sa.select(collections.c.id).where(collections.c.id == collection_id)) is None:
+        raise missing()
+
+
+def missing() -> NotFoundError:
+    """Return the error for a collection that is not there."""
+    return NotFoundError(_("This collection does not exist any more."), _("Choose another collection."))
+
+
+def _insert(connection: Connection, name: str) -> int:
+    created = collections.insert().values(name=name).returning(collections.c.id)
+    return int(connection.execute(created).scalar_one())
+
+
+def _checked(name: str) -> str:
+    shown = collection_name(name)
+    if not shown:
+        raise BadInputError(_("A collection needs a name."), _("Enter at least one visible character."))
+    return shown
+
+
+def _taken(name: str) -> ConflictError:
+    return ConflictError(
+        _("There is already a collection named “{name}”.").format(name=name), _("Choose another name.")
+    )

@@ -1,0 +1,247 @@
+"""Documents and jobs as a person sees them: listing, filtering, counting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from services.database import Database
+from services.errors import BadInputError, NotFoundError
+from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
+from services.knowledge.store.tables import collections, documents, jobs, revisions
+from services.knowledge.types import (
+    Document,
+    DocumentStatus,
+    Job,
+    JobKind,
+    LibraryCounts,
+    Progress,
+)
+from services.texts import _
+
+Live = Mapping[int, tuple[DocumentStatus, Progress]]
+"""What the jobs that are being worked on are doing, by job id."""
+
+_NEWEST = revisions.alias("newest")
+_ACTIVE = revisions.alias("active")
+_state: sa.ColumnElement[str] = sa.func.coalesce(jobs.c.state, READY)
+_CHUNKS = sa.func.coalesce(_ACTIVE.c.chunks, 0)
+_ORDERS: dict[str, Any] = {
+    "updated_at": documents.c.updated_at,
+    "created_at": documents.c.created_at,
+    "name": sa.func.lower(documents.c.name),
+    "collection": sa.func.lower(collections.c.name),
+    "status": _state,
+    "size_bytes": _NEWEST.c.size_bytes,
+    "chunks": _CHUNKS,
+    "pages": _ACTIVE.c.pages,
+    "version": _NEWEST.c.version,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which documents are meant; empty means any."""
+
+    collection_ids: Collection[int] = ()
+    query: str = ""
+    statuses: Collection[DocumentStatus] = ()
+
+
+class DocumentStore:
+    """Reads documents and jobs. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self,
+        filters: Filters,
+        live: Live,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        order: str = "updated_at",
+        descending: bool = True,
+    ) -> list[Document]:
+        """Return the documents that fit, a page of them.
+
+        Raises:
+            BadInputError: there is no such order.
+        """
+        column = _ORDERS.get(order)
+        if column is None:
+            raise BadInputError(
+                _("Documents cannot be ordered by “{order}”.").format(order=order[:50]),
+                _("Use one of: {names}.").format(names=", ".join(_ORDERS)),
+            )
+        keys = (column.desc(), documents.c.id.desc()) if descending else (column, documents.c.id)
+        query = _documents(filters, live).order_by(*keys).limit(max(limit, 0)).offset(max(offset, 0))
+        with self._database.read() as connection:
+            return [_document(row, live) for row in connection.execute(query)]
+
+    def count(self, filters: Filters, live: Live) -> int:
+        """Return how many documents fit."""
+        query = sa.select(sa.func.count()).select_from(_documents(filters, live).subquery())
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
+    def get(self, document_id: int, live: Live) -> Document:
+        """Return one document.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+        query = _documents(Filters(), live).where(documents.c.id == document_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(_("This document does not exist any more."))
+        return _document(row, live)
+
+    def jobs(
+        self, live: Live, *, unfinished_only: bool = False, limit: int = 100, job_id: int | None = None
+    ) -> list[Job]:
+        """Return jobs, the newest first."""
+        query = (
+            sa.select(jobs, documents.c.name)
+            .join(documents, documents.c.id == jobs.c.document_id)
+            .order_by(jobs.c.id.desc())
+            .limit(max(limit, 0))
+        )
+        if unfinished_only:
+            query = query.where(jobs.c.state.in_(UNFINISHED_STATES))
+        if job_id is not None:
+            query = query.where(jobs.c.id == job_id)
+        with self._database.read() as connection:
+            return [_as_job(row, live) for row in connection.execute(query)]
+
+    def counts(self) -> LibraryCounts:
+        """Return the totals."""
+        totals = (
+            sa.select(
+                sa.func.count(),
+                sa.func.count().filter(documents.c.enabled, documents.c.active_revision_id.is_not(None)),
+                sa.func.coalesce(sa.func.sum(_ACTIVE.c.chunks), 0),
+                sa.func.coalesce(sa.func.sum(_NEWEST.c.size_bytes), 0),
+                sa.func.count().filter(jobs.c.state.in_(UNFINISHED_STATES)),
+                sa.func.count().filter(jobs.c.state == FAILED),
+            )
+            .select_from(documents)
+            .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
+            .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
+            .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
+        )
+        with self._database.read() as connection:
+            return LibraryCounts(*(int(value) for value in connection.execute(totals).one()))
+
+    def original(self, document_id: int) -> str:
+        """Return the stored name of the original that the document answers with, else of its newest one.
+
+        Raises:
+            NotFoundError: the document is gone.
+        """
+        query = (
+            sa.select(sa.func.coalesce(sa.func.nullif(_ACTIVE.c.stored, ""), _NEWEST.c.stored, ""))
+            .select_from(documents)
+            .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
+            .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
+            .where(documents.c.id == document_id)
+        )
+        with self._database.read() as connection:
+            stored = connection.scalar(query)
+        if stored is None:
+            raise NotFoundError(_("This document does not exist any more."))
+        return str(stored)
+
+
+def _documents(filters: Filters, live: Live) -> sa.Select[Any]:
+    query = (
+        sa.select(
+            documents,
+            collections.c.name.label("collection"),
+            jobs.c.id.label("job_id"),
+            _state.label("state"),
+            jobs.c.error,
+            jobs.c.hint,
+            _NEWEST.c.version,
+            _NEWEST.c.size_bytes,
+            _NEWEST.c.sha256,
+            sa.func.coalesce(_ACTIVE.c.media_type, _NEWEST.c.media_type, "").label("media_type"),
+            sa.func.coalesce(_ACTIVE.c.pages, _NEWEST.c.pages, 0).label("pages"),
+            _CHUNKS.label("chunks"),
+        )
+        .join(collections, collections.c.id == documents.c.collection_id)
+        .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
+        .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
+        .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
+    )
+    if filters.collection_ids:
+        query = query.where(documents.c.collection_id.in_(list(filters.collection_ids)))
+    if filters.query.strip():
+        query = query.where(documents.c.name.icontains(filters.query.strip(), autoescape=True))
+    if filters.statuses:
+        query = query.where(sa.or_(*(_has_status(status, live) for status in set(filters.statuses))))
+    return query
+
+
+def _has_status(status: DocumentStatus, live: Live) -> sa.ColumnElement[bool]:
+    if status in (DocumentStatus.PARSING, DocumentStatus.EMBEDDING):
+        doing = [job_id for job_id, (at, _progress) in live.items() if at == status]
+        return sa.and_(_state == WORKING, jobs.c.id.in_(doing))
+    if status == DocumentStatus.QUEUED:
+        begun = [job_id for job_id, (at, _progress) in live.items() if at != DocumentStatus.QUEUED]
+        return sa.or_(_state == QUEUED, sa.and_(_state == WORKING, jobs.c.id.not_in(begun)))
+    return _state.is_not_distinct_from(status.value)
+
+
+def _status(state: str, job_id: int | None, live: Live) -> tuple[DocumentStatus, Progress]:
+    if state == WORKING:
+        return live.get(job_id or 0, (DocumentStatus.QUEUED, Progress()))
+    return DocumentStatus(state), Progress()
+
+
+def _document(row: Row[Any], live: Live) -> Document:
+    status, progress = _status(row.state, row.job_id, live)
+    return Document(
+        id=row.id,
+        name=row.name,
+        collection_id=row.collection_id,
+        collection=row.collection,
+        status=status,
+        progress=progress,
+        error=row.error or "",
+        hint=row.hint or "",
+        enabled=row.enabled,
+        searchable=row.enabled and row.active_revision_id is not None,
+        version=row.version or 1,
+        size_bytes=row.size_bytes or 0,
+        sha256=row.sha256 or "",
+        media_type=row.media_type,
+        pages=row.pages,
+        chunks=row.chunks,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        job_id=row.job_id,
+    )
+
+
+def _as_job(row: Row[Any], live: Live) -> Job:
+    status, progress = _status(row.state, row.id, live)
+    return Job(
+        id=row.id,
+        document_id=row.document_id,
+        document=row.name,
+        kind=JobKind(row.kind),
+        status=status,
+        progress=progress,
+        error=row.error,
+        hint=row.hint,
+        attempts=row.run,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

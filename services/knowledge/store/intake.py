@@ -1,0 +1,194 @@
+"""Taking in a file and starting to build a revision anew: what becomes of it is decided in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from services.errors import BusyError, ConflictError, NotFoundError
+from services.knowledge.files import StoredFile
+from services.knowledge.store.collections import require
+from services.knowledge.store.jobs import (
+    CANCELLED,
+    FAILED,
+    QUEUED,
+    UNFINISHED_STATES,
+    count_unfinished,
+    requeue,
+    supersede,
+)
+from services.knowledge.store.tables import documents, jobs, revisions
+from services.knowledge.store.writing import set_newest
+from services.knowledge.types import JobKind
+from services.texts import _
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of a file: its document, whether its content was there, whether the file itself is still needed.
+
+    `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version took the place of.
+    """
+
+    document_id: int
+    duplicate: bool = False
+    keep_file: bool = True
+    unneeded: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a revision is to be built."""
+
+    chunk_tokens: int
+    overlap: int
+    queue_limit: int
+
+
+def admit(
+    connection: Connection,
+    file: StoredFile,
+    name: str,
+    collection_id: int,
+    plan: Plan,
+    *,
+    is_stored: Callable[[str], bool],
+) -> Admission:
+    """Decide what becomes of a file that lies on disk for good; `is_stored` tells whether another original is there.
+
+    Raises:
+        NotFoundError: there is no such collection.
+        BusyError: too many jobs are waiting.
+    """
+    require(connection, collection_id)
+    same = _same_content(connection, file.sha256, collection_id, name)
+    if same is not None and same.state not in (FAILED, CANCELLED):
+        return Admission(same.id, duplicate=True, keep_file=False)
+    _check_queue(connection, plan)
+    stored = _known_original(connection, file, is_stored)
+    if same is not None:
+        # The content is known but did not make it: try it again, with the file that has just come.
+        connection.execute(revisions.update().where(revisions.c.id == same.newest_revision_id).values(stored=stored))
+        requeue(connection, connection.execute(sa.select(jobs).where(jobs.c.id == same.job_id)).one())
+        return Admission(same.id, keep_file=stored == file.stored)
+    document_id, version, unneeded, ended = _document(connection, name, collection_id)
+    revision_id = _insert_revision(
+        connection,
+        document_id,
+        plan,
+        version=version,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        stored=stored,
+    )
+    _insert_job(connection, document_id, revision_id, JobKind.INGEST)
+    return Admission(document_id, keep_file=stored == file.stored, unneeded=unneeded, ended=ended)
+
+
+def begin_rebuild(connection: Connection, document_id: int, kind: JobKind, plan: Plan) -> tuple[int, Admission]:
+    """Queue a re-chunk or re-embed of what a document answers with now; return (job id, what else changed).
+
+    Raises:
+        NotFoundError: the document is gone.
+        ConflictError: nothing is there to rebuild, or a new version is just being taken in.
+        BusyError: too many jobs are waiting.
+    """
+    document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
+    if document is None:
+        raise NotFoundError(_("This document does not exist any more."))
+    if document.active_revision_id is None:
+        raise ConflictError(_("“{name}” is not ready yet; nothing was changed.").format(name=document.name))
+    coming = connection.scalar(
+        sa.select(jobs.c.id).where(
+            jobs.c.revision_id == document.newest_revision_id,
+            jobs.c.kind == JobKind.INGEST,
+            jobs.c.state.in_(UNFINISHED_STATES),
+        )
+    )
+    if coming is not None:
+        raise ConflictError(
+            _("A new version of “{name}” is being taken in; nothing was changed.").format(name=document.name),
+            _("Try again when it is ready."),
+        )
+    _check_queue(connection, plan)
+    unneeded, ended = supersede(connection, document_id)
+    active = connection.execute(sa.select(revisions).where(revisions.c.id == document.active_revision_id)).one()
+    if kind == JobKind.RECHUNK and not active.stored:
+        raise ConflictError(
+            _("The original of “{name}” was not kept; it cannot be chunked anew.").format(name=document.name)
+        )
+    kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages")
+    revision_id = _insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
+    job_id = _insert_job(connection, document_id, revision_id, kind)
+    return job_id, Admission(document_id, unneeded=unneeded, ended=ended)
+
+
+def _same_content(connection: Connection, sha256: str, collection_id: int, name: str) -> Row[Any, Any, Any, Any] | None:
+    query = (
+        sa.select(documents.c.id, documents.c.newest_revision_id, jobs.c.id.label("job_id"), jobs.c.state)
+        .join(revisions, revisions.c.id == documents.c.newest_revision_id)
+        .outerjoin(jobs, jobs.c.revision_id == revisions.c.id)
+        .where(documents.c.collection_id == collection_id, revisions.c.sha256 == sha256)
+        .order_by(documents.c.name != name, documents.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).one_or_none()
+
+
+def _known_original(connection: Connection, file: StoredFile, is_stored: Callable[[str], bool]) -> str:
+    """Return the name of an original with the same bytes, so that they are kept once, or else the new file's."""
+    query = sa.select(revisions.c.stored).where(revisions.c.sha256 == file.sha256, revisions.c.stored != "").limit(1)
+    known = connection.scalar(query)
+    return known if known is not None and is_stored(known) else file.stored
+
+
+def _document(connection: Connection, name: str, collection_id: int) -> tuple[int, int, list[str], list[int]]:
+    """Find or create the document; return (id, version of the coming revision, unneeded originals, ended jobs)."""
+    query = sa.select(documents).where(documents.c.collection_id == collection_id, documents.c.name == name)
+    found = connection.execute(query).one_or_none()
+    if found is not None:
+        newest = sa.select(sa.func.max(revisions.c.version)).where(revisions.c.document_id == found.id)
+        version = (connection.scalar(newest) or 0) + 1
+        unneeded, ended = supersede(connection, found.id)
+        return found.id, version, unneeded, ended
+    now = datetime.now(UTC)
+    created = (
+        documents.insert()
+        .values(collection_id=collection_id, name=name, created_at=now, updated_at=now)
+        .returning(documents.c.id)
+    )
+    return connection.execute(created).scalar_one(), 1, [], []
+
+
+def _insert_revision(connection: Connection, document_id: int, plan: Plan, **columns: Any) -> int:
+    created = revisions.insert().values(
+        document_id=document_id,
+        chunk_tokens=plan.chunk_tokens,
+        overlap=plan.overlap,
+        created_at=datetime.now(UTC),
+        **columns,
+    )
+    revision_id = int(connection.execute(created.returning(revisions.c.id)).scalar_one())
+    set_newest(connection, document_id, revision_id)
+    return revision_id
+
+
+def _insert_job(connection: Connection, document_id: int, revision_id: int, kind: JobKind) -> int:
+    created = jobs.insert().values(
+        document_id=document_id, revision_id=revision_id, kind=kind, state=QUEUED, created_at=datetime.now(UTC)
+    )
+    return int(connection.execute(created.returning(jobs.c.id)).scalar_one())
+
+
+def _check_queue(connection: Connection, plan: Plan) -> None:
+    if count_unfinished(connection) >= plan.queue_limit:
+        raise BusyError(
+            _("{limit} files are waiting already; this one was not taken.").format(limit=plan.queue_limit),
+            _("Try again when some of them are done."),
+        )

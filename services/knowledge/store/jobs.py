@@ -1,0 +1,245 @@
+"""Jobs in the database: what is to be done, by whom it is being done, how it ended.
+
+A worker holds a job by its `run` number. Whoever takes the job away from it (a cancel, a newer version, a deletion)
+changes state or number in a transaction and deletes what the worker had written; the worker notices in its next one,
+because each of them begins with `holds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from services.database import Database
+from services.errors import ConflictError, NotFoundError
+from services.knowledge.store.tables import documents, jobs, revisions
+from services.knowledge.store.writing import drop_content, set_newest, unreferenced
+from services.knowledge.types import JobKind
+from services.texts import _
+
+QUEUED, WORKING, READY, FAILED, CANCELLED = "queued", "working", "ready", "failed", "cancelled"
+UNFINISHED_STATES = (QUEUED, WORKING)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that a worker holds, with what it needs to know; `source` is a revision whose chunks can be copied."""
+
+    job_id: int
+    run: int
+    kind: JobKind
+    document_id: int
+    name: str
+    revision_id: int
+    active_revision_id: int | None
+    stored: str
+    sha256: str
+    chunk_tokens: int
+    overlap: int
+    source: int | None
+
+
+class JobStore:
+    """The queue. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, fingerprint: str, *, busy: Collection[str] = (), only: int | None = None) -> Claim | None:
+        """Take the oldest queued job whose content is not among the `busy` hashes (or just job `only`), or None."""
+        query = (
+            sa.select(jobs, documents.c.name, documents.c.active_revision_id, *_CONTENT)
+            .join(documents, documents.c.id == jobs.c.document_id)
+            .join(revisions, revisions.c.id == jobs.c.revision_id)
+            .where(jobs.c.state == QUEUED)
+            .order_by(jobs.c.id)
+            .limit(1)
+        )
+        if busy:
+            query = query.where(revisions.c.sha256.not_in(list(busy)))
+        if only is not None:
+            query = query.where(jobs.c.id == only)
+        with self._database.write() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            connection.execute(jobs.update().where(jobs.c.id == row.id).values(state=WORKING, run=row.run + 1))
+            return Claim(
+                job_id=row.id,
+                run=row.run + 1,
+                kind=JobKind(row.kind),
+                document_id=row.document_id,
+                name=row.name,
+                revision_id=row.revision_id,
+                active_revision_id=row.active_revision_id,
+                stored=row.stored,
+                sha256=row.sha256,
+                chunk_tokens=row.chunk_tokens,
+                overlap=row.overlap,
+                source=_same_work(connection, row, fingerprint),
+            )
+
+    def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool) -> list[str] | None:
+        """Note that the job failed and delete what it had written; return the originals to remove.
+
+        None: the job had been taken away from the worker, nothing was done.
+        """
+        with self._database.write() as connection:
+            if not holds(connection, claim):
+                return None
+            return _end(connection, claim.job_id, FAILED, error, hint, keep_file=keep_file)
+
+    def cancel(self, job_id: int) -> None:
+        """Stop a job that is not finished; what it had written is deleted, the original stays for a retry.
+
+        Raises:
+            NotFoundError: there is no such job.
+            ConflictError: it is finished.
+        """
+        with self._database.write() as connection:
+            job = _job(connection, job_id)
+            if job.state not in UNFINISHED_STATES:
+                raise ConflictError(_("This job is finished already; nothing was changed."))
+            _end(connection, job_id, CANCELLED, _("Cancelled."), _("Retry it to take the file in after all."))
+
+    def retry(self, job_id: int) -> None:
+        """Queue a failed or cancelled job again.
+
+        Raises:
+            NotFoundError: there is no such job.
+            ConflictError: it is not one that can be tried again.
+        """
+        with self._database.write() as connection:
+            job = _job(connection, job_id)
+            if job.state not in (FAILED, CANCELLED):
+                raise ConflictError(_("Only a failed or cancelled job can be tried again."))
+            requeue(connection, job)
+
+    def put_back(self) -> None:
+        """Return what was being worked on to the queue, at an orderly stop."""
+        with self._database.write() as connection:
+            connection.execute(jobs.update().where(jobs.c.state == WORKING).values(state=QUEUED))
+
+    def unfinished(self) -> int:
+        """Return how many jobs are queued or being worked on."""
+        with self._database.read() as connection:
+            return count_unfinished(connection)
+
+
+_CONTENT = (revisions.c.stored, revisions.c.sha256, revisions.c.chunk_tokens, revisions.c.overlap)
+
+
+def holds(connection: Connection, claim: Claim) -> bool:
+    """Tell whether a worker still holds its job."""
+    query = sa.select(jobs.c.id).where(jobs.c.id == claim.job_id, jobs.c.run == claim.run, jobs.c.state == WORKING)
+    return connection.scalar(query) is not None
+
+
+def finish(connection: Connection, claim: Claim) -> None:
+    """Note that the job's revision is the active one now."""
+    connection.execute(
+        jobs.update()
+        .where(jobs.c.id == claim.job_id)
+        .values(state=READY, error="", hint="", crashes=0, finished_at=datetime.now(UTC))
+    )
+
+
+def requeue(connection: Connection, job: Row[Any]) -> None:
+    """Queue a job again as if it were new.
+
+    Raises:
+        ConflictError: its original was not kept, or a newer version has taken its place.
+    """
+    revision = connection.execute(sa.select(revisions).where(revisions.c.id == job.revision_id)).one_or_none()
+    if revision is None:
+        raise ConflictError(_("A newer version of this document has taken the place of this one."))
+    if not revision.stored and job.kind != JobKind.REEMBED:
+        raise ConflictError(
+            _("The original was not kept because it could not be read."), _("Add the corrected file again.")
+        )
+    connection.execute(
+        jobs.update().where(jobs.c.id == job.id).values(state=QUEUED, error="", hint="", crashes=0, finished_at=None)
+    )
+    _touch(connection, job.document_id)
+
+
+def supersede(connection: Connection, document_id: int) -> tuple[list[str], list[int]]:
+    """Give up whatever is beside a document's active revision; return (originals to remove, jobs that ended)."""
+    document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one()
+    newest = document.newest_revision_id
+    if newest is None or newest == document.active_revision_id:
+        return [], []
+    ended = list(
+        connection.execute(
+            sa.select(jobs.c.id).where(jobs.c.revision_id == newest, jobs.c.state.in_(UNFINISHED_STATES))
+        ).scalars()
+    )
+    now = datetime.now(UTC)
+    connection.execute(
+        jobs.update()
+        .where(jobs.c.id.in_(ended))
+        .values(state=CANCELLED, error=_("A newer version took its place."), hint="", finished_at=now)
+    )
+    stored = connection.scalar(sa.select(revisions.c.stored).where(revisions.c.id == newest)) or ""
+    drop_content(connection, newest)
+    connection.execute(revisions.delete().where(revisions.c.id == newest))
+    set_newest(connection, document_id, document.active_revision_id)
+    return unreferenced(connection, [stored]), ended
+
+
+def count_unfinished(connection: Connection) -> int:
+    """Return how many jobs are queued or being worked on."""
+    query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED_STATES))
+    return connection.scalar(query) or 0
+
+
+def _job(connection: Connection, job_id: int) -> Row[Any]:
+    job = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    if job is None:
+        raise NotFoundError(_("This job does not exist any more."))
+    return job
+
+
+def _end(
+    connection: Connection, job_id: int, state: str, error: str, hint: str, *, keep_file: bool = True
+) -> list[str]:
+    job = _job(connection, job_id)
+    connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id)
+        .values(state=state, error=error, hint=hint, finished_at=datetime.now(UTC))
+    )
+    drop_content(connection, job.revision_id)
+    _touch(connection, job.document_id)
+    if keep_file:
+        return []
+    stored = connection.scalar(sa.select(revisions.c.stored).where(revisions.c.id == job.revision_id)) or ""
+    connection.execute(revisions.update().where(revisions.c.id == job.revision_id).values(stored=""))
+    return unreferenced(connection, [stored])
+
+
+def _touch(connection: Connection, document_id: int) -> None:
+    connection.execute(documents.update().where(documents.c.id == document_id).values(updated_at=datetime.now(UTC)))
+
+
+def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> int | None:
+    """Return an active revision that has exactly the chunks and vectors which this job would make."""
+    if job.kind == JobKind.REEMBED:
+        return None
+    query = (
+        sa.select(revisions.c.id)
+        .join(documents, documents.c.active_revision_id == revisions.c.id)
+        .where(
+            revisions.c.sha256 == job.sha256,
+            revisions.c.chunk_tokens == job.chunk_tokens,
+            revisions.c.overlap == job.overlap,
+            revisions.c.fingerprint == fingerprint,
+        )
+        .limit(1)
+    )
+    return connection.scalar(query)

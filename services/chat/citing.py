@@ -30,6 +30,11 @@ def citation_of(number: int, passage: Passage, quote: str = "", *, cited: bool =
     )
 
 
+def unmarked(text: str) -> str:
+    """Return a passage's text with its own bracketed numbers in round brackets: they cite something else."""
+    return _MARK.sub(r"(\1)", text)
+
+
 def strip_marks(text: str) -> str:
     """Return `text` without citation marks: those of an earlier answer mean other passages."""
     return re.sub(r"\s*" + _MARK.pattern, "", text)
@@ -83,7 +88,10 @@ def cited(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
             if 1 <= number <= len(passages):
                 claims.setdefault(number, []).append(claim)
     if not claims:
-        return tuple(citation_of(i, passage, cited=False) for i, passage in enumerate(passages, start=1))
+        return tuple(
+            citation_of(i, passage, best_sentence(passage.text, answer), cited=False)
+            for i, passage in enumerate(passages, start=1)
+        )
     return tuple(
         citation_of(number, passages[number - 1], best_sentence(passages[number - 1].text, " ".join(claims[number])))
         for number in sorted(claims)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.chat.citing import strip_marks
+from services.chat.citing import strip_marks, unmarked
 from services.chat.history import Turn
 from services.chat.types import Passage, Role
 from services.errors import TooLargeError
@@ -67,7 +67,7 @@ def build(
     chosen: list[str] = []
     share = int(space * PASSAGE_SHARE) if turns else space
     for number, passage in enumerate(passages, start=1):
-        block = _block(number, passage, neutral(passage.text))
+        block = _block(number, passage, _readable(passage))
         cost = count(block) + 2
         if cost > share and not chosen:
             block = _cut(number, passage, space, count)
@@ -113,13 +113,17 @@ def _block(number: int, passage: Passage, text: str) -> str:
     return f"<passage {' '.join(place)}>\n{text}\n</passage>"
 
 
+def _readable(passage: Passage) -> str:
+    return neutral(unmarked(passage.text))
+
+
 def _attribute(value: str) -> str:
     return " ".join(neutral(value).replace('"', "'").replace(">", "›").split())[:120]
 
 
 def _cut(number: int, passage: Passage, space: int, count: Callable[[str], int]) -> str:
     """Return the block of a passage that alone is too long, cut until it fits."""
-    text = neutral(passage.text)
+    text = _readable(passage)
     while text and count(_block(number, passage, text)) + 2 > space:
         text = text[: len(text) * 2 // 3]
     return _block(number, passage, text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.chat import followup, prompt
-from services.chat.citing import CitationFilter, citation_of
+from services.chat.citing import CitationFilter, citation_of, unmarked
 from services.chat.history import Turn
 from services.chat.models import Backend, stream
 from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
@@ -118,7 +118,7 @@ class Writer:
         first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
         citations = tuple(citation_of(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1))
         worker.put(Found(Retrieved(citations, relevant=True), chosen, elapsed, quotes=citations))
-        lines = [f"“{' '.join(quote.text.split())}” [{order.index(quote.hit) + 1}]" for quote in quotes]
+        lines = [f"“{unmarked(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes]
         hint = _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
         self._say(worker, "\n\n".join([*lines, hint]))
 

@@ -1,13 +1,15 @@
-"""Which chat model is chosen, and the way to it."""
+"""Which chat model is chosen, whether it answers, and the way to it."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
+from services.chat.models.watch import StatusWatch
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
-from services.errors import NotFoundError
+from services.errors import BadInputError, MillpondError, NotFoundError
 from services.held import HeldResource
 from services.preferences import Preferences
 from services.settings import Settings
@@ -18,34 +20,264 @@ MODEL_NAME = "millpond"
 
 
 class ChatModels:
-    """The chosen back end, kept in the preferences; switching needs no restart."""
+    """The chosen back end, kept in the preferences; switching needs no restart. At most one local model is loaded."""
 
     def __init__(self, preferences: Preferences, settings: Settings) -> None:
         self._preferences = preferences
         self._settings = settings
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # guards the local model; held while it is loaded
+        self._local: gguf_server.GGUFServer | None = None
+        self._loads = 0
+        self._loading = False
+        self._closed = False
+        self._watch = StatusWatch(self.probe)
+
+    # The choice
 
     def choice(self) -> BackendChoice:
         """Return the choice without its key, which is never shown again."""
-        return replace(BackendChoice(), api_key="")
+        return replace(self._choice(), api_key="")
 
-    def status(self) -> BackendStatus:
-        return BackendStatus(BackendKind.NONE, _("No language model"), "off")
+    def choose(self, choice: BackendChoice) -> BackendChoice:
+        """Store a choice and use it from the next question on; an empty key keeps the one stored for the same address.
 
-    def backend(self) -> Backend | None:
-        """Return the way to the chosen model, None where none is chosen."""
-        return None
+        Raises:
+            MillpondError: the choice cannot work (no address, no model, no such file); the old one stays.
+        """
+        complete = self._completed(choice)
+        if complete.kind is BackendKind.GGUF:
+            gguf_server.checked_file(complete.path)
+        elif complete.kind is not BackendKind.NONE and not complete.model:
+            raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
+        self._preferences.set(PREFERENCE, {**asdict(complete), "kind": complete.kind.value})
+        self._watch.forget()
+        if complete.kind is not BackendKind.GGUF:
+            self._unload()
+        return replace(complete, api_key="")
+
+    def models_of(self, choice: BackendChoice) -> list[str]:
+        """Return the models that the server of `choice` offers; an empty key means the stored one.
+
+        Raises:
+            MillpondError: the server does not tell, or the address is none.
+        """
+        complete = self._completed(choice)
+        if complete.kind is BackendKind.OPENAI:
+            return openai_server.models_at(complete.url, complete.api_key)
+        if complete.kind is BackendKind.OLLAMA:
+            return ollama.models_at(complete.url)
+        return []
+
+    def ollama_models(self, url: str | None = None) -> list[str]:
+        """Return the models of an Ollama server, by default the one on its usual port; none where there is none."""
+        try:
+            return ollama.models_at(addresses.checked(url or self._settings.ollama_url))
+        except MillpondError:
+            return []
+
+    def gguf_files(self) -> list[str]:
+        """Return the model files that can be chosen: the configured one, and those in `models` in the data folder."""
+        folder = self._settings.data_dir / "models"
+        found = sorted(str(file) for file in folder.glob("*.gguf")) if folder.is_dir() else []
+        configured = self._settings.gguf_path
+        return [configured, *found] if configured and configured not in found else found
 
     def check_name(self, name: str | None) -> None:
-        """Accept the names that a client of the API may ask for."""
-        if name and name not in {MODEL_NAME, self.choice().model}:
+        """Accept the names that a client of the API may ask for.
+
+        Raises:
+            NotFoundError: it asks for another model.
+        """
+        if name and name not in {MODEL_NAME, self._choice().model}:
             raise NotFoundError(
                 _("There is no model named {name}.").format(name=name[:100]),
                 _("Ask for {name}.").format(name=MODEL_NAME),
             )
 
-    def resource(self) -> HeldResource | None:
+    # Its state
+
+    def status(self) -> BackendStatus:
+        """Return the state of the chosen back end as of some seconds ago; waits at most a second for the first look."""
+        choice = self._choice()
+        if choice.kind in {BackendKind.NONE, BackendKind.GGUF}:
+            return self.probe(choice)
+        return self._watch.status(choice)
+
+    def available(self) -> list[BackendStatus]:
+        """Return the state of each way to get a chat model, as configured or found."""
+        chosen = self._choice()
+        ways = [BackendChoice(kind) for kind in BackendKind]
+        return [self.probe(chosen if way.kind is chosen.kind else way) for way in ways]
+
+    def probe(self, choice: BackendChoice) -> BackendStatus:
+        """Look at a back end now; takes up to two seconds where a server has to be asked."""
+        labels = {
+            BackendKind.NONE: _("No language model"),
+            BackendKind.OPENAI: _("OpenAI-compatible server"),
+            BackendKind.OLLAMA: _("Ollama"),
+            BackendKind.GGUF: _("Local model"),
+        }
+        label = choice.model or labels[choice.kind]
+        if not self._is_set_up(choice):
+            return BackendStatus(
+                choice.kind, label, "off", _("Not set up."), _("Enter what it needs under Settings to use it.")
+            )
+        try:
+            complete = self._completed(choice)
+            if complete.kind is BackendKind.NONE:
+                return BackendStatus(
+                    complete.kind, label, "off", _("Answers quote the documents."), _("Connect a model under Settings.")
+                )
+            if complete.kind is BackendKind.GGUF:
+                return self._local_status(complete)
+            label = complete.model or label
+            return self._server_status(complete, label)
+        except MillpondError as error:
+            return BackendStatus(choice.kind, label, "down", error.message, error.hint)
+
+    # The way to it
+
+    def backend(self) -> Backend | None:
+        """Return the way to the chosen model, None where none is chosen; loads a local model that is not loaded yet.
+
+        Raises:
+            MillpondError: the local model cannot be loaded.
+        """
+        choice = self._choice()
+        seconds = self._settings.answer_seconds
+        if choice.kind is BackendKind.OPENAI:
+            return openai_server.OpenAIServer(choice.url, choice.model, choice.api_key, seconds)
+        if choice.kind is BackendKind.OLLAMA:
+            return ollama.Ollama(choice.url, choice.model, seconds)
+        if choice.kind is BackendKind.GGUF:
+            from services.chat.models.gguf import GGUF
+
+            return GGUF(self._loaded(choice))
         return None
 
+    def resource(self) -> HeldResource | None:
+        """Return what the local model takes, None while none is loaded."""
+        local = self._local
+        return local.resource(self._loads) if local is not None else None
+
     def close(self) -> None:
-        """Unload what is loaded."""
+        """Unload what is loaded; nothing is loaded after this."""
+        self._closed = True
+        self._watch.close()
+        self._unload()
+
+    def _choice(self) -> BackendChoice:
+        """Return the choice with its key: the stored one, else what the settings name."""
+        stored = self._preferences.get(PREFERENCE)
+        if stored is not None:
+            return self._with_key(BackendChoice(**{**stored, "kind": BackendKind(stored["kind"])}), "")
+        settings = self._settings
+        if settings.openai_base_url and settings.openai_model:
+            return self._completed(BackendChoice(BackendKind.OPENAI), stored=False)
+        if settings.gguf_path:
+            return self._completed(BackendChoice(BackendKind.GGUF), stored=False)
+        return BackendChoice()
+
+    def _completed(self, choice: BackendChoice, *, stored: bool = True) -> BackendChoice:
+        """Return a choice with its gaps filled in from the settings, without what its kind has no use for.
+
+        Raises:
+            BadInputError: its address is none.
+        """
+        settings, kind = self._settings, choice.kind
+        if kind is BackendKind.OPENAI:
+            url = addresses.checked(choice.url or settings.openai_base_url)
+            model = choice.model.strip() or ("" if choice.url else settings.openai_model)
+            key = choice.api_key.strip()
+            old = self._preferences.get(PREFERENCE) if stored and not key else None
+            if old and old.get("kind") == kind.value and old.get("url") == url:
+                key = str(old.get("api_key", ""))
+            return self._with_key(BackendChoice(kind, url, model, key), key)
+        if kind is BackendKind.OLLAMA:
+            return BackendChoice(kind, addresses.checked(choice.url or settings.ollama_url), choice.model.strip())
+        if kind is BackendKind.GGUF:
+            return BackendChoice(kind, path=choice.path.strip() or settings.gguf_path)
+        return BackendChoice()
+
+    def _with_key(self, choice: BackendChoice, key: str) -> BackendChoice:
+        """Return a choice with the configured key if it has none and goes to the configured address, to no other."""
+        settings = self._settings
+        if choice.kind is not BackendKind.OPENAI or choice.api_key or key or not settings.openai_base_url:
+            return choice
+        if choice.url != addresses.checked(settings.openai_base_url):
+            return choice
+        return replace(choice, api_key=settings.openai_api_key.get_secret_value())
+
+    def _is_set_up(self, choice: BackendChoice) -> bool:
+        if choice.kind is BackendKind.OPENAI:
+            return bool(choice.url or self._settings.openai_base_url)
+        if choice.kind is BackendKind.GGUF:
+            return bool(choice.path or self._settings.gguf_path)
+        return True
+
+    def _server_status(self, choice: BackendChoice, label: str) -> BackendStatus:
+        models = self.models_of(choice)
+        if not choice.model:
+            return BackendStatus(
+                choice.kind,
+                label,
+                "ready" if models else "down",
+                _("Found at {server}; its models: {models}.").format(
+                    server=addresses.shown(choice.url), models=", ".join(models[:10]) or _("none")
+                ),
+                "" if models else _("Fetch a model first, with Ollama for example: ollama pull NAME."),
+            )
+        if choice.model not in models and f"{choice.model}:latest" not in models:
+            return BackendStatus(
+                choice.kind,
+                label,
+                "down",
+                _("{server} does not offer the model {model}.").format(
+                    server=addresses.shown(choice.url), model=choice.model
+                ),
+                _("It offers: {models}.").format(models=", ".join(models[:10]) or _("none")),
+            )
+        return BackendStatus(
+            choice.kind, label, "ready", _("Connected to {server}.").format(server=addresses.shown(choice.url))
+        )
+
+    def _local_status(self, choice: BackendChoice) -> BackendStatus:
+        if not gguf_server.installed():
+            return BackendStatus(
+                choice.kind,
+                _("Local model"),
+                "down",
+                _("Local models need the extra that is called gguf."),
+                _("Install it with: pip install 'millpond[gguf]', then start Millpond again."),
+            )
+        file = gguf_server.checked_file(choice.path)
+        if self._loading:
+            return BackendStatus(choice.kind, file.stem, "loading", _("The model is being loaded."))
+        local = self._local
+        loaded = local is not None and local.file == file
+        message = _("The model is loaded.") if loaded else _("The model is loaded with the first question.")
+        return BackendStatus(choice.kind, file.stem, "ready", message)
+
+    def _loaded(self, choice: BackendChoice) -> gguf_server.GGUFServer:
+        file = gguf_server.checked_file(choice.path)
+        with self._lock:
+            if self._local is not None and self._local.file == file:
+                return self._local
+            if self._closed:
+                raise NotFoundError(_("Millpond is being closed."), _("Ask again when it has started."))
+            if self._local is not None:
+                self._local.close()
+                self._local = None
+            self._loading = True
+            try:
+                self._local = gguf_server.GGUFServer(file, self._settings.gguf_context_tokens)
+                self._loads += 1
+            finally:
+                self._loading = False
+            return self._local
+
+    def _unload(self) -> None:
+        with self._lock:
+            if self._local is not None:
+                self._local.close()
+                self._local = None

@@ -1,0 +1,164 @@
+"""A local GGUF model as a LangChain chat model, and as a back end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict
+
+from services.chat.models.gguf_server import GGUFServer
+from services.chat.models.trouble import explained
+from services.errors import MillpondError, UnavailableError
+from services.texts import _
+
+CHAT = "/v1/chat/completions"
+
+
+class GGUFChatModel(BaseChatModel):
+    """Streams from a model that is loaded in this process."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    server: GGUFServer
+    max_tokens: int = 512
+    temperature: float = 0.2
+
+    @property
+    def _llm_type(self) -> str:
+        return "millpond-gguf"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        import httpx
+
+        with (
+            httpx.Client(**self.server.request(stream=False)) as client,
+            client.stream("POST", CHAT, json=self._asked(messages, stop, kwargs)) as reply,
+        ):
+            if reply.status_code != 200:
+                raise _Refused(reply.status_code, reply.read())
+            for line in reply.iter_lines():
+                chunk = _chunk(line)
+                if chunk is not None:
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        import httpx
+
+        async with (
+            self.server.in_use(),
+            httpx.AsyncClient(**self.server.request(stream=True)) as client,
+            client.stream("POST", CHAT, json=self._asked(messages, stop, kwargs)) as reply,
+        ):
+            if reply.status_code != 200:
+                raise _Refused(reply.status_code, await reply.aread())
+            async for line in reply.aiter_lines():
+                chunk = _chunk(line)
+                if chunk is not None:
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _asked(self, messages: list[BaseMessage], stop: list[str] | None, more: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "messages": convert_to_openai_messages(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            **({"stop": stop} if stop else {}),
+            **more,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GGUF:
+    """The back end over a loaded model."""
+
+    server: GGUFServer
+
+    @property
+    def label(self) -> str:
+        return self.server.file.stem
+
+    @property
+    def context_tokens(self) -> int:
+        return self.server.context_tokens
+
+    def count(self, text: str) -> int:
+        import httpx
+
+        try:
+            return self.server.count(text)
+        except httpx.HTTPError as error:
+            raise self.explained(error) from error
+
+    @asynccontextmanager
+    async def opened(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
+        yield GGUFChatModel(server=self.server, max_tokens=answer_tokens)
+
+    def explained(self, error: BaseException) -> MillpondError:
+        return explained(error, server=_("The local model"), model=self.label)
+
+
+class _Refused(Exception):  # noqa: N818 - carries a status to the table of explanations
+    """llama.cpp did not take the request."""
+
+    def __init__(self, status_code: int, body: bytes) -> None:
+        super().__init__(body.decode("utf-8", "replace"))
+        self.status_code = status_code
+
+
+def _chunk(line: str) -> ChatGenerationChunk | None:
+    """Return what one line of the event stream adds, None for lines that add nothing."""
+    if not line.startswith("data: ") or line == "data: [DONE]":
+        return None
+    event = json.loads(line.removeprefix("data: "))
+    if "error" in event:
+        raise UnavailableError(
+            _("The local model failed while it was answering."), _("Ask again; if it fails again, choose another.")
+        )
+    text = "".join(choice["delta"].get("content") or "" for choice in event["choices"])
+    usage = event.get("usage")
+    counted = (
+        UsageMetadata(
+            input_tokens=usage["prompt_tokens"],
+            output_tokens=usage["completion_tokens"],
+            total_tokens=usage["total_tokens"],
+        )
+        if usage
+        else None
+    )
+    return ChatGenerationChunk(message=AIMessageChunk(content=text, usage_metadata=counted))

@@ -1,0 +1,188 @@
+"""llama.cpp in this process: one model file, loaded once, unloaded on request.
+
+`xllamacpp` runs llama.cpp's server in threads of this process. We speak to it through its own protocol over a Unix
+socket in a private folder, protected by a random key, rather than through its callbacks: those cannot end a request
+before the first token, a closed connection can. So no TCP port is opened, and whoever hangs up stops the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from services.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
+from services.held import HeldResource
+from services.texts import _
+
+MAGIC = b"GGUF"
+BATCH_TOKENS = 256  # a hang-up is noticed between batches
+UNLOAD_SECONDS = 10.0
+
+
+def installed() -> bool:
+    """Return whether the extra `gguf` is there, without loading it."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+def checked_file(path: str) -> Path:
+    """Return the model file at `path`.
+
+    Raises:
+        MillpondError: it is not there, or no GGUF file.
+    """
+    file = Path(path).expanduser()
+    hint = _("Enter the full path of a file that ends in .gguf on the machine where Millpond runs.")
+    if not path.strip() or "\0" in path:
+        raise BadInputError(_("No model file is named."), hint)
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(len(MAGIC))
+    except OSError as error:
+        raise NotFoundError(_("The model file {name} cannot be read.").format(name=file.name), hint) from error
+    if magic != MAGIC:
+        raise DamagedError(_("{name} is not a GGUF file.").format(name=file.name), hint)
+    return file
+
+
+class GGUFServer:
+    """A loaded model. Requests go over `socket` with `key`; `close` ends them and gives the memory back."""
+
+    def __init__(self, file: Path, context_tokens: int) -> None:
+        """Load `file`.
+
+        Raises:
+            UnavailableError: the extra is not installed.
+            DamagedError: llama.cpp cannot read the file.
+        """
+        try:
+            xllamacpp = importlib.import_module("xllamacpp")
+        except ImportError as error:
+            raise UnavailableError(
+                _("Local models need the extra that is called gguf."),
+                _("Install it with: pip install 'millpond[gguf]', then start Millpond again."),
+            ) from error
+        self.file = file
+        self.key = secrets.token_urlsafe(24)
+        self._folder = Path(tempfile.mkdtemp(prefix="millpond-"))  # mode 0700
+        self.socket = self._folder / "llama.sock"
+        self._active: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
+        self._idle = threading.Condition()
+        self._closing = False
+        process = psutil.Process()
+        before = process.memory_info().rss
+        try:
+            self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, context_tokens))
+            self.context_tokens = self._context()
+        except RuntimeError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise DamagedError(
+                _("The model {name} could not be loaded.").format(name=file.name),
+                _("The file may be incomplete, or too large for this machine; choose another one."),
+            ) from error
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        self.bytes = max(process.memory_info().rss - before, 0)
+
+    def _parameters(self, xllamacpp: Any, context_tokens: int) -> Any:
+        values = xllamacpp.CommonParams()
+        values.model.path = str(self.file)
+        values.hostnames = [str(self.socket)]
+        values.api_keys = [self.key]
+        values.n_ctx = context_tokens
+        values.n_parallel = 1
+        values.n_batch = values.n_ubatch = BATCH_TOKENS
+        values.n_threads_http = 4
+        values.cache_ram_mib = 0  # its default keeps up to 8 GB of old prompts
+        values.n_ctx_checkpoints = 0
+        values.ui = False
+        values.verbosity = -1
+        return values
+
+    def request(self, stream: bool) -> dict[str, Any]:
+        """Return the options of an HTTP client for this server."""
+        import httpx
+
+        transport = httpx.AsyncHTTPTransport if stream else httpx.HTTPTransport
+        return {
+            "transport": transport(uds=str(self.socket)),
+            "base_url": "http://local-model",
+            # The server closes idle connections on its own; a new one costs nothing here.
+            "headers": {"Authorization": f"Bearer {self.key}", "Connection": "close"},
+            "timeout": None,
+        }
+
+    def ask(self, path: str, value: dict[str, Any] | None = None) -> Any:
+        """Return the JSON reply to a short request."""
+        import httpx
+
+        with httpx.Client(**self.request(stream=False)) as client:
+            reply = client.get(path) if value is None else client.post(path, json=value)
+            return reply.raise_for_status().json()
+
+    def count(self, text: str) -> int:
+        """Return the tokens of `text`."""
+        return len(self.ask("/tokenize", {"content": text})["tokens"])
+
+    @contextlib.asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """Mark the current task as a user of the model; `close` cancels it.
+
+        Raises:
+            UnavailableError: the model was unloaded meanwhile.
+        """
+        gone = UnavailableError(
+            _("The local model was unloaded while it was answering."), _("Ask again with the model chosen now.")
+        )
+        task = asyncio.current_task()
+        with self._idle:
+            if self._closing or task is None:
+                raise gone
+            self._active[task] = asyncio.get_running_loop()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._closing:
+                raise gone from None
+            raise
+        finally:
+            with self._idle:
+                del self._active[task]
+                self._idle.notify_all()
+
+    def resource(self, loads: int) -> HeldResource:
+        """Return what the model takes: the growth of resident memory while it was loaded."""
+        return HeldResource(
+            name="local chat model",
+            detail=self.file.name,
+            bytes=self.bytes,
+            loads=loads,
+            attributes={"context tokens": str(self.context_tokens), "file bytes": str(self.file.stat().st_size)},
+        )
+
+    def close(self) -> None:
+        """End the answers in progress and unload the model; safe to call twice."""
+        with self._idle:
+            if self._closing:
+                return
+            self._closing = True
+            for task, loop in self._active.items():
+                loop.call_soon_threadsafe(task.cancel)
+            self._idle.wait_for(lambda: not self._active, UNLOAD_SECONDS)
+        self._server = None  # its destructor ends the threads and frees the memory
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _context(self) -> int:
+        properties = self.ask("/props")
+        return int(properties["default_generation_settings"]["n_ctx"])

@@ -193,7 +193,7 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
             continue
         words = terms(item.text)
         known = set(words)
-        context = " ".join((*item.heading, name))
+        context = " ".join((*item.heading, item.section.sheet, name))
         words += [word for word in terms(context) if word not in known]
         yield ChunkDraft(
             text=item.text,

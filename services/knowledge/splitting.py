@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _END = re.compile(
     r"""\n[^\S\n]*\n\s*                      # blank line
       | [。！？；…]+[”’"'」』）》】\])]*\s*      # full stop of a script written without spaces
-      | [.!?;]+[”’"'»)\]]*\s+                # full stop of a script written with spaces
-      | \n\s*(?=[|•·▪‣*+-]\s|\d{1,3}[.)、]\s)  # before a list item or a table row
+      | (?<![.!?;])[.!?;]++[”’"'»)\]]*+\s+    # full stop of a script written with spaces
+      | \n\s*+(?=[|•·▪‣*+-]\s|\d{1,3}[.)、]\s)  # before a list item or a table row
     """,
     re.VERBOSE,
 )
@@ -92,9 +92,9 @@ def _body(text: str, section: Section) -> Iterator[Unit]:
         if header is not None:
             yield Unit(row, section, header=header)
         elif header_lines and _TABLE_RULE.match(row.strip()):
-            header = Unit("".join([*header_lines, row]), section, keep_with_next=True)
+            # The rule below a table's header is no text and would cost tokens in every chunk.
+            header = Unit(header_lines.pop(), section, keep_with_next=True)
             header.header = header
-            header_lines = []
             yield header
         else:
             yield from _rest(header_lines, section)

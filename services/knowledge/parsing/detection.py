@@ -28,10 +28,7 @@ _SUFFIXES = {
     ".htm": "html", ".html": "html", ".xhtml": "html", ".csv": "csv", ".tsv": "csv", ".md": "markdown",
     ".markdown": "markdown", ".mdown": "markdown",
 }  # fmt: skip
-_HTML = re.compile(
-    rb"^\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 def needs(head: bytes, name: str) -> str:
@@ -40,7 +37,7 @@ def needs(head: bytes, name: str) -> str:
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return "office"
-    return "html" if _HTML.match(head) or _SUFFIXES.get(_suffix(name)) == "html" else ""
+    return "html" if _is_html(head) or _SUFFIXES.get(_suffix(name)) == "html" else ""
 
 
 def detect(stream: BinaryIO, name: str) -> str:
@@ -64,7 +61,7 @@ def detect(stream: BinaryIO, name: str) -> str:
                 _("This is {what}, which cannot be read.").format(what=what),
                 _("Save it as PDF, DOCX, PPTX, XLSX, EPUB, HTML, CSV, Markdown or text without a password."),
             )
-    if _HTML.match(head):
+    if _is_html(head):
         return "html"
     return _SUFFIXES.get(_suffix(name), "text")
 
@@ -85,6 +82,17 @@ def _foreign() -> Iterator[tuple[bytes, str]]:
 def _is_pdf(head: bytes) -> bool:
     # Readers accept some bytes before the header.
     return b"%PDF-" in head[:1024]
+
+
+def _is_html(head: bytes) -> bool:
+    """Whether a page begins here, after an XML declaration and comments."""
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while head.startswith((b"<!--", b"<?xml")):
+        _comment, closed, head = head.partition(b"-->" if head.startswith(b"<!") else b"?>")
+        if not closed:
+            return False
+        head = head.lstrip()
+    return _HTML.match(head) is not None
 
 
 def _suffix(name: str) -> str:

@@ -12,6 +12,7 @@ _UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 # A section is what a page shows and a message carries; longer stretches are cut at a blank line.
 LONGEST_SECTION = 20_000
+_LONGEST_HEADING = 400
 
 
 def sections_of(markdown: str, page: int | None = None, sheet: str = "") -> Iterator[Section]:
@@ -66,6 +67,8 @@ def cut(text: str, longest: int = LONGEST_SECTION) -> Iterator[str]:
 
 def _heading(line: str, before: list[str]) -> tuple[int, str, bool] | None:
     """Return level, title and whether the title is the line before; None if `line` makes no heading."""
+    if len(line) > _LONGEST_HEADING:
+        return None
     atx = _ATX.match(line)
     if atx:
         return len(atx[1]), _plain(atx[2]), False

@@ -30,9 +30,8 @@ _PLAIN: dict[str, Any] = {
     "escape_misc": False,
     "bullets": "-",
 }
-_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+_IMAGE = re.compile(r"!\[([^\]\n]{0,1000})\]\([^)\n]{0,2000}\)")
 _SLIDE = re.compile(r"^<!-- Slide number: (\d+) -->$", re.MULTILINE)
-_TAG = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 def load() -> None:
@@ -100,8 +99,8 @@ def _slides(markdown: str, progress: Callable[[int, int], None]) -> Iterator[Sec
 
 
 def _clean(markdown: str) -> str:
-    """Return Markdown without pictures, comments and the runs of blank lines that converters leave."""
-    text = _IMAGE.sub(lambda match: match[1], _TAG.sub("", markdown))
+    """Return Markdown without pictures and the runs of blank lines that converters leave."""
+    text = _IMAGE.sub(lambda match: match[1], markdown)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 

@@ -138,7 +138,7 @@ def _squeezed(text_page: Any, count: int) -> tuple[str, list[int]]:
 
 
 def _open(stream: BinaryIO) -> pypdfium2.PdfDocument:
-    import pypdfium2  # type: ignore[import-untyped]
+    import pypdfium2
 
     try:
         return pypdfium2.PdfDocument(stream)
@@ -153,7 +153,7 @@ def _open(stream: BinaryIO) -> pypdfium2.PdfDocument:
 
 def _page_text(document: pypdfium2.PdfDocument, index: int) -> str | None:
     """Return a page's text, None where the page cannot be read."""
-    import pypdfium2  # type: ignore[import-untyped]
+    import pypdfium2
 
     try:
         with closing(document[index]) as page, closing(page.get_textpage()) as text_page:
@@ -168,7 +168,7 @@ def tidy(text: str) -> str:
     text = re.sub("[\ufffe\uffff\u00ad\u0002]\n?", "", text)
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)
     text = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", text)
-    return re.sub(r"[^\S\n]+\n", "\n", text).strip()
+    return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
 
 def _damaged() -> BadInputError:

@@ -249,6 +249,7 @@ class _Job:
         self._wall_seconds = wall_seconds
         self._error: MillpondError | None = None
         self._finished = False
+        self._searched = 0  # how much of what was received holds no line end
 
     def run(self, path: Path, take: Callable[[Message], None]) -> None:
         with ExitStack() as open_files:
@@ -318,25 +319,24 @@ class _Job:
             room -= len(data)
             if room < 0:
                 raise TooLargeError(_("Reading the file yields too much output."), _("Split it into smaller files."))
-            searched = len(buffer)
             buffer += data
-            yield from self._complete(buffer, searched)
+            yield from self._complete(buffer)
 
-    @staticmethod
-    def _complete(buffer: bytearray, searched: int) -> Iterator[Message]:
+    def _complete(self, buffer: bytearray) -> Iterator[Message]:
         """Yield the messages that are whole and take them out of the buffer."""
         start = 0
-        while (end := buffer.find(b"\n", max(start, searched))) >= 0:
+        while (end := buffer.find(b"\n", max(start, self._searched))) >= 0:
             message: Message = json.loads(buffer[start:end])
             if message[0] == "png":
                 if len(buffer) < end + 1 + message[1]:
-                    break
-                picture = bytes(buffer[end + 1 : end + 1 + message[1]])
-                end += message[1]
-                message = ["png", picture]
+                    self._searched = 0
+                    return
+                message = ["png", bytes(buffer[end + 1 : end + 1 + message[1]])]
+                end = len(buffer)
             start = end + 1
             yield message
         del buffer[:start]
+        self._searched = len(buffer)
 
     def _note(self, message: Message) -> None:
         kind, *values = message

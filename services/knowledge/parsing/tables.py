@@ -23,13 +23,19 @@ _DELIMITERS = ",;\t|"
 def read_csv(text: str) -> Iterator[Section]:
     """Yield the sections of a table in CSV, the delimiter told by the first lines."""
     csv.field_size_limit(16 * 1024 * 1024)
-    sample = text[:8192]
-    try:
-        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=_DELIMITERS)
-    except csv.Error:
-        dialect = csv.excel
-    rows = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), dialect)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:8192]))
     yield from _sections(rows, "")
+
+
+def _delimiter(sample: str) -> str:
+    """Return what separates the cells: that which gives the first rows the most columns in common."""
+
+    def columns(delimiter: str) -> int:
+        rows = [row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row][:20]
+        # The last row of a sample may be cut off.
+        return min((len(row) for row in rows[:-1] or rows), default=0)
+
+    return max(_DELIMITERS, key=columns)
 
 
 def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
@@ -55,7 +61,6 @@ def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
     header = ""
     lines: list[str] = []
     cells = 0
-    heading = (sheet,) if sheet else ()
     for row in rows:
         cells += max(len(row), 1)
         if cells > MOST_CELLS:
@@ -71,17 +76,17 @@ def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
             continue
         lines.append(line)
         if len(lines) >= _ROWS:
-            yield Section("\n".join([header, *lines]), sheet=sheet, heading=heading)
+            yield Section("\n".join([header, *lines]), sheet=sheet)
             lines = []
     if lines:
-        yield Section("\n".join([header, *lines]), sheet=sheet, heading=heading)
+        yield Section("\n".join([header, *lines]), sheet=sheet)
     elif header and cells and not lines:
-        yield from _lone_header(header, sheet, heading)
+        yield from _lone_header(header, sheet)
 
 
-def _lone_header(header: str, sheet: str, heading: tuple[str, ...]) -> Iterator[Section]:
+def _lone_header(header: str, sheet: str) -> Iterator[Section]:
     """Yield a table that is nothing but its first row."""
-    yield Section(header.partition("\n")[0], sheet=sheet, heading=heading)
+    yield Section(header.partition("\n")[0], sheet=sheet)
 
 
 def _line(row: list[str]) -> str:

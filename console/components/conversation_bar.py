@@ -1,0 +1,138 @@
+"""Above a conversation: its title, which collections it asks, its window, and what can be done with it."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import streamlit as st
+
+from console.boundary import attempt
+from console.components.conversation_list import open_conversation
+from console.components.dialogs import ask_name, confirm
+from console.components.formatting import escape, plain, shorten
+from console.state import ChatState, state_of
+from services.chat.types import Conversation
+from services.runtime import Runtime
+from services.texts import _, plural
+
+_MOST_TURNS = 50
+
+
+def conversation_bar(runtime: Runtime, conversation: Conversation | None) -> None:
+    """Draw the bar; a conversation without a row yet keeps its choices in the tab."""
+    with st.container(horizontal=True, vertical_alignment="center", key="conversation-bar"):
+        title = escape(shorten(conversation.title, 70)) if conversation else _("New conversation")
+        st.subheader(title or _("Untitled"), anchor=False, width="stretch")
+        with st.popover(_scope(runtime, conversation), icon=":material/filter_alt:", type="tertiary", key="chat-scope"):
+            _choices(runtime, conversation)
+        if conversation is not None:
+            _menu(runtime, conversation)
+
+
+def _scope(runtime: Runtime, conversation: Conversation | None) -> str:
+    ids = conversation.collection_ids if conversation else state_of(ChatState).draft_collections
+    if not ids:
+        return _("All collections")
+    names = {collection.id: collection.name for collection in runtime.library.collections()}
+    known = [names[i] for i in ids if i in names]
+    if len(known) == 1:
+        return escape(shorten(known[0], 30))
+    return plural("{count} collection", "{count} collections", len(known))
+
+
+def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
+    state = state_of(ChatState)
+    collections = {collection.id: collection for collection in runtime.library.collections()}
+    ids = conversation.collection_ids if conversation else state.draft_collections
+    name = conversation.id if conversation else "new"
+    chosen = st.multiselect(
+        _("Collections to ask"),
+        list(collections),
+        default=[i for i in ids if i in collections],
+        format_func=lambda i: plain(collections[i].name),
+        placeholder=_("All"),
+        key=f"chat-collections-{name}",
+    )
+    turns = conversation.history_turns if conversation else state.draft_turns
+    if turns is None:
+        turns = runtime.settings.history_turns
+    wanted = st.number_input(
+        _("Turns sent along"),
+        0,
+        _MOST_TURNS,
+        value=min(turns, _MOST_TURNS),
+        key=f"chat-turns-{name}",
+        help=_("How many questions and answers before this one the chat model sees. All are kept on disk."),
+    )
+    if conversation is None:
+        state.draft_collections, state.draft_turns = tuple(chosen), int(wanted)
+        return
+    if set(chosen) != set(ids):
+        attempt(runtime.conversations.set_collections, conversation.id, tuple(chosen))
+        st.rerun()
+    if int(wanted) != turns:
+        attempt(runtime.conversations.set_history_turns, conversation.id, int(wanted))
+        st.rerun()
+
+
+def _menu(runtime: Runtime, conversation: Conversation) -> None:
+    rename, markdown, json, delete = _("Rename"), _("Export Markdown"), _("Export JSON"), _("Delete")
+    chosen = st.menu_button(
+        _("More"),
+        [rename, markdown, json, delete],
+        key="conversation-menu",
+        type="tertiary",
+        icon=":material/more_horiz:",
+    )
+    if chosen == rename:
+        ask_name(_("Rename conversation"), _("Title"), conversation.title, partial(_rename, runtime, conversation.id))
+    elif chosen in {markdown, json}:
+        _export(runtime, conversation, as_json=chosen == json)
+    elif chosen == delete:
+        confirm(
+            _("Delete this conversation?"),
+            [
+                shorten(conversation.title, 80),
+                plural("Its {count} message goes.", "Its {count} messages go.", conversation.messages),
+                _("The documents stay."),
+            ],
+            _("Delete"),
+            partial(_delete, runtime, conversation.id),
+        )
+
+
+def _rename(runtime: Runtime, conversation_id: str, title: str) -> str:
+    runtime.conversations.rename(conversation_id, title)
+    return _("Renamed.")
+
+
+def _delete(runtime: Runtime, conversation_id: str) -> str:
+    runtime.answering.stop(conversation_id)
+    runtime.conversations.delete(conversation_id)
+    open_conversation("")
+    return _("The conversation was deleted.")
+
+
+def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> None:
+    def body() -> None:
+        text = runtime.conversations.export(conversation.id, "json" if as_json else "markdown")
+        stem = re.sub(r"[^\w\-]+", "-", conversation.title).strip("-")[:60] or "conversation"
+        st.markdown(
+            plural(
+                "The conversation with its {count} message.",
+                "The conversation with its {count} messages.",
+                conversation.messages,
+            )
+        )
+        st.download_button(
+            _("Download"),
+            data=text,
+            file_name=f"{stem}.json" if as_json else f"{stem}.md",
+            mime="application/json" if as_json else "text/markdown",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+    st.dialog(_("Export as JSON") if as_json else _("Export as Markdown"))(body)()

@@ -1,0 +1,91 @@
+"""What this process holds, whether each part works, and how much there is of everything."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from console.boundary import guarded
+from console.components.formatting import count, escape, size
+from console.components.heartbeat import heartbeat
+from console.uploads import held
+from services.memory.process import rss_bytes
+from services.runtime import Runtime
+from services.texts import _, plural
+
+_PERIOD_SECONDS = 3.0
+
+
+@st.fragment
+@guarded
+def overview(runtime: Runtime) -> None:
+    """Draw figures, checks and resources, and keep them fresh."""
+    _figures(runtime)
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        st.subheader(_("Health"), anchor=False)
+        _checks(runtime)
+    with right:
+        st.subheader(_("Held in memory, once"), anchor=False)
+        _resources(runtime)
+    heartbeat("overview-beat", _PERIOD_SECONDS)
+
+
+def _figures(runtime: Runtime) -> None:
+    counts = runtime.library.counts()
+    running, waiting = runtime.answering.slots()
+    figures = [
+        (_("RSS"), size(rss_bytes())),
+        (_("Documents"), count(counts.documents)),
+        (_("Answering questions"), count(counts.searchable)),
+        (_("Chunks"), count(counts.chunks)),
+        (_("Files on disk"), size(counts.bytes)),
+        (_("Jobs running"), count(counts.jobs_unfinished)),
+        (_("Jobs failed"), count(counts.jobs_failed)),
+        (_("Answers now"), f"{running} + {waiting}" if waiting else str(running)),
+    ]
+    with st.grid(8, gap="small"):
+        for label, value in figures:
+            st.metric(label, value, border=True)
+
+
+def _checks(runtime: Runtime) -> None:
+    readiness = runtime.health.ready()
+    rows = {
+        f":green[:material/check_circle:] {escape(check.name)}"
+        if check.ok
+        else f":red[:material/error:] {escape(check.name)}": escape(check.detail) or " "
+        for check in readiness.checks
+    }
+    st.table(rows, border="horizontal")
+    minutes = int((time.time() - runtime.started_at) // 60)
+    st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))
+
+
+def _resources(runtime: Runtime) -> None:
+    import pandas as pd
+
+    resources = runtime.resources()
+    files, upload_bytes = held()
+    rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
+    rows.append(
+        (
+            _("uploads"),
+            plural("{count} file not yet on disk", "{count} files not yet on disk", files),
+            upload_bytes / 2**20,
+            0,
+        )
+    )
+    name, detail, megabytes, loads = _("What"), _("Which"), _("MB"), _("Loaded")
+    st.dataframe(
+        pd.DataFrame(rows, columns=[name, detail, megabytes, loads]),
+        hide_index=True,
+        alt=_("Resources held once"),
+        column_config={
+            name: st.column_config.TextColumn(width=140),
+            detail: st.column_config.TextColumn(width="large"),
+            megabytes: st.column_config.NumberColumn(format="%.1f", width=80),
+            loads: st.column_config.NumberColumn(format="%d", width=70, help=_("How often it was loaded")),
+        },
+    )

@@ -1,0 +1,42 @@
+"""The pages by name: their files, titles and groups. `console.app` shows them, links elsewhere refer to them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import streamlit as st
+
+from services.texts import _
+
+_FOLDER = Path(__file__).resolve().parent.parent / "pages"
+
+
+class PageName(StrEnum):
+    """The pages; the value is the file's name and the path in the address bar."""
+
+    CHAT = "chat"
+    DOCUMENTS = "documents"
+    RETRIEVAL = "retrieval"
+    OVERVIEW = "overview"
+    SETTINGS = "settings"
+
+
+def page(name: PageName) -> st.Page:
+    """Return a page for `st.navigation`, `st.page_link` and `st.switch_page`."""
+    title, icon = {
+        PageName.CHAT: (_("Chat"), ":material/forum:"),
+        PageName.DOCUMENTS: (_("Documents"), ":material/folder_open:"),
+        PageName.RETRIEVAL: (_("Retrieval test"), ":material/manage_search:"),
+        PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
+        PageName.SETTINGS: (_("Settings"), ":material/tune:"),
+    }[name]
+    return st.Page(_FOLDER / f"{name}.py", title=title, icon=icon, url_path=name.value, default=name is PageName.CHAT)
+
+
+def groups() -> dict[str, list[st.Page]]:
+    """Return the pages in their groups, in the order of the menu."""
+    return {
+        _("Work"): [page(PageName.CHAT), page(PageName.DOCUMENTS), page(PageName.RETRIEVAL)],
+        _("System"): [page(PageName.OVERVIEW), page(PageName.SETTINGS)],
+    }

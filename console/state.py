@@ -1,0 +1,134 @@
+"""Typed session state: what one browser tab remembers, and the keys of its widgets.
+
+Each page has one dataclass; `state_of(cls)` returns the tab's own. Only small things live here: ids, choices, counters.
+Documents, messages and answers are read from the services each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, TypeVar
+
+import streamlit as st
+
+from services.errors import MillpondError
+from services.knowledge.types import Collection, SearchResult
+
+State = TypeVar("State")
+
+
+class Query(StrEnum):
+    """Parameters of the address bar, so that a link opens the same view."""
+
+    CONVERSATION = "conversation"
+    DOCUMENT = "document"
+    CHUNK = "chunk"
+
+
+class Key(StrEnum):
+    """Keys of widgets that more than one place, or a test, needs to name."""
+
+    CHAT_INPUT = "chat-input"
+    CHAT_STOP = "chat-stop"
+    CONVERSATION_SEARCH = "conversation-search"
+    CONVERSATION_NEW = "conversation-new"
+    UPLOAD_COLLECTION = "upload-collection"
+    DOCUMENT_SEARCH = "document-search"
+    DOCUMENT_STATUS = "document-status"
+    DOCUMENT_ORDER = "document-order"
+    DOCUMENT_PAGE = "document-page"
+    RETRIEVAL_QUERY = "retrieval-query"
+    RETRIEVAL_RUN = "retrieval-run"
+    RETRIEVAL_APPLY = "retrieval-apply"
+    CONFIRM = "confirm"
+
+
+@dataclass
+class Notice:
+    """Something to tell on the next run: a toast when it went well, a message with a hint when not."""
+
+    kind: Literal["done", "problem"]
+    text: str
+    hint: str = ""
+
+
+@dataclass
+class Notices:
+    """What this tab still has to be told."""
+
+    waiting: list[Notice] = field(default_factory=list)
+
+
+@dataclass
+class ChatState:
+    """Chat page: where the visible messages end, and what is being edited.
+
+    `before` is the id of the message that the shown window ends before; None shows the newest. `draft` collections and
+    window belong to a conversation that has no row yet.
+    """
+
+    before: int | None = None
+    editing: int | None = None
+    conversation: str = ""
+    draft_collections: tuple[int, ...] = ()
+    draft_turns: int | None = None
+
+
+@dataclass
+class DocumentsState:
+    """Documents page: `uploads` counts emptied uploaders, `shown` are the ids of the table's rows, `selected` those
+    that are ticked."""
+
+    uploads: int = 0
+    collection: int | None = None
+    shown: tuple[int, ...] = ()
+    selected: frozenset[int] = frozenset()
+    tables: int = 0
+
+
+@dataclass
+class RetrievalState:
+    """Retrieval test page: the last result, None when nothing was run yet."""
+
+    result: SearchResult | None = None
+    collections: tuple[Collection, ...] = ()
+
+
+def state_of(kind: type[State]) -> State:
+    """Return this tab's `kind`, a dataclass with defaults."""
+    name = f"millpond.{kind.__name__}"
+    if name not in st.session_state:
+        st.session_state[name] = kind()
+    found = st.session_state[name]
+    assert isinstance(found, kind)  # noqa: S101 - tells the type checker what the line above guarantees
+    return found
+
+
+def tell(text: str) -> None:
+    """Show `text` as a toast on the next run."""
+    state_of(Notices).waiting.append(Notice("done", text))
+
+
+def tell_problem(error: MillpondError) -> None:
+    """Show an error with its hint on the next run."""
+    state_of(Notices).waiting.append(Notice("problem", error.message, error.hint))
+
+
+def query(name: Query) -> str:
+    """Return a parameter of the address bar, "" when it is not there."""
+    return st.query_params.get(name, "")
+
+
+def query_number(name: Query) -> int | None:
+    """Return a parameter as a number, None when it is not one."""
+    text = query(name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def set_query(name: Query, value: str | int | None) -> None:
+    """Put a parameter into the address bar, or take it out."""
+    if value is None or value == "":
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = str(value)

@@ -1,0 +1,31 @@
+"""Chat: ask the documents, in conversations that are kept."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.components.chat_view import chat_view
+from console.components.conversation_bar import conversation_bar
+from console.components.conversation_list import conversation_list
+from console.resources import runtime
+from console.state import Query, query, set_query
+from services.chat.types import Conversation
+from services.errors import NotFoundError
+from services.texts import _
+
+services = runtime()
+conversation: Conversation | None = None
+if name := query(Query.CONVERSATION):
+    try:
+        conversation = services.conversations.conversation(name)
+    except NotFoundError:
+        set_query(Query.CONVERSATION, None)
+        st.warning(
+            _("It was deleted, or the link is wrong."),
+            title=_("This conversation is not here"),
+            icon=":material/scan_delete:",
+        )
+with st.sidebar:
+    conversation_list(services.conversations, conversation)
+conversation_bar(services, conversation)
+chat_view(services, conversation)

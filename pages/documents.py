@@ -1,0 +1,50 @@
+"""Documents: taking files in, watching them, and what is known of each."""
+
+from __future__ import annotations
+
+import streamlit as st
+from services.knowledge.library import Library
+
+from console.boundary import guarded
+from console.components.collections_bar import collections_bar
+from console.components.document_table import document_table
+from console.components.document_view import document_view
+from console.components.heartbeat import heartbeat
+from console.components.job_list import job_list
+from console.components.upload_panel import upload_panel
+from console.resources import runtime
+from console.state import Query, query_number
+from services.errors import NotFoundError
+from services.texts import _
+
+BUSY_SECONDS = 0.7
+IDLE_SECONDS = 3.0  # another session may add something
+
+
+@st.fragment
+@guarded
+def live_view(library: Library, collection_id: int | None) -> None:
+    """Jobs and table, drawn again in place while something changes."""
+    busy = job_list(library)
+    document_table(library, collection_id)
+    heartbeat("documents-beat", BUSY_SECONDS if busy else IDLE_SECONDS)
+
+
+services = runtime()
+document_id = query_number(Query.DOCUMENT)
+if document_id is not None:
+    try:
+        document = services.library.document(document_id)
+    except NotFoundError:
+        st.warning(
+            _("It was deleted, or the link is wrong."),
+            title=_("This document is not here"),
+            icon=":material/scan_delete:",
+        )
+        document_id = None
+    else:
+        document_view(services.library, document)
+if document_id is None:
+    collection_id = collections_bar(services.library)
+    upload_panel(services.library, collection_id, services.settings.upload_limit_mb)
+    live_view(services.library, collection_id)

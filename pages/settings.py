@@ -1,0 +1,29 @@
+"""Settings: the chat model, how retrieval is tuned, and the settings in force."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.components.model_chooser import model_chooser
+from console.components.settings_view import settings_table
+from console.navigation import PageName, page
+from console.resources import runtime
+from services.texts import _
+
+services = runtime()
+st.subheader(_("Chat model"), anchor=False)
+model_chooser(services.models)
+st.subheader(_("Retrieval"), anchor=False)
+retrieval = services.library.retrieval_settings()
+st.markdown(
+    _("{k} hits, weight of meaning {dense:g}, weight of words {lexical:g}, least score {threshold:g}.").format(
+        k=retrieval.k,
+        dense=retrieval.dense_weight,
+        lexical=retrieval.lexical_weight,
+        threshold=retrieval.threshold,
+    )
+)
+st.page_link(page(PageName.RETRIEVAL), label=_("Try others in the retrieval test"))
+st.subheader(_("Settings in force"), anchor=False)
+st.caption(_("Set in the environment or in the file that MILLPOND_CONFIG names; a restart takes them over."))
+settings_table(services.settings)

@@ -1,0 +1,45 @@
+"""`ask`: one question, the answer as it is written, its sources below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from console.cli.desk import Source, ids_of, open_desk
+from console.cli.screen import quiet_logs
+from services.settings import Settings
+from services.texts import _, use_language
+
+
+def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
+    """Print the answer to `question`; returns the exit code."""
+    use_language(settings.language)
+    quiet_logs(settings)
+    with open_desk(settings) as desk:
+        sources: list[Source] = []
+        for piece in desk.ask(question, ids_of(desk, collections)):
+            if isinstance(piece, str):
+                click.echo(piece, nl=False)
+            else:
+                sources = piece
+        click.echo()
+        if sources:
+            click.echo()
+            click.echo(_("Sources"))
+        for source in sources:
+            click.echo(f"  [{source.number}] {_place(source)}")
+            if source.quote:
+                click.echo(f"      “{source.quote}”")
+    return 0
+
+
+def _place(source: Source) -> str:
+    parts = [source.document]
+    if source.page is not None:
+        parts.append(_("page {page}").format(page=source.page))
+    if source.sheet:
+        parts.append(_("sheet {sheet}").format(sheet=source.sheet))
+    if source.heading:
+        parts.append(" › ".join(source.heading))
+    return ", ".join(parts)

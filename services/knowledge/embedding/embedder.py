@@ -1,0 +1,206 @@
+"""The one embedding model of the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import CancelledError
+from services.held import HeldResource
+from services.knowledge.embedding.batches import plan
+from services.knowledge.embedding.model_files import ModelFiles, find
+from services.knowledge.embedding.priority import Priority, never
+from services.settings import Settings
+from services.texts import _
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+Vectors = NDArray[np.float32]
+
+# Measured on 2 cores: larger batches are not faster once padding is gone, and questions wait longer for them.
+CPU_BATCH_TOKENS = 768
+CUDA_BATCH_TOKENS = 16_384
+# So many texts are tokenised and sorted by length at a time.
+WINDOW_TEXTS = 256
+# Enough of a text to see whether its script is known.
+SAMPLE_CHARACTERS = 4000
+
+
+class Encoder(Protocol):
+    """Token ids in, pooled vectors out; called by several threads at once."""
+
+    dimension: int
+    device: torch.device
+
+    @property
+    def bytes(self) -> int: ...
+    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor: ...
+
+
+class Embedder:
+    """Turns texts into normalised vectors; thread-safe.
+
+    Batches are computed by `threads` threads of one core each, which needs no barriers between them; a question is
+    computed by its caller's thread while the batches stand still.
+    """
+
+    _loads: ClassVar[int] = 0
+
+    def __init__(self, files: ModelFiles, encoder: Encoder, tokenizer: Tokenizer, *, threads: int, detail: str) -> None:
+        self.files = files
+        self.fingerprint = files.fingerprint
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._detail = detail
+        self._threads = threads
+        self._batch_tokens = CPU_BATCH_TOKENS if encoder.device.type == "cpu" else CUDA_BATCH_TOKENS
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embedding")
+        self._priority = Priority()
+        self._unknown = _unknown_id(tokenizer)
+        prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
+        self.dimension = encoder.dimension
+        # What a chunk may have, special tokens included.
+        self.max_tokens = files.max_tokens - prompt
+
+    @classmethod
+    def load(cls, settings: Settings) -> Embedder:
+        """Check and load the configured model.
+
+        Raises:
+            UnavailableError: the model or its device is not there.
+            DamagedError: the weights do not have their checksum.
+        """
+        files = find(settings.embedding_model, settings.embedding_sha256)
+        # A forked parser process must not meet the tokenizer's thread pool.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+        from tokenizers import Tokenizer
+
+        from services.knowledge.embedding.hardware import choose_device, choose_dtype, choose_threads
+        from services.knowledge.embedding.library_encoder import LibraryEncoder
+        from services.knowledge.embedding.slim_encoder import SlimEncoder
+
+        device = choose_device(settings.embedding_device)
+        dtype = choose_dtype(settings.embedding_precision, device)
+        # Several threads with one core each beat one operation spread over the cores.
+        torch.set_num_threads(1)
+        kind = SlimEncoder if SlimEncoder.fits(files) else LibraryEncoder
+        encoder: Encoder = kind.load(files, device, dtype)
+        tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(files.max_tokens)
+        Embedder._loads += 1
+        threads = choose_threads(settings.embedding_threads) if device.type == "cpu" else 1
+        detail = f"{files.name}, {str(dtype).removeprefix('torch.')}, {device}"
+        return cls(files, encoder, tokenizer, threads=threads, detail=detail)
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer's own file, by which chunks are measured."""
+        return self.files.tokenizer_file
+
+    def resource(self) -> HeldResource:
+        """What the process holds: bytes of the weights, and how often any model was loaded."""
+        return HeldResource(
+            name=_("Embedding model"),
+            detail=self._detail,
+            bytes=self._encoder.bytes,
+            loads=Embedder._loads,
+            attributes={
+                "dimension": str(self.dimension),
+                "max_tokens": str(self.max_tokens),
+                "threads": str(self._threads),
+                "sha256": self.files.sha256,
+            },
+        )
+
+    def urgent(self) -> AbstractContextManager[None]:
+        """Hold ingestion's batches back while a question is answered, beyond its embedding."""
+        return self._priority.urgent()
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return a question's vector, float32 (d,), normalised; ingestion's batches wait meanwhile."""
+        with self._priority.urgent():
+            sequence = self._tokenizer.encode(self.files.query_prompt + text.strip()).ids
+            vector: Vectors = self._encode([sequence], never)[0]
+            return vector
+
+    def embed_chunks(
+        self,
+        texts: Sequence[str],
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[int], None] = lambda _done: None,
+    ) -> Vectors:
+        """Return the vectors of chunks, float32 (n, d), normalised.
+
+        `cancelled` is asked between batches; `on_progress` is told how many texts are done, by the caller's thread.
+
+        Raises:
+            CancelledError: `cancelled` said so.
+        """
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        work = self._batches(texts)
+        running: dict[Future[Vectors], list[int]] = {}
+        done = 0
+        try:
+            while True:
+                if cancelled():
+                    raise CancelledError(_("The embedding was cancelled; nothing of it was kept."))
+                # One batch each, and one in reserve so that no thread waits for this loop.
+                while len(running) <= self._threads and (batch := next(work, None)) is not None:
+                    positions, sequences = batch
+                    running[self._pool.submit(self._encode, sequences, self._priority.batch().give_way)] = positions
+                if not running:
+                    return vectors
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    positions = running.pop(future)
+                    vectors[positions] = future.result()
+                    done += len(positions)
+                on_progress(done)
+        finally:
+            for future in running:
+                future.cancel()
+
+    def unknown_share(self, text: str) -> float:
+        """Return the share of the text's first tokens that the tokenizer does not know, 0 to 1."""
+        tokens = self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids
+        return tokens.count(self._unknown) / len(tokens) if tokens else 0.0
+
+    def close(self) -> None:
+        """Stop the threads; batches that are running end first."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
+        """Yield (positions in `texts`, token ids) of batches."""
+        for start in range(0, len(texts), WINDOW_TEXTS):
+            window = [self.files.chunk_prompt + text.strip() for text in texts[start : start + WINDOW_TEXTS]]
+            sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(window)]
+            for batch in plan([len(sequence) for sequence in sequences], self._batch_tokens):
+                yield [start + position for position in batch], [sequences[position] for position in batch]
+
+    def _encode(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Vectors:
+        import torch
+
+        with torch.inference_mode():
+            pooled = self._encoder.forward(sequences, give_way)
+            normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        return normalised
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int:
+    """The id of the tokenizer's unknown token; -1 where it has none, because it falls back to bytes."""
+    for name in ("[UNK]", "<unk>", "<|unk|>"):
+        found = tokenizer.token_to_id(name)
+        if found is not None:
+            return int(found)
+    return -1

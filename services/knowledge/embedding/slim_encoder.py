@@ -1,0 +1,157 @@
+"""BERT-like encoders computed with torch alone.
+
+Importing transformers and sentence-transformers costs over 150 MB that inference does not need. This computes the same
+numbers (Devlin et al., https://arxiv.org/abs/1810.04805; the layout of the weights is that of Hugging Face's BertModel
+and XLMRobertaModel) without padding: the tokens of a batch lie one after the other, and only attention looks at one
+sequence at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional
+
+from services.knowledge.embedding.model_files import ModelFiles
+
+MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
+
+Parameters = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Weight and bias of one layer; query, key and value are one matrix."""
+
+    attention_in: Parameters
+    attention_out: Parameters
+    attention_norm: Parameters
+    up: Parameters
+    down: Parameters
+    norm: Parameters
+
+    def tensors(self) -> list[Tensor]:
+        pairs = (self.attention_in, self.attention_out, self.attention_norm, self.up, self.down, self.norm)
+        return [tensor for pair in pairs for tensor in pair]
+
+
+class SlimEncoder:
+    """Weights in RAM and the forward pass over them."""
+
+    def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype) -> None:
+        config = files.config
+        self.dimension = int(config["hidden_size"])
+        self.device = device
+        self._heads = int(config["num_attention_heads"])
+        self._epsilon = float(config["layer_norm_eps"])
+        self._mean = files.pooling == "mean"
+        # RoBERTa's positions start after the padding token's id.
+        self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
+        with safe_open(files.weights, framework="pt") as weights:
+            # A copy each, so that the file is not kept mapped.
+            def parameter(name: str) -> Tensor:
+                tensor: Tensor = weights.get_tensor(name)
+                return tensor.to(device=device, dtype=dtype, copy=True)
+
+            def pair(name: str) -> Parameters:
+                return parameter(f"{name}.weight"), parameter(f"{name}.bias")
+
+            self._words = parameter("embeddings.word_embeddings.weight")
+            positions = parameter("embeddings.position_embeddings.weight")
+            # Token types are always 0: their row is part of every position.
+            self._positions = positions + parameter("embeddings.token_type_embeddings.weight")[0]
+            self._norm = pair("embeddings.LayerNorm")
+            self._layers = [
+                _read_layer(f"encoder.layer.{number}", pair) for number in range(int(config["num_hidden_layers"]))
+            ]
+
+    @classmethod
+    def fits(cls, files: ModelFiles) -> bool:
+        """Whether this encoder computes what the model in `files` does."""
+        config = files.config
+        return (
+            files.slim
+            and config.get("model_type") in MODEL_TYPES
+            and config.get("hidden_act") == "gelu"
+            and config.get("position_embedding_type", "absolute") == "absolute"
+            and not config.get("is_decoder")
+            and _has_plain_names(files)
+        )
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the weights."""
+        tensors = [self._words, self._positions, *self._norm, *(t for layer in self._layers for t in layer.tensors())]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
+        """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU, not normalised.
+
+        `give_way` is called between operations.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        hidden = self._embed(sequences)
+        for layer in self._layers:
+            give_way()
+            attended = self._attend(functional.linear(hidden, *layer.attention_in), lengths)
+            give_way()
+            hidden = self._normalise(
+                hidden.add_(functional.linear(attended, *layer.attention_out)), layer.attention_norm
+            )
+            give_way()
+            wide = functional.gelu(functional.linear(hidden, *layer.up))
+            give_way()
+            hidden = self._normalise(hidden.add_(functional.linear(wide, *layer.down)), layer.norm)
+        parts = torch.split(hidden.float(), lengths)
+        return torch.stack([part.mean(0) if self._mean else part[0] for part in parts]).cpu()
+
+    def _embed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        first = self._first_position
+        tokens = torch.tensor([token for sequence in sequences for token in sequence], device=self.device)
+        positions = torch.cat([torch.arange(first, first + len(sequence)) for sequence in sequences]).to(self.device)
+        return self._normalise(
+            functional.embedding(tokens, self._words) + functional.embedding(positions, self._positions), self._norm
+        )
+
+    def _attend(self, mixed: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Attention of each sequence over itself; `mixed` is query, key and value side by side, (tokens, 3 d)."""
+        attended = mixed.new_empty(len(mixed), self.dimension)
+        start = 0
+        for length in lengths:
+            query, key, value = mixed[start : start + length].view(1, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            result = functional.scaled_dot_product_attention(query, key, value)
+            attended[start : start + length].view(length, self._heads, -1).copy_(result[0].transpose(0, 1))
+            start += length
+        return attended
+
+    def _normalise(self, hidden: Tensor, parameters: Parameters) -> Tensor:
+        return functional.layer_norm(hidden, (self.dimension,), *parameters, self._epsilon)
+
+    @classmethod
+    def load(cls, files: ModelFiles, device: torch.device, dtype: torch.dtype) -> Self:
+        """Read the weights; see `fits` first."""
+        with torch.inference_mode():
+            return cls(files, device, dtype)
+
+
+def _read_layer(name: str, pair: Callable[[str], Parameters]) -> _Layer:
+    mixed = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+    return _Layer(
+        attention_in=(torch.cat([weight for weight, _bias in mixed]), torch.cat([bias for _weight, bias in mixed])),
+        attention_out=pair(f"{name}.attention.output.dense"),
+        attention_norm=pair(f"{name}.attention.output.LayerNorm"),
+        up=pair(f"{name}.intermediate.dense"),
+        down=pair(f"{name}.output.dense"),
+        norm=pair(f"{name}.output.LayerNorm"),
+    )
+
+
+def _has_plain_names(files: ModelFiles) -> bool:
+    with safe_open(files.weights, framework="pt") as weights:
+        names: Any = weights.keys()
+        return "embeddings.word_embeddings.weight" in names and "embeddings.token_type_embeddings.weight" in names

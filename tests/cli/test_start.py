@@ -1,0 +1,163 @@
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from console.cli.serve import address_of, listen, refuse_exposure
+from services.errors import BadInputError, ConflictError
+from services.settings import Settings
+from tests.servers import ROOT, environment, run, serving, spawn
+
+
+def settings(tmp_path: Path, **given: object) -> Settings:
+    return Settings.model_validate({"data_dir": tmp_path, **given})
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`--help` must answer at once: neither the model's libraries nor the web's are imported for it."""
+    code = (
+        "import sys\n"
+        "sys.argv = ['millpond', '--help']\n"
+        "import console.__main__\n"
+        "try:\n    console.__main__.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'streamlit', 'faiss', 'fastapi', 'sqlalchemy', 'numpy', 'pydantic', 'langchain', 'httpx'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    for command in ("serve", "ingest", "ask", "status"):
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.1"])
+def test_loopback_is_allowed(tmp_path: Path, host: str) -> None:
+    """Every name of this machine's loopback may be listened on."""
+    refuse_exposure(settings(tmp_path, host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_exposure_is_refused_without_insecure(tmp_path: Path, host: str) -> None:
+    """An address that others can reach needs `--insecure`, as the hint says."""
+    with pytest.raises(BadInputError, match=re.escape(host)) as caught:
+        refuse_exposure(settings(tmp_path, host=host))
+    assert "--insecure" in caught.value.hint
+    refuse_exposure(settings(tmp_path, host=host, insecure=True))
+
+
+def test_unknown_host_name(tmp_path: Path) -> None:
+    """A name that no address belongs to is refused in words."""
+    with pytest.raises(BadInputError, match=r"no-such-host\.invalid"):
+        refuse_exposure(settings(tmp_path, host="no-such-host.invalid"))
+
+
+def test_exposure_is_refused_on_the_command_line(tmp_path: Path) -> None:
+    """The refusal reaches a person as two lines and an exit code."""
+    done = run("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "no sign-in" in done.stderr
+    assert "--insecure" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_taken_port_is_explained(tmp_path: Path) -> None:
+    """A port that another program listens on is named, with a way out."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConflictError, match=str(port)) as caught:
+            listen(settings(tmp_path, port=port))
+    assert "--port" in caught.value.hint
+
+
+def test_free_port_is_found_and_told(tmp_path: Path) -> None:
+    """Port 0 takes a free one, and the address names the real one."""
+    listener = listen(settings(tmp_path, port=0))
+    try:
+        assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+def test_setting_that_cannot_be_is_explained(tmp_path: Path) -> None:
+    """A wrong value in the environment is named with its variable."""
+    done = run("serve", "--data-dir", str(tmp_path), upload_limit_mb="many")
+    assert done.returncode == 1
+    assert "upload_limit_mb" in done.stderr
+    assert "MILLPOND_UPLOAD_LIMIT_MB" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
+    """While models load, /healthz says alive and /readyz what is missing; a signal then ends it cleanly."""
+    server = spawn(tmp_path / "data")
+    try:
+        assert server.client.get("/healthz").json() == {"status": "alive"}
+        early = server.client.get("/readyz")
+        if early.status_code == 503:
+            assert early.json()["status"] == "not ready"
+        server.wait_ready()
+        checks = server.client.get("/readyz").json()["checks"]
+        assert set(checks) == {"store", "index", "embedder", "chat model", "disk"}
+        assert all(check["ok"] for check in checks.values())
+    finally:
+        code = server.stop(signal.SIGINT)
+    assert code == 0
+    told = "".join(server.output)
+    assert "loading the embedding model" in told
+    assert f"Millpond is ready at {server.url}" in told
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
+    """A server that is told to stop while it loads its model stops within seconds, without a traceback."""
+    server = spawn(tmp_path / "data")
+    assert server.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_second_start_names_the_first(tmp_path: Path) -> None:
+    """A second server on the same data folder is refused with the address of the one that runs."""
+    with serving(tmp_path / "data") as server:
+        done = run("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+        assert done.returncode == 1
+        assert server.url in done.stderr
+        port = server.url.rpartition(":")[2]
+        same_port = run("serve", "--port", port, "--data-dir", str(tmp_path / "data"))
+        assert same_port.returncode == 1
+        assert "already runs" in same_port.stderr
+
+
+def test_start_that_cannot_succeed_says_why(tmp_path: Path) -> None:
+    """A model folder that does not exist ends the start with a message and an exit code."""
+    done = run("serve", "--port", "0", "--data-dir", str(tmp_path / "data"), embedding_model=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "none" in done.stderr.splitlines()[-2] + done.stderr.splitlines()[-1]
+    assert "is ready" not in done.stdout
+
+
+def test_streamlit_settings_take_effect_from_another_folder(tmp_path: Path) -> None:
+    """Started from elsewhere, the pages still have our settings, and the upload limit follows Millpond's own."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from services.settings import Settings\n"
+        "from console.asgi import create_app\n"
+        "create_app(Settings(data_dir=Path(sys.argv[1]), upload_limit_mb=7))\n"
+        "import streamlit as st\n"
+        "print(st.get_option('browser.gatherUsageStats'), st.get_option('runner.postScriptGC'),\n"
+        "      st.get_option('theme.light.primaryColor'), st.get_option('server.maxUploadSize'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    config = tomllib.loads((ROOT / "console" / ".streamlit" / "config.toml").read_text())
+    colour = config["theme"]["light"]["primaryColor"]
+    assert done.stdout.split() == ["False", "False", colour, "7"]

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +48,7 @@ class IncomingFile:
         self._limit = limit_bytes
         self._hash = hashlib.sha256()
         self._size = 0
+        self._keep = False
         self._path = store.place(stored)
         with disk_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,16 +73,18 @@ class IncomingFile:
             self._file.write(data)
 
     def finish(self) -> StoredFile:
-        """Put everything on disk for good and return its name, size and hash.
-
-        Until `release`, the file is safe from the sweep although no row refers to it.
-        """
+        """Put everything on disk for good and return its name, size and hash."""
         with disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             _sync_folder(self._path.parent)
+        self._keep = True
         return StoredFile(self._stored, self._size, self._hash.hexdigest())
+
+    def discard(self) -> None:
+        """Say that the file is not needed after all."""
+        self._keep = False
 
     def __enter__(self) -> Self:
         return self
@@ -89,13 +92,10 @@ class IncomingFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        finished = self._file.closed
-        try:
-            with disk_errors():
-                self._file.close()
-        except StorageError:
-            finished = False
-        if not finished or kind is not None:
+        # Until here the file is safe from the sweep, although no row may refer to it yet.
+        with suppress(OSError):  # what cannot be flushed now is deleted anyway
+            self._file.close()
+        if not self._keep or kind is not None:
             self._store.remove([self._stored])
         self._store.release(self._stored)
 

@@ -123,6 +123,8 @@ def begin_rebuild(connection: Connection, document_id: int, kind: JobKind, plan:
         raise ConflictError(
             _("The original of “{name}” was not kept; it cannot be chunked anew.").format(name=document.name)
         )
+    if kind == JobKind.REEMBED:
+        plan = Plan(active.chunk_tokens, active.overlap, plan.queue_limit)
     kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages")
     revision_id = _insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
     job_id = _insert_job(connection, document_id, revision_id, kind)

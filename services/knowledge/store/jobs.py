@@ -69,6 +69,7 @@ class JobStore:
             if row is None:
                 return None
             connection.execute(jobs.update().where(jobs.c.id == row.id).values(state=WORKING, run=row.run + 1))
+            drop_content(connection, row.revision_id)  # an earlier run may have had no room to clean up
             return Claim(
                 job_id=row.id,
                 run=row.run + 1,
@@ -93,6 +94,13 @@ class JobStore:
             if not holds(connection, claim):
                 return None
             return _end(connection, claim.job_id, FAILED, error, hint, keep_file=keep_file)
+
+    def give_up(self, claim: Claim, error: str, hint: str) -> None:
+        """Note that the job failed and nothing more; for a disk without room for `fail`."""
+        with self._database.write() as connection:
+            if holds(connection, claim):
+                values = {"state": FAILED, "error": error, "hint": hint, "finished_at": datetime.now(UTC)}
+                connection.execute(jobs.update().where(jobs.c.id == claim.job_id).values(**values))
 
     def cancel(self, job_id: int) -> None:
         """Stop a job that is not finished; what it had written is deleted, the original stays for a retry.

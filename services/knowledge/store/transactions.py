@@ -85,6 +85,8 @@ class Writer:
 
     def _follow(self, change: Change) -> None:
         index = self._keeper.index
+        for switch in change.switches:
+            change.unneeded.extend(switch.unneeded)
         for regrouping in change.regroupings:
             index.regroup(regrouping.ids, regrouping.group)
         if change.removed:

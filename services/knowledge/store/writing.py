@@ -21,12 +21,13 @@ from services.knowledge.types import ChunkDraft, Section
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What the vector index has to do after a switch was committed; `group` is -1 for a disabled document."""
+    """What has to follow a committed switch: in the vector index (`group` is -1 for a disabled document), on disk."""
 
     document_id: int
     added: Ids
     removed: Ids
     group: int
+    unneeded: list[str]
 
 
 def insert_chunks(
@@ -123,8 +124,7 @@ def copy_sections(connection: Connection, source: int, target: int) -> None:
 def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
     """Make a fully written revision the one that answers; the one before it goes, with chunks and terms.
 
-    `facts` are columns of `revisions` that are known now (media_type, pages, fingerprint). The file of the old
-    revision is for the caller to remove when nothing refers to it any more.
+    `facts` are columns of `revisions` that are known now (media_type, pages, fingerprint).
     """
     document = connection.execute(
         sa.select(documents)
@@ -147,10 +147,14 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
         .where(documents.c.id == document.id)
         .values(active_revision_id=revision_id, updated_at=datetime.now(UTC))
     )
-    if len(removed) or (old is not None and old != revision_id):
+    unneeded: list[str] = []
+    if old is not None and old != revision_id:
+        stored = connection.scalar(sa.select(revisions.c.stored).where(revisions.c.id == old)) or ""
         drop_content(connection, old)
         connection.execute(revisions.delete().where(revisions.c.id == old))
-    return Switch(document.id, added, removed, document.collection_id if document.enabled else -1)
+        unneeded = unreferenced(connection, [stored])
+    group = document.collection_id if document.enabled else -1
+    return Switch(document.id, added, removed, group, unneeded)
 
 
 def drop_terms(connection: Connection, revision_id: int) -> None:
@@ -205,3 +209,24 @@ def unreferenced(connection: Connection, names: Collection[str]) -> list[str]:
     query = sa.select(revisions.c.stored).where(revisions.c.stored.in_(wanted))
     used = set(connection.execute(query).scalars()) if wanted else set()
     return [name for name in wanted if name not in used]
+
+
+def read_drafts(connection: Connection, revision_id: int, start: int, count: int) -> list[ChunkDraft]:
+    """Return chunks of a revision from position `start` as they were before they were stored."""
+    query = (
+        sa.select(chunks)
+        .where(chunks.c.revision_id == revision_id, chunks.c.position >= start, chunks.c.position < start + count)
+        .order_by(chunks.c.position)
+    )
+    return [
+        ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading))
+        for row in connection.execute(query)
+    ]
+
+
+def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:
+    """Return what is known of a revision's content (media_type, pages, chunks), or None when it is gone."""
+    row = connection.execute(
+        sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.chunks).where(revisions.c.id == revision_id)
+    ).one_or_none()
+    return None if row is None else {"media_type": row.media_type, "pages": row.pages, "chunks": row.chunks}

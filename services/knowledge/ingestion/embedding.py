@@ -1,0 +1,114 @@
+"""Second stage: embeds chunks, those of several files together."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.errors import CancelledError, MillpondError
+from services.knowledge.ingestion.line import Line
+from services.knowledge.ingestion.work import Piece
+from services.knowledge.types import DocumentStatus, Progress
+
+if TYPE_CHECKING:
+    from services.knowledge.embedding import Embedder
+
+# Chunks that go to the embedder together: enough for it to sort by length, few enough to show progress.
+GROUP = 256
+# Chunks of one file in a group as long as others wait.
+SHARE = 64
+_LOOK_AGAIN_SECONDS = 1.0
+
+
+class Embedding:
+    """One thread may be in `run`."""
+
+    def __init__(self, line: Line, embedder: Embedder) -> None:
+        self._line = line
+        self._embedder = embedder
+
+    def run(self) -> None:
+        """Embed what is handed over until the pipeline stops."""
+        line = self._line
+        while not line.stopping.is_set():
+            group = self._next_group()
+            if not group:
+                continue
+            try:
+                self._embed(group)
+            except CancelledError:
+                # All files of the group were taken away, or the pipeline stops.
+                continue
+            except MillpondError as error:
+                for piece in group:
+                    line.fail(piece.work, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs the jobs of one group
+                for piece in group:
+                    line.fail_unexpectedly(piece.work, error)
+            else:
+                self._pass_on(group)
+
+    def _next_group(self) -> list[Piece]:
+        """Wait for chunks and return some of each file, in turn."""
+        line = self._line
+        with line.changed:
+            if not line.parsed and not line.embedding:
+                line.changed.wait(_LOOK_AGAIN_SECONDS)
+            works = line.embedding
+            works[:] = [work for work in works if not work.cancelled.is_set()]
+            while line.parsed and sum(min(work.remaining, SHARE) for work in works) < GROUP:
+                works.append(line.parsed.popleft())
+            line.changed.notify_all()
+            works = list(works)
+        group: list[Piece] = []
+        room = GROUP
+        share = SHARE if len(works) > 1 else GROUP
+        for work in works:
+            drafts = work.take(min(share, room))
+            if drafts:
+                group.append(Piece(work, drafts, last=work.remaining <= 0))
+                room -= len(drafts)
+            if not room:
+                break
+        with line.changed:
+            # Those whose turn it was go to the end.
+            for piece in group:
+                line.embedding.remove(piece.work)
+                if not piece.last:
+                    line.embedding.append(piece.work)
+            line.changed.notify_all()
+        return group
+
+    def _embed(self, group: list[Piece]) -> None:
+        texts = [draft.text for piece in group for draft in piece.drafts]
+        vectors = self._embedder.embed_chunks(
+            texts,
+            cancelled=lambda: all(self._line.stopped(piece.work) for piece in group),
+            on_progress=self._reporter(group),
+        )
+        start = 0
+        for piece in group:
+            piece.vectors = vectors[start : start + len(piece.drafts)]
+            start += len(piece.drafts)
+
+    def _reporter(self, group: list[Piece]) -> Callable[[int], None]:
+        before = [piece.work.taken - len(piece.drafts) for piece in group]
+
+        def report(done: int) -> None:
+            for piece, start in zip(group, before, strict=True):
+                own = min(max(done, 0), len(piece.drafts))
+                done -= own
+                if not piece.work.cancelled.is_set():
+                    progress = Progress(start + own, piece.work.total, "chunk")
+                    self._line.board.show(piece.work.claim.job_id, DocumentStatus.EMBEDDING, progress)
+
+        return report
+
+    def _pass_on(self, group: list[Piece]) -> None:
+        while not self._line.stopping.is_set():
+            try:
+                self._line.finished.put(group, timeout=_LOOK_AGAIN_SECONDS)
+            except queue.Full:
+                continue
+            return

@@ -1,0 +1,241 @@
+"""First stage: takes jobs from the queue and turns originals into chunks, or copies chunks that exist already."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.database import Database
+from services.errors import BadInputError, CancelledError, MillpondError, StorageError
+from services.knowledge.ingestion.line import Line
+from services.knowledge.ingestion.work import TakenAwayError, Work
+from services.knowledge.store import writing
+from services.knowledge.store.jobs import finish, holds
+from services.knowledge.store.transactions import Writer
+from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, Progress
+from services.texts import _
+
+if TYPE_CHECKING:
+    from services.knowledge.parsing import ParserPool
+
+log = structlog.get_logger(__name__)
+
+# So many chunks wait for the embedding stage before the next file is parsed: several seconds of its work.
+ENOUGH_WAITING = 1024
+_COPIED_AT_ONCE = 4096
+_READ_AT_ONCE = 256
+_LOOK_AGAIN_SECONDS = 5.0
+
+
+class Reading:
+    """Any number of threads may be in `run`."""
+
+    def __init__(
+        self,
+        line: Line,
+        database: Database,
+        writer: Writer,
+        parser: ParserPool,
+        *,
+        fingerprint: str,
+        suspects: Sequence[int],
+        when_idle: Callable[[], None],
+    ) -> None:
+        self._line = line
+        self._database = database
+        self._writer = writer
+        self._parser = parser
+        self._fingerprint = fingerprint
+        # Jobs that a crash met are tried one by one: the guilty one shall not take others with it again.
+        self._suspects = deque(suspects)
+        self._when_idle = when_idle
+        self._claiming = threading.Lock()
+        self._maybe_more = True
+        self._seen_ended = 0
+        self._idle_told = True
+        self.paused = ""
+
+    def wake(self) -> None:
+        """Say that there may be something in the queue."""
+        with self._line.changed:
+            self._maybe_more = True
+            self._line.changed.notify_all()
+
+    def run(self) -> None:
+        """Take jobs until the pipeline stops."""
+        line = self._line
+        while not line.stopping.is_set():
+            work = self._next()
+            if work is None:
+                continue
+            try:
+                self._prepare(work)
+            except TakenAwayError:
+                line.end(work)
+            except CancelledError:
+                # Nobody cancels but those who have taken the job away, or a stop, after which it goes on.
+                line.end(work)
+            except MillpondError as error:
+                line.fail(work, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
+                line.fail_unexpectedly(work, error)
+
+    def _next(self) -> Work | None:
+        """Wait for a job that may begin and claim it; None: look again."""
+        line = self._line
+        with self._claiming:
+            with line.changed:
+                if not self._may_begin():
+                    line.changed.wait(_LOOK_AGAIN_SECONDS)
+                    self._maybe_more = True
+                    return None
+                self._maybe_more = False
+            try:
+                work = self._claim()
+            except StorageError as error:
+                self.paused = str(error)
+                line.stopping.wait(_LOOK_AGAIN_SECONDS)
+                return None
+            if work is not None:
+                self._maybe_more = True
+                self._idle_told = False
+                return work
+            with line.changed:
+                idle = not line.in_work and not self._idle_told
+                self._idle_told = self._idle_told or idle
+        if idle:
+            self._when_idle()
+        return None
+
+    def _may_begin(self) -> bool:
+        line = self._line
+        if line.stopping.is_set() or (line.in_work and self._suspects):
+            return False
+        if not self._maybe_more and line.ended == self._seen_ended:
+            return False
+        self._seen_ended = line.ended
+        self.paused = line.files.low_space()
+        return not self.paused and line.waiting_chunks() < ENOUGH_WAITING
+
+    def _claim(self) -> Work | None:
+        line = self._line
+        claim = None
+        while self._suspects and claim is None:
+            claim = line.jobs.claim(self._fingerprint, only=self._suspects[0])
+            if claim is None:  # cancelled or deleted meanwhile
+                self._suspects.popleft()
+        if claim is None:
+            # Of several files with the same content the first is processed, the others copy from it.
+            with line.changed:
+                busy = {work.claim.sha256 for work in line.in_work.values()}
+            claim = line.jobs.claim(self._fingerprint, busy=busy)
+        if claim is None:
+            return None
+        work = Work(claim)
+        line.begin(work)
+        return work
+
+    def _prepare(self, work: Work) -> None:
+        claim = work.claim
+        if claim.kind == JobKind.REEMBED:
+            self._reuse_chunks(work)
+        elif claim.source is None or not self._copy(work, claim.source):
+            self._parse(work)
+
+    def _parse(self, work: Work) -> None:
+        claim, board = work.claim, self._line.board
+        board.show(claim.job_id, DocumentStatus.PARSING)
+        parsed = self._parser.parse(
+            self._line.files.path(claim.stored),
+            claim.name,
+            chunk_tokens=claim.chunk_tokens,
+            overlap=claim.overlap,
+            on_progress=lambda progress: board.show(claim.job_id, DocumentStatus.PARSING, progress),
+            cancelled=lambda: self._line.stopped(work),
+        )
+        if not parsed.chunks:
+            raise BadInputError(
+                _("The file contains no text that could be read; nothing of it was kept."),
+                _("If it is a scan, run text recognition on it first."),
+            )
+        work.prepare(
+            parsed.chunks, len(parsed.chunks), parsed.sections, media_type=parsed.media_type, pages=parsed.pages
+        )
+        self._line.hand_over(work)
+
+    def _reuse_chunks(self, work: Work) -> None:
+        """Embed anew what the document answers with."""
+        source = work.claim.active_revision_id
+        with self._writer.change() as change:
+            facts = source and writing.revision_facts(change.connection, source)
+            if not source or not facts or not holds(change.connection, work.claim):
+                raise TakenAwayError
+            writing.copy_sections(change.connection, source, work.claim.revision_id)
+        total = facts.pop("chunks")
+        work.prepare(self._stored_drafts(source), total, (), **facts)
+        self._line.hand_over(work)
+
+    def _stored_drafts(self, revision_id: int) -> Iterator[ChunkDraft]:
+        start = 0
+        while True:
+            with self._database.read() as connection:
+                drafts = writing.read_drafts(connection, revision_id, start, _READ_AT_ONCE)
+            if not drafts:
+                return
+            yield from drafts
+            start += len(drafts)
+
+    def _copy(self, work: Work, source: int) -> bool:
+        """Copy chunks and vectors of the same content, made the same way; false if they went away meanwhile."""
+        claim, line = work.claim, self._line
+        done, total, last = 0, 0, False
+        while not last:
+            if line.stopping.is_set():
+                raise CancelledError(_("Stopped."))
+            with self._writer.change() as change:
+                connection = change.connection
+                if not holds(connection, claim):
+                    raise TakenAwayError
+                facts = writing.revision_facts(connection, source)
+                if facts is None:
+                    writing.drop_content(connection, claim.revision_id)
+                    return False
+                total = facts.pop("chunks")
+                done += writing.copy_chunks(connection, source, claim.revision_id, done, _COPIED_AT_ONCE)
+                last = done >= total
+                if last:
+                    writing.copy_sections(connection, source, claim.revision_id)
+                    facts["fingerprint"] = self._fingerprint
+                    change.switches.append(writing.activate(connection, claim.revision_id, **facts))
+                    finish(connection, claim)
+            line.board.show(claim.job_id, DocumentStatus.EMBEDDING, Progress(done, total, "chunk"))
+        line.end(work)
+        return True
+
+
+def begin_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """Start a thread whose work gives way to that of others."""
+
+    def low() -> None:
+        lower_priority()
+        run()
+
+    thread = threading.Thread(target=low, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def lower_priority() -> None:
+    """Let the calling thread run when nothing else wants to; threads that it starts inherit this.
+
+    On Linux the priority belongs to a thread, not to the process (setpriority(2)).
+    """
+    import os
+    import sys
+
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

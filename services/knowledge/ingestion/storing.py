@@ -1,0 +1,74 @@
+"""Third stage: writes chunks and vectors, and switches documents to revisions that are complete."""
+
+from __future__ import annotations
+
+import queue
+
+from services.errors import MillpondError
+from services.knowledge.ingestion.line import Line
+from services.knowledge.ingestion.work import Piece
+from services.knowledge.store import writing
+from services.knowledge.store.jobs import finish, holds
+from services.knowledge.store.transactions import Writer
+
+_LOOK_AGAIN_SECONDS = 0.5
+
+
+class Storing:
+    """One thread may be in `run`."""
+
+    def __init__(self, line: Line, writer: Writer, fingerprint: str) -> None:
+        self._line = line
+        self._writer = writer
+        self._fingerprint = fingerprint
+
+    def run(self) -> None:
+        """Store what was embedded until the pipeline stops."""
+        while not self._line.stopping.is_set():
+            try:
+                group = self._line.finished.get(timeout=_LOOK_AGAIN_SECONDS)
+            except queue.Empty:
+                continue
+            if not self._try(group) and len(group) > 1:
+                # One of the files is the cause; alone, the others pass.
+                for piece in group:
+                    self._try([piece])
+
+    def _try(self, group: list[Piece]) -> bool:
+        """Store a group; a single piece that cannot be stored fails its job."""
+        try:
+            self._store(group)
+        except MillpondError as error:
+            if len(group) == 1:
+                self._line.fail(group[0].work, error)
+            return False
+        except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
+            if len(group) == 1:
+                self._line.fail_unexpectedly(group[0].work, error)
+            return False
+        return True
+
+    def _store(self, group: list[Piece]) -> None:
+        """Write a group in one transaction: at most a few hundred chunks, and whole files become visible."""
+        gone: list[Piece] = []
+        with self._writer.change() as change:
+            for piece in group:
+                work = piece.work
+                if work.cancelled.is_set() or not holds(change.connection, work.claim):
+                    gone.append(piece)
+                    continue
+                revision_id = work.claim.revision_id
+                if not work.stored:
+                    writing.insert_sections(change.connection, revision_id, work.sections)
+                writing.insert_chunks(change.connection, revision_id, piece.drafts, piece.vectors, position=work.stored)
+                if piece.last:
+                    switch = writing.activate(
+                        change.connection, revision_id, fingerprint=self._fingerprint, **work.facts
+                    )
+                    change.switches.append(switch)
+                    finish(change.connection, work.claim)
+        for piece in group:
+            piece.work.stored += len(piece.drafts)
+            piece.work.sections = ()
+            if piece.last or piece in gone:
+                self._line.end(piece.work)

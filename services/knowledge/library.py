@@ -1,0 +1,239 @@
+"""The library: what pages, API and command line do with documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from services.database import Database
+from services.errors import BadInputError
+from services.knowledge import types
+from services.knowledge.contents import Contents
+from services.knowledge.files import FileStore, StoredFile
+from services.knowledge.ingestion import Ingestion
+from services.knowledge.names import display_name
+from services.knowledge.reception import Reception
+from services.knowledge.store import changes, intake
+from services.knowledge.store.collections import CollectionStore
+from services.knowledge.store.contents import ContentStore
+from services.knowledge.store.documents import DocumentStore, Filters
+from services.knowledge.store.transactions import Keeper
+from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
+from services.knowledge.workbench import Workbench
+from services.preferences import Preferences
+from services.settings import Settings
+from services.texts import _
+
+if TYPE_CHECKING:
+    from services.knowledge.parsing import ParserPool
+
+_RETRIEVAL = "knowledge.retrieval"
+_READ_BYTES = 1024 * 1024
+
+
+class Library(Contents, Workbench):
+    """Documents, collections and jobs. Thread-safe; what a method returned is on disk."""
+
+    def __init__(  # noqa: PLR0917 - the composition root calls it, nobody else
+        self,
+        database: Database,
+        files: FileStore,
+        parser: ParserPool,
+        ingestion: Ingestion,
+        keeper: Keeper,  # noqa: ARG002 - the ingestion's writer tells it what changes
+        preferences: Preferences,
+        settings: Settings,
+    ) -> None:
+        self._files = files
+        self._parser = parser
+        self._ingestion = ingestion
+        self._preferences = preferences
+        self._settings = settings
+        self._writer = ingestion.writer
+        self._board = ingestion.board
+        self._collections = CollectionStore(database)
+        self._documents = DocumentStore(database)
+        self._contents = ContentStore(database)
+        self._counts = (-1, types.LibraryCounts())
+
+    # Collections
+
+    def collections(self) -> list[types.Collection]:
+        """Return all collections, the default one first."""
+        return self._collections.all()
+
+    def default_collection(self) -> types.Collection:
+        """Return the collection that takes what is added without naming one."""
+        return self._collections.all()[0]
+
+    def create_collection(self, name: str) -> types.Collection:
+        """Create a collection.
+
+        Raises:
+            BadInputError: the name is empty.
+            ConflictError: the name is taken.
+        """
+        created = self._collections.create(name)
+        self._board.changed()
+        return self._collections.get(created)
+
+    def rename_collection(self, collection_id: int, name: str) -> types.Collection:
+        """Give a collection another name; errors as for `create_collection`, or NotFoundError."""
+        self._collections.rename(collection_id, name)
+        self._board.changed()
+        return self._collections.get(collection_id)
+
+    def delete_collection(self, collection_id: int) -> DeletionReport:
+        """Delete a collection with its documents; the last one is made anew when it is needed.
+
+        Raises:
+            NotFoundError: there is no such collection.
+        """
+        self._collections.get(collection_id)
+        with self._writer.change() as change:
+            ids = changes.document_ids(change.connection, collection_id)
+        report = self.delete(ids)
+        with self._writer.change() as change:
+            changes.delete_collection(change.connection, collection_id)
+        return report
+
+    # Taking in
+
+    def receive(self, name: str, collection_id: int | None = None) -> Reception:
+        """Begin to take in a file that is called `name` where it comes from.
+
+        Raises:
+            StorageError: too little disk space is free.
+            NotFoundError: there is no such collection.
+        """
+        target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
+        shown = display_name(name)
+        return Reception(self._files.receive(), lambda file: self._admit(file, shown, target))
+
+    def add(self, stream: BinaryIO, name: str, collection_id: int | None = None) -> Intake:
+        """Take in a file from a stream of bytes; errors as for `Reception`."""
+        with self.receive(name, collection_id) as reception:
+            while data := stream.read(_READ_BYTES):
+                reception.write(data)
+            return reception.finish()
+
+    def _admit(self, file: StoredFile, name: str, collection_id: int) -> tuple[Intake, bool]:
+        with self._writer.change() as change:
+            admission = intake.admit(
+                change.connection,
+                file,
+                name,
+                collection_id,
+                self._plan(),
+                is_stored=lambda stored: self._files.place(stored).is_file(),
+            )
+            change.unneeded.extend(admission.unneeded)
+        self._ingestion.abandon(admission.ended)
+        self._ingestion.wake()
+        return Intake(self.document(admission.document_id), admission.duplicate), admission.keep_file
+
+    # Documents
+
+    def documents(
+        self,
+        collection_ids: Collection[int] = (),
+        query: str = "",
+        statuses: Collection[DocumentStatus] = (),
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        order: str = "updated_at",
+        descending: bool = True,
+    ) -> list[Document]:
+        """Return the documents that fit, a page of them; empty filters fit all.
+
+        Raises:
+            BadInputError: there is no such order.
+        """
+        return self._documents.page(
+            Filters(collection_ids, query, statuses),
+            self._board.live(),
+            limit=limit,
+            offset=offset,
+            order=order,
+            descending=descending,
+        )
+
+    def count_documents(
+        self, collection_ids: Collection[int] = (), query: str = "", statuses: Collection[DocumentStatus] = ()
+    ) -> int:
+        """Return how many documents fit."""
+        return self._documents.count(Filters(collection_ids, query, statuses), self._board.live())
+
+    def document(self, document_id: int) -> Document:
+        """Return one document.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+        return self._documents.get(document_id, self._board.live())
+
+    def set_enabled(self, ids: Sequence[int], enabled: bool) -> None:
+        """Let documents answer questions, or not; they stay in the library."""
+        with self._writer.change() as change:
+            change.regroupings.extend(changes.set_enabled(change.connection, ids, enabled))
+
+    def move(self, ids: Sequence[int], collection_id: int) -> None:
+        """Put documents into another collection.
+
+        Raises:
+            NotFoundError: there is no such collection.
+            ConflictError: it has a document of the same name; nothing was moved.
+        """
+        with self._writer.change() as change:
+            change.regroupings.extend(changes.move(change.connection, ids, collection_id))
+
+    def delete(self, ids: Sequence[int]) -> DeletionReport:
+        """Delete documents with file, chunks, terms and vectors, each in one go; those that are gone do not count."""
+        total = changes.Removal()
+        for document_id in ids:
+            with self._writer.change() as change:
+                removal = changes.delete(change.connection, document_id)
+                change.note(removal)
+            self._ingestion.abandon(removal.ended)
+            total.documents += removal.documents
+            total.chunks += removal.chunks
+            total.bytes += removal.bytes
+        return DeletionReport(total.documents, total.chunks, total.bytes)
+
+    # State
+
+    def counts(self) -> types.LibraryCounts:
+        """Return the totals; computed once a change."""
+        version, counts = self._counts
+        if version != self._board.version:
+            version = self._board.version
+            counts = self._documents.counts()
+            self._counts = (version, counts)
+        return counts
+
+    def version(self) -> int:
+        """Return a number that is different after every visible change, progress included; costs next to nothing."""
+        return self._board.version
+
+    def retrieval_settings(self) -> types.RetrievalSettings:
+        """Return the settings that chat retrieves with."""
+        stored: dict[str, Any] = self._preferences.get(_RETRIEVAL) or {}
+        known = asdict(types.RetrievalSettings())
+        return types.RetrievalSettings(**{name: stored.get(name, value) for name, value in known.items()})
+
+    def apply_retrieval_settings(self, settings: types.RetrievalSettings) -> None:
+        """Let chat retrieve with these settings from now on.
+
+        Raises:
+            BadInputError: a value is out of its range.
+        """
+        weights = (settings.dense_weight, settings.lexical_weight)
+        if not (1 <= settings.k <= 100 and min(weights) >= 0 < max(weights) and 0 <= settings.threshold <= 1):
+            raise BadInputError(
+                _("k must be from 1 to 100, the weights not negative and not both 0, the threshold from 0 to 1."),
+                _("The settings were not changed."),
+            )
+        self._preferences.set(_RETRIEVAL, asdict(settings))
+        self._board.changed()

@@ -12,18 +12,18 @@ from console.components.status_strip import status_strip
 from console.navigation import groups
 from console.resources import runtime
 
-# A Material icon as the tab's icon would be fetched from the network.
-ICON = Path(__file__).resolve().parent / "assets" / "icon.svg"
+ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 
-st.set_page_config(page_title="Millpond", page_icon=ICON, layout="wide")
+st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
+st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 current = st.navigation(groups(), expanded=True)
 services = runtime()
 if services.ready:
+    with boundary():
+        status_strip(services)
     show_notices()
     with boundary():
         current.run()
-    with st.bottom, boundary():
-        status_strip(services)
 else:
     with boundary():
         starting(services)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.boundary import guarded
 from console.components.document_view import PDF
@@ -15,6 +14,7 @@ from console.navigation import PageName, page
 from console.state import Query
 from services.chat.types import Citation
 from services.errors import MillpondError, NotFoundError
+from services.knowledge.library import Library
 from services.knowledge.types import Chunk, Document
 from services.texts import _
 

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.boundary import attempt
 from console.components.dialogs import confirm, deletion_text
 from console.components.document_actions import ask_rechunk, deletion_lines
 from console.components.formatting import count, plain, status_label
 from console.state import DocumentsState, Key, Query, set_query, state_of, tell
+from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 from services.texts import _, plural
 
@@ -132,6 +132,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
         frame,
         key=key,
         hide_index=True,
+        placeholder="",
         height="content" if len(ids) <= 16 else 600,
         alt=_("Documents"),
         on_select=partial(_selected, key),
@@ -139,9 +140,9 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
         selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
         column_config={
             "open": column.ButtonColumn(
-                "", width=42, type="tertiary", key="document-open", on_click=_open, help=_("Open")
+                "", width=40, type="tertiary", key="document-open", on_click=_open, help=_("Open")
             ),
-            "name": column.TextColumn(_("Name"), width="large", pinned=True),
+            "name": column.TextColumn(_("Name"), width=330),
             "status": column.MultiselectColumn(
                 _("Status"),
                 options=[status_label(status) for status in _COLOURS],
@@ -150,19 +151,19 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
             ),
             "on": column.ButtonColumn(
                 _("On"),
-                width=42,
+                width=40,
                 type="tertiary",
                 key="document-toggle",
                 on_click=_toggle,
                 args=(library,),
                 help=_("Whether answers may use it"),
             ),
-            "collection": column.TextColumn(_("Collection"), width="small"),
+            "collection": column.TextColumn(_("Collection"), width=120),
             "chunks": column.NumberColumn(_("Chunks"), format="localized", width=72),
             "pages": column.NumberColumn(_("Pages"), format="localized", width=64),
             "size": column.NumberColumn(_("KB"), format="%.0f", width=72),
             "version": column.NumberColumn(_("Version"), format="%d", width=64),
-            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=110),
+            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=120),
         },
     )
 

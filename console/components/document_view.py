@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.boundary import attempt
 from console.components.dialogs import confirm, deletion_text
@@ -22,6 +21,7 @@ from console.components.formatting import (
     status_label,
 )
 from console.state import Query, set_query
+from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 from services.texts import _
 

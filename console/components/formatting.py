@@ -53,13 +53,16 @@ def _escape_line(text: str) -> str:
 
 
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+_BRACKETS = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])")
+_UNESCAPED = r"(?<!\\)((?:\\\\)*)"  # an even number of backslashes: they escape each other, not what follows
 _CITED = re.compile(r"\\?\[(\d{1,3})\\?\](?![(:]|\[(?!\d))")
 
 
 def answer_markdown(text: str, citations: Collection[int] = ()) -> str:
     """Return a model's answer as Markdown without images, links, HTML and diagrams; `[n]` of `citations` become badges.
 
-    What is inside code keeps its characters: nothing is read there, except that a "mermaid" block would be drawn.
+    Code keeps its characters, apart from invisible ones in what would be an image or link if it were no code after all:
+    what Markdown takes for code is not for a regular expression to decide.
     """
     pieces = _CODE.split(_CONTROL.sub("", text))
     return "".join(
@@ -68,6 +71,7 @@ def answer_markdown(text: str, citations: Collection[int] = ()) -> str:
 
 
 def _inert_code(code: str) -> str:
+    code = _BRACKETS.sub(_JOINER, code)
     return "```text" + code[code.index("\n") :] if code.startswith("```") and "\n" in code else code
 
 
@@ -83,17 +87,17 @@ def _inert_prose(text: str, citations: Collection[int]) -> str:
     text = _CITED.sub(keep, text.replace("\ue000", "").replace("\ue001", ""))
     text = text.replace("<", "&lt;")
     text = re.sub(r"!\[", r"!\\[", text)  # images
-    text = re.sub(r"\](?=[(\[:])", r"\\]", text)  # inline links, reference links, reference definitions
+    text = re.sub(_UNESCAPED + r"\](?=[(\[:])", r"\1\\]", text)  # links, references, definitions of references
     text = re.sub(r"(?m)^([ ]{0,3})\[", r"\1\\[", text)
     text = _ADDRESS.sub(lambda match: match.group(0) + _JOINER, text)
     text = _DIRECTIVE.sub(":" + _JOINER, text)
-    text = text.replace("$", "\\$")
+    text = re.sub(_UNESCAPED + r"\$", r"\1\\$", text)  # formulas
     return re.sub("\ue000(\\d+)\ue001", lambda match: citation_badge(int(marks[int(match.group(1))])), text)
 
 
 def citation_badge(number: int) -> str:
     """Return the mark that stands for source `number` in an answer."""
-    return f":primary-badge[{number}]"
+    return f":blue-badge[{number}]"  # blue is the accent in this theme
 
 
 def size(count: float | None) -> str:

@@ -45,7 +45,7 @@ def _figures(runtime: Runtime) -> None:
         (_("Jobs failed"), count(counts.jobs_failed)),
         (_("Answers now"), f"{running} + {waiting}" if waiting else str(running)),
     ]
-    with st.grid(8, gap="small"):
+    with st.grid(4, gap="small"):
         for label, value in figures:
             st.metric(label, value, border=True)
 
@@ -84,7 +84,7 @@ def _resources(runtime: Runtime) -> None:
         alt=_("Resources held once"),
         column_config={
             name: st.column_config.TextColumn(width=140),
-            detail: st.column_config.TextColumn(width="large"),
+            detail: st.column_config.TextColumn(width=300),
             megabytes: st.column_config.NumberColumn(format="%.1f", width=80),
             loads: st.column_config.NumberColumn(format="%d", width=70, help=_("How often it was loaded")),
         },

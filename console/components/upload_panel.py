@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from services.knowledge.library import Library
 from streamlit.typing import UploadedFile
 
 from console.components.formatting import escape, shorten
 from console.state import DocumentsState, state_of, tell, tell_problem
 from console.uploads import release
 from services.errors import BadInputError, MillpondError
+from services.knowledge.library import Library
 from services.knowledge.types import Intake
 from services.texts import _, plural
 
@@ -22,7 +22,7 @@ def upload_panel(library: Library, collection_id: int | None, limit_mb: int) -> 
     """Draw the drop zone; dropped files go into the collection (None: the default one) at once."""
     state = state_of(DocumentsState)
     files = st.file_uploader(
-        _("Add documents: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, EPUB, text"),
+        _("Drop documents here: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, EPUB, text"),
         accept_multiple_files=True,
         max_upload_size=limit_mb,
         key=f"uploader-{state.uploads}",  # a new key is a new, empty uploader

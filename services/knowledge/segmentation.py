@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 
 # Scripts whose words are not set apart by spaces: those of line breaking classes ID, CJ and SA
 # (https://www.unicode.org/reports/tr14/), and Hangul, whose particles are glued to the word before them.
@@ -96,12 +95,50 @@ def terms(text: str) -> list[str]:
     next one and the last one by itself, so that every character begins a term: a search for one character is a search
     for a prefix. "3.5" and "A-12" give their parts and the whole in one piece.
     """
-    return list(_terms(text, last_alone=True))
+    found: list[str] = []
+    for match in _RUN.finditer(fold(text)):
+        run = match[0]
+        if match.lastgroup == "word":
+            found.append(_stem(run))
+        elif match.lastgroup == "unspaced":
+            found.extend(run[at : at + 2] for at in range(len(run)))
+        else:
+            parts, whole = _joined(run)
+            found.extend(parts)
+            if whole:
+                found.append(whole)
+    return found
 
 
 def query_terms(text: str) -> list[str]:
     """Return the distinct terms to search for, in order: as `terms`, but a character only where it stands alone."""
-    return list(dict.fromkeys(_terms(text, last_alone=False)))
+    return list(dict.fromkeys(term for term, _place in located_terms(text)))
+
+
+def located_terms(text: str) -> list[tuple[str, range]]:
+    """Return a query's terms in order, each with the places that it covers.
+
+    A place is a word or, in a script without spaces, a character; neighbouring pairs of characters share one.
+    """
+    located: list[tuple[str, range]] = []
+    place = 0
+    for match in _RUN.finditer(fold(text)):
+        run = match[0]
+        if match.lastgroup == "word":
+            found = [(_stem(run), range(place, place + 1))]
+        elif match.lastgroup == "unspaced":
+            pairs = range(len(run) - 1)
+            found = [(run[at : at + 2], range(place + at, place + at + 2)) for at in pairs] or [
+                (run, range(place, place + 1))
+            ]
+        else:
+            parts, whole = _joined(run)
+            found = [(part, range(place + at, place + at + 1)) for at, part in enumerate(parts)]
+            if whole:
+                found.append((whole, range(place, place + len(parts))))
+        located.extend(found)
+        place = located[-1][1].stop
+    return located
 
 
 def is_unspaced(term: str) -> bool:
@@ -112,29 +149,14 @@ def is_unspaced(term: str) -> bool:
 _RUN_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
-def _terms(text: str, *, last_alone: bool) -> Iterator[str]:
-    for match in _RUN.finditer(fold(text)):
-        run = match[0]
-        if match.lastgroup == "word":
-            yield _stem(run)
-        elif match.lastgroup == "unspaced":
-            for start in range(len(run) - 1):
-                yield run[start : start + 2]
-            if last_alone or len(run) == 1:
-                yield run[-1]
-        else:
-            yield from _joined(run)
-
-
-def _joined(run: str) -> Iterator[str]:
+def _joined(run: str) -> tuple[list[str], str]:
+    """Return the parts of "A-12", and the whole "a12" if it may be written like that."""
     parts = _INNER.split(run)
     if parts[-1] == "s" and run[-2] == "'":
         parts.pop()  # the English genitive
-    for part in parts:
-        yield _stem(part)
     # "A-12" is also written A12, "1,200" also 1200, "U.S." also US.
-    if len(parts) > 1 and (_DIGIT.search(run) or all(len(part) == 1 for part in parts)):
-        yield "".join(parts)[:_LONGEST_WORD]
+    in_one = len(parts) > 1 and (_DIGIT.search(run) is not None or all(len(part) == 1 for part in parts))
+    return [_stem(part) for part in parts], "".join(parts)[:_LONGEST_WORD] if in_one else ""
 
 
 def _stem(word: str) -> str:

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from services.chat.types import Passages
 from services.database import Database
 from services.errors import MillpondError, StorageError, UnavailableError
+from services.held import HeldResource
+from services.knowledge.types import Quote, SearchResult
 from services.memory.process import rss_bytes
 from services.operations.data_lock import DataLock
 from services.operations.health import Check, Health
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from services.knowledge.library import Library
     from services.knowledge.parsing import ParserPool
     from services.knowledge.retrieval import Retriever
-    from services.knowledge.types import HeldResource, Quote, SearchResult
 
 log = structlog.get_logger(__name__)
 
@@ -109,48 +111,62 @@ class Runtime:
             raise
 
     def _open(self, url: str) -> None:
-        settings = self.settings
-        use_language(settings.language)
+        use_language(self.settings.language)
         self._enter(_("opening the data folder"))
+        self._open_folder(url)
+        self._enter(_("loading the embedding model"))
+        self._load_embedder()
+        self._enter(_("loading the index"))
+        self._load_knowledge()
+        self._enter(_("opening the conversations"))
+        self._open_chat()
+        self._enter(_("warming up"))
+        self.retriever.search(_("warm-up"))
+        self.ingestion.start()
+        self._closing.callback(self.ingestion.close)
+        self._ready.set()
+        self._enter(_("ready"))
+
+    def _open_folder(self, url: str) -> None:
+        folder = self.settings.data_dir
         try:
-            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StorageError(
-                _("The data folder {path} cannot be created: {reason}.").format(
-                    path=settings.data_dir, reason=error.strerror
-                ),
+                _("The data folder {path} cannot be created: {reason}.").format(path=folder, reason=error.strerror),
                 _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
             ) from error
-        lock = DataLock(settings.data_dir)
+        lock = DataLock(folder)
         lock.acquire(url)
         self._closing.callback(lock.release)
 
-        from services.chat.answering import Answering
-        from services.chat.conversations import Conversations
-        from services.chat.models import ChatModels
-        from services.knowledge.files import FileStore
-        from services.knowledge.ingestion import Ingestion
-        from services.knowledge.library import Library
-        from services.knowledge.store import ChunkStore
+        # The tables must be known to the schema before it is created.
+        import services.chat.store
+        import services.knowledge.store  # noqa: F401
 
-        self.database = Database(settings.effective_database_url)
+        self.database = Database(self.settings.effective_database_url)
         self._closing.callback(self.database.close)
         self.database.create_tables()
         self.preferences = Preferences(self.database)
 
-        self._enter(_("loading the embedding model"))
+    def _load_embedder(self) -> None:
         from services.knowledge.embedding import Embedder
 
-        self.embedder = Embedder.load(settings)
+        self.embedder = Embedder.load(self.settings)
         self._closing.callback(self.embedder.close)
 
-        self._enter(_("loading the index"))
+    def _load_knowledge(self) -> None:
+        from services.knowledge.files import FileStore
         from services.knowledge.index_keeper import IndexKeeper
+        from services.knowledge.ingestion import Ingestion
+        from services.knowledge.library import Library
         from services.knowledge.parsing import ParserPool
         from services.knowledge.retrieval import Retriever
         from services.knowledge.snapshots import SnapshotStore
+        from services.knowledge.store import ChunkStore
 
-        chunks = ChunkStore(self.database)
+        settings, database = self.settings, self.database
+        chunks = ChunkStore(database)
         self.keeper = IndexKeeper(
             chunks,
             dimension=self.embedder.dimension,
@@ -163,24 +179,21 @@ class Runtime:
         files = FileStore(settings.data_dir / "files", settings)
         self.parser = ParserPool(settings, self.embedder.tokenizer_file, self.embedder.max_tokens)
         self._closing.callback(self.parser.close)
-        self.ingestion = Ingestion(self.database, files, self.parser, self.embedder, self.keeper, settings)
-        self.library = Library(self.database, files, self.parser, self.ingestion, self.keeper, self.preferences, settings)
-        self.retriever = Retriever(self.database, chunks, self.embedder, self.keeper, self.library.retrieval_settings)
+        self.ingestion = Ingestion(database, files, self.parser, self.embedder, self.keeper, settings)
+        self.library = Library(database, files, self.parser, self.ingestion, self.keeper, self.preferences, settings)
+        self.retriever = Retriever(database, chunks, self.embedder, self.keeper, self.library.retrieval_settings)
 
-        self._enter(_("opening the conversations"))
+    def _open_chat(self) -> None:
+        from services.chat.answering import Answering
+        from services.chat.conversations import Conversations
+        from services.chat.models import ChatModels
+
+        settings = self.settings
         self.conversations = Conversations(self.database, settings)
         self.models = ChatModels(self.preferences, settings)
         self._closing.callback(self.models.close)
-        self.answering = Answering(
-            self.conversations, self.models, _Knowledge(self.retriever), settings, rss=rss_bytes
-        )
-
-        self._enter(_("warming up"))
-        self.embedder.embed_query("warm-up")
-        self.ingestion.start()
-        self._closing.callback(self.ingestion.close)
-        self._ready.set()
-        self._enter(_("ready"))
+        knowledge = _Knowledge(self.retriever)
+        self.answering = Answering(self.conversations, self.models, knowledge, settings, rss=rss_bytes)
 
     def close(self) -> None:
         """Stop the services in reverse order of their start; safe to call twice."""
@@ -222,9 +235,7 @@ class Runtime:
 
     def _check_disk(self) -> Check:
         free_mb = shutil.disk_usage(self.settings.data_dir).free // MEGABYTE
-        return Check(
-            "disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb)
-        )
+        return Check("disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb))
 
 
 class _Knowledge:
@@ -236,5 +247,7 @@ class _Knowledge:
     def passages(self, question: str, collection_ids: Sequence[int]) -> SearchResult:
         return self._retriever.search(question, collection_ids=collection_ids)
 
-    def quotes(self, question: str, passages: SearchResult, limit: int) -> Sequence[Quote]:
+    def quotes(self, question: str, passages: Passages, limit: int) -> Sequence[Quote]:
+        if not isinstance(passages, SearchResult):
+            raise TypeError("quotes are taken from what `passages` returned")
         return self._retriever.quotes(question, passages, limit)

@@ -24,6 +24,7 @@ _SAMPLE_CHARACTERS = 4_000
 # Shares of a sample: what is plausible for a text, and what is too much of what no text has.
 _PLAUSIBLE = 0.9
 _MOST_JUNK = 0.02
+_WESTERN_MARKS = frozenset("“”‘’„‚–—…•€£§°«»·©®¿¡\xa0")
 _CONTROLS_IN_TEXT = frozenset("\t\n\r\f\v\x1b")
 
 
@@ -39,7 +40,7 @@ def decode(data: bytes) -> str:
             _("The file contains no readable text: it looks like binary data."),
             _("If it is a text, save it as UTF-8; otherwise upload it in a format that is read."),
         )
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 
 
 def _decoded(data: bytes) -> str | None:
@@ -49,23 +50,39 @@ def _decoded(data: bytes) -> str | None:
     if b"\x00" not in data[:_SAMPLE_BYTES]:
         try:
             return data.decode("utf-8")
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             # One damaged byte in a long text must not turn all of it into another encoding.
             repaired = data.decode("utf-8", errors="replace")
-            if error.start > 64 and repaired.count("\ufffd") <= len(repaired) // 1000:
+            damaged = repaired.count("\ufffd")
+            if damaged <= 3 + len(repaired) // 1000 and 10 * damaged <= sum(c > "\x7f" for c in repaired[:100_000]):
                 return repaired
-    scored = max(
-        ((_plausibility(data, encoding), encoding) for encoding in ("gb18030", "utf-16-le", "utf-16-be")),
-        key=lambda pair: pair[0],
-    )
-    if scored[0] >= _PLAUSIBLE:
-        return data.decode(scored[1], errors="replace")
-    if b"\x00" in data[:_SAMPLE_BYTES]:
-        return None
+    return _guessed(data)
+
+
+def _guessed(data: bytes) -> str | None:
+    """Return the text in the likeliest encoding but UTF-8, None if no encoding makes a text of it."""
+    score, encoding = max((_plausibility(data, name), name) for name in ("gb18030", "utf-16-be", "utf-16-le"))
+    if score < _PLAUSIBLE:
+        if b"\x00" in data[:_SAMPLE_BYTES]:
+            return None
+        encoding = "cp1252" if _western(data[:_SAMPLE_BYTES]) else _by_statistics(data)
+    return data.decode(encoding, errors="replace") if encoding else None
+
+
+def _by_statistics(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[: 4 * _SAMPLE_BYTES]).best()
-    return data.decode(best.encoding, errors="replace") if best is not None else None
+    return best.encoding if best is not None else ""
+
+
+def _western(sample: bytes) -> bool:
+    """Whether a sample reads as a Western European text: Latin letters, few of them with accents."""
+    text = sample.decode("cp1252", errors="replace")
+    special = [character for character in text if character > "\x7f"]
+    return len(special) < len(text) // 6 and all(
+        (character.isalpha() and character < "\u0180") or character in _WESTERN_MARKS for character in special
+    )
 
 
 def _plausibility(data: bytes, encoding: str) -> float:

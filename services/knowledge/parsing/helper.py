@@ -131,9 +131,12 @@ class Helper:
     def _start(self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...]) -> None:
         file, output, status = descriptors
         self._load(os.pread(file, detection.HEAD_BYTES, 0), request["name"])
+        own_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
+            code = 1
             try:
+                limits.die_with_parent(own_pid)
                 signal.set_wakeup_fd(-1)
                 for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
@@ -142,8 +145,12 @@ class Helper:
                 self._control.close()
                 _silence()
                 run_child(request, file, output, self._tokenizer)
+                code = 0
+            except MemoryError:
+                # There may be no memory left even for a message.
+                code = wire.EXIT_OUT_OF_MEMORY
             finally:
-                os._exit(0)
+                os._exit(code)
         os.close(file)
         os.close(output)
         self._children[pid] = Child(request["job"], status)
@@ -196,21 +203,21 @@ class Helper:
 
 
 def run_child(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
-    """Bind this process to its limits and do the job that was asked for."""
+    """Bind this process to its limits and do the job that was asked for.
+
+    Raises:
+        MemoryError: the limit leaves no room.
+    """
     write = Messages(output)
     write(wire.line("start", os.getpid()))
     write.flush()
-    try:
-        limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"], request["output_mb"]))
-    except MemoryError:
-        write(wire.error_line(work.out_of_memory()))
-    else:
-        with os.fdopen(file, "rb") as stream:
-            if request["do"] == "render":
-                work.render(stream, request, write)
-            else:
-                task = work.Work(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
-                work.parse(stream, task, tokenizer, write)
+    limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"]))
+    with os.fdopen(file, "rb") as stream:
+        if request["do"] == "render":
+            work.render(stream, request, write)
+        else:
+            task = work.Work(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
+            work.parse(stream, task, tokenizer, write)
     write.flush()
 
 

@@ -40,11 +40,10 @@ _FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Memory in MB of address space, processor time in seconds, text that comes out in MB."""
+    """Memory in MB of address space, processor time in seconds."""
 
     memory_mb: int
     cpu_seconds: int
-    output_mb: int
 
 
 def minimal_environment(python_path: str) -> dict[str, str]:
@@ -61,12 +60,11 @@ def unlimited() -> tuple[str, ...]:
 
 
 def apply(limits: Limits) -> None:
-    """Bind the calling process (a fresh child) to `limits`; it also dies with its parent.
+    """Bind the calling process (a fresh child) to `limits`.
 
     Raises:
         MemoryError: the libraries that are loaded leave no room under the limit.
     """
-    die_with_parent()
     if resource is None:
         return
     memory = limits.memory_mb * MEGABYTE
@@ -89,13 +87,12 @@ def apply(limits: Limits) -> None:
     os.nice(NICENESS)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends (Linux only)."""
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent, a process number, ends (Linux only)."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it ended before the request was made
-            os._exit(1)
+    if os.getppid() != parent:  # it ended before the request was made
+        os._exit(1)
 
 
 def _address_space() -> int:

@@ -206,7 +206,7 @@ class ParserPool:
     def _present_helper(self) -> HelperProcess:
         with self._lock:
             if self._closed:
-                raise UnavailableError(_("Millpond is closing; the file was not read."), _("Try again later."))
+                raise _closing()
             if self._helper is not None and not self._helper.alive:
                 self._helper.close()
                 self._helper = None
@@ -369,12 +369,18 @@ class _Job:
         poll = select.poll()
         poll.register(status, select.POLLIN)
         data = os.read(status, _READ_BYTES) if poll.poll(_END_SECONDS * 1000) else b""
+        if self._pool._closed:  # noqa: SLF001
+            return _closing()
         if not data:
             raise _HelperLostError
         _kind, code, seconds = json.loads(data)
         error = _ended(code, seconds, self._request["cpu_seconds"])
         _log(error, code=code)
         return error
+
+
+def _closing() -> UnavailableError:
+    return UnavailableError(_("Millpond is closing; the file was not read."), _("It can be read after the next start."))
 
 
 def _ended(code: int, seconds: float, allowed: int) -> MillpondError:
@@ -384,7 +390,7 @@ def _ended(code: int, seconds: float, allowed: int) -> MillpondError:
             _("Reading the file took more than {seconds} s of processor time and was stopped.").format(seconds=allowed),
             _("Split it into smaller files, or raise MILLPOND_PARSER_CPU_SECONDS."),
         )
-    if code == -signal.SIGKILL:
+    if code in {-signal.SIGKILL, wire.EXIT_OUT_OF_MEMORY}:
         return out_of_memory()
     return BadInputError(
         _("Reading the file made the parser crash; the file is damaged, or needs more memory than it may have."),

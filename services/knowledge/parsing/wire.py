@@ -19,6 +19,9 @@ from services.errors import (
 )
 from services.knowledge.types import ChunkDraft, Section
 
+# How a child ends that has no memory left to say so.
+EXIT_OUT_OF_MEMORY = 77
+
 _ERRORS: dict[str, type[MillpondError]] = {
     ErrorKind.BAD_INPUT.value: BadInputError,
     ErrorKind.NOT_FOUND.value: NotFoundError,

@@ -51,7 +51,7 @@ def parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> N
     except MillpondError as error:
         write(wire.error_line(error))
     except MemoryError:
-        write(wire.error_line(out_of_memory()))
+        raise  # the helper tells by the exit status: a message needs memory, too
     except RecursionError:
         write(wire.error_line(_unreadable()))
     except Exception as error:  # noqa: BLE001 - foreign parsers raise anything at all over damaged files
@@ -148,7 +148,7 @@ def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
     except MillpondError as error:
         write(wire.error_line(error))
     except MemoryError:
-        write(wire.error_line(out_of_memory()))
+        raise
     except Exception:  # noqa: BLE001 - as above: the page may hold anything
         import traceback
 

@@ -129,7 +129,8 @@ def epub(chapters: Sequence[tuple[str, str]]) -> bytes:
         "mimetype": "application/epub+zip",
         "META-INF/container.xml": (
             '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>'
-            '<rootfile full-path="OEBPS/content.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
+            '<rootfile full-path="OEBPS/content.opf" media-type="application/oebps-package+xml"/>'
+            "</rootfiles></container>"
         ),
         "OEBPS/content.opf": (
             '<package xmlns="http://www.idpf.org/2007/opf" version="3.0">'

@@ -14,9 +14,7 @@ CHINESE = "年假为每年十五天，未休完的年假可以顺延到次年三
 def test_pdf_pages_are_kept(parse: Parse) -> None:
     """Each page is a section with its number, pages without text are counted, and progress tells the page."""
     seen = []
-    found = parse(
-        samples.pdf([["Alpha on one."], [], ["Gamma on three."]]), "report.pdf", on_progress=lambda p: seen.append(p)
-    )
+    found = parse(samples.pdf([["Alpha on one."], [], ["Gamma on three."]]), "report.pdf", on_progress=seen.append)
     assert found.media_type == "application/pdf"
     assert found.pages == 3
     assert [(section.page, section.text) for section in found.sections] == [

@@ -89,6 +89,13 @@ class Conversations:
             raise _no_conversation()
         self._windows.forget(conversation_id)
 
+    def clear(self, conversation_id: str) -> None:
+        """Delete all messages of a conversation, not the conversation."""
+        self.conversation(conversation_id)
+        with self._store.write() as connection:
+            self._store.delete_messages_from(connection, conversation_id, 0)
+        self._windows.forget(conversation_id)
+
     def messages(self, conversation_id: str, limit: int = 50, before: int | None = None) -> list[Message]:
         """Return the newest `limit` messages (of those before the message id `before`), oldest first."""
         self.conversation(conversation_id)

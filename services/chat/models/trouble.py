@@ -82,7 +82,7 @@ def _by_status(status: int, said: str, server: str, model: str) -> MillpondError
             _("Wait a moment, or check the quota that belongs to the key."),
         ),
     }
-    if status == 404 and ("model" in words or not said):
+    if status == 404 and "model" in words:
         message, hint = (
             _("{server} does not know the model {model}."),
             _("Choose one of its models under Settings; with Ollama, fetch it first: ollama pull NAME."),

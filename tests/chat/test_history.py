@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import gc
+import re
+from datetime import UTC, datetime
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from services.chat.conversations import Conversations
+from services.chat.history import CHARACTERS, WINDOWS, HistoryWindows, Turn
+from services.chat.message_history import WindowedMessageHistory
+from services.chat.store import ChatStore
+from services.chat.types import AnswerState, Message, Role
+from services.database import Database
+from services.errors import BadInputError
+from tests.chat.test_conversations import said, talk
+
+
+def test_three_thousand_turns_hold_the_last_five(conversations: Conversations, database: Database) -> None:
+    """RAM holds k turns however many there were; disk holds all of them."""
+    made = conversations.create(history_turns=5)
+    store = ChatStore(database)
+    moment = datetime.now(UTC)
+    with store.write() as connection:
+        for number in range(2990):
+            store.insert_message(connection, Message(0, made.id, Role.USER, f"old question {number}", moment))
+            store.insert_message(connection, Message(0, made.id, Role.ASSISTANT, f"old answer {number}", moment))
+    history = WindowedMessageHistory(conversations, made.id)
+    for number in range(2990, 3000):
+        history.add_messages([HumanMessage(f"question {number}"), AIMessage(f"answer {number}")])
+        assert len(history.messages) == 10
+    assert [m.text for m in history.messages][-2:] == ["question 2999", "answer 2999"]
+    held = conversations.held()
+    assert held.attributes == {"turns": "5", "conversations": "1"}
+    assert held.bytes < 4000
+    gc.collect()
+    objects = gc.get_objects()
+    turns = [o for o in objects if isinstance(o, Turn) and re.fullmatch(r"(old )?answer \d+", o.answer)]
+    stored = [o for o in objects if isinstance(o, Message) and o.conversation_id == made.id]
+    langchain = [o for o in objects if isinstance(o, (HumanMessage, AIMessage)) and "er 2" in str(o.content)]
+    assert len(turns) <= 5
+    assert len(stored) <= 2
+    assert len(langchain) <= 2
+    assert conversations.conversation(made.id).messages == 6000
+    assert conversations.messages(made.id, limit=2, before=3)[0].text == "old question 0"
+
+
+def test_windows_of_the_conversations_used_last_are_held(conversations: Conversations, database: Database) -> None:
+    """The number of windows is bounded; the one that was not used for longest goes."""
+    ids = [talk(conversations, "q", "a") for _ in range(4)]
+    windows = HistoryWindows(ChatStore(database), windows=3)
+    for conversation_id in [ids[0], ids[1], ids[2], ids[0], ids[3]]:
+        assert windows.turns(conversation_id, 5) == (Turn("q", "a"),)
+    assert windows.held().attributes["conversations"] == "3"
+    assert windows.held().loads == 4
+    windows.turns(ids[0], 5)
+    assert windows.held().loads == 4
+    windows.turns(ids[1], 5)
+    assert windows.held().loads == 5
+
+
+def test_a_window_is_bounded_in_characters(conversations: Conversations) -> None:
+    """Of an enormous answer only what a prompt could take is held."""
+    talked = talk(conversations, "q", "x" * 1_000_000)
+    (turn,) = conversations.turns(conversations.conversation(talked))
+    assert len(turn.answer) == CHARACTERS
+    assert len(conversations.messages(talked)[1].text) == 1_000_000
+    assert WINDOWS == 64
+
+
+def test_failed_answers_are_no_turns(conversations: Conversations) -> None:
+    """Questions without an answer are left out, however many there are; stopped answers count."""
+    talked = talk(conversations, "first", "one")
+    for number in range(30):
+        conversations.add_question(said(talked, Role.USER, f"lost {number}"))
+        conversations.replace_from(None, said(talked, Role.ASSISTANT, "half", state=AnswerState.FAILED))
+    conversations.add_question(said(talked, Role.USER, "second"))
+    conversations.replace_from(None, said(talked, Role.ASSISTANT, "two", state=AnswerState.STOPPED))
+    conversations.add_question(said(talked, Role.USER, "open"))
+    conversation = conversations.set_history_turns(talked, 2)
+    assert conversations.turns(conversation) == (Turn("first", "one"), Turn("second", "two"))
+
+
+def test_the_window_follows_its_setting(conversations: Conversations) -> None:
+    """k is set for each conversation; 0 sends and holds nothing; too much is refused."""
+    talked = talk(conversations, *"abcdefgh")
+    assert conversations.turns(conversations.set_history_turns(talked, 1)) == (Turn("g", "h"),)
+    assert conversations.turns(conversations.set_history_turns(talked, 3))[0] == Turn("c", "d")
+    assert conversations.turns(conversations.set_history_turns(talked, 0)) == ()
+    assert conversations.held().attributes["turns"] == "0"
+    with pytest.raises(BadInputError):
+        conversations.set_history_turns(talked, 51)
+
+
+def test_the_window_sees_what_is_stored_and_deleted(conversations: Conversations) -> None:
+    """A window in RAM is never older than the disk."""
+    talked = talk(conversations, "a", "b")
+    conversation = conversations.conversation(talked)
+    assert len(conversations.turns(conversation)) == 1
+    conversations.add_question(said(talked, Role.USER, "c"))
+    conversations.replace_from(None, said(talked, Role.ASSISTANT, "d"))
+    assert len(conversations.turns(conversation)) == 2
+    WindowedMessageHistory(conversations, talked).clear()
+    assert conversations.turns(conversation) == ()
+    assert conversations.conversation(talked).messages == 0
+
+
+def test_the_langchain_face_takes_questions_and_answers_only(conversations: Conversations) -> None:
+    """A system message is refused and nothing of its batch is stored."""
+    made = conversations.create()
+    history = WindowedMessageHistory(conversations, made.id)
+    with pytest.raises(BadInputError):
+        history.add_messages([HumanMessage("q"), SystemMessage("s")])
+    assert conversations.messages(made.id) == []

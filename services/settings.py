@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 MEGABYTE = 1024 * 1024
+DATABASE_FILE = "millpond.db"
 
 
 def default_data_dir() -> Path:
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         """The database URL with the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'millpond.db'}"
+        return self.database_url or f"sqlite:///{self.data_dir / DATABASE_FILE}"
 
     @property
     def upload_limit_bytes(self) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from services.knowledge.embedding import Embedder
 from services.settings import Settings
+from tests.servers import Server, serving
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,10 @@ def embedder() -> Iterator[Embedder]:
     embedder = Embedder.load(Settings())
     yield embedder
     embedder.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server that is ready, shared by the tests that do not mind each other's documents."""
+    with serving(tmp_path_factory.mktemp("server") / "data", upload_limit_mb=16) as server:
+        yield server

@@ -16,8 +16,8 @@ from services.errors import BadInputError, CancelledError, MillpondError, TooLar
 from services.texts import _
 
 if TYPE_CHECKING:
-    from services.knowledge.library import Library, Reception
-
+    from services.knowledge.library import Library
+    from services.knowledge.reception import Reception
     from services.knowledge.types import Intake
 
 FILES_AT_MOST = 256

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from services.errors import NotFoundError
-from services.operations.data_lock import DataLock
+from services.operations.data_lock import DataLock, conflict
 from services.settings import Settings
 from services.texts import _
 
@@ -64,9 +64,6 @@ class Desk(Protocol):
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
         """Yield the pieces of the answer, and its sources last."""
 
-    def status(self) -> dict[str, Any]:
-        """Return totals, resources and the chat model's state."""
-
 
 def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
     """Return the way to the services: over HTTP if a server holds the data folder, else in this process.
@@ -74,14 +71,13 @@ def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
     Raises:
         ConflictError: another command line is at work on the data folder.
     """
-    lock = DataLock(settings.data_dir)
-    owner = lock.owner()
+    owner = DataLock(settings.data_dir).owner()
     if owner is None:
         from console.cli.local import LocalDesk
 
         return LocalDesk(settings)
     if not owner.url:
-        lock.refuse()
+        raise conflict(settings.data_dir, owner)
     from console.cli.remote import RemoteDesk
 
     return RemoteDesk(owner.url)

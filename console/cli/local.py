@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from console.cli.desk import Source, State
 from services.chat.types import Finished, Role, Token
 from services.errors import StorageError
-from services.memory.process import rss_bytes
 from services.runtime import Runtime
 from services.settings import Settings
 from services.texts import _
@@ -77,13 +75,3 @@ class LocalDesk:
                         )
                         for citation in event.message.citations
                     ]
-
-    def status(self) -> dict[str, Any]:
-        runtime = self._runtime
-        return {
-            "url": "",
-            "rss_bytes": rss_bytes(),
-            "counts": asdict(runtime.library.counts()),
-            "resources": [asdict(held) for held in runtime.resources()],
-            "chat_model": asdict(runtime.models.status()),
-        }

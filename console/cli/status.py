@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from console.cli.desk import open_desk
 from console.cli.screen import quiet_logs
-from services.settings import MEGABYTE, Settings
+from services.operations.data_lock import DataLock, conflict
+from services.settings import DATABASE_FILE, MEGABYTE, Settings
 from services.texts import _, use_language
 
 
@@ -17,11 +18,19 @@ def status(settings: Settings, *, as_json: bool) -> int:
     """Print the status; returns the exit code."""
     use_language(settings.language)
     quiet_logs(settings)
-    if not settings.data_dir.is_dir():
-        click.echo(_("There is no data in {path} yet.").format(path=settings.data_dir))
-        return 0
-    with open_desk(settings) as desk:
-        found = desk.status()
+    owner = DataLock(settings.data_dir).owner()
+    if owner is None:
+        if not settings.database_url and not (settings.data_dir / DATABASE_FILE).exists():
+            click.echo(_("There is no data in {path} yet.").format(path=settings.data_dir))
+            return 0
+        found = _stored(settings)
+    elif owner.url:
+        from console.cli.remote import RemoteDesk
+
+        with RemoteDesk(owner.url) as desk:
+            found = desk.status()
+    else:
+        raise conflict(settings.data_dir, owner)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -30,9 +39,21 @@ def status(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
+def _stored(settings: Settings) -> dict[str, Any]:
+    """Return what the database tells by itself: nothing is loaded, no job goes on because somebody looked."""
+    from services.database import Database
+    from services.knowledge.store.documents import DocumentStore
+
+    database = Database(settings.effective_database_url)
+    try:
+        return {"url": "", "counts": asdict(DocumentStore(database).counts())}
+    finally:
+        database.close()
+
+
 def lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     """Return the status in words."""
-    counts, model = found["counts"], found["chat_model"]
+    counts = found["counts"]
     told = [
         _("Millpond runs at {url}").format(url=found["url"]) if found["url"] else _("No console is running"),
         _("Data folder: {path}").format(path=settings.data_dir),
@@ -42,6 +63,11 @@ def lines(settings: Settings, found: dict[str, Any]) -> list[str]:
         _("Jobs: {unfinished} unfinished, {failed} failed").format(
             unfinished=counts["jobs_unfinished"], failed=counts["jobs_failed"]
         ),
+    ]
+    if not found["url"]:
+        return told
+    model = found["chat_model"]
+    told += [
         _("Chat model: {label} ({state})").format(label=model["label"], state=model["state"]),
         _("Memory: {rss:.0f} MB").format(rss=found["rss_bytes"] / MEGABYTE),
     ]

@@ -52,7 +52,7 @@ class DataLock:
             ) from error
         if not _try_lock(descriptor):
             os.close(descriptor)
-            raise _conflict(self._path.parent, self._read())
+            raise conflict(self._path.parent, self._read())
         note = json.dumps({"pid": os.getpid(), "url": url}).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note, 0)
@@ -81,7 +81,7 @@ class DataLock:
         """Raise what `acquire` would raise if another process holds the folder; otherwise do nothing."""
         owner = self.owner()
         if owner is not None:
-            raise _conflict(self._path.parent, owner)
+            raise conflict(self._path.parent, owner)
 
     def holder(self) -> str | None:
         """Return the address of the process that holds the folder ("" if it serves nobody), or None."""
@@ -105,7 +105,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _conflict(data_dir: Path, owner: Holder) -> ConflictError:
+def conflict(data_dir: Path, owner: Holder) -> ConflictError:
+    """Return what to raise when `owner` holds the folder that is wanted."""
     if owner.url:
         return ConflictError(
             _("Millpond already runs on the data folder {path}, at {url} (process {pid}).").format(

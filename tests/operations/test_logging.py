@@ -34,7 +34,9 @@ def entries_of(code: str) -> list[dict[str, Any]]:
 def test_json_line_carries_request_id_and_rss() -> None:
     """Within a request each line has its id, and every line the resident memory; outside there is no id."""
     inside, outside = entries_of(
-        "with request_scope('abc'):\n    log.info('stage', step=2); assert current_request_id() == 'abc'\nlog.info('later')"
+        "with request_scope('abc'):\n"
+        "    log.info('stage', step=2); assert current_request_id() == 'abc'\n"
+        "log.info('later')"
     )
     assert (inside["event"], inside["step"], inside["request_id"], inside["rss_mb"]) == ("stage", 2, "abc", 5.0)
     assert inside["level"] == "info"

@@ -1,0 +1,142 @@
+"""What is common to all addresses: problems, headers, guards, the API's own page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+
+from tests.servers import Server
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/nothing", 404),
+        ("GET", "/api", 404),
+        ("PUT", "/api/documents", 405),
+        ("GET", "/api/search", 405),
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/healthz", 405),
+    ],
+)
+def test_wrong_addresses_are_problems(server: Server, method: str, path: str, status: int) -> None:
+    """What the API does not have is told as a problem document with the request's id, never as a page."""
+    answer = server.client.request(method, path, headers={"X-Request-ID": "wrong-way"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["request_id"] == "wrong-way"
+    assert problem["title"]
+    assert problem["detail"]
+    assert ("error" in problem) == path.startswith("/v1/")
+
+
+def test_ready_tells_each_part(server: Server) -> None:
+    """/readyz has one check per part, none of them cached by a front."""
+    answer = server.client.get("/readyz")
+    assert answer.status_code == 200
+    assert list(answer.json()["checks"]) == ["store", "index", "embedder", "chat model", "disk"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_status_shows_what_is_held_once(server: Server) -> None:
+    """The embedding model and the index are loaded once, and their bytes are told."""
+    status = server.client.get("/api/status").json()
+    assert status["ready"]
+    assert status["rss_bytes"] > 50_000_000
+    assert set(status["counts"]) >= {"documents", "searchable", "chunks", "jobs_unfinished"}
+    assert all(held["loads"] <= 1 for held in status["resources"])
+    assert any(held["bytes"] > 40_000_000 and held["loads"] == 1 for held in status["resources"])
+
+
+def test_page_of_the_api_needs_no_other_host(server: Server) -> None:
+    """/docs and all it loads come from this server, and the description lists every address with its real path."""
+    page = server.client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert loaded
+    for address in loaded:
+        assert address.startswith("/")
+        assert server.client.get(address).status_code == 200
+    paths = server.client.get("/openapi.json").json()["paths"]
+    assert set(paths) >= {
+        "/healthz",
+        "/readyz",
+        "/api/documents",
+        "/api/documents/{document_id}",
+        "/api/search",
+        "/v1/chat/completions",
+        "/v1/models",
+    }
+
+
+def test_pages_are_served_beside_the_api(server: Server) -> None:
+    """The console's page comes from the same address, with headers that keep it to itself."""
+    page = server.client.get("/")
+    assert page.status_code == 200
+    assert "text/html" in page.headers["content-type"]
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http:" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in page.headers
+
+
+def test_foreign_host_gets_nothing(server: Server) -> None:
+    """A name that somebody else points at this machine gets neither pages nor the API."""
+    for path in ("/", "/api/documents", "/healthz", "/_stcore/health"):
+        assert server.client.get(path, headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_foreign_page_cannot_change_anything(server: Server) -> None:
+    """A form on another site cannot hand in a document or ask."""
+    for path in ("/api/documents", "/api/search", "/v1/chat/completions"):
+        answer = server.client.post(path, headers={"Origin": "http://evil.example"}, files={"file": ("a.txt", b"a")})
+        assert answer.status_code == 403, path
+
+
+def test_foreign_page_cannot_open_a_session(server: Server) -> None:
+    """The pages' WebSocket is refused for another origin and opened for our own."""
+
+    def opened(origin: str) -> int:
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Protocol": "streamlit",
+            "Origin": origin,
+        }
+        with server.client.stream("GET", "/_stcore/stream", headers=headers) as answer:
+            return answer.status_code
+
+    assert opened("http://evil.example") == 403
+    assert opened("http://localhost:3000") == 403
+    assert opened(server.url) == 101
+
+
+def test_body_that_is_too_large(server: Server) -> None:
+    """A JSON body of many megabytes is refused before it is parsed."""
+    answer = server.client.post("/api/search", json={"query": "x" * (5 * 2**20)})
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_log_has_one_line_per_request(server: Server) -> None:
+    """The log is JSON lines with the request's id and RSS, and holds nothing of what was asked."""
+    server.client.post("/api/search", json={"query": "zanzibar-secret-word"}, headers={"X-Request-ID": "in-the-log"})
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (entry,) = [line for line in lines if line.get("request_id") == "in-the-log" and line["event"] == "request"]
+    assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/api/search", 200)
+    assert entry["rss_mb"] > 50
+    assert "zanzibar" not in server.log.read_text()
+
+
+def test_unknown_methods_do_not_hurt(server: Server) -> None:
+    """An odd method is refused, not a defect."""
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        assert client.request("BREW", "/api/documents").status_code == 405

@@ -20,8 +20,9 @@ MOST_PAGES = 20_000
 _ERR_PASSWORD = 4
 _ERR_SECURITY = 5
 _LARGEST_PICTURE = 40_000_000  # pixels
-_MARK = (255, 213, 64, 110)  # translucent amber
+_MARK = (255, 224, 130)  # what white paper becomes under a marker; ink stays as dark as it is
 _MOST_MARKS = 400
+_SENTENCE = re.compile(r"[。！？；\n]+|[.!?;]+\s")
 
 
 def read(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
@@ -71,7 +72,7 @@ def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) ->
     Raises:
         NotFoundError: there is no such page.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageChops, ImageDraw
 
     with closing(_open(stream)) as document:
         if not 1 <= page <= len(document):
@@ -85,56 +86,76 @@ def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) ->
         scale = width / page_width
         scale = min(scale, (_LARGEST_PICTURE / (page_width * page_height)) ** 0.5)
         bitmap = sheet.render(scale=scale)
-        picture = bitmap.to_pil().convert("RGBA")
+        picture = bitmap.to_pil().convert("RGB")
         converter = bitmap.get_posconv(sheet)
-        layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+        layer = Image.new("RGB", picture.size, (255, 255, 255))
         draw = ImageDraw.Draw(layer)
         for left, bottom, right, top in _boxes(sheet, highlight):
             x0, y0 = converter.to_bitmap(left, top)
             x1, y1 = converter.to_bitmap(right, bottom)
             draw.rectangle((min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1), fill=_MARK)
         out = io.BytesIO()
-        Image.alpha_composite(picture, layer).convert("RGB").save(out, format="PNG", compress_level=3)
+        ImageChops.multiply(picture, layer).save(out, format="PNG", compress_level=3)
         return out.getvalue()
 
 
 def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[float, float, float, float]]:
-    """Yield the boxes of the texts to mark, in PDF units.
+    """Yield the boxes of the texts to mark, in PDF units; of a text that is not there as a whole, its sentences'.
 
-    PDFium's own search stops at line ends, so a text is looked for in the page's characters without their white
-    space, and its characters' boxes are joined line by line by PDFium.
+    PDFium's own search stops at line ends, so a text is looked for in the page's letters without what is between
+    them; PDFium then joins the boxes of the characters line by line.
     """
     with closing(page.get_textpage()) as text_page:
-        count = text_page.count_chars()
-        if count <= 0:
-            return
-        squeezed, positions = _squeezed(text_page, count)
+        letters = _Letters(text_page)
         marks = 0
         for wanted in highlight:
-            needle = re.sub(r"\W+", "", wanted).casefold()
-            start = squeezed.find(needle) if needle else -1
-            while start >= 0 and marks < _MOST_MARKS:
-                first, last = positions[start], positions[start + len(needle) - 1]
+            spans = letters.find(wanted) or [
+                span for part in _SENTENCE.split(wanted) if len(part) >= 8 for span in letters.find(part)
+            ]
+            for first, last in spans:
                 for rectangle in range(text_page.count_rects(first, last - first + 1)):
                     marks += 1
+                    if marks > _MOST_MARKS:
+                        return
                     yield text_page.get_rect(rectangle)
-                start = squeezed.find(needle, start + len(needle))
 
 
-def _squeezed(text_page: Any, count: int) -> tuple[str, list[int]]:
-    """Return the page's letters and digits in lower case, and for each the index of its character on the page."""
-    import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+class _Letters:
+    """The letters and digits of a page in lower case, each with the index of its character on the page."""
 
-    letters: list[str] = []
-    positions: list[int] = []
-    for index in range(count):
-        code = pdfium.FPDFText_GetUnicode(text_page, index)
-        character = chr(code) if 0 < code < 0x110000 else " "
-        if character.isalnum():
-            for folded in character.casefold():
-                letters.append(folded)
-                positions.append(index)
-    return "".join(letters), positions
+    def __init__(self, text_page: Any) -> None:
+        import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+
+        letters: list[str] = []
+        self._positions: list[int] = []
+        for index in range(max(text_page.count_chars(), 0)):
+            code = pdfium.FPDFText_GetUnicode(text_page, index)
+            character = chr(code) if 0 < code < 0x110000 else " "
+            if character.isalnum():
+                for folded in character.casefold():
+                    letters.append(folded)
+                    self._positions.append(index)
+        self._text = "".join(letters)
+
+    def find(self, wanted: str) -> list[tuple[int, int]]:
+        """Return first and last character of each place where `wanted` stands, not inside of longer words."""
+        needle = "".join(character for character in wanted.casefold() if character.isalnum())
+        found: list[tuple[int, int]] = []
+        start = self._text.find(needle) if needle else -1
+        while start >= 0 and len(found) < _MOST_MARKS:
+            end = start + len(needle)
+            if not (self._glued(start) or self._glued(end)):
+                found.append((self._positions[start], self._positions[end - 1]))
+                start = self._text.find(needle, end)
+            else:
+                start = self._text.find(needle, start + 1)
+        return found
+
+    def _glued(self, at: int) -> bool:
+        """Whether a word of a script written with spaces goes on from the letter before `at` to the one there."""
+        if not 0 < at < len(self._text) or self._positions[at] - self._positions[at - 1] > 1:
+            return False
+        return self._text[at] < "\u0e00" and self._text[at - 1] < "\u0e00"
 
 
 def _open(stream: BinaryIO) -> pypdfium2.PdfDocument:

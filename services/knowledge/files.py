@@ -51,7 +51,9 @@ class IncomingFile:
         self._keep = False
         self._path = store.place(stored)
         with disk_errors():
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self._path.parent.is_dir():
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _sync(self._path.parent.parent)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file: BinaryIO = os.fdopen(descriptor, "wb")
 
@@ -78,7 +80,7 @@ class IncomingFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            _sync_folder(self._path.parent)
+            _sync(self._path.parent)
         self._keep = True
         return StoredFile(self._stored, self._size, self._hash.hexdigest())
 
@@ -197,11 +199,10 @@ def disk_errors() -> Iterator[None]:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make new names in `folder`, and `folder` itself, survive a power cut."""
-    for place in (folder, folder.parent):
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(folder: Path) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -25,6 +25,41 @@ from services.texts import _
 QUEUED, WORKING, READY, FAILED, CANCELLED = "queued", "working", "ready", "failed", "cancelled"
 UNFINISHED_STATES = (QUEUED, WORKING)
 
+# Built once: a thousand small files run through these.
+_QUEUED_JOBS = (
+    sa.select(
+        jobs,
+        documents.c.name,
+        documents.c.active_revision_id,
+        revisions.c.stored,
+        revisions.c.sha256,
+        revisions.c.chunk_tokens,
+        revisions.c.overlap,
+    )
+    .join(documents, documents.c.id == jobs.c.document_id)
+    .join(revisions, revisions.c.id == jobs.c.revision_id)
+    .where(jobs.c.state == QUEUED)
+)
+_OLDEST = (
+    _QUEUED_JOBS.where(revisions.c.sha256.not_in(sa.bindparam("busy", expanding=True))).order_by(jobs.c.id).limit(1)
+)
+_JUST = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
+_BEGIN = jobs.update().where(jobs.c.id == sa.bindparam("job")).values(state=WORKING, run=jobs.c.run + 1)
+_HOLDS = sa.select(jobs.c.id).where(
+    jobs.c.id == sa.bindparam("job"), jobs.c.run == sa.bindparam("held_run"), jobs.c.state == WORKING
+)
+_FINISH = (
+    jobs.update()
+    .where(jobs.c.id == sa.bindparam("job"))
+    .values(state=READY, error="", hint="", crashes=0, finished_at=sa.bindparam("now"))
+)
+_SAME_WORK = (
+    sa.select(revisions.c.id)
+    .join(documents, documents.c.active_revision_id == revisions.c.id)
+    .where(*(revisions.c[name] == sa.bindparam(name) for name in ("sha256", "chunk_tokens", "overlap", "fingerprint")))
+    .limit(1)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -52,24 +87,16 @@ class JobStore:
 
     def claim(self, fingerprint: str, *, busy: Collection[str] = (), only: int | None = None) -> Claim | None:
         """Take the oldest queued job whose content is not among the `busy` hashes (or just job `only`), or None."""
-        query = (
-            sa.select(jobs, documents.c.name, documents.c.active_revision_id, *_CONTENT)
-            .join(documents, documents.c.id == jobs.c.document_id)
-            .join(revisions, revisions.c.id == jobs.c.revision_id)
-            .where(jobs.c.state == QUEUED)
-            .order_by(jobs.c.id)
-            .limit(1)
-        )
-        if busy:
-            query = query.where(revisions.c.sha256.not_in(list(busy)))
-        if only is not None:
-            query = query.where(jobs.c.id == only)
         with self._database.write() as connection:
-            row = connection.execute(query).one_or_none()
+            if only is None:
+                row = connection.execute(_OLDEST, {"busy": list(busy)}).one_or_none()
+            else:
+                row = connection.execute(_JUST, {"job": only}).one_or_none()
             if row is None:
                 return None
-            connection.execute(jobs.update().where(jobs.c.id == row.id).values(state=WORKING, run=row.run + 1))
-            drop_content(connection, row.revision_id)  # an earlier run may have had no room to clean up
+            connection.execute(_BEGIN, {"job": row.id})
+            if row.run:
+                drop_content(connection, row.revision_id)  # an earlier run may have had no room to clean up
             return Claim(
                 job_id=row.id,
                 run=row.run + 1,
@@ -139,22 +166,14 @@ class JobStore:
             return count_unfinished(connection)
 
 
-_CONTENT = (revisions.c.stored, revisions.c.sha256, revisions.c.chunk_tokens, revisions.c.overlap)
-
-
 def holds(connection: Connection, claim: Claim) -> bool:
     """Tell whether a worker still holds its job."""
-    query = sa.select(jobs.c.id).where(jobs.c.id == claim.job_id, jobs.c.run == claim.run, jobs.c.state == WORKING)
-    return connection.scalar(query) is not None
+    return connection.scalar(_HOLDS, {"job": claim.job_id, "held_run": claim.run}) is not None
 
 
 def finish(connection: Connection, claim: Claim) -> None:
     """Note that the job's revision is the active one now."""
-    connection.execute(
-        jobs.update()
-        .where(jobs.c.id == claim.job_id)
-        .values(state=READY, error="", hint="", crashes=0, finished_at=datetime.now(UTC))
-    )
+    connection.execute(_FINISH, {"job": claim.job_id, "now": datetime.now(UTC)})
 
 
 def requeue(connection: Connection, job: Row[Any]) -> None:
@@ -239,15 +258,6 @@ def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> int |
     """Return an active revision that has exactly the chunks and vectors which this job would make."""
     if job.kind == JobKind.REEMBED:
         return None
-    query = (
-        sa.select(revisions.c.id)
-        .join(documents, documents.c.active_revision_id == revisions.c.id)
-        .where(
-            revisions.c.sha256 == job.sha256,
-            revisions.c.chunk_tokens == job.chunk_tokens,
-            revisions.c.overlap == job.overlap,
-            revisions.c.fingerprint == fingerprint,
-        )
-        .limit(1)
-    )
-    return connection.scalar(query)
+    wanted = {name: getattr(job, name) for name in ("sha256", "chunk_tokens", "overlap")}
+    found: int | None = connection.scalar(_SAME_WORK, {**wanted, "fingerprint": fingerprint})
+    return found

@@ -18,6 +18,57 @@ from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
 from services.knowledge.types import ChunkDraft, Section
 
+# Built once: for a small file, building statements would cost more than executing them.
+_ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
+_COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms")
+_COPIED_SECTIONS = ("position", "page", "sheet", "heading", "text")
+_INSERT_CHUNKS = chunks.insert()
+_INSERT_SECTIONS = sections.insert()
+_STRETCH = sa.and_(
+    chunks.c.revision_id == _ID,
+    chunks.c.position >= sa.bindparam("start"),
+    chunks.c.position < sa.bindparam("end"),
+)
+_COUNT_STRETCH = sa.select(sa.func.count()).select_from(chunks).where(_STRETCH)
+_READ_STRETCH = sa.select(chunks).where(_STRETCH).order_by(chunks.c.position)
+_COPY_STRETCH = chunks.insert().from_select(
+    ["id", "revision_id", *_COPIED],
+    sa.select(
+        sa.bindparam("base", type_=sa.Integer) + chunks.c.position,
+        sa.bindparam("target", type_=sa.Integer),
+        *(chunks.c[name] for name in _COPIED),
+    ).where(_STRETCH),
+)
+_COPY_SECTIONS = sections.insert().from_select(
+    ["revision_id", *_COPIED_SECTIONS],
+    sa.select(sa.bindparam("target", type_=sa.Integer), *(sections.c[name] for name in _COPIED_SECTIONS)).where(
+        sections.c.revision_id == _ID
+    ),
+)
+_DOCUMENT = sa.select(documents).join(revisions, revisions.c.document_id == documents.c.id).where(revisions.c.id == _ID)
+_ACTIVATE = (
+    documents.update()
+    .where(documents.c.id == sa.bindparam("document"))
+    .values(active_revision_id=_ID, updated_at=sa.bindparam("now"))
+)
+_SET_FACTS = revisions.update().where(revisions.c.id == _ID)
+_CHUNK_IDS = sa.select(chunks.c.id).where(chunks.c.revision_id == _ID).order_by(chunks.c.position)
+_INDEX_TERMS = sa.text(
+    "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE revision_id = :revision"
+)
+_DROP_TERMS = sa.text("DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE revision_id = :revision)")
+_DROP_CHUNKS = chunks.delete().where(chunks.c.revision_id == _ID)
+_DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
+_DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
+_STORED = sa.select(revisions.c.stored).where(revisions.c.id == _ID)
+_FACTS = sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.chunks).where(revisions.c.id == _ID)
+_COUNT_ON = (
+    counters.update()
+    .where(counters.c.name == "chunk")
+    .values(value=counters.c.value + sa.bindparam("count"))
+    .returning(counters.c.value)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -49,7 +100,7 @@ def insert_chunks(
     first = reserve_ids(connection, len(drafts))
     raw = np.ascontiguousarray(vectors, dtype="<f4")
     connection.execute(
-        chunks.insert(),
+        _INSERT_CHUNKS,
         [
             {
                 "id": first + i,
@@ -75,7 +126,7 @@ def insert_sections(connection: Connection, revision_id: int, parts: Sequence[Se
     """Append sections to a revision; `position` is that of the first one."""
     if parts:
         connection.execute(
-            sections.insert(),
+            _INSERT_SECTIONS,
             [
                 {
                     "revision_id": revision_id,
@@ -92,33 +143,17 @@ def insert_sections(connection: Connection, revision_id: int, parts: Sequence[Se
 
 def copy_chunks(connection: Connection, source: int, target: int, start: int, count: int) -> int:
     """Copy `count` chunks with their vectors from position `start` of one revision to another; return how many."""
-    within = sa.and_(chunks.c.revision_id == source, chunks.c.position >= start, chunks.c.position < start + count)
-    number = connection.scalar(sa.select(sa.func.count()).select_from(chunks).where(within)) or 0
+    stretch = {"revision": source, "start": start, "end": start + count}
+    number = connection.scalar(_COUNT_STRETCH, stretch) or 0
     if number:
-        first = reserve_ids(connection, number)
-        kept = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms")
-        connection.execute(
-            chunks.insert().from_select(
-                ["id", "revision_id", *kept],
-                sa.select(
-                    sa.literal(first - start) + chunks.c.position,
-                    sa.literal(target),
-                    *(chunks.c[name] for name in kept),
-                ).where(within),
-            )
-        )
+        base = reserve_ids(connection, number) - start
+        connection.execute(_COPY_STRETCH, {"base": base, "target": target, **stretch})
     return number
 
 
 def copy_sections(connection: Connection, source: int, target: int) -> None:
     """Copy all sections of one revision to another."""
-    kept = ("position", "page", "sheet", "heading", "text")
-    connection.execute(
-        sections.insert().from_select(
-            ["revision_id", *kept],
-            sa.select(sa.literal(target), *(sections.c[name] for name in kept)).where(sections.c.revision_id == source),
-        )
-    )
+    connection.execute(_COPY_SECTIONS, {"target": target, "revision": source})
 
 
 def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
@@ -126,32 +161,24 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
 
     `facts` are columns of `revisions` that are known now (media_type, pages, fingerprint).
     """
-    document = connection.execute(
-        sa.select(documents)
-        .join(revisions, revisions.c.document_id == documents.c.id)
-        .where(revisions.c.id == revision_id)
-    ).one()
+    this = {"revision": revision_id}
+    document = connection.execute(_DOCUMENT, this).one()
     removed = np.empty(0, np.int64)
     old = document.active_revision_id
-    if old is not None and old != revision_id:
+    if old == revision_id:
+        raise ValueError(f"revision {revision_id} is active already")
+    if old is not None:
         removed = revision_ids(connection, old)
         drop_terms(connection, old)
     added = revision_ids(connection, revision_id)
-    connection.execute(revisions.update().where(revisions.c.id == revision_id).values(chunks=len(added), **facts))
-    connection.execute(
-        sa.text("INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE revision_id = :revision"),
-        {"revision": revision_id},
-    )
-    connection.execute(
-        documents.update()
-        .where(documents.c.id == document.id)
-        .values(active_revision_id=revision_id, updated_at=datetime.now(UTC))
-    )
+    connection.execute(_SET_FACTS.values(chunks=len(added), **facts), this)
+    connection.execute(_INDEX_TERMS, this)
+    connection.execute(_ACTIVATE, {"document": document.id, "now": datetime.now(UTC), **this})
     unneeded: list[str] = []
-    if old is not None and old != revision_id:
-        stored = connection.scalar(sa.select(revisions.c.stored).where(revisions.c.id == old)) or ""
+    if old is not None:
+        stored = connection.scalar(_STORED, {"revision": old}) or ""
         drop_content(connection, old)
-        connection.execute(revisions.delete().where(revisions.c.id == old))
+        connection.execute(_DROP_REVISION, {"revision": old})
         unneeded = unreferenced(connection, [stored])
     group = document.collection_id if document.enabled else -1
     return Switch(document.id, added, removed, group, unneeded)
@@ -162,32 +189,24 @@ def drop_terms(connection: Connection, revision_id: int) -> None:
 
     Never for a revision that is not active: taking out what is not in would damage the index.
     """
-    connection.execute(
-        sa.text("DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE revision_id = :revision)"),
-        {"revision": revision_id},
-    )
+    connection.execute(_DROP_TERMS, {"revision": revision_id})
 
 
 def drop_content(connection: Connection, revision_id: int) -> None:
     """Delete a revision's sections and chunks; its row stays."""
-    connection.execute(chunks.delete().where(chunks.c.revision_id == revision_id))
-    connection.execute(sections.delete().where(sections.c.revision_id == revision_id))
+    connection.execute(_DROP_CHUNKS, {"revision": revision_id})
+    connection.execute(_DROP_SECTIONS, {"revision": revision_id})
 
 
 def revision_ids(connection: Connection, revision_id: int) -> Ids:
     """Return the ids of a revision's chunks, int64 (n,), by position."""
-    query = sa.select(chunks.c.id).where(chunks.c.revision_id == revision_id).order_by(chunks.c.position)
-    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+    found = connection.execute(_CHUNK_IDS, {"revision": revision_id})
+    return np.fromiter(found.scalars(), dtype=np.int64)
 
 
 def reserve_ids(connection: Connection, count: int) -> int:
     """Return the first of `count` chunk ids that were never used before and never will be again."""
-    value = connection.scalar(
-        counters.update()
-        .where(counters.c.name == "chunk")
-        .values(value=counters.c.value + count)
-        .returning(counters.c.value)
-    )
+    value = connection.scalar(_COUNT_ON, {"count": count})
     if value is None:
         connection.execute(counters.insert().values(name="chunk", value=count))
         value = count
@@ -213,20 +232,11 @@ def unreferenced(connection: Connection, names: Collection[str]) -> list[str]:
 
 def read_drafts(connection: Connection, revision_id: int, start: int, count: int) -> list[ChunkDraft]:
     """Return chunks of a revision from position `start` as they were before they were stored."""
-    query = (
-        sa.select(chunks)
-        .where(chunks.c.revision_id == revision_id, chunks.c.position >= start, chunks.c.position < start + count)
-        .order_by(chunks.c.position)
-    )
-    return [
-        ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading))
-        for row in connection.execute(query)
-    ]
+    rows = connection.execute(_READ_STRETCH, {"revision": revision_id, "start": start, "end": start + count})
+    return [ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading)) for row in rows]
 
 
 def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:
     """Return what is known of a revision's content (media_type, pages, chunks), or None when it is gone."""
-    row = connection.execute(
-        sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.chunks).where(revisions.c.id == revision_id)
-    ).one_or_none()
+    row = connection.execute(_FACTS, {"revision": revision_id}).one_or_none()
     return None if row is None else {"media_type": row.media_type, "pages": row.pages, "chunks": row.chunks}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from console.api.schemas import Id
 from services.chat.types import Role
 from services.errors import BadInputError
 from services.texts import _
@@ -62,7 +63,7 @@ class ChatIn(BaseModel):
     user: str = Field("", max_length=200, description="Whose question it is, for the limits")
     n: int = 1
     tools: list[Any] | None = None
-    collections: list[int] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
+    collections: list[Id] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
 
     def conversation(self) -> list[tuple[Role, str]]:
         """Return the turns, the question last. Instructions of the client are left out: the prompt is ours.

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from console.api.context import ApiContext, Context
 from console.api.headers import attachment
 from console.api.problems import error_response
-from console.api.schemas import ChunkOut, ChunksOut, DocumentOut, DocumentsOut, ProblemOut, UploadOut
+from console.api.schemas import LARGEST_ID, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, Id, ProblemOut, UploadOut
 from console.api.uploads import RefusedUploadError, Upload
 from services.knowledge.types import Document, DocumentStatus
 
@@ -43,7 +43,7 @@ _FORM: dict[str, Any] = {
     responses={400: {"model": ProblemOut}, 413: {"model": ProblemOut}, 507: {"model": ProblemOut}},
     openapi_extra=_FORM,
 )
-async def hand_in(request: Request, context: Context, collection: int | None = None) -> Response:
+async def hand_in(request: Request, context: Context, collection: Id | None = None) -> Response:
     """Take one or several files; they are read in the background, see `status` of each.
 
     The files go to disk as they arrive. One that cannot be taken does not keep the others out: it is listed in
@@ -62,11 +62,11 @@ async def hand_in(request: Request, context: Context, collection: int | None = N
 async def documents(
     context: Context,
     *,
-    collection: Annotated[list[int] | None, Query(description="Only these collections")] = None,
+    collection: Annotated[list[Id] | None, Query(description="Only these collections")] = None,
     query: Annotated[str, Query(description="Only names that contain this")] = "",
     status: Annotated[list[DocumentStatus] | None, Query(description="Only these states")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
     order: Literal["updated_at", "created_at", "name", "size_bytes", "chunks", "status"] = "updated_at",
     descending: bool = True,
 ) -> DocumentsOut:
@@ -87,13 +87,13 @@ async def documents(
 
 
 @router.get("/{document_id}", summary="See one document", responses={404: {"model": ProblemOut}})
-async def document(document_id: int, context: Context) -> DocumentOut:
+async def document(document_id: Id, context: Context) -> DocumentOut:
     """Return a document with its status, progress, number of chunks, and what went wrong if something did."""
     return DocumentOut.model_validate(await context.threads.call(context.runtime.library.document, document_id))
 
 
 @router.delete("/{document_id}", status_code=204, summary="Delete a document", responses={404: {"model": ProblemOut}})
-async def delete(document_id: int, context: Context) -> Response:
+async def delete(document_id: Id, context: Context) -> Response:
     """Remove file, chunks, terms and vectors in one go."""
 
     def remove() -> None:
@@ -106,10 +106,10 @@ async def delete(document_id: int, context: Context) -> Response:
 
 @router.get("/{document_id}/chunks", summary="Read the chunks", responses={404: {"model": ProblemOut}})
 async def chunks(
-    document_id: int,
+    document_id: Id,
     context: Context,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
 ) -> ChunksOut:
     """Return one page of the chunks, in the order of the text."""
 
@@ -127,20 +127,20 @@ async def chunks(
     response_class=FileResponse,
     responses={404: {"model": ProblemOut}},
 )
-async def original(document_id: int, context: Context) -> Response:
+async def original(document_id: Id, context: Context) -> Response:
     """Return the file as it was handed in, always as a download."""
     path, found = await context.threads.call(context.runtime.library.original, document_id)
     return FileResponse(path, media_type="application/octet-stream", headers=attachment(found.name))
 
 
 @router.post("/{document_id}/enable", summary="Let a document answer again", responses={404: {"model": ProblemOut}})
-async def enable(document_id: int, context: Context) -> DocumentOut:
+async def enable(document_id: Id, context: Context) -> DocumentOut:
     """Take a document back into searches."""
     return await _set_enabled(context, document_id, enabled=True)
 
 
 @router.post("/{document_id}/disable", summary="Keep a document out", responses={404: {"model": ProblemOut}})
-async def disable(document_id: int, context: Context) -> DocumentOut:
+async def disable(document_id: Id, context: Context) -> DocumentOut:
     """Keep a document out of searches without deleting it."""
     return await _set_enabled(context, document_id, enabled=False)
 

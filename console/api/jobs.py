@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from console.api.context import Context
-from console.api.schemas import JobOut, JobsOut
+from console.api.schemas import Id, JobOut, JobsOut
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -22,20 +22,20 @@ async def jobs(
 
 
 @router.post("/{job_id}/cancel", status_code=204, summary="Cancel a job")
-async def cancel(job_id: int, context: Context) -> Response:
+async def cancel(job_id: Id, context: Context) -> Response:
     """Stop a job; what it had done is dropped, what was searchable before stays so."""
     await context.threads.call(context.runtime.library.cancel, job_id)
     return Response(status_code=204)
 
 
 @router.delete("/{job_id}", status_code=204, summary="Remove a job")
-async def remove(job_id: int, context: Context) -> Response:
+async def remove(job_id: Id, context: Context) -> Response:
     """Take a job out of the list, cancelling it first if it is not finished."""
     await context.threads.call(context.runtime.library.remove, job_id)
     return Response(status_code=204)
 
 
 @router.post("/{job_id}/retry", status_code=202, summary="Try a job again")
-async def retry(job_id: int, context: Context) -> JobOut:
+async def retry(job_id: Id, context: Context) -> JobOut:
     """Queue a failed or cancelled job once more."""
     return JobOut.model_validate(await context.threads.call(context.runtime.library.retry, job_id))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.knowledge.types import DocumentStatus, JobKind
+
+LARGEST_ID = 2**63 - 1  # what the database can look for
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 
 class _Out(BaseModel):
@@ -146,7 +150,7 @@ class SearchIn(BaseModel):
 
     query: str
     k: int | None = Field(None, ge=1, le=200, description="Most hits")
-    collections: list[int] = Field(default_factory=list, description="Ids of the collections to search; empty: all")
+    collections: list[Id] = Field(default_factory=list, description="Ids of the collections to search; empty: all")
     dense_weight: float | None = Field(None, ge=0)
     lexical_weight: float | None = Field(None, ge=0)
     threshold: float | None = Field(None, ge=0, le=1, description="Least fused score")

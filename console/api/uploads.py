@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import anyio
 from console.api.context import ApiContext
 from console.api.multipart import FIELD_BYTES, PartBegins, PartData, events
 from console.api.problems import STATUS, title
-from console.api.schemas import RefusedOut, TakenOut, UploadOut
+from console.api.schemas import LARGEST_ID, RefusedOut, TakenOut, UploadOut
 from services.errors import BadInputError, CancelledError, MillpondError, TooLargeError
 from services.texts import _
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from services.knowledge.types import Intake
 
 FILES_AT_MOST = 256
+_ID = re.compile(r"[1-9][0-9]{0,18}")
 WRITE_BYTES = 1024 * 1024
 
 
@@ -156,7 +158,7 @@ class Upload:
     def _set_field(self, name: str, value: str) -> None:
         if name != "collection":
             return  # unknown fields are ignored, as browsers send some of their own
-        if not value.isascii() or not value.isdecimal():
+        if not _ID.fullmatch(value) or int(value) > LARGEST_ID:
             raise BadInputError(
                 _("The field `collection` is not the id of a collection."), _("/api/collections lists the ids.")
             )

@@ -153,7 +153,9 @@ def test_collection_field_counts_wherever_it_stands(server: Server, shelf: int) 
     assert sorted(names(server, collection=shelf)) == ["address.txt", "after.txt", "before.txt"]
 
 
-@pytest.mark.parametrize(("value", "status"), [("999999", 404), ("general", 400), ("-1", 400), ("", 400), ("１", 400)])
+@pytest.mark.parametrize(
+    ("value", "status"), [("999999", 404), ("general", 400), ("-1", 400), ("", 400), ("１", 400), ("9" * 40, 400)]
+)
 def test_collection_that_is_none(server: Server, value: str, status: int) -> None:
     """A collection that does not exist or is no number refuses the files, and keeps nothing of them."""
     before = stored(server)
@@ -201,10 +203,11 @@ def test_file_in_another_field_is_refused(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["", "/chunks", "/original"])
 def test_unknown_document(server: Server, path: str) -> None:
-    """A document that is not there is 404, something that is no id is 422, everywhere."""
+    """A document that is not there is 404, something that cannot be an id is 422, everywhere."""
     assert server.client.get(f"/api/documents/987654321{path}").status_code == 404
     assert server.client.get(f"/api/documents/first{path}").status_code == 422
-    assert server.client.get(f"/api/documents/{10**30}{path}").status_code in {404, 422}
+    assert server.client.get(f"/api/documents/{10**30}{path}").status_code == 422
+    assert server.client.get(f"/api/documents/-1{path}").status_code == 422
 
 
 def test_unknown_document_for_actions(server: Server) -> None:
@@ -248,7 +251,8 @@ def test_pages_of_the_list(server: Server, shelf: int) -> None:
 
 
 def test_failed_document_says_why(server: Server) -> None:
-    """Random bytes fail with a reason and what to do; the job can be seen, tried again and removed."""
+    """Random bytes fail with a reason and what to do; nothing of them is kept, so trying again is refused."""
+    before = stored(server)
     number = server.add("noise.pdf", b"%PDF-1.7\n" + hashlib.sha512(uuid4().bytes).digest() * 50)
     document = server.wait_finished(number)
     assert document["status"] == "failed"
@@ -256,10 +260,25 @@ def test_failed_document_says_why(server: Server) -> None:
     assert document["hint"]
     job = document["job_id"]
     assert job in {entry["id"] for entry in server.client.get("/api/jobs", params={"limit": 1000}).json()["jobs"]}
+    assert stored(server) == before
     again = server.client.post(f"/api/jobs/{job}/retry")
-    assert again.status_code == 202, again.text
-    assert server.wait_finished(number)["status"] == "failed"
+    assert again.status_code == 409, again.text
+    assert again.json()["hint"]
     assert server.client.delete(f"/api/documents/{number}").status_code == 204
+
+
+def test_job_is_cancelled_and_tried_again(server: Server) -> None:
+    """A long job stops when it is cancelled, can be queued anew, and is gone when it is removed."""
+    long = "".join(f"Sentence {index} of a long report on tides {uuid4().hex}. " for index in range(20_000))
+    number = server.add("long.txt", long.encode())
+    job = server.client.get(f"/api/documents/{number}").json()["job_id"]
+    assert server.client.post(f"/api/jobs/{job}/cancel").status_code == 204
+    cancelled = server.wait_finished(number)
+    assert (cancelled["status"], cancelled["chunks"]) == ("cancelled", 0)
+    assert server.client.post(f"/api/jobs/{job}/retry").status_code == 202
+    assert server.client.delete(f"/api/documents/{number}").status_code == 204
+    assert server.client.get(f"/api/documents/{number}").status_code == 404
+    assert server.client.post("/api/jobs/987654321/cancel").status_code == 404
 
 
 def test_many_at_once(server: Server) -> None:

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
+from services.knowledge.embedding.linear import Linear, linear
 from services.knowledge.embedding.model_files import ModelFiles
 
 MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
@@ -26,22 +27,18 @@ Parameters = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Weight and bias of one layer; query, key and value are one matrix."""
+    """One layer; query, key and value are one matrix."""
 
-    attention_in: Parameters
-    attention_out: Parameters
+    attention_in: Linear
+    attention_out: Linear
     attention_norm: Parameters
-    up: Parameters
-    down: Parameters
+    up: Linear
+    down: Linear
     norm: Parameters
-
-    def tensors(self) -> list[Tensor]:
-        pairs = (self.attention_in, self.attention_out, self.attention_norm, self.up, self.down, self.norm)
-        return [tensor for pair in pairs for tensor in pair]
 
 
 class SlimEncoder:
-    """Weights in RAM and the forward pass over them."""
+    """Weights in RAM (`bytes` of them) and the forward pass over them."""
 
     def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype) -> None:
         config = files.config
@@ -52,11 +49,14 @@ class SlimEncoder:
         self._mean = files.pooling == "mean"
         # RoBERTa's positions start after the padding token's id.
         self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
+        self.bytes = 0
         with safe_open(files.weights, framework="pt") as weights:
             # A copy each, so that the file is not kept mapped.
             def parameter(name: str) -> Tensor:
                 tensor: Tensor = weights.get_tensor(name)
-                return tensor.to(device=device, dtype=dtype, copy=True)
+                tensor = tensor.to(device=device, dtype=dtype, copy=True)
+                self.bytes += tensor.nbytes
+                return tensor
 
             def pair(name: str) -> Parameters:
                 return parameter(f"{name}.weight"), parameter(f"{name}.bias")
@@ -83,12 +83,6 @@ class SlimEncoder:
             and _has_plain_names(files)
         )
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the weights."""
-        tensors = [self._words, self._positions, *self._norm, *(t for layer in self._layers for t in layer.tensors())]
-        return sum(tensor.nbytes for tensor in tensors)
-
     def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
         """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU, not normalised.
 
@@ -98,29 +92,29 @@ class SlimEncoder:
         hidden = self._embed(sequences)
         for layer in self._layers:
             give_way()
-            attended = self._attend(functional.linear(hidden, *layer.attention_in), lengths)
+            attended = self._attend(layer.attention_in(hidden), lengths)
             give_way()
-            hidden = self._normalise(
-                hidden.add_(functional.linear(attended, *layer.attention_out)), layer.attention_norm
-            )
+            hidden = self._normalise(hidden.add_(layer.attention_out(attended)), layer.attention_norm)
             give_way()
-            wide = functional.gelu(functional.linear(hidden, *layer.up))
+            wide = functional.gelu(layer.up(hidden))
             give_way()
-            hidden = self._normalise(hidden.add_(functional.linear(wide, *layer.down)), layer.norm)
-        parts = torch.split(hidden.float(), lengths)
+            hidden = self._normalise(hidden.add_(layer.down(wide)), layer.norm)
+        parts = torch.split(hidden[: sum(lengths)].float(), lengths)
         return torch.stack([part.mean(0) if self._mean else part[0] for part in parts]).cpu()
 
     def _embed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         first = self._first_position
-        tokens = torch.tensor([token for sequence in sequences for token in sequence], device=self.device)
-        positions = torch.cat([torch.arange(first, first + len(sequence)) for sequence in sequences]).to(self.device)
-        return self._normalise(
-            functional.embedding(tokens, self._words) + functional.embedding(positions, self._positions), self._norm
-        )
+        tokens = [token for sequence in sequences for token in sequence]
+        positions = [first + position for sequence in sequences for position in range(len(sequence))]
+        spare = _rows(len(tokens)) - len(tokens)
+        words = torch.tensor(tokens + [0] * spare, device=self.device)
+        places = torch.tensor(positions + [first] * spare, device=self.device)
+        hidden = functional.embedding(words, self._words).add_(functional.embedding(places, self._positions))
+        return self._normalise(hidden, self._norm)
 
     def _attend(self, mixed: Tensor, lengths: Sequence[int]) -> Tensor:
         """Attention of each sequence over itself; `mixed` is query, key and value side by side, (tokens, 3 d)."""
-        attended = mixed.new_empty(len(mixed), self.dimension)
+        attended = mixed.new_zeros(len(mixed), self.dimension)
         start = 0
         for length in lengths:
             query, key, value = mixed[start : start + length].view(1, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
@@ -142,13 +136,21 @@ class SlimEncoder:
 def _read_layer(name: str, pair: Callable[[str], Parameters]) -> _Layer:
     mixed = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
     return _Layer(
-        attention_in=(torch.cat([weight for weight, _bias in mixed]), torch.cat([bias for _weight, bias in mixed])),
-        attention_out=pair(f"{name}.attention.output.dense"),
+        attention_in=linear(
+            torch.cat([weight for weight, _bias in mixed]), torch.cat([bias for _weight, bias in mixed])
+        ),
+        attention_out=linear(*pair(f"{name}.attention.output.dense")),
         attention_norm=pair(f"{name}.attention.output.LayerNorm"),
-        up=pair(f"{name}.intermediate.dense"),
-        down=pair(f"{name}.output.dense"),
+        up=linear(*pair(f"{name}.intermediate.dense")),
+        down=linear(*pair(f"{name}.output.dense")),
         norm=pair(f"{name}.output.LayerNorm"),
     )
+
+
+def _rows(tokens: int) -> int:
+    """Round up a number of rows. oneDNN keeps over 2 MB of generated code for every size that it has met."""
+    step = 16 if tokens <= 64 else 32 if tokens <= 320 else 64
+    return -(-tokens // step) * step
 
 
 def _has_plain_names(files: ModelFiles) -> bool:

@@ -19,6 +19,7 @@ from services.settings import MEGABYTE
 
 # Chatty at info, and what they say there is no news for an operator.
 _QUIET = (
+    "uvicorn.access",  # `console.access` has a line for each request
     "httpx",
     "httpx2",
     "httpcore",

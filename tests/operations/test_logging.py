@@ -77,7 +77,8 @@ def test_streamlit_and_uvicorn_log_json() -> None:
         "streamlit.config.get_config_options(force_reparse=True)\n"
         "streamlit.logger.init_uvicorn_logs()\n"
         "streamlit.logger.get_logger('streamlit.runtime').error('one')\n"
-        "logging.getLogger('uvicorn.error').error('two', extra={'color_message': 'coloured'})"
+        "logging.getLogger('uvicorn.error').error('two', extra={'color_message': 'coloured'})\n"
+        "logging.getLogger('uvicorn.access').info('our own line per request is enough')"
     )
     assert [entry["event"] for entry in entries] == ["one", "two"]
     assert "color_message" not in entries[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
 import signal
@@ -86,9 +87,7 @@ class Helper:
         """Serve until the service closes its end or nothing has been asked for a while."""
         import select
 
-        import services.knowledge.chunking
-        import services.knowledge.segmentation  # noqa: F401 - loaded once, shared by every child
-
+        self._warm_up()
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
@@ -109,6 +108,12 @@ class Helper:
             if self._control.fileno() in ready and not self._receive((wake_read, wake_write)):
                 self._end_children()
                 return
+
+    def _warm_up(self) -> None:
+        """Do once what every child does first, so that children share it: it halves the cost of a small file."""
+        for name, text in (("sample.md", "# Sample\n\nA short text. 一段短文。\n"), ("sample.csv", "a,b\n1,2\n")):
+            sample = work.Work(name, chunk_tokens=16, overlap=4, output_mb=1)
+            work.parse(io.BytesIO(text.encode()), sample, self._tokenizer, lambda _message: None)
 
     def _receive(self, own: tuple[int, ...]) -> bool:
         """Take what the service sent; False at the end of the connection."""

@@ -24,8 +24,9 @@ MEGABYTE = 1024 * 1024
 # What a parser needs on top of its libraries to do anything at all.
 LEAST_ROOM_MB = 48
 OPEN_FILES = 64
-NICENESS = 10
+NICENESS = 5
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 # The only variables that a parser's environment has beside PYTHONPATH: nothing of the service's own gets in.
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV")
@@ -89,8 +90,8 @@ def apply(limits: Limits) -> None:
 
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when its parent, a process number, ends (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the request was made
         os._exit(1)
 

@@ -19,7 +19,6 @@ from services.settings import MEGABYTE
 
 # Chatty at info, and what they say there is no news for an operator.
 _QUIET = (
-    "uvicorn.access",  # `console.access` has a line for each request
     "httpx",
     "httpx2",
     "httpcore",
@@ -95,6 +94,8 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The shell logs each request itself, with its id. A level would not do: Streamlit sets it anew.
+    logging.getLogger("uvicorn.access").disabled = True
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from services.errors import UnavailableError
+from services.knowledge.cores import usable_cores
 from services.texts import _
 
 
@@ -37,9 +36,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
 def choose_threads(wanted: int) -> int:
     """Return the number of threads for the setting `wanted`; 0 means one per core that this process may use."""
-    if wanted:
-        return wanted
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return wanted or usable_cores()
 
 
 def _cpu_multiplies_bfloat16() -> bool:

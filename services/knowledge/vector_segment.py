@@ -1,0 +1,137 @@
+"""A piece of the vector index that never changes: searches need no lock, writers make new pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+# The stubs of FAISS lack its Python conveniences.
+_faiss: Any = faiss
+
+Ids = NDArray[np.int64]
+Groups = NDArray[np.int32]
+Vectors = NDArray[np.float32]
+Codes = NDArray[np.uint8]
+
+# A disabled document's vectors stay, but are not found; a removed vector's place is freed later.
+HIDDEN = -1
+REMOVED = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a float becomes 8 bits: value = low + code / 255 * span, for each dimension.
+
+    `trained` tells whether the ranges come from data; before there is enough, they are wide enough for unit vectors of
+    most models.
+    """
+
+    low: Vectors
+    span: Vectors
+    trained: bool
+
+    @classmethod
+    def wide(cls, dimension: int) -> Self:
+        """Ranges without data: eight standard deviations of a random unit vector's components, at most -1 to 1."""
+        reach = min(1.0, 8.0 / dimension**0.5)
+        return cls(np.full(dimension, -reach, np.float32), np.full(dimension, 2 * reach, np.float32), trained=False)
+
+    @classmethod
+    def from_data(cls, vectors: Vectors) -> Self:
+        """Ranges of `vectors` (n, d) with a margin of a tenth on both sides for what comes later."""
+        low, high = vectors.min(axis=0), vectors.max(axis=0)
+        margin = np.maximum((high - low) * 0.1, 1e-4)
+        return cls(low - margin, high - low + 2 * margin, trained=True)
+
+    def index(self) -> Any:
+        """Return an empty FAISS index with these ranges."""
+        dimension = len(self.low)
+        index = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+        faiss.copy_array_to_vector(np.concatenate([self.low, self.span]), index.sq.trained)
+        index.is_trained = True
+        return index
+
+    def encode(self, vectors: Vectors) -> Codes:
+        """Return the codes of `vectors` (n, d), uint8 (n, d)."""
+        codes: Codes = self.index().sa_encode(np.ascontiguousarray(vectors, dtype=np.float32))
+        return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Codes in a FAISS index with their ids, ascending, and groups; `live` of them are not removed."""
+
+    index: Any
+    ids: Ids
+    groups: Groups
+    live: int
+    all_searchable: bool
+
+    @classmethod
+    def build(cls, codec: Codec, ids: Ids, groups: Groups, codes: Codes) -> Self:
+        """Make a segment; the FAISS index allocates exactly what the codes need."""
+        index = codec.index()
+        order = np.argsort(ids, kind="stable")
+        if not np.array_equal(order, np.arange(len(ids))):
+            ids, groups, codes = ids[order], groups[order], codes[order]
+        index.add_sa_codes(np.ascontiguousarray(codes))
+        return cls(index, np.ascontiguousarray(ids), *_counted(np.ascontiguousarray(groups)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def bytes(self) -> int:
+        return int(self.index.codes.size()) + self.ids.nbytes + self.groups.nbytes
+
+    @property
+    def codes(self) -> Codes:
+        """A view of the codes, uint8 (n, d); valid as long as the segment is."""
+        flat = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        codes: Codes = flat.reshape(len(self.ids), -1)
+        return codes
+
+    def places(self, ids: Ids) -> NDArray[np.intp]:
+        """Return where those of `ids` (ascending) lie that are here and not removed."""
+        first, last = np.searchsorted(ids, [self.ids[0], self.ids[-1] + 1])
+        wanted = ids[first:last]
+        places = np.searchsorted(self.ids, wanted)
+        found: NDArray[np.intp] = places[self.ids[places] == wanted]
+        present: NDArray[np.intp] = found[self.groups[found] != REMOVED]
+        return present
+
+    def kept(self) -> tuple[Ids, Groups, Codes]:
+        """Return (ids, groups, codes) of what is not removed."""
+        live = self.groups != REMOVED
+        return self.ids[live], self.groups[live], self.codes[live]
+
+    def with_groups(self, places: NDArray[np.intp], groups: Groups | int) -> Self:
+        """Return the same segment with other groups at `places`; codes and ids are shared."""
+        changed = self.groups.copy()
+        changed[places] = groups
+        changed, live, all_searchable = _counted(changed)
+        return replace(self, groups=changed, live=live, all_searchable=all_searchable)
+
+    def search(self, query: Vectors, k: int, groups: Collection[int] | None) -> tuple[Vectors, Ids]:
+        """Return (scores, ids), best first, at most k; `query` is (1, d)."""
+        parameters = None
+        if groups is not None or not self.all_searchable:
+            allowed = self.groups >= 0 if groups is None else np.isin(self.groups, list(groups)) & (self.groups >= 0)
+            count = int(np.count_nonzero(allowed))
+            if not count:
+                return np.empty(0, np.float32), np.empty(0, np.int64)
+            k = min(k, count)
+            bits = np.packbits(allowed, bitorder="little")
+            parameters = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(bits))
+        scores, places = self.index.search(query, min(k, len(self.ids)), params=parameters)
+        return scores[0], self.ids[places[0]]
+
+
+def _counted(groups: Groups) -> tuple[Groups, int, bool]:
+    live = int(np.count_nonzero(groups != REMOVED))
+    return groups, live, bool(groups.min(initial=0) >= 0)

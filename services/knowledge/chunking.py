@@ -44,14 +44,13 @@ def chunk(
     if budget < 1:
         raise ValueError(f"max_tokens {max_tokens} leaves no room for text")
     packer = _Packer(tokenizer, budget, min(overlap, budget // 2))
-    stem = name.rsplit(".", 1)[0] if name else ""
     waiting: list[_Packed] = []
     for packed in packer.pack(sections):
         waiting.append(packed)
         if len(waiting) >= _BATCH:
-            yield from _verified(waiting, tokenizer, budget, stem)
+            yield from _verified(waiting, tokenizer, budget, name)
             waiting = []
-    yield from _verified(waiting, tokenizer, budget, stem)
+    yield from _verified(waiting, tokenizer, budget, name)
 
 
 @dataclass(slots=True)
@@ -175,8 +174,6 @@ def _common_heading(units: Sequence[Unit]) -> tuple[str, ...]:
 
 def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name: str) -> Iterator[ChunkDraft]:
     """Yield drafts whose tokens were counted as the embedder will count them; halve those that are too long."""
-    from services.knowledge.segmentation import terms
-
     if not packed:
         return
     special = tokenizer.num_special_tokens_to_add(False)
@@ -191,18 +188,25 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
                 [_Packed(half, item.section, item.heading) for half in halves], tokenizer, budget, name
             )
             continue
-        words = terms(item.text)
-        known = set(words)
-        context = " ".join((*item.heading, item.section.sheet, name))
-        words += [word for word in terms(context) if word not in known]
         yield ChunkDraft(
             text=item.text,
             tokens=len(encoding) + special,
-            terms=" ".join(words),
+            terms=lexical_terms(item.text, (*item.heading, item.section.sheet), name),
             page=item.section.page,
             sheet=item.section.sheet,
             heading=item.heading,
         )
+
+
+def lexical_terms(text: str, place: Sequence[str], name: str) -> str:
+    """Return what a chunk is found by, separated by blanks: its words, then those of its place and its document."""
+    from services.knowledge.segmentation import terms
+
+    words = terms(text)
+    known = set(words)
+    stem = name.rsplit(".", 1)[0]
+    words += [word for word in terms(" ".join((*place, stem))) if word not in known]
+    return " ".join(words)
 
 
 def _middle(text: str) -> int:

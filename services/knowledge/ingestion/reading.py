@@ -205,7 +205,10 @@ class Reading:
                     writing.drop_content(connection, claim.revision_id)
                     return False
                 total = facts.pop("chunks")
-                done += writing.copy_chunks(connection, source, claim.revision_id, done, _COPIED_AT_ONCE)
+                count = writing.copy_chunks(connection, source, claim.revision_id, done, _COPIED_AT_ONCE)
+                if claim.name != claim.source_name:
+                    writing.rename_terms(connection, claim.revision_id, done, count, self._terms(claim.name))
+                done += count
                 last = done >= total
                 if last:
                     writing.copy_sections(connection, source, claim.revision_id)
@@ -215,6 +218,12 @@ class Reading:
             line.board.show(claim.job_id, DocumentStatus.EMBEDDING, Progress(done, total, "chunk"))
         line.end(work)
         return True
+
+    @staticmethod
+    def _terms(name: str) -> Callable[[ChunkDraft], str]:
+        from services.knowledge.chunking import lexical_terms
+
+        return lambda draft: lexical_terms(draft.text, (*draft.heading, draft.sheet), name)
 
 
 def begin_thread(name: str, run: Callable[[], None]) -> threading.Thread:

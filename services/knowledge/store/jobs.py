@@ -54,7 +54,7 @@ _FINISH = (
     .values(state=READY, error="", hint="", crashes=0, finished_at=sa.bindparam("now"))
 )
 _SAME_WORK = (
-    sa.select(revisions.c.id)
+    sa.select(revisions.c.id, documents.c.name)
     .join(documents, documents.c.active_revision_id == revisions.c.id)
     .where(*(revisions.c[name] == sa.bindparam(name) for name in ("sha256", "chunk_tokens", "overlap", "fingerprint")))
     .limit(1)
@@ -77,6 +77,7 @@ class Claim:
     chunk_tokens: int
     overlap: int
     source: int | None
+    source_name: str
 
 
 class JobStore:
@@ -97,6 +98,7 @@ class JobStore:
             connection.execute(_BEGIN, {"job": row.id})
             if row.run:
                 drop_content(connection, row.revision_id)  # an earlier run may have had no room to clean up
+            source, source_name = _same_work(connection, row, fingerprint)
             return Claim(
                 job_id=row.id,
                 run=row.run + 1,
@@ -109,7 +111,8 @@ class JobStore:
                 sha256=row.sha256,
                 chunk_tokens=row.chunk_tokens,
                 overlap=row.overlap,
-                source=_same_work(connection, row, fingerprint),
+                source=source,
+                source_name=source_name,
             )
 
     def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool) -> list[str] | None:
@@ -254,10 +257,10 @@ def _touch(connection: Connection, document_id: int) -> None:
     connection.execute(documents.update().where(documents.c.id == document_id).values(updated_at=datetime.now(UTC)))
 
 
-def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> int | None:
-    """Return an active revision that has exactly the chunks and vectors which this job would make."""
+def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> tuple[int | None, str]:
+    """Return an active revision that has exactly the chunks and vectors which this job would make, and its name."""
     if job.kind == JobKind.REEMBED:
-        return None
+        return None, ""
     wanted = {name: getattr(job, name) for name in ("sha256", "chunk_tokens", "overlap")}
-    found: int | None = connection.scalar(_SAME_WORK, {**wanted, "fingerprint": fingerprint})
-    return found
+    found = connection.execute(_SAME_WORK, {**wanted, "fingerprint": fingerprint}).one_or_none()
+    return (None, "") if found is None else (found.id, found.name)

@@ -5,14 +5,14 @@ A revision is written in any number of transactions; nobody sees it until `activ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
@@ -39,6 +39,7 @@ _COPY_STRETCH = chunks.insert().from_select(
         *(chunks.c[name] for name in _COPIED),
     ).where(_STRETCH),
 )
+_SET_TERMS = chunks.update().where(chunks.c.id == sa.bindparam("chunk")).values(terms=sa.bindparam("new_terms"))
 _COPY_SECTIONS = sections.insert().from_select(
     ["revision_id", *_COPIED_SECTIONS],
     sa.select(sa.bindparam("target", type_=sa.Integer), *(sections.c[name] for name in _COPIED_SECTIONS)).where(
@@ -151,6 +152,16 @@ def copy_chunks(connection: Connection, source: int, target: int, start: int, co
     return number
 
 
+def rename_terms(
+    connection: Connection, revision_id: int, start: int, count: int, terms: Callable[[ChunkDraft], str]
+) -> None:
+    """Compute the terms of chunks that were copied anew, because the name of their document is among them."""
+    rows = connection.execute(_READ_STRETCH, {"revision": revision_id, "start": start, "end": start + count})
+    changed = [{"chunk": row.id, "new_terms": terms(_draft(row))} for row in rows]
+    if changed:
+        connection.execute(_SET_TERMS, changed)
+
+
 def copy_sections(connection: Connection, source: int, target: int) -> None:
     """Copy all sections of one revision to another."""
     connection.execute(_COPY_SECTIONS, {"target": target, "revision": source})
@@ -233,7 +244,11 @@ def unreferenced(connection: Connection, names: Collection[str]) -> list[str]:
 def read_drafts(connection: Connection, revision_id: int, start: int, count: int) -> list[ChunkDraft]:
     """Return chunks of a revision from position `start` as they were before they were stored."""
     rows = connection.execute(_READ_STRETCH, {"revision": revision_id, "start": start, "end": start + count})
-    return [ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading)) for row in rows]
+    return [_draft(row) for row in rows]
+
+
+def _draft(row: Row[Any]) -> ChunkDraft:
+    return ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading))
 
 
 def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:

@@ -1,0 +1,218 @@
+"""Lexical search: BM25 over the terms of active chunks, in the database.
+
+FTS5 finds candidates; what they are worth is computed here from their terms, so that scores do not depend on which
+terms were looked up. A question's frequent words stand in a large share of all chunks and say little: of its terms the
+rarest are looked up until their occurrences reach a budget, which bounds the time whatever the size of the corpus.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from services.database import Database
+from services.knowledge.segmentation import is_unspaced
+from services.knowledge.store.chunks import IDS_PER_QUERY
+from services.knowledge.store.tables import chunks, documents
+
+# Occurrences of terms that one search may visit: about 15 ms.
+POSTINGS = 10_000
+# Chunks that are looked at when every term is frequent, and they cannot be ranked.
+UNRANKED = 200
+# Terms of one query; longer ones are whole texts pasted in.
+MOST_TERMS = 128
+# https://en.wikipedia.org/wiki/Okapi_BM25: the usual values, which FTS5 has built in, too.
+K1 = 1.2
+B = 0.75
+# As if so many more chunks were there, without the terms: keeps the words of the only document from counting nothing.
+BACKGROUND = 20
+# Terms in more chunks than this are remembered; counting rarer ones takes no time.
+_FREQUENT = 1000
+_REMEMBERED = 20_000
+
+_SEARCH = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most")
+_UNRANKED = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most")
+_COUNT = sa.text("SELECT term, doc FROM chunk_vocabulary WHERE term IN :terms").bindparams(
+    sa.bindparam("terms", expanding=True)
+)
+_COUNT_PREFIX = sa.text("SELECT total(doc) FROM chunk_vocabulary WHERE term >= :first AND term < :after")
+# "The averages record": rows, then terms of the only column, as varints (ext/fts5/fts5_index.c).
+_TOTALS = sa.text("SELECT block FROM chunk_terms_data WHERE id = 1")
+
+
+class LexicalStore:
+    """Searches `chunk_terms`; thread-safe. Only chunks of enabled documents are found."""
+
+    def __init__(self, database: Database, *, postings: int = POSTINGS) -> None:
+        self._database = database
+        self._postings = postings
+        self._frequent: OrderedDict[str, int] = OrderedDict()
+        self._counted_at = 0
+        self._lock = threading.Lock()
+
+    def search(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> list[tuple[int, float]]:
+        """Return (chunk id, BM25 > 0) of at most `k` chunks, best first; `groups`: ids of collections, None for all."""
+        return [(chunk, sum(parts.values())) for chunk, parts in self.find(terms, k, groups).items()]
+
+    def find(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> dict[int, dict[str, float]]:
+        """Return the same as `search`, in the same order, with the BM25 of each chunk by term, as `matches` does."""
+        wanted = list(dict.fromkeys(terms))
+        with self._database.read() as connection:
+            query, ranked = self._query(connection, wanted)
+            if not query or (groups is not None and not groups):
+                return {}
+            # Exact scores order them anew, and what may not answer drops out.
+            most = k + 20 if ranked else UNRANKED
+            search = _SEARCH if ranked else _UNRANKED
+            ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
+            if not ids and not ranked:
+                query = query.split(" AND ", maxsplit=1)[0]
+                ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
+            found = self._matches(connection, ids, wanted, allowed=_allowed(groups))
+            if len(found) < k and len(ids) == most:
+                # Much of what was found may not answer: look through all of it.
+                ids = list(connection.execute(search, {"query": query, "most": -1}).scalars())
+                kept = _keep(connection, ids, _allowed(groups))
+                found = self._matches(connection, kept[:most], wanted)
+        best = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+        return dict(best[:k])
+
+    def matches(self, ids: Iterable[int], terms: Sequence[str]) -> dict[int, dict[str, float]]:
+        """Return by chunk what each of `terms` adds to its BM25; terms that it lacks are left out."""
+        with self._database.read() as connection:
+            return self._matches(connection, list(ids), list(dict.fromkeys(terms)))
+
+    def _matches(
+        self,
+        connection: Connection,
+        ids: Sequence[int],
+        wanted: list[str],
+        allowed: sa.ColumnElement[bool] | None = None,
+    ) -> dict[int, dict[str, float]]:
+        rows, occurrences = _totals(connection)
+        average = occurrences / rows if rows else 1.0
+        weights = self._idf(connection, wanted)
+        prefixes = [term for term in wanted if _is_prefix(term)]
+        found: dict[int, dict[str, float]] = {}
+        query = sa.select(chunks.c.id, chunks.c.terms)
+        if allowed is not None:
+            query = query.join(documents, documents.c.active_revision_id == chunks.c.revision_id).where(allowed)
+        for start in range(0, len(ids), IDS_PER_QUERY):
+            part = query.where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]))
+            for chunk, text in connection.execute(part):
+                words = text.split(" ")
+                counts = Counter(words)
+                for prefix in prefixes:
+                    counts[prefix] = sum(word.startswith(prefix) for word in words)
+                norm = K1 * (1 - B + B * len(words) / average)
+                found[chunk] = {
+                    term: weights[term] * count * (K1 + 1) / (count + norm)
+                    for term in wanted
+                    if (count := counts[term])
+                }
+        return found
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        """Return how much a term says, by how few chunks have it: > 0, at most about the logarithm of their number."""
+        with self._database.read() as connection:
+            return self._idf(connection, list(dict.fromkeys(terms)))
+
+    def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
+        """Return in how many chunks each term is; frequent ones as counted a while ago."""
+        with self._database.read() as connection:
+            return self._frequencies(connection, list(dict.fromkeys(terms)))
+
+    def _idf(self, connection: Connection, terms: list[str]) -> dict[str, float]:
+        rows, _occurrences = _totals(connection)
+        counts = self._frequencies(connection, terms)
+        total = rows + BACKGROUND
+        return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+
+    def _frequencies(self, connection: Connection, terms: list[str]) -> dict[str, int]:
+        rows, _occurrences = _totals(connection)
+        with self._lock:
+            if abs(rows - self._counted_at) > self._counted_at // 20:
+                self._frequent.clear()
+                self._counted_at = rows
+            known = {term: min(self._frequent[term], rows) for term in terms if term in self._frequent}
+            for term in known:
+                self._frequent.move_to_end(term)
+        missing = [term for term in terms if term not in known]
+        counted = dict.fromkeys(missing, 0)
+        whole = [term for term in missing if not _is_prefix(term)]
+        for start in range(0, len(whole), IDS_PER_QUERY):
+            part = whole[start : start + IDS_PER_QUERY]
+            counted.update((term, count) for term, count in connection.execute(_COUNT, {"terms": part}))
+        for term in missing:
+            if _is_prefix(term):
+                bounds = {"first": term, "after": chr(ord(term) + 1)}
+                counted[term] = min(int(connection.scalar(_COUNT_PREFIX, bounds) or 0), rows)
+        with self._lock:
+            self._frequent.update((term, count) for term, count in counted.items() if count > _FREQUENT)
+            while len(self._frequent) > _REMEMBERED:
+                self._frequent.popitem(last=False)
+        return {term: known.get(term, counted.get(term, 0)) for term in terms}
+
+    def _query(self, connection: Connection, terms: Sequence[str]) -> tuple[str, bool]:
+        """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
+        counts = self._frequencies(connection, list(dict.fromkeys(terms)))
+        rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MOST_TERMS]
+        looked_up: list[str] = []
+        visited = 0
+        for term in rarest:
+            visited += counts[term]
+            if visited > self._postings:
+                break
+            looked_up.append(_quoted(term))
+        if looked_up:
+            return " OR ".join(looked_up), True
+        # Nothing but words that are everywhere: the chunks that have all of them, or else the rarest.
+        return " AND ".join(map(_quoted, rarest)), False
+
+
+def _is_prefix(term: str) -> bool:
+    """A single character of a script without spaces stands for all terms that begin with it."""
+    return len(term) == 1 and is_unspaced(term)
+
+
+def _quoted(term: str) -> str:
+    """Return a term as FTS5 reads it literally (https://www.sqlite.org/fts5.html#fts5_strings)."""
+    string = '"' + term.replace('"', '""') + '"'
+    return f"{string} *" if _is_prefix(term) else string
+
+
+def _allowed(groups: Collection[int] | None) -> sa.ColumnElement[bool]:
+    """The condition on `documents` for a chunk that may answer."""
+    enabled: sa.ColumnElement[bool] = documents.c.enabled == sa.true()
+    return enabled if groups is None else sa.and_(enabled, documents.c.collection_id.in_(groups))
+
+
+def _keep(connection: Connection, ids: list[int], allowed: sa.ColumnElement[bool]) -> list[int]:
+    """Keep of `ids`, in order, those that may answer."""
+    kept: set[int] = set()
+    for start in range(0, len(ids), IDS_PER_QUERY):
+        query = (
+            sa.select(chunks.c.id)
+            .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
+            .where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]), allowed)
+        )
+        kept.update(connection.execute(query).scalars())
+    return [chunk for chunk in ids if chunk in kept]
+
+
+def _totals(connection: Connection) -> tuple[int, int]:
+    """Return how many chunks are searchable and how many terms they have in all."""
+    record = connection.scalar(_TOTALS)
+    numbers = []
+    value = 0
+    for byte in record or b"":
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(value)
+            value = 0
+    return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)

@@ -13,12 +13,14 @@ from services.operations.health import Check, Readiness
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Alive")
 async def healthz() -> dict[str, str]:
     """Answer at once, also while models are loading."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready", responses={503: {"description": "A part is missing; see its check"}})
 async def readyz(context: Context) -> Response:
     """Answer 200 when every part can do its work, else 503; one check per part."""

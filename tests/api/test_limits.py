@@ -120,3 +120,22 @@ def test_model_that_breaks_off(slow_model: ModelServer, tmp_path_factory: pytest
                 client.chat.completions.create(model="millpond", messages=QUESTION)
             assert caught.value.status_code in {502, 503}
             assert caught.value.response.json()["hint"]
+
+
+def test_stop_ends_answers_in_progress(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A server that is told to stop in mid-answer breaks the answer off and ends; the model's connection is closed."""
+    model = {"openai_base_url": slow_model.openai("midhang"), "openai_model": "tiny", "openai_api_key": "k"}
+    with serving(tmp_path_factory.mktemp("stops") / "data", **model) as server:
+        number = server.add("pump.txt", b"Check the oil weekly. Pump seals are covered for 12 months.")
+        assert server.wait_finished(number)["status"] == "ready"
+        body = {**BODY, "stream": True}
+        with (
+            httpx.Client(trust_env=False) as client,
+            client.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=30) as answer,
+        ):
+            lines = answer.iter_lines()
+            while "Seals" not in next(lines):
+                pass
+            assert server.stop() == 0
+        assert slow_model.wait(lambda: slow_model.open == 0)
+        assert "Traceback" not in server.log.read_text()

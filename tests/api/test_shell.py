@@ -41,6 +41,8 @@ def test_ready_tells_each_part(server: Server) -> None:
     assert answer.status_code == 200
     assert list(answer.json()["checks"]) == ["store", "index", "embedder", "chat model", "disk"]
     assert answer.headers["cache-control"] == "no-store"
+    assert server.client.head("/readyz").status_code == 200
+    assert server.client.head("/healthz").status_code == 200
 
 
 def test_status_shows_what_is_held_once(server: Server) -> None:

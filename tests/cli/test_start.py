@@ -10,6 +10,7 @@ import pytest
 
 from console.cli.serve import address_of, listen, refuse_exposure
 from services.errors import BadInputError, ConflictError
+from services.operations.data_lock import DataLock
 from services.settings import Settings
 from tests.servers import ROOT, environment, run, serving, spawn
 
@@ -110,6 +111,21 @@ def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
     assert "loading the embedding model" in told
     assert f"Millpond is ready at {server.url}" in told
     assert "Traceback" not in server.log.read_text()
+
+
+def test_open_tabs_do_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """With a page's WebSocket open, a signal still ends the server, and the data folder is free again."""
+    with serving(tmp_path / "data") as server:
+        request = (
+            "GET /_stcore/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Protocol: streamlit\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as tab:
+            tab.sendall(request.encode())
+            assert b" 101 " in tab.recv(4096)
+            assert server.stop(signal.SIGTERM) == 0
+        assert DataLock(tmp_path / "data").owner() is None
 
 
 def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:

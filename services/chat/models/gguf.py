@@ -31,7 +31,7 @@ class GGUFChatModel(BaseChatModel):
 
     server: GGUFServer
     max_tokens: int = 512
-    temperature: float = 0.2
+    temperature: float = 0.0  # the same question gets the same answer
 
     @property
     def _llm_type(self) -> str:
@@ -96,6 +96,8 @@ class GGUFChatModel(BaseChatModel):
             "messages": convert_to_openai_messages(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
+            # llama.cpp notices a hang-up when it writes: with this it writes also while it reads the prompt.
+            "return_progress": True,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             **({"stop": stop} if stop else {}),

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
+import os
 import secrets
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from services.held import HeldResource
 from services.texts import _
 
 MAGIC = b"GGUF"
-BATCH_TOKENS = 256  # a hang-up is noticed between batches
+BATCH_TOKENS = 128  # a hang-up is noticed between batches
 UNLOAD_SECONDS = 10.0
 
 
@@ -103,10 +104,14 @@ class GGUFServer:
         values.n_ctx = context_tokens
         values.n_parallel = 1
         values.n_batch = values.n_ubatch = BATCH_TOKENS
+        # llama.cpp's threads wait for each other spinning: one of them without a core of its own slows it down tenfold.
+        # A core stays free for searches and embedding.
+        values.cpuparams.n_threads = values.cpuparams_batch.n_threads = max(1, len(os.sched_getaffinity(0)) - 1)
         values.n_threads_http = 4
         values.cache_ram_mib = 0  # its default keeps up to 8 GB of old prompts
         values.n_ctx_checkpoints = 0
         values.ui = False
+        values.sse_ping_interval = 1
         values.verbosity = -1
         return values
 

@@ -226,6 +226,14 @@ def run_child(request: dict[str, Any], file: int, output: int, tokenizer: Tokeni
     write.flush()
 
 
+def do_one(request: dict[str, Any], config: dict[str, Any]) -> None:
+    """Do one job in this process, its messages on standard output: the way where there is no fork."""
+    output = os.dup(1)
+    _silence()
+    file = os.open(request["path"], os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    run_child(request, file, output, load_tokenizer(config["tokenizer"]))
+
+
 def _silence() -> None:
     """Put nothing where the service's own input and output are: libraries print what they like."""
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -235,9 +243,12 @@ def _silence() -> None:
 
 
 def main() -> None:
-    """Start the loop with the configuration from the command line."""
+    """Start the loop with the configuration from the command line, or do the one job that is there, too."""
     config = json.loads(sys.argv[1])
     use_language(config["language"])
+    if len(sys.argv) > 2:
+        do_one(json.loads(sys.argv[2]), config)
+        return
     with socket.socket(fileno=os.dup(0)) as control:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         Helper(control, config).run()

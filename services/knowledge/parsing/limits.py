@@ -85,7 +85,7 @@ def apply(limits: Limits) -> None:
             # macOS refuses RLIMIT_AS; a stricter limit set from outside stays as it is.
             continue
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    os.nice(NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def die_with_parent(parent: int) -> None:

@@ -13,19 +13,22 @@ from typing import Any
 
 from services.knowledge.parsing.limits import minimal_environment
 
-_ROOT = Path(__file__).resolve().parents[3]
+# Where the helper finds this package, however the service was started.
+ROOT = str(Path(__file__).resolve().parents[3])
 _END_SECONDS = 5.0
 
 
 class HelperProcess:
     """One helper process; ends by itself when idle and is then replaced by the pool.
 
+    Args:
+        config: "tokenizer" (a path), "language" and "idle_seconds", see `helper`.
+
     Raises:
         OSError: no process or descriptors can be had.
     """
 
-    def __init__(self, tokenizer: Path, language: str, idle_seconds: float) -> None:
-        config = {"tokenizer": str(tokenizer), "language": language, "idle_seconds": idle_seconds}
+    def __init__(self, config: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with theirs:
@@ -34,7 +37,7 @@ class HelperProcess:
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     cwd="/",
-                    env=minimal_environment(str(_ROOT)),
+                    env=minimal_environment(ROOT),
                 )
         except OSError:
             ours.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from services.errors import (
@@ -21,6 +21,8 @@ from services.knowledge.types import ChunkDraft, Section
 
 # How a child ends that has no memory left to say so.
 EXIT_OUT_OF_MEMORY = 77
+# What a megabyte of text may become on the wire: sections, overlapping chunks, terms, names.
+WIRE_FACTOR = 8
 
 _ERRORS: dict[str, type[MillpondError]] = {
     ErrorKind.BAD_INPUT.value: BadInputError,
@@ -34,17 +36,31 @@ _ERRORS: dict[str, type[MillpondError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """What a file contains. `pages` counts PDF pages or slides, 0 for formats without pages."""
+    """What a file contains. `pages` counts PDF pages or slides, 0 for formats without pages.
+
+    Of a large file the sections and chunks are on disk until they are asked for.
+    """
 
     media_type: str
     pages: int
-    sections: Sequence[Section] = field(default_factory=list)
-    chunks: Sequence[ChunkDraft] = field(default_factory=list)
+    sections: Sequence[Section]
+    chunks: Sequence[ChunkDraft]
 
 
 def line(kind: str, *values: Any) -> bytes:
     """Return one message: its kind and its values."""
     return json.dumps([kind, *values], ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
+
+
+def kind_of(message: bytes) -> str:
+    """Return the kind of a message without reading the rest of it."""
+    return message[2 : message.index(b'"', 2)].decode("ascii")
+
+
+def values_of(message: bytes) -> list[Any]:
+    """Return the values of a message."""
+    values: list[Any] = json.loads(message)
+    return values[1:]
 
 
 def section_line(section: Section) -> bytes:

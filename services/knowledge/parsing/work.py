@@ -140,7 +140,7 @@ def _text(kind: str, stream: BinaryIO, work: Work) -> Iterator[Section]:
 
 
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
-    """Send a page as a message "png" with its size, followed by the bytes themselves."""
+    """Send a page as a message "png"."""
     from services.knowledge.parsing import pdf
 
     try:
@@ -154,8 +154,7 @@ def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
 
         write(wire.error_line(_unreadable(), traceback.format_exc(limit=-8)))
     else:
-        write(wire.line("png", len(picture)))
-        write(picture)
+        write(wire.line("png", picture.hex()))
 
 
 def out_of_memory() -> TooLargeError:

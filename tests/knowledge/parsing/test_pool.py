@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.errors import CancelledError, MillpondError, TimedOutError, UnavailableError
+from services.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
 from services.knowledge.parsing import ParserPool, limits
 from services.knowledge.parsing.process import HelperProcess
 from services.knowledge.types import Progress
@@ -67,7 +68,8 @@ def test_the_helper_has_nothing_heavy_in_it() -> None:
     code = (
         "import sys, services.knowledge.parsing.helper, services.knowledge.chunking, services.knowledge.segmentation;"
         "heavy = {'torch', 'transformers', 'streamlit', 'sqlalchemy', 'pydantic', 'structlog', 'numpy', 'markitdown',"
-        " 'pandas', 'langchain_core', 'services.settings', 'services.database'} & set(sys.modules);"
+        " 'pandas', 'langchain_core', 'subprocess', 'tempfile', 'services.settings', 'services.database'}"
+        " & set(sys.modules);"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run(
@@ -372,9 +374,88 @@ def test_a_helper_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -
         pool.close()
 
 
+def test_large_results_are_on_disk_until_they_are_read(own: ParserPool, tmp_path: Path) -> None:
+    """The text of a large file is not held in RAM: it is in a file without a name, gone when nobody needs it."""
+    path = tmp_path / "large"
+    path.write_text("A sentence with several words in it. " * 60_000)
+    run(own, path)  # starts the helper
+    me = psutil.Process()
+    gc.collect()
+    descriptors = me.num_fds()
+    found = own.parse(path, "large.txt", chunk_tokens=200, overlap=24)
+    assert me.num_fds() == descriptors + 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["large"]
+    again = list(found.chunks)
+    assert found.chunks[-1] == again[-1]
+    assert found.chunks[2:5] == again[2:5]
+    assert len(again) == len(found.chunks)
+    assert sum(chunk.text.count("several") for chunk in again) >= 60_000
+    with pytest.raises(IndexError):
+        found.chunks[len(again)]
+    del found
+    gc.collect()
+    assert me.num_fds() == descriptors
+
+
+def test_a_full_disk_is_an_error_with_a_hint(own: ParserPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running out of space while a large file is read fails that file, and leaves no child."""
+    path = tmp_path / "large"
+    path.write_text("A sentence with several words in it. " * 100_000)
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        run(own, path, "large.txt")
+    assert caught.value.hint
+    assert len(own.pids()) == 1
+
+
+def test_systems_without_fork_read_files_one_process_each(
+    own: ParserPool, small: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a file costs a process, cancelling ends it, a page is drawn, and what is not limited is named."""
+    monkeypatch.setattr(limits, "resource", None)
+    assert limits.unlimited() == ("memory", "processor time", "open files")
+    me = psutil.Process()
+    before, children = me.num_fds(), me.children()
+    found = own.parse(small, "a.txt", chunk_tokens=50, overlap=0)
+    assert found.chunks[0].text == "Nothing special in here."
+    assert own.pids() == []
+    bad = small.with_name("bad")
+    bad.write_bytes(b"")
+    _expect(MillpondError, lambda: run(own, bad))
+    _expect(MillpondError, lambda: run(own, small.with_name("missing")))
+    tries = iter(range(10))
+    _expect(CancelledError, lambda: run(own, slow, cancelled=lambda: next(tries) > 5))
+    page = small.with_name("page")
+    page.write_bytes(samples.pdf([["Text"]]))
+    assert own.render_page(page, 1, 100).startswith(b"\x89PNG")
+    assert me.children() == children
+    assert me.num_fds() == before
+
+
+def test_the_package_imports_without_posix() -> None:
+    """What only Unix has is asked for when it is used, not on import."""
+    code = (
+        "import sys, os, signal, select, socket;"
+        "sys.modules['resource'] = None;"
+        "[delattr(m, n) for m, n in ((os, 'fork'), (os, 'setpriority'), (os, 'wait4'), (os, 'pread'),"
+        " (signal, 'SIGCHLD'), (signal, 'SIGXCPU'), (signal, 'SIGKILL'), (select, 'poll'), (socket, 'AF_UNIX'),"
+        " (socket, 'send_fds'), (socket, 'recv_fds'))];"
+        "import services.knowledge.parsing.helper, services.knowledge.parsing.pool as pool;"
+        "from services.knowledge.parsing import limits; assert len(limits.unlimited()) == 3"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
     """Jobs that are sent faster than the helper reads them keep their descriptors apart."""
-    helper = HelperProcess(TOKENIZER, "en", 30.0)
+    helper = HelperProcess({"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0})
     request = {
         "do": "parse", "name": "a", "chunk_tokens": 50, "overlap": 0, "memory_mb": 512, "cpu_seconds": 9, "output_mb": 1
     }  # fmt: skip

@@ -1,0 +1,158 @@
+"""One job on its way through a helper: sending it, watching over it, ending it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from services.errors import BadInputError, CancelledError, MillpondError, StorageError, TimedOutError
+from services.knowledge.parsing import wire
+from services.knowledge.parsing.process import HelperProcess
+from services.knowledge.parsing.results import Lines, Result
+from services.knowledge.parsing.work import out_of_memory
+from services.texts import _
+
+# How often cancellation and deadlines are looked at while a child says nothing.
+LOOK_SECONDS = 0.05
+_END_SECONDS = 5.0
+_READ_BYTES = 262_144
+
+
+class HelperLostError(Exception):
+    """The helper process ended before it told how the job ended."""
+
+
+class Watch:
+    """Says when a job has to stop."""
+
+    def __init__(self, cancelled: Callable[[], bool], wall_seconds: float) -> None:
+        self._cancelled = cancelled
+        self._wall_seconds = wall_seconds
+        self._deadline = time.monotonic() + wall_seconds
+
+    def check(self) -> None:
+        """Return if the job may go on.
+
+        Raises:
+            CancelledError: nobody wants it any more.
+            TimedOutError: it has taken too long.
+        """
+        if self._cancelled():
+            raise CancelledError(_("Reading the file was cancelled; nothing of it was kept."))
+        if time.monotonic() >= self._deadline:
+            raise TimedOutError(
+                _("Reading the file took more than {seconds} s and was stopped.").format(
+                    seconds=round(self._wall_seconds)
+                ),
+                _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS."),
+            )
+
+
+class Job:
+    """A file that a child of `helper` reads; `started` is called with the child's process number.
+
+    Raises (from `run`):
+        MillpondError: how it ended if not well; the child is gone then.
+        HelperLostError: nobody knows how it ended.
+    """
+
+    def __init__(
+        self, helper: HelperProcess, number: int, request: dict[str, Any], started: Callable[[int], None]
+    ) -> None:
+        self._helper = helper
+        self._number = number
+        self._request = {**request, "job": number}
+        self._started = started
+
+    def run(self, path: Path, result: Result, watch: Watch) -> None:
+        """Send the file and feed `result` until the child has ended."""
+        with ExitStack() as open_files:
+            output, status = self._send(path, open_files)
+            try:
+                self._follow(output, result, watch)
+            except BaseException:
+                self._kill(output)
+                raise
+            if result.error is None and not result.complete:
+                raise self._explained(status)
+
+    def _send(self, path: Path, open_files: ExitStack) -> tuple[int, int]:
+        """Hand the job to the helper; return the ends to read its messages and its exit status from."""
+        theirs = open_files.enter_context(ExitStack())
+        try:
+            file = theirs.enter_context(path.open("rb"))
+            output, output_theirs = os.pipe()
+            open_files.callback(os.close, output)
+            theirs.callback(os.close, output_theirs)
+            status, status_theirs = os.pipe()
+            open_files.callback(os.close, status)
+            theirs.callback(os.close, status_theirs)
+        except OSError as error:
+            raise StorageError(
+                _("The stored file cannot be opened: {reason}.").format(reason=error.strerror),
+                _("Upload it again."),
+            ) from error
+        sent = self._helper.send(self._request, [file.fileno(), output_theirs, status_theirs])
+        theirs.close()
+        if not sent:
+            raise HelperLostError
+        return output, status
+
+    def _follow(self, output: int, result: Result, watch: Watch) -> None:
+        lines = Lines(self._request["output_mb"])
+        poll = select.poll()
+        poll.register(output, select.POLLIN)
+        while True:
+            watch.check()
+            if not poll.poll(LOOK_SECONDS * 1000):
+                continue
+            data = os.read(output, _READ_BYTES)
+            if not data:
+                return
+            for message in lines.cut(data):
+                if wire.kind_of(message) == "start":
+                    self._started(wire.values_of(message)[0])
+                else:
+                    result.take(message)
+
+    def _kill(self, output: int) -> None:
+        """End the child, and the helper if it does not obey; returns when the child is gone."""
+        self._helper.send({"kill": self._number})
+        poll = select.poll()
+        poll.register(output, select.POLLIN)
+        deadline = time.monotonic() + _END_SECONDS
+        while time.monotonic() < deadline:
+            if poll.poll(LOOK_SECONDS * 1000) and not os.read(output, _READ_BYTES):
+                return
+        self._helper.close(kill=True)
+
+    def _explained(self, status: int) -> MillpondError:
+        """Return the error for a child that ended without saying why."""
+        poll = select.poll()
+        poll.register(status, select.POLLIN)
+        data = os.read(status, _READ_BYTES) if poll.poll(_END_SECONDS * 1000) else b""
+        if not data:
+            raise HelperLostError
+        code, seconds = wire.values_of(data)
+        return explained(code, seconds, self._request["cpu_seconds"])
+
+
+def explained(code: int, seconds: float, allowed: int) -> MillpondError:
+    """Return the error for a child by its exit code (negative: a signal) and the processor time that it used."""
+    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and seconds >= allowed):
+        return TimedOutError(
+            _("Reading the file took more than {seconds} s of processor time and was stopped.").format(seconds=allowed),
+            _("Split it into smaller files, or raise MILLPOND_PARSER_CPU_SECONDS."),
+        )
+    if code in {-signal.SIGKILL, wire.EXIT_OUT_OF_MEMORY}:
+        return out_of_memory()
+    return BadInputError(
+        _("Reading the file made the parser crash; the file is damaged, or needs more memory than it may have."),
+        _("Open it in the program that made it, save it again there, and upload the copy."),
+    )

@@ -72,7 +72,7 @@ class Shelf:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, ollama_url="http://127.0.0.1:9")
+    return Settings(data_dir=tmp_path, ollama_url="http://127.0.0.1:9", gguf_context_tokens=1024)
 
 
 @pytest.fixture

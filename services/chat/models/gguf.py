@@ -100,6 +100,7 @@ class GGUFChatModel(BaseChatModel):
             "return_progress": True,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
+            "repeat_penalty": 1.05,  # without chance in it, a small model falls into loops
             **({"stop": stop} if stop else {}),
             **more,
         }

@@ -1,0 +1,159 @@
+"""How well the embedder knows the language of a text, measured on the user's own documents.
+
+Out of a sample of chunks in one script a sentence each is taken. Asked for by that sentence, the embedder should rank
+the rest of its chunk before the rests of all others. How often it does, compared with how often lexical search does,
+is how much fusion listens to it for questions in that script. No list of languages is involved.
+
+Until there are enough chunks, the tokenizer tells: a script that it does not know, or spells out letter by letter, was
+not in what the embedder learned from.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.database import Database
+from services.knowledge.scripts import letters_of, script_shares
+from services.knowledge.segmentation import query_terms, terms
+from services.knowledge.sentences import sentences
+from services.knowledge.store.chunks import ChunkStore
+from services.knowledge.store.trust import MeasuredTrust, TrustStore
+
+Vectors = NDArray[np.float32]
+
+# Questions per script, and chunks looked at to find them.
+SAMPLES = 48
+CHUNKS_SAMPLED = 480
+# With fewer there is nothing to tell apart.
+LEAST_SAMPLES = 8
+# The tokenizer's verdict counts as much as so many questions.
+PRIOR_WEIGHT = 12
+# A lexical search that fails on half of the questions does not make the embedder's failures better.
+LEAST_CEILING = 0.5
+_LEAST_LETTERS = 8
+_PRIOR_LETTERS = 1000
+
+
+class Encoder(Protocol):
+    """What is needed of `Embedder`."""
+
+    fingerprint: str
+
+    def embed_chunks(self, texts: Sequence[str], *, cancelled: Callable[[], bool] = ...) -> Vectors: ...
+    def unknown_share(self, text: str) -> float: ...
+    def token_count(self, text: str) -> int: ...
+
+
+class LanguageTrust:
+    """Trust in the embedder by script, 0 (blind) to 1; thread-safe."""
+
+    def __init__(self, database: Database, chunks: ChunkStore, embedder: Encoder) -> None:
+        self._store = TrustStore(database)
+        self._chunks = chunks
+        self._embedder = embedder
+        self._measured: dict[str, MeasuredTrust] | None = None
+        self._learned_from = 0
+        self._learning = threading.Lock()
+
+    def of(self, text: str) -> float:
+        """Return the trust for a question: that of its scripts, by their share of letters; 1 without letters."""
+        measured = self._known()
+        total = 0.0
+        shares = script_shares(text)
+        for script, share in shares.items():
+            found = measured.get(script)
+            total += share * (found.trust if found else self._prior(letters_of(text, script)))
+        return min(total, 1.0) if shares else 1.0
+
+    def learn(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, MeasuredTrust]:
+        """Measure every script of the present corpus and keep the results; nothing if it changed little since.
+
+        Takes some seconds of embedding. Returns what is known by script.
+
+        Raises:
+            CancelledError: `cancelled` said so; what was measured so far is kept.
+        """
+        with self._learning:
+            ids, _groups = self._chunks.active_ids()
+            if abs(len(ids) - self._learned_from) * 2 <= self._learned_from:
+                return self._known()
+            chance = random.Random(len(ids))  # noqa: S311 - a sample, the same one for the same corpus
+            for script, (pairs, text) in self._sample([int(i) for i in ids], chance).items():
+                if len(pairs) < LEAST_SAMPLES:
+                    continue
+                measured = {script: self._measure(pairs, self._prior(letters_of(text, script)), cancelled)}
+                self._store.save(self._embedder.fingerprint, measured)
+                self._measured = {**self._known(), **measured}
+            self._learned_from = len(ids)
+            return self._known()
+
+    def _known(self) -> dict[str, MeasuredTrust]:
+        if self._measured is None:
+            self._measured = self._store.load(self._embedder.fingerprint)
+        return self._measured
+
+    def _prior(self, letters: str) -> float:
+        """Return the tokenizer's verdict on text in one script: known, and in pieces of more than one letter."""
+        letters = letters[:_PRIOR_LETTERS]
+        tokens = self._embedder.token_count(letters)
+        if not tokens:
+            return 1.0
+        length = sum(map(len, letters.split())) / tokens
+        return (1 - self._embedder.unknown_share(letters)) * min(max(length - 1, 0.0), 1.0)
+
+    def _sample(self, ids: list[int], chance: random.Random) -> dict[str, tuple[list[tuple[str, str]], str]]:
+        """Return by script (sentence, rest of its chunk) pairs, and some text."""
+        pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        seen: dict[str, str] = {}
+        chosen = chance.sample(ids, min(CHUNKS_SAMPLED, len(ids)))
+        texts = {chunk: text for batch in self._chunks.iter_texts(chosen) for chunk, text in batch}
+        for text in (texts[chunk] for chunk in chosen if chunk in texts):
+            script = next(iter(script_shares(text)), "")
+            if not script or len(pairs[script]) >= SAMPLES:
+                continue
+            seen.setdefault(script, text)
+            parts = sentences(text)
+            asked = chance.choice(parts) if len(parts) > 1 else ""
+            rest = " ".join(part for part in parts if part != asked)
+            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) >= _LEAST_LETTERS:
+                pairs[script].append((asked, rest))
+        return {script: (pairs[script], text) for script, text in seen.items()}
+
+    def _measure(self, pairs: Sequence[tuple[str, str]], prior: float, cancelled: Callable[[], bool]) -> MeasuredTrust:
+        asked, rests = zip(*pairs, strict=True)
+        vectors = self._embedder.embed_chunks([*asked, *rests], cancelled=cancelled)
+        found = _first(vectors[: len(asked)] @ vectors[len(asked) :].T)
+        dense = (found * len(pairs) + prior * PRIOR_WEIGHT) / (len(pairs) + PRIOR_WEIGHT)
+        ceiling = max(dense, _first(_lexical(asked, rests)), LEAST_CEILING)
+        # As good as the better one: full trust; right half as often: it would only disturb.
+        return MeasuredTrust(min(max(2 * dense / ceiling - 1, 0.0), 1.0), len(pairs))
+
+
+def _first(scores: NDArray[np.float32]) -> float:
+    """Return the share of rows whose own column has the highest score; scores (n, n)."""
+    others = scores.copy()
+    np.fill_diagonal(others, -np.inf)
+    return float(np.mean(np.diag(scores) > others.max(axis=1)))
+
+
+def _lexical(asked: Sequence[str], rests: Sequence[str]) -> NDArray[np.float32]:
+    """Return how much of what each question asks for is in each text, (n, n): terms weighed by their rarity."""
+    documents = [Counter(terms(rest)) for rest in rests]
+    frequencies = Counter(term for counts in documents for term in counts)
+    scores = np.zeros((len(asked), len(rests)), dtype=np.float32)
+    for row, question in enumerate(asked):
+        for term in query_terms(question):
+            if term in frequencies:
+                weight = math.log(1 + len(rests) / frequencies[term])
+                for column, counts in enumerate(documents):
+                    count = counts[term]
+                    scores[row, column] += weight * count / (count + 1)
+    return scores

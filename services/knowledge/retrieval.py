@@ -1,0 +1,265 @@
+"""From a question to the chunks that answer it: dense and lexical search side by side, fused by what each is worth."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.database import Database
+from services.errors import BadInputError, TooLargeError
+from services.knowledge.language_trust import Encoder, LanguageTrust
+from services.knowledge.quoting import Passage, quote
+from services.knowledge.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
+from services.knowledge.segmentation import located_terms
+from services.knowledge.store.chunks import ChunkStore, HitRow
+from services.knowledge.store.lexical import LexicalStore
+from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
+from services.texts import _
+
+Vector = NDArray[np.float32]
+
+# Candidates that each search hands to fusion: so many, or four times the hits asked for.
+LEAST_CANDIDATES = 40
+
+
+class QueryEncoder(Encoder, Protocol):
+    """What is needed of `Embedder`."""
+
+    def embed_query(self, text: str) -> Vector: ...
+
+
+class Index(Protocol):
+    """What is needed of `VectorIndex`."""
+
+    def search(
+        self, vector: Vector, k: int, groups: Collection[int] | None = None
+    ) -> tuple[NDArray[np.int64], Vector]: ...
+
+
+class Keeper(Protocol):
+    """What is needed of `IndexKeeper`."""
+
+    @property
+    def index(self) -> Index: ...
+    @property
+    def ready(self) -> bool: ...
+
+
+class Retriever:
+    """Answers questions with chunks and quotes; thread-safe, holds nothing that grows."""
+
+    def __init__(
+        self,
+        database: Database,
+        chunks: ChunkStore,
+        embedder: QueryEncoder | None,
+        keeper: Keeper | None,
+        settings: Callable[[], RetrievalSettings] = RetrievalSettings,
+        *,
+        question_characters: int = 4000,
+    ) -> None:
+        self._chunks = chunks
+        self._embedder = embedder
+        self._keeper = keeper
+        self._settings = settings
+        self._question_characters = question_characters
+        self.lexical = LexicalStore(database)
+        self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
+
+    def learn(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Measure how well the embedder knows the languages of the present corpus; some seconds, for idle times."""
+        if self.trust:
+            self.trust.learn(cancelled)
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        collection_ids: Collection[int] = (),
+        settings: RetrievalSettings | None = None,
+    ) -> SearchResult:
+        """Return the best chunks for `query`, best first.
+
+        Args:
+            query: a question or words, in any language.
+            k: most hits; the settings' when left out.
+            collection_ids: where to look; everywhere when empty.
+            settings: weights and threshold; those applied to chat when left out.
+
+        Raises:
+            BadInputError: the query has no letter and no digit.
+            TooLargeError: it is longer than a question may be.
+        """
+        started = time.perf_counter()
+        query = query.strip()
+        if len(query) > self._question_characters:
+            raise TooLargeError(
+                _("The question has {count} characters; at most {most} are read.").format(
+                    count=len(query), most=self._question_characters
+                ),
+                _("Shorten it, or add the text as a document."),
+            )
+        located = located_terms(query)
+        if not located:
+            raise BadInputError(_("The question is empty."), _("Write what you want to know."))
+        settings = settings or self._settings()
+        k = settings.k if k is None else k
+        groups = tuple(collection_ids) or None
+        candidates = max(LEAST_CANDIDATES, 4 * k)
+        terms = list(dict.fromkeys(term for term, _place in located))
+
+        trust = self.trust.of(query) if self.trust else 0.0
+        dense_weight, lexical_weight = self._weights(settings, trust)
+        lexical = _LexicalSearch(self.lexical, terms, candidates, groups)
+        vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
+        if dense_weight > 0 and self._embedder and self._keeper:
+            embedding = time.perf_counter()
+            vector = self._embedder.embed_query(query)
+            searching = time.perf_counter()
+            found, _scores = self._keeper.index.search(vector, candidates, groups)
+            dense_ids = [int(chunk) for chunk in found]
+            embed_ms, dense_ms = _ms(embedding, searching), _ms(searching)
+        matches = lexical.result()
+
+        # Either search's candidates get exact scores of both kinds.
+        searching = time.perf_counter()
+        cosines = self._cosines(vector, [*dense_ids, *(chunk for chunk in matches if chunk not in set(dense_ids))])
+        dense_ms += _ms(searching)
+        missing = [chunk for chunk in dense_ids if chunk not in matches]
+        matches |= self.lexical.matches(missing, terms)
+        evidence = LexicalEvidence(located, self.lexical.idf(terms))
+        total = dense_weight + lexical_weight
+        scores = {
+            chunk: (
+                dense_weight * max(cosines.get(chunk, 0.0), 0.0)
+                + lexical_weight * evidence.score(matches.get(chunk, {}))
+            )
+            / total
+            for chunk in {*cosines, *matches}
+        }
+        hits = self._hits(
+            scores=scores, threshold=settings.threshold, k=k, groups=groups, cosines=cosines, matches=matches
+        )
+        baseline = (dense_weight * BASELINE_COSINE + lexical_weight * BASELINE_LEXICAL) / total
+        return SearchResult(
+            query=query,
+            hits=tuple(hits),
+            relevant=bool(hits) and hits[0].score >= baseline,
+            dense_trust=trust,
+            terms=tuple(terms),
+            embed_ms=embed_ms,
+            dense_ms=dense_ms,
+            lexical_ms=lexical.ms,
+            total_ms=_ms(started),
+        )
+
+    def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
+        """Return at most `limit` sentences of the hits that answer best, best first; none if nothing is relevant."""
+        if not result.relevant or not question.strip():
+            return []
+        located = located_terms(question)
+        passages = [Passage(hit.text, hit.score) for hit in result.hits]
+        embed = self._embedder.embed_query if self._embedder else None
+        return quote(
+            question,
+            located,
+            self.lexical.idf(term for term, _place in located),
+            passages,
+            limit,
+            trust=result.dense_trust,
+            embed=embed,
+        )
+
+    def _weights(self, settings: RetrievalSettings, trust: float) -> tuple[float, float]:
+        """Return the weights of dense and lexical scores; who asks for one kind alone gets it whatever the trust."""
+        dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
+        if self._embedder is None or self._keeper is None or not self._keeper.ready:
+            return 0.0, 1.0
+        if lexical == 0:
+            return (1.0, 0.0) if dense else (trust, 1.0)
+        return dense * trust, lexical
+
+    def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> dict[int, float]:
+        """Return the exact cosine by chunk, from the vectors in the database."""
+        if vector is None or not ids:
+            return {}
+        present, vectors = self._chunks.vectors(ids)
+        if not len(present) or vectors.shape[1] != len(vector):
+            return {}
+        return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True))
+
+    def _hits(
+        self,
+        *,
+        scores: Mapping[int, float],
+        threshold: float,
+        k: int,
+        groups: Collection[int] | None,
+        cosines: Mapping[int, float],
+        matches: Mapping[int, Mapping[str, float]],
+    ) -> list[Hit]:
+        best = sorted((chunk for chunk in scores if scores[chunk] >= threshold), key=lambda c: (-scores[c], c))
+        hits: list[Hit] = []
+        # Some may have been deleted or switched off since they were found: then the next ones move up.
+        for start in range(0, len(best), max(k, 1)):
+            if len(hits) >= k:
+                break
+            batch = best[start : start + k]
+            rows = self._chunks.hits(batch)
+            for chunk in batch:
+                row = rows.get(chunk)
+                if row is not None and (groups is None or row.collection_id in groups):
+                    bm25 = sum(matches.get(chunk, {}).values())
+                    hits.append(_hit(row, scores[chunk], cosines.get(chunk), bm25 or None))
+        return hits[:k]
+
+
+class _LexicalSearch:
+    """A lexical search under way in a thread of its own: the database works beside the embedder."""
+
+    def __init__(self, store: LexicalStore, terms: Sequence[str], k: int, groups: Collection[int] | None) -> None:
+        self.ms = 0.0
+        self._found: dict[int, dict[str, float]] = {}
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(store, terms, k, groups), name="lexical-search")
+        self._thread.start()
+
+    def _run(self, store: LexicalStore, terms: Sequence[str], k: int, groups: Collection[int] | None) -> None:
+        started = time.perf_counter()
+        try:
+            self._found = store.find(terms, k, groups)
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
+            self._error = error
+        self.ms = _ms(started)
+
+    def result(self) -> dict[int, dict[str, float]]:
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._found
+
+
+def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) -> Hit:
+    return Hit(
+        chunk_id=row.chunk_id,
+        document_id=row.document_id,
+        document=row.document,
+        collection_id=row.collection_id,
+        text=row.text,
+        score=min(max(score, 0.0), 1.0),
+        dense_score=dense,
+        lexical_score=lexical,
+        page=row.page,
+        sheet=row.sheet,
+        heading=row.heading,
+    )
+
+
+def _ms(start: float, end: float | None = None) -> float:
+    return ((time.perf_counter() if end is None else end) - start) * 1000

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from console.boundary import boundary, show_notices
+from console.components.dialogs import show_dialog
 from console.components.starting import starting
 from console.components.status_strip import status_strip
 from console.navigation import groups
@@ -24,6 +25,8 @@ if services.ready:
     show_notices()
     with boundary():
         current.run()
+    with boundary():
+        show_dialog(current.url_path)
 else:
     with boundary():
         starting(services)

@@ -88,6 +88,13 @@ class DocumentsState:
 
 
 @dataclass
+class ModelState:
+    """Choice of the chat model: `saved` counts, so that a key that was typed does not stay in its field."""
+
+    saved: int = 0
+
+
+@dataclass
 class RetrievalState:
     """Retrieval test page: the last result, None when nothing was run yet."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.boundary import guarded
 from console.components.collections_bar import collections_bar
@@ -15,6 +14,7 @@ from console.components.upload_panel import upload_panel
 from console.resources import runtime
 from console.state import Query, query_number
 from services.errors import NotFoundError
+from services.knowledge.library import Library
 from services.texts import _
 
 BUSY_SECONDS = 0.7

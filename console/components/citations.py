@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import streamlit as st
 
-from console.boundary import guarded
+from console.components.dialogs import request
 from console.components.document_view import PDF
 from console.components.formatting import escape, place, shorten
 from console.components.highlighting import find_quote, marked
@@ -40,10 +41,9 @@ def _tooltip(citation: Citation) -> str:
     return "  \n".join(escape(part) for part in (citation.document, where, words) if part)
 
 
-def open_citation(library: Library, citation: Citation) -> None:
+def open_citation(library: Library, citation: Citation) -> NoReturn:
     """Open the passage with the cited words marked, in a drawer on the right."""
 
-    @guarded
     def body() -> None:
         found = _find(library, citation)
         if found is None:
@@ -53,7 +53,7 @@ def open_citation(library: Library, citation: Citation) -> None:
 
     where = place(citation.page, citation.sheet)
     title = shorten(citation.document, 60) + (f" · {where}" if where else "")
-    st.dialog(f"{citation.number}  {escape(title)}", width=760, position="right")(body)()
+    request(f"{citation.number} · {title}", body, drawer=True)
 
 
 def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.components.dialogs import ask_name, confirm, deletion_text
 from console.components.formatting import shorten
 from console.state import DocumentsState, Key, state_of
+from services.knowledge.library import Library
 from services.knowledge.types import Collection
 from services.texts import _, plural
+
+_ALL = 0  # a row id counts from 1
 
 
 def collections_bar(library: Library) -> int | None:
@@ -23,16 +25,16 @@ def collections_bar(library: Library) -> int | None:
     with st.container(horizontal=True, vertical_alignment="center"):
         chosen = st.selectbox(
             _("Collection"),
-            [None, *collections],
-            index=[None, *collections].index(state.collection),
-            format_func=lambda i: _title(collections.get(i)) if i is not None else _("All collections"),
+            [_ALL, *collections],
+            index=[_ALL, *collections].index(state.collection or _ALL),
+            format_func=lambda i: _title(collections[i]) if i != _ALL else _("All collections"),
             key=f"{Key.UPLOAD_COLLECTION}-{state.collection}-{len(collections)}",
             label_visibility="collapsed",
             width=280,
         )
         if st.button(_("New collection"), icon=":material/create_new_folder:", key="collection-new"):
             ask_name(_("New collection"), _("Name"), "", partial(_create, library))
-        if chosen is not None:
+        if chosen != _ALL:
             current = collections[chosen]
             if st.button(_("Rename"), type="tertiary", key="collection-rename"):
                 ask_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
@@ -49,12 +51,12 @@ def collections_bar(library: Library) -> int | None:
                     _("Delete"),
                     partial(_delete, library, chosen),
                 )
-    state.collection = chosen
-    return chosen
+    state.collection = chosen if chosen != _ALL else None
+    return state.collection
 
 
-def _title(collection: Collection | None) -> str:
-    return f"{shorten(collection.name, 60)} ({collection.documents})" if collection else ""
+def _title(collection: Collection) -> str:
+    return f"{shorten(collection.name, 60)} ({collection.documents})"
 
 
 def _is_default(library: Library, collection_id: int) -> bool:

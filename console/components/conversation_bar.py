@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import NoReturn
 
 import streamlit as st
 
 from console.boundary import attempt
 from console.components.conversation_list import open_conversation
-from console.components.dialogs import ask_name, confirm
+from console.components.dialogs import ask_name, confirm, request
 from console.components.formatting import escape, plain, shorten
 from console.state import ChatState, state_of
 from services.chat.types import Conversation
@@ -114,7 +115,7 @@ def _delete(runtime: Runtime, conversation_id: str) -> str:
     return _("The conversation was deleted.")
 
 
-def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> None:
+def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> NoReturn:
     def body() -> None:
         text = runtime.conversations.export(conversation.id, "json" if as_json else "markdown")
         stem = re.sub(r"[^\w\-]+", "-", conversation.title).strip("-")[:60] or "conversation"
@@ -135,4 +136,4 @@ def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> N
             on_click="ignore",
         )
 
-    st.dialog(_("Export as JSON") if as_json else _("Export as Markdown"))(body)()
+    request(_("Export as JSON") if as_json else _("Export as Markdown"), body)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import streamlit as st
-from services.knowledge.library import Library
 
-from console.boundary import guarded
+from console.components.dialogs import close, request
 from console.components.formatting import count, shorten, size
 from console.state import tell
+from services.knowledge.library import Library
 from services.knowledge.types import Document
 from services.texts import _, plural
 
@@ -31,10 +32,9 @@ def deletion_lines(documents: Sequence[Document]) -> list[str]:
     return lines
 
 
-def ask_rechunk(library: Library, ids: Sequence[int]) -> None:
+def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
     """Ask for a chunk size, then build new chunks beside the old ones."""
 
-    @guarded
     def body() -> None:
         st.markdown(_("New chunks are built beside the old ones, which keep answering until the new ones are ready."))
         with st.form("rechunk-form", border=False):
@@ -45,6 +45,6 @@ def ask_rechunk(library: Library, ids: Sequence[int]) -> None:
             if st.form_submit_button(_("Re-chunk"), type="primary"):
                 jobs = library.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
                 tell(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
-                st.rerun()
+                close()
 
-    st.dialog(plural("Re-chunk {count} document", "Re-chunk {count} documents", len(ids)))(body)()
+    request(plural("Re-chunk {count} document", "Re-chunk {count} documents", len(ids)), body)

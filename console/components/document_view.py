@@ -21,6 +21,7 @@ from console.components.formatting import (
     status_label,
 )
 from console.state import Query, set_query
+from services.errors import NotFoundError
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 from services.texts import _
@@ -74,15 +75,9 @@ def _actions(library: Library, document: Document) -> None:
             on_change=attempt,
             args=(library.set_enabled, [document.id], not document.enabled),
         )
-        path, _document = library.original(document.id)
-        st.download_button(
-            _("Download original"),
-            data=path.read_bytes,  # read when it is clicked, not on every run
-            file_name=plain(document.name),
-            mime="application/octet-stream",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        _download(library, document)
+        if document.job_id is not None and document.status in {DocumentStatus.FAILED, DocumentStatus.CANCELLED}:
+            st.button(_("Retry"), key="document-retry", on_click=attempt, args=(library.retry, document.job_id))
         if st.button(_("Re-chunk"), key="document-rechunk"):
             ask_rechunk(library, [document.id])
         st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.reembed, [document.id]))
@@ -93,6 +88,21 @@ def _actions(library: Library, document: Document) -> None:
                 _("Delete"),
                 partial(_delete, library, document.id),
             )
+
+
+def _download(library: Library, document: Document) -> None:
+    try:
+        path, _document = library.original(document.id)
+    except NotFoundError:  # what could not be read was not kept
+        return
+    st.download_button(
+        _("Download original"),
+        data=path.read_bytes,  # read when it is clicked, not on every run
+        file_name=plain(document.name),
+        mime="application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
+    )
 
 
 def _delete(library: Library, document_id: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from services.knowledge.library import Library
 
 from console.boundary import attempt
 from console.components.formatting import escape, plain, progress_label, share
+from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, DocumentStatus, Job, JobKind
 from services.texts import _, plural
 

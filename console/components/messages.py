@@ -20,7 +20,7 @@ Asks = Callable[[str, str, Answer, Asked], None]
 
 
 def show_message(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
-    """Draw a message, `last` if it ends the conversation; `asks` starts an answer (conversation, question, answer, how)."""
+    """Draw a message, `last` if it ends the conversation; `asks` starts an answer (conversation, question, it, how)."""
     if message.role is Role.USER:
         _question(runtime, message, last=last, asks=asks)
     else:

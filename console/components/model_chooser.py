@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.components.formatting import escape, plain
-from console.state import tell
+from console.state import ModelState, state_of, tell
 from services.chat.models import ChatModels
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.texts import _
@@ -35,6 +35,7 @@ def model_chooser(models: ChatModels) -> None:
         if st.button(_("Use it"), type="primary", key="model-use", disabled=choice is None or choice == now):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
             models.choose(choice)
+            state_of(ModelState).saved += 1
             tell(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
             st.rerun()
 
@@ -85,7 +86,7 @@ def _openai(old: BackendChoice) -> BackendChoice | None:
     key = st.text_input(
         _("Key"),
         type="password",
-        key="model-key",
+        key=f"model-key-{state_of(ModelState).saved}",
         placeholder=_("Kept as it is") if old.api_key else _("None"),
         help=_("Stored in the data folder. Leave empty to keep the stored one."),
     )

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from console import resources
+from console.answers import live_answers
+from console.state import Key
+from services.knowledge.types import Document
+from services.runtime import Runtime
+from services.settings import Settings
+from tests.servers import eventually
+
+ENTRY_POINT = Path(resources.__file__).with_name("app.py")
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+
+
+@pytest.fixture(scope="package")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """The real services over an empty data folder, started the way the pages start them."""
+    resources.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
+    runtime = resources.runtime()
+    eventually(lambda: runtime.ready or runtime.failure, what="the start")
+    assert runtime.failure is None
+    yield runtime
+    resources.close()
+
+
+@pytest.fixture
+def runtime(started: Runtime) -> Iterator[Runtime]:
+    """The services, emptied afterwards."""
+    yield started
+    for conversation in started.conversations.conversations(limit=1000):
+        live = live_answers.get(conversation.id)
+        if live is not None:
+            live.stop()
+            assert live.done.wait(30)
+        started.conversations.delete(conversation.id)
+    started.library.delete([document.id for document in started.library.documents(limit=10_000)])
+    default = started.library.default_collection()
+    for collection in started.library.collections():
+        if collection.id != default.id:
+            started.library.delete_collection(collection.id)
+
+
+@pytest.fixture
+def add(runtime: Runtime) -> Callable[..., Document]:
+    """Take in a file and wait until nothing more happens to it."""
+
+    def add(name: str, content: str | bytes, collection_id: int | None = None) -> Document:
+        data = content.encode() if isinstance(content, str) else content
+        intake = runtime.library.add(io.BytesIO(data), name, collection_id)
+        assert runtime.ingestion.wait_idle(60)
+        return runtime.library.document(intake.document.id)
+
+    return add
+
+
+@pytest.fixture
+def app(runtime: Runtime) -> AppTest:
+    """The app before its first run, on the chat page."""
+    return AppTest.from_file(str(ENTRY_POINT), default_timeout=30)
+
+
+def open_page(app: AppTest, name: str, **query: str) -> AppTest:
+    """Run the app and go to a page; `query` are parameters of its address."""
+    app.run()
+    app.switch_page(f"../pages/{name}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def finish(app: AppTest) -> AppTest:
+    """Run the app until the open conversation's answer is there."""
+    while any(button.key == Key.CHAT_STOP for button in app.button):
+        live = live_answers.get(str(app.query_params["conversation"]))
+        if live is not None:
+            assert live.done.wait(30)
+        app.run()
+    return app

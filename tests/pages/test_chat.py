@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from console.answers import Asked, live_answers
+from console.state import Key
+from services.chat.types import AnswerState, Role
+from services.knowledge.types import Document
+from services.runtime import Runtime
+from tests.pages.conftest import finish
+
+Add = Callable[..., Document]
+MILL = "The mill's seals are inspected every twelve months. The keeper writes the water level into a red book."
+ZH = "水磨坊的密封件每十二个月检查一次。看守人把水位写进一本红色的册子。"
+
+
+def ask(app: AppTest, question: str) -> AppTest:
+    app.chat_input(key=Key.CHAT_INPUT).set_value(question).run()
+    return finish(app)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "words"),
+    [(MILL, "How often are the seals inspected?", "twelve months"), (ZH, "密封件多久检查一次？", "每十二个月")],
+)
+def test_an_answer_quotes_and_names_its_source(app: AppTest, add: Add, text: str, question: str, words: str) -> None:
+    """Without a chat model the sentence that answers is quoted, with a numbered source and what it cost."""
+    add("mill.txt", text)
+    app.run()
+    ask(app, question)
+    assert not app.exception
+    assert any(words in element.value for element in app.markdown)
+    sources = [button for button in app.button if button.key and button.key.startswith("cite-")]
+    assert sources
+    assert "mill" in sources[0].label
+    assert any("first word" in caption.value for caption in app.caption)
+    assert app.subheader[0].value.replace("\\", "").startswith(question[:10])
+
+
+def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """The address bar names the conversation; another tab with it shows the same messages."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "Who writes the water level?")
+    other = AppTest.from_file(app._script_path, default_timeout=30)
+    other.query_params["conversation"] = app.query_params["conversation"]
+    other.run()
+    assert any("Who writes the water level" in element.value for element in other.markdown)
+
+
+def test_a_wrong_link_says_so(app: AppTest) -> None:
+    """A conversation that is gone has a face, not an error."""
+    app.query_params["conversation"] = "gone"
+    app.run()
+    assert [warning.value for warning in app.warning] == ["It was deleted, or the link is wrong."]
+    assert not app.exception
+
+
+def test_nothing_relevant_looks_different(app: AppTest, add: Add) -> None:
+    """An answer that no document supports is set apart and has no sources."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "Which quarterback won the championship in 1987?")
+    assert app.info
+    assert not [button for button in app.button if button.key and button.key.startswith("cite-")]
+
+
+def test_a_question_that_is_too_long_is_kept(app: AppTest, runtime: Runtime) -> None:
+    """The limit is told with a hint, and what was typed is back in the field."""
+    app.run()
+    question = "x" * (runtime.settings.question_characters + 1)
+    ask(app, question)
+    assert len(app.error) == 1
+    assert app.session_state[Key.CHAT_INPUT] == question
+
+
+def test_thumbs_are_stored(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """A thumb up is in the database and shown after a reload."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    [conversation] = runtime.conversations.conversations()
+    answer = runtime.conversations.messages(conversation.id)[-1]
+    app.feedback(key=f"feedback-{answer.id}").set_value(1).run()
+    assert runtime.conversations.messages(conversation.id)[-1].feedback == 1
+
+
+def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """The edited question takes the old one's place; regenerating leaves one answer."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    app.button(key="chat-edit").click().run()
+    [field] = [area for area in app.text_area if area.key and area.key.startswith("edit-text-")]
+    field.set_value("Who writes the water level?")
+    [again] = [button for button in app.button if button.label == "Ask again"]
+    again.click().run()
+    finish(app)
+    [conversation] = runtime.conversations.conversations()
+    texts = [(message.role, message.text) for message in runtime.conversations.messages(conversation.id)]
+    assert texts[0] == (Role.USER, "Who writes the water level?")
+    assert len(texts) == 2
+    app.button(key="chat-regenerate").click().run()
+    finish(app)
+    assert len(runtime.conversations.messages(conversation.id)) == 2
+
+
+def test_long_conversations_are_paged(app: AppTest, runtime: Runtime) -> None:
+    """Only the newest messages are on the screen; older ones come when asked for."""
+    conversation = runtime.conversations.create(title="Long")
+    for number in range(15):
+        answer = runtime.answering.ask(conversation.id, f"Question number {number}")
+        for _event in answer:
+            pass
+    app.query_params["conversation"] = conversation.id
+    app.run()
+    shown = " ".join(element.value for element in app.markdown)
+    assert "Question number 14" in shown
+    assert "Question number 2" not in shown
+    app.button(key="chat-older").click().run()
+    shown = " ".join(element.value for element in app.markdown)
+    assert "Question number 2" in shown
+    assert "Question number 14" not in shown
+    app.button(key="chat-newest").click().run()
+    assert any("Question number 14" in element.value for element in app.markdown)
+
+
+def test_a_deleted_document_is_said_to_be_deleted(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """A source whose document is gone opens with what was quoted, and says what happened."""
+    document = add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    runtime.library.delete([document.id])
+    source = next(button for button in app.button if button.key and button.key.startswith("cite-"))
+    source.click().run()
+    assert any("no longer kept" in warning.value for warning in app.warning)
+    assert not app.exception
+
+
+def test_a_source_opens_with_its_words_marked(app: AppTest, add: Add) -> None:
+    """The passage is shown with the quoted sentence on a coloured ground."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    next(button for button in app.button if button.key and button.key.startswith("cite-")).click().run()
+    marked = [element.value for element in app.markdown if ":orange-background[" in element.value]
+    assert marked
+    assert "twelve months" in marked[0]
+
+
+def test_stopping_keeps_what_there_is(app: AppTest, runtime: Runtime) -> None:
+    """The stop button ends the answer; its end is marked as early and the field is open again."""
+    conversation = runtime.conversations.create(title="Stop")
+    answer = runtime.answering.ask(conversation.id, "A question")
+    live = live_answers.start(conversation.id, "A question", answer, Asked.NEW)
+    live.stop()
+    assert live.done.wait(30)
+    app.query_params["conversation"] = conversation.id
+    app.run()
+    assert not app.exception
+    assert app.chat_input(key=Key.CHAT_INPUT).disabled is False
+    states = [message.state for message in runtime.conversations.messages(conversation.id)]
+    assert AnswerState.FAILED not in states
+
+
+def test_conversations_are_searched_and_chosen(app: AppTest, runtime: Runtime) -> None:
+    """The list narrows while typing, and a click opens what it names."""
+    wanted = runtime.conversations.create(title="Seals of the mill")
+    runtime.conversations.create(title="Something else")
+    app.run()
+    app.text_input(key=Key.CONVERSATION_SEARCH).set_value("seals").run()
+    entries = [button for button in app.button if button.key and button.key == f"conversation-{wanted.id}"]
+    others = [button.label for button in app.button if "Something else" in button.label]
+    assert entries
+    assert not others
+    entries[0].click().run()
+    assert app.query_params["conversation"] == wanted.id
+
+
+def test_the_scope_of_a_new_conversation_is_kept(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """Collections and window chosen before the first question belong to the conversation it begins."""
+    other = runtime.library.create_collection("Other")
+    add("mill.txt", MILL)
+    app.run()
+    app.multiselect(key="chat-collections-new").select(other.id).run()
+    app.number_input(key="chat-turns-new").set_value(2).run()
+    ask(app, "How often are the seals inspected?")
+    [conversation] = runtime.conversations.conversations()
+    assert (conversation.collection_ids, conversation.history_turns) == ((other.id,), 2)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+from streamlit.testing.v1 import AppTest
+
+from services.chat.types import BackendChoice, BackendKind
+from services.runtime import Runtime
+from services.settings import Settings
+from tests.pages.conftest import open_page
+
+
+def test_every_setting_is_listed_and_secrets_are_not_shown(
+    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table has each setting; of a key it says only that there is one."""
+    monkeypatch.setattr(
+        runtime, "settings", runtime.settings.model_copy(update={"openai_api_key": SecretStr("sk-very-secret")})
+    )
+    open_page(app, "settings")
+    table = app.dataframe[0].value
+    assert list(table["Setting"]) == list(Settings.model_fields)
+    assert "sk-very-secret" not in table.to_string()
+    assert "set, hidden" in table.to_string()
+
+
+def test_a_model_is_chosen_without_a_restart(app: AppTest, runtime: Runtime) -> None:
+    """The choice is in force at once, and the key is asked for but never shown."""
+    open_page(app, "settings")
+    app.get_by_key("model-kind").set_value(BackendKind.OPENAI)
+    app.run()
+    app.text_input(key="model-url").set_value("http://127.0.0.1:9/v1").run()
+    app.text_input(key="model-name").set_value("tiny").run()
+    app.text_input(key="model-key-0").set_value("sk-very-secret").run()
+    app.button(key="model-use").click().run()
+    try:
+        choice = runtime.models.choice()
+        assert (choice.kind, choice.url, choice.model) == (BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny")
+        open_page(app, "settings")
+        assert all("sk-very-secret" not in str(field.value) for field in app.text_input)
+    finally:
+        runtime.models.choose(BackendChoice())
+
+
+def test_a_server_that_is_down_is_reported_with_a_hint(app: AppTest) -> None:
+    """Testing the connection tells what is wrong and changes nothing."""
+    open_page(app, "settings")
+    app.get_by_key("model-kind").set_value(BackendKind.OPENAI)
+    app.run()
+    app.text_input(key="model-url").set_value("http://127.0.0.1:9/v1").run()
+    app.text_input(key="model-name").set_value("tiny").run()
+    app.button(key="model-test").click().run()
+    assert app.error
+    assert not app.exception

@@ -6,22 +6,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from services.chat.answer import Answer, Cancellation
-from services.chat.citing import cited
 from services.chat.conversations import Conversations
+from services.chat.draft import Draft, Task
 from services.chat.history import CHARACTERS, Turn
 from services.chat.models import ChatModels
 from services.chat.slots import Slots
 from services.chat.types import (
-    AnswerCost,
     AnswerEvent,
     AnswerState,
-    Citation,
     Finished,
     KnowledgeSource,
     Message,
@@ -30,58 +28,12 @@ from services.chat.types import (
 )
 from services.chat.wording import is_blank, storable
 from services.chat.worker import Worker
-from services.chat.writing import Found, Step, Usage, Writer
+from services.chat.writing import Step, Writer
 from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError
 from services.settings import Settings
 from services.texts import _
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What is known of an answer so far, on the reader's side."""
-
-    began: float
-    rss: int
-    parts: list[str] = field(default_factory=list)
-    found: Found | None = None
-    usage: Usage = field(default_factory=lambda: Usage(None, None))
-    first_token_ms: float | None = None
-
-    def take(self, step: Step) -> AnswerEvent | None:
-        """Note a step; return what the reader is told."""
-        if isinstance(step, Found):
-            self.found = step
-            return step.event
-        if isinstance(step, Usage):
-            self.usage = step
-            return None
-        if self.first_token_ms is None:
-            self.first_token_ms = _milliseconds(self.began)
-        self.parts.append(step.text)
-        return step
-
-    @property
-    def text(self) -> str:
-        return "".join(self.parts).strip()
-
-    def citations(self) -> tuple[Citation, ...]:
-        if self.found is None or not self.parts:
-            return ()
-        return cited(self.text, self.found.passages) if self.found.quotes is None else self.found.quotes
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One question to be answered. `replaces`: the answer that the new one takes the place of."""
-
-    question: str
-    user: str
-    turns: tuple[Turn, ...]
-    collection_ids: tuple[int, ...]
-    conversation_id: str = ""
-    replaces: Message | None = None
 
 
 class Answering:
@@ -115,38 +67,38 @@ class Answering:
             BusyError, TimedOutError, UnavailableError: no answer; the question and the failure are stored.
         """
 
-        def task() -> _Task:
+        def task() -> Task:
             text = self._checked(question)
             conversation = self._conversations.conversation(conversation_id)
             turns = self._conversations.turns(conversation)
-            self._conversations.add_question(_said(Role.USER, conversation_id, text))
-            return _Task(text, user, turns, conversation.collection_ids, conversation_id)
+            self._conversations.add_question(_asked(conversation_id, text))
+            return Task(text, user, turns, conversation.collection_ids, conversation_id)
 
         return self._answer(task, conversation_id)
 
     def regenerate(self, conversation_id: str, *, user: str = "local") -> Answer:
         """Answer the last question again. The old answer is replaced when a new one is there, and kept otherwise."""
 
-        def task() -> _Task:
+        def task() -> Task:
             conversation = self._conversations.conversation(conversation_id)
             question, answer = self._conversations.last_question(conversation_id)
             turns = self._conversations.turns(conversation)
             if answer is not None and answer.state is not AnswerState.FAILED and answer.text:
                 turns = turns[:-1]
-            return _Task(question.text, user, turns, conversation.collection_ids, conversation_id, answer)
+            return Task(question.text, user, turns, conversation.collection_ids, conversation_id, answer)
 
         return self._answer(task, conversation_id)
 
     def edit(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
         """Put `question` in place of the last question and its answer, and answer it."""
 
-        def task() -> _Task:
+        def task() -> Task:
             text = self._checked(question)
             conversation = self._conversations.conversation(conversation_id)
             old, _answer = self._conversations.last_question(conversation_id)
-            self._conversations.replace_question(old, _said(Role.USER, conversation_id, text))
+            self._conversations.replace_question(old, _asked(conversation_id, text))
             turns = self._conversations.turns(conversation)
-            return _Task(text, user, turns, conversation.collection_ids, conversation_id)
+            return Task(text, user, turns, conversation.collection_ids, conversation_id)
 
         return self._answer(task, conversation_id)
 
@@ -160,13 +112,13 @@ class Answering:
     ) -> Answer:
         """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored."""
 
-        def task() -> _Task:
+        def task() -> Task:
             self._models.check_name(model)
             if not messages or messages[-1][0] is not Role.USER:
                 raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
             text = self._checked(messages[-1][1])
             turns = _turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
-            return _Task(text, user, tuple(turns), tuple(collection_ids))
+            return Task(text, user, tuple(turns), tuple(collection_ids))
 
         return self._answer(task, "")
 
@@ -188,14 +140,14 @@ class Answering:
         for answer in list(self._answers):
             answer.close()
 
-    def _answer(self, task: Callable[[], _Task], conversation_id: str) -> Answer:
+    def _answer(self, task: Callable[[], Task], conversation_id: str) -> Answer:
         cancellation = Cancellation()
         answer = Answer(self._in_turn(task, conversation_id, cancellation), cancellation)
         self._answers.add(answer)
         return answer
 
     def _in_turn(
-        self, task: Callable[[], _Task], conversation_id: str, cancellation: Cancellation
+        self, task: Callable[[], Task], conversation_id: str, cancellation: Cancellation
     ) -> Generator[AnswerEvent, None, None]:
         """One at a time in a conversation."""
         if cancellation.event.is_set():
@@ -216,9 +168,9 @@ class Answering:
             with self._lock:
                 del self._busy[conversation_id]
 
-    def _recorded(self, task: _Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
+    def _recorded(self, task: Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Store how the answer ended, whichever way that was."""
-        draft = _Draft(time.monotonic(), self._rss())
+        draft = Draft(time.monotonic(), self._rss())
         try:
             yield from self._limited(task, draft, cancellation)
         except GeneratorExit:
@@ -235,7 +187,7 @@ class Answering:
             return
         yield Finished(self._store(task, draft, AnswerState.COMPLETE))
 
-    def _limited(self, task: _Task, draft: _Draft, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
+    def _limited(self, task: Task, draft: Draft, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Wait for a slot, then pass the worker's steps on until it ends, is cancelled, or time is up."""
         slot = self._slots.enter(task.user)
         try:
@@ -262,26 +214,10 @@ class Answering:
         finally:
             self._slots.leave(slot)
 
-    def _store(self, task: _Task, draft: _Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
+    def _store(self, task: Task, draft: Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
         rss = self._rss()
-        cost = AnswerCost(
-            first_token_ms=draft.first_token_ms,
-            retrieval_ms=draft.found.milliseconds if draft.found else None,
-            total_ms=_milliseconds(draft.began),
-            prompt_tokens=draft.usage.prompt_tokens,
-            answer_tokens=draft.usage.answer_tokens,
-            rss_change_bytes=rss - draft.rss,
-        )
-        message = replace(
-            _said(Role.ASSISTANT, task.conversation_id, draft.text),
-            state=state,
-            model=draft.found.model if draft.found else "",
-            citations=draft.citations(),
-            cost=cost,
-            error=error,
-            hint=hint,
-        )
-        log.info("answer", stage="done", state=state.value, ms=cost.total_ms, rss_bytes=rss, error=error)
+        message = replace(draft.message(task, state, rss), error=error, hint=hint)
+        log.info("answer", stage="done", state=state.value, ms=message.cost.total_ms, rss_bytes=rss, error=error)
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)
@@ -306,8 +242,8 @@ def _is_worse(message: Message) -> bool:
     return message.state is AnswerState.FAILED or not message.text
 
 
-def _said(role: Role, conversation_id: str, text: str) -> Message:
-    return Message(0, conversation_id, role, text, datetime.now(UTC))
+def _asked(conversation_id: str, question: str) -> Message:
+    return Message(0, conversation_id, Role.USER, question, datetime.now(UTC))
 
 
 def _turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
@@ -320,7 +256,3 @@ def _turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
             turns.append(Turn(storable(question)[:CHARACTERS], storable(text)[:CHARACTERS]))
             question = ""
     return turns
-
-
-def _milliseconds(since: float) -> float:
-    return round((time.monotonic() - since) * 1000, 1)

@@ -14,6 +14,7 @@ from services.chat.exporting import as_json, as_markdown
 from services.chat.history import HistoryWindows, Turn
 from services.chat.store import ChatStore
 from services.chat.types import Conversation, Message, Role
+from services.chat.wording import storable
 from services.database import Database
 from services.errors import BadInputError, ConflictError, NotFoundError
 from services.held import HeldResource
@@ -53,7 +54,7 @@ class Conversations:
 
     def conversations(self, query: str = "", limit: int = 100, offset: int = 0) -> list[Conversation]:
         """Return conversations, the newest activity first, whose title or messages contain `query`."""
-        return self._store.find_conversations(query.strip(), limit, offset)
+        return self._store.find_conversations(storable(query).strip(), limit, offset)
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return one conversation.
@@ -105,7 +106,7 @@ class Conversations:
         """Store a thumb up (1), down (-1) or none (0) for an answer."""
         if value not in {-1, 0, 1}:
             raise BadInputError(_("Feedback is -1, 0 or 1."), _("Send one of these values."))
-        if not self._store.set_feedback(message_id, value):
+        if not 0 < message_id < 2**63 or not self._store.set_feedback(message_id, value):
             raise NotFoundError(_("There is no such answer."), _("It may have been replaced; reload the page."))
 
     def export(self, conversation_id: str, form: Literal["markdown", "json"] = "markdown") -> str:

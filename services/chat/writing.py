@@ -14,6 +14,7 @@ from services.chat import followup, prompt
 from services.chat.citing import CitationFilter, citation_of, unmarked
 from services.chat.history import Turn
 from services.chat.models import Backend, stream
+from services.chat.thinking import ThinkingFilter
 from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.chat.wording import storable
 from services.chat.worker import Worker
@@ -79,6 +80,7 @@ class Writer:
         worker.run(self._generate(worker, backend, built))
 
     async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt) -> None:
+        thinking = ThinkingFilter()
         marks = CitationFilter(len(built.passages))
         written = 0
         usage = Usage(None, None)
@@ -86,7 +88,7 @@ class Writer:
             async for piece in pieces:
                 if piece.prompt_tokens is not None:
                     usage = Usage(piece.prompt_tokens, piece.answer_tokens)
-                text = marks.feed(storable(piece.text))
+                text = marks.feed(thinking.feed(storable(piece.text)))
                 if text.strip() or (text and written):
                     if not written:
                         self._log("first token", model=backend.label)
@@ -97,7 +99,7 @@ class Writer:
                         _("The chat model did not stop writing; the answer was ended."),
                         _("Ask again or choose another."),
                     )
-        rest = marks.flush().rstrip()
+        rest = (marks.feed(thinking.flush()) + marks.flush()).rstrip()
         if rest:
             await worker.put_later(Token(rest))
             written += len(rest)

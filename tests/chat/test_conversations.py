@@ -128,6 +128,8 @@ def test_feedback_is_stored_for_answers_only(conversations: Conversations) -> No
         conversations.feedback(answer.id, 2)
     with pytest.raises(NotFoundError):
         conversations.feedback(question.id, 1)
+    with pytest.raises(NotFoundError):
+        conversations.feedback(10**30, 1)
 
 
 def test_the_json_export_holds_everything(conversations: Conversations) -> None:

@@ -55,6 +55,13 @@ class ChatModels:
             self._unload()
         return replace(complete, api_key="")
 
+    def has_key(self, choice: BackendChoice) -> bool:
+        """Return whether a key is stored or configured for the address of `choice`."""
+        try:
+            return bool(self._completed(replace(choice, api_key="")).api_key)
+        except MillpondError:
+            return False
+
     def models_of(self, choice: BackendChoice) -> list[str]:
         """Return the models that the server of `choice` offers; an empty key means the stored one.
 

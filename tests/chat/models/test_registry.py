@@ -44,6 +44,9 @@ def test_a_choice_survives_a_restart_and_shows_no_key(
     assert backend is not None
     assert backend.label == "tiny"
     assert "sk-secret" not in repr(backend) + repr(again.choice()) + repr(again.status())
+    assert again.has_key(again.choice())
+    assert not again.has_key(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
+    assert not again.has_key(BackendChoice(BackendKind.OPENAI))
     assert again.models_of(again.choice()) == ["small", "tiny"]
     assert server.requests[-1][1]["authorization"] == "Bearer sk-secret"
 

@@ -15,7 +15,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wake: list[Callable[[], None]] = []
 
     def on_cancel(self, wake: Callable[[], None]) -> None:

@@ -29,7 +29,7 @@ from services.chat.types import (
 from services.chat.wording import is_blank, storable
 from services.chat.worker import Worker
 from services.chat.writing import Step, Writer
-from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError
+from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError, UnavailableError
 from services.settings import Settings
 from services.texts import _
 
@@ -53,7 +53,10 @@ class Answering:
         self._rss = rss
         self._writer = Writer(source, models.backend, rss)
         self._slots = Slots(settings.answers_per_user, settings.answers_total, settings.answers_waiting)
-        self._lock = threading.Lock()
+        # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any
+        # moment, also while its thread holds the lock.
+        self._lock = threading.RLock()
+        self._closed = False
         self._busy: dict[str, Cancellation] = {}
         self._answers: weakref.WeakSet[Answer] = weakref.WeakSet()
 
@@ -136,14 +139,18 @@ class Answering:
         return self._slots.counts()
 
     def close(self) -> None:
-        """Stop all answers."""
-        for answer in list(self._answers):
+        """Stop all answers and take no more questions."""
+        with self._lock:
+            self._closed = True
+            answers = list(self._answers)
+        for answer in answers:
             answer.close()
 
     def _answer(self, task: Callable[[], Task], conversation_id: str) -> Answer:
         cancellation = Cancellation()
         answer = Answer(self._in_turn(task, conversation_id, cancellation), cancellation)
-        self._answers.add(answer)
+        with self._lock:
+            self._answers.add(answer)
         return answer
 
     def _in_turn(
@@ -152,6 +159,8 @@ class Answering:
         """One at a time in a conversation."""
         if cancellation.event.is_set():
             return
+        if self._closed:
+            raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
         if not conversation_id:
             yield from self._recorded(task(), cancellation)
             return
@@ -217,7 +226,14 @@ class Answering:
     def _store(self, task: Task, draft: Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
         rss = self._rss()
         message = replace(draft.message(task, state, rss), error=error, hint=hint)
-        log.info("answer", stage="done", state=state.value, ms=message.cost.total_ms, rss_bytes=rss, error=error)
+        log.info(
+            "answer",
+            stage="done",
+            state=state.value,
+            ms=message.cost.total_ms,
+            rss_bytes=rss,
+            **({"error": error} if error else {}),
+        )
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)

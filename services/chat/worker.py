@@ -40,7 +40,7 @@ class Worker(Generic[T]):
     def __init__(self, produce: Callable[[Worker[T]], None], name: str) -> None:
         self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(BUFFERED)
         self._stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._cancel: Callable[[], object] | None = None
         context = contextvars.copy_context()  # log lines carry the request's id
         self._thread = threading.Thread(target=context.run, args=(self._run, produce), name=name, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from services.chat.answer import Answer
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
-from services.chat.types import AnswerEvent, AnswerState, Retrieved, Token, Waiting
-from services.errors import BusyError, MillpondError, TimedOutError
+from services.chat.types import AnswerEvent, AnswerState, Retrieved, Role, Token, Waiting
+from services.errors import BusyError, MillpondError, TimedOutError, UnavailableError
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answering import use
@@ -259,3 +260,21 @@ def test_closing_the_room_ends_all_answers(
     assert all(reader.done() for reader in readers)
     assert server.wait(lambda: server.open == 0)
     assert answering.slots() == (0, 0)
+    with pytest.raises(UnavailableError):
+        next(answering.complete([(Role.USER, "How long?")]))
+
+
+def test_an_answer_in_a_cycle_is_closed_by_the_collector(
+    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+) -> None:
+    """Also when the collector runs in the middle of our own bookkeeping."""
+    use(models, server, "midhang")
+    answer = answering.ask(conversations.create().id, "How long?")
+    next(answer)
+    cycle: list[object] = [answer]
+    cycle.append(cycle)
+    del answer, cycle
+    with answering._lock:
+        gc.collect()
+    assert (answering.slots(), answer_threads()) == ((0, 0), 0)
+    assert server.wait(lambda: server.open == 0)

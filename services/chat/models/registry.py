@@ -9,7 +9,7 @@ from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
 from services.chat.models.watch import StatusWatch
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
-from services.errors import BadInputError, MillpondError, NotFoundError
+from services.errors import BadInputError, MillpondError, NotFoundError, UnavailableError
 from services.held import HeldResource
 from services.preferences import Preferences
 from services.settings import Settings
@@ -271,7 +271,7 @@ class ChatModels:
             if self._local is not None and self._local.file == file:
                 return self._local
             if self._closed:
-                raise NotFoundError(_("Millpond is being closed."), _("Ask again when it has started."))
+                raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
             if self._local is not None:
                 self._local.close()
                 self._local = None

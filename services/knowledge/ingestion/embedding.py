@@ -53,7 +53,7 @@ class Embedding:
         """Wait for chunks and return some of each file, in turn."""
         line = self._line
         with line.changed:
-            if not line.parsed and not line.embedding:
+            if not line.parsed and not line.embedding and not line.stopping.is_set():
                 line.changed.wait(_LOOK_AGAIN_SECONDS)
             works = line.embedding
             works[:] = [work for work in works if not work.cancelled.is_set()]

@@ -89,6 +89,8 @@ class Reading:
         line = self._line
         with self._claiming:
             with line.changed:
+                if line.stopping.is_set():
+                    return None
                 if not self._may_begin():
                     line.changed.wait(_LOOK_AGAIN_SECONDS)
                     self._maybe_more = True
@@ -113,7 +115,7 @@ class Reading:
 
     def _may_begin(self) -> bool:
         line = self._line
-        if line.stopping.is_set() or (line.in_work and self._suspects):
+        if line.in_work and self._suspects:
             return False
         if not self._maybe_more and line.ended == self._seen_ended:
             return False

@@ -6,12 +6,13 @@ import queue
 
 from services.errors import MillpondError
 from services.knowledge.ingestion.line import Line
-from services.knowledge.ingestion.work import Piece
+from services.knowledge.ingestion.work import Piece, Work
 from services.knowledge.store import writing
 from services.knowledge.store.jobs import finish, holds
-from services.knowledge.store.transactions import Writer
+from services.knowledge.store.transactions import Change, Writer
 
 _LOOK_AGAIN_SECONDS = 0.5
+_SECTIONS_AT_ONCE = 500  # those of a huge file are on disk until they are read
 
 
 class Storing:
@@ -59,7 +60,7 @@ class Storing:
                     continue
                 revision_id = work.claim.revision_id
                 if not work.stored:
-                    writing.insert_sections(change.connection, revision_id, work.sections)
+                    self._store_sections(change, work)
                 writing.insert_chunks(change.connection, revision_id, piece.drafts, piece.vectors, position=work.stored)
                 if piece.last:
                     switch = writing.activate(
@@ -72,3 +73,9 @@ class Storing:
             piece.work.sections = ()
             if piece.last or piece in gone:
                 self._line.end(piece.work)
+
+    @staticmethod
+    def _store_sections(change: Change, work: Work) -> None:
+        for start in range(0, len(work.sections), _SECTIONS_AT_ONCE):
+            part = work.sections[start : start + _SECTIONS_AT_ONCE]
+            writing.insert_sections(change.connection, work.claim.revision_id, part, position=start)

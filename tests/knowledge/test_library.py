@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
+from services.knowledge.embedding import Embedder
+from services.knowledge.types import DocumentStatus, JobKind, RetrievalSettings
+from tests.knowledge.workshop import Workshop, text_about
+
+
+def test_document_becomes_ready_and_agrees_everywhere(workshop: Workshop) -> None:
+    """A file ends as chunks with vectors and terms, findable by its words, and its original can be had back."""
+    document = workshop.ready("otters.md", "# Otters\n\n" + text_about("otters", 8))
+    assert document.status is DocumentStatus.READY
+    assert document.searchable
+    assert (document.version, document.media_type, document.error) == (1, "text/markdown", "")
+    chunks = workshop.library.chunks(document.id)
+    assert len(chunks) == document.chunks > 1
+    assert workshop.matching("otter") == [chunk.id for chunk in chunks]
+    _ids, vectors = workshop.chunks.vectors([chunk.id for chunk in chunks])
+    assert vectors.shape == (len(chunks), 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    path, _document = workshop.library.original(document.id)
+    assert path.read_text().startswith("# Otters")
+    assert "".join(section.text for section in workshop.library.sections(document.id)).count("otters") > 8
+    workshop.check()
+
+
+def test_same_content_is_taken_once(workshop: Workshop) -> None:
+    """A second copy, under any name, is answered with the document that is there; nothing is processed."""
+    first = workshop.ready("a.txt", text_about("beavers"))
+    second = workshop.add("b.txt", text_about("beavers"))
+    assert second.duplicate
+    assert second.document.id == first.id
+    assert workshop.library.count_documents() == 1
+    assert len(workshop.library.jobs()) == 1
+    workshop.check()
+
+
+def test_same_content_in_another_collection_is_copied(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another collection gets the chunks and vectors that exist, without parsing or embedding; the file is shared."""
+    first = workshop.ready("a.md", text_about("badgers", 8))
+    other = workshop.library.create_collection("Other")
+    monkeypatch.setattr(type(workshop.parser), "parse", None)
+    second = workshop.ready("a.md", text_about("badgers", 8), other.id)
+    assert second.status is DocumentStatus.READY
+    assert [c.text for c in workshop.library.chunks(second.id)] == [c.text for c in workshop.library.chunks(first.id)]
+    assert len(workshop.stored_files()) == 1
+    workshop.check()
+    workshop.library.delete([first.id])
+    assert workshop.library.original(second.id)[0].read_text() == text_about("badgers", 8)
+    workshop.check()
+
+
+def test_two_copies_at_once_are_processed_once(tmp_path: Path, embedder: Embedder) -> None:
+    """The same bytes queued in two collections at the same time are parsed by one job and copied by the other."""
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        other = workshop.library.create_collection("Other")
+        workshop.add("a.md", text_about("voles", 30))
+        workshop.add("a.md", text_about("voles", 30), other.id)
+        parsed: list[Path] = []
+        parse = workshop.parser.parse
+
+        def counting(path: Path, *args: object, **keywords: object) -> object:
+            parsed.append(path)
+            return parse(path, *args, **keywords)  # type: ignore[arg-type]
+
+        workshop.parser.parse = counting  # type: ignore[method-assign,assignment]
+        workshop.ingestion.start()
+        workshop.idle()
+        assert len(parsed) == 1
+        assert workshop.library.counts().searchable == 2
+        workshop.check()
+
+
+def test_copy_under_another_name_is_found_by_its_own_name(workshop: Workshop) -> None:
+    """The words of a document's name are among its terms, also when its chunks were copied from another one."""
+    workshop.ready("walrus.txt", text_about("sea life"))
+    other = workshop.library.create_collection("Other")
+    second = workshop.ready("narwhal.txt", text_about("sea life"), other.id)
+    own = {chunk.id for chunk in workshop.library.chunks(second.id)}
+    assert set(workshop.matching("narwhal")) == own
+    assert not own & set(workshop.matching("walrus"))
+    workshop.check()
+
+
+def test_new_version_replaces_the_old_one_when_it_is_ready(workshop: Workshop) -> None:
+    """The same name with new content keeps its document, counts up and leaves nothing of the old version."""
+    first = workshop.ready("plan.txt", text_about("zeppelins"))
+    second = workshop.ready("plan.txt", text_about("airships"))
+    assert second.id == first.id
+    assert (second.version, second.status) == (2, DocumentStatus.READY)
+    assert workshop.matching("zeppelin") == []
+    assert len(workshop.matching("airship")) == second.chunks
+    assert len(workshop.stored_files()) == 1
+    workshop.check()
+
+
+def test_failed_new_version_leaves_the_old_one_answering(workshop: Workshop) -> None:
+    """When the new content cannot be read, the document says so and still answers with what it had."""
+    first = workshop.ready("plan.pdf", text_about("canals"))
+    failed = workshop.ready("plan.pdf", b"%PDF-1.7 nothing that any reader could use" + bytes(range(256)))
+    assert failed.id == first.id
+    assert failed.status is DocumentStatus.FAILED
+    assert failed.error
+    assert failed.searchable
+    assert workshop.matching("canal")
+    assert len(workshop.stored_files()) == 1
+    workshop.check()
+    again = workshop.ready("plan.pdf", text_about("tunnels"))
+    assert (again.status, workshop.matching("canal")) == (DocumentStatus.READY, [])
+    workshop.check()
+
+
+def test_newest_of_several_versions_wins(tmp_path: Path, embedder: Embedder) -> None:
+    """Versions that come before the first is through: only the last one is processed, the others say why not."""
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        for subject in ("pears", "plums", "quinces"):
+            intake = workshop.add("fruit.txt", text_about(subject))
+        assert len(workshop.stored_files()) == 1
+        workshop.ingestion.start()
+        workshop.idle()
+        assert [job.status for job in workshop.library.jobs()] == [
+            DocumentStatus.READY,
+            DocumentStatus.CANCELLED,
+            DocumentStatus.CANCELLED,
+        ]
+        assert "newer version" in workshop.library.jobs()[1].error
+        assert workshop.library.document(intake.document.id).status is DocumentStatus.READY
+        assert (workshop.matching("pear"), workshop.matching("plum")) == ([], [])
+        assert workshop.matching("quince")
+        workshop.check()
+
+
+@pytest.mark.parametrize("name", ["empty.txt", "../empty.pdf"])
+def test_empty_file_is_refused_and_leaves_nothing(workshop: Workshop, name: str) -> None:
+    """A file of no bytes is a clear message at intake, with no document, job or file."""
+    with pytest.raises(BadInputError, match="empty"):
+        workshop.add(name, b"")
+    assert workshop.library.count_documents() == 0
+    assert workshop.library.jobs() == []
+    assert workshop.stored_files() == set()
+
+
+def test_unreadable_file_fails_alone_and_leaves_nothing(workshop: Workshop) -> None:
+    """Bytes that are no document fail with reason and hint; nothing of them stays on disk, others go through."""
+    bad = workshop.add("noise.pdf", bytes(range(256)) * 40)
+    good = workshop.ready("fine.txt", text_about("larks"))
+    failed = workshop.library.document(bad.document.id)
+    assert failed.status is DocumentStatus.FAILED
+    assert failed.error
+    assert failed.hint
+    assert good.status is DocumentStatus.READY
+    assert len(workshop.stored_files()) == 1
+    with pytest.raises(NotFoundError):
+        workshop.library.original(failed.id)
+    with pytest.raises(ConflictError, match="not kept"):
+        workshop.library.retry(failed.job_id or 0)
+    workshop.check()
+
+
+def test_same_unreadable_file_again_is_tried_again(workshop: Workshop) -> None:
+    """Content that failed before is not a duplicate: it gets another try under its document."""
+    first = workshop.ready("noise.pdf", bytes(range(256)) * 40)
+    again = workshop.add("noise.pdf", bytes(range(256)) * 40)
+    assert not again.duplicate
+    assert again.document.id == first.id
+    workshop.idle()
+    assert workshop.library.document(first.id).status is DocumentStatus.FAILED
+    assert [job.attempts for job in workshop.library.jobs()] == [2]
+    workshop.check()
+
+
+def test_interrupted_upload_leaves_nothing(workshop: Workshop) -> None:
+    """A sender that goes away, and a file over the limit, leave neither file nor row."""
+
+    class Sender(io.RawIOBase):
+        def __init__(self, parts: int) -> None:
+            self.parts = parts
+
+        def read(self, _size: int = -1) -> bytes:
+            if not self.parts:
+                raise ConnectionResetError
+            self.parts -= 1
+            return bytes(1024 * 1024)
+
+    with pytest.raises(ConnectionResetError):
+        workshop.library.add(Sender(3), "half.txt")  # type: ignore[arg-type]
+    with pytest.raises(TooLargeError):
+        workshop.library.add(Sender(workshop.settings.upload_limit_mb + 1), "big.txt")  # type: ignore[arg-type]
+    assert workshop.library.count_documents() == 0
+    assert workshop.stored_files() == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/cron.d/x", "nul\x00name.txt", "n" * 300 + ".txt", "a\u202etxt.exe", "<script>x</script>"]
+)
+def test_hostile_names_are_only_ever_shown(workshop: Workshop, name: str) -> None:
+    """Whatever a file is called, it lies under a name of our own inside the data folder and becomes ready."""
+    document = workshop.ready(name, text_about("gulls"))
+    assert document.status is DocumentStatus.READY
+    path, _document = workshop.library.original(document.id)
+    assert path.resolve().is_relative_to((workshop.settings.data_dir / "files").resolve())
+    assert set(path.name) <= set("0123456789abcdef")
+    assert len(document.name) <= 255
+    workshop.check()
+
+
+def test_disabled_document_stays_but_does_not_answer(workshop: Workshop) -> None:
+    """Disabling takes a document's chunks out of reach of searches without deleting them; enabling brings them back."""
+    document = workshop.ready("a.txt", text_about("herons"))
+    ids = [chunk.id for chunk in workshop.library.chunks(document.id)]
+    workshop.library.set_enabled([document.id], False)
+    assert not workshop.library.document(document.id).searchable
+    assert workshop.chunks.hits(ids) == {}
+    assert workshop.chunks.active_ids()[1].tolist() == [-1] * len(ids)
+    workshop.check()
+    workshop.library.set_enabled([document.id], True)
+    assert set(workshop.chunks.hits(ids)) == set(ids)
+    workshop.check()
+
+
+def test_document_that_is_disabled_while_it_is_taken_in_stays_disabled(tmp_path: Path, embedder: Embedder) -> None:
+    """What was switched off before it was ready is not searchable when it is."""
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        intake = workshop.add("a.txt", text_about("storks"))
+        workshop.library.set_enabled([intake.document.id], False)
+        workshop.ingestion.start()
+        workshop.idle()
+        assert workshop.library.document(intake.document.id).status is DocumentStatus.READY
+        assert set(workshop.chunks.active_ids()[1].tolist()) == {-1}
+        workshop.check()
+
+
+def test_moved_document_answers_in_its_new_collection(workshop: Workshop) -> None:
+    """Moving changes the group of every chunk in the index; a name that is taken there prevents it."""
+    document = workshop.ready("a.txt", text_about("cranes"))
+    other = workshop.library.create_collection("Other")
+    workshop.library.move([document.id], other.id)
+    assert workshop.library.document(document.id).collection == "Other"
+    assert set(workshop.chunks.active_ids()[1].tolist()) == {other.id}
+    workshop.check()
+    clash = workshop.ready("a.txt", text_about("geese"))
+    with pytest.raises(ConflictError, match="same name"):
+        workshop.library.move([clash.id], other.id)
+    assert workshop.library.document(clash.id).collection_id != other.id
+    workshop.check()
+
+
+def test_deletion_takes_everything_at_once_and_says_what(workshop: Workshop) -> None:
+    """File, chunks, terms, vectors and jobs go; the report counts them; others stay."""
+    gone = workshop.ready("gone.txt", text_about("dodos", 9))
+    kept = workshop.ready("kept.txt", text_about("emus", 9))
+    report = workshop.library.delete([gone.id, gone.id, 999])
+    assert (report.documents, report.chunks, report.bytes) == (1, gone.chunks, gone.size_bytes)
+    assert workshop.matching("dodo") == []
+    assert workshop.library.counts().chunks == kept.chunks
+    with pytest.raises(NotFoundError):
+        workshop.library.document(gone.id)
+    assert [job.document for job in workshop.library.jobs()] == ["kept.txt"]
+    workshop.check()
+
+
+def test_chunk_ids_are_never_used_again(workshop: Workshop) -> None:
+    """A citation of a deleted chunk finds nothing, instead of another document's text."""
+    first = workshop.ready("a.txt", text_about("finches"))
+    ids = [chunk.id for chunk in workshop.library.chunks(first.id)]
+    workshop.library.delete([first.id])
+    second = workshop.ready("b.txt", text_about("wrens"))
+    assert min(chunk.id for chunk in workshop.library.chunks(second.id)) > max(ids)
+    assert workshop.library.chunk(ids[0]) is None
+
+
+def test_collections_have_distinct_visible_names(workshop: Workshop) -> None:
+    """Names are trimmed, must be visible and unique; renaming follows the same rules."""
+    law = workshop.library.create_collection("  Law\n")
+    assert law.name == "Law"
+    with pytest.raises(ConflictError):
+        workshop.library.create_collection("Law")
+    with pytest.raises(BadInputError):
+        workshop.library.create_collection(" \u200b ")
+    assert workshop.library.rename_collection(law.id, "Tax").name == "Tax"
+    with pytest.raises(ConflictError):
+        workshop.library.rename_collection(law.id, workshop.library.default_collection().name)
+    with pytest.raises(NotFoundError):
+        workshop.library.rename_collection(999, "Nothing")
+    assert [c.name for c in workshop.library.collections()] == ["General", "Tax"]
+
+
+def test_deleted_collection_takes_its_documents_along(workshop: Workshop) -> None:
+    """Documents of a deleted collection go with it, those of others stay; the last collection comes back empty."""
+    law = workshop.library.create_collection("Law")
+    workshop.ready("a.txt", text_about("torts"), law.id)
+    kept = workshop.ready("b.txt", text_about("swifts"))
+    report = workshop.library.delete_collection(law.id)
+    assert report.documents == 1
+    assert [d.id for d in workshop.library.documents()] == [kept.id]
+    with pytest.raises(NotFoundError):
+        workshop.add("c.txt", "text", law.id)
+    workshop.library.delete_collection(kept.collection_id)
+    assert [c.documents for c in workshop.library.collections()] == [0]
+    workshop.check()
+
+
+def test_rechunk_builds_beside_the_old_and_switches(workshop: Workshop) -> None:
+    """Smaller chunks replace the larger ones of the same version; a quotation is found in the new ones."""
+    document = workshop.ready("a.txt", text_about("lemurs", 20))
+    quote = workshop.library.chunks(document.id)[-1].text[-60:]
+    (job,) = workshop.library.rechunk([document.id], chunk_tokens=64, overlap=0)
+    assert job.kind is JobKind.RECHUNK
+    workshop.idle()
+    after = workshop.library.document(document.id)
+    assert after.status is DocumentStatus.READY
+    assert (after.version, after.chunks > document.chunks) == (1, True)
+    located = workshop.library.locate(document.id, quote)
+    assert located is not None
+    assert located.tokens <= 64
+    assert quote in located.text
+    workshop.check()
+
+
+def test_reembed_replaces_vectors_and_keeps_the_text(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computing vectors anew reads no file, keeps chunks and sections, and makes the same vectors again."""
+    document = workshop.ready("a.txt", text_about("tapirs", 20))
+    before = workshop.library.chunks(document.id)
+    sections = workshop.library.sections(document.id)
+    _ids, vectors = workshop.chunks.vectors([chunk.id for chunk in before])
+    monkeypatch.setattr(type(workshop.parser), "parse", None)
+    (job,) = workshop.library.reembed([document.id])
+    workshop.idle()
+    after = workshop.library.chunks(document.id)
+    assert [(c.text, c.position) for c in after] == [(c.text, c.position) for c in before]
+    assert {c.id for c in after}.isdisjoint(c.id for c in before)
+    assert workshop.library.sections(document.id) == sections
+    _ids, again = workshop.chunks.vectors([chunk.id for chunk in after])
+    assert np.allclose(vectors, again, atol=1e-2)
+    assert workshop.library.jobs()[0].id == job.id
+    workshop.check()
+
+
+def test_rebuild_needs_something_ready(tmp_path: Path, embedder: Embedder) -> None:
+    """A document that is not ready, or gone, cannot be chunked anew; impossible sizes are refused."""
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        intake = workshop.add("a.txt", text_about("gibbons"))
+        with pytest.raises(ConflictError, match="not ready"):
+            workshop.library.rechunk([intake.document.id])
+        with pytest.raises(NotFoundError):
+            workshop.library.reembed([999])
+        with pytest.raises(BadInputError):
+            workshop.library.rechunk([intake.document.id], chunk_tokens=32, overlap=32)
+        assert len(workshop.library.jobs()) == 1
+
+
+def test_documents_are_listed_filtered_and_counted(workshop: Workshop) -> None:
+    """Filters by collection, name and status, orders and pages agree with the count; wild cards are plain text."""
+    other = workshop.library.create_collection("Other")
+    workshop.add("Alpha 100%.txt", text_about("ants"))
+    workshop.add("beta_1.txt", text_about("bees", 9))
+    workshop.add("betaX1.txt", text_about("wasps"), other.id)
+    workshop.ready("broken.pdf", b"%PDF-1.4 broken" + bytes(range(256)))
+    library = workshop.library
+    assert [d.name for d in library.documents(order="name", descending=False)] == [
+        "Alpha 100%.txt",
+        "beta_1.txt",
+        "betaX1.txt",
+        "broken.pdf",
+    ]
+    assert [d.name for d in library.documents(query="ALPHA")] == ["Alpha 100%.txt"]
+    assert [d.name for d in library.documents(query="_")] == ["beta_1.txt"]
+    assert [d.name for d in library.documents(query="%")] == ["Alpha 100%.txt"]
+    assert [d.name for d in library.documents(collection_ids=[other.id])] == ["betaX1.txt"]
+    assert [d.name for d in library.documents(statuses=[DocumentStatus.FAILED])] == ["broken.pdf"]
+    assert library.count_documents(statuses=[DocumentStatus.READY]) == 3
+    assert library.count_documents(statuses=[DocumentStatus.QUEUED, DocumentStatus.PARSING]) == 0
+    assert [d.name for d in library.documents(order="name", descending=False, limit=1, offset=1)] == ["beta_1.txt"]
+    assert library.documents(order="chunks")[0].name == "beta_1.txt"
+    with pytest.raises(BadInputError):
+        library.documents(order="1; DROP TABLE documents")
+
+
+def test_counts_and_version_follow_every_change(workshop: Workshop) -> None:
+    """The version moves whenever something visible changes, and the totals are those of now."""
+    seen = {workshop.library.version()}
+    document = workshop.ready("a.txt", text_about("newts"))
+    for change in (
+        lambda: workshop.library.set_enabled([document.id], False),
+        lambda: workshop.library.set_enabled([document.id], True),
+        lambda: workshop.library.create_collection("New"),
+        lambda: workshop.library.apply_retrieval_settings(RetrievalSettings(k=3)),
+    ):
+        change()
+        assert workshop.library.version() not in seen
+        seen.add(workshop.library.version())
+    counts = workshop.library.counts()
+    assert (counts.documents, counts.searchable, counts.chunks) == (1, 1, document.chunks)
+    assert counts.bytes == document.size_bytes
+    workshop.library.delete([document.id])
+    assert workshop.library.counts().documents == 0
+
+
+def test_retrieval_settings_are_kept(workshop: Workshop) -> None:
+    """Applied settings are read back; values out of range are refused and change nothing."""
+    settings = RetrievalSettings(k=9, dense_weight=0.5, lexical_weight=2.0, threshold=0.25)
+    workshop.library.apply_retrieval_settings(settings)
+    for bad in (
+        RetrievalSettings(k=0),
+        RetrievalSettings(threshold=1.5),
+        RetrievalSettings(dense_weight=0, lexical_weight=0),
+        RetrievalSettings(lexical_weight=-1),
+    ):
+        with pytest.raises(BadInputError):
+            workshop.library.apply_retrieval_settings(bad)
+    assert workshop.library.retrieval_settings() == settings
+
+
+def test_quotation_is_located_despite_white_space(workshop: Workshop) -> None:
+    """A quotation with other line breaks is found; one that the document does not contain is not."""
+    document = workshop.ready("a.txt", text_about("ibises", 12))
+    quote = "Paragraph 11 about\nibises.   The ibises of number 11 is described"
+    located = workshop.library.locate(document.id, quote)
+    assert located is not None
+    assert "Paragraph 11" in located.text
+    assert workshop.library.locate(document.id, "Quantum chromodynamics binds quarks into hadrons") is None
+    assert workshop.library.locate(document.id, "  ") is None
+
+
+def test_full_queue_says_so_and_keeps_nothing(tmp_path: Path, embedder: Embedder) -> None:
+    """Past the limit of waiting jobs a file is refused, with nothing left behind; a duplicate is still answered."""
+    with Workshop(tmp_path / "data", embedder, start=False, queue_limit=2) as workshop:
+        workshop.add("a.txt", "alpha")
+        workshop.add("b.txt", "beta")
+        with pytest.raises(BusyError, match="2 files are waiting"):
+            workshop.add("c.txt", "gamma")
+        assert workshop.add("d.txt", "beta").duplicate
+        assert len(workshop.stored_files()) == 2
+        assert workshop.library.count_documents() == 2

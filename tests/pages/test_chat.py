@@ -74,7 +74,7 @@ def test_a_question_that_is_too_long_is_kept(app: AppTest, runtime: Runtime) -> 
     question = "x" * (runtime.settings.question_characters + 1)
     ask(app, question)
     assert len(app.error) == 1
-    assert app.session_state[Key.CHAT_INPUT] == question
+    assert app.chat_input(key=Key.CHAT_INPUT).proto.value == question
 
 
 def test_thumbs_are_stored(app: AppTest, add: Add, runtime: Runtime) -> None:

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from tests.browser.samples import CHINESE, ON_PAGE, manual
+from tests.chat.model_server import model_server
+from tests.servers import Server, eventually
+
+CELL = "canvas [role=gridcell]"  # the table is painted; its cells are there for assistive technology
+
+pytestmark = pytest.mark.browser
+
+
+def upload(page: Page, *files: tuple[str, str, bytes]) -> None:
+    payloads: list[FilePayload] = [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
+    page.locator("input[type=file]").set_input_files(payloads)
+
+
+def ask(page: Page, question: str) -> None:
+    field = page.get_by_placeholder("Ask your documents")
+    expect(field).to_be_enabled()
+    field.fill(question)
+    field.press("Enter")
+
+
+def source(page: Page, name: str) -> Locator:
+    """Return the first button of a source whose label fits `name`."""
+    return page.locator("[class*=st-key-cite-]").get_by_role("button", name=re.compile(name)).first
+
+
+def answered(page: Page, answers: int) -> None:
+    expect(page.locator("[class*=st-key-foot-]")).to_have_count(answers, timeout=60_000)
+
+
+def use_model(page: Page, url: str) -> None:
+    page.goto("/settings")
+    page.get_by_role("radio", name="OpenAI-compatible server").click()
+    page.get_by_label("URL").fill(url)
+    page.get_by_label("URL").press("Enter")
+    page.get_by_label("Model", exact=True).fill("tiny")
+    page.get_by_label("Model", exact=True).press("Enter")
+    page.get_by_role("button", name="Use it").click()
+    expect(page.get_by_text("Answers are now written by")).to_be_visible()
+
+
+def take_in(page: Page, console: Server) -> dict[str, int]:
+    """Upload both files, reload in the middle, wait until they are ready; return their ids by name."""
+    page.goto("/documents")
+    expect(page.get_by_text("No documents yet")).to_be_visible()
+    upload(page, ("manual.pdf", "application/pdf", manual()), ("手册.txt", "text/plain", CHINESE.encode()))
+    expect(page.get_by_text("2 files are being taken in.")).to_be_visible()
+    page.reload()  # progress belongs to the server, not to the tab
+    expect(page.get_by_role("link", name=re.compile("2 documents"))).to_be_visible()
+    expect(page.locator(".st-key-jobs-running")).to_have_count(0, timeout=120_000)
+    documents = console.client.get("/api/documents").json()["documents"]
+    assert {document["name"]: document["status"] for document in documents} == {
+        "manual.pdf": "ready",
+        "手册.txt": "ready",
+    }
+    return {document["name"]: document["id"] for document in documents}
+
+
+def ask_in_two_languages(page: Page) -> None:
+    """Ask in English, open the source on its page with its words marked, then ask in Chinese."""
+    page.get_by_role("link", name="Chat", exact=True).click()
+    ask(page, "How often are the seals of the sluice gate inspected?")
+    answered(page, 1)
+    expect(page.get_by_text("every fourteen weeks").first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"conversation="))
+    source(page, rf"manual\.pdf, p\. {ON_PAGE}").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.locator(".stMarkdownColoredBackground").filter(has_text="by the keeper").first).to_be_visible()
+    expect(drawer.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+
+    ask(page, "石磨的刻槽多久打磨一次？")
+    answered(page, 2)
+    expect(page.get_by_text("每九十天").first).to_be_visible()
+    expect(source(page, "手册")).to_be_visible()
+
+
+def stop_an_answer(page: Page, conversation: str) -> None:
+    """Connect a model that says two words and falls silent; stop it; go back to quoting."""
+    with model_server() as model:
+        use_model(page, model.openai("midhang"))
+        page.goto(conversation)
+        ask(page, "Who inspects the seals of the sluice gate?")
+        expect(page.get_by_text("are covered")).to_be_visible()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("Stopped before the end.")).to_be_visible()
+        assert model.wait(lambda: model.hung_up > 0)
+        answered(page, 3)
+    page.goto("/settings")
+    page.get_by_role("radio", name="No model: quote the documents").click()
+    page.get_by_role("button", name="Use it").click()
+    expect(page.get_by_text("Answers are now written by")).to_be_visible()
+
+
+def delete(page: Page, document_id: int) -> None:
+    page.goto(f"/documents?document={document_id}")
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("manual.pdf")).to_be_visible()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted 1 document")).to_be_visible()
+
+
+def test_from_upload_to_deletion(page: Page, console: Server) -> None:
+    """A person uploads, reloads, asks in two languages, opens the source, stops an answer, and deletes a document."""
+    ids = take_in(page, console)
+    ask_in_two_languages(page)
+    conversation = page.url
+    stop_an_answer(page, conversation)
+    delete(page, ids["manual.pdf"])
+
+    page.goto(conversation)
+    source(page, "manual").click()
+    expect(page.get_by_role("dialog").get_by_text("The document was deleted")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "How often are the seals of the sluice gate inspected?")
+    answered(page, 1)
+    expect(source(page, "manual")).to_have_count(0)
+    expect(page.get_by_role("group").get_by_text("fourteen weeks")).to_have_count(0)
+
+
+def test_two_tabs_see_the_same(page: Page, console: Server) -> None:
+    """What one tab uploads, another shows without being touched."""
+    other = page.context.new_page()
+    other.goto("/documents")
+    expect(other.locator("input[type=file]")).to_have_count(1)
+    page.goto("/documents")
+    upload(page, ("shared.txt", "text/plain", b"Both tabs see the heron by the pond."))
+    expect(page.locator(CELL).filter(has_text="shared.txt")).to_have_count(1)
+    expect(other.locator(CELL).filter(has_text="shared.txt")).to_have_count(1)
+
+
+def test_uploaded_bytes_leave_memory(page: Page, console: Server) -> None:
+    """Once files are on disk, the process holds no uploaded bytes for any tab."""
+    page.goto("/documents")
+    upload(page, ("large.txt", "text/plain", b"A long line about water mills.\n" * 100_000))
+    eventually(
+        lambda: any(d["name"] == "large.txt" for d in console.client.get("/api/documents").json()["documents"]),
+        what="the document",
+    )
+    page.goto("/overview")
+    expect(page.locator(CELL).filter(has_text="0 files not yet on disk")).to_have_count(1)

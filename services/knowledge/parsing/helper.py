@@ -1,4 +1,4 @@
-"""The helper process: forks one limited child per file, tells how it ended, and goes away when idle or orphaned.
+"""The helper process: has limited children read files, tells how it ended, and goes away when idle or orphaned.
 
 Run as `python -m services.knowledge.parsing.helper CONFIG` with a Unix socket as standard input. The service sends
 one JSON line per job along with three descriptors (the file, a pipe for the child's messages, a pipe for its exit
@@ -17,58 +17,26 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from services.knowledge.parsing import detection, limits, wire, work
+from services.knowledge.parsing import child, detection, limits, wire, work
 from services.texts import use_language
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 _DESCRIPTORS = 3
 _LARGEST_MESSAGE = 65_536
-_BUFFER_BYTES = 65_536
 
 
 @dataclass(slots=True)
-class Messages:
-    """A child's way out: lines gathered into larger writes, progress sent at once."""
-
-    descriptor: int
-    pending: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-    def __call__(self, data: bytes) -> None:
-        self.pending.append(data)
-        self.size += len(data)
-        if self.size >= _BUFFER_BYTES or data.startswith(b'["progress"'):
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is pending; waits while the pipe is full."""
-        view = memoryview(b"".join(self.pending))
-        self.pending, self.size = [], 0
-        while view:
-            view = view[os.write(self.descriptor, view) :]
-
-
-@dataclass(slots=True)
-class Child:
-    """A running child: its job, and where to tell how it ended."""
+class Running:
+    """A child: its job, where to tell how that ended, the way to send it more, and since when it has been idle."""
 
     job: int
     status: int
-
-
-def load_tokenizer(path: str) -> Tokenizer:
-    """Return the embedder's tokenizer without the truncation and padding that its file asks for."""
-    from tokenizers import Tokenizer
-
-    tokenizer: Tokenizer = Tokenizer.from_file(path)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    channel: socket.socket | None = None
+    limits: tuple[int, int] = (0, 0)
+    idle_since: float | None = None
+    condemned: bool = False
 
 
 class Helper:
@@ -77,8 +45,9 @@ class Helper:
     def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
         self._control = control
         self._idle_seconds = float(config["idle_seconds"])
-        self._tokenizer = load_tokenizer(config["tokenizer"])
-        self._children: dict[int, Child] = {}
+        self._warm_seconds = float(config["warm_seconds"])
+        self._tokenizer = child.load_tokenizer(config["tokenizer"])
+        self._children: dict[int, Running] = {}
         self._received = b""
         self._descriptors: list[int] = []
         self._loaded: set[str] = set()
@@ -97,17 +66,54 @@ class Helper:
         gc.collect()
         gc.freeze()
         while True:
-            idle = None if self._children else self._idle_seconds
-            ready, _writable, _failed = select.select([self._control.fileno(), wake_read], [], [], idle)
-            if not ready and not self._children:
-                return
+            channels = {one.channel: one for one in self._children.values() if one.channel is not None}
+            watched: list[Any] = [self._control, wake_read, *channels]
+            ready, _writable, _failed = select.select(watched, [], [], self._patience())
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 4096)
+            for channel, running in channels.items():
+                if channel in ready:
+                    self._hear(running, channel)
             self._reap()
-            if self._control.fileno() in ready and not self._receive((wake_read, wake_write)):
+            if self._control in ready and not self._receive((wake_read, wake_write)):
                 self._end_children()
                 return
+            if not ready and not self._children:
+                return
+            self._retire()
+
+    def _patience(self) -> float | None:
+        """Return how long to wait for anything to happen, in seconds."""
+        if not self._children:
+            return self._idle_seconds
+        if any(one.idle_since is not None for one in self._children.values()):
+            return self._warm_seconds
+        return None
+
+    @staticmethod
+    def _hear(running: Running, channel: socket.socket) -> None:
+        """Note that a child is done with its job, or that it has gone."""
+        try:
+            told = channel.recv(16)
+        except ConnectionError:
+            told = b""
+        if told and running.condemned:
+            return
+        if told:
+            running.idle_since = time.monotonic()
+            _tell(running.status, 0, 0.0)
+        else:
+            channel.close()
+            running.channel = None
+
+    def _retire(self) -> None:
+        """Let children go that have waited long enough for more."""
+        now = time.monotonic()
+        for one in self._children.values():
+            if one.channel is not None and one.idle_since is not None and now - one.idle_since >= self._warm_seconds:
+                one.channel.close()
+                one.channel = None
 
     def _warm_up(self) -> None:
         """Do once what every child does first, so that children share it: it halves the cost of a small file."""
@@ -134,8 +140,32 @@ class Helper:
         return True
 
     def _start(self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...]) -> None:
+        file, output, _status = descriptors
+        head = os.pread(file, detection.HEAD_BYTES, 0)
+        small = child.is_small(request, head, os.fstat(file).st_size)
+        if not (small and self._hand_over(request, descriptors)):
+            self._load(head, request["name"])
+            self._fork(request, descriptors, own, small=small)
+        os.close(file)
+        os.close(output)
+
+    def _hand_over(self, request: dict[str, Any], descriptors: list[int]) -> bool:
+        """Give a small job to a child that waits for one; false if there is none."""
         file, output, status = descriptors
-        self._load(os.pread(file, detection.HEAD_BYTES, 0), request["name"])
+        for waiting in self._children.values():
+            if waiting.idle_since is None or waiting.channel is None or waiting.limits != _limits(request):
+                continue
+            try:
+                socket.send_fds(waiting.channel, [json.dumps(request).encode()], [file, output])
+            except OSError:
+                continue
+            waiting.job, waiting.status, waiting.idle_since = request["job"], status, None
+            return True
+        return False
+
+    def _fork(self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...], *, small: bool) -> None:
+        file, output, status = descriptors
+        channel, theirs = socket.socketpair() if small else (None, None)
         own_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -145,20 +175,33 @@ class Helper:
                 signal.set_wakeup_fd(-1)
                 for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
-                for descriptor in (*own, status, *(child.status for child in self._children.values())):
-                    os.close(descriptor)
-                self._control.close()
-                _silence()
-                run_child(request, file, output, self._tokenizer)
+                self._close_for_child(channel, [*own, status])
+                child.silence()
+                child.run(request, file, output, self._tokenizer)
+                if theirs is not None:
+                    child.run_more(theirs, output, self._tokenizer)
                 code = 0
             except MemoryError:
                 # There may be no memory left even for a message.
                 code = wire.EXIT_OUT_OF_MEMORY
             finally:
                 os._exit(code)
-        os.close(file)
-        os.close(output)
-        self._children[pid] = Child(request["job"], status)
+        if theirs is not None:
+            theirs.close()
+        self._children[pid] = Running(request["job"], status, channel, _limits(request))
+
+    def _close_for_child(self, channel: socket.socket | None, descriptors: list[int]) -> None:
+        """Close in a new child what belongs to the helper and to other children."""
+        for sibling in self._children.values():
+            if sibling.idle_since is None:
+                descriptors.append(sibling.status)
+            if sibling.channel is not None:
+                sibling.channel.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if channel is not None:
+            channel.close()
+        self._control.close()
 
     def _load(self, head: bytes, name: str) -> None:
         """Import what the file will need before forking, so that the children after this one share it."""
@@ -180,8 +223,10 @@ class Helper:
         gc.freeze()
 
     def _kill(self, job: int) -> None:
-        for pid, child in self._children.items():
-            if child.job == job:  # not reaped yet, so the number is still its own
+        for pid, running in self._children.items():
+            # Not reaped yet, so the number is still its own; one that waits has done the job already.
+            if running.job == job and running.idle_since is None:
+                running.condemned = True
                 os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
@@ -190,13 +235,11 @@ class Helper:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            child = self._children.pop(pid, None)
-            if child is None:
-                continue
-            seconds = usage.ru_utime + usage.ru_stime
-            with contextlib.suppress(BrokenPipeError):
-                os.write(child.status, wire.line("exit", os.waitstatus_to_exitcode(status), seconds))
-            os.close(child.status)
+            ended = self._children.pop(pid)
+            if ended.channel is not None:
+                ended.channel.close()
+            if ended.idle_since is None:
+                _tell(ended.status, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
 
     def _end_children(self) -> None:
         for pid in self._children:
@@ -207,39 +250,15 @@ class Helper:
             time.sleep(0.005)
 
 
-def run_child(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
-    """Bind this process to its limits and do the job that was asked for.
-
-    Raises:
-        MemoryError: the limit leaves no room.
-    """
-    write = Messages(output)
-    write(wire.line("start", os.getpid()))
-    write.flush()
-    limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"]))
-    with os.fdopen(file, "rb") as stream:
-        if request["do"] == "render":
-            work.render(stream, request, write)
-        else:
-            task = work.Work(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
-            work.parse(stream, task, tokenizer, write)
-    write.flush()
+def _limits(request: dict[str, Any]) -> tuple[int, int]:
+    return request["memory_mb"], request["cpu_seconds"]
 
 
-def do_one(request: dict[str, Any], config: dict[str, Any]) -> None:
-    """Do one job in this process, its messages on standard output: the way where there is no fork."""
-    output = os.dup(1)
-    _silence()
-    file = os.open(request["path"], os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    run_child(request, file, output, load_tokenizer(config["tokenizer"]))
-
-
-def _silence() -> None:
-    """Put nothing where the service's own input and output are: libraries print what they like."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
+def _tell(status: int, code: int, seconds: float) -> None:
+    """Send how a job ended: exit code and processor time."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, wire.line("exit", code, seconds))
+    os.close(status)
 
 
 def main() -> None:
@@ -247,7 +266,7 @@ def main() -> None:
     config = json.loads(sys.argv[1])
     use_language(config["language"])
     if len(sys.argv) > 2:
-        do_one(json.loads(sys.argv[2]), config)
+        child.run_alone(json.loads(sys.argv[2]), config)
         return
     with socket.socket(fileno=os.dup(0)) as control:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)

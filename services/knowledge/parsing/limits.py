@@ -88,6 +88,14 @@ def apply(limits: Limits) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
+def allow_seconds(cpu_seconds: int) -> None:
+    """Move the limit of processor time, as far as `apply` left room, for a process that is given more to do."""
+    if resource is not None:
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        soft = cpu_seconds if hard == resource.RLIM_INFINITY else min(cpu_seconds, hard)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when its parent, a process number, ends (Linux only)."""
     if _LIBC is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PARALLEL = 2
 IDLE_SECONDS = 30.0
+WARM_SECONDS = 0.5
 _RENDER_SECONDS = 30
 _ATTEMPTS = 2
 
@@ -35,15 +36,23 @@ class ParserPool:
         tokenizer_file: the embedder's `tokenizer.json`.
         max_tokens: most tokens that the embedder reads, special ones included.
         idle_seconds: how long the helper stays when there is nothing to do.
+        warm_seconds: how long a child that has read a small text waits for another one.
     """
 
     def __init__(
-        self, settings: Settings, tokenizer_file: Path, max_tokens: int, *, idle_seconds: float = IDLE_SECONDS
+        self,
+        settings: Settings,
+        tokenizer_file: Path,
+        max_tokens: int,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        warm_seconds: float = WARM_SECONDS,
     ) -> None:
         self._settings = settings
         self._tokenizer_file = tokenizer_file
         self._max_tokens = max_tokens
         self._idle_seconds = idle_seconds
+        self._warm_seconds = warm_seconds
         self._lock = threading.Lock()
         self._helper: HelperProcess | None = None
         self._numbers = itertools.count(1)
@@ -188,6 +197,7 @@ class ParserPool:
             "tokenizer": str(self._tokenizer_file),
             "language": self._settings.language,
             "idle_seconds": self._idle_seconds,
+            "warm_seconds": self._warm_seconds,
         }
 
     def _present_helper(self) -> HelperProcess:

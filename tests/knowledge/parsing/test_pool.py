@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from services.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
-from services.knowledge.parsing import ParserPool, limits
+from services.knowledge.parsing import ParsedFile, ParserPool, limits
+from services.knowledge.parsing.child import MOST_JOBS
 from services.knowledge.parsing.process import HelperProcess
 from services.knowledge.types import Progress
 from tests.knowledge.parsing import samples
@@ -59,7 +60,7 @@ def own(tmp_path: Path) -> Iterator[ParserPool]:
     pool.close()
 
 
-def run(pool: ParserPool, path: Path, name: str = "a.md", **options: object) -> object:
+def run(pool: ParserPool, path: Path, name: str = "a.md", **options: object) -> ParsedFile:
     return pool.parse(path, name, **{"chunk_tokens": 200, "overlap": 24, **options})  # type: ignore[arg-type]
 
 
@@ -374,6 +375,59 @@ def test_a_helper_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -
         pool.close()
 
 
+def test_small_texts_share_a_child(tmp_path: Path, small: Path) -> None:
+    """One child reads a stream of small texts; bad ones among them do no harm; other files get a child of their own."""
+    pool = pool_with(tmp_path, warm_seconds=60.0)
+    empty = tmp_path / "empty"
+    empty.touch()
+    page = tmp_path / "page"
+    page.write_bytes(samples.pdf([["Text"]]))
+    try:
+        run(pool, small)
+        helper = psutil.Process(pool.pids()[0])
+        (child,) = helper.children()
+        for number in range(30):
+            small.write_text(f"Text {number}")
+            assert run(pool, small).chunks[0].text == f"Text {number}"
+            _expect(MillpondError, lambda: run(pool, empty))
+            assert child in helper.children()
+        assert pool.parse(page, "p.pdf", chunk_tokens=50, overlap=0).pages == 1
+        assert until(lambda: helper.children() == [child])
+        assert child.num_fds() <= 6
+    finally:
+        pool.close()
+    assert until(lambda: gone(child.pid))
+
+
+def test_a_child_that_has_done_enough_makes_room(tmp_path: Path, small: Path) -> None:
+    """A child does not live for ever: after a number of files another one takes over, and no file is lost."""
+    pool = pool_with(tmp_path, warm_seconds=60.0)
+    try:
+        run(pool, small)
+        helper = psutil.Process(pool.pids()[0])
+        (first,) = helper.children()
+        for number in range(MOST_JOBS + 20):
+            small.write_text(f"Text {number}")
+            assert run(pool, small).chunks[0].text == f"Text {number}"
+        assert until(lambda: first not in helper.children())
+        assert len(helper.children()) == 1
+    finally:
+        pool.close()
+
+
+def test_a_warm_child_that_is_killed_is_replaced(tmp_path: Path, small: Path) -> None:
+    """The next file does not notice."""
+    pool = pool_with(tmp_path, warm_seconds=60.0)
+    try:
+        for _ in range(5):
+            run(pool, small)
+            (child,) = psutil.Process(pool.pids()[0]).children()
+            child.kill()
+            assert until(lambda pid=child.pid: gone(pid))
+    finally:
+        pool.close()
+
+
 def test_large_results_are_on_disk_until_they_are_read(own: ParserPool, tmp_path: Path) -> None:
     """The text of a large file is not held in RAM: it is in a file without a name, gone when nobody needs it."""
     path = tmp_path / "large"
@@ -455,7 +509,7 @@ def test_the_package_imports_without_posix() -> None:
 
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
     """Jobs that are sent faster than the helper reads them keep their descriptors apart."""
-    helper = HelperProcess({"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0})
+    helper = HelperProcess({"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5})
     request = {
         "do": "parse", "name": "a", "chunk_tokens": 50, "overlap": 0, "memory_mb": 512, "cpu_seconds": 9, "output_mb": 1
     }  # fmt: skip

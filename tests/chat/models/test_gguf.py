@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, convert_to_openai_messages
 
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
@@ -248,6 +249,24 @@ def test_it_is_a_langchain_chat_model(loaded: GGUFServer) -> None:
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["output_tokens"] <= 8
     assert "".join(chunk.text for chunk in model.stream([HumanMessage("Say hello.")])) == whole.text
+
+
+def test_a_hang_up_ends_the_reading_of_the_prompt(loaded: GGUFServer) -> None:
+    """Asked the same again, the model finds only the part of the prompt in its cache that it had read until then."""
+    messages = [HumanMessage("".join(f"Seal {n} is fine. " for n in range(120)))]
+    model = GGUFChatModel(server=loaded, max_tokens=1)
+
+    async def hang_up() -> None:
+        reading = asyncio.ensure_future(anext(model.astream(messages)))
+        while not loaded.ask("/slots")[0]["is_processing"]:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    asyncio.run(hang_up())
+    reply = loaded.ask("/v1/chat/completions", {"messages": convert_to_openai_messages(messages), "max_tokens": 1})
+    assert reply["usage"]["prompt_tokens"] > 600
+    assert reply["timings"]["cache_n"] < 450
 
 
 def test_its_socket_takes_no_strangers(loaded: GGUFServer) -> None:

@@ -44,6 +44,12 @@ class _Process:
                 self._starting.start()
             return self._runtime
 
+    def stop_answers(self) -> None:
+        with self._lock:
+            runtime = self._runtime
+        if runtime is not None and runtime.ready:
+            runtime.answering.close()
+
     def close(self) -> None:
         with self._lock:
             runtime, starting = self._runtime, self._starting
@@ -90,6 +96,11 @@ def runtime() -> Runtime:
     Until `runtime().ready`, its services raise `UnavailableError`.
     """
     return _process.runtime()
+
+
+def stop_answers() -> None:
+    """Break off the answers in progress, so that whoever reads them comes to an end before the server does."""
+    _process.stop_answers()
 
 
 def close() -> None:

@@ -57,7 +57,7 @@ class Server:
 
     def wait_ready(self) -> None:
         """Wait until every check is green."""
-        eventually(lambda: self.client.get("/readyz").status_code == 200, seconds=START_SECONDS, what="/readyz")
+        eventually(lambda: _answers(self, "/readyz"), seconds=START_SECONDS, what="/readyz")
 
     def add(self, name: str, content: bytes, **fields: str) -> int:
         """Hand in one file and return its document's id."""
@@ -106,7 +106,7 @@ def spawn(data_dir: Path, *, cwd: Path = ROOT, arguments: tuple[str, ...] = (), 
         found = re.search(r"http://\S+:\d+", line)
         server.url = found[0] if found else ""
     server.client = httpx.Client(base_url=server.url, timeout=60.0, trust_env=False)
-    eventually(lambda: _listens(server), seconds=START_SECONDS, what="/healthz")
+    eventually(lambda: _answers(server, "/healthz"), seconds=START_SECONDS, what="/healthz")
     return server
 
 
@@ -134,11 +134,12 @@ def run(*arguments: str, cwd: Path = ROOT, **settings: object) -> subprocess.Com
     )
 
 
-def _listens(server: Server) -> bool:
-    assert server.process.poll() is None, f"the server ended:\n{server.log.read_text()}"
+def _answers(server: Server, path: str) -> bool:
     try:
-        return server.client.get("/healthz").status_code == 200
+        return server.client.get(path).status_code == 200
     except httpx.TransportError:
+        told = "".join(server.output)
+        assert server.process.poll() is None, f"the server ended:\n{told}\n{server.log.read_text()[-3000:]}"
         return False
 
 

@@ -17,8 +17,8 @@ from console.api.answers import AnswerResponse, AnswerStream
 from console.api.chat_schemas import ChatIn
 from console.api.context import Context
 from console.api.problems import STATUS, openai_error
-from services.chat.types import AnswerCost, AnswerEvent, Finished, Message, Retrieved, Token, Waiting
-from services.errors import MillpondError
+from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
+from services.errors import MillpondError, UnavailableError
 from services.operations.logging import current_request_id
 from services.texts import _
 
@@ -68,6 +68,7 @@ async def completions(body: ChatIn, request: Request, context: Context) -> Respo
         async with stream:
             while (event := await stream.next_while_connected(request)) is not None:
                 reply.note(event)
+        reply.check_complete()
         return JSONResponse(reply.whole(), headers=_HEADERS)
     # Until there is something to send, a failure can still become a proper status.
     try:
@@ -89,6 +90,7 @@ async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply
             if isinstance(event, Token) and event.text:
                 yield _sse(reply.chunk({"content": event.text}))
             event = await stream.next()
+        reply.check_complete()
         yield _sse(reply.last_chunk())
         if reply.with_usage:
             yield _sse(reply.usage_chunk())
@@ -120,6 +122,17 @@ class _Reply:
             self.texts.append(event.text)
         elif isinstance(event, Finished):
             self.message = event.message
+
+    def check_complete(self) -> None:
+        """See to it that a broken-off answer is not taken for a whole one.
+
+        Raises:
+            UnavailableError: the answer was stopped from our side.
+        """
+        if self.message is None or self.message.state is not AnswerState.COMPLETE:
+            raise UnavailableError(
+                _("The answer was broken off, because Millpond is being stopped."), _("Ask again when it runs.")
+            )
 
     def whole(self) -> dict[str, Any]:
         text = self.message.text if self.message else "".join(self.texts)

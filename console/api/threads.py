@@ -11,17 +11,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CALLS_AT_ONCE = 16
+SPARE = 8  # threads in which questions past the limits learn that they are
 
 
 class Threads:
     """A pool for short calls and one for answers, so that long answers never hold up a status request.
 
-    To be made inside of the event loop that uses it.
+    To be made inside of the event loop that uses it. `answers` is how many may run or wait by the settings.
     """
 
     def __init__(self, answers: int) -> None:
         self.calls = CapacityLimiter(CALLS_AT_ONCE)
-        self.answers = CapacityLimiter(answers)
+        self.answers = CapacityLimiter(answers + SPARE)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short call; waits for a free thread if all are busy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
@@ -21,6 +22,8 @@ from services.settings import MEGABYTE, Settings
 from services.texts import _, use_language
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from services.runtime import Runtime
 
 BACKLOG = 512
@@ -57,7 +60,7 @@ def serve(settings: Settings) -> int:
     settings = settings.model_copy(update={"port": port})
     resources.configure(settings, url=url, on_failure=give_up)
     app = create_app(settings)
-    server = uvicorn.Server(
+    server = stopping_server(
         uvicorn.Config(
             app,
             host=settings.host,
@@ -84,6 +87,21 @@ def serve(settings: Settings) -> int:
         raise runtime.failure
     click.echo(_("Millpond has stopped; everything is saved"))
     return 0
+
+
+def stopping_server(config: uvicorn.Config) -> uvicorn.Server:
+    """Return a server that, when it is told to stop, first lets answers in progress come to an end."""
+    import uvicorn
+
+    from console import resources
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            ending = asyncio.create_task(asyncio.to_thread(resources.stop_answers))
+            await super().shutdown(sockets)
+            await ending
+
+    return Server(config)
 
 
 def refuse_exposure(settings: Settings) -> None:

@@ -123,7 +123,7 @@ def test_model_that_breaks_off(slow_model: ModelServer, tmp_path_factory: pytest
 
 
 def test_stop_ends_answers_in_progress(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A server that is told to stop in mid-answer breaks the answer off and ends; the model's connection is closed."""
+    """A server that is told to stop in mid-answer tells the client that it breaks off, and ends."""
     model = {"openai_base_url": slow_model.openai("midhang"), "openai_model": "tiny", "openai_api_key": "k"}
     with serving(tmp_path_factory.mktemp("stops") / "data", **model) as server:
         number = server.add("pump.txt", b"Check the oil weekly. Pump seals are covered for 12 months.")
@@ -137,5 +137,6 @@ def test_stop_ends_answers_in_progress(slow_model: ModelServer, tmp_path_factory
             while "Seals" not in next(lines):
                 pass
             assert server.stop() == 0
+            assert "broken off" in "".join(lines)
         assert slow_model.wait(lambda: slow_model.open == 0)
         assert "Traceback" not in server.log.read_text()

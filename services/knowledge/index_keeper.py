@@ -45,7 +45,7 @@ class IndexKeeper:
     ) -> None:
         self._chunks = chunks
         self._dimension = dimension
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         self._snapshots = snapshots
         self._seconds = settings.snapshot_seconds
         self._index: VectorIndex | None = None
@@ -74,11 +74,11 @@ class IndexKeeper:
 
     def start(self) -> None:
         """Load the newest good snapshot, replay the database's changes since, and start saving in time."""
-        loaded, warnings = self._snapshots.load(self._dimension, self._fingerprint)
+        loaded, warnings = self._snapshots.load(self._dimension, self.fingerprint)
         for warning in warnings:
             log.warning("index snapshot set aside", reason=warning)
         self.warnings += warnings
-        ids, groups = self._chunks.active_ids(self._fingerprint)
+        ids, groups = self._chunks.active_ids(self.fingerprint)
         index = loaded or self._empty(ids)
         replayed = self._reconcile(index, ids, groups)
         self._warn_of_other_vectors(len(ids))
@@ -106,7 +106,7 @@ class IndexKeeper:
                 self.index.retrain(self._chunks.iter_vectors)
                 log.info("index retrained", vectors=len(self.index))
             try:
-                generation = self._snapshots.save(self.index, self._fingerprint)
+                generation = self._snapshots.save(self.index, self.fingerprint)
             except StorageError as error:
                 log.warning("index not saved", reason=str(error))
                 self.changed()
@@ -165,9 +165,9 @@ class IndexKeeper:
         others = len(self._chunks.active_ids()[0]) - own
         if others:
             text = plural(
-                "{count} chunk was embedded by another model and is found by its words only.",
-                "{count} chunks were embedded by another model and are found by their words only.",
+                "{count} chunk was embedded by another model; until that is done anew it is found by words only.",
+                "{count} chunks were embedded by another model; until that is done anew they are found by words only.",
                 others,
             )
-            self.warnings.append(text + " " + _("Embed its document again on the documents page."))
+            self.warnings.append(text)
             log.warning("chunks of another embedding model", chunks=others)

@@ -29,10 +29,11 @@ class HelperLostError(Exception):
 
 
 class Watch:
-    """Says when a job has to stop."""
+    """Says when a job has to stop; `hint` is what to do about one that takes more than `wall_seconds`."""
 
-    def __init__(self, cancelled: Callable[[], bool], wall_seconds: float) -> None:
+    def __init__(self, cancelled: Callable[[], bool], wall_seconds: float, hint: str) -> None:
         self._cancelled = cancelled
+        self._hint = hint
         self._wall_seconds = wall_seconds
         self._deadline = time.monotonic() + wall_seconds
 
@@ -50,7 +51,7 @@ class Watch:
                 _("Reading the file took more than {seconds} s and was stopped.").format(
                     seconds=round(self._wall_seconds)
                 ),
-                _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS."),
+                self._hint,
             )
 
 

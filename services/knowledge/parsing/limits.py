@@ -53,11 +53,16 @@ def minimal_environment(python_path: str) -> dict[str, str]:
     return {**kept, **_FIXED, "PYTHONPATH": python_path}
 
 
+def can_fork() -> bool:
+    """Whether files are read in forked children with limits, or in processes of their own without."""
+    return resource is not None and hasattr(os, "fork")
+
+
 def unlimited() -> tuple[str, ...]:
     """Return what this operating system cannot limit, in words; empty where everything holds."""
-    if resource is None or not hasattr(os, "fork"):
+    if not can_fork():
         return (_("memory"), _("processor time"), _("open files"))
-    return ()
+    return (_("memory"),) if sys.platform == "darwin" else ()
 
 
 def apply(limits: Limits) -> None:

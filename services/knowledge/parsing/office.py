@@ -22,6 +22,8 @@ from services.texts import _
 if TYPE_CHECKING:
     from markitdown import DocumentConverter, DocumentConverterResult
 
+# A document type definition stands before the first element.
+_PROLOG_BYTES = 65_536
 # Chunks are shown as plain text: no marks inside a line, links and pictures by their words alone.
 _PLAIN: dict[str, Any] = {
     "strip": ["a", "b", "strong", "em", "i", "u", "s", "del", "sub", "sup", "code", "kbd", "samp"],
@@ -116,7 +118,7 @@ def check_entities(stream: BinaryIO) -> None:
         for member in archive.infolist():
             if member.filename.lower().endswith((".xml", ".rels", ".opf", ".vml")):
                 with archive.open(member) as part:
-                    head = part.read(8192)
+                    head = part.read(_PROLOG_BYTES)
                 wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:64]
                 if b"<!ENTITY" in (head.replace(b"\x00", b"") if wide else head).upper():
                     raise BadInputError(

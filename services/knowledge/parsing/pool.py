@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from services.errors import CancelledError, MillpondError, UnavailableError
 from services.knowledge.parsing import limits, single
 from services.knowledge.parsing.job import LOOK_SECONDS, HelperLostError, Job, Watch
@@ -61,6 +63,9 @@ class ParserPool:
         # Drawing a page is quick and somebody waits for it: it does not queue behind long files.
         self._parsing = threading.Semaphore(PARALLEL)
         self._rendering = threading.Semaphore(PARALLEL)
+        missing = limits.unlimited()
+        if missing:
+            structlog.get_logger(__name__).warning("parsers are not limited here", missing=", ".join(missing))
 
     def parse(
         self,
@@ -89,7 +94,8 @@ class ParserPool:
             "overlap": overlap,
         }
         with self._slot(self._parsing, cancelled):
-            watch = Watch(cancelled, self._settings.parser_wall_seconds)
+            hint = _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS.")
+            watch = Watch(cancelled, self._settings.parser_wall_seconds, hint)
             results: list[Parsed] = []
 
             def fresh() -> Parsed:
@@ -122,7 +128,7 @@ class ParserPool:
         }
         picture = Picture()
         with self._slot(self._rendering, lambda: False):
-            watch = Watch(lambda: False, _RENDER_SECONDS)
+            watch = Watch(lambda: False, _RENDER_SECONDS, _("Download the file and look at the page there."))
             self._run(path, request, lambda: picture, watch)
         return picture.data
 
@@ -153,7 +159,7 @@ class ParserPool:
             result = fresh()
             helper = None
             try:
-                if limits.unlimited():
+                if not limits.can_fork():
                     self._refuse_if_closed()
                     single.run(self._config(), request, path, result, watch)
                 else:

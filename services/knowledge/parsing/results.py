@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from services.errors import MillpondError, TooLargeError
 from services.knowledge.parsing import wire
 from services.knowledge.parsing.spool import Spool
@@ -106,8 +108,6 @@ class Lines:
 
 
 def _error(message: bytes) -> MillpondError:
-    import structlog  # late: it is seldom needed
-
     values = wire.values_of(message)
     error = wire.as_error(values)
     structlog.get_logger(__name__).info("file not read", kind=error.kind.value, message=error.message, trace=values[3])

@@ -21,6 +21,17 @@ BAD = {
     "scanned PDF": (samples.scanned_pdf(), "a.pdf", "no text layer"),
     "truncated PDF": (PDF[:300], "a.pdf", "damaged"),
     "PDF head and noise": (b"%PDF-1.7\n" + NOISE, "a.pdf", "damaged"),
+    "PDF without pages": (
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]>>endobj "
+        + b"trailer<</Root 1 0 R>>",
+        "a.pdf",
+        "no pages|damaged",
+    ),
+    "file of another computer's secrets": (
+        samples.docx(samples.paragraph("&x;"), prolog='<!DOCTYPE w [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
+        "a.docx",
+        "entities",
+    ),
     "noise named text": (NOISE, "a.txt", "binary"),
     "noise named PDF": (NOISE, "a.pdf", "binary"),
     "noise named DOCX": (NOISE, "a.docx", "binary"),

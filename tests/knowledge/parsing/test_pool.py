@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from services.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
-from services.knowledge.parsing import ParsedFile, ParserPool, limits
+from services.knowledge.parsing import ParsedFile, ParserPool, limits, spool
 from services.knowledge.parsing.child import MOST_JOBS
 from services.knowledge.parsing.process import HelperProcess
 from services.knowledge.types import Progress
@@ -428,11 +428,15 @@ def test_a_warm_child_that_is_killed_is_replaced(tmp_path: Path, small: Path) ->
         pool.close()
 
 
-def test_large_results_are_on_disk_until_they_are_read(own: ParserPool, tmp_path: Path) -> None:
+def test_large_results_are_on_disk_until_they_are_read(
+    own: ParserPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The text of a large file is not held in RAM: it is in a file without a name, gone when nobody needs it."""
     path = tmp_path / "large"
-    path.write_text("A sentence with several words in it. " * 60_000)
+    path.write_text("Small.")
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 10_000)
     run(own, path)  # starts the helper
+    path.write_text("A sentence with several words in it. " * 6_000)
     me = psutil.Process()
     gc.collect()
     descriptors = me.num_fds()
@@ -443,7 +447,7 @@ def test_large_results_are_on_disk_until_they_are_read(own: ParserPool, tmp_path
     assert found.chunks[-1] == again[-1]
     assert found.chunks[2:5] == again[2:5]
     assert len(again) == len(found.chunks)
-    assert sum(chunk.text.count("several") for chunk in again) >= 60_000
+    assert sum(chunk.text.count("several") for chunk in again) >= 6_000
     with pytest.raises(IndexError):
         found.chunks[len(again)]
     del found
@@ -454,7 +458,8 @@ def test_large_results_are_on_disk_until_they_are_read(own: ParserPool, tmp_path
 def test_a_full_disk_is_an_error_with_a_hint(own: ParserPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running out of space while a large file is read fails that file, and leaves no child."""
     path = tmp_path / "large"
-    path.write_text("A sentence with several words in it. " * 100_000)
+    path.write_text("A sentence with several words in it. " * 6_000)
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 10_000)
 
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")

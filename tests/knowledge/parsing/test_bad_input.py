@@ -13,6 +13,10 @@ PDF = samples.pdf([["Some text that is long enough."]] * 3)
 DOCX = samples.docx(samples.paragraph("Some text that is long enough.") * 50)
 NOISE = random.Random(7).randbytes(20_000)
 BOMB = samples.docx(samples.paragraph("&lol9;"), prolog=samples.LAUGHS)
+NO_PAGES = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"
+    b"trailer<</Root 1 0 R>>\n%%EOF"
+)
 
 BAD = {
     "empty": (b"", "a.pdf", "empty"),
@@ -22,8 +26,7 @@ BAD = {
     "truncated PDF": (PDF[:300], "a.pdf", "damaged"),
     "PDF head and noise": (b"%PDF-1.7\n" + NOISE, "a.pdf", "damaged"),
     "PDF without pages": (
-        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]>>endobj "
-        + b"trailer<</Root 1 0 R>>",
+        NO_PAGES,
         "a.pdf",
         "no pages|damaged",
     ),

@@ -25,8 +25,22 @@ data_dir = click.option(
 )
 
 
+def _tell_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(version("millpond"))
+    except PackageNotFoundError:
+        click.echo(_("not installed: running from its source folder"))
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="millpond", message="%(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version, help="Show the version."
+)
 def cli() -> None:
     """Ask your documents. Every setting can also be given as MILLPOND_NAME in the environment."""
 

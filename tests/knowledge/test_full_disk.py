@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.errors import StorageError
+from services.knowledge.embedding import Embedder
+from services.knowledge.types import DocumentStatus
+from tests.knowledge.workshop import Workshop, text_about
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """Mount a disk of its own on `folder`; skips where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a disk needs root; the test with a limit on file sizes covers the same")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Embedder) -> None:
+    """The job in work fails with a reason and a hint, questions can still be asked, and with room it can be retried."""
+    with (
+        small_disk(tmp_path / "disk", 6),
+        Workshop(tmp_path / "disk" / "data", embedder, start=False, free_disk_mb=0) as workshop,
+    ):
+        workshop.add("small.txt", text_about("mice"))
+        big = workshop.add("big.txt", text_about("mammoths", 400))
+        ballast = tmp_path / "disk" / "ballast"
+        room = 300_000
+        with ballast.open("wb") as file:
+            free = int(subprocess.check_output(["stat", "-f", "-c", "%a", str(tmp_path / "disk")])) * 4096
+            file.write(bytes(max(free - room, 0)))
+        workshop.ingestion.start()
+        workshop.idle()
+        failed = workshop.library.document(big.document.id)
+        assert failed.status is DocumentStatus.FAILED
+        assert "could not be" in failed.error
+        assert failed.hint
+        assert workshop.matching("mous") or workshop.matching("mice")
+        assert workshop.matching("mammoth") == []
+        workshop.check()
+        with pytest.raises(StorageError):
+            workshop.add("more.txt", b"m" * 3_000_000)
+        ballast.unlink()
+        workshop.library.retry(failed.job_id or 0)
+        workshop.idle()
+        assert workshop.library.document(failed.id).status is DocumentStatus.READY
+        workshop.check()
+
+
+def test_database_that_cannot_grow_fails_the_job_alone(tmp_path: Path, embedder: Embedder) -> None:
+    """When the database's files may not grow any more, the job fails, what was ready stays, and a retry succeeds."""
+    with Workshop(tmp_path / "data", embedder) as workshop:
+        kept = workshop.ready("kept.txt", text_about("shrews"))
+        workshop.ingestion.close()
+        big = workshop.add("big.txt", text_about("giants", 300))
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        with file_size_limit(200_000):
+            workshop.ingestion.start()
+            workshop.idle()
+        failed = workshop.library.document(big.document.id)
+        assert failed.status is DocumentStatus.FAILED
+        assert failed.hint
+        assert workshop.library.document(kept.id).status is DocumentStatus.READY
+        workshop.check()
+        workshop.library.retry(failed.job_id or 0)
+        workshop.idle()
+        assert workshop.library.document(failed.id).status is DocumentStatus.READY
+        workshop.check()

@@ -96,7 +96,8 @@ class GGUFChatModel(BaseChatModel):
             "messages": convert_to_openai_messages(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
-            # llama.cpp notices a hang-up when it writes: with this it writes also while it reads the prompt.
+            # llama.cpp notices a hang-up when it writes, or when all of it is quiet for a second. With this it writes
+            # also while it reads the prompt.
             "return_progress": True,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,

@@ -253,7 +253,7 @@ def test_it_is_a_langchain_chat_model(loaded: GGUFServer) -> None:
 
 def test_a_hang_up_ends_the_reading_of_the_prompt(loaded: GGUFServer) -> None:
     """Asked the same again, the model finds only the part of the prompt in its cache that it had read until then."""
-    messages = [HumanMessage("".join(f"Seal {n} is fine. " for n in range(120)))]
+    messages = [HumanMessage("".join(f"Seal {n} is fine. " for n in range(60)))]
     model = GGUFChatModel(server=loaded, max_tokens=1)
 
     async def hang_up() -> None:
@@ -265,8 +265,8 @@ def test_a_hang_up_ends_the_reading_of_the_prompt(loaded: GGUFServer) -> None:
 
     asyncio.run(hang_up())
     reply = loaded.ask("/v1/chat/completions", {"messages": convert_to_openai_messages(messages), "max_tokens": 1})
-    assert reply["usage"]["prompt_tokens"] > 600
-    assert reply["timings"]["cache_n"] < 450
+    assert reply["usage"]["prompt_tokens"] > 350
+    assert reply["timings"]["cache_n"] < 300
 
 
 def test_its_socket_takes_no_strangers(loaded: GGUFServer) -> None:

@@ -27,6 +27,8 @@ _CLAUSE_END = "，、,;；:：)）"
 # No word of a language is longer; tokenizers give up on such runs and count them as one.
 _LONGEST_WORD = 50
 _WINDOW = 20_000
+# A line so much shorter than the longest one was not broken by the margin.
+_SHORT_LINE = 0.6
 _UNBROKEN = re.compile(r"\S{51,}")
 
 
@@ -110,12 +112,25 @@ def _rest(lines: list[str], section: Section) -> Iterator[Unit]:
 
 
 def _prose(text: str, section: Section) -> Iterator[Unit]:
+    short = max(map(len, text.split("\n"))) * _SHORT_LINE if text else 0
     start = 0
     for match in _END.finditer(text):
-        yield Unit(text[start : match.end()], section)
+        yield from _lines(text[start : match.end()], short, section)
         start = match.end()
     if start < len(text):
-        yield Unit(text[start:], section)
+        yield from _lines(text[start:], short, section)
+
+
+def _lines(sentence: str, short: float, section: Section) -> Iterator[Unit]:
+    """Cut a sentence after lines that no margin broke: headings, table cells and addresses as PDFs have them."""
+    start = line = 0
+    last = len(sentence.rstrip())
+    while 0 < (end := sentence.find("\n", line) + 1) < last:
+        if end - line < short:
+            yield Unit(sentence[start:end], section)
+            start = end
+        line = end
+    yield Unit(sentence[start:], section)
 
 
 def split_long(unit: Unit, tokenizer: Tokenizer, budget: int) -> list[Unit]:

@@ -112,6 +112,15 @@ def test_english_is_cut_after_sentences_and_decimal_points_do_not_count() -> Non
     assert all(draft.text.endswith("or so.") for draft in drafts)
 
 
+def test_short_lines_of_a_page_are_boundaries() -> None:
+    """Headings and cells on lines of their own, as PDFs have them, are not glued to the sentence that follows."""
+    body = "Claims that are handed in late are paid only when the head\nof the department agrees to it in writing. "
+    drafts = cut((body * 2 + "\nGrade Class\nSenior First\nTravel policy\n") * 3, 50)
+    assert any(draft.text.startswith(("Grade", "Senior", "Travel policy", "Claims")) for draft in drafts[1:])
+    assert all(not draft.text.startswith(("of the", "head")) for draft in drafts)
+    assert any(draft.text.endswith(("Travel policy", "Senior First", "Grade Class")) for draft in drafts)
+
+
 def test_a_sentence_too_long_is_cut_between_words() -> None:
     """Words stay whole where a sentence has to be cut."""
     words = [f"word{number}" for number in range(300)]
@@ -175,6 +184,7 @@ def test_a_megabyte_of_dots_or_blank_lines_is_no_trap() -> None:
     """Text that makes patterns backtrack is cut in linear time (this would run into the test's time limit)."""
     assert len(cut("." * 300_000 + "x", 200)) > 1000
     assert cut("\n \n" * 300_000 + "word") == cut("word")
+    assert sum(draft.text.count("a") for draft in cut("a\n" * 300_000, 200)) == 300_000
 
 
 def test_terms_carry_headings_sheet_and_name_but_the_text_does_not() -> None:

@@ -124,7 +124,8 @@ def test_a_server_that_hangs_longer_than_its_own_limit(
     with pytest.raises(MillpondError) as caught:
         list(answering_with(answer_seconds=0.4).ask(conversations.create().id, "How long?"))
     assert "too long" in caught.value.message
-    assert server.wait(lambda: server.open == 0 and server.hung_up == 1)
+    # On a busy machine time may be up before the server was reached at all.
+    assert server.wait(lambda: server.open == 0 and server.hung_up == len(server.requests))
 
 
 def test_tracing_variables_send_nothing_away(

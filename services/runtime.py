@@ -194,6 +194,7 @@ class Runtime:
         self._closing.callback(self.models.close)
         knowledge = _Knowledge(self.retriever)
         self.answering = Answering(self.conversations, self.models, knowledge, settings, rss=rss_bytes)
+        self._closing.callback(self.answering.close)
 
     def close(self) -> None:
         """Stop the services in reverse order of their start; safe to call twice."""

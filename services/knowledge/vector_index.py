@@ -21,6 +21,8 @@ SEGMENT_VECTORS = 8192
 TRAINING_VECTORS = 2048
 # A segment is packed when less than this share of it is live.
 LEAST_LIVE_SHARE = 0.75
+# So many times the hits that are wanted are looked up by their codes, then put in order by `rerank`.
+CANDIDATES_PER_HIT = 4
 # Searches of fewer segments than this are not spread over threads.
 PARALLEL_FROM = 3
 

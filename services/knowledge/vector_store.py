@@ -31,15 +31,13 @@ from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.external import ExternalStore, ExternalText, external_id_of
 from services.knowledge.store.transactions import Writer
 from services.knowledge.types import ChunkDraft
-from services.knowledge.vector_index import rerank
+from services.knowledge.vector_index import CANDIDATES_PER_HIT, rerank
 from services.knowledge.vector_segment import Ids, Vectors
 from services.settings import Settings
 from services.texts import _
 
 DEFAULT_COLLECTION = "LangChain"
 DEFAULT_DOCUMENT = "Texts from LangChain"
-# So many times the hits that are wanted are looked up by their codes, then ordered by their exact vectors.
-CANDIDATES_PER_HIT = 4
 
 
 class KnowledgeVectorStore(VectorStore):

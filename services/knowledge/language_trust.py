@@ -35,7 +35,7 @@ CHUNKS_SAMPLED = 480
 # With fewer there is nothing to tell apart.
 LEAST_SAMPLES = 8
 # The tokenizer's verdict counts as much as so many questions.
-PRIOR_WEIGHT = 12
+PRIOR_WEIGHT = 8
 # A lexical search that fails on half of the questions does not make the embedder's failures better.
 LEAST_CEILING = 0.5
 _LEAST_LETTERS = 8

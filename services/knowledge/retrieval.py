@@ -17,7 +17,7 @@ from services.knowledge.quoting import Passage, quote
 from services.knowledge.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
 from services.knowledge.segmentation import located_terms
 from services.knowledge.store.chunks import ChunkStore, HitRow
-from services.knowledge.store.lexical import LexicalStore
+from services.knowledge.store.lexical import POSTINGS, LexicalStore
 from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
 from services.texts import _
 
@@ -25,6 +25,8 @@ Vector = NDArray[np.float32]
 
 # Candidates that each search hands to fusion: so many, or four times the hits asked for.
 LEAST_CANDIDATES = 40
+# What a further passage of a document counts beside the first passage of another one.
+REPEATED_DOCUMENT = 0.9
 
 
 class QueryEncoder(Encoder, Protocol):
@@ -116,7 +118,9 @@ class Retriever:
 
         trust = self.trust.of(query) if self.trust else 0.0
         dense_weight, lexical_weight = self._weights(settings, trust)
-        lexical = _LexicalSearch(self.lexical, terms, candidates, groups)
+        # Alone, lexical search may take the time that the dense one does not need.
+        postings = POSTINGS if dense_weight > 0 else 2 * POSTINGS
+        lexical = _LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
         vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
         if dense_weight > 0 and self._embedder and self._keeper:
             embedding = time.perf_counter()
@@ -204,36 +208,42 @@ class Retriever:
         cosines: Mapping[int, float],
         matches: Mapping[int, Mapping[str, float]],
     ) -> list[Hit]:
-        best = sorted((chunk for chunk in scores if scores[chunk] >= threshold), key=lambda c: (-scores[c], c))
-        hits: list[Hit] = []
+        best = sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
+        ranked: list[Hit] = []
+        met: set[int] = set()
         # Some may have been deleted or switched off since they were found: then the next ones move up.
-        for start in range(0, len(best), max(k, 1)):
-            if len(hits) >= k:
-                break
-            batch = best[start : start + k]
+        for start in range(0, len(best), 2 * k + 5):
+            batch = best[start : start + 2 * k + 5]
             rows = self._chunks.hits(batch)
             for chunk in batch:
                 row = rows.get(chunk)
-                if row is not None and (groups is None or row.collection_id in groups):
-                    bm25 = sum(matches.get(chunk, {}).values())
-                    hits.append(_hit(row, scores[chunk], cosines.get(chunk), bm25 or None))
-        return hits[:k]
+                if row is None or (groups is not None and row.collection_id not in groups):
+                    continue
+                score = scores[chunk] * (REPEATED_DOCUMENT if row.document_id in met else 1.0)
+                met.add(row.document_id)
+                bm25 = sum(matches.get(chunk, {}).values())
+                ranked.append(_hit(row, score, cosines.get(chunk), bm25 or None))
+            if len(ranked) >= k:
+                break
+        ranked.sort(key=lambda hit: -hit.score)
+        return [hit for hit in ranked[:k] if hit.score >= threshold]
 
 
 class _LexicalSearch:
     """A lexical search under way in a thread of its own: the database works beside the embedder."""
 
-    def __init__(self, store: LexicalStore, terms: Sequence[str], k: int, groups: Collection[int] | None) -> None:
+    def __init__(self, find: Callable[[], dict[int, dict[str, float]]]) -> None:
         self.ms = 0.0
+        self._find = find
         self._found: dict[int, dict[str, float]] = {}
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(store, terms, k, groups), name="lexical-search")
+        self._thread = threading.Thread(target=self._run, name="lexical-search")
         self._thread.start()
 
-    def _run(self, store: LexicalStore, terms: Sequence[str], k: int, groups: Collection[int] | None) -> None:
+    def _run(self) -> None:
         started = time.perf_counter()
         try:
-            self._found = store.find(terms, k, groups)
+            self._found = self._find()
         except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
             self._error = error
         self.ms = _ms(started)

@@ -48,9 +48,8 @@ _TOTALS = sa.text("SELECT block FROM chunk_terms_data WHERE id = 1")
 class LexicalStore:
     """Searches `chunk_terms`; thread-safe. Only chunks of enabled documents are found."""
 
-    def __init__(self, database: Database, *, postings: int = POSTINGS) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._postings = postings
         self._frequent: OrderedDict[str, int] = OrderedDict()
         self._counted_at = 0
         self._lock = threading.Lock()
@@ -59,11 +58,16 @@ class LexicalStore:
         """Return (chunk id, BM25 > 0) of at most `k` chunks, best first; `groups`: ids of collections, None for all."""
         return [(chunk, sum(parts.values())) for chunk, parts in self.find(terms, k, groups).items()]
 
-    def find(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> dict[int, dict[str, float]]:
-        """Return the same as `search`, in the same order, with the BM25 of each chunk by term, as `matches` does."""
+    def find(
+        self, terms: Sequence[str], k: int, groups: Collection[int] | None = None, *, postings: int = POSTINGS
+    ) -> dict[int, dict[str, float]]:
+        """Return the same as `search`, in the same order, with the BM25 of each chunk by term, as `matches` does.
+
+        `postings` bounds the occurrences that are visited.
+        """
         wanted = list(dict.fromkeys(terms))
         with self._database.read() as connection:
-            query, ranked = self._query(connection, wanted)
+            query, ranked = self._query(connection, wanted, postings)
             if not query or (groups is not None and not groups):
                 return {}
             # Exact scores order them anew, and what may not answer drops out.
@@ -158,7 +162,7 @@ class LexicalStore:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
-    def _query(self, connection: Connection, terms: Sequence[str]) -> tuple[str, bool]:
+    def _query(self, connection: Connection, terms: Sequence[str], postings: int) -> tuple[str, bool]:
         """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
         counts = self._frequencies(connection, list(dict.fromkeys(terms)))
         rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MOST_TERMS]
@@ -166,7 +170,7 @@ class LexicalStore:
         visited = 0
         for term in rarest:
             visited += counts[term]
-            if visited > self._postings:
+            if visited > postings:
                 break
             looked_up.append(_quoted(term))
         if looked_up:

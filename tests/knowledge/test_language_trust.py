@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.errors import CancelledError
+from services.knowledge.language_trust import LanguageTrust
+from services.knowledge.scripts import script_shares
+from services.knowledge.segmentation import terms
+from tests.knowledge.corpora import PAIRS
+from tests.knowledge.shelf import Shelf
+
+BLIND = ["CYRILLIC", "GREEK", "ARABIC", "HANGUL", "CJK"]
+
+
+class Multilingual:
+    """Knows every script equally: words, or pairs of characters, hashed into a vector."""
+
+    dimension = 512
+    fingerprint = "hashing"
+
+    def embed_query(self, text):
+        vector = np.full(self.dimension, 1e-3, np.float32)
+        for term in terms(text):
+            vector[zlib.crc32(term.encode()) % self.dimension] += 1
+        return vector / np.linalg.norm(vector)
+
+    def embed_chunks(self, texts, *, cancelled=lambda: False):
+        if cancelled():
+            raise CancelledError("cancelled")
+        return np.stack([self.embed_query(text) for text in texts])
+
+    def unknown_share(self, _text):
+        return 0.0
+
+    def token_count(self, text):
+        return len(text) // 3 + 1
+
+
+class Blind(Multilingual):
+    """Reads nothing, and its tokenizer knows nothing."""
+
+    fingerprint = "blind"
+
+    def embed_query(self, text):
+        chance = np.random.default_rng(zlib.crc32(text.encode()))
+        vector = chance.standard_normal(self.dimension).astype(np.float32)
+        return vector / np.linalg.norm(vector)
+
+    def unknown_share(self, _text):
+        return 1.0
+
+
+class Misjudged(Multilingual):
+    """Knows every script, although its tokenizer looks as if it did not."""
+
+    fingerprint = "misjudged"
+
+    def unknown_share(self, _text):
+        return 1.0
+
+
+def chinese(count: int) -> list[str]:
+    """Chunks of three sentences that have pairs of characters in common, and share few with other chunks."""
+    chance = random.Random(7)
+    made = []
+    for _number in range(count):
+        words = ["".join(chr(0x4E00 + chance.randrange(5000)) for _ in range(2)) for _ in range(6)]
+        made.append("".join("的".join(chance.sample(words, 4)) + "。" for _ in range(3)))
+    return made
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, embedder) -> Iterator[Shelf]:
+    shelf = Shelf(tmp_path, embedder)
+    yield shelf
+    shelf.close()
+
+
+@pytest.mark.parametrize("script", BLIND)
+def test_the_bundled_model_is_found_blind(shelf: Shelf, script: str) -> None:
+    """Before and after measuring, scripts that MiniLM did not learn get little trust, and English gets much."""
+    question = PAIRS[script][0][0]
+    assert shelf.retriever.trust.of(question) < 0.3
+    for language in (script, "LATIN"):
+        for number, (first, second) in enumerate(PAIRS[language]):
+            shelf.add(f"{language} {number}", [f"{first} {second}"])
+    shelf.retriever.learn()
+    assert shelf.retriever.trust.of(question) < 0.3
+    assert shelf.retriever.trust.of(PAIRS["LATIN"][0][0]) > 0.8
+
+
+def test_before_there_are_documents_the_tokenizer_tells(shelf: Shelf) -> None:
+    """English is trusted from the first question on, Chinese is not."""
+    trust = shelf.retriever.trust
+    assert trust.of("Where do bees live?") > 0.8
+    assert trust.of("蜜蜂住在哪里？") < 0.1
+    assert trust.of("12345") == 1.0
+
+
+def test_what_is_measured_outweighs_the_tokenizer(tmp_path: Path) -> None:
+    """On the same corpus a model that finds its way in it is trusted, and one that does not is not."""
+    shelf = Shelf(tmp_path, Misjudged())
+    for number, text in enumerate(chinese(40)):
+        shelf.add(str(number), [text])
+    for model, low, high in ((Misjudged(), 0.5, 1.0), (Blind(), 0.0, 0.1)):
+        trust = LanguageTrust(shelf.database, shelf.chunks, model)
+        assert trust.of("蜜蜂住在哪里？") == 0.0
+        trust.learn()
+        assert low <= trust.of("蜜蜂住在哪里？") <= high
+    shelf.close()
+
+
+def test_results_are_kept_per_model(tmp_path: Path) -> None:
+    """Another process knows what was measured, and a different model starts anew."""
+    model = Multilingual()
+    shelf = Shelf(tmp_path, model)
+    for number, text in enumerate(chinese(12)):
+        shelf.add(str(number), [text])
+    measured = LanguageTrust(shelf.database, shelf.chunks, model).learn()
+    again = LanguageTrust(shelf.database, shelf.chunks, model)
+    assert again.of("蜜蜂") == measured["CJK"].trust
+    assert measured["CJK"].samples == 12
+    assert LanguageTrust(shelf.database, shelf.chunks, Blind()).of("蜜蜂") == 0.0
+    shelf.close()
+
+
+def test_learning_again_waits_for_growth(tmp_path: Path) -> None:
+    """The same corpus is not measured twice, one that grew by more than half is; a cancelled run keeps the old."""
+    model = Multilingual()
+    shelf = Shelf(tmp_path, model)
+    shelf.add("a", chinese(8))
+    trust = LanguageTrust(shelf.database, shelf.chunks, model)
+    assert trust.learn()["CJK"].samples == 8
+    assert trust.learn(lambda: True)["CJK"].samples == 8
+    shelf.add("b", [f"{first} {second}" for first, second in PAIRS["GREEK"]])
+    with pytest.raises(CancelledError):
+        trust.learn(lambda: True)
+    assert trust.learn().keys() == {"CJK", "GREEK"}
+    shelf.close()
+
+
+def test_mixed_questions_count_by_letters(shelf: Shelf) -> None:
+    """A question half in one script and half in another gets half of each trust."""
+    mixed = shelf.retriever.trust.of("abcdefgh 蜜蜂住在哪里呢吗")
+    assert 0.3 < mixed < 0.7
+
+
+def test_scripts_come_from_unicode_names() -> None:
+    """Shares are by letters; digits and punctuation are in no script, wide letters in that of the narrow ones."""
+    assert script_shares("水 abc，１２") == {"LATIN": 0.75, "CJK": 0.25}
+    assert script_shares("ＡＢ") == {"LATIN": 1.0}
+    assert script_shares("42!") == {}

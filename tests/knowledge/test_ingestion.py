@@ -15,6 +15,7 @@ from services.errors import CancelledError, ConflictError, NotFoundError, Storag
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion import embedding as embedding_stage
 from services.knowledge.store import writing
+from services.knowledge.store.recovery import recover
 from services.knowledge.types import DocumentStatus, JobKind, Progress
 from tests.knowledge.workshop import DEADLINE, Workshop, text_about
 
@@ -333,7 +334,11 @@ def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> N
         with workshop.files.receive() as incoming:
             incoming.write(b"never told to the database")
             stray = incoming.finish().stored
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        recovered = recover(workshop.database, 3)
+        assert recovered.chunks_swept == len(vectors)
+        assert (workshop.count("chunks"), workshop.count("sections")) == (0, 0)
+        workshop.ingestion.start()
         workshop.idle()
         assert stray not in workshop.stored_files()
         assert workshop.library.document(1).status is DocumentStatus.READY

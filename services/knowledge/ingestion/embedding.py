@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from services.errors import CancelledError, MillpondError
@@ -93,15 +94,24 @@ class Embedding:
             start += len(piece.drafts)
 
     def _reporter(self, group: list[Piece]) -> Callable[[int], None]:
-        before = [piece.work.taken - len(piece.drafts) for piece in group]
+        """Return what shows progress: chunks that are done count for the files in their order."""
+        ends = list(accumulate(len(piece.drafts) for piece in group))
+        first = 0
 
         def report(done: int) -> None:
-            for piece, start in zip(group, before, strict=True):
-                own = min(max(done, 0), len(piece.drafts))
-                done -= own
+            nonlocal first
+            for number in range(first, len(group)):
+                piece = group[number]
+                start = ends[number] - len(piece.drafts)
+                if done <= start:
+                    break
+                own = min(done, ends[number]) - start
                 if not piece.work.cancelled.is_set():
-                    progress = Progress(start + own, piece.work.total, "chunk")
+                    progress = Progress(piece.work.taken - len(piece.drafts) + own, piece.work.total, "chunk")
                     self._line.board.show(piece.work.claim.job_id, DocumentStatus.EMBEDDING, progress)
+                if done < ends[number]:
+                    break
+                first = number + 1
 
         return report
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,6 @@ _ACTIVATE = (
     .where(documents.c.id == sa.bindparam("document"))
     .values(active_revision_id=_ID, updated_at=sa.bindparam("now"))
 )
-_SET_FACTS = revisions.update().where(revisions.c.id == _ID)
 _CHUNK_IDS = sa.select(chunks.c.id).where(chunks.c.revision_id == _ID).order_by(chunks.c.position)
 _INDEX_TERMS = sa.text(
     "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE revision_id = :revision"
@@ -182,7 +182,8 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
         removed = revision_ids(connection, old)
         drop_terms(connection, old)
     added = revision_ids(connection, revision_id)
-    connection.execute(_SET_FACTS.values(chunks=len(added), **facts), this)
+    columns = {"chunks": len(added), **facts}
+    connection.execute(_set_facts(*columns), {**this, **{f"new_{name}": value for name, value in columns.items()}})
     connection.execute(_INDEX_TERMS, this)
     connection.execute(_ACTIVATE, {"document": document.id, "now": datetime.now(UTC), **this})
     unneeded: list[str] = []
@@ -193,6 +194,12 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
         unneeded = unreferenced(connection, [stored])
     group = document.collection_id if document.enabled else -1
     return Switch(document.id, added, removed, group, unneeded)
+
+
+@lru_cache(maxsize=16)
+def _set_facts(*names: str) -> sa.Update:
+    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names}
+    return revisions.update().where(revisions.c.id == _ID).values(values)
 
 
 def drop_terms(connection: Connection, revision_id: int) -> None:

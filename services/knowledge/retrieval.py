@@ -119,7 +119,7 @@ class Retriever:
         trust = self.trust.of(query) if self.trust else 0.0
         dense_weight, lexical_weight = self._weights(settings, trust)
         # Alone, lexical search may take the time that the dense one does not need.
-        postings = POSTINGS if dense_weight > 0 else 2 * POSTINGS
+        postings = POSTINGS if dense_weight > 0 else 3 * POSTINGS
         lexical = _LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
         vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
         if dense_weight > 0 and self._embedder and self._keeper:

@@ -20,8 +20,8 @@ from services.knowledge.segmentation import is_unspaced
 from services.knowledge.store.chunks import IDS_PER_QUERY
 from services.knowledge.store.tables import chunks, documents
 
-# Occurrences of terms that one search may visit: about 15 ms.
-POSTINGS = 10_000
+# Occurrences of terms that one search may visit: about 10 ms.
+POSTINGS = 6_000
 # Chunks that are looked at when every term is frequent, and they cannot be ranked.
 UNRANKED = 200
 # Terms of one query; longer ones are whole texts pasted in.

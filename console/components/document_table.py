@@ -122,7 +122,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
             "collection": [plain(document.collection) for document in documents],
             "chunks": [document.chunks for document in documents],
             "pages": [document.pages or None for document in documents],
-            "size": [document.size_bytes / 1024 for document in documents],
+            "size": [document.size_bytes for document in documents],
             "version": [document.version for document in documents],
             "updated": [document.updated_at for document in documents],
         }
@@ -161,7 +161,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
             "collection": column.TextColumn(_("Collection"), width=120),
             "chunks": column.NumberColumn(_("Chunks"), format="localized", width=72),
             "pages": column.NumberColumn(_("Pages"), format="localized", width=64),
-            "size": column.NumberColumn(_("KB"), format="%.0f", width=72),
+            "size": column.NumberColumn(_("Size"), format="bytes", width=80),
             "version": column.NumberColumn(_("Version"), format="%d", width=64),
             "updated": column.DatetimeColumn(_("Changed"), format="distance", width=120),
         },
@@ -199,14 +199,23 @@ def _switch(library: Library, document_id: int) -> None:
 def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
     state = state_of(DocumentsState)
     selected = sorted(state.selected)
-    if not selected:
-        st.caption(_("Tick rows to act on several documents at once."))
-        return
+    none = not selected
     with st.container(horizontal=True, vertical_alignment="center", key="bulk-actions"):
-        st.markdown(f"**{plural('{count} selected', '{count} selected', len(selected))}**", width="content")
-        st.button(_("Enable"), key="bulk-enable", on_click=attempt, args=(library.set_enabled, selected, True))
-        st.button(_("Disable"), key="bulk-disable", on_click=attempt, args=(library.set_enabled, selected, False))
-        with st.popover(_("Move to"), key="bulk-move"):
+        st.caption(
+            _("Tick rows to act on several") if none else plural("{count} selected", "{count} selected", len(selected)),
+            width="content",
+        )
+        st.button(
+            _("Enable"), key="bulk-enable", disabled=none, on_click=attempt, args=(library.set_enabled, selected, True)
+        )
+        st.button(
+            _("Disable"),
+            key="bulk-disable",
+            disabled=none,
+            on_click=attempt,
+            args=(library.set_enabled, selected, False),
+        )
+        with st.popover(_("Move to"), key="bulk-move", disabled=none):
             for collection in library.collections():
                 st.button(
                     plain(collection.name),
@@ -215,10 +224,10 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
                     on_click=_move,
                     args=(library, selected, collection.id),
                 )
-        if st.button(_("Re-chunk"), key="bulk-rechunk"):
+        if st.button(_("Re-chunk"), key="bulk-rechunk", disabled=none):
             ask_rechunk(library, selected)
-        st.button(_("Re-embed"), key="bulk-reembed", on_click=_reembed, args=(library, selected))
-        if st.button(_("Delete"), key="bulk-delete", icon=":material/delete:"):
+        st.button(_("Re-embed"), key="bulk-reembed", disabled=none, on_click=_reembed, args=(library, selected))
+        if st.button(_("Delete"), key="bulk-delete", disabled=none, icon=":material/delete:"):
             known = {document.id: document for document in documents}
             chosen = [known.get(i) or attempt(library.document, i) for i in selected]
             confirm(
@@ -227,7 +236,7 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
                 _("Delete"),
                 partial(_delete, library, selected),
             )
-        st.button(_("Clear"), key="bulk-clear", type="tertiary", on_click=_clear)
+        st.button(_("Clear"), key="bulk-clear", type="tertiary", disabled=none, on_click=_clear)
 
 
 def _move(library: Library, ids: list[int], collection_id: int) -> None:

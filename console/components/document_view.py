@@ -15,7 +15,6 @@ from console.components.formatting import (
     escape,
     escape_block,
     place,
-    plain,
     progress_label,
     size,
     status_label,
@@ -92,17 +91,11 @@ def _actions(library: Library, document: Document) -> None:
 
 def _download(library: Library, document: Document) -> None:
     try:
-        path, _document = library.original(document.id)
+        library.original(document.id)
     except NotFoundError:  # what could not be read was not kept
         return
-    st.download_button(
-        _("Download original"),
-        data=path.read_bytes,  # read when it is clicked, not on every run
-        file_name=plain(document.name),
-        mime="application/octet-stream",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    # Streamed from disk by the API; st.download_button would hold the file in RAM.
+    st.link_button(_("Download original"), f"/api/documents/{document.id}/original", icon=":material/download:")
 
 
 def _delete(library: Library, document_id: int) -> str:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-# A new `data` calls the function again without the clean-up of the last call, so the element keeps its own timer.
+# New `data` may call the function again before or after the last call's clean-up, or without it: each call stops the
+# timer that the element has, and cleans up only its own.
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
-  const stop = () => {
-    clearInterval(parentElement.heartbeat)
-    document.removeEventListener("visibilitychange", parentElement.wake)
-  }
-  stop()
+  parentElement.heartbeat?.()
   const beat = () => {
     if (!document.hidden) setTriggerValue("beat", Date.now())
   }
-  parentElement.wake = beat
-  if (data.seconds > 0) {
-    parentElement.heartbeat = setInterval(beat, data.seconds * 1000)
-    document.addEventListener("visibilitychange", beat)
+  const timer = data.seconds > 0 ? setInterval(beat, data.seconds * 1000) : undefined
+  if (timer) document.addEventListener("visibilitychange", beat)
+  const stop = () => {
+    clearInterval(timer)
+    document.removeEventListener("visibilitychange", beat)
   }
+  parentElement.heartbeat = stop
   return stop
 }
 """

@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from console.components.formatting import escape_block
 
 Span = tuple[int, int]
+_SHORT_WORD = 3  # letters
 _LEAST_SHARE = 0.6  # of the quote's letters that have to be found for a place to count as the cited one
 
 
@@ -53,12 +54,13 @@ def find_quote(text: str, quote: str) -> Span | None:
 def find_terms(text: str, terms: Iterable[str]) -> list[Span]:
     """Return where words of `text` begin with one of `terms`, merged and in order.
 
-    Terms are the lexical search's: stems of words, pairs of characters in scripts without spaces.
+    Terms are the lexical search's: stems of words, pairs of characters in scripts without spaces. Short words are
+    left out: "the" and "of" on a coloured ground hide what was found.
     """
     letters, positions = _letters(text)
     spans: list[Span] = []
     for term in {_letters(term)[0] for term in terms}:
-        if not term:
+        if not term or (term.isalpha() and term.isascii() and len(term) <= _SHORT_WORD):
             continue
         wordlike = term.isascii()
         at = letters.find(term)

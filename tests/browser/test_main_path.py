@@ -143,9 +143,46 @@ def test_uploaded_bytes_leave_memory(page: Page, console: Server) -> None:
     """Once files are on disk, the process holds no uploaded bytes for any tab."""
     page.goto("/documents")
     upload(page, ("large.txt", "text/plain", b"A long line about water mills.\n" * 100_000))
-    eventually(
-        lambda: any(d["name"] == "large.txt" for d in console.client.get("/api/documents").json()["documents"]),
-        what="the document",
-    )
+    eventually(lambda: "large.txt" in ids_by_name(console), what="the document")
     page.goto("/overview")
     expect(page.locator(CELL).filter(has_text="0 files not yet on disk")).to_have_count(1)
+    console.client.delete(f"/api/documents/{ids_by_name(console)['large.txt']}")
+
+
+def test_rows_are_ticked_opened_and_deleted(page: Page, console: Server) -> None:
+    """The table's boxes select, its icons open, and deleting what is ticked says what goes and leaves the rest."""
+    for name in ("first.txt", "second.txt"):
+        console.add(name, f"The {name} of the row test speaks of otters.".encode())
+    page.goto("/documents")
+    page.get_by_placeholder("Find by name").fill("second")
+    expect(page.locator(CELL).filter(has_text="second.txt")).to_have_count(1)
+    expect(page.locator(CELL).filter(has_text="first.txt")).to_have_count(0)
+    expect(page.locator(".st-key-jobs-running")).to_have_count(0)
+    click_first_row(page, 16)
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.locator(".st-key-bulk-delete").get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("second.txt")).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    click_first_row(page, 50)
+    expect(page).to_have_url(re.compile(r"document=\d+"))
+    page.get_by_role("button", name="All documents").click()
+    page.get_by_placeholder("Find by name").fill("second")
+    expect(page.locator(CELL).filter(has_text="first.txt")).to_have_count(0)
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.locator(".st-key-bulk-delete").get_by_role("button").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted 1 document")).to_be_visible()
+    names = ids_by_name(console)
+    assert "first.txt" in names
+    assert "second.txt" not in names
+
+
+def ids_by_name(console: Server) -> dict[str, int]:
+    return {document["name"]: document["id"] for document in console.client.get("/api/documents").json()["documents"]}
+
+
+def click_first_row(page: Page, x: int) -> None:
+    """Click into the table's first row, `x` pixels from its left edge; the header above it is as high as a row."""
+    page.locator("canvas[data-testid=data-grid-canvas]").first.click(position={"x": x, "y": 46})

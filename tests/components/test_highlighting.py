@@ -5,7 +5,8 @@ import pytest
 from console.components.highlighting import find_quote, find_terms, marked
 
 PASSAGE = (
-    "The pump house is checked weekly.\nSeals are in-\nspected every 12 months — by the keeper.\n密封件每十二个月检查一次。"
+    "The pump house is checked weekly.\nSeals are in-\nspected every 12 months — by the keeper.\n"
+    "密封件每十二个月检查一次。"
 )
 
 
@@ -38,8 +39,10 @@ def test_what_is_not_there_is_not_marked(quote: str) -> None:
 
 def test_terms_mark_whole_words_and_pairs_of_characters() -> None:
     """A stem marks its word to the end, inside of no other word; Chinese pairs merge into one mark."""
-    words = [PASSAGE[start:end] for start, end in find_terms(PASSAGE, ("seal", "month", "heck", "密封", "封件"))]
-    assert words == ["Seals", "months", "密封件"]
+    words = [
+        PASSAGE[start:end] for start, end in find_terms(PASSAGE, ("the", "seal", "month", "heck", "密封", "封件", "12"))
+    ]
+    assert words == ["Seals", "12", "months", "密封件"]
 
 
 def test_marks_are_the_only_live_markdown() -> None:

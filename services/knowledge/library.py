@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _RETRIEVAL = "knowledge.retrieval"
 _READ_BYTES = 1024 * 1024
+# Documents and chunks that share a transaction: it shall not keep others waiting for long.
+_DELETED_AT_ONCE = 2000
 
 
 class Library(Contents, Workbench):
@@ -192,14 +194,20 @@ class Library(Contents, Workbench):
     def delete(self, ids: Sequence[int]) -> DeletionReport:
         """Delete documents with file, chunks, terms and vectors, each in one go; those that are gone do not count."""
         total = changes.Removal()
-        for document_id in ids:
+        waiting = list(ids)
+        while waiting:
+            ended: list[int] = []
             with self._writer.change() as change:
-                removal = changes.delete(change.connection, document_id)
-                change.note(removal)
-            self._ingestion.abandon(removal.ended)
-            total.documents += removal.documents
-            total.chunks += removal.chunks
-            total.bytes += removal.bytes
+                room = _DELETED_AT_ONCE
+                while waiting and room > 0:
+                    removal = changes.delete(change.connection, waiting.pop())
+                    room -= 1 + removal.chunks
+                    change.note(removal)
+                    ended += removal.ended
+                    total.documents += removal.documents
+                    total.chunks += removal.chunks
+                    total.bytes += removal.bytes
+            self._ingestion.abandon(ended)
         return DeletionReport(total.documents, total.chunks, total.bytes)
 
     # State

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
+from services.knowledge import library
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus, JobKind, RetrievalSettings
 from tests.knowledge.workshop import Workshop, text_about
@@ -438,3 +439,20 @@ def test_full_queue_says_so_and_keeps_nothing(tmp_path: Path, embedder: Embedder
         assert workshop.add("d.txt", "beta").duplicate
         assert len(workshop.stored_files()) == 2
         assert workshop.library.count_documents() == 2
+
+
+def test_hundreds_of_documents_are_deleted_in_a_few_transactions(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting many documents shares transactions, up to a bound, and leaves nothing of any."""
+    monkeypatch.setattr(library, "_DELETED_AT_ONCE", 40)
+    for i in range(60):
+        workshop.add(f"{i}.txt", f"Number {i} is a very short text.")
+    workshop.idle()
+    before = workshop.library.version()
+    report = workshop.library.delete([document.id for document in workshop.library.documents(limit=1000)])
+    assert (report.documents, report.chunks) == (60, 60)
+    assert workshop.library.version() - before == 3
+    assert workshop.library.count_documents() == 0
+    assert workshop.stored_files() == set()
+    workshop.check()

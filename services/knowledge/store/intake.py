@@ -119,6 +119,10 @@ def begin_rebuild(connection: Connection, document_id: int, kind: JobKind, plan:
     _check_queue(connection, plan)
     unneeded, ended = supersede(connection, document_id)
     active = connection.execute(sa.select(revisions).where(revisions.c.id == document.active_revision_id)).one()
+    if not active.sha256:
+        raise ConflictError(
+            _("“{name}” was brought along by a program; only that can change it.").format(name=document.name)
+        )
     if kind == JobKind.RECHUNK and not active.stored:
         raise ConflictError(
             _("The original of “{name}” was not kept; it cannot be chunked anew.").format(name=document.name)

@@ -61,7 +61,7 @@ def outdated(database: Database, fingerprint: str) -> list[int]:
         .join(revisions, revisions.c.id == documents.c.active_revision_id)
         .where(
             revisions.c.fingerprint != fingerprint,
-            revisions.c.fingerprint != "",
+            revisions.c.sha256 != "",  # what programs bring along is theirs to embed
             documents.c.newest_revision_id == documents.c.active_revision_id,
         )
     )

@@ -185,4 +185,4 @@ def ids_by_name(console: Server) -> dict[str, int]:
 
 def click_first_row(page: Page, x: int) -> None:
     """Click into the table's first row, `x` pixels from its left edge; the header above it is as high as a row."""
-    page.locator("canvas[data-testid=data-grid-canvas]").first.click(position={"x": x, "y": 46})
+    page.locator(".dvn-scroller").first.click(position={"x": x, "y": 46})

@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,10 +18,10 @@ import structlog
 
 from services.chat.types import Passages
 from services.database import Database
-from services.errors import MillpondError, StorageError, UnavailableError
+from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.held import HeldResource
 from services.knowledge.types import Quote, SearchResult
-from services.memory.process import rss_bytes
+from services.memory.process import rss_bytes, trim_heap
 from services.operations.data_lock import DataLock
 from services.operations.health import Check, Health
 from services.preferences import Preferences
@@ -122,9 +122,10 @@ class Runtime:
         self._open_chat()
         self._enter(_("warming up"))
         self.retriever.search(_("warm-up"))
+        self._ready.set()
+        self.ingestion.add_idle_listener(self._use_idle_time)
         self.ingestion.start()
         self._closing.callback(self.ingestion.close)
-        self._ready.set()
         self._enter(_("ready"))
 
     def _open_folder(self, url: str) -> None:
@@ -181,7 +182,14 @@ class Runtime:
         self._closing.callback(self.parser.close)
         self.ingestion = Ingestion(database, files, self.parser, self.embedder, self.keeper, settings)
         self.library = Library(database, files, self.parser, self.ingestion, self.keeper, self.preferences, settings)
-        self.retriever = Retriever(database, chunks, self.embedder, self.keeper, self.library.retrieval_settings)
+        self.retriever = Retriever(
+            database,
+            chunks,
+            self.embedder,
+            self.keeper,
+            self.library.retrieval_settings,
+            question_characters=settings.question_characters,
+        )
 
     def _open_chat(self) -> None:
         from services.chat.answering import Answering
@@ -215,6 +223,12 @@ class Runtime:
         held = [self.embedder.resource(), self.keeper.index.resource(), self.conversations.held()]
         local_model = self.models.resource()
         return [*held, local_model] if local_model else held
+
+    def _use_idle_time(self) -> None:
+        """Once the queue is empty: measure what the embedder knows of the new documents, give free memory back."""
+        with suppress(CancelledError):
+            self.retriever.learn(cancelled=lambda: not self.ready)
+        trim_heap()
 
     def _enter(self, stage: str) -> None:
         self.stage = stage

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reportlab.pdfgen.canvas import Canvas
 
 from services.errors import CancelledError, ConflictError, NotFoundError, StorageError
 from services.knowledge.embedding import Embedder
@@ -17,7 +15,7 @@ from services.knowledge.ingestion import embedding as embedding_stage
 from services.knowledge.store import writing
 from services.knowledge.store.recovery import recover
 from services.knowledge.types import DocumentStatus, JobKind, Progress
-from tests.knowledge.workshop import DEADLINE, Workshop, text_about
+from tests.knowledge.workshop import DEADLINE, Workshop, pdf, text_about
 
 
 class Gate:
@@ -72,16 +70,6 @@ class OtherEmbedder:
         if self._gate is not None:
             self._gate.pass_through(keywords["cancelled"])
         return self._embedder.embed_chunks(texts, **keywords)
-
-
-def pdf(pages: int) -> bytes:
-    buffer = io.BytesIO()
-    canvas = Canvas(buffer)
-    for page in range(1, pages + 1):
-        canvas.drawString(72, 700, f"This is what page {page} says about mountains and rivers.")
-        canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
 
 
 def status_of(workshop: Workshop, document_id: int) -> DocumentStatus:

@@ -9,8 +9,10 @@ import pytest
 from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
 from services.knowledge import library
 from services.knowledge.embedding import Embedder
-from services.knowledge.types import DocumentStatus, JobKind, RetrievalSettings
-from tests.knowledge.workshop import Workshop, text_about
+from services.knowledge.store.external import ExternalStore, ExternalText
+from services.knowledge.store.recovery import outdated
+from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, RetrievalSettings
+from tests.knowledge.workshop import Workshop, pdf, text_about
 
 
 def test_document_becomes_ready_and_agrees_everywhere(workshop: Workshop) -> None:
@@ -456,3 +458,29 @@ def test_hundreds_of_documents_are_deleted_in_a_few_transactions(
     assert workshop.library.count_documents() == 0
     assert workshop.stored_files() == set()
     workshop.check()
+
+
+def test_pages_of_a_pdf_can_be_seen(workshop: Workshop) -> None:
+    """A page comes as PNG; pages beyond the last and documents without pages are refused with a reason."""
+    document = workshop.ready("hills.pdf", pdf(2))
+    assert [chunk.page for chunk in workshop.library.chunks(document.id)] == [1, 2]
+    assert workshop.library.page_image(document.id, 2, width=200, highlight=["mountains"]).startswith(b"\x89PNG")
+    with pytest.raises(NotFoundError):
+        workshop.library.page_image(document.id, 3)
+    text = workshop.ready("a.txt", text_about("plains"))
+    with pytest.raises(BadInputError, match="Only pages of PDF"):
+        workshop.library.page_image(text.id, 1)
+
+
+def test_texts_of_a_program_are_not_embedded_by_us(workshop: Workshop, embedder: Embedder) -> None:
+    """What a program brought along with ids and vectors of its own stays as it is when others are embedded anew."""
+    where = workshop.library.default_collection().id
+    store = ExternalStore(workshop.database, where, "programs", "some other model")
+    with workshop.ingestion.writer.change() as change:
+        text = ExternalText("one", ChunkDraft("A text of a program.", 7, "text program"), {"kept": True})
+        change.switches.append(store.upsert(change.connection, [text], embedder.embed_chunks([text.draft.text])))
+    (document,) = workshop.library.documents()
+    with pytest.raises(ConflictError, match="brought along"):
+        workshop.library.reembed([document.id])
+    assert outdated(workshop.database, embedder.fingerprint) == []
+    assert store.get(["one"])[0].metadata == {"kept": True}

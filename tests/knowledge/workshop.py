@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
+from reportlab.pdfgen.canvas import Canvas
 
 from services.database import Database
 from services.knowledge.embedding import Embedder
@@ -126,3 +127,14 @@ def text_about(subject: str, paragraphs: int = 3) -> str:
         f"so that a chunk of its own has something to say about {subject} and its {number * 7} parts."
         for number in range(1, paragraphs + 1)
     )
+
+
+def pdf(pages: int) -> bytes:
+    """Return a PDF whose pages each say which one they are."""
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    for page in range(1, pages + 1):
+        canvas.drawString(72, 700, f"This is what page {page} says about mountains and rivers.")
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()

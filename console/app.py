@@ -20,13 +20,13 @@ st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 current = st.navigation(groups(), expanded=True)
 services = runtime()
 if services.ready:
-    with boundary():
-        status_strip(services)
     show_notices()
     with boundary():
         current.run()
     with boundary():
         show_dialog(current.url_path)
+    with st.bottom, boundary():  # below the chat's field, and in sight however far one has scrolled
+        status_strip(services)
 else:
     with boundary():
         starting(services)

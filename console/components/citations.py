@@ -90,7 +90,7 @@ def _passage(library: Library, citation: Citation, document: Document, chunk: Ch
         if citation.quote:
             st.markdown(f"> {escape(citation.quote)}")
     else:
-        if where := place(chunk.page, chunk.sheet, chunk.heading):
+        if where := place(None, chunk.sheet, chunk.heading):  # the page is in the title
             st.caption(escape(where))
         span = find_quote(chunk.text, citation.quote) if citation.quote else None
         with st.container(border=True):
@@ -116,4 +116,5 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
     except MillpondError as error:
         st.caption(escape(f"{error.message} {error.hint}"))
         return
-    st.image(image, width="stretch", alt=_("Page {number}").format(number=number))
+    with st.container(border=True):
+        st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

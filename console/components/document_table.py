@@ -31,6 +31,9 @@ _COLOURS = {
 
 def document_table(library: Library, collection_id: int | None) -> None:
     """Draw the documents of a collection (None: of all) with their filters and actions."""
+    if library.count_documents(collection_ids=(collection_id,) if collection_id is not None else ()) == 0:
+        _nothing(filtered=False)
+        return
     text, statuses, order, descending = _filters()
     filters: dict[str, Any] = {
         "collection_ids": (collection_id,) if collection_id is not None else (),
@@ -39,7 +42,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
     }
     total = library.count_documents(**filters)
     if total == 0:
-        _nothing(filtered=bool(text or statuses))
+        _nothing(filtered=True)
         return
     actions = st.container()
     table = st.container()
@@ -142,7 +145,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
             "open": column.ButtonColumn(
                 "", width=40, type="tertiary", key="document-open", on_click=_open, help=_("Open")
             ),
-            "name": column.TextColumn(_("Name"), width=330),
+            "name": column.TextColumn(_("Name"), width=250),
             "status": column.MultiselectColumn(
                 _("Status"),
                 options=[status_label(status) for status in _COLOURS],
@@ -158,12 +161,12 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
                 args=(library,),
                 help=_("Whether answers may use it"),
             ),
-            "collection": column.TextColumn(_("Collection"), width=120),
-            "chunks": column.NumberColumn(_("Chunks"), format="localized", width=72),
-            "pages": column.NumberColumn(_("Pages"), format="localized", width=64),
-            "size": column.NumberColumn(_("Size"), format="bytes", width=80),
-            "version": column.NumberColumn(_("Version"), format="%d", width=64),
-            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=120),
+            "collection": column.TextColumn(_("Collection"), width=96),
+            "chunks": column.NumberColumn(_("Chunks"), format="localized", width=66),
+            "pages": column.NumberColumn(_("Pages"), format="localized", width=58),
+            "size": column.NumberColumn(_("Size"), format="bytes", width=76),
+            "version": column.NumberColumn(_("Version"), format="%d", width=62),
+            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=124),
         },
     )
 

@@ -135,4 +135,5 @@ def _text(library: Library, document: Document) -> None:
 def _pages(library: Library, document: Document) -> None:
     number = st.pagination(document.pages, key=f"page-{document.id}")
     image = library.page_image(document.id, number, width=1000)
-    st.image(image, width=820, alt=_("Page {number}").format(number=number))
+    with st.container(border=True, width=860):
+        st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

@@ -74,6 +74,12 @@ def show_error(error: Exception) -> bool:
     return True
 
 
+def let_page_tell() -> None:
+    """Run the whole page when an action within a fragment has left something to tell: fragments redraw too often."""
+    if state_of(Notices).waiting:
+        st.rerun()
+
+
 def show_notices() -> None:
     """Show, once, what actions have left to be told."""
     notices = state_of(Notices)

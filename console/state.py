@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import streamlit as st
 
 from services.errors import MillpondError
-from services.knowledge.types import Collection, SearchResult
+from services.knowledge.types import SearchResult
 
 State = TypeVar("State")
 
@@ -23,7 +23,6 @@ class Query(StrEnum):
 
     CONVERSATION = "conversation"
     DOCUMENT = "document"
-    CHUNK = "chunk"
 
 
 class Key(StrEnum):
@@ -99,7 +98,6 @@ class RetrievalState:
     """Retrieval test page: the last result, None when nothing was run yet."""
 
     result: SearchResult | None = None
-    collections: tuple[Collection, ...] = ()
 
 
 def state_of(kind: type[State]) -> State:

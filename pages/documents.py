@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.boundary import guarded
+from console.boundary import guarded, let_page_tell
 from console.components.collections_bar import collections_bar
 from console.components.document_table import document_table
 from console.components.document_view import document_view
@@ -25,6 +25,7 @@ IDLE_SECONDS = 3.0  # another session may add something
 @guarded
 def live_view(library: Library, collection_id: int | None) -> None:
     """Jobs and table, drawn again in place while something changes."""
+    let_page_tell()
     busy = job_list(library)
     document_table(library, collection_id)
     heartbeat("documents-beat", BUSY_SECONDS if busy else IDLE_SECONDS)

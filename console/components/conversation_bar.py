@@ -47,13 +47,16 @@ def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
     collections = {collection.id: collection for collection in runtime.library.collections()}
     ids = conversation.collection_ids if conversation else state.draft_collections
     name = conversation.id if conversation else "new"
+    scope, window = f"chat-collections-{name}", f"chat-turns-{name}"
     chosen = st.multiselect(
         _("Collections to ask"),
         list(collections),
         default=[i for i in ids if i in collections],
         format_func=lambda i: plain(collections[i].name),
         placeholder=_("All"),
-        key=f"chat-collections-{name}",
+        key=scope,
+        on_change=_set_collections,
+        args=(runtime, conversation, scope),
     )
     turns = conversation.history_turns if conversation else state.draft_turns
     if turns is None:
@@ -63,18 +66,23 @@ def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
         0,
         _MOST_TURNS,
         value=min(turns, _MOST_TURNS),
-        key=f"chat-turns-{name}",
+        key=window,
         help=_("How many questions and answers before this one the chat model sees. All are kept on disk."),
+        on_change=_set_turns,
+        args=(runtime, conversation, window),
     )
     if conversation is None:
         state.draft_collections, state.draft_turns = tuple(chosen), int(wanted)
-        return
-    if set(chosen) != set(ids):
-        attempt(runtime.conversations.set_collections, conversation.id, tuple(chosen))
-        st.rerun()
-    if int(wanted) != turns:
-        attempt(runtime.conversations.set_history_turns, conversation.id, int(wanted))
-        st.rerun()
+
+
+def _set_collections(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+    if conversation is not None:
+        attempt(runtime.conversations.set_collections, conversation.id, tuple(st.session_state[key]))
+
+
+def _set_turns(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+    if conversation is not None:
+        attempt(runtime.conversations.set_history_turns, conversation.id, int(st.session_state[key]))
 
 
 def _menu(runtime: Runtime, conversation: Conversation) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
+from tests.browser.conftest import Watch
 from tests.browser.samples import CHINESE, ON_PAGE, manual
 from tests.chat.model_server import model_server
-from tests.servers import Server, eventually
+from tests.servers import Server, eventually, spawn
 
 CELL = "canvas [role=gridcell]"  # the table is painted; its cells are there for assistive technology
 
@@ -177,6 +179,21 @@ def test_rows_are_ticked_opened_and_deleted(page: Page, console: Server) -> None
     names = ids_by_name(console)
     assert "first.txt" in names
     assert "second.txt" not in names
+
+
+def test_the_start_turns_into_the_page_by_itself(browser: Browser, watch: Watch, tmp_path: Path) -> None:
+    """Who opens the console too early sees what is being loaded, and then the page, without a reload."""
+    server = spawn(tmp_path / "data")
+    try:
+        context = browser.new_context(base_url=server.url)
+        page = context.new_page()
+        watch.of(page)
+        page.goto("/documents")
+        expect(page.get_by_text("No documents yet")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("Millpond is starting")).to_have_count(0)
+        context.close()
+    finally:
+        server.stop()
 
 
 def ids_by_name(console: Server) -> dict[str, int]:

@@ -190,3 +190,15 @@ def test_the_scope_of_a_new_conversation_is_kept(app: AppTest, add: Add, runtime
     ask(app, "How often are the seals inspected?")
     [conversation] = runtime.conversations.conversations()
     assert (conversation.collection_ids, conversation.history_turns) == ((other.id,), 2)
+
+
+def test_the_scope_of_a_conversation_is_changed(app: AppTest, runtime: Runtime) -> None:
+    """Collections and window of a conversation that exists are stored as soon as they are chosen."""
+    other = runtime.library.create_collection("Other")
+    conversation = runtime.conversations.create(title="Scope")
+    app.query_params["conversation"] = conversation.id
+    app.run()
+    app.multiselect(key=f"chat-collections-{conversation.id}").select(other.id).run()
+    app.number_input(key=f"chat-turns-{conversation.id}").set_value(1).run()
+    changed = runtime.conversations.conversation(conversation.id)
+    assert (changed.collection_ids, changed.history_turns) == ((other.id,), 1)

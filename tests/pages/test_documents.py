@@ -152,3 +152,14 @@ def test_collections_are_made_and_kept_apart(app: AppTest, add: Add, runtime: Ru
     assert sorted(names(app)) == ["mill.txt", "pond.txt"]
     app.selectbox[0].set_value(other.id).run()
     assert names(app) == ["pond.txt"]
+
+
+def test_an_action_that_is_refused_is_told(app: AppTest, add: Add, runtime: Runtime) -> None:
+    """Re-embedding what is not ready is refused by the library; the page shows why, not nothing."""
+    document = add("broken.pdf", b"%PDF-1.7 this is not a PDF")
+    open_page(app, "documents")
+    app.session_state[f"millpond.{DocumentsState.__name__}"].selected = frozenset({document.id})
+    app.run()
+    app.button(key="bulk-reembed").click().run()
+    assert app.error
+    assert not app.exception

@@ -6,19 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
+from playwright.sync_api import Playwright
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def playwright_chromium() -> Path | None:
+def playwrights_own(playwright: Playwright) -> Path | None:
     """Return Playwright's own Chromium if it has been downloaded."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = Path(playwright.chromium.executable_path)
+    path = Path(playwright.chromium.executable_path)
     return path if path.exists() else None
 
 
-def find_chromium() -> Path | None:
+def find_chromium(playwright: Playwright) -> Path | None:
     """Return `MILLPOND_CHROMIUM`, else the first Chromium on PATH, else Playwright's own, else None."""
     configured = os.environ.get("MILLPOND_CHROMIUM")
     if configured:
@@ -27,4 +26,4 @@ def find_chromium() -> Path | None:
         found = shutil.which(name)
         if found:
             return Path(found)
-    return playwright_chromium()
+    return playwrights_own(playwright)

@@ -41,17 +41,19 @@ class Watch:
             self.foreign.append(url)
 
 
-@pytest.fixture(scope="session")
+# Playwright's driver keeps an event loop of this thread running: it ends with the module, so that other tests can have
+# loops of their own.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """The driver of the browser."""
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """A Chromium; without one these tests fail and say how to get it."""
-    chromium = find_chromium()
+    chromium = find_chromium(playwright)
     if chromium is None:
         pytest.fail("No Chromium: install it (Debian: apt-get install chromium) or name one in MILLPOND_CHROMIUM.")
     browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)

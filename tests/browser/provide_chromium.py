@@ -10,6 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, before anything is collected
 
+from playwright.sync_api import sync_playwright
+
 from tests.browser.chromium import find_chromium
 
 
@@ -33,7 +35,8 @@ def main() -> int:
     for install in (None, install_debian_package, install_with_playwright):
         if install:
             install()
-        found = find_chromium()
+        with sync_playwright() as playwright:
+            found = find_chromium(playwright)
         if found:
             print(f"Chromium: {found}")
             return 0

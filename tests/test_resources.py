@@ -17,19 +17,21 @@ from services.settings import Settings
 from tests.servers import eventually
 
 folder = Path(sys.argv[1])
+told = []  # printed at the end: the log of the starting thread goes to standard output, too
 resources.configure(Settings(data_dir=folder), url="http://127.0.0.1:1")
 first = resources.runtime()
 try:
     resources.configure(Settings(data_dir=folder / "other"))
 except RuntimeError:
-    print("configured once")
+    told.append("configured once")
 eventually(lambda: first.ready or first.failure, seconds=120)
 assert first.failure is None, first.failure
 st.cache_resource.clear()
-print("same" if resources.runtime() is first else "another", DataLock(folder).holder())
+told.append(f"{'same' if resources.runtime() is first else 'another'} {DataLock(folder).holder()}")
 resources.close()
 resources.close()
-print("free" if DataLock(folder).owner() is None else "held", first.ready)
+told.append(f"{'free' if DataLock(folder).owner() is None else 'held'} {first.ready}")
+print("\n".join(told))
 """
 
 

@@ -31,7 +31,8 @@ told.append(f"{'same' if resources.runtime() is first else 'another'} {DataLock(
 resources.close()
 resources.close()
 told.append(f"{'free' if DataLock(folder).owner() is None else 'held'} {first.ready}")
-print("\n".join(told))
+for line in told:
+    print(line)
 """
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from console.cli.desk import Source, ids_of, open_desk
+from console.cli.desk import Source, ids_of
+from console.cli.opening import open_desk
 from console.cli.screen import quiet_logs
 from services.settings import Settings
 from services.texts import _, use_language

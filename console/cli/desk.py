@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from services.errors import NotFoundError
-from services.operations.data_lock import DataLock, conflict
-from services.settings import Settings
 from services.texts import _
 
 UNFINISHED = frozenset({"queued", "parsing", "embedding"})
@@ -63,24 +60,6 @@ class Desk(Protocol):
 
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
         """Yield the pieces of the answer, and its sources last."""
-
-
-def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
-    """Return the way to the services: over HTTP if a server holds the data folder, else in this process.
-
-    Raises:
-        ConflictError: another command line is at work on the data folder.
-    """
-    owner = DataLock(settings.data_dir).owner()
-    if owner is None:
-        from console.cli.local import LocalDesk
-
-        return LocalDesk(settings)
-    if not owner.url:
-        raise conflict(settings.data_dir, owner)
-    from console.cli.remote import RemoteDesk
-
-    return RemoteDesk(owner.url)
 
 
 def ids_of(desk: Desk, names: Sequence[str]) -> list[int]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from console.cli.desk import Desk, State, open_desk
+from console.cli.desk import Desk, State
+from console.cli.opening import open_desk
 from console.cli.screen import Bar, quiet_logs
 from services.errors import BadInputError, BusyError, MillpondError, NotFoundError
 from services.settings import Settings

@@ -1,0 +1,27 @@
+"""Which way the commands take to the services."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from console.cli.desk import Desk
+from services.operations.data_lock import DataLock, conflict
+from services.settings import Settings
+
+
+def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
+    """Return the way to the services: over HTTP if a server holds the data folder, else in this process.
+
+    Raises:
+        ConflictError: another command line is at work on the data folder.
+    """
+    owner = DataLock(settings.data_dir).owner()
+    if owner is None:
+        from console.cli.local import LocalDesk
+
+        return LocalDesk(settings)
+    if not owner.url:
+        raise conflict(settings.data_dir, owner)
+    from console.cli.remote import RemoteDesk
+
+    return RemoteDesk(owner.url)

@@ -12,13 +12,14 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.web import bootstrap
 
-from console import resources
+from console import resources, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
 from services.settings import Settings
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
+SWEEP_SECONDS = 60.0
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
 # These count for themselves: files are taken in there.
 UPLOADS = ("/api/documents", "/_stcore/upload_file")
@@ -33,7 +34,10 @@ def create_app(settings: Settings) -> st.App:
         runtime = resources.runtime()
         provide(api, runtime)
         try:
-            yield {"runtime": runtime}
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_sweep_uploads)
+                yield {"runtime": runtime}
+                tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(resources.close)
@@ -61,6 +65,13 @@ def create_app(settings: Settings) -> st.App:
         }
     )
     return app
+
+
+async def _sweep_uploads() -> None:
+    """Now and then forget the uploads of closed tabs: with no tab open, no page does."""
+    while True:
+        await anyio.sleep(SWEEP_SECONDS)
+        await anyio.to_thread.run_sync(uploads.release_orphans)
 
 
 def known_hosts(settings: Settings) -> list[str]:

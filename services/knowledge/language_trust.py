@@ -39,6 +39,8 @@ PRIOR_WEIGHT = 8
 # A lexical search that fails on half of the questions does not make the embedder's failures better.
 LEAST_CEILING = 0.5
 _LEAST_LETTERS = 8
+# Texts that share so much of their terms cannot be told apart by meaning: one of them is enough.
+_ALIKE = 0.5
 _PRIOR_LETTERS = 1000
 
 
@@ -112,6 +114,7 @@ class LanguageTrust:
     def _sample(self, ids: list[int], chance: random.Random) -> dict[str, tuple[list[tuple[str, str]], str]]:
         """Return by script (sentence, rest of its chunk) pairs, and some text."""
         pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        taken: list[frozenset[str]] = []
         seen: dict[str, str] = {}
         chosen = chance.sample(ids, min(CHUNKS_SAMPLED, len(ids)))
         texts = {chunk: text for batch in self._chunks.iter_texts(chosen) for chunk, text in batch}
@@ -123,7 +126,11 @@ class LanguageTrust:
             parts = sentences(text)
             asked = chance.choice(parts) if len(parts) > 1 else ""
             rest = " ".join(part for part in parts if part != asked)
-            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) >= _LEAST_LETTERS:
+            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) < _LEAST_LETTERS:
+                continue
+            words = frozenset(terms(rest))
+            if not any(_alike(words, others) for others in taken):
+                taken.append(words)
                 pairs[script].append((asked, rest))
         return {script: (pairs[script], text) for script, text in seen.items()}
 
@@ -135,6 +142,11 @@ class LanguageTrust:
         ceiling = max(dense, _first(_lexical(asked, rests)), LEAST_CEILING)
         # As good as the better one: full trust; right half as often: it would only disturb.
         return MeasuredTrust(min(max(2 * dense / ceiling - 1, 0.0), 1.0), len(pairs))
+
+
+def _alike(some: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether two texts, given as their terms, hardly differ."""
+    return len(some & others) > _ALIKE * min(len(some), len(others))
 
 
 def _first(scores: NDArray[np.float32]) -> float:

@@ -156,3 +156,17 @@ def test_scripts_come_from_unicode_names() -> None:
     assert script_shares("水 abc，１２") == {"LATIN": 0.75, "CJK": 0.25}
     assert script_shares("ＡＢ") == {"LATIN": 1.0}
     assert script_shares("42!") == {}
+
+
+def test_pages_that_hardly_differ_do_not_count_against_the_embedder(shelf: Shelf) -> None:
+    """A long list of near-identical English texts, which no embedder could tell apart, leaves English trusted."""
+    months = ("January", "March", "May", "July", "October", "December")
+    diary = [
+        f"On day {day} of {months[day % 6]} the keeper opened the sluice gate. The water stood at {day} inches. "
+        f"He closed the gate before the evening and wrote the level into the book. Nothing else happened on day {day}."
+        for day in range(200)
+    ]
+    shelf.add("diary", diary)
+    trust = LanguageTrust(shelf.database, shelf.chunks, shelf.embedder)
+    trust.learn()
+    assert trust.of("When was the sluice gate opened?") > 0.8

@@ -6,9 +6,10 @@ acknowledged survives a kill and a power cut (https://www.sqlite.org/pragma.html
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +32,7 @@ class Database:
         self.engine: Engine = sa.create_engine(url, pool_size=8, max_overflow=16)
         self._write_lock = threading.RLock()
         if self.engine.dialect.name == "sqlite":
+            _create_private(self.engine.url.database)
             sa.event.listen(self.engine, "connect", _set_pragmas)
 
     def create_tables(self) -> None:
@@ -66,6 +68,13 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _create_private(path: str | None) -> None:
+    """Create the file so that nobody else can read it; SQLite gives its journals the same permissions."""
+    if path and path != ":memory:" and not path.startswith("file:"):
+        with suppress(OSError):  # SQLite will say what is wrong
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answers import AnswerResponse, AnswerStream
 from console.api.chat_schemas import ChatIn
-from console.api.context import Context
+from console.api.context import ApiContext, Context
 from console.api.problems import STATUS, openai_error
 from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
 from services.errors import MillpondError, UnavailableError
@@ -32,20 +32,14 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 @router.get("/models", summary="List models")
 async def models(context: Context) -> dict[str, Any]:
     """Return the one model there is: the documents, asked through the chat model chosen in the console."""
-    status = await context.threads.call(context.runtime.models.status)
-    created = int(context.runtime.started_at)
-    return {
-        "object": "list",
-        "data": [
-            {
-                "id": MODEL,
-                "object": "model",
-                "created": created,
-                "owned_by": "millpond",
-                "answers_through": status.label,
-            }
-        ],
-    }
+    return {"object": "list", "data": [await _model(context)]}
+
+
+@router.get("/models/{model}", summary="Look at a model")
+async def model(model: str, context: Context) -> dict[str, Any]:
+    """Return the model of that name."""
+    await context.threads.call(context.runtime.models.check_name, model)
+    return await _model(context) | {"id": model}
 
 
 @router.post("/chat/completions", summary="Ask the documents")
@@ -79,6 +73,17 @@ async def completions(body: ChatIn, request: Request, context: Context) -> Respo
         await stream.aclose()
         raise
     return AnswerResponse(stream, _chunks(stream, first, reply), _HEADERS)
+
+
+async def _model(context: ApiContext) -> dict[str, Any]:
+    status = await context.threads.call(context.runtime.models.status)
+    return {
+        "id": MODEL,
+        "object": "model",
+        "created": int(context.runtime.started_at),
+        "owned_by": "millpond",
+        "answers_through": status.label,
+    }
 
 
 async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply) -> AsyncIterator[bytes]:

@@ -5,11 +5,13 @@ Under /v1 the same document also carries the member `error` in the shape that cl
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from services.errors import ErrorKind, MillpondError
@@ -18,6 +20,7 @@ from services.texts import _
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+CLIENT_GONE = 499  # nobody receives it; it is what the log shows, as other servers write it
 
 STATUS = {
     ErrorKind.BAD_INPUT: 400,
@@ -56,7 +59,7 @@ def problem(
     """Return the problem document as a dictionary; `members` are further extension members."""
     document: dict[str, Any] = {
         "type": f"urn:millpond:problem:{kind.value}" if kind else "about:blank",
-        "title": title(kind),
+        "title": title(kind) if kind or status >= 500 else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "hint": hint,
@@ -120,16 +123,23 @@ def install(api: FastAPI) -> None:
             errors=faults,
         )
 
+    @api.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
     @api.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         if error.status_code == 404:
             detail = _("There is nothing at {path}.").format(path=path)
             return problem_response(404, detail, _("/docs lists what there is."), kind=ErrorKind.NOT_FOUND, path=path)
+        detail = str(error.detail)
+        if error.status_code == 405:
+            detail = _("{method} is not possible at {path}.").format(method=request.method, path=path)
         kind = ErrorKind.BAD_INPUT if error.status_code < 500 else None
         response = problem_response(
             error.status_code,
-            str(error.detail),
+            detail,
             _("The form of every request is described at /docs."),
             kind=kind,
             path=path,

@@ -17,7 +17,7 @@ from services.knowledge.reception import Reception
 from services.knowledge.store import changes, intake
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.contents import ContentStore
-from services.knowledge.store.documents import DocumentStore, Filters
+from services.knowledge.store.documents import DocumentStore, Filters, read_document
 from services.knowledge.store.transactions import Keeper
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
 from services.knowledge.workbench import Workbench
@@ -131,9 +131,11 @@ class Library(Contents, Workbench):
                 is_stored=lambda stored: self._files.place(stored).is_file(),
             )
             change.unneeded.extend(admission.unneeded)
+            # Read here: after the commit somebody else may delete it, and what was taken would look refused.
+            document = read_document(change.connection, admission.document_id, self._board.live())
         self._ingestion.abandon(admission.ended)
         self._ingestion.wake()
-        return Intake(self.document(admission.document_id), admission.duplicate), admission.keep_file
+        return Intake(document, admission.duplicate), admission.keep_file
 
     # Documents
 

@@ -62,7 +62,7 @@ class SnapshotStore:
         with self._lock:
             passing = self._directory / f"{_PASSING}new"
             try:
-                self._directory.mkdir(parents=True, exist_ok=True)
+                self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._sweep()
                 generation = self._highest() + 1
                 passing.mkdir()

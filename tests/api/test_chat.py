@@ -152,3 +152,10 @@ def test_prompt_in_a_document_is_only_text(server: Server, client: OpenAI) -> No
         extra_body={"collections": [shelf]},
     )
     assert "ignore all previous instructions" in json.dumps(answer.to_dict())
+
+
+def test_a_model_can_be_looked_at(client: OpenAI) -> None:
+    """The client finds the model by its name, and is told so when there is none."""
+    assert client.models.retrieve("millpond").owned_by == "millpond"
+    with pytest.raises(openai.NotFoundError, match="no model named gpt-nope"):
+        client.models.retrieve("gpt-nope")

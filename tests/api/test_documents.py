@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -305,3 +306,31 @@ def test_many_at_once(server: Server) -> None:
     assert len(set(numbers)) == 24
     for number in numbers:
         assert server.wait_finished(number)["status"] == "ready"
+
+
+def test_an_upload_that_is_broken_off_is_no_defect(server: Server) -> None:
+    """When the sender goes away in mid-file, nothing is left and the log tells of no defect of ours."""
+    before = stored(server)
+    head = (
+        "POST /api/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nX-Request-ID: broken-off\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="half.txt"\r\n\r\n'
+    )
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as connection:
+        connection.sendall(head.encode() + b"half of it " * 150_000)
+
+    def told() -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"broken-off"' in line]
+        return lines if any(line["event"] == "request" for line in lines) else []
+
+    eventually(told, what="the line of the request in the log")
+    assert {line["level"] for line in told()} == {"info"}
+    assert "half.txt" not in names(server)
+    assert stored(server) == before
+
+
+def test_a_wrong_method_is_named(server: Server) -> None:
+    """The answer to a method that an address does not know says which and where."""
+    answer = server.client.put("/api/jobs")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert answer.json()["detail"] == "PUT is not possible at /api/jobs."

@@ -131,3 +131,8 @@ def test_security_headers_leave_an_answer_s_own_alone() -> None:
     assert "frame-ancestors 'self'" in send(SecurityHeaders(plain)).headers["content-security-policy"]
     assert send(SecurityHeaders(plain)).headers["x-content-type-options"] == "nosniff"
     assert send(SecurityHeaders(strict)).headers["content-security-policy"] == "sandbox"
+
+
+def test_a_refusal_is_titled_by_its_status() -> None:
+    """A refusal of a kind of its own bears the name of its status, not that of a defect."""
+    assert guarded()(headers={"Host": "evil.example"}).json()["title"] == "Misdirected Request"

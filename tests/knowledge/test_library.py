@@ -484,3 +484,19 @@ def test_texts_of_a_program_are_not_embedded_by_us(workshop: Workshop, embedder:
         workshop.library.reembed([document.id])
     assert outdated(workshop.database, embedder.fingerprint) == []
     assert store.get(["one"])[0].metadata == {"kept": True}
+
+
+def test_a_file_that_is_deleted_right_behind_its_intake_was_taken(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hands a file in gets its document, also when somebody else deletes that at the same moment."""
+    with Workshop(tmp_path, embedder, start=False) as workshop:
+        found = workshop.library.documents
+
+        def meanwhile() -> None:
+            monkeypatch.undo()
+            workshop.library.delete([document.id for document in found()])
+
+        monkeypatch.setattr(workshop.ingestion, "wake", meanwhile)
+        assert workshop.add("fleeting.txt", text_about("mayflies")).document.name == "fleeting.txt"
+        assert workshop.library.count_documents() == 0

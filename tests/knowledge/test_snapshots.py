@@ -219,3 +219,9 @@ def test_a_kill_in_mid_save_leaves_something_readable(tmp_path: Path) -> None:
     interrupted, highest = map(int, completed.stdout.split())
     assert interrupted == KILLS, "too few kills came in the middle of a save to prove a thing"
     assert highest > 1
+
+
+def test_nobody_else_can_look_at_snapshots(index: VectorIndex, tmp_path: Path) -> None:
+    """The folder of the snapshots is closed to other users of the machine."""
+    SnapshotStore(tmp_path / "index").save(index, "model")
+    assert (tmp_path / "index").stat().st_mode & 0o077 == 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from services.database import Database
 from services.errors import BadInputError, NotFoundError
@@ -50,6 +50,14 @@ class Filters:
     collection_ids: Collection[int] = ()
     query: str = ""
     statuses: Collection[DocumentStatus] = ()
+
+
+def read_document(connection: Connection, document_id: int, live: Live) -> Document:
+    """Return one document as the transaction of `connection` sees it; errors as for `DocumentStore.get`."""
+    row = connection.execute(_documents(Filters(), live).where(documents.c.id == document_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(_("This document does not exist any more."))
+    return _document(row, live)
 
 
 class DocumentStore:
@@ -96,12 +104,8 @@ class DocumentStore:
         Raises:
             NotFoundError: it is gone.
         """
-        query = _documents(Filters(), live).where(documents.c.id == document_id)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            raise NotFoundError(_("This document does not exist any more."))
-        return _document(row, live)
+            return read_document(connection, document_id, live)
 
     def jobs(
         self, live: Live, *, unfinished_only: bool = False, limit: int = 100, job_id: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,7 @@ class QueryEncoder(Encoder, Protocol):
     """What is needed of `Embedder`."""
 
     def embed_query(self, text: str) -> Vector: ...
+    def urgent(self) -> AbstractContextManager[None]: ...
 
 
 class Index(Protocol):
@@ -111,8 +113,26 @@ class Retriever:
         if not located:
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
-        k = settings.k if k is None else k
-        groups = tuple(collection_ids) or None
+        with self._urgent():
+            return self._search(
+                query,
+                located=located,
+                k=settings.k if k is None else k,
+                groups=tuple(collection_ids) or None,
+                settings=settings,
+                started=started,
+            )
+
+    def _search(
+        self,
+        query: str,
+        *,
+        located: Sequence[tuple[str, range]],
+        k: int,
+        groups: Collection[int] | None,
+        settings: RetrievalSettings,
+        started: float,
+    ) -> SearchResult:
         candidates = max(LEAST_CANDIDATES, 4 * k)
         terms = list(dict.fromkeys(term for term, _place in located))
 
@@ -170,15 +190,20 @@ class Retriever:
         located = located_terms(question)
         passages = [Passage(hit.text, hit.score) for hit in result.hits]
         embed = self._embedder.embed_query if self._embedder else None
-        return quote(
-            question,
-            located,
-            self.lexical.idf(term for term, _place in located),
-            passages,
-            limit,
-            trust=result.dense_trust,
-            embed=embed,
-        )
+        with self._urgent():
+            return quote(
+                question,
+                located,
+                self.lexical.idf(term for term, _place in located),
+                passages,
+                limit,
+                trust=result.dense_trust,
+                embed=embed,
+            )
+
+    def _urgent(self) -> AbstractContextManager[None]:
+        """Hold ingestion's embedding back: it would slow the index and the words down as well."""
+        return self._embedder.urgent() if self._embedder else nullcontext()
 
     def _weights(self, settings: RetrievalSettings, trust: float) -> tuple[float, float]:
         """Return the weights of dense and lexical scores; who asks for one kind alone gets it whatever the trust."""

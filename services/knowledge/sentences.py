@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 # Where a sentence may end: a full stop with the quotes and brackets that close after it. The Latin one needs white
 # space behind it, so that decimals, versions and addresses stay whole.
@@ -15,6 +16,9 @@ _STOP = re.compile(
 )
 _LAST_WORD = re.compile(r"[^\W_][\w.]*$")
 _ITEM = re.compile(r"\s*(?:[|•·▪‣*+-]\s|#{1,6}\s|\d{1,3}[.)、]\s|$)")
+_LIST_ITEM = re.compile(r"(?:[•·▪‣*+-]|\d{1,3}[.)、])\s")
+_RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+")
+_ENDED = re.compile(r"""[.!?:;…。！？：；｡؟।॥۔][”’"'»」』）》】)\]]*$""")
 # Their full stop ends no sentence.
 _ABBREVIATIONS = re.compile(
     r"""adm|al|approx|apr|art|aug|ave|bros|ca|capt|cf|ch|co|col|corp|dec|dept|dr|eds?|eg|eq|est|etc|feb|figs?|ft|gen
@@ -26,11 +30,48 @@ _ABBREVIATIONS = re.compile(
 _SHORT_LINE = 0.6
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and what the layout tells about it.
+
+    `title`: it has no full stop and is neither a list item nor in a table; `labels`: it is the first row of a table;
+    `header`: the labels of the table that it is a row of, "" outside tables.
+    """
+
+    text: str
+    title: bool = False
+    labels: bool = False
+    header: str = ""
+
+
+def marked_sentences(text: str) -> list[Sentence]:
+    """Return the sentences of `text` in order, with what the layout tells about each."""
+    found: list[Sentence] = []
+    header = ""
+    for piece in _pieces(text):
+        row = piece.startswith("|")
+        if row and _RULE.fullmatch(piece):
+            if found and found[-1].text.startswith("|"):
+                header = found[-1].text
+                found[-1] = Sentence(header, labels=True)
+        elif row:
+            found.append(Sentence(piece, header=header))
+        else:
+            header = ""
+            title = _ENDED.search(piece) is None and _LIST_ITEM.match(piece) is None
+            found.append(Sentence(piece, title=title))
+    return [sentence for sentence in found if _says_something(sentence.text)]
+
+
 def sentences(text: str) -> list[str]:
     """Return the sentences of `text` in order, with line breaks inside them as they are.
 
     Blank lines, list items, table rows and short lines end a sentence, too.
     """
+    return [piece for piece in _pieces(text) if _says_something(piece)]
+
+
+def _pieces(text: str) -> list[str]:
     longest = max(map(len, text.splitlines()), default=0)
     found: list[str] = []
     start = 0
@@ -41,7 +82,11 @@ def sentences(text: str) -> list[str]:
         found.append(text[start:end].strip())
         start = end
     found.append(text[start:].strip())
-    return [sentence for sentence in found if any(character.isalnum() for character in sentence)]
+    return [piece for piece in found if piece]
+
+
+def _says_something(piece: str) -> bool:
+    return any(character.isalnum() for character in piece)
 
 
 def _ends(text: str, start: int, stop: re.Match[str], longest: int) -> bool:

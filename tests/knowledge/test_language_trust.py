@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ class Multilingual:
         if cancelled():
             raise CancelledError("cancelled")
         return np.stack([self.embed_query(text) for text in texts])
+
+    def urgent(self):
+        return nullcontext()
 
     def unknown_share(self, _text):
         return 0.0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,48 @@ def test_many_threads_search_while_documents_come_in(shelf: Shelf) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+class Watched(Multilingual):
+    """Knows whether ingestion is being held back."""
+
+    urgencies = 0
+
+    @contextmanager
+    def urgent(self):
+        self.urgencies += 1
+        try:
+            yield
+        finally:
+            self.urgencies -= 1
+
+
+def test_ingestion_is_held_back_for_the_whole_search_and_all_of_the_quoting(tmp_path: Path, monkeypatch) -> None:
+    """Not only while the question is embedded: the words, the index and the quotes' embeddings count, too."""
+    embedder = Watched()
+    shelf = Shelf(tmp_path, embedder)
+    shelf.add("mill", ["The mill was built in 1850. The mill stands by the pond."])
+    held: dict[str, list[int]] = {}
+
+    def watch(owner: object, name: str) -> None:
+        method = getattr(owner, name)
+
+        def watched(*args, **how):
+            held.setdefault(name, []).append(embedder.urgencies)
+            return method(*args, **how)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(shelf.retriever.lexical, "find")
+    watch(shelf.retriever.lexical, "idf")
+    watch(shelf.keeper.index, "search")
+    watch(shelf.chunks, "hits")
+    watch(embedder, "embed_query")
+    result = shelf.retriever.search("When was the mill built?")
+    assert shelf.retriever.quotes("When was the mill built?", result)[0].text == "The mill was built in 1850."
+    assert held.keys() == {"find", "idf", "search", "hits", "embed_query"}
+    assert all(all(counts) for counts in held.values()), held
+    with pytest.raises(BadInputError):
+        shelf.retriever.search("?")
+    assert embedder.urgencies == 0
+    shelf.close()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.knowledge.sentences import sentences
+from services.knowledge.sentences import Sentence, marked_sentences, sentences
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,27 @@ def test_nothing_is_lost(text: str) -> None:
     """Every letter and digit of the text is in one of its sentences, in order."""
     letters = [character for character in text if character.isalnum()]
     assert [character for sentence in sentences(text) for character in sentence if character.isalnum()] == letters
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 The sluice gate\n\nIt is old.", [Sentence("2 The sluice gate", title=True), Sentence("It is old.")]),
+        ("水磨坊手册\n\n水很深。", [Sentence("水磨坊手册", title=True), Sentence("水很深。")]),
+        ("He said “yes.”\n\n- one thing\n2. another", None),
+        (
+            "Parts\n\n| part | weeks |\n| --- | ---: |\n| seal | 14 |\n\nThe end.\n\n| a | b |",
+            [
+                Sentence("Parts", title=True),
+                Sentence("| part | weeks |", labels=True),
+                Sentence("| seal | 14 |", header="| part | weeks |"),
+                Sentence("The end."),
+                Sentence("| a | b |"),
+            ],
+        ),
+        ("| --- |\n| 1 |", [Sentence("| 1 |")]),
+    ],
+)
+def test_what_the_layout_tells(text: str, expected: list[Sentence] | None) -> None:
+    """Titles have no full stop, list items and rows are none, and rows belong to the labels above them."""
+    assert marked_sentences(text) == (expected or [Sentence(sentence) for sentence in sentences(text)])

@@ -100,7 +100,10 @@ def _settings(**given: Any) -> Settings:
     from services.errors import BadInputError
     from services.settings import Settings
 
+    config = os.environ.get("MILLPOND_CONFIG", "")
     try:
+        if config:
+            Path(config).read_bytes()  # one that is not there would be passed over in silence
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         fault = error.errors()[0]
@@ -110,6 +113,12 @@ def _settings(**given: Any) -> Settings:
             _("Look at --help, MILLPOND_{name} in the environment, and the file named by MILLPOND_CONFIG.").format(
                 name=name.upper()
             ),
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise BadInputError(
+            _("The settings in {file} cannot be read: {reason}.").format(file=config, reason=reason),
+            _("MILLPOND_CONFIG must name a file in TOML."),
         ) from error
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
-from services.errors import StorageError
+from services.errors import DamagedError, StorageError
 from services.texts import _
 
 metadata = sa.MetaData()
@@ -42,9 +42,18 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection for reading; it sees one consistent state."""
-        with self.engine.connect() as connection:
-            yield connection
+        """Yield a connection for reading; it sees one consistent state.
+
+        Raises:
+            DamagedError: as for `write`.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DatabaseError as error:
+            if _is_damage(error):
+                raise _damaged() from error
+            raise
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -52,6 +61,7 @@ class Database:
 
         Raises:
             StorageError: the disk is full or the database file cannot be written.
+            DamagedError: the file is not a database, or no longer a sound one.
         """
         with self._write_lock:
             try:
@@ -63,6 +73,8 @@ class Database:
                         _("The database could not be written; what was stored before is kept."),
                         _("Free some disk space or check the data folder's permissions, then try again."),
                     ) from error
+                if _is_damage(error):
+                    raise _damaged() from error
                 raise
 
     def close(self) -> None:
@@ -95,3 +107,15 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 def _is_disk_trouble(error: DatabaseError) -> bool:
     text = str(error.orig).lower()
     return any(sign in text for sign in ("disk is full", "disk i/o error", "readonly database", "unable to open"))
+
+
+def _is_damage(error: DatabaseError) -> bool:
+    text = str(error.orig).lower()
+    return "not a database" in text or "malformed" in text
+
+
+def _damaged() -> DamagedError:
+    return DamagedError(
+        _("The database in the data folder is damaged; nothing in it was changed."),
+        _("Put a copy of the whole data folder back, or start on another with --data-dir."),
+    )

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from services.database import Database
+from services.errors import DamagedError
 
 
 def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
@@ -16,3 +19,17 @@ def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
     database.close()
     assert modes.keys() >= {"test.db", "test.db-wal"}
     assert set(modes.values()) == {"0o0"}
+
+
+def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:
+    """A damaged database gets a message with a way out, and stays as it is."""
+    path = tmp_path / "test.db"
+    path.write_bytes(b"not what it should be" * 1000)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(DamagedError, match="database in the data folder is damaged") as caught:
+        database.create_tables()
+    with pytest.raises(DamagedError), database.read():
+        pass
+    database.close()
+    assert caught.value.hint
+    assert path.read_bytes() == b"not what it should be" * 1000

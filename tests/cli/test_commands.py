@@ -113,3 +113,15 @@ def test_version_is_told() -> None:
     assert done.returncode == 0, done.stderr
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert done.stdout.strip() in {project["version"], "not installed: running from its source folder"}
+
+
+@pytest.mark.parametrize("content", [None, b"port 8501", b"\xff\xfe"])
+def test_settings_that_cannot_be_read_are_told_of(tmp_path: Path, content: bytes | None) -> None:
+    """A settings file that is missing, or none, is neither passed over nor answered with a traceback."""
+    path = tmp_path / "millpond.toml"
+    if content is not None:
+        path.write_bytes(content)
+    done = run("status", "--data-dir", str(tmp_path), config=path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"The settings in {path} cannot be read: ")
+    assert "MILLPOND_CONFIG must name" in done.stderr

@@ -92,6 +92,7 @@ def _read(folder: Path, name: str, expected: str) -> ModelFiles:
             ),
         )
     config = _json(folder / "config.json")
+    _check_weights(folder / "model.safetensors")
     modules = _json(folder / "modules.json") or []
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
     pooling = _pooling(folder, modules, kinds)
@@ -109,6 +110,19 @@ def _read(folder: Path, name: str, expected: str) -> ModelFiles:
         chunk_prompt=chunk_prompt,
         sha256=actual,
     )
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse a file that was cut off; opening it reads no more than its head."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise DamagedError(
+            _("The weights of the embedding model are damaged or incomplete."), _("Install the model again.")
+        ) from error
 
 
 def _pooling(folder: Path, modules: list[dict[str, Any]], kinds: list[str]) -> str:

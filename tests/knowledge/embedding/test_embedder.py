@@ -134,6 +134,15 @@ def test_a_broken_configuration_is_explained(tmp_path: Path) -> None:
         Embedder.load(Settings(embedding_model=str(folder)))
 
 
+def test_weights_that_were_cut_off_are_told_of(tmp_path: Path) -> None:
+    """A model file that lost its end, with no checksum to tell, is a damaged file and not a defect of ours."""
+    folder = make_folder(tmp_path / "model", "bert")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(DamagedError, match="damaged or incomplete"):
+        Embedder.load(Settings(embedding_model=str(folder)))
+
+
 def test_loading_needs_neither_transformers_nor_network() -> None:
     """The bundled model comes up without the libraries that cost most memory."""
     script = (

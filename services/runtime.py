@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
     from services.knowledge.embedding import Embedder
-    from services.knowledge.index_keeper import IndexKeeper
+    from services.knowledge.index import IndexKeeper
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.parsing import ParserPool
@@ -158,12 +158,11 @@ class Runtime:
 
     def _load_knowledge(self) -> None:
         from services.knowledge.files import FileStore
-        from services.knowledge.index_keeper import IndexKeeper
+        from services.knowledge.index import IndexKeeper, SnapshotStore
         from services.knowledge.ingestion import Ingestion
         from services.knowledge.library import Library
         from services.knowledge.parsing import ParserPool
         from services.knowledge.retrieval import Retriever
-        from services.knowledge.snapshots import SnapshotStore
         from services.knowledge.store import ChunkStore
 
         settings, database = self.settings, self.database

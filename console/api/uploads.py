@@ -18,7 +18,7 @@ from services.texts import _
 
 if TYPE_CHECKING:
     from services.knowledge.library import Library
-    from services.knowledge.reception import Reception
+    from services.knowledge.library.reception import Reception
     from services.knowledge.types import Intake
 
 FILES_AT_MOST = 256

@@ -17,8 +17,8 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from services.knowledge.segmentation import terms
 from services.knowledge.store.tables import chunks, counters, documents, revisions
+from services.knowledge.text.segmentation import terms
 from services.runtime import Runtime
 from services.settings import Settings
 from tests.benchmarks.server import paragraphs, percentile, questions

@@ -18,7 +18,7 @@ import psutil
 from numpy.typing import NDArray
 
 from services.knowledge.embedding import Embedder
-from services.knowledge.vector_index import CANDIDATES_PER_HIT, VectorIndex, rerank
+from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, VectorIndex, rerank
 from services.settings import Settings
 from tests.benchmarks.server import paragraphs, percentile, questions
 from tests.benchmarks.table import Row

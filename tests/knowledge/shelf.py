@@ -10,13 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.database import Database
+from services.knowledge.index import VectorIndex
 from services.knowledge.retrieval import Retriever
-from services.knowledge.segmentation import terms
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.tables import collections, documents, revisions
 from services.knowledge.store.writing import activate, insert_chunks
+from services.knowledge.text.segmentation import terms
 from services.knowledge.types import ChunkDraft
-from services.knowledge.vector_index import VectorIndex
 
 
 class Keeper:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.knowledge.segmentation import query_terms
 from services.knowledge.store.lexical import LexicalStore
+from services.knowledge.text.segmentation import query_terms
 from tests.knowledge.shelf import Shelf
 
 

@@ -13,11 +13,10 @@ from reportlab.pdfgen.canvas import Canvas
 from services.database import Database
 from services.knowledge.embedding import Embedder
 from services.knowledge.files import FileStore
-from services.knowledge.index_keeper import IndexKeeper
+from services.knowledge.index import IndexKeeper, SnapshotStore
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library import Library
 from services.knowledge.parsing import ParserPool
-from services.knowledge.snapshots import SnapshotStore
 from services.knowledge.store import ChunkStore
 from services.knowledge.types import Document, Intake
 from services.preferences import Preferences

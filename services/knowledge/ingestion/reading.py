@@ -223,7 +223,7 @@ class Reading:
 
     @staticmethod
     def _terms(name: str) -> Callable[[ChunkDraft], str]:
-        from services.knowledge.chunking import lexical_terms
+        from services.knowledge.text.chunking import lexical_terms
 
         return lambda draft: lexical_terms(draft.text, (*draft.heading, draft.sheet), name)
 

@@ -63,7 +63,7 @@ def parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> N
 
 
 def _parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> None:
-    from services.knowledge.chunking import chunk
+    from services.knowledge.text.chunking import chunk
 
     kind = detection.detect(stream, work.name)
     report = _Reporter(write)

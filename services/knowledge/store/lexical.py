@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.database import Database
-from services.knowledge.segmentation import is_unspaced
 from services.knowledge.store.chunks import IDS_PER_QUERY
 from services.knowledge.store.tables import chunks, documents
+from services.knowledge.text.segmentation import is_unspaced
 
 # Occurrences of terms that one search may visit: about 10 ms.
 POSTINGS = 6_000

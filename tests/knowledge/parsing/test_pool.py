@@ -67,7 +67,8 @@ def run(pool: ParserPool, path: Path, name: str = "a.md", **options: object) -> 
 def test_the_helper_has_nothing_heavy_in_it() -> None:
     """What every child inherits is small: no torch, no Streamlit, no database, no settings."""
     code = (
-        "import sys, services.knowledge.parsing.helper, services.knowledge.chunking, services.knowledge.segmentation;"
+        "import sys, services.knowledge.parsing.helper;"
+        "import services.knowledge.text.chunking, services.knowledge.text.segmentation;"
         "heavy = {'torch', 'transformers', 'streamlit', 'sqlalchemy', 'pydantic', 'structlog', 'numpy', 'markitdown',"
         " 'pandas', 'langchain_core', 'subprocess', 'tempfile', 'services.settings', 'services.database'}"
         " & set(sys.modules);"

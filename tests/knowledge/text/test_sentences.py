@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.knowledge.sentences import Sentence, marked_sentences, sentences
+from services.knowledge.text.sentences import Sentence, marked_sentences, sentences
 
 
 @pytest.mark.parametrize(

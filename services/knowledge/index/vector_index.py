@@ -12,7 +12,7 @@ import numpy as np
 
 from services.held import HeldResource
 from services.knowledge.cores import usable_cores
-from services.knowledge.vector_segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
+from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
 from services.texts import _
 
 # Adding copies the last segment (3 MB at 384 dimensions), searching visits each: this many vectors balance the two.

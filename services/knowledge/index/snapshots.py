@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import DamagedError, StorageError
-from services.knowledge.vector_index import SEGMENT_VECTORS, VectorIndex
-from services.knowledge.vector_segment import Codec, Segment
+from services.knowledge.index.segment import Codec, Segment
+from services.knowledge.index.vector_index import SEGMENT_VECTORS, VectorIndex
 from services.texts import _
 
 FORMAT = 1

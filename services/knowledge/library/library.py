@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from services.database import Database
 from services.errors import BadInputError
 from services.knowledge import types
-from services.knowledge.contents import Contents
 from services.knowledge.files import FileStore, StoredFile
 from services.knowledge.ingestion import Ingestion
+from services.knowledge.library.contents import Contents
+from services.knowledge.library.reception import Reception
+from services.knowledge.library.workbench import Workbench
 from services.knowledge.names import display_name
-from services.knowledge.reception import Reception
 from services.knowledge.store import changes, intake
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.contents import ContentStore
 from services.knowledge.store.documents import DocumentStore, Filters, read_document
 from services.knowledge.store.transactions import Keeper
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
-from services.knowledge.workbench import Workbench
 from services.preferences import Preferences
 from services.settings import Settings
 from services.texts import _

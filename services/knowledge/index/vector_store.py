@@ -22,17 +22,17 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from services.database import Database
 from services.errors import BadInputError
 from services.knowledge.files import FileStore
-from services.knowledge.index_keeper import IndexKeeper
+from services.knowledge.index.keeper import IndexKeeper
+from services.knowledge.index.segment import Ids, Vectors
+from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, rerank
 from services.knowledge.progress import ProgressBoard
-from services.knowledge.segmentation import terms
-from services.knowledge.snapshots import SnapshotStore
 from services.knowledge.store import ChunkStore, HitRow
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.external import ExternalStore, ExternalText, external_id_of
 from services.knowledge.store.transactions import Writer
+from services.knowledge.text.segmentation import terms
 from services.knowledge.types import ChunkDraft
-from services.knowledge.vector_index import CANDIDATES_PER_HIT, rerank
-from services.knowledge.vector_segment import Ids, Vectors
 from services.settings import Settings
 from services.texts import _
 

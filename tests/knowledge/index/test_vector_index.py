@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from services.knowledge import vector_index
-from services.knowledge.vector_index import TRAINING_VECTORS, VectorIndex, rerank
-from services.knowledge.vector_segment import HIDDEN, Codec, Groups, Ids, Vectors
+from services.knowledge.index import vector_index
+from services.knowledge.index.segment import HIDDEN, Codec, Groups, Ids, Vectors
+from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex, rerank
 
 DIMENSION = 32
 

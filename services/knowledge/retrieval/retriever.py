@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from services.database import Database
 from services.errors import BadInputError, TooLargeError
-from services.knowledge.language_trust import Encoder, LanguageTrust
-from services.knowledge.quoting import Passage, quote
-from services.knowledge.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
-from services.knowledge.segmentation import located_terms
+from services.knowledge.retrieval.language_trust import Encoder, LanguageTrust
+from services.knowledge.retrieval.quoting import Passage, quote
+from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
+from services.knowledge.text.segmentation import located_terms
 from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
 from services.texts import _
 

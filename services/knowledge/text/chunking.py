@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.knowledge.splitting import Unit, place_of, split_long, split_section
+from services.knowledge.text.splitting import Unit, place_of, split_long, split_section
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
 
 def lexical_terms(text: str, place: Sequence[str], name: str) -> str:
     """Return what a chunk is found by, separated by blanks: its words, then those of its place and its document."""
-    from services.knowledge.segmentation import terms
+    from services.knowledge.text.segmentation import terms
 
     words = terms(text)
     known = set(words)

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
-from services.knowledge.segmentation import fold
+from services.knowledge.text.segmentation import fold
 
 
 @lru_cache(maxsize=50_000)

@@ -11,9 +11,9 @@ import structlog
 from numpy.typing import NDArray
 
 from services.errors import StorageError, UnavailableError
-from services.knowledge.snapshots import SnapshotStore
-from services.knowledge.vector_index import TRAINING_VECTORS, VectorIndex
-from services.knowledge.vector_segment import Codec, Ids, Vectors
+from services.knowledge.index.segment import Codec, Ids, Vectors
+from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
 from services.settings import Settings
 from services.texts import _, plural
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.knowledge.chunking import chunk
 from services.knowledge.parsing.child import load_tokenizer
+from services.knowledge.text.chunking import chunk
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.knowledge.segmentation import is_unspaced, query_terms, terms
+from services.knowledge.text.segmentation import is_unspaced, query_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_long_runs_are_cut() -> None:
 
 def test_import_is_light() -> None:
     """The parser's child process can use it without paying for numpy, a database or a model."""
-    code = "import sys, services.knowledge.segmentation; print({'numpy', 'sqlalchemy'} & set(sys.modules))"
+    code = "import sys, services.knowledge.text.segmentation; print({'numpy', 'sqlalchemy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.knowledge.scoring import LexicalEvidence
-from services.knowledge.segmentation import located_terms, terms
-from services.knowledge.sentences import Sentence, marked_sentences
+from services.knowledge.retrieval.scoring import LexicalEvidence
+from services.knowledge.text.segmentation import located_terms, terms
+from services.knowledge.text.sentences import Sentence, marked_sentences
 from services.knowledge.types import Quote
 
 # A sentence is worth what it says about the question, and twice the score of the passage that it stands in.

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
-from services.knowledge import library
 from services.knowledge.embedding import Embedder
+from services.knowledge.library import library
 from services.knowledge.store.external import ExternalStore, ExternalText
 from services.knowledge.store.recovery import outdated
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, RetrievalSettings

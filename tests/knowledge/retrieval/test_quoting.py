@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.knowledge.quoting import Passage, quote
-from services.knowledge.segmentation import located_terms
+from services.knowledge.retrieval.quoting import Passage, quote
+from services.knowledge.text.segmentation import located_terms
 from services.knowledge.types import Quote
 
 POND = "The mill was built in 1850. It stands by the pond. Ducks live there. Nobody knows why."

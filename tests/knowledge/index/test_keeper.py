@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from services.errors import StorageError, UnavailableError
-from services.knowledge import index_keeper, vector_index
-from services.knowledge.index_keeper import IndexKeeper
-from services.knowledge.snapshots import SnapshotStore
-from services.knowledge.vector_index import VectorIndex
-from services.knowledge.vector_segment import HIDDEN, Ids, Vectors
+from services.knowledge.index import IndexKeeper, SnapshotStore, VectorIndex, vector_index
+from services.knowledge.index import keeper as index_keeper
+from services.knowledge.index.segment import HIDDEN, Ids, Vectors
 from services.settings import Settings
 
 DIMENSION = 8

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from services.errors import CancelledError
-from services.knowledge.language_trust import LanguageTrust
-from services.knowledge.scripts import script_shares
-from services.knowledge.segmentation import terms
+from services.knowledge.retrieval.language_trust import LanguageTrust
+from services.knowledge.retrieval.scripts import script_shares
+from services.knowledge.text.segmentation import terms
 from tests.knowledge.corpora import PAIRS
 from tests.knowledge.shelf import Shelf
 

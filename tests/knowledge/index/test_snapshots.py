@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from services.errors import StorageError
-from services.knowledge.snapshots import MANIFEST, SnapshotStore
-from services.knowledge.vector_index import VectorIndex
-from services.knowledge.vector_segment import HIDDEN, Vectors
+from services.knowledge.index import VectorIndex
+from services.knowledge.index.segment import HIDDEN, Vectors
+from services.knowledge.index.snapshots import MANIFEST, SnapshotStore
 
 DIMENSION = 16
 KILLS = 40
@@ -140,7 +140,7 @@ def test_a_disk_that_refuses_keeps_the_generation_before(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("services.knowledge.snapshots.os.fsync", full)
+        patch.setattr("services.knowledge.index.snapshots.os.fsync", full)
         with pytest.raises(StorageError, match="No space left"):
             store.save(index, "model")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0000000001"]
@@ -161,8 +161,8 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from services.knowledge.snapshots import SnapshotStore
-from services.knowledge.vector_index import VectorIndex
+from services.knowledge.index import SnapshotStore
+from services.knowledge.index import VectorIndex
 
 directory, kills = Path(sys.argv[1]), int(sys.argv[2])
 chance = random.Random(7)
@@ -212,7 +212,7 @@ def test_a_kill_in_mid_save_leaves_something_readable(tmp_path: Path) -> None:
         text=True,
         timeout=240,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "OMP_NUM_THREADS": "1"},  # a team of threads does not survive a fork
     )
     assert completed.returncode == 0, completed.stderr

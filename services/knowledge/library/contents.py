@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import BadInputError
 from services.knowledge.files import FileStore
-from services.knowledge.locating import locate
+from services.knowledge.library.locating import locate
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.contents import ContentStore
 from services.knowledge.store.documents import DocumentStore

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.database import Database
-from services.knowledge.scripts import letters_of, script_shares
-from services.knowledge.segmentation import query_terms, terms
-from services.knowledge.sentences import sentences
+from services.knowledge.retrieval.scripts import letters_of, script_shares
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.trust import MeasuredTrust, TrustStore
+from services.knowledge.text.segmentation import query_terms, terms
+from services.knowledge.text.sentences import sentences
 
 Vectors = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from services.errors import BadInputError
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding.langchain import EmbedderFace
-from services.knowledge.vector_store import KnowledgeVectorStore
+from services.knowledge.index.vector_store import KnowledgeVectorStore
 from tests.knowledge.workshop import Workshop
 
 FACTS = {

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +11,11 @@ import pytest
 from services.errors import CancelledError
 from services.knowledge.retrieval.language_trust import LanguageTrust
 from services.knowledge.retrieval.scripts import script_shares
-from services.knowledge.text.segmentation import terms
 from tests.knowledge.corpora import PAIRS
+from tests.knowledge.encoders import Multilingual
 from tests.knowledge.shelf import Shelf
 
 BLIND = ["CYRILLIC", "GREEK", "ARABIC", "HANGUL", "CJK"]
-
-
-class Multilingual:
-    """Knows every script equally: words, or pairs of characters, hashed into a vector."""
-
-    dimension = 512
-    fingerprint = "hashing"
-
-    def embed_query(self, text):
-        vector = np.full(self.dimension, 1e-3, np.float32)
-        for term in terms(text):
-            vector[zlib.crc32(term.encode()) % self.dimension] += 1
-        return vector / np.linalg.norm(vector)
-
-    def embed_chunks(self, texts, *, cancelled=lambda: False):
-        if cancelled():
-            raise CancelledError("cancelled")
-        return np.stack([self.embed_query(text) for text in texts])
-
-    def urgent(self):
-        return nullcontext()
-
-    def unknown_share(self, _text):
-        return 0.0
-
-    def token_count(self, text):
-        return len(text) // 3 + 1
 
 
 class Blind(Multilingual):

@@ -11,8 +11,8 @@ from services.errors import BadInputError, TooLargeError
 from services.knowledge.retrieval import Retriever
 from services.knowledge.types import RetrievalSettings
 from tests.knowledge.corpora import PAIRS
+from tests.knowledge.encoders import Multilingual
 from tests.knowledge.shelf import Shelf
-from tests.knowledge.test_language_trust import Multilingual
 
 
 @pytest.fixture

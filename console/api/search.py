@@ -8,7 +8,9 @@ from fastapi import APIRouter
 
 from console.api.context import ApiContext, Context
 from console.api.schemas import SearchIn, SearchOut
+from services.errors import NotFoundError
 from services.knowledge.types import RetrievalSettings, SearchResult
+from services.texts import _
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -21,6 +23,12 @@ async def search(body: SearchIn, context: Context) -> SearchOut:
 
 
 def _search(context: ApiContext, body: SearchIn) -> SearchResult:
+    missing = set(body.collections) - {collection.id for collection in context.runtime.library.collections()}
+    if missing:
+        raise NotFoundError(
+            _("There is no collection {id}; nothing was searched.").format(id=min(missing)),
+            _("GET /api/collections lists those that there are."),
+        )
     given = {
         name: value
         for name in ("dense_weight", "lexical_weight", "threshold")

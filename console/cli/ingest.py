@@ -144,7 +144,7 @@ class _Run:
     def summary(self) -> str:
         parts = [_("{count} ready ({chunks} chunks)").format(count=self.ready, chunks=self.chunks)]
         if self.duplicates:
-            parts.append(_("{count} were there already").format(count=self.duplicates))
+            parts.append(plural("{count} was there already", "{count} were there already", self.duplicates))
         if self.failed:
             parts.append(_("{count} failed").format(count=self.failed))
         return ", ".join(parts)

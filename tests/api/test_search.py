@@ -75,3 +75,10 @@ def test_empty_and_endless_queries(server: Server) -> None:
     assert server.client.post("/api/search", json={"query": "   "}).status_code in {200, 400}
     assert server.client.post("/api/search", json={"query": "word " * 20_000}).status_code in {200, 400, 413}
     assert server.client.post("/api/search", json={"query": 'NEAR("a" b) OR *:* \u0000 "'}).status_code == 200
+
+
+def test_a_collection_that_is_not_there_is_told(server: Server) -> None:
+    """Searching in an unknown collection is an error, not an empty answer."""
+    answer = server.client.post("/api/search", json={"query": "falcon", "collections": [987_654]})
+    assert answer.status_code == 404
+    assert "987654" in answer.json()["detail"]

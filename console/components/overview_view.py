@@ -71,7 +71,7 @@ def _resources(runtime: Runtime) -> None:
     rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
     rows.append(
         (
-            _("uploads"),
+            _("Uploads"),
             plural("{count} file not yet on disk", "{count} files not yet on disk", files),
             upload_bytes / 2**20,
             0,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, Role
 from services.held import HeldResource
+from services.texts import _
 
 WINDOWS = 64
 CHARACTERS = 8000
@@ -62,7 +63,7 @@ class HistoryWindows:
             turns = [turn for window in self._windows.values() for turn in window]
             size = sum(4 * (len(turn.question) + len(turn.answer)) + 200 for turn in turns)
             return HeldResource(
-                name="conversation windows",
+                name=_("Conversation windows"),
                 detail=f"{len(turns)} turns of {len(self._windows)} conversations",
                 bytes=size,
                 loads=self._reads,

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from services.errors import NotFoundError
+from services.knowledge.types import UNFINISHED
 from services.texts import _
-
-UNFINISHED = frozenset({"queued", "parsing", "embedding"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from console.boundary import guarded
 from console.components.formatting import count, escape, shorten, size
 from console.components.heartbeat import heartbeat
 from console.navigation import PageName, page
-from console.uploads import release_orphans
 from services.memory.process import rss_bytes
 from services.runtime import Runtime
 from services.texts import _, plural
@@ -26,7 +25,6 @@ _MODEL_ICON = {
 @guarded
 def status_strip(runtime: Runtime) -> None:
     """Draw the strip and keep it fresh."""
-    release_orphans()
     counts = runtime.library.counts()
     model = runtime.models.status()
     trouble = [check for check in runtime.health.ready().checks if not check.ok]

@@ -18,6 +18,9 @@ class PageName(StrEnum):
     CHAT = "chat"
     DOCUMENTS = "documents"
     RETRIEVAL = "retrieval"
+    MEMORY = "memory"
+    OBJECTS = "objects"
+    ALLOCATIONS = "allocations"
     OVERVIEW = "overview"
     SETTINGS = "settings"
 
@@ -28,6 +31,9 @@ def page(name: PageName) -> st.Page:
         PageName.CHAT: (_("Chat"), ":material/forum:"),
         PageName.DOCUMENTS: (_("Documents"), ":material/folder_open:"),
         PageName.RETRIEVAL: (_("Retrieval test"), ":material/manage_search:"),
+        PageName.MEMORY: (_("Memory"), ":material/memory:"),
+        PageName.OBJECTS: (_("Objects"), ":material/account_tree:"),
+        PageName.ALLOCATIONS: (_("Allocations"), ":material/data_object:"),
         PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
         PageName.SETTINGS: (_("Settings"), ":material/tune:"),
     }[name]
@@ -38,5 +44,6 @@ def groups() -> dict[str, list[st.Page]]:
     """Return the pages in their groups, in the order of the menu."""
     return {
         _("Work"): [page(PageName.CHAT), page(PageName.DOCUMENTS), page(PageName.RETRIEVAL)],
+        _("Memory"): [page(PageName.MEMORY), page(PageName.OBJECTS), page(PageName.ALLOCATIONS)],
         _("System"): [page(PageName.OVERVIEW), page(PageName.SETTINGS)],
     }

@@ -19,12 +19,17 @@ import structlog
 from services.chat.types import Passages
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
-from services.held import HeldResource
+from services.held import HeldResource, Holder
 from services.knowledge.types import Quote, SearchResult
+from services.memory.clock import Clock
+from services.memory.monitor import MemoryMonitor
 from services.memory.process import rss_bytes, trim_heap
 from services.operations.data_lock import DataLock
+from services.operations.events import EventLog
 from services.operations.health import Check, Health
+from services.operations.metrics import Metrics
 from services.preferences import Preferences
+from services.reporting import Counted, EventKind, Reporter, Timing
 from services.settings import MEGABYTE, Settings
 from services.texts import _, use_language
 
@@ -60,9 +65,15 @@ class Runtime:
     conversations: Conversations
     models: ChatModels
     answering: Answering
+    memory: MemoryMonitor
+    events: EventLog
+    reporter: Reporter
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
+        self.clock = clock or Clock()
+        self.metrics = Metrics()
+        self._holders: list[Holder] = []
         self.health = Health(
             {
                 "store": self._check_store,
@@ -149,6 +160,18 @@ class Runtime:
         self._closing.callback(self.database.close)
         self.database.create_tables()
         self.preferences = Preferences(self.database)
+        self._watch_memory()
+
+    def _watch_memory(self) -> None:
+        """Begin before the heavy parts are loaded, so that the history shows what each of them costs."""
+        self.events = EventLog(self.clock.time)
+        self._closing.callback(self.events.flush)
+        self.reporter = _Reporter(self.events, self.metrics)
+        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, self.reporter)
+        self.memory.ledger.add_holder(self._held)
+        self.memory.start()
+        self._closing.callback(self.memory.close)
+        self.reporter.event(EventKind.START)
 
     def _load_embedder(self) -> None:
         from services.knowledge.embedding import Embedder
@@ -217,6 +240,15 @@ class Runtime:
     ) -> None:
         self.close()
 
+    def add_holder(self, holder: Holder) -> None:
+        """Have the ledger also ask `holder`: the shell reports so what Streamlit keeps."""
+        self._holders.append(holder)
+
+    def _held(self) -> list[HeldResource]:
+        """Return what every part holds, as far as they are there."""
+        held = self.resources() if self.ready else []
+        return [*held, *(resource for holder in self._holders for resource in holder())]
+
     def resources(self) -> list[HeldResource]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""
         held = [self.embedder.resource(), self.keeper.index.resource(), self.conversations.held()]
@@ -250,6 +282,23 @@ class Runtime:
     def _check_disk(self) -> Check:
         free_mb = shutil.disk_usage(self.settings.data_dir).free // MEGABYTE
         return Check("disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb))
+
+
+class _Reporter:
+    """Passes on what rooms report (`services.reporting.Reporter`): events to the time line, the rest to the metrics."""
+
+    def __init__(self, events: EventLog, metrics: Metrics) -> None:
+        self._events = events
+        self._metrics = metrics
+
+    def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
+        self._events.record(kind, detail, figures)
+
+    def observe(self, timing: Timing, seconds: float) -> None:
+        self._metrics.observe(timing, seconds)
+
+    def count(self, counted: Counted, amount: float = 1) -> None:
+        self._metrics.count(counted, amount)
 
 
 class _Knowledge:

@@ -7,7 +7,20 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from console.api import chat, collections, documents, health, jobs, problems, search, status
+from console.api import (
+    chat,
+    collections,
+    documents,
+    health,
+    jobs,
+    memory,
+    metrics,
+    objects,
+    problems,
+    search,
+    status,
+    tracing,
+)
 from console.api.context import ApiContext
 from console.api.threads import Threads
 from services.runtime import Runtime
@@ -16,6 +29,7 @@ DOCS = "/docs"
 PATHS = (
     "/healthz",
     "/readyz",
+    "/metrics",
     "/openapi.json",
     DOCS,
     "/docs/{rest:path}",
@@ -45,6 +59,10 @@ def create_api() -> FastAPI:
         search.router,
         status.router,
         chat.router,
+        memory.router,
+        objects.router,
+        tracing.router,
+        metrics.router,
     ):
         api.include_router(router)
     return api

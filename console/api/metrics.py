@@ -1,0 +1,7 @@
+"""The exposition for Prometheus."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["metrics"])

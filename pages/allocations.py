@@ -1,0 +1,1 @@
+"""Allocations: which lines allocate, traced for a while."""

@@ -1,0 +1,1 @@
+"""Memory: where every megabyte is, and whether it grows."""

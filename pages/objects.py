@@ -1,0 +1,1 @@
+"""Objects: which types grow, and what holds them."""

@@ -1,0 +1,1 @@
+"""Whether memory grows, and what is behind it."""

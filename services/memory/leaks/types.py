@@ -1,0 +1,70 @@
+"""The verdict: whether memory grows, of what kind, how fast, since when, and who is suspected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What can be said now; too little data is an honest answer."""
+
+    UNKNOWN = "too_little_data"
+    FLAT = "flat"
+    WATCH = "watch"
+    LEAK = "leak"
+
+
+class LeakKind(StrEnum):
+    """What grows."""
+
+    PYTHON = "python_objects"
+    NATIVE = "native_memory"
+    RETENTION = "allocator_retention"
+    THREADS = "threads"
+    DESCRIPTORS = "file_descriptors"
+    GPU = "gpu_memory"
+
+
+class SuspectKind(StrEnum):
+    """What a suspect is."""
+
+    OWNER = "owner"
+    CONTAINER = "container"
+    TYPE = "type"
+    LINE = "line"
+    THREAD = "thread"
+    DESCRIPTOR = "descriptor"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something that grows along with the memory. `slope` is an hour's growth in bytes, a count for threads and files."""
+
+    kind: SuspectKind
+    name: str
+    detail: str
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the detector says, and why.
+
+    Slopes are of the series that was judged (live bytes, or RSS where only RSS grows; a count for threads and
+    descriptors). `window` is the stretch in seconds that the verdict rests on; `level` the RSS in bytes at its end.
+    """
+
+    state: State
+    time: float
+    window: float = 0.0
+    level: float = 0.0
+    kind: LeakKind | None = None
+    slope_per_hour: float | None = None
+    interval: tuple[float, float] | None = None
+    per_request: float | None = None
+    per_request_interval: tuple[float, float] | None = None
+    seconds_to_limit: float | None = None
+    evidence: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    since: float | None = None  # when this state began

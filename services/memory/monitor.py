@@ -1,0 +1,80 @@
+"""The memory room as one thing: sampler, history, ledger, verdict, tracing, objects, started and closed together."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from services.memory.clock import Clock
+from services.memory.history import History
+from services.memory.leaks.detector import Detector
+from services.memory.ledger.accountant import Accountant
+from services.memory.objects.inspector import Inspector
+from services.memory.sampling.sampler import Sampler
+from services.memory.tracing.tracer import Tracer
+from services.reporting import Reporter
+
+log = structlog.get_logger(__name__)
+
+LEDGER_SECONDS = 30.0
+JUDGE_SECONDS = 30.0
+FLUSH_SECONDS = 10.0
+
+
+class MemoryMonitor:
+    """Watches the memory of this process. Pages and the API read from it; none of them measures by itself.
+
+    Two threads: `memory-sampler` looks once a second and never waits for anything; `memory-watch` does what takes
+    longer (ledger, verdict, writing the history).
+    """
+
+    def __init__(self, folder: Path, clock: Clock, reporter: Reporter) -> None:
+        self.clock = clock
+        self.history = History()
+        self.ledger = Accountant(clock)
+        self.objects = Inspector()
+        self.tracer = Tracer(folder, clock, reporter)
+        self.detector = Detector(clock, self.history)
+        self.sampler = Sampler(clock, self.history.add)
+        self.sampler.add_source(self.ledger.columns)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.sampler.start()
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop watching and write what is not on disk; safe to call twice."""
+        self._stopping.set()
+        self.sampler.close()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        self.tracer.close()
+        self.history.flush()
+
+    def _watch(self) -> None:
+        clock = self.clock
+        due = dict.fromkeys((self._account, self._judge, self._flush), clock.time())
+        paces = {self._account: LEDGER_SECONDS, self._judge: JUDGE_SECONDS, self._flush: FLUSH_SECONDS}
+        while not clock.wait(self._stopping, min(due.values()) - clock.time()):
+            for work, moment in list(due.items()):
+                if moment <= clock.time():
+                    try:
+                        work()
+                    except Exception:
+                        # Watching must never end because one look failed.
+                        log.exception("watching failed", work=work.__name__)
+                    due[work] = max(moment + paces[work], clock.time())
+
+    def _account(self) -> None:
+        self.ledger.take()
+
+    def _judge(self) -> None:
+        self.detector.judge()
+
+    def _flush(self) -> None:
+        self.history.flush()

@@ -1,0 +1,1 @@
+"""Which objects live, which grow, and what holds them."""

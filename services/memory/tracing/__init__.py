@@ -1,0 +1,1 @@
+"""Which line allocates: tracemalloc, its snapshots and their comparison."""

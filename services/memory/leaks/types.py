@@ -39,7 +39,7 @@ class SuspectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Something that grows along with the memory. `slope` is an hour's growth in bytes, a count for threads and files."""
+    """Something that grows along with the memory. `slope` is growth an hour, in bytes, or a count of threads or files."""
 
     kind: SuspectKind
     name: str

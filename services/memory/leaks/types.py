@@ -39,7 +39,7 @@ class SuspectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Something that grows along with the memory. `slope` is growth an hour, in bytes, or a count of threads or files."""
+    """Something that grows along with the memory. `slope` is an hour's growth, bytes or a count of threads, files."""
 
     kind: SuspectKind
     name: str

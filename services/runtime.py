@@ -69,8 +69,10 @@ class Runtime:
     events: EventLog
     reporter: Reporter
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, *, watched: bool = True) -> None:
+        """Build nothing yet. `watched` is whether memory is sampled: a command line of seconds does without."""
         self.settings = settings
+        self._watched = watched
         self.clock = clock or Clock()
         self.metrics = Metrics()
         self._holders: list[Holder] = []
@@ -169,9 +171,11 @@ class Runtime:
         self.reporter = _Reporter(self.events, self.metrics)
         self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, self.reporter)
         self.memory.ledger.add_holder(self._held)
-        self.memory.start()
-        self._closing.callback(self.memory.close)
-        self.reporter.event(EventKind.START)
+        if self._watched:
+            self.memory.start()
+            self._closing.callback(self.memory.close)
+            self.reporter.event(EventKind.START)
+            self._closing.callback(self.reporter.event, EventKind.STOP)
 
     def _load_embedder(self) -> None:
         from services.knowledge.embedding import Embedder

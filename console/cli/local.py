@@ -19,7 +19,7 @@ class LocalDesk:
     """Builds a Runtime, which also carries on with jobs that were left unfinished."""
 
     def __init__(self, settings: Settings) -> None:
-        self._runtime = Runtime(settings)
+        self._runtime = Runtime(settings, watched=False)
 
     def __enter__(self) -> Self:
         self._runtime.start()

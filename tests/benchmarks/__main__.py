@@ -1,7 +1,7 @@
 """Run the benchmarks, each in a fresh process, and print the table: `python -m tests.benchmarks [NAME...]`.
 
-Every figure is a ratio of two sides that were measured in the same run, so that it holds on another machine. The rows of
-each benchmark are kept beside the table: naming some measures these anew and leaves the rows of the others.
+Every figure is a ratio of two sides that were measured in the same run, so that it holds on another machine. The rows
+of each benchmark are kept beside the table: naming some measures these anew and leaves the rows of the others.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def _live(work: Callable[[], Any], writing: int, parent: int, libc: ctypes.CDLL)
         status = 0
     finally:
         # Also on an exception that nobody is left to tell: neither exit handlers nor the parent's code may run here.
-        os._exit(status)  # noqa: SLF001 - the documented way for a forked child to end
+        os._exit(status)
 
 
 def _settle(writing: int, parent: int, libc: ctypes.CDLL) -> None:
@@ -185,12 +185,14 @@ def _settle(writing: int, parent: int, libc: ctypes.CDLL) -> None:
     if sys.platform == "linux":
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
-            os._exit(1)  # noqa: SLF001 - the parent was gone before it could be said
+            os._exit(1)
     os.closerange(3, writing)
     os.closerange(writing + 1, max(writing + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
+    if nothing > 2:
+        os.close(nothing)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with suppress(OSError, ValueError):

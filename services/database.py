@@ -1,7 +1,9 @@
 """The database: one engine, one schema, transactions.
 
 Only `store` modules import SQLAlchemy beside this one. SQLite runs in WAL mode with synchronous FULL: what a commit
-acknowledged survives a kill and a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous).
+acknowledged survives a kill and a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous). A database of
+observations may ask for NORMAL, which syncs at checkpoints only: a power cut may then take the last commits, a kill
+takes none.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -28,17 +31,35 @@ class Database:
     Writers queue on a lock of this process, so that SQLite's own busy timeout is never what decides.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine: Engine = sa.create_engine(url, pool_size=8, max_overflow=16)
+    def __init__(
+        self,
+        url: str | sa.URL,
+        *,
+        schema: sa.MetaData = metadata,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        cache_kb: int = 4096,
+        connections: int = 8,
+    ) -> None:
+        """Connect to `url`.
+
+        Args:
+            url: SQLAlchemy URL.
+            schema: the tables that `create_tables` makes.
+            synchronous: SQLite's promise for a power cut, see above.
+            cache_kb: SQLite's page cache for each connection, in KB.
+            connections: kept open; three times as many may be open at once.
+        """
+        self._schema = schema
+        self.engine: Engine = sa.create_engine(url, pool_size=connections, max_overflow=2 * connections)
         self._write_lock = threading.RLock()
         if self.engine.dialect.name == "sqlite":
             _create_private(self.engine.url.database)
-            sa.event.listen(self.engine, "connect", _set_pragmas)
+            sa.event.listen(self.engine, "connect", partial(_set_pragmas, synchronous=synchronous, cache_kb=cache_kb))
 
     def create_tables(self) -> None:
-        """Create what is missing of the tables that `store` modules have declared on `metadata`."""
+        """Create what is missing of the tables that `store` modules have declared on the schema."""
         with self.write() as connection:
-            metadata.create_all(connection)
+            self._schema.create_all(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -89,14 +110,14 @@ def _create_private(path: str | None) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
+def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb: int) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",
+        f"synchronous={synchronous}",
         "foreign_keys=ON",
         "busy_timeout=10000",
-        "cache_size=-4096",  # 4 MB a connection
+        f"cache_size=-{cache_kb}",
         "temp_store=FILE",
         "wal_autocheckpoint=1000",
     ):

@@ -1,38 +1,122 @@
-"""The history of samples: a ring in RAM for the last hour, a fixed number of rows on disk for a year."""
+"""The history of samples: a ring in RAM for the last hour, a file of fixed size on disk for a year."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import structlog
 
+from services.errors import DamagedError, MillpondError
+from services.memory.points import Points, join, merge, samples, thin
+from services.memory.ring import Ring, Rows
+from services.memory.store import HOURS, MINUTES, HistoryStore, Tier
 from services.memory.types import COLUMNS, Floats, Sample, Window
+
+log = structlog.get_logger(__name__)
 
 HOUR = 3600.0
 MOST_POINTS = 2000
+# More than an hour, so that a window of an hour is whole at its start.
+_RING_ROWS = 4200
+# Hours that wait for a disk that cannot be written.
+_WAITING_HOURS = 48
+# Columns that are read and merged at once: bounds what a long window of all columns takes.
+_AT_ONCE = 6
+_INDEX = {column: place for place, column in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ClosedHour:
+    """An hour that is over: its minutes and itself, all columns."""
+
+    minutes: Points
+    hour: Points
 
 
 class History:
-    """Takes samples, keeps them at three paces (1 s, 1 min, 1 h), and returns windows of them. Thread-safe."""
+    """Takes samples, keeps them at three paces (1 s, 1 min, 1 h), and returns windows of them. Thread-safe.
 
-    def __init__(self) -> None:
+    Samples of the last 70 minutes are in RAM, and as a journal on disk. Once an hour is over, its minutes and the hour
+    itself go into blocks on disk. Without `folder`, or when that cannot be used, all is in RAM and two days long.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._ring: deque[Sample] = deque(maxlen=int(HOUR))
+        self._flushing = threading.Lock()
+        self._ring = Ring(_RING_ROWS)
+        self._latest: Sample | None = None
+        self._closed: deque[_ClosedHour] = deque(maxlen=_WAITING_HOURS)
+        self._merged = 0  # number of the first row that is in no closed hour
+        self._written = 0  # number of the first row that is not in the journal
+        self._open_hour: int | None = None
+        self._run = 1
+        self._run_start = 0.0
+        self._oldest = np.inf  # time of the oldest point on disk, as far as it is known
+        self._in_trouble = False
+        self._store = self._open(folder) if folder is not None else None
 
     def add(self, sample: Sample) -> None:
-        """Take a sample in; never waits for the disk."""
+        """Take a sample in; never waits for the disk. One that is not later than the last is left out."""
         with self._lock:
-            self._ring.append(sample)
+            if self._latest is None:
+                self._run_start = sample.time
+                self._ring.forget_after(sample.time)
+                self._closed = deque(
+                    (hour for hour in self._closed if hour.hour.times[0] <= sample.time), _WAITING_HOURS
+                )
+            elif sample.time <= self._latest.time:
+                return
+            hour = int(sample.time // HOUR)
+            if self._open_hour not in {None, hour}:
+                self._close_hour()
+            self._open_hour = hour
+            self._ring.append(sample, self._run)
+            self._latest = sample
 
     def flush(self) -> None:
-        """Write what is not on disk yet."""
+        """Write what is not on disk yet; a disk that cannot be written is logged once and tried again next time."""
+        store = self._store
+        if store is None:
+            return
+        with self._flushing:
+            with self._lock:
+                rows = self._ring.rows(self._written)
+                closed = list(self._closed)
+                written, merged = self._ring.next, self._merged
+            points: list[tuple[Tier, Points]] = []
+            for hour in closed:
+                points += [(MINUTES, hour.minutes), (HOURS, hour.hour)]
+            try:
+                store.write(rows, points, merged)
+            except MillpondError as error:
+                self._report(error)
+                return
+            self._in_trouble = False
+            with self._lock:
+                self._written = written
+                while self._closed and self._closed[0] in closed:
+                    self._oldest = min(self._oldest, _hour_start(self._closed.popleft()))
+
+    def close(self) -> None:
+        """Write what is not on disk yet and let go of the file; safe to call twice."""
+        self.flush()
+        if self._store is not None:
+            self._store.close()
 
     def latest(self) -> Sample | None:
-        """Return the newest sample."""
+        """Return the newest sample of this run."""
         with self._lock:
-            return self._ring[-1] if self._ring else None
+            return self._latest
+
+    def run_start(self) -> float:
+        """Return when this process began to be sampled."""
+        with self._lock:
+            return self._run_start
 
     def window(
         self, start: float, end: float, *, columns: Collection[str] = COLUMNS, points: int = MOST_POINTS
@@ -41,16 +125,135 @@ class History:
 
         The finest pace that reaches back to `start` is used; neighbouring points are merged as needed.
         """
-        with self._lock:
-            ring = [sample for sample in self._ring if start <= sample.time <= end][-points:]
-        times = np.array([sample.time for sample in ring], dtype=np.float64)
-        means: dict[str, Floats] = {
-            column: np.array([sample.values.get(column, np.nan) for sample in ring], dtype=np.float64)
-            for column in columns
-        }
-        return Window(times, 1.0, means, means, means, np.zeros(len(ring), dtype=np.int64))
+        known = [_INDEX[column] for column in columns if column in _INDEX]
+        tier = self._tier(start, end)
+        thinned = [
+            thin(_between(part, start, end), tier.step if tier else 1.0, points)
+            for part in self._pieces(tier, start, end, known)
+        ]
+        whole, step = thinned[0]
+        means, minima, maxima = (
+            _by_column(columns, known, [getattr(piece, name) for piece, _ in thinned], len(whole))
+            for name in ("means", "minima", "maxima")
+        )
+        return Window(whole.times, step, means, minima, maxima, whole.runs)
 
-    def run_start(self) -> float:
-        """Return when this process began to be sampled."""
+    def _tier(self, start: float, end: float) -> Tier | None:
+        """Return the finest tier that has all that is known since `start`; None is the ring."""
         with self._lock:
-            return self._ring[0].time if self._ring else 0.0
+            ring, now = self._ring.oldest(), self._latest.time if self._latest else end
+            oldest = min([self._oldest, *(_hour_start(hour) for hour in self._closed)])
+        since = max(start, oldest)
+        if since >= ring:
+            return None
+        return MINUTES if since >= now - MINUTES.reach else HOURS
+
+    def _pieces(self, tier: Tier | None, start: float, end: float, columns: Sequence[int]) -> Iterator[Points]:
+        """Yield the points of a tier (None: the ring), some columns at a time: what is on disk, then what is in RAM."""
+        with self._lock:
+            rows = self._ring.rows(0 if tier is None else self._merged, columns)
+            closed = list(self._closed)
+        newest = samples(rows.times, rows.runs, rows.values)
+        if tier is None:
+            yield newest
+            return
+        newest = merge(newest, np.floor(newest.times / tier.step).astype(np.int64))
+        waiting = [hour.minutes if tier is MINUTES else hour.hour for hour in closed]
+        in_ram = join([*(_choose(part, columns) for part in waiting), newest])
+        places = [range(place, min(place + _AT_ONCE, len(columns))) for place in range(0, len(columns), _AT_ONCE)]
+        places = places or [range(0)]
+        read = 0
+        try:
+            for piece in self._read(tier, start, end, [[columns[place] for place in part] for part in places]):
+                # An hour that was written meanwhile would be there twice.
+                before = piece.where(piece.times < in_ram.times[0]) if len(in_ram) else piece
+                yield join([before, _choose(in_ram, places[read])])
+                read += 1
+        except MillpondError as error:
+            self._report(error)
+            if read:
+                raise
+        if not read:
+            yield in_ram
+
+    def _read(self, tier: Tier, start: float, end: float, pieces: Sequence[Sequence[int]]) -> Iterator[Points]:
+        if self._store is None:
+            return
+        for points in self._store.read(tier, start, end, pieces):
+            # What an earlier run left beyond the beginning of this one is of a clock that was ahead.
+            yield points.where((points.runs == self._run) | (points.times <= self._run_start))
+
+    def _close_hour(self) -> None:
+        """Merge what was taken since the last hour was closed; the lock is held."""
+        rows = self._ring.rows(self._merged)
+        self._merged = self._ring.next
+        if len(rows):
+            self._closed.append(_merge_hour(rows))
+
+    def _open(self, folder: Path) -> HistoryStore | None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = folder / "history.db"
+            try:
+                store = self._load(path)
+            except DamagedError:
+                log.warning("the memory history was damaged and begins anew", path=str(path))
+                path.replace(path.with_suffix(".damaged"))
+                for journal in ("-wal", "-shm"):
+                    path.with_name(path.name + journal).unlink(missing_ok=True)
+                store = self._load(path)
+        except (MillpondError, OSError) as error:
+            self._report(error)
+            return None
+        return store
+
+    def _load(self, path: Path) -> HistoryStore:
+        store = HistoryStore(path, _RING_ROWS)
+        rows = store.rows()
+        self._ring.load(rows)
+        self._run = store.run
+        self._merged, self._written = max(store.merged, self._ring.first), self._ring.next
+        left = self._ring.rows(self._merged)
+        if len(left):
+            # Hours that were over when the last run ended are closed now, the last one goes on.
+            hours = np.floor(left.times / HOUR).astype(np.int64)
+            self._open_hour = int(hours[-1])
+            for hour in np.unique(hours[hours != self._open_hour]).tolist():
+                inside = hours == hour
+                self._closed.append(
+                    _merge_hour(Rows(left.numbers[inside], left.times[inside], left.runs[inside], left.values[inside]))
+                )
+            self._merged = int(left.numbers[hours == self._open_hour][0])
+        oldest = store.oldest(float(rows.times.max()) if len(rows) else 0.0)
+        self._oldest = np.inf if oldest is None else oldest // HOUR * HOUR
+        return store
+
+    def _report(self, error: Exception) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            log.warning("the memory history is kept in RAM for now", error=str(error), cause=str(error.__cause__ or ""))
+
+
+def _merge_hour(rows: Rows) -> _ClosedHour:
+    points = samples(rows.times, rows.runs, rows.values)
+    minutes = merge(points, np.floor(points.times / MINUTES.step).astype(np.int64))
+    return _ClosedHour(minutes, merge(minutes, np.floor(minutes.times / HOURS.step).astype(np.int64)))
+
+
+def _hour_start(closed: _ClosedHour) -> float:
+    return float(closed.hour.times[0]) // HOUR * HOUR
+
+
+def _between(points: Points, start: float, end: float) -> Points:
+    return points.where((points.times >= start) & (points.times <= end))
+
+
+def _choose(points: Points, columns: Sequence[int]) -> Points:
+    chosen = np.asarray(columns, dtype=np.intp)
+    means, minima, maxima = points.means[:, chosen], points.minima[:, chosen], points.maxima[:, chosen]
+    return Points(points.times, points.counts, points.runs, means, minima, maxima)
+
+
+def _by_column(columns: Collection[str], known: Sequence[int], pieces: list[Floats], length: int) -> dict[str, Floats]:
+    values = {COLUMNS[place]: column for place, column in zip(known, np.concatenate(pieces, axis=1).T, strict=True)}
+    return {column: values[column] if column in values else np.full(length, np.nan) for column in columns}

@@ -1,0 +1,93 @@
+"""The newest samples in RAM: one row a sample, in the order of their arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.memory.points import Ints
+from services.memory.types import COLUMNS, Floats, Sample
+
+_INDEX = {column: index for index, column in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Samples in order: `numbers` (n,) count them through all runs, `values` is (n, columns)."""
+
+    numbers: Ints
+    times: Floats
+    runs: Ints
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+class Ring:
+    """A bounded number of samples as float64, one column for each of COLUMNS. Not thread-safe: History locks."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.next = 0  # number of the row to come
+        self._first = 0
+        self._times = np.full(capacity, np.nan)
+        self._runs = np.zeros(capacity, dtype=np.int64)
+        self._values = np.full((capacity, len(COLUMNS)), np.nan)
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest row that is still here."""
+        return max(self._first, self.next - self.capacity)
+
+    def append(self, sample: Sample, run: int) -> None:
+        """Take a sample in, in place of the oldest one when full."""
+        place = self.next % self.capacity
+        row = self._values[place]
+        row[:] = np.nan
+        _fill(row, sample.values)
+        self._times[place] = sample.time
+        self._runs[place] = run
+        self.next += 1
+
+    def load(self, rows: Rows) -> None:
+        """Take in what an earlier run left. Rows that a later one goes back behind are of a clock that was wrong."""
+        if not len(rows):
+            return
+        places = rows.numbers % self.capacity
+        self._first, self.next = int(rows.numbers[0]), int(rows.numbers[-1]) + 1
+        later = np.minimum.accumulate(rows.times[::-1])[::-1]
+        self._times[places] = np.where(rows.times <= later, rows.times, np.nan)
+        self._runs[places] = rows.runs
+        self._values[places] = rows.values
+
+    def forget_after(self, time: float) -> None:
+        """Leave out rows that lie after `time`: the clock was ahead when they were taken."""
+        with np.errstate(invalid="ignore"):
+            self._times[self._times > time] = np.nan
+
+    def rows(self, since: int = 0, columns: Sequence[int] | None = None) -> Rows:
+        """Return copies of the rows from number `since` on, of some columns or all, without those left out."""
+        numbers = np.arange(max(since, self.first), self.next, dtype=np.int64)
+        places = numbers % self.capacity
+        known = ~np.isnan(self._times[places])
+        numbers, places = numbers[known], places[known]
+        if columns is None:
+            values = self._values[places]
+        else:
+            values = self._values[np.ix_(places, np.asarray(columns, dtype=np.intp))]
+        return Rows(numbers, self._times[places], self._runs[places], values)
+
+    def oldest(self) -> float:
+        """Return the time of the oldest row, NaN when there is none."""
+        times = self.rows(columns=()).times
+        return float(times[0]) if len(times) else np.nan
+
+
+def _fill(row: Floats, values: Mapping[str, float]) -> None:
+    for column, value in values.items():
+        index = _INDEX.get(column)
+        if index is not None:
+            row[index] = value

@@ -12,7 +12,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.web import bootstrap
 
-from console import resources, uploads
+from console import resources, sessions, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
@@ -32,6 +32,7 @@ def create_app(settings: Settings) -> st.App:
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = resources.runtime()
+        runtime.sessions = sessions.connected
         provide(api, runtime)
         try:
             async with anyio.create_task_group() as tasks:
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> st.App:
         lifespan=lifespan,
         routes=routes(api),
         middleware=[
-            Middleware(RequestContext),
+            Middleware(RequestContext, runtime=resources.built),
             Middleware(SecurityHeaders),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),

@@ -44,6 +44,9 @@ class _Process:
                 self._starting.start()
             return self._runtime
 
+    def peek(self) -> Runtime | None:
+        return self._runtime
+
     def stop_answers(self) -> None:
         with self._lock:
             runtime = self._runtime
@@ -96,6 +99,11 @@ def runtime() -> Runtime:
     Until `runtime().ready`, its services raise `UnavailableError`.
     """
     return _process.runtime()
+
+
+def built() -> Runtime | None:
+    """Return the process's Runtime if it was asked for already; costs nothing, from any thread."""
+    return _process.peek()
 
 
 def stop_answers() -> None:

@@ -30,7 +30,6 @@ class EventKind(StrEnum):
 class Timing(StrEnum):
     """Durations that are kept as histograms, in seconds."""
 
-    REQUEST = "request"
     RETRIEVAL = "retrieval"
     FIRST_TOKEN = "first_token"  # noqa: S105 - a word of an answer
     ANSWER = "answer"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from services import gauges
 from services.chat.types import Passages
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
@@ -23,11 +24,13 @@ from services.held import HeldResource, Holder
 from services.knowledge.types import Quote, SearchResult
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
-from services.memory.process import rss_bytes, trim_heap
+from services.memory.process import heap_bytes, rss_bytes, trim_heap
+from services.memory.types import Series
 from services.operations.data_lock import DataLock
 from services.operations.events import EventLog
 from services.operations.health import Check, Health
 from services.operations.metrics import Metrics
+from services.operations.requests import RecentRequests
 from services.preferences import Preferences
 from services.reporting import Counted, EventKind, Reporter, Timing
 from services.settings import MEGABYTE, Settings
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
 
 log = structlog.get_logger(__name__)
+
+EVENTS_SECONDS = 5.0
 
 
 class Runtime:
@@ -75,6 +80,9 @@ class Runtime:
         self._watched = watched
         self.clock = clock or Clock()
         self.metrics = Metrics()
+        self.requests = RecentRequests(rss_bytes, heap_bytes, self.clock.time)
+        self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
+        gauges.install(self)
         self._holders: list[Holder] = []
         self.health = Health(
             {
@@ -171,6 +179,8 @@ class Runtime:
         self.reporter = _Reporter(self.events, self.metrics)
         self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, self.reporter)
         self.memory.ledger.add_holder(self._held)
+        self.memory.sampler.add_source(self._activity)
+        self.memory.add_work(self.events.flush, EVENTS_SECONDS)
         if self._watched:
             self.memory.start()
             self._closing.callback(self.memory.close)
@@ -247,6 +257,10 @@ class Runtime:
     def add_holder(self, holder: Holder) -> None:
         """Have the ledger also ask `holder`: the shell reports so what Streamlit keeps."""
         self._holders.append(holder)
+
+    def _activity(self) -> Mapping[str, float]:
+        """Return what each sample carries of the use that is made of the process."""
+        return {Series.REQUESTS: float(self.requests.total), Series.SESSIONS: float(self.sessions())}
 
     def _held(self) -> list[HeldResource]:
         """Return what every part holds, as far as they are there."""

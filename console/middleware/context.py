@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
@@ -11,21 +12,29 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import problem_response
+from console.middleware.routes import UNKNOWN, does_work, method_of, route_of
 from services.operations.logging import request_scope
+from services.operations.requests import figures
+from services.runtime import Runtime
 from services.texts import _
 
 log = structlog.get_logger(__name__)
 access = structlog.get_logger("console.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NOISE = ("/static/", "/_stcore/", "/media/", "/component/", "/healthz", "/readyz", "/docs/assets/")
+_NOISE = ("/static/", "/_stcore/", "/media/", "/component/", "/healthz", "/readyz", "/metrics", "/docs/assets/")
 
 
 class RequestContext:
-    """Gives each request an id (the client's own if it is harmless), logs it, and answers for defects."""
+    """Gives each request an id (the client's own if it is harmless), logs it, and answers for defects.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Its duration goes into the metrics of `runtime()`; a call of the API also carries the memory before and after it,
+    in the log line and in the list of recent requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, runtime: Callable[[], Runtime | None] = lambda: None) -> None:
         self._app = app
+        self._runtime = runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,6 +42,8 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        runtime = self._runtime()
+        begun = runtime.requests.begin() if runtime is not None and does_work(scope) else None
         started = time.perf_counter()
         status = 0
 
@@ -58,11 +69,16 @@ class RequestContext:
                 )
                 await response(scope, receive, send_with_id)
             finally:
+                seconds = time.perf_counter() - started
+                cost: dict[str, float] = {"ms": round(seconds * 1000, 1)}
+                if runtime is not None:
+                    method, route = method_of(scope), route_of(scope)
+                    runtime.metrics.request(method, route, status, seconds)
+                    if begun is not None and route == UNKNOWN:
+                        runtime.requests.drop(begun)
+                    elif begun is not None:
+                        cost = figures(runtime.requests.end(begun, method, route, status, request_id))
                 noisy = scope["path"].startswith(_NOISE) and status < 500
                 (access.debug if noisy else access.info)(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    ms=round((time.perf_counter() - started) * 1000, 1),
+                    "request", method=scope["method"], path=scope["path"], status=status, **cost
                 )

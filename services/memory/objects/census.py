@@ -1,0 +1,65 @@
+"""Counts all objects by type and names the biggest containers."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from services.memory.objects.graph import Ways
+from services.memory.objects.heap import Heap, Ints
+from services.memory.objects.names import Names
+from services.memory.objects.naming import is_subtype, type_name
+
+LARGE_BYTES = 512  # pymalloc hands out up to so much; malloc the rest
+MOST_CONTAINERS = 400
+_LEAST_ENTRIES = 20
+_LENGTHS: dict[type, Callable[[Any], int]] = {
+    dict: dict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    deque: deque.__len__,
+}
+
+
+def count(heap: Heap, native: Ints) -> dict[str, tuple[int, int, int]]:
+    """Return by name of type: count, bytes, and of these the native ones."""
+    kinds = len(heap.types)
+    columns = (
+        np.bincount(heap.kinds, minlength=kinds),
+        np.bincount(heap.kinds, weights=heap.sizes, minlength=kinds),
+        np.bincount(heap.kinds, weights=native, minlength=kinds),
+    )
+    found: dict[str, tuple[int, int, int]] = {}
+    for number, kind in enumerate(heap.types):
+        name = type_name(kind)
+        known = found.get(name, (0, 0, 0))  # several types may have one name
+        counts, sizes, natives = (before + int(column[number]) for before, column in zip(known, columns, strict=True))
+        found[name] = counts, sizes, natives
+    return found
+
+
+def large_bytes(heap: Heap, native: Ints) -> int:
+    """Return the bytes in Python objects that malloc holds."""
+    own = heap.sizes - native
+    return int(own[own > LARGE_BYTES].sum())
+
+
+def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str]]:
+    """Return address, type, length and name of the biggest containers, the biggest first."""
+    found: list[tuple[int, int]] = []
+    for number, kind in enumerate(heap.types):
+        length = next((size for family, size in _LENGTHS.items() if is_subtype(kind, family)), None)
+        if length is not None:
+            for index in np.flatnonzero(heap.kinds == number).tolist():
+                entries = length(heap.objects[index])
+                if entries >= _LEAST_ENTRIES:
+                    found.append((entries, index))
+    names = Names(ways)
+    return [
+        (int(heap.addresses[index]), type_name(type(heap.objects[index])), entries, names.name(index))
+        for entries, index in heapq.nlargest(most, found)
+    ]

@@ -1,0 +1,205 @@
+"""All objects of this process as arrays: who they are, how big they are, and who refers to whom.
+
+Made in a forked child (`services.memory.forked`), which may take its time and may hold every object: it dies with them.
+Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`, attributes are read
+from the type's own dictionary, and `__sizeof__` is called only where it is written in C.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Iterable, Sequence
+from itertools import chain, compress
+from operator import not_
+from types import FrameType, MethodDescriptorType, WrapperDescriptorType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.memory.objects.naming import bases, is_subtype
+
+Ints = NDArray[np.int64]
+Indices = NDArray[np.int32]
+
+_CHUNK = 500_000
+_HEADER_BYTES = 16  # of an object that the collector knows
+_HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made at run time, so the collector knows what it refers to
+_TYPE_DICT = type.__dict__["__dict__"]
+_FLAGS = type.__dict__["__flags__"]
+_MOST_ROUNDS = 50  # of following tuples and dictionaries that the collector has let go
+_NONE = np.empty(0, dtype=np.int64)
+
+
+class Heap:
+    """The objects by index: first those that the collector tracks, then what they refer to that it does not.
+
+    `addresses` and `sizes` (n,) int64 in bytes, `kinds` (n,) int32 index into `types`. Edges go from `sources` (m,)
+    int32, an index, to `targets` (m,) int64, an address; both in the order of the sources.
+    """
+
+    def __init__(self, hidden: Iterable[int] = ()) -> None:
+        """Look at everything now. `hidden` are addresses to leave out, this look's own things."""
+        prepare()
+        own = {id(self), id(self.__dict__), *hidden}
+        objects = [value for value in gc.get_objects() if id(value) not in own]
+        self.tracked = len(objects)
+        fresh = objects
+        known = np.sort(np.fromiter(own, dtype=np.int64, count=len(own)))
+        lengths: list[Ints] = []
+        edges: list[Ints] = []
+        loose: list[object] = []
+        for _round in range(_MOST_ROUNDS):
+            counts, targets, fresh = _follow(fresh, known)
+            lengths.append(counts)
+            edges.append(targets)
+            if not fresh:
+                break
+            loose.extend(fresh)
+            found = np.fromiter(map(id, fresh), dtype=np.int64, count=len(fresh))
+            known = np.sort(np.concatenate((known, found)))
+        objects.extend(loose)
+        self.objects: list[object] = objects
+        self.addresses: Ints = np.fromiter(map(id, objects), dtype=np.int64, count=len(objects))
+        self._order = np.argsort(self.addresses, kind="stable")
+        self._sorted = self.addresses[self._order]
+        self.types, self.kinds = _kinds(objects)
+        counts, self.targets = self._with_type_dictionaries(_joined(lengths), _joined(edges))
+        self.starts: Ints = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
+        self.sources: Indices = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        self.sizes: Ints = _sizes(objects, self.types, self.kinds)
+
+    def _with_type_dictionaries(self, counts: Ints, targets: Ints) -> tuple[Ints, Ints]:
+        """Add what the collector does not tell: the dictionary of each type that is written in C."""
+        static = [
+            (index, id(gc.get_referents(_TYPE_DICT.__get__(value))[0]))
+            for number, meta in enumerate(self.types)
+            if is_subtype(meta, type)
+            for index in np.flatnonzero(self.kinds == number).tolist()
+            if not _flags(value := self.objects[index]) & _HEAP_TYPE
+        ]
+        if not static:
+            return counts, targets
+        places = np.array([index for index, _address in static], dtype=np.int64)
+        ends = np.cumsum(counts)
+        targets = np.insert(targets, ends[places], [address for _index, address in static])
+        counts = counts.copy()
+        counts[places] += 1
+        return counts, targets
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def index(self, addresses: Ints) -> Ints:
+        """Return the indices of objects by address, -1 for those that are not here."""
+        found = np.minimum(np.searchsorted(self._sorted, addresses), len(self._sorted) - 1)
+        return np.where(self._sorted[found] == addresses, self._order[found], -1)
+
+    def find(self, address: int) -> int | None:
+        """Return the index of the object at `address`, None when there is none."""
+        found = int(self.index(np.array([address], dtype=np.int64))[0])
+        return found if found >= 0 else None
+
+    def referents(self, index: int) -> Ints:
+        """Return the addresses of what an object refers to."""
+        return self.targets[self.starts[index] : self.starts[index + 1]]
+
+    def referrers(self, address: int) -> Indices:
+        """Return the indices of all objects that refer to the one at `address`."""
+        found: Indices = self.sources[self.targets == address]
+        return found
+
+    def of_type(self, kind: type) -> Ints:
+        """Return the indices of the objects of exactly one type."""
+        for number, candidate in enumerate(self.types):
+            if candidate is kind:
+                return np.flatnonzero(self.kinds == number)
+        return _NONE
+
+
+def prepare() -> None:
+    """Make the child see everything: frozen objects too; and stop tracing, which would slow it down."""
+    gc.disable()
+    gc.unfreeze()
+    if tracemalloc.is_tracing():
+        tracemalloc.stop()
+
+
+def _follow(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[object]]:
+    """Return how many referents each object has, their addresses in order, and those neither tracked nor known."""
+    referents, is_tracked = gc.get_referents, gc.is_tracked
+    lengths: list[Ints] = []
+    addresses: list[Ints] = []
+    loose: dict[int, object] = {}
+    for start in range(0, len(objects), _CHUNK):
+        chunk = objects[start : start + _CHUNK]
+        # A frame that is not tracked belongs to a thread which does not exist here: its memory may be gone.
+        lists = [referents(value) if type(value) is not FrameType or is_tracked(value) else [] for value in chunk]
+        lengths.append(np.fromiter(map(len, lists), dtype=np.int64, count=len(chunk)))
+        flat = list(chain.from_iterable(lists))
+        numbers = np.fromiter(map(id, flat), dtype=np.int64, count=len(flat))
+        addresses.append(numbers)
+        once, first = np.unique(numbers, return_index=True)
+        fresh = first[~_contains(known, once)].tolist()
+        values = list(compress(map(flat.__getitem__, fresh), map(not_, map(is_tracked, map(flat.__getitem__, fresh)))))
+        loose.update(zip(map(id, values), values, strict=True))
+    return _joined(lengths), _joined(addresses), list(loose.values())
+
+
+def _contains(ordered: Ints, values: Ints) -> NDArray[np.bool_]:
+    """Return which values are in an ordered array (np.isin goes through a hash table, ten times slower)."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    found = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    equal: NDArray[np.bool_] = ordered[found] == values
+    return equal
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else _NONE
+
+
+def _kinds(objects: Sequence[object]) -> tuple[list[type], Indices]:
+    """Return the types and for each object the index of its own."""
+    kinds = list(map(type, objects))
+    numbers = np.fromiter(map(id, kinds), dtype=np.int64, count=len(kinds))
+    _addresses, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    return [kinds[position] for position in first.tolist()], inverse.astype(np.int32).reshape(-1)
+
+
+def _sizes(objects: Sequence[object], types: Sequence[type], kinds: Indices) -> Ints:
+    """Return the own size of each object; a `__sizeof__` that is not written in C is not believed, and not run."""
+    sizes = np.zeros(len(objects), dtype=np.int64)
+    trusted = np.array([_has_own_size(kind) for kind in types], dtype=bool)[kinds] if types else np.empty(0, dtype=bool)
+    believed = list(compress(objects, trusted.tolist()))
+    try:
+        sizes[trusted] = np.fromiter(map(sys.getsizeof, believed), dtype=np.int64, count=len(believed))
+    except Exception:  # noqa: BLE001 - whatever an extension type raises: ask one by one
+        sizes[trusted] = [own_size(value) for value in believed]
+    sizes[~trusted] = [own_size(value) for value in compress(objects, (~trusted).tolist())]
+    return sizes
+
+
+def own_size(value: object) -> int:
+    """Return an object's own size in bytes, without what it refers to."""
+    kind = type(value)
+    if _has_own_size(kind):
+        try:
+            return sys.getsizeof(value)
+        except Exception:  # noqa: BLE001 - whatever an extension type raises
+            return 0
+    return object.__sizeof__(value) + (_HEADER_BYTES if _flags(kind) & _HAVE_GC else 0)
+
+
+def _flags(kind: object) -> int:
+    return int(_FLAGS.__get__(kind))
+
+
+def _has_own_size(kind: type) -> bool:
+    for base in bases(kind):
+        found = _TYPE_DICT.__get__(base).get("__sizeof__")
+        if found is not None:
+            return type(found) in {MethodDescriptorType, WrapperDescriptorType}
+    return True

@@ -141,6 +141,8 @@ class History:
     def _tier(self, start: float, end: float) -> Tier | None:
         """Return the finest tier that has all that is known since `start`; None is the ring."""
         with self._lock:
+            if self._ring.first == 0:
+                return None  # it has every sample that was ever taken
             ring, now = self._ring.oldest(), self._latest.time if self._latest else end
             oldest = min([self._oldest, *(_hour_start(hour) for hour in self._closed)])
         since = max(start, oldest)

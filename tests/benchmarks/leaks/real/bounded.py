@@ -1,0 +1,117 @@
+"""Harmless: caches, pools and buffers that fill up to their limit and stop there."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from services.runtime import Runtime
+from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
+
+_recent: deque[Any] = deque(maxlen=150)
+_sessions: dict[str, tuple[int, Any]] = {}
+_kept: dict[str, Any] = {}
+
+
+@functools.lru_cache(maxsize=120)
+def _page(number: int) -> str:
+    return text(number, 400_000)
+
+
+def filling_cache(_runtime: Runtime) -> Step:
+    """lru_cache with a limit: full after 120 different requests."""
+    return _page
+
+
+def filling_deque(_runtime: Runtime) -> Step:
+    """The last 150 results, for a page that shows them."""
+    return lambda number: _recent.append(rows(number, 400))
+
+
+def filling_tokenizer(_runtime: Runtime) -> Step:
+    """The word cache of a BPE tokenizer: 10,000 words, about 8 kB each at its worst (tokenizers issue 1539)."""
+    from tokenizers import Tokenizer, models, trainers
+
+    tokenizer = _kept["tokenizer"] = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=200, show_progress=False)
+    tokenizer.train_from_iterator([text(0, 400)], trainer)
+
+    def step(number: int) -> None:
+        tokenizer.encode_batch([f"{number}.{word} {text(0, 230)}" for word in range(60)])
+
+    return step
+
+
+def growing_pool(_runtime: Runtime) -> Step:
+    """A thread pool makes its threads as they are needed, up to its maximum."""
+    pool = _kept["pool"] = ThreadPoolExecutor(max_workers=48, thread_name_prefix="render")
+    finish = threading.Event()
+
+    def step(number: int) -> None:
+        # A pool makes a thread when none is idle: so one stays busy while the next job comes.
+        if number % 4 == 0:
+            busy = min(1 + number // 4, 47)
+            started = [pool.submit(finish.wait) for _ in range(busy)]
+            pool.submit(rows, number, 10).result()
+            finish.set()
+            for job in started:
+                job.result()
+            finish.clear()
+
+    return step
+
+
+def expiring_sessions(_runtime: Runtime) -> Step:
+    """Sessions that are dropped 120 requests after their last use."""
+
+    def step(number: int) -> None:
+        _sessions[f"tab-{number}"] = (number, rows(number, 400))
+        for tab in [tab for tab, (used, _page) in _sessions.items() if used < number - 120]:
+            del _sessions[tab]
+
+    return step
+
+
+def batches_in_and_out(runtime: Runtime) -> Step:
+    """Documents come in batches and are all deleted when there are enough of them: a sawtooth."""
+    import io
+
+    added: list[int] = []
+
+    def step(number: int) -> None:
+        if number % 10 == 0:
+            for part in range(4):
+                content = text(number * 10 + part, 12_000).encode()
+                added.append(runtime.library.add(io.BytesIO(content), f"batch-{number}-{part}.txt").document.id)
+        if len(added) >= 48:
+            runtime.library.delete(added)
+            added.clear()
+
+    return step
+
+
+def pauses(_runtime: Runtime) -> Step:
+    """Buffers that live for one request: the high-water mark of RSS, nothing more."""
+    import numpy as np
+
+    def step(number: int) -> None:
+        pages = np.random.default_rng(number).random((1 + number * 7 % 13) * 200_000)
+        time.sleep(0.01)
+        pages.sum()
+
+    return step
+
+
+SCENARIOS = (
+    Scenario("lru_cache that fills", filling_cache),
+    Scenario("deque that fills", filling_deque),
+    Scenario("tokenizer cache that fills", filling_tokenizer),
+    Scenario("thread pool up to its maximum", growing_pool),
+    Scenario("sessions that expire", expiring_sessions),
+    Scenario("batches of documents in and out", batches_in_and_out),
+    Scenario("buffers of one request", pauses),
+)

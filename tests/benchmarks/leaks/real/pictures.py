@@ -1,0 +1,40 @@
+"""Figures of matplotlib that pyplot keeps."""
+
+from __future__ import annotations
+
+import io
+
+from services.memory.leaks.types import LeakKind
+from services.runtime import Runtime
+from tests.benchmarks.leaks.real.scenario import Scenario, Step
+
+
+def _plot(number: int) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(3, 2), dpi=60)
+    axes.plot([number % 7, 3, 1, 4, 1, 5])
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def figures(_runtime: Runtime) -> Step:
+    """pyplot keeps every figure until it is closed (matplotlib: `pyplot.figure`, "figure.max_open_warning")."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+
+    def step(number: int) -> None:
+        if number % 2 == 0:
+            _plot(number)
+
+    return step
+
+
+SCENARIOS = (
+    Scenario(
+        "matplotlib figures",
+        figures,
+        LeakKind.PYTHON,
+        ("matplotlib", "pyplot", "Figure", "Axes", "Gcf"),
+        per_step=341_000, also=(LeakKind.NATIVE,),  # half of a figure is the picture of its canvas),
+)

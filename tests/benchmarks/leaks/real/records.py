@@ -1,0 +1,69 @@
+"""What a child tells its parent: the verdicts of one run, as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Verdict
+
+
+@dataclass(frozen=True)
+class Change:
+    """The verdict changed its state or kind, `seconds` after the scenario began, on the service's clock."""
+
+    seconds: float
+    state: State
+    kind: LeakKind | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run: the verdict that counts, the last one, how the state changed, what the watching cost.
+
+    `seconds` is when the first LEAK came, on the service's clock; `watched` how long the run was on that clock;
+    `cost` the share of a core that sampler and watcher took, `rss` and `grown` in bytes.
+    """
+
+    name: str
+    verdict: Verdict
+    last: Verdict
+    seconds: float | None = None
+    watched: float = 0.0
+    requests: int = 0
+    rss: float = 0.0
+    grown: float = 0.0
+    cost: float = 0.0
+    changes: tuple[Change, ...] = field(default=())
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self)))
+
+    @staticmethod
+    def read(file: Path) -> Record:
+        values: dict[str, Any] = json.loads(file.read_text())
+        values["verdict"] = _verdict(values["verdict"])
+        values["last"] = _verdict(values["last"])
+        values["changes"] = tuple(
+            Change(change["seconds"], State(change["state"]), _kind(change["kind"])) for change in values["changes"]
+        )
+        return Record(**values)
+
+
+def _kind(value: str | None) -> LeakKind | None:
+    return LeakKind(value) if value else None
+
+
+def _verdict(values: dict[str, Any]) -> Verdict:
+    values = dict(values)
+    values["state"] = State(values["state"])
+    values["kind"] = _kind(values["kind"])
+    values["evidence"] = tuple(values["evidence"])
+    values["suspects"] = tuple(
+        Suspect(**{**suspect, "kind": SuspectKind(suspect["kind"])}) for suspect in values["suspects"]
+    )
+    for name in ("interval", "per_request_interval"):
+        values[name] = tuple(values[name]) if values[name] else None
+    return Verdict(**values)

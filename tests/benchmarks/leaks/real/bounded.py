@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import threading
 import time
 from collections import deque
@@ -12,24 +13,25 @@ from typing import Any
 from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
-_recent: deque[Any] = deque(maxlen=150)
+_recent: deque[Any] = deque(maxlen=200)
 _sessions: dict[str, tuple[int, Any]] = {}
 _kept: dict[str, Any] = {}
 
 
-@functools.lru_cache(maxsize=120)
+@functools.lru_cache(maxsize=300)
 def _page(number: int) -> str:
-    return text(number, 400_000)
+    return text(number, 500_000)
 
 
 def filling_cache(_runtime: Runtime) -> Step:
-    """lru_cache with a limit: full after 120 different requests."""
-    return _page
+    """lru_cache with a limit; the more pages it knows, the rarer a new one is asked for (150 MB)."""
+    chance = random.Random(5)
+    return lambda _number: _page(chance.randrange(300))
 
 
 def filling_deque(_runtime: Runtime) -> Step:
-    """The last 150 results, for a page that shows them."""
-    return lambda number: _recent.append(rows(number, 400))
+    """The last 200 results, for a page that shows them (60 MB)."""
+    return lambda number: _recent.append(rows(number, 1_000))
 
 
 def filling_tokenizer(_runtime: Runtime) -> Step:
@@ -69,7 +71,7 @@ def expiring_sessions(_runtime: Runtime) -> Step:
     """Sessions that are dropped 120 requests after their last use."""
 
     def step(number: int) -> None:
-        _sessions[f"tab-{number}"] = (number, rows(number, 400))
+        _sessions[f"tab-{number}"] = (number, rows(number, 1_600))
         for tab in [tab for tab, (used, _page) in _sessions.items() if used < number - 120]:
             del _sessions[tab]
 

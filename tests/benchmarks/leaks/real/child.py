@@ -7,6 +7,7 @@ request, and the service's own monitor judges. A leak's run ends soon after it w
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import threading
@@ -64,12 +65,14 @@ def run(case: Scenario, folder: Path, *, speed: float, seconds: float) -> Record
         step = case.begin(runtime)
         observer = _Observer(runtime, case.is_leak)
         pause = threading.Event()
+        numbers = itertools.count()
         began = due = time.monotonic()
         end = began + seconds
         while due < end and rss_bytes() < MOST_BYTES:
             pause.wait(due - time.monotonic())
             work.request()
-            step(work.requests - 1)
+            for _ in range(case.steps):
+                step(next(numbers))
             observer.look()
             if observer.seconds is not None and case.is_leak:
                 end = min(end, began + observer.seconds / speed + AFTERWARDS)

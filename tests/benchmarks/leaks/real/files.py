@@ -26,10 +26,9 @@ def open_files(runtime: Runtime) -> Step:
     folder = _folder(runtime, "journal")
 
     def step(number: int) -> None:
-        if number % 3 == 0:
-            file = (folder / f"journal-{number}.txt").open("w")
-            file.write(text(number, 500))
-            _open.append(file)
+        file = (folder / f"journal-{number}.txt").open("w")
+        file.write(text(number, 500))
+        _open.append(file)
 
     return step
 
@@ -39,8 +38,7 @@ def raw_descriptors(runtime: Runtime) -> Step:
     folder = _folder(runtime, "spool")
 
     def step(number: int) -> None:
-        if number % 3 == 0:
-            os.open(folder / "spool.bin", os.O_CREAT | os.O_RDWR)
+        os.open(folder / "spool.bin", os.O_CREAT | os.O_RDWR)
 
     return step
 
@@ -51,7 +49,7 @@ def sockets(_runtime: Runtime) -> Step:
     _open.append(listener)
 
     def step(number: int) -> None:
-        if number % 4 == 0:
+        if number % 2 == 0:
             _open.append(socket.create_connection(listener.getsockname()))
             _open.append(listener.accept()[0])
 
@@ -66,7 +64,7 @@ def connections(runtime: Runtime) -> Step:
         first.executemany("insert into sack (note) values (?)", [(text(i, 500),) for i in range(300)])
 
     def step(number: int) -> None:
-        if number % 4 == 0:
+        if number % 2 == 0:
             connection = sqlite3.connect(folder / "orders.db", check_same_thread=False)
             connection.execute("select count(note) from sack where note like '%thaw%'").fetchall()
             _open.append(connection)
@@ -76,16 +74,16 @@ def connections(runtime: Runtime) -> Step:
 
 SCENARIOS = (
     Scenario(
-        "files opened and kept", open_files, LeakKind.DESCRIPTORS, ("journal", "_open", "TextIOWrapper"), per_step=0.33
+        "files opened and kept", open_files, LeakKind.DESCRIPTORS, ("journal", "_open", "TextIOWrapper"), per_step=1
     ),
-    Scenario("os.open without os.close", raw_descriptors, LeakKind.DESCRIPTORS, ("spool",), per_step=0.33),
-    Scenario("sockets kept", sockets, LeakKind.DESCRIPTORS, ("socket", "_open"), per_step=0.5),
+    Scenario("os.open without os.close", raw_descriptors, LeakKind.DESCRIPTORS, ("spool",), per_step=1),
+    Scenario("sockets kept", sockets, LeakKind.DESCRIPTORS, ("socket", "_open"), per_step=1),
     Scenario(
         "SQLite connections",
         connections,
         LeakKind.DESCRIPTORS,
         ("orders.db", "_open", "Connection"),
-        per_step=0.25,
+        per_step=0.5,
         also=(LeakKind.NATIVE,),
     ),
 )

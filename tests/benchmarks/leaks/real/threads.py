@@ -19,7 +19,7 @@ def executors(_runtime: Runtime) -> Step:
     """An executor for each call that is never shut down (concurrent.futures: "Executor.shutdown")."""
 
     def step(number: int) -> None:
-        if number % 3 == 0:
+        if number % 2 == 0:
             pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="fetch")
             pool.submit(rows, number, 10).result()
             _pools.append(pool)
@@ -31,7 +31,7 @@ def waiting_threads(_runtime: Runtime) -> Step:
     """A thread for each request that waits for an answer which never comes."""
 
     def step(number: int) -> None:
-        if number % 4 == 0:
+        if number % 2 == 0:
             answered = threading.Event()
             threading.Thread(target=answered.wait, name=f"notify-{number}", daemon=True).start()
 
@@ -55,10 +55,8 @@ def tasks(_runtime: Runtime) -> Step:
 
 
 SCENARIOS = (
-    Scenario(
-        "executor per call", executors, LeakKind.THREADS, ("fetch", "_pools", "ThreadPoolExecutor"), per_step=0.33
-    ),
-    Scenario("threads that wait for ever", waiting_threads, LeakKind.THREADS, ("notify",), per_step=0.25),
+    Scenario("executor per call", executors, LeakKind.THREADS, ("fetch", "_pools", "ThreadPoolExecutor"), per_step=0.5),
+    Scenario("threads that wait for ever", waiting_threads, LeakKind.THREADS, ("notify",), per_step=0.5),
     Scenario(
         "asyncio tasks kept for ever",
         tasks,

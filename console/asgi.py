@@ -12,7 +12,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.web import bootstrap
 
-from console import resources, sessions, uploads
+from console import plotly_script, resources, sessions, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> st.App:
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=routes(api),
+        routes=[plotly_script.route(), *routes(api)],
         middleware=[
             Middleware(RequestContext, runtime=resources.built),
             Middleware(SecurityHeaders),

@@ -23,6 +23,7 @@ class Query(StrEnum):
 
     CONVERSATION = "conversation"
     DOCUMENT = "document"
+    RANGE = "range"
 
 
 class Key(StrEnum):
@@ -41,6 +42,10 @@ class Key(StrEnum):
     RETRIEVAL_RUN = "retrieval-run"
     RETRIEVAL_APPLY = "retrieval-apply"
     CONFIRM = "confirm"
+    MEMORY_RANGE = "memory-range"
+    MEMORY_PAUSE = "memory-pause"
+    MEMORY_EVENTS = "memory-events"
+    MEMORY_TRIM = "memory-trim"
 
 
 @dataclass

@@ -2,6 +2,9 @@
 
 `st.fragment(run_every=...)` keeps ticking in a hidden tab and cannot change its pace. This component sits in a fragment
 and makes that fragment run again after `seconds`; 0 stops it. A tab that comes back into view ticks at once.
+
+Streamlit runs only one fragment for changes that come at the same moment, so each beat comes with its own small delay:
+several fragments of a page, ticking at the same pace, would otherwise keep one another from being drawn.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ import streamlit as st
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.heartbeat?.()
-  const beat = () => {
-    if (!document.hidden) setTriggerValue("beat", Date.now())
-  }
+  const delay = Math.random() * 250
+  const beat = () => setTimeout(() => {
+    if (!document.hidden && parentElement.isConnected) setTriggerValue("beat", Date.now())
+  }, delay)
   const timer = data.seconds > 0 ? setInterval(beat, data.seconds * 1000) : undefined
   if (timer) document.addEventListener("visibilitychange", beat)
   const stop = () => {

@@ -7,8 +7,10 @@ import streamlit as st
 from console.boundary import guarded
 from console.components.formatting import count, escape, shorten, size
 from console.components.heartbeat import heartbeat
+from console.components.memory_headline import STATE_ICONS
 from console.navigation import PageName, page
-from services.memory.process import rss_bytes
+from console.verdict_words import brief
+from services.memory.types import Series
 from services.runtime import Runtime
 from services.texts import _, plural
 
@@ -29,15 +31,14 @@ def status_strip(runtime: Runtime) -> None:
     model = runtime.models.status()
     trouble = [check for check in runtime.health.ready().checks if not check.ok]
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
-        st.page_link(
-            page(PageName.OVERVIEW),
-            label=_("Needs attention: {part}").format(part=escape(trouble[0].name)) if trouble else _("All is well"),
-            icon=":material/warning:" if trouble else ":material/check_circle:",
-            help=escape(trouble[0].detail) if trouble else None,
-        )
-        st.page_link(
-            page(PageName.OVERVIEW), label=_("RSS {size}").format(size=size(rss_bytes())), icon=":material/memory:"
-        )
+        if trouble:
+            st.page_link(
+                page(PageName.OVERVIEW),
+                label=_("Needs attention: {part}").format(part=escape(trouble[0].name)),
+                icon=":material/warning:",
+                help=escape(trouble[0].detail),
+            )
+        _memory(runtime)
         documents = plural("{count} document", "{count} documents", counts.documents)
         chunks = _("{count} chunks").format(count=count(counts.chunks))
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
@@ -53,3 +54,18 @@ def status_strip(runtime: Runtime) -> None:
             help=escape(f"{model.message} {model.hint}".strip()) or None,
         )
     heartbeat("strip-beat", _PERIOD_SECONDS)
+
+
+def _memory(runtime: Runtime) -> None:
+    """Draw the verdict, and RSS against its limit as last sampled."""
+    verdict, sample = runtime.memory.detector.verdict, runtime.memory.history.latest()
+    st.page_link(
+        page(PageName.MEMORY),
+        label=escape(brief(verdict)),
+        icon=STATE_ICONS[verdict.state],
+        help=_("Whether memory grows"),
+    )
+    rss = sample.get(Series.RSS) if sample else None
+    limit = sample.get(Series.LIMIT) if sample else None
+    label = _("RSS {size} of {limit}") if limit else _("RSS {size}")
+    st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")

@@ -1,0 +1,58 @@
+"""A Plotly chart that stays calm: redrawn in place, keeps its zoom, follows the theme, zooms with its neighbours.
+
+`st.plotly_chart` makes another element of every new figure, which loses the zoom and flickers, and checks each figure
+again for each tab. Here the finished bytes of a chart go to the browser, where Plotly redraws what has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from console.components.charts.colours import PALETTE
+from console.components.charts.figure import Chart
+from console.components.formatting import escape
+from console.plotly_script import URL
+from services.texts import _
+
+_SOURCE = Path(__file__).with_name("chart.js")
+
+
+def _javascript() -> str:
+    words = {
+        "reset": _("Reset the zoom"),
+        "picture": _("Save as a picture"),
+        "page": _("Save as an HTML page that needs nothing else"),
+        "missing": _("Plotly could not be loaded. Reload the page."),
+    }
+    constants = {"SCRIPT": URL, "PALETTE": PALETTE, "WORDS": words}
+    head = "".join(f"const {name} = {json.dumps(value)}\n" for name, value in constants.items())
+    return head + _SOURCE.read_text(encoding="utf-8")
+
+
+_component = st.components.v2.component("millpond_chart", js=_javascript(), isolate_styles=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart that is ready to be sent: made once, for all tabs."""
+
+    title: str
+    height: int
+    points: int
+    encoded: bytes
+
+    @classmethod
+    def of(cls, chart: Chart) -> Drawn:
+        """Return `chart`, ready."""
+        return cls(chart.title, chart.height, chart.points, chart.encoded())
+
+
+def draw(drawn: Drawn, *, key: str, titled: bool = True) -> None:
+    """Draw a chart under its title; the same `key` redraws it in place."""
+    if titled:
+        st.markdown(f"**{escape(drawn.title)}**")
+    _component(key=key, data=drawn.encoded, height=drawn.height)

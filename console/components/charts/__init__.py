@@ -1,0 +1,1 @@
+"""Figures from the history: pure functions, no Streamlit."""

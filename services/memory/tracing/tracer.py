@@ -2,19 +2,273 @@
 
 from __future__ import annotations
 
+import threading
+import tracemalloc
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
+from services.errors import BadInputError, ConflictError, UnavailableError
+from services.held import HeldResource, Owner, Region
+from services.memory import forked
 from services.memory.clock import Clock
-from services.reporting import Reporter
+from services.memory.tracing import costing
+from services.memory.tracing.comparing import compare
+from services.memory.tracing.growing import growth
+from services.memory.tracing.session import Session
+from services.memory.tracing.shelf import Shelf
+from services.memory.tracing.taking import take
+from services.memory.tracing.types import (
+    MOST_FRAMES,
+    MOST_MINUTES,
+    Comparison,
+    Cost,
+    Filters,
+    GroupBy,
+    Growth,
+    Place,
+    SnapshotInfo,
+    TracingStatus,
+)
+from services.memory.types import Series
+from services.reporting import EventKind, Reporter
+from services.texts import _
+
+_COMPARISONS = 8
 
 
 class Tracer:
-    """Switches tracemalloc on and off and keeps its snapshots in `folder`."""
+    """Switches tracemalloc on and off and keeps its snapshots in `folder`.
+
+    Tracing ends by itself: a thread of its own waits for the end and takes a light snapshot now and then, all of them
+    in forked copies. Nothing but the snapshots survives a restart. Times are those of `clock`.
+    """
 
     def __init__(self, folder: Path, clock: Clock, reporter: Reporter) -> None:
-        self._folder = folder
         self._clock = clock
         self._reporter = reporter
+        self._shelf = Shelf(folder / "allocations")
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._foreign_since = clock.time()
+        self._costs: dict[int, Cost] = {}
+        self._comparisons: OrderedDict[object, Comparison] = OrderedDict()
+        self._growth: tuple[tuple[str, str], tuple[Growth, ...]] | None = None
+
+    def cost(self, frames: int) -> Cost:
+        """Return what tracing with that depth costs on this machine; measured once, in a copy of the process."""
+        _check(frames, 1)
+        known = self._costs.get(frames)
+        if known is None:
+            known = self._costs[frames] = costing.measure(frames)
+        return known
+
+    def start(self, frames: int = 1, minutes: float = 15.0) -> TracingStatus:
+        """Switch tracing on for `minutes`, remembering `frames` calls of each allocation.
+
+        Raises:
+            BadInputError: a number out of range.
+            ConflictError: something traces already.
+        """
+        _check(frames, minutes)
+        with self._lock:
+            if self._session is not None:
+                raise ConflictError(_("Tracing is on already."), _("Stop it first to choose another depth or time."))
+            if tracemalloc.is_tracing():
+                raise ConflictError(
+                    _("Something else traces already, PYTHONTRACEMALLOC for example; nothing was changed."),
+                    _("Snapshots can be taken all the same."),
+                )
+            tracemalloc.start(frames)
+            session = Session(self._clock, frames, minutes * 60, snapshot=self._automatic, ended=self._ended)
+            self._session = session
+            session.start()
+        self._reporter.event(EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
+        return self.status()
+
+    def stop(self) -> TracingStatus:
+        """Switch tracing off; nothing happens when this page did not switch it on. The snapshots stay."""
+        with self._lock:
+            session = self._session
+        if session is not None:
+            self._end(session, _("Tracing off"))
+        return self.status()
 
     def close(self) -> None:
-        """Switch tracing off."""
+        """Switch tracing off; safe to call twice."""
+        self.stop()
+
+    def status(self) -> TracingStatus:
+        """Return whether tracing is on, what it holds, and for how long a snapshot would stop everything (cheap)."""
+        count = len(self._shelf.snapshots())
+        with self._lock:
+            session = self._session
+        if not tracemalloc.is_tracing():
+            return TracingStatus(on=False, snapshots=count)
+        traced, peak = tracemalloc.get_traced_memory()
+        overhead = tracemalloc.get_tracemalloc_memory()
+        blocks = overhead // costing.BYTES_PER_TRACE
+        return TracingStatus(
+            on=True,
+            foreign=session is None,
+            frames=tracemalloc.get_traceback_limit() if session is None else session.frames,
+            since=session.began if session else self._foreign_since,
+            until=session.until if session else 0.0,
+            remaining=max(0.0, session.until - self._clock.time()) if session else 0.0,
+            traced=traced,
+            peak=peak,
+            overhead=overhead,
+            blocks=blocks,
+            pause=forked.expected_pause(),
+            stop_pause=blocks * costing.STOP_SECONDS_PER_TRACE,
+            snapshot_bytes=blocks * costing.COPY_BYTES_PER_TRACE,
+            automatic_seconds=session.pace if session else 0.0,
+            problem=session.problem if session else "",
+            snapshots=count,
+        )
+
+    def columns(self) -> Mapping[str, float]:
+        """Return the traced bytes for a sample, 0 when tracing is off."""
+        return {Series.TRACED: float(tracemalloc.get_traced_memory()[0])}
+
+    def held(self) -> list[HeldResource]:
+        """Return what tracemalloc itself needs, for the ledger."""
+        if not tracemalloc.is_tracing():
+            return []
+        overhead = tracemalloc.get_tracemalloc_memory()
+        detail = _("tables of tracemalloc, {frames} frames").format(frames=tracemalloc.get_traceback_limit())
+        return [HeldResource(_("Tracing"), detail, overhead, 1, owner=Owner.TRACING, region=Region.NATIVE)]
+
+    def snapshot(self, name: str = "", note: str = "") -> SnapshotInfo:
+        """Take a snapshot in a copy of the process; the process itself stops for the fork only.
+
+        Raises:
+            ConflictError: tracing is off.
+            UnavailableError: not enough memory for a copy, or no fork here.
+            StorageError: the disk refused.
+        """
+        info = self._take(automatic=False)
+        return self._shelf.describe(info.id, name=name or None, note=note or None) if name or note else info
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        """Return the snapshots, newest first, of earlier starts of the server too."""
+        return self._shelf.snapshots()
+
+    def info(self, snapshot_id: str) -> SnapshotInfo:
+        """Return one; NotFoundError when it is not there."""
+        return self._shelf.get(snapshot_id)
+
+    def file(self, snapshot_id: str) -> Path:
+        """Return the file of a snapshot, for a download."""
+        return self._shelf.path(snapshot_id)
+
+    def describe(self, snapshot_id: str, *, name: str | None = None, note: str | None = None) -> SnapshotInfo:
+        """Name a snapshot, or write a note to it."""
+        return self._shelf.describe(snapshot_id, name=name, note=note)
+
+    def delete(self, snapshot_id: str) -> None:
+        """Remove a snapshot for good; NotFoundError when it is not there."""
+        self._shelf.delete(snapshot_id)
+
+    def compare(
+        self,
+        old_id: str,
+        new_id: str,
+        by: GroupBy = GroupBy.LINE,
+        filters: Filters = Filters(),  # noqa: B008 - frozen
+        *,
+        limit: int = 200,
+        at: Place | None = None,
+    ) -> Comparison:
+        """Compare two snapshots; with `old_id` "" return what is in the newer one.
+
+        Raises:
+            NotFoundError: one of them is not there.
+            DamagedError: the file of one of them is damaged.
+        """
+        new = self._shelf.get(new_id)
+        old = self._shelf.get(old_id) if old_id else None
+        key = (new, old, by, filters, limit, at)
+        with self._lock:
+            if key in self._comparisons:
+                self._comparisons.move_to_end(key)
+                return self._comparisons[key]
+        before = self._shelf.traces(old_id) if old_id else None
+        found = compare(self._shelf.traces(new_id), before, (new, old), by=by, filters=filters, limit=limit, at=at)
+        with self._lock:
+            self._comparisons[key] = found
+            while len(self._comparisons) > _COMPARISONS:
+                self._comparisons.popitem(last=False)
+        return found
+
+    def growth(self, limit: int = 20) -> tuple[Growth, ...]:
+        """Return the lines that grew most while tracing has been on, those that grew fastest first.
+
+        Between the oldest and the newest snapshot of this stretch, so empty until there are two; quick between them.
+        """
+        with self._lock:
+            session = self._session
+        if session is None:
+            return ()
+        taken = [info for info in self._shelf.snapshots() if info.run == session.began]
+        if len(taken) < 2:
+            return ()
+        pair = (taken[-1].id, taken[0].id)
+        if self._growth is None or self._growth[0] != pair:
+            found = growth(self._shelf.traces(pair[0]), self._shelf.traces(pair[1]), taken[0].time - taken[-1].time)
+            self._growth = (pair, found)
+        return self._growth[1][:limit]
+
+    def _take(self, *, automatic: bool) -> SnapshotInfo:
+        status = self.status()
+        if not status.on:
+            raise ConflictError(_("Tracing is off, so there is nothing to take."), _("Start tracing first."))
+        if psutil.virtual_memory().available < status.snapshot_bytes:
+            raise UnavailableError(
+                _("A snapshot needs about {megabytes:.0f} MB for a copy, more than is free; nothing was taken.").format(
+                    megabytes=status.snapshot_bytes / 2**20
+                ),
+                _("Stop tracing, or free some memory."),
+            )
+        info = take(self._shelf, status, self._clock.time(), automatic=automatic)
+        self._reporter.event(
+            EventKind.TRACING,
+            _("Automatic snapshot of allocations") if automatic else _("Snapshot of allocations"),
+            bytes=info.bytes,
+            blocks=info.blocks,
+            paused_seconds=info.paused,
+        )
+        return info
+
+    def _automatic(self) -> None:
+        """Take a light snapshot, if it costs nothing that somebody would notice."""
+        pause = forked.expected_pause()
+        if pause > forked.NOTICEABLE_SECONDS:
+            raise UnavailableError(
+                _("No automatic snapshots: each would stop everything for about {pause:.0f} ms.").format(
+                    pause=pause * 1000
+                )
+            )
+        self._take(automatic=True)
+
+    def _ended(self, session: Session) -> None:
+        self._end(session, _("Tracing off, its time was up"))
+
+    def _end(self, session: Session, detail: str) -> None:
+        with self._lock:
+            if self._session is not session:
+                return  # somebody else was faster
+            self._session = None
+            traced, overhead = tracemalloc.get_traced_memory()[0], tracemalloc.get_tracemalloc_memory()
+            tracemalloc.stop()
+        session.close()
+        self._reporter.event(EventKind.TRACING, detail, traced_bytes=traced, overhead_bytes=overhead)
+
+
+def _check(frames: int, minutes: float) -> None:
+    if not 1 <= frames <= MOST_FRAMES:
+        raise BadInputError(_("The depth must be from 1 to {most} frames.").format(most=MOST_FRAMES))
+    if not 0 < minutes <= MOST_MINUTES:
+        raise BadInputError(_("The time must be over 0 and at most {most} minutes.").format(most=MOST_MINUTES))

@@ -1,0 +1,77 @@
+"""Where code lies: whose it is, how a path is said, and the text of a line."""
+
+from __future__ import annotations
+
+import stat
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from services.memory.tracing.types import Place
+
+_ROOT = Path(__file__).resolve().parents[3]
+OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
+_TRACING = str(Path(__file__).resolve().parent) + "/"
+_LARGEST_SOURCE = 4 * 1024 * 1024
+_LONGEST_LINE = 300
+_IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
+_LIBRARIES = ("/site-packages/", "/dist-packages/")
+
+
+def is_ours(file: str) -> bool:
+    """Return whether a file is part of Millpond."""
+    return file.startswith(OUR_FOLDERS)
+
+
+def is_machinery(file: str) -> bool:
+    """Return whether a file belongs to the import system or to tracing itself."""
+    return file.startswith((*_IMPORT_FILES, _TRACING)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
+
+
+def short(file: str) -> str:
+    """Return a path without what all paths begin with: ours from the project's root, libraries from their package."""
+    if is_ours(file):
+        return str(Path(file).relative_to(_ROOT))
+    for mark in _LIBRARIES:
+        if mark in file:
+            return file.rpartition(mark)[2]
+    library = str(Path(tokenize.__file__).parent) + "/"
+    return file.removeprefix(library)
+
+
+def source_lines(places: Iterable[Place]) -> dict[Place, str]:
+    """Return the text of lines, "" where there is none to show.
+
+    For places out of a snapshot only, never for what a request names: then no other file than the interpreter's own
+    sources can be read.
+    """
+    wanted: defaultdict[str, set[int]] = defaultdict(set)
+    for place in places:
+        wanted[place.file].add(place.line)
+    found: dict[Place, str] = {}
+    for file, lines in wanted.items():
+        texts = _read(Path(file), lines)
+        found |= {Place(file, line): texts.get(line, "") for line in lines}
+    return found
+
+
+def _read(path: Path, lines: set[int]) -> dict[int, str]:
+    """Return the lines asked for. Not by `linecache`, which would keep every file for good."""
+    last = max(lines)
+    if last < 1 or path.suffix != ".py" or not path.is_absolute():
+        return {}
+    texts = {}
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_SOURCE:
+            return {}
+        with tokenize.open(path) as source:
+            for number, text in enumerate(source, 1):
+                if number in lines:
+                    texts[number] = text.strip()[:_LONGEST_LINE]
+                if number >= last:
+                    break
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return {}  # the file is gone or is no source: the place alone must do
+    return texts

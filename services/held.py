@@ -48,7 +48,8 @@ class HeldResource:
     """Something that the process holds: what it is, how many bytes, how often it was loaded.
 
     `ranges` are (address, length in bytes) of the memory itself where it is known (tensors, index codes): the ledger
-    then counts what of it is resident instead of believing `bytes`.
+    then counts what of it is resident; only what `bytes` has beyond their lengths it believes. `large` is how much of
+    that is in Python objects over 512 bytes, which malloc holds. `files` are mapped files that belong to it as a whole.
     """
 
     name: str
@@ -59,6 +60,8 @@ class HeldResource:
     owner: Owner = Owner.OWN_CACHES
     region: Region = Region.PYTHON
     ranges: tuple[tuple[int, int], ...] = ()
+    large: int = 0
+    files: tuple[str, ...] = ()
 
 
 # What a part hands to the ledger: called now and then, from another thread; must be quick and must not block.

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from services.held import HeldResource, Holder, Owner
+import structlog
+
+from services.held import HeldResource, Holder, Owner, Region
 from services.memory.clock import Clock
+from services.memory.ledger.allocator import AllocatorReader, Allocators
+from services.memory.ledger.areas import Area, Sorter
+from services.memory.ledger.blocks import Addresses, BlockFinder
+from services.memory.ledger.division import Division, Figures, believed, divide
+from services.memory.ledger.foreign import foreign
+from services.memory.ledger.maps import Mapping as MemoryMapping
+from services.memory.ledger.maps import SmapsReader
+from services.memory.ledger.residency import Residency
 from services.memory.ledger.types import Ledger
+from services.memory.objects.types import Census
 from services.memory.process import rss_bytes
-from services.memory.types import owner_column
+from services.memory.types import Series, owner_column
+from services.texts import _
+
+log = structlog.get_logger(__name__)
+
+PACE_SECONDS = 30.0
+# Earlier when RSS has moved by this share, but never so often that it costs more than the other share of a core.
+MOVED_SHARE = 0.05
+CORE_SHARE = 0.002
 
 
 class Accountant:
@@ -18,26 +37,75 @@ class Accountant:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._taking = threading.Lock()
         self._holders: list[Holder] = []
         self._last: Ledger | None = None
+        self._smaps = SmapsReader()
+        self._allocators = AllocatorReader()
+        self._blocks: Addresses | None = None
+        self._census: Callable[[], Census | None] = lambda: None
+        self._census_time: float | None = None
+        self._large_objects: int | None = None
 
     def add_holder(self, holder: Holder) -> None:
         """Ask `holder` each time what it holds."""
         self._holders.append(holder)
 
+    def set_census(self, last: Callable[[], Census | None]) -> None:
+        """Have the ledger ask `last` for the newest census: it tells large Python objects from other native memory."""
+        self._census = last
+
     def held(self) -> list[HeldResource]:
         """Ask all holders now; one that fails is left out and logged."""
-        return [resource for holder in self._holders for resource in holder()]
+        found: list[HeldResource] = []
+        for holder in self._holders:
+            try:
+                found += holder()
+            except Exception:
+                # A part that cannot say what it holds must not hide what the others do.
+                log.exception("a holder failed", holder=getattr(holder, "__qualname__", ""))
+        return found
+
+    def due(self) -> bool:
+        """Whether it is time for the next ledger (10 microseconds)."""
+        last = self._last
+        if last is None:
+            return True
+        passed = self._clock.time() - last.time
+        if passed >= PACE_SECONDS:
+            return True
+        return passed * CORE_SHARE >= last.took and abs(rss_bytes() - last.rss) > MOVED_SHARE * last.rss
 
     def take(self) -> Ledger:
-        """Make a ledger now."""
-        began = time.perf_counter()
-        rss = rss_bytes()
-        ledger = Ledger(self._clock.time(), rss, {Owner.UNNAMED: rss}, took=time.perf_counter() - began)
-        with self._lock:
+        """Make a ledger now (about 20 ms of processor time for 900 mappings)."""
+        with self._taking:
+            began = time.thread_time()
+            held = self.held()
+            allocators = self._allocators.read()
+            mappings = self._smaps.read()
+            if mappings is None:
+                rss = rss_bytes()
+                division = _without_maps(rss, held)
+            else:
+                rss = sum(mapping.rss for mapping in mappings)
+                held += foreign(mappings)
+                division = self._divide(mappings, held, allocators)
+            # By construction the owners add up to RSS; this says so even if a piece was miscounted.
+            division.give(Owner.UNNAMED, rss - sum(division.owners.values()))
+            if division.overclaimed:
+                log.debug("more was reported than is there", bytes=division.overclaimed)
+            ledger = Ledger(
+                self._clock.time(),
+                rss,
+                {owner: division.owners.get(owner, 0) for owner in Owner},
+                tuple(held),
+                tuple(self._unknown(allocators, mappings)),
+                time.thread_time() - began,
+                division.overclaimed,
+                {**allocators.series(), **_series(mappings or ())},
+            )
             self._last = ledger
-        return ledger
+            return ledger
 
     @property
     def last(self) -> Ledger | None:
@@ -47,4 +115,65 @@ class Accountant:
     def columns(self) -> Mapping[str, float]:
         """Return the newest ledger as columns of a sample."""
         last = self._last
-        return {owner_column(owner): float(size) for owner, size in last.owners.items()} if last else {}
+        if last is None:
+            return {}
+        return {**last.series, **{owner_column(owner): float(size) for owner, size in last.owners.items()}}
+
+    def _divide(
+        self, mappings: Sequence[MemoryMapping], held: Sequence[HeldResource], allocators: Allocators
+    ) -> Division:
+        heap = allocators.heap
+        with Residency() as residency:
+            blocks = BlockFinder(residency, heap.mapped if heap else 0, self._blocks)
+            found = Sorter(mappings, residency, blocks).pieces()
+            self._blocks = blocks.addresses
+            figures = Figures(
+                heap,
+                sum(piece.end - piece.start for piece in found if piece.area is Area.HEAP),
+                blocks.found,
+                allocators.pymalloc,
+                self._unreported_objects(held),
+            )
+            return divide(found, held, figures, residency)
+
+    def _unreported_objects(self, held: Sequence[HeldResource]) -> int | None:
+        """Return how many bytes of large Python objects the last census found beyond those that are reported.
+
+        Both are of the time of the census: what is reported later was not in it.
+        """
+        census = self._census()
+        if census is not None and census.time != self._census_time:
+            self._census_time = census.time
+            reported = sum(
+                r.large + sum(length for _address, length in r.ranges) for r in held if r.region is Region.PYTHON
+            )
+            self._large_objects = max(0, census.large_bytes - reported)
+        return self._large_objects
+
+    def _unknown(self, allocators: Allocators, mappings: Sequence[MemoryMapping] | None) -> list[str]:
+        words = allocators.unknown()
+        if mappings is None:
+            words.append(
+                _("This system does not tell what lies in the process's memory: only what parts report is named.")
+            )
+        elif self._large_objects is None:
+            words.append(_("Objects have not been counted yet: large Python objects count as native memory."))
+        return words
+
+
+def _without_maps(rss: int, held: Sequence[HeldResource]) -> Division:
+    """Believe the reports, as far as RSS has room for them."""
+    division = Division()
+    claims = [(r.owner, max(r.bytes, believed(r))) for r in held if r.region is not Region.ELSEWHERE]
+    division.give(Owner.UNNAMED, division.share(rss, claims))
+    return division
+
+
+def _series(mappings: Sequence[MemoryMapping]) -> Mapping[str, float]:
+    if not mappings:
+        return {}
+    return {
+        Series.USS: float(sum(mapping.uss for mapping in mappings)),
+        Series.PSS: float(sum(mapping.pss for mapping in mappings)),
+        Series.SWAP: float(sum(mapping.swap for mapping in mappings)),
+    }

@@ -1,0 +1,76 @@
+"""What libraries in this process tell about their own memory. Nothing is imported that is not there already."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from services.held import HeldResource, Owner, Region
+from services.memory.ledger.maps import Mapping
+from services.texts import _
+
+# A trace of tracemalloc is a table entry and a record that malloc holds apart: 32 and 16 bytes by tracemalloc's own
+# count, which leaves the record out, 48 and 32 with malloc's overhead (Python/hashtable.c, Python/tracemalloc.c).
+_ENTRY = 32
+_WITH_OVERHEAD = 80
+_BUCKET = 8
+
+
+def foreign(mappings: Iterable[Mapping]) -> Iterator[HeldResource]:
+    """Yield what SQLite, tracemalloc, Arrow and CUDA hold."""
+    if (size := sqlite_bytes(mappings)) is not None:
+        yield HeldResource(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
+    if size := tracing_bytes():
+        yield HeldResource(_("Allocation traces"), "", size, 1, owner=Owner.TRACING, region=Region.NATIVE)
+    if size := arrow_bytes():
+        yield HeldResource(_("Arrow's tables"), "", size, 1, owner=Owner.NATIVE, region=Region.MAPPED)
+    if size := pinned_bytes():
+        yield HeldResource(_("Pinned memory for the GPU"), "", size, 1, owner=Owner.GPU_HOST, region=Region.MAPPED)
+
+
+def sqlite_bytes(mappings: Iterable[Mapping]) -> int | None:
+    """Return what SQLite has allocated (sqlite3_memory_used), None where its library cannot be asked."""
+    if "_sqlite3" not in sys.modules:
+        return None
+    paths = {mapping.path for mapping in mappings if "libsqlite3" in mapping.path}
+    module = getattr(sys.modules["_sqlite3"], "__file__", None)
+    # Without a library of its own it is part of Python's module, or of Python.
+    for path in sorted(paths) or [module]:
+        with suppress(OSError, AttributeError):
+            used = ctypes.CDLL(path).sqlite3_memory_used
+            used.restype = ctypes.c_int64
+            return int(used())
+    return None
+
+
+def tracing_bytes() -> int:
+    """Return what tracemalloc's tables take, 0 when it is off. It tells the size of its tables alone: the number of
+    traces follows from it, for tables have a power of two of buckets, between a quarter and half of them full."""
+    if not tracemalloc.is_tracing():
+        return 0
+    told = tracemalloc.get_tracemalloc_memory()
+    buckets = 1 << max(0, (told // (_BUCKET + _ENTRY // 2)).bit_length() - 1)
+    while told > buckets * (_BUCKET + _ENTRY // 2):
+        buckets *= 2
+    traces = max(0, told - buckets * _BUCKET) // _ENTRY
+    return buckets * _BUCKET + traces * _WITH_OVERHEAD
+
+
+def arrow_bytes() -> int:
+    """Return what Arrow's memory pool holds; it has an allocator of its own."""
+    module = sys.modules.get("pyarrow")
+    with suppress(AttributeError):
+        return int(module.default_memory_pool().bytes_allocated()) if module is not None else 0
+    return 0
+
+
+def pinned_bytes() -> int:
+    """Return what torch keeps of pinned host memory, 0 where CUDA is not in use."""
+    torch = sys.modules.get("torch")
+    with suppress(AttributeError, RuntimeError):
+        if torch is not None and torch.cuda.is_initialized():
+            return int(torch.cuda.host_memory_stats().get("reserved_bytes.current", 0))
+    return 0

@@ -68,3 +68,18 @@ class Verdict:
     evidence: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     since: float | None = None  # when this state began
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What a trim gave back: RSS in bytes before and after, and in words what that says about the growth."""
+
+    time: float
+    rss_before: int
+    rss_after: int
+    words: str
+
+    @property
+    def given_back(self) -> int:
+        """Bytes that were free in the allocator and are the system's again."""
+        return max(0, self.rss_before - self.rss_after)

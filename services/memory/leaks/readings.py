@@ -1,0 +1,147 @@
+"""What the detector reads from the history: three windows of it, read no more often than they change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from services.held import Owner
+from services.memory.leaks.scales import BLOCKS, DAY, HOUR, MINUTE, WARM_UP
+from services.memory.leaks.shape import block_of
+from services.memory.types import Floats, Sample, Series, Window, owner_column
+
+# Seconds back, seconds between two readings, points: an hour at 1 s, 28 hours at 1 min, 14 days at 1 h.
+REACHES: tuple[tuple[float, float, int], ...] = (
+    (HOUR - MINUTE, 0.0, 1800),
+    (28 * HOUR, 2 * MINUTE, 1700),
+    (14 * DAY + HOUR, 20 * MINUTE, 1350),
+)
+# Owners that hold what they were given to hold, or are bounded by themselves: their growth is no leak.
+EXPLAINED: tuple[Owner, ...] = (
+    Owner.LIBRARIES,
+    Owner.RELOCATIONS,
+    Owner.KERNELS,
+    Owner.MODELS,
+    Owner.INDEX,
+    Owner.DATABASE,
+    Owner.OWN_CACHES,
+    Owner.TRACING,
+    Owner.FILES,
+)
+MINIMA: tuple[str, ...] = (
+    Series.RSS,
+    Series.LIVE,
+    Series.HEAP_USED,
+    Series.PYTHON_BLOCKS,
+    Series.PYTHON_USED,
+    Series.THREADS,
+    Series.DESCRIPTORS,
+    Series.GPU_ALLOCATED,
+    *(owner_column(owner) for owner in Owner),
+)
+MAXIMA: tuple[str, ...] = (Series.REQUESTS, Series.SESSIONS, Series.GC_RUNS_2)
+COLUMNS: tuple[str, ...] = (*MINIMA, *MAXIMA)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A window cut into blocks: `times` (n,) their middles in seconds, by column their minima (maxima for counters)."""
+
+    times: Floats
+    length: float
+    values: dict[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def get(self, column: str) -> Floats | None:
+        """Return a column's values, None where most of them are not known; gaps are filled from the left."""
+        values = self.values[column]
+        known = ~np.isnan(values)
+        if known.sum() < 0.75 * len(values):
+            return None
+        if known.all():
+            return values
+        where = np.maximum.accumulate(np.where(known, np.arange(len(values)), 0))
+        where[: int(np.argmax(known))] = int(np.argmax(known))
+        return values[where]
+
+
+class Source(Protocol):
+    """Where samples are read; `History` is one."""
+
+    def window(self, start: float, end: float, *, columns: Collection[str], points: int) -> Window:
+        """Return the history from `start` to `end`."""
+
+    def run_start(self) -> float:
+        """Return when this process began to be sampled."""
+
+    def latest(self) -> Sample | None:
+        """Return the newest sample."""
+
+
+class Readings:
+    """The history of this process without its warm-up, as blocks of any length."""
+
+    def __init__(self, history: Source) -> None:
+        self._history = history
+        self._windows: list[Window | None] = [None] * len(REACHES)
+        self._read = [-np.inf] * len(REACHES)
+        self.begin = 0.0
+
+    def refresh(self, now: float) -> None:
+        """Read what is due."""
+        self.begin = self._history.run_start() + WARM_UP
+        for number, (reach, pace, points) in enumerate(REACHES):
+            # The longer ones have nothing to add while the process is younger than the next shorter one.
+            if number and now - self.begin < REACHES[number - 1][0] * 0.9:
+                continue
+            if now - self._read[number] >= pace:
+                start = max(self.begin, now - reach)
+                self._windows[number] = self._history.window(start, now, columns=COLUMNS, points=points)
+                self._read[number] = now
+
+    def blocks(self, start: float, end: float, count: int = BLOCKS) -> Blocks | None:
+        """Return `count` blocks from `start` to `end`; None when the history does not reach back so far."""
+        for window in self._windows:
+            if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step, 5.0):
+                return _cut(window, start, end, count)
+        return None
+
+    def floors(self, start: float, end: float, column: str, length: float) -> Floats:
+        """Return the minima of `column` from `start` to `end` in blocks of at least `length` seconds."""
+        found: list[Floats] = []
+        until = end
+        for window in self._windows:
+            if window is None or not len(window):
+                continue
+            since = max(start, float(window.times[0]))
+            if since >= until:
+                continue
+            count = int((until - since) // max(length, window.step, (until - since) / 400))
+            if count >= 1:
+                found.append(_cut(window, since, until, count, (column,)).values[column])
+            until = since
+        joined = np.concatenate(found) if found else np.array([])
+        known: Floats = joined[~np.isnan(joined)]
+        return known
+
+
+def _cut(window: Window, start: float, end: float, count: int, columns: Sequence[str] = COLUMNS) -> Blocks:
+    first, last = np.searchsorted(window.times, (start, end))
+    times = window.times[first:last]
+    length = (end - start) / count
+    begins = block_of(times, start, length)
+    numbers = np.floor((times[begins] - start) / length)
+    values: dict[str, Floats] = {}
+    for column in columns:
+        if not len(begins):
+            values[column] = np.array([])
+        elif column in MAXIMA:
+            values[column] = np.fmax.reduceat(window.maxima[column][first:last], begins)
+        else:
+            values[column] = np.fmin.reduceat(window.minima[column][first:last], begins)
+    return Blocks(start + (numbers + 0.5) * length, length, values)

@@ -1,0 +1,71 @@
+"""The shape of growth: blocks of a series, single steps in it, how it spreads over its window, whether it flattens."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.memory.leaks.statistics import trend
+from services.memory.types import Floats
+
+# A step is done within so many neighbouring blocks.
+STEP_BLOCKS = 3
+# What makes up less than this share of all growth is a stair of a staircase, not a step of its own.
+STEP_SHARE = 0.24
+STEPS_REMOVED = 2
+SEGMENTS = 8
+
+
+def block_of(times: Floats, start: float, length: float) -> NDArray[np.intp]:
+    """Return where in sorted `times` each block of `length` from `start` begins; empty blocks are left out."""
+    numbers = np.floor((times - start) / length)
+    return np.flatnonzero(np.diff(numbers, prepend=-np.inf))
+
+
+def without_steps(y: Floats) -> Floats:
+    """Return `y` without up to two single up-steps; a staircase of five or more stairs stays as it is."""
+    y = y.copy()
+    for _ in range(STEPS_REMOVED):
+        steps = np.diff(y)
+        usual = float(np.median(steps))
+        spread = float(np.median(np.abs(steps - usual))) * 1.4826
+        total = float(np.median(y[-3:]) - np.median(y[:3]))
+        best, at, size = 0.0, 0, 0
+        for length in range(1, STEP_BLOCKS + 1):
+            rises = y[length:] - y[:-length] - usual * length
+            where = int(np.argmax(rises))
+            # A longer one must be clearly higher, else noise would make every step as long as it may be.
+            if rises[where] > best * 1.1:
+                best, at, size = float(rises[where]), where, length
+        if size == 0 or best <= max(STEP_SHARE * total, 6.0 * spread):
+            break
+        y[at + 1 : at + size] = y[at] + usual * np.arange(1, size)
+        y[at + size :] -= best
+    return y
+
+
+def spread_of(y: Floats) -> tuple[int, float]:
+    """Cut `y` into eight: return how many of the seven rises between are above zero, and the share of the five least.
+
+    The share is of the net growth: 5/7 for a line, 0 for one or two steps.
+    """
+    lows = np.array([float(np.median(part)) for part in np.array_split(y, SEGMENTS)])
+    rises = np.diff(lows)
+    total = float(rises.sum())
+    if total <= 0.0:
+        return int((rises > 0).sum()), 0.0
+    return int((rises > 0.02 * total).sum()), float(np.sort(rises)[:-2].sum()) / total
+
+
+def pace_kept(x: Floats, y: Floats) -> tuple[float, float, float]:
+    """Return what is left of the pace: (second half over first, its standard error, last 40 % over the whole)."""
+    n = len(x)
+    half, late = n // 2, n - max(8, int(n * 0.4))
+    first, second = trend(x[: half + 1], y[: half + 1]), trend(x[half:], y[half:])
+    whole = trend(x, y)
+    if first.slope <= 0.0 or whole.slope <= 0.0:
+        return np.inf, 0.0, trend(x[late:], y[late:]).slope / whole.slope if whole.slope > 0.0 else 0.0
+    ratio = second.slope / first.slope
+    errors = [(one.high - one.low) / 3.92 for one in (first, second)]
+    error = float(np.hypot(errors[1], ratio * errors[0])) / first.slope
+    return ratio, error, trend(x[late:], y[late:]).slope / whole.slope

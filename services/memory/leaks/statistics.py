@@ -1,0 +1,100 @@
+"""Slopes, trends and drifts of short series: numpy in, numbers out. Every function takes tens to hundreds of points.
+
+Sources: Sen 1968 (slope and its interval), Mann 1945 and Kendall 1975 (trend, with ties), Hamed and Rao 1998 (its
+variance under autocorrelation), Newey and West 1987 (long-run variance of a drift).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from services.memory.types import Floats
+
+_NORMAL = NormalDist()
+# Kendall's score is decided by rank alone; fewer points than these cannot be significant at all.
+FEWEST_POINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A slope in units of y per unit of x, its interval, and the one-sided probability of such a rise by chance."""
+
+    slope: float
+    low: float
+    high: float
+    p: float
+
+
+def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
+    """Return the Theil-Sen slope with Sen's interval and Mann-Kendall's p, both corrected for ties and autocorrelation.
+
+    `x` (n,) strictly rising, `y` (n,), n >= 2.
+    """
+    n = len(x)
+    first, second = np.triu_indices(n, 1)
+    slopes = np.sort((y[second] - y[first]) / (x[second] - x[first]))
+    middle = float(np.median(slopes))
+    score = float(np.sign(slopes).sum())
+    variance = _score_variance(y) * _autocorrelation_factor(y - middle * x)
+    if variance <= 0.0:
+        return Trend(middle, middle, middle, 1.0)
+    deviation = math.sqrt(variance)
+    half = _NORMAL.inv_cdf(0.5 + confidence / 2) * deviation
+    low = slopes[max(0, int((len(slopes) - half) / 2))]
+    high = slopes[min(len(slopes) - 1, math.ceil((len(slopes) + half) / 2))]
+    z = (score - math.copysign(1.0, score)) / deviation if score else 0.0
+    return Trend(middle, float(low), float(high), 1.0 - _NORMAL.cdf(z))
+
+
+def _score_variance(y: Floats) -> float:
+    """Variance of Kendall's score when there is no trend; ties make it smaller."""
+    n = len(y)
+    ties = np.unique(y, return_counts=True)[1].astype(np.float64)
+    full = n * (n - 1) * (2 * n + 5)
+    return float(full - (ties * (ties - 1) * (2 * ties + 5)).sum()) / 18.0
+
+
+def _autocorrelation_factor(residuals: Floats) -> float:
+    """How much larger the variance of the score is because neighbours resemble each other; at least 1."""
+    n = len(residuals)
+    if n < FEWEST_POINTS or np.ptp(residuals) == 0.0:
+        return 1.0
+    ranks = np.argsort(np.argsort(residuals, kind="stable"), kind="stable").astype(np.float64)
+    ranks -= ranks.mean()
+    # Beyond a quarter of the series an autocorrelation rests on too few pairs.
+    lags = np.arange(1, max(2, n // 4))
+    power = float(ranks @ ranks)
+    correlations = np.array([float(ranks[lag:] @ ranks[:-lag]) / power for lag in lags])
+    correlations[np.abs(correlations) < _NORMAL.inv_cdf(0.95) / math.sqrt(n)] = 0.0
+    weights = (n - lags) * (n - lags - 1) * (n - lags - 2)
+    return max(1.0, 1.0 + 2.0 * float(weights @ correlations) / (n * (n - 1) * (n - 2)))
+
+
+def drift_score(y: Floats) -> float:
+    """Return how many standard deviations the net growth of `y` (n,) is above what a random walk would do.
+
+    The deviation is the long-run one of the steps: for a line with noise the steps cancel each other and it is small,
+    for a random walk they add up.
+    """
+    steps = np.diff(y)
+    n = len(steps)
+    if n < FEWEST_POINTS:
+        return 0.0
+    centred = steps - steps.mean()
+    plain = float(centred @ centred) / n
+    if plain == 0.0:
+        return math.copysign(math.inf, steps[0]) if steps[0] else 0.0
+    width = math.ceil(math.sqrt(n))
+    variance = plain
+    for lag in range(1, width):
+        variance += 2.0 * (1.0 - lag / width) * float(centred[lag:] @ centred[:-lag]) / n
+    return float(steps.sum()) / math.sqrt(n * max(variance, plain / n))
+
+
+def largest_fall(y: Floats) -> float:
+    """Return how far `y` ever fell below an earlier value."""
+    return float((np.maximum.accumulate(y) - y).max())

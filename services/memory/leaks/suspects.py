@@ -1,0 +1,140 @@
+"""Who grows along with the memory: containers and types from censuses, owners from the ledger, threads, descriptors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.memory.leaks.readings import Blocks
+from services.memory.leaks.scales import HOUR
+from services.memory.leaks.types import LeakKind, Suspect, SuspectKind
+from services.memory.objects.types import Census
+from services.memory.types import OWNERS, Floats, owner_column
+from services.texts import _
+
+MOST = 8
+# What explains less than this share of the growth is not worth naming.
+LEAST_SHARE = 0.1
+LEAST_ENTRIES = 8
+# A container's entries are of a type when both grow by the same number, give or take this much.
+ALIKE = 0.15
+# Types of the language itself say little about who made them.
+PLAIN = frozenset(
+    (
+        *("dict", "list", "tuple", "set", "frozenset", "str", "bytes", "bytearray", "int", "float", "complex", "bool"),
+        *("cell", "function", "method", "builtin_function_or_method", "type", "object", "slice", "range", "NoneType"),
+        *("collections.deque", "collections.OrderedDict", "collections.defaultdict", "weakref.ReferenceType"),
+    )
+)
+
+
+def rise(values: Floats) -> float:
+    """Return how much a series rose from end to end, from the medians of its first and last third."""
+    part = max(1, len(values) // 3)
+    return float(np.median(values[-part:]) - np.median(values[:part])) * 1.5
+
+
+def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
+    """Return the owners whose bytes grow, with the share of `slope` (bytes an hour) that each explains."""
+    hours = max(float(blocks.times[-1] - blocks.times[0]), 1.0) / HOUR
+    found = []
+    for owner in OWNERS:
+        values = blocks.get(owner_column(owner))
+        if values is None:
+            continue
+        growth = rise(values) / hours
+        share = growth / slope if slope > 0 else 0.0
+        if share >= LEAST_SHARE:
+            detail = _("{share} of the growth in the ledger").format(share=f"{min(share, 1.0):.0%}")
+            found.append((share, Suspect(SuspectKind.OWNER, str(owner), detail, growth)))
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def by_line(lines: Sequence[tuple[str, float]], slope: float) -> list[tuple[float, Suspect]]:
+    """Return the traced lines that allocate what grows."""
+    return [
+        (growth / slope, Suspect(SuspectKind.LINE, line, _("what this line allocates stays"), growth))
+        for line, growth in lines
+        if slope > 0 and growth / slope >= LEAST_SHARE
+    ]
+
+
+def by_census(censuses: Sequence[Census], slope: float, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
+    """Return containers and types that grew between the first and the last census, what explains most first."""
+    if len(censuses) < 2:
+        return []
+    first, last = censuses[0], censuses[-1]
+    hours = max(last.time - first.time, 1.0) / HOUR
+    change = _Change(first, last, grown=slope * hours, hours=hours)
+    return sorted(_containers(change) + _types(change, kind), key=lambda pair: -pair[0])
+
+
+class _Change:
+    """What changed from one census to a later one, by type; `grown` is the growth in bytes that is to be explained."""
+
+    def __init__(self, first: Census, last: Census, grown: float, hours: float) -> None:
+        self.first, self.last, self.grown, self.hours = first, last, max(grown, 1.0), hours
+        self.counts: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        for name, now in last.types.items():
+            before = first.types.get(name)
+            self.counts[name] = now.count - (before.count if before else 0)
+            self.sizes[name] = now.bytes - (before.bytes if before else 0)
+
+
+def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
+    found = []
+    most = max((count for name, count in change.counts.items() if name not in PLAIN), default=0)
+    for name, count in change.counts.items():
+        if count < LEAST_ENTRIES:
+            continue
+        size = change.sizes[name]
+        share = size / change.grown
+        own = name not in PLAIN
+        if own and count >= 0.1 * most:
+            # Objects of a class of its own hold plain ones: theirs are counted as far as there are as many.
+            plain = (other for other in PLAIN & change.counts.keys() if change.counts[other] >= 0.8 * count)
+            share = max(share, min(0.95, (size + sum(change.sizes[other] for other in plain)) / change.grown))
+            if kind is LeakKind.NATIVE:
+                # Native memory has no size here; what multiplies may hold it.
+                share = max(share, 0.3 * count / most)
+        if share >= LEAST_SHARE:
+            detail = _("{more} more, now {total}").format(more=f"{count:,}", total=f"{change.last.types[name].count:,}")
+            suspect = Suspect(SuspectKind.TYPE, name, detail, size / change.hours)
+            found.append((min(share, 1.0) * (0.9 if own else 0.6), suspect))
+    return found
+
+
+def _containers(change: _Change) -> list[tuple[float, Suspect]]:
+    before = {container.address: container for container in change.first.containers}
+    by_name = {container.name: container for container in change.first.containers}
+    found = []
+    for container in change.last.containers:
+        old = before.get(container.address) or by_name.get(container.name)
+        more = container.length - (old.length if old is not None else 0)
+        if more < LEAST_ENTRIES:
+            continue
+        alike = (name for name, count in change.counts.items() if abs(count - more) <= ALIKE * more)
+        # Entries that match no type may still be what grows: behind those that match, the longest first.
+        share = max(min(1.0, sum(change.sizes[name] for name in alike) / change.grown), 0.15)
+        detail = _("{more} more entries, now {total}").format(more=f"{more:,}", total=f"{container.length:,}")
+        suspect = Suspect(SuspectKind.CONTAINER, container.name, detail, more / change.hours)
+        found.append((share + more * 1e-9, suspect))
+    return found
+
+
+def by_group(now: Counter[str], before: Counter[str], hours: float, kind: SuspectKind) -> list[tuple[float, Suspect]]:
+    """Return the groups of threads or descriptors that grew, the fastest first."""
+    found = []
+    for name, more in (now - before).most_common(MOST):
+        detail = _("{more} more, now {total}").format(more=more, total=now[name])
+        found.append((float(more), Suspect(kind, name, detail, more / hours)))
+    return found
+
+
+def ordered(*groups: Sequence[tuple[float, Suspect]]) -> tuple[Suspect, ...]:
+    """Return the suspects of all groups, what explains most first."""
+    found = sorted((pair for group in groups for pair in group), key=lambda pair: -pair[0])
+    return tuple(suspect for _share, suspect in found[:MOST])

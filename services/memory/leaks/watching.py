@@ -1,0 +1,170 @@
+"""Judges one measure at all time scales, over and over, and remembers what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.memory.leaks.growth import FEWEST_BLOCKS, Doubt, Growth, assess
+from services.memory.leaks.load import by_requests, load_of, requests_of, without_load
+from services.memory.leaks.readings import EXPLAINED, Blocks, Readings
+from services.memory.leaks.scales import BLOCKS, DAY, HOUR, SCALES, WARM_UP_SHARE, Measure, pace_of
+from services.memory.types import Floats, Series, owner_column
+
+# Windows of whole days from here on have the time of day taken out.
+DAILY = 3 * DAY
+BLOCKS_A_DAY = 12
+MOST_BLOCKS = 112
+# How far back a level counts as having been there before, and the share of that time it must have lasted.
+MEMORY = 8 * DAY
+LASTED = 0.1
+# A window that grew must still grow this much later: two windows in a row.
+CONFIRM_SECONDS = 25.0
+CONFIRM_SHARE = 0.04
+# What owners explain is looked at when they account for this share of the growth.
+EXPLAINED_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A window that was judged: its length in seconds, what it showed, since when it looks like a leak."""
+
+    window: float
+    time: float
+    growth: Growth
+    blocks: Blocks
+    since: float | None = None
+
+    @property
+    def leaks(self) -> bool:
+        """Whether this and the looks before it name a leak."""
+        return not self.growth.doubts and self.growth.significant
+
+    @property
+    def watched(self) -> bool:
+        """Whether it grows, if not beyond doubt."""
+        harmless = {Doubt.TINY, Doubt.STEPS, Doubt.WANDERING, Doubt.RETURNING, Doubt.LOAD}
+        return self.growth.significant and not self.growth.doubts & harmless
+
+
+class Watching:
+    """The looks at one measure, one per time scale."""
+
+    def __init__(self, measure: Measure) -> None:
+        self.measure = measure
+        self.looks: dict[float, Look] = {}
+        self._begin = 0.0
+
+    def begin_again(self, moment: float) -> None:
+        """Forget what was seen and judge only what comes after `moment`."""
+        self.looks = {}
+        self._begin = moment
+
+    def look(self, readings: Readings, now: float, headroom: float | None) -> None:
+        """Judge the scales that are due."""
+        for window in SCALES:
+            if now - window < max(self._begin, readings.begin + min(WARM_UP_SHARE * window, HOUR)):
+                self.looks = {known: look for known, look in self.looks.items() if known < window}
+                break
+            before = self.looks.get(window)
+            if before is not None and now - before.time < pace_of(window):
+                continue
+            blocks = _blocks(readings, window, now)
+            growth = None if blocks is None else self._judge(readings, blocks, window, now, headroom)
+            if blocks is None or growth is None:
+                self.looks.pop(window, None)
+                continue
+            self.looks[window] = self._confirmed(Look(window, now, growth, blocks), before)
+
+    def _confirmed(self, look: Look, before: Look | None) -> Look:
+        if not look.leaks:
+            return look
+        since = before.since if before is not None and before.since is not None else look.time
+        if look.time - since >= max(CONFIRM_SECONDS, CONFIRM_SHARE * look.window):
+            return replace(look, since=since)
+        return replace(look, since=since, growth=replace(look.growth, doubts=frozenset({Doubt.UNCONFIRMED})))
+
+    def _judge(
+        self, readings: Readings, blocks: Blocks, window: float, now: float, headroom: float | None
+    ) -> Growth | None:
+        y = blocks.get(self.measure.series)
+        if y is None or len(y) < FEWEST_BLOCKS:
+            return None
+        x = (blocks.times - blocks.times[0]) / HOUR
+        if window >= DAILY:
+            y = without_time_of_day(x, y)
+        load = load_of(blocks)
+        unclear = False
+        if load is not None:
+            y, unclear = without_load(x, y, load)
+        least = self.measure.least(window, headroom)
+        growth = assess(x, y, least=least)
+        if not growth.significant:
+            return growth
+        doubts = set(growth.doubts)
+        served = requests_of(blocks)
+        if served is not None and doubts & {Doubt.SLOWING, Doubt.STEPS}:
+            again, minima = by_requests(y, served)
+            if len(again) >= FEWEST_BLOCKS:
+                requested = assess(again, minima, least=least)
+                if requested.significant and not requested.doubts & {Doubt.SLOWING, Doubt.STEPS}:
+                    doubts -= {Doubt.SLOWING, Doubt.STEPS}
+        if unclear:
+            doubts.add(Doubt.LOAD)
+        if self._was_there(readings, y, growth.grown, window, now):
+            doubts.add(Doubt.RETURNING)
+        if self.measure.series in {Series.LIVE, Series.RSS} and _explained(x, y, blocks, growth, least):
+            doubts.add(Doubt.EXPLAINED)
+        return replace(growth, doubts=frozenset(doubts))
+
+    def _was_there(self, readings: Readings, y: Floats, grown: float, window: float, now: float) -> bool:
+        start = max(readings.begin, now - window - MEMORY)
+        past = readings.floors(start, now - window, self.measure.series, window / BLOCKS)
+        if not len(past):
+            return False
+        return float(np.median(y[-3:]) - np.quantile(past, 1.0 - LASTED)) < 0.5 * grown
+
+
+def _blocks(readings: Readings, window: float, now: float) -> Blocks | None:
+    count = BLOCKS if window < DAILY else min(MOST_BLOCKS, int(window / DAY) * BLOCKS_A_DAY)
+    if window >= DAILY and count == MOST_BLOCKS:
+        count = int(window / DAY) * 8
+    blocks = readings.blocks(now - window, now, count)
+    return blocks if blocks is not None and len(blocks) >= 0.75 * count else None
+
+
+def without_time_of_day(x: Floats, y: Floats) -> Floats:
+    """Return `y` at `x` hours (whole days) without what comes back every day at the same time; the trend stays."""
+    hours = float(np.median(np.diff(x)))
+    slots = np.floor((x % 24.0) / hours + 0.01).astype(np.int64)
+    days = np.floor(x / 24.0)
+    slope = _slope_between_days(days, slots, y)
+    level = y - slope * x
+    profile = np.zeros_like(y)
+    for slot in np.unique(slots):
+        profile[slots == slot] = level[slots == slot].mean()
+    without: Floats = y - profile + profile.mean()
+    return without
+
+
+def _slope_between_days(days: Floats, slots: NDArray[np.int64], y: Floats) -> float:
+    slopes = [
+        np.polyfit(days[slots == slot] * 24.0, y[slots == slot], 1)[0]
+        for slot in np.unique(slots)
+        if (slots == slot).sum() >= 2
+    ]
+    return float(np.median(slopes)) if slopes else 0.0
+
+
+def _explained(x: Floats, y: Floats, blocks: Blocks, growth: Growth, least: float) -> bool:
+    """Whether what is left is no leak once the owners are taken out that hold what they were given to hold."""
+    known = [values for owner in EXPLAINED if (values := blocks.get(owner_column(owner))) is not None]
+    if not known:
+        return False
+    held = np.sum(known, axis=0)
+    if float(np.median(held[-4:]) - np.median(held[:4])) < EXPLAINED_SHARE * growth.grown:
+        return False
+    rest = assess(x, y - held, least=least)
+    return not rest.significant or bool(rest.doubts)

@@ -8,6 +8,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
+import psutil
+
 from services.memory.forked import run_forked
 from services.memory.tracing.types import Cost
 
@@ -30,14 +32,26 @@ def measure(frames: int) -> Cost:
 def _measure(frames: int) -> tuple[float, float, float]:
     tracemalloc.stop()
     plain = [_timed(work) for work in (_allocate, _parse)]
+    plain_bytes, blocks = _needed()
     tracemalloc.start(frames)
-    overhead = tracemalloc.get_tracemalloc_memory()
-    blocks = sys.getallocatedblocks()
-    kept = _deep(_DEPTH, _allocate)
-    per_block = (tracemalloc.get_tracemalloc_memory() - overhead) / max(1, sys.getallocatedblocks() - blocks)
-    del kept
+    traced_bytes, _blocks = _needed()
     worst, usual = (max(1.0, _timed(work) / before) for work, before in zip((_allocate, _parse), plain, strict=True))
-    return worst, usual, max(0.0, per_block)
+    return worst, usual, max(0.0, (traced_bytes - plain_bytes) / max(1, blocks))
+
+
+def _needed() -> tuple[int, int]:
+    """Return what the allocator gave out for one lot of objects, in bytes, and how many blocks of Python they are."""
+    bytes_before, blocks_before = _heap(), sys.getallocatedblocks()
+    kept = _allocate()
+    needed = _heap() - bytes_before, sys.getallocatedblocks() - blocks_before
+    del kept
+    return needed
+
+
+def _heap() -> int:
+    """Return what malloc has given out; tracemalloc's own word where the C library cannot be asked, about half."""
+    info = getattr(psutil, "heap_info", None)
+    return int(info().heap_used) if info is not None else tracemalloc.get_tracemalloc_memory()
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from services.memory.tracing.comparing import count_for, group
-from services.memory.tracing.source import is_ours
+from services.memory.tracing.source import is_ours, short
 from services.memory.tracing.traces import Traces
 from services.memory.tracing.types import Filters, GroupBy, Growth, Place
+from services.texts import _
 
 _KEPT = 20
 _SHORTEST_SECONDS = 1.0
@@ -28,6 +29,14 @@ def growth(old: Traces, new: Traces, seconds: float) -> tuple[Growth, ...]:
     found.sort(key=lambda item: item[0], reverse=True)
     hours = max(_SHORTEST_SECONDS, seconds) / 3600
     return tuple(Growth(place, _own(new, place), size / hours, size, blocks) for size, blocks, place in found[:_KEPT])
+
+
+def describe(found: Growth) -> str:
+    """Return where it grows, and for which line of ours if that is another."""
+    place = f"{short(found.place.file)}:{found.place.line}"
+    if found.own is None or found.own == found.place:
+        return place
+    return _("{place}, called by {own}").format(place=place, own=f"{short(found.own.file)}:{found.own.line}")
 
 
 def _own(traces: Traces, place: Place) -> Place | None:

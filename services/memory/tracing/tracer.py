@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from services.errors import BadInputError, ConflictError, UnavailableError
-from services.held import HeldResource, Owner, Region
 from services.memory import forked
 from services.memory.clock import Clock
 from services.memory.tracing import costing
 from services.memory.tracing.comparing import compare
-from services.memory.tracing.growing import growth
+from services.memory.tracing.growing import describe, growth
 from services.memory.tracing.session import Session
 from services.memory.tracing.shelf import Shelf
 from services.memory.tracing.taking import take
@@ -32,7 +30,6 @@ from services.memory.tracing.types import (
     SnapshotInfo,
     TracingStatus,
 )
-from services.memory.types import Series
 from services.reporting import EventKind, Reporter
 from services.texts import _
 
@@ -129,18 +126,6 @@ class Tracer:
             snapshots=count,
         )
 
-    def columns(self) -> Mapping[str, float]:
-        """Return the traced bytes for a sample, 0 when tracing is off."""
-        return {Series.TRACED: float(tracemalloc.get_traced_memory()[0])}
-
-    def held(self) -> list[HeldResource]:
-        """Return what tracemalloc itself needs, for the ledger."""
-        if not tracemalloc.is_tracing():
-            return []
-        overhead = tracemalloc.get_tracemalloc_memory()
-        detail = _("tables of tracemalloc, {frames} frames").format(frames=tracemalloc.get_traceback_limit())
-        return [HeldResource(_("Tracing"), detail, overhead, 1, owner=Owner.TRACING, region=Region.NATIVE)]
-
     def snapshot(self, name: str = "", note: str = "") -> SnapshotInfo:
         """Take a snapshot in a copy of the process; the process itself stops for the fork only.
 
@@ -220,6 +205,10 @@ class Tracer:
             found = growth(self._shelf.traces(pair[0]), self._shelf.traces(pair[1]), taken[0].time - taken[-1].time)
             self._growth = (pair, found)
         return self._growth[1][:limit]
+
+    def lines(self, limit: int = 20) -> list[tuple[str, float]]:
+        """Return the growing lines as words, with bytes per hour, those that grow fastest first."""
+        return [(describe(found), found.bytes_per_hour) for found in self.growth(limit)]
 
     def _take(self, *, automatic: bool) -> SnapshotInfo:
         status = self.status()

@@ -14,6 +14,7 @@ import streamlit as st
 
 from services.errors import MillpondError
 from services.knowledge.types import SearchResult
+from services.memory.leaks.types import Trimmed
 
 State = TypeVar("State")
 
@@ -24,6 +25,9 @@ class Query(StrEnum):
     CONVERSATION = "conversation"
     DOCUMENT = "document"
     RANGE = "range"
+    TYPE = "type"  # objects page: what a suspect of the memory page leads to
+    CONTAINER = "container"  # objects page
+    LINE = "line"  # allocations page
 
 
 class Key(StrEnum):
@@ -103,6 +107,13 @@ class RetrievalState:
     """Retrieval test page: the last result, None when nothing was run yet."""
 
     result: SearchResult | None = None
+
+
+@dataclass
+class MemoryState:
+    """Memory page: what the last trim gave back."""
+
+    trimmed: Trimmed | None = None
 
 
 def state_of(kind: type[State]) -> State:

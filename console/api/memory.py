@@ -18,12 +18,13 @@ from console.api.memory_schemas import (
     MemoryOut,
     OwnerOut,
     SuspectOut,
+    TrimOut,
     VerdictOut,
 )
 from console.ranges import PACES, Range
-from console.verdict_words import headline
 from services.errors import BadInputError, UnavailableError
 from services.memory.leaks.types import Verdict
+from services.memory.leaks.wording import headline
 from services.memory.types import COLUMNS, Floats, Series, Window
 from services.reporting import EventKind
 from services.texts import _
@@ -173,3 +174,16 @@ async def events(
     found = await context.threads.call(context.runtime.events.between, since, until, 2000 if kind else limit)
     wanted = [event for event in found if not kind or event.kind in kind][-limit:]
     return EventsOut(events=[EventOut.model_validate(event) for event in wanted])
+
+
+@router.post("/trim", summary="Trim and look again")
+async def trim(context: Context) -> TrimOut:
+    """Give what the allocator keeps back to the system and judge anew: what stays is in use."""
+    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_look)
+    return TrimOut(
+        rss_before_bytes=trimmed.rss_before,
+        rss_after_bytes=trimmed.rss_after,
+        freed_bytes=trimmed.given_back,
+        words=trimmed.words,
+        verdict=_verdict(context.runtime.memory.detector.verdict),
+    )

@@ -120,4 +120,5 @@ class TrimOut(BaseModel):
     rss_before_bytes: int
     rss_after_bytes: int
     freed_bytes: int
+    words: str = Field(description="What that says about the growth")
     verdict: VerdictOut

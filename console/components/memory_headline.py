@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.boundary import guarded
+from console.boundary import attempt, guarded, let_page_tell
 from console.components.charts.owners import owner_name
 from console.components.formatting import escape, size
 from console.components.heartbeat import heartbeat
 from console.navigation import PageName, page
-from console.state import Key
-from console.verdict_words import headline
+from console.state import Key, MemoryState, Query, state_of
 from services.held import Owner
-from services.memory.leaks.types import State, Suspect, SuspectKind, Verdict
+from services.memory.leaks.types import State, Suspect, SuspectKind
+from services.memory.leaks.wording import headline
 from services.memory.types import Sample, Series
 from services.runtime import Runtime
 from services.texts import _
@@ -32,6 +32,7 @@ _COLOURS = {State.UNKNOWN: "gray", State.FLAT: "green", State.WATCH: "orange", S
 @guarded
 def headline_view(runtime: Runtime) -> None:
     """Draw the verdict and the main figures, and keep them fresh."""
+    let_page_tell()
     sample = runtime.memory.history.latest()
     if sample is None:
         st.info(
@@ -46,19 +47,39 @@ def headline_view(runtime: Runtime) -> None:
             title=_("Watching has stopped: the last look was {seconds} s ago").format(seconds=round(silent)),
             icon=":material/error:",
         )
-    _verdict(runtime.memory.detector.verdict)
+    _verdict(runtime)
     _figures(sample)
     heartbeat("memory-headline-beat", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
-def _verdict(verdict: Verdict) -> None:
+def _verdict(runtime: Runtime) -> None:
+    verdict = runtime.memory.detector.verdict
     with st.container(border=True, gap="xsmall", key="verdict"):
-        colour = _COLOURS[verdict.state]
-        st.markdown(f"#### :{colour}[{STATE_ICONS[verdict.state]}] {escape(headline(verdict))}")
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
+            st.markdown(f"#### {mark} {escape(headline(verdict))}", width="stretch")
+            st.button(
+                _("Trim and look again"),
+                key=Key.MEMORY_TRIM,
+                icon=":material/compress:",
+                help=_("Gives what the allocator keeps back to the system: what stays is in use."),
+                on_click=_trim,
+                args=(runtime,),
+            )
         for line in verdict.evidence:
             st.caption(escape(line))
+        if trimmed := state_of(MemoryState).trimmed:
+            st.caption(
+                _(":material/compress: {words} RSS was {before} and is {after}.").format(
+                    words=escape(trimmed.words), before=size(trimmed.rss_before), after=size(trimmed.rss_after)
+                )
+            )
         if verdict.suspects:
             _suspects(verdict.suspects)
+
+
+def _trim(runtime: Runtime) -> None:
+    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_look)
 
 
 def _suspects(suspects: tuple[Suspect, ...]) -> None:
@@ -71,14 +92,20 @@ def _suspects(suspects: tuple[Suspect, ...]) -> None:
             st.caption(_suspect_slope(suspect), width="content")
             link = _LINKS.get(suspect.kind)
             if link is not None:
-                label, query = _link_label(suspect.kind), {"suspect": suspect.name}
-                st.page_link(page(link), label=label, icon=":material/arrow_forward:", query_params=query)
+                where, parameter = link
+                st.page_link(
+                    page(where),
+                    label=_link_label(suspect.kind),
+                    icon=":material/arrow_forward:",
+                    query_params={parameter.value: suspect.name},
+                )
 
 
+# Where a kind of suspect leads, and the parameter that names it there.
 _LINKS = {
-    SuspectKind.CONTAINER: PageName.OBJECTS,
-    SuspectKind.TYPE: PageName.OBJECTS,
-    SuspectKind.LINE: PageName.ALLOCATIONS,
+    SuspectKind.CONTAINER: (PageName.OBJECTS, Query.CONTAINER),
+    SuspectKind.TYPE: (PageName.OBJECTS, Query.TYPE),
+    SuspectKind.LINE: (PageName.ALLOCATIONS, Query.LINE),
 }
 
 

@@ -9,7 +9,8 @@ from console.components.formatting import count, escape, shorten, size
 from console.components.heartbeat import heartbeat
 from console.components.memory_headline import STATE_ICONS
 from console.navigation import PageName, page
-from console.verdict_words import brief
+from services.memory.leaks.types import State, Verdict
+from services.memory.leaks.wording import MB, counted, duration, headline, kind_name, number
 from services.memory.types import Series
 from services.runtime import Runtime
 from services.texts import _, plural
@@ -61,11 +62,25 @@ def _memory(runtime: Runtime) -> None:
     verdict, sample = runtime.memory.detector.verdict, runtime.memory.history.latest()
     st.page_link(
         page(PageName.MEMORY),
-        label=escape(brief(verdict)),
+        label=escape(_brief(verdict)),
         icon=STATE_ICONS[verdict.state],
-        help=_("Whether memory grows"),
+        help=escape(headline(verdict)),
     )
     rss = sample.get(Series.RSS) if sample else None
     limit = sample.get(Series.LIMIT) if sample else None
     label = _("RSS {size} of {limit}") if limit else _("RSS {size}")
     st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")
+
+
+def _brief(verdict: Verdict) -> str:
+    """Return the verdict as one short sentence."""
+    if verdict.state is State.UNKNOWN:
+        return _("Too little data yet")
+    if verdict.state is State.FLAT:
+        return _("Memory flat for {time}").format(time=duration(verdict.window))
+    slope = verdict.slope_per_hour or 0.0
+    per_hour = number(slope, signed=True) if counted(verdict.kind) else f"{number(slope / MB, signed=True)} MB"
+    words = (
+        _("Leak of {kind}, {growth} an hour") if verdict.state is State.LEAK else _("Watch {kind}, {growth} an hour")
+    )
+    return words.format(kind=kind_name(verdict.kind), growth=per_hour)

@@ -12,15 +12,15 @@ from services.held import Owner
 
 # name: (on light, on dark)
 PALETTE: dict[str, tuple[str, str]] = {
-    Family.CODE: ("#b4b9bd", "#6b757b"),
+    Family.CODE: ("#b4b9bd", "#4b5459"),
     Family.MODELS: ("#332288", "#7c70d6"),
     Family.INDEX: ("#88ccee", "#88ccee"),
     Family.PYTHON: ("#117733", "#2f9a55"),
     Family.PYTHON_FREE: ("#a9d8b8", "#1f4a32"),
     Family.NATIVE: ("#aa4499", "#c062b0"),
     Family.NATIVE_FREE: ("#e3bfdd", "#5a2f53"),
-    Family.DATA: ("#ddcc77", "#ddcc77"),
-    Family.CACHES: ("#999933", "#8f8f2c"),
+    Family.DATA: ("#d0a63a", "#ddcc77"),
+    Family.CACHES: ("#77772a", "#7d7d24"),
     Family.UNNAMED: ("#cc6677", "#cc6677"),
     "text": ("#1c2526", "#e6ecec"),
     "quiet": ("#5d6b6d", "#9aa8aa"),

@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
 from services.memory.clock import Clock
-from services.memory.process import rss_bytes
-from services.memory.types import Sample, Series
+from services.memory.types import Sample
 
 log = structlog.get_logger(__name__)
 
+Source = Callable[[], Mapping[str, float]]
+
+# What one source may take of a core. One that took longer is asked less often; its last values stand meanwhile.
+_SHARE = 0.001
+_LONGEST = 60.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A source, how often it is asked (seconds of the clock), and what it said last."""
+
+    name: str
+    source: Source
+    seconds: float
+    due: float = 0.0
+    values: Mapping[str, float] = field(default_factory=dict)
+    failing: bool = False
+    calls: int = 0
+    spent: float = 0.0
+
 
 class Sampler:
-    """Takes a sample a second and hands it to `sink`. `sources` add columns of their own (counts, the last ledger)."""
+    """Takes a sample a second and hands it to `sink`. Sources are asked in their order and return values by column.
+
+    A source that fails is left out of the sample, and logged once until it works again.
+    """
 
     def __init__(self, clock: Clock, sink: Callable[[Sample], None], seconds: float = 1.0) -> None:
         self._clock = clock
         self._sink = sink
         self._seconds = seconds
-        self._sources: list[Callable[[], Mapping[str, float]]] = []
+        self._lock = threading.Lock()
+        self._sources: list[_Asked] = []
+        self._derived: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._in_trouble = False
 
-    def add_source(self, source: Callable[[], Mapping[str, float]]) -> None:
-        """Have each sample also carry what `source` returns: values by column name."""
-        self._sources.append(source)
+    def add_source(self, source: Source, *, seconds: float = 0.0, name: str = "") -> None:
+        """Have each sample carry what `source` returns; it is asked every `seconds`, by default with each sample."""
+        self._sources.append(_Asked(name or _name(source), source, seconds))
+
+    def add_derived(self, derive: Callable[[Mapping[str, float]], Mapping[str, float]]) -> None:
+        """Have each sample also carry what `derive` makes of the values that the sources have returned."""
+        self._derived.append(derive)
 
     def start(self) -> None:
         """Begin sampling."""
@@ -37,18 +68,60 @@ class Sampler:
     def close(self) -> None:
         """Stop; safe to call twice."""
         self._stopping.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def sample(self) -> Sample:
         """Look once, now."""
-        values: dict[str, float] = {Series.RSS: float(rss_bytes())}
-        for source in self._sources:
-            values.update(source())
-        return Sample(self._clock.time(), values)
+        with self._lock:
+            now = self._clock.time()
+            values: dict[str, float] = {}
+            for asked in self._sources.copy():
+                values.update(self._ask(asked, now))
+            for derive in self._derived:
+                values.update(derive(values))
+            return Sample(now, values)
+
+    def costs(self) -> dict[str, float]:
+        """Return the mean CPU seconds of one call by source."""
+        return {asked.name: asked.spent / asked.calls for asked in self._sources.copy() if asked.calls}
+
+    def _ask(self, asked: _Asked, now: float) -> Mapping[str, float]:
+        if now < asked.due:
+            return asked.values
+        began = time.thread_time()
+        try:
+            asked.values = asked.source()
+            asked.failing = False
+        except Exception:
+            # Sampling must not end because one figure cannot be had.
+            asked.values = {}
+            if not asked.failing:
+                log.exception("a figure cannot be sampled", source=asked.name)
+            asked.failing = True
+        took = time.thread_time() - began
+        asked.calls += 1
+        asked.spent += took
+        pace = min(max(asked.seconds, took / _SHARE), _LONGEST)
+        # Half a sample early, so that a pace of five samples does not become six.
+        asked.due = now + pace - self._seconds / 2
+        return asked.values
 
     def _run(self) -> None:
         due = self._clock.time()
         while not self._clock.wait(self._stopping, due - self._clock.time()):
             due = max(due + self._seconds, self._clock.time())
-            self._sink(self.sample())
+            try:
+                self._sink(self.sample())
+            except Exception:
+                # A sample that cannot be taken or kept is a gap in a curve, no reason to end.
+                if not self._in_trouble:
+                    log.exception("sampling failed")
+                self._in_trouble = True
+            else:
+                self._in_trouble = False
+
+
+def _name(source: Source) -> str:
+    own = getattr(source, "__qualname__", "") or type(source).__name__
+    return str(own)

@@ -18,15 +18,15 @@ _sessions: dict[str, tuple[int, Any]] = {}
 _kept: dict[str, Any] = {}
 
 
-@functools.lru_cache(maxsize=300)
+@functools.lru_cache(maxsize=100)
 def _page(number: int) -> str:
-    return text(number, 500_000)
+    return text(number, 1_500_000)
 
 
 def filling_cache(_runtime: Runtime) -> Step:
     """lru_cache with a limit; the more pages it knows, the rarer a new one is asked for (150 MB)."""
     chance = random.Random(5)
-    return lambda _number: _page(chance.randrange(300))
+    return lambda _number: _page(chance.randrange(100))
 
 
 def filling_deque(_runtime: Runtime) -> Step:

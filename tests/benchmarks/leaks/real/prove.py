@@ -15,12 +15,12 @@ STEPS = 400
 
 def run_here(name: str) -> None:
     from services.runtime import Runtime
-    from tests.benchmarks.leaks.real.library import SCENARIOS
+    from tests.benchmarks.leaks.real.library import scenario
     from tests.benchmarks.leaks.real.readings import read
     from tests.benchmarks.leaks.real.work import settings
 
     with tempfile.TemporaryDirectory() as folder, Runtime(settings(Path(folder))) as runtime:
-        step = SCENARIOS[name].begin(runtime)
+        step = scenario(name).begin(runtime)
         for number in range(STEPS // 2):
             step(number)
         first = read()

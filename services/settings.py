@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     snapshot_seconds: float = Field(30.0, gt=0, description="Longest time between a change and its index snapshot")
     snapshots_kept: int = Field(2, ge=1, description="Index snapshots kept on disk")
 
+    memory_limit_mb: int = Field(
+        0, ge=0, description="What the process's memory is held against, in MB; 0: the container's limit, else all RAM"
+    )
+
     question_characters: int = Field(4000, ge=1, description="Longest question in characters")
     answers_per_user: int = Field(2, ge=1, description="Answers at once for one user")
     answers_total: int = Field(8, ge=1, description="Answers at once in all")

@@ -12,14 +12,22 @@ import structlog
 from services.memory.clock import Clock
 from services.memory.history import History
 from services.memory.leaks.detector import Detector
+from services.memory.leaks.probes import own_process
 from services.memory.ledger.accountant import Accountant
 from services.memory.objects.inspector import Inspector
+from services.memory.sampling.gpu import DeviceSource, torch_columns
+from services.memory.sampling.heap import HeapSource
+from services.memory.sampling.pauses import PauseRecorder
+from services.memory.sampling.process import ProcessSource
 from services.memory.sampling.sampler import Sampler
+from services.memory.sampling.spending import Spending
+from services.memory.sampling.surroundings import SurroundingsSource
 from services.memory.tracing.tracer import Tracer
 from services.reporting import Reporter
 
 log = structlog.get_logger(__name__)
 
+SURROUNDINGS_SECONDS = 5.0
 LEDGER_SECONDS = 30.0
 JUDGE_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
@@ -41,15 +49,28 @@ class MemoryMonitor:
     longer (ledger, verdict, writing the history).
     """
 
-    def __init__(self, folder: Path, clock: Clock, reporter: Reporter) -> None:
+    def __init__(self, folder: Path, clock: Clock, reporter: Reporter, *, limit_bytes: int = 0) -> None:
+        """Build the parts; `limit_bytes` is what RSS is held against, 0: the container's limit or the machine's RAM."""
         self.clock = clock
-        self.history = History()
+        self.history = History(folder)
         self.ledger = Accountant(clock)
-        self.objects = Inspector()
+        self.objects = Inspector(clock)
         self.tracer = Tracer(folder, clock, reporter)
-        self.detector = Detector(clock, self.history)
+        self.detector = Detector(clock, self.history, own_process(self.objects.census), reporter)
         self.sampler = Sampler(clock, self.history.add)
-        self.sampler.add_source(self.ledger.columns)
+        self.pauses = PauseRecorder(clock.time)
+        self._devices = DeviceSource()
+        self._spending = Spending()
+        heap = HeapSource()
+        self.sampler.add_source(self.ledger.columns, name="ledger")
+        self.sampler.add_source(ProcessSource(), name="process")
+        self.sampler.add_source(heap, name="heap")
+        self.sampler.add_source(self.pauses, name="collector")
+        self.sampler.add_source(SurroundingsSource(limit_bytes), seconds=SURROUNDINGS_SECONDS, name="surroundings")
+        self.sampler.add_source(torch_columns, name="torch")
+        self.sampler.add_source(self._devices, name="devices")
+        self.sampler.add_source(self._spending, name="spending")
+        self.sampler.add_derived(heap.live)
         self._stopping = threading.Event()
         self._work: list[_Work] = []
         for work, seconds in (
@@ -62,6 +83,7 @@ class MemoryMonitor:
 
     def start(self) -> None:
         """Begin to watch."""
+        self.pauses.start()
         self.sampler.start()
         self._watcher.start()
 
@@ -71,8 +93,10 @@ class MemoryMonitor:
         self.sampler.close()
         if self._watcher.is_alive():
             self._watcher.join()
+        self.pauses.close()
+        self._devices.close()
         self.tracer.close()
-        self.history.flush()
+        self.history.close()
 
     def add_work(self, work: Callable[[], object], seconds: float) -> None:
         """Have `memory-watch` call `work` every `seconds` of the clock; a failure is logged and changes nothing.
@@ -92,6 +116,7 @@ class MemoryMonitor:
                         # Watching must never end because one look failed.
                         log.exception("watching failed", work=getattr(work.call, "__qualname__", "?"))
                     work.due = max(work.due + work.seconds, clock.time())
+            self._spending.note()
 
     def _account(self) -> None:
         self.ledger.take()

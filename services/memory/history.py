@@ -56,6 +56,7 @@ class History:
         self._open_hour: int | None = None
         self._run = 1
         self._run_start = 0.0
+        self._last_seen: float | None = None
         self._oldest = np.inf  # time of the oldest point on disk, as far as it is known
         self._in_trouble = False
         self._store = self._open(folder) if folder is not None else None
@@ -117,6 +118,10 @@ class History:
         """Return when this process began to be sampled."""
         with self._lock:
             return self._run_start
+
+    def last_seen(self) -> float | None:
+        """Return when an earlier run took its last sample, None when there was none."""
+        return self._last_seen
 
     def window(
         self, start: float, end: float, *, columns: Collection[str] = COLUMNS, points: int = MOST_POINTS
@@ -214,6 +219,7 @@ class History:
         rows = store.rows()
         self._ring.load(rows)
         self._run = store.run
+        self._last_seen = float(rows.times[-1]) if len(rows) else None
         self._merged, self._written = max(store.merged, self._ring.first), self._ring.next
         left = self._ring.rows(self._merged)
         if len(left):

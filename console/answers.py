@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import structlog
 
+from console.work import answer_run
 from services.chat.answer import Answer
 from services.chat.types import AnswerEvent, Citation, Finished, Retrieved, Token, Waiting
 from services.errors import ConflictError, MillpondError
@@ -81,8 +82,8 @@ class LiveAnswer:
         self._stop.set()
         self._answer.cancel()
 
-    def run(self) -> None:
-        """Write the answer (the thread's body)."""
+    def run(self) -> bool:
+        """Write the answer (the thread's body); return whether it came about."""
         try:
             with self._answer:
                 for event in self._answer:
@@ -98,6 +99,7 @@ class LiveAnswer:
                 _("Something went wrong that should not have."),
                 _("The reference is {reference}; the log has the details.").format(reference=reference),
             )
+        return self.failure is None
 
     def _take(self, event: AnswerEvent) -> None:
         with self._lock:
@@ -152,7 +154,7 @@ class LiveAnswers:
 
     def _write(self, conversation_id: str, answer: LiveAnswer) -> None:
         try:
-            answer.run()
+            answer_run(answer.run)
         finally:
             with self._lock:
                 del self._live[conversation_id]

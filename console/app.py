@@ -12,6 +12,7 @@ from console.components.starting import starting
 from console.components.status_strip import status_strip
 from console.navigation import groups
 from console.resources import runtime
+from console.work import page_run
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 
@@ -20,13 +21,14 @@ st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 current = st.navigation(groups(), expanded=True)
 services = runtime()
 if services.ready:
-    show_notices()
-    with boundary():
-        current.run()
-    with boundary():
-        show_dialog(current.url_path)
-    with st.bottom, boundary():  # below the chat's field, and in sight however far one has scrolled
-        status_strip(services)
+    with page_run(services, current.url_path):
+        show_notices()
+        with boundary():
+            current.run()
+        with boundary():
+            show_dialog(current.url_path)
+        with st.bottom, boundary():  # below the chat's field, and in sight however far one has scrolled
+            status_strip(services)
 else:
     with boundary():
         starting(services)

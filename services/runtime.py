@@ -30,9 +30,10 @@ from services.operations.data_lock import DataLock
 from services.operations.events import EventLog
 from services.operations.health import Check, Health
 from services.operations.metrics import Metrics
+from services.operations.reporter import Reports
 from services.operations.requests import RecentRequests
 from services.preferences import Preferences
-from services.reporting import Counted, EventKind, Reporter, Timing
+from services.reporting import EventKind, Reporter
 from services.settings import MEGABYTE, Settings
 from services.texts import _, use_language
 
@@ -175,12 +176,13 @@ class Runtime:
     def _watch_memory(self) -> None:
         """Begin before the heavy parts are loaded, so that the history shows what each of them costs."""
         self.events = EventLog(self.clock.time)
-        self._closing.callback(self.events.flush)
-        self.reporter = _Reporter(self.events, self.metrics)
-        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, self.reporter)
+        reports = Reports(self.events, self.metrics, rss_bytes)
+        self.reporter = reports
+        self._closing.callback(reports.flush, everything=True)
+        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, reports)
         self.memory.ledger.add_holder(self._held)
         self.memory.sampler.add_source(self._activity)
-        self.memory.add_work(self.events.flush, EVENTS_SECONDS)
+        self.memory.add_work(reports.flush, EVENTS_SECONDS)
         if self._watched:
             self.memory.start()
             self._closing.callback(self.memory.close)
@@ -190,7 +192,16 @@ class Runtime:
     def _load_embedder(self) -> None:
         from services.knowledge.embedding import Embedder
 
+        began, before = time.monotonic(), rss_bytes()
         self.embedder = Embedder.load(self.settings)
+        held = self.embedder.resource()
+        self.reporter.event(
+            EventKind.MODEL,
+            _("embedding model loaded: {name}").format(name=held.detail),
+            seconds=time.monotonic() - began,
+            bytes=held.bytes,
+            rss_before=before,
+        )
         self._closing.callback(self.embedder.close)
 
     def _load_knowledge(self) -> None:
@@ -210,14 +221,26 @@ class Runtime:
             fingerprint=self.embedder.fingerprint,
             snapshots=SnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
             settings=settings,
+            reporter=self.reporter,
         )
         self.keeper.start()
         self._closing.callback(self.keeper.close)
         files = FileStore(settings.data_dir / "files", settings)
         self.parser = ParserPool(settings, self.embedder.tokenizer_file, self.embedder.max_tokens)
         self._closing.callback(self.parser.close)
-        self.ingestion = Ingestion(database, files, self.parser, self.embedder, self.keeper, settings)
-        self.library = Library(database, files, self.parser, self.ingestion, self.keeper, self.preferences, settings)
+        self.ingestion = Ingestion(
+            database, files, self.parser, self.embedder, self.keeper, settings, reporter=self.reporter
+        )
+        self.library = Library(
+            database,
+            files,
+            self.parser,
+            self.ingestion,
+            self.keeper,
+            self.preferences,
+            settings,
+            reporter=self.reporter,
+        )
         self.retriever = Retriever(
             database,
             chunks,
@@ -225,6 +248,7 @@ class Runtime:
             self.keeper,
             self.library.retrieval_settings,
             question_characters=settings.question_characters,
+            reporter=self.reporter,
         )
 
     def _open_chat(self) -> None:
@@ -233,11 +257,13 @@ class Runtime:
         from services.chat.models import ChatModels
 
         settings = self.settings
-        self.conversations = Conversations(self.database, settings)
-        self.models = ChatModels(self.preferences, settings)
+        self.conversations = Conversations(self.database, settings, reporter=self.reporter)
+        self.models = ChatModels(self.preferences, settings, reporter=self.reporter)
         self._closing.callback(self.models.close)
         knowledge = _Knowledge(self.retriever)
-        self.answering = Answering(self.conversations, self.models, knowledge, settings, rss=rss_bytes)
+        self.answering = Answering(
+            self.conversations, self.models, knowledge, settings, rss=rss_bytes, reporter=self.reporter
+        )
         self._closing.callback(self.answering.close)
 
     def close(self) -> None:
@@ -277,7 +303,9 @@ class Runtime:
         """Once the queue is empty: measure what the embedder knows of the new documents, give free memory back."""
         with suppress(CancelledError):
             self.retriever.learn(cancelled=lambda: not self.ready)
+        before = rss_bytes()
         trim_heap()
+        self.reporter.event(EventKind.TRIM, _("after ingestion"), rss_before=before, rss_after=rss_bytes())
 
     def _enter(self, stage: str) -> None:
         self.stage = stage
@@ -300,23 +328,6 @@ class Runtime:
     def _check_disk(self) -> Check:
         free_mb = shutil.disk_usage(self.settings.data_dir).free // MEGABYTE
         return Check("disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb))
-
-
-class _Reporter:
-    """Passes on what rooms report (`services.reporting.Reporter`): events to the time line, the rest to the metrics."""
-
-    def __init__(self, events: EventLog, metrics: Metrics) -> None:
-        self._events = events
-        self._metrics = metrics
-
-    def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
-        self._events.record(kind, detail, figures)
-
-    def observe(self, timing: Timing, seconds: float) -> None:
-        self._metrics.observe(timing, seconds)
-
-    def count(self, counted: Counted, amount: float = 1) -> None:
-        self._metrics.count(counted, amount)
 
 
 class _Knowledge:

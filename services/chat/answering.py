@@ -30,10 +30,17 @@ from services.chat.wording import is_blank, storable
 from services.chat.worker import Worker
 from services.chat.writing import Step, Writer
 from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError, UnavailableError
+from services.reporting import Counted, Reporter, Silent, Timing
 from services.settings import Settings
 from services.texts import _
 
 log = structlog.get_logger(__name__)
+
+_COUNTED = {
+    AnswerState.COMPLETE: Counted.ANSWERS_COMPLETE,
+    AnswerState.STOPPED: Counted.ANSWERS_STOPPED,
+    AnswerState.FAILED: Counted.ANSWERS_FAILED,
+}
 
 
 class Answering:
@@ -46,11 +53,14 @@ class Answering:
         source: KnowledgeSource,
         settings: Settings,
         rss: Callable[[], int],
+        *,
+        reporter: Reporter | None = None,
     ) -> None:
         self._conversations = conversations
         self._models = models
         self._settings = settings
         self._rss = rss
+        self._reporter = reporter or Silent()
         self._writer = Writer(source, models.backend, rss)
         self._slots = Slots(settings.answers_per_user, settings.answers_total, settings.answers_waiting)
         # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any
@@ -205,7 +215,11 @@ class Answering:
                 yield Waiting(position)
             if cancellation.event.is_set():
                 return
-            draft.began = time.monotonic()
+            asked, draft.began = draft.began, time.monotonic()
+            self._reporter.observe(Timing.ANSWER_WAIT, draft.began - asked)
+            log.info(
+                "answer", stage="question", waited_ms=round((draft.began - asked) * 1000, 1), rss_bytes=self._rss()
+            )
             deadline = draft.began + self._settings.answer_seconds
             worker = Worker[Step](
                 lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids), "answer"
@@ -225,6 +239,10 @@ class Answering:
 
     def _store(self, task: Task, draft: Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
         rss = self._rss()
+        self._reporter.count(_COUNTED[state])
+        if draft.first_token_ms is not None:
+            self._reporter.observe(Timing.FIRST_TOKEN, draft.first_token_ms / 1000)
+            self._reporter.observe(Timing.ANSWER, time.monotonic() - draft.began)
         message = replace(draft.message(task, state, rss), error=error, hint=hint)
         log.info(
             "answer",

@@ -18,6 +18,7 @@ from services.chat.wording import storable
 from services.database import Database
 from services.errors import BadInputError, ConflictError, NotFoundError
 from services.held import HeldResource
+from services.reporting import EventKind, Reporter, Silent
 from services.settings import Settings
 from services.texts import _
 
@@ -29,10 +30,11 @@ MOST_TURNS = 50
 class Conversations:
     """All conversations: rows on disk, at most k turns of the ones in use in RAM."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, *, reporter: Reporter | None = None) -> None:
         self._store = ChatStore(database)
         self._settings = settings
-        self._windows = HistoryWindows(self._store)
+        self._reporter = reporter or Silent()
+        self._windows = HistoryWindows(self._store, reporter=self._reporter)
 
     def create(
         self, title: str = "", history_turns: int | None = None, collection_ids: Sequence[int] = ()
@@ -89,6 +91,7 @@ class Conversations:
         if not self._store.delete_conversation(conversation_id):
             raise _no_conversation()
         self._windows.forget(conversation_id)
+        self._reporter.event(EventKind.DELETION, _("a conversation"), conversations=1)
 
     def clear(self, conversation_id: str) -> None:
         """Delete all messages of a conversation, not the conversation."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, Role
 from services.held import HeldResource
+from services.reporting import Counted, Reporter, Silent
 from services.texts import _
 
 WINDOWS = 64
@@ -30,8 +31,9 @@ class Turn:
 class HistoryWindows:
     """The last turns of the conversations in use, read from disk when they are first asked for."""
 
-    def __init__(self, store: ChatStore, windows: int = WINDOWS) -> None:
+    def __init__(self, store: ChatStore, windows: int = WINDOWS, *, reporter: Reporter | None = None) -> None:
         self._store = store
+        self._reporter = reporter or Silent()
         self._limit = windows
         self._windows: OrderedDict[str, deque[Turn]] = OrderedDict()
         self._lock = threading.Lock()
@@ -43,14 +45,17 @@ class HistoryWindows:
             return ()
         with self._lock:
             window = self._windows.get(conversation_id)
-            if window is None or window.maxlen != k:
+            known = window is not None and window.maxlen == k
+            if window is None or not known:
                 window = deque(self._read(conversation_id, k), maxlen=k)
                 self._reads += 1
                 self._windows[conversation_id] = window
             self._windows.move_to_end(conversation_id)
             while len(self._windows) > self._limit:
                 self._windows.popitem(last=False)
-            return tuple(window)
+            turns = tuple(window)
+        self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
+        return turns
 
     def forget(self, conversation_id: str) -> None:
         """Drop a window; the next use reads it again. Called whenever the stored messages have changed."""

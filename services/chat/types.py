@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Protocol
 
 
@@ -91,6 +92,11 @@ class BackendChoice:
     model: str = ""
     api_key: str = field(default="", repr=False)
     path: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called; never its address, which may carry a name and a password."""
+        return self.model or PurePath(self.path).stem or self.kind.value
 
 
 @dataclass(frozen=True, slots=True)

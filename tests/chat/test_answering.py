@@ -297,10 +297,10 @@ def test_an_unforeseen_defect_is_raised_and_noted(
 
 
 def test_each_stage_is_logged_with_resident_memory(answering: Answering, conversations: Conversations) -> None:
-    """Retrieval, first token and end can be followed in the log; the question's text is not in it."""
+    """Question, retrieval, first token and end can be followed in the log; the question's text is not in it."""
     with capture_logs() as lines:
         list(answering.ask(conversations.create().id, "How long are valves covered?"))
-    assert [line["stage"] for line in lines] == ["retrieval", "first token", "done"]
+    assert [line["stage"] for line in lines] == ["question", "retrieval", "first token", "done"]
     assert all(line["rss_bytes"] == 100_000_000 for line in lines)
     assert "valves" not in str(lines)
 

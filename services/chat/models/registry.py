@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import asdict, replace
 
 from services.chat.models import addresses, gguf_server, ollama, openai_server
@@ -12,6 +13,7 @@ from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.errors import BadInputError, MillpondError, NotFoundError, UnavailableError
 from services.held import HeldResource
 from services.preferences import Preferences
+from services.reporting import EventKind, Reporter, Silent
 from services.settings import Settings
 from services.texts import _
 
@@ -22,10 +24,11 @@ MODEL_NAME = "millpond"
 class ChatModels:
     """The chosen back end, kept in the preferences; switching needs no restart. At most one local model is loaded."""
 
-    def __init__(self, preferences: Preferences, settings: Settings) -> None:
+    def __init__(self, preferences: Preferences, settings: Settings, *, reporter: Reporter | None = None) -> None:
         self._preferences = preferences
+        self._reporter = reporter or Silent()
         self._settings = settings
-        self._lock = threading.Lock()  # guards the local model; held while it is loaded
+        self._lock = threading.RLock()  # guards the local model; held while it is loaded
         self._local: gguf_server.GGUFServer | None = None
         self._loads = 0
         self._loading = False
@@ -51,6 +54,7 @@ class ChatModels:
             raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
         self._preferences.set(PREFERENCE, {**asdict(complete), "kind": complete.kind.value})
         self._watch.forget()
+        self._reporter.event(EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         if complete.kind is not BackendKind.GGUF:
             self._unload()
         return replace(complete, api_key="")
@@ -272,19 +276,22 @@ class ChatModels:
                 return self._local
             if self._closed:
                 raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
-            if self._local is not None:
-                self._local.close()
-                self._local = None
+            self._unload()
             self._loading = True
+            began = time.monotonic()
             try:
                 self._local = gguf_server.GGUFServer(file, self._settings.gguf_context_tokens)
                 self._loads += 1
             finally:
                 self._loading = False
+            loaded, seconds = self._local.resource(self._loads), time.monotonic() - began
+            text = _("chat model loaded: {name}").format(name=file.stem)
+            self._reporter.event(EventKind.MODEL, text, seconds=seconds, bytes=loaded.bytes)
             return self._local
 
     def _unload(self) -> None:
         with self._lock:
-            if self._local is not None:
-                self._local.close()
-                self._local = None
+            local, self._local = self._local, None
+            if local is not None:
+                local.close()
+                self._reporter.event(EventKind.MODEL, _("chat model unloaded: {name}").format(name=local.file.stem))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from services.errors import StorageError, UnavailableError
 from services.knowledge.index.segment import Codec, Ids, Vectors
 from services.knowledge.index.snapshots import SnapshotStore
 from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
+from services.reporting import EventKind, Reporter, Silent
 from services.settings import Settings
 from services.texts import _, plural
 
@@ -42,8 +44,10 @@ class IndexKeeper:
         fingerprint: str,
         snapshots: SnapshotStore,
         settings: Settings,
+        reporter: Reporter | None = None,
     ) -> None:
         self._chunks = chunks
+        self._reporter = reporter or Silent()
         self._dimension = dimension
         self.fingerprint = fingerprint
         self._snapshots = snapshots
@@ -102,6 +106,7 @@ class IndexKeeper:
                 if not self._dirty:
                     return True
                 self._dirty = False
+            began = time.monotonic()
             if self.index.wants_training:
                 self.index.retrain(self._chunks.iter_vectors)
                 log.info("index retrained", vectors=len(self.index))
@@ -111,7 +116,10 @@ class IndexKeeper:
                 log.warning("index not saved", reason=str(error))
                 self.changed()
                 return False
-            log.info("index saved", generation=generation, vectors=len(self.index))
+            vectors, seconds = len(self.index), time.monotonic() - began
+            log.info("index saved", generation=generation, vectors=vectors)
+            text = _("index snapshot {generation}").format(generation=generation)
+            self._reporter.event(EventKind.SNAPSHOT, text, vectors=vectors, seconds=seconds)
             return True
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -82,12 +83,14 @@ class Embedding:
         return group
 
     def _embed(self, group: list[Piece]) -> None:
+        started = time.monotonic()
         texts = [draft.text for piece in group for draft in piece.drafts]
         vectors = self._embedder.embed_chunks(
             texts,
             cancelled=lambda: all(self._line.stopped(piece.work) for piece in group),
             on_progress=self._reporter(group),
         )
+        self._line.report.embedded(time.monotonic() - started)
         start = 0
         for piece in group:
             piece.vectors = vectors[start : start + len(piece.drafts)]

@@ -15,6 +15,7 @@ from services.knowledge.files import FileStore
 from services.knowledge.ingestion.embedding import Embedding
 from services.knowledge.ingestion.line import Line
 from services.knowledge.ingestion.reading import Reading, begin_thread
+from services.knowledge.ingestion.report import Report
 from services.knowledge.ingestion.storing import Storing
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.intake import Plan, begin_rebuild
@@ -22,6 +23,7 @@ from services.knowledge.store.jobs import JobStore
 from services.knowledge.store.recovery import known_originals, outdated, recover
 from services.knowledge.store.transactions import Keeper, Writer
 from services.knowledge.types import JobKind
+from services.reporting import Reporter, Silent
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Ingestion:
         settings: Settings,
         *,
         crash_limit: int = CRASH_LIMIT,
+        reporter: Reporter | None = None,
     ) -> None:
         self.board = ProgressBoard()
         self.writer = Writer(database, files, keeper, self.board)
@@ -63,7 +66,8 @@ class Ingestion:
         self._embedder = embedder
         self._settings = settings
         self._crash_limit = crash_limit
-        self._line = Line(self.job_store, files, self.board, queue.Queue(_GROUPS_WAITING))
+        self._report = Report(reporter or Silent())
+        self._line = Line(self.job_store, files, self.board, queue.Queue(_GROUPS_WAITING), self._report)
         self._reading: Reading | None = None
         self._threads: list[threading.Thread] = []
         self._idle_listeners: list[Callable[[], None]] = []
@@ -109,6 +113,7 @@ class Ingestion:
         if self._threads:
             self._threads = []
             self.job_store.put_back()
+            self._report.through()
 
     def wake(self) -> None:
         """Say that there is something new in the queue."""
@@ -148,6 +153,7 @@ class Ingestion:
             log.info("documents are embedded anew with another model", documents=len(documents))
 
     def _tell_idle(self) -> None:
+        self._report.through()
         for listener in self._idle_listeners:
             try:
                 listener()

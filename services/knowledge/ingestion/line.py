@@ -11,6 +11,7 @@ import structlog
 
 from services.errors import ErrorKind, MillpondError, StorageError, UnavailableError
 from services.knowledge.files import FileStore
+from services.knowledge.ingestion.report import Report
 from services.knowledge.ingestion.work import Piece, Work
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.jobs import JobStore
@@ -32,7 +33,10 @@ LARGEST_SHARE = 512
 class Line:
     """The state of the pipeline. `changed` guards what is in it and is notified whenever that changes."""
 
-    def __init__(self, jobs: JobStore, files: FileStore, board: ProgressBoard, finished: Queue[list[Piece]]) -> None:
+    def __init__(
+        self, jobs: JobStore, files: FileStore, board: ProgressBoard, finished: Queue[list[Piece]], report: Report
+    ) -> None:
+        self.report = report
         self.jobs = jobs
         self.files = files
         self.board = board
@@ -49,6 +53,7 @@ class Line:
         with self.changed:
             self.in_work[work.claim.job_id] = work
         self.board.show(work.claim.job_id, DocumentStatus.QUEUED)
+        self.report.began(work.claim.waited)
 
     def end(self, work: Work) -> None:
         """Note that a job is not being worked on any more, however that came."""
@@ -94,11 +99,14 @@ class Line:
             try:
                 unneeded = self.jobs.fail(claim, error.message, error.hint, keep_file=error.kind not in _HOPELESS)
                 self.files.remove(unneeded or [])
+                if unneeded is not None:
+                    self.report.failed()
                 break
             except StorageError:
                 log.warning("no room to clean up after a failed job", job=claim.job_id)
             try:
                 self.jobs.give_up(claim, error.message, error.hint)
+                self.report.failed()
                 break
             except StorageError:
                 self.stopping.wait(_RECORD_AGAIN_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -151,6 +152,7 @@ class Reading:
     def _parse(self, work: Work) -> None:
         claim, board = work.claim, self._line.board
         board.show(claim.job_id, DocumentStatus.PARSING)
+        started = time.monotonic()
         parsed = self._parser.parse(
             self._line.files.path(claim.stored),
             claim.name,
@@ -159,6 +161,7 @@ class Reading:
             on_progress=lambda progress: board.show(claim.job_id, DocumentStatus.PARSING, progress),
             cancelled=lambda: self._line.stopped(work),
         )
+        self._line.report.parsed(time.monotonic() - started)
         if not parsed.chunks:
             raise BadInputError(
                 _("The file contains no text that could be read; nothing of it was kept."),
@@ -218,6 +221,7 @@ class Reading:
                     change.switches.append(writing.activate(connection, claim.revision_id, **facts))
                     finish(connection, claim)
             line.board.show(claim.job_id, DocumentStatus.EMBEDDING, Progress(done, total, "chunk"))
+        line.report.stored(documents=1, chunks=0)
         line.end(work)
         return True
 

@@ -68,6 +68,10 @@ class Storing:
                     )
                     change.switches.append(switch)
                     finish(change.connection, work.claim)
+        kept = [piece for piece in group if piece not in gone]
+        self._line.report.stored(
+            documents=sum(piece.last for piece in kept), chunks=sum(len(piece.drafts) for piece in kept)
+        )
         for piece in group:
             piece.work.stored += len(piece.drafts)
             piece.work.sections = ()

@@ -22,8 +22,9 @@ from services.knowledge.store.documents import DocumentStore, Filters, read_docu
 from services.knowledge.store.transactions import Keeper
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
 from services.preferences import Preferences
+from services.reporting import Counted, EventKind, Reporter, Silent
 from services.settings import Settings
-from services.texts import _
+from services.texts import _, plural
 
 if TYPE_CHECKING:
     from services.knowledge.parsing import ParserPool
@@ -46,12 +47,15 @@ class Library(Contents, Workbench):
         keeper: Keeper,  # noqa: ARG002 - the ingestion's writer tells it what changes
         preferences: Preferences,
         settings: Settings,
+        *,
+        reporter: Reporter | None = None,
     ) -> None:
         self._files = files
         self._parser = parser
         self._ingestion = ingestion
         self._preferences = preferences
         self._settings = settings
+        self._reporter = reporter or Silent()
         self._writer = ingestion.writer
         self._board = ingestion.board
         self._collections = CollectionStore(database)
@@ -135,6 +139,9 @@ class Library(Contents, Workbench):
             document = read_document(change.connection, admission.document_id, self._board.live())
         self._ingestion.abandon(admission.ended)
         self._ingestion.wake()
+        if not admission.duplicate:
+            self._reporter.count(Counted.BYTES_RECEIVED, file.size_bytes)
+            self._reporter.event(EventKind.UPLOAD, name, bytes=file.size_bytes, documents=1)
         return Intake(document, admission.duplicate), admission.keep_file
 
     # Documents
@@ -210,6 +217,11 @@ class Library(Contents, Workbench):
                     total.chunks += removal.chunks
                     total.bytes += removal.bytes
             self._ingestion.abandon(ended)
+        if total.documents:
+            self._reporter.count(Counted.DOCUMENTS_DELETED, total.documents)
+            text = plural("{count} document", "{count} documents", total.documents)
+            figures = {"documents": total.documents, "chunks": total.chunks, "bytes": total.bytes}
+            self._reporter.event(EventKind.DELETION, text, **figures)
         return DeletionReport(total.documents, total.chunks, total.bytes)
 
     # State
@@ -246,4 +258,5 @@ class Library(Contents, Workbench):
                 _("The settings were not changed."),
             )
         self._preferences.set(_RETRIEVAL, asdict(settings))
+        self._reporter.event(EventKind.SETTINGS, _("retrieval"), **asdict(settings))
         self._board.changed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.database import Database
 from services.errors import BadInputError, TooLargeError
+from services.knowledge.retrieval.beside import LexicalSearch
 from services.knowledge.retrieval.language_trust import Encoder, LanguageTrust
 from services.knowledge.retrieval.quoting import Passage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
@@ -20,6 +20,7 @@ from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
 from services.knowledge.text.segmentation import located_terms
 from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
+from services.reporting import Reporter, Silent, Timing
 from services.texts import _
 
 Vector = NDArray[np.float32]
@@ -66,11 +67,13 @@ class Retriever:
         settings: Callable[[], RetrievalSettings] = RetrievalSettings,
         *,
         question_characters: int = 4000,
+        reporter: Reporter | None = None,
     ) -> None:
         self._chunks = chunks
         self._embedder = embedder
         self._keeper = keeper
         self._settings = settings
+        self._reporter = reporter or Silent()
         self._question_characters = question_characters
         self.lexical = LexicalStore(database)
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
@@ -114,7 +117,7 @@ class Retriever:
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
         with self._urgent():
-            return self._search(
+            result = self._search(
                 query,
                 located=located,
                 k=settings.k if k is None else k,
@@ -122,6 +125,8 @@ class Retriever:
                 settings=settings,
                 started=started,
             )
+        self._reporter.observe(Timing.RETRIEVAL, result.total_ms / 1000)
+        return result
 
     def _search(
         self,
@@ -140,7 +145,7 @@ class Retriever:
         dense_weight, lexical_weight = self._weights(settings, trust)
         # Alone, lexical search may take the time that the dense one does not need.
         postings = POSTINGS if dense_weight > 0 else 3 * POSTINGS
-        lexical = _LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
+        lexical = LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
         vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
         if dense_weight > 0 and self._embedder and self._keeper:
             embedding = time.perf_counter()
@@ -252,32 +257,6 @@ class Retriever:
                 break
         ranked.sort(key=lambda hit: -hit.score)
         return [hit for hit in ranked[:k] if hit.score >= threshold]
-
-
-class _LexicalSearch:
-    """A lexical search under way in a thread of its own: the database works beside the embedder."""
-
-    def __init__(self, find: Callable[[], dict[int, dict[str, float]]]) -> None:
-        self.ms = 0.0
-        self._find = find
-        self._found: dict[int, dict[str, float]] = {}
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="lexical-search")
-        self._thread.start()
-
-    def _run(self) -> None:
-        started = time.perf_counter()
-        try:
-            self._found = self._find()
-        except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
-            self._error = error
-        self.ms = _ms(started)
-
-    def result(self) -> dict[int, dict[str, float]]:
-        self._thread.join()
-        if self._error:
-            raise self._error
-        return self._found
 
 
 def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) -> Hit:

@@ -63,7 +63,10 @@ _SAME_WORK = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that a worker holds, with what it needs to know; `source` is a revision whose chunks can be copied."""
+    """A job that a worker holds, with what it needs to know; `source` is a revision whose chunks can be copied.
+
+    `waited` is the time in the queue in seconds; None when it is not the first try.
+    """
 
     job_id: int
     run: int
@@ -78,6 +81,7 @@ class Claim:
     overlap: int
     source: int | None
     source_name: str
+    waited: float | None = None
 
 
 class JobStore:
@@ -113,6 +117,7 @@ class JobStore:
                 overlap=row.overlap,
                 source=source,
                 source_name=source_name,
+                waited=None if row.run else max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
             )
 
     def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool) -> list[str] | None:

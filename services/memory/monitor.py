@@ -28,7 +28,7 @@ from services.reporting import Reporter
 log = structlog.get_logger(__name__)
 
 SURROUNDINGS_SECONDS = 5.0
-LEDGER_SECONDS = 30.0
+LEDGER_SECONDS = 5.0  # so often it is asked whether one is due
 JUDGE_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
 
@@ -54,8 +54,9 @@ class MemoryMonitor:
         self.clock = clock
         self.history = History(folder)
         self.ledger = Accountant(clock)
-        self.objects = Inspector(clock)
+        self.objects = Inspector(clock, folder / "objects")
         self.tracer = Tracer(folder, clock, reporter)
+        self.ledger.set_census(lambda: self.objects.last)
         self.detector = Detector(clock, self.history, own_process(self.objects.census), reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
@@ -95,6 +96,7 @@ class MemoryMonitor:
             self._watcher.join()
         self.pauses.close()
         self._devices.close()
+        self.objects.close()
         self.tracer.close()
         self.history.close()
 
@@ -119,7 +121,8 @@ class MemoryMonitor:
             self._spending.note()
 
     def _account(self) -> None:
-        self.ledger.take()
+        if self.ledger.due():
+            self.ledger.take()
 
     def _judge(self) -> None:
         self.detector.judge()

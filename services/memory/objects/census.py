@@ -48,8 +48,8 @@ def large_bytes(heap: Heap, native: Ints) -> int:
     return int(own[own > LARGE_BYTES].sum())
 
 
-def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str]]:
-    """Return address, type, length and name of the biggest containers, the biggest first."""
+def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str, int]]:
+    """Return address, type, length, name and held bytes of the biggest containers, the biggest first."""
     found: list[tuple[int, int]] = []
     for number, kind in enumerate(heap.types):
         length = next((size for family, size in _LENGTHS.items() if is_subtype(kind, family)), None)
@@ -59,7 +59,8 @@ def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tupl
                 if entries >= _LEAST_ENTRIES:
                     found.append((entries, index))
     names = Names(ways)
+    held = ways.held_bytes()
     return [
-        (int(heap.addresses[index]), type_name(type(heap.objects[index])), entries, names.name(index))
+        (int(heap.addresses[index]), type_name(type(heap.objects[index])), entries, names.name(index), int(held[index]))
         for entries, index in heapq.nlargest(most, found)
     ]

@@ -32,7 +32,7 @@ class Ways:
         self.before: Indices = np.full(len(heap), UNSEEN, dtype=np.int32)
         self.variables: dict[int, str] = {}
         self.unheld: set[int] = set()
-        self.in_cycle = 0
+        self._levels: list[Ints] = []
         self._spread(self._modules())
         self._spread(self._locals(threads))
         self._spread(self._without_referrers())
@@ -45,6 +45,16 @@ class Ways:
         while (before := int(self.before[found[-1]])) >= 0:
             found.append(before)
         return found[::-1]
+
+    def held_bytes(self) -> Ints:
+        """Return for each object the bytes of itself and of all whose shortest way leads through it.
+
+        Each object counts for one way only, so the sums of siblings never overlap (unlike the reachable bytes).
+        """
+        held = self.heap.sizes.copy()
+        for level in reversed(self._levels):
+            np.add.at(held, self.before[level], held[level])
+        return held
 
     def _modules(self) -> Ints:
         heap = self.heap
@@ -95,6 +105,7 @@ class Ways:
             first = place[reached] == order
             frontier, sources = reached[first], sources[first]
             before[frontier] = sources
+            self._levels.append(frontier)
 
 
 def _step(frontier: Ints, starts: Ints, tails: Ints) -> tuple[Ints, NDArray[np.int64]]:

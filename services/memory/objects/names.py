@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from types import ModuleType
+from collections.abc import Sequence
+from types import CellType, ModuleType
 
 from services.memory.objects.graph import ROOT, Ways
 from services.memory.objects.labels import Labels, anchor, attributes, closure_variable
@@ -11,7 +12,7 @@ from services.memory.objects.naming import is_subtype, type_name
 
 _LONGEST = 300
 NATIVE = "<native code>"
-UNREACHABLE = "<cycle>"
+CYCLE = "<cycle>"
 
 
 class Names:
@@ -20,47 +21,67 @@ class Names:
     def __init__(self, ways: Ways) -> None:
         self._ways = ways
         self._labels = Labels()
-        self._known: dict[int, str] = {}
+        self._known: dict[tuple[int, int], str] = {}
 
     def name(self, index: int) -> str:
         """Return a name such as `services.chat.history.HistoryWindows._windows`, at most 300 characters long."""
-        objects = self._ways.heap.objects
-        path = self._ways.path(index)
-        start = next((place for place in reversed(range(len(path))) if anchor(objects[path[place]])), 0)
-        name = self._start(path[start])
-        for place in range(start + 1, len(path)):
-            holder, target = path[place - 1], path[place]
-            if target not in self._known:
-                self._known[target] = self._extended(name, holder, target, path[place - 2] if place > 1 else None)
-            name = self._known[target]
+        return self.name_of(self._ways.path(index))
+
+    def name_of(self, path: Sequence[int]) -> str:
+        """Return the name of the last object on a path from a root."""
+        start = self.anchor_place(path)
+        steps = [self.label(path, place) for place in range(start + 1, len(path))]
+        name = self.start(path[start]) + "".join(steps)
         return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_LONGEST // 2 + 1 :]}"
 
-    def _start(self, index: int) -> str:
+    def anchor_place(self, path: Sequence[int]) -> int:
+        """Return where on a path the last object stands that has a name of its own; 0 when there is none."""
+        objects = self._ways.heap.objects
+        return next((place for place in reversed(range(len(path))) if anchor(objects[path[place]])), 0)
+
+    def start(self, index: int) -> str:
+        """Return the name of what a path begins with."""
         value = self._ways.heap.objects[index]
         if name := anchor(value):
             return name
         if name := self._ways.variables.get(index):
             return name
-        where = NATIVE if int(self._ways.before[index]) == ROOT else UNREACHABLE
+        where = NATIVE if int(self._ways.before[index]) == ROOT else CYCLE
         return f"{where}.{type_name(type(value))}"
 
-    def _extended(self, name: str, holder: int, target: int, before: int | None) -> str:
+    def label(self, path: Sequence[int], place: int) -> str:
+        """Return how an object on a path is called by the one before it; "" for what only carries another's names."""
+        step = path[place - 1], path[place]
+        if step not in self._known:
+            self._known[step] = self._label(*step, path[place - 2] if place > 1 else None)
+        return self._known[step]
+
+    def is_carrier(self, path: Sequence[int], place: int) -> bool:
+        """Return whether an object on a path only carries names of the one before: its attributes or closure."""
+        if place == 0 or place == len(path) - 1:
+            return False
+        objects = self._ways.heap.objects
+        holder, value = objects[path[place - 1]], objects[path[place]]
+        if type(value) is dict:
+            return _is_namespace(holder, value)
+        return type(value) is CellType or (type(value) is tuple and getattr(holder, "__closure__", None) is value)
+
+    def _label(self, holder: int, target: int, before: int | None) -> str:
         objects = self._ways.heap.objects
         value, held = objects[holder], objects[target]
         if before is not None:
             root = objects[before]
             if variable := closure_variable(root, value, held):
-                return name + variable
+                return variable
             if is_subtype(type(root), threading.local) and type(value) is dict:
-                return name  # one dictionary for all threads; the next is this thread's own
-        step = self._labels.reference(value, held)
-        if type(value) is dict and before is not None and _is_namespace(objects[before], value):
-            found, key = self._labels.key_of(value, held)
-            if found and type(key) is str:
-                return f"{name}.{key}"
-        if step == ".__dict__" or (type(held) is dict and _is_namespace(value, held)):
-            return name
-        return name + step
+                return ""  # one dictionary for all threads; the next is one thread's own
+            if type(value) is dict and _is_namespace(root, value):
+                found, key = self._labels.key_of(value, held)
+                if found and type(key) is str:
+                    return f".{key}"
+        if type(held) is dict and _is_namespace(value, held):
+            return ""
+        return self._labels.reference(value, held)
 
 
 def _is_namespace(holder: object, mapping: dict[object, object]) -> bool:

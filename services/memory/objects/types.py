@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+from services.held import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,16 @@ class TypeCount:
 
 @dataclass(frozen=True, slots=True)
 class ContainerCount:
-    """A big container: how many entries, its type, and the shortest name found for it (module and attribute path)."""
+    """A big container: how many entries, its type, and the shortest name found for it (module and attribute path).
+
+    `held_bytes` are its own and those of everything whose shortest way from a module leads through it.
+    """
 
     address: int
     type: str
     length: int
     name: str
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +54,140 @@ class Census:
     took: float
     native_bytes: int = 0
     tracked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many objects of so many bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypeChange:
+    """A type in two snapshots. An object that is in both has the same address and type in both.
+
+    The last three are None when the snapshots are of different runs, whose addresses have nothing to do with each
+    other.
+    """
+
+    type: str
+    after: Amount
+    before: Amount
+    survived: Amount | None = None
+    new: Amount | None = None
+    gone: Amount | None = None
+
+    @property
+    def delta(self) -> Amount:
+        """What was added, negative where it became less."""
+        return Amount(self.after.count - self.before.count, self.after.bytes - self.before.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """One object, as text and numbers. `age`: in how many snapshots in a row, back from the newest, it was there.
+
+    `deep_bytes` are its own and those of all that it leads to; `deep_complete` is false when there was too much to
+    follow. `part` is the module, class, function or thread that holds it, `name` the whole way from there.
+    """
+
+    address: int
+    type: str
+    bytes: int
+    deep_bytes: int
+    deep_complete: bool
+    text: str
+    name: str
+    owner: Owner
+    part: str
+    age: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """The biggest objects of a type; `total` counts all of them (since the baseline, when there is one)."""
+
+    type: str
+    total: int
+    objects: tuple[ObjectView, ...]
+    paused: float
+    took: float
+
+
+class Root(StrEnum):
+    """What a way to an object begins with."""
+
+    MODULE = "module"
+    THREAD = "thread"
+    NATIVE = "native"
+    CYCLE = "cycle"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reference on the way from a root: how it is called, and what it leads to."""
+
+    label: str
+    name: str
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An object in the graph of holders."""
+
+    address: int
+    type: str
+    title: str
+    bytes: int
+    root: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A reference in the graph, by the addresses of both ends."""
+
+    source: int
+    target: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """What holds an object: the shortest way from a root as `path`, and the ways over other holders as a graph.
+
+    `referrers` counts everything that refers to it directly.
+    """
+
+    found: ObjectView
+    root: Root
+    path: tuple[Step, ...]
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    referrers: int
+    paused: float
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSize:
+    """What pympler's asizeof says of one owner, in all and by attribute."""
+
+    owner: str
+    bytes: int
+    objects: int
+    parts: tuple[tuple[str, int], ...]
+    paused: float
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """pympler's summary over all objects: name of type, count, bytes."""
+
+    time: float
+    rows: tuple[tuple[str, int, int], ...]
+    paused: float
+    took: float

@@ -1,0 +1,247 @@
+"""Censuses on disk with the address of every object, so that any two can be compared later. Written and read by the
+forked child alone: this process never holds them. Plain arrays and JSON in an npz, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import DamagedError, NotFoundError
+from services.memory.objects.heap import Heap, Ints
+from services.memory.objects.naming import type_name
+from services.memory.objects.types import Census, ContainerCount, TypeCount
+from services.texts import _
+
+MOST_SNAPSHOTS = 20
+MOST_BYTES = 400 * 1024 * 1024
+_NAME = re.compile(r"\d{8}-\d{6}-\d{3}(?:-[0-9a-f]{4})?")
+_LARGEST = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of a stored census without reading it whole; `kept`: not removed to make room for newer ones."""
+
+    name: str
+    time: float
+    objects: int
+    bytes: int
+    label: str = ""
+    kept: bool = False
+    run: int = 0  # the process it was taken in: addresses mean nothing in another
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A snapshot's objects in the order of their addresses: (n,) addresses, indices into `types`, sizes in bytes."""
+
+    types: list[str]
+    addresses: Ints
+    kinds: NDArray[np.uint32]
+    sizes: NDArray[np.uint32]
+
+    def select(self, type_name: str) -> NDArray[np.bool_]:
+        """Return which objects are of the type."""
+        number = self.types.index(type_name) if type_name in self.types else -1
+        return np.equal(self.kinds, number) if number >= 0 else np.zeros(len(self.kinds), dtype=bool)
+
+
+class SnapshotFolder:
+    """The stored snapshots, a bounded number of them; the oldest make room unless they are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Return a snapshot's file.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        path = self.folder / f"{name}.npz"
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise NotFoundError(
+                _("There is no such snapshot; it may have made room for newer ones."), _("Take another look.")
+            )
+        return path
+
+    def prepare(self, snapshot: Snapshot) -> Path:
+        """Make room for a new snapshot and return where it is to be written."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for partial in self.folder.glob("*.part"):
+            partial.unlink(missing_ok=True)  # of a child that was ended
+        self._prune()
+        return self.folder / f"{snapshot.name}.npz"
+
+    def all(self) -> list[Snapshot]:
+        """Return the snapshots, oldest first."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")):
+            if _NAME.fullmatch(path.stem):
+                with suppress(OSError, ValueError, TypeError):
+                    found.append(Snapshot(**json.loads(path.read_text(encoding="utf-8"))))
+        return found
+
+    def delete(self, name: str) -> None:
+        """Remove one."""
+        self.path(name).unlink(missing_ok=True)
+        (self.folder / f"{name}.census").unlink(missing_ok=True)
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+
+    def keep(self, name: str, *, kept: bool) -> Snapshot:
+        """Protect a snapshot from making room, as a baseline, or no longer."""
+        changed = replace(self.info(name), kept=kept)
+        self._write(f"{name}.json", asdict(changed))
+        return changed
+
+    def info(self, name: str) -> Snapshot:
+        """Return what is known of a snapshot."""
+        self.path(name)
+        for snapshot in self.all():
+            if snapshot.name == name:
+                return snapshot
+        raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it."))
+
+    def census(self, name: str) -> Census:
+        """Return the census that a snapshot was made of."""
+        self.path(name)
+        try:
+            found = json.loads((self.folder / f"{name}.census").read_text(encoding="utf-8"))
+            found["types"] = {kind: TypeCount(**figures) for kind, figures in found["types"].items()}
+            found["containers"] = tuple(ContainerCount(**container) for container in found["containers"])
+            return Census(**found)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it.")) from error
+
+    def note(self, snapshot: Snapshot, taken: Census) -> None:
+        """Write down what is known of a snapshot whose file is there."""
+        self._write(f"{snapshot.name}.census", asdict(taken))
+        self._write(f"{snapshot.name}.json", asdict(snapshot))
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        partial = self.folder / f"{name}.part"
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(self.folder / name)
+
+    def _prune(self) -> None:
+        known = self.all()
+        spare = [snapshot for snapshot in known if not snapshot.kept] or known
+        total = sum(snapshot.disk_bytes for snapshot in known)
+        while spare and (len(known) >= MOST_SNAPSHOTS or total > MOST_BYTES):
+            oldest = spare.pop(0)
+            known.remove(oldest)
+            total -= oldest.disk_bytes
+            with suppress(NotFoundError):
+                self.delete(oldest.name)
+            spare = spare or list(known)
+
+
+def write(path: Path, heap: Heap) -> int:
+    """Write all objects of a heap; returns the size of the file in bytes."""
+    order = np.argsort(heap.addresses, kind="stable")
+    names: dict[str, int] = {}
+    numbers = np.array([names.setdefault(type_name(kind), len(names)) for kind in heap.types], dtype=np.uint32)
+    partial = path.with_suffix(".part")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            types=np.frombuffer(json.dumps(list(names)).encode(), dtype=np.uint8),
+            addresses=heap.addresses[order],
+            kinds=numbers[heap.kinds[order]],
+            sizes=np.minimum(heap.sizes[order], _LARGEST).astype(np.uint32),
+        )
+    partial.replace(path)
+    return path.stat().st_size
+
+
+def read(path: Path) -> Stored:
+    """Read what `write` wrote.
+
+    Raises:
+        DamagedError: the file is not what was written.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            types: list[str] = json.loads(file["types"].tobytes())
+            stored = Stored(types, file["addresses"], file["kinds"], file["sizes"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it.")) from error
+    if not len(stored.addresses) == len(stored.kinds) == len(stored.sizes):
+        raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it."))
+    return stored
+
+
+def common(first: Stored, second: Stored) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which objects of each are in the other too: same address, same type."""
+    mine, theirs = np.zeros(len(first.addresses), dtype=bool), np.zeros(len(second.addresses), dtype=bool)
+    if not len(first.addresses) or not len(second.addresses):
+        return mine, theirs
+    place = np.minimum(np.searchsorted(second.addresses, first.addresses), len(second.addresses) - 1)
+    numbers = {name: number for number, name in enumerate(second.types)}
+    translated = np.array([numbers.get(name, -1) for name in first.types], dtype=np.int64)
+    mine = (second.addresses[place] == first.addresses) & (translated[first.kinds] == second.kinds[place])
+    theirs[place[mine]] = True
+    return mine, theirs
+
+
+def totals(stored: Stored, chosen: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
+    """Return by type count and bytes of the chosen objects."""
+    length = len(stored.types)
+    counts = np.bincount(stored.kinds[chosen], minlength=length)
+    sizes = np.bincount(stored.kinds[chosen], weights=stored.sizes[chosen], minlength=length)
+    return {name: (int(counts[n]), int(sizes[n])) for n, name in enumerate(stored.types) if counts[n]}
+
+
+def compare(before: Path, after: Path) -> list[list[Any]]:
+    """Return by type: name, count and bytes after, count and bytes before, survived, new, gone (counts, bytes)."""
+    first, second = read(before), read(after)
+    old, kept = common(first, second)
+    tables = (
+        totals(second, np.ones_like(kept)),
+        totals(first, np.ones_like(old)),
+        totals(second, kept),
+        totals(second, ~kept),
+        totals(first, ~old),
+    )
+    names: Iterable[str] = dict.fromkeys((*second.types, *first.types))
+    return [[name, *(figure for table in tables for figure in table.get(name, (0, 0)))] for name in names]
+
+
+def survivors(first: Path, second: Path, third: Path) -> dict[str, tuple[int, int]]:
+    """Return by type what came between the first and the second snapshot and is still there in the third.
+
+    This is the three-snapshot method: what one repetition makes and lets go again is in none of the later two.
+    """
+    a, b, c = read(first), read(second), read(third)
+    in_a = common(a, b)[1]
+    in_c = common(b, c)[0]
+    return totals(b, ~in_a & in_c)
+
+
+def ages(paths: Iterable[Path], addresses: Sequence[int], type_name: str) -> list[int]:
+    """Return for each address in how many snapshots in a row, going back from the newest, it was of that type."""
+    wanted = np.array(addresses, dtype=np.int64)
+    age = np.zeros(len(addresses), dtype=np.int64)
+    going = np.ones(len(addresses), dtype=bool)
+    for path in paths:
+        try:
+            stored = read(path)
+        except DamagedError:
+            continue
+        going &= np.isin(wanted, stored.addresses[stored.select(type_name)])
+        if not going.any():
+            break
+        age += going
+    return [int(value) for value in age]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -48,8 +49,9 @@ class HeldResource:
     """Something that the process holds: what it is, how many bytes, how often it was loaded.
 
     `ranges` are (address, length in bytes) of the memory itself where it is known (tensors, index codes): the ledger
-    then counts what of it is resident; only what `bytes` has beyond their lengths it believes. `large` is how much of
-    that is in Python objects over 512 bytes, which malloc holds. `files` are mapped files that belong to it as a whole.
+    then counts what of it is resident. `files` are (path, bytes of it in `bytes`) of mapped files that belong to it as
+    a whole. Only what `bytes` has beyond the two is believed; `large` is how much of that is in Python objects over 512
+    bytes, which malloc holds.
     """
 
     name: str
@@ -61,7 +63,23 @@ class HeldResource:
     region: Region = Region.PYTHON
     ranges: tuple[tuple[int, int], ...] = ()
     large: int = 0
-    files: tuple[str, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def believed(self) -> int:
+        """Bytes that no address and no file backs."""
+        backed = sum(length for _address, length in self.ranges) + sum(size for _path, size in self.files)
+        return max(0, self.bytes - backed)
+
+
+# Python's own allocator takes care of objects up to this size, malloc of the others.
+LARGEST_SMALL = 512
+
+
+def object_bytes(objects: Iterable[object]) -> tuple[int, int]:
+    """Return the bytes of Python objects, each by itself, and what of them malloc holds."""
+    sizes = [sys.getsizeof(each) for each in objects]
+    return sum(sizes), sum(size for size in sizes if size > LARGEST_SMALL)
 
 
 # What a part hands to the ledger: called now and then, from another thread; must be quick and must not block.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, Role
-from services.held import HeldResource
+from services.held import HeldResource, Owner, object_bytes
 from services.reporting import Counted, Reporter, Silent
 from services.texts import _
 
@@ -63,17 +63,23 @@ class HistoryWindows:
             self._windows.pop(conversation_id, None)
 
     def held(self) -> HeldResource:
-        """Return how much the windows hold; `bytes` counts the texts at four bytes a character, the most there is."""
+        """Return how much the windows hold: their texts, and what keeps these together."""
         with self._lock:
-            turns = [turn for window in self._windows.values() for turn in window]
-            size = sum(4 * (len(turn.question) + len(turn.answer)) + 200 for turn in turns)
-            return HeldResource(
-                name=_("Conversation windows"),
-                detail=f"{len(turns)} turns of {len(self._windows)} conversations",
-                bytes=size,
-                loads=self._reads,
-                attributes={"turns": str(len(turns)), "conversations": str(len(self._windows))},
-            )
+            windows = [*self._windows.items()]
+            turns = [turn for _id, window in windows for turn in window]
+        parts = [self._windows, *(part for window in windows for part in window)]
+        size, large = object_bytes([*parts, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])
+        return HeldResource(
+            name=_("Conversation windows"),
+            detail=_("{turns} turns of {conversations} conversations").format(
+                turns=len(turns), conversations=len(windows)
+            ),
+            bytes=size,
+            loads=self._reads,
+            attributes={"turns": str(len(turns)), "conversations": str(len(windows))},
+            owner=Owner.CONVERSATIONS,
+            large=large,
+        )
 
     def _read(self, conversation_id: str, k: int) -> list[Turn]:
         turns: list[Turn] = []

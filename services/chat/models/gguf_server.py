@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from services.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
-from services.held import HeldResource
+from services.held import HeldResource, Owner, Region
 from services.texts import _
 
 MAGIC = b"GGUF"
@@ -81,7 +81,7 @@ class GGUFServer:
         self._idle = threading.Condition()
         self._closing = False
         process = psutil.Process()
-        before = process.memory_info().rss
+        before = _anonymous(process)
         try:
             self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, context_tokens))
             self.context_tokens = self._context()
@@ -94,7 +94,8 @@ class GGUFServer:
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        self.bytes = max(process.memory_info().rss - before, 0)
+        # What llama.cpp allocated; the weights themselves stay in the file, which it maps.
+        self.bytes = max(_anonymous(process) - before, 0) + file.stat().st_size
 
     def _parameters(self, xllamacpp: Any, context_tokens: int) -> Any:
         values = xllamacpp.CommonParams()
@@ -167,13 +168,17 @@ class GGUFServer:
                 self._idle.notify_all()
 
     def resource(self, loads: int) -> HeldResource:
-        """Return what the model takes: the growth of resident memory while it was loaded."""
+        """Return what the model takes: the growth of allocated memory while it was loaded, and its file."""
+        file_bytes = self.file.stat().st_size
         return HeldResource(
-            name="local chat model",
+            name=_("Local chat model"),
             detail=self.file.name,
             bytes=self.bytes,
             loads=loads,
-            attributes={"context tokens": str(self.context_tokens), "file bytes": str(self.file.stat().st_size)},
+            attributes={"context tokens": str(self.context_tokens), "file bytes": str(file_bytes)},
+            owner=Owner.MODELS,
+            region=Region.NATIVE,
+            files=((str(self.file.resolve()), file_bytes),),
         )
 
     def close(self) -> None:
@@ -191,3 +196,9 @@ class GGUFServer:
     def _context(self) -> int:
         properties = self.ask("/props")
         return int(properties["default_generation_settings"]["n_ctx"])
+
+
+def _anonymous(process: psutil.Process) -> int:
+    """Return the resident bytes that no file is behind."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import CancelledError
-from services.held import HeldResource
+from services.held import HeldResource, Owner, Region
 from services.knowledge.embedding.batches import plan
 from services.knowledge.embedding.model_files import ModelFiles, find
 from services.knowledge.embedding.priority import Priority, never
@@ -47,6 +47,7 @@ class Encoder(Protocol):
 
     @property
     def bytes(self) -> int: ...
+    def ranges(self) -> tuple[tuple[int, int], ...]: ...
     def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor: ...
 
 
@@ -72,6 +73,7 @@ class Embedder:
         self._unknown = _unknown_id(tokenizer)
         prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
         self.dimension = encoder.dimension
+        self._ranges = encoder.ranges()  # weights do not move
         # What a chunk may have, special tokens included.
         self.max_tokens = files.max_tokens - prompt
 
@@ -125,6 +127,9 @@ class Embedder:
                 "threads": str(self._threads),
                 "sha256": self.files.sha256,
             },
+            owner=Owner.MODELS,
+            region=Region.NATIVE if self._encoder.device.type == "cpu" else Region.ELSEWHERE,
+            ranges=self._ranges,
         )
 
     def urgent(self) -> AbstractContextManager[None]:

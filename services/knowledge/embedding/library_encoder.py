@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from services.errors import UnavailableError
+from services.knowledge.embedding.linear import Range, ranges
 from services.knowledge.embedding.model_files import ModelFiles
 from services.texts import _
 
@@ -71,6 +72,11 @@ class LibraryEncoder:
     def bytes(self) -> int:
         """Bytes of the weights."""
         return sum(tensor.nbytes for tensor in (*self._model.parameters(), *self._model.buffers()))
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Return where the weights lie in this process's RAM."""
+        tensors = (*self._model.parameters(), *self._model.buffers())
+        return tuple(part for tensor in tensors for part in ranges(tensor))
 
     def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
         """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU."""

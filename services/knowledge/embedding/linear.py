@@ -7,25 +7,50 @@ uses (`torch/_inductor/fx_passes/mkldnn_fusion.py`); where they are missing, the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Linear = Callable[[Tensor], Tensor]
+# (address, length in bytes)
+Range = tuple[int, int]
 
 # The layout depends on the number of rows that are usual.
 _USUAL_TOKENS = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x -> x weight^T + bias for x (tokens, inputs) of the weight's own type; `ranges` is where the two lie in RAM."""
+
+    apply: Callable[[Tensor], Tensor]
+    ranges: tuple[Range, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
 def linear(weight: Tensor, bias: Tensor) -> Linear:
-    """Return the function x -> x weight^T + bias for x (tokens, inputs) of the weight's own type."""
+    """Return the layer with these parameters."""
     if not _can_lay_out(weight):
-        return lambda x: functional.linear(x, weight, bias)
+        return Linear(lambda x: functional.linear(x, weight, bias), (*ranges(weight), *ranges(bias)))
     operators = torch.ops.mkldnn
     laid_out = operators._reorder_linear_weight(weight, _USUAL_TOKENS)  # noqa: SLF001 - see the module
     apply: Callable[..., Tensor] = operators._linear_pointwise  # noqa: SLF001
-    return lambda x: apply(x, laid_out, bias, "none", [], "")
+    return Linear(lambda x: apply(x, laid_out, bias, "none", [], ""), (*ranges(laid_out), *ranges(bias)))
+
+
+def ranges(tensor: Tensor) -> tuple[Range, ...]:
+    """Return where a tensor lies in this process's RAM; empty for one on a device."""
+    if tensor.device.type != "cpu":
+        return ()
+    if tensor.layout is torch.strided:
+        return ((tensor.data_ptr(), tensor.nbytes),)
+    operators = torch.ops.mkldnn
+    if not (hasattr(operators, "data_ptr") and hasattr(operators, "_nbytes")):
+        return ()
+    return ((int(operators.data_ptr(tensor)), int(operators._nbytes(tensor))),)  # noqa: SLF001 - see the module
 
 
 def _can_lay_out(weight: Tensor) -> bool:

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from services.knowledge.embedding.linear import Linear, linear
+from services.knowledge.embedding.linear import Linear, Range, linear, ranges
 from services.knowledge.embedding.model_files import ModelFiles
 
 MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
@@ -35,6 +35,12 @@ class _Layer:
     up: Linear
     down: Linear
     norm: Parameters
+
+    def ranges(self) -> list[Range]:
+        """Return where the layer's parameters lie."""
+        matrices = [self.attention_in, self.attention_out, self.up, self.down]
+        others = [*self.attention_norm, *self.norm]
+        return [*(part for m in matrices for part in m.ranges), *(part for t in others for part in ranges(t))]
 
 
 class SlimEncoder:
@@ -69,6 +75,12 @@ class SlimEncoder:
             self._layers = [
                 _read_layer(f"encoder.layer.{number}", pair) for number in range(int(config["num_hidden_layers"]))
             ]
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Return where the weights lie in this process's RAM."""
+        own = [self._words, self._positions, *self._norm]
+        layers = [part for layer in self._layers for part in layer.ranges()]
+        return (*(part for tensor in own for part in ranges(tensor)), *layers)
 
     @classmethod
     def fits(cls, files: ModelFiles) -> bool:

@@ -96,6 +96,10 @@ class Segment:
         codes: Codes = flat.reshape(len(self.ids), -1)
         return codes
 
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return where codes, ids and groups lie: (address, length in bytes)."""
+        return [(array.ctypes.data, array.nbytes) for array in (self.codes, self.ids, self.groups)]
+
     def places(self, ids: Ids) -> NDArray[np.intp]:
         """Return where those of `ids` (ascending) lie that are here and not removed."""
         first, last = np.searchsorted(ids, [self.ids[0], self.ids[-1] + 1])

@@ -10,7 +10,7 @@ from typing import ClassVar
 import faiss
 import numpy as np
 
-from services.held import HeldResource
+from services.held import HeldResource, Owner, Region
 from services.knowledge.cores import usable_cores
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
 from services.texts import _
@@ -174,6 +174,9 @@ class VectorIndex:
                 "segments": str(len(segments)),
                 "code_bytes": str(len(self) * self.dimension),
             },
+            owner=Owner.INDEX,
+            region=Region.NATIVE,
+            ranges=tuple(part for segment in segments for part in segment.ranges()),
         )
 
     def close(self) -> None:

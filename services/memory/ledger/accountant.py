@@ -13,7 +13,7 @@ from services.memory.clock import Clock
 from services.memory.ledger.allocator import AllocatorReader, Allocators
 from services.memory.ledger.areas import Area, Sorter
 from services.memory.ledger.blocks import Addresses, BlockFinder
-from services.memory.ledger.division import Division, Figures, believed, divide
+from services.memory.ledger.division import Division, Figures, divide
 from services.memory.ledger.foreign import foreign
 from services.memory.ledger.maps import Mapping as MemoryMapping
 from services.memory.ledger.maps import SmapsReader
@@ -164,7 +164,7 @@ class Accountant:
 def _without_maps(rss: int, held: Sequence[HeldResource]) -> Division:
     """Believe the reports, as far as RSS has room for them."""
     division = Division()
-    claims = [(r.owner, max(r.bytes, believed(r))) for r in held if r.region is not Region.ELSEWHERE]
+    claims = [(r.owner, r.bytes) for r in held if r.region is not Region.ELSEWHERE]
     division.give(Owner.UNNAMED, division.share(rss, claims))
     return division
 

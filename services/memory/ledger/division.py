@@ -76,11 +76,6 @@ def divide(pieces: Sequence[Piece], held: Iterable[HeldResource], figures: Figur
     return result
 
 
-def believed(resource: HeldResource) -> int:
-    """Return the bytes of a report that no address backs."""
-    return max(0, resource.bytes - sum(length for _address, length in resource.ranges))
-
-
 def _by_address(
     result: Division,
     pieces: Sequence[Piece],
@@ -129,7 +124,7 @@ def _resident(piece: Piece, start: int, end: int, residency: Residency) -> int:
 
 
 def _by_file(result: Division, pieces: Sequence[Piece], resident: list[int], reports: Iterable[HeldResource]) -> None:
-    owners = {file: resource.owner for resource in reports for file in resource.files}
+    owners = {file: resource.owner for resource in reports for file, _size in resource.files}
     for index, piece in enumerate(pieces):
         owner = owners.get(piece.path) if piece.path else None
         if owner is not None:
@@ -155,9 +150,9 @@ def _allocators(
     rest -= blocks
     strayed = min(rest, max(0, heap.arenas - figures.heap_reserved)) if heap else 0
     rest -= strayed
-    rest = result.share(rest, [(r.owner, believed(r)) for r in reports if r.region is Region.MAPPED and not r.files])
+    rest = result.share(rest, [(r.owner, r.believed) for r in reports if r.region is Region.MAPPED])
 
-    small = [(r.owner, max(0, believed(r) - r.large)) for r in reports if r.region is Region.PYTHON]
+    small = [(r.owner, max(0, r.believed - r.large)) for r in reports if r.region is Region.PYTHON]
     used = min(python, pymalloc.used) if pymalloc else 0
     result.give(Owner.PYTHON_FREE, python - used)
     result.give(Owner.PYTHON, result.share(used, small))
@@ -168,8 +163,8 @@ def _allocators(
     in_use = min(in_heap, heap.used) if heap else in_heap
     result.give(Owner.NATIVE_FREE, in_heap - max(in_use, claimed))
     malloc = max(0, in_use - claimed) + left[Area.BLOCKS] + blocks
-    large = [(r.owner, min(r.large, believed(r))) for r in reports if r.region is Region.PYTHON]
-    native = [(r.owner, believed(r)) for r in reports if r.region is Region.NATIVE]
+    large = [(r.owner, min(r.large, r.believed)) for r in reports if r.region is Region.PYTHON]
+    native = [(r.owner, r.believed) for r in reports if r.region is Region.NATIVE]
     malloc = result.share(malloc, [*large, *native])
     objects = min(malloc, figures.large_objects or 0)
     result.give(Owner.PYTHON, objects)

@@ -15,6 +15,7 @@ from streamlit.web import bootstrap
 from console import plotly_script, resources, sessions, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
+from console.holdings import StreamlitHoldings
 from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
 from services.settings import Settings
 
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> st.App:
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = resources.runtime()
         runtime.sessions = sessions.connected
+        runtime.add_holder(StreamlitHoldings())
         provide(api, runtime)
         try:
             async with anyio.create_task_group() as tasks:

@@ -1,0 +1,134 @@
+"""What Streamlit holds of this process's memory: sessions, caches, files.
+
+Like `console.uploads`, this touches parts of Streamlit that are not its public interface; a test fails loudly when a
+new version moves them. Everything here is asked now and then by the ledger's thread, takes a bounded time, and keeps
+nothing alive.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+
+from streamlit.runtime import Runtime, exists, get_instance
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.caching.cache_data_api import _data_caches
+from streamlit.runtime.caching.cache_resource_api import _resource_caches
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+from services.held import LARGEST_SMALL, HeldResource, Owner, Region
+from services.memory.ledger.weighing import Scales
+from services.runtime import Runtime as Services
+from services.texts import _
+
+# Belong to the process, not to whoever refers to them.
+_SHARED = (Services, Runtime, AppSession, MemoryUploadedFileManager, MemoryMediaFileStorage, PagesManager, ScriptCache)
+_SHARED_TYPES = (*_SHARED, threading.Thread, WebsocketSessionManager)
+# Of a session: what its script and its widgets left there, what waits to be sent, what its fragments enclose.
+_PARTS = ("_session_state", "_fragment_storage", "_browser_queue")
+# Every so many looks all sessions are searched for, also those that no look has met (some milliseconds).
+_SEARCH_EVERY = 10
+
+
+class StreamlitHoldings:
+    """Reports what Streamlit holds; call it (`services.held.Holder`)."""
+
+    def __init__(self) -> None:
+        self._met: weakref.WeakSet[AppSession] = weakref.WeakSet()
+        self._looks = 0
+
+    def __call__(self) -> Iterable[HeldResource]:
+        """Return all of it; what two parts share counts for the first."""
+        scales = Scales(_SHARED_TYPES)
+        found = [*uploads(), *media(), *cached_data()]
+        resources = scales.weigh(*_cached_resources())
+        found += resources.resources(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
+        return [*found, *self._sessions(scales)]
+
+    def _sessions(self, scales: Scales) -> Iterator[HeldResource]:
+        live = _live_sessions()
+        self._met.update(live)
+        if self._looks % _SEARCH_EVERY == 0:
+            # Objects refer to their class: this finds its instances without a loop over all objects.
+            self._met.update(each for each in gc.get_referrers(AppSession) if type(each) is AppSession)
+        self._looks += 1
+        known = {id(session) for session in live}
+        expired = [session for session in self._met if id(session) not in known]
+        for sessions, owner, name in (
+            (live, Owner.SESSIONS, _("Browser tabs")),
+            (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),
+        ):
+            parts = [getattr(session, part, None) for session in sessions for part in _PARTS]
+            if sessions:
+                detail = _("{count} sessions").format(count=len(sessions))
+                yield from scales.weigh(*parts).resources(owner, name, detail, len(sessions))
+
+
+def uploads() -> list[HeldResource]:
+    """Report the bytes of uploaded files."""
+    manager = get_instance().uploaded_file_mgr if exists() else None
+    if not isinstance(manager, MemoryUploadedFileManager):
+        return []
+    with manager._lock:  # noqa: SLF001 - see the module
+        contents = [record.data for files in manager.file_storage.values() for record in files.values()]
+    return _contents(contents, Owner.UPLOADS, _("Uploaded files"))
+
+
+def media() -> list[HeldResource]:
+    """Report pictures, sounds and downloads that pages show."""
+    storage = get_instance().media_file_mgr._storage if exists() else None  # noqa: SLF001 - see the module
+    if not isinstance(storage, MemoryMediaFileStorage):
+        return []
+    contents = [file.content for file in storage._files_by_id.copy().values()]  # noqa: SLF001 - see the module
+    return _contents(contents, Owner.MEDIA, _("Media files"))
+
+
+def cached_data() -> list[HeldResource]:
+    """Report the results that `st.cache_data` keeps, each as bytes."""
+    contents: list[bytes] = []
+    for cache in _caches(_data_caches):
+        storage = cache.storage
+        if hasattr(storage, "_mem_cache"):
+            with storage._mem_cache_lock:  # noqa: SLF001 - see the module
+                contents += storage._mem_cache._data.values()  # noqa: SLF001 - see the module
+    return _contents(contents, Owner.STREAMLIT_CACHES, _("Cached data"))
+
+
+def _cached_resources() -> list[object]:
+    values: list[object] = []
+    for cache in _caches(_resource_caches):
+        with cache._mem_cache_lock:  # noqa: SLF001 - see the module
+            values += [result.value for result in cache._mem_cache._data.values()]  # noqa: SLF001 - see the module
+    return values
+
+
+def _caches(caches: object) -> list:  # type: ignore[type-arg]
+    with caches._caches_lock:  # noqa: SLF001 - see the module
+        return [cache for functions in caches._function_caches.values() for cache in functions.values()]  # noqa: SLF001
+
+
+def _live_sessions() -> list[AppSession]:
+    """Return the sessions of connected tabs, and of those that were disconnected a moment ago and may come back."""
+    if not exists():
+        return []
+    manager = get_instance()._session_mgr  # noqa: SLF001 - see the module
+    active = [info.session for info in manager.list_active_sessions()]
+    storage = getattr(manager, "_session_storage", None)
+    return active + ([info.session for info in storage.list()] if storage is not None else [])
+
+
+def _contents(contents: list[bytes], owner: Owner, name: str) -> list[HeldResource]:
+    """Report objects of bytes: those that malloc holds by their address."""
+    if not contents:
+        return []
+    sizes = [(id(content), content.__sizeof__()) for content in contents]
+    ranges = tuple((address, size) for address, size in sizes if size > LARGEST_SMALL)
+    total = sum(size for _address, size in sizes)
+    detail = _("{count} of them").format(count=len(contents))
+    return [HeldResource(name, detail, total, len(contents), owner=owner, region=Region.PYTHON, ranges=ranges)]

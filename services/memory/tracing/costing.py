@@ -11,16 +11,23 @@ from collections.abc import Callable
 import psutil
 
 from services.memory.forked import run_forked
+from services.memory.ledger.foreign import tracing_bytes
 from services.memory.tracing.types import Cost
 
-BYTES_PER_TRACE = 54  # measured: 51 to 56 in CPython 3.11, in tracemalloc's tables
 COPY_BYTES_PER_TRACE = 180  # what a snapshot needs in the child for each living block
 STOP_SECONDS_PER_TRACE = 0.1e-6  # emptying the table with every thread stopped: 0.03 measured on a fresh heap
 
+_UNTOLD = 48  # bytes of a trace that tracemalloc does not count, see `tracing_bytes`
 _OBJECTS = 8_000
 _DEPTH = 30  # a usual depth of calls in a web service
 _ROUNDS = 7
 _SECONDS = 30.0
+
+
+def tables() -> tuple[int, int]:
+    """Return how many traces tracemalloc holds, about, and the bytes that they need (cheap)."""
+    needed, told = tracing_bytes(), tracemalloc.get_tracemalloc_memory()
+    return max(0, needed - told) // _UNTOLD, needed
 
 
 def measure(frames: int) -> Cost:

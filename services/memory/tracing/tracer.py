@@ -105,8 +105,7 @@ class Tracer:
         if not tracemalloc.is_tracing():
             return TracingStatus(on=False, snapshots=count)
         traced, peak = tracemalloc.get_traced_memory()
-        overhead = tracemalloc.get_tracemalloc_memory()
-        blocks = overhead // costing.BYTES_PER_TRACE
+        blocks, overhead = costing.tables()
         return TracingStatus(
             on=True,
             foreign=session is None,
@@ -250,7 +249,7 @@ class Tracer:
             if self._session is not session:
                 return  # somebody else was faster
             self._session = None
-            traced, overhead = tracemalloc.get_traced_memory()[0], tracemalloc.get_tracemalloc_memory()
+            traced, overhead = tracemalloc.get_traced_memory()[0], costing.tables()[1]
             tracemalloc.stop()
         session.close()
         self._reporter.event(EventKind.TRACING, detail, traced_bytes=traced, overhead_bytes=overhead)

@@ -39,6 +39,7 @@ class Database:
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         cache_kb: int = 4096,
         connections: int = 8,
+        patience: float = 10.0,
     ) -> None:
         """Connect to `url`.
 
@@ -48,13 +49,15 @@ class Database:
             synchronous: SQLite's promise for a power cut, see above.
             cache_kb: SQLite's page cache for each connection, in KB.
             connections: kept open; three times as many may be open at once.
+            patience: how long SQLite waits for another process that holds the file, in seconds.
         """
         self._schema = schema
         self.engine: Engine = sa.create_engine(url, pool_size=connections, max_overflow=2 * connections)
         self._write_lock = threading.RLock()
         if self.engine.dialect.name == "sqlite":
             _create_private(self.engine.url.database)
-            sa.event.listen(self.engine, "connect", partial(_set_pragmas, synchronous=synchronous, cache_kb=cache_kb))
+            pragmas = partial(_set_pragmas, synchronous=synchronous, cache_kb=cache_kb, patience=patience)
+            sa.event.listen(self.engine, "connect", pragmas)
 
     def create_tables(self) -> None:
         """Create what is missing of the tables that `store` modules have declared on the schema."""
@@ -110,13 +113,13 @@ def _create_private(path: str | None) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb: int) -> None:
+def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb: int, patience: float) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
         f"synchronous={synchronous}",
         "foreign_keys=ON",
-        "busy_timeout=10000",
+        f"busy_timeout={int(1000 * patience)}",
         f"cache_size=-{cache_kb}",
         "temp_store=FILE",
         "wal_autocheckpoint=1000",

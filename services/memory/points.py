@@ -64,10 +64,13 @@ def merge(points: Points, keys: Ints) -> Points:
     counts = np.add.reduceat(points.counts, starts)
     origin = points.times[0]
     times = origin + np.add.reduceat((points.times - origin) * points.counts, starts) / counts
-    known = ~np.isnan(points.means)
-    weights = np.where(known, points.counts[:, None], 0.0)
-    total = np.add.reduceat(weights, starts, axis=0)
-    sums = np.add.reduceat(np.where(known, points.means, 0.0) * weights, starts, axis=0)
+    unknown = np.isnan(points.means)
+    weighted = points.means * points.counts[:, None]
+    total = counts[:, None]
+    if unknown.any():
+        weighted[unknown] = 0.0
+        total = np.add.reduceat(np.where(unknown, 0.0, points.counts[:, None]), starts, axis=0)
+    sums = np.add.reduceat(weighted, starts, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         minima = np.fmin.reduceat(points.minima, starts, axis=0)
         maxima = np.fmax.reduceat(points.maxima, starts, axis=0)

@@ -57,6 +57,10 @@ _blocks = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),  # float32 (3, length): means, minima, maxima
 )
+_COLUMN_QUERY = sa.select(_blocks.c.number, _blocks.c.data).where(
+    _blocks.c.place.between(sa.bindparam("low"), sa.bindparam("high")),
+    _blocks.c.number.between(sa.bindparam("first"), sa.bindparam("last")),
+)
 _META = 0  # in place of a column: float64 (3, length): times, counts, runs
 _MOST_NAMES, _MOST_BLOCKS = 1 << 12, 1 << 6
 
@@ -91,6 +95,7 @@ class HistoryStore:
             sa.URL.create("sqlite", database=str(path)),
             schema=_schema,
             synchronous="NORMAL",
+            patience=1.0,
             cache_kb=512,
             connections=2,
         )
@@ -158,13 +163,16 @@ class HistoryStore:
         with self._trouble(), self._database.read() as connection:
             connection.exec_driver_sql("BEGIN")
             _read_column(connection, tier, _META, blocks, meta)
-            inside = np.flatnonzero((meta[0] >= start) & (meta[0] <= end))
+            found = np.flatnonzero((meta[0] >= start) & (meta[0] <= end))
+            whole = len(found) > 0 and found[-1] - found[0] + 1 == len(found)
+            inside = slice(found[0], found[-1] + 1) if whole else found  # a slice copies nothing
             times, counts, runs = meta[:, inside]
             for piece in pieces:
-                values = np.full((3, size, len(piece)), np.nan, dtype=np.float32)
+                values = np.full((3, len(piece), size), np.nan, dtype=np.float32)
                 for place, column in enumerate(piece):
-                    _read_column(connection, tier, self._ids[COLUMNS[column]], blocks, values[:, :, place])
-                means, minima, maxima = values[:, inside].astype(np.float64)
+                    _read_column(connection, tier, self._ids[COLUMNS[column]], blocks, values[:, place])
+                # Columns stay one after the other in memory: merging is faster that way.
+                means, minima, maxima = (of_columns[:, inside].T for of_columns in values)
                 yield Points(times, counts, runs.astype(np.int64), means, minima, maxima)
 
     def oldest(self, before: float) -> float | None:
@@ -241,9 +249,7 @@ def _block_data(stored: bytes | None, tier: Tier, kind: type[np.floating[Any]]) 
 def _read_column(connection: Connection, tier: Tier, id_: int, blocks: range, into: NDArray[np.floating[Any]]) -> None:
     """Fill `into` (3, blocks x length) with what is stored for a column."""
     lowest = _place(tier, id_, 0)
-    query = sa.select(_blocks.c.number, _blocks.c.data).where(
-        _blocks.c.place.between(lowest, lowest + tier.kept - 1), _blocks.c.number.between(blocks[0], blocks[-1])
-    )
-    for number, data in connection.execute(query):
+    which = {"low": lowest, "high": lowest + tier.kept - 1, "first": blocks[0], "last": blocks[-1]}
+    for number, data in connection.execute(_COLUMN_QUERY, which):
         begin = (number - blocks[0]) * tier.length
         into[:, begin : begin + tier.length] = np.frombuffer(data, dtype=into.dtype).reshape(3, tier.length)

@@ -22,6 +22,7 @@ from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.held import HeldResource, Holder
 from services.knowledge.types import Quote, SearchResult
+from services.long_collections import LongCollections
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
@@ -175,18 +176,22 @@ class Runtime:
 
     def _watch_memory(self) -> None:
         """Begin before the heavy parts are loaded, so that the history shows what each of them costs."""
-        self.events = EventLog(self.clock.time)
+        self.events = EventLog(self.clock.time, self.database)
         reports = Reports(self.events, self.metrics, rss_bytes)
         self.reporter = reports
         self._closing.callback(reports.flush, everything=True)
-        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, reports)
-        self.memory.ledger.add_holder(self._held)
+        limit = self.settings.memory_limit_mb * MEGABYTE
+        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, reports, limit_bytes=limit)
+        self.metrics.show_pauses(self.memory.pauses)
+        for holder in (self._held, *self._holders):
+            self.memory.ledger.add_holder(holder)
         self.memory.sampler.add_source(self._activity)
+        self.memory.add_work(LongCollections(self.memory.pauses.recent, self.events).report, EVENTS_SECONDS)
         self.memory.add_work(reports.flush, EVENTS_SECONDS)
         if self._watched:
             self.memory.start()
             self._closing.callback(self.memory.close)
-            self.reporter.event(EventKind.START)
+            self.reporter.event(EventKind.START, self.events.last_end(self.memory.history.last_seen()))
             self._closing.callback(self.reporter.event, EventKind.STOP)
 
     def _load_embedder(self) -> None:
@@ -283,6 +288,8 @@ class Runtime:
     def add_holder(self, holder: Holder) -> None:
         """Have the ledger also ask `holder`: the shell reports so what Streamlit keeps."""
         self._holders.append(holder)
+        if "memory" in vars(self):
+            self.memory.ledger.add_holder(holder)
 
     def _activity(self) -> Mapping[str, float]:
         """Return what each sample carries of the use that is made of the process."""

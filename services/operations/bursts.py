@@ -70,6 +70,6 @@ class Bursts:
 
     def _summarise(self, kind: EventKind, burst: _Burst) -> None:
         if burst.further:
-            text = plural("{count} more", "{count} more", burst.further).format(count=burst.further)
+            text = plural("{count} more", "{count} more", burst.further)
             figures = {**burst.figures, "count": float(burst.further), "seconds": burst.last - burst.began}
             self._record(kind, text, figures)

@@ -57,11 +57,18 @@ class EventLog:
         self._in_trouble = False
 
     def record(
-        self, kind: EventKind, detail: str = "", figures: Mapping[str, float] | None = None, *, actor: str = ""
+        self,
+        kind: EventKind,
+        detail: str = "",
+        figures: Mapping[str, float] | None = None,
+        *,
+        actor: str = "",
+        at: float | None = None,
     ) -> None:
-        """Put something on the time line, now. Never waits, never raises."""
+        """Put something on the time line, now or where it happened (`at`). Never waits, never raises."""
         kept = {name: float(value) for name, value in islice((figures or {}).items(), _MOST_FIGURES) if isfinite(value)}
-        self._waiting.append(Event(self._now(), kind, detail[:_LONGEST_DETAIL], kept, actor[:200], next(self._ids)))
+        moment = self._now() if at is None else at
+        self._waiting.append(Event(moment, kind, detail[:_LONGEST_DETAIL], kept, actor[:200], next(self._ids)))
 
     def flush(self) -> None:
         """Write what is not on disk yet. A disk that cannot be written is logged once, and tried again next time."""

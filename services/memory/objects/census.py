@@ -15,8 +15,8 @@ from services.memory.objects.names import Names
 from services.memory.objects.naming import is_subtype, type_name
 
 LARGE_BYTES = 512  # pymalloc hands out up to so much; malloc the rest
-MOST_CONTAINERS = 400
-_LEAST_ENTRIES = 20
+MOST_CONTAINERS = 500  # by length, and a third as many by what they hold
+_LEAST_ENTRIES = 10
 _LENGTHS: dict[type, Callable[[Any], int]] = {
     dict: dict.__len__,
     list: list.__len__,
@@ -49,7 +49,7 @@ def large_bytes(heap: Heap, native: Ints) -> int:
 
 
 def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str, int]]:
-    """Return address, type, length, name and held bytes of the biggest containers, the biggest first."""
+    """Return address, type, length, name and held bytes of the biggest containers, the longest first."""
     found: list[tuple[int, int]] = []
     for number, kind in enumerate(heap.types):
         length = next((size for family, size in _LENGTHS.items() if is_subtype(kind, family)), None)
@@ -60,7 +60,9 @@ def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tupl
                     found.append((entries, index))
     names = Names(ways)
     held = ways.held_bytes()
+    chosen = heapq.nlargest(most, found)
+    chosen += heapq.nlargest(most // 3, set(found).difference(chosen), key=lambda entry: held[entry[1]])
     return [
         (int(heap.addresses[index]), type_name(type(heap.objects[index])), entries, names.name(index), int(held[index]))
-        for entries, index in heapq.nlargest(most, found)
+        for entries, index in chosen
     ]

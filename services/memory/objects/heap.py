@@ -74,11 +74,12 @@ class Heap:
     def _with_type_dictionaries(self, counts: Ints, targets: Ints) -> tuple[Ints, Ints]:
         """Add what the collector does not tell: the dictionary of each type that is written in C."""
         static = [
-            (index, id(gc.get_referents(_TYPE_DICT.__get__(value))[0]))
+            (index, id(mapping[0]))
             for number, meta in enumerate(self.types)
             if is_subtype(meta, type)
             for index in np.flatnonzero(self.kinds == number).tolist()
             if not _flags(value := self.objects[index]) & _HEAP_TYPE
+            and (mapping := gc.get_referents(_TYPE_DICT.__get__(value)))  # empty for a type that is not ready yet
         ]
         if not static:
             return counts, targets

@@ -56,7 +56,7 @@ class Series:
     ) -> None:
         self.stopping = threading.Event()
         self.marks = threading.Semaphore(0)
-        self.thread = threading.Thread(target=self._series, name="memory-repeats", daemon=True)
+        self.thread = threading.Thread(target=self._whole, name="memory-repeats", daemon=True)
         self._looks, self._clock, self._report = looks, clock, report
         self._action, self._times, self._work = action, times, work
         self._began = clock.time()

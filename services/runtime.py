@@ -297,8 +297,7 @@ class Runtime:
 
     def _held(self) -> list[HeldResource]:
         """Return what every part holds, as far as they are there."""
-        held = self.resources() if self.ready else []
-        return [*held, *(resource for holder in self._holders for resource in holder())]
+        return self.resources() if self.ready else []
 
     def resources(self) -> list[HeldResource]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""

@@ -48,8 +48,9 @@ class Accountant:
         self._large_objects: int | None = None
 
     def add_holder(self, holder: Holder) -> None:
-        """Ask `holder` each time what it holds."""
-        self._holders.append(holder)
+        """Ask `holder` each time what it holds; twice does no harm."""
+        if holder not in self._holders:
+            self._holders.append(holder)
 
     def set_census(self, last: Callable[[], Census | None]) -> None:
         """Have the ledger ask `last` for the newest census: it tells large Python objects from other native memory."""

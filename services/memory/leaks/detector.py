@@ -13,11 +13,12 @@ from services.memory.leaks.censuses import Censuses
 from services.memory.leaks.kinds import Parts, live_kind, outside_kind, parts_of
 from services.memory.leaks.load import per_request, requests_of
 from services.memory.leaks.probes import Probes
-from services.memory.leaks.readings import Readings, Source
+from services.memory.leaks.readings import Blocks, Readings, Source
 from services.memory.leaks.scales import DESCRIPTORS, GPU, HOUR, LIVE, MB, RSS, THREADS, WARM_UP, Measure
+from services.memory.leaks.statistics import trend
 from services.memory.leaks.suspects import by_census, by_group, by_line, by_owner, ordered
 from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Trimmed, Verdict
-from services.memory.leaks.watching import Look, Watching
+from services.memory.leaks.watching import Look, Watching, blocks_of
 from services.memory.leaks.wording import LEAST_WATCHED, headline, size
 from services.memory.types import Series
 from services.reporting import EventKind, Reporter, Silent
@@ -37,6 +38,7 @@ class _Found:
     kind: LeakKind
     measure: Measure
     look: Look
+    blocks: Blocks
     parts: Parts
 
 
@@ -126,9 +128,10 @@ class Detector:
                 (State.LEAK, [look for look in watching.looks.values() if look.leaks]),
                 (State.WATCH, [look for look in watching.looks.values() if look.watched]),
             ):
-                if looks:
-                    look = max(looks, key=lambda one: one.window)
-                    found.append(self._of_kind(state, watching.measure, look))
+                look = max(looks, key=lambda one: one.window, default=None)
+                blocks = None if look is None else blocks_of(self._readings, look.window, look.time)
+                if look is not None and blocks is not None:
+                    found.append(self._of_kind(state, watching.measure, look, blocks))
                     break
         if self._watching[Series.LIVE].looks:
             live_grows = any(one.measure is LIVE for one in found)
@@ -136,9 +139,9 @@ class Detector:
         leaks = [one for one in found if one.state is State.LEAK] or found
         return max(leaks, key=_cause, default=None)
 
-    def _of_kind(self, state: State, measure: Measure, look: Look) -> _Found:
+    def _of_kind(self, state: State, measure: Measure, look: Look, blocks: Blocks) -> _Found:
         since = look.time - look.window
-        parts = parts_of(look.blocks, self._censuses.since(since), look.window)
+        parts = parts_of(blocks, self._censuses.since(since), look.window)
         kind = measure.kind
         if measure is LIVE or (measure is RSS and parts.live is None):
             kind = live_kind(parts)
@@ -146,14 +149,14 @@ class Detector:
             kind = outside_kind(parts)
         if kind is LeakKind.RETENTION:
             state = State.WATCH
-        return _Found(state, kind or LeakKind.NATIVE, measure, look, parts)
+        return _Found(state, kind or LeakKind.NATIVE, measure, look, blocks, parts)
 
     def _growing(self, found: _Found, now: float, level: float, headroom: float | None) -> Verdict:
         look, growth = found.look, found.look.growth
         # A census may have been taken since the kind was decided.
-        found = self._of_kind(found.state, found.measure, look)
-        y = look.blocks.get(found.measure.series)
-        served = requests_of(look.blocks)
+        found = self._of_kind(found.state, found.measure, look, found.blocks)
+        y = found.blocks.get(found.measure.series)
+        served = requests_of(found.blocks)
         requested = per_request(y, served) if y is not None and served is not None else None
         to_limit = None
         if headroom is not None and found.measure in {LIVE, RSS} and growth.slope > 0.0:
@@ -175,19 +178,18 @@ class Detector:
         )
 
     def _calm(self, now: float, level: float) -> Verdict:
-        looks = self._watching[Series.LIVE].looks or self._watching[Series.RSS].looks
+        watching = next((one for one in (self._watching[Series.LIVE], self._watching[Series.RSS]) if one.looks), None)
         watched = max(0.0, now - self._readings.begin)
-        enough = [look for look in looks.values() if not look.growth.doubts]
-        if watched < LEAST_WATCHED or not looks:
+        if watching is None or watched < LEAST_WATCHED:
             return Verdict(State.UNKNOWN, now, window=watched, level=level)
-        look = max(enough or looks.values(), key=lambda one: one.window)
+        window = max(watching.looks)
+        blocks = blocks_of(self._readings, window, now)
+        y = None if blocks is None else blocks.get(watching.measure.series)
+        if blocks is None or y is None:
+            return Verdict(State.UNKNOWN, now, window=watched, level=level)
+        found = trend((blocks.times - blocks.times[0]) / HOUR, y)
         return Verdict(
-            State.FLAT,
-            now,
-            window=look.window,
-            level=level,
-            slope_per_hour=look.growth.slope,
-            interval=(look.growth.low, look.growth.high),
+            State.FLAT, now, window=window, level=level, slope_per_hour=found.slope, interval=(found.low, found.high)
         )
 
     def _suspects(self, found: _Found, now: float) -> tuple[Suspect, ...]:
@@ -200,9 +202,7 @@ class Detector:
             return ordered(by_group(probe() if probe else Counter(), before, hours, kind))
         lines = self._probes.lines() if self._probes.lines is not None else ()
         censuses = self._censuses.since(now - found.look.window)
-        return ordered(
-            by_line(lines, slope), by_census(censuses, slope, found.kind), by_owner(found.look.blocks, slope)
-        )
+        return ordered(by_line(lines, slope), by_census(censuses, slope, found.kind), by_owner(found.blocks, slope))
 
     def _count_groups(self, now: float) -> None:
         """Remember once what threads and descriptors there were after the warm-up."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from services.memory.leaks.shape import SEGMENTS, pace_kept, spread_of, without_steps
-from services.memory.leaks.statistics import drift_score, largest_fall, trend
+from services.memory.leaks.statistics import drift_score, largest_fall, median, trend
 from services.memory.types import Floats
 
 FEWEST_BLOCKS = 16
@@ -30,7 +28,6 @@ WATCHED_SHARE = 0.25
 class Doubt(StrEnum):
     """Why growth is not called a leak."""
 
-    TINY = "tiny"  # not worth a word
     SMALL = "small"  # not enough of it yet
     STEPS = "steps"  # in a few steps, not all along
     WANDERING = "wandering"  # no more than a random walk does
@@ -45,7 +42,10 @@ class Doubt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """One series in one window. `x` in hours (or requests); slopes are per unit of x, `grown` over the whole window."""
+    """Growth of one series in one window: slopes per hour (or request), `grown` over the whole window.
+
+    `significant` says that it is not chance, `doubts` why it may still be no leak.
+    """
 
     slope: float
     low: float
@@ -55,16 +55,21 @@ class Growth:
     doubts: frozenset[Doubt] = frozenset()
 
 
+NO_GROWTH = Growth(0.0, 0.0, 0.0, 0.0, significant=False)
+
+
 def assess(x: Floats, y: Floats, *, least: float) -> Growth:
     """Judge block minima `y` (n,) at `x` (n,); `least` is the growth that a leak must have reached."""
+    if median(y[-4:]) - median(y[:4]) < WATCHED_SHARE * least:
+        return NO_GROWTH
     cleaned = without_steps(y)
+    ends = median(cleaned[-4:]) - median(cleaned[:4])
+    if ends < WATCHED_SHARE * least:
+        return NO_GROWTH
     found = trend(x, cleaned)
-    ends = float(np.median(cleaned[-4:]) - np.median(cleaned[:4]))
     grown = min(found.slope * float(x[-1] - x[0]), ends * len(y) / (len(y) - 4))
-    significant = found.low > 0.0 and found.p < CHANCE and grown > 0.0
-    if not significant:
-        whole = trend(x, y)
-        return Growth(whole.slope, whole.low, whole.high, max(grown, 0.0), significant=False)
+    if found.low <= 0.0 or found.p >= CHANCE or grown < WATCHED_SHARE * least:
+        return NO_GROWTH
     return Growth(found.slope, found.low, found.high, grown, significant=True, doubts=_doubts(x, cleaned, grown, least))
 
 
@@ -72,8 +77,6 @@ def _doubts(x: Floats, cleaned: Floats, grown: float, least: float) -> frozenset
     doubts = set()
     if grown < least:
         doubts.add(Doubt.SMALL)
-    if grown < WATCHED_SHARE * least:
-        doubts.add(Doubt.TINY)
     rises, share = spread_of(cleaned)
     if rises < RISES or share < SPREAD_SHARE:
         doubts.add(Doubt.STEPS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Protocol
 
 import numpy as np
@@ -46,28 +45,49 @@ MAXIMA: tuple[str, ...] = (Series.REQUESTS, Series.SESSIONS, Series.GC_RUNS_2)
 COLUMNS: tuple[str, ...] = (*MINIMA, *MAXIMA)
 
 
-@dataclass(frozen=True, slots=True)
 class Blocks:
-    """A window cut into blocks: `times` (n,) their middles in seconds, by column their minima (maxima for counters)."""
+    """A window cut into blocks of `length` seconds: `times` (n,) their middles, columns their minima, counters maxima.
 
-    times: Floats
-    length: float
-    values: dict[str, Floats]
+    Blocks without any sample are left out. It refers to the window: keep it no longer than a judgement.
+    """
+
+    def __init__(self, window: Window, start: float, end: float, count: int) -> None:
+        self._window = window
+        self._first, self._last = np.searchsorted(window.times, (start, end)).tolist()
+        times = window.times[self._first : self._last]
+        self.length = (end - start) / count
+        self._begins = block_of(times, start, self.length)
+        self.times: Floats = start + (np.floor((times[self._begins] - start) / self.length) + 0.5) * self.length
+        self._known: dict[str, Floats | None] = {}
 
     def __len__(self) -> int:
         return len(self.times)
 
     def get(self, column: str) -> Floats | None:
         """Return a column's values, None where most of them are not known; gaps are filled from the left."""
-        values = self.values[column]
-        known = ~np.isnan(values)
-        if known.sum() < 0.75 * len(values):
-            return None
-        if known.all():
-            return values
-        where = np.maximum.accumulate(np.where(known, np.arange(len(values)), 0))
-        where[: int(np.argmax(known))] = int(np.argmax(known))
-        return values[where]
+        if column not in self._known:
+            self._known[column] = _filled(self.raw(column))
+        return self._known[column]
+
+    def raw(self, column: str) -> Floats:
+        """Return a column's values with gaps as NaN."""
+        if not len(self):
+            return np.array([])
+        if column in MAXIMA:
+            return np.fmax.reduceat(self._window.maxima[column][self._first : self._last], self._begins)
+        return np.fmin.reduceat(self._window.minima[column][self._first : self._last], self._begins)
+
+
+def _filled(values: Floats) -> Floats | None:
+    known = ~np.isnan(values)
+    if not len(values) or known.sum() < 0.75 * len(values):
+        return None
+    if known.all():
+        return values
+    first = int(np.argmax(known))
+    where = np.maximum.accumulate(np.where(known, np.arange(len(values)), first))
+    filled: Floats = values[where]
+    return filled
 
 
 class Source(Protocol):
@@ -108,7 +128,7 @@ class Readings:
         """Return `count` blocks from `start` to `end`; None when the history does not reach back so far."""
         for window in self._windows:
             if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step, 5.0):
-                return _cut(window, start, end, count)
+                return Blocks(window, start, end, count)
         return None
 
     def floors(self, start: float, end: float, column: str, length: float) -> Floats:
@@ -123,25 +143,8 @@ class Readings:
                 continue
             count = int((until - since) // max(length, window.step, (until - since) / 400))
             if count >= 1:
-                found.append(_cut(window, since, until, count, (column,)).values[column])
+                found.append(Blocks(window, since, until, count).raw(column))
             until = since
         joined = np.concatenate(found) if found else np.array([])
         known: Floats = joined[~np.isnan(joined)]
         return known
-
-
-def _cut(window: Window, start: float, end: float, count: int, columns: Sequence[str] = COLUMNS) -> Blocks:
-    first, last = np.searchsorted(window.times, (start, end))
-    times = window.times[first:last]
-    length = (end - start) / count
-    begins = block_of(times, start, length)
-    numbers = np.floor((times[begins] - start) / length)
-    values: dict[str, Floats] = {}
-    for column in columns:
-        if not len(begins):
-            values[column] = np.array([])
-        elif column in MAXIMA:
-            values[column] = np.fmax.reduceat(window.maxima[column][first:last], begins)
-        else:
-            values[column] = np.fmin.reduceat(window.minima[column][first:last], begins)
-    return Blocks(start + (numbers + 0.5) * length, length, values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.leaks.statistics import trend
+from services.memory.leaks.statistics import median, trend
 from services.memory.types import Floats
 
 # A step is done within so many neighbouring blocks.
@@ -27,9 +27,9 @@ def without_steps(y: Floats) -> Floats:
     y = y.copy()
     for _ in range(STEPS_REMOVED):
         steps = np.diff(y)
-        usual = float(np.median(steps))
-        spread = float(np.median(np.abs(steps - usual))) * 1.4826
-        total = float(np.median(y[-3:]) - np.median(y[:3]))
+        usual = median(steps)
+        spread = median(np.abs(steps - usual)) * 1.4826
+        total = median(y[-3:]) - median(y[:3])
         best, at, size = 0.0, 0, 0
         for length in range(1, STEP_BLOCKS + 1):
             rises = y[length:] - y[:-length] - usual * length
@@ -49,7 +49,7 @@ def spread_of(y: Floats) -> tuple[int, float]:
 
     The share is of the net growth: 5/7 for a line, 0 for one or two steps.
     """
-    lows = np.array([float(np.median(part)) for part in np.array_split(y, SEGMENTS)])
+    lows = np.array([median(part) for part in np.array_split(y, SEGMENTS)])
     rises = np.diff(lows)
     total = float(rises.sum())
     if total <= 0.0:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.memory.types import Floats
 
 _NORMAL = NormalDist()
 # Kendall's score is decided by rank alone; fewer points than these cannot be significant at all.
 FEWEST_POINTS = 8
+# Of an autocorrelation, in its standard deviations: one in ten by chance, either side.
+SIGNIFICANT = _NORMAL.inv_cdf(0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +33,23 @@ class Trend:
     p: float
 
 
+def median(values: Floats) -> float:
+    """Return the median of a few values; much faster than numpy's, which is made for many."""
+    ordered = np.sort(values)
+    half = len(ordered) // 2
+    return float(ordered[half]) if len(ordered) % 2 else float(ordered[half - 1] + ordered[half]) / 2
+
+
 def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
     """Return the Theil-Sen slope with Sen's interval and Mann-Kendall's p, both corrected for ties and autocorrelation.
 
     `x` (n,) strictly rising, `y` (n,), n >= 2.
     """
     n = len(x)
-    first, second = np.triu_indices(n, 1)
+    first, second = _pairs(n)
     slopes = np.sort((y[second] - y[first]) / (x[second] - x[first]))
-    middle = float(np.median(slopes))
-    score = float(np.sign(slopes).sum())
+    middle = median(slopes)
+    score = float(len(slopes) - np.searchsorted(slopes, 0.0, "right") - np.searchsorted(slopes, 0.0))
     variance = _score_variance(y) * _autocorrelation_factor(y - middle * x)
     if variance <= 0.0:
         return Trend(middle, middle, middle, 1.0)
@@ -50,26 +61,34 @@ def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
     return Trend(middle, float(low), float(high), 1.0 - _NORMAL.cdf(z))
 
 
+@lru_cache(maxsize=32)
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.triu_indices(n, 1)
+
+
 def _score_variance(y: Floats) -> float:
     """Variance of Kendall's score when there is no trend; ties make it smaller."""
     n = len(y)
-    ties = np.unique(y, return_counts=True)[1].astype(np.float64)
     full = n * (n - 1) * (2 * n + 5)
+    ordered = np.sort(y)
+    borders = np.flatnonzero(ordered[1:] != ordered[:-1])
+    if len(borders) == n - 1:
+        return full / 18.0
+    ties = np.diff(borders, prepend=-1, append=n - 1)
     return float(full - (ties * (ties - 1) * (2 * ties + 5)).sum()) / 18.0
 
 
 def _autocorrelation_factor(residuals: Floats) -> float:
     """How much larger the variance of the score is because neighbours resemble each other; at least 1."""
     n = len(residuals)
-    if n < FEWEST_POINTS or np.ptp(residuals) == 0.0:
+    if n < FEWEST_POINTS or residuals.max() == residuals.min():
         return 1.0
-    ranks = np.argsort(np.argsort(residuals, kind="stable"), kind="stable").astype(np.float64)
-    ranks -= ranks.mean()
+    ranks = np.empty(n)
+    ranks[np.argsort(residuals, kind="stable")] = np.arange(n) - (n - 1) / 2
     # Beyond a quarter of the series an autocorrelation rests on too few pairs.
     lags = np.arange(1, max(2, n // 4))
-    power = float(ranks @ ranks)
-    correlations = np.array([float(ranks[lag:] @ ranks[:-lag]) / power for lag in lags])
-    correlations[np.abs(correlations) < _NORMAL.inv_cdf(0.95) / math.sqrt(n)] = 0.0
+    correlations = np.correlate(ranks, ranks, "full")[n : n + len(lags)] / float(ranks @ ranks)
+    correlations[np.abs(correlations) < SIGNIFICANT / math.sqrt(n)] = 0.0
     weights = (n - lags) * (n - lags - 1) * (n - lags - 2)
     return max(1.0, 1.0 + 2.0 * float(weights @ correlations) / (n * (n - 1) * (n - 2)))
 

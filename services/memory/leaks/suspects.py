@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from services.memory.leaks.readings import Blocks
 from services.memory.leaks.scales import HOUR
+from services.memory.leaks.statistics import median
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind
 from services.memory.objects.types import Census
 from services.memory.types import OWNERS, Floats, owner_column
@@ -33,7 +32,7 @@ PLAIN = frozenset(
 def rise(values: Floats) -> float:
     """Return how much a series rose from end to end, from the medians of its first and last third."""
     part = max(1, len(values) // 3)
-    return float(np.median(values[-part:]) - np.median(values[:part])) * 1.5
+    return (median(values[-part:]) - median(values[:part])) * 1.5
 
 
 def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:

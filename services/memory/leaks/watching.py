@@ -11,6 +11,7 @@ from services.memory.leaks.growth import FEWEST_BLOCKS, Doubt, Growth, assess
 from services.memory.leaks.load import by_requests, load_of, requests_of, without_load
 from services.memory.leaks.readings import EXPLAINED, Blocks, Readings
 from services.memory.leaks.scales import BLOCKS, DAY, HOUR, SCALES, WARM_UP_SHARE, Measure, pace_of
+from services.memory.leaks.statistics import median
 from services.memory.types import Floats, Series, owner_column
 
 # Windows of whole days from here on have the time of day taken out.
@@ -34,7 +35,6 @@ class Look:
     window: float
     time: float
     growth: Growth
-    blocks: Blocks
     since: float | None = None
 
     @property
@@ -45,7 +45,7 @@ class Look:
     @property
     def watched(self) -> bool:
         """Whether it grows, if not beyond doubt."""
-        harmless = {Doubt.TINY, Doubt.STEPS, Doubt.WANDERING, Doubt.RETURNING, Doubt.LOAD}
+        harmless = {Doubt.STEPS, Doubt.WANDERING, Doubt.RETURNING, Doubt.LOAD}
         return self.growth.significant and not self.growth.doubts & harmless
 
 
@@ -71,12 +71,12 @@ class Watching:
             before = self.looks.get(window)
             if before is not None and now - before.time < pace_of(window):
                 continue
-            blocks = _blocks(readings, window, now)
+            blocks = blocks_of(readings, window, now)
             growth = None if blocks is None else self._judge(readings, blocks, window, now, headroom)
             if blocks is None or growth is None:
                 self.looks.pop(window, None)
                 continue
-            self.looks[window] = self._confirmed(Look(window, now, growth, blocks), before)
+            self.looks[window] = self._confirmed(Look(window, now, growth), before)
 
     def _confirmed(self, look: Look, before: Look | None) -> Look:
         if not look.leaks:
@@ -124,20 +124,20 @@ class Watching:
         past = readings.floors(start, now - window, self.measure.series, window / BLOCKS)
         if not len(past):
             return False
-        return float(np.median(y[-3:]) - np.quantile(past, 1.0 - LASTED)) < 0.5 * grown
+        return median(y[-3:]) - float(np.quantile(past, 1.0 - LASTED)) < 0.5 * grown
 
 
-def _blocks(readings: Readings, window: float, now: float) -> Blocks | None:
-    count = BLOCKS if window < DAILY else min(MOST_BLOCKS, int(window / DAY) * BLOCKS_A_DAY)
-    if window >= DAILY and count == MOST_BLOCKS:
-        count = int(window / DAY) * 8
+def blocks_of(readings: Readings, window: float, now: float) -> Blocks | None:
+    """Return the blocks in which a window of `window` seconds is judged, None where too much of it is missing."""
+    days = int(window / DAY)
+    count = BLOCKS if window < DAILY else days * min(BLOCKS_A_DAY, MOST_BLOCKS // days)
     blocks = readings.blocks(now - window, now, count)
     return blocks if blocks is not None and len(blocks) >= 0.75 * count else None
 
 
 def without_time_of_day(x: Floats, y: Floats) -> Floats:
     """Return `y` at `x` hours (whole days) without what comes back every day at the same time; the trend stays."""
-    hours = float(np.median(np.diff(x)))
+    hours = median(np.diff(x))
     slots = np.floor((x % 24.0) / hours + 0.01).astype(np.int64)
     days = np.floor(x / 24.0)
     slope = _slope_between_days(days, slots, y)
@@ -155,7 +155,7 @@ def _slope_between_days(days: Floats, slots: NDArray[np.int64], y: Floats) -> fl
         for slot in np.unique(slots)
         if (slots == slot).sum() >= 2
     ]
-    return float(np.median(slopes)) if slopes else 0.0
+    return median(np.array(slopes)) if slopes else 0.0
 
 
 def _explained(x: Floats, y: Floats, blocks: Blocks, growth: Growth, least: float) -> bool:
@@ -164,7 +164,7 @@ def _explained(x: Floats, y: Floats, blocks: Blocks, growth: Growth, least: floa
     if not known:
         return False
     held = np.sum(known, axis=0)
-    if float(np.median(held[-4:]) - np.median(held[:4])) < EXPLAINED_SHARE * growth.grown:
+    if median(held[-4:]) - median(held[:4]) < EXPLAINED_SHARE * growth.grown:
         return False
     rest = assess(x, y - held, least=least)
     return not rest.significant or bool(rest.doubts)

@@ -188,7 +188,8 @@ class History:
             return
         for points in self._store.read(tier, start, end, pieces):
             # What an earlier run left beyond the beginning of this one is of a clock that was ahead.
-            yield points.where((points.runs == self._run) | (points.times <= self._run_start))
+            begun = self._run_start or np.inf
+            yield points.where((points.runs == self._run) | (points.times <= begun))
 
     def _close_hour(self) -> None:
         """Merge what was taken since the last hour was closed; the lock is held."""

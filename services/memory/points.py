@@ -94,5 +94,7 @@ def thin(points: Points, step: float, most: int) -> tuple[Points, float]:
         return points, step
     width = width_for(float(points.times[-1] - points.times[0]), step, most)
     keys = np.floor(points.times / width).astype(np.int64)
+    if most < 2:
+        keys[:] = 0  # even one width may lie across two of the grid's
     apart = np.cumsum((np.diff(keys, prepend=keys[:1]) != 0) | (np.diff(points.runs, prepend=points.runs[:1]) != 0))
     return merge(points, apart if apart[-1] < most else keys), width

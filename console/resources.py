@@ -10,6 +10,7 @@ import streamlit as st
 import structlog
 
 from services.errors import MillpondError, UnavailableError
+from services.memory.clock import Clock
 from services.runtime import Runtime
 from services.settings import Settings
 from services.texts import _
@@ -27,17 +28,20 @@ class _Process:
         self._runtime: Runtime | None = None
         self._starting: threading.Thread | None = None
         self._on_failure: Callable[[], None] | None = None
+        self._clock: Clock | None = None
 
-    def configure(self, settings: Settings, url: str, on_failure: Callable[[], None] | None) -> None:
+    def configure(
+        self, settings: Settings, url: str, on_failure: Callable[[], None] | None, clock: Clock | None
+    ) -> None:
         with self._lock:
             if self._runtime is not None:
                 raise RuntimeError("configure() comes before the first runtime()")
-            self._settings, self._url, self._on_failure = settings, url, on_failure
+            self._settings, self._url, self._on_failure, self._clock = settings, url, on_failure, clock
 
     def runtime(self) -> Runtime:
         with self._lock:
             if self._runtime is None:
-                self._runtime = Runtime(self._settings or Settings())
+                self._runtime = Runtime(self._settings or Settings(), self._clock)
                 self._starting = threading.Thread(
                     target=self._start, args=(self._runtime,), name="millpond-start", daemon=True
                 )
@@ -81,15 +85,18 @@ class _Process:
 _process = _Process()
 
 
-def configure(settings: Settings, *, url: str = "", on_failure: Callable[[], None] | None = None) -> None:
+def configure(
+    settings: Settings, *, url: str = "", on_failure: Callable[[], None] | None = None, clock: Clock | None = None
+) -> None:
     """Say how the Runtime is to be built, before it is first asked for; by default from environment and file.
 
     Args:
         settings: all settings.
         url: the address of this server, told to other processes that find the data folder locked.
         on_failure: called when the start was given up; `runtime().failure` says why.
+        clock: what everything that watches goes by; None: the real time. Tests pass a faster one.
     """
-    _process.configure(settings, url, on_failure)
+    _process.configure(settings, url, on_failure, clock)
 
 
 @st.cache_resource(show_spinner=False)

@@ -77,11 +77,18 @@ class Server:
         return found
 
 
-def spawn(data_dir: Path, *, cwd: Path = ROOT, arguments: tuple[str, ...] = (), **settings: object) -> Server:
+def spawn(
+    data_dir: Path,
+    *,
+    cwd: Path = ROOT,
+    arguments: tuple[str, ...] = (),
+    module: str = "console",
+    **settings: object,
+) -> Server:
     """Start a server on a free port; returns once it listens. Whoever calls this stops it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
-    command = [sys.executable, "-m", "console", "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
+    command = [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
     with log.open("a") as errors:
         process = subprocess.Popen(
             command,
@@ -111,9 +118,9 @@ def spawn(data_dir: Path, *, cwd: Path = ROOT, arguments: tuple[str, ...] = (), 
 
 
 @contextmanager
-def serving(data_dir: Path, *, cwd: Path = ROOT, **settings: object) -> Iterator[Server]:
+def serving(data_dir: Path, *, cwd: Path = ROOT, module: str = "console", **settings: object) -> Iterator[Server]:
     """Start a server, wait until it is ready, stop it in the end."""
-    server = spawn(data_dir, cwd=cwd, **settings)
+    server = spawn(data_dir, cwd=cwd, module=module, **settings)
     try:
         server.wait_ready()
         yield server

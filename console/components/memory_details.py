@@ -160,10 +160,30 @@ def _change(before: int | None, after: int | None) -> float | None:
     return None if before is None or after is None else (after - before) / 1024
 
 
-def _collections(runtime: Runtime, choice: Range) -> None:
-    found = _between(runtime, choice, (EventKind.COLLECTION,))
+def _collections(runtime: Runtime, _choice: Range) -> None:
+    found = runtime.memory.pauses.recent(_MOST_ROWS)[::-1]
     if not found:
-        st.caption(_("No long collection in this range."))
+        st.caption(_("No collection yet."))
+        return
+    st.caption(_("All threads stand still during a collection; those of older generations look at more objects."))
+    column = st.column_config
+    _table(
+        {
+            "time": [_moment(pause.time) for pause in found],
+            "generation": [f"gen{pause.generation}" for pause in found],
+            "ms": [1000 * pause.seconds for pause in found],
+            "collected": [pause.collected for pause in found],
+            "uncollectable": [pause.uncollectable for pause in found],
+        },
+        _("Collections"),
+        {
+            "time": _time_column(),
+            "generation": column.TextColumn(_("Generation"), width=90),
+            "ms": column.NumberColumn(_("Pause, ms"), format="%.2f", width=90),
+            "collected": column.NumberColumn(_("Objects freed"), format="localized", width=110),
+            "uncollectable": column.NumberColumn(_("Could not be freed"), format="localized", width=130),
+        },
+    )
 
 
 def _table(rows: dict[str, list[Any]], alt: str, columns: dict[str, Any]) -> None:

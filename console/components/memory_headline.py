@@ -154,10 +154,10 @@ def _figures(sample: Sample) -> None:
     group = sample.get(Series.GROUP_LIMIT)
     if group and (used := sample.get(Series.GROUP_USED)) is not None:
         figures.append((_("Group"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
-    if (cost := sample.get(Series.SAMPLER_CPU)) is not None:
-        figures.append(
-            (_("Watching costs"), f"{100 * cost:.2f} %", _("Of one core: sampler, ledger and verdict together"))
-        )
     with st.container(horizontal=True, gap="small", key="memory-figures"):
         for label, value, note in figures:
             st.metric(label, value, border=True, width=120, help=note or None)
+    if (cost := sample.get(Series.SAMPLER_CPU)) is not None:
+        st.caption(
+            _("Watching costs {share} % of one core, however many tabs are open.").format(share=f"{100 * cost:.2f}")
+        )

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import Watch
+from tests.servers import Server, serving
+
+pytestmark = pytest.mark.browser
+
+LEDGER = "Who owns the memory"
+USE = "Python against native"
+
+
+def chart(page: Page, name: str) -> Locator:
+    return page.get_by_role("figure", name=name)
+
+
+def updates(page: Page, name: str = LEDGER) -> int:
+    return int(chart(page, name).get_attribute("data-updates") or 0)
+
+
+def wait_for_updates(page: Page, count: int, name: str = LEDGER) -> None:
+    """Wait until a chart has been drawn `count` times more."""
+    wanted = updates(page, name) + count
+    page.wait_for_function(
+        "([name, wanted]) => [...document.querySelectorAll('.millpond-chart')].some("
+        "chart => chart.ariaLabel === name && Number(chart.dataset.updates) >= wanted)",
+        arg=[name, wanted],
+        timeout=30_000,
+    )
+
+
+def shown(page: Page, name: str) -> list[str]:
+    """Return the stretch of time that a chart shows."""
+    found: list[str] = chart(page, name).evaluate("chart => chart._fullLayout.xaxis.range.map(String)")
+    return found
+
+
+def zoom(page: Page, name: str) -> None:
+    """Drag over the middle of a chart."""
+    box = chart(page, name).locator(".nsewdrag").first.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.3, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle + 2, steps=4)
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle + 2, steps=4)
+    page.mouse.up()
+
+
+def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
+    """A zoom stays while samples come, holds for the neighbours too, and ends with a double click or a new range."""
+    page.goto("/memory?range=5m")
+    expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
+    page.evaluate("document.querySelectorAll('.millpond-chart').forEach(chart => (chart.mine = true))")
+    before = shown(page, LEDGER)
+    wait_for_updates(page, 1)
+    assert shown(page, LEDGER) != before  # time goes on
+
+    zoom(page, LEDGER)
+    page.wait_for_function("() => Object.values(window.millpondCharts.groups.values().next().value.range ?? []).length")
+    zoomed = shown(page, LEDGER)
+    wait_for_updates(page, 2)
+    assert shown(page, LEDGER) == zoomed
+    assert [moment[:19] for moment in shown(page, USE)] == [moment[:19] for moment in zoomed]
+    same = "() => [...document.querySelectorAll('.millpond-chart')].filter(chart => chart.mine).length"
+    assert page.evaluate(same) >= 4  # the elements are the ones from before: nothing was built anew
+
+    drag = chart(page, LEDGER).locator(".nsewdrag").first
+    drag.dblclick()
+    page.wait_for_function("() => window.millpondCharts.groups.values().next().value.range === null")
+    wait_for_updates(page, 1)
+    assert shown(page, LEDGER) != zoomed
+    assert shown(page, USE) != zoomed
+
+    zoom(page, USE)
+    page.get_by_role("radio", name="1 h").click()
+    page.wait_for_function("() => window.millpondCharts.groups.values().next().value.range === null")
+
+
+def test_the_range_is_in_the_address(page: Page) -> None:
+    """A link with a range opens that range; choosing another puts it there; a wrong one falls back."""
+    page.goto("/memory?range=24h")
+    expect(page.get_by_role("radio", name="24 h")).to_be_checked()
+    page.get_by_role("radio", name="14 d").click()
+    expect(page).to_have_url(re.compile(r"range=14d"))
+    page.reload()
+    expect(page.get_by_role("radio", name="14 d")).to_be_checked()
+    page.goto("/memory?range=%3Cscript%3E")
+    expect(page.get_by_role("radio", name="1 h")).to_be_checked()
+    expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
+
+
+def test_paused_and_hidden_pages_rest(page: Page) -> None:
+    """Neither a page that was paused nor one that nobody sees asks for more; both go on afterwards."""
+    page.goto("/memory?range=5m")
+    wait_for_updates(page, 1)
+    page.get_by_text("Pause", exact=True).click()
+    page.wait_for_timeout(1_500)  # what was on its way
+    before = updates(page)
+    page.wait_for_timeout(4_000)
+    assert updates(page) == before
+    page.get_by_text("Pause", exact=True).click()
+    wait_for_updates(page, 1)
+
+    page.evaluate("Object.defineProperty(document, 'hidden', {get: () => true, configurable: true})")
+    page.wait_for_timeout(1_500)
+    before = updates(page)
+    page.wait_for_timeout(4_000)
+    assert updates(page) == before
+    page.evaluate("Object.defineProperty(document, 'hidden', {get: () => false, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    wait_for_updates(page, 1)
+
+
+def test_a_chart_becomes_a_page_of_its_own(page: Page, browser: Browser, tmp_path: Path) -> None:
+    """The saved HTML page shows the chart without any server."""
+    page.goto("/memory")
+    expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
+    chart(page, LEDGER).hover()
+    with page.expect_download() as started:
+        chart(page, LEDGER).locator("[data-title*='HTML page']").click()
+    started.value.save_as(tmp_path / "ledger.html")
+    context = browser.new_context(offline=True)
+    saved = context.new_page()
+    foreign: list[str] = []
+    saved.on("request", lambda request: foreign.append(request.url) if not request.url.startswith("file:") else None)
+    saved.goto((tmp_path / "ledger.html").as_uri())
+    expect(saved.locator("#chart .main-svg").first).to_be_visible()
+    expect(saved.get_by_text("RSS", exact=True)).to_be_visible()
+    assert foreign == []
+    context.close()
+
+
+def test_the_history_is_exported(page: Page) -> None:
+    """The export opens what the API offers for the range on the screen."""
+    page.goto("/memory?range=24h")
+    page.get_by_role("button", name="Export").click()
+    link = page.get_by_role("link", name="History as CSV")
+    with page.expect_download() as started:
+        link.click()
+    assert started.value.suggested_filename == "millpond-memory.csv"
+    assert started.value.url.endswith("range=24h&download=true&format=csv")
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A console whose clock runs 30 times as fast and that leaks on command."""
+    with serving(tmp_path_factory.mktemp("leaky") / "data", module="tests.leaky_console") as server:
+        yield server
+
+
+def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) -> None:
+    """While memory is flat the page says so; a leak is named with its kind, its suspect, and what holds it."""
+    context = browser.new_context(base_url=leaky.url, viewport={"width": 1440, "height": 1000}, locale="en-GB")
+    page = context.new_page()
+    watch.of(page)
+    page.goto("/memory?range=1h")
+    headline = page.locator(".st-key-verdict h4")
+    expect(headline).to_contain_text(re.compile(r"Too little data|Flat for"))
+    expect(headline).to_contain_text("Flat for", timeout=60_000)
+    leaky.process.send_signal(signal.SIGUSR1)
+    expect(headline).to_contain_text("Leak of Python objects", timeout=60_000)
+    suspects = page.locator("[class*=st-key-suspect-]").filter(has_text="tests.leaky_console")
+    expect(suspects.first).to_be_visible(timeout=30_000)
+    leaky.process.send_signal(signal.SIGUSR2)
+    strip = page.locator(".st-key-status-strip")
+    expect(strip.get_by_role("link", name=re.compile("Leak of Python objects"))).to_be_visible()
+    suspects.first.get_by_role("link", name="What holds it").click()
+    expect(page).to_have_url(re.compile("/objects"))
+    expect(page.get_by_text("FORGOTTEN").first).to_be_visible(timeout=60_000)
+    context.close()

@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser lint types imports unit bench lock clean
+.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,7 +54,10 @@ test-install: $(VENV)/.test-installed
 browser: $(VENV)/.test-installed
 	@$(BIN)/python tests/browser/provide_chromium.py
 
-test: lint types imports browser ## Lint, types, import rules, unit, AppTest, API and browser tests
+prometheus: $(VENV)/.test-installed
+	@$(BIN)/python tests/deploy/provide_promtool.py
+
+test: lint types imports browser prometheus ## Lint, types, import rules, unit, AppTest, API and browser tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed

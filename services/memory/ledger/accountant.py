@@ -15,6 +15,7 @@ from services.memory.ledger.areas import Area, Sorter
 from services.memory.ledger.blocks import Addresses, BlockFinder
 from services.memory.ledger.division import Division, Figures, divide
 from services.memory.ledger.foreign import foreign
+from services.memory.ledger.large_objects import LargeObjects
 from services.memory.ledger.maps import Mapping as MemoryMapping
 from services.memory.ledger.maps import SmapsReader
 from services.memory.ledger.residency import Residency
@@ -43,9 +44,7 @@ class Accountant:
         self._smaps = SmapsReader()
         self._allocators = AllocatorReader()
         self._blocks: Addresses | None = None
-        self._census: Callable[[], Census | None] = lambda: None
-        self._census_time: float | None = None
-        self._large_objects: int | None = None
+        self._large = LargeObjects(lambda: None)
 
     def add_holder(self, holder: Holder) -> None:
         """Ask `holder` each time what it holds; twice does no harm."""
@@ -54,7 +53,7 @@ class Accountant:
 
     def set_census(self, last: Callable[[], Census | None]) -> None:
         """Have the ledger ask `last` for the newest census: it tells large Python objects from other native memory."""
-        self._census = last
+        self._large = LargeObjects(last)
 
     def held(self) -> list[HeldResource]:
         """Ask all holders now; one that fails is left out and logged."""
@@ -124,6 +123,7 @@ class Accountant:
         self, mappings: Sequence[MemoryMapping], held: Sequence[HeldResource], allocators: Allocators
     ) -> Division:
         heap = allocators.heap
+        self._large.look(held)
         with Residency() as residency:
             blocks = BlockFinder(residency, heap.mapped if heap else 0, self._blocks)
             found = Sorter(mappings, residency, blocks).pieces()
@@ -133,23 +133,9 @@ class Accountant:
                 sum(piece.end - piece.start for piece in found if piece.area is Area.HEAP),
                 blocks.found,
                 allocators.pymalloc,
-                self._unreported_objects(held),
+                self._large.within,
             )
             return divide(found, held, figures, residency)
-
-    def _unreported_objects(self, held: Sequence[HeldResource]) -> int | None:
-        """Return how many bytes of large Python objects the last census found beyond those that are reported.
-
-        Both are of the time of the census: what is reported later was not in it.
-        """
-        census = self._census()
-        if census is not None and census.time != self._census_time:
-            self._census_time = census.time
-            reported = sum(
-                r.large + sum(length for _address, length in r.ranges) for r in held if r.region is Region.PYTHON
-            )
-            self._large_objects = max(0, census.large_bytes - reported)
-        return self._large_objects
 
     def _unknown(self, allocators: Allocators, mappings: Sequence[MemoryMapping] | None) -> list[str]:
         words = allocators.unknown()
@@ -157,7 +143,7 @@ class Accountant:
             words.append(
                 _("This system does not tell what lies in the process's memory: only what parts report is named.")
             )
-        elif self._large_objects is None:
+        elif not self._large.known:
             words.append(_("Objects have not been counted yet: large Python objects count as native memory."))
         return words
 

@@ -29,6 +29,10 @@ class Allocators:
             words.append(
                 _("This Python does not tell what its allocator has in use: its free memory counts as objects.")
             )
+        elif self.pymalloc.estimated:
+            words.append(
+                _("While allocations are traced, Python tells how many small objects live, but not how large they are.")
+            )
         return words
 
     def series(self) -> Mapping[str, float]:

@@ -8,6 +8,8 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from services.memory.ledger import elf, stacks
 from services.memory.ledger.blocks import BlockFinder
 from services.memory.ledger.maps import Mapping
@@ -15,6 +17,7 @@ from services.memory.ledger.residency import PAGE, Bools, Residency
 
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
 HEAP = 64 << 20
+_HEAP_HEADER = 256  # heap_info, then the arena itself
 # An anonymous mapping beyond this is not looked at page by page (16 GB).
 _MOST_PAGES = 1 << 22
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?( \(deleted\))?$")
@@ -80,11 +83,30 @@ class Sorter:
         if path in self._libraries:
             yield Piece(mapping.start, mapping.end, Area.LIBRARIES, rss - mapping.anonymous, path)
             yield Piece(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, path)
-        elif area := _area(mapping, following):
+        elif area := _area(mapping):
             yield Piece(mapping.start, mapping.end, area, rss, path)
+        elif self._is_arena(mapping, following):
+            yield Piece(mapping.start, mapping.end, Area.HEAP, rss, path)
         else:
             cuts = [cut for cut in self._cuts if cut[0] < mapping.end and cut[1] > mapping.start]
             yield from self._of_anonymous(mapping, cuts)
+
+    def _is_arena(self, mapping: Mapping, following: Mapping | None) -> bool:
+        """Whether this is an arena that malloc made for a thread: at a multiple of 64 MB, up to the next multiple
+        either used or reserved, and it begins with the address of the arena, close behind such a multiple."""
+        if mapping.start % HEAP:
+            return False
+        limit = -(-mapping.end // HEAP) * HEAP
+        reserved = (
+            following is not None
+            and following.permissions == "---p"
+            and following.start == mapping.end
+            and following.end >= limit
+        )
+        if mapping.end != limit and not reserved:
+            return False
+        words = self._residency.words(np.array([mapping.start], np.uint64), 1)
+        return words is None or 0 < int(words[0, 0]) % HEAP < _HEAP_HEADER
 
     def _of_anonymous(self, mapping: Mapping, cuts: Sequence[Cut]) -> Iterator[Piece]:
         start, end = mapping.start, mapping.end
@@ -110,7 +132,7 @@ class Sorter:
         yield from _weighed(mapping, parts, resident)
 
 
-def _area(mapping: Mapping, following: Mapping | None) -> Area | None:
+def _area(mapping: Mapping) -> Area | None:
     """Return what a mapping is for as a whole, None where that takes a closer look."""
     path = mapping.path
     for start, area in _NAMES.items():
@@ -120,8 +142,6 @@ def _area(mapping: Mapping, following: Mapping | None) -> Area | None:
         return Area.DATABASE if _DATABASE.search(path) else Area.FILES
     if "x" in mapping.permissions:
         return Area.KERNELS
-    if _is_arena(mapping, following):
-        return Area.HEAP
     return None if mapping.rss else Area.ANONYMOUS
 
 
@@ -138,20 +158,6 @@ def _weighed(mapping: Mapping, parts: Sequence[Cut], resident: Bools | None) -> 
         rss = left if number == len(parts) - 1 else min(left, round(mapping.rss * weight / total) if total else 0)
         left -= rss
         yield Piece(start, end, area, rss, "")
-
-
-def _is_arena(mapping: Mapping, following: Mapping | None) -> bool:
-    """Whether this is an arena that malloc made for a thread: at a multiple of 64 MB, and up to the next multiple
-    either used or reserved."""
-    if mapping.start % HEAP or mapping.permissions != "rw-p":
-        return False
-    limit = -(-mapping.end // HEAP) * HEAP
-    return mapping.end == limit or (
-        following is not None
-        and following.permissions == "---p"
-        and following.start == mapping.end
-        and following.end >= limit
-    )
 
 
 def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.held import HeldResource, Owner, Region
@@ -28,15 +28,15 @@ _OWNERS = {
 class Figures:
     """What goes into a ledger beside the pieces: None for what the system does not tell.
 
-    `block_bytes` is how much of malloc's own mappings was found among the pieces, resident or not; `large_objects` what
-    of malloc's memory is in Python objects that no report names.
+    `block_bytes` is how much of malloc's own mappings was found among the pieces, resident or not; `large_objects`
+    tells what of so much of malloc's memory is in Python objects that no report names.
     """
 
     heap: Heap | None
     heap_reserved: int
     block_bytes: int
     pymalloc: Pymalloc | None
-    large_objects: int | None
+    large_objects: Callable[[int], int]
 
 
 @dataclass
@@ -166,7 +166,7 @@ def _allocators(
     large = [(r.owner, min(r.large, r.believed)) for r in reports if r.region is Region.PYTHON]
     native = [(r.owner, r.believed) for r in reports if r.region is Region.NATIVE]
     malloc = result.share(malloc, [*large, *native])
-    objects = min(malloc, figures.large_objects or 0)
+    objects = min(malloc, figures.large_objects(malloc))
     result.give(Owner.PYTHON, objects)
     result.give(Owner.NATIVE, malloc - objects)
     if pymalloc is None:

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
 import threading
+import tracemalloc
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Pymalloc:
-    """Bytes that pymalloc took from the system, and those in blocks that are in use, its own overhead included."""
+    """Bytes that pymalloc took from the system, and those in blocks that are in use, its own overhead included.
+
+    Both are `estimated` while allocations are traced: then it describes itself as switched off.
+    """
 
     arenas: int
     used: int
+    estimated: bool = False
 
 
 _NUMBER = r"[^=\n]*=\s*([\d,]+)"
@@ -36,6 +42,8 @@ class PymallocReader:
         self._text = ctypes.c_void_p()
         self._size = ctypes.c_size_t()
         self._library = _library()
+        self._blocks = 0
+        self._last = Pymalloc(0, 0)
 
     def read(self) -> Pymalloc | None:
         """Return the figures, None where this Python does not tell."""
@@ -43,7 +51,21 @@ class PymallocReader:
             return None
         with self._lock:
             text = self._print(self._library)
-        return parse(text) if text is not None else None
+            if text is None:
+                return None
+            if not text and tracemalloc.is_tracing():
+                return self._estimate()
+            found = parse(text)
+            if found is not None:
+                self._blocks, self._last = sys.getallocatedblocks(), found
+            return found
+
+    def _estimate(self) -> Pymalloc:
+        """Infer the figures from the number of blocks, which is still told, and what they were before."""
+        growth = sys.getallocatedblocks() / self._blocks if self._blocks else 0.0
+        used = int(self._last.used * growth)
+        # Arenas rarely go back to the system.
+        return Pymalloc(max(self._last.arenas, int(self._last.arenas * growth)), used, estimated=True)
 
     def _print(self, library: ctypes.PyDLL) -> str | None:
         if self._stream is None:

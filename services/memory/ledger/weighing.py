@@ -22,6 +22,8 @@ _MOST_OBJECTS = 20_000
 # Single blocks from this size on are reported by their address.
 _BLOCK = 64 * 1024
 
+_COLLECTOR_HEADER = 16
+
 # Shared by everybody, or a way into everything: not part of what one owner holds.
 _BOUNDARIES: tuple[type, ...] = (
     type,
@@ -117,7 +119,7 @@ class Scales:
 
     def _add(self, weight: Weight, thing: object, factor: float) -> None:
         kind = type(thing)
-        size = sys.getsizeof(thing)
+        size = _own_size(thing, kind)
         data = _array(thing, kind)
         if data is not None:
             address, length, inside = data
@@ -130,6 +132,13 @@ class Scales:
             weight.large += factor * size
             if size >= _BLOCK and factor == 1.0 and kind in {bytes, str}:
                 weight.objects.append((id(thing), size))
+
+
+def _own_size(thing: object, kind: type) -> int:
+    # Where a class counts in Python, as pandas does, it counts what it refers to as well.
+    if type(kind.__sizeof__) is types.FunctionType:
+        return object.__sizeof__(thing) + _COLLECTOR_HEADER
+    return sys.getsizeof(thing)
 
 
 def _references(thing: object) -> list[object]:

@@ -24,6 +24,8 @@ class Query(StrEnum):
 
     CONVERSATION = "conversation"
     DOCUMENT = "document"
+    OLDER_SNAPSHOT = "old"
+    NEWER_SNAPSHOT = "new"
     RANGE = "range"
     TYPE = "type"  # objects page: what a suspect of the memory page leads to
     CONTAINER = "container"  # objects page
@@ -50,6 +52,15 @@ class Key(StrEnum):
     MEMORY_PAUSE = "memory-pause"
     MEMORY_EVENTS = "memory-events"
     MEMORY_TRIM = "memory-trim"
+    TRACING_FRAMES = "tracing-frames"
+    TRACING_MINUTES = "tracing-minutes"
+    TRACING_START = "tracing-start"
+    TRACING_STOP = "tracing-stop"
+    TRACING_TAKE = "tracing-take"
+    TRACING_BY = "tracing-by"
+    TRACING_OURS = "tracing-ours"
+    TRACING_IMPORTS = "tracing-imports"
+    TRACING_SEARCH = "tracing-search"
 
 
 @dataclass
@@ -92,6 +103,14 @@ class DocumentsState:
     collection: int | None = None
     shown: tuple[int, ...] = ()
     selected: frozenset[int] = frozenset()
+    tables: int = 0
+
+
+@dataclass
+class AllocationsState:
+    """Allocations page: which snapshots its table shows, whether tracing was on, and `rows` of the comparison."""
+
+    shown: tuple[object, ...] = ()
     tables: int = 0
 
 

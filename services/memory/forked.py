@@ -75,7 +75,7 @@ def can_fork() -> bool:
 
 def expected_pause() -> float:
     """Return for about how many seconds a fork would stop this process now."""
-    return rss_bytes() * (max(_measured) if _measured else _PAUSE_PER_BYTE)
+    return rss_bytes() * (sorted(_measured)[len(_measured) // 2] if _measured else _PAUSE_PER_BYTE)
 
 
 def run_forked(work: Callable[[], Result], *, seconds: float) -> Forked[Result]:

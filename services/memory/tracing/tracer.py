@@ -125,6 +125,10 @@ class Tracer:
             snapshots=count,
         )
 
+    def pause(self) -> float:
+        """Return for about how many seconds a snapshot would stop everything now."""
+        return forked.expected_pause()
+
     def snapshot(self, name: str = "", note: str = "") -> SnapshotInfo:
         """Take a snapshot in a copy of the process; the process itself stops for the fork only.
 

@@ -1,0 +1,240 @@
+"""Two snapshots side by side: what grew, at which line, called from where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from console.boundary import guarded
+from console.components.allocations_chart import changes_chart
+from console.components.allocations_detail import allocation_detail
+from console.components.allocations_snapshots import label
+from console.components.chart import Drawn, draw
+from console.components.formatting import count, escape, plain, signed_size, size
+from console.state import Key, Query, query, set_query
+from services.memory.tracing.exporting import said
+from services.memory.tracing.tracer import Tracer
+from services.memory.tracing.types import Change, Comparison, Filters, GroupBy, Row, SnapshotInfo
+from services.texts import _
+
+_ROWS = 100
+_NONE = "none"  # in place of the older snapshot: show what the newer one holds
+
+
+@st.fragment
+@guarded
+def allocations_comparison(tracer: Tracer) -> None:
+    """Draw the choice of two snapshots and what changed between them, or what to do to get there."""
+    snapshots = tracer.snapshots()
+    if not snapshots:
+        _nothing_yet(on=tracer.status().on)
+        return
+    st.subheader(_("What grew"), anchor=False)
+    old, new = _pair(snapshots)
+    by, filters = _filters()
+    found = tracer.compare(old, new, by, filters, limit=_ROWS)
+    if len(snapshots) == 1:
+        st.info(
+            _("Let the service do what you suspect, then take another snapshot: the difference shows what stayed."),
+            title=_("One snapshot says what it holds, two what grew"),
+            icon=":material/compare:",
+        )
+    elif not found.same_run:
+        st.warning(
+            _("What was allocated before a stretch began is not in its snapshots, so differences say little."),
+            title=_("These snapshots belong to different stretches of tracing"),
+            icon=":material/sync_problem:",
+        )
+    _totals(found)
+    if not any(row.bytes_diff if found.old else row.bytes for row in found.rows):
+        _nothing_left(found, filters)
+        return
+    row = _chart_and_table(found)
+    _exports(found, filters)
+    if row is not None:
+        allocation_detail(tracer, found, row, filters)
+
+
+def _nothing_yet(*, on: bool) -> None:
+    if on:
+        st.info(
+            _("Take one now, let the service do what you suspect, and take another: the difference shows what stayed."),
+            title=_("No snapshot yet"),
+            icon=":material/photo_camera:",
+        )
+    else:
+        st.info(
+            _("Start it, take a snapshot before and after what you suspect, and see which lines hold more memory."),
+            title=_("Allocations have not been traced yet"),
+            icon=":material/data_object:",
+        )
+
+
+def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
+    """Return the ids of the older and the newer snapshot: those in the address, else the ends of the newest stretch."""
+    known = {info.id: info for info in snapshots}
+    new = query(Query.NEWER_SNAPSHOT)
+    if new not in known:
+        new = snapshots[0].id
+    before = [info for info in snapshots if info.time < known[new].time]
+    same = [info.id for info in before if info.run == known[new].run]
+    older = [_NONE, *(info.id for info in before)]
+    old = query(Query.OLDER_SNAPSHOT)
+    if old not in older:
+        old = same[-1] if same else _NONE
+    names = {_NONE: _("None: what the newer one holds")} | {info.id: label(info) for info in snapshots}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        old = _choice(_("Older"), Query.OLDER_SNAPSHOT, {i: names[i] for i in older}, old)
+        new = _choice(_("Newer"), Query.NEWER_SNAPSHOT, {i: names[i] for i in known}, new)
+    return ("" if old == _NONE else old), new
+
+
+def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) -> str:
+    key = f"allocations-{parameter}-{chosen}"
+    return str(
+        st.selectbox(
+            title,
+            list(names),
+            index=list(names).index(chosen),
+            key=key,
+            format_func=lambda choice: names[choice],
+            on_change=_chosen,
+            args=(parameter, key),
+            width=340,
+        )
+    )
+
+
+def _chosen(parameter: Query, key: str) -> None:
+    set_query(parameter, str(st.session_state[key]))
+
+
+def _filters() -> tuple[GroupBy, Filters]:
+    names = {GroupBy.LINE: _("By line"), GroupBy.FILE: _("By file"), GroupBy.TRACEBACK: _("By traceback")}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        by = st.segmented_control(
+            _("Grouped"),
+            list(GroupBy),
+            key=Key.TRACING_BY,
+            default=GroupBy.LINE,
+            required=True,
+            format_func=lambda choice: names[choice],
+            label_visibility="collapsed",
+        )
+        ours = st.toggle(
+            _("Our code"),
+            key=Key.TRACING_OURS,
+            help=_("Counts each block for the newest of its calls in Millpond's own code; what has none is left out."),
+        )
+        hidden = st.toggle(_("Without imports and tracing"), value=True, key=Key.TRACING_IMPORTS)
+        text = st.text_input(
+            _("Find by path"),
+            key=Key.TRACING_SEARCH,
+            type="search",
+            placeholder=_("Find by path"),
+            label_visibility="collapsed",
+            live=True,
+            width=220,
+        )
+    return GroupBy(by or GroupBy.LINE), Filters(ours=ours, hide_imports=hidden, text=(text or "").strip())
+
+
+def _totals(found: Comparison) -> None:
+    holds = _("{bytes} in {blocks} blocks").format(bytes=size(found.bytes), blocks=count(found.blocks))
+    if found.old is None:
+        st.caption(escape(_("Holds {holds}.").format(holds=holds)))
+        return
+    seconds = found.new.time - found.old.time
+    st.caption(
+        escape(
+            _("{bytes} and {blocks} blocks in {seconds:.0f} s; the newer one holds {holds}.").format(
+                bytes=signed_size(found.bytes_diff), blocks=f"{found.blocks_diff:+,}", seconds=seconds, holds=holds
+            )
+        )
+    )
+
+
+def _nothing_left(found: Comparison, filters: Filters) -> None:
+    if filters.text or filters.ours:
+        st.info(_("Change the filters to see more."), title=_("Nothing fits"), icon=":material/search_off:")
+    elif found.old is None:
+        st.info(_("Nothing was allocated since tracing began."), title=_("It is empty"), icon=":material/inbox:")
+    else:
+        st.success(_("The same lines hold the same bytes."), title=_("Nothing grew"), icon=":material/check_circle:")
+
+
+def _chart_and_table(found: Comparison) -> Row | None:
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        draw(Drawn.of(changes_chart(found)), key="allocations-chart")
+    with right:
+        return _table(found)
+
+
+def _table(found: Comparison) -> Row | None:
+    import pandas as pd
+
+    words = {
+        Change.NEW: _("New"),
+        Change.GROWN: _("Grown"),
+        Change.SAME: _("Same"),
+        Change.SHRUNK: _("Shrunk"),
+        Change.GONE: _("Gone"),
+    }
+    colours = ["red", "orange", "gray", "green", "green"]
+    rows = found.rows
+    values: dict[str, object] = {
+        "change": [[words[row.change]] for row in rows],
+        "where": [plain(said(row.place)) for row in rows],
+        "bytes_diff": [row.bytes_diff / 1024 for row in rows],
+        "blocks_diff": [row.blocks_diff for row in rows],
+        "bytes": [row.bytes / 1024 for row in rows],
+        "blocks": [row.blocks for row in rows],
+        "source": [plain(row.source) for row in rows],
+    }
+    hidden = {"change", "bytes_diff", "blocks_diff"} if found.old is None else set()
+    column = st.column_config
+    st.markdown(f"**{_('Rows')}**" if found.row_count <= _ROWS else _shown(found))
+    state = st.dataframe(
+        pd.DataFrame({name: value for name, value in values.items() if name not in hidden}),
+        key=f"allocations-rows-{found.new.id}-{found.old.id if found.old else ''}-{found.by}",
+        hide_index=True,
+        height=390,
+        alt=_("Allocations"),
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        column_config={
+            "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=76),
+            "where": column.TextColumn(_("Where"), width=230),
+            "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=94),
+            "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=74),
+            "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=84),
+            "blocks": column.NumberColumn(_("Blocks now"), format="localized", width=90),
+            "source": column.TextColumn(_("Line"), width=260),
+        },
+    )
+    picked = state.selection.rows
+    return rows[picked[0]] if picked and picked[0] < len(rows) else None
+
+
+def _shown(found: Comparison) -> str:
+    return "**" + _("The first {shown} of {count} rows").format(shown=_ROWS, count=count(found.row_count)) + "**"
+
+
+def _exports(found: Comparison, filters: Filters) -> None:
+    parameters = {
+        "new": found.new.id,
+        "old": found.old.id if found.old else "",
+        "by": found.by,
+        "ours": str(filters.ours).lower(),
+        "hide_imports": str(filters.hide_imports).lower(),
+        "text": filters.text,
+    }
+    with st.container(horizontal=True):
+        for kind in ("csv", "json"):
+            address = "/api/tracing/export?" + urlencode({**parameters, "format": kind})
+            st.link_button(kind.upper(), address, icon=":material/download:")
+        st.caption(_("The chart's menu saves it as a picture or an HTML page."), width="content")

@@ -110,7 +110,9 @@ class Sampler:
     def _run(self) -> None:
         due = self._clock.time()
         while not self._clock.wait(self._stopping, due - self._clock.time()):
-            due = max(due + self._seconds, self._clock.time())
+            due += self._seconds
+            if due < self._clock.time():
+                due = self._clock.time() + self._seconds  # what was missed is not made up for
             try:
                 self._sink(self.sample())
             except Exception:

@@ -110,11 +110,13 @@ class Readings:
         self._history = history
         self._windows: list[Window | None] = [None] * len(REACHES)
         self._read = [-np.inf] * len(REACHES)
+        self._cut: dict[tuple[float, float, int], Blocks] = {}
         self.begin = 0.0
 
     def refresh(self, now: float) -> None:
         """Read what is due."""
         self.begin = self._history.run_start() + WARM_UP
+        self._cut.clear()
         for number, (reach, pace, points) in enumerate(REACHES):
             # The longer ones have nothing to add while the process is younger than the next shorter one.
             if number and now - self.begin < REACHES[number - 1][0] * 0.9:
@@ -126,9 +128,14 @@ class Readings:
 
     def blocks(self, start: float, end: float, count: int = BLOCKS) -> Blocks | None:
         """Return `count` blocks from `start` to `end`; None when the history does not reach back so far."""
+        known = self._cut.get((start, end, count))
+        if known is not None:
+            return known
         for window in self._windows:
             if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step, 5.0):
-                return Blocks(window, start, end, count)
+                # Every measure asks for the same blocks.
+                self._cut[start, end, count] = found = Blocks(window, start, end, count)
+                return found
         return None
 
     def floors(self, start: float, end: float, column: str, length: float) -> Floats:

@@ -18,8 +18,9 @@ from services.memory.ledger.residency import PAGE, Bools, Residency
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
 HEAP = 64 << 20
 _HEAP_HEADER = 256  # heap_info, then the arena itself
-# An anonymous mapping beyond this is not looked at page by page (16 GB).
-_MOST_PAGES = 1 << 22
+# Anonymous memory beyond this is not looked at page by page (4 GB), and not at all where so much is unused.
+_MOST_PAGES = 1 << 20
+_LARGEST_UNUSED = 1 << 30
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?( \(deleted\))?$")
 _DATABASE = re.compile(r"(-shm|-wal|\.db|\.sqlite3?)( \(deleted\))?$")
 
@@ -75,21 +76,39 @@ class Sorter:
 
     def pieces(self) -> list[Piece]:
         """Return all pieces in the order of their addresses; their resident bytes add up to those of the mappings."""
+        found: list[Piece] = []
+        run: list[Mapping] = []
         following = [*self._mappings[1:], None]
-        return [piece for pair in zip(self._mappings, following, strict=True) for piece in self._of_mapping(*pair)]
+        for mapping, after in zip(self._mappings, following, strict=True):
+            area = self._area(mapping, after)
+            if run and (area is not None or mapping.start != run[-1].end):
+                found += self._of_anonymous(run)
+                run = []
+            if area is None:
+                run.append(mapping)
+            elif area is Area.LIBRARIES and mapping.anonymous:
+                clean = mapping.rss - mapping.anonymous
+                found.append(Piece(mapping.start, mapping.end, Area.LIBRARIES, clean, mapping.path))
+                found.append(Piece(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, mapping.path))
+            else:
+                found.append(Piece(mapping.start, mapping.end, area, mapping.rss, mapping.path))
+        return [*found, *self._of_anonymous(run)] if run else found
 
-    def _of_mapping(self, mapping: Mapping, following: Mapping | None) -> Iterator[Piece]:
-        path, rss = mapping.path, mapping.rss
+    def _area(self, mapping: Mapping, following: Mapping | None) -> Area | None:
+        """Return what a mapping is for as a whole, None for anonymous memory, which takes a closer look."""
+        path = mapping.path
         if path in self._libraries:
-            yield Piece(mapping.start, mapping.end, Area.LIBRARIES, rss - mapping.anonymous, path)
-            yield Piece(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, path)
-        elif area := _area(mapping):
-            yield Piece(mapping.start, mapping.end, area, rss, path)
-        elif self._is_arena(mapping, following):
-            yield Piece(mapping.start, mapping.end, Area.HEAP, rss, path)
-        else:
-            cuts = [cut for cut in self._cuts if cut[0] < mapping.end and cut[1] > mapping.start]
-            yield from self._of_anonymous(mapping, cuts)
+            return Area.LIBRARIES
+        for start, area in _NAMES.items():
+            if path.startswith(start):
+                return area
+        if path.startswith("/") or mapping.permissions.endswith("s"):
+            return Area.DATABASE if _DATABASE.search(path) else Area.FILES
+        if "x" in mapping.permissions:
+            return Area.KERNELS
+        if mapping.permissions != "rw-p" or (not mapping.rss and mapping.end - mapping.start > _LARGEST_UNUSED):
+            return Area.ANONYMOUS
+        return Area.HEAP if self._is_arena(mapping, following) else None
 
     def _is_arena(self, mapping: Mapping, following: Mapping | None) -> bool:
         """Whether this is an arena that malloc made for a thread: at a multiple of 64 MB, up to the next multiple
@@ -108,10 +127,13 @@ class Sorter:
         words = self._residency.words(np.array([mapping.start], np.uint64), 1)
         return words is None or 0 < int(words[0, 0]) % HEAP < _HEAP_HEADER
 
-    def _of_anonymous(self, mapping: Mapping, cuts: Sequence[Cut]) -> Iterator[Piece]:
-        start, end = mapping.start, mapping.end
+    def _of_anonymous(self, run: Sequence[Mapping]) -> Iterator[Piece]:
+        """Divide anonymous mappings without a gap between them: a block of malloc's may lie across several, because
+        part of it was advised to use huge pages."""
+        start, end, rss = run[0].start, run[-1].end, sum(mapping.rss for mapping in run)
+        cuts = [cut for cut in self._cuts if cut[0] < end and cut[1] > start]
         if not cuts and self._blocks.is_one(start, end):
-            yield Piece(start, end, Area.BLOCKS, mapping.rss, "")
+            yield Piece(start, end, Area.BLOCKS, rss, "")
             return
         resident = self._residency.pages(start, end) if (end - start) // PAGE <= _MOST_PAGES else None
         parts: list[Cut] = []
@@ -129,35 +151,23 @@ class Sorter:
             if last > first:
                 parts.append((first, last, area))
                 position = last
-        yield from _weighed(mapping, parts, resident)
+        yield from _weighed(rss, parts, resident)
 
 
-def _area(mapping: Mapping) -> Area | None:
-    """Return what a mapping is for as a whole, None where that takes a closer look."""
-    path = mapping.path
-    for start, area in _NAMES.items():
-        if path.startswith(start):
-            return area
-    if path.startswith("/") or mapping.permissions.endswith("s"):
-        return Area.DATABASE if _DATABASE.search(path) else Area.FILES
-    if "x" in mapping.permissions:
-        return Area.KERNELS
-    return None if mapping.rss else Area.ANONYMOUS
-
-
-def _weighed(mapping: Mapping, parts: Sequence[Cut], resident: Bools | None) -> Iterator[Piece]:
-    """Give each part its share of the mapping's resident bytes."""
+def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator[Piece]:
+    """Give each part its share of resident bytes; `resident` says which pages from the first on are."""
     if resident is None:
         weights = [float(end - start) for start, end, _area in parts]
     else:
-        first = mapping.start
+        first = parts[0][0]
         weights = [float(resident[(a - first) // PAGE : -(-(b - first) // PAGE)].sum()) for a, b, _area in parts]
     total = sum(weights)
-    left = mapping.rss
+    left = rss
     for number, ((start, end, area), weight) in enumerate(zip(parts, weights, strict=True)):
-        rss = left if number == len(parts) - 1 else min(left, round(mapping.rss * weight / total) if total else 0)
-        left -= rss
-        yield Piece(start, end, area, rss, "")
+        last = number == len(parts) - 1
+        size = left if last else min(left, round(rss * weight / total) if total else 0)
+        left -= size
+        yield Piece(start, end, area, size, "")
 
 
 def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:

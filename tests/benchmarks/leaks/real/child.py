@@ -24,12 +24,14 @@ from tests.benchmarks.leaks.real.library import scenario
 from tests.benchmarks.leaks.real.records import Change, Record
 from tests.benchmarks.leaks.real.scenario import Scenario
 from tests.benchmarks.leaks.real.work import Work, settings
+from tests.servers import eventually
 
 # As fast as a census, which takes real seconds, allows: it must not take most of the time that a leak needs.
 SPEED = 30.0
 SECONDS = 80.0  # of the real clock
 REQUESTS_PER_SECOND = 5.0  # of the real clock
 WARM_UP_REQUESTS = 24
+CENSUS_SECONDS = 60.0
 AFTERWARDS = 4.0  # seconds that a leak goes on after it was named, to see the next verdicts
 MOST_BYTES = 1_500_000_000
 _RANK = {State.UNKNOWN: 0, State.FLAT: 1, State.WATCH: 2, State.LEAK: 3}
@@ -66,6 +68,7 @@ def run(case: Scenario, folder: Path, *, speed: float, seconds: float) -> Record
         for _ in range(WARM_UP_REQUESTS):
             work.request()
         clock.hurry(speed)
+        _wait_for_census(runtime)
         runtime.memory.sampler.add_source(lambda: {Series.REQUESTS: float(work.requests)})
         before = rss_bytes()
         step = case.begin(runtime)
@@ -95,6 +98,12 @@ def run(case: Scenario, folder: Path, *, speed: float, seconds: float) -> Record
             cost=_cost(runtime, observer.began),
             changes=tuple(observer.changes),
         )
+
+
+def _wait_for_census(runtime: Runtime) -> None:
+    """Let the detector see the service as it is without the scenario, as far as that is a matter of a minute."""
+    censuses = runtime.memory.detector._censuses
+    eventually(lambda: censuses.kept, seconds=CENSUS_SECONDS, what="the first census")
 
 
 def _rate(case: Scenario, seconds: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 
 from services.errors import DamagedError, MillpondError
-from services.memory.points import Points, join, merge, samples, thin
+from services.memory.points import Points, Values, join, merge, samples, thin
 from services.memory.ring import Ring, Rows
 from services.memory.store import HOURS, MINUTES, HistoryStore, Tier
 from services.memory.types import COLUMNS, Floats, Sample, Window
@@ -263,6 +263,7 @@ def _choose(points: Points, columns: Sequence[int]) -> Points:
     return Points(points.times, points.counts, points.runs, means, minima, maxima)
 
 
-def _by_column(columns: Collection[str], known: Sequence[int], pieces: list[Floats], length: int) -> dict[str, Floats]:
-    values = {COLUMNS[place]: column for place, column in zip(known, np.concatenate(pieces, axis=1).T, strict=True)}
+def _by_column(columns: Collection[str], known: Sequence[int], pieces: list[Values], length: int) -> dict[str, Floats]:
+    joined = np.concatenate(pieces, axis=1).astype(np.float64, copy=False).T
+    values = {COLUMNS[place]: column for place, column in zip(known, joined, strict=True)}
     return {column: values[column] if column in values else np.full(length, np.nan) for column in columns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from services.memory.types import Floats
 
 Ints = NDArray[np.int64]
+# From disk as float32, else float64.
+Values = NDArray[np.floating[Any]]
 
 # Widths of a point in seconds, so that the points of a chart stay where they are from one look to the next.
 _WIDTHS = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -22,9 +25,9 @@ class Points:
     times: Floats
     counts: Floats
     runs: Ints
-    means: Floats
-    minima: Floats
-    maxima: Floats
+    means: Values
+    minima: Values
+    maxima: Values
 
     def __len__(self) -> int:
         return len(self.times)
@@ -36,7 +39,7 @@ class Points:
         return Points(*(getattr(self, name)[mask] for name in self.__slots__))
 
 
-def samples(times: Floats, runs: Ints, values: Floats) -> Points:
+def samples(times: Floats, runs: Ints, values: Values) -> Points:
     """Return single samples as points; `values` is (n, k)."""
     return Points(times, np.ones(len(times)), runs, values, values, values)
 

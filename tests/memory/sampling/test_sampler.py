@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_samples_come_at_their_pace() -> None:
     sampler.close()
     sampler.close()
     count = len(taken)
-    gaps = [after.time - before.time for before, after in zip(taken, taken[1:], strict=False)]
+    gaps = [after.time - before.time for before, after in pairwise(taken)]
     assert min(gaps) > 0
     assert sum(gaps) >= len(gaps) - 2
     assert taken[-1].values == {Series.SESSIONS: 3.0}

@@ -27,6 +27,8 @@ PLAIN = frozenset(
         *("collections.deque", "collections.OrderedDict", "collections.defaultdict", "weakref.ReferenceType"),
     )
 )
+# What is kept to watch the memory grows with each census and is bounded: it is never the leak.
+WATCHERS = "services.memory."
 
 
 def rise(values: Floats) -> float:
@@ -78,6 +80,8 @@ class _Change:
         self.counts: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
         for name, now in last.types.items():
+            if name.startswith(WATCHERS):
+                continue
             before = first.types.get(name)
             self.counts[name] = now.count - (before.count if before else 0)
             self.sizes[name] = now.bytes - (before.bytes if before else 0)
@@ -116,8 +120,9 @@ def _containers(change: _Change) -> list[tuple[float, Suspect]]:
         if more < LEAST_ENTRIES:
             continue
         alike = (name for name, count in change.counts.items() if abs(count - more) <= ALIKE * more)
-        # Entries that match no type may still be what grows: behind those that match, the longest first.
-        share = max(min(1.0, sum(change.sizes[name] for name in alike) / change.grown), 0.15)
+        held = container.held_bytes - (old.held_bytes if old is not None else 0)
+        # Entries that hold little and match no type may still be what grows: behind the others, the longest first.
+        share = max(min(1.0, max(held, sum(change.sizes[name] for name in alike)) / change.grown), 0.15)
         detail = _("{more} more entries, now {total}").format(more=f"{more:,}", total=f"{container.length:,}")
         suspect = Suspect(SuspectKind.CONTAINER, container.name, detail, more / change.hours)
         found.append((share + more * 1e-9, suspect))

@@ -57,8 +57,17 @@ class Parts(Collector):
         self._failing: set[str] = set()
 
     def add(self, part: str, families: Iterable[Family], read: ReadPart) -> None:
-        """Ask `read` at each scrape for values of `families`."""
-        self._parts[part] = (tuple(families), read)
+        """Ask `read` at each scrape for values of `families`.
+
+        Raises:
+            ValueError: one of them is another part's already.
+        """
+        families = tuple(families)
+        taken = {family.name for family in self.families()}
+        for family in families:
+            if family.name in taken:
+                raise ValueError(f"{family.name} is exposed by another part")
+        self._parts[part] = (families, read)
 
     def families(self) -> Iterator[Family]:
         """Return all families in the order in which they are exposed."""

@@ -11,6 +11,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from streamlit.runtime import Runtime, exists, get_instance
 from streamlit.runtime.app_session import AppSession
@@ -108,7 +109,7 @@ def _cached_resources() -> list[object]:
     return values
 
 
-def _caches(caches: object) -> list:  # type: ignore[type-arg]
+def _caches(caches: Any) -> list[Any]:
     with caches._caches_lock:  # noqa: SLF001 - see the module
         return [cache for functions in caches._function_caches.values() for cache in functions.values()]  # noqa: SLF001
 

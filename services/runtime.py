@@ -297,7 +297,9 @@ class Runtime:
 
     def _held(self) -> list[HeldResource]:
         """Return what every part holds, as far as they are there."""
-        return self.resources() if self.ready else []
+        if not self.ready:
+            return []
+        return [*self.resources(), self.embedder.tokenizer_resource(), self.retriever.held()]
 
     def resources(self) -> list[HeldResource]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""

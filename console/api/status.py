@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from console.api.context import ApiContext, Context
+from services.held import HeldResource
 from services.memory.process import rss_bytes
 
 router = APIRouter(prefix="/api/status", tags=["status"])
@@ -28,7 +29,19 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "started_at": runtime.started_at,
         "rss_bytes": rss_bytes(),
         "counts": asdict(runtime.library.counts()),
-        "resources": [asdict(held) for held in runtime.resources()],
+        "resources": [_shown(held) for held in runtime.resources()],
         "chat_model": asdict(runtime.models.status()),
         "answers": {"running": running, "waiting": waiting},
+    }
+
+
+def _shown(held: HeldResource) -> dict[str, Any]:
+    """Return what may be shown of a report: not where in memory things lie, nor in which folder."""
+    return {
+        "name": held.name,
+        "detail": held.detail,
+        "bytes": held.bytes,
+        "loads": held.loads,
+        "attributes": held.attributes,
+        "owner": held.owner,
     }

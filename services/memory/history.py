@@ -12,10 +12,12 @@ import numpy as np
 import structlog
 
 from services.errors import DamagedError, MillpondError
+from services.held import HeldResource, Owner, Region
 from services.memory.points import Points, Values, join, merge, samples, thin
 from services.memory.ring import Ring, Rows
 from services.memory.store import HOURS, MINUTES, HistoryStore, Tier
 from services.memory.types import COLUMNS, Floats, Sample, Window
+from services.texts import _
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +80,19 @@ class History:
             self._open_hour = hour
             self._ring.append(sample, self._run)
             self._latest = sample
+
+    def held(self) -> HeldResource:
+        """Return what the samples in RAM take."""
+        ranges = self._ring.ranges()
+        return HeldResource(
+            name=_("Memory history"),
+            detail=_("{count} samples").format(count=min(self._ring.next, self._ring.capacity)),
+            bytes=sum(length for _address, length in ranges),
+            loads=1,
+            owner=Owner.OWN_CACHES,
+            region=Region.NATIVE,
+            ranges=ranges,
+        )
 
     def flush(self) -> None:
         """Write what is not on disk yet; a disk that cannot be written is logged once and tried again next time."""

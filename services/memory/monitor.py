@@ -56,6 +56,7 @@ class MemoryMonitor:
         self.ledger = Accountant(clock)
         self.objects = Inspector(clock, folder / "objects")
         self.tracer = Tracer(folder, clock, reporter)
+        self.ledger.add_holder(lambda: [self.history.held()])
         self.ledger.set_census(lambda: self.objects.last)
         self.detector = Detector(clock, self.history, own_process(self.objects.census), reporter)
         self.sampler = Sampler(clock, self.history.add)

@@ -37,6 +37,10 @@ class Ring:
         self._runs = np.zeros(capacity, dtype=np.int64)
         self._values = np.full((capacity, len(COLUMNS)), np.nan)
 
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return where the columns lie: (address, length in bytes)."""
+        return tuple((array.ctypes.data, array.nbytes) for array in (self._times, self._runs, self._values))
+
     @property
     def first(self) -> int:
         """The number of the oldest row that is still here."""

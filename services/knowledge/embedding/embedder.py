@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from services.errors import CancelledError
@@ -60,8 +61,18 @@ class Embedder:
 
     _loads: ClassVar[int] = 0
 
-    def __init__(self, files: ModelFiles, encoder: Encoder, tokenizer: Tokenizer, *, threads: int, detail: str) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        encoder: Encoder,
+        tokenizer: Tokenizer,
+        *,
+        threads: int,
+        detail: str,
+        tokenizer_bytes: int = 0,
+    ) -> None:
         self.files = files
+        self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
         self._encoder = encoder
         self._tokenizer = tokenizer
@@ -101,13 +112,15 @@ class Embedder:
         torch.set_num_threads(1)
         kind = SlimEncoder if SlimEncoder.fits(files) else LibraryEncoder
         encoder: Encoder = kind.load(files, device, dtype)
+        before = _allocated()
         tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
+        tokenizer_bytes = max(0, _allocated() - before)
         tokenizer.no_padding()
         tokenizer.enable_truncation(files.max_tokens)
         Embedder._loads += 1
         threads = choose_threads(settings.embedding_threads) if device.type == "cpu" else 1
         detail = f"{files.name}, {str(dtype).removeprefix('torch.')}, {device}"
-        return cls(files, encoder, tokenizer, threads=threads, detail=detail)
+        return cls(files, encoder, tokenizer, threads=threads, detail=detail, tokenizer_bytes=tokenizer_bytes)
 
     @property
     def tokenizer_file(self) -> Path:
@@ -130,6 +143,17 @@ class Embedder:
             owner=Owner.MODELS,
             region=Region.NATIVE if self._encoder.device.type == "cpu" else Region.ELSEWHERE,
             ranges=self._ranges,
+        )
+
+    def tokenizer_resource(self) -> HeldResource:
+        """What the tokenizer's tables take: what was allocated while it was loaded."""
+        return HeldResource(
+            name=_("Tokenizer of the embedding model"),
+            detail=self.files.name,
+            bytes=self._tokenizer_bytes,
+            loads=1,
+            owner=Owner.MODELS,
+            region=Region.NATIVE,
         )
 
     def urgent(self) -> AbstractContextManager[None]:
@@ -208,6 +232,16 @@ class Embedder:
             pooled = self._encoder.forward(sequences, give_way)
             normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
         return normalised
+
+
+def _allocated() -> int:
+    """Return what malloc has in use, 0 where the C library does not tell."""
+    # Only there where psutil was built against a C library with heap figures.
+    info = getattr(psutil, "heap_info", None)
+    if info is None:
+        return 0
+    heap = info()
+    return int(heap.heap_used + heap.mmap_used)
 
 
 def _step_back() -> None:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from services.database import Database
 from services.errors import BadInputError, TooLargeError
+from services.held import HeldResource, Owner
 from services.knowledge.retrieval.beside import LexicalSearch
 from services.knowledge.retrieval.language_trust import Encoder, LanguageTrust
 from services.knowledge.retrieval.quoting import Passage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
+from services.knowledge.retrieval.scripts import cached_letters
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
 from services.knowledge.text.segmentation import located_terms
@@ -77,6 +79,18 @@ class Retriever:
         self._question_characters = question_characters
         self.lexical = LexicalStore(database)
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
+
+    def held(self) -> HeldResource:
+        """Return what is remembered between searches."""
+        terms, term_bytes = self.lexical.cached()
+        letters, letter_bytes = cached_letters()
+        return HeldResource(
+            name=_("Search caches"),
+            detail=_("{terms} terms, {letters} letters").format(terms=terms, letters=letters),
+            bytes=term_bytes + letter_bytes,
+            loads=1,
+            owner=Owner.OWN_CACHES,
+        )
 
     def learn(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Measure how well the embedder knows the languages of the present corpus; some seconds, for idle times."""

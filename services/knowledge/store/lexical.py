@@ -8,6 +8,7 @@ rarest are looked up until their occurrences reach a budget, which bounds the ti
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Sequence
@@ -33,6 +34,7 @@ B = 0.75
 BACKGROUND = 20
 # Terms in more chunks than this are remembered; counting rarer ones takes no time.
 _FREQUENT = 1000
+_ENTRY_BYTES = 110
 _REMEMBERED = 20_000
 
 _SEARCH = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most")
@@ -53,6 +55,13 @@ class LexicalStore:
         self._frequent: OrderedDict[str, int] = OrderedDict()
         self._counted_at = 0
         self._lock = threading.Lock()
+
+    def cached(self) -> tuple[int, int]:
+        """Return how many frequencies of terms are remembered, and in how many bytes."""
+        with self._lock:
+            terms = list(self._frequent)
+        # An ordered dictionary's entry has its place in the table and a link; counts are small objects.
+        return len(terms), sum(sys.getsizeof(term) for term in terms) + len(terms) * _ENTRY_BYTES
 
     def search(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> list[tuple[int, float]]:
         """Return (chunk id, BM25 > 0) of at most `k` chunks, best first; `groups`: ids of collections, None for all."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 
 from services.held import HeldResource, Owner, Region
 from services.memory.ledger.maps import Mapping
@@ -36,14 +37,20 @@ def sqlite_bytes(mappings: Iterable[Mapping]) -> int | None:
     if "_sqlite3" not in sys.modules:
         return None
     paths = {mapping.path for mapping in mappings if "libsqlite3" in mapping.path}
-    module = getattr(sys.modules["_sqlite3"], "__file__", None)
+    module: str | None = getattr(sys.modules["_sqlite3"], "__file__", None)
     # Without a library of its own it is part of Python's module, or of Python.
-    for path in sorted(paths) or [module]:
-        with suppress(OSError, AttributeError):
-            used = ctypes.CDLL(path).sqlite3_memory_used
-            used.restype = ctypes.c_int64
-            return int(used())
-    return None
+    told = [used() for path in (sorted(paths) or (module,)) if (used := _memory_used(path)) is not None]
+    return sum(told) if told else None
+
+
+@cache
+def _memory_used(library: str | None) -> Callable[[], int] | None:
+    try:
+        used = ctypes.CDLL(library).sqlite3_memory_used
+    except (OSError, AttributeError, TypeError):
+        return None
+    used.restype = ctypes.c_int64
+    return used
 
 
 def tracing_bytes() -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-
-# Those that must not be interrupted by other Python threads keep the GIL (PyDLL); they take microseconds.
+from functools import cache
 
 
 class _Mallinfo(ctypes.Structure):
@@ -30,27 +29,44 @@ class Heap:
 
 def heap() -> Heap | None:
     """Return malloc's figures, None where the C library has none (0.01 to some ms, without the GIL)."""
-    try:
-        mallinfo = ctypes.CDLL(None).mallinfo2
-    except (OSError, AttributeError, TypeError):
+    mallinfo = _mallinfo()
+    if mallinfo is None:
         return None
-    mallinfo.restype = _Mallinfo
     info = mallinfo()
     return Heap(info.arena, info.uordblks, info.hblkhd)
 
 
 def stack_of(thread: int) -> tuple[int, int] | None:
     """Return (start, end) of a thread's stack, guard left out; `thread` is its pthread_t and must be alive."""
-    try:
-        library = ctypes.PyDLL(None)
-        get, read = library.pthread_getattr_np, library.pthread_attr_getstack
-        destroy = library.pthread_attr_destroy
-    except (OSError, AttributeError, TypeError):
-        return None
+    library = _threads()
     attributes = ctypes.create_string_buffer(128)  # pthread_attr_t has 56 bytes on 64-bit Linux
-    if get(ctypes.c_void_p(thread), attributes):
+    if library is None or library.pthread_getattr_np(ctypes.c_void_p(thread), attributes):
         return None
     address, size = ctypes.c_void_p(), ctypes.c_size_t()
-    failed = read(attributes, ctypes.byref(address), ctypes.byref(size))
-    destroy(attributes)
+    failed = library.pthread_attr_getstack(attributes, ctypes.byref(address), ctypes.byref(size))
+    library.pthread_attr_destroy(attributes)
     return None if failed or not address.value else (address.value, address.value + size.value)
+
+
+# Libraries are opened once: each time makes classes that only the collector gets rid of.
+
+
+@cache
+def _mallinfo() -> ctypes._NamedFuncPointer | None:
+    try:
+        function = ctypes.CDLL(None).mallinfo2
+    except (OSError, AttributeError, TypeError):
+        return None
+    function.restype = _Mallinfo
+    return function
+
+
+@cache
+def _threads() -> ctypes.PyDLL | None:
+    """Return the C library, called without letting go of the GIL: the calls take microseconds."""
+    try:
+        library = ctypes.PyDLL(None)
+        _ = library.pthread_getattr_np, library.pthread_attr_getstack, library.pthread_attr_destroy
+    except (OSError, AttributeError, TypeError):
+        return None
+    return library

@@ -76,7 +76,7 @@ class PymallocReader:
         if not library._PyObject_DebugMallocStats(self._stream):  # noqa: SLF001 - see the module
             return ""  # Python runs without pymalloc
         library.fflush(self._stream)
-        return ctypes.string_at(self._text.value, self._size.value).decode("ascii", "replace")
+        return ctypes.string_at(self._text.value or 0, self._size.value).decode("ascii", "replace")
 
 
 def parse(text: str) -> Pymalloc | None:

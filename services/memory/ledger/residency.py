@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 from contextlib import suppress
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -94,6 +95,7 @@ class Residency:
         return found if self._readv is not None else None
 
 
+@cache
 def _library() -> ctypes._NamedFuncPointer | None:
     try:
         function = ctypes.CDLL(None, use_errno=True).process_vm_readv

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,16 @@ import structlog
 
 from services.errors import DamagedError, MillpondError
 from services.held import HeldResource, Owner, Region
-from services.memory.points import Points, Values, join, merge, samples, thin
-from services.memory.ring import Ring, Rows
-from services.memory.store import HOURS, MINUTES, HistoryStore, Tier
+from services.memory.hours import HOUR, ClosedHour, at_pace, close_hour, split_hours
+from services.memory.points import Points, Values, join, samples, thin
+from services.memory.ring import Ring
+from services.memory.store import HistoryStore
+from services.memory.tiers import HOURS, MINUTES, Tier
 from services.memory.types import COLUMNS, Floats, Sample, Window
 from services.texts import _
 
 log = structlog.get_logger(__name__)
 
-HOUR = 3600.0
 MOST_POINTS = 2000
 # More than an hour, so that a window of an hour is whole at its start.
 _RING_ROWS = 4200
@@ -30,14 +30,6 @@ _WAITING_HOURS = 48
 # Columns that are read and merged at once: bounds what a long window of all columns takes.
 _AT_ONCE = 6
 _INDEX = {column: place for place, column in enumerate(COLUMNS)}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ClosedHour:
-    """An hour that is over: its minutes and itself, all columns."""
-
-    minutes: Points
-    hour: Points
 
 
 class History:
@@ -52,7 +44,7 @@ class History:
         self._flushing = threading.Lock()
         self._ring = Ring(_RING_ROWS)
         self._latest: Sample | None = None
-        self._closed: deque[_ClosedHour] = deque(maxlen=_WAITING_HOURS)
+        self._closed: deque[ClosedHour] = deque(maxlen=_WAITING_HOURS)
         self._merged = 0  # number of the first row that is in no closed hour
         self._written = 0  # number of the first row that is not in the journal
         self._open_hour: int | None = None
@@ -69,9 +61,7 @@ class History:
             if self._latest is None:
                 self._run_start = sample.time
                 self._ring.forget_after(sample.time)
-                self._closed = deque(
-                    (hour for hour in self._closed if hour.hour.times[0] <= sample.time), _WAITING_HOURS
-                )
+                self._closed = deque((hour for hour in self._closed if hour.begin <= sample.time), _WAITING_HOURS)
             elif sample.time <= self._latest.time:
                 return
             hour = int(sample.time // HOUR)
@@ -116,7 +106,7 @@ class History:
             with self._lock:
                 self._written = written
                 while self._closed and self._closed[0] in closed:
-                    self._oldest = min(self._oldest, _hour_start(self._closed.popleft()))
+                    self._oldest = min(self._oldest, self._closed.popleft().begin)
 
     def close(self) -> None:
         """Write what is not on disk yet and let go of the file; safe to call twice."""
@@ -164,7 +154,7 @@ class History:
             if self._ring.first == 0:
                 return None  # it has every sample that was ever taken
             ring, now = self._ring.oldest(), self._latest.time if self._latest else end
-            oldest = min([self._oldest, *(_hour_start(hour) for hour in self._closed)])
+            oldest = min([self._oldest, *(hour.begin for hour in self._closed)])
         since = max(start, oldest)
         if since >= ring:
             return None
@@ -175,13 +165,10 @@ class History:
         with self._lock:
             rows = self._ring.rows(0 if tier is None else self._merged, columns)
             closed = list(self._closed)
-        newest = samples(rows.times, rows.runs, rows.values)
         if tier is None:
-            yield newest
+            yield samples(rows.times, rows.runs, rows.values)
             return
-        newest = merge(newest, np.floor(newest.times / tier.step).astype(np.int64))
-        waiting = [hour.minutes if tier is MINUTES else hour.hour for hour in closed]
-        in_ram = join([*(_choose(part, columns) for part in waiting), newest])
+        in_ram = join([*(_choose(hour.points(tier), columns) for hour in closed), at_pace(rows, tier)])
         places = [range(place, min(place + _AT_ONCE, len(columns))) for place in range(0, len(columns), _AT_ONCE)]
         places = places or [range(0)]
         read = 0
@@ -211,7 +198,7 @@ class History:
         rows = self._ring.rows(self._merged)
         self._merged = self._ring.next
         if len(rows):
-            self._closed.append(_merge_hour(rows))
+            self._closed.append(close_hour(rows))
 
     def _open(self, folder: Path) -> HistoryStore | None:
         try:
@@ -237,17 +224,12 @@ class History:
         self._run = store.run
         self._last_seen = float(rows.times[-1]) if len(rows) else None
         self._merged, self._written = max(store.merged, self._ring.first), self._ring.next
-        left = self._ring.rows(self._merged)
-        if len(left):
+        hours = split_hours(self._ring.rows(self._merged))
+        if hours:
             # Hours that were over when the last run ended are closed now, the last one goes on.
-            hours = np.floor(left.times / HOUR).astype(np.int64)
-            self._open_hour = int(hours[-1])
-            for hour in np.unique(hours[hours != self._open_hour]).tolist():
-                inside = hours == hour
-                self._closed.append(
-                    _merge_hour(Rows(left.numbers[inside], left.times[inside], left.runs[inside], left.values[inside]))
-                )
-            self._merged = int(left.numbers[hours == self._open_hour][0])
+            self._closed.extend(map(close_hour, hours[:-1]))
+            self._open_hour = int(hours[-1].times[0] // HOUR)
+            self._merged = int(hours[-1].numbers[0])
         oldest = store.oldest(float(rows.times.max()) if len(rows) else 0.0)
         self._oldest = np.inf if oldest is None else oldest // HOUR * HOUR
         return store
@@ -256,16 +238,6 @@ class History:
         if not self._in_trouble:
             self._in_trouble = True
             log.warning("the memory history is kept in RAM for now", error=str(error), cause=str(error.__cause__ or ""))
-
-
-def _merge_hour(rows: Rows) -> _ClosedHour:
-    points = samples(rows.times, rows.runs, rows.values)
-    minutes = merge(points, np.floor(points.times / MINUTES.step).astype(np.int64))
-    return _ClosedHour(minutes, merge(minutes, np.floor(minutes.times / HOURS.step).astype(np.int64)))
-
-
-def _hour_start(closed: _ClosedHour) -> float:
-    return float(closed.hour.times[0]) // HOUR * HOUR
 
 
 def _between(points: Points, start: float, end: float) -> Points:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.memory.points import Ints
 from services.memory.types import COLUMNS, Floats, Sample
@@ -24,6 +25,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def where(self, mask: NDArray[np.bool_]) -> Rows:
+        """Return the rows for which `mask` (n,) is true."""
+        return Rows(self.numbers[mask], self.times[mask], self.runs[mask], self.values[mask])
 
 
 class Ring:

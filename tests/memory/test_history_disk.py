@@ -13,7 +13,8 @@ import structlog
 from services.memory.history import History
 from services.memory.points import Points
 from services.memory.ring import Rows
-from services.memory.store import HOURS, MINUTES, HistoryStore, Tier
+from services.memory.store import HistoryStore
+from services.memory.tiers import HOURS, MINUTES, Tier
 from services.memory.types import COLUMNS, Sample, Series
 from tests.memory.histories import BEGAN, DAY, HOUR, fill, seconds
 from tests.servers import ROOT

@@ -1,7 +1,222 @@
-"""The living objects: types, growth, what holds them."""
+"""The living objects: types and their growth, single objects and what holds them, repetitions, pympler's view."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import csv
+import io
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from console.api.context import ApiContext, Context
+from console.api.headers import attachment
+from services.errors import NotFoundError
+from services.memory.objects.inspector import MOST_INSTANCES, Inspector
+from services.memory.objects.repeats import LEAST, MOST
+from services.memory.objects.types import Census, TypeChange
+from services.texts import _
 
 router = APIRouter(prefix="/api/objects", tags=["objects"])
+
+Format = Literal["json", "csv"]
+Since = Annotated[str, Query(description="Name of the snapshot to compare with; empty: none")]
+_LARGEST = 2**63 - 1
+
+
+class CensusIn(BaseModel):
+    """How to store a census."""
+
+    label: str = Field("", max_length=80)
+    baseline: bool = Field(False, description="Keep it when room is needed for newer ones")
+
+
+class RepeatIn(BaseModel):
+    """What to repeat how often, after two repetitions more for the warm-up."""
+
+    action: str = Field(description="One of those that GET /api/objects/repeats names; empty: by hand")
+    times: int = Field(20, ge=LEAST, le=MOST)
+
+
+@router.post("/census", status_code=201, summary="Count all objects and store the snapshot")
+async def take(context: Context, body: CensusIn | None = None) -> dict[str, Any]:
+    """Take a census in a copy of the process; `paused` is how long this one stood still, in seconds."""
+    body = body or CensusIn()
+    snapshot = await context.threads.call(_objects(context).take, body.label, kept=body.baseline)
+    census = await context.threads.call(_objects(context).snapshot, snapshot.name)
+    return {"snapshot": asdict(snapshot), **_figures(census)}
+
+
+@router.get("/census", summary="The newest census")
+async def newest(context: Context) -> dict[str, Any]:
+    """Return the newest stored census with the biggest containers, and the list of all snapshots."""
+    objects = _objects(context)
+    found = await context.threads.call(objects.snapshots)
+    if not found:
+        raise _nothing_yet()
+    census = await context.threads.call(objects.snapshot, found[-1].name)
+    return {
+        "snapshot": asdict(found[-1]),
+        **_figures(census),
+        "containers": [asdict(container) for container in census.containers],
+        "snapshots": [asdict(snapshot) for snapshot in found],
+    }
+
+
+@router.delete("/census/{snapshot}", status_code=204, summary="Delete a snapshot")
+async def delete(snapshot: str, context: Context) -> Response:
+    """Remove a stored census."""
+    await context.threads.call(_objects(context).delete, snapshot)
+    return Response(status_code=204)
+
+
+@router.get("/types", summary="Types by count and bytes")
+async def types(context: Context, snapshot: str = "", since: Since = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+    """Return the types of a snapshot (the newest by default), with what changed when `since` names another."""
+    objects = _objects(context)
+    name = snapshot or await context.threads.call(_newest_name, objects)
+    if since:
+        rows = [_change(change) for change in await context.threads.call(objects.compare, since, name)]
+    else:
+        census = await context.threads.call(objects.snapshot, name)
+        rows = [{"type": kind, **asdict(found)} for kind, found in census.types.items()]
+    rows.sort(key=lambda row: -row["bytes"])
+    return _table(rows, format, "types", {"snapshot": name, "since": since or None})
+
+
+@router.get("/containers", summary="The biggest containers")
+async def containers(context: Context, snapshot: str = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+    """Return dictionaries, lists, sets and queues with their names, by length."""
+    objects = _objects(context)
+    name = snapshot or await context.threads.call(_newest_name, objects)
+    census = await context.threads.call(objects.snapshot, name)
+    return _table([asdict(entry) for entry in census.containers], format, "containers", {"snapshot": name})
+
+
+@router.get("/objects", summary="The biggest objects of a type")
+async def objects(
+    context: Context,
+    type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
+    since: Since = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_INSTANCES)] = 20,
+) -> dict[str, Any]:
+    """Return objects as bounded text with their sizes and names; `since`: only those that are not in that snapshot."""
+    found = await context.threads.call(_objects(context).instances, type, since=since, limit=limit)
+    return asdict(found)
+
+
+@router.get("/paths/{address}", summary="What holds an object")
+async def paths(
+    context: Context,
+    address: int,
+    type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
+) -> dict[str, Any]:
+    """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone."""
+    if not 0 < address <= _LARGEST:
+        raise NotFoundError(_("No object can have this address."), _("GET /api/objects/objects lists some."))
+    return asdict(await context.threads.call(_objects(context).holders, address, type))
+
+
+@router.get("/repeats", summary="Repetitions")
+async def repeats(context: Context) -> dict[str, Any]:
+    """Return what can be repeated, how far the present series is, and the last reports."""
+    found = _objects(context).repeats
+    progress = found.progress
+    return {
+        "actions": found.actions,
+        "progress": asdict(progress) if progress else None,
+        "reports": [asdict(report) for report in found.reports],
+    }
+
+
+@router.post("/repeats", status_code=202, summary="Do it n times")
+async def repeat(body: RepeatIn, context: Context) -> dict[str, Any]:
+    """Begin a series; each of its four censuses comes after a collection, which stops every thread."""
+    found = _objects(context).repeats
+    if body.action:
+        await context.threads.call(found.start, body.action, body.times)
+    else:
+        await context.threads.call(found.start_by_hand, body.times)
+    return await repeats(context)
+
+
+@router.post("/repeats/mark", summary="Done once more by hand")
+async def mark(context: Context) -> dict[str, Any]:
+    """Say that it was done once more by hand."""
+    _objects(context).repeats.mark()
+    return await repeats(context)
+
+
+@router.delete("/repeats", status_code=202, summary="Cancel the series")
+async def cancel(context: Context) -> dict[str, Any]:
+    """End the series after the repetition in progress."""
+    _objects(context).repeats.cancel()
+    return await repeats(context)
+
+
+@router.get("/sizes", summary="What asizeof can be asked about")
+async def owners(context: Context) -> dict[str, Any]:
+    """Return the owners by name, and about how many seconds all of the objects would take."""
+    found = _objects(context)
+    return {"owners": found.owners, "expected_seconds": found.expected_seconds()}
+
+
+@router.get("/sizes/{owner}", summary="Deep size of an owner")
+async def sizes(owner: str, context: Context) -> dict[str, Any]:
+    """Return pympler's asizeof of one owner, measured in a copy of the process; takes seconds."""
+    return asdict(await context.threads.call(_objects(context).deep_size, owner))
+
+
+@router.get("/summary", summary="pympler's summary")
+async def summary(context: Context, format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+    """Return pympler's summary over all objects, made in a copy of the process; takes seconds."""
+    found = await context.threads.call(_objects(context).summary)
+    rows = [{"type": kind, "count": count, "bytes": size} for kind, count, size in found.rows]
+    return _table(rows, format, "summary", {"time": found.time, "paused": found.paused, "took": found.took})
+
+
+def _objects(context: ApiContext) -> Inspector:
+    return context.runtime.memory.objects
+
+
+def _newest_name(objects: Inspector) -> str:
+    found = objects.snapshots()
+    if not found:
+        raise _nothing_yet()
+    return found[-1].name
+
+
+def _nothing_yet() -> NotFoundError:
+    return NotFoundError(_("Nobody has looked at the objects yet."), _("POST /api/objects/census does."))
+
+
+def _figures(census: Census) -> dict[str, Any]:
+    names = ("time", "objects", "tracked", "bytes", "large_bytes", "native_bytes", "paused", "took")
+    return {name: getattr(census, name) for name in names}
+
+
+def _change(change: TypeChange) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "type": change.type,
+        "count": change.after.count,
+        "bytes": change.after.bytes,
+        "delta_count": change.delta.count,
+        "delta_bytes": change.delta.bytes,
+    }
+    for name in ("survived", "new", "gone"):
+        amount = getattr(change, name)
+        row[f"{name}_count"] = amount.count if amount else None
+        row[f"{name}_bytes"] = amount.bytes if amount else None
+    return row
+
+
+def _table(rows: list[dict[str, Any]], form: Format, name: str, more: dict[str, Any]) -> Response:
+    if form == "json":
+        return JSONResponse({**more, name: rows})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["type"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return Response(text.getvalue(), media_type="text/csv", headers=attachment(f"{name}.csv"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -50,19 +49,31 @@ def large_bytes(heap: Heap, native: Ints) -> int:
 
 def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str, int]]:
     """Return address, type, length, name and held bytes of the biggest containers, the longest first."""
-    found: list[tuple[int, int]] = []
+    entries, names, held = lengths(heap), Names(ways), ways.held_bytes()
+    longest = np.argsort(-entries, kind="stable")[:most]
+    long = entries >= _LEAST_ENTRIES
+    long[longest] = False
+    others = np.flatnonzero(long)
+    dearest = others[np.argsort(-held[others], kind="stable")[: most // 3]]
+    return [
+        (
+            int(heap.addresses[index]),
+            type_name(type(heap.objects[index])),
+            int(entries[index]),
+            names.name(index),
+            int(held[index]),
+        )
+        for index in np.concatenate((longest, dearest)).tolist()
+        if entries[index] >= _LEAST_ENTRIES
+    ]
+
+
+def lengths(heap: Heap) -> Ints:
+    """Return how many entries each container has, 0 for what is none."""
+    found = np.zeros(len(heap), dtype=np.int64)
     for number, kind in enumerate(heap.types):
         length = next((size for family, size in _LENGTHS.items() if is_subtype(kind, family)), None)
         if length is not None:
-            for index in np.flatnonzero(heap.kinds == number).tolist():
-                entries = length(heap.objects[index])
-                if entries >= _LEAST_ENTRIES:
-                    found.append((entries, index))
-    names = Names(ways)
-    held = ways.held_bytes()
-    chosen = heapq.nlargest(most, found)
-    chosen += heapq.nlargest(most // 3, set(found).difference(chosen), key=lambda entry: held[entry[1]])
-    return [
-        (int(heap.addresses[index]), type_name(type(heap.objects[index])), entries, names.name(index), int(held[index]))
-        for entries, index in chosen
-    ]
+            places = np.flatnonzero(heap.kinds == number)
+            found[places] = [length(heap.objects[index]) for index in places.tolist()]
+    return found

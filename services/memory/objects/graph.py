@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.memory.objects.heap import Heap, Indices, Ints
 from services.memory.objects.naming import module_name
-from services.memory.objects.threads import ThreadView
+from services.memory.objects.threads import Carried
 
 UNSEEN, ROOT = -1, -2
 _OURS = ("services", "console", "pages", "__main__")
@@ -25,7 +25,7 @@ class Ways:
     being evaluated), and the rest: cycles that wait for the collector or that native code holds.
     """
 
-    def __init__(self, heap: Heap, threads: tuple[ThreadView, ...] = (), seconds: float = 10.0) -> None:
+    def __init__(self, heap: Heap, carried: Carried | None = None, seconds: float = 10.0) -> None:
         self.heap = heap
         self._deadline = time.monotonic() + seconds
         self._tails: Ints = heap.index(heap.targets)
@@ -34,7 +34,7 @@ class Ways:
         self.unheld: set[int] = set()
         self._levels: list[Ints] = []
         self._spread(self._modules())
-        self._spread(self._locals(threads))
+        self._spread(self._locals(carried))
         self._spread(self._without_referrers())
         rest = np.flatnonzero(self.before == UNSEEN)
         self.cyclic: frozenset[int] = frozenset(rest.tolist())
@@ -73,13 +73,11 @@ class Ways:
 
         return np.array(sorted(found, key=rank), dtype=np.int64)
 
-    def _locals(self, threads: tuple[ThreadView, ...]) -> Ints:
-        for thread in threads:
-            for frame in thread.frames:
-                for variable, address in frame.variables.items():
-                    index = self.heap.find(address)
-                    if index is not None and self.before[index] == UNSEEN:
-                        self.variables.setdefault(index, f"<thread {thread.name}>.{frame.function}.{variable}")
+    def _locals(self, carried: Carried | None) -> Ints:
+        for thread, function, variable, value in carried.variables if carried else ():
+            index = self.heap.find(id(value))
+            if index is not None and self.before[index] == UNSEEN:
+                self.variables.setdefault(index, f"<thread {thread}>.{function}.{variable}")
         return np.fromiter(self.variables, dtype=np.int64, count=len(self.variables))
 
     def _without_referrers(self) -> Ints:

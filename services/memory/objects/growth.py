@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.memory.objects.repeat_types import ContainerGrowth, Growth, TypeGrowth
-from services.memory.objects.types import Amount, Census, TypeCount
+from services.memory.objects.types import Amount, Census, Lengthened, TypeCount
 
 _MOST = 50
 _NOTHING = TypeCount(0, 0)
@@ -14,6 +14,8 @@ _NOTHING = TypeCount(0, 0)
 
 class _Looks(Protocol):
     def snapshot(self, name: str) -> Census: ...
+
+    def lengthened(self, *names: str) -> tuple[Lengthened, ...]: ...
 
     def survivors(self, first: str, second: str, third: str) -> dict[str, Amount]: ...
 
@@ -23,7 +25,7 @@ def growth_of(looks: _Looks, names: Sequence[str], times: int) -> Growth:
     _start, warm, middle, end = names
     left = looks.survivors(warm, middle, end)
     censuses = (looks.snapshot(warm), looks.snapshot(middle), looks.snapshot(end))
-    return Growth(_types(*censuses, left, times), _containers(*censuses, times))
+    return Growth(_types(*censuses, left, times), _containers(looks.lengthened(warm, middle, end), times))
 
 
 def _types(warm: Census, middle: Census, end: Census, left: dict[str, Amount], times: int) -> tuple[TypeGrowth, ...]:
@@ -54,20 +56,15 @@ def each(first: Amount, second: Amount, half: int, times: int) -> int | None:
     return number
 
 
-def _containers(warm: Census, middle: Census, end: Census, times: int) -> tuple[ContainerGrowth, ...]:
-    before, between = ({entry.name: entry.length for entry in census.containers} for census in (warm, middle))
+def _containers(found: Sequence[Lengthened], times: int) -> tuple[ContainerGrowth, ...]:
     half = times // 2
-    found = []
-    for entry in end.containers:
-        if entry.name not in between:
-            continue
-        start = before.get(entry.name, 0)
-        first, second = Amount(between[entry.name] - start), Amount(entry.length - between[entry.name])
-        if entry.name in before and first.count * 2 >= half and second.count * 2 >= times - half:
-            number = each(first, second, half, times)
-            found.append(ContainerGrowth(entry.name, entry.type, start, entry.length, number))
-    found.sort(key=lambda growth: growth.before - growth.after)
-    return tuple(found[:_MOST])
+    grown = []
+    for entry in found:
+        before, between, after = entry.lengths
+        first, second = Amount(between - before), Amount(after - between)
+        if first.count * 2 >= half and second.count * 2 >= times - half:
+            grown.append(ContainerGrowth(entry.name, entry.type, before, after, each(first, second, half, times)))
+    return tuple(grown[:_MOST])
 
 
 def _difference(before: TypeCount, after: TypeCount) -> Amount:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, compress
 from operator import not_
 from types import FrameType, MethodDescriptorType, WrapperDescriptorType
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.memory.objects.naming import bases, is_subtype
+from services.memory.objects.threads import Carried
 
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
@@ -40,11 +41,14 @@ class Heap:
     int32, an index, to `targets` (m,) int64, an address; both in the order of the sources.
     """
 
-    def __init__(self, hidden: Iterable[int] = ()) -> None:
-        """Look at everything now. `hidden` are addresses to leave out, this look's own things."""
+    def __init__(self, carried: Carried | None = None) -> None:
+        """Look at everything now, and at what was carried over the fork."""
         prepare()
-        own = {id(self), id(self.__dict__), *hidden}
-        objects = [value for value in gc.get_objects() if id(value) not in own]
+        own = {id(self), id(self.__dict__), *(carried.hidden() if carried else ())}
+        # The oldest first: what was made last has the highest index.
+        generations = [gc.get_objects(generation=generation) for generation in (2, 1, 0)]
+        own |= {id(generations), *map(id, generations)}
+        objects = [value for generation in generations for value in generation if id(value) not in own]
         self.tracked = len(objects)
         fresh = objects
         known = np.sort(np.fromiter(own, dtype=np.int64, count=len(own)))
@@ -53,6 +57,8 @@ class Heap:
         loose: list[object] = []
         for _round in range(_MOST_ROUNDS):
             counts, targets, fresh = _follow(fresh, known)
+            if not lengths and carried:
+                fresh = _with_untracked(fresh, carried)
             lengths.append(counts)
             edges.append(targets)
             if not fresh:
@@ -66,14 +72,17 @@ class Heap:
         self._order = np.argsort(self.addresses, kind="stable")
         self._sorted = self.addresses[self._order]
         self.types, self.kinds = _kinds(objects)
-        counts, self.targets = self._with_type_dictionaries(_joined(lengths), _joined(edges))
+        counts, self.targets = self._with_untold(_joined(lengths), _joined(edges), carried)
         self.starts: Ints = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
         self.sources: Indices = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self.sizes: Ints = _sizes(objects, self.types, self.kinds)
 
-    def _with_type_dictionaries(self, counts: Ints, targets: Ints) -> tuple[Ints, Ints]:
-        """Add what the collector does not tell: the dictionary of each type that is written in C."""
-        static = [
+    def _with_untold(self, counts: Ints, targets: Ints, carried: Carried | None) -> tuple[Ints, Ints]:
+        """Add the references that the collector does not tell of.
+
+        These are the dictionary of each type that is written in C, and what other threads have in thread-locals.
+        """
+        untold = [
             (index, id(mapping[0]))
             for number, meta in enumerate(self.types)
             if is_subtype(meta, type)
@@ -81,14 +90,15 @@ class Heap:
             if not _flags(value := self.objects[index]) & _HEAP_TYPE
             and (mapping := gc.get_referents(_TYPE_DICT.__get__(value)))  # empty for a type that is not ready yet
         ]
-        if not static:
+        if carried:
+            untold += [(place, id(content)) for value, content in carried.contents if (place := self.find(id(value)))]
+        if not untold:
             return counts, targets
-        places = np.array([index for index, _address in static], dtype=np.int64)
+        untold.sort()
+        places = np.array([place for place, _address in untold], dtype=np.int64)
         ends = np.cumsum(counts)
-        targets = np.insert(targets, ends[places], [address for _index, address in static])
-        counts = counts.copy()
-        counts[places] += 1
-        return counts, targets
+        targets = np.insert(targets, ends[places], [address for _place, address in untold])
+        return counts + np.bincount(places, minlength=len(counts)), targets
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -147,6 +157,15 @@ def _follow(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[ob
         values = list(compress(map(flat.__getitem__, fresh), map(not_, map(is_tracked, map(flat.__getitem__, fresh)))))
         loose.update(zip(map(id, values), values, strict=True))
     return _joined(lengths), _joined(addresses), list(loose.values())
+
+
+def _with_untracked(loose: list[object], carried: Carried) -> list[object]:
+    """Add what only a local variable refers to: the collector knows neither the frame nor, say, a text in it."""
+    found = {id(value): value for value in loose}
+    for _thread, _function, _variable, value in carried.variables:
+        if not gc.is_tracked(value):
+            found.setdefault(id(value), value)
+    return list(found.values())
 
 
 def _contains(ordered: Ints, values: Ints) -> NDArray[np.bool_]:

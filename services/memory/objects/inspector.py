@@ -21,7 +21,7 @@ from services.memory.objects.looks import Looker
 from services.memory.objects.native import native_sizes
 from services.memory.objects.repeats import Repeats
 from services.memory.objects.snapshots import Snapshot, SnapshotFolder
-from services.memory.objects.threads import ThreadView, running_threads
+from services.memory.objects.threads import carrying
 from services.memory.objects.types import (
     Amount,
     Census,
@@ -29,6 +29,7 @@ from services.memory.objects.types import (
     DeepSize,
     Holders,
     Instances,
+    Lengthened,
     Link,
     Node,
     ObjectView,
@@ -44,6 +45,7 @@ LOOK_SECONDS = 60.0
 PYMPLER_SECONDS = 180.0
 MOST_INSTANCES = 100
 _COMPARISONS = 4
+_OBJECTS = 1_000_000  # taken for granted before the first census
 
 
 class Inspector:
@@ -57,7 +59,7 @@ class Inspector:
         self._clock = clock or Clock()
         self.run = int(self._clock.time() * 1000)
         self._folder = SnapshotFolder(folder) if folder else None
-        self._owners: dict[str, Callable[[], object]] = {}
+        self._owners: dict[str, tuple[str, Callable[[], object]]] = {}
         self._lock = threading.Lock()
         self._compared: OrderedDict[tuple[str, str], tuple[TypeChange, ...]] = OrderedDict()
         self._last: Census | None = None
@@ -72,18 +74,22 @@ class Inspector:
         """The newest census, None before the first."""
         return self._last
 
-    def add_owner(self, name: str, get: Callable[[], object]) -> None:
+    def add_owner(self, name: str, get: Callable[[], object], label: str = "") -> None:
         """Offer something to be measured by asizeof under `name`; `get` is called in the forked child."""
-        self._owners[name] = get
+        self._owners[name] = label or name, get
 
-    def add_action(self, name: str, action: Callable[[], object]) -> None:
+    def add_action(self, name: str, action: Callable[[], object], label: str = "") -> None:
         """Offer an action for repetition under `name`; see `services.memory.objects.repeats`."""
-        self.repeats.add(name, action)
+        self.repeats.add(name, action, label)
 
     @property
-    def owners(self) -> tuple[str, ...]:
-        """What `deep_size` can be asked about."""
-        return tuple(self._owners)
+    def owners(self) -> dict[str, str]:
+        """What `deep_size` can be asked about: what people call it, by name."""
+        return {name: label for name, (label, _get) in self._owners.items()}
+
+    def expected_seconds(self) -> float:
+        """Return about how long pympler would take for all objects, judged by the last census."""
+        return (self._last.objects if self._last else _OBJECTS) * sizes.SECONDS_PER_OBJECT
 
     def census(self) -> Census:
         """Count all objects by type and name the biggest containers; about 2 s of CPU per million objects."""
@@ -102,17 +108,16 @@ class Inspector:
         return snapshot
 
     def _census(self, path: Path | None) -> Census:
-        threads = running_threads()
         moment = self._clock.time()
 
         def look() -> dict[str, Any]:
-            heap = Heap()
+            heap = Heap(carried)
             native = native_sizes(heap)
             if path is not None:
-                snapshots.write(path, heap)
+                snapshots.write(path, heap, census.lengths(heap))
             return {
                 "types": census.count(heap, native),
-                "containers": census.containers(heap, Ways(heap, threads)),
+                "containers": census.containers(heap, Ways(heap, carried)),
                 "objects": len(heap),
                 "tracked": heap.tracked,
                 "bytes": int(heap.sizes.sum() - native.sum()),
@@ -120,7 +125,8 @@ class Inspector:
                 "large": census.large_bytes(heap, native),
             }
 
-        found = run_forked(look, seconds=LOOK_SECONDS)
+        with carrying() as carried:
+            found = run_forked(look, seconds=LOOK_SECONDS)
         value = found.value
         self._last = taken = Census(
             moment,
@@ -175,6 +181,17 @@ class Inspector:
         found = run_forked(lambda: snapshots.survivors(*paths), seconds=LOOK_SECONDS).value
         return {name: Amount(*amount) for name, amount in found.items()}
 
+    def lengthened(self, *names: str, most: int = 50) -> tuple[Lengthened, ...]:
+        """Return the containers that were longer in each of some snapshots than in the one before, as named now."""
+        paths = [self._snapshots().path(name) for name in names]
+
+        def look(looker: Looker) -> dict[str, Any]:
+            found = snapshots.lengthened(paths, most)
+            return {"found": [(*named, lengths) for address, *lengths in found if (named := looker.container(address))]}
+
+        found = self._look(look).value["found"]
+        return tuple(Lengthened(kind, name, tuple(lengths)) for kind, name, lengths in found)
+
     def instances(self, kind: str, *, since: str = "", limit: int = 20) -> Instances:
         """Return the biggest objects of a type, only those that are not in the snapshot `since` if there is one.
 
@@ -225,14 +242,14 @@ class Inspector:
         Raises:
             NotFoundError: there is no such owner.
         """
-        get = self._owners.get(owner)
+        label, get = self._owners.get(owner, ("", None))
         if get is None:
             raise NotFoundError(_("Nothing is registered under this name."), _("Choose one that is listed."))
         sizes.load()
         found = run_forked(lambda: sizes.deep_size(get), seconds=PYMPLER_SECONDS)
         value = found.value
         parts = tuple((name, size) for name, size in value["parts"])
-        return DeepSize(owner, value["bytes"], value["objects"], parts, found.paused, found.took)
+        return DeepSize(label, value["bytes"], value["objects"], parts, found.paused, found.took)
 
     def summary(self) -> Summary:
         """Return pympler's summary over all objects; about 9 microseconds per object."""
@@ -242,13 +259,12 @@ class Inspector:
         return Summary(self._clock.time(), rows, found.paused, found.took)
 
     def _look(self, ask: Callable[[Looker], dict[str, Any]]) -> Forked[dict[str, Any]]:
-        threads: tuple[ThreadView, ...] = running_threads()
-
         def look() -> dict[str, Any]:
-            heap = Heap()
-            return ask(Looker(heap, Ways(heap, threads)))
+            heap = Heap(carried)
+            return ask(Looker(heap, Ways(heap, carried)))
 
-        return run_forked(look, seconds=LOOK_SECONDS)
+        with carrying() as carried:
+            return run_forked(look, seconds=LOOK_SECONDS)
 
     def _snapshots(self) -> SnapshotFolder:
         if self._folder is None:

@@ -49,6 +49,13 @@ class Looker:
         reach = Reach(self.heap)
         return len(found), [self._instance(int(index), reach) for index in found[order[:limit]]]
 
+    def container(self, address: int) -> tuple[str, str] | None:
+        """Return type and name of the object at an address, None when it is gone."""
+        index = self.heap.find(address)
+        if index is None:
+            return None
+        return type_name(type(self.heap.objects[index])), self._names.name(index)
+
     def _instance(self, index: int, reach: Reach) -> dict[str, Any]:
         path = self.ways.path(index)
         name = self._names.name_of(path)

@@ -53,7 +53,7 @@ class Names:
         """Return how an object on a path is called by the one before it; "" for what only carries another's names."""
         step = path[place - 1], path[place]
         if step not in self._known:
-            self._known[step] = self._label(*step, path[place - 2] if place > 1 else None)
+            self._known[step] = self._label(path, place)
         return self._known[step]
 
     def is_carrier(self, path: Sequence[int], place: int) -> bool:
@@ -63,19 +63,23 @@ class Names:
         objects = self._ways.heap.objects
         holder, value = objects[path[place - 1]], objects[path[place]]
         if type(value) is dict:
-            return _is_namespace(holder, value)
+            earlier = [type(objects[index]) for index in path[max(0, place - 2) : place]]
+            return _is_namespace(holder, value) or any(is_subtype(kind, threading.local) for kind in earlier)
         return type(value) is CellType or (type(value) is tuple and getattr(holder, "__closure__", None) is value)
 
-    def _label(self, holder: int, target: int, before: int | None) -> str:
+    def _label(self, path: Sequence[int], place: int) -> str:
         objects = self._ways.heap.objects
-        value, held = objects[holder], objects[target]
-        if before is not None:
-            root = objects[before]
-            if variable := closure_variable(root, value, held):
+        value, held = objects[path[place - 1]], objects[path[place]]
+        if place > 1:
+            before = objects[path[place - 2]]
+            if variable := closure_variable(before, value, held):
                 return variable
-            if is_subtype(type(root), threading.local) and type(value) is dict:
-                return ""  # one dictionary for all threads; the next is one thread's own
-            if type(value) is dict and _is_namespace(root, value):
+            is_local = any(
+                is_subtype(type(objects[earlier]), threading.local) for earlier in path[place - 3 : place - 1]
+            )
+            if is_local and type(held) is dict:
+                return ""  # one dictionary for all threads; this one is one thread's own
+            if type(value) is dict and (is_local or _is_namespace(before, value)):
                 found, key = self._labels.key_of(value, held)
                 if found and type(key) is str:
                     return f".{key}"

@@ -27,19 +27,19 @@ class Repeats:
     def __init__(self, looks: Looks, clock: Clock) -> None:
         self._looks = looks
         self._clock = clock
-        self._actions: dict[str, Callable[[], object]] = {}
+        self._actions: dict[str, tuple[str, Callable[[], object]]] = {}
         self._lock = threading.Lock()
         self._run: Series | None = None
         self._reports: deque[RepeatReport] = deque(maxlen=KEPT)
 
-    def add(self, name: str, action: Callable[[], object]) -> None:
+    def add(self, name: str, action: Callable[[], object], label: str = "") -> None:
         """Offer `action` under `name`; it is called from another thread and may raise a `MillpondError`."""
-        self._actions[name] = action
+        self._actions[name] = label or name, action
 
     @property
-    def actions(self) -> tuple[str, ...]:
-        """The names of what can be repeated."""
-        return tuple(self._actions)
+    def actions(self) -> dict[str, str]:
+        """What can be repeated: what people call it, by name."""
+        return {name: label for name, (label, _action) in self._actions.items()}
 
     @property
     def progress(self) -> Progress | None:
@@ -60,10 +60,10 @@ class Repeats:
             BadInputError: too few or too many times.
             ConflictError: a series is running.
         """
-        work = self._actions.get(action)
+        label, work = self._actions.get(action, ("", None))
         if work is None:
             raise NotFoundError(_("No such action can be repeated."), _("Choose one that is listed."))
-        self._start(action, times, work)
+        self._start(label, times, work)
 
     def start_by_hand(self, times: int, what: str = "") -> None:
         """Begin a series in which a person does something and calls `mark` after each time."""

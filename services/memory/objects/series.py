@@ -17,7 +17,7 @@ from services.memory.clock import Clock
 from services.memory.objects.growth import growth_of
 from services.memory.objects.repeat_types import Progress, RepeatReport, Stage, State
 from services.memory.objects.snapshots import Snapshot
-from services.memory.objects.types import Amount, Census
+from services.memory.objects.types import Amount, Census, Lengthened
 from services.memory.process import heap_bytes, rss_bytes
 from services.texts import _
 
@@ -36,6 +36,9 @@ class Looks(Protocol):
 
     def snapshot(self, name: str) -> Census:
         """Return a stored census."""
+
+    def lengthened(self, *names: str) -> tuple[Lengthened, ...]:
+        """Return the containers that became longer from snapshot to snapshot."""
 
     def survivors(self, first: str, second: str, third: str) -> dict[str, Amount]:
         """Compare three."""

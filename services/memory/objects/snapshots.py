@@ -44,12 +44,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A snapshot's objects in the order of their addresses: (n,) addresses, indices into `types`, sizes in bytes."""
+    """A snapshot's objects in the order of their addresses.
+
+    (n,) addresses, indices into `types`, sizes in bytes, numbers of entries (0 for what is no container).
+    """
 
     types: list[str]
     addresses: Ints
     kinds: NDArray[np.uint32]
     sizes: NDArray[np.uint32]
+    lengths: NDArray[np.uint32]
 
     def select(self, type_name: str) -> NDArray[np.bool_]:
         """Return which objects are of the type."""
@@ -121,7 +125,7 @@ class SnapshotFolder:
             found["types"] = {kind: TypeCount(**figures) for kind, figures in found["types"].items()}
             found["containers"] = tuple(ContainerCount(**container) for container in found["containers"])
             return Census(**found)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it.")) from error
 
     def note(self, snapshot: Snapshot, taken: Census) -> None:
@@ -147,8 +151,8 @@ class SnapshotFolder:
             spare = spare or list(known)
 
 
-def write(path: Path, heap: Heap) -> int:
-    """Write all objects of a heap; returns the size of the file in bytes."""
+def write(path: Path, heap: Heap, lengths: Ints) -> int:
+    """Write all objects of a heap and the numbers of their entries; returns the size of the file in bytes."""
     order = np.argsort(heap.addresses, kind="stable")
     names: dict[str, int] = {}
     numbers = np.array([names.setdefault(type_name(kind), len(names)) for kind in heap.types], dtype=np.uint32)
@@ -161,6 +165,7 @@ def write(path: Path, heap: Heap) -> int:
             addresses=heap.addresses[order],
             kinds=numbers[heap.kinds[order]],
             sizes=np.minimum(heap.sizes[order], _LARGEST).astype(np.uint32),
+            lengths=np.minimum(lengths[order], _LARGEST).astype(np.uint32),
         )
     partial.replace(path)
     return path.stat().st_size
@@ -175,10 +180,10 @@ def read(path: Path) -> Stored:
     try:
         with np.load(path, allow_pickle=False) as file:
             types: list[str] = json.loads(file["types"].tobytes())
-            stored = Stored(types, file["addresses"], file["kinds"], file["sizes"])
+            stored = Stored(types, file["addresses"], file["kinds"], file["sizes"], file["lengths"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it.")) from error
-    if not len(stored.addresses) == len(stored.kinds) == len(stored.sizes):
+    if not len(stored.addresses) == len(stored.kinds) == len(stored.sizes) == len(stored.lengths):
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it."))
     return stored
 
@@ -228,6 +233,28 @@ def survivors(first: Path, second: Path, third: Path) -> dict[str, tuple[int, in
     in_a = common(a, b)[1]
     in_c = common(b, c)[0]
     return totals(b, ~in_a & in_c)
+
+
+def lengthened(paths: Sequence[Path], most: int) -> list[list[int]]:
+    """Return address and lengths of the containers that are longer in each snapshot than in the one before.
+
+    Those that grew most come first, at most `most` of them.
+    """
+    stored = [read(path) for path in paths]
+    last = stored[-1]
+    columns = [last.lengths.astype(np.int64)]
+    going = last.lengths > 0
+    for earlier in reversed(stored[:-1]):
+        mine, _theirs = common(last, earlier)
+        place = np.minimum(np.searchsorted(earlier.addresses, last.addresses), max(0, len(earlier.addresses) - 1))
+        column = (
+            np.where(mine, earlier.lengths[place].astype(np.int64), 0) if len(earlier.addresses) else 0 * columns[0]
+        )
+        going &= mine & (column < columns[0])
+        columns.insert(0, column)
+    chosen = np.flatnonzero(going)
+    chosen = chosen[np.argsort(columns[0][chosen] - columns[-1][chosen], kind="stable")[:most]]
+    return [[int(last.addresses[place]), *(int(column[place]) for column in columns)] for place in chosen]
 
 
 def ages(paths: Iterable[Path], addresses: Sequence[int], type_name: str) -> list[int]:

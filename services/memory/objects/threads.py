@@ -1,59 +1,141 @@
-"""What the running threads hold in their local variables: addresses only, taken before the fork.
+"""What the running threads hold: local variables and thread-locals, carried over the fork.
 
-A forked child has no other thread than its own, and their frames must not be touched there. The objects are there all
-the same; this says which variable holds which.
+A forked child has no other thread than its own. The interpreter clears the thread-locals of the others there, and their
+frames must not be touched: the memory of their stacks may be gone. So the forking thread takes hold of these objects at
+the very last moment before the fork, and lets go of them right after it in this process; only the child keeps them.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 import threading
-from dataclasses import dataclass
-from types import CodeType, FrameType
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
 
 _OPTIMIZED = 0x1  # CO_OPTIMIZED: the locals are no dictionary of their own; reading them makes a copy
 _MOST_FRAMES = 60
+_SCAN_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class FrameView:
-    """A running function and the addresses of its local variables."""
+@dataclass(slots=True)
+class Carried:
+    """What was taken over the fork.
 
-    function: str
-    variables: dict[str, int]
+    `variables` are (name of thread, function, variable, object), `contents` are (thread-local object, dictionary of one
+    thread).
+    """
 
+    thread: int
+    variables: list[tuple[str, str, str, object]] = field(default_factory=list)
+    contents: list[tuple[object, dict[str, object]]] = field(default_factory=list)
 
-@dataclass(frozen=True, slots=True)
-class ThreadView:
-    """A running thread, its innermost frame first."""
-
-    name: str
-    frames: tuple[FrameView, ...]
-
-
-def running_threads() -> tuple[ThreadView, ...]:
-    """Return the threads as they are now; takes about 0.1 ms a thread and keeps no object."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    here = threading.get_ident()
-    return tuple(
-        ThreadView(names.get(ident) or str(ident), tuple(_frames(frame)))
-        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - the documented way to see other threads
-        if ident != here
-    )
+    def hidden(self) -> set[int]:
+        """Return the addresses of its own containers, which are no holders that a person should see."""
+        own = {id(self), id(self.variables), id(self.contents)}
+        return own | {id(entry) for entry in self.variables} | {id(entry) for entry in self.contents}
 
 
-def _frames(frame: FrameType | None) -> list[FrameView]:
-    found: list[FrameView] = []
-    while frame is not None and len(found) < _MOST_FRAMES:
+class _Carrier:
+    """Fills `Carried` at the fork of the thread that asked for it."""
+
+    def __init__(self) -> None:
+        self.wanted: Carried | None = None
+        self._locals: list[weakref.ref[threading.local]] = []
+        self._scanned = -_SCAN_SECONDS
+
+    def scan(self) -> None:
+        """Find the thread-local objects; Python keeps no list of them, so this walks over all objects now and then."""
+        if time.monotonic() - self._scanned < _SCAN_SECONDS:
+            return
+        self._scanned = time.monotonic()
+        kinds = {id(kind) for kind in _with_subclasses(threading.local)}
+        self._locals = [weakref.ref(value) for value in gc.get_objects() if id(type(value)) in kinds]
+
+    def take(self) -> None:
+        wanted = self.wanted
+        if wanted is None or wanted.thread != threading.get_ident():
+            return
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way to see other threads
+            inner: FrameType | None = frame
+            if ident == wanted.thread:
+                inner = _caller(frame)
+            _take_frames(names.get(ident) or str(ident), inner, wanted.variables)
+        for reference in self._locals:
+            value = reference()
+            if value is not None:
+                wanted.contents.extend((value, content) for content in _contents(value))
+
+    def let_go(self) -> None:
+        wanted = self.wanted
+        if wanted is not None and wanted.thread == threading.get_ident():
+            wanted.variables.clear()
+            wanted.contents.clear()
+
+
+_carrier = _Carrier()
+_turn = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_carrier.take, after_in_parent=_carrier.let_go)
+
+
+@contextmanager
+def carrying() -> Iterator[Carried]:
+    """Carry what threads hold over the fork that this thread makes inside of the block; here it stays empty."""
+    with _turn:
+        _carrier.scan()
+        carried = _carrier.wanted = Carried(threading.get_ident())
+        try:
+            yield carried
+        finally:
+            _carrier.wanted = None
+
+
+def _take_frames(thread: str, frame: FrameType | None, found: list[tuple[str, str, str, object]]) -> None:
+    for _depth in range(_MOST_FRAMES):
+        if frame is None:
+            return
         values = frame.f_locals
-        found.append(FrameView(_name(frame.f_code, frame), {name: id(value) for name, value in values.items()}))
+        function = _function_name(frame)
+        found.extend((thread, function, name, value) for name, value in values.items())
         if frame.f_code.co_flags & _OPTIMIZED and type(values) is dict:
             # Up to Python 3.12 the copy stays with the frame and would keep alive what the function lets go.
             values.clear()
         frame = frame.f_back
+
+
+def _caller(frame: FrameType) -> FrameType | None:
+    """Return the innermost frame that is not part of the look itself."""
+    found: FrameType | None = frame
+    while found is not None and _module(found).startswith(
+        ("services.memory.objects", "services.memory.forked", "contextlib")
+    ):
+        found = found.f_back
     return found
 
 
-def _name(code: CodeType, frame: FrameType) -> str:
-    module = frame.f_globals.get("__name__")
-    return f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname
+def _function_name(frame: FrameType) -> str:
+    module = _module(frame)
+    return f"{module}.{frame.f_code.co_qualname}" if module else frame.f_code.co_qualname
+
+
+def _module(frame: FrameType) -> str:
+    name = frame.f_globals.get("__name__")
+    return name if type(name) is str else ""
+
+
+def _with_subclasses(kind: type[Any]) -> list[type[Any]]:
+    return [kind, *(found for child in type.__subclasses__(kind) for found in _with_subclasses(child))]
+
+
+def _contents(value: threading.local) -> list[dict[str, object]]:
+    """Return the dictionaries that the threads have in a thread-local object."""
+    tables = [table for table in gc.get_referents(value) if type(table) is dict]
+    return [content for table in tables for content in table.values() if type(content) is dict]

@@ -57,6 +57,15 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
+class Lengthened:
+    """A container that is longer in each of several snapshots: its type, its name, its numbers of entries."""
+
+    type: str
+    name: str
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Amount:
     """So many objects of so many bytes."""
 

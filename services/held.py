@@ -72,13 +72,21 @@ class HeldResource:
         return max(0, self.bytes - backed)
 
 
-# Python's own allocator takes care of objects up to this size, malloc of the others.
+# Python's own allocator takes care of objects up to this size, malloc of the others; both hand out multiples of 16
+# bytes, and malloc puts a word in front.
 LARGEST_SMALL = 512
+_ALIGNMENT = 16
+_WORD = 8
+
+
+def allocated(size: int) -> int:
+    """Return the bytes that an object of `size` bytes takes."""
+    return -(-(size + _WORD if size > LARGEST_SMALL else size) // _ALIGNMENT) * _ALIGNMENT
 
 
 def object_bytes(objects: Iterable[object]) -> tuple[int, int]:
     """Return the bytes of Python objects, each by itself, and what of them malloc holds."""
-    sizes = [sys.getsizeof(each) for each in objects]
+    sizes = [allocated(sys.getsizeof(each)) for each in objects]
     return sum(sizes), sum(size for size in sizes if size > LARGEST_SMALL)
 
 

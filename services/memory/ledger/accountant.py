@@ -17,7 +17,7 @@ from services.memory.ledger.division import Division, Figures, divide
 from services.memory.ledger.foreign import foreign
 from services.memory.ledger.large_objects import LargeObjects
 from services.memory.ledger.maps import Mapping as MemoryMapping
-from services.memory.ledger.maps import SmapsReader
+from services.memory.ledger.maps import SmapsReader, parse
 from services.memory.ledger.residency import Residency
 from services.memory.ledger.types import Ledger
 from services.memory.objects.types import Census
@@ -81,9 +81,12 @@ class Accountant:
         with self._taking:
             began = time.thread_time()
             held = self.held()
+            # One right after the other: what is allocated in between would have no name.
+            text = self._smaps.read()
             allocators = self._allocators.read()
-            mappings = self._smaps.read()
-            if mappings is None:
+            mappings = parse(text)
+            del text
+            if not mappings:
                 rss = rss_bytes()
                 division = _without_maps(rss, held)
             else:
@@ -102,7 +105,7 @@ class Accountant:
                 tuple(self._unknown(allocators, mappings)),
                 time.thread_time() - began,
                 division.overclaimed,
-                {**allocators.series(), **_series(mappings or ())},
+                {**allocators.series(), **_series(mappings)},
             )
             self._last = ledger
             return ledger
@@ -137,9 +140,9 @@ class Accountant:
             )
             return divide(found, held, figures, residency)
 
-    def _unknown(self, allocators: Allocators, mappings: Sequence[MemoryMapping] | None) -> list[str]:
+    def _unknown(self, allocators: Allocators, mappings: Sequence[MemoryMapping]) -> list[str]:
         words = allocators.unknown()
-        if mappings is None:
+        if not mappings:
             words.append(
                 _("This system does not tell what lies in the process's memory: only what parts report is named.")
             )

@@ -17,6 +17,8 @@ from services.memory.ledger.residency import PAGE, Bools, Residency
 
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
 HEAP = 64 << 20
+# Where mimalloc, which Arrow uses, asks for its memory (MI_HINT_BASE, MI_HINT_MAX); the kernel puts nothing there.
+_MIMALLOC = range(2 << 40, 30 << 40)
 _HEAP_HEADER = 256  # heap_info, then the arena itself
 # Anonymous memory beyond this is not looked at page by page (4 GB), and not at all where so much is unused.
 _MOST_PAGES = 1 << 20
@@ -34,6 +36,7 @@ class Area(Enum):
     HEAP = auto()  # malloc's arenas
     BLOCKS = auto()  # malloc's blocks with a mapping of their own
     STACKS = auto()
+    FOREIGN = auto()  # an allocator that a library brought along
     GPU = auto()
     DATABASE = auto()
     FILES = auto()
@@ -99,13 +102,18 @@ class Sorter:
         path = mapping.path
         if path in self._libraries:
             return Area.LIBRARIES
-        for start, area in _NAMES.items():
-            if path.startswith(start):
-                return area
+        named = next((area for start, area in _NAMES.items() if path.startswith(start)), None)
+        if named is not None:
+            return named
         if path.startswith("/") or mapping.permissions.endswith("s"):
             return Area.DATABASE if _DATABASE.search(path) else Area.FILES
+        return self._area_of_anonymous(mapping, following)
+
+    def _area_of_anonymous(self, mapping: Mapping, following: Mapping | None) -> Area | None:
         if "x" in mapping.permissions:
             return Area.KERNELS
+        if mapping.start in _MIMALLOC:
+            return Area.FOREIGN
         if mapping.permissions != "rw-p" or (not mapping.rss and mapping.end - mapping.start > _LARGEST_UNUSED):
             return Area.ANONYMOUS
         return Area.HEAP if self._is_arena(mapping, following) else None

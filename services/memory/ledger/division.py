@@ -150,7 +150,12 @@ def _allocators(
     rest -= blocks
     strayed = min(rest, max(0, heap.arenas - figures.heap_reserved)) if heap else 0
     rest -= strayed
-    rest = result.share(rest, [(r.owner, r.believed) for r in reports if r.region is Region.MAPPED])
+    rest = result.share(
+        rest + left[Area.FOREIGN], [(r.owner, r.believed) for r in reports if r.region is Region.MAPPED]
+    )
+    kept = min(rest, left[Area.FOREIGN])
+    result.give(Owner.NATIVE_FREE, kept)
+    rest -= kept
 
     small = [(r.owner, max(0, r.believed - r.large)) for r in reports if r.region is Region.PYTHON]
     used = min(python, pymalloc.used) if pymalloc else 0

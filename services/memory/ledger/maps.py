@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,33 +54,34 @@ class SmapsReader:
         self._room = _LEAST_ROOM
         self._libc = _library()
 
-    def read(self) -> list[Mapping] | None:
-        """Return all mappings in the order of their addresses, None where the system does not tell."""
-        text = self._text()
-        # A loop in Python, so that other threads get their turn between any two mappings.
-        mappings = [_mapping(match) for match in _MAPPING.finditer(text)] if text else []
-        return mappings or None
-
-    def _text(self) -> bytes | bytearray | None:
+    def read(self) -> list[memoryview]:
+        """Return the text as it is now, in parts, without another allocation after it was read; empty where the
+        system does not tell."""
         if self._libc is None:
             try:
-                return self._file.read_bytes()
+                return [memoryview(self._file.read_bytes())]
             except OSError:
-                return None
+                return []
         stream = self._libc.fopen(bytes(self._file), b"re")
         if not stream:
-            return None
+            return []
+        parts: list[memoryview] = []
         try:
-            text = bytearray()
-            while True:
+            got = self._room
+            while got == self._room:
                 buffer = (ctypes.c_char * self._room)()
                 got = self._libc.fread(buffer, 1, self._room, stream)
-                text += memoryview(buffer)[:got]
-                if got < self._room:
-                    self._room = max(_LEAST_ROOM, int(len(text) * _ROOM))
-                    return text
+                parts.append(memoryview(buffer)[:got])
         finally:
             self._libc.fclose(stream)
+        self._room = max(_LEAST_ROOM, int(sum(map(len, parts)) * _ROOM))
+        return parts
+
+
+def parse(text: Iterable[memoryview]) -> list[Mapping]:
+    """Return the mappings in the order of their addresses."""
+    # A loop in Python, so that other threads get their turn between any two mappings.
+    return [_mapping(match) for match in _MAPPING.finditer(b"".join(text))]
 
 
 def _mapping(match: re.Match[bytes]) -> Mapping:

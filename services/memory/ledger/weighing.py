@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.held import LARGEST_SMALL, HeldResource, Owner, Region
+from services.held import LARGEST_SMALL, HeldResource, Owner, Region, allocated
 
 # Entries of a container that are weighed; more are inferred from so many.
 _SAMPLE = 512
@@ -35,8 +35,6 @@ _BOUNDARIES: tuple[type, ...] = (
     types.GeneratorType,
     types.CoroutineType,
     weakref.ReferenceType,
-    int,
-    float,
     bool,
     type(None),
     type(Ellipsis),
@@ -127,11 +125,11 @@ class Scales:
             weight.native += factor * length
             if length >= _BLOCK and factor == 1.0:
                 weight.arrays.append((address, length))
-        weight.python += factor * size
+        weight.python += factor * allocated(size)
         if size > LARGEST_SMALL:
-            weight.large += factor * size
+            weight.large += factor * allocated(size)
             if size >= _BLOCK and factor == 1.0 and kind in {bytes, str}:
-                weight.objects.append((id(thing), size))
+                weight.objects.append((id(thing), allocated(size)))
 
 
 def _own_size(thing: object, kind: type) -> int:

@@ -95,7 +95,7 @@ class BackendChoice:
 
     @property
     def name(self) -> str:
-        """What it is called; never its address, which may carry a name and a password."""
+        """What it is called, for those who may not see its address."""
         return self.model or PurePath(self.path).stem or self.kind.value
 
 

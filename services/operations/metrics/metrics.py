@@ -12,7 +12,7 @@ from services.operations.metrics.pauses import Pauses, PauseTimes
 from services.operations.metrics.reported import Reported
 from services.reporting import Counted, Timing
 
-REQUEST_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 PAGE_BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 
 # When a series began is of no use here: all of them begin with the process, which has a start time of its own.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
 from console.api.context import ApiContext, Context
 from console.api.memory_schemas import (
@@ -23,6 +21,7 @@ from console.api.memory_schemas import (
 )
 from console.ranges import PACES, Range
 from services.errors import BadInputError, UnavailableError
+from services.memory.exporting import csv_lines
 from services.memory.leaks.types import Verdict
 from services.memory.leaks.wording import headline
 from services.memory.types import COLUMNS, Floats, Series, Window
@@ -110,12 +109,12 @@ async def history(
     window = await context.threads.call(
         context.runtime.memory.history.window, since, until, columns=_chosen(columns), points=points
     )
-    if format_ == "csv":
-        body, media_type = _csv(window), "text/csv; charset=utf-8"
-    else:
-        body, media_type = _json(window, since, until, extremes=extremes), "application/json"
     headers = {"Content-Disposition": f'attachment; filename="millpond-memory.{format_}"'} if download else None
-    return Response(body, media_type=media_type, headers=headers)
+    if format_ == "csv":
+        lines = csv_lines(window, extremes=extremes)
+        return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    body = _json(window, since, until, extremes=extremes)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _chosen(columns: str) -> list[str]:
@@ -145,17 +144,6 @@ def _json(window: Window, start: float, end: float, *, extremes: bool) -> str:
 
 def _values(values: Floats) -> list[float | None]:
     return [value if value == value else None for value in values.tolist()]  # noqa: PLR0124 - NaN is not itself
-
-
-def _csv(window: Window) -> str:
-    output = io.StringIO()
-    writer = csv.writer(output)
-    writer.writerow(["time", "run", *window.means])
-    rows: Iterable[tuple[float | int | None, ...]] = zip(
-        window.times.tolist(), window.runs.tolist(), *(_values(values) for values in window.means.values()), strict=True
-    )
-    writer.writerows(rows)
-    return output.getvalue()
 
 
 @router.get("/events", summary="What happened")

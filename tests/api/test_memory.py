@@ -67,7 +67,7 @@ def test_the_history_as_csv(server: Server) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
     assert "millpond-memory.csv" in answer.headers["content-disposition"]
     assert float(rows[-1]["rss"]) > 50_000_000
-    assert set(rows[0]) == {"time", "run", "rss"}
+    assert set(rows[0]) == {"moment", "time", "run", "rss"}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _fortnight() -> list[Row]:
     others = ", ".join(f"{what} {milliseconds:.1f}" for what, milliseconds in times.items() if what != "14 d")
     return [
         Row(
-            "history of 14 days for the ledger's chart, ms",
+            "history of 14 days for the ledger's chart, ms of processor time",
             times["14 d"],
             30.0,
             at_least=False,
@@ -103,6 +103,7 @@ def _fill(history: History, length: float, step: float = 10.0) -> float:
 
 
 def _ask(history: History, start: float, end: float, columns: tuple[str, ...]) -> float:
-    began = time.perf_counter()
+    """Return the processor time in milliseconds: it does not depend on what else the machine does."""
+    began = time.thread_time()
     history.window(start, end, columns=columns)
-    return 1000 * (time.perf_counter() - began)
+    return 1000 * (time.thread_time() - began)

@@ -54,15 +54,15 @@ def test_a_killed_process_loses_ten_seconds_at_most(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         began = newest = float(process.stdout.readline())
-        while newest < began + 25:
+        while newest < began + 35:
             newest = float(process.stdout.readline())
         process.kill()
         newest = max([newest, *map(float, process.stdout.read().split())])
     history = History(tmp_path)
     seen = history.last_seen()
     assert seen is not None
-    # The pace, and two real seconds for a machine that has other things to do.
-    assert newest - seen <= 10 + 2 * 5
+    # The pace, and three real seconds for a machine that has other things to do.
+    assert newest - seen <= 10 + 3 * 5
     window = history.window(began - 60, newest, columns=(Series.RSS, Series.THREADS))
     assert len(window) >= 10
     assert (window.means[Series.RSS] > 1e6).all()

@@ -27,6 +27,7 @@ from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
 from services.memory.types import Series
+from services.offers import offer
 from services.operations.data_lock import DataLock
 from services.operations.events import EventLog
 from services.operations.health import Check, Health
@@ -145,6 +146,7 @@ class Runtime:
         self._open_chat()
         self._enter(_("warming up"))
         self.retriever.search(_("warm-up"))
+        offer(self)
         self._ready.set()
         self.ingestion.add_idle_listener(self._use_idle_time)
         self.ingestion.start()

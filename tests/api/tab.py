@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import ClientConnection, connect
+
+from tests.servers import Server
+
+
+@contextmanager
+def tab(server: Server) -> Iterator[ClientConnection]:
+    """A connection such as a browser tab has, without the browser."""
+    url = server.url.replace("http://", "ws://") + "/_stcore/stream"
+    with connect(url, subprotocols=["streamlit"], origin=server.url, max_size=None) as connection:  # type: ignore[arg-type,list-item]
+        yield connection
+
+
+def run_page(connection: ClientConnection) -> None:
+    """Have the page run once, and wait until it has."""
+    message = BackMsg()
+    message.rerun_script.query_string = ""
+    connection.send(message.SerializeToString())
+    while True:
+        data = connection.recv(timeout=60)
+        assert isinstance(data, bytes)
+        if ForwardMsg.FromString(data).WhichOneof("type") == "script_finished":
+            return

@@ -26,8 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="a scenario; may be given more than once")
     parser.add_argument("--held-out", action="store_true", help="the scenarios that are kept for the end")
-    parser.add_argument("--speed", type=float, default=child.SPEED, help="of the service's clock")
-    parser.add_argument("--seconds", type=float, default=child.SECONDS, help="longest run, of the real clock")
+    parser.add_argument("--minutes", type=float, default=child.MINUTES, help="longest run, on the service's clock")
     arguments = parser.parse_args()
     chosen = [scenario(name) for name in arguments.only or ()]
     if arguments.held_out:
@@ -38,8 +37,7 @@ def main() -> None:
     outcomes = runner.run_all(
         lambda line: print(line, flush=True),
         chosen or list(SCENARIOS.values()),
-        speed=arguments.speed,
-        seconds=arguments.seconds,
+        minutes=arguments.minutes,
     )
     for outcome in outcomes:
         _told(outcome)

@@ -64,8 +64,8 @@ def saw_of_cycles(_runtime: Runtime) -> Step:
 
 
 def daily_rate(seconds: float) -> float:
-    """Return requests a second: a night at 1, a day at 9."""
-    return 5.0 - 4.0 * math.cos(2 * math.pi * seconds / DAY)
+    """Return requests a minute: a night at 2, a day at 18."""
+    return 10.0 - 8.0 * math.cos(2 * math.pi * seconds / DAY)
 
 
 def daily_swing(runtime: Runtime) -> Step:
@@ -76,7 +76,7 @@ def daily_swing(runtime: Runtime) -> Step:
     _kept["visitors"] = visitors
 
     def step(number: int) -> None:
-        present = int(5 * daily_rate(clock.time() - began))
+        present = int(2.5 * daily_rate(clock.time() - began))
         while len(visitors) > present:
             visitors.pop(next(iter(visitors)))
         while len(visitors) < present:

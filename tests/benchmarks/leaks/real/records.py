@@ -21,10 +21,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Record:
-    """One run: the verdict that counts, the last one, how the state changed, what the watching cost.
+    """One run: the verdict that counts, the last one, how the state changed.
 
-    `seconds` is when the first LEAK came, on the service's clock; `watched` how long the run was on that clock;
-    `cost` the share of a core that sampler and watcher took, `rss` and `grown` in bytes.
+    `seconds` is when the first LEAK came, `watched` how long the run was, both on the service's clock; `rss` and
+    `grown` are bytes.
     """
 
     name: str
@@ -35,7 +35,6 @@ class Record:
     requests: int = 0
     rss: float = 0.0
     grown: float = 0.0
-    cost: float = 0.0
     changes: tuple[Change, ...] = field(default=())
 
     def write(self, file: Path) -> None:

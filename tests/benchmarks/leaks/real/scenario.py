@@ -28,7 +28,7 @@ class Scenario:
     `begin` prepares it in a running service and returns its step. `kind` is what a leak should be called, None for
     something harmless; `also` are kinds that are as true where two things grow at once. `suspects` are words of which
     one must be in a suspect. `per_step` is what a step was measured to leave behind: bytes, or threads and files.
-    `rate` is the number of requests a second at some time after the start, in seconds on the service's clock.
+    `rate` is the number of requests a minute at some time after the start in seconds, both on the service's clock.
     """
 
     name: str

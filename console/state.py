@@ -14,6 +14,7 @@ import streamlit as st
 
 from services.errors import MillpondError
 from services.knowledge.types import SearchResult
+from services.memory.objects.types import DeepSize, Holders, Instances, Summary
 from services.memory.leaks.types import Trimmed
 
 State = TypeVar("State")
@@ -29,6 +30,10 @@ class Query(StrEnum):
     RANGE = "range"
     TYPE = "type"  # objects page: what a suspect of the memory page leads to
     CONTAINER = "container"  # objects page
+    SNAPSHOT = "snapshot"  # objects page
+    SINCE = "since"  # objects page
+    VIEW = "view"  # objects page
+    OBJECT = "object"  # objects page: an address
     LINE = "line"  # allocations page
 
 
@@ -48,6 +53,10 @@ class Key(StrEnum):
     RETRIEVAL_RUN = "retrieval-run"
     RETRIEVAL_APPLY = "retrieval-apply"
     CONFIRM = "confirm"
+    OBJECTS_LOOK = "objects-look"
+    OBJECTS_SEARCH = "objects-search"
+    OBJECTS_OURS = "objects-ours"
+    OBJECTS_REPEAT = "objects-repeat"
     MEMORY_RANGE = "memory-range"
     MEMORY_PAUSE = "memory-pause"
     MEMORY_EVENTS = "memory-events"
@@ -108,10 +117,9 @@ class DocumentsState:
 
 @dataclass
 class AllocationsState:
-    """Allocations page: which snapshots its table shows, whether tracing was on, and `rows` of the comparison."""
+    """Allocations page: `shown` is what of tracing and its snapshots the page was drawn with."""
 
     shown: tuple[object, ...] = ()
-    tables: int = 0
 
 
 @dataclass
@@ -119,6 +127,17 @@ class ModelState:
     """Choice of the chat model: `saved` counts, so that a key that was typed does not stay in its field."""
 
     saved: int = 0
+
+
+@dataclass
+class ObjectsState:
+    """Objects page: what the last looks found, as names and numbers; `asked` is what `instances` answer."""
+
+    instances: Instances | None = None
+    asked: tuple[str, str] = ("", "")
+    holders: Holders | None = None
+    size: DeepSize | None = None
+    summary: Summary | None = None
 
 
 @dataclass

@@ -24,13 +24,19 @@ _IDLE_SECONDS = 3.0  # another tab, or the clock, may switch
 _DEPTHS = (1, 5, 10, 25)
 
 
+def allocations_bar(tracer: Tracer) -> None:
+    """Draw the state of tracing and its buttons; when something changes, the rest of the page is drawn anew too."""
+    state_of(AllocationsState).shown = _shown(tracer)
+    _bar(tracer)
+
+
 @st.fragment
 @guarded
-def allocations_bar(tracer: Tracer) -> None:
-    """Draw the state of tracing and its buttons, and keep them fresh."""
+def _bar(tracer: Tracer) -> None:
     let_page_tell()
+    if state_of(AllocationsState).shown != _shown(tracer):
+        st.rerun()
     status = tracer.status()
-    _redraw_page_on_change(tracer, status)
     if status.on:
         _running(tracer, status)
     else:
@@ -38,19 +44,9 @@ def allocations_bar(tracer: Tracer) -> None:
     heartbeat("allocations-beat", _BUSY_SECONDS if status.on else _IDLE_SECONDS)
 
 
-def signature(snapshots: list[SnapshotInfo]) -> tuple[object, ...]:
+def _shown(tracer: Tracer) -> tuple[object, ...]:
     """Return what the rest of the page depends on."""
-    return tuple((info.id, info.name, info.note) for info in snapshots)
-
-
-def _redraw_page_on_change(tracer: Tracer, status: TracingStatus) -> None:
-    """Run the whole page when snapshots have come or gone, or tracing went on or off, since it was drawn."""
-    state = state_of(AllocationsState)
-    found = (status.on, signature(tracer.snapshots()))
-    if state.shown != found:
-        first, state.shown = not state.shown, found
-        if not first:
-            st.rerun()
+    return tracer.status().on, *((info.id, info.name, info.note) for info in tracer.snapshots())
 
 
 def _stopped(tracer: Tracer) -> None:
@@ -60,7 +56,7 @@ def _stopped(tracer: Tracer) -> None:
             _("Calls remembered of each allocation"),
             _DEPTHS,
             key=Key.TRACING_FRAMES,
-            default=10,
+            default=5,
             required=True,
             format_func=str,
             help=_("1 names the line that allocates, more also who called it, and which line of ours that was."),
@@ -97,8 +93,8 @@ def _cost(tracer: Tracer, frames: int) -> None:
     lines = (
         _(
             "**What it costs until it ends**, measured on this machine: code that makes many Python objects runs about "
-            "**{usual} times slower**, code that does nothing else **{worst} times**. What computes outside of Python, "
-            "such as embedding and vector search, is hardly slower."
+            "**{usual} times slower**, code that does nothing else **{worst} times**. Only what computes outside "
+            "of Python, such as the embedding model itself, keeps its pace."
         ).format(usual=_times(cost.usual), worst=_times(cost.slowdown)),
         _(
             "Each block allocated from then on needs **{bytes:.0f} bytes more**: {more} if the {blocks} that live now "
@@ -201,6 +197,9 @@ def _taken(info: SnapshotInfo) -> str:
 
 
 def _start(tracer: Tracer, frames: int, minutes: int) -> None:
+    # What this page's tables need: imported while traced it would take many times longer and be in every snapshot.
+    import pandas as pd  # noqa: F401 - for its effect
+
     if attempt(tracer.start, frames, float(minutes)) is not None:
         tell(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
 

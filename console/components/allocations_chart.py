@@ -60,7 +60,11 @@ def _length(comparison: Comparison, row: Row) -> int:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else "…" + text[-_LONGEST_LABEL + 1 :]
+    """Return the end of a path, from the beginning of a folder's name where that leaves enough."""
+    if len(text) <= _LONGEST_LABEL:
+        return text
+    end = text[-_LONGEST_LABEL + 1 :]
+    return "…" + end[max(0, end.find("/")) :]
 
 
 def _hover(row: Row) -> str:

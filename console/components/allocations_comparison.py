@@ -92,23 +92,20 @@ def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
 
 
 def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) -> str:
-    key = f"allocations-{parameter}-{chosen}"
-    return str(
-        st.selectbox(
-            title,
-            list(names),
-            index=list(names).index(chosen),
-            key=key,
-            format_func=lambda choice: names[choice],
-            on_change=_chosen,
-            args=(parameter, key),
-            width=340,
-        )
+    """Let somebody choose one of `names`, by id; another choice goes to the address, and the page follows that."""
+    picked = st.selectbox(
+        title,
+        list(names),
+        index=list(names).index(chosen),
+        key=f"allocations-{parameter}-{chosen}",
+        format_func=lambda choice: names[choice],
+        width=340,
     )
-
-
-def _chosen(parameter: Query, key: str) -> None:
-    set_query(parameter, str(st.session_state[key]))
+    # Not by a callback: Streamlit calls it too when a widget comes back after an interrupted run.
+    if picked is not None and picked != chosen:
+        set_query(parameter, picked)
+        st.rerun()
+    return chosen
 
 
 def _filters() -> tuple[GroupBy, Filters]:
@@ -191,7 +188,6 @@ def _table(found: Comparison) -> Row | None:
         "bytes_diff": [row.bytes_diff / 1024 for row in rows],
         "blocks_diff": [row.blocks_diff for row in rows],
         "bytes": [row.bytes / 1024 for row in rows],
-        "blocks": [row.blocks for row in rows],
         "source": [plain(row.source) for row in rows],
     }
     hidden = {"change", "bytes_diff", "blocks_diff"} if found.old is None else set()
@@ -207,12 +203,11 @@ def _table(found: Comparison) -> Row | None:
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
         column_config={
-            "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=76),
-            "where": column.TextColumn(_("Where"), width=230),
-            "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=94),
-            "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=74),
-            "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=84),
-            "blocks": column.NumberColumn(_("Blocks now"), format="localized", width=90),
+            "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=72),
+            "where": column.TextColumn(_("Where"), width=285),
+            "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=88),
+            "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=70),
+            "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=76),
             "source": column.TextColumn(_("Line"), width=260),
         },
     )

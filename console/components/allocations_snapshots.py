@@ -12,7 +12,7 @@ import streamlit as st
 from console.boundary import attempt, guarded
 from console.components.dialogs import close, confirm, request
 from console.components.formatting import plain, size
-from console.state import AllocationsState, state_of, tell
+from console.state import tell
 from services.memory.tracing.shelf import AUTOMATIC_KEPT, KEPT, LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import SnapshotInfo
@@ -72,19 +72,17 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             "bytes": [info.bytes / _MEGABYTE for info in snapshots],
             "blocks": [info.blocks for info in snapshots],
             "frames": [info.frames for info in snapshots],
-            "tracebacks": [info.tracebacks for info in snapshots],
-            "size": [info.size / 1024 for info in snapshots],
             "paused": [info.paused * 1000 for info in snapshots],
-            "took": [info.took for info in snapshots],
-            "note": [plain(info.note) for info in snapshots],
+            "size": [info.size / 1024 for info in snapshots],
             "file": [f"/api/tracing/snapshots/{info.id}/file" for info in snapshots],
             "delete": [":material/delete:"] * len(snapshots),
+            "note": [plain(info.note) for info in snapshots],
         }
     )
     number = column.NumberColumn
     st.dataframe(
         frame,
-        key=f"snapshots-{state_of(AllocationsState).tables}",
+        key="snapshots",
         hide_index=True,
         height="content" if len(ids) <= 10 else 400,
         alt=_("Snapshots"),
@@ -102,10 +100,8 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             "bytes": number(_("Traced, MB"), format="%.2f", width=90),
             "blocks": number(_("Blocks"), format="localized", width=84),
             "frames": number(_("Depth"), format="%d", width=60, help=_("Calls remembered of each allocation")),
-            "tracebacks": number(_("Tracebacks"), format="localized", width=90),
             "size": number(_("On disk, KB"), format="%.0f", width=90),
             "paused": number(_("Pause, ms"), format="%.1f", width=84, help=_("How long everything stood still")),
-            "took": number(_("Took, s"), format="%.2f", width=70, help=_("In a copy of the process")),
             "note": column.TextColumn(_("Note"), width=160),
             "file": column.LinkColumn(_("File"), display_text=_("Download"), width=84),
             "delete": column.ButtonColumn(

@@ -45,6 +45,7 @@ LOOK_SECONDS = 60.0
 PYMPLER_SECONDS = 180.0
 MOST_INSTANCES = 100
 _COMPARISONS = 4
+_COLLECTION_SECONDS = 1.5e-7  # for each object that the collector knows
 _OBJECTS = 1_000_000  # taken for granted before the first census
 
 
@@ -86,6 +87,10 @@ class Inspector:
     def owners(self) -> dict[str, str]:
         """What `deep_size` can be asked about: what people call it, by name."""
         return {name: label for name, (label, _get) in self._owners.items()}
+
+    def expected_collection(self) -> float:
+        """Return for about how many seconds a full collection would stop every thread, judged by the last census."""
+        return (self._last.tracked if self._last else _OBJECTS // 2) * _COLLECTION_SECONDS
 
     def expected_seconds(self) -> float:
         """Return about how long pympler would take for all objects, judged by the last census."""

@@ -1,0 +1,186 @@
+"""The head of the objects page: which look is shown, compared with which, and a new one with its cost said before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+
+import streamlit as st
+
+from console.boundary import attempt
+from console.components.formatting import ago, count, escape, milliseconds, plain, shorten, size
+from console.state import Key, Query, query, set_query, tell
+from services.memory.forked import NOTICEABLE_SECONDS, expected_pause
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.snapshots import Snapshot
+from services.memory.objects.types import Census
+from services.texts import _
+
+
+class View(StrEnum):
+    """The parts of the page; the value is in the address bar."""
+
+    TYPES = "types"
+    CONTAINERS = "containers"
+    OWNERS = "owners"
+    REPEAT = "repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The look that is shown, and the one it is compared with, if any."""
+
+    snapshot: Snapshot
+    census: Census
+    since: Snapshot | None
+
+
+def view_choice() -> View:
+    """Draw the choice of the part and return it."""
+    labels = {
+        View.TYPES: _("Types"),
+        View.CONTAINERS: _("Containers"),
+        View.OWNERS: _("Deep sizes"),
+        View.REPEAT: _("Do it n times"),
+    }
+    asked = query(Query.VIEW) or (View.CONTAINERS if query(Query.CONTAINER) else View.TYPES)
+    start = View(asked) if asked in set(View) else View.TYPES
+    chosen = st.segmented_control(
+        _("Part"),
+        list(View),
+        default=start,
+        required=True,
+        format_func=lambda view: labels[view],
+        key="objects-view",
+        label_visibility="collapsed",
+        on_change=_choose_view,
+    )
+    return View(chosen or start)
+
+
+def _choose_view() -> None:
+    set_query(Query.VIEW, st.session_state["objects-view"])
+    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+        set_query(name, None)
+
+
+def cost(what: str) -> str:
+    """Return what a look costs, said before the click: `what` names the look, how long everything stands still."""
+    pause = expected_pause()
+    words = _("about {pause}").format(pause=milliseconds(max(1.0, pause * 1000)))
+    still = f"**{words}**" if pause > NOTICEABLE_SECONDS else words
+    return _("{what} happens in a copy of the process. This one stands still for {pause}, for the copy.").format(
+        what=what, pause=still
+    )
+
+
+def objects_bar(inspector: Inspector) -> Shown | None:
+    """Draw the bar; returns what is to be shown, None before the first look."""
+    snapshots = inspector.snapshots()[::-1]
+    by_name = {snapshot.name: snapshot for snapshot in snapshots}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="objects-bar"):
+        if snapshots:
+            _choice(_("Look"), Query.SNAPSHOT, [*by_name], by_name)
+            _choice(_("Compared with"), Query.SINCE, ["", *by_name], by_name)
+        pressed = st.button(_("Look now"), key=Key.OBJECTS_LOOK, type="primary", icon=":material/visibility:")
+        if snapshots:
+            _manage(inspector, snapshots)
+    if pressed:
+        with st.spinner(_("Counting all objects in a copy of the process")):
+            taken = inspector.take()
+        set_query(Query.SNAPSHOT, None)
+        tell(_("{count} objects counted.").format(count=count(taken.objects)))
+        st.rerun()
+    st.caption(cost(_("The look")))
+    if not snapshots:
+        st.info(
+            _("A look counts every object by type and names the biggest containers. Two looks show what grew."),
+            title=_("Nobody has looked yet"),
+            icon=":material/account_tree:",
+        )
+        return None
+    snapshot = by_name.get(query(Query.SNAPSHOT)) or snapshots[0]
+    census = inspector.snapshot(snapshot.name)
+    _figures(census)
+    since = by_name.get(query(Query.SINCE))
+    return Shown(snapshot, census, since if since is not snapshot else None)
+
+
+def _figures(census: Census) -> None:
+    figures = [
+        (_("Objects"), count(census.objects), _("All that live, each counted once")),
+        (_("Python objects"), size(census.bytes), _("Their own bytes, without the data of arrays")),
+        (_("Of these over 512 bytes"), size(census.large_bytes), _("Held by malloc, not by Python's own arenas")),
+        (_("Arrays and tensors"), size(census.native_bytes), _("Their data, in native memory")),
+        (_("Stood still for"), milliseconds(census.paused * 1000), _("All threads, for the copy")),
+        (_("Look took"), milliseconds(census.took * 1000), _("In the copy, while everything went on")),
+    ]
+    with st.grid(6, gap="small"):
+        for label, value, explained in figures:
+            st.metric(label, value, border=True, help=explained)
+
+
+def _choice(label: str, name: Query, names: list[str], known: dict[str, Snapshot]) -> None:
+    key = f"objects-{name}"
+    asked = query(name)
+    wanted = asked if asked in names else names[0]
+    if st.session_state.get(key) not in names or st.session_state.get(key) != wanted:
+        st.session_state[key] = wanted
+    st.selectbox(
+        label,
+        names,
+        key=key,
+        format_func=lambda name: _title(known[name]) if name in known else _("nothing"),
+        on_change=partial(_chosen, name, key),
+        width=290,
+    )
+
+
+def _chosen(name: Query, key: str) -> None:
+    set_query(name, st.session_state[key])
+
+
+def _title(snapshot: Snapshot) -> str:
+    moment = datetime.fromtimestamp(snapshot.time, UTC)
+    text = f"{moment.astimezone():%d %b %H:%M:%S}, {ago(moment)}"
+    if snapshot.kept:
+        text += ", " + _("kept")
+    return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text
+
+
+def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
+    with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage", width=520):
+        st.caption(
+            _("The newest {most} stay on disk; older ones make room unless they are kept as a baseline.").format(
+                most=20
+            )
+        )
+        for snapshot in snapshots:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{escape(_title(snapshot))}, {escape(size(snapshot.disk_bytes))}")
+                st.button(
+                    _("Let go") if snapshot.kept else _("Keep"),
+                    key=f"objects-keep-{snapshot.name}",
+                    type="tertiary",
+                    on_click=_keep,
+                    args=(inspector, snapshot.name, not snapshot.kept),
+                )
+                st.button(
+                    "",
+                    key=f"objects-delete-{snapshot.name}",
+                    type="tertiary",
+                    icon=":material/delete:",
+                    help=_("Delete"),
+                    on_click=_delete,
+                    args=(inspector, snapshot.name),
+                )
+
+
+def _keep(inspector: Inspector, name: str, kept: bool) -> None:
+    attempt(lambda: inspector.keep(name, kept=kept))
+
+
+def _delete(inspector: Inspector, name: str) -> None:
+    attempt(inspector.delete, name)

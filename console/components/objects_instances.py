@@ -1,0 +1,183 @@
+"""A few objects of a type, and what holds the one that is picked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+import streamlit as st
+
+from console.boundary import show_error
+from console.components.charts.owners import owner_name
+from console.components.formatting import escape, milliseconds, plain, size
+from console.components.objects_export import exports
+from console.components.objects_graph import dot, path_text, root_text
+from console.state import ObjectsState, Query, query, query_number, set_query, state_of
+from services.errors import ErrorKind, MillpondError, NotFoundError
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import Holders, Instances, ObjectView
+from services.texts import _, plural
+
+
+def instances_view(inspector: Inspector) -> None:
+    """Draw objects of the type in the address bar, and the holders of the object in it."""
+    kind, address = query(Query.TYPE), query_number(Query.OBJECT)
+    if not kind:
+        return
+    st.divider()
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(escape(kind), anchor=False, width="stretch")
+        with st.container(horizontal=True, width="content"):
+            st.button(_("Look again"), key="objects-again", icon=":material/refresh:", on_click=_forget)
+            st.button(_("Close"), key="objects-close", icon=":material/close:", type="tertiary", on_click=_close)
+    if query(Query.VIEW) != "containers" and not query(Query.CONTAINER):
+        _instances(inspector, kind)
+    if address is not None:
+        _holders(inspector, address, kind)
+
+
+def _instances(inspector: Inspector, kind: str) -> None:
+    state = state_of(ObjectsState)
+    since = query(Query.SINCE)
+    if state.instances is None or state.asked != (kind, since):
+        try:
+            with st.spinner(_("Looking for objects of this type in a copy of the process")):
+                state.instances = inspector.instances(kind, since=since)
+        except MillpondError as error:
+            show_error(error)
+            return
+        state.asked = kind, since
+    found = state.instances
+    if not found.objects:
+        st.info(
+            _("None that was not there at the look it is compared with.") if since else _("None lives now."),
+            title=_("No such object"),
+            icon=":material/search_off:",
+        )
+        return
+    _table(found)
+    told = (
+        plural("{count} new object since the other look", "{count} new objects since the other look", found.total)
+        if since
+        else plural("{count} object", "{count} objects", found.total)
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            _("{told}, the biggest shown; stood still for {pause}. Select one to see what holds it.").format(
+                told=told, pause=milliseconds(found.paused * 1000)
+            )
+        )
+        exports([asdict(entry) for entry in found.objects], "objects")
+
+
+def _table(found: Instances) -> None:
+    import pandas as pd
+
+    column = st.column_config
+    rows = [
+        {
+            "text": plain(entry.text),
+            "bytes": entry.bytes,
+            "deep": size(entry.deep_bytes)
+            if entry.deep_complete
+            else _("over {size}").format(size=size(entry.deep_bytes)),
+            "age": entry.age,
+            "owner": owner_name(entry.owner),
+            "name": plain(entry.name),
+        }
+        for entry in found.objects
+    ]
+    addresses = [entry.address for entry in found.objects]
+    key = f"objects-instances-{hash(tuple(addresses)) & 0xFFFFFFFF:08x}"
+    chosen = query_number(Query.OBJECT)
+    st.dataframe(
+        pd.DataFrame(rows),
+        key=key,
+        hide_index=True,
+        height="content" if len(rows) <= 10 else 390,
+        alt=_("Objects"),
+        on_select=partial(_selected, key, addresses),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
+        column_config={
+            "text": column.TextColumn(_("Object"), width=420),
+            "bytes": column.NumberColumn(_("Own"), format="bytes", width=70),
+            "deep": column.TextColumn(_("With all it leads to"), width=130),
+            "age": column.NumberColumn(
+                _("Age"), width=55, help=_("In how many looks in a row, back from the newest, it was there")
+            ),
+            "owner": column.TextColumn(_("Owner"), width=120),
+            "name": column.TextColumn(_("Held as"), width=380),
+        },
+    )
+
+
+def _selected(key: str, addresses: list[int]) -> None:
+    rows = st.session_state[key].selection.rows
+    set_query(Query.OBJECT, addresses[rows[0]] if rows else None)
+    state_of(ObjectsState).holders = None
+
+
+def _holders(inspector: Inspector, address: int, kind: str) -> None:
+    state = state_of(ObjectsState)
+    if state.holders is None or state.holders.found.address != address:
+        try:
+            with st.spinner(_("Looking for what holds it in a copy of the process")):
+                state.holders = inspector.holders(address, kind)
+        except NotFoundError as error:
+            st.warning(escape(error.hint), title=_("The object is gone"), icon=":material/delete_sweep:")
+            return
+        except MillpondError as error:
+            if error.kind is ErrorKind.BUSY:
+                st.info(escape(error.hint), title=escape(error.message), icon=":material/hourglass:")
+                return
+            show_error(error)
+            return
+    _graph(state.holders)
+
+
+def _graph(holders: Holders) -> None:
+    found = holders.found
+    st.markdown(
+        _("**{owner}** holds it, through {part}. {root}").format(
+            owner=escape(owner_name(found.owner)),
+            part=f"`{plain(found.part).replace('`', '')}`",
+            root=root_text(holders.root),
+        )
+    )
+    dark = st.context.theme.type == "dark"
+    with st.container(horizontal_alignment="left", key="objects-graph"):
+        st.graphviz_chart(
+            dot(holders, dark=dark),
+            width="content",
+            alt=_("Graph of what holds the object: {path}").format(path=found.name),
+        )
+    st.code(path_text(holders), language=None, wrap_lines=True)
+    _facts(found, holders)
+
+
+def _facts(found: ObjectView, holders: Holders) -> None:
+    referrers = plural("{count} object refers to it", "{count} objects refer to it", holders.referrers)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            _("{referrers}. Own size {own}, with all it leads to {deep}{more}. The look took {took}.").format(
+                referrers=referrers,
+                own=escape(size(found.bytes)),
+                deep=escape(size(found.deep_bytes)),
+                more="" if found.deep_complete else " " + _("and more"),
+                took=milliseconds(holders.took * 1000),
+            )
+        )
+        exports([asdict(step) for step in holders.path], "path")
+    st.code(plain(found.text), language=None, wrap_lines=True)
+
+
+def _forget() -> None:
+    state = state_of(ObjectsState)
+    state.instances = state.holders = None
+
+
+def _close() -> None:
+    _forget()
+    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+        set_query(name, None)

@@ -14,8 +14,8 @@ import streamlit as st
 
 from services.errors import MillpondError
 from services.knowledge.types import SearchResult
-from services.memory.objects.types import DeepSize, Holders, Instances, Summary
 from services.memory.leaks.types import Trimmed
+from services.memory.objects.types import DeepSize, Holders, Instances, Summary
 
 State = TypeVar("State")
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.servers import Server
 
@@ -14,7 +15,7 @@ from tests.servers import Server
 def tab(server: Server) -> Iterator[ClientConnection]:
     """A connection such as a browser tab has, without the browser."""
     url = server.url.replace("http://", "ws://") + "/_stcore/stream"
-    with connect(url, subprotocols=["streamlit"], origin=server.url, max_size=None) as connection:  # type: ignore[arg-type,list-item]
+    with connect(url, subprotocols=[Subprotocol("streamlit")], origin=Origin(server.url), max_size=None) as connection:
         yield connection
 
 

@@ -33,7 +33,7 @@ def expressions(dashboard: dict[str, Any]) -> list[str]:
     found += [each["target"]["expr"] for each in dashboard["annotations"]["list"] if "target" in each]
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
-            found.append(re.fullmatch(r"label_values\((.*), \w+\)", variable["query"]["query"])[1])  # type: ignore[index]
+            found.append(variable["query"]["query"].removeprefix("label_values(").rpartition(",")[0])
     for name, value in VARIABLES.items():
         found = [expression.replace(name, value) for expression in found]
     return found

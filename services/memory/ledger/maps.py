@@ -18,15 +18,10 @@ _LEAST_ROOM = 256 * 1024
 _FIELDS = rb"(?:[A-Z]\w*: [^\n]*\n)*?"
 _MAPPING = re.compile(
     rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *([^\n]*)\n"
-    + _FIELDS.join(
-        (
-            b"",
-            rb"Rss: +(\d+) kB\nPss: +(\d+) kB\n",
-            rb"Private_Clean: +(\d+) kB\nPrivate_Dirty: +(\d+) kB\n",
-            rb"Anonymous: +(\d+) kB\n",
-            rb"(?:Swap: +(\d+) kB\n)?",
-        )
-    )
+    rb"%(fields)bRss: +(\d+) kB\nPss: +(\d+) kB\n"
+    rb"%(fields)bPrivate_Clean: +(\d+) kB\nPrivate_Dirty: +(\d+) kB\n"
+    rb"%(fields)bAnonymous: +(\d+) kB\n"
+    rb"(?:%(fields)bSwap: +(\d+) kB\n)?" % {b"fields": _FIELDS}
 )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
+import sys
 from contextlib import suppress
 from functools import cache
 from typing import Self
@@ -20,7 +22,9 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 # A range below this is taken for resident as a whole: who allocates so little writes to it.
 SMALL = 64 * 1024
 _PRESENT = np.uint64(1 << 63)
-_OWN = np.uint64((1 << 56) | (1 << 61))  # mapped by nobody else, or a page of a file; the zero page is neither
+# Mapped by nobody else, or a page of a file. The kernel's page of zeros, which stands in for memory that was read and
+# never written, is neither.
+_OWN = np.uint64((1 << 56) | (1 << 61))
 _SLICE_PAGES = 1 << 16
 _MOST_VECTORS = 1024  # UIO_MAXIOV
 
@@ -33,11 +37,16 @@ class Residency:
 
     def __init__(self) -> None:
         self._pagemap = -1
+        self._forked = False
         self._readv = _library()
 
     def __enter__(self) -> Self:
         with suppress(OSError):
             self._pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            # While a forked child lives, what it shares is not our own alone, like this page that nobody writes to.
+            _, address = _witness()
+            entry = int.from_bytes(os.pread(self._pagemap, 8, 8 * (address // PAGE)), sys.byteorder)
+            self._forked = bool(entry) and not entry & int(_OWN)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,11 +76,7 @@ class Residency:
             if len(entries) < count:
                 return None
             there = (entries & _PRESENT) != 0
-            own = there & ((entries & _OWN) != 0)
-            # Pages shared with a forked child are not our own alone, but resident; the zero page of memory that was
-            # read and never written is not. Whichever is more decides.
-            shared = int(np.count_nonzero(there)) - int(np.count_nonzero(own))
-            slices.append(there if 0 < int(np.count_nonzero(own)) < shared else own)
+            slices.append(there if self._forked else there & ((entries & _OWN) != 0))
         return np.concatenate(slices) if slices else np.zeros(0, np.bool_)
 
     def words(self, addresses: NDArray[np.uint64], count: int) -> Words | None:
@@ -93,6 +98,14 @@ class Residency:
             # It stops at the first address that is gone: that one is left out.
             position += read if read == len(part) else read + 1
         return found if self._readv is not None else None
+
+
+@cache
+def _witness() -> tuple[mmap.mmap, int]:
+    """Return a page that is written once, and its address."""
+    page = mmap.mmap(-1, PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page[0] = 1
+    return page, ctypes.addressof(ctypes.c_char.from_buffer(page))
 
 
 @cache

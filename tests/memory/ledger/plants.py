@@ -459,7 +459,6 @@ def _session() -> object:
     import asyncio
 
     import pandas  # noqa: F401 - what it takes is not the session's
-
     from streamlit.runtime.app_session import AppSession
     from streamlit.runtime.script_data import ScriptData
     from streamlit.runtime.scriptrunner.script_cache import ScriptCache

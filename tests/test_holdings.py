@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from streamlit.proto.Common_pb2 import FileURLs
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.caching import cache_data_api, cache_resource_api
+from streamlit.runtime.caching.storage.in_memory_cache_storage_wrapper import InMemoryCacheStorageWrapper
+from streamlit.runtime.caching.ttl_cache import TTLCache
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.runtime import Runtime
+from streamlit.runtime.script_data import ScriptData
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.runtime.session_manager import SessionInfo
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+from console import holdings
+from console.holdings import StreamlitHoldings
+from services.held import HeldResource, Owner
+from services.runtime import Runtime as Services
+from services.settings import Settings
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+class Process:
+    """What `holdings` asks of Streamlit's runtime, with the real managers in it."""
+
+    def __init__(self) -> None:
+        self.uploaded_file_mgr = MemoryUploadedFileManager("/upload")
+        self.storage = MemoryMediaFileStorage("/media")
+        self.media_file_mgr = MediaFileManager(self.storage)
+        self.sessions = MemorySessionStorage()
+        self._session_mgr = WebsocketSessionManager(self.sessions, self.uploaded_file_mgr, ScriptCache(), None)
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+    process = Process()
+    monkeypatch.setattr(holdings, "exists", lambda: True)
+    monkeypatch.setattr(holdings, "get_instance", lambda: process)
+    yield process
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def session(process: Process) -> AppSession:
+    async def create() -> AppSession:
+        data = ScriptData(main_script_path=__file__, is_hello=False)
+        return AppSession(data, process.uploaded_file_mgr, ScriptCache(), None, {})
+
+    return asyncio.run(create())
+
+
+def sizes(found: list[HeldResource]) -> dict[Owner, int]:
+    return {owner: sum(each.bytes for each in found if each.owner is owner) for owner in Owner}
+
+
+def test_streamlit_still_has_the_parts_that_holdings_looks_at() -> None:
+    """A new version of Streamlit that moves them must be noticed here, not by memory that has lost its name."""
+    assert {"_media_file_mgr", "_session_mgr"} <= set(inspect.getsource(Runtime.__init__).replace(".", " ").split())
+    assert isinstance(inspect.getattr_static(Runtime, "media_file_mgr"), property)
+    assert "self._storage = storage" in inspect.getsource(MediaFileManager.__init__)
+    assert "_files_by_id" in vars(MemoryMediaFileStorage("/media"))
+    assert MemoryFile._fields[0] == "content"
+    made = inspect.getsource(AppSession.__init__)
+    assert all(f"self.{part} " in made or f"self.{part}:" in made for part in holdings._PARTS)
+    assert "self._session_storage = session_storage" in inspect.getsource(WebsocketSessionManager.__init__)
+    assert {"_caches_lock", "_function_caches"} <= set(vars(cache_data_api._data_caches))
+    assert {"_caches_lock", "_function_caches"} <= set(vars(cache_resource_api._resource_caches))
+    assert "self._mem_cache_lock" in inspect.getsource(InMemoryCacheStorageWrapper.__init__)
+    assert "self._mem_cache_lock" in inspect.getsource(cache_resource_api.ResourceCache.__init__)
+    assert "_data" in vars(TTLCache(maxsize=1, ttl=1))
+
+
+def test_without_a_server_nothing_is_held() -> None:
+    """Importing and asking must not need a running Streamlit."""
+    found = sizes(list(StreamlitHoldings()()))
+    assert found[Owner.UPLOADS] == found[Owner.MEDIA] == found[Owner.SESSIONS] == 0
+
+
+def test_uploads_and_media_are_reported_by_address(process: Process) -> None:
+    """Bytes of files have an owner each, even while a page holds the same bytes in its session."""
+    record = UploadedFileRec("1", "a.txt", "text/plain", b"u" * 2_000_000)
+    process.uploaded_file_mgr.add_file("tab", record)
+    tab = session(process)
+    tab.session_state["file"] = UploadedFile(record, FileURLs())
+    process.storage.load_and_get_id(b"m" * 3_000_000, "image/png", None)  # type: ignore[arg-type]
+    process.sessions.save(SessionInfo(client=None, session=tab))
+    found = list(StreamlitHoldings()())
+    by_owner = sizes(found)
+    assert by_owner[Owner.UPLOADS] == pytest.approx(2_000_000, rel=0.001)
+    assert by_owner[Owner.MEDIA] == pytest.approx(3_000_000, rel=0.001)
+    assert by_owner[Owner.SESSIONS] < 100_000
+    (upload,) = [each for each in found if each.owner is Owner.UPLOADS]
+    assert upload.ranges[0][0] == id(record.data)
+
+
+def test_sessions_that_expired_are_told_from_those_that_live(process: Process) -> None:
+    """Streamlit's own statistics do not see a tab that is gone and still held: here it has a name of its own, and
+    asking does not keep it alive."""
+    holder = StreamlitHoldings()
+    living, gone = session(process), session(process)
+    for number, tab in enumerate((living, gone)):
+        tab.session_state["text"] = str(number) * 1_000_000
+        process.sessions.save(SessionInfo(client=None, session=tab))
+    found = sizes(list(holder()))
+    assert found[Owner.SESSIONS] == pytest.approx(2_000_000, rel=0.02)
+    process.sessions.delete(gone.id)
+    found = sizes(list(holder()))
+    assert found[Owner.SESSIONS] == pytest.approx(1_000_000, rel=0.02)
+    assert found[Owner.EXPIRED_SESSIONS] >= 1_000_000
+    before = found[Owner.EXPIRED_SESSIONS]
+    del gone, tab
+    gc.collect()
+    assert sizes(list(holder()))[Owner.EXPIRED_SESSIONS] <= before - 1_000_000
+
+
+def test_a_session_that_no_look_has_met_is_found(process: Process) -> None:
+    """A tab may come and go between two looks, and stay in memory for ever."""
+    unseen = session(process)
+    unseen.session_state["text"] = "t" * 1_000_000
+    assert sizes(list(StreamlitHoldings()()))[Owner.EXPIRED_SESSIONS] >= 1_000_000
+
+
+def test_caches_are_reported_without_the_services(process: Process) -> None:
+    """The console's only cached resource is the Runtime, whose parts report for themselves."""
+    cached = st.cache_data(show_spinner=False)(lambda: "d" * 1_000_000)
+    resource = st.cache_resource(show_spinner=False)(lambda: ["r" * 2_000_000])
+    before = sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES]
+    cached()
+    resource()
+    after = sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES]
+    assert after - before == pytest.approx(3_000_000, rel=0.01)
+
+    services = Services(Settings())
+    services.ballast = "b" * 5_000_000  # type: ignore[attr-defined]
+    st.cache_resource(show_spinner=False)(lambda: services)()
+    assert sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES] - after < 100_000

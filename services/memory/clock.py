@@ -5,18 +5,27 @@ from __future__ import annotations
 import threading
 import time
 
+# The system's clock is followed when it has gone ahead by so much: the machine slept, or its clock was set right.
+_AHEAD = 2.0
+
 
 class Clock:
     """Tells the time and waits. With `speed` 60 a minute passes each second; sampling keeps pace with it."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
+        self._lock = threading.Lock()
         self._began = time.time()
         self._origin = time.monotonic()
 
     def time(self) -> float:
-        """Return seconds since the epoch; never goes back, whatever happens to the system's clock."""
-        return self._began + (time.monotonic() - self._origin) * self.speed
+        """Return seconds since the epoch. Never goes back: a system clock that is set back is followed by a restart."""
+        now = self._began + (time.monotonic() - self._origin) * self.speed
+        if self.speed == 1.0 and time.time() - now > _AHEAD:
+            with self._lock:
+                self._began = max(self._began, time.time() - (time.monotonic() - self._origin))
+                now = self._began + time.monotonic() - self._origin
+        return now
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait `seconds` of this clock or until `event` is set; return whether it is."""

@@ -12,7 +12,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.web import bootstrap
 
-from console import plotly_script, resources, sessions, uploads
+from console import resources, scripts, sessions, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.holdings import StreamlitHoldings
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> st.App:
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=[plotly_script.route(), *routes(api)],
+        routes=[*scripts.routes(), *routes(api)],
         middleware=[
             Middleware(RequestContext, runtime=resources.built),
             Middleware(SecurityHeaders),

@@ -106,14 +106,13 @@ async def history(
     since = until - PACES[choice].seconds if start is None else start
     if since >= until:
         raise BadInputError(_("The start is not before the end."), _("Both are seconds since the epoch."))
-    window = await context.threads.call(
-        context.runtime.memory.history.window, since, until, columns=_chosen(columns), points=points
-    )
+    look = context.runtime.memory.history.window
+    window = await context.threads.call(look, since, until, columns=_chosen(columns), points=points)
     headers = {"Content-Disposition": f'attachment; filename="millpond-memory.{format_}"'} if download else None
     if format_ == "csv":
         lines = csv_lines(window, extremes=extremes)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
-    body = _json(window, since, until, extremes=extremes)
+    body = await context.threads.call(_json, window, since, until, extremes=extremes)
     return Response(body, media_type="application/json", headers=headers)
 
 

@@ -203,16 +203,19 @@ class Drawing {
   }
 }
 
-export default function ({ data, parentElement }) {
-  const drawing = (parentElement.drawing ??= new Drawing(parentElement))
+export function show(element, data) {
+  const drawing = (element.drawing ??= new Drawing(element))
   clearTimeout(drawing.closing)
-  drawing.take(JSON.parse(new TextDecoder().decode(data)), isDark(parentElement))
-  // The clean-up may also come between two updates: what is still there a moment later stays.
-  return () => {
-    drawing.closing = setTimeout(() => {
-      if (parentElement.isConnected) return
-      drawing.close()
-      parentElement.drawing = undefined
-    }, 1000)
-  }
+  drawing.take(JSON.parse(new TextDecoder().decode(data)), isDark(element))
+}
+
+// Comes at the end, but may also come between two updates: what is still there a moment later stays.
+export function leave(element) {
+  const drawing = element.drawing
+  if (!drawing) return
+  drawing.closing = setTimeout(() => {
+    if (element.isConnected) return
+    drawing.close()
+    element.drawing = undefined
+  }, 1000)
 }

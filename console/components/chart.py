@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
-from console.components.charts.colours import PALETTE
 from console.components.charts.figure import Chart
 from console.components.formatting import escape
-from console.plotly_script import URL
-from services.texts import _
+from console.scripts import chart_url
 
-_SOURCE = Path(__file__).with_name("chart.js")
+_JS = """
+const module = import(new URL({address}, document.baseURI))
+export default function ({{ data, parentElement }}) {{
+  module.then(({{ show }}) => show(parentElement, data))
+  return () => module.then(({{ leave }}) => leave(parentElement))
+}}
+"""
 
-
-def _javascript() -> str:
-    words = {
-        "reset": _("Reset the zoom"),
-        "picture": _("Save as a picture"),
-        "page": _("Save as an HTML page that needs nothing else"),
-        "missing": _("Plotly could not be loaded. Reload the page."),
-    }
-    constants = {"SCRIPT": URL, "PALETTE": PALETTE, "WORDS": words}
-    head = "".join(f"const {name} = {json.dumps(value)}\n" for name, value in constants.items())
-    return head + _SOURCE.read_text(encoding="utf-8")
-
-
-_component = st.components.v2.component("millpond_chart", js=_javascript(), isolate_styles=False)
+_component = st.components.v2.component(
+    "millpond_chart", js=_JS.format(address=json.dumps(chart_url())), isolate_styles=False
+)
 
 
 @dataclass(frozen=True, slots=True)

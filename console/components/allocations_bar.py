@@ -14,7 +14,7 @@ from console.state import AllocationsState, Key, state_of, tell
 from services.errors import MillpondError
 from services.memory.forked import NOTICEABLE_SECONDS
 from services.memory.tracing.tracer import Tracer
-from services.memory.tracing.types import MOST_MINUTES, Cost, SnapshotInfo, TracingStatus
+from services.memory.tracing.types import MOST_MINUTES, SnapshotInfo, TracingStatus
 from services.texts import _, plural
 
 Found = TypeVar("Found")
@@ -76,12 +76,14 @@ def _stopped(tracer: Tracer) -> None:
 
 
 def _cost(tracer: Tracer, frames: int) -> None:
-    with st.spinner(_("Measuring what it would cost, in a copy of the process"), show_time=False):
-        try:
-            cost: Cost | None = tracer.cost(frames)
-        except MillpondError as error:
-            cost = None
-            st.caption(escape(str(error)))
+    cost = tracer.known_cost(frames)
+    # Measuring forks: a pause that somebody would notice is nothing to be had by merely opening a page.
+    if cost is None and tracer.pause() <= NOTICEABLE_SECONDS:
+        with st.spinner(_("Measuring what it would cost, in a copy of the process"), show_time=False):
+            try:
+                cost = tracer.cost(frames)
+            except MillpondError as error:
+                st.caption(escape(str(error)))
     if cost is None:
         st.markdown(
             _(
@@ -169,7 +171,7 @@ def _explained(status: TracingStatus) -> str:
             pause=_pause(status.pause), bytes=escape(size(status.snapshot_bytes))
         )
     ]
-    if status.automatic_seconds and not status.problem:
+    if status.automatic_seconds:
         parts.append(
             _("One is taken by itself every {seconds:.0f} s, and a last one at the end.").format(
                 seconds=status.automatic_seconds

@@ -204,7 +204,7 @@ def _table(found: Comparison) -> Row | None:
         selection_default={"selection": {"rows": [0]}},
         column_config={
             "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=72),
-            "where": column.TextColumn(_("Where"), width=285),
+            "where": column.TextColumn(_("Where"), width=265),
             "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=88),
             "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=70),
             "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=76),

@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 _SNAPSHOTS = 12  # of one stretch, by itself
 _SHORTEST_SECONDS = 60.0
 _FIRST_SECONDS = 10.0  # what is loaded late because it is first used has come by then
+_CLOSE_SECONDS = 10.0
 _REAL_SECONDS = 2.0  # at least so long between two, however fast the clock runs
 
 
@@ -47,10 +48,13 @@ class Session:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop waiting; safe to call twice, also from the session's own thread."""
+        """Stop waiting; safe to call twice, also from the session's own thread.
+
+        A snapshot that is being taken is waited for, but not for long: its copy ends with this process at the latest.
+        """
         self._stopping.set()
         if self._thread is not threading.current_thread() and self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
         clock = self._clock

@@ -62,6 +62,10 @@ class Tracer:
             known = self._costs[frames] = costing.measure(frames)
         return known
 
+    def known_cost(self, frames: int) -> Cost | None:
+        """Return what was measured before, without measuring."""
+        return self._costs.get(frames)
+
     def start(self, frames: int = 1, minutes: float = 15.0) -> TracingStatus:
         """Switch tracing on for `minutes`, remembering `frames` calls of each allocation.
 
@@ -239,9 +243,10 @@ class Tracer:
         pause = forked.expected_pause()
         if pause > forked.NOTICEABLE_SECONDS:
             raise UnavailableError(
-                _("No automatic snapshots: each would stop everything for about {pause:.0f} ms.").format(
-                    pause=pause * 1000
-                )
+                _(
+                    "The last automatic snapshot was left out: it would have stopped everything for about "
+                    "{pause:.0f} ms."
+                ).format(pause=pause * 1000)
             )
         self._take(automatic=True)
 

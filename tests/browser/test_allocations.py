@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.servers import Server
+
+pytestmark = pytest.mark.browser
+
+
+def save(page: Page, link: str, file: Path) -> str:
+    with page.expect_download() as started:
+        page.get_by_role("link", name=link).click()
+    started.value.save_as(file)
+    return file.read_text(encoding="utf-8")
+
+
+def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> None:
+    """The cost is said before the click; two snapshots around real work show what grew, by line, export and stop."""
+    page.goto("/allocations")
+    expect(page.get_by_text("Allocations have not been traced yet")).to_be_visible()
+    expect(page.get_by_text("times slower").first).to_be_visible()
+    assert console.client.get("/api/tracing").json()["on"] is False
+    page.get_by_role("button", name="Start tracing").click()
+    expect(page.get_by_text("Tracing is on").first).to_be_visible()
+    expect(page.get_by_text("No snapshot yet")).to_be_visible()
+    page.get_by_role("button", name="Take a snapshot").click()
+    expect(page.get_by_text("One snapshot says what it holds")).to_be_visible()
+
+    document = console.add("traced.txt", b"The miller weighs the grain before it goes to the stones. " * 40)
+    assert console.wait_finished(document)["status"] == "ready"
+    page.get_by_role("button", name="Take a snapshot").click()
+    expect(page.get_by_role("figure", name="What changed")).to_be_visible()
+    page.get_by_text("Our code").click()
+    expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", re.compile("ours=true"))
+    expect(page.get_by_text("Calls that led here").or_(page.get_by_text("ways here")).first).to_be_visible()
+
+    rows = list(csv.DictReader(save(page, "CSV", tmp_path / "rows.csv").splitlines()))
+    assert rows
+    assert all(row["where"].startswith(("services/", "console/", "pages/")) for row in rows)
+    assert any(int(row["bytes_diff"]) > 0 for row in rows)
+    assert json.loads(save(page, "JSON", tmp_path / "rows.json"))["same_run"]
+
+    # The address opens the same comparison elsewhere.
+    page.get_by_role("combobox", name="Older").click()
+    page.get_by_role("option", name="None: what the newer one holds").click()
+    expect(page.get_by_role("figure", name="What it holds")).to_be_visible()
+    page.wait_for_url("**old=none**")
+    page.reload()
+    expect(page.get_by_role("figure", name="What it holds")).to_be_visible()
+
+    page.get_by_role("button", name="Stop tracing").click()
+    expect(page.get_by_text("Tracing is off. The snapshots stay.")).to_be_visible()
+    expect(page.get_by_role("button", name="Start tracing")).to_be_visible()
+    assert console.client.get("/api/tracing").json()["on"] is False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -182,6 +183,24 @@ def test_a_locked_file_costs_nothing_but_a_line_in_the_log(tmp_path: Path) -> No
     again = History(tmp_path)
     assert again.last_seen() == BEGAN + 1.2 * HOUR - 1
     assert len(again.window(BEGAN, BEGAN + DAY, columns=(Series.RSS,))) >= 72
+    again.close()
+
+
+def test_a_full_disk_costs_nothing_but_a_line_in_the_log(tmp_path: Path) -> None:
+    """A disk without room must not end the watching; once there is room again nothing of the last hour is missing."""
+    history = History(tmp_path)
+    fill(history, seconds(BEGAN, 600))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with structlog.testing.capture_logs() as lines:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            fill(history, seconds(BEGAN + 600, 600), flush=100.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [line["event"] for line in lines] == ["the memory history is kept in RAM for now"]
+    history.close()
+    again = History(tmp_path)
+    assert len(again.window(BEGAN, BEGAN + HOUR, columns=(Series.RSS,))) == 1200
     again.close()
 
 

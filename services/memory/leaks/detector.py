@@ -11,7 +11,7 @@ from services.memory.clock import Clock
 from services.memory.leaks import evidence
 from services.memory.leaks.censuses import Censuses
 from services.memory.leaks.kinds import Parts, live_kind, outside_kind, parts_of
-from services.memory.leaks.load import per_request, requests_of
+from services.memory.leaks.load import per_request
 from services.memory.leaks.probes import Probes
 from services.memory.leaks.readings import Blocks, Readings, Source
 from services.memory.leaks.scales import DESCRIPTORS, GPU, HOUR, LIVE, MB, RSS, THREADS, WARM_UP, Measure
@@ -156,7 +156,7 @@ class Detector:
         # A census may have been taken since the kind was decided.
         found = self._of_kind(found.state, found.measure, look, found.blocks)
         y = found.blocks.get(found.measure.series)
-        served = requests_of(found.blocks)
+        served = found.blocks.served
         requested = per_request(y, served) if y is not None and served is not None else None
         to_limit = None
         if headroom is not None and found.measure in {LIVE, RSS} and growth.slope > 0.0:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.memory.leaks.readings import Blocks
 from services.memory.leaks.shape import block_of
 from services.memory.leaks.statistics import Trend, trend
-from services.memory.types import Floats, Series
+from services.memory.types import Floats
 
 # Load that varies less than this (standard deviation over mean) explains nothing.
 VARIES = 0.2
@@ -17,26 +16,24 @@ ROSE = 0.25
 FEWEST_REQUESTS = 30
 
 
-def requests_of(blocks: Blocks) -> Floats | None:
+def requests_of(served: Floats | None) -> Floats | None:
     """Return the requests served up to each block, None where they are not known or too few to say anything."""
-    served = blocks.get(Series.REQUESTS)
     if served is None or served[-1] - served[0] < FEWEST_REQUESTS:
         return None
-    return np.maximum.accumulate(served)
+    requests: Floats = np.maximum.accumulate(served)
+    return requests
 
 
-def load_of(blocks: Blocks) -> Floats | None:
+def load_of(requests: Floats | None, sessions: Floats | None) -> Floats | None:
     """Return the load in each block: requests, or sessions where those do not vary; None where neither does."""
-    served = requests_of(blocks)
-    loads: list[Floats] = []
-    if served is not None:
-        paces = np.diff(served)
-        loads.append(_smooth(np.concatenate([paces[:1], paces])))
-    sessions = blocks.get(Series.SESSIONS)
+    loads = []
+    if requests is not None:
+        loads.append(np.diff(requests, prepend=2 * requests[0] - requests[1]))
     if sessions is not None:
-        loads.append(_smooth(sessions))
-    for load in loads:
-        if load.mean() > 0.0 and load.std() > VARIES * load.mean():
+        loads.append(sessions)
+    for load in map(_smooth, loads):
+        mean = float(load.sum()) / len(load)
+        if mean > 0.0 and float((load - mean) @ (load - mean)) > (VARIES * mean) ** 2 * len(load):
             return load
     return None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from services.held import Owner
+from services.memory.leaks.load import load_of, requests_of
 from services.memory.leaks.scales import BLOCKS, DAY, HOUR, MINUTE, WARM_UP
 from services.memory.leaks.shape import block_of
 from services.memory.types import Floats, Sample, Series, Window, owner_column
@@ -68,6 +70,16 @@ class Blocks:
         if column not in self._known:
             self._known[column] = _filled(self.raw(column))
         return self._known[column]
+
+    @cached_property
+    def served(self) -> Floats | None:
+        """Requests up to each block, None where there are too few."""
+        return requests_of(self.get(Series.REQUESTS))
+
+    @cached_property
+    def load(self) -> Floats | None:
+        """The load in each block, None where it does not vary."""
+        return load_of(self.served, self.get(Series.SESSIONS))
 
     def raw(self, column: str) -> Floats:
         """Return a column's values with gaps as NaN."""

@@ -88,7 +88,9 @@ def _autocorrelation_factor(residuals: Floats) -> float:
     # Beyond a quarter of the series an autocorrelation rests on too few pairs.
     lags = np.arange(1, max(2, n // 4))
     correlations = np.correlate(ranks, ranks, "full")[n : n + len(lags)] / float(ranks @ ranks)
-    correlations[np.abs(correlations) < SIGNIFICANT / math.sqrt(n)] = 0.0
+    # Only up to where they fade: the negative ones that every detrended series has further on would hide them.
+    faded = correlations < SIGNIFICANT / math.sqrt(n)
+    correlations[np.maximum.accumulate(faded)] = 0.0
     weights = (n - lags) * (n - lags - 1) * (n - lags - 2)
     return max(1.0, 1.0 + 2.0 * float(weights @ correlations) / (n * (n - 1) * (n - 2)))
 

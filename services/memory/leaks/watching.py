@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.leaks.growth import FEWEST_BLOCKS, Doubt, Growth, assess
-from services.memory.leaks.load import by_requests, load_of, requests_of, without_load
+from services.memory.leaks.growth import FEWEST_BLOCKS, NO_GROWTH, WATCHED_SHARE, Doubt, Growth, assess
+from services.memory.leaks.load import by_requests, without_load
 from services.memory.leaks.readings import EXPLAINED, Blocks, Readings
 from services.memory.leaks.scales import BLOCKS, DAY, HOUR, SCALES, WARM_UP_SHARE, Measure, pace_of
 from services.memory.leaks.statistics import median
@@ -92,19 +92,20 @@ class Watching:
         y = blocks.get(self.measure.series)
         if y is None or len(y) < FEWEST_BLOCKS:
             return None
+        least = self.measure.least(window, headroom)
+        if y.max() - y.min() < WATCHED_SHARE * least:
+            return NO_GROWTH
         x = (blocks.times - blocks.times[0]) / HOUR
         if window >= DAILY:
             y = without_time_of_day(x, y)
-        load = load_of(blocks)
         unclear = False
-        if load is not None:
-            y, unclear = without_load(x, y, load)
-        least = self.measure.least(window, headroom)
+        if blocks.load is not None:
+            y, unclear = without_load(x, y, blocks.load)
         growth = assess(x, y, least=least)
         if not growth.significant:
             return growth
         doubts = set(growth.doubts)
-        served = requests_of(blocks)
+        served = blocks.served
         if served is not None and doubts & {Doubt.SLOWING, Doubt.STEPS}:
             again, minima = by_requests(y, served)
             if len(again) >= FEWEST_BLOCKS:
@@ -150,11 +151,13 @@ def without_time_of_day(x: Floats, y: Floats) -> Floats:
 
 
 def _slope_between_days(days: Floats, slots: NDArray[np.int64], y: Floats) -> float:
-    slopes = [
-        np.polyfit(days[slots == slot] * 24.0, y[slots == slot], 1)[0]
-        for slot in np.unique(slots)
-        if (slots == slot).sum() >= 2
-    ]
+    slopes = []
+    for slot in range(int(slots.max()) + 1):
+        at = slots == slot
+        hours, values = days[at] * 24.0, y[at]
+        if len(hours) > 1:
+            hours -= hours.sum() / len(hours)
+            slopes.append(float(hours @ values) / float(hours @ hours))
     return median(np.array(slopes)) if slopes else 0.0
 
 

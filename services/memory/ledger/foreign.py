@@ -76,8 +76,34 @@ def arrow_bytes() -> int:
 
 def pinned_bytes() -> int:
     """Return what torch keeps of pinned host memory, 0 where CUDA is not in use."""
-    torch = sys.modules.get("torch")
+    if not cuda_in_use():
+        return 0
     with suppress(AttributeError, RuntimeError):
-        if torch is not None and torch.cuda.is_initialized():
-            return int(torch.cuda.host_memory_stats().get("reserved_bytes.current", 0))
+        return int(sys.modules["torch"].cuda.host_memory_stats().get("allocated_bytes.current", 0))
     return 0
+
+
+def cuda_in_use() -> bool:
+    """Whether torch has started CUDA in this process."""
+    torch = sys.modules.get("torch")
+    with suppress(AttributeError):
+        return torch is not None and bool(torch.cuda.is_initialized())
+    return False
+
+
+class DriverMemory:
+    """What the GPU's driver took for itself when it was started: the anonymous memory without a name that came with
+    it. The driver has no figures of its own."""
+
+    def __init__(self) -> None:
+        self._before = 0
+        self._took: int | None = None
+
+    def of(self, unnamed: int) -> int:
+        """Return how many of `unnamed` bytes are the driver's."""
+        if not cuda_in_use():
+            self._before, self._took = unnamed, None
+            return 0
+        if self._took is None:
+            self._took = max(0, unnamed - self._before)
+        return min(self._took, unnamed)

@@ -251,6 +251,16 @@ def test_sqlite_tells_what_it_holds() -> None:
     assert 5_000_000 <= after - before < 7_000_000
 
 
+def test_what_comes_with_the_gpus_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA takes anonymous memory when it starts, and says nothing: later unnamed growth must stay unnamed."""
+    driver = foreign.DriverMemory()
+    started = False
+    monkeypatch.setattr(foreign, "cuda_in_use", lambda: started)
+    assert driver.of(5) == 0
+    started = True
+    assert [driver.of(size) for size in (105, 300, 60)] == [100, 100, 60]
+
+
 class Node:
     def __init__(self, content: object) -> None:
         self.content = content

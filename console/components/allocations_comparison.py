@@ -35,7 +35,7 @@ def allocations_comparison(tracer: Tracer) -> None:
     old, new = _pair(snapshots)
     by, filters = _filters()
     found = tracer.compare(old, new, by, filters, limit=_ROWS)
-    if len(snapshots) == 1:
+    if not any(info.run == found.new.run and info.time < found.new.time for info in snapshots) and found.old is None:
         st.info(
             _("Let the service do what you suspect, then take another snapshot: the difference shows what stayed."),
             title=_("One snapshot says what it holds, two what grew"),

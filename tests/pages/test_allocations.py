@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from console.state import Key
+from services.memory import forked
+from services.memory.tracing.tracer import Tracer
+from services.runtime import Runtime
+from tests.pages.conftest import open_page
+
+
+@pytest.fixture
+def tracer(runtime: Runtime) -> Iterator[Tracer]:
+    """The tracer of the pages' services, off and without snapshots before and after."""
+
+    def clean() -> None:
+        runtime.memory.tracer.stop()
+        for info in runtime.memory.tracer.snapshots():
+            runtime.memory.tracer.delete(info.id)
+
+    clean()
+    yield runtime.memory.tracer
+    clean()
+
+
+def headings(app: AppTest) -> list[str]:
+    return [element.value for element in app.subheader]
+
+
+def test_before_anything_was_traced(app: AppTest, tracer: Tracer) -> None:
+    """The page says what to do and what it costs, and looking at it switches nothing on."""
+    open_page(app, "allocations")
+    assert headings(app) == ["Tracing is off"]
+    assert len(app.info) == 1
+    assert any("times slower" in element.value for element in app.markdown)
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_noticeable_pause_is_said_and_not_made(app: AppTest, tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a fork would stop everything for long, opening the page does not fork; general figures are shown."""
+    monkeypatch.setattr(tracer, "_costs", {})
+    monkeypatch.setattr(forked, "_measured", [1.0])
+    open_page(app, "allocations")
+    assert any("It costs a lot" in element.value for element in app.markdown)
+    assert tracer.known_cost(5) is None
+
+
+def test_on_one_and_two_snapshots(app: AppTest, tracer: Tracer) -> None:
+    """Start and snapshots by their buttons; each step has its own face."""
+    open_page(app, "allocations")
+    app.segmented_control(key=Key.TRACING_FRAMES).set_value(1).run()
+    app.button(key=Key.TRACING_START).click().run()
+    assert tracer.status().frames == 1
+    assert headings(app) == ["Tracing is on"]
+    assert len(app.info) == 1
+    assert {metric.label for metric in app.metric} >= {"Ends in", "Traced", "Tracing itself needs"}
+    app.button(key=Key.TRACING_TAKE).click().run()
+    assert headings(app) == ["Tracing is on", "What grew", "Snapshots"]
+    assert len(app.info) == 1
+    app.button(key=Key.TRACING_TAKE).click().run()
+    assert not app.info
+    assert any("Only the line itself was remembered" in caption.value for caption in app.caption)
+    app.text_input(key=Key.TRACING_SEARCH).set_value("no such path").run()
+    assert len(app.info) == 1
+    app.button(key=Key.TRACING_STOP).click().run()
+    assert headings(app)[0] == "Tracing is off"
+    assert len(tracer.snapshots()) == 2
+
+
+def test_different_stretches_and_damage_are_told(app: AppTest, tracer: Tracer) -> None:
+    """Comparing what cannot be compared is said; a damaged file is a message, not a broken page."""
+    for _stretch in range(2):
+        tracer.start(1, 5)
+        tracer.snapshot()
+        tracer.stop()
+    new, old = tracer.snapshots()
+    open_page(app, "allocations", old=old.id, new=new.id)
+    assert len(app.warning) == 1
+    tracer.file(new.id).write_bytes(b"damaged")
+    open_page(app, "allocations", old=old.id, new=new.id)
+    app.toggle(key=Key.TRACING_OURS).set_value(True).run()
+    assert len(app.error) == 1
+    open_page(app, "allocations", old="../../etc/passwd", new="nothing")
+    assert not app.exception
+
+
+def test_something_else_traces(app: AppTest, tracer: Tracer) -> None:
+    """Tracing that was switched on elsewhere is told, and no button pretends to end it."""
+    tracemalloc.start(1)
+    try:
+        open_page(app, "allocations")
+        assert headings(app)[0] == "Tracing is on, but not by this page"
+        assert not [button for button in app.button if button.key == Key.TRACING_STOP]
+    finally:
+        tracemalloc.stop()

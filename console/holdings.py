@@ -24,7 +24,7 @@ from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from services.held import LARGEST_SMALL, HeldResource, Owner, Region
-from services.memory.ledger.weighing import Scales
+from services.memory.ledger.weighing import MOST_OBJECTS, Scales, Weight
 from services.runtime import Runtime as Services
 from services.texts import _
 
@@ -42,6 +42,8 @@ class StreamlitHoldings:
 
     def __init__(self) -> None:
         self._met: weakref.WeakSet[AppSession] = weakref.WeakSet()
+        # Of each session when it was last weighed, and how much that was.
+        self._weights: weakref.WeakKeyDictionary[AppSession, tuple[int, Weight]] = weakref.WeakKeyDictionary()
         self._looks = 0
 
     def __call__(self) -> Iterable[HeldResource]:
@@ -65,10 +67,31 @@ class StreamlitHoldings:
             (live, Owner.SESSIONS, _("Browser tabs")),
             (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),
         ):
-            parts = [getattr(session, part, None) for session in sessions for part in _PARTS]
             if sessions:
                 detail = _("{count} sessions").format(count=len(sessions))
-                yield from scales.weigh(*parts).resources(owner, name, detail, len(sessions))
+                yield from self._weigh(sessions, scales).resources(owner, name, detail, len(sessions))
+
+    def _weigh(self, sessions: list[AppSession], scales: Scales) -> Weight:
+        """Weigh as many sessions as one look may, first those that have waited longest; of the others take what they
+        weighed before."""
+        total = Weight()
+        for session in sorted(sessions, key=self._last_weighed):
+            if total.visited < MOST_OBJECTS:
+                parts = [getattr(session, part, None) for part in _PARTS]
+                weight = scales.weigh(*parts, most=MOST_OBJECTS - total.visited)
+                # One that was cut short by those before it comes first the next time.
+                if weight.complete or not total.visited or session not in self._weights:
+                    self._weights[session] = self._looks, weight.without_addresses()
+                else:
+                    total.visited = MOST_OBJECTS
+                    weight = self._weights[session][1]
+            else:
+                weight = self._weights.get(session, (0, Weight()))[1]
+            total.add(weight)
+        return total
+
+    def _last_weighed(self, session: AppSession) -> int:
+        return self._weights.get(session, (0, None))[0]
 
 
 def uploads() -> list[HeldResource]:

@@ -146,3 +146,19 @@ def test_caches_are_reported_without_the_services(process: Process) -> None:
     services.ballast = "b" * 5_000_000  # type: ignore[attr-defined]
     st.cache_resource(show_spinner=False)(lambda: services)()
     assert sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES] - after < 100_000
+
+
+def test_many_sessions_are_weighed_in_turn(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes a bounded time: what it has no time for is taken from an earlier look, and its turn comes."""
+    monkeypatch.setattr(holdings, "MOST_OBJECTS", 3000)
+    tabs = [session(process) for _ in range(10)]
+    for tab in tabs:
+        tab.session_state["rows"] = [[f"{number:0100d}"] for number in range(400)]
+        process.sessions.save(SessionInfo(client=None, session=tab))
+    holder = StreamlitHoldings()
+    found = [sizes(list(holder()))[Owner.SESSIONS] for _ in range(6)]
+    assert found[0] < 5 * 400 * 230
+    assert found[-1] == pytest.approx(10 * 400 * 230, rel=0.15)
+    tabs[0].session_state["more"] = "m" * 1_000_000
+    found = [sizes(list(holder()))[Owner.SESSIONS] - found[-1] for _ in range(6)]
+    assert found[-1] == pytest.approx(1_000_000, rel=0.05)

@@ -53,6 +53,7 @@ class Growth:
     grown: float
     significant: bool
     doubts: frozenset[Doubt] = frozenset()
+    pace: float = 1.0  # of the second half over the first
 
 
 NO_GROWTH = Growth(0.0, 0.0, 0.0, 0.0, significant=False)
@@ -70,10 +71,7 @@ def assess(x: Floats, y: Floats, *, least: float) -> Growth:
     grown = min(found.slope * float(x[-1] - x[0]), ends * len(y) / (len(y) - 4))
     if found.low <= 0.0 or found.p >= CHANCE or grown < WATCHED_SHARE * least:
         return NO_GROWTH
-    return Growth(found.slope, found.low, found.high, grown, significant=True, doubts=_doubts(x, cleaned, grown, least))
-
-
-def _doubts(x: Floats, cleaned: Floats, grown: float, least: float) -> frozenset[Doubt]:
+    pace = pace_kept(x, cleaned)
     doubts = set()
     if grown < least:
         doubts.add(Doubt.SMALL)
@@ -82,12 +80,8 @@ def _doubts(x: Floats, cleaned: Floats, grown: float, least: float) -> frozenset
         doubts.add(Doubt.STEPS)
     if drift_score(cleaned) < DRIFT and largest_fall(cleaned) > FALL_SHARE * grown:
         doubts.add(Doubt.WANDERING)
-    if slows(x, cleaned):
+    if pace.halves < KEPT or pace.halves + pace.error < SLOWED or pace.late < KEPT_LATE:
         doubts.add(Doubt.SLOWING)
-    return frozenset(doubts)
-
-
-def slows(x: Floats, y: Floats) -> bool:
-    """Whether growth slows down: the second half is clearly slower than the first, or the last 40 % than the whole."""
-    ratio, error, late = pace_kept(x, y)
-    return ratio < KEPT or ratio + error < SLOWED or late < KEPT_LATE
+    return Growth(
+        found.slope, found.low, found.high, grown, significant=True, doubts=frozenset(doubts), pace=pace.halves
+    )

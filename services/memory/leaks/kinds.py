@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.held import Owner
+from services.memory.leaks.load import without_load
 from services.memory.leaks.readings import Blocks
-from services.memory.leaks.suspects import rise
+from services.memory.leaks.statistics import slope
 from services.memory.leaks.types import LeakKind
 from services.memory.objects.types import Census
 from services.memory.types import Series, owner_column
@@ -72,4 +73,7 @@ def outside_kind(parts: Parts) -> LeakKind:
 
 def _rise(blocks: Blocks, column: str) -> float | None:
     values = blocks.get(column)
-    return None if values is None else rise(values)
+    if values is None:
+        return None
+    values = without_load(blocks.times, values, blocks.loads)
+    return slope(blocks.times, values) * float(blocks.times[-1] - blocks.times[0])

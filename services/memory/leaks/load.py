@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.memory.leaks.shape import block_of
@@ -10,9 +12,9 @@ from services.memory.types import Floats
 
 # Load that varies less than this (standard deviation over mean) explains nothing.
 VARIES = 0.2
-# Above this correlation with time nobody can tell the load's part from time's.
-ALIKE = 0.85
-ROSE = 0.25
+# Above this correlation with time nobody can tell the load's part from time's: counts of requests are noisy.
+ALIKE = 0.6
+ROSE = 0.2
 FEWEST_REQUESTS = 30
 
 
@@ -24,29 +26,41 @@ def requests_of(served: Floats | None) -> Floats | None:
     return requests
 
 
-def load_of(requests: Floats | None, sessions: Floats | None) -> Floats | None:
-    """Return the load in each block: requests, or sessions where those do not vary; None where neither does."""
+def loads_of(requests: Floats | None, sessions: Floats | None) -> list[Floats]:
+    """Return the loads in each block that are known and not constant: requests, sessions."""
     loads = []
     if requests is not None:
         loads.append(np.diff(requests, prepend=2 * requests[0] - requests[1]))
     if sessions is not None:
         loads.append(sessions)
-    for load in map(_smooth, loads):
-        mean = float(load.sum()) / len(load)
-        if mean > 0.0 and float((load - mean) @ (load - mean)) > (VARIES * mean) ** 2 * len(load):
-            return load
-    return None
+    return [_smooth(load) for load in loads if load.max() > load.min()]
 
 
-def without_load(x: Floats, y: Floats, load: Floats) -> tuple[Floats, bool]:
-    """Return `y` without what rises and falls with `load`, and whether time and load could not be told apart."""
-    time, centred = x - x.mean(), load - load.mean()
+def rises_with_time(x: Floats, load: Floats) -> bool:
+    """Whether a load rises so evenly that nobody can tell its part in the growth from time's."""
+    time, centred = x - x.sum() / len(x), load - load.sum() / len(load)
     alike = float(time @ centred) / float(np.sqrt((time @ time) * (centred @ centred)))
-    if alike > ALIKE:
-        rise = float(load[-len(load) // 4 :].mean() - load[: len(load) // 4].mean())
-        return y, rise > ROSE * float(load.mean())
+    quarter = len(load) // 4
+    rise = float(load[-quarter:].sum() - load[:quarter].sum()) / quarter
+    return alike > ALIKE and rise > ROSE * float(load.sum()) / len(load)
+
+
+def without_load(x: Floats, y: Floats, loads: Sequence[Floats]) -> Floats:
+    """Return `y` without what rises and falls with the first load that varies; as it is where time goes with it."""
+    load = next((load for load in loads if _varies(load)), None)
+    if load is None:
+        return y
+    time, centred = x - x.sum() / len(x), load - load.sum() / len(load)
+    if abs(float(time @ centred)) > ALIKE * float(np.sqrt((time @ time) * (centred @ centred))):
+        return y
     weights, *_ = np.linalg.lstsq(np.column_stack([np.ones_like(x), time, centred]), y, rcond=None)
-    return y - max(0.0, float(weights[2])) * centred, False
+    without: Floats = y - max(0.0, float(weights[2])) * centred
+    return without
+
+
+def _varies(load: Floats) -> bool:
+    mean = float(load.sum()) / len(load)
+    return float((load - mean) @ (load - mean)) > (VARIES * mean) ** 2 * len(load)
 
 
 def per_request(y: Floats, served: Floats) -> Trend | None:

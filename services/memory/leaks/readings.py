@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from services.held import Owner
-from services.memory.leaks.load import load_of, requests_of
+from services.memory.leaks.load import loads_of, requests_of
 from services.memory.leaks.scales import BLOCKS, DAY, HOUR, MINUTE, WARM_UP
 from services.memory.leaks.shape import block_of
 from services.memory.types import Floats, Sample, Series, Window, owner_column
@@ -20,6 +20,8 @@ REACHES: tuple[tuple[float, float, int], ...] = (
     (28 * HOUR, 2 * MINUTE, 1700),
     (14 * DAY + HOUR, 20 * MINUTE, 1350),
 )
+# Blocks of a window into the past.
+MOST_PAST = 400
 # Owners that hold what they were given to hold, or are bounded by themselves: their growth is no leak.
 EXPLAINED: tuple[Owner, ...] = (
     Owner.LIBRARIES,
@@ -77,9 +79,9 @@ class Blocks:
         return requests_of(self.get(Series.REQUESTS))
 
     @cached_property
-    def load(self) -> Floats | None:
-        """The load in each block, None where it does not vary."""
-        return load_of(self.served, self.get(Series.SESSIONS))
+    def loads(self) -> list[Floats]:
+        """The loads in each block that are known and not constant."""
+        return loads_of(self.served, self.get(Series.SESSIONS))
 
     def raw(self, column: str) -> Floats:
         """Return a column's values with gaps as NaN."""
@@ -150,9 +152,8 @@ class Readings:
                 return found
         return None
 
-    def floors(self, start: float, end: float, column: str, length: float) -> Floats:
-        """Return the minima of `column` from `start` to `end` in blocks of at least `length` seconds."""
-        found: list[Floats] = []
+    def past(self, start: float, end: float, length: float) -> Iterator[Blocks]:
+        """Yield what is known from `start` to `end` in blocks of at least `length` seconds, the newest part first."""
         until = end
         for window in self._windows:
             if window is None or not len(window):
@@ -160,10 +161,7 @@ class Readings:
             since = max(start, float(window.times[0]))
             if since >= until:
                 continue
-            count = int((until - since) // max(length, window.step, (until - since) / 400))
+            count = int((until - since) // max(length, window.step, (until - since) / MOST_PAST))
             if count >= 1:
-                found.append(Blocks(window, since, until, count).raw(column))
+                yield Blocks(window, since, until, count)
             until = since
-        joined = np.concatenate(found) if found else np.array([])
-        known: Floats = joined[~np.isnan(joined)]
-        return known

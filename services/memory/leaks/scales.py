@@ -35,13 +35,17 @@ BLOCKS = 32
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A series that may leak. `least_fast`, `least_slow` are the growth in its unit (bytes, or a count) that a leak
-    must have reached in the shortest window and in one of most of a day or more."""
+    """A series that may leak.
+
+    `least_fast` and `least_slow` are the growth in its unit (bytes, or a count) that a leak must have reached in the
+    shortest window and in one of most of a day or more; `power` says how the first grows with the window.
+    """
 
     series: Series
     kind: LeakKind | None
     least_fast: float
     least_slow: float
+    power: float = 0.17
 
     def least(self, window: float, headroom: float | None = None) -> float:
         """Return the growth that a leak must have reached in `window` seconds.
@@ -50,15 +54,15 @@ class Measure:
         """
         if window >= LONG:
             return self.least_slow
-        least = self.least_fast * math.pow(window / SHORTEST, 0.17)
+        least = self.least_fast * math.pow(window / SHORTEST, self.power)
         return least if headroom is None else min(least, max(headroom / 4, self.least_fast / 3))
 
 
 LIVE = Measure(Series.LIVE, None, 96 * MB, 12 * MB)
 RSS = Measure(Series.RSS, None, 96 * MB, 16 * MB)
 GPU = Measure(Series.GPU_ALLOCATED, LeakKind.GPU, 96 * MB, 16 * MB)
-THREADS = Measure(Series.THREADS, LeakKind.THREADS, 40, 12)
-DESCRIPTORS = Measure(Series.DESCRIPTORS, LeakKind.DESCRIPTORS, 80, 24)
+THREADS = Measure(Series.THREADS, LeakKind.THREADS, 40, 12, power=0.0)
+DESCRIPTORS = Measure(Series.DESCRIPTORS, LeakKind.DESCRIPTORS, 80, 24, power=0.0)
 
 
 def pace_of(window: float) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.leaks.statistics import median, trend
+from services.memory.leaks.statistics import median, slope, trend
 from services.memory.types import Floats
 
 # A step is done within so many neighbouring blocks.
@@ -14,6 +16,8 @@ STEP_BLOCKS = 3
 STEP_SHARE = 0.24
 STEPS_REMOVED = 2
 SEGMENTS = 8
+# Of an interval of 95 %, in standard errors.
+WIDTH = 3.92
 
 
 def block_of(times: Floats, start: float, length: float) -> NDArray[np.intp]:
@@ -57,15 +61,24 @@ def spread_of(y: Floats) -> tuple[int, float]:
     return int((rises > 0.02 * total).sum()), float(np.sort(rises)[:-2].sum()) / total
 
 
-def pace_kept(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """Return what is left of the pace: (second half over first, its standard error, last 40 % over the whole)."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is left of the pace: second half over first, its standard error, last 40 % over the whole."""
+
+    halves: float
+    error: float
+    late: float
+
+
+def pace_kept(x: Floats, y: Floats) -> Pace:
+    """Compare the slopes of parts of a rising series."""
     n = len(x)
     half, late = n // 2, n - max(8, int(n * 0.4))
     first, second = trend(x[: half + 1], y[: half + 1]), trend(x[half:], y[half:])
-    whole = trend(x, y)
-    if first.slope <= 0.0 or whole.slope <= 0.0:
-        return np.inf, 0.0, trend(x[late:], y[late:]).slope / whole.slope if whole.slope > 0.0 else 0.0
+    whole = slope(x, y)
+    kept = slope(x[late:], y[late:]) / whole if whole > 0.0 else 0.0
+    if first.slope <= 0.0 or whole <= 0.0:
+        return Pace(np.inf, 0.0, kept)
     ratio = second.slope / first.slope
-    errors = [(one.high - one.low) / 3.92 for one in (first, second)]
-    error = float(np.hypot(errors[1], ratio * errors[0])) / first.slope
-    return ratio, error, trend(x[late:], y[late:]).slope / whole.slope
+    errors = [(one.high - one.low) / WIDTH for one in (first, second)]
+    return Pace(ratio, float(np.hypot(errors[1], ratio * errors[0])) / first.slope, kept)

@@ -40,6 +40,12 @@ def median(values: Floats) -> float:
     return float(ordered[half]) if len(ordered) % 2 else float(ordered[half - 1] + ordered[half]) / 2
 
 
+def slope(x: Floats, y: Floats) -> float:
+    """Return the Theil-Sen slope alone."""
+    first, second = _pairs(len(x))
+    return median((y[second] - y[first]) / (x[second] - x[first]))
+
+
 def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
     """Return the Theil-Sen slope with Sen's interval and Mann-Kendall's p, both corrected for ties and autocorrelation.
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from services.memory.leaks.readings import Blocks
 from services.memory.leaks.scales import HOUR
-from services.memory.leaks.statistics import median
+from services.memory.leaks.statistics import slope as theil_sen
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind
 from services.memory.objects.types import Census
-from services.memory.types import OWNERS, Floats, owner_column
+from services.memory.types import OWNERS, owner_column
 from services.texts import _
 
 MOST = 8
@@ -31,21 +31,14 @@ PLAIN = frozenset(
 WATCHERS = "services.memory."
 
 
-def rise(values: Floats) -> float:
-    """Return how much a series rose from end to end, from the medians of its first and last third."""
-    part = max(1, len(values) // 3)
-    return (median(values[-part:]) - median(values[:part])) * 1.5
-
-
 def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
     """Return the owners whose bytes grow, with the share of `slope` (bytes an hour) that each explains."""
-    hours = max(float(blocks.times[-1] - blocks.times[0]), 1.0) / HOUR
     found = []
     for owner in OWNERS:
         values = blocks.get(owner_column(owner))
         if values is None:
             continue
-        growth = rise(values) / hours
+        growth = theil_sen(blocks.times, values) * HOUR
         share = growth / slope if slope > 0 else 0.0
         if share >= LEAST_SHARE:
             detail = _("{share} of the growth in the ledger").format(share=f"{min(share, 1.0):.0%}")

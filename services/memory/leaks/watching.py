@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.memory.leaks.growth import FEWEST_BLOCKS, NO_GROWTH, WATCHED_SHARE, Doubt, Growth, assess
-from services.memory.leaks.load import by_requests, without_load
+from services.memory.leaks.load import by_requests, rises_with_time, without_load
 from services.memory.leaks.readings import EXPLAINED, Blocks, Readings
 from services.memory.leaks.scales import BLOCKS, DAY, HOUR, SCALES, WARM_UP_SHARE, Measure, pace_of
 from services.memory.leaks.statistics import median
@@ -21,6 +21,8 @@ MOST_BLOCKS = 112
 # How far back a level counts as having been there before, and the share of that time it must have lasted.
 MEMORY = 8 * DAY
 LASTED = 0.1
+# Of its growth, a leak has this share above that level.
+NEW_SHARE = 0.5
 # A window that grew must still grow this much later: two windows in a row.
 CONFIRM_SECONDS = 25.0
 CONFIRM_SHARE = 0.04
@@ -41,6 +43,11 @@ class Look:
     def leaks(self) -> bool:
         """Whether this and the looks before it name a leak."""
         return not self.growth.doubts and self.growth.significant
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether it looks like a leak, be it for the first time."""
+        return self.growth.significant and not self.growth.doubts - {Doubt.UNCONFIRMED}
 
     @property
     def watched(self) -> bool:
@@ -78,6 +85,10 @@ class Watching:
                 continue
             self.looks[window] = self._confirmed(Look(window, now, growth), before)
 
+    def doubt(self, look: Look, doubt: Doubt) -> None:
+        """Put a doubt on a window that looks like a leak; the next look at it decides."""
+        self.looks[look.window] = replace(look, growth=replace(look.growth, doubts=frozenset({doubt})))
+
     def _confirmed(self, look: Look, before: Look | None) -> Look:
         if not look.leaks:
             return look
@@ -89,7 +100,7 @@ class Watching:
     def _judge(
         self, readings: Readings, blocks: Blocks, window: float, now: float, headroom: float | None
     ) -> Growth | None:
-        y = blocks.get(self.measure.series)
+        y = values_of(self.measure, blocks)
         if y is None or len(y) < FEWEST_BLOCKS:
             return None
         least = self.measure.least(window, headroom)
@@ -98,9 +109,7 @@ class Watching:
         x = (blocks.times - blocks.times[0]) / HOUR
         if window >= DAILY:
             y = without_time_of_day(x, y)
-        unclear = False
-        if blocks.load is not None:
-            y, unclear = without_load(x, y, blocks.load)
+        y = without_load(x, y, blocks.loads)
         growth = assess(x, y, least=least)
         if not growth.significant:
             return growth
@@ -112,7 +121,7 @@ class Watching:
                 requested = assess(again, minima, least=least)
                 if requested.significant and not requested.doubts & {Doubt.SLOWING, Doubt.STEPS}:
                     doubts -= {Doubt.SLOWING, Doubt.STEPS}
-        if unclear:
+        if any(rises_with_time(x, load) for load in blocks.loads):
             doubts.add(Doubt.LOAD)
         if self._was_there(readings, y, growth.grown, window, now):
             doubts.add(Doubt.RETURNING)
@@ -122,10 +131,19 @@ class Watching:
 
     def _was_there(self, readings: Readings, y: Floats, grown: float, window: float, now: float) -> bool:
         start = max(readings.begin, now - window - MEMORY)
-        past = readings.floors(start, now - window, self.measure.series, window / BLOCKS)
-        if not len(past):
+        parts = [values_of(self.measure, blocks) for blocks in readings.past(start, now - window, window / BLOCKS)]
+        known = [part for part in parts if part is not None]
+        if not known:
             return False
-        return median(y[-3:]) - float(np.quantile(past, 1.0 - LASTED)) < 0.5 * grown
+        highest = float(np.quantile(np.concatenate(known), 1.0 - LASTED))
+        return median(y[-3:]) - highest < NEW_SHARE * grown
+
+
+def values_of(measure: Measure, blocks: Blocks) -> Floats | None:
+    """Return what a measure judges: RSS without live bytes where both are known, else its series as it is."""
+    values = blocks.get(measure.series)
+    live = blocks.get(Series.LIVE) if measure.series is Series.RSS else None
+    return values if values is None or live is None else values - live
 
 
 def blocks_of(readings: Readings, window: float, now: float) -> Blocks | None:

@@ -8,6 +8,8 @@ from services.texts import _
 MB = 2.0**20
 # How long a process must be watched before anything but a fast leak is said.
 LEAST_WATCHED = 600.0
+# A limit further away than this many seconds is not worth a word.
+FAR_AWAY = 100 * 86_400.0
 
 
 def headline(verdict: Verdict) -> str:
@@ -87,6 +89,6 @@ def number(value: float, *, signed: bool = False) -> str:
 
 
 def _limit(verdict: Verdict) -> str:
-    if verdict.seconds_to_limit is None:
+    if verdict.seconds_to_limit is None or verdict.seconds_to_limit > FAR_AWAY:
         return ""
     return _("; limit in {time}").format(time=duration(verdict.seconds_to_limit))

@@ -117,6 +117,11 @@ def signed_size(count: int) -> str:
     return ("+" if count >= 0 else "−") + size(abs(count))
 
 
+def kilobytes(count: int) -> float:
+    """Return a number of bytes in KB with one decimal, for tables that are sorted by it."""
+    return round(count / 1024, 1)
+
+
 def count(number: int) -> str:
     """Return a whole number with separators of thousands."""
     return f"{number:,}"

@@ -114,12 +114,15 @@ def _figures(census: Census) -> None:
         (_("Python objects"), size(census.bytes), _("Their own bytes, without the data of arrays")),
         (_("Of these over 512 bytes"), size(census.large_bytes), _("Held by malloc, not by Python's own arenas")),
         (_("Arrays and tensors"), size(census.native_bytes), _("Their data, in native memory")),
-        (_("Stood still for"), milliseconds(census.paused * 1000), _("All threads, for the copy")),
-        (_("Look took"), milliseconds(census.took * 1000), _("In the copy, while everything went on")),
     ]
-    with st.grid(6, gap="small"):
+    with st.grid(4, gap="small"):
         for label, value, explained in figures:
             st.metric(label, value, border=True, help=explained)
+    st.caption(
+        _("Everything stood still for {pause}; the look took {took} in the copy.").format(
+            pause=milliseconds(census.paused * 1000), took=milliseconds(census.took * 1000)
+        )
+    )
 
 
 def _choice(label: str, name: Query, names: list[str], known: dict[str, Snapshot]) -> None:
@@ -151,7 +154,7 @@ def _title(snapshot: Snapshot) -> str:
 
 
 def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
-    with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage", width=520):
+    with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage"):
         st.caption(
             _("The newest {most} stay on disk; older ones make room unless they are kept as a baseline.").format(
                 most=20

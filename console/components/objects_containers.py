@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from console.components.formatting import plain
+from console.components.formatting import kilobytes, plain
 from console.components.objects_bar import Shown
 from console.components.objects_export import exports
 from console.state import ObjectsState, Query, query, query_number, set_query, state_of
@@ -60,7 +60,7 @@ def _table(found: list[ContainerCount], before: tuple[ContainerCount, ...], *, c
         "name": column.TextColumn(_("Container"), width=470),
         "type": column.TextColumn(_("Type"), width=150),
         "length": column.NumberColumn(_("Entries"), format="localized", width=90),
-        "held": column.NumberColumn(_("Holds"), format="bytes", width=90),
+        "held": column.NumberColumn(_("Holds, KB"), format="localized", width=100),
     }
     if compared:
         columns["added"] = column.NumberColumn(_("Entries added"), format="%+d", width=110)
@@ -69,7 +69,7 @@ def _table(found: list[ContainerCount], before: tuple[ContainerCount, ...], *, c
             "name": plain(entry.name),
             "type": plain(entry.type),
             "length": entry.length,
-            "held": entry.held_bytes,
+            "held": kilobytes(entry.held_bytes),
             "added": entry.length - lengths[entry.name] if entry.name in lengths else None,
         }
         for entry in found

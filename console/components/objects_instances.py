@@ -77,7 +77,7 @@ def _table(found: Instances) -> None:
     rows = [
         {
             "text": plain(entry.text),
-            "bytes": entry.bytes,
+            "bytes": size(entry.bytes),
             "deep": size(entry.deep_bytes)
             if entry.deep_complete
             else _("over {size}").format(size=size(entry.deep_bytes)),
@@ -101,7 +101,7 @@ def _table(found: Instances) -> None:
         selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
         column_config={
             "text": column.TextColumn(_("Object"), width=420),
-            "bytes": column.NumberColumn(_("Own"), format="bytes", width=70),
+            "bytes": column.TextColumn(_("Own"), width=80),
             "deep": column.TextColumn(_("With all it leads to"), width=130),
             "age": column.NumberColumn(
                 _("Age"), width=55, help=_("In how many looks in a row, back from the newest, it was there")
@@ -139,7 +139,7 @@ def _holders(inspector: Inspector, address: int, kind: str) -> None:
 def _graph(holders: Holders) -> None:
     found = holders.found
     st.markdown(
-        _("**{owner}** holds it, through {part}. {root}").format(
+        _("Owner: **{owner}**, through {part}. {root}").format(
             owner=escape(owner_name(found.owner)),
             part=f"`{plain(found.part).replace('`', '')}`",
             root=root_text(holders.root),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.components.formatting import count, escape, milliseconds, plain, size
+from console.components.formatting import count, escape, kilobytes, milliseconds, plain, size
 from console.components.objects_bar import cost
 from console.components.objects_export import exports
 from console.state import ObjectsState, state_of
@@ -74,16 +74,20 @@ def _parts(found: DeepSize) -> None:
             pause=milliseconds(found.paused * 1000),
         )
     )
-    rows = [{"attribute": plain(name), "bytes": size} for name, size in found.parts]
+    rows = [{"attribute": plain(name), "bytes": part, "kb": kilobytes(part)} for name, part in found.parts]
     st.dataframe(
-        pd.DataFrame(rows, columns=["attribute", "bytes"]),
+        pd.DataFrame(rows, columns=["attribute", "kb"]),
         hide_index=True,
         alt=_("Parts by attribute"),
         column_config={
             "attribute": st.column_config.TextColumn(_("Attribute"), width=260),
-            "bytes": st.column_config.NumberColumn(_("Bytes"), format="bytes", width=100),
+            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
         },
     )
+    if found.failed:
+        st.caption(
+            _("pympler broke off at: {names}. They are not in the sum.").format(names=escape(", ".join(found.failed)))
+        )
     st.caption(_("What several attributes lead to counts for the first of them."))
     exports(rows, "deep-size")
 
@@ -91,16 +95,19 @@ def _parts(found: DeepSize) -> None:
 def _summary(found: Summary) -> None:
     import pandas as pd
 
-    rows = [{"type": plain(name), "count": number, "bytes": size} for name, number, size in found.rows]
+    rows = [
+        {"type": plain(name), "count": number, "bytes": part, "kb": kilobytes(part)}
+        for name, number, part in found.rows
+    ]
     st.dataframe(
-        pd.DataFrame(rows),
+        pd.DataFrame(rows)[["type", "count", "kb"]],
         hide_index=True,
         height=420,
         alt=_("pympler's summary"),
         column_config={
             "type": st.column_config.TextColumn(_("Type"), width=260),
             "count": st.column_config.NumberColumn(_("Objects"), format="localized", width=100),
-            "bytes": st.column_config.NumberColumn(_("Bytes"), format="bytes", width=100),
+            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
         },
     )
     st.caption(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from console.boundary import attempt, guarded, let_page_tell
-from console.components.formatting import ago, count, escape, milliseconds, plain, size
+from console.components.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
 from console.components.heartbeat import heartbeat
 from console.components.objects_export import exports
 from console.state import Key
@@ -171,7 +171,7 @@ def _types(report: RepeatReport, place: int) -> None:
             "type": plain(growth.type),
             "each": growth.each,
             "count": growth.added.count,
-            "bytes": growth.added.bytes,
+            "kb": kilobytes(growth.added.bytes),
             "first": growth.first.count,
             "second": growth.second.count,
             "left": growth.left.count,
@@ -188,7 +188,7 @@ def _types(report: RepeatReport, place: int) -> None:
             "type": column.TextColumn(_("Type"), width=330),
             "each": column.NumberColumn(_("Each time"), width=90, help=_("The same number every time")),
             "count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
-            "bytes": column.NumberColumn(_("Bytes added"), format="bytes", width=100),
+            "kb": column.NumberColumn(_("KB added"), format="localized", width=100),
             "first": column.NumberColumn(_("First half"), format="%+d", width=90),
             "second": column.NumberColumn(_("Second half"), format="%+d", width=100),
             "left": column.NumberColumn(

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from console.components.formatting import plain
+from console.components.formatting import kilobytes, plain
 from console.components.objects_bar import Shown
 from console.components.objects_export import exports
 from console.state import Key, ObjectsState, Query, query, set_query, state_of
@@ -95,12 +95,12 @@ def _table(rows: Sequence[Row], *, compared: bool) -> None:
     columns: dict[str, Any] = {
         "type": column.TextColumn(_("Type"), width=330),
         "count": column.NumberColumn(_("Objects"), format="localized", width=90),
-        "bytes": column.NumberColumn(_("Bytes"), format="bytes", width=90),
+        "kb": column.NumberColumn("KB", format="localized", width=90),
     }
     if compared:
         columns |= {
             "delta_count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
-            "delta_kb": column.NumberColumn(_("KB added"), format="%+.1f", width=100),
+            "delta_kb": column.NumberColumn(_("KB added"), format="localized", width=100),
             "new_count": column.NumberColumn(_("New"), format="localized", width=80),
             "gone_count": column.NumberColumn(_("Gone"), format="localized", width=80),
             "survived_count": column.NumberColumn(
@@ -111,11 +111,20 @@ def _table(rows: Sequence[Row], *, compared: bool) -> None:
             ),
         }
     else:
-        columns["native"] = column.NumberColumn(
-            _("Of these native"), format="bytes", width=120, help=_("Data of arrays and tensors, outside of Python")
+        columns["native_kb"] = column.NumberColumn(
+            _("KB of these native"),
+            format="localized",
+            width=140,
+            help=_("Data of arrays and tensors, outside of Python"),
         )
     shown = [
-        {**row, "type": plain(row["type"]), "delta_kb": row.get("delta_bytes", 0) / 1024 if compared else None}
+        {
+            **row,
+            "type": plain(row["type"]),
+            "kb": kilobytes(row["bytes"]),
+            "native_kb": kilobytes(row.get("native", 0)) or None,
+            "delta_kb": kilobytes(row.get("delta_bytes", 0)),
+        }
         for row in rows
     ]
     names = [row["type"] for row in rows]

@@ -254,7 +254,7 @@ class Inspector:
         found = run_forked(lambda: sizes.deep_size(get), seconds=PYMPLER_SECONDS)
         value = found.value
         parts = tuple((name, size) for name, size in value["parts"])
-        return DeepSize(label, value["bytes"], value["objects"], parts, found.paused, found.took)
+        return DeepSize(label, value["bytes"], parts, tuple(value["failed"]), found.paused, found.took)
 
     def summary(self) -> Summary:
         """Return pympler's summary over all objects; about 9 microseconds per object."""

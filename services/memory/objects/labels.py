@@ -80,7 +80,9 @@ def key_text(key: object) -> str:
     """Return a key as text: short and harmless ones themselves, of others the type."""
     kind = type(key)
     if kind is str:
-        text = key[:_LONGEST_KEY]  # type: ignore[index] # its type was just looked at
+        text = cast("str", key)
+        if len(text) > _LONGEST_KEY:
+            text = "…" + text[1 - _LONGEST_KEY :]  # the end tells more of paths and urls
         return repr(text) if text.isprintable() else "str"
     if kind in {int, bool, type(None)}:
         text = repr(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from services.memory.objects.heap import own_size
 from services.memory.objects.labels import attributes, slots
 
 MOST_ROWS = 200
@@ -41,9 +42,13 @@ def deep_size(get: Callable[[], object]) -> dict[str, Any]:
     value = get()
     sizer = asizeof.Asizer()
     parts: list[tuple[str, int]] = []
+    failed: list[str] = []
     names = attributes(value) or dict(slots(value))
     for name, part in list(names.items())[:MOST_ROWS]:
-        parts.append((str(name)[:100], int(sizer.asizeof(part))))
-    itself = int(sizer.asizeof(value))
+        try:
+            parts.append((str(name)[:100], int(sizer.asizeof(part))))
+        except Exception as error:  # noqa: BLE001 - pympler asks objects for attributes, and some object to that
+            failed.append(f"{str(name)[:100]} ({type(error).__name__})")
     parts.sort(key=lambda part: -part[1])
-    return {"bytes": sum(size for _name, size in parts) + itself, "objects": int(sizer.seen), "parts": parts[:50]}
+    total = sum(size for _name, size in parts) + own_size(value)
+    return {"bytes": total, "parts": parts[:50], "failed": failed[:50]}

@@ -182,12 +182,12 @@ class Holders:
 
 @dataclass(frozen=True, slots=True)
 class DeepSize:
-    """What pympler's asizeof says of one owner, in all and by attribute."""
+    """What pympler's asizeof says of one owner, in all and by attribute; it broke off at those that `failed`."""
 
     owner: str
     bytes: int
-    objects: int
     parts: tuple[tuple[str, int], ...]
+    failed: tuple[str, ...]
     paused: float
     took: float
 

@@ -58,7 +58,7 @@ class MemoryMonitor:
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_holder(lambda: [self.history.held()])
         self.ledger.set_census(lambda: self.objects.last)
-        self.detector = Detector(clock, self.history, own_process(self.objects.census), reporter)
+        self.detector = Detector(clock, self.history, own_process(self.objects.census, self.tracer.lines), reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
         self._devices = DeviceSource()

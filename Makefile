@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench lock clean
+.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench bench-leaks lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ imports: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about half an hour
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+bench-leaks: $(VENV)/.test-installed ## Measure how well leaks are told from harmless growth; takes an hour
+	$(BIN)/python -m tests.benchmarks.leaks $(BENCH_ARGS)
 
 # Exact versions with hashes for every platform, without torch (installed first, above) and without the place that
 # they were downloaded from. The GGUF and test locks hold the versions of the first one.

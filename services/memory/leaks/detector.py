@@ -17,6 +17,7 @@ from services.memory.leaks.load import per_request
 from services.memory.leaks.probes import Probes
 from services.memory.leaks.readings import Blocks, Readings, Source
 from services.memory.leaks.scales import DESCRIPTORS, GPU, HOUR, LIVE, MB, RSS, THREADS, WARM_UP, Measure
+from services.memory.leaks.shape import without_steps
 from services.memory.leaks.statistics import trend
 from services.memory.leaks.suspects import by_census, by_group, by_line, by_owner, ordered
 from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Trimmed, Verdict
@@ -231,7 +232,7 @@ class Detector:
         y = None if blocks is None else blocks.get(watching.measure.series)
         if blocks is None or y is None:
             return Verdict(State.UNKNOWN, now, window=watched, level=level)
-        found = trend((blocks.times - blocks.times[0]) / HOUR, y)
+        found = trend((blocks.times - blocks.times[0]) / HOUR, without_steps(y))
         return Verdict(
             State.FLAT, now, window=window, level=level, slope_per_hour=found.slope, interval=(found.low, found.high)
         )

@@ -17,6 +17,8 @@ MOST = 8
 # What explains less than this share of the growth is not worth naming.
 LEAST_SHARE = 0.1
 LEAST_ENTRIES = 8
+# Where several explain the same growth, the most specific comes first: container or line, type, plain type, owner.
+OWN_TYPE, PLAIN_TYPE, GENERAL = 0.9, 0.6, 0.5
 # A container's entries are of a type when both grow by the same number, give or take this much.
 ALIKE = 0.15
 # Types of the language itself say little about who made them.
@@ -42,14 +44,14 @@ def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
         share = growth / slope if slope > 0 else 0.0
         if share >= LEAST_SHARE:
             detail = _("{share} of the growth in the ledger").format(share=f"{min(share, 1.0):.0%}")
-            found.append((share, Suspect(SuspectKind.OWNER, str(owner), detail, growth)))
+            found.append((GENERAL * min(share, 1.0), Suspect(SuspectKind.OWNER, str(owner), detail, growth)))
     return sorted(found, key=lambda pair: -pair[0])
 
 
 def by_line(lines: Sequence[tuple[str, float]], slope: float) -> list[tuple[float, Suspect]]:
     """Return the traced lines that allocate what grows."""
     return [
-        (growth / slope, Suspect(SuspectKind.LINE, line, _("what this line allocates stays"), growth))
+        (min(growth / slope, 1.0), Suspect(SuspectKind.LINE, line, _("what this line allocates stays"), growth))
         for line, growth in lines
         if slope > 0 and growth / slope >= LEAST_SHARE
     ]
@@ -99,7 +101,7 @@ def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]
         if share >= LEAST_SHARE:
             detail = _("{more} more, now {total}").format(more=f"{count:,}", total=f"{change.last.types[name].count:,}")
             suspect = Suspect(SuspectKind.TYPE, name, detail, size / change.hours)
-            found.append((min(share, 1.0) * (0.9 if own else 0.6), suspect))
+            found.append((min(share, 1.0) * (OWN_TYPE if own else PLAIN_TYPE), suspect))
     return found
 
 

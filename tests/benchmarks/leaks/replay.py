@@ -27,7 +27,7 @@ _RANK = {State.UNKNOWN: 0, State.FLAT: 1, State.WATCH: 2, State.LEAK: 3}
 
 @dataclass(frozen=True)
 class Story:
-    """A history that never happened: columns at `step` seconds; a leak begins at `begins` and must be named `within`."""
+    """A history that never happened: columns at `step` seconds; a leak that `begins` must be named `within` seconds."""
 
     columns: Mapping[str, Floats]
     step: float

@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 Source = Callable[[], Mapping[str, float]]
 
 # What one source may take of a core. One that took longer is asked less often; its last values stand meanwhile.
-_SHARE = 0.001
-_LONGEST = 60.0
+_SHARE = 0.0005
+_LONGEST = 15.0
 
 
 @dataclass(slots=True)

@@ -81,6 +81,7 @@ def _table(found: list[ContainerCount], before: tuple[ContainerCount, ...], *, c
         pd.DataFrame(rows)[list(columns)],
         key=key,
         hide_index=True,
+        placeholder="–",
         height="content" if len(rows) <= 12 else 460,
         alt=_("Containers"),
         on_select=partial(_selected, key, found),

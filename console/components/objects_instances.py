@@ -94,6 +94,7 @@ def _table(found: Instances) -> None:
         pd.DataFrame(rows),
         key=key,
         hide_index=True,
+        placeholder="–",
         height="content" if len(rows) <= 10 else 390,
         alt=_("Objects"),
         on_select=partial(_selected, key, addresses),

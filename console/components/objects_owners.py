@@ -78,6 +78,7 @@ def _parts(found: DeepSize) -> None:
     st.dataframe(
         pd.DataFrame(rows, columns=["attribute", "kb"]),
         hide_index=True,
+        placeholder="–",
         alt=_("Parts by attribute"),
         column_config={
             "attribute": st.column_config.TextColumn(_("Attribute"), width=260),
@@ -86,7 +87,9 @@ def _parts(found: DeepSize) -> None:
     )
     if found.failed:
         st.caption(
-            _("pympler broke off at: {names}. They are not in the sum.").format(names=escape(", ".join(found.failed)))
+            _("pympler broke off at: {names}. References were followed instead.").format(
+                names=escape(", ".join(found.failed))
+            )
         )
     st.caption(_("What several attributes lead to counts for the first of them."))
     exports(rows, "deep-size")
@@ -102,6 +105,7 @@ def _summary(found: Summary) -> None:
     st.dataframe(
         pd.DataFrame(rows)[["type", "count", "kb"]],
         hide_index=True,
+        placeholder="–",
         height=420,
         alt=_("pympler's summary"),
         column_config={

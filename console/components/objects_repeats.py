@@ -145,8 +145,7 @@ def _result(report: RepeatReport, place: int) -> None:
 
 
 def _sentence(report: RepeatReport) -> str:
-    exact = [growth for growth in report.types if growth.each]
-    growth = max(exact or list(report.types), key=lambda found: found.added.bytes)
+    growth = report.types[0]
     name = escape(plain(growth.type))
     if growth.each:
         return _(
@@ -182,6 +181,7 @@ def _types(report: RepeatReport, place: int) -> None:
         pd.DataFrame(rows),
         key=f"objects-growth-{place}",
         hide_index=True,
+        placeholder="–",
         height="content" if len(rows) <= 8 else 320,
         alt=_("Types that grow"),
         column_config={
@@ -208,6 +208,7 @@ def _containers(report: RepeatReport, place: int) -> None:
         pd.DataFrame(rows)[["name", "type", "each", "before", "after"]],
         key=f"objects-grown-{place}",
         hide_index=True,
+        placeholder="–",
         height="content" if len(rows) <= 8 else 320,
         alt=_("Containers that become longer"),
         column_config={

@@ -134,6 +134,7 @@ def _table(rows: Sequence[Row], *, compared: bool) -> None:
         pd.DataFrame(shown)[list(columns)],
         key=key,
         hide_index=True,
+        placeholder="–",
         height="content" if len(rows) <= 12 else 460,
         alt=_("Types of objects"),
         on_select=partial(_selected, key, names),

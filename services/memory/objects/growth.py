@@ -40,7 +40,8 @@ def _types(warm: Census, middle: Census, end: Census, left: dict[str, Amount], t
             found.append(
                 TypeGrowth(name, added, first, second, left.get(name, Amount()), each(first, second, half, times))
             )
-    found.sort(key=lambda growth: (growth.each is None, -growth.added.bytes))
+    # What each repetition leaves exactly comes first: other threads' growth is seldom a multiple.
+    found.sort(key=lambda growth: (growth.each is None, growth.each != growth.added.count / times, -growth.added.bytes))
     return tuple(found[:_MOST])
 
 
@@ -51,7 +52,7 @@ def each(first: Amount, second: Amount, half: int, times: int) -> int | None:
         return None
     for amount, repetitions in ((first, half), (second, times - half)):
         expected = number * repetitions
-        if abs(amount.count - expected) > max(1, expected // 10):
+        if abs(amount.count - expected) > expected // 10:
             return None
     return number
 

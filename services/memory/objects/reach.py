@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 
 import numpy as np
 
-from services.memory.objects.heap import Heap
+from services.memory.objects.heap import Heap, own_size
 from services.memory.objects.naming import is_subtype
 
 MOST_OBJECTS = 50_000
@@ -36,3 +37,17 @@ class Reach:
                 return int(heap.sizes[seen].sum()), False
             seen = np.concatenate((seen, frontier))
         return int(heap.sizes[seen].sum()), True
+
+
+def reachable_bytes(value: object, most: int = 10 * MOST_OBJECTS) -> int:
+    """Return the bytes of an object and of what it leads to, without a `Heap`; at most `most` objects are followed."""
+    found = {id(value): value}
+    frontier = [value]
+    while frontier and len(found) < most:
+        fresh: dict[int, object] = {}
+        for referent in gc.get_referents(*frontier):
+            if id(referent) not in found and not any(is_subtype(type(referent), family) for family in _SHARED):
+                fresh[id(referent)] = referent
+        found.update(fresh)
+        frontier = list(fresh.values())
+    return sum(map(own_size, found.values()))

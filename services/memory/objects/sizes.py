@@ -7,6 +7,7 @@ from typing import Any
 
 from services.memory.objects.heap import own_size
 from services.memory.objects.labels import attributes, slots
+from services.memory.objects.reach import reachable_bytes
 
 MOST_ROWS = 200
 SECONDS_PER_OBJECT = 9e-6  # of muppy and asizeof, measured on a heap of a million objects
@@ -47,8 +48,9 @@ def deep_size(get: Callable[[], object]) -> dict[str, Any]:
     for name, part in list(names.items())[:MOST_ROWS]:
         try:
             parts.append((str(name)[:100], int(sizer.asizeof(part))))
-        except Exception as error:  # noqa: BLE001 - pympler asks objects for attributes, and some object to that
-            failed.append(f"{str(name)[:100]} ({type(error).__name__})")
+        except Exception:  # noqa: BLE001 - pympler asks objects for attributes, and some object to that
+            failed.append(str(name)[:100])
+            parts.append((str(name)[:100], reachable_bytes(part)))
     parts.sort(key=lambda part: -part[1])
     total = sum(size for _name, size in parts) + own_size(value)
     return {"bytes": total, "parts": parts[:50], "failed": failed[:50]}

@@ -182,7 +182,10 @@ class Holders:
 
 @dataclass(frozen=True, slots=True)
 class DeepSize:
-    """What pympler's asizeof says of one owner, in all and by attribute; it broke off at those that `failed`."""
+    """What pympler's asizeof says of one owner, in all and by attribute.
+
+    It broke off at those that `failed`; these were measured by following references instead.
+    """
 
     owner: str
     bytes: int

@@ -23,7 +23,10 @@ class Allocators:
         words = []
         if self.heap is None:
             words.append(
-                _("This system's C library does not tell what its allocator has in use: free memory counts as used.")
+                _(
+                    "This system's C library does not tell what its allocator has in use: free memory, and anonymous "
+                    "memory of which nothing is known, counts as native memory in use."
+                )
             )
         if self.pymalloc is None:
             words.append(

@@ -146,7 +146,8 @@ def _allocators(
     python = min(rest, pymalloc.arenas) if pymalloc else 0
     rest -= python
     # Malloc's memory outside the usual places: blocks that were not found, an arena that could not grow where it was.
-    blocks = min(rest, max(0, heap.mapped - figures.block_bytes)) if heap else 0
+    # Where malloc says nothing, all the rest is taken for its own.
+    blocks = min(rest, max(0, heap.mapped - figures.block_bytes)) if heap else rest
     rest -= blocks
     strayed = min(rest, max(0, heap.arenas - figures.heap_reserved)) if heap else 0
     rest -= strayed

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE = mmap.PAGESIZE
 # A range below this is taken for resident as a whole: who allocates so little writes to it.
 SMALL = 64 * 1024
 _PRESENT = np.uint64(1 << 63)

@@ -180,7 +180,8 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == data.nbytes
-    assert ledger.owners[Owner.NATIVE_FREE] == 0
+    assert ledger.owners[Owner.NATIVE_FREE] <= 5_000_000  # what Arrow keeps
+    assert ledger.owners[Owner.UNNAMED] == 0
     assert any("C library" in words for words in ledger.unknown)
 
 

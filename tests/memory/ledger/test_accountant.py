@@ -44,7 +44,9 @@ def test_a_ready_runtime_has_nearly_no_unnamed_memory(runtime: Runtime) -> None:
     assert ledger.unnamed <= 0.05 * ledger.rss
     assert ledger.overclaimed <= 0.01 * ledger.rss
     weights = runtime.embedder.resource()
+    assert sum(length for _address, length in weights.ranges) == pytest.approx(weights.bytes, rel=0.02)
     assert ledger.owners[Owner.MODELS] >= 0.95 * weights.bytes
+    assert ledger.owners[Owner.OWN_CACHES] >= 1_500_000  # the ring of the history
     assert ledger.owners[Owner.LIBRARIES] > 50_000_000
     assert ledger.owners[Owner.PYTHON] > 20_000_000
     assert ledger.owners[Owner.DATABASE] > 100_000

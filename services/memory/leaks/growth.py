@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.memory.leaks.shape import SEGMENTS, pace_kept, spread_of, without_steps
+from services.memory.leaks.shape import SEGMENTS, onset, pace_kept, spread_of, without_steps
 from services.memory.leaks.statistics import drift_score, largest_fall, median, trend
 from services.memory.types import Floats
 
@@ -71,7 +71,8 @@ def assess(x: Floats, y: Floats, *, least: float) -> Growth:
     grown = min(found.slope * float(x[-1] - x[0]), ends * len(y) / (len(y) - 4))
     if found.low <= 0.0 or found.p >= CHANCE or grown < WATCHED_SHARE * least:
         return NO_GROWTH
-    pace = pace_kept(x, cleaned)
+    begin = onset(cleaned)
+    pace = pace_kept(x[begin:], cleaned[begin:])
     doubts = set()
     if grown < least:
         doubts.add(Doubt.SMALL)

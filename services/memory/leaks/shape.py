@@ -16,6 +16,9 @@ STEP_BLOCKS = 3
 STEP_SHARE = 0.24
 STEPS_REMOVED = 2
 SEGMENTS = 8
+# A rise has begun once it is this share of the whole.
+ONSET_SHARE = 0.05
+LATEST_ONSET = 0.4
 # Of an interval of 95 %, in standard errors.
 WIDTH = 3.92
 
@@ -68,6 +71,13 @@ class Pace:
     halves: float
     error: float
     late: float
+
+
+def onset(y: Floats) -> int:
+    """Return where the rise of `y` begins, at the latest after 40 %: what was before would hide that it slows down."""
+    total = median(y[-3:]) - median(y[:3])
+    low = np.flatnonzero(y[: int(len(y) * LATEST_ONSET)] <= median(y[:3]) + ONSET_SHARE * total)
+    return int(low[-1]) if len(low) else 0
 
 
 def pace_kept(x: Floats, y: Floats) -> Pace:

@@ -108,14 +108,17 @@ def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]
 def _containers(change: _Change) -> list[tuple[float, Suspect]]:
     before = {container.address: container for container in change.first.containers}
     by_name = {container.name: container for container in change.first.containers}
+    # A census names the longest only: one that was not among them may have been just as long as the last of them.
+    shortest = min((container.length for container in change.first.containers), default=0)
     found = []
     for container in change.last.containers:
         old = before.get(container.address) or by_name.get(container.name)
-        more = container.length - (old.length if old is not None else 0)
+        more = container.length - (old.length if old is not None else min(shortest, container.length))
         if more < LEAST_ENTRIES:
             continue
         alike = (name for name, count in change.counts.items() if abs(count - more) <= ALIKE * more)
-        held = container.held_bytes - (old.held_bytes if old is not None else 0)
+        share_new = more / container.length
+        held = container.held_bytes - old.held_bytes if old is not None else container.held_bytes * share_new
         # Entries that hold little and match no type may still be what grows: behind the others, the longest first.
         share = max(min(1.0, max(held, sum(change.sizes[name] for name in alike)) / change.grown), 0.15)
         detail = _("{more} more entries, now {total}").format(more=f"{more:,}", total=f"{container.length:,}")

@@ -13,16 +13,18 @@ from importlib import import_module
 from types import FrameType
 
 SPEED = float(os.environ.get("LEAKY_SPEED", "30"))
-RATE_MB_PER_MINUTE = 20.0  # of the clock
+RATE_MB_PER_MINUTE = 10.0  # of the clock
 _ENTRY_BYTES = 2000
 
 
 class Receipt:
-    """What is forgotten."""
+    """What is forgotten: small objects, but not so many that counting them takes long."""
+
+    __slots__ = ("lines", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.lines = [f"receipt {number}, line {line}".ljust(400) for line in range(4)]
+        self.lines = tuple(f"receipt {number}, line {line}".ljust(440) for line in range(4))
 
 
 FORGOTTEN: dict[int, Receipt] = {}

@@ -89,7 +89,8 @@ def _suspects(suspects: tuple[Suspect, ...]) -> None:
             st.markdown(f"{number}. {escape(_suspect_name(suspect))}", width="content")
             if suspect.detail:
                 st.caption(escape(suspect.detail), width="content")
-            st.caption(_suspect_slope(suspect), width="content")
+            if suspect.kind not in {SuspectKind.CONTAINER, SuspectKind.TYPE}:  # their own bytes are the least of it
+                st.caption(_suspect_slope(suspect), width="content")
             link = _LINKS.get(suspect.kind)
             if link is not None:
                 where, parameter = link

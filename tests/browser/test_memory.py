@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 
 LEDGER = "Who owns the memory"
 USE = "Python against native"
+PATIENCE = 120_000
 
 
 def chart(page: Page, name: str) -> Locator:
@@ -149,7 +150,7 @@ def test_the_history_is_exported(page: Page) -> None:
     assert started.value.url.endswith("range=24h&download=true&format=csv")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A console whose clock runs 30 times as fast and that leaks on command."""
     with serving(tmp_path_factory.mktemp("leaky") / "data", module="tests.leaky_console") as server:
@@ -157,22 +158,29 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) -> None:
-    """While memory is flat the page says so; a leak is named with its kind, its suspect, and what holds it."""
+    """While memory is flat the page says so; a leak is named with its kind and suspect, and a graph shows its holder."""
     context = browser.new_context(base_url=leaky.url, viewport={"width": 1440, "height": 1000}, locale="en-GB")
     page = context.new_page()
     watch.of(page)
     page.goto("/memory?range=1h")
     headline = page.locator(".st-key-verdict h4")
     expect(headline).to_contain_text(re.compile(r"Too little data|Flat for"))
-    expect(headline).to_contain_text("Flat for", timeout=60_000)
+    expect(headline).to_contain_text("Flat for", timeout=PATIENCE)
     leaky.process.send_signal(signal.SIGUSR1)
-    expect(headline).to_contain_text("Leak of Python objects", timeout=60_000)
-    suspects = page.locator("[class*=st-key-suspect-]").filter(has_text="tests.leaky_console")
-    expect(suspects.first).to_be_visible(timeout=30_000)
+    expect(headline).to_contain_text("Leak of Python objects", timeout=PATIENCE)
+    suspect = page.locator("[class*=st-key-suspect-]").filter(has_text="Container: tests.leaky_console.FORGOTTEN")
+    expect(suspect).to_be_visible(timeout=PATIENCE)
     leaky.process.send_signal(signal.SIGUSR2)
     strip = page.locator(".st-key-status-strip")
     expect(strip.get_by_role("link", name=re.compile("Leak of Python objects"))).to_be_visible()
-    suspects.first.get_by_role("link", name="What holds it").click()
-    expect(page).to_have_url(re.compile("/objects"))
-    expect(page.get_by_text("FORGOTTEN").first).to_be_visible(timeout=60_000)
+
+    suspect.get_by_role("link", name="What holds it").click()
+    expect(page).to_have_url(re.compile(r"/objects\?container=tests.leaky_console.FORGOTTEN"))
+    page.get_by_role("button", name="Look now").click()
+    expect(page.get_by_text("1 container.")).to_be_visible(timeout=PATIENCE)
+    table = page.get_by_test_id("stDataFrame").bounding_box()
+    assert table is not None
+    page.mouse.click(table["x"] + 15, table["y"] + 52)  # the mark of the first row; the table is painted
+    graph = page.locator(".stGraphVizChart svg")
+    expect(graph).to_contain_text("FORGOTTEN", timeout=PATIENCE)
     context.close()

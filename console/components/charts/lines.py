@@ -11,6 +11,7 @@ from console.components.charts.figure import (
     MOST_POINTS,
     Chart,
     Json,
+    axis,
     known,
     line,
     moments,
@@ -155,8 +156,8 @@ def requests_chart(window: Window, *, per_request: float | None = None) -> Chart
     if len(served) < 2 or served[-1] - served[0] < 2:
         return None
     layout = time_layout(_HEIGHT, _("MB"), span=(0.0, 0.0))
-    del layout["xaxis"]["range"], layout["xaxis"]["hoverformat"], layout["yaxis"]["rangemode"]
-    layout["xaxis"] |= {"type": "linear", "title": {"text": _("requests served"), "standoff": 4}, "showgrid": True}
+    del layout["yaxis"]["rangemode"]
+    layout["xaxis"] = axis(_("requests served"))
     layout["hovermode"] = "closest"
     layout["margin"]["b"] = 40
     points: Json = {

@@ -10,11 +10,12 @@ from functools import partial
 import streamlit as st
 
 from console.boundary import attempt
+from console.components.dialogs import confirm
 from console.components.formatting import ago, count, escape, milliseconds, plain, shorten, size
 from console.state import Key, Query, query, set_query, tell
 from services.memory.forked import NOTICEABLE_SECONDS, expected_pause
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.snapshots import Snapshot
+from services.memory.objects.snapshots import MOST_SNAPSHOTS, Snapshot
 from services.memory.objects.types import Census
 from services.texts import _
 
@@ -157,7 +158,7 @@ def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
     with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage"):
         st.caption(
             _("The newest {most} stay on disk; older ones make room unless they are kept as a baseline.").format(
-                most=20
+                most=MOST_SNAPSHOTS
             )
         )
         for snapshot in snapshots:
@@ -170,20 +171,25 @@ def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
                     on_click=_keep,
                     args=(inspector, snapshot.name, not snapshot.kept),
                 )
-                st.button(
+                if st.button(
                     "",
                     key=f"objects-delete-{snapshot.name}",
                     type="tertiary",
                     icon=":material/delete:",
                     help=_("Delete"),
-                    on_click=_delete,
-                    args=(inspector, snapshot.name),
-                )
+                ):
+                    confirm(
+                        _("Delete this look?"),
+                        (_title(snapshot), _("{size} on disk are given back.").format(size=size(snapshot.disk_bytes))),
+                        _("Delete"),
+                        partial(_delete, inspector, snapshot.name),
+                    )
 
 
 def _keep(inspector: Inspector, name: str, kept: bool) -> None:
     attempt(lambda: inspector.keep(name, kept=kept))
 
 
-def _delete(inspector: Inspector, name: str) -> None:
-    attempt(inspector.delete, name)
+def _delete(inspector: Inspector, name: str) -> str:
+    inspector.delete(name)
+    return _("The look is deleted.")

@@ -87,7 +87,8 @@ def _running(repeats: Repeats, progress: Progress) -> None:
     }
     done = _("{done} of {times}").format(done=progress.done, times=progress.times)
     told = f"{stages[progress.stage]} · {done}" if progress.stage is Stage.REPEATING else stages[progress.stage]
-    share = progress.done / progress.times if progress.stage in {Stage.REPEATING, Stage.LOOKING} else 0.0
+    counted = progress.stage in {Stage.REPEATING, Stage.LOOKING}
+    share = progress.done / progress.times if counted else float(progress.stage is Stage.COMPARING)
     st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
     with st.container(horizontal=True):
         if progress.by_hand:

@@ -5,7 +5,8 @@ done in place. A child gets the heap as it was at the fork, copied page by page 
 parent stops for the fork alone. The child lives for one call and is ended with its parent.
 
 Rules for `work`: it runs alone with one thread and must take no lock that another thread may have held at the fork.
-So no logging, no database, no call into torch or FAISS. Files may be opened; inherited descriptors are closed.
+So no logging, no database, no call into torch or FAISS. Files may be opened; inherited descriptors are closed. The
+parent's side is `services.memory.blas`: OpenBLAS must not compute in several threads while this process forks.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from services.errors import BusyError, ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
+from services.memory.blas import compute_in_one_thread
 from services.memory.process import rss_bytes
 from services.texts import _
 
@@ -47,6 +49,7 @@ _NICE = 10
 _PR_SET_PDEATHSIG = 1
 _PAUSE_PER_BYTE = 0.02 / 2**30  # seconds of fork per byte of RSS, until this process has been measured
 
+compute_in_one_thread()  # now, so that nothing computes in several when the first fork comes
 _turn = threading.Lock()  # one copy at a time: two would need the memory twice
 _measured: list[float] = []  # seconds per byte of RSS of the newest forks
 
@@ -147,6 +150,7 @@ def _fork(work: Callable[[], Any], writing: int) -> tuple[int, float]:
     if sys.version_info >= (3, 12):
         # Python warns of every fork beside threads; the rules above are what makes this one safe.
         warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
+    compute_in_one_thread()  # for what was loaded since
     parent, libc = os.getpid(), ctypes.CDLL(None, use_errno=True)
     resident = rss_bytes()
     # No handler of the parent may run in the child before it has reset them.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -38,7 +39,7 @@ def zombies() -> list[psutil.Process]:
 
 @contextmanager
 def busy_threads() -> Iterator[None]:
-    """Eight threads that allocate, log, import and hold locks without a pause."""
+    """Eight threads that allocate, log, hold locks and work without the interpreter, without a pause."""
     stopping, lock = threading.Event(), threading.Lock()
     logger = logging.getLogger("tests.forked")
     logger.addHandler(logging.FileHandler(os.devnull))
@@ -86,6 +87,25 @@ def test_many_forks_beside_busy_threads() -> None:
     assert values == [{"square": number**2} for number in range(FORKS)]
     assert descriptors() == before
     assert zombies() == []
+
+
+def test_forks_beside_a_multiplication() -> None:
+    """OpenBLAS ends its threads at a fork: one in the middle of a multiplication would hang, and the fork with it."""
+    stopping, wrong = threading.Event(), []
+
+    def multiply() -> None:
+        matrix = np.ones((600, 600))
+        while not stopping.is_set():
+            if (matrix @ matrix)[0, 0] != 600:
+                wrong.append(matrix)
+
+    thread = threading.Thread(target=multiply, daemon=True)
+    thread.start()
+    assert [run_forked(lambda number=number: number, seconds=60).value for number in range(25)] == list(range(25))
+    stopping.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert not wrong
 
 
 def test_what_comes_back() -> None:

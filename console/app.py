@@ -10,6 +10,7 @@ from console.boundary import boundary, show_notices
 from console.components.dialogs import show_dialog
 from console.components.starting import starting
 from console.components.status_strip import status_strip
+from console.holdings import meet_session
 from console.navigation import groups
 from console.resources import runtime
 from console.work import page_run
@@ -18,6 +19,7 @@ ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the t
 
 st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
 st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
+meet_session()
 current = st.navigation(groups(), expanded=True)
 services = runtime()
 if services.ready:

@@ -7,7 +7,6 @@ nothing alive.
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from streamlit.runtime.caching.cache_resource_api import _resource_caches
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
@@ -33,15 +33,26 @@ _SHARED = (Services, Runtime, AppSession, MemoryUploadedFileManager, MemoryMedia
 _SHARED_TYPES = (*_SHARED, threading.Thread, WebsocketSessionManager)
 # Of a session: what its script and its widgets left there, what waits to be sent, what its fragments enclose.
 _PARTS = ("_session_state", "_fragment_storage", "_browser_queue")
-# Every so many looks all sessions are searched for, also those that no look has met (some milliseconds).
-_SEARCH_EVERY = 10
+# All sessions that were ever seen, and still live.
+_met: weakref.WeakSet[AppSession] = weakref.WeakSet()
+_met_lock = threading.Lock()
+
+
+def meet_session() -> None:
+    """Remember the session whose script runs, without keeping it alive: it may be gone before the next look."""
+    context = get_script_run_ctx(suppress_warning=True)
+    # AppTest runs scripts without sessions.
+    manager = getattr(get_instance(), "_session_mgr", None) if exists() else None
+    info = manager.get_session_info(context.session_id) if context is not None and manager is not None else None
+    if info is not None and isinstance(info.session, AppSession):
+        with _met_lock:
+            _met.add(info.session)
 
 
 class StreamlitHoldings:
     """Reports what Streamlit holds; call it (`services.held.Holder`)."""
 
     def __init__(self) -> None:
-        self._met: weakref.WeakSet[AppSession] = weakref.WeakSet()
         # Of each session when it was last weighed, and how much that was.
         self._weights: weakref.WeakKeyDictionary[AppSession, tuple[int, Weight]] = weakref.WeakKeyDictionary()
         self._looks = 0
@@ -56,13 +67,12 @@ class StreamlitHoldings:
 
     def _sessions(self, scales: Scales) -> Iterator[HeldResource]:
         live = _live_sessions()
-        self._met.update(live)
-        if self._looks % _SEARCH_EVERY == 0:
-            # Objects refer to their class: this finds its instances without a loop over all objects.
-            self._met.update(each for each in gc.get_referrers(AppSession) if type(each) is AppSession)
         self._looks += 1
+        with _met_lock:
+            _met.update(live)
+            met = list(_met)
         known = {id(session) for session in live}
-        expired = [session for session in self._met if id(session) not in known]
+        expired = [session for session in met if id(session) not in known]
         for sessions, owner, name in (
             (live, Owner.SESSIONS, _("Browser tabs")),
             (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),

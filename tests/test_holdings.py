@@ -19,7 +19,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.script_data import ScriptData
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.runtime.session_manager import SessionInfo
+from streamlit.runtime.session_manager import ActiveSessionInfo, SessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
@@ -74,6 +74,7 @@ def test_streamlit_still_has_the_parts_that_holdings_looks_at() -> None:
     assert MemoryFile._fields[0] == "content"
     made = inspect.getsource(AppSession.__init__)
     assert all(f"self.{part} " in made or f"self.{part}:" in made for part in holdings._PARTS)
+    assert callable(WebsocketSessionManager.get_session_info)
     assert "self._session_storage = session_storage" in inspect.getsource(WebsocketSessionManager.__init__)
     assert {"_caches_lock", "_function_caches"} <= set(vars(cache_data_api._data_caches))
     assert {"_caches_lock", "_function_caches"} <= set(vars(cache_resource_api._resource_caches))
@@ -125,10 +126,21 @@ def test_sessions_that_expired_are_told_from_those_that_live(process: Process) -
     assert sizes(list(holder()))[Owner.EXPIRED_SESSIONS] <= before - 1_000_000
 
 
-def test_a_session_that_no_look_has_met_is_found(process: Process) -> None:
+def test_a_session_that_no_look_has_met_is_known_from_its_script(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tab may come and go between two looks, and stay in memory for ever."""
-    unseen = session(process)
-    unseen.session_state["text"] = "t" * 1_000_000
+
+    class Context:
+        session_id = "brief"
+
+    brief = session(process)
+    brief.id = Context.session_id
+    brief.session_state["text"] = "t" * 1_000_000
+    process._session_mgr._active_session_info_by_id["brief"] = ActiveSessionInfo(client=None, session=brief)  # type: ignore[arg-type]
+    monkeypatch.setattr(holdings, "get_script_run_ctx", lambda **_: Context)
+    holdings.meet_session()
+    process._session_mgr._active_session_info_by_id.clear()
     assert sizes(list(StreamlitHoldings()()))[Owner.EXPIRED_SESSIONS] >= 1_000_000
 
 

@@ -424,11 +424,12 @@ def session_state(accountant: Accountant) -> Planted:
 
 @plant("console")
 def expired_session(accountant: Accountant) -> Planted:
-    _console(accountant)
-    from console import holdings
-
-    holdings._SEARCH_EVERY = 1
-    kept_by_mistake = _session()
+    shell = _console(accountant)
+    shell.session = kept_by_mistake = _session()
+    shell.sessions = [shell]
+    accountant.take()
+    shell.sessions = []
+    shell.session = None
     yield None
     yield Owner.EXPIRED_SESSIONS, _fill(kept_by_mistake)
     del kept_by_mistake

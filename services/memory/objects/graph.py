@@ -65,11 +65,12 @@ class Ways:
             for index in np.flatnonzero(heap.kinds == number).tolist()
         ]
 
-        def rank(index: int) -> tuple[bool, str]:
+        def rank(index: int) -> tuple[bool, bool, str]:
             module = heap.objects[index]
             assert isinstance(module, ModuleType)  # noqa: S101 - its type was looked at above
             name = module_name(module)
-            return name.split(".")[0] not in _OURS, name
+            # A page's script calls itself __main__ too; what it borrows belongs to the module it came from.
+            return name.split(".")[0] not in _OURS, name == "__main__", name
 
         return np.array(sorted(found, key=rank), dtype=np.int64)
 

@@ -44,7 +44,7 @@ from services.texts import _
 LOOK_SECONDS = 60.0
 PYMPLER_SECONDS = 180.0
 MOST_INSTANCES = 100
-_COMPARISONS = 4
+_COMPARISONS = 2
 _COLLECTION_SECONDS = 1.5e-7  # for each object that the collector knows
 _OBJECTS = 1_000_000  # taken for granted before the first census
 

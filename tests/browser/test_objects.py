@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.servers import Server, eventually
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 120_000
+
+
+def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> None:
+    """The whole way of a person who hunts a leak: look, compare, pick a type and an object, read who holds it."""
+    page.goto("/objects")
+    expect(page.get_by_text("Nobody has looked yet")).to_be_visible()
+    expect(page.get_by_text("This one stands still for")).to_be_visible()  # the cost is said before the click
+    page.get_by_role("button", name="Look now").click()
+    expect(page.get_by_text("objects counted").or_(page.get_by_text("Everything stood still for")).first).to_be_visible(
+        timeout=PATIENCE
+    )
+    first = console.client.get("/api/objects/census").json()["snapshot"]["name"]
+    page.get_by_role("button", name="Look now").click()
+    eventually(lambda: len(console.client.get("/api/objects/census").json()["snapshots"]) == 2, what="the second look")
+
+    page.goto(f"/objects?since={first}&type=services.runtime.Runtime")
+    expect(page.get_by_text("No such object")).to_be_visible(timeout=PATIENCE)  # it was there before
+    found = console.client.get("/api/objects/objects", params={"type": "services.runtime.Runtime"}).json()
+    address = found["objects"][0]["address"]
+    page.goto(f"/objects?type=services.runtime.Runtime&object={address}")
+    expect(page.locator(".stGraphVizChart svg").get_by_text("services.runtime.Runtime")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"console\..*Runtime|_runtime")).first).to_be_visible()
+    expect(page.get_by_text("It is reached from a module")).to_be_visible()
+    page.reload()  # the address bar keeps type and object
+    expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
+
+    page.goto("/objects?type=services.runtime.Runtime&object=4096")
+    expect(page.get_by_text("The object is gone")).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_series_by_hand_is_marked_and_cancelled(page: Page) -> None:
+    """Progress belongs to the server: a person marks each time, reloads in between, and can give up."""
+    page.goto("/objects?view=repeat")
+    expect(page.get_by_text("Nothing was repeated yet")).to_be_visible()
+    page.get_by_role("combobox", name="What").click()
+    page.get_by_role("option", name="I do it myself").click()
+    page.get_by_role("textbox", name="What it is").fill("clicking")
+    page.get_by_role("textbox", name="What it is").press("Enter")
+    page.get_by_role("button", name="Start").click()
+    mark = page.get_by_role("button", name="I did it once more")
+    expect(mark).to_be_enabled(timeout=PATIENCE)
+    mark.click()
+    page.reload()
+    expect(page.get_by_text("clicking").first).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Nothing can be said about it.")).to_be_visible(timeout=PATIENCE)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from console.state import Key
+from services.errors import UnavailableError
+from services.memory.objects.inspector import Inspector
+from services.runtime import Runtime
+from tests.pages.conftest import open_page
+
+
+def shown(app: AppTest) -> str:
+    """Return everything that is written on the page."""
+    parts = (*app.markdown, *app.caption, *app.info, *app.warning, *app.error, *app.subheader)
+    return " ".join(f"{getattr(part, 'title', '')} {part.value}" for part in parts)
+
+
+def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest, runtime: Runtime) -> None:
+    """An empty table would look like a process without objects; the pause is to be known before the click."""
+    for snapshot in runtime.memory.objects.snapshots():
+        runtime.memory.objects.delete(snapshot.name)
+    page = open_page(app, "objects")
+    assert not page.exception
+    assert "Two looks show what grew." in shown(page)
+    assert "This one stands still for" in shown(page)
+    assert not page.dataframe
+
+
+def test_a_look_that_fails_is_told_with_what_to_do(
+    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process cannot be copied, the page must say so instead of breaking."""
+
+    def refuse(_self: Inspector, *_arguments: object, **_more: object) -> None:
+        raise UnavailableError("The process could not be copied.", "Free some memory.")
+
+    monkeypatch.setattr(Inspector, "take", refuse)
+    page = open_page(app, "objects")
+    page.button(Key.OBJECTS_LOOK).click().run()
+    assert not page.exception
+    assert "Free some memory" in shown(page)
+
+
+def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(app: AppTest, runtime: Runtime) -> None:
+    """A link opens the same comparison; an address that belongs to nothing any more has a face of its own."""
+    first, second = runtime.memory.objects.take("one"), runtime.memory.objects.take("two")
+    page = open_page(app, "objects", since=first.name, snapshot=second.name)
+    assert not page.exception
+    table = page.dataframe[0].value
+    assert {"type", "count", "kb", "delta_count", "delta_kb", "new_count", "gone_count", "survived_count"} == set(
+        table.columns
+    )
+    page = open_page(app, "objects", view="containers", type="dict", object="4096")
+    assert not page.exception
+    assert "Take another look" in shown(page)
+
+
+@pytest.mark.parametrize("view", ["owners", "repeat", "nonsense"])
+def test_every_part_opens_from_its_address(app: AppTest, view: str) -> None:
+    """A part that fails before anything was measured would fail for everybody who opens it first."""
+    page = open_page(app, "objects", view=view)
+    assert not page.exception
+    assert not page.error

@@ -139,19 +139,21 @@ def test_the_pace_follows_rss_within_its_cost(monkeypatch: pytest.MonkeyPatch) -
     accountant = Accountant(clock)
     assert accountant.due()
     rss = accountant.take().rss
+    accountant._costs.clear()
+    accountant._costs.append(0.03)
     monkeypatch.setattr(module, "rss_bytes", lambda: rss)
     now += 29
     assert not accountant.due()
     now += 2
     assert accountant.due()
-    accountant.take()
-    took = sum(accountant._costs) / 2
+    now -= 17  # 14 s after the last: at 30 ms each, a fifteenth second is needed
     monkeypatch.setattr(module, "rss_bytes", lambda: int(rss * 1.2))
-    assert took > 0
-    now += took / module.CORE_SHARE * 0.9
     assert not accountant.due()
-    now += took / module.CORE_SHARE * 0.2
+    now += 2
     assert accountant.due()
+    accountant._costs[0] = 0.1
+    now += 20
+    assert not accountant.due()
 
 
 def test_without_proc_only_reports_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

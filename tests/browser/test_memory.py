@@ -157,8 +157,9 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.timeout(600)  # three minutes of it on a machine that is busy otherwise
 def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) -> None:
-    """While memory is flat the page says so; a leak is named with its kind and suspect, and a graph shows its holder."""
+    """Flat memory is called flat; a leak is named with its kind and its suspect, and a graph shows what holds it."""
     context = browser.new_context(base_url=leaky.url, viewport={"width": 1440, "height": 1000}, locale="en-GB")
     page = context.new_page()
     watch.of(page)

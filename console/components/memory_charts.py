@@ -62,7 +62,7 @@ def charts(runtime: Runtime, choice: Range) -> None:
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
     draw(shown.ledger, key="chart-ledger")
-    with st.grid(2, gap="medium"):
+    with st.grid(2, min_column_width=320, gap="medium"):
         for name, drawn in shown.lines.items():
             with st.container(gap="xsmall"):
                 draw(drawn, key=f"chart-{name}")

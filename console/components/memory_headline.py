@@ -148,8 +148,8 @@ def _figures(sample: Sample) -> None:
         (Series.PYTHON_USED, _("Python")),
         (Series.HEAP_USED, _("Native")),
     ):
-        if (value := sample.get(series)) is not None:
-            figures.append((label, size(value), ""))
+        if (found := sample.get(series)) is not None:
+            figures.append((label, size(found), ""))
     if (pressure := sample.get(Series.PRESSURE)) is not None:
         figures.append((_("Pressure"), f"{100 * pressure:.1f} %", _("Share of time that something waited for memory")))
     group = sample.get(Series.GROUP_LIMIT)

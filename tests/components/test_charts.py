@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -38,7 +39,8 @@ def window(points: int, values: Mapping[str, float | Floats], *, runs: list[int]
 def full(points: int) -> Window:
     """Return a window in which everything is known."""
     rising = np.linspace(100 * MB, 200 * MB, points)
-    return window(points, dict.fromkeys(COLUMNS, rising), runs=[1 + i * 4 // points for i in range(points)])
+    seen = window(points, dict.fromkeys(COLUMNS, rising), runs=[1 + i * 30 // points for i in range(points)])
+    return replace(seen, maxima={column: 2 * values for column, values in seen.means.items()})
 
 
 def series(chart: Chart, name: str) -> list[float | None]:

@@ -20,7 +20,7 @@ from console.components.charts.figure import (
     numbers,
     time_layout,
 )
-from console.components.charts.marks import add_limit, event_axis, event_trace, restart_shapes, restarts
+from console.components.charts.marks import MOST_EVENTS, add_limit, event_axis, event_trace, restart_shapes, restarts
 from console.components.charts.owners import MEMBERS, Family, family_name, owner_name
 from services.held import Owner
 from services.memory.ledger.types import Ledger
@@ -28,8 +28,10 @@ from services.memory.types import Floats, Series, Window, owner_column
 from services.operations.events import Event
 from services.texts import _
 
-# Ten families, RSS and its peaks, with room for the marks and the ends of restarts.
-LEDGER_POINTS = MOST_POINTS // 13
+# Ten families, RSS and its peaks make twelve curves; beside them there are the marks of events, and the two ends of
+# each absence that is shown as such, the newest ones.
+LEDGER_POINTS = 140
+_MOST_GAPS = ((MOST_POINTS - MOST_EVENTS) // 12 - LEDGER_POINTS) // 2
 LEDGER_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT, *(owner_column(owner) for owner in Owner))
 _LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would press the curves flat
 
@@ -92,7 +94,7 @@ def _with_ends(window: Window) -> tuple[Window, frozenset[int]]:
 
     A stack knows no gaps: at these points it falls to zero and rises again, as the process did.
     """
-    gaps = restarts(window)
+    gaps = restarts(window)[-_MOST_GAPS:]
     if not gaps:
         return window, frozenset()
     times: list[float] = []

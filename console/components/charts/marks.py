@@ -14,6 +14,7 @@ from services.reporting import EventKind
 from services.texts import _
 
 MOST_EVENTS = 100
+_MOST_WORDS = 8
 _SYMBOLS = {
     EventKind.START: "triangle-right",
     EventKind.STOP: "square",
@@ -83,7 +84,9 @@ def restarts(window: Window) -> list[tuple[float, float]]:
 
 
 def restart_shapes(window: Window) -> list[Json]:
-    """Return a dashed line where each run begins."""
+    """Return a dashed line where each run begins, with a word as long as the words have room."""
+    found = restarts(window)
+    text = _("restart") if len(found) <= _MOST_WORDS else ""
     return [
         {
             "type": "line",
@@ -94,7 +97,7 @@ def restart_shapes(window: Window) -> list[Json]:
             "y1": 1,
             "line": {"color": colour("quiet"), "width": 1, "dash": "dash"},
             "label": {
-                "text": _("restart"),
+                "text": text,
                 "textposition": "end",
                 "textangle": 0,
                 "xanchor": "left",
@@ -102,7 +105,7 @@ def restart_shapes(window: Window) -> list[Json]:
                 "font": {"color": colour("quiet"), "size": 10},
             },
         }
-        for _before, after in restarts(window)
+        for _before, after in found
     ]
 
 

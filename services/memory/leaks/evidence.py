@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.memory.leaks.finding import Finding
 from services.memory.leaks.growth import Doubt
 from services.memory.leaks.kinds import Parts
 from services.memory.leaks.scales import Measure
@@ -12,8 +13,12 @@ from services.memory.types import Series
 from services.texts import _
 
 
-def of_growth(look: Look, measure: Measure, kind: LeakKind | None) -> list[str]:
-    """Say how much the floor rose, and what speaks against a leak so far."""
+def of(found: Finding) -> list[str]:
+    """Say how much grew, what speaks against a leak so far, and which part of the memory it was."""
+    return _of_growth(found.look, found.measure, found.kind) + _of_parts(found.parts, found.kind)
+
+
+def _of_growth(look: Look, measure: Measure, kind: LeakKind) -> list[str]:
     grown, window = look.growth.grown, duration(look.window)
     if counted(kind):
         said = [_("The lowest count rose by {count} within {window}.").format(count=number(grown), window=window)]
@@ -38,8 +43,7 @@ def _doubt_names() -> dict[Doubt, str]:
     }
 
 
-def of_parts(parts: Parts, kind: LeakKind | None) -> list[str]:
-    """Say which part of the memory grew."""
+def _of_parts(parts: Parts, kind: LeakKind) -> list[str]:
     said = []
     if parts.live is not None and parts.small is not None and kind in {LeakKind.PYTHON, LeakKind.NATIVE}:
         said.append(

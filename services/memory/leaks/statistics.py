@@ -61,8 +61,8 @@ def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
         return Trend(middle, middle, middle, 1.0)
     deviation = math.sqrt(variance)
     half = _NORMAL.inv_cdf(0.5 + confidence / 2) * deviation
-    low = slopes[max(0, int((len(slopes) - half) / 2))]
-    high = slopes[min(len(slopes) - 1, math.ceil((len(slopes) + half) / 2))]
+    outside = max(0, int((len(slopes) - half) / 2))
+    low, high = slopes[outside], slopes[len(slopes) - 1 - outside]
     z = (score - math.copysign(1.0, score)) / deviation if score else 0.0
     return Trend(middle, float(low), float(high), 1.0 - _NORMAL.cdf(z))
 
@@ -89,8 +89,9 @@ def _autocorrelation_factor(residuals: Floats) -> float:
     n = len(residuals)
     if n < FEWEST_POINTS or residuals.max() == residuals.min():
         return 1.0
-    ranks = np.empty(n)
-    ranks[np.argsort(residuals, kind="stable")] = np.arange(n) - (n - 1) / 2
+    ordered = np.sort(residuals)
+    # Equal values share the middle of their ranks.
+    ranks = (np.searchsorted(ordered, residuals) + np.searchsorted(ordered, residuals, "right") - n) / 2
     # Beyond a quarter of the series an autocorrelation rests on too few pairs.
     lags = np.arange(1, max(2, n // 4))
     correlations = np.correlate(ranks, ranks, "full")[n : n + len(lags)] / float(ranks @ ranks)

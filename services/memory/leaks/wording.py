@@ -31,6 +31,19 @@ def headline(verdict: Verdict) -> str:
     return _("Leak of {kind}: {growth} for {window}, {level}").format(**values) + _limit(verdict)
 
 
+def said_of_trim(watched: Verdict, given_back: int) -> str:
+    """Say what a trim settles that gave `given_back` bytes back while the verdict was `watched`."""
+    amount = size(max(0, given_back))
+    if watched.kind is not LeakKind.RETENTION:
+        return _("The allocator gave back {amount}.").format(amount=amount)
+    grown = (watched.slope_per_hour or 0.0) * watched.window / 3600
+    if given_back >= 0.5 * grown:
+        return _("The allocator gave back {amount}: it had kept freed memory, nothing leaks.").format(amount=amount)
+    return _(
+        "The allocator gave back only {amount} of {grown}: the rest lies between blocks in use or was mapped by others."
+    ).format(amount=amount, grown=size(grown))
+
+
 def kind_name(kind: LeakKind | None) -> str:
     """Return what grows, in words that fit after "leak of"."""
     names = {

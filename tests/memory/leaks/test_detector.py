@@ -134,7 +134,7 @@ def test_growth_of_the_index_is_watched_not_named() -> None:
         return {"live": 400 * MB + grown, "owner.index": 20 * MB + grown}
 
     process = Process(columns)
-    states = {process.run(30).state for _ in range(20)}
+    states = {process.run(30).state for _ in range(28)}
     assert State.LEAK not in states
     assert process.detector.verdict.state is State.WATCH
 

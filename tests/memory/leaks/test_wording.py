@@ -31,7 +31,7 @@ def test_leak() -> None:
 
 def test_watch_of_a_count() -> None:
     """Fails if threads are told in MB."""
-    verdict = Verdict(State.WATCH, 0.0, 1800, 641 * MB, kind=LeakKind.THREADS, slope_per_hour=24, interval=(20.5, 30))
+    verdict = Verdict(State.WATCH, 0.0, 1800, 641 * MB, kind=LeakKind.THREADS, slope_per_hour=24, interval=(20.6, 30))
     assert headline(verdict) == "Watch threads: +24 an hour (21 to 30) for 30 min, 641 MB"
 
 

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from services.memory.leaks.censuses import MOST_KEPT, Censuses
+from services.memory.objects.types import Census
+from tests.memory.leaks.making import census
+
+
+class Taker:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.taken = 0
+
+    def __call__(self) -> Census:
+        self.taken += 1
+        return census(self.now, {})
+
+
+def looked(taker: Taker, censuses: Censuses, seconds: float, *, suspicious: bool) -> None:
+    end = taker.now + seconds
+    while taker.now < end:
+        censuses.look(taker.now, suspicious=suspicious)
+        taker.now += 30.0
+
+
+def test_calm_process_is_counted_rarely_and_a_suspicious_one_often() -> None:
+    """Fails if censuses cost a calm process more than two an hour, or come too late under suspicion."""
+    taker = Taker()
+    censuses = Censuses(taker)
+    looked(taker, censuses, 3600, suspicious=False)
+    assert taker.taken == 2
+    looked(taker, censuses, 600, suspicious=True)
+    assert taker.taken >= 10
+
+
+def test_a_handful_is_kept_and_the_oldest_stays() -> None:
+    """Fails if censuses pile up, or the baseline from before the growth is dropped."""
+    taker = Taker()
+    censuses = Censuses(taker)
+    looked(taker, censuses, 24 * 3600, suspicious=True)
+    assert len(censuses.kept) <= MOST_KEPT
+    assert censuses.kept[0].time == 0.0
+    assert censuses.kept[-1].time >= 24 * 3600 - 120
+
+
+def test_since_begins_before_the_moment() -> None:
+    """Fails if growth is measured without a census from before it."""
+    taker = Taker()
+    censuses = Censuses(taker)
+    looked(taker, censuses, 300, suspicious=True)
+    chosen = censuses.since(130.0)
+    assert chosen[0].time <= 130.0 < chosen[1].time
+    assert chosen[-1] is censuses.kept[-1]
+
+
+def test_census_that_fails_is_not_tried_for_ever() -> None:
+    """Fails if a broken census breaks the verdict or floods the log."""
+    calls = []
+
+    def broken() -> Census:
+        calls.append(1)
+        raise RuntimeError("no")
+
+    censuses = Censuses(broken)
+    for now in range(0, 7200, 60):
+        censuses.look(float(now), suspicious=True)
+    assert len(calls) == 1
+    assert censuses.kept == ()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from services.memory.leaks.suspects import by_census, by_group, by_line, ordered
+from services.memory.leaks.types import LeakKind, SuspectKind
+from services.memory.objects.types import ContainerCount
+from tests.memory.leaks.making import MB, census
+
+HOUR = 3600.0
+
+
+def names(found: list) -> list[str]:
+    return [suspect.name for _share, suspect in sorted(found, key=lambda pair: -pair[0])]
+
+
+def test_one_census_tells_nothing() -> None:
+    """Fails if everything that lives is suspected of growing."""
+    assert by_census([census(0.0, {"dict": (1000, 10_000_000)})], MB, LeakKind.PYTHON) == []
+
+
+def test_container_that_holds_the_growth_comes_before_types() -> None:
+    """Fails if the name of the container is lost among types, or a longer one that holds nothing comes first."""
+    before = (ContainerCount(1, "dict", 100, "app._cache", 1000), ContainerCount(2, "list", 100, "app._log", 1000))
+    after = (
+        ContainerCount(1, "dict", 1100, "app._cache", 9 * 2**20),
+        ContainerCount(2, "list", 9000, "app._log", 4000),
+    )
+    types = {"app.Item": (100, 10_000), "dict": (500, 50_000)}
+    later = {"app.Item": (1100, 2 * 2**20), "dict": (1500, 8 * 2**20)}
+    found = by_census([census(0.0, types, before), census(HOUR, later, after)], 10 * MB, LeakKind.PYTHON)
+    assert names(found)[:2] == ["app._cache", "app.Item"]
+
+
+def test_plain_types_come_after_own_ones() -> None:
+    """Fails if "dict" is all that is said where a class of the program grows by as many."""
+    found = by_census(
+        [
+            census(0.0, {"app.Item": (0, 0), "dict": (0, 0)}),
+            census(HOUR, {"app.Item": (10_000, 480_000), "dict": (10_000, 9_000_000)}),
+        ],
+        10 * MB,
+        LeakKind.PYTHON,
+    )
+    assert names(found) == ["app.Item", "dict"]
+
+
+def test_types_without_bytes_are_suspected_of_native_memory() -> None:
+    """Fails if an index or image whose memory is native is never named."""
+    found = by_census(
+        [census(0.0, {"faiss.Index": (1, 56)}), census(HOUR, {"faiss.Index": (61, 3416)})], 500 * MB, LeakKind.NATIVE
+    )
+    assert names(found) == ["faiss.Index"]
+
+
+def test_containers_too_short_for_the_first_census_are_not_taken_for_new() -> None:
+    """Fails if a container that was merely not among the longest counts as grown from nothing."""
+    long = tuple(ContainerCount(number, "list", 500, f"app.list{number}") for number in range(5))
+    after = (*long, ContainerCount(9, "dict", 503, "app.old", 5 * 2**20))
+    found = by_census([census(0.0, {}, long), census(HOUR, {}, after)], 5 * MB, LeakKind.PYTHON)
+    assert found == []
+
+
+def test_the_watching_itself_is_no_suspect() -> None:
+    """Fails if the detector names its own bounded records."""
+    name = "services.memory.objects.types.TypeCount"
+    found = by_census([census(0.0, {name: (0, 0)}), census(HOUR, {name: (9000, 900_000)})], 1 * MB, LeakKind.PYTHON)
+    assert found == []
+
+
+def test_groups_that_grew() -> None:
+    """Fails if groups that stayed or shrank are suspected."""
+    found = by_group(Counter(a=5, b=30, c=2), Counter(a=5, b=10, c=9), 2.0, SuspectKind.THREAD)
+    assert [(suspect.name, suspect.slope) for _share, suspect in found] == [("b", 10.0)]
+
+
+def test_small_lines_are_left_out_and_the_list_is_bounded() -> None:
+    """Fails if the list of suspects is as long as the program."""
+    lines = [(f"app.py:{number}", 10 * MB) for number in range(20)] + [("app.py:99", 0.1 * MB)]
+    found = ordered(by_line(lines, 50 * MB))
+    assert len(found) == 8
+    assert "app.py:99" not in {suspect.name for suspect in ordered(by_line(lines[-3:], 50 * MB))}

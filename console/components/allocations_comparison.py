@@ -73,17 +73,21 @@ def _nothing_yet(*, on: bool) -> None:
 
 
 def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
-    """Return the ids of the older and the newer snapshot: those in the address, else the ends of the newest stretch."""
+    """Return the ids of the older and the newer snapshot: those in the address, else the ends of the newest stretch.
+
+    Automatic ones come by themselves: they are compared without being asked for only where there are no others.
+    """
     known = {info.id: info for info in snapshots}
     new = query(Query.NEWER_SNAPSHOT)
     if new not in known:
-        new = snapshots[0].id
+        new = next((info.id for info in snapshots if not info.automatic), snapshots[0].id)
     before = [info for info in snapshots if info.time < known[new].time]
-    same = [info.id for info in before if info.run == known[new].run]
+    same = [info for info in before if info.run == known[new].run]
+    same = [info for info in same if not info.automatic] or same
     older = [_NONE, *(info.id for info in before)]
     old = query(Query.OLDER_SNAPSHOT)
     if old not in older:
-        old = same[-1] if same else _NONE
+        old = same[-1].id if same else _NONE
     names = {_NONE: _("None: what the newer one holds")} | {info.id: label(info) for info in snapshots}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         old = _choice(_("Older"), Query.OLDER_SNAPSHOT, {i: names[i] for i in older}, old)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.servers import Server
+from tests.servers import Server, eventually
 
 pytestmark = pytest.mark.browser
 
@@ -18,6 +18,20 @@ def save(page: Page, link: str, file: Path) -> str:
         page.get_by_role("link", name=link).click()
     started.value.save_as(file)
     return file.read_text(encoding="utf-8")
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    """Choose from a list; a click while the page is being drawn may open and close it."""
+    found = page.get_by_role("option", name=option)
+
+    def opened() -> bool:
+        if not found.is_visible():
+            page.get_by_role("combobox", name=box).click()
+            page.wait_for_timeout(500)
+        return found.is_visible()
+
+    eventually(opened, what=f"the list of {box}")
+    found.click()
 
 
 def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> None:
@@ -47,8 +61,7 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     assert json.loads(save(page, "JSON", tmp_path / "rows.json"))["same_run"]
 
     # The address opens the same comparison elsewhere.
-    page.get_by_role("combobox", name="Older").click()
-    page.get_by_role("option", name="None: what the newer one holds").click()
+    choose(page, "Older", "None: what the newer one holds")
     expect(page.get_by_role("figure", name="What it holds")).to_be_visible()
     page.wait_for_url("**old=none**")
     page.reload()

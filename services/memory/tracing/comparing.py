@@ -80,9 +80,8 @@ def count_for(traces: Traces, filters: Filters) -> tuple[Integers, NDArray[np.bo
     starts = traces.offsets[:-1]
     heads = traces.frames[starts] if len(starts) else np.empty(0, np.int64)
     kept = np.ones(len(heads), dtype=bool)
-    if filters.hide_imports:
-        machinery = np.array([is_machinery(file) for file in traces.files], dtype=bool)
-        kept &= ~machinery[traces.frame_files[heads]]
+    machinery = np.array([filters.hide_imports and is_machinery(file) for file in traces.files], dtype=bool)
+    kept &= ~machinery[traces.frame_files[heads]]
     if filters.ours and len(starts):
         ours = np.array([is_ours(file) for file in traces.files], dtype=bool)[traces.frame_files]
         # The position of the newest frame of ours; past the end where there is none.
@@ -91,6 +90,7 @@ def count_for(traces: Traces, filters: Filters) -> tuple[Integers, NDArray[np.bo
         has = first < traces.offsets[1:]
         kept &= has
         heads = np.where(has, traces.frames[np.minimum(first, len(traces.frames) - 1)], heads)
+        kept &= ~machinery[traces.frame_files[heads]]
     return heads, kept
 
 

@@ -12,7 +12,10 @@ from services.memory.tracing.types import Place
 
 _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
-_TRACING = str(Path(__file__).resolve().parent) + "/"
+_TRACING = tuple(
+    str(_ROOT / name)
+    for name in ("services/memory/tracing", "services/memory/forked.py", "console/components/allocations")
+)
 _LARGEST_SOURCE = 4 * 1024 * 1024
 _LONGEST_LINE = 300
 _IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
@@ -26,7 +29,7 @@ def is_ours(file: str) -> bool:
 
 def is_machinery(file: str) -> bool:
     """Return whether a file belongs to the import system or to tracing itself."""
-    return file.startswith((*_IMPORT_FILES, _TRACING)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
+    return file.startswith((*_IMPORT_FILES, *_TRACING)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
 
 
 def short(file: str) -> str:

@@ -91,6 +91,7 @@ def test_filters() -> None:
             one(("/lib/other.py", 1), size=300),
             one((OURS, 9), ("<frozen importlib._bootstrap>", 5), size=900),
             one((TRACING, 5), size=700),
+            one((TRACING, 8), ("/lib/numpy/core.py", 5), size=40),
         ]
     )
 
@@ -101,7 +102,12 @@ def test_filters() -> None:
     assert ("texts.py", 3, 550) in rows(Filters(ours=True))
     assert ("other.py", 1, 300) not in rows(Filters(ours=True))
     assert rows(Filters(ours=True, hide_imports=True)) == [("texts.py", 3, 550)]
-    assert {name for name, _line, _bytes in rows(Filters(hide_imports=True))} == {"decoder.py", "texts.py", "other.py"}
+    assert {name for name, _line, _bytes in rows(Filters(hide_imports=True))} == {
+        "decoder.py",
+        "texts.py",
+        "other.py",
+        "core.py",
+    }
     assert rows(Filters(text="JSON/")) == [("decoder.py", 7, 500)]
     assert rows(Filters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
     assert rows(Filters(text="no such")) == []

@@ -1,43 +1,40 @@
 """The composition root: builds every service once, starts them in order, closes them in reverse.
 
-This is the only place in `services` where the rooms meet. Heavy modules (torch, FAISS, the model) are imported by
+The rooms of `services` meet here and in `services.wiring` only. Heavy modules (torch, FAISS, the model) are imported by
 `start`, so that importing this module stays cheap.
 """
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from services import gauges
-from services.chat.types import Passages
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.held import HeldResource, Holder
-from services.knowledge.types import Quote, SearchResult
-from services.long_collections import LongCollections
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
-from services.memory.types import Series
-from services.offers import offer
 from services.operations.data_lock import DataLock
 from services.operations.events import EventLog
-from services.operations.health import Check, Health
+from services.operations.health import Health
 from services.operations.metrics import Metrics
-from services.operations.reporter import Reports
 from services.operations.requests import RecentRequests
 from services.preferences import Preferences
 from services.reporting import EventKind, Reporter
-from services.settings import MEGABYTE, Settings
+from services.settings import Settings
 from services.texts import _, use_language
+from services.wiring import gauges
+from services.wiring.offers import offer
+from services.wiring.passages import PassagesForChat
+from services.wiring.readiness import checks
+from services.wiring.watching import watch
 
 if TYPE_CHECKING:
     from services.chat.answering import Answering
@@ -87,15 +84,7 @@ class Runtime:
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         gauges.install(self)
         self._holders: list[Holder] = []
-        self.health = Health(
-            {
-                "store": self._check_store,
-                "index": self._check_index,
-                "embedder": self._check_embedder,
-                "chat model": self._check_chat_model,
-                "disk": self._check_disk,
-            }
-        )
+        self.health = Health(checks(self))
         self.stage = _("Starting")
         self.failure: MillpondError | None = None
         self.started_at = time.time()
@@ -174,27 +163,9 @@ class Runtime:
         self._closing.callback(self.database.close)
         self.database.create_tables()
         self.preferences = Preferences(self.database)
-        self._watch_memory()
-
-    def _watch_memory(self) -> None:
-        """Begin before the heavy parts are loaded, so that the history shows what each of them costs."""
-        self.events = EventLog(self.clock.time, self.database)
-        reports = Reports(self.events, self.metrics, rss_bytes)
-        self.reporter = reports
-        self._closing.callback(reports.flush, everything=True)
-        limit = self.settings.memory_limit_mb * MEGABYTE
-        self.memory = MemoryMonitor(self.settings.data_dir / "memory", self.clock, reports, limit_bytes=limit)
-        self.metrics.show_pauses(self.memory.pauses)
+        watch(self, self._closing, sampled=self._watched)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
-        self.memory.sampler.add_source(self._activity)
-        self.memory.add_work(LongCollections(self.memory.pauses.recent, self.events).report, EVENTS_SECONDS)
-        self.memory.add_work(reports.flush, EVENTS_SECONDS)
-        if self._watched:
-            self.memory.start()
-            self._closing.callback(self.memory.close)
-            self.reporter.event(EventKind.START, self.events.last_end(self.memory.history.last_seen()))
-            self._closing.callback(self.reporter.event, EventKind.STOP)
 
     def _load_embedder(self) -> None:
         from services.knowledge.embedding import Embedder
@@ -267,7 +238,7 @@ class Runtime:
         self.conversations = Conversations(self.database, settings, reporter=self.reporter)
         self.models = ChatModels(self.preferences, settings, reporter=self.reporter)
         self._closing.callback(self.models.close)
-        knowledge = _Knowledge(self.retriever)
+        knowledge = PassagesForChat(self.retriever)
         self.answering = Answering(
             self.conversations, self.models, knowledge, settings, rss=rss_bytes, reporter=self.reporter
         )
@@ -293,10 +264,6 @@ class Runtime:
         if "memory" in vars(self):
             self.memory.ledger.add_holder(holder)
 
-    def _activity(self) -> Mapping[str, float]:
-        """Return what each sample carries of the use that is made of the process."""
-        return {Series.REQUESTS: float(self.requests.total), Series.SESSIONS: float(self.sessions())}
-
     def _held(self) -> list[HeldResource]:
         """Return what every part holds, as far as they are there."""
         if not self.ready:
@@ -320,36 +287,3 @@ class Runtime:
     def _enter(self, stage: str) -> None:
         self.stage = stage
         log.info("start", stage=stage)
-
-    def _check_store(self) -> Check:
-        counts = self.library.counts()
-        return Check("store", ok=True, detail=_("{count} documents").format(count=counts.documents))
-
-    def _check_index(self) -> Check:
-        return Check("index", ok=self.keeper.ready, detail=_("{count} vectors").format(count=len(self.keeper.index)))
-
-    def _check_embedder(self) -> Check:
-        return Check("embedder", ok=True, detail=self.embedder.resource().detail)
-
-    def _check_chat_model(self) -> Check:
-        status = self.models.status()
-        return Check("chat model", ok=status.state != "down", detail=status.message or status.label)
-
-    def _check_disk(self) -> Check:
-        free_mb = shutil.disk_usage(self.settings.data_dir).free // MEGABYTE
-        return Check("disk", ok=free_mb >= self.settings.free_disk_mb, detail=_("{free} MB free").format(free=free_mb))
-
-
-class _Knowledge:
-    """The retriever, as chat knows it (`services.chat.types.KnowledgeSource`)."""
-
-    def __init__(self, retriever: Retriever) -> None:
-        self._retriever = retriever
-
-    def passages(self, question: str, collection_ids: Sequence[int]) -> SearchResult:
-        return self._retriever.search(question, collection_ids=collection_ids)
-
-    def quotes(self, question: str, passages: Passages, limit: int) -> Sequence[Quote]:
-        if not isinstance(passages, SearchResult):
-            raise TypeError("quotes are taken from what `passages` returned")
-        return self._retriever.quotes(question, passages, limit)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.long_collections import LongCollections
 from services.memory.sampling.pauses import Pause, PauseRecorder
 from services.operations.bursts import Bursts
 from services.operations.events import EventLog
 from services.operations.metrics import Metrics
 from services.operations.reporter import Reports
 from services.reporting import Counted, EventKind, Timing
+from services.wiring.long_collections import LongCollections
 
 UPLOAD = EventKind.UPLOAD
 

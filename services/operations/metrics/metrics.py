@@ -16,7 +16,7 @@ REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 PAGE_BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 
 # When a series began is of no use here: all of them begin with the process, which has a start time of its own.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] - the client has no hints there
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no hints there
 
 
 class Metrics:

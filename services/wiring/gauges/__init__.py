@@ -3,6 +3,6 @@
 Nothing is measured here. The rooms do not know each other; this is, beside `services.runtime`, where they meet.
 """
 
-from services.gauges.install import install
+from services.wiring.gauges.install import install
 
 __all__ = ["install"]

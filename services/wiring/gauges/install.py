@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.gauges import memory, process, work
+from services.wiring.gauges import memory, process, work
 
 if TYPE_CHECKING:
     from services.runtime import Runtime

@@ -82,7 +82,9 @@ def replay_rows(arguments: argparse.Namespace) -> list[Row]:
             24,
             "the longest of all seeds",
         ),
-        Row("one judgement, ms", float(np.mean(costs)) * 1000, 10, at_least=False, detail="mean over all replays"),
+        Row(
+            "one judgement, ms of CPU", float(np.mean(costs)) * 1000, 10, at_least=False, detail="mean over all replays"
+        ),
     ]
 
 

@@ -15,9 +15,10 @@ from streamlit.web import bootstrap
 from console import resources, scripts, sessions, uploads
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
-from console.holdings import StreamlitHoldings
+from console.holdings import StreamlitHoldings, session_parts
 from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
 from services.settings import Settings
+from services.texts import _
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
 SWEEP_SECONDS = 60.0
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> st.App:
         runtime = resources.runtime()
         runtime.sessions = sessions.connected
         runtime.add_holder(StreamlitHoldings())
+        runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
         provide(api, runtime)
         try:
             async with anyio.create_task_group() as tasks:

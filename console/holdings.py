@@ -104,6 +104,13 @@ class StreamlitHoldings:
         return self._weights.get(session, (0, None))[0]
 
 
+def session_parts() -> list[object]:
+    """Return what sessions that still live keep for their scripts, for one who measures it closely."""
+    with _met_lock:
+        sessions = {id(session): session for session in (*_live_sessions(), *_met)}
+    return [getattr(session, part, None) for session in sessions.values() for part in _PARTS]
+
+
 def uploads() -> list[HeldResource]:
     """Report the bytes of uploaded files."""
     manager = get_instance().uploaded_file_mgr if exists() else None

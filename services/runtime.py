@@ -84,6 +84,7 @@ class Runtime:
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         gauges.install(self)
         self._holders: list[Holder] = []
+        self.offered_owners: dict[str, tuple[Callable[[], object], str]] = {}
         self.health = Health(checks(self))
         self.stage = _("Starting")
         self.failure: MillpondError | None = None
@@ -257,6 +258,12 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def offer_owner(self, name: str, get: Callable[[], object], label: str) -> None:
+        """Have the objects page also offer what `get` returns for a deep measurement."""
+        self.offered_owners[name] = get, label
+        if self.ready:
+            self.memory.objects.add_owner(name, get, label)
 
     def add_holder(self, holder: Holder) -> None:
         """Have the ledger also ask `holder`: the shell reports so what Streamlit keeps."""

@@ -130,8 +130,10 @@ def _filters() -> tuple[GroupBy, Filters]:
             help=_("Counts each block for the newest of its calls in Millpond's own code; what has none is left out."),
         )
         hidden = st.toggle(_("Without imports and tracing"), value=True, key=Key.TRACING_IMPORTS)
+        # A suspect's name is "file:line" or "file:line, called by ...".
         text = st.text_input(
             _("Find by path"),
+            value=query(Query.LINE).partition(",")[0],
             key=Key.TRACING_SEARCH,
             type="search",
             placeholder=_("Find by path"),

@@ -58,3 +58,5 @@ def offer(runtime: Runtime) -> None:
         ("events", _("Events")),
     ):
         objects.add_owner(name, partial(getattr, runtime, name), label)
+    for name, (get, label) in runtime.offered_owners.items():
+        objects.add_owner(name, get, label)

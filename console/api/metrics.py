@@ -17,7 +17,7 @@ router = APIRouter(tags=["metrics"])
     responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
 )
 async def metrics(request: Request, context: Context) -> Response:
-    """Return all metrics in Prometheus's text format, or in OpenMetrics if `Accept` asks for it; also while starting."""
+    """Return all metrics in Prometheus's text format, or in OpenMetrics if `Accept` asks for it; also at the start."""
     accept = ",".join(request.headers.getlist("accept"))
     body, content_type = await context.threads.call(context.runtime.metrics.render, accept)
     return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

@@ -26,7 +26,7 @@ from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from services.held import LARGEST_SMALL, HeldResource, Owner, Region
 from services.memory.ledger.weighing import MOST_OBJECTS, Scales, Weight
 from services.runtime import Runtime as Services
-from services.texts import _
+from services.texts import _, plural
 
 # Belong to the process, not to whoever refers to them.
 _SHARED = (Services, Runtime, AppSession, MemoryUploadedFileManager, MemoryMediaFileStorage, PagesManager, ScriptCache)
@@ -78,7 +78,7 @@ class StreamlitHoldings:
             (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),
         ):
             if sessions:
-                detail = _("{count} sessions").format(count=len(sessions))
+                detail = plural("{count} session", "{count} sessions", len(sessions))
                 yield from self._weigh(sessions, scales).resources(owner, name, detail, len(sessions))
 
     def _weigh(self, sessions: list[AppSession], scales: Scales) -> Weight:

@@ -10,7 +10,7 @@ from console.resources import runtime
 
 services = runtime()
 headline_view(services)
-choice = range_bar()
+choice = range_bar(services)
 charts(services, choice)
 ledger_view(services)
 details(services, choice)

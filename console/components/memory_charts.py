@@ -13,8 +13,11 @@ from console.state import Key, Query, query, set_query
 from services.runtime import Runtime
 from services.texts import _
 
+# A process younger than this, in seconds, is shown by its first minutes: an hour of nothing tells nobody anything.
+_YOUNG = 900.0
 
-def range_bar() -> Range:
+
+def range_bar(runtime: Runtime) -> Range:
     """Draw the choice of the range, the switch that pauses, and the exports; return the range."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         choice = Range(
@@ -22,7 +25,7 @@ def range_bar() -> Range:
                 _("Range"),
                 list(Range),
                 key=Key.MEMORY_RANGE,
-                default=_from_address(),
+                default=_from_address() or _usual(runtime),
                 required=True,
                 format_func=range_name,
                 label_visibility="collapsed",
@@ -37,9 +40,14 @@ def range_bar() -> Range:
     return choice
 
 
-def _from_address() -> Range:
+def _from_address() -> Range | None:
     name = query(Query.RANGE)
-    return Range(name) if name in set(Range) else Range.HOUR
+    return Range(name) if name in set(Range) else None
+
+
+def _usual(runtime: Runtime) -> Range:
+    memory = runtime.memory
+    return Range.MINUTES if memory.clock.time() - memory.history.run_start() < _YOUNG else Range.HOUR
 
 
 def _to_address() -> None:

@@ -107,8 +107,8 @@ def _figures(event: Event) -> str:
 
 
 def _figure(name: str, value: float) -> str:
-    words = name.replace("_", " ")
-    if "bytes" in name:
+    words = name.replace("_", " ").replace("rss", "RSS")
+    if "bytes" in name or "rss" in name:
         return f"{words.replace('bytes', '').strip()} {size(value)}".strip()
     if name.endswith("seconds"):
         return f"{words.removesuffix('seconds').strip()} {value:.3g} s".strip()

@@ -35,7 +35,7 @@ class LongCollections:
             figures = {
                 "count": len(long),
                 "seconds": sum(pause.seconds for pause in long),
-                "longest": max(pause.seconds for pause in long),
+                "longest_seconds": max(pause.seconds for pause in long),
                 "collected": sum(pause.collected for pause in long),
             }
             text = plural("{count} collection of generation 2", "{count} collections of generation 2", len(long))

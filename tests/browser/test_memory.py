@@ -94,7 +94,7 @@ def test_the_range_is_in_the_address(page: Page) -> None:
     page.reload()
     expect(page.get_by_role("radio", name="14 d")).to_be_checked()
     page.goto("/memory?range=%3Cscript%3E")
-    expect(page.get_by_role("radio", name="1 h")).to_be_checked()
+    expect(page.get_by_role("radio", name="5 min")).to_be_checked()
     expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
 
 

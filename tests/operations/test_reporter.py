@@ -107,7 +107,7 @@ def test_only_long_collections_of_the_oldest_generation_are_events() -> None:
     watch.report()
     (event,) = log.between(0, 10)
     assert (event.time, event.kind, event.detail) == (4.0, EventKind.COLLECTION, "2 collections of generation 2")
-    assert event.figures == pytest.approx({"count": 2, "seconds": 0.05, "longest": 0.03, "collected": 300})
+    assert event.figures == pytest.approx({"count": 2, "seconds": 0.05, "longest_seconds": 0.03, "collected": 300})
     pauses.append(Pause(5.0, 2, 0.04, 1, 0))
     watch.report()
     assert len(log.between(0, 10)) == 2

@@ -18,6 +18,9 @@ SUSPICION_PACE = MINUTE
 # A census costs a child process; this is the share of real time that it may take at most.
 CALM_SHARE = 0.003
 SUSPICION_SHARE = 0.1
+# Real seconds until another try after a census that failed; doubled each time.
+RETRY = 30.0
+MOST_RETRIES = 7
 
 
 class Censuses:
@@ -27,6 +30,7 @@ class Censuses:
         self._take = take
         self._kept: list[Census] = []
         self._last_real = -float("inf")
+        self._failures = 0
 
     @property
     def kept(self) -> tuple[Census, ...]:
@@ -36,6 +40,8 @@ class Censuses:
     def look(self, now: float, *, suspicious: bool, urgent: bool = False) -> None:
         """Take a census if one is due; `urgent`: a leak is about to be named."""
         if self._take is None:
+            return
+        if self._failures and time.perf_counter() - self._last_real < RETRY * 2**self._failures:
             return
         last = self._kept[-1] if self._kept else None
         if last is not None:
@@ -50,8 +56,10 @@ class Censuses:
         except Exception:
             # A verdict without suspects is better than none.
             log.exception("the census failed")
-            self._take = None
+            self._failures = min(self._failures + 1, MOST_RETRIES)
+            self._last_real = time.perf_counter()
             return
+        self._failures = 0
         self._last_real = time.perf_counter()
         self._kept.append(census)
         if len(self._kept) > MOST_KEPT:

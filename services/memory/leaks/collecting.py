@@ -21,7 +21,7 @@ class Collecting:
 
     Between two full collections the memory in unreachable cycles grows like a leak. A collection stops the process for
     its duration, about 0.1 s for a million objects: one is made only when a leak would be named otherwise, and the
-    event says so.
+    event says so. Where the collector was switched off nothing will ever look: then that growth is the leak.
     """
 
     def __init__(self, probes: Probes, reporter: Reporter) -> None:
@@ -32,7 +32,7 @@ class Collecting:
     def check(self, live: Watching, readings: Readings, now: float) -> None:
         """Doubt windows that look like a leak and whose last quarter no full collection has seen; have one then."""
         collect = self._probes.collect
-        if collect is None:
+        if collect is None or not self._probes.collects():
             return
         for look in [look for look in live.looks.values() if look.suspicious]:
             blocks = blocks_of(readings, look.window, look.time)

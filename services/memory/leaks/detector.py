@@ -22,6 +22,7 @@ from services.memory.leaks.watching import Watching, blocks_of
 from services.memory.leaks.wording import LEAST_WATCHED, headline, said_of_trim
 from services.memory.types import Series
 from services.reporting import EventKind, Reporter, Silent
+from services.texts import _
 
 # What was named stays for this share of its window after it was last seen, so that a quiet spell does not take it back
 # and the time line does not fill with changes of mind.
@@ -123,6 +124,9 @@ class Detector:
         to_limit = None
         if headroom is not None and found.measure in {LIVE, RSS} and growth.slope > 0.0:
             to_limit = headroom / growth.slope * HOUR
+        said = evidence.of(found)
+        if found.kind is LeakKind.PYTHON and not self._probes.collects():
+            said.append(_("The garbage collector is switched off: objects that refer to each other pile up."))
         return Verdict(
             found.state,
             now,
@@ -134,7 +138,7 @@ class Detector:
             per_request=None if requested is None else requested.slope,
             per_request_interval=None if requested is None else (requested.low, requested.high),
             seconds_to_limit=to_limit,
-            evidence=tuple(evidence.of(found)),
+            evidence=tuple(said),
             suspects=self._gathering.suspects(found, now),
         )
 

@@ -32,6 +32,7 @@ class Probes:
     threads: Callable[[], Counter[str]] | None = None
     descriptors: Callable[[], Counter[str]] | None = None
     collect: Callable[[], object] | None = None
+    collects: Callable[[], bool] = gc.isenabled  # whether the collector runs by itself
     trim: Callable[[], None] = trim_heap
     rss: Callable[[], int] = rss_bytes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from services.memory.leaks.readings import Blocks
 from services.memory.leaks.scales import HOUR
 from services.memory.leaks.statistics import slope as theil_sen
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind
-from services.memory.objects.types import Census
+from services.memory.objects.types import Census, ContainerCount
 from services.memory.types import OWNERS, owner_column
 from services.texts import _
 
@@ -31,6 +32,10 @@ PLAIN = frozenset(
 )
 # What is kept to watch the memory grows with each census and is bounded: it is never the leak.
 WATCHERS = "services.memory."
+WATCHERS_CONTAINER = re.compile(r"\bmemory\.(objects|detector|history|ledger|tracer|sampler|pauses)\b")
+# What was made once, when a module was imported or a cache filled, has stopped growing: from the middle census on it
+# must have gone on at no less than this share of its mean pace.
+GONE_ON = 0.3
 
 
 def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
@@ -61,25 +66,39 @@ def by_census(censuses: Sequence[Census], slope: float, kind: LeakKind | None) -
     """Return containers and types that grew between the first and the last census, what explains most first."""
     if len(censuses) < 2:
         return []
-    first, last = censuses[0], censuses[-1]
-    hours = max(last.time - first.time, 1.0) / HOUR
-    change = _Change(first, last, grown=slope * hours, hours=hours)
+    hours = max(censuses[-1].time - censuses[0].time, 1.0) / HOUR
+    change = _Change(censuses, grown=slope * hours, hours=hours)
     return sorted(_containers(change) + _types(change, kind), key=lambda pair: -pair[0])
 
 
 class _Change:
     """What changed from one census to a later one, by type; `grown` is the growth in bytes that is to be explained."""
 
-    def __init__(self, first: Census, last: Census, grown: float, hours: float) -> None:
+    def __init__(self, censuses: Sequence[Census], grown: float, hours: float) -> None:
+        first, middle, last = censuses[0], censuses[len(censuses) // 2], censuses[-1]
         self.first, self.last, self.grown, self.hours = first, last, max(grown, 1.0), hours
+        self._late = (last.time - middle.time) / max(last.time - first.time, 1.0) if len(censuses) > 2 else 0.0
+        self._middle = {container.address: container for container in middle.containers}
         self.counts: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
         for name, now in last.types.items():
             if name.startswith(WATCHERS):
                 continue
-            before = first.types.get(name)
-            self.counts[name] = now.count - (before.count if before else 0)
+            before, between = first.types.get(name), middle.types.get(name)
+            count = now.count - (before.count if before else 0)
+            if not self.went_on(count, now.count - (between.count if between else 0)):
+                continue
+            self.counts[name] = count
             self.sizes[name] = now.bytes - (before.bytes if before else 0)
+
+    def went_on(self, more: int, lately: int) -> bool:
+        """Whether what has become `more` has gone on growing since the middle census, by `lately`."""
+        return lately >= GONE_ON * self._late * more
+
+    def lengthened(self, container: ContainerCount, more: int) -> bool:
+        """Whether a container that has `more` entries has gone on growing; yes if it was not among those counted."""
+        between = self._middle.get(container.address)
+        return between is None or self.went_on(more, container.length - between.length)
 
 
 def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
@@ -114,7 +133,7 @@ def _containers(change: _Change) -> list[tuple[float, Suspect]]:
     for container in change.last.containers:
         old = before.get(container.address) or by_name.get(container.name)
         more = container.length - (old.length if old is not None else min(shortest, container.length))
-        if more < LEAST_ENTRIES:
+        if more < LEAST_ENTRIES or WATCHERS_CONTAINER.search(container.name) or not change.lengthened(container, more):
             continue
         alike = (name for name, count in change.counts.items() if abs(count - more) <= ALIKE * more)
         share_new = more / container.length

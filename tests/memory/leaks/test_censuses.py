@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import itertools
+
+import pytest
+
 from services.memory.leaks.censuses import MOST_KEPT, Censuses
 from services.memory.objects.types import Census
 from tests.memory.leaks.making import census
@@ -52,16 +56,22 @@ def test_since_begins_before_the_moment() -> None:
     assert chosen[-1] is censuses.kept[-1]
 
 
-def test_census_that_fails_is_not_tried_for_ever() -> None:
-    """Fails if a broken census breaks the verdict or floods the log."""
+def test_census_that_fails_is_tried_again_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a broken census breaks the verdict or floods the log, or one failure ends them for good."""
+    real = {"now": 1000.0}
+    monkeypatch.setattr("services.memory.leaks.censuses.time.perf_counter", lambda: real["now"])
     calls = []
 
     def broken() -> Census:
-        calls.append(1)
-        raise RuntimeError("no")
+        calls.append(real["now"])
+        if len(calls) < 4:
+            raise RuntimeError("no")
+        return census(real["now"], {})
 
     censuses = Censuses(broken)
-    for now in range(0, 7200, 60):
-        censuses.look(float(now), suspicious=True)
-    assert len(calls) == 1
-    assert censuses.kept == ()
+    while not censuses.kept:
+        censuses.look(real["now"], suspicious=True)
+        real["now"] += 10.0
+    waits = [later - earlier for earlier, later in itertools.pairwise(calls)]
+    assert waits == sorted(waits)
+    assert 30.0 <= waits[0] < waits[-1] <= 600.0

@@ -172,6 +172,17 @@ def test_garbage_is_collected_before_it_is_called_a_leak() -> None:
     assert 1 <= len(process.notes.of(EventKind.COLLECTION)) <= 4
 
 
+def test_cycles_are_a_leak_where_the_collector_is_off() -> None:
+    """Fails if the detector cleans up behind a program that switched the collector off, and so never names it."""
+    collected: list[float] = []
+    probes = Probes(collect=lambda: collected.append(1.0), collects=lambda: False)
+    process = Process(lambda age: {**leaking(age), "gc_runs_2": 3.0}, probes)
+    verdict = process.run(420)
+    assert verdict.state is State.LEAK
+    assert not collected
+    assert any("switched off" in line for line in verdict.evidence)
+
+
 def test_collection_does_not_delay_a_real_leak() -> None:
     """Fails if looking for garbage takes the detector past its five minutes."""
     runs = {"count": 0.0}

@@ -68,6 +68,34 @@ def test_the_watching_itself_is_no_suspect() -> None:
     assert found == []
 
 
+def test_containers_of_the_watching_are_no_suspects() -> None:
+    """Fails if the last census is found to hold a long dictionary of its own."""
+    name = "console.resources._process._runtime.memory.objects._last.types"
+    after = (ContainerCount(1, "dict", 9000, name, 2 * 2**20), ContainerCount(2, "dict", 9000, "app.memory", 2 * 2**20))
+    before = (ContainerCount(1, "dict", 10, name, 1000), ContainerCount(2, "dict", 10, "app.memory", 1000))
+    found = by_census([census(0.0, {}, before), census(HOUR, {}, after)], 4 * MB, LeakKind.PYTHON)
+    assert names(found) == ["app.memory"]
+
+
+def test_what_grew_once_is_no_suspect() -> None:
+    """Fails if what an import made early on hides what has gone on growing since."""
+    before = (ContainerCount(1, "dict", 10, "lib.fields", 1000), ContainerCount(2, "dict", 10, "app.blobs", 1000))
+    middle = (
+        ContainerCount(1, "dict", 9000, "lib.fields", 3 * 2**20),
+        ContainerCount(2, "dict", 500, "app.blobs", 2**20),
+    )
+    after = (
+        ContainerCount(1, "dict", 9000, "lib.fields", 3 * 2**20),
+        ContainerCount(2, "dict", 990, "app.blobs", 2**21),
+    )
+    looks = [
+        census(0.0, {"lib.Field": (0, 0)}, before),
+        census(HOUR, {"lib.Field": (9000, 900_000)}, middle),
+        census(2 * HOUR, {"lib.Field": (9000, 900_000)}, after),
+    ]
+    assert names(by_census(looks, 2 * MB, LeakKind.PYTHON)) == ["app.blobs"]
+
+
 def test_groups_that_grew() -> None:
     """Fails if groups that stayed or shrank are suspected."""
     found = by_group(Counter(a=5, b=30, c=2), Counter(a=5, b=10, c=9), 2.0, SuspectKind.THREAD)

@@ -12,7 +12,7 @@ from services.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-BENCH_TABLE = ROOT / "bench-results" / "table.md"
+TABLES = {name: ROOT / "bench-results" / f"{file}.md" for name, file in (("bench", "table"), ("leaks", "leaks"))}
 
 
 def settings_table() -> str:
@@ -44,8 +44,9 @@ def section(text: str, name: str) -> str:
 
 def main() -> None:
     text = replace_section(README.read_text(), "settings", settings_table())
-    if BENCH_TABLE.exists():
-        text = replace_section(text, "bench", BENCH_TABLE.read_text().strip())
+    for name, table in TABLES.items():
+        if table.exists():
+            text = replace_section(text, name, table.read_text().strip())
     README.write_text(text)
 
 

@@ -92,6 +92,8 @@ def objects_bar(inspector: Inspector) -> Shown | None:
         with st.spinner(_("Counting all objects in a copy of the process")):
             taken = inspector.take()
         set_query(Query.SNAPSHOT, None)
+        if snapshots and not query(Query.SINCE):
+            set_query(Query.SINCE, snapshots[0].name)  # what grew since the last look is what one looks again for
         tell(_("{count} objects counted.").format(count=count(taken.objects)))
         st.rerun()
     st.caption(cost(_("The look")))

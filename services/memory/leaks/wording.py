@@ -8,6 +8,7 @@ from services.texts import _
 MB = 2.0**20
 # How long a process must be watched before anything but a fast leak is said.
 LEAST_WATCHED = 600.0
+AN_HOUR = 3600.0
 # A limit further away than this many seconds is not worth a word.
 FAR_AWAY = 100 * 86_400.0
 
@@ -25,6 +26,8 @@ def headline(verdict: Verdict) -> str:
         "growth": growth(verdict),
     }
     if verdict.state is State.FLAT:
+        if verdict.window < AN_HOUR:
+            values["growth"] = _change(verdict)
         return _("Flat for {window}: {level}, {growth}").format(**values)
     if verdict.state is State.WATCH:
         return _("Watch {kind}: {growth} for {window}, {level}").format(**values) + _limit(verdict)
@@ -72,6 +75,16 @@ def growth(verdict: Verdict) -> str:
         )
     return _("{slope} MB/h ({low} to {high})").format(
         slope=number(slope / MB, signed=True), low=number(low / MB), high=number(high / MB)
+    )
+
+
+def _change(verdict: Verdict) -> str:
+    """Return what came on top within the window: minutes, counted up to an hour, would say too much."""
+    share = verdict.window / AN_HOUR / MB
+    slope = verdict.slope_per_hour or 0.0
+    low, high = verdict.interval or (slope, slope)
+    return _("{change} MB in that time ({low} to {high})").format(
+        change=number(slope * share, signed=True), low=number(low * share), high=number(high * share)
     )
 
 

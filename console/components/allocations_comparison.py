@@ -88,11 +88,23 @@ def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
     old = query(Query.OLDER_SNAPSHOT)
     if old not in older:
         old = same[-1].id if same else _NONE
-    names = {_NONE: _("None: what the newer one holds")} | {info.id: label(info) for info in snapshots}
+    names = {_NONE: _("None: what the newer one holds")} | _names(snapshots)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         old = _choice(_("Older"), Query.OLDER_SNAPSHOT, {i: names[i] for i in older}, old)
         new = _choice(_("Newer"), Query.NEWER_SNAPSHOT, {i: names[i] for i in known}, new)
     return ("" if old == _NONE else old), new
+
+
+def _names(snapshots: Sequence[SnapshotInfo]) -> dict[str, str]:
+    """Return what each is called, by id. A choice comes back by its name, so no two may have the same one."""
+    names: dict[str, str] = {}
+    for info in reversed(snapshots):
+        name, number = label(info), 1
+        while name in names.values():
+            number += 1
+            name = _("{label} ({number})").format(label=label(info), number=number)
+        names[info.id] = name
+    return names
 
 
 def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) -> str:

@@ -210,6 +210,7 @@ def _settle(writing: int, parent: int, libc: ctypes.CDLL) -> None:
 
 
 def _answer(work: Callable[[], Any]) -> tuple[bytes, bytes]:
+    warnings.simplefilter("ignore")  # nobody would read them, and foreign objects warn when they are looked at
     try:
         value = work()
         if isinstance(value, bytes):

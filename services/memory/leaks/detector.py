@@ -67,7 +67,7 @@ class Detector:
             since = before.since if same and before.since is not None else verdict.time
             self._verdict = verdict = replace(verdict, since=since)
         if not same and before.window > 0.0:
-            self._reporter.event(EventKind.VERDICT, headline(verdict), rss_bytes=verdict.level)
+            self._reporter.event(EventKind.VERDICT, headline(verdict))
         return verdict
 
     def trim_and_look(self) -> Trimmed:

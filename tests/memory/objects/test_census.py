@@ -73,8 +73,9 @@ def test_untracked_objects_and_native_data_are_counted_apart() -> None:
     view = array[10:]
     after = Inspector().census()
     assert view.base is array
-    assert after.types["str"].bytes - before.types["str"].bytes >= len(text)
-    assert after.types["bytes"].bytes - before.types["bytes"].bytes >= len(data)
+    # Somewhat less than that: others may have let go of some meanwhile.
+    assert after.types["str"].bytes - before.types["str"].bytes >= 0.95 * len(text)
+    assert after.types["bytes"].bytes - before.types["bytes"].bytes >= 0.95 * len(data)
     assert after.large_bytes - before.large_bytes == pytest.approx(8_000_000, rel=0.05)
     assert after.native_bytes - before.native_bytes == array.nbytes
     assert after.types["numpy.ndarray"].native - before.types.get("numpy.ndarray", after.types["str"]).native == (

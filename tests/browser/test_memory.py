@@ -3,10 +3,12 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Watch
 from tests.servers import Server, serving
@@ -179,9 +181,13 @@ def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) 
     expect(page).to_have_url(re.compile(r"/objects\?container=tests.leaky_console.FORGOTTEN"))
     page.get_by_role("button", name="Look now").click()
     expect(page.get_by_text("1 container.")).to_be_visible(timeout=PATIENCE)
-    table = page.get_by_test_id("stDataFrame").bounding_box()
-    assert table is not None
-    page.mouse.click(table["x"] + 15, table["y"] + 52)  # the mark of the first row; the table is painted
     graph = page.locator(".stGraphVizChart svg")
+    for _try in range(4):  # the table is painted: a click that comes while it is painted anew is lost
+        table = page.get_by_test_id("stDataFrame").bounding_box()
+        assert table is not None
+        page.mouse.click(table["x"] + 15, table["y"] + 52)  # the mark of the first row
+        with suppress(PlaywrightTimeoutError):
+            graph.wait_for(timeout=PATIENCE / 4)
+            break
     expect(graph).to_contain_text("FORGOTTEN", timeout=PATIENCE)
     context.close()

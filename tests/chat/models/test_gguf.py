@@ -27,6 +27,7 @@ from services.settings import Settings
 from tests.chat.conftest import APassage, Shelf
 from tests.chat.test_answering import finished
 from tests.chat.test_cancelling import Reader
+from tests.servers import eventually
 
 STORY = "Tell a very long story about seals and valves."
 
@@ -169,7 +170,7 @@ def test_choosing_another_model_unloads_this_one(
     assert models.resource() is None
     assert not server.socket.parent.exists()
     assert held - process.memory_info().rss > 0.5 * server.bytes
-    assert process.num_threads() <= threads
+    eventually(lambda: process.num_threads() <= threads, what="the end of its threads")
     assert finished(list(answering.ask(made.id, "How long are valves covered?"))).text.startswith("“Valves")
 
 

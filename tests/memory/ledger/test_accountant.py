@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,7 +173,9 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
     """musl has no figures of its allocator, no stacks by thread and no process_vm_readv in some sandboxes."""
     import numpy as np
 
-    data = np.ones(50_000_000, np.uint8)
+    # Shared, so that the kernel does not join it to a neighbour with another share.
+    data = np.frombuffer(mmap.mmap(-1, 50_000_000), np.uint8)
+    data[:] = 1
     monkeypatch.setattr(allocator, "heap", lambda: None)
     monkeypatch.setattr(stacks, "stack_of", lambda _thread: None)
     monkeypatch.setattr(Residency, "words", lambda *_: None)

@@ -103,8 +103,9 @@ def test_a_range_that_two_parts_report_counts_once() -> None:
         accountant.add_holder(lambda report=report: [report])
     ledger = accountant.take()
     check(ledger)
-    assert ledger.owners[Owner.MODELS] + ledger.owners[Owner.UPLOADS] == data.nbytes
-    assert abs(before.owners[Owner.NATIVE] - ledger.owners[Owner.NATIVE] - data.nbytes) < 2_000_000
+    assert ledger.owners[Owner.MODELS] + ledger.owners[Owner.UPLOADS] == pytest.approx(data.nbytes, rel=0.02)
+    # Taken out twice it would be 40 MB; what else the process does meanwhile is less than the margin.
+    assert before.owners[Owner.NATIVE] - ledger.owners[Owner.NATIVE] == pytest.approx(data.nbytes, abs=6_000_000)
 
 
 def test_addresses_that_are_gone_harm_nobody() -> None:

@@ -158,9 +158,8 @@ async def events(
     """Return the newest events of a range, oldest first."""
     until = context.runtime.memory.clock.time() if end is None else end
     since = until - PACES[choice].seconds if start is None else start
-    found = await context.threads.call(context.runtime.events.between, since, until, 2000 if kind else limit)
-    wanted = [event for event in found if not kind or event.kind in kind][-limit:]
-    return EventsOut(events=[EventOut.model_validate(event) for event in wanted])
+    found = await context.threads.call(context.runtime.events.between, since, until, limit, kind or None)
+    return EventsOut(events=[EventOut.model_validate(event) for event in found])
 
 
 @router.post("/trim", summary="Trim and look again")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
 from functools import partial
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
 from console.boundary import attempt, guarded
 from console.components.dialogs import close, confirm, request
 from console.components.formatting import plain, size
+from console.components.local_time import moment
 from console.state import tell
 from services.memory.tracing.shelf import AUTOMATIC_KEPT, KEPT, LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.tracer import Tracer
@@ -48,15 +47,6 @@ def title(info: SnapshotInfo) -> str:
     if info.damaged:
         return _("Damaged")
     return plain(info.name) or (_("Automatic") if info.automatic else _("Snapshot"))
-
-
-def moment(time: float) -> datetime:
-    """Return a moment as the clock on the reader's wall shows it."""
-    try:
-        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):  # the name comes from the browser
-        zone = UTC
-    return datetime.fromtimestamp(time, zone).replace(tzinfo=None)
 
 
 def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -14,6 +12,7 @@ from console.boundary import guarded
 from console.components.charts.marks import kind_name
 from console.components.formatting import count, plain, size
 from console.components.heartbeat import heartbeat
+from console.components.local_time import moment
 from console.ranges import PACES, Range
 from console.state import Key
 from services.operations.events import Event
@@ -76,7 +75,7 @@ def _events(runtime: Runtime, choice: Range) -> None:
         st.caption(_("Nothing of that kind happened in this range.") if kinds else _("Nothing happened in this range."))
         return
     rows: dict[str, list[Any]] = {
-        "time": [_moment(event.time) for event in reversed(found)],
+        "time": [moment(event.time) for event in reversed(found)],
         "kind": [kind_name(event.kind) for event in reversed(found)],
         "detail": [plain(event.detail) for event in reversed(found)],
         "figures": [_figures(event) for event in reversed(found)],
@@ -98,8 +97,7 @@ def _events(runtime: Runtime, choice: Range) -> None:
 
 def _between(runtime: Runtime, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
     now = runtime.memory.clock.time()
-    found = runtime.events.between(now - PACES[choice].seconds, now, 2000 if kinds else _MOST_ROWS)
-    return [event for event in found if not kinds or event.kind in kinds][-_MOST_ROWS:]
+    return runtime.events.between(now - PACES[choice].seconds, now, _MOST_ROWS, kinds or None)
 
 
 def _figures(event: Event) -> str:
@@ -127,7 +125,7 @@ def _requests(runtime: Runtime, _choice: Range) -> None:
     )
     heap = [_change(request.heap_before, request.heap_after) for request in found]
     rows: dict[str, list[Any]] = {
-        "time": [_moment(request.time) for request in found],
+        "time": [moment(request.time) for request in found],
         "what": [plain(f"{request.method} {request.route}") for request in found],
         "status": [request.status or None for request in found],
         "ms": [request.seconds * 1000 for request in found],
@@ -169,7 +167,7 @@ def _collections(runtime: Runtime, _choice: Range) -> None:
     column = st.column_config
     _table(
         {
-            "time": [_moment(pause.time) for pause in found],
+            "time": [moment(pause.time) for pause in found],
             "generation": [f"gen{pause.generation}" for pause in found],
             "ms": [1000 * pause.seconds for pause in found],
             "collected": [pause.collected for pause in found],
@@ -200,12 +198,3 @@ def _table(rows: dict[str, list[Any]], alt: str, columns: dict[str, Any]) -> Non
 
 def _time_column() -> Any:
     return st.column_config.DatetimeColumn(_("When"), format="YYYY-MM-DD HH:mm:ss", width=150)
-
-
-def _moment(time: float) -> datetime:
-    """Return a moment as the clock on the reader's wall shows it, as the charts do."""
-    try:
-        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):  # the name comes from the browser
-        zone = UTC
-    return datetime.fromtimestamp(time, zone).replace(tzinfo=None)

@@ -17,30 +17,19 @@ from services.texts import _
 def exports(rows: Sequence[dict[str, Any]], name: str) -> None:
     """Draw two buttons that hand out `rows`; made only when one is pressed."""
     with st.container(horizontal=True, width="content"):
-        st.download_button(
-            "CSV",
-            data=partial(as_csv, rows),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            key=f"objects-{name}-csv",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            help=_("Everything of this table, as a file"),
-            disabled=not rows,
-        )
-        st.download_button(
-            "JSON",
-            data=partial(as_json, rows),
-            file_name=f"{name}.json",
-            mime="application/json",
-            key=f"objects-{name}-json",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            help=_("Everything of this table, as a file"),
-            disabled=not rows,
-        )
+        for kind, mime, made in (("CSV", "text/csv", as_csv), ("JSON", "application/json", as_json)):
+            st.download_button(
+                kind,
+                data=partial(made, rows),
+                file_name=f"{name}.{kind.lower()}",
+                mime=mime,
+                key=f"objects-{name}-{kind.lower()}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                help=_("Everything of this table, as a file"),
+                disabled=not rows,
+            )
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -122,13 +122,6 @@ class Heap:
         found: Indices = self.sources[self.targets == address]
         return found
 
-    def of_type(self, kind: type) -> Ints:
-        """Return the indices of the objects of exactly one type."""
-        for number, candidate in enumerate(self.types):
-            if candidate is kind:
-                return np.flatnonzero(self.kinds == number)
-        return _NONE
-
 
 def prepare() -> None:
     """Make the child see everything: frozen objects too; and stop tracing, which would slow it down."""

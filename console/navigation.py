@@ -21,6 +21,8 @@ class PageName(StrEnum):
     MEMORY = "memory"
     OBJECTS = "objects"
     ALLOCATIONS = "allocations"
+    COLLECTOR = "collector"
+    BUDGET = "budget"
     OVERVIEW = "overview"
     SETTINGS = "settings"
 
@@ -34,6 +36,8 @@ def page(name: PageName) -> st.Page:
         PageName.MEMORY: (_("Memory"), ":material/memory:"),
         PageName.OBJECTS: (_("Objects"), ":material/account_tree:"),
         PageName.ALLOCATIONS: (_("Allocations"), ":material/data_object:"),
+        PageName.COLLECTOR: (_("Garbage collection"), ":material/recycling:"),
+        PageName.BUDGET: (_("Budget"), ":material/speed:"),
         PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
         PageName.SETTINGS: (_("Settings"), ":material/tune:"),
     }[name]
@@ -44,6 +48,12 @@ def groups() -> dict[str, list[st.Page]]:
     """Return the pages in their groups, in the order of the menu."""
     return {
         _("Work"): [page(PageName.CHAT), page(PageName.DOCUMENTS), page(PageName.RETRIEVAL)],
-        _("Memory"): [page(PageName.MEMORY), page(PageName.OBJECTS), page(PageName.ALLOCATIONS)],
+        _("Memory"): [
+            page(PageName.MEMORY),
+            page(PageName.OBJECTS),
+            page(PageName.ALLOCATIONS),
+            page(PageName.COLLECTOR),
+            page(PageName.BUDGET),
+        ],
         _("System"): [page(PageName.OVERVIEW), page(PageName.SETTINGS)],
     }

@@ -16,6 +16,7 @@ class ErrorKind(StrEnum):
     TIMED_OUT = "timed-out"
     CANCELLED = "cancelled"
     UNAVAILABLE = "unavailable"
+    FORBIDDEN = "forbidden"
     STORAGE = "storage"
     DAMAGED = "damaged"
 
@@ -83,6 +84,12 @@ class UnavailableError(MillpondError):
     """A part that is needed (a model server, a model file) is not there or not ready."""
 
     kind = ErrorKind.UNAVAILABLE
+
+
+class ForbiddenError(MillpondError):
+    """Whoever asks may look at this, not change it."""
+
+    kind = ErrorKind.FORBIDDEN
 
 
 class StorageError(MillpondError):

@@ -25,6 +25,11 @@ class EventKind(StrEnum):
     SETTINGS = "settings"
     TRACING = "tracing"
     VERDICT = "verdict"
+    RELEASE = "release"
+    BUDGET = "budget"
+    ACCESS = "access"
+    RESTART = "restart"
+    BREAKER = "breaker"
 
 
 class Timing(StrEnum):
@@ -60,6 +65,9 @@ class Reporter(Protocol):
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         """Something happened now; `figures` by name, bytes and seconds as the name says."""
 
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
+        """Somebody did something now: like `event`, with who it was; `detail` tells the outcome."""
+
     def observe(self, timing: Timing, seconds: float) -> None:
         """Something took `seconds`."""
 
@@ -71,6 +79,9 @@ class Silent:
     """A reporter for those who have nobody to report to."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
+        """Do nothing."""
+
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
         """Do nothing."""
 
     def observe(self, timing: Timing, seconds: float) -> None:

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from services.admission import Admission
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.held import HeldResource, Holder
 from services.memory.clock import Clock
+from services.memory.collector.policy import CollectionPolicy
+from services.memory.governor.governor import Governor
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
 from services.operations.data_lock import DataLock
@@ -26,14 +29,18 @@ from services.operations.events import EventLog
 from services.operations.health import Health
 from services.operations.metrics import Metrics
 from services.operations.requests import RecentRequests
+from services.operations.restarts import Restarts
 from services.preferences import Preferences
 from services.reporting import EventKind, Reporter
+from services.scopes.scopes import Scopes
 from services.settings import Settings
 from services.texts import _, use_language
 from services.wiring import gauges
+from services.wiring.budget import keep_budget
 from services.wiring.offers import offer
 from services.wiring.passages import PassagesForChat
 from services.wiring.readiness import checks
+from services.wiring.reclaiming import offer_reclaimers
 from services.wiring.watching import watch
 
 if TYPE_CHECKING:
@@ -49,7 +56,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-EVENTS_SECONDS = 5.0
+POLICY_SECONDS = 1.0
 
 
 class Runtime:
@@ -73,6 +80,9 @@ class Runtime:
     memory: MemoryMonitor
     events: EventLog
     reporter: Reporter
+    governor: Governor
+    policy: CollectionPolicy
+    restarts: Restarts
 
     def __init__(self, settings: Settings, clock: Clock | None = None, *, watched: bool = True) -> None:
         """Build nothing yet. `watched` is whether memory is sampled: a command line of seconds does without."""
@@ -81,6 +91,8 @@ class Runtime:
         self.clock = clock or Clock()
         self.metrics = Metrics()
         self.requests = RecentRequests(rss_bytes, heap_bytes, self.clock.time)
+        self.admission = Admission()
+        self.scopes = Scopes()
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         gauges.install(self)
         self._holders: list[Holder] = []
@@ -137,6 +149,7 @@ class Runtime:
         self._enter(_("warming up"))
         self.retriever.search(_("warm-up"))
         offer(self)
+        offer_reclaimers(self)
         self._ready.set()
         self.ingestion.add_idle_listener(self._use_idle_time)
         self.ingestion.start()
@@ -165,6 +178,10 @@ class Runtime:
         self.database.create_tables()
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
+        self.restarts = Restarts(self.clock.time, self.reporter)
+        self.policy = CollectionPolicy(self.clock, lambda: self.requests.busy, self.reporter)
+        self.memory.add_work(self.policy.check, POLICY_SECONDS)
+        keep_budget(self, self._closing)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
 

@@ -61,6 +61,38 @@ class Settings(BaseSettings):
         0, ge=0, description="What the process's memory is held against, in MB; 0: the container's limit, else all RAM"
     )
 
+    memory_share: float = Field(
+        0.5, gt=0, le=1, description="Share of the RAM that is the limit where neither setting nor container names one"
+    )
+    budget: Literal["act", "dry-run", "off"] = Field(
+        "act", description="What the memory budget does: act in steps, only say what it would do, or nothing"
+    )
+    budget_soft: float = Field(0.75, gt=0, le=1, description="Soft watermark, as a share of the limit")
+    budget_high: float = Field(0.85, gt=0, le=1, description="High watermark, as a share of the limit")
+    budget_hard: float = Field(0.93, gt=0, le=1, description="Hard watermark, as a share of the limit")
+    budget_sustained_seconds: float = Field(
+        5.0, ge=0, description="RSS must be over a watermark for so long, in seconds"
+    )
+    budget_cool_down_seconds: float = Field(60.0, ge=0, description="Least time between two uses of a step, in seconds")
+    webhook_url: str = Field("", description="Address that alerts are sent to, as JSON by POST; empty: none")
+    webhook_secret: SecretStr = Field(SecretStr(""), description="Key for the signature of alerts; empty: not signed")
+    restart_after_requests: int = Field(0, ge=0, description="Planned restart after so many requests; 0: never")
+    restart_after_hours: float = Field(0.0, ge=0, description="Planned restart after so many hours; 0: never")
+    drain_seconds: float = Field(60.0, gt=0, description="Longest time that a restart waits for work in progress")
+    visitors: Literal["admin", "user"] = Field(
+        "admin", description="What visitors may do: act on the process, or only ask, upload and look"
+    )
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="Whoever gives it is an administrator although visitors are users"
+    )
+    embedding_cache_mb: int = Field(8, ge=0, description="Cache of questions' vectors, in MB; 0: none")
+    answer_cache_mb: int = Field(16, ge=0, description="Cache of answers and search results, in MB; 0: none")
+    cache_seconds: float = Field(3600.0, gt=0, description="Longest time that a cached answer is used, in seconds")
+    model_idle_minutes: float = Field(
+        30.0, ge=0, description="A local chat model that nobody asked for so long is unloaded; 0: never"
+    )
+    gpu_memory_mb: int = Field(0, ge=0, description="Most GPU memory for this process, in MB; 0: no limit")
+
     question_characters: int = Field(4000, ge=1, description="Longest question in characters")
     answers_per_user: int = Field(2, ge=1, description="Answers at once for one user")
     answers_total: int = Field(8, ge=1, description="Answers at once in all")

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from console.api.threads import Threads
+from services.access import Actor, visitor
 from services.runtime import Runtime
 
 
@@ -24,3 +25,13 @@ def _context(request: Request) -> ApiContext:
 
 
 Context = Annotated[ApiContext, Depends(_context)]
+
+
+def _actor(request: Request) -> Actor:
+    """Return who asks: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator."""
+    scheme, _space, token = request.headers.get("authorization", "").partition(" ")
+    settings = cast("ApiContext", request.app.state.context).runtime.settings
+    return visitor(settings, token.strip() if scheme.lower() == "bearer" else "", name="api")
+
+
+Asker = Annotated[Actor, Depends(_actor)]

@@ -31,6 +31,7 @@ STATUS = {
     ErrorKind.TIMED_OUT: 504,
     ErrorKind.CANCELLED: 409,
     ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.FORBIDDEN: 403,
     ErrorKind.STORAGE: 507,
     ErrorKind.DAMAGED: 500,
 }
@@ -47,6 +48,7 @@ def title(kind: ErrorKind | None) -> str:
         ErrorKind.TIMED_OUT: _("The time limit was reached"),
         ErrorKind.CANCELLED: _("Cancelled"),
         ErrorKind.UNAVAILABLE: _("Not available now"),
+        ErrorKind.FORBIDDEN: _("Only an administrator may do that"),
         ErrorKind.STORAGE: _("The storage refused"),
         ErrorKind.DAMAGED: _("A file is damaged"),
         None: _("Internal error"),

@@ -10,11 +10,13 @@ from pathlib import Path
 import structlog
 
 from services.memory.clock import Clock
+from services.memory.collector.collector import Collector
 from services.memory.history import History
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import own_process
 from services.memory.ledger.accountant import Accountant
 from services.memory.objects.inspector import Inspector
+from services.memory.reclaiming.reclaimers import Reclaimers
 from services.memory.sampling.gpu import DeviceSource, torch_columns
 from services.memory.sampling.heap import HeapSource
 from services.memory.sampling.pauses import PauseRecorder
@@ -23,6 +25,7 @@ from services.memory.sampling.sampler import Sampler
 from services.memory.sampling.spending import Spending
 from services.memory.sampling.surroundings import SurroundingsSource
 from services.memory.tracing.tracer import Tracer
+from services.preferences import Preferences
 from services.reporting import Reporter
 
 log = structlog.get_logger(__name__)
@@ -31,6 +34,7 @@ SURROUNDINGS_SECONDS = 5.0
 LEDGER_SECONDS = 5.0  # so often it is asked whether one is due
 JUDGE_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
+TRIAL_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -49,8 +53,19 @@ class MemoryMonitor:
     longer (ledger, verdict, writing the history).
     """
 
-    def __init__(self, folder: Path, clock: Clock, reporter: Reporter, *, limit_bytes: int = 0) -> None:
-        """Build the parts; `limit_bytes` is what RSS is held against, 0: the container's limit or the machine's RAM."""
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        reporter: Reporter,
+        *,
+        limit_bytes: int = 0,
+        preferences: Preferences | None = None,
+    ) -> None:
+        """Build the parts; `limit_bytes` is what RSS is held against, 0: the container's limit or the machine's RAM.
+
+        What is kept of the collector's settings is in `preferences`.
+        """
         self.clock = clock
         self.history = History(folder)
         self.ledger = Accountant(clock)
@@ -61,6 +76,8 @@ class MemoryMonitor:
         self.detector = Detector(clock, self.history, own_process(self.objects.census, self.tracer.lines), reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
+        self.collector = Collector(clock, self.ledger, self.pauses, reporter, preferences)
+        self.reclaimers = Reclaimers(clock, self.ledger, reporter)
         self._devices = DeviceSource()
         self._spending = Spending()
         heap = HeapSource()
@@ -79,6 +96,7 @@ class MemoryMonitor:
             (self._account, LEDGER_SECONDS),
             (self._judge, JUDGE_SECONDS),
             (self._flush, FLUSH_SECONDS),
+            (self.collector.check, TRIAL_SECONDS),
         ):
             self.add_work(work, seconds)
         self._watcher = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
@@ -95,6 +113,7 @@ class MemoryMonitor:
         self.sampler.close()
         if self._watcher.is_alive():
             self._watcher.join()
+        self.collector.close()
         self.pauses.close()
         self._devices.close()
         self.objects.close()

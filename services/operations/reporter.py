@@ -29,6 +29,10 @@ class Reports:
         else:
             self._record(kind, detail, figures)
 
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
+        """Somebody did something now."""
+        self._record(kind, detail, figures, actor)
+
     def observe(self, timing: Timing, seconds: float) -> None:
         """Something took `seconds`."""
         self._metrics.observe(timing, seconds)
@@ -37,8 +41,8 @@ class Reports:
         """Something happened `amount` times."""
         self._metrics.count(counted, amount)
 
-    def _record(self, kind: EventKind, detail: str, figures: Mapping[str, float]) -> None:
-        self._events.record(kind, detail, {**figures, "rss": float(self._rss())})
+    def _record(self, kind: EventKind, detail: str, figures: Mapping[str, float], actor: str = "") -> None:
+        self._events.record(kind, detail, {**figures, "rss": float(self._rss())}, actor=actor)
 
     def flush(self, *, everything: bool = False) -> None:
         """Sum up what has ended, and have the events written."""

@@ -81,6 +81,11 @@ class RecentRequests:
         """How many requests that did work there were since the start."""
         return self._total
 
+    @property
+    def busy(self) -> int:
+        """How many requests are under way."""
+        return self._busy
+
     def begin(self) -> Begun:
         """Look at the memory at the beginning of a request; `end` or `drop` must follow."""
         rss, heap = self._rss(), self._read_heap()

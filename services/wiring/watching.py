@@ -32,7 +32,13 @@ def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
     reports = Reports(events, runtime.metrics, rss_bytes)
     closing.callback(reports.flush, everything=True)
     limit = runtime.settings.memory_limit_mb * MEGABYTE
-    memory = MemoryMonitor(runtime.settings.data_dir / "memory", runtime.clock, reports, limit_bytes=limit)
+    memory = MemoryMonitor(
+        runtime.settings.data_dir / "memory",
+        runtime.clock,
+        reports,
+        limit_bytes=limit,
+        preferences=runtime.preferences,
+    )
     runtime.metrics.show_pauses(memory.pauses)
 
     def activity() -> Mapping[str, float]:

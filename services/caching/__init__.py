@@ -1,0 +1,1 @@
+"""Caches with a byte budget, in two levels: this process's memory, then one that several processes share."""

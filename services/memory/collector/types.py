@@ -1,0 +1,50 @@
+"""What the collector is set to, and what a trial is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """What can be changed. `thresholds` are those of `gc.set_threshold`: (allocations, runs of gen0, runs of gen1).
+
+    `automatic` is whether Python collects by itself; `policy` whether the policy of our own does so at good moments.
+    """
+
+    thresholds: tuple[int, int, int]
+    automatic: bool = True
+    policy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorState:
+    """How the collector stands now. `counts` are what the thresholds are compared with, `frozen` objects that are
+    hidden from it, `long_lived` and `pending` the two counts of generation 2's own gate (None where this Python has
+    none or does not tell), `kept` the settings that a restart would come up with, `defaults` those of this Python."""
+
+    settings: CollectorSettings
+    kept: CollectorSettings | None
+    defaults: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    collections: tuple[int, int, int]
+    frozen: int
+    uncollectable: int
+    tracked: int
+    pending: int | None = None
+    long_lived: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A change that goes back by itself at `until` (the clock's time) unless it is kept, or earlier when pauses get
+    worse: `before_p95` and `now_p95` in seconds, None while there are too few collections to say."""
+
+    began: float
+    until: float
+    actor: str
+    tried: CollectorSettings
+    before: CollectorSettings
+    before_p95: float | None = None
+    now_p95: float | None = None
+    verdict: str = ""

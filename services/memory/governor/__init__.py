@@ -1,0 +1,1 @@
+"""The memory budget: watermarks, and steps that are taken before anything is killed."""

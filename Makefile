@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==2.13.0
+# So many processes run the tests; those of one file stay together, the ones that look at their own process come first.
+TEST_WORKERS ?= 2
 # A package index for torch alone, e.g. PyTorch's own CPU or CUDA index; empty: wherever pip looks anyway.
 TORCH_INDEX ?=
 DATA_DIR ?=
@@ -58,7 +60,7 @@ prometheus: $(VENV)/.test-installed
 	@$(BIN)/python tests/deploy/provide_promtool.py
 
 test: lint types imports browser prometheus ## Lint, types, import rules, unit, AppTest, API and browser tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .

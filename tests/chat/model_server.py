@@ -28,6 +28,10 @@ class ModelServer:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
         self._thread.start()
 
+    @property
+    def port(self) -> int:
+        return self._http.server_port
+
     def openai(self, manner: str) -> str:
         return f"http://127.0.0.1:{self._http.server_port}/{manner}/v1"
 

@@ -58,8 +58,10 @@ class Reader(threading.Thread):
         return not self.is_alive()
 
 
-def sockets() -> int:
-    return len([c for c in psutil.Process().net_connections() if c.status == "ESTABLISHED"])
+def sockets(server: ModelServer) -> int:
+    """Connections to the model's server: files that ran before in this process may have left others."""
+    connections = psutil.Process().net_connections()
+    return sum(c.status == "ESTABLISHED" and bool(c.raddr) and c.raddr.port == server.port for c in connections)
 
 
 def answer_threads() -> int:
@@ -127,7 +129,7 @@ def test_an_answer_can_be_closed_from_another_thread(
     assert answering.slots() == (0, 0)
     assert answer_threads() == 0
     assert server.wait(lambda: server.open == 0)
-    assert sockets() == 0
+    assert sockets(server) == 0
     if stage in {"before the first token", "mid-stream"}:
         assert server.hung_up == 1
 
@@ -165,7 +167,7 @@ def test_time_limits_end_a_hanging_model(
     assert answer.error
     assert answer.hint
     assert server.wait(lambda: server.open == 0 and server.hung_up == len(server.requests))
-    assert (answering.slots(), answer_threads(), sockets()) == ((0, 0), 0, 0)
+    assert (answering.slots(), answer_threads(), sockets(server)) == ((0, 0), 0, 0)
 
 
 def test_a_dropped_answer_stops(

@@ -18,7 +18,12 @@ from tests.servers import eventually
 @pytest.fixture
 def watched(runtime: Runtime) -> Runtime:
     """The services, once something was measured."""
-    eventually(lambda: runtime.memory.history.latest() and runtime.memory.ledger.last, what="the first ledger")
+
+    def measured() -> bool:
+        sample = runtime.memory.history.latest()
+        return sample is not None and sample.get("sampler_cpu") is not None and runtime.memory.ledger.last is not None
+
+    eventually(measured, what="the first ledger and two samples")
     return runtime
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from services.access import Gate
 from services.admission import Admission
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
@@ -83,6 +84,7 @@ class Runtime:
     governor: Governor
     policy: CollectionPolicy
     restarts: Restarts
+    gate: Gate
 
     def __init__(self, settings: Settings, clock: Clock | None = None, *, watched: bool = True) -> None:
         """Build nothing yet. `watched` is whether memory is sampled: a command line of seconds does without."""
@@ -178,6 +180,7 @@ class Runtime:
         self.database.create_tables()
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
+        self.gate = Gate(self.settings, self.reporter, self.clock.time)
         self.restarts = Restarts(self.clock.time, self.reporter)
         self.policy = CollectionPolicy(self.clock, lambda: self.requests.busy, self.reporter)
         self.memory.add_work(self.policy.check, POLICY_SECONDS)

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from console.api.threads import Threads
-from services.access import Actor, visitor
+from services.access import Actor
 from services.runtime import Runtime
 
 
@@ -28,10 +28,17 @@ Context = Annotated[ApiContext, Depends(_context)]
 
 
 def _actor(request: Request) -> Actor:
-    """Return who asks: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator."""
+    """Return who asks: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
+
+    Raises:
+        ForbiddenError: another token was given, where visitors may only look.
+        BusyError: too many wrong ones came from that address.
+    """
+    gate = cast("ApiContext", request.app.state.context).runtime.gate
     scheme, _space, token = request.headers.get("authorization", "").partition(" ")
-    settings = cast("ApiContext", request.app.state.context).runtime.settings
-    return visitor(settings, token.strip() if scheme.lower() == "bearer" else "", name="api")
+    if scheme.lower() != "bearer" or not token.strip():
+        return gate.actor(name="api")
+    return gate.admit(token.strip(), "api", request.client.host if request.client else "")
 
 
 Asker = Annotated[Actor, Depends(_actor)]

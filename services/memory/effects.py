@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -35,6 +36,22 @@ class Effect:
     def freed(self) -> int:
         """RSS that was given back, negative where it grew."""
         return self.rss_before - self.rss_after
+
+
+class RecentEffects:
+    """The effects of late, of everybody who acted: bounded, shared by all who look. Thread-safe."""
+
+    def __init__(self, limit: int = 20) -> None:
+        self._kept: deque[Effect] = deque(maxlen=limit)
+
+    def add(self, effect: Effect) -> Effect:
+        """Keep an effect; returns it."""
+        self._kept.append(effect)
+        return effect
+
+    def latest(self) -> tuple[Effect, ...]:
+        """Return those that are kept, the newest first."""
+        return tuple(reversed(self._kept.copy()))
 
 
 class Accounts(Protocol):

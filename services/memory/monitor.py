@@ -11,6 +11,7 @@ import structlog
 
 from services.memory.clock import Clock
 from services.memory.collector.collector import Collector
+from services.memory.effects import RecentEffects
 from services.memory.history import History
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import own_process
@@ -77,7 +78,8 @@ class MemoryMonitor:
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
         self.collector = Collector(clock, self.ledger, self.pauses, reporter, preferences)
-        self.reclaimers = Reclaimers(clock, self.ledger, reporter)
+        self.effects = RecentEffects()
+        self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
         self._spending = Spending()
         heap = HeapSource()

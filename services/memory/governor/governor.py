@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from services.access import Actor
+from services.errors import NotFoundError
 from services.memory.clock import Clock
-from services.memory.governor.types import Budget, Decision, GovernorState, Level, Step
+from services.memory.governor.types import Budget, Decision, GovernorState, Level, Step, StepState
 from services.reporting import Reporter
 from services.texts import _
 
@@ -59,6 +60,30 @@ class Governor:
         """Only say what would be done, or do it again."""
         actor.require_admin(_("Change the budget"))
         self._dry_run = dry_run
+
+    def set_enabled(self, actor: Actor, enabled: bool) -> None:
+        """Pause the budget (what it has in force is undone) or let it act again."""
+        actor.require_admin(_("Change the budget"))
+        self._enabled = enabled
+
+    def step_states(self) -> list[StepState]:
+        """Return how each step stands, in the order in which they are taken."""
+        return []
+
+    def take(self, actor: Actor, name: str) -> Decision:
+        """Take one step by hand, also in a dry run; one that can be undone stays until somebody undoes it."""
+        actor.require_admin(_("Take a step of the budget"))
+        raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
+
+    def undo(self, actor: Actor, name: str) -> Decision:
+        """End one step that is in force; the budget may take it again after its cool-down."""
+        actor.require_admin(_("Undo a step of the budget"))
+        raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
+
+    def undo_all(self, actor: Actor) -> list[Decision]:
+        """End every step that is in force, the last one first."""
+        actor.require_admin(_("Undo the steps of the budget"))
+        return []
 
     def look(self) -> None:
         """Look once, and act where it is time; called each second by `memory-watch`."""

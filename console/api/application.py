@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from console.api import (
     chat,
     collections,
+    conversations,
     documents,
     health,
     jobs,
@@ -59,6 +60,7 @@ def create_api() -> FastAPI:
         search.router,
         status.router,
         chat.router,
+        conversations.router,
         memory.router,
         objects.router,
         tracing.router,

@@ -126,6 +126,14 @@ class Conversations:
         """Return what the windows hold in RAM."""
         return self._windows.held()
 
+    def idle(self, seconds: float) -> tuple[int, int]:
+        """Return how many conversations held in RAM nobody has used for `seconds`, and their bytes."""
+        return self._windows.idle(seconds)
+
+    def release_idle(self, seconds: float) -> tuple[int, int]:
+        """Drop those from RAM, not from disk; return how many there were, and their bytes."""
+        return self._windows.release_idle(seconds)
+
     # For answering
 
     def turns(self, conversation: Conversation) -> tuple[Turn, ...]:

@@ -7,7 +7,9 @@ of each at most its last k turns, of each text at most `CHARACTERS` characters: 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chat.store import ChatStore
@@ -36,6 +38,7 @@ class HistoryWindows:
         self._reporter = reporter or Silent()
         self._limit = windows
         self._windows: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._used: dict[str, float] = {}  # when, on the monotonic clock; as many as windows
         self._lock = threading.Lock()
         self._reads = 0
 
@@ -51,8 +54,9 @@ class HistoryWindows:
                 self._reads += 1
                 self._windows[conversation_id] = window
             self._windows.move_to_end(conversation_id)
+            self._used[conversation_id] = time.monotonic()
             while len(self._windows) > self._limit:
-                self._windows.popitem(last=False)
+                self._used.pop(self._windows.popitem(last=False)[0], None)
             turns = tuple(window)
         self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
         return turns
@@ -60,15 +64,41 @@ class HistoryWindows:
     def forget(self, conversation_id: str) -> None:
         """Drop a window; the next use reads it again. Called whenever the stored messages have changed."""
         with self._lock:
-            self._windows.pop(conversation_id, None)
+            self._drop(conversation_id)
+
+    def idle(self, seconds: float) -> tuple[int, int]:
+        """Return how many windows nobody has used for `seconds`, and their bytes."""
+        with self._lock:
+            windows = [self._windows[name] for name in self._unused(seconds)]
+        return len(windows), _bytes_of(windows)[0]
+
+    def release_idle(self, seconds: float) -> tuple[int, int]:
+        """Drop the windows that nobody has used for `seconds`; the next use of each reads it again from disk.
+
+        Returns how many there were, and their bytes.
+        """
+        with self._lock:
+            dropped = [self._drop(name) for name in self._unused(seconds)]
+        windows = [window for window in dropped if window is not None]
+        return len(windows), _bytes_of(windows)[0]
+
+    def _unused(self, seconds: float) -> list[str]:
+        before = time.monotonic() - seconds
+        return [name for name in self._windows if self._used.get(name, 0.0) <= before]
+
+    def _drop(self, conversation_id: str) -> deque[Turn] | None:
+        self._used.pop(conversation_id, None)
+        return self._windows.pop(conversation_id, None)
 
     def held(self) -> HeldResource:
         """Return how much the windows hold: their texts, and what keeps these together."""
         with self._lock:
-            windows = [*self._windows.items()]
-            turns = [turn for _id, window in windows for turn in window]
-        parts = [self._windows, *(part for window in windows for part in window)]
-        size, large = object_bytes([*parts, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])
+            windows = [*self._windows.values()]
+            names = [*self._windows]
+        turns = [turn for window in windows for turn in window]
+        size, large = _bytes_of(windows)
+        own, own_large = object_bytes([self._windows, self._used, *names])
+        size, large = size + own, large + own_large
         return HeldResource(
             name=_("Conversation windows"),
             detail=_("{turns} turns of {conversations} conversations").format(
@@ -99,3 +129,9 @@ class HistoryWindows:
                 break
             before = messages[0].id
         return list(reversed(turns[:k]))
+
+
+def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:
+    """Return the bytes of windows with their turns and texts, and what of them malloc holds."""
+    turns = [turn for window in windows for turn in window]
+    return object_bytes([*windows, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])

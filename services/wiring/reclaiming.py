@@ -2,24 +2,112 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
+from services.held import Owner
+from services.memory.ledger.foreign import cuda_in_use
 from services.memory.process import trim_heap
 from services.memory.reclaiming.reclaimers import Reclaimer
-from services.texts import _
+from services.texts import _, plural
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
+IDLE_SECONDS = 300.0  # a conversation that nobody has asked for so long is idle
+
 
 def offer_reclaimers(runtime: Runtime) -> None:
     """Register what the services can give back; the shell adds what Streamlit keeps."""
-    memory = runtime.memory
+    for reclaimer in (
+        _heap(runtime),
+        _cuda(),
+        _windows(runtime),
+        _search_caches(runtime),
+        _database(runtime),
+    ):
+        runtime.memory.reclaimers.add(reclaimer)
 
-    def trim() -> str:
+
+def _heap(runtime: Runtime) -> Reclaimer:
+    def estimate() -> int | None:
+        """What the last ledger found free in the C library's heap: at most half a minute old."""
+        ledger = runtime.memory.ledger.last
+        return ledger.owners.get(Owner.NATIVE_FREE, 0) if ledger else None
+
+    def release() -> str:
         trim_heap()
         return _("free pages were given back to the system")
 
-    memory.reclaimers.add(
-        Reclaimer("heap", _("Free pages of the allocator"), _("Nothing is lost."), lambda: None, trim)
+    return Reclaimer(
+        "heap",
+        _("Free pages of the allocator"),
+        _("Nothing is lost. What is needed again is asked of the system again, which takes microseconds a page."),
+        estimate,
+        release,
+    )
+
+
+def _cuda() -> Reclaimer:
+    def release() -> str:
+        _torch().cuda.empty_cache()
+        return _("the GPU's unused blocks were given back to the driver")
+
+    return Reclaimer(
+        "cuda",
+        _("Unused blocks of GPU memory"),
+        _("The next computations on the GPU wait a little, until the blocks are there again."),
+        lambda: sum(
+            _torch().cuda.memory_reserved(device) - _torch().cuda.memory_allocated(device)
+            for device in range(_torch().cuda.device_count())
+        ),
+        release,
+        cuda_in_use,
+    )
+
+
+def _torch() -> Any:
+    """Return torch as somebody else has imported it: importing it for this would cost more than it gives."""
+    return sys.modules["torch"]
+
+
+def _windows(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        count, _size = runtime.conversations.release_idle(IDLE_SECONDS)
+        return plural("{count} idle conversation let go", "{count} idle conversations let go", count)
+
+    return Reclaimer(
+        "windows",
+        _("Idle conversations"),
+        _("Nothing is lost: their last turns are read from disk with the next question."),
+        lambda: runtime.conversations.idle(IDLE_SECONDS)[1],
+        release,
+    )
+
+
+def _search_caches(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        runtime.retriever.forget()
+        return _("frequencies of words and scripts of letters are forgotten")
+
+    return Reclaimer(
+        "search_caches",
+        _("Search caches"),
+        _("The next searches count frequent words anew: some milliseconds each."),
+        lambda: runtime.retriever.held().bytes,
+        release,
+    )
+
+
+def _database(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        count = runtime.database.shrink()
+        return plural("{count} connection gave back its pages", "{count} connections gave back their pages", count)
+
+    return Reclaimer(
+        "database",
+        _("Cached pages of the database"),
+        _("The next queries read pages from the file again."),
+        lambda: None,  # SQLite tells what it has in all, not what of it is cache
+        release,
     )

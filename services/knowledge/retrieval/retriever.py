@@ -17,7 +17,7 @@ from services.knowledge.retrieval.beside import LexicalSearch
 from services.knowledge.retrieval.language_trust import Encoder, LanguageTrust
 from services.knowledge.retrieval.quoting import Passage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
-from services.knowledge.retrieval.scripts import cached_letters
+from services.knowledge.retrieval.scripts import cached_letters, forget_letters
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
 from services.knowledge.text.segmentation import located_terms
@@ -91,6 +91,13 @@ class Retriever:
             loads=1,
             owner=Owner.OWN_CACHES,
         )
+
+    def forget(self) -> int:
+        """Forget that; each piece is found again when it is next needed. Returns the bytes that it had."""
+        had = self.held().bytes
+        self.lexical.forget()
+        forget_letters()
+        return had
 
     def learn(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Measure how well the embedder knows the languages of the present corpus; some seconds, for idle times."""

@@ -24,6 +24,11 @@ def cached_letters() -> tuple[int, int]:
     return letters, letters * _ENTRY_BYTES
 
 
+def forget_letters() -> None:
+    """Forget the letters' scripts; they are found again one by one."""
+    script_of.cache_clear()
+
+
 def script_shares(text: str) -> dict[str, float]:
     """Return the share of each script among the letters of `text`; empty if there are none."""
     counts: Counter[str] = Counter()

@@ -63,6 +63,11 @@ class LexicalStore:
         # An ordered dictionary's entry has its place in the table and a link; counts are small objects.
         return len(terms), sum(sys.getsizeof(term) for term in terms) + len(terms) * _ENTRY_BYTES
 
+    def forget(self) -> None:
+        """Forget the frequencies of terms; each is counted again when it is next asked for."""
+        with self._lock:
+            self._frequent.clear()
+
     def search(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> list[tuple[int, float]]:
         """Return (chunk id, BM25 > 0) of at most `k` chunks, best first; `groups`: ids of collections, None for all."""
         return [(chunk, sum(parts.values())) for chunk, parts in self.find(terms, k, groups).items()]

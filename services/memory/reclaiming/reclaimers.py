@@ -25,7 +25,8 @@ class Reclaimer:
     """Something that can be given back.
 
     `estimate` returns what that would free in bytes, measured, or None where nobody can tell; it is quick. `release`
-    does it and returns the outcome in words. `cost` says in words what is lost by it.
+    does it and returns the outcome in words. `cost` says in words what is lost by it. `present` is whether it exists at
+    all just now: without a GPU there is no cache of its memory.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Reclaimer:
     cost: str
     estimate: Callable[[], int | None]
     release: Callable[[], str]
+    present: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,16 @@ class Reclaimers:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What can be released."""
-        return tuple(self._known)
+        """What can be released now."""
+        return tuple(each.name for each in [*self._known.values()] if each.present())
 
     def offers(self) -> list[Offer]:
         """Return what could be given back now."""
-        return [Offer(each.name, each.label, each.cost, _estimate(each)) for each in [*self._known.values()]]
+        return [
+            Offer(each.name, each.label, each.cost, _estimate(each))
+            for each in [*self._known.values()]
+            if each.present()
+        ]
 
     def label(self, name: str) -> str:
         """Return what people call something, its name where there is none."""
@@ -88,10 +94,10 @@ class Reclaimers:
         """
         reclaimer = self._known.get(name)
         actor.require_admin(reclaimer.label if reclaimer else _("Give memory back"))
-        if reclaimer is None:
+        if reclaimer is None or not reclaimer.present():
             raise NotFoundError(
                 _("There is nothing named {name} to release.").format(name=name[:50]),
-                _("There are: {names}.").format(names=", ".join(self._known)),
+                _("There are: {names}.").format(names=", ".join(self.names)),
             )
         if not self._releasing.acquire(timeout=PATIENCE_SECONDS):
             raise BusyError(_("Something else is being given back just now."), _("Try again in a moment."))

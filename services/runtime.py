@@ -26,13 +26,14 @@ from services.memory.governor.governor import Governor
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
 from services.operations.data_lock import DataLock
+from services.operations.drain import Successor
 from services.operations.events import EventLog
 from services.operations.health import Health
 from services.operations.metrics import Metrics
 from services.operations.requests import RecentRequests
 from services.operations.restarts import Restarts
 from services.preferences import Preferences
-from services.reporting import EventKind, Reporter
+from services.reporting import EventKind, Reporter, Silent
 from services.scopes.scopes import Scopes
 from services.settings import Settings
 from services.texts import _, use_language
@@ -42,6 +43,7 @@ from services.wiring.offers import offer
 from services.wiring.passages import PassagesForChat
 from services.wiring.readiness import checks
 from services.wiring.reclaiming import offer_reclaimers
+from services.wiring.restarting import keep_restarts
 from services.wiring.watching import watch
 
 if TYPE_CHECKING:
@@ -94,8 +96,11 @@ class Runtime:
         self.metrics = Metrics()
         self.requests = RecentRequests(rss_bytes, heap_bytes, self.clock.time)
         self.admission = Admission()
-        self.scopes = Scopes()
+        self.scopes = Scopes(settings, rss_bytes, now=self.clock.time, reporter=self._told)
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
+        self.successor: Successor | None = None  # who starts the next process after this one; the shell says
+        self.ready_rss = 0  # what a process needs that has just become ready, in bytes
+        self._prepared: tuple[Embedder, float, int] | None = None
         gauges.install(self)
         self._holders: list[Holder] = []
         self.offered_owners: dict[str, tuple[Callable[[], object], str]] = {}
@@ -121,15 +126,40 @@ class Runtime:
         """Whether everything is loaded and warm."""
         return self._ready.is_set()
 
-    def start(self, url: str = "") -> None:
+    def prepare(self) -> None:
+        """Load what needs no data folder, so that `start` is quick once another process lets go of the folder.
+
+        Raises:
+            MillpondError: a part cannot be had.
+        """
+        from services.knowledge.embedding import Embedder
+
+        began, before = time.monotonic(), rss_bytes()
+        embedder = Embedder.load(self.settings)
+        self._closing.callback(embedder.close)
+        self._prepared = embedder, time.monotonic() - began, before
+        # What the other parts import is most of their start.
+        import services.chat.answering
+        import services.chat.conversations
+        import services.chat.models
+        import services.knowledge.index
+        import services.knowledge.ingestion
+        import services.knowledge.library
+        import services.knowledge.parsing
+        import services.knowledge.retrieval
+        import services.knowledge.store  # noqa: F401
+
+    def start(self, url: str = "", *, patience: float = 0.0) -> None:
         """Open the data folder, load model and index, warm up; `url` is told to other processes that find the lock.
+
+        For `patience` seconds it waits for another process to let go of the folder.
 
         Raises:
             ConflictError: another process holds the data folder.
             MillpondError: a part cannot be had; what was opened is closed again.
         """
         try:
-            self._open(url)
+            self._open(url, patience)
         except MillpondError as error:
             self.failure = error
             self.close()
@@ -138,10 +168,10 @@ class Runtime:
             self.close()
             raise
 
-    def _open(self, url: str) -> None:
+    def _open(self, url: str, patience: float) -> None:
         use_language(self.settings.language)
         self._enter(_("opening the data folder"))
-        self._open_folder(url)
+        self._open_folder(url, patience)
         self._enter(_("loading the embedding model"))
         self._load_embedder()
         self._enter(_("loading the index"))
@@ -152,13 +182,14 @@ class Runtime:
         self.retriever.search(_("warm-up"))
         offer(self)
         offer_reclaimers(self)
+        self.ready_rss = rss_bytes()
         self._ready.set()
         self.ingestion.add_idle_listener(self._use_idle_time)
         self.ingestion.start()
         self._closing.callback(self.ingestion.close)
         self._enter(_("ready"))
 
-    def _open_folder(self, url: str) -> None:
+    def _open_folder(self, url: str, patience: float) -> None:
         folder = self.settings.data_dir
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,7 +199,7 @@ class Runtime:
                 _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
             ) from error
         lock = DataLock(folder)
-        lock.acquire(url)
+        lock.acquire(url, patience=patience)
         self._closing.callback(lock.release)
 
         # The tables must be known to the schema before it is created.
@@ -181,7 +212,7 @@ class Runtime:
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
         self.gate = Gate(self.settings, self.reporter, self.clock.time)
-        self.restarts = Restarts(self.clock.time, self.reporter)
+        keep_restarts(self, self._closing)
         self.policy = CollectionPolicy(self.clock, lambda: self.requests.busy, self.reporter)
         self.memory.add_work(self.policy.check, POLICY_SECONDS)
         keep_budget(self, self._closing)
@@ -192,16 +223,20 @@ class Runtime:
         from services.knowledge.embedding import Embedder
 
         began, before = time.monotonic(), rss_bytes()
-        self.embedder = Embedder.load(self.settings)
+        if self._prepared is not None:
+            (self.embedder, seconds, before), self._prepared = self._prepared, None
+        else:
+            self.embedder = Embedder.load(self.settings)
+            self._closing.callback(self.embedder.close)
+            seconds = time.monotonic() - began
         held = self.embedder.resource()
         self.reporter.event(
             EventKind.MODEL,
             _("embedding model loaded: {name}").format(name=held.detail),
-            seconds=time.monotonic() - began,
+            seconds=seconds,
             bytes=held.bytes,
             rss_before=before,
         )
-        self._closing.callback(self.embedder.close)
 
     def _load_knowledge(self) -> None:
         from services.knowledge.files import FileStore
@@ -228,7 +263,14 @@ class Runtime:
         self.parser = ParserPool(settings, self.embedder.tokenizer_file, self.embedder.max_tokens)
         self._closing.callback(self.parser.close)
         self.ingestion = Ingestion(
-            database, files, self.parser, self.embedder, self.keeper, settings, reporter=self.reporter
+            database,
+            files,
+            self.parser,
+            self.embedder,
+            self.keeper,
+            settings,
+            reporter=self.reporter,
+            admission=self.admission,
         )
         self.library = Library(
             database,
@@ -239,6 +281,7 @@ class Runtime:
             self.preferences,
             settings,
             reporter=self.reporter,
+            admission=self.admission,
         )
         self.retriever = Retriever(
             database,
@@ -257,11 +300,18 @@ class Runtime:
 
         settings = self.settings
         self.conversations = Conversations(self.database, settings, reporter=self.reporter)
-        self.models = ChatModels(self.preferences, settings, reporter=self.reporter)
+        self.models = ChatModels(self.preferences, settings, reporter=self.reporter, admission=self.admission)
         self._closing.callback(self.models.close)
         knowledge = PassagesForChat(self.retriever)
         self.answering = Answering(
-            self.conversations, self.models, knowledge, settings, rss=rss_bytes, reporter=self.reporter
+            self.conversations,
+            self.models,
+            knowledge,
+            settings,
+            rss=rss_bytes,
+            reporter=self.reporter,
+            admission=self.admission,
+            scopes=self.scopes,
         )
         self._closing.callback(self.answering.close)
 
@@ -310,6 +360,10 @@ class Runtime:
         before = rss_bytes()
         trim_heap()
         self.reporter.event(EventKind.TRIM, _("after ingestion"), rss_before=before, rss_after=rss_bytes())
+
+    def _told(self) -> Reporter:
+        """Return the reporter, a silent one before it is there."""
+        return self.reporter if "reporter" in vars(self) else Silent()
 
     def _enter(self, stage: str) -> None:
         self.stage = stage

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     restart_after_requests: int = Field(0, ge=0, description="Planned restart after so many requests; 0: never")
     restart_after_hours: float = Field(0.0, ge=0, description="Planned restart after so many hours; 0: never")
     drain_seconds: float = Field(60.0, gt=0, description="Longest time that a restart waits for work in progress")
+    restart_standby: bool = Field(
+        True, description="Load the next process before a supervised restart ends this one, where memory allows both"
+    )
+    restarted_by: Literal["auto", "service", "nobody"] = Field(
+        "auto",
+        description="Who starts the process again when it ends with code 75: a service manager (systemd, Kubernetes, a "
+        "container with a restart policy), nobody, or auto: what can be seen",
+    )
     visitors: Literal["admin", "user"] = Field(
         "admin", description="What visitors may do: act on the process, or only ask, upload and look"
     )
@@ -98,6 +106,18 @@ class Settings(BaseSettings):
     answers_total: int = Field(8, ge=1, description="Answers at once in all")
     answers_waiting: int = Field(32, ge=0, description="Questions that may wait for a slot")
     answer_seconds: float = Field(120.0, gt=0, description="Longest time for one answer, in seconds")
+    searches_per_user: int = Field(4, ge=1, description="Searches at once for one user")
+    searches_total: int = Field(8, ge=1, description="Searches at once in all")
+    searches_waiting: int = Field(256, ge=0, description="Searches that may wait for a slot")
+    search_seconds: float = Field(30.0, gt=0, description="Longest time for one search, in seconds")
+    uploads_per_user: int = Field(4, ge=1, description="Uploads being received at once for one user")
+    uploads_total: int = Field(16, ge=1, description="Uploads being received at once in all")
+    uploads_waiting: int = Field(256, ge=0, description="Uploads that may wait for a slot")
+    upload_seconds: float = Field(3600.0, gt=0, description="Longest time for receiving one upload, in seconds")
+    looks_per_user: int = Field(2, ge=1, description="Heavy looks at memory and objects at once for one user")
+    looks_total: int = Field(4, ge=1, description="Heavy looks at memory and objects at once in all")
+    looks_waiting: int = Field(16, ge=0, description="Heavy looks that may wait for a slot")
+    look_seconds: float = Field(600.0, gt=0, description="Longest time for one heavy look, in seconds")
     history_turns: int = Field(5, ge=0, description="Turns of a conversation sent along and held in RAM")
 
     openai_base_url: str = Field("", description="URL of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1")

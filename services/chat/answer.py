@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Self
 
 from services.chat.types import AnswerEvent
-
-
-class Cancellation:
-    """Tells an answer to stop; whoever blocks for it registers how to be woken."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self._lock = threading.RLock()
-        self._wake: list[Callable[[], None]] = []
-
-    def on_cancel(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when the answer is cancelled, at once if it was."""
-        with self._lock:
-            self._wake.append(wake)
-            late = self.event.is_set()
-        if late:
-            wake()
-
-    def cancel(self) -> None:
-        """Stop the answer; returns at once."""
-        with self._lock:
-            self.event.set()
-            wake = list(self._wake)
-        for call in wake:
-            call()
+from services.scopes.cancellation import Cancellation
 
 
 class Answer(Iterator[AnswerEvent]):

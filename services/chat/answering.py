@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.chat.answer import Answer, Cancellation
+from services.admission import Admission
+from services.chat.answer import Answer
 from services.chat.conversations import Conversations
 from services.chat.draft import Draft, Task
 from services.chat.history import CHARACTERS, Turn
 from services.chat.models import ChatModels
-from services.chat.slots import Slots
 from services.chat.types import (
     AnswerEvent,
     AnswerState,
@@ -31,8 +31,10 @@ from services.chat.worker import Worker
 from services.chat.writing import Step, Writer
 from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError, UnavailableError
 from services.reporting import Counted, Reporter, Silent, Timing
+from services.scopes import Scope, ScopeKind, Scopes
+from services.scopes.cancellation import Cancellation
 from services.settings import Settings
-from services.texts import _
+from services.texts import _, plural
 
 log = structlog.get_logger(__name__)
 
@@ -55,14 +57,17 @@ class Answering:
         rss: Callable[[], int],
         *,
         reporter: Reporter | None = None,
+        admission: Admission | None = None,
+        scopes: Scopes | None = None,
     ) -> None:
         self._conversations = conversations
         self._models = models
         self._settings = settings
         self._rss = rss
         self._reporter = reporter or Silent()
+        self._admission = admission or Admission()
         self._writer = Writer(source, models.backend, rss)
-        self._slots = Slots(settings.answers_per_user, settings.answers_total, settings.answers_waiting)
+        self._scopes = scopes or Scopes(settings, rss)
         # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any
         # moment, also while its thread holds the lock.
         self._lock = threading.RLock()
@@ -95,6 +100,7 @@ class Answering:
         def task() -> Task:
             conversation = self._conversations.conversation(conversation_id)
             question, answer = self._conversations.last_question(conversation_id)
+            self._admission.check_question(len(question.text))
             turns = self._conversations.turns(conversation)
             if answer is not None and answer.state is not AnswerState.FAILED and answer.text:
                 turns = turns[:-1]
@@ -146,7 +152,7 @@ class Answering:
 
     def slots(self) -> tuple[int, int]:
         """Return how many answers run and how many questions wait."""
-        return self._slots.counts()
+        return self._scopes.counts(ScopeKind.ANSWER)
 
     def close(self) -> None:
         """Stop all answers and take no more questions."""
@@ -188,54 +194,55 @@ class Answering:
                 del self._busy[conversation_id]
 
     def _recorded(self, task: Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
-        """Store how the answer ended, whichever way that was."""
+        """Answer within a scope that covers everything up to the stored message."""
         draft = Draft(time.monotonic(), self._rss())
+        scope: Scope | None = None
         try:
-            yield from self._limited(task, draft, cancellation)
-        except GeneratorExit:
-            self._store(task, draft, AnswerState.STOPPED)
-            raise
-        except MillpondError as error:
-            self._store(task, draft, AnswerState.FAILED, error.message, error.hint)
-            raise
-        except BaseException:
-            self._store(task, draft, AnswerState.FAILED, _("The answer failed for a reason that was not foreseen."))
-            raise
-        if cancellation.event.is_set():
-            self._store(task, draft, AnswerState.STOPPED)
-            return
-        yield Finished(self._store(task, draft, AnswerState.COMPLETE))
-
-    def _limited(self, task: Task, draft: Draft, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
-        """Wait for a slot, then pass the worker's steps on until it ends, is cancelled, or time is up."""
-        slot = self._slots.enter(task.user)
-        try:
-            cancellation.on_cancel(self._slots.wake)
-            for position in self._slots.positions(slot, cancellation.event):
-                yield Waiting(position)
-            if cancellation.event.is_set():
-                return
-            asked, draft.began = draft.began, time.monotonic()
-            self._reporter.observe(Timing.ANSWER_WAIT, draft.began - asked)
-            log.info(
-                "answer", stage="question", waited_ms=round((draft.began - asked) * 1000, 1), rss_bytes=self._rss()
-            )
-            deadline = draft.began + self._settings.answer_seconds
-            worker = Worker[Step](
-                lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids), "answer"
-            )
             try:
-                cancellation.on_cancel(worker.stop)
-                while (step := worker.next(deadline)) is not None:
-                    event = draft.take(step)
-                    if event is not None:
-                        yield event
-            finally:
-                worker.stop()
-                if not worker.join():
-                    log.warning("the thread of an ended answer is still busy", question_characters=len(task.question))
+                scope = self._scopes.open(ScopeKind.ANSWER, _detail(task), user=task.user, cancellation=cancellation)
+                yield from self._limited(task, draft, scope)
+            except GeneratorExit:
+                self._store(task, draft, AnswerState.STOPPED)
+                raise
+            except MillpondError as error:
+                self._store(task, draft, AnswerState.FAILED, error.message, error.hint)
+                raise
+            except BaseException:
+                self._store(task, draft, AnswerState.FAILED, _("The answer failed for a reason that was not foreseen."))
+                raise
+            state = AnswerState.STOPPED if cancellation.event.is_set() else AnswerState.COMPLETE
+            message = self._store(task, draft, state)
+        except BaseException as error:
+            if scope is not None:
+                scope.close(error)
+            raise
+        scope.close()  # before the reader is told: whoever has the whole answer finds the slot free
+        if state is AnswerState.COMPLETE:
+            yield Finished(message)
+
+    def _limited(self, task: Task, draft: Draft, scope: Scope) -> Generator[AnswerEvent, None, None]:
+        """Wait for a slot, then pass the worker's steps on until it ends, is cancelled, or time is up."""
+        self._log("queued", rss_before=draft.rss, waits=not scope.taken)
+        for position in scope.positions():
+            yield Waiting(position)
+        if scope.cancelled:
+            return
+        asked, draft.began = draft.began, time.monotonic()
+        self._reporter.observe(Timing.ANSWER_WAIT, draft.began - asked)
+        self._log("began", waited_ms=round((draft.began - asked) * 1000, 1))
+        worker = Worker[Step](
+            lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids), "answer"
+        )
+        try:
+            scope.on_cancel(worker.stop)
+            while (step := worker.next(scope.deadline)) is not None:
+                event = draft.take(step)
+                if event is not None:
+                    yield event
         finally:
-            self._slots.leave(slot)
+            worker.stop()
+            if not worker.join():
+                log.warning("the thread of an ended answer is still busy", question_characters=len(task.question))
 
     def _store(self, task: Task, draft: Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
         rss = self._rss()
@@ -249,12 +256,16 @@ class Answering:
             stage="done",
             state=state.value,
             ms=message.cost.total_ms,
+            rss_before=draft.rss,
             rss_bytes=rss,
             **({"error": error} if error else {}),
         )
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)
+
+    def _log(self, stage: str, **fields: object) -> None:
+        log.info("answer", stage=stage, rss_bytes=self._rss(), **fields)
 
     def _checked(self, question: str) -> str:
         """Return a question that can be stored and asked."""
@@ -268,7 +279,13 @@ class Answering:
             )
         if is_blank(question):
             raise BadInputError(_("The question is empty."), _("Enter a question."))
+        self._admission.check_question(len(question))
         return storable(question).strip()
+
+
+def _detail(task: Task) -> str:
+    """Return what others may know of a question: not its words."""
+    return plural("question of {count} character", "question of {count} characters", len(task.question))
 
 
 def _is_worse(message: Message) -> bool:

@@ -76,6 +76,7 @@ class Writer:
             return
         built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
         citations = tuple(citation_of(i, passage) for i, passage in enumerate(built.passages, start=1))
+        self._log("model", model=backend.label, ms=round((time.monotonic() - began) * 1000, 1))
         worker.put(Found(Retrieved(citations, relevant=True), built.passages, elapsed, model=backend.label))
         worker.run(self._generate(worker, backend, built))
 

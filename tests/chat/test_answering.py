@@ -300,7 +300,8 @@ def test_each_stage_is_logged_with_resident_memory(answering: Answering, convers
     """Question, retrieval, first token and end can be followed in the log; the question's text is not in it."""
     with capture_logs() as lines:
         list(answering.ask(conversations.create().id, "How long are valves covered?"))
-    assert [line["stage"] for line in lines] == ["question", "retrieval", "first token", "done"]
+    lines = [line for line in lines if line["event"] == "answer"]
+    assert [line["stage"] for line in lines] == ["queued", "began", "retrieval", "first token", "done"]
     assert all(line["rss_bytes"] == 100_000_000 for line in lines)
     assert "valves" not in str(lines)
 

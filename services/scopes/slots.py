@@ -1,4 +1,4 @@
-"""How many answers run at once: per user, in all, and how many questions may wait."""
+"""How many requests of a kind run at once: per user, in all, and how many may wait."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.errors import BusyError
+from services.scopes.types import ScopeKind
 from services.texts import _
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A place among the answers, taken or waited for by `user`."""
+    """A place among those that run, taken or waited for by `user`."""
 
     user: str
     taken: bool = field(default=False)
@@ -22,7 +23,8 @@ class Slot:
 class Slots:
     """A queue in order of arrival; a user who has reached the limit is passed over, not waited for."""
 
-    def __init__(self, per_user: int, total: int, waiting: int) -> None:
+    def __init__(self, per_user: int, total: int, waiting: int, kind: ScopeKind = ScopeKind.ANSWER) -> None:
+        self._kind = kind
         self._per_user = per_user
         self._total = total
         self._most_waiting = waiting
@@ -42,12 +44,7 @@ class Slots:
             self._admit()
             if not slot.taken and len(self._queue) > self._most_waiting:
                 self._queue.remove(slot)
-                raise BusyError(
-                    _("{running} answers are being written and {waiting} questions are waiting.").format(
-                        running=len(self._running), waiting=len(self._queue)
-                    ),
-                    _("Ask again in a moment."),
-                )
+                raise _busy(self._kind, len(self._running), len(self._queue))
         return slot
 
     def positions(self, slot: Slot, cancelled: threading.Event) -> Iterator[int]:
@@ -82,8 +79,13 @@ class Slots:
         with self._changed:
             self._changed.notify_all()
 
+    def position(self, slot: Slot) -> int:
+        """Return the place in the queue from 1, 0 when the slot is taken or was given back."""
+        with self._changed:
+            return self._queue.index(slot) + 1 if slot in self._queue else 0
+
     def counts(self) -> tuple[int, int]:
-        """Return how many answers run and how many questions wait."""
+        """Return how many run and how many wait."""
         with self._changed:
             return len(self._running), len(self._queue)
 
@@ -97,3 +99,21 @@ class Slots:
                 self._running.append(slot)
                 slot.taken = True
                 users[slot.user] += 1
+
+
+def _busy(kind: ScopeKind, running: int, waiting: int) -> BusyError:
+    """Return the refusal; one sentence for each kind, because languages differ."""
+    match kind:
+        case ScopeKind.ANSWER:
+            message = _("{running} answers are being written and {waiting} questions are waiting.")
+            hint = _("Ask again in a moment.")
+        case ScopeKind.SEARCH:
+            message = _("{running} searches are under way and {waiting} are waiting.")
+            hint = _("Search again in a moment.")
+        case ScopeKind.UPLOAD:
+            message = _("{running} uploads are being received and {waiting} are waiting; nothing was taken.")
+            hint = _("Hand the files in again in a moment.")
+        case ScopeKind.LOOK:
+            message = _("{running} looks at the memory are under way and {waiting} are waiting.")
+            hint = _("Look again when they have ended.")
+    return BusyError(message.format(running=running, waiting=waiting), hint)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from services.chat.slots import Slots
+from services.scopes.slots import Slots
 from services.errors import BusyError
 
 DEADLINE = 10.0

@@ -1,16 +1,24 @@
-"""What the process takes in at present: the doors that the memory budget and a drain close.
+"""What the process takes in at present: the doors that the memory budget and a drain close, and room that work needs.
 
 Rooms ask before they begin something that costs memory; whoever closes a door says why and what people can do. No room
-knows who closed it.
+knows who closed it. Doors follow what has happened; reservations look ahead: a burst that allocates 100 MB a second is
+over the limit before anybody has looked twice.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from types import TracebackType
+from typing import Self
 
 from services.errors import UnavailableError
+from services.settings import MEGABYTE
+from services.texts import _
 
 
 class Door(StrEnum):
@@ -22,6 +30,10 @@ class Door(StrEnum):
 
 
 LONG_CHARACTERS = 500
+# What a long question may take at most until it is answered, in bytes.
+LONG_QUESTION_BYTES = 8 * MEGABYTE
+# With less than this free, work that can be done in smaller portions is.
+TIGHT_BYTES = 128 * MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +45,58 @@ class Closed:
     hint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes in use, and the most that there may be."""
+
+    used: int
+    ceiling: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that was not let in: `what` in words, `door` where one was closed, else the `bytes` that it needed."""
+
+    what: str
+    door: Door | None = None
+    bytes: int = 0
+
+
+class Reservation:
+    """Room that is held for work: until `release`, the end of its `with`, or until nobody has this any more."""
+
+    def __init__(self, release: Callable[[], None], amount: int) -> None:
+        self.bytes = amount
+        self._finalizer = weakref.finalize(self, release)
+        self._finalizer.atexit = False
+
+    def release(self) -> None:
+        """Give the room back; safe to call twice."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
 class Admission:
-    """The doors. Thread-safe; asking costs next to nothing."""
+    """The doors, and the room behind them. Thread-safe; asking costs some microseconds."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a reservation in the midst of another call.
+        self._lock = threading.RLock()
         self._closed: dict[Door, dict[str, Closed]] = {door: {} for door in Door}
         self._pace = 0.0
+        self._room: Callable[[], Room | None] = lambda: None
+        self._reserved = 0
+        self._refused: Counter[str] = Counter({door.value: 0 for door in Door} | {"room": 0})
+        self._listeners: list[Callable[[Refusal], None]] = []
+
+    # Pace
 
     @property
     def pause_seconds(self) -> float:
@@ -49,6 +106,16 @@ class Admission:
     def slow_down(self, pause_seconds: float) -> None:
         """Have ingestion rest for `pause_seconds` after each file; 0 ends that."""
         self._pace = max(0.0, pause_seconds)
+
+    @property
+    def tight(self) -> bool:
+        """Whether work should be done in small portions: it was slowed down, or little room is left."""
+        if self._pace:
+            return True
+        free = self.free()
+        return free is not None and free < TIGHT_BYTES
+
+    # Doors
 
     def close(self, door: Door, by: str, reason: str, hint: str) -> None:
         """Close a door; each `by` closes and opens for itself."""
@@ -74,6 +141,7 @@ class Admission:
         with self._lock:
             closed = next(iter(self._closed[door].values()), None)
         if closed is not None:
+            self._tell(Refusal(_NAMES[door](), door), door.value)
             raise UnavailableError(closed.reason, closed.hint)
 
     def check_question(self, characters: int) -> None:
@@ -85,3 +153,102 @@ class Admission:
         self.check(Door.QUESTIONS)
         if characters > LONG_CHARACTERS:
             self.check(Door.LONG_QUESTIONS)
+            self.require(LONG_QUESTION_BYTES, _("A long question"))
+
+    # Room
+
+    def watch(self, room: Callable[[], Room | None]) -> None:
+        """Ask `room` what is in use and what may be; it returns None where nothing is limited. It is quick."""
+        self._room = room
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that are promised to work in progress."""
+        return self._reserved
+
+    def free(self) -> int | None:
+        """Return the bytes that are neither used nor promised, negative where there are too many; None: no limit."""
+        room = self._room()
+        return None if room is None else room.ceiling - room.used - self._reserved
+
+    def shortage(self, amount: int, what: str) -> str:
+        """Return why `amount` bytes for `what` do not fit at present, an empty text if they do; refuses nothing."""
+        room = self._room()
+        if room is None or amount <= room.ceiling - room.used - self._reserved:
+            return ""
+        return _(
+            "{what} needs about {needed} MB of memory; {used} MB are used, {reserved} MB promised, and the budget "
+            "stops at {ceiling} MB."
+        ).format(
+            what=what,
+            needed=_megabytes(amount),
+            used=_megabytes(room.used),
+            reserved=_megabytes(self._reserved),
+            ceiling=_megabytes(room.ceiling),
+        )
+
+    def require(self, amount: int, what: str) -> None:
+        """Let `what` pass if `amount` bytes fit now, without holding them.
+
+        Raises:
+            UnavailableError: they do not; nothing was begun.
+        """
+        self.reserve(amount, what).release()
+
+    def reserve(self, amount: int, what: str) -> Reservation:
+        """Hold `amount` bytes for `what` (at the beginning of a sentence) before it allocates them; use it in a `with`.
+
+        What the work has allocated counts twice until it ends: rather too careful than over the limit.
+
+        Raises:
+            UnavailableError: they do not fit; nothing was begun.
+        """
+        found, reason = self._try(amount, what)
+        if found is None:
+            self._tell(Refusal(what, bytes=amount), "room")
+            raise UnavailableError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
+        return found
+
+    def try_reserve(self, amount: int, what: str) -> Reservation | None:
+        """Hold `amount` bytes for `what` if they fit; None: wait, the work is to be kept. Not counted as a refusal."""
+        return self._try(amount, what)[0]
+
+    def _try(self, amount: int, what: str) -> tuple[Reservation | None, str]:
+        with self._lock:
+            reason = self.shortage(amount, what)
+            if reason:
+                return None, reason
+            self._reserved += amount
+        return Reservation(lambda: self._give_back(amount), amount), ""
+
+    def _give_back(self, amount: int) -> None:
+        with self._lock:
+            self._reserved -= amount
+
+    # What was refused
+
+    def refused(self) -> dict[str, int]:
+        """Return how much was refused since the start: by door, and for want of room."""
+        with self._lock:
+            return dict(self._refused)
+
+    def add_listener(self, listener: Callable[[Refusal], None]) -> None:
+        """Have `listener` called with each refusal, in the thread of whoever is refused; it is quick."""
+        self._listeners.append(listener)
+
+    def _tell(self, refusal: Refusal, counted: str) -> None:
+        with self._lock:
+            self._refused[counted] += 1
+        for listener in self._listeners:
+            listener(refusal)
+
+
+_NAMES: dict[Door, Callable[[], str]] = {
+    Door.UPLOADS: lambda: _("A new file"),
+    Door.LONG_QUESTIONS: lambda: _("A long question"),
+    Door.QUESTIONS: lambda: _("A question"),
+}
+
+
+def _megabytes(amount: int) -> str:
+    return f"{amount / MEGABYTE:,.0f}"

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 
+from services.admission import Admission
 from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
 from services.chat.models.watch import StatusWatch
@@ -19,13 +20,23 @@ from services.texts import _
 
 PREFERENCE = "chat model"
 MODEL_NAME = "millpond"
+# What a token of context takes at most in the models of a few hundred million parameters that fit this process.
+_CONTEXT_TOKEN_BYTES = 24 * 1024
 
 
 class ChatModels:
     """The chosen back end, kept in the preferences; switching needs no restart. At most one local model is loaded."""
 
-    def __init__(self, preferences: Preferences, settings: Settings, *, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self,
+        preferences: Preferences,
+        settings: Settings,
+        *,
+        reporter: Reporter | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self._preferences = preferences
+        self._admission = admission or Admission()
         self._reporter = reporter or Silent()
         self._settings = settings
         self._lock = threading.RLock()  # guards the local model; held while it is loaded
@@ -277,6 +288,8 @@ class ChatModels:
             if self._closed:
                 raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
             self._unload()
+            needed = file.stat().st_size + self._settings.gguf_context_tokens * _CONTEXT_TOKEN_BYTES
+            room = self._admission.reserve(needed, _("The local model"))
             self._loading = True
             began = time.monotonic()
             try:
@@ -284,6 +297,7 @@ class ChatModels:
                 self._loads += 1
             finally:
                 self._loading = False
+                room.release()
             loaded, seconds = self._local.resource(self._loads), time.monotonic() - began
             text = _("chat model loaded: {name}").format(name=file.stem)
             self._reporter.event(EventKind.MODEL, text, seconds=seconds, bytes=loaded.bytes)

@@ -12,14 +12,21 @@ from services.errors import CancelledError, MillpondError
 from services.knowledge.ingestion.line import Line
 from services.knowledge.ingestion.work import Piece
 from services.knowledge.types import DocumentStatus, Progress
+from services.settings import MEGABYTE
+from services.texts import _
 
 if TYPE_CHECKING:
+    from services.admission import Reservation
     from services.knowledge.embedding import Embedder
 
 # Chunks that go to the embedder together: enough for it to sort by length, few enough to show progress.
 GROUP = 256
+GROUP_WHEN_TIGHT = 64
 # Chunks of one file in a group as long as others wait.
 SHARE = 64
+# What a chunk takes in this process until it is stored, and what the arithmetic takes however small the group is.
+CHUNK_BYTES = 64 * 1024
+ARITHMETIC_BYTES = 8 * MEGABYTE
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -29,16 +36,19 @@ class Embedding:
     def __init__(self, line: Line, embedder: Embedder) -> None:
         self._line = line
         self._embedder = embedder
+        self.paused = ""
 
     def run(self) -> None:
         """Embed what is handed over until the pipeline stops."""
         line = self._line
         while not line.stopping.is_set():
             group = self._next_group()
-            if not group:
+            room = self._room(group) if group else None
+            if room is None:
                 continue
             try:
-                self._embed(group)
+                with room:
+                    self._embed(group)
             except CancelledError:
                 # All files of the group were taken away, or the pipeline stops.
                 continue
@@ -51,21 +61,38 @@ class Embedding:
             else:
                 self._pass_on(group)
 
+    def _room(self, group: list[Piece]) -> Reservation | None:
+        """Wait until there is room in memory for a group, which `paused` explains; None: the pipeline stops."""
+        line = self._line
+        needed = ARITHMETIC_BYTES + CHUNK_BYTES * sum(len(piece.drafts) for piece in group)
+        try:
+            while not line.stopping.is_set():
+                what = _("Embedding")
+                room = line.admission.try_reserve(needed, what)
+                if room is not None:
+                    return room
+                self.paused = line.admission.shortage(needed, what)
+                line.stopping.wait(_LOOK_AGAIN_SECONDS)
+        finally:
+            self.paused = ""
+        return None
+
     def _next_group(self) -> list[Piece]:
         """Wait for chunks and return some of each file, in turn."""
         line = self._line
+        largest = GROUP_WHEN_TIGHT if line.admission.tight else GROUP
         with line.changed:
             if not line.parsed and not line.embedding and not line.stopping.is_set():
                 line.changed.wait(_LOOK_AGAIN_SECONDS)
             works = line.embedding
             works[:] = [work for work in works if not work.cancelled.is_set()]
-            while line.parsed and sum(min(work.remaining, SHARE) for work in works) < GROUP:
+            while line.parsed and sum(min(work.remaining, SHARE) for work in works) < largest:
                 works.append(line.parsed.popleft())
             line.changed.notify_all()
             works = list(works)
         group: list[Piece] = []
-        room = GROUP
-        share = SHARE if len(works) > 1 else GROUP
+        room = largest
+        share = min(SHARE, largest) if len(works) > 1 else largest
         for work in works:
             drafts = work.take(min(share, room))
             if drafts:

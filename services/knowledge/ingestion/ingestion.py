@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.admission import Admission
 from services.database import Database
 from services.errors import MillpondError
 from services.knowledge.files import FileStore
@@ -42,7 +43,8 @@ class Ingestion:
     """Works through the queue of jobs in background threads of low priority.
 
     While some chunks are embedded, the next files are parsed and the last ones stored. What is in RAM is bounded: a
-    thousand chunks or a few files, whichever is more. `start` goes on with what an earlier process left.
+    thousand chunks or a few files, whichever is more; less where memory is tight. What there is no room for waits, no
+    job fails for that. `start` goes on with what an earlier process left.
     """
 
     def __init__(  # noqa: PLR0917 - the composition root calls it, nobody else
@@ -56,6 +58,7 @@ class Ingestion:
         *,
         crash_limit: int = CRASH_LIMIT,
         reporter: Reporter | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.board = ProgressBoard()
         self.writer = Writer(database, files, keeper, self.board)
@@ -67,8 +70,11 @@ class Ingestion:
         self._settings = settings
         self._crash_limit = crash_limit
         self._report = Report(reporter or Silent())
-        self._line = Line(self.job_store, files, self.board, queue.Queue(_GROUPS_WAITING), self._report)
+        self._line = Line(
+            self.job_store, files, self.board, queue.Queue(_GROUPS_WAITING), self._report, admission=admission
+        )
         self._reading: Reading | None = None
+        self._embedding = Embedding(self._line, embedder)
         self._threads: list[threading.Thread] = []
         self._idle_listeners: list[Callable[[], None]] = []
 
@@ -98,7 +104,7 @@ class Ingestion:
         )
         self._threads = [
             begin_thread("ingest-store", Storing(line, self.writer, fingerprint).run),
-            begin_thread("ingest-embed", Embedding(line, self._embedder).run),
+            begin_thread("ingest-embed", self._embedding.run),
             *(begin_thread(f"ingest-read-{number + 1}", self._reading.run) for number in range(_READERS)),
         ]
 
@@ -138,8 +144,8 @@ class Ingestion:
 
     @property
     def paused(self) -> str:
-        """Why the queue waits although there are jobs (too little disk space), or an empty text."""
-        return self._reading.paused if self._reading is not None else ""
+        """Why the queue waits although there are jobs (too little disk space or memory), or an empty text."""
+        return self._embedding.paused or (self._reading.paused if self._reading is not None else "")
 
     def _queue_outdated(self, fingerprint: str) -> None:
         """Queue what another embedding model embedded, so that a change of the model does not hide documents."""

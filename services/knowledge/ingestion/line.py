@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.admission import Admission
 from services.errors import ErrorKind, MillpondError, StorageError, UnavailableError
 from services.knowledge.files import FileStore
 from services.knowledge.ingestion.report import Report
@@ -34,9 +35,17 @@ class Line:
     """The state of the pipeline. `changed` guards what is in it and is notified whenever that changes."""
 
     def __init__(
-        self, jobs: JobStore, files: FileStore, board: ProgressBoard, finished: Queue[list[Piece]], report: Report
+        self,
+        jobs: JobStore,
+        files: FileStore,
+        board: ProgressBoard,
+        finished: Queue[list[Piece]],
+        report: Report,
+        *,
+        admission: Admission | None = None,
     ) -> None:
         self.report = report
+        self.admission = admission or Admission()
         self.jobs = jobs
         self.files = files
         self.board = board

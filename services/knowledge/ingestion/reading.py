@@ -18,15 +18,22 @@ from services.knowledge.store import writing
 from services.knowledge.store.jobs import finish, holds
 from services.knowledge.store.transactions import Writer
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, Progress
+from services.settings import MEGABYTE
 from services.texts import _
 
 if TYPE_CHECKING:
+    from services.admission import Reservation
     from services.knowledge.parsing import ParserPool
 
 log = structlog.get_logger(__name__)
 
-# So many chunks wait for the embedding stage before the next file is parsed: several seconds of its work.
+# So many chunks wait for the embedding stage before the next file is parsed: several seconds of its work; and where
+# memory is tight.
 ENOUGH_WAITING = 1024
+ENOUGH_WHEN_TIGHT = 128
+# What a file may take in this process until its chunks are handed over: the spools' buffers, a message of the parser.
+READ_BYTES = 8 * MEGABYTE
+_REST_SECONDS = 0.5
 _COPIED_AT_ONCE = 4096
 _READ_AT_ONCE = 256
 _LOOK_AGAIN_SECONDS = 5.0
@@ -58,6 +65,7 @@ class Reading:
         self._maybe_more = True
         self._seen_ended = 0
         self._idle_told = True
+        self._reading = 0  # files that are read at this moment; guarded by `changed`
         self.paused = ""
 
     def wake(self) -> None:
@@ -70,11 +78,12 @@ class Reading:
         """Take jobs until the pipeline stops."""
         line = self._line
         while not line.stopping.is_set():
-            work = self._next()
-            if work is None:
+            work, room = self._next()
+            if work is None or room is None:
                 continue
             try:
-                self._prepare(work)
+                with room:
+                    self._prepare(work)
             except TakenAwayError:
                 line.end(work)
             except CancelledError:
@@ -84,35 +93,59 @@ class Reading:
                 line.fail(work, error)
             except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
                 line.fail_unexpectedly(work, error)
+            self._rest()
+            with line.changed:
+                self._reading -= 1
+                line.changed.notify_all()
 
-    def _next(self) -> Work | None:
-        """Wait for a job that may begin and claim it; None: look again."""
+    def _rest(self) -> None:
+        """Leave memory and processor to questions for a while, where that is wanted."""
+        line = self._line
+        rested = 0.0
+        while rested < line.admission.pause_seconds and not line.stopping.wait(_REST_SECONDS):
+            rested += _REST_SECONDS
+
+    def _next(self) -> tuple[Work, Reservation] | tuple[None, None]:
+        """Wait for a job that may begin, and for room; claim it. None: look again."""
         line = self._line
         with self._claiming:
             with line.changed:
                 if line.stopping.is_set():
-                    return None
-                if not self._may_begin():
+                    return None, None
+                room = self._room() if self._may_begin() else None
+                if room is None:
                     line.changed.wait(_LOOK_AGAIN_SECONDS)
                     self._maybe_more = True
-                    return None
+                    return None, None
                 self._maybe_more = False
             try:
                 work = self._claim()
             except StorageError as error:
+                room.release()
                 self.paused = str(error)
                 line.stopping.wait(_LOOK_AGAIN_SECONDS)
-                return None
+                return None, None
             if work is not None:
                 self._maybe_more = True
                 self._idle_told = False
-                return work
+                with line.changed:
+                    self._reading += 1
+                return work, room
+            room.release()
             with line.changed:
                 idle = not line.in_work and not self._idle_told
                 self._idle_told = self._idle_told or idle
         if idle:
             self._when_idle()
-        return None
+        return None, None
+
+    def _room(self) -> Reservation | None:
+        """Return room in memory for one more file; None: it waits, which `paused` explains."""
+        what = _("The next document")
+        room = self._line.admission.try_reserve(READ_BYTES, what)
+        if room is None:
+            self.paused = self._line.admission.shortage(READ_BYTES, what)
+        return room
 
     def _may_begin(self) -> bool:
         line = self._line
@@ -122,7 +155,10 @@ class Reading:
             return False
         self._seen_ended = line.ended
         self.paused = line.files.low_space()
-        return not self.paused and line.waiting_chunks() < ENOUGH_WAITING
+        tight = line.admission.tight
+        if self.paused or (tight and self._reading):
+            return False
+        return line.waiting_chunks() < (ENOUGH_WHEN_TIGHT if tight else ENOUGH_WAITING)
 
     def _claim(self) -> Work | None:
         line = self._line

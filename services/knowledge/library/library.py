@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from services.admission import Admission, Door
 from services.database import Database
 from services.errors import BadInputError
 from services.knowledge import types
@@ -49,7 +50,9 @@ class Library(Contents, Workbench):
         settings: Settings,
         *,
         reporter: Reporter | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission or Admission()
         self._files = files
         self._parser = parser
         self._ingestion = ingestion
@@ -110,9 +113,11 @@ class Library(Contents, Workbench):
         """Begin to take in a file that is called `name` where it comes from.
 
         Raises:
+            UnavailableError: no files are taken at present, to keep within the memory budget.
             StorageError: too little disk space is free.
             NotFoundError: there is no such collection.
         """
+        self._admission.check(Door.UPLOADS)
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
         shown = display_name(name)
         return Reception(self._files.receive(), lambda file: self._admit(file, shown, target))

@@ -77,8 +77,8 @@ class MemoryMonitor:
         self.detector = Detector(clock, self.history, own_process(self.objects.census, self.tracer.lines), reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
-        self.collector = Collector(clock, self.ledger, self.pauses, reporter, preferences)
         self.effects = RecentEffects()
+        self.collector = Collector(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
         self._spending = Spending()
@@ -106,6 +106,7 @@ class MemoryMonitor:
     def start(self) -> None:
         """Begin to watch."""
         self.pauses.start()
+        self.collector.start()
         self.sampler.start()
         self._watcher.start()
 

@@ -16,12 +16,18 @@ class CollectorSettings:
     automatic: bool = True
     policy: bool = True
 
+    @property
+    def off(self) -> bool:
+        """Whether nothing is collected by itself: switched off, or by a threshold 0 of 0, which means the same."""
+        return not self.automatic or self.thresholds[0] == 0
+
 
 @dataclass(frozen=True, slots=True)
 class CollectorState:
     """How the collector stands now. `counts` are what the thresholds are compared with, `frozen` objects that are
     hidden from it, `long_lived` and `pending` the two counts of generation 2's own gate (None where this Python has
-    none or does not tell), `kept` the settings that a restart would come up with, `defaults` those of this Python."""
+    none or does not tell), `kept` the settings that a restart would come up with, `defaults` those of this Python.
+    `tracked` objects are those that it can see; counted every 15 seconds at most."""
 
     settings: CollectorSettings
     kept: CollectorSettings | None
@@ -36,9 +42,24 @@ class CollectorState:
 
 
 @dataclass(frozen=True, slots=True)
+class Pauses:
+    """The pauses of a stretch of time: how many collections, their p95 and the share of the time that they took.
+
+    Only collections that Python made by itself; `p95` in seconds, None when there are too few to say.
+    """
+
+    collections: int = 0
+    p95: float | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A change that goes back by itself at `until` (the clock's time) unless it is kept, or earlier when pauses get
-    worse: `before_p95` and `now_p95` in seconds, None while there are too few collections to say."""
+    worse: `before_p95` and `now_p95` in seconds, None while there are too few collections to say.
+
+    `verdict` says in words how the two compare, or how the trial ended.
+    """
 
     began: float
     until: float
@@ -48,3 +69,5 @@ class Trial:
     before_p95: float | None = None
     now_p95: float | None = None
     verdict: str = ""
+    before_pauses: Pauses = Pauses()
+    now_pauses: Pauses = Pauses()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.memory.types import Series
@@ -20,13 +22,14 @@ _RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
 @dataclass(frozen=True, slots=True)
 class Pause:
     """One run of the collector: when (seconds since the epoch), its generation, how long all threads stood still, and
-    how many objects it freed and could not free."""
+    how many objects it freed and could not free. `asked` is whether our own code called for it or Python began it."""
 
     time: float
     generation: int
     seconds: float
     collected: int
     uncollectable: int
+    asked: bool = False
 
 
 class PauseRecorder:
@@ -61,6 +64,8 @@ class PauseRecorder:
         self._runs = 0
         self._times, self._took = (array("d", [0.0] * _RECENT) for _ in range(2))
         self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECENT) for _ in range(3))
+        self._asked = bytearray(_RECENT)
+        self._asking = 0  # the thread that calls for a collection
 
     def start(self) -> None:
         """Begin to record."""
@@ -88,9 +93,19 @@ class PauseRecorder:
                 self._took[place],
                 self._collected[place],
                 self._uncollectable[place],
+                bool(self._asked[place]),
             )
             for place in places
         ]
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Mark the collections that this thread has inside as asked for; one thread at a time."""
+        self._asking = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._asking = 0
 
     def __call__(self) -> Mapping[str, float]:
         """Return the collector's columns of a sample."""
@@ -118,4 +133,5 @@ class PauseRecorder:
         self._took[place] = took
         self._collected[place] = info["collected"]
         self._uncollectable[place] = info["uncollectable"]
+        self._asked[place] = self._asking == threading.get_ident()
         self._runs += 1

@@ -17,6 +17,7 @@ import structlog
 
 from services.access import Gate
 from services.admission import Admission
+from services.caching import Caches
 from services.database import Database
 from services.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.held import HeldResource, Holder
@@ -39,8 +40,9 @@ from services.settings import Settings
 from services.texts import _, use_language
 from services.wiring import gauges
 from services.wiring.budget import keep_budget
+from services.wiring.collecting import collect_by_policy
 from services.wiring.offers import offer
-from services.wiring.passages import PassagesForChat
+from services.wiring.passages import PassagesForChat, library_stamp
 from services.wiring.readiness import checks
 from services.wiring.reclaiming import offer_reclaimers
 from services.wiring.restarting import keep_restarts
@@ -59,7 +61,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-POLICY_SECONDS = 1.0
 
 
 class Runtime:
@@ -97,6 +98,7 @@ class Runtime:
         self.requests = RecentRequests(rss_bytes, heap_bytes, self.clock.time)
         self.admission = Admission()
         self.scopes = Scopes(settings, rss_bytes, now=self.clock.time, reporter=self._told)
+        self.caches = Caches(settings)
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         self.successor: Successor | None = None  # who starts the next process after this one; the shell says
         self.ready_rss = 0  # what a process needs that has just become ready, in bytes
@@ -213,8 +215,7 @@ class Runtime:
         watch(self, self._closing, sampled=self._watched)
         self.gate = Gate(self.settings, self.reporter, self.clock.time)
         keep_restarts(self, self._closing)
-        self.policy = CollectionPolicy(self.clock, lambda: self.requests.busy, self.reporter)
-        self.memory.add_work(self.policy.check, POLICY_SECONDS)
+        collect_by_policy(self)
         keep_budget(self, self._closing)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
@@ -245,6 +246,7 @@ class Runtime:
         from services.knowledge.library import Library
         from services.knowledge.parsing import ParserPool
         from services.knowledge.retrieval import Retriever
+        from services.knowledge.retrieval.remembering import RememberingEncoder
         from services.knowledge.store import ChunkStore
 
         settings, database = self.settings, self.database
@@ -286,7 +288,7 @@ class Runtime:
         self.retriever = Retriever(
             database,
             chunks,
-            self.embedder,
+            RememberingEncoder(self.embedder, self.caches.embeddings),
             self.keeper,
             self.library.retrieval_settings,
             question_characters=settings.question_characters,
@@ -297,6 +299,7 @@ class Runtime:
         from services.chat.answering import Answering
         from services.chat.conversations import Conversations
         from services.chat.models import ChatModels
+        from services.chat.remembering import AnswerCache
 
         settings = self.settings
         self.conversations = Conversations(self.database, settings, reporter=self.reporter)
@@ -312,6 +315,7 @@ class Runtime:
             reporter=self.reporter,
             admission=self.admission,
             scopes=self.scopes,
+            cache=AnswerCache(self.caches.answers, lambda: library_stamp(self), self.models.choice),
         )
         self._closing.callback(self.answering.close)
 
@@ -345,7 +349,7 @@ class Runtime:
         """Return what every part holds, as far as they are there."""
         if not self.ready:
             return []
-        return [*self.resources(), self.embedder.tokenizer_resource(), self.retriever.held()]
+        return [*self.resources(), self.embedder.tokenizer_resource(), self.retriever.held(), *self.caches.held()]
 
     def resources(self) -> list[HeldResource]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""
@@ -357,6 +361,7 @@ class Runtime:
         """Once the queue is empty: measure what the embedder knows of the new documents, give free memory back."""
         with suppress(CancelledError):
             self.retriever.learn(cancelled=lambda: not self.ready)
+        self.policy.big_work_done(_("ingestion"), at_once=True)
         before = rss_bytes()
         trim_heap()
         self.reporter.event(EventKind.TRIM, _("after ingestion"), rss_before=before, rss_after=rss_bytes())

@@ -106,7 +106,7 @@ def _edit(runtime: Runtime, message: Message) -> None:
 def _cost(message: Message) -> str:
     """Return what the answer took, on one line; what is not known is left out."""
     cost: AnswerCost = message.cost
-    parts = [message.model]
+    parts = [message.model, _("from the cache") if cost.cached else ""]
     if cost.first_token_ms is not None:
         parts.append(_("first word {time}").format(time=milliseconds(cost.first_token_ms)))
     if cost.retrieval_ms is not None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class SharedLevel(Protocol):
-    """A cache that several processes share. Values are bytes; it may lose anything at any time, and never raises."""
+    """A cache that several processes share. Values are bytes; it may lose anything at any time, and
+    fail: whoever asks it counts that and goes on."""
 
     def get(self, key: str) -> bytes | None: ...
     def put(self, key: str, value: bytes, seconds: float) -> None: ...
@@ -27,6 +28,7 @@ class CacheFigures:
     entries: int
     bytes: int
     budget: int
+    failures: int = 0  # of the shared level
 
     @property
     def hit_rate(self) -> float | None:

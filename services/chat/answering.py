@@ -17,6 +17,7 @@ from services.chat.conversations import Conversations
 from services.chat.draft import Draft, Task
 from services.chat.history import CHARACTERS, Turn
 from services.chat.models import ChatModels
+from services.chat.remembering import AnswerCache
 from services.chat.types import (
     AnswerEvent,
     AnswerState,
@@ -59,6 +60,7 @@ class Answering:
         reporter: Reporter | None = None,
         admission: Admission | None = None,
         scopes: Scopes | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
         self._conversations = conversations
         self._models = models
@@ -66,7 +68,8 @@ class Answering:
         self._rss = rss
         self._reporter = reporter or Silent()
         self._admission = admission or Admission()
-        self._writer = Writer(source, models.backend, rss)
+        self._writer = Writer(source, models.backend, rss, cache)
+        self._cache = cache
         self._scopes = scopes or Scopes(settings, rss)
         # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any
         # moment, also while its thread holds the lock.
@@ -104,7 +107,7 @@ class Answering:
             turns = self._conversations.turns(conversation)
             if answer is not None and answer.state is not AnswerState.FAILED and answer.text:
                 turns = turns[:-1]
-            return Task(question.text, user, turns, conversation.collection_ids, conversation_id, answer)
+            return Task(question.text, user, turns, conversation.collection_ids, conversation_id, answer, fresh=True)
 
         return self._answer(task, conversation_id)
 
@@ -128,8 +131,12 @@ class Answering:
         user: str = "local",
         model: str | None = None,
         collection_ids: Sequence[int] = (),
+        fresh: bool = False,
     ) -> Answer:
-        """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored."""
+        """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored.
+
+        `fresh`: an answer that was given before will not do.
+        """
 
         def task() -> Task:
             self._models.check_name(model)
@@ -137,7 +144,7 @@ class Answering:
                 raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
             text = self._checked(messages[-1][1])
             turns = _turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
-            return Task(text, user, tuple(turns), tuple(collection_ids))
+            return Task(text, user, tuple(turns), tuple(collection_ids), fresh=fresh)
 
         return self._answer(task, "")
 
@@ -212,6 +219,8 @@ class Answering:
                 raise
             state = AnswerState.STOPPED if cancellation.event.is_set() else AnswerState.COMPLETE
             message = self._store(task, draft, state)
+            if state is AnswerState.COMPLETE:
+                self._remember(draft, message)
         except BaseException as error:
             if scope is not None:
                 scope.close(error)
@@ -231,7 +240,8 @@ class Answering:
         self._reporter.observe(Timing.ANSWER_WAIT, draft.began - asked)
         self._log("began", waited_ms=round((draft.began - asked) * 1000, 1))
         worker = Worker[Step](
-            lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids), "answer"
+            lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids, fresh=task.fresh),
+            "answer",
         )
         try:
             scope.on_cancel(worker.stop)
@@ -255,6 +265,7 @@ class Answering:
             "answer",
             stage="done",
             state=state.value,
+            cached=message.cost.cached,
             ms=message.cost.total_ms,
             rss_before=draft.rss,
             rss_bytes=rss,
@@ -263,6 +274,11 @@ class Answering:
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)
+
+    def _remember(self, draft: Draft, message: Message) -> None:
+        found = draft.found
+        if self._cache is not None and found is not None and found.place is not None and message.text:
+            self._cache.put(found.place, message, found.event.citations, relevant=found.event.relevant)
 
     def _log(self, stage: str, **fields: object) -> None:
         log.info("answer", stage=stage, rss_bytes=self._rss(), **fields)

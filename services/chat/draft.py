@@ -14,7 +14,8 @@ from services.chat.writing import Found, Step, Usage
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question to be answered. `replaces`: the answer that the new one takes the place of."""
+    """One question to be answered. `replaces`: the answer that the new one takes the place of; `fresh`: one
+    that was given before will not do."""
 
     question: str
     user: str
@@ -22,6 +23,7 @@ class Task:
     collection_ids: tuple[int, ...]
     conversation_id: str = ""
     replaces: Message | None = None
+    fresh: bool = False
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Draft:
                 prompt_tokens=self.usage.prompt_tokens,
                 answer_tokens=self.usage.answer_tokens,
                 rss_change_bytes=rss - self.rss,
+                cached=found is not None and found.cached,
             ),
         )
 

@@ -132,7 +132,8 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCost:
-    """What an answer took. Times in ms, `rss_change_bytes` signed; None where it is not known."""
+    """What an answer took. Times in ms, `rss_change_bytes` signed; None where it is not known. `cached`: it was given
+    before and came from the cache."""
 
     first_token_ms: float | None = None
     retrieval_ms: float | None = None
@@ -140,6 +141,7 @@ class AnswerCost:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
     rss_change_bytes: int | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

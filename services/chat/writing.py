@@ -14,6 +14,7 @@ from services.chat import followup, prompt
 from services.chat.citing import CitationFilter, citation_of, unmarked
 from services.chat.history import Turn
 from services.chat.models import Backend, stream
+from services.chat.remembering import AnswerCache, Place, Remembered
 from services.chat.thinking import ThinkingFilter
 from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.chat.wording import storable
@@ -35,6 +36,8 @@ class Found:
     milliseconds: float
     quotes: tuple[Citation, ...] | None = None
     model: str = ""
+    place: Place | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,25 @@ class Writer:
     source: KnowledgeSource
     backend: Callable[[], Backend | None]
     rss: Callable[[], int]
+    cache: AnswerCache | None = None
 
-    def write(self, worker: Worker[Step], question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> None:
-        """Produce the steps of the answer to `question`."""
+    def write(
+        self,
+        worker: Worker[Step],
+        question: str,
+        turns: Sequence[Turn],
+        collection_ids: Sequence[int],
+        *,
+        fresh: bool = False,
+    ) -> None:
+        """Produce the steps of the answer to `question`; `fresh`: not one that was given before."""
         began = time.monotonic()
+        place = self.cache.place(question, turns, collection_ids) if self.cache else None
+        if place is not None and self.cache is not None and not fresh:
+            remembered = self.cache.get(place)
+            if remembered is not None:
+                self._repeat(worker, remembered, (time.monotonic() - began) * 1000)
+                return
         query = question
         if turns and followup.leans(question):
             query = followup.joined(turns[-1].question, question)
@@ -67,17 +85,18 @@ class Writer:
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
         worker.check()
         if not passages.relevant or not passages.hits:
-            self._say_nothing_found(worker, elapsed)
+            self._say_nothing_found(worker, elapsed, place)
             return
         backend = self.backend()
         worker.check()
         if backend is None:
-            self._quote(worker, query, passages, elapsed)
+            self._quote(worker, query, passages, elapsed, place)
             return
         built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
         citations = tuple(citation_of(i, passage) for i, passage in enumerate(built.passages, start=1))
         self._log("model", model=backend.label, ms=round((time.monotonic() - began) * 1000, 1))
-        worker.put(Found(Retrieved(citations, relevant=True), built.passages, elapsed, model=backend.label))
+        found = Retrieved(citations, relevant=True)
+        worker.put(Found(found, built.passages, elapsed, model=backend.label, place=place))
         worker.run(self._generate(worker, backend, built))
 
     async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt) -> None:
@@ -111,22 +130,29 @@ class Writer:
             )
         await worker.put_later(usage)
 
-    def _quote(self, worker: Worker[Step], query: str, passages: Passages, elapsed: float) -> None:
+    def _repeat(self, worker: Worker[Step], remembered: Remembered, elapsed: float) -> None:
+        """Give an answer that was given before, with its sources."""
+        self._log("retrieval", cached=True, ms=round(elapsed, 1))
+        found = Retrieved(remembered.retrieved, remembered.relevant)
+        worker.put(Found(found, (), elapsed, quotes=remembered.citations, model=remembered.model, cached=True))
+        self._say(worker, remembered.text)
+
+    def _quote(self, worker: Worker[Step], query: str, passages: Passages, elapsed: float, place: Place | None) -> None:
         quotes = self.source.quotes(query, passages, QUOTES)
         if not quotes:
-            self._say_nothing_found(worker, elapsed)
+            self._say_nothing_found(worker, elapsed, place)
             return
         order = list(dict.fromkeys(quote.hit for quote in quotes))
         chosen = tuple(passages.hits[hit] for hit in order)
         first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
         citations = tuple(citation_of(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1))
-        worker.put(Found(Retrieved(citations, relevant=True), chosen, elapsed, quotes=citations))
+        worker.put(Found(Retrieved(citations, relevant=True), chosen, elapsed, quotes=citations, place=place))
         lines = [f"“{unmarked(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes]
         hint = _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
         self._say(worker, "\n\n".join([*lines, hint]))
 
-    def _say_nothing_found(self, worker: Worker[Step], elapsed: float) -> None:
-        worker.put(Found(Retrieved((), relevant=False), (), elapsed, quotes=()))
+    def _say_nothing_found(self, worker: Worker[Step], elapsed: float, place: Place | None) -> None:
+        worker.put(Found(Retrieved((), relevant=False), (), elapsed, quotes=(), place=place))
         self._say(
             worker,
             _("Nothing relevant to this question was found in the documents.")

@@ -28,7 +28,7 @@ def offer(runtime: Runtime) -> None:
     def answer() -> None:
         from services.chat.types import Role
 
-        for _event in runtime.answering.complete([(Role.USER, question)], user="repetition"):
+        for _event in runtime.answering.complete([(Role.USER, question)], user="repetition", fresh=True):
             pass
 
     def document() -> None:

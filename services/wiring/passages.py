@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from services.chat.types import Passages
@@ -10,6 +12,16 @@ from services.knowledge.types import Quote, SearchResult
 
 if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
+    from services.runtime import Runtime
+
+
+def library_stamp(runtime: Runtime) -> str | None:
+    """Return what stands for everything that retrieval depends on, None while that changes."""
+    version = runtime.ingestion.writer.version.current() if runtime.keeper.ready else None
+    if version is None:
+        return None
+    settings = asdict(runtime.library.retrieval_settings())
+    return json.dumps([version, settings, runtime.embedder.fingerprint, runtime.settings.language], sort_keys=True)
 
 
 class PassagesForChat:

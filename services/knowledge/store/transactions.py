@@ -16,6 +16,7 @@ from services.knowledge.files import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore
 from services.knowledge.store.changes import Regrouping, Removal
+from services.knowledge.store.version import LibraryVersion, renew
 from services.knowledge.store.writing import Switch
 
 # Up to here a document's vectors reach the index in one step; above, in slices that become searchable together.
@@ -71,14 +72,16 @@ class Writer:
         self._board = board
         self._chunks = ChunkStore(database)
         self._lock = threading.RLock()
+        self.version = LibraryVersion(database)
 
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Yield a transaction; after its commit the index follows and originals that nobody needs are deleted."""
-        with self._lock:
+        with self._lock, self.version.changing():
             with self._database.write() as connection:
                 change = Change(connection)
                 yield change
+                renew(connection)
             self._follow(change)
         self._files.remove(change.unneeded)
         self._board.changed()

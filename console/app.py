@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from console.boundary import boundary, show_notices
+from console.components.access_view import access_view
 from console.components.dialogs import show_dialog
 from console.components.starting import starting
 from console.components.status_strip import status_strip
@@ -25,6 +26,8 @@ services = runtime()
 if services.ready:
     with page_run(services, current.url_path):
         show_notices()
+        with boundary():
+            access_view(services)
         with boundary():
             current.run()
         with boundary():

@@ -70,6 +70,16 @@ class Key(StrEnum):
     TRACING_OURS = "tracing-ours"
     TRACING_IMPORTS = "tracing-imports"
     TRACING_SEARCH = "tracing-search"
+    COLLECTOR_VIEW = "collector-view"
+    COLLECTOR_TRY = "collector-try"
+    COLLECTOR_KEEP = "collector-keep"
+    COLLECTOR_MINUTES = "collector-minutes"
+    COLLECTOR_DEFAULTS = "collector-defaults"
+    TRIAL_KEEP = "trial-keep"
+    TRIAL_BACK = "trial-back"
+    ACCESS_TOKEN = "access-token"  # noqa: S105 - a widget's key
+    ACCESS_GIVE = "access-give"
+    ACCESS_LEAVE = "access-leave"
 
 
 @dataclass
@@ -120,6 +130,15 @@ class AllocationsState:
     """Allocations page: `shown` is what of tracing and its snapshots the page was drawn with."""
 
     shown: tuple[object, ...] = ()
+
+
+@dataclass
+class CollectorForm:
+    """Garbage collection page: `known` are the settings that the form was filled with, `fills` counts how often: when
+    others are in force the fields are filled anew."""
+
+    known: object = None
+    fills: int = 0
 
 
 @dataclass

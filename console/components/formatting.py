@@ -136,6 +136,13 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
 
 
+def minutes(seconds: float) -> str:
+    """Return a stretch of time as m:ss, or h:mm:ss."""
+    whole, rest = divmod(max(0, round(seconds)), 60)
+    hours, whole = divmod(whole, 60)
+    return f"{hours}:{whole:02d}:{rest:02d}" if hours else f"{whole}:{rest:02d}"
+
+
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """Return how long ago `moment` was, a date when it is more than a week."""
     if moment.tzinfo is None:

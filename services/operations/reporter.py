@@ -21,9 +21,16 @@ class Reports:
         self._metrics = metrics
         self._rss = rss_bytes
         self._bursts = Bursts(self._record)
+        self._listeners: list[Callable[[EventKind, Mapping[str, float]], None]] = []
+
+    def listen(self, listener: Callable[[EventKind, Mapping[str, float]], None]) -> None:
+        """Have `listener` called with every event at once, in the thread that reports it: it must not wait or raise."""
+        self._listeners.append(listener)
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         """Something happened now."""
+        for listener in self._listeners:
+            listener(kind, figures)
         if kind in _IN_BURSTS:
             self._bursts.add(kind, detail, figures)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.memory.monitor import MemoryMonitor
@@ -12,6 +13,7 @@ from services.operations.events import EventLog
 from services.operations.reporter import Reports
 from services.reporting import EventKind
 from services.settings import MEGABYTE
+from services.wiring.collecting import hear
 from services.wiring.long_collections import LongCollections
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
     events = EventLog(runtime.clock.time, runtime.database)
     reports = Reports(events, runtime.metrics, rss_bytes)
     closing.callback(reports.flush, everything=True)
+    reports.listen(partial(hear, runtime))
     limit = runtime.settings.memory_limit_mb * MEGABYTE
     memory = MemoryMonitor(
         runtime.settings.data_dir / "memory",

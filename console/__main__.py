@@ -50,8 +50,13 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [8501].")
 @data_dir
 @click.option("--insecure", is_flag=True, help="Allow listening beyond loopback although there is no sign-in yet.")
-def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool) -> None:
+@click.option("--supervise", is_flag=True, help="Start it again when it ends by a planned restart or a crash.")
+def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool, supervise: bool) -> None:
     """Start the console."""
+    if supervise:
+        from console.cli.supervise import supervise as keep
+
+        sys.exit(keep())
     from console.cli.serve import serve as run
 
     sys.exit(run(_settings(host=host, port=port, data_dir=data_dir, insecure=insecure or None)))

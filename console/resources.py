@@ -29,14 +29,23 @@ class _Process:
         self._starting: threading.Thread | None = None
         self._on_failure: Callable[[], None] | None = None
         self._clock: Clock | None = None
+        self._before: Callable[[Runtime], None] | None = None
+        self._patience = 0.0
 
-    def configure(
-        self, settings: Settings, url: str, on_failure: Callable[[], None] | None, clock: Clock | None
+    def configure(  # noqa: PLR0917 - called once, by the function below
+        self,
+        settings: Settings,
+        url: str,
+        on_failure: Callable[[], None] | None,
+        clock: Clock | None,
+        before: Callable[[Runtime], None] | None,
+        patience: float,
     ) -> None:
         with self._lock:
             if self._runtime is not None:
                 raise RuntimeError("configure() comes before the first runtime()")
             self._settings, self._url, self._on_failure, self._clock = settings, url, on_failure, clock
+            self._before, self._patience = before, patience
 
     def runtime(self) -> Runtime:
         with self._lock:
@@ -68,8 +77,11 @@ class _Process:
 
     def _start(self, runtime: Runtime) -> None:
         try:
-            runtime.start(self._url)
+            if self._before is not None:
+                self._before(runtime)
+            runtime.start(self._url, patience=self._patience)
         except MillpondError as error:
+            runtime.failure = error
             log.error("start failed", kind=error.kind, message=error.message)  # noqa: TRY400 - expected, no traceback
         except Exception:
             reference = uuid4().hex[:12]
@@ -86,7 +98,13 @@ _process = _Process()
 
 
 def configure(
-    settings: Settings, *, url: str = "", on_failure: Callable[[], None] | None = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    url: str = "",
+    on_failure: Callable[[], None] | None = None,
+    clock: Clock | None = None,
+    before: Callable[[Runtime], None] | None = None,
+    patience: float = 0.0,
 ) -> None:
     """Say how the Runtime is to be built, before it is first asked for; by default from environment and file.
 
@@ -95,8 +113,10 @@ def configure(
         url: the address of this server, told to other processes that find the data folder locked.
         on_failure: called when the start was given up; `runtime().failure` says why.
         clock: what everything that watches goes by; None: the real time. Tests pass a faster one.
+        before: called in the starting thread before the data folder is opened; it may wait, and give up by raising.
+        patience: seconds to wait for another process to let go of the data folder.
     """
-    _process.configure(settings, url, on_failure, clock)
+    _process.configure(settings, url, on_failure, clock, before, patience)
 
 
 @st.cache_resource(show_spinner=False)

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from console.api import (
+    budget,
     chat,
     collections,
     conversations,
@@ -18,6 +19,7 @@ from console.api import (
     metrics,
     objects,
     problems,
+    requests,
     search,
     status,
     tracing,
@@ -58,10 +60,12 @@ def create_api() -> FastAPI:
         collections.router,
         jobs.router,
         search.router,
+        requests.router,
         status.router,
         chat.router,
         conversations.router,
         memory.router,
+        budget.router,
         objects.router,
         tracing.router,
         metrics.router,

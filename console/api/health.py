@@ -30,4 +30,6 @@ async def readyz(context: Context) -> Response:
         detail = runtime.failure.message if runtime.failure else runtime.stage
         readiness = Readiness((*readiness.checks, Check("start", ok=False, detail=detail)))
     body: dict[str, Any] = readiness.as_dict()
+    if runtime.ready and runtime.restarts.draining:
+        body["status"] = "draining"
     return JSONResponse(body, status_code=200 if readiness.ok else 503, headers={"Cache-Control": "no-store"})

@@ -1,187 +1,223 @@
-"""`serve`: listen at once, load in the background, say so when ready, stop within seconds."""
+"""`serve`: listen at once, load in the background, say so when ready, stop within seconds or make room for another."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import ipaddress
 import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from services.errors import BadInputError, ConflictError
+from console.cli.handover import Handover, How, Said, restarter, systemd_listener
+from console.cli.listening import address_of, listen, refuse_exposure
+from services.errors import CancelledError
 from services.memory.process import rss_bytes
 from services.operations.data_lock import DataLock
+from services.operations.drain import Successor
 from services.operations.logging import configure
+from services.operations.restarts import EXIT_CODE
 from services.settings import MEGABYTE, Settings
 from services.texts import _, use_language
 
 if TYPE_CHECKING:
     import uvicorn
 
+    from console.cli.stopping import StoppingServer
     from services.runtime import Runtime
 
-BACKLOG = 512
 STOP_SECONDS = 3
+FOLDER_SECONDS = 20.0  # a successor waits so long for the data folder
+HOLD_SECONDS = 60.0  # connections wait so long for a successor to be ready; then they are told that it is starting
+HANGING_SECONDS = 45.0  # an end that takes longer is no longer waited for
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """How this process comes to listen. `held`: somebody else holds the socket, too, so connections wait in it."""
+
+    listener: socket.socket
+    handover: Handover | None
+    how: How
+    held: bool
+
+    @property
+    def url(self) -> str:
+        return address_of(self.listener)
 
 
 def serve(settings: Settings) -> int:
-    """Serve pages and API until a signal comes; returns the exit code.
+    """Serve pages and API until a signal comes; returns the exit code, `EXIT_CODE` when it is to be started again.
 
     Raises:
         MillpondError: it cannot be started like this.
     """
     use_language(settings.language)
     refuse_exposure(settings)
-    listener = listen(settings)
-    url = address_of(listener)
-    DataLock(settings.data_dir).refuse()
+    opening = _open(settings)
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
-    click.echo(_("Millpond is starting at {url}; its data is in {path}").format(url=url, path=settings.data_dir))
-
-    import streamlit as st
-    import uvicorn
 
     from console import resources
     from console.asgi import create_app
+    from console.cli.stopping import StoppingServer
 
-    server: uvicorn.Server | None = None
+    server: StoppingServer | None = None
+    stopped = threading.Event()
 
-    def give_up() -> None:
+    def stop() -> None:
+        stopped.set()
         if server is not None:
             server.should_exit = True
 
-    port = int(listener.getsockname()[1])
-    settings = settings.model_copy(update={"port": port})
-    resources.configure(settings, url=url, on_failure=give_up)
-    app = create_app(settings)
-    server = stopping_server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="websockets-sansio",
-            ws_max_size=int(st.get_option("server.maxMessageSize")) * MEGABYTE,
-            ws_ping_interval=30,
-            ws_ping_timeout=30,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+    settings = settings.model_copy(update={"port": int(opening.listener.getsockname()[1])})
+    resources.configure(
+        settings,
+        url=opening.url,
+        on_failure=stop,
+        before=_stand_by(settings, opening.handover, stopped) if opening.how is How.STANDBY else None,
+        patience=0.0 if opening.how is How.FIRST else FOLDER_SECONDS,
     )
-    # uvicorn hands the signal on to these when it has stopped; by then there is nothing left to end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _ignore)
+    server = StoppingServer(_config(settings, create_app(settings)))
+    _end_by_signals(stop)
     runtime = resources.runtime()
-    announcer = threading.Thread(target=_announce, args=(runtime, url), name="millpond-announcer", daemon=True)
+    runtime.successor = _successor(settings, server, opening)
+    announcer = threading.Thread(target=_announce, args=(runtime, opening), name="millpond-announcer", daemon=True)
     announcer.start()
-    server.run(sockets=[listener])
-    if runtime.failure is not None:
+    if opening.handover is not None:
+        opening.handover.watch(stop)
+    if opening.how is not How.FIRST:
+        _hold(runtime, stopped, HOLD_SECONDS if opening.how is How.NEXT else None)
+    server.run(sockets=[opening.listener])
+    if runtime.failure is not None and not isinstance(runtime.failure, CancelledError):
         raise runtime.failure
+    if server.makes_room:
+        click.echo(_("Millpond makes room for its successor; everything is saved"))
+        return EXIT_CODE
     click.echo(_("Millpond has stopped; everything is saved"))
     return 0
 
 
-def stopping_server(config: uvicorn.Config) -> uvicorn.Server:
-    """Return a server that, when it is told to stop, first lets answers in progress come to an end."""
+def _open(settings: Settings) -> _Opening:
+    """Take the listening socket that a supervisor or service manager holds, else open one."""
+    handover = Handover.from_environment()
+    how = handover.how if handover is not None else How.FIRST
+    opened = handover.listener if handover is not None else systemd_listener()
+    listener = opened or listen(settings)
+    listener.setblocking(False)
+    opening = _Opening(listener, handover, how, held=opened is not None or handover is not None)
+    if how is How.FIRST:
+        DataLock(settings.data_dir).refuse()
+        if handover is not None:
+            handover.listening(listener)
+        told = _("Millpond is starting at {url}; its data is in {path}")
+        click.echo(told.format(url=opening.url, path=settings.data_dir))
+    return opening
+
+
+def _config(settings: Settings, app: object) -> uvicorn.Config:
+    import streamlit as st
     import uvicorn
 
-    from console import resources
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            ending = asyncio.create_task(asyncio.to_thread(resources.stop_answers))
-            await super().shutdown(sockets)
-            await ending
-
-    return Server(config)
-
-
-def refuse_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond loopback unless that was asked for in so many words.
-
-    Raises:
-        BadInputError: the address is reachable from outside, or is none.
-    """
-    try:
-        found = socket.getaddrinfo(settings.host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise BadInputError(
-            _("The address {host} is not known: {reason}.").format(host=settings.host, reason=error.strerror),
-            _("Use --host 127.0.0.1, or another address of this machine."),
-        ) from error
-    if settings.insecure or all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
-        return
-    raise BadInputError(
-        _(
-            "Millpond does not listen on {host}: there is no sign-in yet, so everybody who can reach it could read and "
-            "delete your documents."
-        ).format(host=settings.host),
-        _("Use --host 127.0.0.1 (perhaps behind an SSH tunnel), or say --insecure if the network is yours alone."),
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type] # Streamlit's class is an ASGI application without saying so
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=int(st.get_option("server.maxMessageSize")) * MEGABYTE,
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Return a socket that listens on the configured address.
+def _end_by_signals(stop: Callable[[], None]) -> None:
+    """Have signals end the start.
 
-    Raises:
-        ConflictError: the port is taken.
-        BadInputError: the address is not one of this machine, or the port is reserved.
+    The server then takes them over. It hands one that it took on to these when it has stopped; by then there is nothing
+    left to end.
     """
-    family, kind, protocol, _name, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
-        0
-    ]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            DataLock(settings.data_dir).refuse()  # if it is our own other start, that is the better explanation
-            raise ConflictError(
-                _("Port {port} on {host} is taken by another program.").format(port=settings.port, host=settings.host),
-                _("Choose another with --port, or --port 0 for any free one."),
-            ) from error
-        raise BadInputError(
-            _("Millpond cannot listen on {host} port {port}: {reason}.").format(
-                host=settings.host, port=settings.port, reason=os.strerror(error.errno or 0)
-            ),
-            _("Choose another with --host and --port."),
-        ) from error
-    listener.setblocking(False)
-    return listener
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
-def address_of(listener: socket.socket) -> str:
-    """Return the address for a browser on this machine."""
-    host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _stand_by(settings: Settings, handover: Handover | None, stopped: threading.Event) -> Callable[[Runtime], None]:
+    """Return what a standby does before it opens the data folder: it waits for the process before to let go of it."""
+
+    def wait(runtime: Runtime) -> None:
+        runtime.prepare()
+        if handover is not None:
+            handover.say(Said.LOADED)
+        lock = DataLock(settings.data_dir)
+        while lock.owner() is not None:
+            if stopped.wait(0.01):
+                raise CancelledError(_("Millpond was stopped before its turn came."))
+
+    return wait
 
 
-def _announce(runtime: Runtime, url: str) -> None:
-    """Say on standard output what the start is doing, until it is done."""
+def _successor(settings: Settings, server: StoppingServer, opening: _Opening) -> Successor | None:
+    """Return who starts the next process, None for nobody."""
+
+    def end() -> None:
+        hanging = threading.Timer(HANGING_SECONDS, os._exit, (EXIT_CODE,))
+        hanging.daemon = True
+        hanging.start()
+        server.make_room()
+
+    handover = opening.handover
+    if handover is not None:
+        return Successor(
+            _("the supervisor"),
+            holds_connections=True,
+            prepare=handover.prepare,
+            close_door=server.take_no_more,
+            end=end,
+        )
+    if name := restarter(settings.restarted_by):
+        return Successor(
+            name,
+            holds_connections=opening.held,
+            prepare=lambda _seconds: False,
+            close_door=server.take_no_more,
+            end=end,
+        )
+    return None
+
+
+def _hold(runtime: Runtime, stopped: threading.Event, seconds: float | None) -> None:
+    """Leave connections in the queue until `runtime` is ready; None: a standby has no deadline, its turn comes."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while not (runtime.ready or stopped.is_set() or runtime.failure is not None):
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        stopped.wait(0.005)
+
+
+def _announce(runtime: Runtime, opening: _Opening) -> None:
+    """Say on standard output what the start is doing, until it is done; of a later one only that it is ready."""
     told = ""
     waiting = threading.Event()
     while not runtime.ready and runtime.failure is None:
         stage = runtime.stage
         if stage != told:
             told = stage
-            click.echo(f"  {stage}")
+            if opening.how is How.FIRST:
+                click.echo(f"  {stage}")
         waiting.wait(0.1)
     if runtime.ready:
-        click.echo(_("Millpond is ready at {url}").format(url=url))
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    pass
+        if opening.handover is not None:
+            opening.handover.say(Said.READY)
+        click.echo(_("Millpond is ready at {url}").format(url=opening.url))

@@ -6,6 +6,7 @@ Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams 
 from console.middleware.context import RequestContext
 from console.middleware.guard import HostGuard
 from console.middleware.headers import SecurityHeaders
+from console.middleware.leaving import LeavingConnections
 from console.middleware.limits import BodyLimit
 
-__all__ = ["BodyLimit", "HostGuard", "RequestContext", "SecurityHeaders"]
+__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders"]

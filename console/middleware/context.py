@@ -16,6 +16,7 @@ from console.middleware.routes import UNKNOWN, does_work, method_of, route_of
 from services.operations.logging import request_scope
 from services.operations.requests import figures
 from services.runtime import Runtime
+from services.scopes.who import acting_for
 from services.texts import _
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,8 @@ class RequestContext:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with request_scope(request_id):
+        client = scope.get("client")
+        with request_scope(request_id), acting_for(client[0] if client else "unknown"):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:

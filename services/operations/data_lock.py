@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from services.errors import ConflictError, StorageError
 from services.texts import _
 
 LOCK_FILE = "millpond.lock"
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class DataLock:
         self._path = data_dir / LOCK_FILE
         self._descriptor: int | None = None
 
-    def acquire(self, url: str = "") -> None:
-        """Take the lock and tell others `url`.
+    def acquire(self, url: str = "", *, patience: float = 0.0) -> None:
+        """Take the lock and tell others `url`; wait for it for `patience` seconds at most.
 
         Raises:
             ConflictError: another process holds the folder; the message names its address.
@@ -50,9 +52,12 @@ class DataLock:
                 ),
                 _("Check its permissions, or choose another with --data-dir."),
             ) from error
-        if not _try_lock(descriptor):
-            os.close(descriptor)
-            raise conflict(self._path.parent, self._read())
+        deadline = time.monotonic() + patience
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise conflict(self._path.parent, self._read())
+            time.sleep(_LOOK_SECONDS)
         note = json.dumps({"pid": os.getpid(), "url": url}).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note, 0)

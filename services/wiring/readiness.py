@@ -37,4 +37,15 @@ def checks(runtime: Runtime) -> Mapping[str, Callable[[], Check]]:
         enough = free_mb >= runtime.settings.free_disk_mb
         return Check("disk", ok=enough, detail=_("{free} MB free").format(free=free_mb))
 
-    return {"store": store, "index": index, "embedder": embedder, "chat model": chat_model, "disk": disk}
+    def accepting() -> Check:
+        draining = runtime.restarts.draining
+        return Check("accepting", ok=not draining, detail=_("draining for a restart") if draining else _("open"))
+
+    return {
+        "store": store,
+        "index": index,
+        "embedder": embedder,
+        "chat model": chat_model,
+        "disk": disk,
+        "accepting": accepting,
+    }

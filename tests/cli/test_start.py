@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.cli.serve import address_of, listen, refuse_exposure
+from console.cli.listening import address_of, listen, refuse_exposure
 from services.errors import BadInputError, ConflictError
 from services.operations.data_lock import DataLock
 from services.settings import Settings

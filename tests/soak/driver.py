@@ -1,0 +1,223 @@
+"""Does a plan's work on a service, block by block, and comes to rest between the blocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from websockets.exceptions import WebSocketException
+
+from tests.soak.pages import PageError
+from tests.soak.target import FailedError, Target
+from tests.soak.workload import Block, Plan, Question, Upload, Visit
+
+ASKERS = 4
+FAILURES_KEPT = 200
+WORK_SHARE = 0.85  # of a paced block's time; the rest is for coming to rest
+
+EXPECTED = (FailedError, PageError, httpx.HTTPError, WebSocketException, OSError, TimeoutError)
+
+
+class StoppedError(Exception):
+    """The run was stopped from outside."""
+
+
+@dataclass
+class Log:
+    """What was done and how it went. `answers`: (seconds since the start, latency in s) of each whole answer."""
+
+    began: float = field(default_factory=time.monotonic)
+    answers: list[tuple[float, float]] = field(default_factory=list)
+    model_answers: list[tuple[float, float]] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def count(self, what: str, number: int = 1) -> None:
+        with self.lock:
+            self.done[what] += number
+
+    def answered(self, seconds: float, *, correct: bool) -> None:
+        with self.lock:
+            self.answers.append((self.seconds, seconds))
+            self.done["answers"] += 1
+            self.done["answers that name the figure"] += correct
+
+    def fail(self, what: str, error: BaseException) -> None:
+        """Note a failure; nothing is tried again."""
+        with self.lock:
+            self.failed += 1
+            if len(self.failures) < FAILURES_KEPT:
+                self.failures.append(
+                    {"seconds": round(self.seconds, 1), "what": what, "error": f"{type(error).__name__}: {error}"[:600]}
+                )
+
+
+class Driver:
+    """Works through a plan. `at_rest(block, log)` is called after each block, `look(name)` for its looks.
+
+    `seconds` is how long the whole plan shall take; 0: as fast as it goes.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        plan: Plan,
+        log: Log,
+        *,
+        seconds: float = 0.0,
+        askers: int = ASKERS,
+        stop: threading.Event | None = None,
+        look: Callable[[str], None] | None = None,
+        at_rest: Callable[[int], None] | None = None,
+        ask_model: Callable[[Sequence[Question]], None] | None = None,
+    ) -> None:
+        self._target = target
+        self._plan = plan
+        self.log = log
+        self._seconds = seconds
+        self._askers = askers
+        self.stop = stop or threading.Event()
+        self._look = look
+        self._at_rest = at_rest
+        self._ask_model = ask_model
+        self._old: list[int] = []  # documents to delete in the next block
+        self._dropped: list[str] = []  # the same, by the name under which a page was given them
+
+    def fill_shelf(self) -> None:
+        """Hand in what all questions are about; one after the other, so that every service gets there."""
+        from tests.soak.target import Millpond
+
+        for name, text in self._plan.shelf:
+            self._check_stop()
+            if isinstance(self._target, Millpond):
+                answer = self._target.client.post("/api/documents", files={"file": (name, text.encode())})
+                answer.raise_for_status()
+            else:
+                self._target.upload(Upload(name, "txt", 0, text))
+        self._target.settle()
+
+    def run(self) -> bool:
+        """Do the work; return whether it came to its end."""
+        began = time.monotonic()
+        blocks = self._plan.blocks
+        for number, block in enumerate(blocks):
+            if self.stop.is_set():
+                return False
+            until = began + self._seconds * (number + 1) / len(blocks)
+            share = self._seconds / len(blocks) * WORK_SHARE
+            self._work(block, share)
+            if self.stop.is_set():
+                return False
+            if block.model_questions and self._ask_model:
+                self._ask_model(block.model_questions)
+            try:
+                self._target.settle()
+            except EXPECTED as error:
+                self.log.fail("coming to rest", error)
+            if self._at_rest:
+                self._at_rest(number)
+            self.stop.wait(max(0.0, until - time.monotonic()))
+        return not self.stop.is_set()
+
+    def _work(self, block: Block, seconds: float) -> None:
+        shares = [[q for q in block.questions if q.conversation % self._askers == n] for n in range(self._askers)]
+        with ThreadPoolExecutor(self._askers + 3, thread_name_prefix="soak") as pool:
+            jobs = [pool.submit(self._paced, share, seconds, self._ask) for share in shares]
+            jobs.append(pool.submit(self._take_and_delete, block.uploads, block.visits, seconds))
+            jobs.append(pool.submit(self._paced, block.visits, seconds, self._visit))
+            if self._look:
+                jobs.append(pool.submit(self._paced, block.looks, seconds, self._take_look))
+            for job in jobs:
+                job.result()
+
+    def _paced(self, items: Sequence[Any], seconds: float, do: Callable[[Any], None]) -> None:
+        began = time.monotonic()
+        for number, item in enumerate(items):
+            if self.stop.wait(max(0.0, began + seconds * number / len(items) - time.monotonic())):
+                return
+            do(item)
+
+    def _ask(self, question: Question) -> None:
+        try:
+            answer = self._target.ask(question)
+        except EXPECTED as error:
+            self.log.fail("question", error)
+            return
+        self.log.count("questions")
+        if answer is None:
+            self.log.count("hung up")
+        else:
+            self.log.answered(answer.seconds, correct=answer.correct)
+        if question.repeated:
+            self.log.count("questions asked before")
+
+    def _take_and_delete(self, uploads: Sequence[Upload], visits: Sequence[Visit], seconds: float) -> None:
+        """Upload this block's files; delete the ones of the block before."""
+        old, self._old = self._old, []
+        names, self._dropped = self._dropped, [visit.upload.name for visit in visits if visit.upload]
+        for name in names:
+            self._delete_named(name)
+        fresh: dict[str, int] = {}
+
+        def take(upload: Upload) -> None:
+            try:
+                fresh[upload.name] = self._target.upload(upload)
+                self.log.count("uploads")
+            except EXPECTED as error:
+                self.log.fail("upload", error)
+            if old:
+                self._delete(old.pop())
+
+        self._paced(uploads, seconds, take)
+        for document in old:
+            self._delete(document)
+        self._old = list(dict.fromkeys(fresh.values()))
+
+    def _delete_named(self, name: str) -> None:
+        try:
+            document = self._target.document_named(name)
+        except EXPECTED as error:
+            self.log.fail("looking for a document", error)
+            return
+        if document is None:
+            self.log.fail("upload through a page", FailedError(f"{name} is not in the library"))
+        else:
+            self._delete(document)
+
+    def _delete(self, document: int) -> None:
+        try:
+            self._target.delete(document)
+            self.log.count("deletions")
+        except EXPECTED as error:
+            self.log.fail("deletion", error)
+
+    def _visit(self, visit: Visit) -> None:
+        try:
+            self.log.count("pages", self._target.visit(visit))
+            self.log.count("sessions")
+        except EXPECTED as error:
+            self.log.fail("session", error)
+
+    def _take_look(self, name: str) -> None:
+        assert self._look is not None
+        try:
+            self._look(name)
+            self.log.count(f"looks: {name}")
+        except EXPECTED as error:
+            self.log.fail(f"look: {name}", error)
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise StoppedError

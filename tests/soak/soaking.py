@@ -1,0 +1,292 @@
+"""The soak itself: a real server process, driven through a plan, with a floor taken after each block."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers import Server, spawn
+from tests.soak.browsers import BrowserError, Browsers
+from tests.soak.driver import EXPECTED, Driver, Log, StoppedError
+from tests.soak.figures import MB, Floor, summary, tenths
+from tests.soak.measuring import Watch
+from tests.soak.models import ChatModel, chat_model
+from tests.soak.target import FailedError, Millpond
+from tests.soak.workload import Plan, Question
+
+FLOOR_SECONDS = 3.0
+LEAVING_SECONDS = 20.0  # a closed tab's web socket is gone by then
+COLLECT = ("/api/collector/collect", "/api/memory/collect")
+RECLAIM_HEAP = ("/api/reclaim/heap", "/api/memory/reclaim/heap")
+
+
+class Soak:
+    """One server and the work on it."""
+
+    def __init__(self, server: Server, planned: Plan, *, tabs: int, stop: threading.Event) -> None:
+        self.server = server
+        self.plan = planned
+        self.log = Log()
+        self.floors: list[Floor] = []
+        self.target = Millpond(server.url)
+        self.tools: list[str] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self._tabs = tabs
+        self._stop = stop
+        self._watch: Watch | None = None
+        self._browsers: Browsers | None = None
+        self._model: ChatModel | None = None
+        self._client = httpx.Client(base_url=server.url, timeout=180.0, trust_env=False)
+        self._paths: set[str] = set(self._client.get("/openapi.json").raise_for_status().json()["paths"])
+
+    def run(self, seconds: float) -> dict[str, Any]:
+        """Fill the shelf, do the work, look at the end; return everything that was found."""
+        began = time.monotonic()
+        finished = False
+        with ExitStack() as stack:
+            self._watch = watch = stack.enter_context(Watch(self.server.process.pid))
+            self._model = stack.enter_context(chat_model())
+            driver = Driver(
+                self.target,
+                self.plan,
+                self.log,
+                seconds=seconds,
+                stop=self._stop,
+                look=self.look,
+                at_rest=self.at_rest,
+                ask_model=self.ask_model,
+            )
+            try:
+                driver.fill_shelf()
+                if self._tabs:
+                    self._browsers = stack.enter_context(Browsers(self.server.url, self._tabs))
+                before = watch.look()
+                self.log.began = time.monotonic()
+                finished = driver.run()
+            except (StoppedError, BrowserError) as error:
+                self.log.fail("the run", error)
+                before = before if "before" in locals() else watch.look()
+            ending = self._ending()
+        return {
+            "finished": finished,
+            "seconds": time.monotonic() - began,
+            "paced_seconds": seconds,
+            "amount": asdict(self.plan.amount),
+            "model": self._model.said,
+            "tabs": self._tabs,
+            "tools": sorted(set(self.tools)),
+            "samples": watch.figures(),
+            "peak": watch.peak,
+            "peak_with_children": watch.peak_with_children,
+            "floors": [asdict(floor) for floor in self.floors],
+            **summary(self.floors),
+            "tenths": tenths(self.log.answers),
+            "model_tenths": tenths(self.log.model_answers),
+            "done": dict(self.log.done),
+            "failed": self.log.failed,
+            "failures": self.log.failures,
+            "start": _ends(before),
+            "end": _ends(watch.samples[-1] if watch.samples else None),
+            "verdicts": self.verdicts,
+            **ending,
+        }
+
+    def look(self, name: str) -> None:
+        """Ask for what somebody who looks after the service asks for."""
+        if name == "memory":
+            self._get("/api/memory")
+        elif name == "history":
+            self._get("/api/memory/history?range=5m")
+        elif name == "metrics":
+            self._get("/metrics")
+        elif name == "census":
+            self._post("/api/objects/census", {})
+        elif name == "tracing":
+            self._trace()
+        elif name == "trim":
+            self._post("/api/memory/trim")
+
+    def _trace(self) -> None:
+        """A short tracemalloc session with a snapshot, which is deleted again."""
+        self._post("/api/tracing/start", {"frames": 1, "minutes": 1})
+        try:
+            self._stop.wait(1.0)
+            taken = self._post("/api/tracing/snapshots", {}).json()
+            _check(self._client.delete(f"/api/tracing/snapshots/{taken['id']}"))
+        finally:
+            self._post("/api/tracing/stop")
+
+    def ask_model(self, questions: Sequence[Question]) -> None:
+        """Choose the chat model, ask it, go back to quoting: the model is loaded and unloaded each time."""
+        if self._browsers is None or self._model is None:
+            return
+        try:
+            self._browsers.use_model(path=self._model.path, url=self._model.url, model=self._model.model)
+            self.log.count("model chosen")
+            for question in questions:
+                if self._stop.is_set():
+                    break
+                self._ask_model(question)
+        except EXPECTED as error:
+            self.log.fail("choosing the chat model", error)
+        except BrowserError as error:
+            self.log.fail("choosing the chat model", error)
+        finally:
+            try:
+                self._browsers.use_model()
+            except BrowserError as error:
+                self.log.fail("going back to quoting", error)
+
+    def _ask_model(self, question: Question) -> None:
+        try:
+            answer = self.target.ask(question)
+        except EXPECTED as error:
+            self.log.fail("model question", error)
+            return
+        self.log.count("model questions")
+        if answer is not None:
+            self.log.model_answers.append((self.log.seconds, answer.seconds))
+
+    def at_rest(self, block: int) -> None:
+        """Collect, trim, and take the floor."""
+        assert self._watch is not None
+        try:
+            self._wait_for_tabs_to_leave()
+            self._collect_and_trim()
+            lowest = self._watch.floor(FLOOR_SECONDS)
+            memory = self._get("/api/memory").json()
+            sessions = self._sessions()
+        except EXPECTED as error:
+            self.log.fail("taking the floor", error)
+            return
+        if lowest is None:
+            self.log.fail("taking the floor", FailedError("the process is gone"))
+            self._stop.set()
+            return
+        self.verdicts.append(
+            {"block": block, "state": memory["verdict"]["state"], "text": memory["verdict"]["headline"]}
+        )
+        floor = Floor(
+            block=block,
+            questions=self.log.done["questions"] + self.log.done["model questions"],
+            seconds=self.log.seconds,
+            rss=lowest.rss,
+            uss=int(self._watch.process.memory_full_info().uss),
+            threads=lowest.threads,
+            fds=lowest.fds,
+            sessions=sessions,
+            owners={owner["name"]: owner["bytes"] for owner in memory["owners"]},
+        )
+        self.floors.append(floor)
+        print(
+            f"block {block + 1}/{len(self.plan.blocks)}: {floor.questions} questions, {floor.seconds:.0f} s, "
+            f"floor {floor.rss / MB:.1f} MB (USS {floor.uss / MB:.1f}), {floor.threads} threads, {floor.fds} files, "
+            f"{self.log.failed} failed",
+            flush=True,
+        )
+
+    def _collect_and_trim(self) -> None:
+        """Collect generation 2 and trim over the API; what is not offered (yet) is left out, and the report says so."""
+        for path in COLLECT:
+            if path in self._paths:
+                self._post(path, {"generation": 2})
+                self.tools.append(f"POST {path} (generation 2)")
+                break
+        self._post("/api/memory/trim")
+        self.tools.append("POST /api/memory/trim")
+
+    def _wait_for_tabs_to_leave(self) -> None:
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while self._sessions() > self._tabs and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    def _sessions(self) -> int:
+        return int(_metrics(self._get("/metrics").text).get("millpond_sessions", 0))
+
+    def _ending(self) -> dict[str, Any]:
+        """Return the state after the run: verdict, caches, restarts, charts drawn."""
+        found: dict[str, Any] = {"alive": self.server.process.poll() is None, "charts": [], "browser_errors": []}
+        if self._browsers is not None:
+            with contextlib.suppress(BrowserError):
+                found["charts"] = self._browsers.updates()
+            found["browser_errors"] = self._browsers.errors
+            for error in self._browsers.errors:
+                self.log.fail("an open tab", BrowserError(error))
+        try:
+            memory = self._get("/api/memory").json()
+            found["verdict"] = memory["verdict"]
+            found["owners"] = memory["owners"]
+            found["held"] = memory["held"]
+            found["caches"] = _caches(self._get("/metrics").text)
+            events = self._get("/api/memory/events?range=24h&limit=2000").json()["events"]
+            found["events"] = _by_kind(events)
+            found["restarts"] = sum(event["kind"] == "start" for event in events) - 1 if events else 0
+        except EXPECTED as error:
+            self.log.fail("the last look", error)
+        return found
+
+    def _get(self, path: str) -> httpx.Response:
+        return _check(self._client.get(path))
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return _check(self._client.post(path, json=body) if body is not None else self._client.post(path))
+
+
+def soak(planned: Plan, folder: Path, *, seconds: float, tabs: int, stop: threading.Event) -> dict[str, Any]:
+    """Start a server in `folder`, drive it through the plan, stop it; return what was found."""
+    server = spawn(folder / "data", log_level="warning")
+    try:
+        server.wait_ready()
+        found = Soak(server, planned, tabs=tabs, stop=stop).run(seconds)
+    finally:
+        code = server.stop()
+    return {**found, "exit_code": code}
+
+
+def _check(response: httpx.Response) -> httpx.Response:
+    if response.status_code >= 400:
+        raise FailedError(
+            f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text[:400]}"
+        )
+    return response
+
+
+def _metrics(text: str) -> dict[str, float]:
+    """Return the samples without labels by name."""
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.labels
+    }
+
+
+def _caches(text: str) -> dict[str, dict[str, float]]:
+    """Return hits and misses of each cache that the service counts."""
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name in {"millpond_cache_hits_total", "millpond_cache_misses_total"} and "cache" in sample.labels:
+                figures = found.setdefault(sample.labels["cache"], {"hits": 0.0, "misses": 0.0})
+                figures["hits" if "hits" in sample.name else "misses"] = sample.value
+    return found
+
+
+def _by_kind(events: Sequence[dict[str, Any]]) -> dict[str, int]:
+    kinds: dict[str, int] = {}
+    for event in events:
+        kinds[event["kind"]] = kinds.get(event["kind"], 0) + 1
+    return kinds
+
+
+def _ends(sample: Any) -> dict[str, Any] | None:
+    return asdict(sample) if sample is not None else None

@@ -11,6 +11,7 @@ from console.api import (
     budget,
     chat,
     collections,
+    collector,
     conversations,
     documents,
     health,
@@ -19,6 +20,7 @@ from console.api import (
     metrics,
     objects,
     problems,
+    reclaim,
     requests,
     search,
     status,
@@ -68,6 +70,8 @@ def create_api() -> FastAPI:
         budget.router,
         objects.router,
         tracing.router,
+        collector.router,
+        reclaim.router,
         metrics.router,
     ):
         api.include_router(router)

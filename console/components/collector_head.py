@@ -42,8 +42,6 @@ def sentence(state: CollectorState) -> str:
     """Return how the collector stands, in one sentence."""
     settings = state.settings
     thresholds = ", ".join(count(each) for each in settings.thresholds)
-    if settings.off and settings.policy:
-        return _("Python does not collect by itself; Millpond's own policy does at good moments")
     if settings.off:
         return _("Nothing is collected by itself: objects that refer to each other stay until somebody collects")
     usual = settings.thresholds == state.defaults

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import streamlit as st
 
 from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
 from console.components.collector_head import trial_words
-from console.components.formatting import count, escape, minutes
+from console.components.formatting import ago, count, escape, milliseconds, minutes
 from console.components.heartbeat import heartbeat
 from console.state import CollectorForm, Key, state_of, tell
 from services.access import Actor
@@ -169,7 +170,22 @@ def _explanations(state: CollectorState) -> None:
 
 
 def _policy_words(runtime: Runtime) -> None:
-    """Say when and why the policy last collected."""
+    """Say what the policy waits for, and when and why it last collected."""
+    state = runtime.policy.state()
+    st.caption(escape(_("It is {state}.").format(state=state.told)))
+    if state.last is None:
+        return
+    now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
+    st.caption(
+        escape(
+            _("Last time {when}: {told}. {runs} in all, {pause} of pauses.").format(
+                when=ago(datetime.fromtimestamp(state.last.time, UTC), now),
+                told=state.last.told,
+                runs=plural("{count} collection", "{count} collections", sum(state.runs.values())),
+                pause=milliseconds(1000 * state.seconds),
+            )
+        )
+    )
 
 
 def _apply(runtime: Runtime, settings: CollectorSettings, seconds: float | None) -> None:

@@ -161,8 +161,8 @@ class Decision:
 class StepState:
     """How one step stands: `estimate` in bytes (None: unknown), `reason` why it would not help now ("": it would).
 
-    `active` only for steps that can be undone; `by` is who took it; `last` and `taken` count in this process, `freed` is
-    what it gave back the last time.
+    `active` only for steps that can be undone; `by` is the person who took it ("": the budget); `last` and `taken` are
+    of this process, `freed` is what it gave back the last time.
     """
 
     name: str

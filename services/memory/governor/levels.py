@@ -1,0 +1,60 @@
+"""Which level RSS has reached, by watermarks that want to be held for a while: nothing but arithmetic."""
+
+from __future__ import annotations
+
+from services.memory.governor.types import Budget, Level
+
+
+class LevelWatch:
+    """Told what is used, keeps the level.
+
+    Upwards several levels are passed at once: whatever is over the hard watermark for the hard one's sustained time is
+    at HARD, however short it was over the soft one. Downwards each level must have been left for its own time.
+    """
+
+    def __init__(self) -> None:
+        self.level = Level.CALM
+        self.since = 0.0
+        self._reached: dict[Level, float] = {}  # since when the level is at least this
+        self._over: dict[Level, float] = {}
+        self._under: dict[Level, float] = {}
+
+    def look(self, now: float, used: int, budget: Budget) -> Level:
+        """Take in what is used now and return the level."""
+        self.since = self.since or now
+        level = Level.CALM
+        for mark in budget.watermarks:
+            if used >= budget.reached(mark.level):
+                if now - self._over.setdefault(mark.level, now) >= mark.sustained:
+                    level = max(level, mark.level)
+            else:
+                self._over.pop(mark.level, None)
+            if used < budget.left(mark.level):
+                self._under.setdefault(mark.level, now)
+            else:
+                self._under.pop(mark.level, None)
+        for mark in reversed(budget.watermarks):
+            if level < mark.level <= self.level:
+                under = self._under.get(mark.level)
+                if under is None or now - under < mark.release_seconds:
+                    level = mark.level
+                    break
+        if level is not self.level:
+            self._enter(level, now)
+        return level
+
+    def _enter(self, level: Level, now: float) -> None:
+        kept = {each: since for each, since in self._reached.items() if each <= level}
+        self._reached = {each: now for each in Level if each <= level} | kept
+        self.level, self.since = level, now
+
+    def lasted(self, level: Level, now: float) -> float:
+        """Return for how many seconds the level has been at least `level`."""
+        return now - self._reached.get(level, now)
+
+    def forget(self, now: float) -> None:
+        """Begin anew at CALM."""
+        self.level, self.since = Level.CALM, now
+        self._reached.clear()
+        self._over.clear()
+        self._under.clear()

@@ -12,16 +12,16 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.web import bootstrap
 
-from console import resources, scripts, sessions, uploads
+from console import resources, scripts, sessions
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.holdings import StreamlitHoldings, session_parts
-from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
+from console.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders
+from console.reaper import Reaper
 from services.settings import Settings
 from services.texts import _
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
-SWEEP_SECONDS = 60.0
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
 # These count for themselves: files are taken in there.
 UPLOADS = ("/api/documents", "/_stcore/upload_file")
@@ -35,12 +35,13 @@ def create_app(settings: Settings) -> st.App:
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = resources.runtime()
         runtime.sessions = sessions.connected
-        runtime.add_holder(StreamlitHoldings())
+        holdings = StreamlitHoldings()
+        runtime.add_holder(holdings)
         runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
         provide(api, runtime)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_sweep_uploads)
+                tasks.start_soon(Reaper(runtime, holdings).run)
                 yield {"runtime": runtime}
                 tasks.cancel_scope.cancel()
         finally:
@@ -54,6 +55,7 @@ def create_app(settings: Settings) -> st.App:
         middleware=[
             Middleware(RequestContext, runtime=resources.built),
             Middleware(SecurityHeaders),
+            Middleware(LeavingConnections, leaving=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
         ],
@@ -72,11 +74,10 @@ def create_app(settings: Settings) -> st.App:
     return app
 
 
-async def _sweep_uploads() -> None:
-    """Now and then forget the uploads of closed tabs: with no tab open, no page does."""
-    while True:
-        await anyio.sleep(SWEEP_SECONDS)
-        await anyio.to_thread.run_sync(uploads.release_orphans)
+def _restarting() -> bool:
+    """Whether a restart is under way; before the restarts exist there is none."""
+    restarts = vars(resources.built() or object).get("restarts")
+    return restarts is not None and restarts.requested is not None
 
 
 def known_hosts(settings: Settings) -> list[str]:

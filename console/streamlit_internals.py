@@ -1,0 +1,221 @@
+"""What Streamlit keeps to itself: sessions, uploaded files, media files, caches. The only module that reaches for it.
+
+Streamlit has no public interface to its memory. Everything here is written for the version that is locked (1.67); a
+test fails loudly when another one moves a part. Without a running server there is nothing, and nothing fails.
+
+What was found by following references in a running server: a tab that closes is kept for `disconnectedSessionTTL`
+seconds, so that it can come back. After that nobody can have it any more, but it is dropped only when the next tab
+closes; with no further tab up to 128 of them stay for ever, each with its state, its uploads, its media files, an event
+loop and three file descriptors (github.com/streamlit/streamlit/issues/12506). Nothing else held one. `take_expired`
+breaks exactly this chain. Files of a tab that closed while they were on their way are in no session's keeping at all.
+"""
+
+# ruff: noqa: SLF001 - the one place for it
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from streamlit.runtime import Runtime, exists, get_instance
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.caching.cache_data_api import _data_caches
+from streamlit.runtime.caching.cache_resource_api import _resource_caches
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+# Of a session: what its script and its widgets left there, what waits to be sent, what its fragments enclose.
+PARTS = ("_session_state", "_fragment_storage", "_browser_queue")
+# Belong to the process, not to whoever refers to them.
+SHARED_TYPES: tuple[type, ...] = (
+    Runtime,
+    AppSession,
+    MemoryUploadedFileManager,
+    MemoryMediaFileStorage,
+    PagesManager,
+    ScriptCache,
+    WebsocketSessionManager,
+    threading.Thread,
+)
+
+
+def current_session() -> AppSession | None:
+    """Return the session whose script runs in this thread."""
+    context = get_script_run_ctx(suppress_warning=True)
+    manager = _manager()
+    # AppTest runs scripts without sessions.
+    info = manager.get_session_info(context.session_id) if context is not None and manager is not None else None
+    return info.session if info is not None and isinstance(info.session, AppSession) else None
+
+
+def connected_sessions() -> list[AppSession]:
+    """Return the sessions of tabs that have a connection."""
+    manager = _manager()
+    return [info.session for info in manager.list_active_sessions()] if manager is not None else []
+
+
+def connected_count() -> int:
+    """Return how many there are; costs nothing."""
+    return get_instance()._session_mgr.num_active_sessions() if exists() else 0
+
+
+def waiting_sessions() -> list[AppSession]:
+    """Return the sessions whose tabs were disconnected a moment ago and may come back."""
+    manager = _manager()
+    if manager is None:
+        return []
+    with manager._storage_lock:
+        return [info.session for info in manager._session_storage.list()]
+
+
+def expired_sessions() -> list[AppSession]:
+    """Return the sessions that nobody can come back to, and that are stored all the same."""
+    manager = _manager()
+    storage = manager._session_storage if manager is not None else None
+    if manager is None or not isinstance(storage, MemorySessionStorage):
+        return []
+    cache: Any = storage._cache
+    with manager._storage_lock:
+        now = cache.timer()
+        return [cache._data[key].session for key, until in cache._expirations.items() if until <= now]
+
+
+def take_expired() -> list[AppSession]:
+    """Take these out of the storage, for good, and return them. On the event loop's thread only."""
+    manager = _manager()
+    storage = manager._session_storage if manager is not None else None
+    if manager is None or not isinstance(storage, MemorySessionStorage):
+        return []
+    cache: Any = storage._cache
+    with manager._storage_lock:
+        return [info.session for _key, info in cache.expire(cache.timer())]
+
+
+def end(session: AppSession) -> bool:
+    """Shut down a session that has no tab, and empty it. On the event loop's thread only.
+
+    Returns whether that is complete: a script that still runs is asked to stop, and the rest is for another time.
+    """
+    session.shutdown()
+    if session._scriptrunner is not None:
+        return False
+    session._session_state.clear()
+    session._fragment_storage.clear()
+    session._fragment_storage.clear_outside_wrappers()
+    session._browser_queue.clear()
+    return True
+
+
+def parts_of(session: AppSession) -> list[object]:
+    """Return what a session keeps for its scripts."""
+    return [getattr(session, part, None) for part in PARTS]
+
+
+def uploaded_files() -> dict[str, list[bytes]]:
+    """Return the contents of uploaded files by session id."""
+    manager = _uploads()
+    if manager is None:
+        return {}
+    with manager._lock:
+        return {name: [record.data for record in files.values()] for name, files in manager.file_storage.items()}
+
+
+def forget_upload(file_id: str) -> None:
+    """Forget a file of the session whose script runs."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file_id)
+
+
+def forget_uploads(session_id: str) -> None:
+    """Forget all files of a session."""
+    manager = _uploads()
+    if manager is not None:
+        manager.remove_session_files(session_id)
+
+
+def media_files() -> dict[str, bytes]:
+    """Return pictures, sounds and downloads that pages show, by id."""
+    storage = get_instance().media_file_mgr._storage if exists() else None
+    if not isinstance(storage, MemoryMediaFileStorage):
+        return {}
+    return {name: file.content for name, file in storage._files_by_id.copy().items()}
+
+
+def media_of_sessions() -> dict[str, set[str]]:
+    """Return the ids of the files that each session shows."""
+    if not exists():
+        return {}
+    manager = get_instance().media_file_mgr
+    with manager._lock:
+        return {name: set(files.values()) for name, files in manager._files_by_session_and_coord.items()}
+
+
+def forget_media(session_ids: Iterable[str]) -> None:
+    """Forget what these sessions show, then every file that no session shows (a download at the second call)."""
+    if not exists():
+        return
+    runtime = get_instance()
+    for session_id in session_ids:
+        runtime.media_file_mgr.clear_session_refs(session_id)
+        runtime.dataframe_source_mgr.clear_all_for_session(session_id)
+    runtime.media_file_mgr.remove_orphaned_files()
+
+
+def cached_data() -> list[bytes]:
+    """Return the results that `st.cache_data` keeps."""
+    contents: list[bytes] = []
+    for cache in _caches(_data_caches):
+        storage = cache.storage
+        if hasattr(storage, "_mem_cache"):
+            with storage._mem_cache_lock:
+                contents += storage._mem_cache._data.values()
+    return contents
+
+
+def cached_resources() -> list[object]:
+    """Return the objects that `st.cache_resource` keeps."""
+    values: list[object] = []
+    for cache in _caches(_resource_caches):
+        with cache._mem_cache_lock:
+            values += [result.value for result in cache._mem_cache._data.values()]
+    return values
+
+
+def expire_caches() -> int:
+    """Drop entries of both caches that are too old to be used; return how many.
+
+    Streamlit itself does that when the same function is called again.
+    """
+    dropped = 0
+    for cache in _caches(_data_caches):
+        storage = cache.storage
+        if hasattr(storage, "_mem_cache"):
+            with storage._mem_cache_lock:
+                dropped += len(storage._mem_cache.expire())
+                storage._report_removals(storage._take_pending_removals())
+    for cache in _caches(_resource_caches):
+        with cache._mem_cache_lock:
+            dropped += len(cache._mem_cache.expire())
+    return dropped
+
+
+def _caches(caches: Any) -> list[Any]:
+    with caches._caches_lock:
+        return [cache for functions in caches._function_caches.values() for cache in functions.values()]
+
+
+def _manager() -> WebsocketSessionManager | None:
+    manager = getattr(get_instance(), "_session_mgr", None) if exists() else None
+    return manager if isinstance(manager, WebsocketSessionManager) else None
+
+
+def _uploads() -> MemoryUploadedFileManager | None:
+    manager = get_instance().uploaded_file_mgr if exists() else None
+    return manager if isinstance(manager, MemoryUploadedFileManager) else None

@@ -82,7 +82,9 @@ def serve(settings: Settings) -> int:
         before=_stand_by(settings, opening.handover, stopped) if opening.how is How.STANDBY else None,
         patience=0.0 if opening.how is How.FIRST else FOLDER_SECONDS,
     )
-    server = StoppingServer(_config(settings, create_app(settings)))
+    server = StoppingServer(
+        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, resources.runtime)
+    )
     _end_by_signals(stop)
     runtime = resources.runtime()
     runtime.successor = _successor(settings, server, opening)
@@ -90,8 +92,6 @@ def serve(settings: Settings) -> int:
     announcer.start()
     if opening.handover is not None:
         opening.handover.watch(stop)
-    if opening.how is not How.FIRST:
-        _hold(runtime, stopped, HOLD_SECONDS if opening.how is How.NEXT else None)
     server.run(sockets=[opening.listener])
     if runtime.failure is not None and not isinstance(runtime.failure, CancelledError):
         raise runtime.failure
@@ -197,13 +197,20 @@ def _successor(settings: Settings, server: StoppingServer, opening: _Opening) ->
     return None
 
 
-def _hold(runtime: Runtime, stopped: threading.Event, seconds: float | None) -> None:
-    """Leave connections in the queue until `runtime` is ready; None: a standby has no deadline, its turn comes."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while not (runtime.ready or stopped.is_set() or runtime.failure is not None):
-        if deadline is not None and time.monotonic() > deadline:
-            return
-        stopped.wait(0.005)
+def _hold(how: How, stopped: threading.Event, runtime: Callable[[], Runtime]) -> Callable[[], bool]:
+    """Return what tells whether connections are still left in the queue: until the services are ready.
+
+    The first process takes them at once and shows what its start is doing. A later one does so when it takes long; a
+    standby has no such limit, as its turn comes when the process before has ended.
+    """
+    deadline = time.monotonic() + HOLD_SECONDS
+
+    def hold() -> bool:
+        if how is How.FIRST or stopped.is_set() or (how is How.NEXT and time.monotonic() > deadline):
+            return False
+        return not runtime().ready and runtime().failure is None
+
+    return hold
 
 
 def _announce(runtime: Runtime, opening: _Opening) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -15,19 +16,30 @@ from console import resources
 FRESH_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
+_HOLD_LOOK_SECONDS = 0.005
 
 
 class StoppingServer(uvicorn.Server):
     """Lets answers in progress come to an end before it stops."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, hold: Callable[[], bool] = lambda: False) -> None:
+        """`hold`: whether connections are to be left in the socket's queue for the time being."""
         super().__init__(config)
         self.makes_room = False
+        self._hold = hold
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Note the event loop, for calls from other threads."""
+        """Start the application, wait while it is held, only then take connections."""
         self._loop = asyncio.get_running_loop()
+        begin = self.lifespan.startup
+
+        async def begin_and_hold() -> None:
+            await begin()
+            while self._hold() and not self.should_exit:
+                await asyncio.sleep(_HOLD_LOOK_SECONDS)
+
+        self.lifespan.startup = begin_and_hold  # type: ignore[method-assign] # between the two steps of uvicorn's start
         await super().startup(sockets)
 
     def take_no_more(self) -> None:

@@ -57,10 +57,8 @@ class Plan:
         """Return the plan of a process that starts at `now`: what is configured, off by up to `JITTER` either way."""
         spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         requests = round(settings.restart_after_requests * spread)
-        hours = settings.restart_after_hours
-        return cls(
-            max(1, requests) if settings.restart_after_requests else 0, now + hours * _HOUR * spread * bool(hours)
-        )
+        seconds = settings.restart_after_hours * _HOUR * spread
+        return cls(max(1, requests) if settings.restart_after_requests else 0, now + seconds if seconds else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

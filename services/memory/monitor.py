@@ -16,6 +16,7 @@ from services.memory.history import History
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import own_process
 from services.memory.ledger.accountant import Accountant
+from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
 from services.memory.reclaiming.reclaimers import Reclaimers
 from services.memory.sampling.gpu import DeviceSource, torch_columns
@@ -61,13 +62,15 @@ class MemoryMonitor:
         reporter: Reporter,
         *,
         limit_bytes: int = 0,
+        limit: MemoryLimit | None = None,
         preferences: Preferences | None = None,
     ) -> None:
-        """Build the parts; `limit_bytes` is what RSS is held against, 0: the container's limit or the machine's RAM.
+        """Build the parts; `limit` is what RSS is held against; by default `limit_bytes`, 0: the container's or all RAM.
 
         What is kept of the collector's settings is in `preferences`.
         """
         self.clock = clock
+        self.limit = limit or MemoryLimit(limit_bytes)
         self.history = History(folder)
         self.ledger = Accountant(clock)
         self.objects = Inspector(clock, folder / "objects")
@@ -87,7 +90,8 @@ class MemoryMonitor:
         self.sampler.add_source(ProcessSource(), name="process")
         self.sampler.add_source(heap, name="heap")
         self.sampler.add_source(self.pauses, name="collector")
-        self.sampler.add_source(SurroundingsSource(limit_bytes), seconds=SURROUNDINGS_SECONDS, name="surroundings")
+        surroundings = SurroundingsSource(limit=self.limit)
+        self.sampler.add_source(surroundings, seconds=SURROUNDINGS_SECONDS, name="surroundings")
         self.sampler.add_source(torch_columns, name="torch")
         self.sampler.add_source(self._devices, name="devices")
         self.sampler.add_source(self._spending, name="spending")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from services.memory.limit import MemoryLimit
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import rss_bytes
 from services.memory.types import Series
@@ -34,12 +35,12 @@ def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
     reports = Reports(events, runtime.metrics, rss_bytes)
     closing.callback(reports.flush, everything=True)
     reports.listen(partial(hear, runtime))
-    limit = runtime.settings.memory_limit_mb * MEGABYTE
+    settings = runtime.settings
     memory = MemoryMonitor(
-        runtime.settings.data_dir / "memory",
+        settings.data_dir / "memory",
         runtime.clock,
         reports,
-        limit_bytes=limit,
+        limit=MemoryLimit(settings.memory_limit_mb * MEGABYTE, settings.memory_share),
         preferences=runtime.preferences,
     )
     runtime.metrics.show_pauses(memory.pauses)

@@ -6,22 +6,31 @@ from collections.abc import Mapping
 
 import psutil
 
+from services.memory.limit import MemoryLimit
 from services.memory.sampling.files import field, read
-from services.memory.sampling.groups import find_group
 from services.memory.types import Series
 
 _KB = 1024
 
 
 class SurroundingsSource:
-    """Reads the surroundings. `limit_bytes` is what RSS is held against; 0: the container's limit or the RAM."""
+    """Reads the surroundings. `limit_bytes` is what RSS is held against; 0: the container's limit or the RAM.
 
-    def __init__(self, limit_bytes: int = 0, *, proc: str = "/proc", groups: str = "/sys/fs/cgroup") -> None:
-        self._limit = limit_bytes
+    Where somebody else also holds RSS against a `limit`, it is the same one.
+    """
+
+    def __init__(
+        self,
+        limit_bytes: int = 0,
+        *,
+        limit: MemoryLimit | None = None,
+        proc: str = "/proc",
+        groups: str = "/sys/fs/cgroup",
+    ) -> None:
+        self._limit = limit or MemoryLimit(limit_bytes, proc=proc, groups=groups)
         self._pressure = f"{proc}/pressure/memory"
         self._memory = f"{proc}/meminfo"
-        self._group = find_group(proc, groups)
-        self._total = psutil.virtual_memory().total
+        self._group = self._limit.group
 
     def __call__(self) -> Mapping[str, float]:
         """Return what this system can tell."""
@@ -32,7 +41,7 @@ class SurroundingsSource:
             Series.GROUP_USED: used,
             Series.GROUP_LIMIT: group_limit,
             Series.AVAILABLE: self._available(),
-            Series.LIMIT: self._limit or min(group_limit or self._total, self._total),
+            Series.LIMIT: self._limit.of(group_limit)[0],
         }
         return {name: float(value) for name, value in found.items() if value is not None}
 

@@ -17,7 +17,9 @@ import structlog
 
 from console.components.formatting import escape
 from console.state import Notices, state_of, tell_problem
+from console.visitors import page_user
 from services.errors import MillpondError
+from services.scopes.who import acting_for
 from services.texts import _
 
 log = structlog.get_logger(__name__)
@@ -32,7 +34,8 @@ def boundary() -> Iterator[None]:
     Streamlit's own control flow (stop, rerun, switch page) derives from BaseException and passes through.
     """
     try:
-        yield
+        with acting_for(page_user()):
+            yield
     except Exception as error:  # noqa: BLE001 - the last stop before the person
         show_error(error)
 
@@ -51,7 +54,8 @@ def guarded(function: Callable[Args, None]) -> Callable[Args, None]:
 def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | None:
     """Run an action of a widget's callback; on an expected failure, tell it on the next run and return None."""
     try:
-        return action(*args, **kwargs)
+        with acting_for(page_user()):
+            return action(*args, **kwargs)
     except MillpondError as error:
         tell_problem(error)
         return None

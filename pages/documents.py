@@ -47,5 +47,5 @@ if document_id is not None:
         document_view(services.library, document)
 if document_id is None:
     collection_id = collections_bar(services.library)
-    upload_panel(services.library, collection_id, services.settings.upload_limit_mb)
+    upload_panel(services, collection_id, services.settings.upload_limit_mb)
     live_view(services.library, collection_id)

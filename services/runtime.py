@@ -23,6 +23,8 @@ from services.errors import CancelledError, MillpondError, StorageError, Unavail
 from services.held import HeldResource, Holder
 from services.memory.clock import Clock
 from services.memory.collector.policy import CollectionPolicy
+from services.memory.experiment.experiments import Experiments
+from services.memory.forked import use_scopes
 from services.memory.governor.governor import Governor
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
@@ -41,6 +43,7 @@ from services.texts import _, use_language
 from services.wiring import gauges
 from services.wiring.budget import keep_budget
 from services.wiring.collecting import collect_by_policy
+from services.wiring.experiments import offer_experiments
 from services.wiring.offers import offer
 from services.wiring.passages import PassagesForChat, library_stamp
 from services.wiring.readiness import checks
@@ -60,7 +63,6 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
 
 log = structlog.get_logger(__name__)
-
 
 
 class Runtime:
@@ -87,6 +89,7 @@ class Runtime:
     governor: Governor
     policy: CollectionPolicy
     restarts: Restarts
+    experiments: Experiments
     gate: Gate
 
     def __init__(self, settings: Settings, clock: Clock | None = None, *, watched: bool = True) -> None:
@@ -184,6 +187,7 @@ class Runtime:
         self.retriever.search(_("warm-up"))
         offer(self)
         offer_reclaimers(self)
+        offer_experiments(self, self._closing)
         self.ready_rss = rss_bytes()
         self._ready.set()
         self.ingestion.add_idle_listener(self._use_idle_time)
@@ -213,6 +217,7 @@ class Runtime:
         self.database.create_tables()
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
+        use_scopes(self.scopes)
         self.gate = Gate(self.settings, self.reporter, self.clock.time)
         keep_restarts(self, self._closing)
         collect_by_policy(self)

@@ -17,6 +17,7 @@ from console.api.answers import AnswerResponse, AnswerStream
 from console.api.chat_schemas import ChatIn
 from console.api.context import ApiContext, Context
 from console.api.problems import STATUS, openai_error
+from console.api.scoped import client_of
 from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
 from services.errors import MillpondError, UnavailableError
 from services.operations.logging import current_request_id
@@ -46,13 +47,13 @@ async def model(model: str, context: Context) -> dict[str, Any]:
 async def completions(body: ChatIn, request: Request, context: Context) -> Response:
     """Answer the last message from the documents, streamed or whole; sources ride along as `citations`.
 
-    `citations` is an extra field of the message, when streamed of the last delta. Going away ends the answer.
+    `citations` is an extra field of the message, when streamed of the last delta. A question that waits for its turn
+    gets chunks with an empty delta and the extra field `queue_position`. Going away ends the answer.
     """
     turns = body.conversation()
-    client = request.client.host if request.client else "unknown"
     answer = context.runtime.answering.complete(
         turns,
-        user=f"{client}/{body.user}" if body.user else client,
+        user=client_of(request, body.user or ""),
         model=body.model or None,
         collection_ids=body.collections,
     )
@@ -64,10 +65,10 @@ async def completions(body: ChatIn, request: Request, context: Context) -> Respo
                 reply.note(event)
         reply.check_complete()
         return JSONResponse(reply.whole(), headers=_HEADERS)
-    # Until there is something to send, a failure can still become a proper status.
+    # Until there is something to send, a failure can still become a proper status; a place in the queue is something.
     try:
         first = await stream.next_while_connected(request)
-        while isinstance(first, Waiting | Retrieved):
+        while isinstance(first, Retrieved):
             first = await stream.next_while_connected(request)
     except BaseException:
         await stream.aclose()
@@ -92,6 +93,8 @@ async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply
         event = first
         while event is not None:
             reply.note(event)
+            if isinstance(event, Waiting):
+                yield _sse(reply.chunk({}) | {"queue_position": event.position})
             if isinstance(event, Token) and event.text:
                 yield _sse(reply.chunk({"content": event.text}))
             event = await stream.next()
@@ -136,7 +139,7 @@ class _Reply:
         """
         if self.message is None or self.message.state is not AnswerState.COMPLETE:
             raise UnavailableError(
-                _("The answer was broken off, because Millpond is being stopped."), _("Ask again when it runs.")
+                _("The answer was broken off: somebody cancelled it, or Millpond is being stopped."), _("Ask again.")
             )
 
     def whole(self) -> dict[str, Any]:

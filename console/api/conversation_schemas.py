@@ -72,6 +72,7 @@ class CostOut(_Out):
     prompt_tokens: int | None
     answer_tokens: int | None
     rss_change_bytes: int | None
+    cached: bool
 
 
 class MessageOut(_Out):

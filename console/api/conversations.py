@@ -24,6 +24,7 @@ from console.api.conversation_schemas import (
 )
 from console.api.problems import STATUS, problem
 from console.api.schemas import ProblemOut
+from console.api.scoped import client_of
 from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
 from services.errors import MillpondError, UnavailableError
 from services.operations.logging import current_request_id
@@ -100,9 +101,7 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
     Streamed, the events are `waiting` (`position`), `retrieved` (`citations`), `token` (`text`), and at the end
     `finished` (the message) or `error` (a problem document).
     """
-    client = request.client.host if request.client else "unknown"
-    user = f"{client}/{body.user}" if body.user else client
-    answer = context.runtime.answering.ask(conversation_id, body.question, user=user)
+    answer = context.runtime.answering.ask(conversation_id, body.question, user=client_of(request, body.user or ""))
     stream = AnswerStream(answer, context.threads.answers)
     if not body.stream:
         message: Message | None = None
@@ -110,13 +109,12 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
             while (event := await stream.next_while_connected(request)) is not None:
                 message = event.message if isinstance(event, Finished) else message
         return JSONResponse(_message(_complete(message)), headers=_HEADERS)
-    # Until there is something to send, a failure can still become a proper status.
+    # Until there is something to send, a failure can still become a proper status; a place in the queue is something.
     early: list[AnswerEvent] = []
     try:
         while (event := await stream.next_while_connected(request)) is not None:
-            if not isinstance(event, Waiting) or not early:
-                early.append(event)
-            if not isinstance(event, Waiting | Retrieved):
+            early.append(event)
+            if not isinstance(event, Retrieved):
                 break
     except BaseException:
         await stream.aclose()

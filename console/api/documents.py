@@ -11,8 +11,11 @@ from console.api.context import ApiContext, Context
 from console.api.headers import attachment
 from console.api.problems import error_response
 from console.api.schemas import LARGEST_ID, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, Id, ProblemOut, UploadOut
+from console.api.scoped import scoped
 from console.api.uploads import RefusedUploadError, Upload
 from services.knowledge.types import Document, DocumentStatus
+from services.scopes import ScopeKind
+from services.texts import _
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
 
@@ -51,11 +54,20 @@ async def hand_in(request: Request, context: Context, collection: Id | None = No
     """
     upload = Upload(context, collection)
     try:
-        result = await upload.take(request.headers.get("content-type", ""), request.stream())
+        async with scoped(context, ScopeKind.UPLOAD, _announced(request)):
+            result = await upload.take(request.headers.get("content-type", ""), request.stream())
     except RefusedUploadError as refused:
         errors = [error.model_dump() for error in refused.errors]
         return error_response(refused.first, errors=errors)
     return JSONResponse(result.model_dump(mode="json"), status_code=202)
+
+
+def _announced(request: Request) -> str:
+    """Return what others may know of an upload: how much it is, as far as the client says."""
+    length = request.headers.get("content-length", "")
+    if not length.isascii() or not length.isdigit():
+        return _("files")
+    return _("files, {megabytes:.1f} MB").format(megabytes=int(length[:15]) / 2**20)
 
 
 @router.get("", summary="List documents")

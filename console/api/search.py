@@ -8,9 +8,11 @@ from fastapi import APIRouter
 
 from console.api.context import ApiContext, Context
 from console.api.schemas import SearchIn, SearchOut
+from console.api.scoped import scoped
 from services.errors import NotFoundError
 from services.knowledge.types import RetrievalSettings, SearchResult
-from services.texts import _
+from services.scopes import Scope, ScopeKind
+from services.texts import _, plural
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -18,11 +20,13 @@ router = APIRouter(prefix="/api/search", tags=["search"])
 @router.post("", summary="Search the documents")
 async def search(body: SearchIn, context: Context) -> SearchOut:
     """Return the chunks that answer best, with fused, dense and lexical score."""
-    result = await context.threads.call(_search, context, body)
+    detail = plural("query of {count} character", "query of {count} characters", len(body.query))
+    async with scoped(context, ScopeKind.SEARCH, detail) as scope:
+        result = await context.threads.call(_search, context, body, scope)
     return SearchOut.model_validate(result)
 
 
-def _search(context: ApiContext, body: SearchIn) -> SearchResult:
+def _search(context: ApiContext, body: SearchIn, scope: Scope) -> SearchResult:
     missing = set(body.collections) - {collection.id for collection in context.runtime.library.collections()}
     if missing:
         raise NotFoundError(
@@ -37,4 +41,6 @@ def _search(context: ApiContext, body: SearchIn) -> SearchResult:
     settings: RetrievalSettings | None = None
     if given:
         settings = replace(context.runtime.library.retrieval_settings(), **given)
-    return context.runtime.retriever.search(body.query, k=body.k, collection_ids=body.collections, settings=settings)
+    return context.runtime.retriever.search(
+        body.query, k=body.k, collection_ids=body.collections, settings=settings, check=scope.check
+    )

@@ -13,6 +13,7 @@ from console.components.formatting import answer_markdown, escape
 from console.components.heartbeat import heartbeat
 from console.components.messages import show_message
 from console.state import ChatState, Key, Query, set_query, state_of
+from console.visitors import page_user
 from services.chat.answer import Answer
 from services.chat.types import AnswerState, Conversation, Message, Role
 from services.runtime import Runtime
@@ -113,7 +114,7 @@ def _ask(runtime: Runtime, conversation: Conversation | None, question: str) -> 
         )
         set_query(Query.CONVERSATION, conversation.id)
         state.draft_collections, state.draft_turns = (), None
-    _start(conversation.id, question, runtime.answering.ask(conversation.id, question), Asked.NEW)
+    _start(conversation.id, question, runtime.answering.ask(conversation.id, question, user=page_user()), Asked.NEW)
     st.rerun()
 
 

@@ -11,6 +11,7 @@ from console.boundary import attempt
 from console.components.citations import citation_buttons
 from console.components.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
 from console.state import ChatState, state_of
+from console.visitors import page_user
 from services.chat.answer import Answer
 from services.chat.types import AnswerCost, AnswerState, Message, Role
 from services.runtime import Runtime
@@ -37,7 +38,7 @@ def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> 
                 )
                 with st.container(horizontal=True):
                     if st.form_submit_button(_("Ask again"), type="primary"):
-                        answer = runtime.answering.edit(message.conversation_id, text)
+                        answer = runtime.answering.edit(message.conversation_id, text, user=page_user())
                         asks(message.conversation_id, text, answer, Asked.EDITED)
                         st.rerun()
                     if st.form_submit_button(_("Cancel")):
@@ -83,7 +84,8 @@ def _rate(runtime: Runtime, message_id: int, key: str) -> None:
 
 def _again(runtime: Runtime, message: Message, asks: Asks) -> None:
     if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
-        asks(message.conversation_id, "", runtime.answering.regenerate(message.conversation_id), Asked.AGAIN)
+        answer = runtime.answering.regenerate(message.conversation_id, user=page_user())
+        asks(message.conversation_id, "", answer, Asked.AGAIN)
         st.rerun()
     st.button(
         _("Edit question"),

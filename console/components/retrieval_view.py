@@ -10,9 +10,11 @@ from console.components.formatting import escape, milliseconds, place, shorten
 from console.components.highlighting import find_terms, marked
 from console.navigation import PageName, page
 from console.state import Key, Query, RetrievalState, state_of, tell
+from console.visitors import page_user
 from services.errors import BadInputError
 from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 from services.runtime import Runtime
+from services.scopes import ScopeKind
 from services.texts import _, plural
 
 
@@ -64,7 +66,24 @@ def retrieval_form(runtime: Runtime) -> None:
         limit = runtime.settings.question_characters
         if len(query) > limit:
             raise BadInputError(_("The query has more than {limit} characters.").format(limit=limit), _("Shorten it."))
-        state.result = runtime.retriever.search(query, collection_ids=tuple(chosen), settings=settings)
+        state.result = _search(runtime, query, tuple(chosen), settings)
+
+
+def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings) -> SearchResult:
+    place = st.empty()
+    detail = plural("query of {count} character", "query of {count} characters", len(query))
+    scope = runtime.scopes.open(ScopeKind.SEARCH, detail, user=page_user())
+    try:
+        for position in scope.positions():
+            place.caption(_("Waiting: number {position} in the queue").format(position=position))
+        place.empty()
+        scope.check()
+        result = runtime.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
+    except BaseException as error:
+        scope.close(error)
+        raise
+    scope.close()
+    return result
 
 
 def _describe(settings: RetrievalSettings) -> str:

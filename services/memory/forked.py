@@ -24,8 +24,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -33,6 +34,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from services.errors import BusyError, ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.memory.blas import compute_in_one_thread
 from services.memory.process import rss_bytes
+from services.scopes import Scope, ScopeKind, Scopes
 from services.texts import _
 
 Result = TypeVar("Result")
@@ -45,12 +47,14 @@ _HEADER = struct.Struct(">cQ")
 _BYTES, _JSON, _EXPECTED, _DEFECT = b"b", b"j", b"m", b"d"
 _HELLO_SECONDS = 5.0  # a child that says nothing for so long was forked at a bad moment
 _TRIES = 3
+_CHECK_SECONDS = 0.2  # so often it is asked whether the look was cancelled
 _NICE = 10
 _PR_SET_PDEATHSIG = 1
 _PAUSE_PER_BYTE = 0.02 / 2**30  # seconds of fork per byte of RSS, until this process has been measured
 
 compute_in_one_thread()  # now, so that nothing computes in several when the first fork comes
 _turn = threading.Lock()  # one copy at a time: two would need the memory twice
+_scopes: weakref.ref[Scopes] | None = None
 _measured: list[float] = []  # seconds per byte of RSS of the newest forks
 
 
@@ -81,16 +85,24 @@ def expected_pause() -> float:
     return rss_bytes() * (sorted(_measured)[len(_measured) // 2] if _measured else _PAUSE_PER_BYTE)
 
 
-def run_forked(work: Callable[[], Result], *, seconds: float) -> Forked[Result]:
+def use_scopes(scopes: Scopes) -> None:
+    """Have every look run in a scope of `scopes`, where people see it and can cancel it."""
+    global _scopes  # noqa: PLW0603 - copies of the process are the process's affair, as `_turn` is
+    _scopes = weakref.ref(scopes)
+
+
+def run_forked(work: Callable[[], Result], *, seconds: float, what: str = "") -> Forked[Result]:
     """Run `work` in a forked child and return what it returns: bytes, or anything that JSON can carry.
 
     Args:
         work: what to do on the copy; see the module's rules. Tuples come back as lists, keys as text.
         seconds: after so long the child is ended.
+        what: what people are told that it is.
 
     Raises:
         UnavailableError: this system cannot fork, has no memory for a copy, or ended the child.
         BusyError: another copy was still at work all the time.
+        CancelledError: somebody cancelled the look; the child was ended.
         TimedOutError: `work` took longer than `seconds`.
         TooLargeError: the result is over `LARGEST_RESULT`.
         MillpondError: raised by `work`, passed on with its kind.
@@ -102,23 +114,54 @@ def run_forked(work: Callable[[], Result], *, seconds: float) -> Forked[Result]:
             _("Run Millpond on Linux."),
         )
     deadline = time.monotonic() + seconds
-    if not _turn.acquire(timeout=seconds):
-        raise BusyError(_("Another look at the memory is still running."), _("Try again in a moment."))
-    try:
+    with _in_turn(deadline, what) as check:
         for left in reversed(range(_TRIES)):
             try:
-                return _try(work, deadline, seconds)
+                return _try(work, deadline, seconds, check)
             except _Silent:
                 if not left:
                     break
-    finally:
-        _turn.release()
     raise TimedOutError(
         _("The copy of the process did not begin to work; it was ended."), _("Try again in a quieter moment.")
     )
 
 
-def _try(work: Callable[[], Result], deadline: float, seconds: float) -> Forked[Result]:
+@contextmanager
+def _in_turn(deadline: float, what: str) -> Iterator[Callable[[], None]]:
+    """Wait for the turn; yields what raises once the look is cancelled."""
+    scopes = _scopes() if _scopes else None
+    scope: Scope | None = None
+    if scopes is not None:
+        scope = scopes.open(ScopeKind.LOOK, what)
+    try:
+        while scope is not None and not scope.begin():
+            scope.check()
+            _still_time(deadline)
+            time.sleep(_CHECK_SECONDS / 4)
+        while not _turn.acquire(timeout=_CHECK_SECONDS):
+            if scope is not None:
+                scope.check()
+            _still_time(deadline)
+        try:
+            yield scope.check if scope is not None else lambda: None
+        finally:
+            _turn.release()
+    except BaseException as error:
+        if scope is not None:
+            scope.close(error)
+        raise
+    if scope is not None:
+        scope.close()
+
+
+def _still_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise BusyError(_("Another look at the memory is still running."), _("Try again in a moment."))
+
+
+def _try(
+    work: Callable[[], Result], deadline: float, seconds: float, check: Callable[[], None] = lambda: None
+) -> Forked[Result]:
     began = time.monotonic()
     reading, writing = os.pipe()
     try:
@@ -133,7 +176,7 @@ def _try(work: Callable[[], Result], deadline: float, seconds: float) -> Forked[
     os.close(writing)
     ended: int | None = None
     try:
-        tag, payload = _receive(reading, deadline, seconds)
+        tag, payload = _receive(reading, deadline, seconds, check)
         # All was said; the child needs only to vanish.
     except EOFError:
         ended = _reap(child)
@@ -228,7 +271,7 @@ def _send(writing: int, data: bytes) -> None:
         view = view[os.write(writing, view[: 1 << 20]) :]
 
 
-def _receive(reading: int, deadline: float, seconds: float) -> tuple[bytes, bytearray]:
+def _receive(reading: int, deadline: float, seconds: float, check: Callable[[], None]) -> tuple[bytes, bytearray]:
     poll = select.poll()
     poll.register(reading, select.POLLIN)
     received = bytearray()
@@ -237,7 +280,11 @@ def _receive(reading: int, deadline: float, seconds: float) -> tuple[bytes, byte
     tag = b""
     while len(received) < wanted:
         until = deadline if received else hello
-        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        left = until - time.monotonic()
+        if not poll.poll(max(0.0, min(left, _CHECK_SECONDS)) * 1000):
+            check()
+            if left > _CHECK_SECONDS:
+                continue
             if not received and until < deadline:
                 raise _Silent
             raise TimedOutError(

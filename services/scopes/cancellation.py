@@ -12,9 +12,9 @@ class Cancellation:
     def __init__(self) -> None:
         self.event = threading.Event()
         self._lock = threading.RLock()
-        self._wake: list[Callable[[], None]] = []
+        self._wake: list[Callable[[], object]] = []
 
-    def on_cancel(self, wake: Callable[[], None]) -> None:
+    def on_cancel(self, wake: Callable[[], object]) -> None:
         """Call `wake` when it is cancelled, at once if it was."""
         with self._lock:
             self._wake.append(wake)

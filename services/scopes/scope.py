@@ -139,7 +139,7 @@ class Scope:
             told(position)
         self.check()
 
-    def on_cancel(self, wake: Callable[[], None]) -> None:
+    def on_cancel(self, wake: Callable[[], object]) -> None:
         """Call `wake` when the scope is cancelled, at once if it was; for what blocks elsewhere."""
         self._record.cancellation.on_cancel(wake)
 

@@ -111,6 +111,7 @@ class Retriever:
         k: int | None = None,
         collection_ids: Collection[int] = (),
         settings: RetrievalSettings | None = None,
+        check: Callable[[], object] = lambda: None,
     ) -> SearchResult:
         """Return the best chunks for `query`, best first.
 
@@ -119,6 +120,7 @@ class Retriever:
             k: most hits; the settings' when left out.
             collection_ids: where to look; everywhere when empty.
             settings: weights and threshold; those applied to chat when left out.
+            check: called between the steps; what it raises ends the search.
 
         Raises:
             BadInputError: the query has no letter and no digit.
@@ -145,6 +147,7 @@ class Retriever:
                 groups=tuple(collection_ids) or None,
                 settings=settings,
                 started=started,
+                check=check,
             )
         self._reporter.observe(Timing.RETRIEVAL, result.total_ms / 1000)
         return result
@@ -158,7 +161,9 @@ class Retriever:
         groups: Collection[int] | None,
         settings: RetrievalSettings,
         started: float,
+        check: Callable[[], object],
     ) -> SearchResult:
+        check()
         candidates = max(LEAST_CANDIDATES, 4 * k)
         terms = list(dict.fromkeys(term for term, _place in located))
 
@@ -176,6 +181,7 @@ class Retriever:
             dense_ids = [int(chunk) for chunk in found]
             embed_ms, dense_ms = _ms(embedding, searching), _ms(searching)
         matches = lexical.result()
+        check()
 
         # Either search's candidates get exact scores of both kinds.
         searching = time.perf_counter()
@@ -193,6 +199,7 @@ class Retriever:
             / total
             for chunk in {*cosines, *matches}
         }
+        check()
         hits = self._hits(
             scores=scores, threshold=settings.threshold, k=k, groups=groups, cosines=cosines, matches=matches
         )

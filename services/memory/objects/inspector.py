@@ -131,7 +131,7 @@ class Inspector:
             }
 
         with carrying() as carried:
-            found = run_forked(look, seconds=LOOK_SECONDS)
+            found = run_forked(look, seconds=LOOK_SECONDS, what=_("census of objects"))
         value = found.value
         self._last = taken = Census(
             moment,
@@ -171,7 +171,9 @@ class Inspector:
         folder = self._snapshots()
         first, second = folder.path(before), folder.path(after)
         same_run = folder.info(before).run == folder.info(after).run
-        rows = run_forked(lambda: snapshots.compare(first, second), seconds=LOOK_SECONDS).value
+        rows = run_forked(
+            lambda: snapshots.compare(first, second), seconds=LOOK_SECONDS, what=_("comparison of censuses")
+        ).value
         changes = tuple(_change(row, same_run=same_run) for row in rows)
         with self._lock:
             self._compared[before, after] = changes
@@ -183,7 +185,9 @@ class Inspector:
         """Return by type what came between the first two snapshots and is still there in the third."""
         folder = self._snapshots()
         paths = [folder.path(name) for name in (first, second, third)]
-        found = run_forked(lambda: snapshots.survivors(*paths), seconds=LOOK_SECONDS).value
+        found = run_forked(
+            lambda: snapshots.survivors(*paths), seconds=LOOK_SECONDS, what=_("comparison of censuses")
+        ).value
         return {name: Amount(*amount) for name, amount in found.items()}
 
     def lengthened(self, *names: str, most: int = 50) -> tuple[Lengthened, ...]:
@@ -251,7 +255,7 @@ class Inspector:
         if get is None:
             raise NotFoundError(_("Nothing is registered under this name."), _("Choose one that is listed."))
         sizes.load()
-        found = run_forked(lambda: sizes.deep_size(get), seconds=PYMPLER_SECONDS)
+        found = run_forked(lambda: sizes.deep_size(get), seconds=PYMPLER_SECONDS, what=_("deep size"))
         value = found.value
         parts = tuple((name, size) for name, size in value["parts"])
         return DeepSize(label, value["bytes"], parts, tuple(value["failed"]), found.paused, found.took)
@@ -259,7 +263,7 @@ class Inspector:
     def summary(self) -> Summary:
         """Return pympler's summary over all objects; about 9 microseconds per object."""
         sizes.load()
-        found = run_forked(sizes.summary, seconds=PYMPLER_SECONDS)
+        found = run_forked(sizes.summary, seconds=PYMPLER_SECONDS, what=_("summary of objects"))
         rows = tuple((name, count, size) for name, count, size in found.value)
         return Summary(self._clock.time(), rows, found.paused, found.took)
 
@@ -269,7 +273,7 @@ class Inspector:
             return ask(Looker(heap, Ways(heap, carried)))
 
         with carrying() as carried:
-            return run_forked(look, seconds=LOOK_SECONDS)
+            return run_forked(look, seconds=LOOK_SECONDS, what=_("look at objects"))
 
     def _snapshots(self) -> SnapshotFolder:
         if self._folder is None:

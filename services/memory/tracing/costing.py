@@ -13,6 +13,7 @@ import psutil
 from services.memory.forked import run_forked
 from services.memory.ledger.foreign import tracing_bytes
 from services.memory.tracing.types import Cost
+from services.texts import _
 
 COPY_BYTES_PER_TRACE = 180  # what a snapshot needs in the child for each living block
 STOP_SECONDS_PER_TRACE = 0.1e-6  # emptying the table with every thread stopped: 0.03 measured on a fresh heap
@@ -32,7 +33,7 @@ def tables() -> tuple[int, int]:
 
 def measure(frames: int) -> Cost:
     """Measure (about half a second, in a child). Errors as `run_forked`."""
-    worst, usual, per_block = run_forked(lambda: _measure(frames), seconds=_SECONDS).value
+    worst, usual, per_block = run_forked(lambda: _measure(frames), seconds=_SECONDS, what=_("cost of tracing")).value
     return Cost(frames, worst, usual, per_block, sys.getallocatedblocks())
 
 

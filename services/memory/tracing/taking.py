@@ -19,7 +19,7 @@ def take(shelf: Shelf, status: TracingStatus, now: float, *, automatic: bool) ->
     """Put a snapshot of the present traces on the shelf. Errors as `run_forked` and `Shelf.add`."""
 
     def write_to(path: Path) -> SnapshotInfo:
-        found = run_forked(lambda: _work(path), seconds=_SECONDS)
+        found = run_forked(lambda: _work(path), seconds=_SECONDS, what=_("snapshot of allocations"))
         return SnapshotInfo(
             id="",
             time=now,

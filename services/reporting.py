@@ -30,6 +30,7 @@ class EventKind(StrEnum):
     ACCESS = "access"
     RESTART = "restart"
     BREAKER = "breaker"
+    EXPERIMENT = "experiment"
 
 
 class Timing(StrEnum):

@@ -1,0 +1,141 @@
+"""The child's measuring: pauses by `gc.callbacks`, peak and floor of RSS, while a workload runs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from services.memory.experiment.types import Operation, RunFigures, Setting
+from services.memory.process import rss_bytes, trim_heap
+
+_GENERATIONS = 3
+# Pauses that are kept for the percentiles; later ones still count into the sums. 8 MB.
+_MOST_PAUSES = 1_000_000
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"  # see proc(5)
+
+
+class PauseLog:
+    """Every collection's pause, from `start` to `stop`. Makes no object that the collector knows."""
+
+    def __init__(self) -> None:
+        self.seconds = array("d")
+        self.total = 0.0
+        self.wall = 0.0
+        self.runs = array("q", [0] * _GENERATIONS)
+        self.collected = 0
+        self._began = self._began_wall = 0.0
+
+    def start(self) -> None:
+        """Begin to record."""
+        gc.callbacks.append(self._record)
+
+    def stop(self) -> None:
+        """Record no more."""
+        gc.callbacks.remove(self._record)
+
+    def _record(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began, self._began_wall = time.thread_time(), time.perf_counter()
+            return
+        took = time.thread_time() - self._began
+        self.total += took
+        self.wall += time.perf_counter() - self._began_wall
+        self.runs[info["generation"]] += 1
+        self.collected += info["collected"]
+        if len(self.seconds) < _MOST_PAUSES:
+            self.seconds.append(took)
+
+
+def use(setting: Setting) -> None:
+    """Set this process's collector, after a full collection so that every child begins alike."""
+    gc.collect()
+    trim_heap()
+    if setting.thresholds is not None:
+        gc.set_threshold(*setting.thresholds)
+    if setting.frozen:
+        gc.freeze()
+    if setting.automatic:
+        gc.enable()
+    else:
+        gc.disable()
+
+
+def measure(
+    operations: tuple[Operation, ...], perform: Callable[[Operation], None], told: Callable[[float], None]
+) -> RunFigures:
+    """Perform the operations and return what that took; `told` gets the share that is done, now and then."""
+    pauses, tracked, base = PauseLog(), len(gc.get_objects()), rss_bytes()
+    marks = max(1, len(operations) // 50)
+    peak = base
+    _reset_peak()
+    pauses.start()
+    began, cpu = time.perf_counter(), time.process_time()
+    for number, operation in enumerate(operations):
+        perform(operation)
+        if number % marks == 0:
+            peak = max(peak, rss_bytes())
+            told(number / len(operations))
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+    pauses.stop()
+    peak = max(peak, _peak(), rss_bytes())
+    gc.collect()
+    trim_heap()
+    floor = rss_bytes()
+    ordered = sorted(pauses.seconds)
+    return RunFigures(
+        pause=pauses.total,
+        pause_wall=pauses.wall,
+        p50=percentile(ordered, 0.50),
+        p95=percentile(ordered, 0.95),
+        p99=percentile(ordered, 0.99),
+        longest=ordered[-1] if ordered else 0.0,
+        collections=(pauses.runs[0], pauses.runs[1], pauses.runs[2]),
+        collected=pauses.collected,
+        base=base,
+        peak=peak,
+        floor=floor,
+        tracked=tracked,
+        operations=len(operations),
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+    )
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """Return the value below which `share` of the ordered values lie (nearest rank); 0 where there are none."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def long_lived(count: int) -> list[object]:
+    """Return objects that the collector has to look after, so many that it has `count` in all.
+
+    They are as a service's own: records with a mapping, a list and a link to the one before.
+    """
+    kept: list[object] = []
+    before: object = None
+    for number in range(max(0, count - len(gc.get_objects())) // 3):
+        before = {"id": number, "name": f"object {number}", "values": [number, number / 2], "before": (before,)}
+        kept.append(before)
+        if number % 100 == 0:
+            before = None  # no chain that the interpreter would have to free by recursion
+    return kept
+
+
+def _reset_peak() -> None:
+    with suppress(OSError):
+        _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
+
+
+def _peak() -> int:
+    """Return the greatest RSS since `_reset_peak` in bytes; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0

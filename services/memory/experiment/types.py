@@ -1,0 +1,161 @@
+"""The words of the threshold experiment. Bytes, seconds of processor time where nothing else is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the collector is set in a child: thresholds as `gc.set_threshold` takes them (None: this Python's own).
+
+    `automatic` False: it is off. `frozen`: everything that lives after the start is hidden from it (`gc.freeze`).
+    `control`: a second time what is compared with, to show how much two equal runs differ.
+    """
+
+    thresholds: tuple[int, int, int] | None = None
+    automatic: bool = True
+    frozen: bool = False
+    control: bool = False
+
+
+class Kind(StrEnum):
+    """What a workload consists of."""
+
+    PAGE = "page"
+    QUESTION = "question"
+    ANSWER = "answer"
+    UPLOAD = "upload"
+    DELETE = "delete"
+
+
+# What is done, and its size: characters of a question, bytes of an upload, 0 for the others.
+Operation = tuple[Kind, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What each child does, in this order. `recorded`: it was recorded in this service, and not built in.
+
+    `long_lived` is how many objects the collector shall have to look after before it begins, as in the service.
+    """
+
+    operations: tuple[Operation, ...]
+    seed: int = 1
+    recorded: bool = False
+    long_lived: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What one child measured of itself.
+
+    `pause` is the sum of all pauses; it and the percentiles are processor time of the thread that collected, so that
+    other processes do not show in them. `pause_wall` is the sum by the clock on the wall. `collections` are by
+    generation. `base` is RSS before the first operation, `peak` the greatest during them, `floor` what is left after a
+    full collection and a trim. `seconds` is by the wall, `cpu_seconds` is processor time of the whole process.
+    """
+
+    pause: float
+    pause_wall: float
+    p50: float
+    p95: float
+    p99: float
+    longest: float
+    collections: tuple[int, int, int]
+    collected: int
+    base: int
+    peak: int
+    floor: int
+    tracked: int
+    operations: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def throughput(self) -> float:
+        """Operations per second of processor time."""
+        return self.operations / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    @property
+    def wall_throughput(self) -> float:
+        """Operations per second by the clock on the wall."""
+        return self.operations / self.seconds if self.seconds else 0.0
+
+    @property
+    def pause_share(self) -> float:
+        """What part of the processor time was spent in collections."""
+        return self.pause / self.cpu_seconds if self.cpu_seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One child: the place of its setting in the result's list, its round (from 0), what it measured."""
+
+    setting: int
+    round: int
+    figures: RunFigures
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResult:
+    """A finished experiment. `settings[0]` is what the others are compared with; `counts` says what the workload
+    consisted of, by kind; `python` is the version, `defaults` its own thresholds. `began` is in seconds since the
+    epoch, `took` by the wall."""
+
+    id: str
+    began: float
+    took: float
+    actor: str
+    python: str
+    defaults: tuple[int, int, int]
+    settings: tuple[Setting, ...]
+    rounds: int
+    recorded: bool
+    seed: int
+    long_lived: int
+    counts: dict[str, int]
+    runs: tuple[Run, ...]
+
+    def of(self, setting: int) -> list[RunFigures]:
+        """Return what a setting measured, in the order of the rounds."""
+        return [run.figures for run in sorted(self.runs, key=lambda run: run.round) if run.setting == setting]
+
+
+class Phase(StrEnum):
+    """Where the experiment stands."""
+
+    NEVER = "never"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentState:
+    """How the present or last experiment stands.
+
+    `run` of `runs` children is at work (from 1; while running), `share` of its operations are done, `setting` is its
+    place in `settings`. `remaining` is estimated, in seconds. `message` and `hint` tell of a failure or cancellation,
+    `result` is the id of what was found.
+    """
+
+    phase: Phase = Phase.NEVER
+    settings: tuple[Setting, ...] = ()
+    run: int = 0
+    runs: int = 0
+    share: float = 0.0
+    setting: int = 0
+    actor: str = ""
+    began: float = 0.0
+    remaining: float | None = None
+    message: str = ""
+    hint: str = ""
+    result: str = ""
+
+    @property
+    def progress(self) -> float:
+        """How much of everything is done, from 0 to 1."""
+        return min(1.0, max(0.0, (self.run - 1 + self.share) / self.runs)) if self.runs else 0.0

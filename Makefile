@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench bench-leaks lock clean
+.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench bench-leaks soak lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about
 
 bench-leaks: $(VENV)/.test-installed ## Measure how well leaks are told from harmless growth; takes an hour
 	$(BIN)/python -m tests.benchmarks.leaks $(BENCH_ARGS)
+
+soak: browser ## Prove flat memory beside a naive baseline; spread over hours: SOAK_ARGS="--hours 1"
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 # Exact versions with hashes for every platform, without torch (installed first, above) and without the place that
 # they were downloaded from. The GGUF and test locks hold the versions of the first one.

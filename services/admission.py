@@ -55,10 +55,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that was not let in: `what` in words, `door` where one was closed, else the `bytes` that it needed."""
+    """Something that was not let in: `what` in words; the `door` that `by` had closed, else the `bytes` it needed."""
 
     what: str
     door: Door | None = None
+    by: str = ""
     bytes: int = 0
 
 
@@ -141,7 +142,7 @@ class Admission:
         with self._lock:
             closed = next(iter(self._closed[door].values()), None)
         if closed is not None:
-            self._tell(Refusal(_NAMES[door](), door), door.value)
+            self._tell(Refusal(_NAMES[door](), door, closed.by), door.value)
             raise UnavailableError(closed.reason, closed.hint)
 
     def check_question(self, characters: int) -> None:

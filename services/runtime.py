@@ -221,7 +221,7 @@ class Runtime:
         self.gate = Gate(self.settings, self.reporter, self.clock.time)
         keep_restarts(self, self._closing)
         collect_by_policy(self)
-        keep_budget(self, self._closing)
+        keep_budget(self, self._closing, watched=self._watched)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
 

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         5.0, ge=0, description="RSS must be over a watermark for so long, in seconds"
     )
     budget_cool_down_seconds: float = Field(60.0, ge=0, description="Least time between two uses of a step, in seconds")
+    budget_restart_after_seconds: float = Field(
+        60.0, ge=0, description="RSS must be over the hard watermark for so long before a restart, in seconds"
+    )
+    budget_restart_minutes: float = Field(
+        60.0, ge=0, description="Least time between two restarts that the memory budget asks for, in minutes"
+    )
     webhook_url: str = Field("", description="Address that alerts are sent to, as JSON by POST; empty: none")
     webhook_secret: SecretStr = Field(SecretStr(""), description="Key for the signature of alerts; empty: not signed")
     restart_after_requests: int = Field(0, ge=0, description="Planned restart after so many requests; 0: never")

@@ -65,9 +65,10 @@ class MemoryMonitor:
         limit: MemoryLimit | None = None,
         preferences: Preferences | None = None,
     ) -> None:
-        """Build the parts; `limit` is what RSS is held against; by default `limit_bytes`, 0: the container's or all RAM.
+        """Build the parts; `limit` is what RSS is held against.
 
-        What is kept of the collector's settings is in `preferences`.
+        By default that is `limit_bytes`, 0: the container's limit or all RAM. What is kept of the collector's settings
+        is in `preferences`.
         """
         self.clock = clock
         self.limit = limit or MemoryLimit(limit_bytes)

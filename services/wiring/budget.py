@@ -1,47 +1,135 @@
-"""The memory budget of this process: its limit, its steps, and what drives it."""
+"""Keeps the process within its memory budget: what is held against what, what is done, and who hears of it."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import structlog
+
+from services.admission import Refusal, Room
 from services.memory.governor.governor import Governor
-from services.memory.governor.types import Budget, Level, LimitSource, Watermark
+from services.memory.governor.journal import recalled
+from services.memory.governor.refusals import Refusals
+from services.memory.governor.types import Budget, Level, Watermark
 from services.memory.process import rss_bytes
-from services.memory.types import Series
-from services.settings import MEGABYTE
+from services.reporting import EventKind
+from services.settings import Settings
+from services.wiring.steps import BY, steps
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
-LOOK_SECONDS = 1.0
+log = structlog.get_logger(__name__)
+
+# Often enough for a burst that allocates 100 MB a second; a look costs some tens of microseconds.
+LOOK_SECONDS = 0.25
+_LEAST_WAIT = 0.02  # of real time, however fast the clock goes
+HYSTERESIS = 0.05
+_RECALLED = 200
 
 
-def keep_budget(runtime: Runtime, closing: ExitStack) -> None:  # noqa: ARG001 - the steps that need an end come here
-    """Give `runtime` its governor and have it look each second."""
-    settings = runtime.settings
+def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -> None:
+    """Give `runtime` its governor, and have it look several times a second in a thread of its own if `watched`.
+
+    Not by `memory-watch`: that one is busy for tens of milliseconds at a time, and copies of the process take longer.
+    """
+    settings, limit = runtime.settings, runtime.memory.limit
+    marks = watermarks(settings)
+    refusals = Refusals(runtime.clock.time)
 
     def budget() -> Budget:
-        sample = runtime.memory.history.latest()
-        found = sample.get(Series.LIMIT) if sample else None
-        limit = settings.memory_limit_mb * MEGABYTE or int(found or 0)
-        watermarks = tuple(
-            Watermark(level, share, settings.budget_sustained_seconds, 0.05)
-            for level, share in (
-                (Level.SOFT, settings.budget_soft),
-                (Level.HIGH, settings.budget_high),
-                (Level.HARD, settings.budget_hard),
-            )
-        )
-        source = LimitSource.CONFIGURED if settings.memory_limit_mb else LimitSource.SHARE
-        return Budget(limit, source, watermarks)
+        size, source = limit.find()
+        return Budget(size, source, marks)
 
-    runtime.governor = Governor(
+    def used() -> int:
+        return limit.used(rss_bytes())
+
+    governor = Governor(
         runtime.clock,
         budget,
         runtime.reporter,
         rss=rss_bytes,
+        used=used,
         dry_run=settings.budget == "dry-run",
         enabled=settings.budget != "off",
+        ready=lambda: runtime.ready,
+        reserved=lambda: runtime.admission.reserved,
+        owners=lambda: runtime.memory.ledger.take().owners,
     )
-    runtime.memory.add_work(runtime.governor.look, LOOK_SECONDS)
+
+    def room() -> Room | None:
+        if not governor.acting or not runtime.ready:
+            return None
+        held = governor.budget()
+        return Room(used(), held.reached(Level.HARD)) if held.limit else None
+
+    def refused(refusal: Refusal) -> None:
+        if refusal.door is None or refusal.by == BY:
+            refusals.note(refusal.what)
+
+    def look() -> None:
+        governor.look()
+        if refusals.going_on and (told := refusals.sweep()):
+            governor.note(told)
+
+    runtime.governor = governor
+    for step in steps(runtime):
+        governor.add_step(step)
+    if watched:
+        _recall(runtime)
+        runtime.admission.watch(room)
+        runtime.admission.add_listener(refused)
+        _Lookout(runtime, look).start(closing)
+
+
+def watermarks(settings: Settings) -> tuple[Watermark, ...]:
+    """Return the configured watermarks. The higher one is, the less time may pass: over the hard one none."""
+    seconds = settings.budget_sustained_seconds
+    return tuple(
+        Watermark(level, share, sustained, HYSTERESIS, release=seconds)
+        for level, share, sustained in (
+            (Level.SOFT, settings.budget_soft, seconds),
+            (Level.HIGH, settings.budget_high, seconds / 2),
+            (Level.HARD, settings.budget_hard, 0.0),
+        )
+    )
+
+
+def _recall(runtime: Runtime) -> None:
+    """Have the page show what earlier runs decided."""
+    governor = runtime.governor
+    found = runtime.events.between(0.0, runtime.clock.time(), _RECALLED, {EventKind.BUDGET})
+    decisions = (
+        recalled(event.time, event.actor, event.detail, event.figures, governor.steps()) for event in reversed(found)
+    )
+    governor.recall(decision for decision in decisions if decision is not None)
+
+
+class _Lookout:
+    """The thread that looks."""
+
+    def __init__(self, runtime: Runtime, look: Callable[[], None]) -> None:
+        self._clock = runtime.clock
+        self._look = look
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory-budget", daemon=True)
+
+    def start(self, closing: ExitStack) -> None:
+        self._thread.start()
+        closing.callback(self._close)
+
+    def _run(self) -> None:
+        seconds = max(LOOK_SECONDS, _LEAST_WAIT * self._clock.speed)
+        while not self._clock.wait(self._stopping, seconds):
+            try:
+                self._look()
+            except Exception:
+                # The budget must hold although one look failed.
+                log.exception("the memory budget could not look")
+
+    def _close(self) -> None:
+        self._stopping.set()
+        self._thread.join()

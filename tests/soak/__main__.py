@@ -69,7 +69,14 @@ def _run(part: str, options: argparse.Namespace, folder: Path, stop: threading.E
     if part == "soak":
         from tests.soak.soaking import soak
 
-        return soak(planned, folder / "soak", seconds=seconds, tabs=options.tabs, stop=stop)
+        return soak(
+            planned,
+            folder / "soak",
+            seconds=seconds,
+            tabs=options.tabs,
+            stop=stop,
+            floor_seconds=options.floor_seconds,
+        )
     if part == "budget":
         from tests.soak.budget import budget
 
@@ -113,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--blocks", type=int, help="quiesce points (default 40)")
     add("--seed", type=int, default=1, help="another seed, other documents and questions")
     add("--tabs", type=int, default=2, help="Chromium tabs with live charts; 0: no browser, and no chat model")
+    add("--floor-seconds", type=float, default=3.0, help="the floor is the lowest RSS of so many seconds at rest")
     add("--baseline-minutes", type=float, default=15.0, help="longest time for the naive baseline, and for each case")
     add("--case-share", type=float, default=CASE_SHARE, help="amount of work of the single cases, as a share")
     add("--cap-mb", type=int, default=8000, help="the naive baseline is ended above this RSS, in MB")

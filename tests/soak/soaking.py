@@ -32,7 +32,9 @@ RECLAIM_HEAP = ("/api/reclaim/heap", "/api/memory/reclaim/heap")
 class Soak:
     """One server and the work on it."""
 
-    def __init__(self, server: Server, planned: Plan, *, tabs: int, stop: threading.Event) -> None:
+    def __init__(
+        self, server: Server, planned: Plan, *, tabs: int, stop: threading.Event, floor_seconds: float = FLOOR_SECONDS
+    ) -> None:
         self.server = server
         self.plan = planned
         self.log = Log()
@@ -41,6 +43,7 @@ class Soak:
         self.tools: list[str] = []
         self.verdicts: list[dict[str, Any]] = []
         self._tabs = tabs
+        self._floor_seconds = floor_seconds
         self._stop = stop
         self._watch: Watch | None = None
         self._browsers: Browsers | None = None
@@ -162,7 +165,7 @@ class Soak:
         try:
             self._wait_for_tabs_to_leave()
             self._collect_and_trim()
-            lowest = self._watch.floor(FLOOR_SECONDS)
+            lowest = self._watch.floor(self._floor_seconds)
             memory = self._get("/api/memory").json()
             sessions = self._sessions()
         except EXPECTED as error:
@@ -241,12 +244,20 @@ class Soak:
         return _check(self._client.post(path, json=body) if body is not None else self._client.post(path))
 
 
-def soak(planned: Plan, folder: Path, *, seconds: float, tabs: int, stop: threading.Event) -> dict[str, Any]:
+def soak(
+    planned: Plan,
+    folder: Path,
+    *,
+    seconds: float,
+    tabs: int,
+    stop: threading.Event,
+    floor_seconds: float = FLOOR_SECONDS,
+) -> dict[str, Any]:
     """Start a server in `folder`, drive it through the plan, stop it; return what was found."""
     server = spawn(folder / "data", log_level="warning")
     try:
         server.wait_ready()
-        found = Soak(server, planned, tabs=tabs, stop=stop).run(seconds)
+        found = Soak(server, planned, tabs=tabs, stop=stop, floor_seconds=floor_seconds).run(seconds)
     finally:
         code = server.stop()
     return {**found, "exit_code": code}

@@ -28,8 +28,8 @@ have for themselves.
 """
 _BUDGET = """
 `MILLPOND_MEMORY_LIMIT_MB` is the RSS when ready ({ready:.0f} MB) + {headroom} MiB; then large uploads, long questions
-to {model} and browser sessions with uploads come all at once for {minutes:.1f} minutes. With the budget off the same work
-took the process to {free:,.0f} MB. Answers by status: {statuses}.
+to {model} and browser sessions with uploads come all at once for {minutes:.1f} minutes. With the budget off the same
+work took the process to {free:,.0f} MB. Answers by status: {statuses}.
 """
 
 

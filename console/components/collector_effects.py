@@ -48,15 +48,15 @@ def effect_view(effect: Effect, *, key: str) -> None:
         (_("Pause") if effect.found is not None else _("It took"), milliseconds(1000 * effect.seconds)),
         (_("RSS before"), size(effect.rss_before)),
         (_("RSS after"), size(effect.rss_after)),
-        (_("Change"), signed_size(effect.rss_after - effect.rss_before)),
+        (_("Change"), change(effect)),
     ]
     if effect.found is not None:
         figures.append((_("Objects found"), count(effect.found)))
     if effect.uncollectable is not None:
         figures.append((_("Uncollectable"), count(effect.uncollectable)))
-    with st.container(horizontal=True, gap="small"):
+    with st.grid(len(figures), min_column_width=112, gap="small"):
         for label, value in figures:
-            st.metric(label, value, border=True, width=128)
+            st.metric(label, value, border=True)
     chart = effect_chart(effect)
     if chart is None:
         st.caption(_("No owner changed by more than the two looks themselves make."))
@@ -71,6 +71,12 @@ def effect_title(runtime: Runtime, effect: Effect) -> str:
     return own.get(effect.action) or runtime.memory.reclaimers.label(effect.action)
 
 
+def change(effect: Effect) -> str:
+    """Return what became of RSS."""
+    grown = effect.rss_after - effect.rss_before
+    return signed_size(grown) if grown else _("unchanged")
+
+
 def when(runtime: Runtime, effect: Effect) -> str:
     """Return how long ago it was, by the clock of what watches."""
     now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
@@ -80,8 +86,7 @@ def when(runtime: Runtime, effect: Effect) -> str:
 def _headline(runtime: Runtime, effect: Effect) -> str:
     words = [effect_title(runtime, effect), effect.detail]
     told = ": ".join(escape(word) for word in words if word)
-    change = escape(signed_size(effect.rss_after - effect.rss_before))
-    return f"{told} · RSS {change} · {when(runtime, effect)} · {escape(effect.actor)}"
+    return f"{told} · RSS {escape(change(effect))} · {when(runtime, effect)} · {escape(effect.actor)}"
 
 
 def _key(effect: Effect) -> str:

@@ -59,11 +59,12 @@ def _figures(runtime: Runtime, state: CollectorState) -> None:
     pauses = runtime.memory.pauses.recent()
     now = runtime.memory.clock.time()
     found = figures(pauses, now - _STRETCH_SECONDS * max(1.0, runtime.memory.clock.speed))
-    stretch = _("Of the last {time}: of so many pauses every moment is known").format(time=minutes(now - found.begin))
+    stretch = _("In the last {time}; all threads stand still in a pause").format(time=minutes(now - found.begin))
     shown = [
-        *(
-            (_("Collections gen{number}").format(number=number), count(runs), _("Since the start"))
-            for number, runs in enumerate(state.collections)
+        (
+            _("Collections"),
+            " / ".join(count(runs) for runs in state.collections),
+            _("Of generation 0, 1 and 2, since the start"),
         ),
         (_("Pauses, total"), milliseconds(1000 * found.total), stretch),
         (_("Pauses, p95"), "–" if found.p95 is None else milliseconds(1000 * found.p95), stretch),
@@ -71,9 +72,9 @@ def _figures(runtime: Runtime, state: CollectorState) -> None:
         (_("Frozen"), count(state.frozen), _("Objects that are hidden from it")),
         (_("Uncollectable"), count(state.uncollectable), _("Found in cycles that could not be freed, since the start")),
     ]
-    with st.container(horizontal=True, gap="small", key="collector-figures"):
+    with st.grid(6, min_column_width=125, gap="small", key="collector-figures"):
         for label, value, note in shown:
-            st.metric(label, value, border=True, width=136, help=note)
+            st.metric(label, value, border=True, help=note)
 
 
 def trial_words(trial: Trial) -> tuple[str, str]:

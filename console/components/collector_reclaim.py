@@ -6,8 +6,8 @@ import streamlit as st
 
 from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
-from console.components.collector_effects import when
-from console.components.formatting import escape, signed_size, size
+from console.components.collector_effects import change, when
+from console.components.formatting import escape, size
 from console.components.heartbeat import heartbeat
 from services.memory.effects import Effect
 from services.memory.reclaiming.reclaimers import Offer
@@ -66,7 +66,7 @@ def _words(runtime: Runtime, offer: Offer, effect: Effect | None) -> str:
             _("Last time, {when}: {outcome}; RSS {change}.").format(
                 when=when(runtime, effect),
                 outcome=escape(effect.detail),
-                change=escape(signed_size(effect.rss_after - effect.rss_before)),
+                change=escape(change(effect)),
             )
         )
     return "  \n".join(parts)

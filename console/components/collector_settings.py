@@ -135,28 +135,29 @@ def _form(runtime: Runtime, state: CollectorState) -> None:
 
 
 def _threshold_fields(state: CollectorState, fills: int) -> tuple[int, int, int]:
-    labels = (
-        _("Threshold 0: new objects"),
-        _("Threshold 1: runs of generation 0"),
-        _("Threshold 2: runs of generation 1"),
+    helps = (
+        _("Net allocations of containers until generation 0 is collected; 0 switches the collector off"),
+        _("Runs of generation 0 until generation 1 is collected in its place"),
+        _("Runs of generation 1 until generation 2, a full collection; a gate of its own may put that off"),
     )
     values = []
-    with st.container(horizontal=True, gap="small"):
-        for number, label in enumerate(labels):
+    with st.grid(3, min_column_width=165, gap="small"):
+        for number, note in enumerate(helps):
             values.append(
                 st.number_input(
-                    label,
+                    _("Threshold {number} (default {default})").format(
+                        number=number, default=count(state.defaults[number])
+                    ),
                     0,
                     10_000_000,
                     state.settings.thresholds[number],
                     key=f"collector-threshold-{number}-{fills}",
-                    width=210,
+                    help=note,
                 )
             )
     st.caption(
-        _("This Python's defaults: {defaults}. Counted so far: {counts}.").format(
-            defaults=", ".join(count(each) for each in state.defaults),
-            counts=", ".join(count(each) for each in state.counts),
+        _("Counted so far: {counts}. A generation is collected when its count is above its threshold.").format(
+            counts=", ".join(count(each) for each in state.counts)
         )
     )
     return int(values[0]), int(values[1]), int(values[2])

@@ -52,7 +52,7 @@ def effect_chart(effect: Effect) -> Chart | None:
         "orientation": "h",
         "x": [round(delta, 3) for delta in deltas],
         "y": [owner_name(owner) for owner, _before, _after in found],
-        "text": [f"{delta:+,.1f}".replace("-", "−") for delta in deltas],
+        "text": [f"{delta:+,.{1 if reach >= 1 else 2}f}".replace("-", "−") for delta in deltas],
         "customdata": [[f"{before / MEGABYTE:,.1f}", f"{after / MEGABYTE:,.1f}"] for _owner, before, after in found],
         "textposition": "outside",
         "cliponaxis": False,

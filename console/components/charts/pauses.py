@@ -44,17 +44,17 @@ def pauses_chart(recent: Sequence[Pause], span: tuple[float, float]) -> Chart:
 
 def histogram_chart(bounds: Sequence[float], pauses: Mapping[int, tuple[Sequence[int], float]]) -> Chart:
     """Return how many pauses were how long since the start, by generation; `bounds` in seconds."""
-    labels = [_("to {bound}").format(bound=_bound(bound)) for bound in bounds]
-    labels.append(_("over {bound}").format(bound=_bound(bounds[-1])))
+    labels = [f"≤ {1000 * bound:g}" for bound in bounds]
+    labels.append(f"> {1000 * bounds[-1]:g}")
     counts = [list(pauses[generation][0]) for generation in range(len(SHADES))]
     used = [place for place in range(len(labels)) if any(row[place] for row in counts)]
     first, last = (used[0], used[-1] + 1) if used else (0, len(labels))
     layout = base_layout(_HEIGHT)
-    layout["xaxis"] = {**axis(_("pause")), "type": "category", "showgrid": False, "fixedrange": True}
+    layout["xaxis"] = {**axis(_("pause, ms")), "type": "category", "showgrid": False, "fixedrange": True}
     layout["yaxis"] = {**axis(_("collections")), "type": "log", "fixedrange": True, "dtick": 1}
     layout["barmode"] = "group"
     layout["bargap"] = 0.2
-    layout["margin"]["b"] = 60
+    layout["margin"]["b"] = 44
     traces: tuple[Json, ...] = tuple(
         {
             "type": "bar",
@@ -62,12 +62,8 @@ def histogram_chart(bounds: Sequence[float], pauses: Mapping[int, tuple[Sequence
             "x": labels[first:last],
             "y": [count or None for count in counts[generation][first:last]],
             "marker": {"color": f"${shade}"},
-            "hovertemplate": "%{x}: %{y:,}<extra>" + f"gen{generation}</extra>",
+            "hovertemplate": "%{x} ms: %{y:,}<extra>" + f"gen{generation}</extra>",
         }
         for generation, shade in enumerate(SHADES)
     )
     return Chart("pauses-histogram", _("How many were how long"), traces, layout, subject=f"{first}-{last}")
-
-
-def _bound(seconds: float) -> str:
-    return f"{1000 * seconds:g} ms" if seconds < 1 else f"{seconds:g} s"

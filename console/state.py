@@ -14,6 +14,7 @@ import streamlit as st
 
 from services.errors import MillpondError
 from services.knowledge.types import SearchResult
+from services.memory.experiment.types import Setting
 from services.memory.leaks.types import Trimmed
 from services.memory.objects.types import DeepSize, Holders, Instances, Summary
 
@@ -171,6 +172,15 @@ class MemoryState:
     """Memory page: what the last trim gave back."""
 
     trimmed: Trimmed | None = None
+
+
+@dataclass
+class ExperimentForm:
+    """Threshold experiment: `own` settings that were added to those offered; `shown` is what of the experiments the
+    results were drawn with."""
+
+    own: tuple[Setting, ...] = ()
+    shown: tuple[object, ...] = ()
 
 
 def state_of(kind: type[State]) -> State:

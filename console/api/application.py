@@ -14,6 +14,7 @@ from console.api import (
     collector,
     conversations,
     documents,
+    experiment,
     health,
     jobs,
     memory,
@@ -73,6 +74,7 @@ def create_api() -> FastAPI:
         collector.router,
         reclaim.router,
         metrics.router,
+        experiment.router,
     ):
         api.include_router(router)
     return api

@@ -87,6 +87,11 @@ class Experiments:
         """Whether one is being made."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def expected(self) -> int:
+        """How large a run's RSS is expected to be, in bytes."""
+        return self._laboratory.expected()
+
     def state(self) -> ExperimentState:
         """Return how the present or last experiment stands."""
         return self._state

@@ -1,0 +1,131 @@
+"""What an experiment shall try, and for how long that would take."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.actors import page_actor, reason
+from console.boundary import attempt
+from console.components.formatting import escape, minutes
+from console.state import ExperimentForm, state_of, tell
+from services.memory.experiment.choices import DEFAULTS, OFFERED, REFERENCE, USUAL, label
+from services.memory.experiment.experiments import OPERATIONS, ROUNDS
+from services.memory.experiment.judging import LEAST_ROUNDS
+from services.memory.experiment.types import Setting
+from services.runtime import Runtime
+from services.settings import MEGABYTE
+from services.texts import _, plural
+
+START = "experiment-start"
+SETTINGS = "experiment-settings"
+ROUNDS_KEY = "experiment-rounds"
+LENGTH = "experiment-length"
+ADD = "experiment-add"
+_OWN = "experiment-own"
+_MOST_OWN = 8
+_LENGTHS = (200, OPERATIONS, 1500)
+
+
+def form(runtime: Runtime) -> None:
+    """Draw the choice of settings, rounds and length, with the time that it would take, and the button."""
+    st.subheader(_("Try settings on the same work"), anchor=False)
+    wanted = _settings()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rounds = int(
+            st.number_input(
+                _("Rounds"),
+                1,
+                20,
+                ROUNDS,
+                key=ROUNDS_KEY,
+                width=130,
+                help=_("Each round runs every setting once, in another order. Fewer than {least} tell nothing.").format(
+                    least=LEAST_ROUNDS
+                ),
+            )
+        )
+        lengths = {_LENGTHS[0]: _("short"), _LENGTHS[1]: _("usual"), _LENGTHS[2]: _("long")}
+        operations = st.segmented_control(
+            _("Length of a run"),
+            list(lengths),
+            default=OPERATIONS,
+            required=True,
+            key=LENGTH,
+            format_func=lambda number: f"{lengths[number]} ({number})",
+            help=_("Operations in each run"),
+        )
+        why = reason(runtime)
+        st.button(
+            _("Start"),
+            key=START,
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=why is not None or not wanted,
+            help=why,
+            on_click=_start,
+            args=(runtime, wanted, rounds, int(operations or OPERATIONS)),
+        )
+    _cost(runtime, len(wanted) + 1, rounds, int(operations or OPERATIONS))
+
+
+def _settings() -> list[Setting]:
+    """Return what is compared with the defaults."""
+    state = state_of(ExperimentForm)
+    # This Python's own thresholds are among those that are offered: not twice under two names.
+    offered = [each for each in OFFERED if each != REFERENCE and each.thresholds != DEFAULTS]
+    options = list(dict.fromkeys((*offered, *state.own)))
+    chosen = st.multiselect(
+        _("Compare the defaults {thresholds} with").format(thresholds="({}, {}, {})".format(*DEFAULTS)),
+        options,
+        default=[each for each in (*USUAL, *state.own) if each in options],
+        format_func=label,
+        key=f"{SETTINGS}-{len(state.own)}",
+        help=_("The control is the defaults once more: what it differs by is what equal runs differ by."),
+    )
+    with st.popover(_("Thresholds of your own"), icon=":material/add:", width="content"):
+        values = [
+            int(
+                st.number_input(
+                    _("Threshold {number}").format(number=number), 1, 10_000_000, default, key=f"{_OWN}-{number}"
+                )
+            )
+            for number, default in enumerate((1000, 10, 10))
+        ]
+        frozen = st.toggle(_("Frozen after the start"), key=f"{_OWN}-frozen")
+        st.button(
+            _("Add"),
+            key=ADD,
+            on_click=_add,
+            args=(Setting((values[0], values[1], values[2]), frozen=frozen),),
+            disabled=len(state.own) >= _MOST_OWN,
+        )
+    return chosen
+
+
+def _add(setting: Setting) -> None:
+    state = state_of(ExperimentForm)
+    if setting not in (*OFFERED, *state.own):
+        state.own = (*state.own, setting)
+
+
+def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None:
+    seconds = runtime.experiments.estimate(settings, rounds, operations)
+    runs = plural("{count} run", "{count} runs", settings * rounds)
+    st.caption(
+        escape(
+            _(
+                "{runs}, about {time}. They go one after the other with low priority, in processes of about {size} MB "
+                "that leave nothing behind. The work is made of what this service did of late: kinds and sizes; no "
+                "text of anybody is kept or used. Where too little is known, a built-in mixture takes its place."
+            ).format(
+                runs=runs,
+                time=minutes(seconds),
+                size=round(runtime.experiments.expected / MEGABYTE),
+            )
+        )
+    )
+
+
+def _start(runtime: Runtime, settings: list[Setting], rounds: int, operations: int) -> None:
+    if attempt(runtime.experiments.start, page_actor(runtime), settings, rounds, operations) is not None:
+        tell(_("The experiment has begun."))

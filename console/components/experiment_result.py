@@ -1,0 +1,201 @@
+"""What an experiment says: a sentence, tables with the spread of the rounds, charts with each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+import streamlit as st
+
+from console.actors import page_actor, reason
+from console.boundary import attempt
+from console.components.chart import Drawn, draw
+from console.components.charts.experiment import experiment_charts
+from console.components.formatting import ago, count, escape, milliseconds, minutes, plain, size
+from console.components.objects_export import exports
+from console.state import tell
+from services.memory.collector.types import CollectorSettings
+from services.memory.experiment.choices import label
+from services.memory.experiment.judging import Advice, Figure, Judgement, judge, matters
+from services.memory.experiment.statistics import spread
+from services.memory.experiment.types import ExperimentResult, RunFigures, Setting
+from services.memory.experiment.wording import change, figure_name, headline, recommendation
+from services.runtime import Runtime
+from services.texts import _, plural
+
+CHOICE = "experiment-result"
+TRY = "experiment-try"
+TRY_MINUTES = "experiment-minutes"
+_MINUTES = 10
+_ICONS = {
+    Advice.TOO_FEW: ":material/hourglass_top:",
+    Advice.TOO_NOISY: ":material/graphic_eq:",
+    Advice.NO_DIFFERENCE: ":material/drag_handle:",
+    Advice.KEEP: ":material/check:",
+    Advice.BETTER: ":material/thumb_up:",
+    Advice.TRADE: ":material/balance:",
+}
+
+
+def results_view(runtime: Runtime) -> None:
+    """Draw the newest result, or the one that is chosen; nothing where there is none."""
+    results = runtime.experiments.results()
+    if not results:
+        return
+    result = _choice(results)
+    judgement = judge(result)
+    box = st.warning if judgement.advice in {Advice.TOO_FEW, Advice.TOO_NOISY} else st.success
+    box(
+        escape(recommendation(judgement, result)),
+        title=escape(headline(judgement, result)),
+        icon=_ICONS[judgement.advice],
+    )
+    _try(runtime, result, judgement)
+    _title(_("What each setting did: median (least to greatest) of the rounds"))
+    _table([_row(result, place) for place in range(len(result.settings))], _("Figures by setting"))
+    st.markdown(
+        f"**{escape(_('Against the defaults, round by round: change (interval), ● where it is certain and matters'))}**"
+    )
+    _table([_against(result, judgement, place) for place in range(1, len(result.settings))], _("Changes by setting"))
+    with st.grid(2, min_column_width=320, gap="medium"):
+        for chart in experiment_charts(result):
+            with st.container(gap="xsmall"):
+                draw(Drawn.of(chart), key=f"chart-{chart.name}")
+    _foot(result)
+
+
+def _choice(results: list[ExperimentResult]) -> ExperimentResult:
+    if len(results) == 1:
+        return results[0]
+    by_id = {result.id: result for result in results}
+
+    def named(result_id: str) -> str:
+        found = by_id[result_id]
+        when = ago(datetime.fromtimestamp(found.began, UTC))
+        what = " · ".join(label(setting) for setting in found.settings[1:])
+        return f"{when}: {what}"
+
+    chosen = st.selectbox(_("Experiment"), list(by_id), format_func=named, key=f"{CHOICE}-{results[0].id}", width=520)
+    return by_id.get(str(chosen), results[0])
+
+
+def _try(runtime: Runtime, result: ExperimentResult, judgement: Judgement) -> None:
+    """Draw the way into a trial, for settings that a trial can take: thresholds."""
+    able = [setting for setting in result.settings if setting.thresholds is not None and not setting.frozen]
+    able = [setting for setting in able if setting.automatic]
+    if not able:
+        return
+    advised = result.settings[judgement.setting]
+    why = reason(runtime)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            _("Settings"),
+            able,
+            index=able.index(advised) if advised in able else 0,
+            format_func=label,
+            key=f"{TRY}-{result.id}",
+            width=220,
+        )
+        length = st.number_input(_("Minutes"), 1, 24 * 60, _MINUTES, key=TRY_MINUTES, width=120)
+        st.button(
+            _("Try these settings"),
+            key=TRY,
+            icon=":material/science:",
+            disabled=why is not None,
+            help=why or _("In this service, on trial: they go back by themselves unless they are kept."),
+            on_click=_begin_trial,
+            args=(runtime, chosen, 60.0 * length),
+        )
+
+
+def _begin_trial(runtime: Runtime, setting: Setting, seconds: float) -> None:
+    if setting.thresholds is None:
+        return
+    collector = runtime.memory.collector
+    wanted = CollectorSettings(setting.thresholds, setting.automatic, collector.state().settings.policy)
+    if attempt(collector.change, page_actor(runtime), wanted, seconds) is not None:
+        tell(_("On trial for {time}: {name}.").format(time=minutes(seconds), name=label(setting)))
+
+
+def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
+    runs = result.of(place)
+
+    def shown(value: Callable[[RunFigures], float], words: Callable[[float], str]) -> str:
+        middle, least, most = (words(number) for number in spread([value(run) for run in runs]))
+        return middle if least == most else f"{middle} ({least} – {most})"
+
+    collections = [count(round(median(run.collections[generation] for run in runs))) for generation in range(3)]
+    return {
+        _("Setting"): plain(label(result.settings[place])),
+        _("Total pause"): shown(lambda run: 1000 * run.pause, milliseconds),
+        _("p50 / p95 pause"): " / ".join(
+            milliseconds(1000 * median(values)) for values in ([run.p50 for run in runs], [run.p95 for run in runs])
+        ),
+        _("p99 pause"): shown(lambda run: 1000 * run.p99, milliseconds),
+        _("Longest"): shown(lambda run: 1000 * run.longest, milliseconds),
+        _("Collections 0 / 1 / 2"): " / ".join(collections),
+        _("Peak of RSS"): shown(lambda run: run.peak, size),
+        _("Floor of RSS"): shown(lambda run: run.floor, size),
+        _("Operations per CPU second"): shown(lambda run: run.throughput, lambda number: f"{number:,.1f}"),
+        _("Operations per second"): shown(lambda run: run.wall_throughput, lambda number: f"{number:,.1f}"),
+    }
+
+
+def _against(result: ExperimentResult, judgement: Judgement, place: int) -> dict[str, Any]:
+    ratios = judgement.ratios[place - 1]
+
+    def shown(figure: Figure) -> str:
+        words = change(ratios[figure])
+        return f"{words} ●" if matters(figure, ratios[figure]) else words
+
+    names = {figure: _capital(figure_name(figure)) for figure in Figure}
+    row: dict[str, Any] = {_("Setting"): plain(label(result.settings[place]))}
+    row |= {names[figure]: shown(figure) for figure in Figure}
+    row[_("p of the pauses")] = f"{ratios[Figure.PAUSE].p:.3f}"
+    return row
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _title(text: str) -> None:
+    st.markdown(f"**{escape(text)}**")
+
+
+def _table(rows: list[dict[str, Any]], name: str) -> None:
+    import pandas as pd
+
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height="content", alt=name)
+
+
+def _foot(result: ExperimentResult) -> None:
+    source = _("recorded in this service") if result.recorded else _("built in")
+    kinds = ", ".join(f"{name} {count(number)}" for name, number in result.counts.items())
+    st.caption(
+        escape(
+            _(
+                "Workload {source}, seed {seed}: {kinds}; {objects} long-lived objects. Python {python}, defaults "
+                "{defaults}. {rounds} in {time}. Pauses are processor time of the thread that collects."
+            ).format(
+                source=source,
+                seed=result.seed,
+                kinds=kinds,
+                objects=count(result.long_lived),
+                python=result.python,
+                defaults="({}, {}, {})".format(*result.defaults),
+                rounds=plural("{count} round", "{count} rounds", result.rounds),
+                time=minutes(result.took),
+            )
+        )
+    )
+    exports(
+        [
+            {"setting": label(result.settings[run.setting]), "round": run.round + 1, **asdict(run.figures)}
+            for run in result.runs
+        ],
+        "threshold-experiment",
+    )

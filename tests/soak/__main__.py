@@ -22,7 +22,7 @@ from tests.soak.workload import Amount, Plan, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("soak", "baseline", "cases", "budget")
-CASE_SHARE = 0.05
+CASE_SHARE = 0.1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, lambda number, frame: _stopped(stop, number, frame))
     output: Path = options.output
-    run = {} if options.fresh else report.read(output)
+    if options.fresh:
+        (output / report.FIGURES).unlink(missing_ok=True)
+    run = report.read(output)
     if not options.render:
         run["machine"] = report.machine()
         run["command"] = _command(arguments)
@@ -42,8 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
             for part in _parts(options):
                 if not stop.is_set():
                     print(f"== {part}", flush=True)
-                    run[part] = _run(part, options, Path(folder), stop)
-                    run["interrupted"] = stop.is_set()
+                    found = _run(part, options, Path(folder), stop)
+                    # Read again: another part may be measured at the same time.
+                    run = report.read(output) | {name: run[name] for name in ("machine", "command")}
+                    run |= {part: found, "interrupted": stop.is_set()}
                     report.write(run, output)
     path = report.write(run, output)
     print(path.read_text() if options.print else f"The report is in {path}")
@@ -83,11 +87,10 @@ def _run(part: str, options: argparse.Namespace, folder: Path, stop: threading.E
         return budget(planned, folder / "budget", minutes=options.budget_minutes, stop=stop)
     from tests.soak.comparing import cases, naive
 
-    minutes, cap = options.baseline_minutes, options.cap_mb
     if part == "baseline":
-        return naive(planned, folder / "naive", minutes=minutes, cap_mb=cap, stop=stop)
+        return naive(planned, folder / "naive", minutes=options.baseline_minutes, cap_mb=options.cap_mb, stop=stop)
     few = plan(amount_of(options).scaled(options.case_share))
-    return cases(few, folder / "cases", minutes=minutes, cap_mb=cap, stop=stop)
+    return cases(few, folder / "cases", minutes=options.case_minutes, cap_mb=options.cap_mb, stop=stop)
 
 
 def _parts(options: argparse.Namespace) -> list[str]:
@@ -116,12 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--conversations", type=int, help="conversations (default 500)")
     add("--uploads", type=int, help="uploads (default 500)")
     add("--visits", type=int, help="browser sessions (default 200)")
-    add("--model-questions", type=int, help="questions to the chat model (default 120)")
+    add("--model-questions", type=int, help="questions to the chat model (default 80)")
     add("--blocks", type=int, help="quiesce points (default 40)")
     add("--seed", type=int, default=1, help="another seed, other documents and questions")
     add("--tabs", type=int, default=2, help="Chromium tabs with live charts; 0: no browser, and no chat model")
     add("--floor-seconds", type=float, default=3.0, help="the floor is the lowest RSS of so many seconds at rest")
-    add("--baseline-minutes", type=float, default=15.0, help="longest time for the naive baseline, and for each case")
+    add("--baseline-minutes", type=float, default=15.0, help="longest time for the naive baseline")
+    add("--case-minutes", type=float, default=6.0, help="longest time for each single case, for either service")
     add("--case-share", type=float, default=CASE_SHARE, help="amount of work of the single cases, as a share")
     add("--cap-mb", type=int, default=8000, help="the naive baseline is ended above this RSS, in MB")
     add("--budget-minutes", type=float, default=2.0, help="how long the budget case presses")

@@ -240,9 +240,9 @@ def _events(server: Server) -> list[dict[str, Any]]:
     """Return what the service says that it did about its memory."""
     answer = server.client.get("/api/memory/events", params={"range": "24h", "limit": 2000})
     return [
-        {"time": event["time"], "kind": event["kind"], "detail": str(event.get("detail", event.get("text", "")))[:300]}
+        {"time": event["time"], "kind": event["kind"], "detail": event["detail"][:300]}
         for event in answer.json().get("events", [])
-        if event["kind"] in {"budget", "pressure", "reclaim", "collection", "restart", "governor", "model", "access"}
+        if event["kind"] in {"budget", "release", "collection", "trim", "restart", "model", "access", "breaker"}
     ][:400]
 
 

@@ -171,6 +171,10 @@ def _ends(soak: dict[str, Any]) -> list[str]:
     lines.append(
         f"Restarts: {soak.get('restarts', 'unknown')}; exit code when it was stopped: {soak.get('exit_code')}."
     )
+    if soak.get("events"):
+        lines.append(
+            f"Events on its time line: {', '.join(f'{kind} {n}' for kind, n in sorted(soak['events'].items()))}."
+        )
     if floors:
         lines += ["", *_owners(floors)]
     return [*lines, ""]

@@ -25,8 +25,7 @@ from tests.soak.workload import Plan, Question
 
 FLOOR_SECONDS = 3.0
 LEAVING_SECONDS = 20.0  # a closed tab's web socket is gone by then
-COLLECT = ("/api/collector/collect", "/api/memory/collect")
-RECLAIM_HEAP = ("/api/reclaim/heap", "/api/memory/reclaim/heap")
+COLLECT = "/api/collector/collect"
 
 
 class Soak:
@@ -198,14 +197,12 @@ class Soak:
         )
 
     def _collect_and_trim(self) -> None:
-        """Collect generation 2 and trim over the API; what is not offered (yet) is left out, and the report says so."""
-        for path in COLLECT:
-            if path in self._paths:
-                self._post(path, {"generation": 2})
-                self.tools.append(f"POST {path} (generation 2)")
-                break
+        """Collect generation 2 and trim over the API; the report says by what."""
+        if COLLECT in self._paths:
+            self._post(COLLECT, {"generation": 2})
+            self.tools.append(f"`POST {COLLECT}` of generation 2")
         self._post("/api/memory/trim")
-        self.tools.append("POST /api/memory/trim")
+        self.tools.append("`POST /api/memory/trim`")
 
     def _wait_for_tabs_to_leave(self) -> None:
         deadline = time.monotonic() + LEAVING_SECONDS

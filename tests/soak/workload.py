@@ -76,7 +76,7 @@ class Amount:
     conversations: int = 500
     uploads: int = 500
     visits: int = 200
-    model_questions: int = 120
+    model_questions: int = 80
     blocks: int = 40
     seed: int = 1
 
@@ -210,10 +210,11 @@ def _visits(amount: Amount, known: list[Fact], chance: random.Random) -> list[Vi
 
 
 def _looks(number: int) -> tuple[str, ...]:
+    # Every tenth of a run of forty blocks has each kind of look once: no tenth has it easier than another.
     looks = ["memory", "history", "metrics"]
     if number % 4 == 1:
         looks.append("census")
-    if number % 8 == 3:
+    if number % 4 == 2:
         looks.append("tracing")
     if number % 4 == 3:
         looks.append("trim")

@@ -36,6 +36,11 @@ class Growth:
         self._runs = full_collections()
         self._patience = 1
 
+    @property
+    def full(self) -> int:
+        """How many full collections there had been at the last look."""
+        return self._runs
+
     def look(self) -> Level:
         """Return what is in use now; a full collection that somebody else made begins a new count."""
         level, runs = self._level(), full_collections()

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 # Nothing was asked for so long (seconds of the clock): a quiet moment.
 QUIET_SECONDS = 3.0
+# After work, so long a quiet is used in any case: what was in use at the last full collection and is not any more
+# shows in no growth.
+LONG_QUIET_SECONDS = 30.0
 # Big work that ends in the midst of other work waits so long for a quiet moment.
 BIG_WORK_SECONDS = 10.0
 # Its own pauses may take this share of the time.
@@ -64,6 +67,7 @@ class CollectionPolicy:
         self._growth = Growth(level)
         self._lock = threading.Lock()
         self._seen = -1
+        self._worked_at: int | None = None  # full collections there had been when something was last asked for
         self._quiet_since = clock.time()
         self._big_work: _BigWork | None = None
         self._next = 0.0  # no earlier than this, by the monotonic clock: costs are real seconds
@@ -115,13 +119,14 @@ class CollectionPolicy:
         level, now = self._growth.look(), self._clock.time()
         done = self._done()
         if self._busy() or done != self._seen:
-            self._seen, self._quiet_since = done, now
+            self._seen, self._quiet_since, self._worked_at = done, now, self._growth.full
         if self._off():
             self._big_work = None
             return
         if time.monotonic() < self._next:
             return
-        grown, quiet = self._growth.grown(level), now - self._quiet_since >= QUIET_SECONDS
+        grown, quiet_for = self._growth.grown(level), now - self._quiet_since
+        quiet = quiet_for >= QUIET_SECONDS
         if self._big_work is not None:
             work = self._big_work
             if waited or quiet or now - work.ended >= BIG_WORK_SECONDS:
@@ -130,6 +135,8 @@ class CollectionPolicy:
                     self._collect(Reason.BIG_WORK, level, work.what)
         elif quiet and reached(grown, IDLE):
             self._collect_quietly(level)
+        elif quiet_for >= LONG_QUIET_SECONDS and self._worked_at == self._growth.full:
+            self._collect(Reason.IDLE, level)
         elif reached(grown, self._growth.needed()):
             self._collect(Reason.ALLOCATION, level)
 

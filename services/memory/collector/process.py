@@ -50,10 +50,10 @@ class OwnCollector:
         self._counted = float("-inf")
         return before
 
-    def tracked(self) -> int:
-        """Return how many objects the collector can see; at most 15 seconds old."""
+    def tracked(self, *, count: bool = True) -> int:
+        """Return how many objects the collector can see; at most 15 seconds old, unless nothing is to be counted."""
         now = time.monotonic()
-        if now - self._counted > _COUNT_SECONDS:
+        if count and now - self._counted > _COUNT_SECONDS:
             self._counted = now
             self._tracked = len(gc.get_objects())
         return self._tracked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.wiring.gauges import memory, process, work
+from services.wiring.gauges import collector, memory, process, work
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -18,6 +18,8 @@ def install(runtime: Runtime) -> None:
     metrics.add_part("ledger", memory.LEDGER_FAMILIES, lambda: memory.ledger(runtime.memory))
     metrics.add_part("verdict", memory.VERDICT_FAMILIES, lambda: memory.verdict(runtime.memory))
     metrics.add_part("tracing", memory.TRACING_FAMILIES, lambda: memory.tracing(runtime.memory))
+    metrics.add_part("collector", collector.COLLECTOR_FAMILIES, lambda: collector.collector(runtime))
+    metrics.add_part("policy", collector.POLICY_FAMILIES, lambda: collector.policy(runtime))
     metrics.add_part("answers", work.ANSWER_FAMILIES, lambda: work.answers(runtime))
     metrics.add_part("ingestion", work.INGESTION_FAMILIES, lambda: work.ingestion(runtime))
     metrics.add_part("library", work.LIBRARY_FAMILIES, work.LibraryGauges(runtime).read)

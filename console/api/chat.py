@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import JSONResponse, Response
 
 from console.api.answers import AnswerResponse, AnswerStream
@@ -44,11 +44,14 @@ async def model(model: str, context: Context) -> dict[str, Any]:
 
 
 @router.post("/chat/completions", summary="Ask the documents")
-async def completions(body: ChatIn, request: Request, context: Context) -> Response:
+async def completions(
+    body: ChatIn, request: Request, context: Context, cache_control: Annotated[str, Header(max_length=200)] = ""
+) -> Response:
     """Answer the last message from the documents, streamed or whole; sources ride along as `citations`.
 
     `citations` is an extra field of the message, when streamed of the last delta. A question that waits for its turn
-    gets chunks with an empty delta and the extra field `queue_position`. Going away ends the answer.
+    gets chunks with an empty delta and the extra field `queue_position`. Going away ends the answer. An answer given
+    before comes from a cache, and its `cost` says so, unless `Cache-Control` is `no-cache`.
     """
     turns = body.conversation()
     answer = context.runtime.answering.complete(
@@ -56,6 +59,7 @@ async def completions(body: ChatIn, request: Request, context: Context) -> Respo
         user=client_of(request, body.user or ""),
         model=body.model or None,
         collection_ids=body.collections,
+        fresh="no-cache" in cache_control,
     )
     stream = AnswerStream(answer, context.threads.answers)
     reply = _Reply(body)

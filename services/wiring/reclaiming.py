@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from services.caching import ByteCache
 from services.held import Owner
 from services.memory.ledger.foreign import cuda_in_use
 from services.memory.process import trim_heap
@@ -24,6 +25,7 @@ def offer_reclaimers(runtime: Runtime) -> None:
         _cuda(),
         _windows(runtime),
         _search_caches(runtime),
+        *_own_caches(runtime),
         _database(runtime),
     ):
         runtime.memory.reclaimers.add(reclaimer)
@@ -97,6 +99,25 @@ def _search_caches(runtime: Runtime) -> Reclaimer:
         lambda: runtime.retriever.held().bytes,
         release,
     )
+
+
+def _own_caches(runtime: Runtime) -> list[Reclaimer]:
+    caches = runtime.caches
+    costs = (
+        (caches.embeddings, _("The next questions are embedded anew: some milliseconds each.")),
+        (caches.answers, _("Questions that were answered before are answered anew.")),
+        (caches.searches, _("Searches that were made before are made anew.")),
+    )
+
+    def reclaimer(cache: ByteCache, cost: str) -> Reclaimer:
+        def release() -> str:
+            entries = cache.figures().entries
+            cache.clear()
+            return plural("{count} entry let go", "{count} entries let go", entries)
+
+        return Reclaimer(cache.name, cache.label, cost, lambda: cache.figures().bytes, release, lambda: cache.on)
+
+    return [reclaimer(cache, cost) for cache, cost in costs]
 
 
 def _database(runtime: Runtime) -> Reclaimer:

@@ -110,7 +110,10 @@ def cost() -> list[Row]:
     from services.runtime import Runtime
     from services.settings import Settings
 
-    with tempfile.TemporaryDirectory() as folder, Runtime(Settings(data_dir=Path(folder))) as runtime:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Runtime(Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)) as runtime,
+    ):
         gc.collect()
         took, pauses = [], []
         for _ in range(LOOKS):

@@ -50,7 +50,8 @@ def measure(language: str) -> list[Row]:
                 first += found[:1] == [question.document]
                 five += question.document in found
         quoted = relevant = 0
-        with Runtime(Settings(data_dir=data_dir)) as runtime:
+        settings = Settings(data_dir=data_dir, embedding_cache_mb=0, answer_cache_mb=0)
+        with Runtime(settings) as runtime:
             for question in questions:
                 result = runtime.retriever.search(question.text)
                 text = _letters(" ".join(quote.text for quote in runtime.retriever.quotes(question.text, result, 3)))

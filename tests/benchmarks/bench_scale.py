@@ -33,7 +33,7 @@ QUESTIONS = 300
 
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder))
+        settings = Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)
         with Runtime(settings) as runtime:
             fingerprint = runtime.embedder.fingerprint
             collection = runtime.library.default_collection().id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import re
 import subprocess
@@ -54,11 +55,14 @@ class Server:
 
 
 @contextmanager
-def serve(data_dir: Path) -> Iterator[Server]:
-    """Start a server on a free port over `data_dir`, yield it once it is ready, stop it."""
+def serve(data_dir: Path, *, cached: bool = False) -> Iterator[Server]:
+    """Start a server on a free port over `data_dir`, with caches if `cached`, yield it once it is ready, stop it."""
     command = [sys.executable, "-m", "console", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    # The same questions come again and again: what is measured is finding answers, not remembering them.
+    without_caches = {"MILLPOND_EMBEDDING_CACHE_MB": "0", "MILLPOND_ANSWER_CACHE_MB": "0"}
+    environment = os.environ | (without_caches if not cached else {})
     with (data_dir / "server.log").open("w+") as log:
-        child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             url = _wait_for_url(child, Path(log.name))
             with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS) as client:

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from services.scopes.slots import Slots
 from services.errors import BusyError
+from services.scopes.slots import Slots
 
 DEADLINE = 10.0
 

@@ -24,3 +24,4 @@ def install(runtime: Runtime) -> None:
     metrics.add_part("ingestion", work.INGESTION_FAMILIES, lambda: work.ingestion(runtime))
     metrics.add_part("library", work.LIBRARY_FAMILIES, work.LibraryGauges(runtime).read)
     metrics.add_part("caches", work.CACHE_FAMILIES, lambda: work.caches(runtime))
+    metrics.add_part("scopes", work.SCOPE_FAMILIES, lambda: work.scopes(runtime))

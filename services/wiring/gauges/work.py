@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.operations.metrics import Family, Reading
 from services.reporting import Counted
+from services.scopes import ScopeKind
 
 if TYPE_CHECKING:
     from services.knowledge.types import LibraryCounts
@@ -40,7 +41,40 @@ _MISSES = Family(
     "millpond_cache_misses_total", "Look-ups that a cache of our own could not answer.", ("cache",), kind="counter"
 )
 _ENTRIES = Family("millpond_cache_entries", "Entries of a cache of our own.", ("cache",))
-CACHE_FAMILIES = (_HITS, _MISSES, _ENTRIES)
+_SHARED_HITS = Family(
+    "millpond_cache_shared_hits_total",
+    "Look-ups that the level answered which several processes share.",
+    ("cache",),
+    kind="counter",
+)
+_EVICTED = Family(
+    "millpond_cache_evicted_total",
+    "Entries that were let go for want of room, of age, or of memory.",
+    ("cache",),
+    kind="counter",
+)
+_SHARED_FAILURES = Family(
+    "millpond_cache_shared_failures_total", "Failures of the shared level.", ("cache",), kind="counter"
+)
+_CACHE_BYTES = Family("millpond_cache_bytes", "What a cache of our own holds.", ("cache",))
+_CACHE_BUDGET = Family("millpond_cache_budget_bytes", "What a cache of our own may hold at most.", ("cache",))
+CACHE_FAMILIES = (
+    _HITS,
+    _MISSES,
+    _ENTRIES,
+    _SHARED_HITS,
+    _EVICTED,
+    _SHARED_FAILURES,
+    _CACHE_BYTES,
+    _CACHE_BUDGET,
+)
+
+_SCOPES = Family("millpond_requests_running", "Requests that have their slot.", ("kind",))
+_SCOPES_WAITING = Family("millpond_requests_waiting", "Requests that wait for a slot.", ("kind",))
+_SCOPES_ENDED = Family(
+    "millpond_requests_ended_total", "Requests that have ended.", ("kind", "outcome"), kind="counter"
+)
+SCOPE_FAMILIES = (_SCOPES, _SCOPES_WAITING, _SCOPES_ENDED)
 
 
 def answers(runtime: Runtime) -> Iterator[Reading]:
@@ -83,6 +117,16 @@ class LibraryGauges:
 
 def caches(runtime: Runtime) -> Iterator[Reading]:
     """Return how often our caches had what was looked for; of modules that are loaded."""
+    for figures in runtime.caches.figures():
+        named = (figures.name,)
+        yield Reading(_HITS, figures.hits, named)
+        yield Reading(_MISSES, figures.misses, named)
+        yield Reading(_ENTRIES, figures.entries, named)
+        yield Reading(_SHARED_HITS, figures.shared_hits, named)
+        yield Reading(_EVICTED, figures.evicted, named)
+        yield Reading(_SHARED_FAILURES, figures.failures, named)
+        yield Reading(_CACHE_BYTES, figures.bytes, named)
+        yield Reading(_CACHE_BUDGET, figures.budget, named)
     windows = ("conversation_windows",)
     yield Reading(_HITS, runtime.metrics.total(Counted.WINDOW_HITS), windows)
     yield Reading(_MISSES, runtime.metrics.total(Counted.WINDOW_MISSES), windows)
@@ -93,3 +137,13 @@ def caches(runtime: Runtime) -> Iterator[Reading]:
         yield Reading(_HITS, info.hits, labels)
         yield Reading(_MISSES, info.misses, labels)
         yield Reading(_ENTRIES, info.currsize, labels)
+
+
+def scopes(runtime: Runtime) -> Iterator[Reading]:
+    """Return which requests run, wait and have ended."""
+    for kind in ScopeKind:
+        running, waiting = runtime.scopes.counts(kind)
+        yield Reading(_SCOPES, running, (kind.value,))
+        yield Reading(_SCOPES_WAITING, waiting, (kind.value,))
+        for outcome, number in runtime.scopes.ended(kind).items():
+            yield Reading(_SCOPES_ENDED, number, (kind.value, outcome.value))

@@ -57,4 +57,4 @@ class Work:
 
 def settings(folder: object) -> Settings:
     """Return the settings of a service in `folder`, quiet and with one thread for embedding."""
-    return Settings(data_dir=folder, embedding_threads=1, log_level="error")  # type: ignore[arg-type] # pydantic's
+    return Settings(data_dir=folder, embedding_threads=1, embedding_cache_mb=0, answer_cache_mb=0, log_level="error")  # type: ignore[arg-type] # pydantic's

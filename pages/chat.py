@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from console.components.budget_banner import refusal_banner
 from console.components.chat_view import chat_view
 from console.components.conversation_bar import conversation_bar
 from console.components.conversation_list import conversation_list
 from console.resources import runtime
 from console.state import Query, query, set_query
+from services.admission import Door
 from services.chat.types import Conversation
 from services.errors import NotFoundError
 from services.texts import _
@@ -28,4 +30,5 @@ if name := query(Query.CONVERSATION):
 with st.sidebar:
     conversation_list(services.conversations, conversation)
 conversation_bar(services, conversation)
+refusal_banner(services.admission, Door.QUESTIONS, Door.LONG_QUESTIONS)
 chat_view(services, conversation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.boundary import guarded, let_page_tell
+from console.components.budget_banner import refusal_banner
 from console.components.collections_bar import collections_bar
 from console.components.document_table import document_table
 from console.components.document_view import document_view
@@ -13,6 +14,7 @@ from console.components.job_list import job_list
 from console.components.upload_panel import upload_panel
 from console.resources import runtime
 from console.state import Query, query_number
+from services.admission import Door
 from services.errors import NotFoundError
 from services.knowledge.library import Library
 from services.texts import _
@@ -47,5 +49,6 @@ if document_id is not None:
         document_view(services.library, document)
 if document_id is None:
     collection_id = collections_bar(services.library)
+    refusal_banner(services.admission, Door.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
     live_view(services.library, collection_id)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import streamlit as st
 
 from console.boundary import guarded
+from console.components.budget_control import restart_words
+from console.components.budget_doors import door_name
+from console.components.budget_head import LEVEL_ICONS, sentence
+from console.components.charts.budget import level_word
 from console.components.formatting import count, escape, shorten, size
 from console.components.heartbeat import heartbeat
 from console.components.memory_headline import STATE_ICONS
 from console.navigation import PageName, page
+from services.memory.governor.types import Level
 from services.memory.leaks.types import State, Verdict
 from services.memory.leaks.wording import MB, counted, duration, headline, kind_name, number
 from services.memory.types import Series
+from services.operations.restarts import Phase
 from services.runtime import Runtime
 from services.texts import _, plural
 
@@ -31,6 +37,9 @@ def status_strip(runtime: Runtime) -> None:
     counts = runtime.library.counts()
     model = runtime.models.status()
     trouble = [check for check in runtime.health.ready().checks if not check.ok]
+    restart = runtime.restarts.state()
+    if restart.phase is not Phase.RUNNING:
+        st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
         if trouble:
             st.page_link(
@@ -40,6 +49,7 @@ def status_strip(runtime: Runtime) -> None:
                 help=escape(trouble[0].detail),
             )
         _memory(runtime)
+        _budget(runtime)
         documents = plural("{count} document", "{count} documents", counts.documents)
         chunks = _("{count} chunks").format(count=count(counts.chunks))
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
@@ -70,6 +80,23 @@ def _memory(runtime: Runtime) -> None:
     limit = sample.get(Series.LIMIT) if sample else None
     label = _("RSS {size} of {limit}") if limit else _("RSS {size}")
     st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")
+
+
+def _budget(runtime: Runtime) -> None:
+    """Draw how the budget stands where that is worth a look: above calm, or something is refused."""
+    state, closed = runtime.governor.state(), runtime.admission.closed()
+    if state.level is Level.CALM and not closed:
+        return
+    label = _("Memory {level}").format(level=level_word(state.level).lower())
+    if closed:
+        refused = ", ".join(door_name(door).lower() for door in closed)
+        label = _("{label}, refused: {what}").format(label=label, what=refused)
+    st.page_link(
+        page(PageName.BUDGET),
+        label=escape(label),
+        icon=LEVEL_ICONS[state.level],
+        help=escape(next((why.reason for why in closed.values()), sentence(state))),
+    )
 
 
 def _brief(verdict: Verdict) -> str:

@@ -1,0 +1,141 @@
+"""The switches of the budget, and the planned restart."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+from console.actors import page_actor, reason
+from console.boundary import attempt, guarded, let_page_tell
+from console.components import dialogs
+from console.components.budget_head import PERIOD_SECONDS
+from console.components.formatting import count, escape, minutes
+from console.components.heartbeat import heartbeat
+from console.state import Key, tell
+from services.operations.restarts import Phase, RestartState
+from services.runtime import Runtime
+from services.texts import _
+
+
+@st.fragment
+@guarded
+def control_view(runtime: Runtime) -> None:
+    """Draw the switches, and keep them as they are for everybody."""
+    let_page_tell()
+    state, why = runtime.governor.state(), reason(runtime)
+    st.subheader(_("Control"), anchor=False)
+    # What another tab has switched shows here, too.
+    st.session_state[Key.BUDGET_DRY_RUN] = state.dry_run
+    st.session_state[Key.BUDGET_PAUSE] = not state.enabled
+    st.toggle(
+        _("Dry run"),
+        key=Key.BUDGET_DRY_RUN,
+        disabled=why is not None,
+        help=why or _("Only say what would be done"),
+        on_change=_dry_run,
+        args=(runtime,),
+    )
+    st.toggle(
+        _("Pause the budget"),
+        key=Key.BUDGET_PAUSE,
+        disabled=why is not None,
+        help=why or _("Nothing is decided, and what is in force is undone"),
+        on_change=_pause,
+        args=(runtime,),
+    )
+    st.button(
+        _("Undo all steps"),
+        key=Key.BUDGET_UNDO,
+        icon=":material/undo:",
+        disabled=why is not None or not state.active,
+        help=why or (None if state.active else _("No step is in force.")),
+        on_click=_undo_all,
+        args=(runtime,),
+    )
+    heartbeat("budget-control-beat", PERIOD_SECONDS)
+
+
+def _dry_run(runtime: Runtime) -> None:
+    attempt(runtime.governor.set_dry_run, page_actor(runtime), bool(st.session_state[Key.BUDGET_DRY_RUN]))
+
+
+def _pause(runtime: Runtime) -> None:
+    attempt(runtime.governor.set_enabled, page_actor(runtime), not st.session_state[Key.BUDGET_PAUSE])
+
+
+def _undo_all(runtime: Runtime) -> None:
+    undone = attempt(runtime.governor.undo_all, page_actor(runtime))
+    if undone is not None:
+        tell(_("{count} steps undone").format(count=count(len(undone))))
+
+
+@st.fragment
+@guarded
+def restart_view(runtime: Runtime) -> None:
+    """Draw what is known of the planned restart, and the way to ask for one."""
+    state, why = runtime.restarts.state(), reason(runtime)
+    st.subheader(_("Planned restart"), anchor=False)
+    for line in _lines(state, runtime.clock.time()):
+        st.caption(escape(line))
+    refusal = runtime.restarts.refusal()
+    underway = state.phase is not Phase.RUNNING
+    if st.button(
+        _("Restart now"),
+        key=Key.BUDGET_RESTART,
+        icon=":material/restart_alt:",
+        disabled=why is not None or underway or bool(refusal),
+        help=why or escape(refusal) or None,
+    ):
+        ask_for_restart(runtime)
+    heartbeat("budget-restart-beat", PERIOD_SECONDS)
+
+
+def ask_for_restart(runtime: Runtime) -> NoReturn:
+    """Ask before a restart, and ask for one."""
+    dialogs.confirm(
+        _("Restart Millpond?"),
+        (
+            _("Answers that are being written come to their end first. Files being taken in stop and go on after."),
+            _("Open tabs come back by themselves. Caches and idle conversations in memory are dropped."),
+        ),
+        _("Restart"),
+        lambda: _ask(runtime),
+    )
+
+
+def _ask(runtime: Runtime) -> str:
+    runtime.restarts.request(page_actor(runtime), _("asked for on the budget page"))
+    return _("The restart has begun.")
+
+
+def _lines(state: RestartState, now: float) -> list[str]:
+    lines = []
+    if state.requested is not None:
+        lines.append(restart_words(state))
+        lines.append(_("By {actor}: {reason}").format(actor=state.requested.actor, reason=state.requested.reason))
+    if state.plan.requests:
+        lines.append(
+            _("Planned after {count} requests; {served} were served").format(
+                count=count(state.plan.requests), served=count(state.served)
+            )
+        )
+    if state.plan.at:
+        lines.append(_("Planned in {time}").format(time=minutes(max(0.0, state.plan.at - now))))
+    if not state.plan.requests and not state.plan.at:
+        lines.append(_("None is planned; the budget asks for one only as its last step."))
+    if state.successor:
+        lines.append(_("Started again by {name}").format(name=state.successor))
+    else:
+        lines.append(_("Nobody would start it again: use millpond serve --supervise, or a service manager."))
+    return lines
+
+
+def restart_words(state: RestartState) -> str:
+    """Return how far a restart is, for everybody."""
+    return {
+        Phase.RUNNING: _("No restart is under way"),
+        Phase.PREPARING: _("A restart is being prepared; you can go on"),
+        Phase.DRAINING: _("Millpond is restarting: what is under way comes to its end first"),
+        Phase.ENDING: _("Millpond is restarting and is back in a moment"),
+    }[state.phase]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from console import resources
 from console.state import state_of
 from services.access import Actor, Role
 from services.runtime import Runtime
@@ -19,9 +20,9 @@ class Access:
     token: str = ""
 
 
-def page_actor(runtime: Runtime) -> Actor:
-    """Return who uses this tab."""
-    return runtime.gate.actor(state_of(Access).token)
+def page_actor(runtime: Runtime | None = None) -> Actor:
+    """Return who uses this tab of `runtime`, by default the process's own."""
+    return (runtime or resources.runtime()).gate.actor(state_of(Access).token)
 
 
 def give_token(runtime: Runtime, token: str) -> None:
@@ -40,11 +41,11 @@ def take_token_back() -> None:
     state_of(Access).token = ""
 
 
-def may_act(runtime: Runtime) -> bool:
+def may_act(runtime: Runtime | None = None) -> bool:
     """Return whether buttons that act are of any use in this tab."""
     return page_actor(runtime).role is Role.ADMIN
 
 
-def reason(runtime: Runtime) -> str | None:
+def reason(runtime: Runtime | None = None) -> str | None:
     """Return why buttons that act are disabled here, None where they are not: for their tooltip."""
     return None if may_act(runtime) else _("Only an administrator may do that. Give the token at the top of the page.")

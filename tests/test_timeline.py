@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.access import SERVICE
 from services.chat.types import BackendChoice, BackendKind, Role
 from services.knowledge.types import RetrievalSettings
 from services.memory.types import Series
@@ -33,9 +34,9 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         assert runtime.ingestion.wait_idle(120)
         eventually(lambda: kinds(runtime)[EventKind.TRIM], what="the trim")
         runtime.library.delete(ids[:2])
-        runtime.library.apply_retrieval_settings(RetrievalSettings(k=3))
-        runtime.models.choose(BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
-        runtime.models.choose(BackendChoice())
+        runtime.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
+        runtime.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
+        runtime.models.choose(SERVICE, BackendChoice())
         conversation = runtime.conversations.create()
         list(runtime.answering.ask(conversation.id, "Which fish swim in the pond?"))
         stopped = runtime.answering.complete([(Role.USER, "Which fish swim in the pond?")])

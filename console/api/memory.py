@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from console.api.context import ApiContext, Context
+from console.api.context import ApiContext, Asker, Context
 from console.api.memory_schemas import (
     EventOut,
     EventsOut,
@@ -163,9 +163,9 @@ async def events(
 
 
 @router.post("/trim", summary="Trim and look again")
-async def trim(context: Context) -> TrimOut:
-    """Give what the allocator keeps back to the system and judge anew: what stays is in use."""
-    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_look)
+async def trim(context: Context, asker: Asker) -> TrimOut:
+    """Give what the allocator keeps back to the system and judge anew: what stays is in use. Administrators only."""
+    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_look, asker)
     return TrimOut(
         rss_before_bytes=trimmed.rss_before,
         rss_after_bytes=trimmed.rss_after,

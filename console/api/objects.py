@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from console.api.context import ApiContext, Context
+from console.api.context import ApiContext, Asker, Context
 from console.api.headers import attachment
 from services.errors import NotFoundError
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
@@ -132,27 +132,27 @@ async def repeats(context: Context) -> dict[str, Any]:
 
 
 @router.post("/repeats", status_code=202, summary="Do it n times")
-async def repeat(body: RepeatIn, context: Context) -> dict[str, Any]:
+async def repeat(body: RepeatIn, context: Context, asker: Asker) -> dict[str, Any]:
     """Begin a series; each of its four censuses comes after a collection, which stops every thread."""
     found = _objects(context).repeats
     if body.action:
-        await context.threads.call(found.start, body.action, body.times)
+        await context.threads.call(found.start, asker, body.action, body.times)
     else:
-        await context.threads.call(found.start_by_hand, body.times)
+        await context.threads.call(found.start_by_hand, asker, body.times)
     return await repeats(context)
 
 
 @router.post("/repeats/mark", summary="Done once more by hand")
-async def mark(context: Context) -> dict[str, Any]:
+async def mark(context: Context, asker: Asker) -> dict[str, Any]:
     """Say that it was done once more by hand."""
-    _objects(context).repeats.mark()
+    _objects(context).repeats.mark(asker)
     return await repeats(context)
 
 
 @router.delete("/repeats", status_code=202, summary="Cancel the series")
-async def cancel(context: Context) -> dict[str, Any]:
+async def cancel(context: Context, asker: Asker) -> dict[str, Any]:
     """End the series after the repetition in progress."""
-    _objects(context).repeats.cancel()
+    _objects(context).repeats.cancel(asker)
     return await repeats(context)
 
 

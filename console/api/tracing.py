@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import FileResponse, Response
 
-from console.api.context import ApiContext, Context
+from console.api.context import ApiContext, Asker, Context
 from console.api.headers import attachment
 from console.api.schemas import ProblemOut
 from console.api.tracing_schemas import (
@@ -55,23 +55,24 @@ async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAM
 
 
 @router.post("/start", summary="Switch tracing on", responses=_CONFLICT)
-async def start(body: StartIn, context: Context) -> TracingOut:
+async def start(body: StartIn, context: Context, asker: Asker) -> TracingOut:
     """Trace allocations for so many minutes; it ends by itself. Ask for the cost first."""
     tracer = context.runtime.memory.tracer
-    return TracingOut.model_validate(await context.threads.call(tracer.start, body.frames, body.minutes))
+    return TracingOut.model_validate(await context.threads.call(tracer.start, asker, body.frames, body.minutes))
 
 
 @router.post("/stop", summary="Switch tracing off")
-async def stop(context: Context) -> TracingOut:
+async def stop(context: Context, asker: Asker) -> TracingOut:
     """Stop tracing, if it was started here; the snapshots stay."""
-    return TracingOut.model_validate(await context.threads.call(context.runtime.memory.tracer.stop))
+    return TracingOut.model_validate(await context.threads.call(context.runtime.memory.tracer.stop, asker))
 
 
 @router.post("/snapshots", status_code=201, summary="Take a snapshot", responses=_CONFLICT)
-async def take(context: Context, body: DescribeIn | None = None) -> SnapshotOut:
+async def take(context: Context, asker: Asker, body: DescribeIn | None = None) -> SnapshotOut:
     """Write what is traced now to disk, from a copy of the process."""
     name, note = (body.name or "", body.note or "") if body else ("", "")
-    return SnapshotOut.model_validate(await context.threads.call(context.runtime.memory.tracer.snapshot, name, note))
+    tracer = context.runtime.memory.tracer
+    return SnapshotOut.model_validate(await context.threads.call(tracer.snapshot, asker, name, note))
 
 
 @router.get("/snapshots", summary="List the snapshots")
@@ -98,9 +99,9 @@ async def describe(snapshot_id: str, body: DescribeIn, context: Context) -> Snap
 
 
 @router.delete("/snapshots/{snapshot_id}", status_code=204, summary="Delete a snapshot", responses=_MISSING)
-async def delete(snapshot_id: str, context: Context) -> Response:
+async def delete(snapshot_id: str, context: Context, asker: Asker) -> Response:
     """Remove a snapshot for good."""
-    await context.threads.call(context.runtime.memory.tracer.delete, snapshot_id)
+    await context.threads.call(context.runtime.memory.tracer.delete, asker, snapshot_id)
     return Response(status_code=204)
 
 

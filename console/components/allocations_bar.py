@@ -7,10 +7,12 @@ from typing import TypeVar
 
 import streamlit as st
 
+from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
 from console.components.formatting import count, escape, milliseconds, size
 from console.components.heartbeat import heartbeat
 from console.state import AllocationsState, Key, state_of, tell
+from services.access import Actor
 from services.errors import MillpondError
 from services.memory.forked import NOTICEABLE_SECONDS
 from services.memory.tracing.tracer import Tracer
@@ -69,6 +71,8 @@ def _stopped(tracer: Tracer) -> None:
             key=Key.TRACING_START,
             type="primary",
             icon=":material/play_arrow:",
+            disabled=(why := reason()) is not None,
+            help=why,
             on_click=_start,
             args=(tracer, int(frames or 1), int(minutes)),
         )
@@ -143,12 +147,15 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
     with st.grid(5, gap="small"):
         for label, value in figures:
             st.metric(label, value, border=True)
+    why = reason()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             _("Take a snapshot"),
             key=Key.TRACING_TAKE,
             type="primary",
             icon=":material/photo_camera:",
+            disabled=why is not None,
+            help=why,
             on_click=_do,
             args=(tracer.snapshot, _taken),
         )
@@ -157,6 +164,8 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
                 _("Stop tracing"),
                 key=Key.TRACING_STOP,
                 icon=":material/stop:",
+                disabled=why is not None,
+                help=why,
                 on_click=_do,
                 args=(tracer.stop, lambda _status: _("Tracing is off. The snapshots stay.")),
             )
@@ -202,11 +211,11 @@ def _start(tracer: Tracer, frames: int, minutes: int) -> None:
     # What this page's tables need: imported while traced it would take many times longer and be in every snapshot.
     import pandas as pd  # noqa: F401 - for its effect
 
-    if attempt(tracer.start, frames, float(minutes)) is not None:
+    if attempt(tracer.start, page_actor(), frames, float(minutes)) is not None:
         tell(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
 
 
-def _do(action: Callable[[], Found], said: Callable[[Found], str]) -> None:
-    found = attempt(action)
+def _do(action: Callable[[Actor], Found], said: Callable[[Found], str]) -> None:
+    found = attempt(action, page_actor())
     if found is not None:
         tell(said(found))

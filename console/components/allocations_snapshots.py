@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 
+from console.actors import page_actor
 from console.boundary import attempt, guarded
 from console.components.dialogs import close, confirm, request
 from console.components.formatting import plain, size
@@ -128,7 +129,7 @@ def _edit(tracer: Tracer, info: SnapshotInfo) -> None:
 
 def _ask_delete(tracer: Tracer, info: SnapshotInfo) -> None:
     def delete() -> str:
-        tracer.delete(info.id)
+        tracer.delete(page_actor(), info.id)
         return _("The snapshot was deleted.")
 
     goes = _("{name} goes, with {size} on disk.").format(name=label(info), size=size(info.size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
 from console.components.charts.owners import owner_name
 from console.components.formatting import escape, size
@@ -62,7 +63,8 @@ def _verdict(runtime: Runtime) -> None:
                 _("Trim and look again"),
                 key=Key.MEMORY_TRIM,
                 icon=":material/compress:",
-                help=_("Gives what the allocator keeps back to the system: what stays is in use."),
+                disabled=(why := reason(runtime)) is not None,
+                help=why or _("Gives what the allocator keeps back to the system: what stays is in use."),
                 on_click=_trim,
                 args=(runtime,),
             )
@@ -79,7 +81,7 @@ def _verdict(runtime: Runtime) -> None:
 
 
 def _trim(runtime: Runtime) -> None:
-    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_look)
+    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_look, page_actor(runtime))
 
 
 def _suspects(suspects: tuple[Suspect, ...]) -> None:

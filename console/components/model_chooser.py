@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from console.actors import page_actor, reason
 from console.components.formatting import escape, plain
 from console.state import ModelState, state_of, tell
 from services.chat.models import ChatModels
@@ -32,9 +33,11 @@ def model_chooser(models: ChatModels) -> None:
             with st.spinner(_("Asking it …")):
                 status = models.probe(choice)
             show_status(status)
-        if st.button(_("Use it"), type="primary", key="model-use", disabled=choice is None or choice == now):
+        why = reason()
+        useless = why is not None or choice is None or choice == now
+        if st.button(_("Use it"), type="primary", key="model-use", disabled=useless, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
-            models.choose(choice)
+            models.choose(page_actor(), choice)
             state_of(ModelState).saved += 1
             tell(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
             st.rerun()

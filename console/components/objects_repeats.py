@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 import streamlit as st
 
+from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
 from console.components.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
 from console.components.heartbeat import heartbeat
 from console.components.objects_export import exports
 from console.state import Key
+from services.access import Actor
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.repeat_types import Progress, RepeatReport, Stage, State
 from services.memory.objects.repeats import LEAST, MOST, Repeats
@@ -59,6 +62,8 @@ def _form(inspector: Inspector, repeats: Repeats) -> None:
             key=Key.OBJECTS_REPEAT,
             type="primary",
             icon=":material/play_arrow:",
+            disabled=(why := reason()) is not None,
+            help=why,
             on_click=_start,
             args=(repeats, action or _BY_HAND, int(times), what),
         )
@@ -72,9 +77,9 @@ def _form(inspector: Inspector, repeats: Repeats) -> None:
 
 def _start(repeats: Repeats, action: str, times: int, what: str) -> None:
     if action == _BY_HAND:
-        attempt(repeats.start_by_hand, times, what)
+        attempt(repeats.start_by_hand, page_actor(), times, what)
     else:
-        attempt(repeats.start, action, times)
+        attempt(repeats.start, page_actor(), action, times)
 
 
 def _running(repeats: Repeats, progress: Progress) -> None:
@@ -90,6 +95,7 @@ def _running(repeats: Repeats, progress: Progress) -> None:
     counted = progress.stage in {Stage.REPEATING, Stage.LOOKING}
     share = progress.done / progress.times if counted else float(progress.stage is Stage.COMPARING)
     st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
+    why = reason()
     with st.container(horizontal=True):
         if progress.by_hand:
             st.button(
@@ -97,11 +103,24 @@ def _running(repeats: Repeats, progress: Progress) -> None:
                 key="objects-mark",
                 type="primary",
                 icon=":material/add:",
-                disabled=not progress.waits,
-                on_click=attempt,
+                disabled=why is not None or not progress.waits,
+                help=why,
+                on_click=_do,
                 args=(repeats.mark,),
             )
-        st.button(_("Cancel"), key="objects-cancel", icon=":material/stop:", on_click=repeats.cancel)
+        st.button(
+            _("Cancel"),
+            key="objects-cancel",
+            icon=":material/stop:",
+            disabled=why is not None,
+            help=why,
+            on_click=_do,
+            args=(repeats.cancel,),
+        )
+
+
+def _do(action: Callable[[Actor], None]) -> None:
+    attempt(action, page_actor())
 
 
 def _report(report: RepeatReport, place: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from console.actors import page_actor, reason
 from console.components.formatting import escape, milliseconds, place, shorten
 from console.components.highlighting import find_terms, marked
 from console.navigation import PageName, page
@@ -50,14 +51,17 @@ def retrieval_form(runtime: Runtime) -> None:
         with st.container(horizontal=True):
             run = st.form_submit_button(_("Search"), type="primary", key=Key.RETRIEVAL_RUN, icon=":material/search:")
             apply = st.form_submit_button(
-                _("Apply to chat"), key=Key.RETRIEVAL_APPLY, help=_("Chat and API use these settings from now on.")
+                _("Apply to chat"),
+                key=Key.RETRIEVAL_APPLY,
+                disabled=(why := reason(runtime)) is not None,
+                help=why or _("Chat and API use these settings from now on."),
             )
     settings = RetrievalSettings(int(k), float(dense), float(lexical), float(threshold))
     st.caption(_describe(applied))
     if (run or apply) and not (settings.dense_weight or settings.lexical_weight):
         raise BadInputError(_("Both weights are 0, so nothing can be found."), _("Raise one of them."))
     if apply:
-        library.apply_retrieval_settings(settings)
+        library.apply_retrieval_settings(page_actor(runtime), settings)
         tell(_("Chat now searches with these settings."))
         st.rerun()
     if run:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
+from services.access import SERVICE
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
@@ -35,7 +36,7 @@ def texts(conversations: Conversations, conversation_id: str) -> list[str]:
 
 
 def use(models: ChatModels, server: ModelServer, manner: str = "good") -> None:
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai(manner), "tiny", "sk-secret"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai(manner), "tiny", "sk-secret"))
 
 
 def test_without_a_model_the_sentences_that_answer_are_quoted(

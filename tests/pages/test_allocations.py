@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.state import Key
+from services.access import SERVICE
 from services.memory import forked
 from services.memory.tracing.tracer import Tracer
 from services.runtime import Runtime
@@ -18,9 +19,9 @@ def tracer(runtime: Runtime) -> Iterator[Tracer]:
     """The tracer of the pages' services, off and without snapshots before and after."""
 
     def clean() -> None:
-        runtime.memory.tracer.stop()
+        runtime.memory.tracer.stop(SERVICE)
         for info in runtime.memory.tracer.snapshots():
-            runtime.memory.tracer.delete(info.id)
+            runtime.memory.tracer.delete(SERVICE, info.id)
 
     clean()
     yield runtime.memory.tracer
@@ -74,9 +75,9 @@ def test_on_one_and_two_snapshots(app: AppTest, tracer: Tracer) -> None:
 def test_different_stretches_and_damage_are_told(app: AppTest, tracer: Tracer) -> None:
     """Comparing what cannot be compared is said; a damaged file is a message, not a broken page."""
     for _stretch in range(2):
-        tracer.start(1, 5)
-        tracer.snapshot()
-        tracer.stop()
+        tracer.start(SERVICE, 1, 5)
+        tracer.snapshot(SERVICE)
+        tracer.stop(SERVICE)
     new, old = tracer.snapshots()
     open_page(app, "allocations", old=old.id, new=new.id)
     assert len(app.warning) == 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from streamlit.testing.v1 import AppTest
 
 from console.state import Key
+from services.access import SERVICE
 from services.knowledge.types import Document, RetrievalSettings
 from services.runtime import Runtime
 from tests.pages.conftest import open_page
@@ -50,7 +51,7 @@ def test_settings_apply_to_chat(app: AppTest, runtime: Runtime) -> None:
     assert runtime.library.retrieval_settings() == before
     app.button(key=Key.RETRIEVAL_APPLY).click().run()
     applied = runtime.library.retrieval_settings()
-    runtime.library.apply_retrieval_settings(before)
+    runtime.library.apply_retrieval_settings(SERVICE, before)
     assert (applied.k, applied.threshold) == (3, 0.25)
     assert isinstance(applied, RetrievalSettings)
 

@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
+from services.access import SERVICE
 from services.chat.types import BackendChoice, BackendKind
 from services.runtime import Runtime
 from services.settings import Settings
@@ -39,7 +40,7 @@ def test_a_model_is_chosen_without_a_restart(app: AppTest, runtime: Runtime) -> 
         open_page(app, "settings")
         assert all("sk-very-secret" not in str(field.value) for field in app.text_input)
     finally:
-        runtime.models.choose(BackendChoice())
+        runtime.models.choose(SERVICE, BackendChoice())
 
 
 def test_a_server_that_is_down_is_reported_with_a_hint(app: AppTest) -> None:

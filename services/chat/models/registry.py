@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 
+from services.access import Actor
 from services.admission import Admission
 from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
@@ -52,12 +53,14 @@ class ChatModels:
         """Return the choice without its key, which is never shown again."""
         return replace(self._choice(), api_key="")
 
-    def choose(self, choice: BackendChoice) -> BackendChoice:
+    def choose(self, actor: Actor, choice: BackendChoice) -> BackendChoice:
         """Store a choice and use it from the next question on; an empty key keeps the one stored for the same address.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             MillpondError: the choice cannot work (no address, no model, no such file); the old one stays.
         """
+        actor.require_admin(_("Choose the chat model"))
         complete = self._completed(choice)
         if complete.kind is BackendKind.GGUF:
             gguf_server.checked_file(complete.path)
@@ -65,7 +68,7 @@ class ChatModels:
             raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
         self._preferences.set(PREFERENCE, {**asdict(complete), "kind": complete.kind.value})
         self._watch.forget()
-        self._reporter.event(EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
+        self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         if complete.kind is not BackendKind.GGUF:
             self._unload()
         return replace(complete, api_key="")

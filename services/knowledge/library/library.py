@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from services.access import Actor
 from services.admission import Admission, Door
 from services.database import Database
 from services.errors import BadInputError
@@ -250,12 +251,14 @@ class Library(Contents, Workbench):
         known = asdict(types.RetrievalSettings())
         return types.RetrievalSettings(**{name: stored.get(name, value) for name, value in known.items()})
 
-    def apply_retrieval_settings(self, settings: types.RetrievalSettings) -> None:
+    def apply_retrieval_settings(self, actor: Actor, settings: types.RetrievalSettings) -> None:
         """Let chat retrieve with these settings from now on.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             BadInputError: a value is out of its range.
         """
+        actor.require_admin(_("Change how chat retrieves"))
         weights = (settings.dense_weight, settings.lexical_weight)
         if not (1 <= settings.k <= 100 and min(weights) >= 0 < max(weights) and 0 <= settings.threshold <= 1):
             raise BadInputError(

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 
+from services.access import Actor
 from services.memory.clock import Clock
 from services.memory.leaks import evidence
 from services.memory.leaks.collecting import Collecting
@@ -70,14 +71,19 @@ class Detector:
             self._reporter.event(EventKind.VERDICT, headline(verdict))
         return verdict
 
-    def trim_and_look(self) -> Trimmed:
-        """Give back what the allocator keeps, record it, judge anew, and say what that settles."""
+    def trim_and_look(self, actor: Actor) -> Trimmed:
+        """Give back what the allocator keeps, record it, judge anew, and say what that settles.
+
+        Raises:
+            ForbiddenError: `actor` may only look.
+        """
+        actor.require_admin(_("Trim and look again"))
         watched = self._verdict
         before = self._probes.rss()
         self._probes.trim()
         after = self._probes.rss()
         trimmed = Trimmed(self._clock.time(), before, after, said_of_trim(watched, before - after))
-        self._reporter.event(EventKind.TRIM, trimmed.words, rss_before=before, rss_after=after)
+        self._reporter.action(actor.name, EventKind.TRIM, trimmed.words, rss_before=before, rss_after=after)
         if watched.kind is LeakKind.RETENTION:
             with self._lock:
                 # Growth up to now is settled; what grows from here on is looked at afresh.

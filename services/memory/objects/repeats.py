@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from services.access import SERVICE, Actor
 from services.errors import BadInputError, ConflictError, NotFoundError
 from services.memory.clock import Clock
 from services.memory.objects.repeat_types import Progress, RepeatReport
@@ -52,42 +53,52 @@ class Repeats:
         """The last reports, newest first."""
         return tuple(reversed(self._reports))
 
-    def start(self, action: str, times: int) -> None:
+    def start(self, actor: Actor, action: str, times: int) -> None:
         """Begin to repeat a registered action `times` times, after two more for the warm-up.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             NotFoundError: there is no such action.
             BadInputError: too few or too many times.
             ConflictError: a series is running.
         """
+        actor.require_admin(_("Repeat something"))
         label, work = self._actions.get(action, ("", None))
         if work is None:
             raise NotFoundError(_("No such action can be repeated."), _("Choose one that is listed."))
         self._start(label, times, work)
 
-    def start_by_hand(self, times: int, what: str = "") -> None:
-        """Begin a series in which a person does something and calls `mark` after each time."""
+    def start_by_hand(self, actor: Actor, times: int, what: str = "") -> None:
+        """Begin a series in which a person does something and calls `mark` after each time; raises as `start` does."""
+        actor.require_admin(_("Repeat something"))
         self._start(what.strip()[:80] or _("by hand"), times, None)
 
-    def mark(self) -> None:
+    def mark(self, actor: Actor) -> None:
         """Say that the person has done it once more.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             ConflictError: nobody waits for that.
         """
+        actor.require_admin(_("Repeat something"))
         run = self._run
         if run is None or not run.mark():
             raise ConflictError(_("Nothing is being repeated by hand."), _("Start a series first."))
 
-    def cancel(self) -> None:
-        """End the present series after the repetition in progress; nothing happens when there is none."""
+    def cancel(self, actor: Actor) -> None:
+        """End the present series after the repetition in progress; nothing happens when there is none.
+
+        Raises:
+            ForbiddenError: `actor` may only look.
+        """
+        actor.require_admin(_("Cancel a series"))
         if run := self._run:
             run.stopping.set()
             run.marks.release()
 
     def close(self) -> None:
         """Cancel and wait."""
-        self.cancel()
+        self.cancel(SERVICE)
         if (run := self._run) is not None and run.thread.is_alive():
             run.thread.join()
 

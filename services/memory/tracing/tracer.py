@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from services.access import SERVICE, Actor
 from services.errors import BadInputError, ConflictError, UnavailableError
 from services.memory import forked
 from services.memory.clock import Clock
@@ -66,13 +67,15 @@ class Tracer:
         """Return what was measured before, without measuring."""
         return self._costs.get(frames)
 
-    def start(self, frames: int = 1, minutes: float = 15.0) -> TracingStatus:
+    def start(self, actor: Actor, frames: int = 1, minutes: float = 15.0) -> TracingStatus:
         """Switch tracing on for `minutes`, remembering `frames` calls of each allocation.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             BadInputError: a number out of range.
             ConflictError: something traces already.
         """
+        actor.require_admin(_("Trace allocations"))
         _check(frames, minutes)
         with self._lock:
             if self._session is not None:
@@ -86,20 +89,25 @@ class Tracer:
             session = Session(self._clock, frames, minutes * 60, snapshot=self._automatic, ended=self._ended)
             self._session = session
             session.start()
-        self._reporter.event(EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
+        self._reporter.action(actor.name, EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
         return self.status()
 
-    def stop(self) -> TracingStatus:
-        """Switch tracing off; nothing happens when this page did not switch it on. The snapshots stay."""
+    def stop(self, actor: Actor) -> TracingStatus:
+        """Switch tracing off; nothing happens when this page did not switch it on. The snapshots stay.
+
+        Raises:
+            ForbiddenError: `actor` may only look.
+        """
+        actor.require_admin(_("End tracing"))
         with self._lock:
             session = self._session
         if session is not None:
-            self._end(session, _("Tracing off"))
+            self._end(session, _("Tracing off"), actor)
         return self.status()
 
     def close(self) -> None:
         """Switch tracing off; safe to call twice."""
-        self.stop()
+        self.stop(SERVICE)
 
     def status(self) -> TracingStatus:
         """Return whether tracing is on, what it holds, and for how long a snapshot would stop everything (cheap)."""
@@ -133,15 +141,17 @@ class Tracer:
         """Return for about how many seconds a snapshot would stop everything now."""
         return forked.expected_pause()
 
-    def snapshot(self, name: str = "", note: str = "") -> SnapshotInfo:
+    def snapshot(self, actor: Actor, name: str = "", note: str = "") -> SnapshotInfo:
         """Take a snapshot in a copy of the process; the process itself stops for the fork only.
 
         Raises:
+            ForbiddenError: `actor` may only look.
             ConflictError: tracing is off.
             UnavailableError: not enough memory for a copy, or no fork here.
             StorageError: the disk refused.
         """
-        info = self._take(automatic=False)
+        actor.require_admin(_("Take a snapshot of the allocations"))
+        info = self._take(automatic=False, actor=actor)
         return self._shelf.describe(info.id, name=name or None, note=note or None) if name or note else info
 
     def snapshots(self) -> list[SnapshotInfo]:
@@ -160,8 +170,14 @@ class Tracer:
         """Name a snapshot, or write a note to it."""
         return self._shelf.describe(snapshot_id, name=name, note=note)
 
-    def delete(self, snapshot_id: str) -> None:
-        """Remove a snapshot for good; NotFoundError when it is not there."""
+    def delete(self, actor: Actor, snapshot_id: str) -> None:
+        """Remove a snapshot for good.
+
+        Raises:
+            ForbiddenError: `actor` may only look.
+            NotFoundError: it is not there.
+        """
+        actor.require_admin(_("Delete a snapshot of the allocations"))
         self._shelf.delete(snapshot_id)
 
     def compare(
@@ -217,7 +233,7 @@ class Tracer:
         """Return the growing lines as words, with bytes per hour, those that grow fastest first."""
         return [(describe(found), found.bytes_per_hour) for found in self.growth(limit)]
 
-    def _take(self, *, automatic: bool) -> SnapshotInfo:
+    def _take(self, *, automatic: bool, actor: Actor = SERVICE) -> SnapshotInfo:
         status = self.status()
         if not status.on:
             raise ConflictError(_("Tracing is off, so there is nothing to take."), _("Start tracing first."))
@@ -229,7 +245,8 @@ class Tracer:
                 _("Stop tracing, or free some memory."),
             )
         info = take(self._shelf, status, self._clock.time(), automatic=automatic)
-        self._reporter.event(
+        self._reporter.action(
+            actor.name,
             EventKind.TRACING,
             _("Automatic snapshot of allocations") if automatic else _("Snapshot of allocations"),
             bytes=info.bytes,
@@ -253,7 +270,7 @@ class Tracer:
     def _ended(self, session: Session) -> None:
         self._end(session, _("Tracing off, its time was up"))
 
-    def _end(self, session: Session, detail: str) -> None:
+    def _end(self, session: Session, detail: str, actor: Actor = SERVICE) -> None:
         with self._lock:
             if self._session is not session:
                 return  # somebody else was faster
@@ -261,7 +278,8 @@ class Tracer:
             traced, overhead = tracemalloc.get_traced_memory()[0], costing.tables()[1]
             tracemalloc.stop()
         session.close()
-        self._reporter.event(EventKind.TRACING, detail, traced_bytes=traced, overhead_bytes=overhead)
+        figures = {"traced_bytes": traced, "overhead_bytes": overhead}
+        self._reporter.action(actor.name, EventKind.TRACING, detail, **figures)
 
 
 def _check(frames: int, minutes: float) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from langchain_core.messages import HumanMessage, convert_to_openai_messages
 
+from services.access import SERVICE
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
@@ -50,7 +51,7 @@ def loaded(model_file: Path) -> Iterator[GGUFServer]:
 
 @pytest.fixture
 def chosen(models: ChatModels, model_file: Path) -> None:
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
 
 
 def gguf(file: Path) -> BackendChoice:
@@ -71,7 +72,7 @@ def test_a_real_model_answers_from_the_passages(
     answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path
 ) -> None:
     """It is loaded with the first question, once, and reported as held; its words come from the passages."""
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     assert models.resource() is None
     assert models.status().state == "ready"
     made = conversations.create()
@@ -94,7 +95,7 @@ def test_the_prompt_fits_a_small_context(
     """With ten long passages and a long history the model still gets a prompt that it can read."""
     settings = Settings(data_dir=tmp_path, gguf_context_tokens=512)
     models = ChatModels(Preferences(database), settings)
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     shelf = Shelf(
         hits=[APassage(n, 1, "长.pdf", "密封件保修十二个月。The seals are covered. " * 20) for n in range(10)]
     )
@@ -138,7 +139,7 @@ def test_the_time_limit_ends_the_generation(
     answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, model_file: Path
 ) -> None:
     """A slow model is cut off, and does not go on by itself."""
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     models.backend()
     with pytest.raises(TimedOutError):
         list(answering_with(answer_seconds=0.05).ask(conversations.create().id, STORY))
@@ -150,11 +151,11 @@ def test_choosing_another_model_unloads_this_one(
 ) -> None:
     """Its memory, threads and socket go, also while it is answering: that answer says why it ended."""
     process = psutil.Process()
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     models.backend()  # the first load leaves a thread of the C library's own
-    models.choose(BackendChoice(BackendKind.NONE))
+    models.choose(SERVICE, BackendChoice(BackendKind.NONE))
     threads = process.num_threads()
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     models.backend()
     server = models._local
     assert server is not None
@@ -163,7 +164,7 @@ def test_choosing_another_model_unloads_this_one(
     made = conversations.create()
     reader = Reader(answering.ask(made.id, STORY))
     reader.wait_for(Token)
-    models.choose(BackendChoice(BackendKind.NONE))
+    models.choose(SERVICE, BackendChoice(BackendKind.NONE))
     assert reader.done()
     assert isinstance(reader.error, UnavailableError)
     assert "unloaded" in reader.error.message
@@ -176,7 +177,7 @@ def test_choosing_another_model_unloads_this_one(
 
 def test_loading_is_done_once_for_all_who_ask(models: ChatModels, model_file: Path) -> None:
     """Questions that come together share one instance."""
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     threads = [threading.Thread(target=models.backend) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -203,14 +204,14 @@ def test_a_damaged_file_fails_with_a_message(
     model_file: Path,
 ) -> None:
     """Neither the process nor the next question suffers, and nothing of the attempt is left."""
-    models.choose(gguf(broken))
+    models.choose(SERVICE, gguf(broken))
     made = conversations.create()
     with pytest.raises(DamagedError) as caught:
         list(answering.ask(made.id, "How long?"))
     assert "broken.gguf" in caught.value.message
     assert str(broken.parent) not in str(caught.value)
     assert models.resource() is None
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
 
 
@@ -220,7 +221,7 @@ def test_a_file_that_is_gone_fails_with_a_message(
     """The status says so before anybody asks."""
     link = tmp_path / "gone.gguf"
     link.symlink_to(model_file)
-    models.choose(gguf(link))
+    models.choose(SERVICE, gguf(link))
     link.unlink()
     assert models.status().state == "down"
     with pytest.raises(MillpondError):
@@ -236,7 +237,7 @@ def test_without_the_extra_it_says_how_to_install_it(
 ) -> None:
     """Choosing works, answering explains."""
     monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
-    models.choose(gguf(model_file))
+    models.choose(SERVICE, gguf(model_file))
     with pytest.raises(UnavailableError) as caught:
         list(answering.ask(conversations.create().id, "How long?"))
     assert "millpond[gguf]" in caught.value.hint

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.access import SERVICE
 from services.chat.models import ChatModels
 from services.chat.models.addresses import checked, is_loopback
 from services.chat.types import BackendChoice, BackendKind
@@ -37,7 +38,9 @@ def test_a_choice_survives_a_restart_and_shows_no_key(
 ) -> None:
     """The key is kept and used, but never handed out again, not even by repr."""
     first = models_with()
-    returned = first.choose(BackendChoice(BackendKind.OPENAI, server.openai("good") + "/", " tiny ", "sk-secret"))
+    returned = first.choose(
+        SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good") + "/", " tiny ", "sk-secret")
+    )
     again = models_with()
     assert again.choice() == returned == BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny")
     backend = again.backend()
@@ -53,14 +56,14 @@ def test_a_choice_survives_a_restart_and_shows_no_key(
 
 def test_a_stored_key_goes_to_its_own_address_only(models: ChatModels, server: ModelServer) -> None:
     """An empty key keeps the stored one for the same address; another address does not get it."""
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", "sk-secret"))
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "small"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", "sk-secret"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "small"))
     models.models_of(models.choice())
     assert server.requests[-1][1]["authorization"] == "Bearer sk-secret"
     models.probe(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
     assert "authorization" not in server.requests[-1][1]
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
     models.models_of(models.choice())
     assert "authorization" not in server.requests[-1][1]
 
@@ -74,9 +77,9 @@ def test_the_settings_are_the_first_choice(
     assert configured.choice() == BackendChoice(BackendKind.OPENAI, url, "tiny")
     assert configured.status().state == "ready"
     assert server.requests[-1][1]["authorization"] == "Bearer sk-env"
-    configured.choose(BackendChoice(BackendKind.OPENAI, model="small"))
+    configured.choose(SERVICE, BackendChoice(BackendKind.OPENAI, model="small"))
     assert "sk-env" not in str(Preferences(database).get("chat model")) or configured.choice().api_key == ""
-    configured.choose(BackendChoice(BackendKind.NONE))
+    configured.choose(SERVICE, BackendChoice(BackendKind.NONE))
     assert configured.backend() is None
     configured.close()
 
@@ -100,9 +103,9 @@ def test_the_settings_are_the_first_choice(
 )
 def test_a_choice_that_cannot_work_is_refused(models: ChatModels, server: ModelServer, choice: BackendChoice) -> None:
     """The reason is told and the old choice stays."""
-    models.choose(BackendChoice(BackendKind.OLLAMA, server.ollama("good"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, server.ollama("good"), "tiny"))
     with pytest.raises(MillpondError) as caught:
-        models.choose(choice)
+        models.choose(SERVICE, choice)
     assert caught.value.hint
     assert models.choice().model == "tiny"
 
@@ -115,7 +118,7 @@ def test_ollama_is_found_by_itself(models_with: Callable[..., ChatModels], serve
     assert found[BackendKind.OLLAMA].state == "ready"
     assert "tiny:latest" in found[BackendKind.OLLAMA].message
     assert found[BackendKind.OPENAI].state == "off"
-    models.choose(BackendChoice(BackendKind.OLLAMA, model="tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, model="tiny"))
     assert models.status().state == "ready"
     assert models.ollama_models(f"http://127.0.0.1:{closed_port()}") == []
     assert models.ollama_models("nonsense") == []
@@ -126,7 +129,7 @@ def test_ollama_is_found_by_itself(models_with: Callable[..., ChatModels], serve
 def test_the_status_of_a_broken_server_says_what_to_do(models: ChatModels, server: ModelServer, manner: str) -> None:
     """Looking at a server never raises."""
     for kind, url in ((BackendKind.OPENAI, server.openai(manner)), (BackendKind.OLLAMA, server.ollama(manner))):
-        models.choose(BackendChoice(kind, url, "tiny", "sk-secret"))
+        models.choose(SERVICE, BackendChoice(kind, url, "tiny", "sk-secret"))
         status = models.status()
         assert status.state == "down"
         assert status.message
@@ -136,7 +139,7 @@ def test_the_status_of_a_broken_server_says_what_to_do(models: ChatModels, serve
 
 def test_a_model_that_the_server_lacks_is_noticed(models: ChatModels, server: ModelServer) -> None:
     """The status names those that it has."""
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "huge"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "huge"))
     status = models.status()
     assert status.state == "down"
     assert "small, tiny" in status.hint
@@ -144,7 +147,7 @@ def test_a_model_that_the_server_lacks_is_noticed(models: ChatModels, server: Mo
 
 def test_a_hanging_server_does_not_hold_a_page_up(models: ChatModels, server: ModelServer) -> None:
     """The first look is waited for a moment only; the thread that looks ends by itself."""
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("hang"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("hang"), "tiny"))
     assert models.status().state == "loading"
     models._watch.close()
     status = models.status()
@@ -155,17 +158,17 @@ def test_a_hanging_server_does_not_hold_a_page_up(models: ChatModels, server: Mo
 
 def test_a_status_is_looked_up_once_for_many_pages(models: ChatModels, server: ModelServer) -> None:
     """Pages that redraw do not flood the server; a new choice is looked at again."""
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
     for _ in range(20):
         assert models.status().state == "ready"
     assert len(server.requests) == 1
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("401"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("401"), "tiny"))
     assert models.status().state == "down"
 
 
 def test_the_names_that_the_api_may_ask_for(models: ChatModels, server: ModelServer) -> None:
     """Our own name, the chosen model's, or none."""
-    models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
     for name in (None, "", "millpond", "tiny"):
         models.check_name(name)
     with pytest.raises(NotFoundError):

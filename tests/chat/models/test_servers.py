@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from services.access import SERVICE
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
@@ -50,7 +51,7 @@ def test_a_server_answers(
     answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer, kind: BackendKind
 ) -> None:
     """The text is streamed, its citation kept, tokens counted; the connection is closed afterwards."""
-    models.choose(choice_of(kind, server, "good"))
+    models.choose(SERVICE, choice_of(kind, server, "good"))
     message = finished(list(answering.ask(conversations.create().id, "How long are seals covered?")))
     assert message.text == "Seals are covered for 12 months [1]. Not."
     assert message.model == "tiny"
@@ -75,7 +76,7 @@ def test_trouble_becomes_a_message_with_a_hint(
 ) -> None:
     """Whatever a server does: a clear error, the question kept, the failure stored, no key in it, the slot free."""
     kind, manner = case
-    models.choose(choice_of(kind, server, manner))
+    models.choose(SERVICE, choice_of(kind, server, manner))
     made = conversations.create()
     with pytest.raises(MillpondError) as caught:
         list(answering.ask(made.id, "How long are seals covered?"))
@@ -92,7 +93,7 @@ def test_trouble_becomes_a_message_with_a_hint(
     assert (answer.error, answer.hint) == (error.message, error.hint)
     assert answering.slots() == (0, 0)
     assert all("stolen" not in path for path, _headers, _body in server.requests)
-    models.choose(choice_of(kind, server, "good"))
+    models.choose(SERVICE, choice_of(kind, server, "good"))
     assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
 
 
@@ -102,7 +103,7 @@ def test_a_server_that_is_not_there(
 ) -> None:
     """A refused connection says which address it was."""
     port = closed_port()
-    models.choose(BackendChoice(kind, f"http://127.0.0.1:{port}/v1", "tiny", "k"))
+    models.choose(SERVICE, BackendChoice(kind, f"http://127.0.0.1:{port}/v1", "tiny", "k"))
     made = conversations.create()
     with pytest.raises(MillpondError) as caught:
         list(answering.ask(made.id, "How long?"))
@@ -120,7 +121,7 @@ def test_a_server_that_hangs_longer_than_its_own_limit(
     kind: BackendKind,
 ) -> None:
     """Time is up for the answer as a whole, and the server's side is hung up."""
-    models.choose(choice_of(kind, server, "hang"))
+    models.choose(SERVICE, choice_of(kind, server, "hang"))
     with pytest.raises(MillpondError) as caught:
         list(answering_with(answer_seconds=0.4).ask(conversations.create().id, "How long?"))
     assert "too long" in caught.value.message
@@ -139,7 +140,7 @@ def test_tracing_variables_send_nothing_away(
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setenv("LANGSMITH_API_KEY", "k")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.ollama("good"))
-    models.choose(choice_of(BackendKind.OPENAI, server, "good"))
+    models.choose(SERVICE, choice_of(BackendKind.OPENAI, server, "good"))
     list(answering.ask(conversations.create().id, "How long?"))
     answering.close()
     assert [path for path, _headers, _body in server.requests] == ["/good/v1/chat/completions"]
@@ -156,6 +157,6 @@ def test_a_proxy_is_not_used_for_this_machine(
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     for kind in KINDS:
-        models.choose(choice_of(kind, server, "good"))
+        models.choose(SERVICE, choice_of(kind, server, "good"))
         assert models.probe(models.choice()).state == "ready"
         assert finished(list(answering.ask(conversations.create().id, "How long?"))).state is AnswerState.COMPLETE

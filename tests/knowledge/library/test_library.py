@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.access import SERVICE
 from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
 from services.knowledge.embedding import Embedder
 from services.knowledge.library import library
@@ -393,7 +394,7 @@ def test_counts_and_version_follow_every_change(workshop: Workshop) -> None:
         lambda: workshop.library.set_enabled([document.id], False),
         lambda: workshop.library.set_enabled([document.id], True),
         lambda: workshop.library.create_collection("New"),
-        lambda: workshop.library.apply_retrieval_settings(RetrievalSettings(k=3)),
+        lambda: workshop.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3)),
     ):
         change()
         assert workshop.library.version() not in seen
@@ -408,7 +409,7 @@ def test_counts_and_version_follow_every_change(workshop: Workshop) -> None:
 def test_retrieval_settings_are_kept(workshop: Workshop) -> None:
     """Applied settings are read back; values out of range are refused and change nothing."""
     settings = RetrievalSettings(k=9, dense_weight=0.5, lexical_weight=2.0, threshold=0.25)
-    workshop.library.apply_retrieval_settings(settings)
+    workshop.library.apply_retrieval_settings(SERVICE, settings)
     for bad in (
         RetrievalSettings(k=0),
         RetrievalSettings(threshold=1.5),
@@ -416,7 +417,7 @@ def test_retrieval_settings_are_kept(workshop: Workshop) -> None:
         RetrievalSettings(lexical_weight=-1),
     ):
         with pytest.raises(BadInputError):
-            workshop.library.apply_retrieval_settings(bad)
+            workshop.library.apply_retrieval_settings(SERVICE, bad)
     assert workshop.library.retrieval_settings() == settings
 
 

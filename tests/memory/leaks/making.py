@@ -39,6 +39,9 @@ class Notes(Silent):
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         self.events.append((kind, detail, figures))
 
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - whoever it was
+        self.event(kind, detail, **figures)
+
     def of(self, kind: EventKind) -> list[str]:
         return [detail for known, detail, _figures in self.events if known is kind]
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from services.access import SERVICE
 from services.memory.leaks.probes import Probes
 from services.memory.leaks.types import LeakKind, State, SuspectKind
 from services.memory.leaks.wording import headline
@@ -108,7 +109,7 @@ def test_growth_of_rss_alone_is_retention_and_a_trim_settles_it() -> None:
     verdict = process.run(900)
     assert verdict.state is State.WATCH
     assert verdict.kind is LeakKind.RETENTION
-    trimmed = process.detector.trim_and_look()
+    trimmed = process.detector.trim_and_look(SERVICE)
     assert trimmed.given_back == pytest.approx(450 * MB, rel=0.01)
     assert "nothing leaks" in trimmed.words
     assert process.notes.of(EventKind.TRIM) == [trimmed.words]
@@ -123,7 +124,7 @@ def test_trim_that_gives_nothing_back_says_so() -> None:
         Probes(trim=lambda: None, rss=lambda: int(1050 * MB)),
     )
     process.run(900)
-    assert "only 0 MB" in process.detector.trim_and_look().words
+    assert "only 0 MB" in process.detector.trim_and_look(SERVICE).words
 
 
 def test_growth_of_the_index_is_watched_not_named() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.access import SERVICE
 from services.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.repeat_types import RepeatReport, State
@@ -13,7 +14,7 @@ kept: list[object] = []
 
 
 def run(inspector: Inspector, times: int = 10) -> RepeatReport:
-    inspector.repeats.start("it", times)
+    inspector.repeats.start(SERVICE, "it", times)
     eventually(lambda: inspector.repeats.progress is None, what="the end of the series")
     return inspector.repeats.reports[0]
 
@@ -65,24 +66,24 @@ def test_a_failing_action_ends_the_series_with_its_reason(inspector: Inspector) 
 
 def test_one_series_at_a_time_marked_by_hand_and_cancelled(inspector: Inspector) -> None:
     """By hand the series waits for the person; a second one beside it would spoil the figures of both."""
-    inspector.repeats.start_by_hand(4, "clicking")
+    inspector.repeats.start_by_hand(SERVICE, 4, "clicking")
     eventually(lambda: (found := inspector.repeats.progress) and found.waits, what="waiting for the person")
     with pytest.raises(ConflictError):
-        inspector.repeats.start_by_hand(4)
-    inspector.repeats.mark()
+        inspector.repeats.start_by_hand(SERVICE, 4)
+    inspector.repeats.mark(SERVICE)
     eventually(lambda: (found := inspector.repeats.progress) and found.done == 1, what="the first repetition")
-    inspector.repeats.cancel()
+    inspector.repeats.cancel(SERVICE)
     eventually(lambda: inspector.repeats.progress is None, what="the end")
     assert inspector.repeats.reports[0].state is State.CANCELLED
     with pytest.raises(ConflictError):
-        inspector.repeats.mark()
+        inspector.repeats.mark(SERVICE)
 
 
 def test_wrong_requests_are_refused(inspector: Inspector) -> None:
     """An unknown action or a silly number must not start a thread."""
     inspector.add_action("it", list)
     with pytest.raises(NotFoundError):
-        inspector.repeats.start("other", 10)
+        inspector.repeats.start(SERVICE, "other", 10)
     with pytest.raises(BadInputError):
-        inspector.repeats.start("it", 1)
+        inspector.repeats.start(SERVICE, "it", 1)
     assert inspector.repeats.progress is None

@@ -21,6 +21,9 @@ class Ear(Silent):
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         self.heard.append((kind, detail, figures))
 
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - whoever it was
+        self.event(kind, detail, **figures)
+
 
 @pytest.fixture
 def ear() -> Ear:

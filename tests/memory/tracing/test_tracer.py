@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.access import SERVICE
 from services.database import Database
 from services.errors import BadInputError, ConflictError, DamagedError, NotFoundError, StorageError, UnavailableError
 from services.memory.clock import Clock
@@ -30,10 +31,10 @@ PLANTED = Place(growing_code.FILE, growing_code.LEAK_LINE)
 def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
     """What grew between two snapshots is named by line, with bytes, blocks, source and the way there."""
     kept: list[bytearray] = []
-    tracer.start(frames=5, minutes=5)
-    old = tracer.snapshot("before")
+    tracer.start(SERVICE, frames=5, minutes=5)
+    old = tracer.snapshot(SERVICE, "before")
     growing_code.leak_deeper(kept, 500)
-    new = tracer.snapshot("after", note="500 more")
+    new = tracer.snapshot(SERVICE, "after", note="500 more")
 
     found = tracer.compare(old.id, new.id)
     row = found.rows[0]
@@ -51,7 +52,7 @@ def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
     assert file.bytes_diff >= row.bytes_diff
 
     kept.clear()
-    gone = tracer.snapshot()
+    gone = tracer.snapshot(SERVICE)
     assert tracer.compare(new.id, gone.id).rows[0].change is Change.GONE
     assert tracer.compare("", new.id).rows[0].bytes > 0
     assert [info.name for info in tracer.snapshots()] == ["", "after", "before"]
@@ -60,11 +61,11 @@ def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
 def test_growth_names_the_line_and_its_pace(tracer: Tracer) -> None:
     """The verdict's suspects come from the oldest and newest snapshot of this stretch, not of an earlier one."""
     kept: list[bytearray] = []
-    tracer.start(frames=3, minutes=5)
+    tracer.start(SERVICE, frames=3, minutes=5)
     assert tracer.growth() == ()
-    tracer.snapshot()
+    tracer.snapshot(SERVICE)
     growing_code.leak(kept, 300)
-    tracer.snapshot()
+    tracer.snapshot(SERVICE)
     first = tracer.growth()[0]
     assert first.place == PLANTED
     assert first.bytes >= 300_000
@@ -72,19 +73,19 @@ def test_growth_names_the_line_and_its_pace(tracer: Tracer) -> None:
     name, slope = tracer.lines()[0]
     assert name.endswith(f"growing_code.py:{growing_code.LEAK_LINE}")
     assert slope == first.bytes_per_hour
-    tracer.stop()
+    tracer.stop(SERVICE)
     assert tracer.growth() == ()
-    tracer.start(frames=1, minutes=5)
+    tracer.start(SERVICE, frames=1, minutes=5)
     assert tracer.growth() == ()
 
 
 def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> None:
     """With several frames, bytes that a library allocates are counted for the line of ours that called it."""
     Database(f"sqlite:///{tmp_path}/warm.db").close()
-    tracer.start(frames=25, minutes=5)
-    old = tracer.snapshot()
+    tracer.start(SERVICE, frames=25, minutes=5)
+    old = tracer.snapshot(SERVICE)
     databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(5)]
-    new = tracer.snapshot()
+    new = tracer.snapshot(SERVICE)
     ours = tracer.compare(old.id, new.id, filters=Filters(ours=True))
     assert ours.rows[0].place.file.endswith("services/database.py")
     assert all("/services/" in row.place.file for row in ours.rows)
@@ -102,7 +103,7 @@ def test_it_ends_by_itself(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyP
     # On a busy machine the process of all these tests forks too slowly for snapshots that nobody asked for.
     monkeypatch.setattr("services.memory.tracing.tracer.forked.expected_pause", lambda: 0.01)
     tracer = Tracer(tmp_path, Clock(speed=60), ear)
-    tracer.start(frames=1, minutes=3)
+    tracer.start(SERVICE, frames=1, minutes=3)
     status = tracer.status()
     assert status.on
     assert 0 < status.remaining <= 180
@@ -114,7 +115,7 @@ def test_it_ends_by_itself(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyP
     assert {kind for kind, _detail, _figures in ear.heard} == {EventKind.TRACING}
     assert [ear.heard[0][1], ear.heard[-1][1]] == ["Tracing on", "Tracing off, its time was up"]
     assert not [thread for thread in threading.enumerate() if thread.name == "memory-tracing" and thread.is_alive()]
-    tracer.start(frames=1, minutes=3)
+    tracer.start(SERVICE, frames=1, minutes=3)
     tracer.close()
     assert not tracer.status().on
 
@@ -124,11 +125,11 @@ def test_on_and_off(tracer: Tracer) -> None:
     off = tracer.status()
     assert (off.on, off.traced) == (False, 0)
     with pytest.raises(ConflictError, match="off"):
-        tracer.snapshot()
+        tracer.snapshot(SERVICE)
     for frames, minutes in ((0, 5), (26, 5), (1, 0), (1, 100_000), (1, float("nan"))):
         with pytest.raises(BadInputError):
-            tracer.start(frames, minutes)
-    status = tracer.start(frames=7, minutes=5)
+            tracer.start(SERVICE, frames, minutes)
+    status = tracer.start(SERVICE, frames=7, minutes=5)
     assert (status.on, status.foreign, status.frames) == (True, False, 7)
     kept = [bytearray(1000) for _ in range(1000)]
     status = tracer.status()
@@ -136,9 +137,9 @@ def test_on_and_off(tracer: Tracer) -> None:
     assert status.overhead > 50_000
     assert status.pause > 0
     with pytest.raises(ConflictError, match="on already"):
-        tracer.start(1, 1)
-    assert not tracer.stop().on
-    assert not tracer.stop().on
+        tracer.start(SERVICE, 1, 1)
+    assert not tracer.stop(SERVICE).on
+    assert not tracer.stop(SERVICE).on
     assert len(kept) == 1000
 
 
@@ -149,9 +150,9 @@ def test_something_else_traces(tracer: Tracer) -> None:
         status = tracer.status()
         assert (status.on, status.foreign, status.frames) == (True, True, 2)
         with pytest.raises(ConflictError, match="PYTHONTRACEMALLOC"):
-            tracer.start(1, 5)
-        assert tracer.snapshot().frames == 2
-        assert tracer.stop().on
+            tracer.start(SERVICE, 1, 5)
+        assert tracer.snapshot(SERVICE).frames == 2
+        assert tracer.stop(SERVICE).on
     finally:
         tracemalloc.stop()
 
@@ -176,12 +177,12 @@ def test_killed_while_taking(tracer: Tracer, tmp_path: Path, monkeypatch: pytest
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
-    tracer.start(1, 5)
-    whole = tracer.snapshot()
+    tracer.start(SERVICE, 1, 5)
+    whole = tracer.snapshot(SERVICE)
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(taking, "write", write_and_die)
     with pytest.raises(UnavailableError, match="ended before it was done"):
-        tracer.snapshot()
+        tracer.snapshot(SERVICE)
     assert sorted(tmp_path.rglob("*")) == before
     assert [info.id for info in tracer.snapshots()] == [whole.id]
 
@@ -189,25 +190,25 @@ def test_killed_while_taking(tracer: Tracer, tmp_path: Path, monkeypatch: pytest
 def test_the_disk_refuses(tracer: Tracer, tmp_path: Path) -> None:
     """A folder that cannot be made is a clear message, not a defect."""
     (tmp_path / "allocations").write_text("a file where the folder should be")
-    tracer.start(1, 5)
+    tracer.start(SERVICE, 1, 5)
     with pytest.raises(StorageError, match="refused"):
-        tracer.snapshot()
+        tracer.snapshot(SERVICE)
 
 
 def test_too_little_memory(tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that would bring the machine down is not made."""
-    tracer.start(1, 5)
+    tracer.start(SERVICE, 1, 5)
     monkeypatch.setattr(tracer_module.costing, "COPY_BYTES_PER_TRACE", 10**12)
     kept = [bytearray(10) for _ in range(1000)]
     with pytest.raises(UnavailableError, match="more than is free"):
-        tracer.snapshot()
+        tracer.snapshot(SERVICE)
     assert len(kept) == 1000
 
 
 def test_snapshots_survive_and_tracing_does_not(tracer: Tracer, tmp_path: Path) -> None:
     """After a restart the snapshots are there with their names, what was half is swept, and tracing is off."""
-    tracer.start(2, 5)
-    info = tracer.snapshot("kept", note="for later")
+    tracer.start(SERVICE, 2, 5)
+    info = tracer.snapshot(SERVICE, "kept", note="for later")
     tracer.close()
     folder = tmp_path / "allocations"
     for name in ("0123456789abcdef.npz", "0123456789abcdee.npz.partial", "0123456789abcded.json.partial"):
@@ -222,8 +223,8 @@ def test_snapshots_survive_and_tracing_does_not(tracer: Tracer, tmp_path: Path) 
 
 def test_damaged_files_are_told(tracer: Tracer, tmp_path: Path) -> None:
     """A file with other content, cut or changed, ends in a message; a lost description keeps the entry deletable."""
-    tracer.start(2, 5)
-    info = tracer.snapshot()
+    tracer.start(SERVICE, 2, 5)
+    info = tracer.snapshot(SERVICE)
     file = tracer.file(info.id)
     content = file.read_bytes()
     spoilt: list[bytes] = [
@@ -249,7 +250,7 @@ def test_ids_are_ours(tracer: Tracer, name: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: tracer.info(name),
         lambda: tracer.file(name),
-        lambda: tracer.delete(name),
+        lambda: tracer.delete(SERVICE, name),
         lambda: tracer.describe(name, name="x"),
     ]
     for call in calls:
@@ -263,14 +264,14 @@ def test_a_bounded_number_is_kept(tracer: Tracer, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(shelf, "KEPT", 3)
     monkeypatch.setattr(shelf, "AUTOMATIC_KEPT", 2)
-    tracer.start(1, 5)
-    taken = [tracer.snapshot(f"{number}") for number in range(4)]
+    tracer.start(SERVICE, 1, 5)
+    taken = [tracer.snapshot(SERVICE, f"{number}") for number in range(4)]
     for _ in range(4):
         tracer._take(automatic=True)
     assert [info.name for info in tracer.snapshots() if not info.automatic] == ["3", "2", "1"]
     assert len(tracer.snapshots()) == 5
     monkeypatch.setattr(shelf, "KEPT_BYTES", int(taken[0].size * 2.5))
-    tracer.snapshot("last")
+    tracer.snapshot(SERVICE, "last")
     assert len(tracer.snapshots()) == 2
     assert len(list((tmp_path / "allocations").iterdir())) == 4
     with pytest.raises(BadInputError):
@@ -283,8 +284,8 @@ def test_the_file_has_no_pickle(tracer: Tracer) -> None:
     """The snapshot is arrays alone: opening somebody's snapshot must not be able to run code."""
     import numpy as np
 
-    tracer.start(3, 5)
-    with np.load(tracer.file(tracer.snapshot().id), allow_pickle=False) as archive:
+    tracer.start(SERVICE, 3, 5)
+    with np.load(tracer.file(tracer.snapshot(SERVICE).id), allow_pickle=False) as archive:
         assert all(archive[name].dtype.kind in "iu" for name in archive.files)
     assert re.fullmatch(r"[0-9a-f]{16}", tracer.snapshots()[0].id)
     assert Shelf(tracer.file(tracer.snapshots()[0].id).parent).snapshots() == tracer.snapshots()

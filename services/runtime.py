@@ -35,12 +35,14 @@ from services.operations.health import Health
 from services.operations.metrics import Metrics
 from services.operations.requests import RecentRequests
 from services.operations.restarts import Restarts
+from services.operations.webhook import Webhook
 from services.preferences import Preferences
 from services.reporting import EventKind, Reporter, Silent
 from services.scopes.scopes import Scopes
 from services.settings import Settings
 from services.texts import _, use_language
 from services.wiring import gauges
+from services.wiring.alerting import send_alerts
 from services.wiring.budget import keep_budget
 from services.wiring.collecting import collect_by_policy
 from services.wiring.experiments import offer_experiments
@@ -87,6 +89,7 @@ class Runtime:
     events: EventLog
     reporter: Reporter
     governor: Governor
+    webhook: Webhook
     policy: CollectionPolicy
     restarts: Restarts
     experiments: Experiments
@@ -222,6 +225,7 @@ class Runtime:
         keep_restarts(self, self._closing)
         collect_by_policy(self)
         keep_budget(self, self._closing, watched=self._watched)
+        send_alerts(self, self._closing)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 MEGABYTE = 1024 * 1024
@@ -132,6 +133,14 @@ class Settings(BaseSettings):
     ollama_url: str = Field("http://127.0.0.1:11434", description="Where Ollama is looked for")
     gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
     gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        """Refuse an address to which nothing can be sent, before the first alert finds out."""
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("must begin with http:// or https:// and name a host")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -14,6 +14,7 @@ from services.operations.events import EventLog
 from services.operations.reporter import Reports
 from services.reporting import EventKind
 from services.settings import MEGABYTE
+from services.wiring.alerting import hear_of_verdicts
 from services.wiring.collecting import hear
 from services.wiring.long_collections import LongCollections
 
@@ -35,6 +36,7 @@ def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
     reports = Reports(events, runtime.metrics, rss_bytes)
     closing.callback(reports.flush, everything=True)
     reports.listen(partial(hear, runtime))
+    reports.listen(partial(hear_of_verdicts, runtime))
     settings = runtime.settings
     memory = MemoryMonitor(
         settings.data_dir / "memory",

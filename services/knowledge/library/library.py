@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _RETRIEVAL = "knowledge.retrieval"
 _READ_BYTES = 1024 * 1024
+_FILE_BYTES = 4 * _READ_BYTES  # what a file takes in RAM on its way to the disk
 # Documents and chunks that share a transaction: it shall not keep others waiting for long.
 _DELETED_AT_ONCE = 2000
 
@@ -119,6 +120,7 @@ class Library(Contents, Workbench):
             NotFoundError: there is no such collection.
         """
         self._admission.check(Door.UPLOADS)
+        self._admission.require(_FILE_BYTES, _("A new file"))
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
         shown = display_name(name)
         return Reception(self._files.receive(), lambda file: self._admit(file, shown, target))

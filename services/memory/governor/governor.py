@@ -235,9 +235,12 @@ class Governor:
     def _note_level(self, before: Level, found: Situation) -> None:
         if found.level is Level.CALM:
             self._force.calm()
+        if found.level > before:
+            self._settled = found.now  # what is more urgent does not wait for the effect of what was less
         words = wording.evidence if found.level > before else wording.recovery
         evidence = words(found.budget, found.used, found.rss, max(found.level, before) if before else found.level)
-        self._stepping.tell(DecisionKind.LEVEL, found, evidence, wording.change(before, found.level))
+        outcome = wording.change(before, found.level)
+        self._stepping.tell(DecisionKind.LEVEL, found, evidence, outcome, dry=self._dry_run)
 
     def _act(self, found: Situation) -> None:
         """Undo or take one step, if the effect of the last one has been seen."""

@@ -81,7 +81,7 @@ class Gate:
     @property
     def guarded(self) -> bool:
         """Whether visitors may only look unless they give the token."""
-        return self._settings.visitors == Role.USER
+        return Role(self._settings.visitors) is Role.USER
 
     @property
     def can_admit(self) -> bool:

@@ -240,7 +240,7 @@ def test_damaged_files_are_told(tracer: Tracer, tmp_path: Path) -> None:
     (tmp_path / "allocations" / f"{info.id}.json").write_text(json.dumps(["no", "description"]))
     again = Tracer(tmp_path, Clock(), Ear())
     assert again.info(info.id).damaged
-    again.delete(info.id)
+    again.delete(SERVICE, info.id)
     assert not list((tmp_path / "allocations").iterdir())
 
 

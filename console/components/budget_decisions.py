@@ -84,8 +84,7 @@ def decisions_view(runtime: Runtime) -> None:
     else:
         with st.container(border=True, gap="small", height=420 if len(found) > 5 else "content", key="decisions"):
             for decision in found:
-                st.markdown(_headline(decision))
-                st.caption(_because(decision))
+                st.markdown(f"{_headline(decision)}  \n:gray[:small[{_because(decision)}]]")
     heartbeat("budget-decisions-beat", _PERIOD_SECONDS)
 
 
@@ -93,9 +92,11 @@ def _headline(decision: Decision) -> str:
     """Return when, what and how it ended."""
     time = moment(decision.time).strftime("%d %b %H:%M:%S")
     told = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
+    if decision.kind is not DecisionKind.PASSED_OVER:
+        told = f"**{told}**"
     dry = f" :gray-badge[{escape(_('dry run'))}]" if decision.dry_run else ""
     by = "" if decision.actor in {"", "millpond"} else f" :blue-badge[{escape(decision.actor)}]"
-    return f"{_ICONS.get(decision.kind, ':material/bolt:')} {escape(time)} · **{told}**{dry}{by}"
+    return f"{_ICONS.get(decision.kind, ':material/bolt:')} {escape(time)} · {told}{dry}{by}"
 
 
 def _because(decision: Decision) -> str:
@@ -119,4 +120,4 @@ def _because(decision: Decision) -> str:
     told = [f"{owner_name(owner)} {signed_size(by)}" for by, owner in changes[:_MOST_OWNERS] if abs(by) >= _LEAST_BYTES]
     if told:
         parts.append(", ".join(told))
-    return escape(" · ".join(parts)) or " "
+    return escape(" · ".join(parts)) or "–"

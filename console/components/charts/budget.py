@@ -27,13 +27,13 @@ BUDGET_POINTS = 400
 BUDGET_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT)
 _MOST_DECISIONS = 100
 _IN_SIGHT = 0.6  # of the soft watermark: below, drawing it would press the curve flat
+_WORD_PIXELS = 36
 _SYMBOLS = {
     DecisionKind.TAKEN: "triangle-down",
     DecisionKind.UNDONE: "triangle-up",
     DecisionKind.FAILED: "x",
     DecisionKind.REFUSED: "square",
     DecisionKind.LEVEL: "circle",
-    DecisionKind.PASSED_OVER: "circle-open",
     DecisionKind.MODE: "diamond",
 }
 LEVEL_COLOURS = {Level.CALM: "calm", Level.SOFT: "soft", Level.HIGH: "high", Level.HARD: "hard"}
@@ -127,7 +127,7 @@ def budget_chart(
     top = float(np.nanmax(peaks)) if known(peaks) else 0.0
     if known(peaks) and float(np.nanmax(peaks - window.means[Series.RSS])) > MEGABYTE:
         traces.append(line(_("RSS, peak"), numbers(peaks, per=MEGABYTE), "peak", unit=_("MB"), width=1, dash="dot"))
-    shown = [each for each in decisions if span[0] <= each.time <= span[1]][:_MOST_DECISIONS]
+    shown = [each for each in decisions if each.kind in _SYMBOLS and span[0] <= each.time <= span[1]][:_MOST_DECISIONS]
     if shown:
         traces.append(_marks(shown))
     marks = [(mark.level, budget.reached(mark.level)) for mark in budget.watermarks]
@@ -149,7 +149,7 @@ def _marks(decisions: Sequence[Decision]) -> Json:
         "marker": {
             "color": [colour(LEVEL_COLOURS[each.level]) for each in decisions],
             "size": 10,
-            "symbol": [_SYMBOLS.get(each.kind, "diamond") for each in decisions],
+            "symbol": [_SYMBOLS[each.kind] for each in decisions],
             "line": {"color": colour("background"), "width": 1},
         },
     }
@@ -158,7 +158,7 @@ def _marks(decisions: Sequence[Decision]) -> Json:
 def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[Level, int]]) -> None:
     named = [(level_word(level).lower(), LEVEL_COLOURS[level], height) for level, height in marks]
     layout.setdefault("annotations", [])
-    for text, shade, height in (*named, (_("limit"), "limit", budget.limit)):
+    for place, (text, shade, height) in enumerate((*named, (_("limit"), "limit", budget.limit))):
         layout["shapes"].append(
             {
                 "type": "line",
@@ -175,6 +175,7 @@ def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[Level, int]])
                 "text": text,
                 "xref": "paper",
                 "x": 0.004,
+                "xshift": _WORD_PIXELS * place,  # the lines may lie closer than words are high
                 "y": round(height / MEGABYTE, 1),
                 "xanchor": "left",
                 "yanchor": "bottom",

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 
 from streamlit.runtime.app_session import AppSession
 
+from console import resources
 from console import streamlit_internals as streamlit
 from services.held import LARGEST_SMALL, HeldResource, Owner, Region
 from services.memory.ledger.weighing import MOST_OBJECTS, Scales, Weight
 from services.runtime import Runtime as Services
 from services.texts import _, plural
 
+# Belong to the process, not to whoever refers to them: Streamlit's own, and the services of each room.
 _SHARED_TYPES = (Services, *streamlit.SHARED_TYPES)
 # All sessions that were ever seen, and still live.
 _met: weakref.WeakSet[AppSession] = weakref.WeakSet()
@@ -54,7 +56,7 @@ class StreamlitHoldings:
 
     def __call__(self) -> Iterable[HeldResource]:
         """Return all of it; what two parts share counts for the first."""
-        scales = Scales(_SHARED_TYPES)
+        scales = Scales((*_SHARED_TYPES, *_services()))
         found = [*uploads(), *media(), *cached_data()]
         resources = scales.weigh(*streamlit.cached_resources())
         found += resources.resources(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
@@ -100,6 +102,17 @@ class StreamlitHoldings:
 
     def _last_weighed(self, session: AppSession) -> int:
         return self._weights.get(session, (0, None))[0]
+
+
+def _services() -> set[type]:
+    """Return the types of the services, as far as they are there: fragments of pages refer to them."""
+    runtime = resources.built()
+    if runtime is None:
+        return set()
+    parts = list(vars(runtime).values())
+    if "memory" in vars(runtime):
+        parts += vars(runtime.memory).values()
+    return {type(part) for part in parts if type(part).__module__.startswith("services.")}
 
 
 def session_parts() -> list[object]:

@@ -30,8 +30,9 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 15.0
 LOOP_SECONDS = 10.0
-NOTABLE_BYTES = 1_000_000
-NOTABLE_SESSIONS = 10
+# Worth an event; less is added up until it comes to so much.
+NOTABLE_BYTES = 8_000_000
+NOTABLE_SESSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class Released:
         """All of it."""
         return self.session_bytes + self.upload_bytes + self.media_bytes
 
+    def plus(self, other: Released) -> Released:
+        """Return both together."""
+        return Released(
+            self.sessions + other.sessions,
+            self.session_bytes + other.session_bytes,
+            self.upload_bytes + other.upload_bytes,
+            self.media_bytes + other.media_bytes,
+        )
+
 
 class Reaper:
     """Sweeps every `SWEEP_SECONDS` of the services' clock, and when it is asked to. Build it on the event loop."""
@@ -59,6 +69,7 @@ class Reaper:
         self._thread = threading.get_ident()
         # Those that something holds although they are empty: they are not ended again at each sweep.
         self._ended: weakref.WeakSet[AppSession] = weakref.WeakSet()
+        self._untold = Released()
         self._orphans: frozenset[str] = frozenset()  # media files that no tab showed at the last sweep
 
     async def run(self) -> None:
@@ -119,18 +130,20 @@ class Reaper:
         """Take everything that nobody can come back to. On the event loop's thread only."""
         released = self._take()
         streamlit.expire_caches()
-        if released.bytes >= NOTABLE_BYTES or released.sessions >= NOTABLE_SESSIONS:
-            log.info(
-                "released",
-                sessions=released.sessions,
-                session_bytes=released.session_bytes,
-                upload_bytes=released.upload_bytes,
-                media_bytes=released.media_bytes,
+        self._untold = told = self._untold.plus(released)
+        if (told.bytes >= NOTABLE_BYTES or told.sessions >= NOTABLE_SESSIONS) and self._services.ready:
+            self._untold = Released()
+            text = _("left by closed tabs: {sessions}").format(sessions=_count(told.sessions))
+            self._services.reporter.event(
+                EventKind.RELEASE,
+                text,
+                sessions=told.sessions,
+                bytes=told.bytes,
+                upload_bytes=told.upload_bytes,
+                media_bytes=told.media_bytes,
             )
-            if self._services.ready:
-                text = _("left by closed tabs: {sessions}").format(sessions=_count(released.sessions))
-                self._services.reporter.event(EventKind.RELEASE, text, bytes=released.bytes)
-                self._services.policy.big_work_done(_("closed tabs"))
+            # Files are no objects that a policy counts: their pages go back to the system by a trim.
+            self._services.policy.big_work_done(_("closed tabs"), certain=told.bytes >= NOTABLE_BYTES)
         return released
 
     def _take(self) -> Released:

@@ -1,59 +1,29 @@
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Iterator
 
 import pytest
 import streamlit as st
 from streamlit.proto.Common_pb2 import FileURLs
-from streamlit.runtime.app_session import AppSession
-from streamlit.runtime.media_file_manager import MediaFileManager
-from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
-from streamlit.runtime.memory_session_storage import MemorySessionStorage
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.script_data import ScriptData
-from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.session_manager import ActiveSessionInfo, SessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
-from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from console import holdings, streamlit_internals
 from console.holdings import StreamlitHoldings
 from services.held import HeldResource, Owner
 from services.runtime import Runtime as Services
 from services.settings import Settings
+from tests.streamlit_process import Process, session
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-class Process:
-    """What `holdings` asks of Streamlit's runtime, with the real managers in it."""
-
-    def __init__(self) -> None:
-        self.uploaded_file_mgr = MemoryUploadedFileManager("/upload")
-        self.storage = MemoryMediaFileStorage("/media")
-        self.media_file_mgr = MediaFileManager(self.storage)
-        self.sessions = MemorySessionStorage()
-        self._session_mgr = WebsocketSessionManager(self.sessions, self.uploaded_file_mgr, ScriptCache(), None)
-
-
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
-    process = Process()
-    monkeypatch.setattr(streamlit_internals, "exists", lambda: True)
-    monkeypatch.setattr(streamlit_internals, "get_instance", lambda: process)
-    yield process
+    yield Process(monkeypatch)
     st.cache_data.clear()
     st.cache_resource.clear()
-
-
-def session(process: Process) -> AppSession:
-    async def create() -> AppSession:
-        data = ScriptData(main_script_path=__file__, is_hello=False)
-        return AppSession(data, process.uploaded_file_mgr, ScriptCache(), None, {})
-
-    return asyncio.run(create())
 
 
 def sizes(found: list[HeldResource]) -> dict[Owner, int]:

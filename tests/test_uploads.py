@@ -1,62 +1,23 @@
 from __future__ import annotations
 
-import inspect
-
 import pytest
 from streamlit.proto.Common_pb2 import FileURLs
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.runtime import Runtime
-from streamlit.runtime.scriptrunner import ScriptRunContext
+from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
-from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
-from console import uploads
-
-
-class Process:
-    """What `uploads` asks of Streamlit's runtime: the files, and who is connected."""
-
-    def __init__(self, manager: MemoryUploadedFileManager) -> None:
-        self.uploaded_file_mgr = manager
-        self._session_mgr = self
-        self.connected: list[str] = []
-
-    def list_active_sessions(self) -> list[object]:
-        class Info:
-            def __init__(self, session_id: str) -> None:
-                self.session = self
-                self.id = session_id
-
-        return [Info(session_id) for session_id in self.connected]
+from console import streamlit_internals, uploads
+from tests.streamlit_process import Process, session
 
 
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Process:
-    process = Process(MemoryUploadedFileManager("/upload"))
-    monkeypatch.setattr(uploads, "exists", lambda: True)
-    monkeypatch.setattr(uploads, "get_instance", lambda: process)
-    monkeypatch.setattr(uploads, "_away_since", {})
-    return process
+    return Process(monkeypatch)
 
 
 def put(process: Process, session_id: str, file_id: str, data: bytes = b"12345") -> UploadedFile:
     record = UploadedFileRec(file_id=file_id, name="a.txt", type="text/plain", data=data)
     process.uploaded_file_mgr.add_file(session_id, record)
     return UploadedFile(record, FileURLs())
-
-
-def test_streamlit_still_has_the_parts_that_uploads_uses() -> None:
-    """A new version of Streamlit that moves them must be noticed here, not by memory that never comes back."""
-    manager = MemoryUploadedFileManager("/upload")
-    assert isinstance(manager.file_storage, dict)
-    assert hasattr(manager, "_lock")
-    assert list(inspect.signature(manager.remove_file).parameters) == ["session_id", "file_id"]
-    assert list(inspect.signature(manager.remove_session_files).parameters) == ["session_id"]
-    assert isinstance(inspect.getattr_static(Runtime, "uploaded_file_mgr"), property)
-    assert "_session_mgr" in inspect.getsource(Runtime.__init__)
-    assert callable(WebsocketSessionManager.list_active_sessions)
-    assert {"session_id", "uploaded_file_mgr"} <= set(ScriptRunContext.__dataclass_fields__)
-    assert "file_id" in UploadedFileRec._fields
 
 
 def test_released_files_leave_no_bytes(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +27,7 @@ def test_released_files_leave_no_bytes(process: Process, monkeypatch: pytest.Mon
         session_id = "tab"
         uploaded_file_mgr = process.uploaded_file_mgr
 
-    monkeypatch.setattr(uploads, "get_script_run_ctx", Context)
+    monkeypatch.setattr(streamlit_internals, "get_script_run_ctx", lambda **_: Context)
     kept, taken = put(process, "tab", "1"), put(process, "tab", "2")
     uploads.release([taken])
     assert uploads.held() == (1, 5)
@@ -75,13 +36,18 @@ def test_released_files_leave_no_bytes(process: Process, monkeypatch: pytest.Mon
     assert uploads.held() == (0, 0)
 
 
-def test_what_closed_tabs_leave_is_forgotten_after_a_while(process: Process) -> None:
-    """Files of a tab that is away long enough go; those of a connected tab, or one that came back, stay."""
-    process.connected = ["here"]
-    put(process, "here", "1")
-    put(process, "gone", "2")
-    assert uploads.release_orphans(after_seconds=3600) == 0
-    assert uploads.held() == (2, 10)
-    assert uploads.release_orphans(after_seconds=0) == 1
-    assert uploads.held() == (1, 5)
-    assert "here" in process.uploaded_file_mgr.file_storage
+def test_only_what_nobody_can_come_back_to_is_abandoned(process: Process) -> None:
+    """Files of a tab that may come back are not offered for release; those of an expired or ended one are."""
+    waiting = session(process)
+    process.sessions.save(SessionInfo(client=None, session=waiting))
+    put(process, waiting.id, "1")
+    put(process, "gone", "2", b"1234567")
+    assert uploads.abandoned() == {"gone": 7}
+    process.later()
+    assert uploads.abandoned() == {waiting.id: 5, "gone": 7}
+
+
+def test_without_a_server_there_are_no_uploads() -> None:
+    """Pages run without a server in tests."""
+    assert uploads.held() == (0, 0)
+    assert uploads.abandoned() == {}

@@ -1,0 +1,73 @@
+"""Tabs come and go on a real server: nothing of them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.servers import Server, eventually, serving
+from tests.visitors import visiting
+
+OWNERS = ("uploads", "sessions", "expired_sessions", "media")
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that gives closed tabs a second to come back."""
+    with serving(tmp_path_factory.mktemp("hasty") / "data", module="tests.hasty_console") as server:
+        yield server
+
+
+def visit(server: Server, number: int) -> None:
+    """Look around, hand a document in, ask; leave while a further upload is on its way."""
+    with visiting(server.url) as visitor:
+        visitor.open()
+        visitor.upload((f"note-{number}.txt", f"Pump {number} is covered for {number} months. ".encode() * 20))
+        visitor.ask(f"How long is pump {number} covered?")
+        visitor.open("memory")
+        visitor.upload((f"lost-{number}.txt", b"x" * 2_500_000), store=False)
+
+
+def rss(server: Server) -> int:
+    return int(psutil.Process(server.process.pid).memory_info().rss)
+
+
+def owned(server: Server) -> dict[str, int]:
+    found: dict[str, Any] = server.client.get("/api/memory/ledger", params={"fresh": True}).raise_for_status().json()
+    return {each["name"]: each["bytes"] for each in found["owners"] if each["name"] in OWNERS}
+
+
+def offered(server: Server) -> dict[str, int | None]:
+    offers = server.client.get("/api/reclaim").raise_for_status().json()["offers"]
+    return {offer["name"]: offer["bytes"] for offer in offers}
+
+
+def reaped(server: Server) -> bool:
+    found = offered(server)
+    return "sessions" in found and not any(found[name] for name in ("uploads", "sessions", "media"))
+
+
+def test_twenty_tabs_leave_nothing(hasty: Server) -> None:
+    """Streamlit keeps expired sessions with their uploads until another tab closes: 50 MB would stay here."""
+    for number in range(8):
+        visit(hasty, number)
+    eventually(lambda: reaped(hasty), seconds=30, what="the end of the first tabs")
+    before = rss(hasty)
+    for number in range(8, 28):
+        visit(hasty, number)
+    eventually(lambda: reaped(hasty), seconds=30, what="the end of the tabs")
+    eventually(lambda: rss(hasty) <= 1.05 * before, seconds=30, what=f"{before} bytes of RSS")
+
+
+def test_a_tab_that_may_come_back_keeps_its_uploads(hasty: Server) -> None:
+    """A reaper that is too eager would take the files of a reader whose connection broke for a moment."""
+    with visiting(hasty.url) as visitor:
+        visitor.upload(("kept.txt", b"k" * 1_500_000), store=False)
+        release = hasty.client.post("/api/reclaim/uploads").raise_for_status()
+        assert "0" in release.json()["detail"]
+        hasty.client.post("/api/reclaim/sessions").raise_for_status()
+        visitor.open("documents")
+    eventually(lambda: reaped(hasty), seconds=30, what="the end of the tab")

@@ -12,6 +12,7 @@ from console.components.collector_head import head_view
 from console.components.collector_pauses import pauses_view
 from console.components.collector_reclaim import reclaim_view
 from console.components.collector_settings import settings_view
+from console.components.experiment_view import experiment_view
 from console.state import Key, Query, query, set_query
 from services.runtime import Runtime
 from services.texts import _
@@ -23,6 +24,7 @@ class View(StrEnum):
     CONTROL = "control"
     RECLAIM = "reclaim"
     PAUSES = "pauses"
+    EXPERIMENT = "experiment"
 
 
 def collector_view(runtime: Runtime) -> None:
@@ -33,6 +35,7 @@ def collector_view(runtime: Runtime) -> None:
         View.CONTROL: settings_view,
         View.RECLAIM: reclaim_view,
         View.PAUSES: pauses_view,
+        View.EXPERIMENT: experiment_view,
     }
     draw[view](runtime)
     if view in {View.CONTROL, View.RECLAIM}:
@@ -44,6 +47,7 @@ def _choice() -> View:
         View.CONTROL: _("Control"),
         View.RECLAIM: _("Give memory back"),
         View.PAUSES: _("Pauses"),
+        View.EXPERIMENT: _("Experiment"),
     }
     asked = query(Query.VIEW)
     start = View(asked) if asked in set(View) else View.CONTROL

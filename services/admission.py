@@ -33,7 +33,7 @@ LONG_CHARACTERS = 500
 # What a long question may take at most until it is answered, in bytes.
 LONG_QUESTION_BYTES = 8 * MEGABYTE
 # With less than this free, work that can be done in smaller portions is.
-TIGHT_BYTES = 128 * MEGABYTE
+TIGHT_BYTES = 64 * MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)

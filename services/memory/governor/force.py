@@ -30,7 +30,8 @@ class Record:
     last: float | None = None
     taken: int = 0
     freed: int | None = None
-    not_before: float = 0.0
+    not_before: float = 0.0  # when it may be taken again
+    end_not_before: float = 0.0  # when its end may be tried again
     told: bool = False  # that it would not help, since the last time that all was calm
 
 

@@ -247,7 +247,7 @@ class Governor:
         if found.now < self._settled:
             return
         for record in reversed(self._force.active):
-            if record.step.level > found.level and not record.by and found.now >= record.not_before:
+            if record.step.level > found.level and not record.by and found.now >= record.end_not_before:
                 self._stepping.undo(record, found, SERVICE)
                 self._wait(found.level)
                 return

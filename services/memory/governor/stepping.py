@@ -89,7 +89,7 @@ class Stepping:
             return self.tell(DecisionKind.UNDONE, situation, evidence, _("it would end"), record, actor=actor, dry=True)
         acted, after, seconds = self._call(record, step.undo)
         if acted.failed:
-            record.not_before = self._now() + step.cool_down
+            record.end_not_before = self._now() + step.cool_down
         else:
             self._force.undone(record, self._now(), rest=not by_itself)
         kind = DecisionKind.FAILED if acted.failed else DecisionKind.UNDONE

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.access import SERVICE
 from services.caching import ByteCache
 from services.chat.answering import Answering
 from services.chat.conversations import Conversations
@@ -201,7 +202,7 @@ def test_keys_hold_no_secret(models: ChatModels, cache: ByteCache, server: Model
     answers = AnswerCache(cache, lambda: "1", models.choice)
     keys = set()
     for secret in ("sk-one", "sk-two"):
-        models.choose(BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", secret))
+        models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", secret))
         place = answers.place(QUESTION, (), ())
         assert place is not None
         keys.add(place.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.wiring.gauges import collector, memory, process, work
+from services.wiring.gauges import budget, collector, memory, process, work
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -20,8 +20,12 @@ def install(runtime: Runtime) -> None:
     metrics.add_part("tracing", memory.TRACING_FAMILIES, lambda: memory.tracing(runtime.memory))
     metrics.add_part("collector", collector.COLLECTOR_FAMILIES, lambda: collector.collector(runtime))
     metrics.add_part("policy", collector.POLICY_FAMILIES, lambda: collector.policy(runtime))
+    metrics.add_part("budget", budget.BUDGET_FAMILIES, lambda: budget.budget(runtime))
+    metrics.add_part("admission", budget.ADMISSION_FAMILIES, lambda: budget.admission(runtime))
+    metrics.add_part("alerts", budget.ALERT_FAMILIES, lambda: budget.alerts(runtime))
     metrics.add_part("answers", work.ANSWER_FAMILIES, lambda: work.answers(runtime))
     metrics.add_part("ingestion", work.INGESTION_FAMILIES, lambda: work.ingestion(runtime))
     metrics.add_part("library", work.LIBRARY_FAMILIES, work.LibraryGauges(runtime).read)
     metrics.add_part("caches", work.CACHE_FAMILIES, lambda: work.caches(runtime))
+    metrics.add_part("breakers", work.BREAKER_FAMILIES, lambda: work.breakers(runtime))
     metrics.add_part("scopes", work.SCOPE_FAMILIES, lambda: work.scopes(runtime))

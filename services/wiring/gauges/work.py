@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from services.chat.models.breaker import BreakerState
 from services.operations.metrics import Family, Reading
 from services.reporting import Counted
 from services.scopes import ScopeKind
@@ -25,7 +26,7 @@ ANSWER_FAMILIES = (_RUNNING, _WAITING, _SLOTS, _PLACES)
 
 _JOBS = Family("millpond_ingestion_jobs", "Ingestion jobs that are not finished: queued or worked on.")
 _JOB_LIMIT = Family("millpond_ingestion_queue_limit", "Unfinished ingestion jobs that may be.")
-_PAUSED = Family("millpond_ingestion_paused", "1 while the queue waits for free disk space.")
+_PAUSED = Family("millpond_ingestion_paused", "1 while the queue waits for free disk space or memory.")
 INGESTION_FAMILIES = (_JOBS, _JOB_LIMIT, _PAUSED)
 
 _DOCUMENTS = Family("millpond_library_documents", "Documents in the library.")
@@ -137,6 +138,23 @@ def caches(runtime: Runtime) -> Iterator[Reading]:
         yield Reading(_HITS, info.hits, labels)
         yield Reading(_MISSES, info.misses, labels)
         yield Reading(_ENTRIES, info.currsize, labels)
+
+
+_BREAKER = Family(
+    "millpond_breaker_state", "Whether a chat back end is asked: 0 yes, 1 with one question, 2 not now.", ("backend",)
+)
+_OPENED = Family(
+    "millpond_breaker_opened_total", "How often a chat back end was left alone.", ("backend",), kind="counter"
+)
+BREAKER_FAMILIES = (_BREAKER, _OPENED)
+_STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+def breakers(runtime: Runtime) -> Iterator[Reading]:
+    """Return how the breaker of each chat back end stands."""
+    for status in runtime.models.breakers.statuses():
+        yield Reading(_BREAKER, _STATES[status.state], (status.backend,))
+        yield Reading(_OPENED, status.opened, (status.backend,))
 
 
 def scopes(runtime: Runtime) -> Iterator[Reading]:

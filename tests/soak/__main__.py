@@ -71,16 +71,10 @@ def _run(part: str, options: argparse.Namespace, folder: Path, stop: threading.E
     planned: Plan = plan(amount_of(options))
     seconds = options.hours * 3600 + options.minutes * 60
     if part == "soak":
-        from tests.soak.soaking import soak
+        from tests.soak.soaking import Manner, soak
 
-        return soak(
-            planned,
-            folder / "soak",
-            seconds=seconds,
-            tabs=options.tabs,
-            stop=stop,
-            floor_seconds=options.floor_seconds,
-        )
+        manner = Manner(seconds, options.tabs, options.floor_seconds, options.stub_model)
+        return soak(planned, folder / "soak", manner, stop)
     if part == "budget":
         from tests.soak.budget import budget
 
@@ -124,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="another seed, other documents and questions")
     add("--tabs", type=int, default=2, help="Chromium tabs with live charts; 0: no browser, and no chat model")
     add("--floor-seconds", type=float, default=3.0, help="the floor is the lowest RSS of so many seconds at rest")
+    add("--stub-model", action="store_true", help="a stub chat model even where there is a real one")
     add("--baseline-minutes", type=float, default=15.0, help="longest time for the naive baseline")
     add("--case-minutes", type=float, default=6.0, help="longest time for each single case, for either service")
     add("--case-share", type=float, default=CASE_SHARE, help="amount of work of the single cases, as a share")

@@ -30,11 +30,13 @@ def gguf_file() -> Path | None:
 
 
 @contextmanager
-def chat_model() -> Iterator[ChatModel]:
-    """Offer the model while the context is open."""
-    file = gguf_file()
+def chat_model(*, stub: bool = False) -> Iterator[ChatModel]:
+    """Offer the model while the context is open; `stub`: the stub even where there is a real one."""
+    file = None if stub else gguf_file()
     if file is not None:
         yield ChatModel(f"{file.stem}, a GGUF file loaded into the process and unloaded again", path=str(file))
         return
-    with model_server() as stub:
-        yield ChatModel("a stub server that streams fixed words: no real model", url=stub.openai("good"), model="tiny")
+    with model_server() as server:
+        yield ChatModel(
+            "a stub server that streams fixed words: no real model", url=server.openai("good"), model="tiny"
+        )

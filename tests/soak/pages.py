@@ -5,6 +5,7 @@ Two hundred real browsers would leave the service no processor to be measured on
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import time
@@ -33,23 +34,25 @@ class PageSession:
     def __init__(self, url: str, client: httpx.Client) -> None:
         self._client = client
         self._url = url
-        self._connection = connect(
+        self._opening = connect(
             url.replace("http://", "ws://") + "/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],
             origin=Origin(url),
             max_size=None,
+            logger=_quiet(),
             open_timeout=PATIENCE_SECONDS,
         )
         self._widgets: dict[str, str] = {}
         self._page = ""
 
     def __enter__(self) -> Self:
+        self._connection = self._opening.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._opening.__exit__(kind, error, trace)
 
     def visit(self, page: str) -> None:
         """Open a page and wait until its script has run."""
@@ -141,3 +144,10 @@ class PageSession:
             self._widgets[UPLOADER] = element.file_uploader.id
         elif kind == CHAT_INPUT:
             self._widgets[CHAT_INPUT] = element.chat_input.id
+
+
+def _quiet() -> logging.Logger:
+    """Return a logger for connections: that some of them break is meant."""
+    logger = logging.getLogger("tests.soak.pages")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,34 @@ from tests.soak.target import FailedError, Millpond
 from tests.soak.workload import Plan, Question
 
 FLOOR_SECONDS = 3.0
+MODEL_SECONDS = 600  # longest time for an answer: a small machine that does other things, too, takes its time
 LEAVING_SECONDS = 20.0  # a closed tab's web socket is gone by then
 COLLECT = "/api/collector/collect"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to soak. `seconds`: the work is spread over so many (0: as fast as it goes); `tabs`: Chromium tabs that stay
+    open, without which no chat model is chosen; `stub`: a stub model even where there is a real one."""
+
+    seconds: float = 0.0
+    tabs: int = 2
+    floor_seconds: float = FLOOR_SECONDS
+    stub: bool = False
 
 
 class Soak:
     """One server and the work on it."""
 
-    def __init__(
-        self, server: Server, planned: Plan, *, tabs: int, stop: threading.Event, floor_seconds: float = FLOOR_SECONDS
-    ) -> None:
+    def __init__(self, server: Server, planned: Plan, manner: Manner, stop: threading.Event) -> None:
         self.server = server
         self.plan = planned
+        self.manner = manner
         self.log = Log()
         self.floors: list[Floor] = []
         self.target = Millpond(server.url)
         self.tools: list[str] = []
         self.verdicts: list[dict[str, Any]] = []
-        self._tabs = tabs
-        self._floor_seconds = floor_seconds
         self._stop = stop
         self._watch: Watch | None = None
         self._browsers: Browsers | None = None
@@ -50,18 +59,20 @@ class Soak:
         self._client = httpx.Client(base_url=server.url, timeout=180.0, trust_env=False)
         self._paths: set[str] = set(self._client.get("/openapi.json").raise_for_status().json()["paths"])
 
-    def run(self, seconds: float) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Fill the shelf, do the work, look at the end; return everything that was found."""
         began = time.monotonic()
         finished = False
         with ExitStack() as stack:
+            stack.callback(self._client.close)
+            stack.callback(self.target.close)
             self._watch = watch = stack.enter_context(Watch(self.server.process.pid))
-            self._model = stack.enter_context(chat_model())
+            self._model = stack.enter_context(chat_model(stub=self.manner.stub))
             driver = Driver(
                 self.target,
                 self.plan,
                 self.log,
-                seconds=seconds,
+                seconds=self.manner.seconds,
                 stop=self._stop,
                 look=self.look,
                 at_rest=self.at_rest,
@@ -69,8 +80,8 @@ class Soak:
             )
             try:
                 driver.fill_shelf()
-                if self._tabs:
-                    self._browsers = stack.enter_context(Browsers(self.server.url, self._tabs))
+                if self.manner.tabs:
+                    self._browsers = stack.enter_context(Browsers(self.server.url, self.manner.tabs))
                 before = watch.look()
                 self.log.began = time.monotonic()
                 finished = driver.run()
@@ -81,10 +92,10 @@ class Soak:
         return {
             "finished": finished,
             "seconds": time.monotonic() - began,
-            "paced_seconds": seconds,
+            "paced_seconds": self.manner.seconds,
             "amount": asdict(self.plan.amount),
             "model": self._model.said,
-            "tabs": self._tabs,
+            "tabs": self.manner.tabs,
             "tools": sorted(set(self.tools)),
             "samples": watch.figures(),
             "peak": watch.peak,
@@ -164,7 +175,7 @@ class Soak:
         try:
             self._wait_for_tabs_to_leave()
             self._collect_and_trim()
-            lowest = self._watch.floor(self._floor_seconds)
+            lowest = self._watch.floor(self.manner.floor_seconds)
             memory = self._get("/api/memory").json()
             sessions = self._sessions()
         except EXPECTED as error:
@@ -206,7 +217,7 @@ class Soak:
 
     def _wait_for_tabs_to_leave(self) -> None:
         deadline = time.monotonic() + LEAVING_SECONDS
-        while self._sessions() > self._tabs and time.monotonic() < deadline:
+        while self._sessions() > self.manner.tabs and time.monotonic() < deadline:
             time.sleep(0.5)
 
     def _sessions(self) -> int:
@@ -241,20 +252,12 @@ class Soak:
         return _check(self._client.post(path, json=body) if body is not None else self._client.post(path))
 
 
-def soak(
-    planned: Plan,
-    folder: Path,
-    *,
-    seconds: float,
-    tabs: int,
-    stop: threading.Event,
-    floor_seconds: float = FLOOR_SECONDS,
-) -> dict[str, Any]:
+def soak(planned: Plan, folder: Path, manner: Manner, stop: threading.Event) -> dict[str, Any]:
     """Start a server in `folder`, drive it through the plan, stop it; return what was found."""
-    server = spawn(folder / "data", log_level="warning")
+    server = spawn(folder / "data", log_level="warning", answer_seconds=MODEL_SECONDS)
     try:
         server.wait_ready()
-        found = Soak(server, planned, tabs=tabs, stop=stop, floor_seconds=floor_seconds).run(seconds)
+        found = Soak(server, planned, manner, stop).run()
     finally:
         code = server.stop()
     return {**found, "exit_code": code}

@@ -67,9 +67,11 @@ def a_run(slope_mb: float = 0.0, **changes: Any) -> dict[str, Any]:
         "tenths": tenths([(float(n), 0.1) for n in range(1000)]),
         "done": {"questions": 10_000, "uploads": 500, "sessions": 200},
         "failed": 0,
-        "peak_with_children": 400 * MB,
+        "peak": 400 * MB,
+        "peak_with_children": 600 * MB,
     }
-    return {"soak": soak | changes, "baseline": {"peak_with_children": 1600 * MB, "said": "it did all of the work"}}
+    naive = {"peak": 1600 * MB, "peak_with_children": 1600 * MB, "said": "it did all of the work"}
+    return {"soak": soak | changes, "baseline": naive}
 
 
 def vars_of(floor: Floor) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def test_the_table_says_met_only_where_it_is() -> None:
     assert [row.met for row in table(a_run(failed=1))][2] is False
     slower = tenths([(float(n), 0.1 + n / 10_000) for n in range(1000)])
     assert [row.met for row in table(a_run(tenths=slower))][3] is False
-    assert [row.met for row in table(a_run(peak_with_children=1000 * MB))][4:] == [False, False]
+    assert [row.met for row in table(a_run(peak=1000 * MB))][4:] == [False, False]
 
 
 def test_the_plan_is_what_was_asked_for() -> None:

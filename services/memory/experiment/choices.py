@@ -79,8 +79,8 @@ def checked(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[
 def order(settings: int, round_: int) -> list[int]:
     """Return in which order the settings take their turns in a round.
 
-    Each round begins with the next one, and every second one goes backwards: over the rounds no setting always comes
-    first, and none always comes after the same other one, so that drift of the machine favours none.
+    Every second round goes backwards, and each pair of rounds begins with another one: no setting always comes first,
+    and none always comes after the same other one, so that drift of the machine favours none.
     """
-    turn = [(round_ + place) % settings for place in range(settings)]
+    turn = [(round_ // 2 + place) % settings for place in range(settings)]
     return turn[::-1] if round_ % 2 else turn

@@ -32,6 +32,9 @@ class Figure(StrEnum):
     THROUGHPUT = "throughput"
 
 
+# What advice is built on. How often it collects is neither good nor bad by itself; nor are the percentiles: many more
+# small collections make them smaller although all threads together wait longer.
+ACTED_ON = (Figure.PAUSE, Figure.LONGEST, Figure.PEAK, Figure.FLOOR, Figure.THROUGHPUT)
 # How each is read off a run, and what is added on both sides so that nothing can be compared with something.
 VALUES: Mapping[Figure, tuple[Callable[[RunFigures], float], float]] = {
     Figure.PAUSE: (lambda run: run.pause, LEAST_SECONDS),
@@ -72,9 +75,10 @@ class Judgement:
 
 
 def judge(result: ExperimentResult) -> Judgement:
-    """Return what a result says. The intervals are widened for the number of settings (Bonferroni)."""
+    """Return what a result says. The intervals are so wide that all of them together hold at 95% (Bonferroni)."""
     others = range(1, len(result.settings))
-    ratios = tuple(compare(result.of(place), result.of(0), alpha=ALPHA / len(others)) for place in others)
+    alpha = ALPHA / len(others) / len(ACTED_ON)
+    ratios = tuple(compare(result.of(place), result.of(0), alpha=alpha) for place in others)
     share = median(run.pause_share for run in result.of(0))
     resolution = median(ratio[Figure.PAUSE].width for ratio in ratios)
     advice, setting = _advice(result, ratios, resolution)
@@ -97,14 +101,10 @@ def matters(figure: Figure, ratio: Ratio) -> bool:
 
 
 def _sides(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
-    """Return what is better and what is worse.
-
-    How often it collects is neither good nor bad by itself. Nor are the percentiles: many more small collections make
-    them smaller although all threads together wait longer.
-    """
+    """Return what is better and what is worse."""
     gains: list[Figure] = []
     prices: list[Figure] = []
-    for figure in (Figure.PAUSE, Figure.LONGEST, Figure.PEAK, Figure.FLOOR, Figure.THROUGHPUT):
+    for figure in ACTED_ON:
         if not matters(figure, ratios[figure]):
             continue
         better = (ratios[figure].value < 1) != (figure is Figure.THROUGHPUT)

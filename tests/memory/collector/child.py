@@ -53,6 +53,11 @@ class Node:
         self.me = self
 
 
+def containers(count: int) -> list[object]:
+    """Return a list of so many empty lists: each is a net allocation."""
+    return [[] for _ in range(count)]
+
+
 def old_garbage(count: int) -> None:
     """Leave cycles where only a full collection finds them, with none in between."""
     gc.disable()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from services.access import SERVICE, Actor, Role
 from services.database import Database
@@ -18,7 +18,7 @@ from services.memory.collector.rules import own_rules
 from services.memory.collector.types import CollectorSettings, CollectorState
 from services.memory.monitor import MemoryMonitor
 from services.preferences import Preferences
-from tests.memory.collector.child import Ear, Parts, old_garbage
+from tests.memory.collector.child import Ear, Parts, containers, old_garbage
 from tests.servers import eventually
 
 SOMEBODY = Actor("Ada", Role.ADMIN)
@@ -39,7 +39,8 @@ def counters_to_full() -> dict[str, Any]:
     """Allocate until Python makes a full collection by itself, with the gate open all the time."""
     gc.freeze()
     gc.collect()
-    before, kept = gc.get_stats()[2]["collections"], []
+    before = gc.get_stats()[2]["collections"]
+    kept: list[list[object]] = []
     while gc.get_stats()[2]["collections"] == before:
         kept.append([])
     return {"allocated": len(kept), "told": own_rules().allocations_to_full(gc.get_threshold())}
@@ -49,7 +50,7 @@ def gate_counts() -> dict[str, Any]:
     """Have many objects grow old, and then a full collection."""
     gc.collect()
     first, objects = gate(), len(gc.get_objects())
-    nodes = [[] for _ in range(50_000)]
+    nodes = containers(50_000)
     gc.collect(1)
     second = gate()
     gc.collect()
@@ -63,7 +64,7 @@ def actions() -> dict[str, Any]:
     old_garbage(20_000)
     young = collector.collect(SOMEBODY, 0)
     full = collector.collect(SOMEBODY)
-    kept = [[] for _ in range(30_000)]
+    kept = containers(30_000)
     froze = collector.freeze(SOMEBODY)
     frozen = collector.state()
     hidden = len(gc.get_objects())
@@ -126,7 +127,7 @@ def bad_input() -> dict[str, Any]:
         lambda: parts.collector.change(SOMEBODY, CollectorSettings((10**12, 10, 10))),
         lambda: parts.collector.change(SOMEBODY, CollectorSettings((700, -1, 10))),
         lambda: parts.collector.change(SOMEBODY, CollectorSettings((700, 10, 10**9))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((700.5, 10, 10))),  # type: ignore[arg-type] - on purpose
+        lambda: parts.collector.change(SOMEBODY, CollectorSettings((cast("int", 700.5), 10, 10))),
         lambda: parts.collector.change(SOMEBODY, CollectorSettings((True, 10, 10))),
         lambda: parts.collector.change(SOMEBODY, OTHER, -5.0),
         lambda: parts.collector.change(SOMEBODY, OTHER, float("nan")),
@@ -161,20 +162,20 @@ def trial_runs_out(folder: str) -> dict[str, Any]:
 def _collections(count: int, size: int) -> None:
     """Have about `count` young collections that each look at `size` living objects."""
     for _ in range(count):
-        kept = [[] for _ in range(size)]
+        kept = containers(size)
         del kept
 
 
 def trial_gets_worse() -> dict[str, Any]:
-    """Try a threshold that makes each collection look at 300 times as much."""
+    """Try a threshold that makes each collection look at 100 times as much."""
     parts = Parts()
     gc.freeze()  # what was imported would blur what is compared
     _collections(60, 1000)
     before = own_gc()
-    parts.collector.change(SOMEBODY, CollectorSettings((200_000, 10, 10)), 3600.0)
+    parts.collector.change(SOMEBODY, CollectorSettings((120_000, 10, 10)), 3600.0)
     parts.collector.check()
     early = parts.collector.trial
-    _collections(60, 200_100)
+    _collections(36, 120_100)
     parts.collector.check()
     last = parts.collector.last_trial
     assert early is not None
@@ -194,8 +195,8 @@ def trial_stays() -> dict[str, Any]:
     gc.freeze()
     _collections(60, 1000)
     parts.collector.change(SOMEBODY, CollectorSettings((701, 10, 10)), 3600.0)
-    kept = [[] for _ in range(300_000)]
-    for _ in range(10):
+    kept = containers(200_000)
+    for _ in range(5):
         parts.collector.run(2)
     _collections(60, 1000)
     parts.collector.check()

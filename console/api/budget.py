@@ -17,6 +17,8 @@ from console.api.budget_schemas import (
     StepIn,
     StepOut,
     WatermarkOut,
+    WebhookOut,
+    WebhookTestOut,
 )
 from console.api.context import ApiContext, Asker, Context
 from console.api.schemas import ProblemOut
@@ -61,6 +63,13 @@ async def undo_all(context: Context, asker: Asker) -> list[DecisionOut]:
     """End every step that is in force, the last one first. Administrators only."""
     undone = await context.threads.call(context.runtime.governor.undo_all, asker)
     return [decision_out(decision) for decision in undone]
+
+
+@router.post("/budget/webhook/test", summary="Send a test alert", responses=_ADMIN)
+async def webhook_test(context: Context, asker: Asker) -> WebhookTestOut:
+    """Send a test to the configured address and wait for how it fares. Administrators only."""
+    delivery = await context.threads.call(context.runtime.webhook.send_test, asker)
+    return WebhookTestOut(arrived=delivery.arrived, problem=delivery.problem)
 
 
 @router.post("/restart", status_code=202, summary="Restart as planned", responses=_CONFLICT)
@@ -117,6 +126,20 @@ def _budget(runtime: Runtime, decisions: int) -> BudgetOut:
         ingestion_pause_seconds=admission.pause_seconds,
         decisions=[decision_out(each) for each in governor.decisions(decisions)] if decisions else [],
         restart=restart_out(runtime),
+        webhook=_webhook_out(runtime),
+    )
+
+
+def _webhook_out(runtime: Runtime) -> WebhookOut:
+    state = runtime.webhook.state()
+    return WebhookOut(
+        address=state.address,
+        signed=state.signed,
+        waiting=state.waiting,
+        delivered=state.delivered,
+        failed=state.failed,
+        dropped=state.dropped,
+        last_problem=state.last.problem if state.last else "",
     )
 
 

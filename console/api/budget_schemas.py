@@ -112,6 +112,25 @@ class RestartOut(BaseModel):
     requests_served: int
 
 
+class WebhookTestOut(BaseModel):
+    """How a test alert fared."""
+
+    arrived: bool
+    problem: str = Field(description="Why it did not arrive")
+
+
+class WebhookOut(BaseModel):
+    """Where alerts go; counts are of alerts."""
+
+    address: str = Field(description="Host and port; empty: none is configured")
+    signed: bool
+    waiting: int
+    delivered: int
+    failed: int
+    dropped: int
+    last_problem: str = Field(description="Why the last delivery failed; empty: it arrived, or there was none")
+
+
 class BudgetOut(BaseModel):
     """The budget: level, use, limit, steps, what is refused, what was decided (the newest first)."""
 
@@ -135,3 +154,4 @@ class BudgetOut(BaseModel):
     ingestion_pause_seconds: float
     decisions: list[DecisionOut]
     restart: RestartOut
+    webhook: WebhookOut

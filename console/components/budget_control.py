@@ -72,6 +72,44 @@ def _undo_all(runtime: Runtime) -> None:
 
 @st.fragment
 @guarded
+def alerts_view(runtime: Runtime) -> None:
+    """Draw where alerts go, how the last one fared, and the button that sends a test."""
+    state, why = runtime.webhook.state(), reason(runtime)
+    st.subheader(_("Alerts"), anchor=False)
+    if not state.address:
+        st.caption(_("Nobody is told: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
+        return
+    signed = _("signed") if state.signed else _("not signed")
+    st.caption(escape(_("Sent to {address}, {signed}").format(address=state.address, signed=signed)))
+    counts = _("{delivered} delivered, {waiting} waiting, {failed} failed, {dropped} dropped").format(
+        delivered=count(state.delivered),
+        waiting=count(state.waiting),
+        failed=count(state.failed),
+        dropped=count(state.dropped),
+    )
+    st.caption(escape(counts))
+    if state.last is not None and not state.last.arrived:
+        st.caption(f":red[:material/error:] {escape(_('The last one: {problem}').format(problem=state.last.problem))}")
+    st.button(
+        _("Send a test"),
+        key=Key.BUDGET_WEBHOOK,
+        icon=":material/send:",
+        disabled=why is not None,
+        help=why,
+        on_click=_send_test,
+        args=(runtime,),
+    )
+    heartbeat("budget-alerts-beat", PERIOD_SECONDS)
+
+
+def _send_test(runtime: Runtime) -> None:
+    delivery = attempt(runtime.webhook.send_test, page_actor(runtime))
+    if delivery is not None:
+        tell(_("The test has arrived.") if delivery.arrived else delivery.problem)
+
+
+@st.fragment
+@guarded
 def restart_view(runtime: Runtime) -> None:
     """Draw what is known of the planned restart, and the way to ask for one."""
     state, why = runtime.restarts.state(), reason(runtime)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.components.budget_control import control_view, restart_view
+from console.components.budget_control import alerts_view, control_view, restart_view
 from console.components.budget_decisions import chart_view, decisions_view
 from console.components.budget_doors import doors_view
 from console.components.budget_head import head_view
@@ -23,4 +23,5 @@ def budget_view(runtime: Runtime) -> None:
         doors_view(runtime)
         control_view(runtime)
         restart_view(runtime)
+        alerts_view(runtime)
     decisions_view(runtime)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Watch
+from tests.browser.samples import manual
+from tests.hasty_console import SPEED
+from tests.servers import Server, eventually, serving, spawn
+from tests.visitors import visiting
+
+pytestmark = pytest.mark.browser
+
+MEGABYTE = 2**20
+# Over RSS when ready, in MB: the watermarks and the limit.
+SOFT, HIGH, HARD, LIMIT = 70, 130, 190, 260
+UPLOAD_MB = 12
+PATIENCE = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tight:
+    """A server with little memory to spare."""
+
+    server: Server
+
+    def budget(self) -> dict[str, Any]:
+        return dict(self.server.client.get("/api/budget").raise_for_status().json())
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tight]:
+    """A real console whose watermarks lie above what it takes when ready, and which gives closed tabs little time."""
+    data = tmp_path_factory.mktemp("tight") / "data"
+    with serving(data, module="tests.hasty_console") as server:
+        eventually(lambda: server.client.get("/api/budget").json()["ready_rss_bytes"], what="the floor")
+        floor = server.client.get("/api/budget").json()["ready_rss_bytes"] / MEGABYTE
+    limit = floor + LIMIT
+    with serving(
+        data,
+        module="tests.hasty_console",
+        memory_limit_mb=round(limit),
+        budget_soft=(floor + SOFT) / limit,
+        budget_high=(floor + HIGH) / limit,
+        budget_hard=(floor + HARD) / limit,
+        budget_sustained_seconds=SPEED,  # a second of the wall's clock
+        budget_cool_down_seconds=2 * SPEED,
+    ) as server:
+        yield Tight(server)
+
+
+def open_budget(browser: Browser, server: Server, watch: Watch) -> Page:
+    context = browser.new_context(base_url=server.url, viewport={"width": 1440, "height": 1400}, locale="en-GB")
+    page = context.new_page()
+    watch.of(page)
+    page.goto("/budget")
+    expect(page.get_by_text("What was decided")).to_be_visible(timeout=PATIENCE)
+    return page
+
+
+def test_real_work_crosses_each_watermark_and_the_page_tells(
+    browser: Browser, tight: Tight, watch: Watch, tmp_path: Path
+) -> None:
+    """Files of open tabs fill the memory: levels, steps and refusals show with their reasons, and go with the tabs."""
+    server = tight.server
+    page = open_budget(browser, server, watch)
+    head = page.locator(".st-key-budget-head")
+    expect(head).to_contain_text(re.compile(r"Calm: .* MB of"))
+    levels = ["calm", "soft", "high", "hard"]
+    document = server.add("manual.pdf", manual(4))
+    server.wait_finished(document)
+    with ExitStack() as tabs:
+        visitor = tabs.enter_context(visiting(server.url))
+        visitor.open()
+        visitor.ask("When are the seals inspected?")
+        for wanted in levels[1:]:
+            for number in range(40):
+                if levels.index(tight.budget()["level"]) >= levels.index(wanted):
+                    break
+                # Files on their way: the browser has sent them, the page has not taken them yet.
+                visitor.upload((f"{wanted}-{number}.bin", bytes(UPLOAD_MB * MEGABYTE)), store=False)
+                time.sleep(0.3)  # the look is four times a second, and the level wants its sustained time
+            else:
+                pytest.fail(f"{wanted} was not reached: {tight.budget()}")
+            expect(head).to_contain_text(re.compile("Soft:|High:|Hard:"), timeout=PATIENCE)
+        expect(head).to_contain_text("Hard:", timeout=PATIENCE)
+        refuse = page.locator(".st-key-step-refuse")
+        expect(refuse).to_contain_text("In force for", timeout=PATIENCE)
+        expect(page.locator(".st-key-step-collect")).to_contain_text("taken")
+        expect(page.locator(".st-key-decisions")).to_contain_text("over the hard watermark")
+        expect(page.locator(".st-key-status-strip")).to_contain_text("refused: new files")
+        answer = server.client.post("/api/documents", files={"file": ("more.txt", b"more text")})
+        assert answer.status_code == 503
+        page.get_by_role("link", name="Documents", exact=True).click()
+        banner = page.locator(".st-key-refusal-banner")
+        expect(banner).to_contain_text("New files are refused at present", timeout=PATIENCE)
+        expect(banner).to_contain_text("short of memory")
+        note = tmp_path / "note.txt"
+        note.write_text("A note that is not taken in now.")
+        page.locator("input[type=file]").first.set_input_files(note)
+        expect(page.get_by_text(re.compile("short of memory and takes in no new files")).nth(1)).to_be_visible()
+        assert server.client.get("/api/documents").json()["total"] == 1
+        server.client.post(
+            "/v1/chat/completions", json={"messages": [{"role": "user", "content": "When are the seals inspected?"}]}
+        ).raise_for_status()
+    # The tab is closed: its files are nobody's any more.
+    expect(banner).to_be_hidden(timeout=PATIENCE)
+    page.get_by_role("link", name="Budget").first.click()
+    expect(head).to_contain_text("Calm:", timeout=PATIENCE)
+    expect(page.locator(".st-key-decisions")).to_contain_text("files and long questions are taken in again")
+    server.wait_finished(server.add("more.txt", b"more text"))
+    page.context.close()
+
+
+def test_switches_and_steps_by_hand(browser: Browser, tight: Tight, watch: Watch) -> None:
+    """A dry run is switched on and off, a step is taken and undone, and the page and the service agree on it."""
+    page = open_budget(browser, tight.server, watch)
+    eventually(lambda: tight.budget()["level"] == "calm", what="calm")
+    dry_run = page.get_by_text("Dry run", exact=True)
+    dry_run.click()
+    eventually(lambda: tight.budget()["dry_run"], what="the dry run")
+    expect(page.locator(".st-key-budget-head")).to_contain_text("dry run, nothing is done")
+    dry_run.click()
+    eventually(lambda: not tight.budget()["dry_run"], what="the end of the dry run")
+    page.locator(".st-key-step-refuse-do button").click()
+    eventually(lambda: tight.budget()["doors"], what="closed doors")
+    expect(page.locator(".st-key-step-refuse")).to_contain_text("In force for")
+    page.get_by_role("button", name="Undo all steps").click()
+    eventually(lambda: not tight.budget()["doors"], what="open doors")
+    page.context.close()
+
+
+def test_a_tab_comes_back_by_itself_after_a_restart(browser: Browser, watch: Watch, tmp_path: Path) -> None:
+    """Asked for on the page, a restart is confirmed, announced and done; the tab goes on without being loaded again."""
+    server = spawn(tmp_path / "data", arguments=("--supervise",))
+    lock = server.data_dir / "millpond.lock"
+
+    def holder() -> int:
+        try:
+            return int(json.loads(lock.read_bytes())["pid"])
+        except (OSError, ValueError):
+            return 0
+
+    try:
+        server.wait_ready()
+        old = holder()
+        page = open_budget(browser, server, watch)
+        page.evaluate("window.untouched = true")
+        page.get_by_role("button", name="Restart now").click()
+        page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
+        expect(page.get_by_text("A restart is being prepared; you can go on").first).to_be_visible(timeout=PATIENCE)
+        eventually(lambda: holder() not in {0, old}, seconds=120, what="the next process")
+        # The page of the next process: no restart is under way there.
+        expect(page.get_by_role("button", name="Restart now")).to_be_enabled(timeout=PATIENCE)
+        expect(page.get_by_text("A restart is being prepared; you can go on")).to_have_count(0)
+        assert page.evaluate("window.untouched")
+        assert page.url.endswith("/budget")
+        page.context.close()
+    finally:
+        server.stop()

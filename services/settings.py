@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     embedding_cache_mb: int = Field(8, ge=0, description="Cache of questions' vectors, in MB; 0: none")
     answer_cache_mb: int = Field(16, ge=0, description="Cache of answers and search results, in MB; 0: none")
     cache_seconds: float = Field(3600.0, gt=0, description="Longest time that a cached answer is used, in seconds")
+    breaker_failures: int = Field(
+        3, ge=1, description="A chat model that failed so often in a row is left alone for a while"
+    )
+    breaker_seconds: float = Field(20.0, gt=0, description="How long at first, in seconds; doubled at each failed try")
     model_idle_minutes: float = Field(
         30.0, ge=0, description="A local chat model that nobody asked for so long is unloaded; 0: never"
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.servers import Server, eventually, serving
-from tests.visitors import visiting
-
-OWNERS = ("uploads", "sessions", "expired_sessions", "media")
+from tests.visitors import visit, visiting
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +18,8 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def visit(server: Server, number: int) -> None:
-    """Look around, hand a document in, ask; leave while a further upload is on its way."""
-    with visiting(server.url) as visitor:
-        visitor.open()
-        visitor.upload((f"note-{number}.txt", f"Pump {number} is covered for {number} months. ".encode() * 20))
-        visitor.ask(f"How long is pump {number} covered?")
-        visitor.open("memory")
-        visitor.upload((f"lost-{number}.txt", b"x" * 2_500_000), store=False)
-
-
 def rss(server: Server) -> int:
     return int(psutil.Process(server.process.pid).memory_info().rss)
-
-
-def owned(server: Server) -> dict[str, int]:
-    found: dict[str, Any] = server.client.get("/api/memory/ledger", params={"fresh": True}).raise_for_status().json()
-    return {each["name"]: each["bytes"] for each in found["owners"] if each["name"] in OWNERS}
 
 
 def offered(server: Server) -> dict[str, int | None]:
@@ -52,12 +34,12 @@ def reaped(server: Server) -> bool:
 
 def test_twenty_tabs_leave_nothing(hasty: Server) -> None:
     """Streamlit keeps expired sessions with their uploads until another tab closes: 50 MB would stay here."""
-    for number in range(8):
-        visit(hasty, number)
+    for number in range(5):
+        visit(hasty.url, number)
     eventually(lambda: reaped(hasty), seconds=30, what="the end of the first tabs")
     before = rss(hasty)
-    for number in range(8, 28):
-        visit(hasty, number)
+    for number in range(5, 25):
+        visit(hasty.url, number)
     eventually(lambda: reaped(hasty), seconds=30, what="the end of the tabs")
     eventually(lambda: rss(hasty) <= 1.05 * before, seconds=30, what=f"{before} bytes of RSS")
 

@@ -128,3 +128,13 @@ def visiting(url: str) -> Iterator[Visitor]:
         address, subprotocols=[Subprotocol("streamlit")], origin=Origin(url.rstrip("/")), max_size=None
     ) as connection:
         yield Visitor(connection, url.rstrip("/"))
+
+
+def visit(url: str, number: int) -> None:
+    """Come, look around, hand a document in, ask; leave while a further upload of 2.5 MB is on its way."""
+    with visiting(url) as visitor:
+        visitor.open()
+        visitor.upload((f"note-{number}.txt", f"Pump {number} is covered for {number} months. ".encode() * 20))
+        visitor.ask(f"How long is pump {number} covered?")
+        visitor.open("memory")
+        visitor.upload((f"lost-{number}.txt", b"x" * 2_500_000), store=False)

@@ -68,7 +68,7 @@ class Answering:
         self._rss = rss
         self._reporter = reporter or Silent()
         self._admission = admission or Admission()
-        self._writer = Writer(source, models.backend, rss, cache)
+        self._writer = Writer(source, models.backend, rss, cache, models.breakers)
         self._cache = cache
         self._scopes = scopes or Scopes(settings, rss)
         # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any

@@ -101,13 +101,18 @@ class BackendChoice:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """Whether a chat model answers. `state`: "ready", "loading", "down" or "off" (none chosen)."""
+    """Whether a chat model answers. `state`: "ready", "loading", "down" or "off" (none chosen).
+
+    `breaker` is "closed", "half_open" or "open": a model that kept failing is left alone for `retry_seconds`.
+    """
 
     kind: BackendKind
     label: str
     state: str
     message: str = ""
     hint: str = ""
+    breaker: str = "closed"
+    retry_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

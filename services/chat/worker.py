@@ -40,6 +40,7 @@ class Worker(Generic[T]):
     def __init__(self, produce: Callable[[Worker[T]], None], name: str) -> None:
         self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(BUFFERED)
         self._stopping = threading.Event()
+        self.timed_out = False  # the reader's deadline has passed
         self._lock = threading.RLock()
         self._cancel: Callable[[], object] | None = None
         context = contextvars.copy_context()  # log lines carry the request's id
@@ -133,6 +134,7 @@ class Worker(Generic[T]):
         while not self._stopping.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
+                self.timed_out = True
                 raise TimedOutError(
                     _("The answer took too long and was ended."), _("Ask again, or choose a faster chat model.")
                 )

@@ -6,7 +6,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -14,11 +14,12 @@ from services.chat import followup, prompt
 from services.chat.citing import CitationFilter, citation_of, unmarked
 from services.chat.history import Turn
 from services.chat.models import Backend, stream
+from services.chat.models.breaker import Breakers, OpenBreakerError, Permit
 from services.chat.remembering import AnswerCache, Place, Remembered
 from services.chat.thinking import ThinkingFilter
 from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.chat.wording import storable
-from services.chat.worker import Worker
+from services.chat.worker import Stopped, Worker
 from services.errors import UnavailableError
 from services.texts import _
 
@@ -52,6 +53,16 @@ Step = Found | Token | Usage
 
 
 @dataclass(frozen=True, slots=True)
+class _Searched:
+    """What was found for which query, in how long, and where the cache would keep the answer."""
+
+    query: str
+    passages: Passages
+    milliseconds: float
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """Writes answers from one knowledge source; `rss` returns the process's resident bytes, for the log."""
 
@@ -59,6 +70,7 @@ class Writer:
     backend: Callable[[], Backend | None]
     rss: Callable[[], int]
     cache: AnswerCache | None = None
+    breakers: Breakers = field(default_factory=Breakers)
 
     def write(
         self,
@@ -83,29 +95,58 @@ class Writer:
         passages = self.source.passages(query, collection_ids)
         elapsed = (time.monotonic() - began) * 1000
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
+        searched = _Searched(query, passages, elapsed, place)
         worker.check()
         if not passages.relevant or not passages.hits:
-            self._say_nothing_found(worker, elapsed, place)
+            self._say_nothing_found(worker, searched)
             return
         backend = self.backend()
         worker.check()
         if backend is None:
-            self._quote(worker, query, passages, elapsed, place)
+            self._quote(worker, searched)
             return
+        try:
+            permit = self.breakers.of(backend.address).enter()
+        except OpenBreakerError as error:
+            # Not remembered: the model's own answer is wanted as soon as it is there again.
+            self._quote(worker, replace(searched, place=None), because=error.message)
+            return
+        with permit:
+            self._ask(worker, backend, permit, searched, question=question, turns=turns)
+
+    def _ask(
+        self,
+        worker: Worker[Step],
+        backend: Backend,
+        permit: Permit,
+        searched: _Searched,
+        *,
+        question: str,
+        turns: Sequence[Turn],
+    ) -> None:
+        """Have the model write the answer."""
+        passages = searched.passages
         built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
         citations = tuple(citation_of(i, passage) for i, passage in enumerate(built.passages, start=1))
-        self._log("model", model=backend.label, ms=round((time.monotonic() - began) * 1000, 1))
+        self._log("model", model=backend.label)
         found = Retrieved(citations, relevant=True)
-        worker.put(Found(found, built.passages, elapsed, model=backend.label, place=place))
-        worker.run(self._generate(worker, backend, built))
+        worker.put(Found(found, built.passages, searched.milliseconds, model=backend.label, place=searched.place))
+        try:
+            worker.run(self._generate(worker, backend, built, permit))
+        except Stopped:
+            if worker.timed_out:
+                permit.timed_out()
+            raise
+        permit.worked()
 
-    async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt) -> None:
+    async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt, permit: Permit) -> None:
         thinking = ThinkingFilter()
         marks = CitationFilter(len(built.passages))
         written = 0
         usage = Usage(None, None)
         async with contextlib.aclosing(stream(backend, built)) as pieces:
             async for piece in pieces:
+                permit.heard()
                 if piece.prompt_tokens is not None:
                     usage = Usage(piece.prompt_tokens, piece.answer_tokens)
                 text = marks.feed(thinking.feed(storable(piece.text)))
@@ -137,22 +178,30 @@ class Writer:
         worker.put(Found(found, (), elapsed, quotes=remembered.citations, model=remembered.model, cached=True))
         self._say(worker, remembered.text)
 
-    def _quote(self, worker: Worker[Step], query: str, passages: Passages, elapsed: float, place: Place | None) -> None:
-        quotes = self.source.quotes(query, passages, QUOTES)
+    def _quote(self, worker: Worker[Step], searched: _Searched, because: str = "") -> None:
+        """Quote the sentences that answer best; `because` says why no model writes."""
+        passages = searched.passages
+        quotes = self.source.quotes(searched.query, passages, QUOTES)
         if not quotes:
-            self._say_nothing_found(worker, elapsed, place)
+            self._say_nothing_found(worker, searched)
             return
         order = list(dict.fromkeys(quote.hit for quote in quotes))
         chosen = tuple(passages.hits[hit] for hit in order)
         first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
         citations = tuple(citation_of(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1))
-        worker.put(Found(Retrieved(citations, relevant=True), chosen, elapsed, quotes=citations, place=place))
+        event = Retrieved(citations, relevant=True)
+        worker.put(Found(event, chosen, searched.milliseconds, quotes=citations, place=searched.place))
         lines = [f"“{unmarked(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes]
-        hint = _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
+        hint = (
+            _("These sentences are quoted, because no language model is at hand. {why}").format(why=because)
+            if because
+            else _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
+        )
         self._say(worker, "\n\n".join([*lines, hint]))
 
-    def _say_nothing_found(self, worker: Worker[Step], elapsed: float, place: Place | None) -> None:
-        worker.put(Found(Retrieved((), relevant=False), (), elapsed, quotes=(), place=place))
+    def _say_nothing_found(self, worker: Worker[Step], searched: _Searched) -> None:
+        event = Retrieved((), relevant=False)
+        worker.put(Found(event, (), searched.milliseconds, quotes=(), place=searched.place))
         self._say(
             worker,
             _("Nothing relevant to this question was found in the documents.")

@@ -32,6 +32,10 @@ class Backend(Protocol):
         """The model's name, for people."""
 
     @property
+    def address(self) -> str:
+        """Model and server in one, for people and for telling back ends apart."""
+
+    @property
     def context_tokens(self) -> int:
         """How much the model reads and writes at once."""
 

@@ -16,7 +16,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
-from services.chat.models.gguf_server import GGUFServer
+from services.chat.models.gguf_server import GGUFServer, address
 from services.chat.models.trouble import explained
 from services.errors import MillpondError, UnavailableError
 from services.texts import _
@@ -116,6 +116,10 @@ class GGUF:
     @property
     def label(self) -> str:
         return self.server.file.stem
+
+    @property
+    def address(self) -> str:
+        return address(self.server.file)
 
     @property
     def context_tokens(self) -> int:

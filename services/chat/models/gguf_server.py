@@ -56,6 +56,17 @@ def checked_file(path: str) -> Path:
     return file
 
 
+def address(file: Path) -> str:
+    """Return the model's name for people, and for telling back ends apart."""
+    return _("{model} in this process").format(model=file.stem)
+
+
+class UnloadedError(UnavailableError):
+    """The model was unloaded while it was wanted; it did nothing wrong."""
+
+    expected = True
+
+
 class GGUFServer:
     """A loaded model. Requests go over `socket` with `key`; `close` ends them and gives the memory back."""
 
@@ -148,7 +159,7 @@ class GGUFServer:
         Raises:
             UnavailableError: the model was unloaded meanwhile.
         """
-        gone = UnavailableError(
+        gone = UnloadedError(
             _("The local model was unloaded while it was answering."), _("Ask again with the model chosen now.")
         )
         task = asyncio.current_task()

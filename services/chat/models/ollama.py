@@ -11,6 +11,7 @@ from services.chat.models.addresses import client_options, listed, shown
 from services.chat.models.trouble import explained, nonsense
 from services.chat.prompt import estimate_tokens
 from services.errors import MillpondError
+from services.texts import _
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -29,6 +30,10 @@ class Ollama:
     @property
     def label(self) -> str:
         return self.model
+
+    @property
+    def address(self) -> str:
+        return _("{model} at {server}").format(model=self.model, server=shown(self.url))
 
     @property
     def context_tokens(self) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from services.access import Actor
 from services.admission import Admission
 from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
+from services.chat.models.breaker import Breakers, BreakerState, BreakerStatus, left_alone
 from services.chat.models.watch import StatusWatch
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.errors import BadInputError, MillpondError, NotFoundError, UnavailableError
@@ -45,6 +47,9 @@ class ChatModels:
         self._loads = 0
         self._loading = False
         self._closed = False
+        self.breakers = Breakers(
+            failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
+        )
         self._watch = StatusWatch(self.probe)
 
     # The choice
@@ -69,6 +74,7 @@ class ChatModels:
         self._preferences.set(PREFERENCE, {**asdict(complete), "kind": complete.kind.value})
         self._watch.forget()
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
+        self.breakers.reset()
         if complete.kind is not BackendKind.GGUF:
             self._unload()
         return replace(complete, api_key="")
@@ -125,8 +131,15 @@ class ChatModels:
         """Return the state of the chosen back end as of some seconds ago; waits at most a second for the first look."""
         choice = self._choice()
         if choice.kind in {BackendKind.NONE, BackendKind.GGUF}:
-            return self.probe(choice)
-        return self._watch.status(choice)
+            return self._with_breaker(choice, self.probe(choice))
+        return self._with_breaker(choice, self._watch.status(choice))
+
+    def breaker(self) -> BreakerStatus | None:
+        """Return how the breaker of the chosen back end stands; None where no model is chosen."""
+        choice = self._choice()
+        if choice.kind is BackendKind.NONE or not choice.name:
+            return None
+        return self.breakers.of(self._address(choice)).status()
 
     def available(self) -> list[BackendStatus]:
         """Return the state of each way to get a chat model, as configured or found."""
@@ -159,6 +172,30 @@ class ChatModels:
             return self._server_status(complete, label)
         except MillpondError as error:
             return BackendStatus(choice.kind, label, "down", error.message, error.hint)
+
+    def _with_breaker(self, choice: BackendChoice, status: BackendStatus) -> BackendStatus:
+        """Say that the chosen back end is left alone, if it is, whatever its list of models says."""
+        if choice.kind is BackendKind.NONE:
+            return status
+        breaker = self.breakers.of(self._address(choice)).status()
+        if breaker.state is BreakerState.CLOSED:
+            return replace(status, breaker=breaker.state.value)
+        return replace(
+            status,
+            state="down",
+            message=left_alone(breaker),
+            hint=_("Until then the documents are quoted."),
+            breaker=breaker.state.value,
+            retry_seconds=round(breaker.retry_seconds, 1),
+        )
+
+    def _address(self, choice: BackendChoice) -> str:
+        """Return what the back end of `choice` calls itself, without loading it."""
+        if choice.kind is BackendKind.OPENAI:
+            return openai_server.OpenAIServer(choice.url, choice.model, "").address
+        if choice.kind is BackendKind.OLLAMA:
+            return ollama.Ollama(choice.url, choice.model).address
+        return gguf_server.address(Path(choice.path))
 
     # The way to it
 
@@ -311,4 +348,5 @@ class ChatModels:
             local, self._local = self._local, None
             if local is not None:
                 local.close()
-                self._reporter.event(EventKind.MODEL, _("chat model unloaded: {name}").format(name=local.file.stem))
+                text = _("chat model unloaded: {name}").format(name=local.file.stem)
+                self._reporter.event(EventKind.MODEL, text, unloaded=1)

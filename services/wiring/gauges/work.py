@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services.chat.models.breaker import BreakerState
 from services.operations.metrics import Family, Reading
 from services.reporting import Counted
 from services.scopes import ScopeKind
@@ -147,13 +146,13 @@ _OPENED = Family(
     "millpond_breaker_opened_total", "How often a chat back end was left alone.", ("backend",), kind="counter"
 )
 BREAKER_FAMILIES = (_BREAKER, _OPENED)
-_STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+_STATES = {"closed": 0, "half_open": 1, "open": 2}  # of `services.chat.models.breaker`, not imported by all
 
 
 def breakers(runtime: Runtime) -> Iterator[Reading]:
     """Return how the breaker of each chat back end stands."""
     for status in runtime.models.breakers.statuses():
-        yield Reading(_BREAKER, _STATES[status.state], (status.backend,))
+        yield Reading(_BREAKER, _STATES[status.state.value], (status.backend,))
         yield Reading(_OPENED, status.opened, (status.backend,))
 
 

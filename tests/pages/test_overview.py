@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from console.visitors import page_user
+from services.knowledge.types import Document
+from services.runtime import Runtime
+from services.scopes import ScopeKind
+from tests.pages.conftest import open_page
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
+
+
+def test_requests_are_listed_and_can_be_cancelled(app: AppTest, runtime: Runtime) -> None:
+    """Who, what, since when, place and memory; the button ends that request; afterwards it is among those of late."""
+    limit = runtime.scopes.policy(ScopeKind.LOOK)
+    with runtime.scopes.open(ScopeKind.LOOK, "census of objects", user="ann") as first:
+        second = runtime.scopes.open(ScopeKind.LOOK, "deep size", user="bob")
+        assert limit.total == 1
+        open_page(app, "overview")
+        assert not app.exception
+        shown = texts(app)
+        assert "census of objects" in shown
+        assert "number 1 in the queue" in shown
+        assert "before" in shown
+        app.button(key=f"cancel-{second.id}").click().run()
+        assert second.cancelled
+        assert not first.cancelled
+        second.close()
+    app.run()
+    assert any("Ended of late" in expander.label for expander in app.expander)
+
+
+def test_caches_show_their_hit_rates(app: AppTest, runtime: Runtime, add: Callable[..., Document]) -> None:
+    """Each cache with its share of hits and of its budget."""
+    add("pump.txt", "Pump seals are covered for 12 months.")
+    runtime.retriever.search("How long are seals covered?")
+    runtime.retriever.search("How long are seals covered?")
+    open_page(app, "overview")
+    assert not app.exception
+    assert [subheader.value for subheader in app.subheader].count("Caches") == 1
+    assert runtime.caches.embeddings.figures().hits > 0
+
+
+def test_without_a_page_nobody_has_a_tab() -> None:
+    """Outside of a page's script there is no session to name."""
+    assert page_user() == "local"

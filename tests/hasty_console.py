@@ -5,9 +5,10 @@ A tab may come back for a second instead of a minute, and what watches goes by a
 
 from __future__ import annotations
 
-import functools
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from tests import fast_console
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -21,9 +22,7 @@ def main() -> None:
     """Start the real console."""
     from streamlit import config
 
-    from console import __main__ as console
-    from console import asgi, resources
-    from services.memory.clock import Clock
+    from console import asgi
 
     create_app = asgi.create_app
 
@@ -33,9 +32,7 @@ def main() -> None:
         return app
 
     asgi.create_app = hasty
-
-    resources.configure = functools.partial(resources.configure, clock=Clock(SPEED))
-    console.main()
+    fast_console.start(SPEED)
 
 
 if __name__ == "__main__":

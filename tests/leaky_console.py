@@ -5,12 +5,13 @@ SIGUSR1 begins the leak, SIGUSR2 ends it. What is leaked stays in `FORGOTTEN`, w
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import threading
 from importlib import import_module
 from types import FrameType
+
+from tests import fast_console
 
 SPEED = float(os.environ.get("LEAKY_SPEED", "30"))
 RATE_MB_PER_MINUTE = 10.0  # of the clock
@@ -51,15 +52,10 @@ def end(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Start the real console with a faster clock."""
-    from console import __main__ as console
-    from console import resources
-    from services.memory.clock import Clock
-
-    resources.configure = functools.partial(resources.configure, clock=Clock(SPEED))
     signal.signal(signal.SIGUSR1, begin)
     signal.signal(signal.SIGUSR2, end)
     threading.Thread(target=leak, name="leak", daemon=True).start()
-    console.main()
+    fast_console.start(SPEED)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import Server, serving
+
+TOKEN = "let-me-act-please"
+ACTS = [
+    ("PUT", "/api/collector", {"thresholds": [5000, 10, 10]}),
+    ("POST", "/api/collector/keep", None),
+    ("POST", "/api/collector/revert", None),
+    ("POST", "/api/collector/freeze", None),
+    ("POST", "/api/collector/unfreeze", None),
+    ("POST", "/api/collector/collect", {"generation": 0}),
+    ("POST", "/api/reclaim/heap", None),
+    ("POST", "/api/memory/trim", None),
+    ("POST", "/api/tracing/start", {"frames": 1, "minutes": 1}),
+    ("POST", "/api/tracing/stop", None),
+    ("POST", "/api/tracing/snapshots", None),
+    ("DELETE", "/api/tracing/snapshots/x", None),
+    ("POST", "/api/objects/repeats", {"action": "collect", "times": 4}),
+    ("POST", "/api/objects/repeats/mark", None),
+    ("DELETE", "/api/objects/repeats", None),
+    ("POST", "/api/restart", None),
+]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose visitors may only look."""
+    folder = tmp_path_factory.mktemp("guarded") / "data"
+    with serving(folder, visitors="user", admin_token=TOKEN) as server:
+        yield server
+
+
+def state(server: Server) -> dict[str, Any]:
+    return dict(server.client.get("/api/collector").raise_for_status().json())
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ACTS)
+def test_who_may_only_look_cannot_act(guarded: Server, method: str, path: str, body: object) -> None:
+    """An acting route would not ask who calls it."""
+    answer = guarded.client.request(method, path, json=body)
+    assert answer.status_code == 403, answer.text
+    problem = answer.json()
+    assert problem["type"] == "urn:millpond:problem:forbidden"
+    assert "administrator" in problem["detail"]
+    assert problem["hint"]
+
+
+def test_nothing_was_changed_and_refusals_are_on_the_time_line(guarded: Server) -> None:
+    """A refused action would have its effect all the same, or leave no trace."""
+    guarded.client.put("/api/collector", json={"thresholds": [5000, 10, 10]})
+    found = state(guarded)
+    assert found["settings"]["thresholds"] == found["defaults"]
+    assert (found["frozen"], found["trial"]) == (0, None)
+    events = guarded.client.get("/api/memory/events", params={"kind": "access"}).json()["events"]
+    assert {"refused: Change the collector"} <= {event["detail"] for event in events}
+    assert {event["actor"] for event in events} == {"api"}
+
+
+def test_they_may_look_and_ask(guarded: Server) -> None:
+    """Whoever may only look would see nothing, or could not use the documents any more."""
+    for path in ("/api/collector", "/api/collector/pauses", "/api/reclaim", "/api/memory", "/api/tracing"):
+        assert guarded.client.get(path).status_code in {200, 503}, path
+    added = guarded.client.post("/api/documents", files={"file": ("a.txt", b"Seals are inspected every year.")})
+    assert added.status_code == 202
+
+
+def test_the_token_lets_act(guarded: Server) -> None:
+    """The administrator could not act over the API."""
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    done = guarded.client.post("/api/collector/collect", json={"generation": 0}, headers=bearer).raise_for_status()
+    assert done.json()["actor"] == "administrator"
+    trimmed = guarded.client.post("/api/memory/trim", headers=bearer)
+    assert trimmed.status_code == 200
+
+
+def test_wrong_tokens_are_refused_then_not_looked_at(guarded: Server) -> None:
+    """A wrong token would do what none does, or could be tried as often as one likes."""
+    statuses = [
+        guarded.client.post("/api/collector/collect", headers={"Authorization": f"Bearer guess{number}"}).status_code
+        for number in range(7)
+    ]
+    assert statuses == [403] * 5 + [429] * 2
+    assert guarded.client.get("/api/collector").status_code == 200

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,7 @@ class _Work:
     call: Callable[[], object]
     seconds: float
     due: float
+    watching: bool = True
 
 
 class MemoryMonitor:
@@ -78,7 +80,9 @@ class MemoryMonitor:
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_holder(lambda: [self.history.held()])
         self.ledger.set_census(lambda: self.objects.last)
-        self.detector = Detector(clock, self.history, own_process(self.objects.census, self.tracer.lines), reporter)
+        probes = own_process(self.objects.census, self.tracer.lines)
+        probes = replace(probes, collect=lambda: self.collector.run(2))  # marked as asked for among the pauses
+        self.detector = Detector(clock, self.history, probes, reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
         self.effects = RecentEffects()
@@ -128,23 +132,27 @@ class MemoryMonitor:
         self.tracer.close()
         self.history.close()
 
-    def add_work(self, work: Callable[[], object], seconds: float) -> None:
+    def add_work(self, work: Callable[[], object], seconds: float, *, watching: bool = True) -> None:
         """Have `memory-watch` call `work` every `seconds` of the clock; a failure is logged and changes nothing.
 
-        What is added after `start` begins with the thread's next round.
+        What is added after `start` begins with the thread's next round. What is not `watching`, but acts, does not
+        count as a cost of watching.
         """
-        self._work.append(_Work(work, seconds, self.clock.time()))
+        self._work.append(_Work(work, seconds, self.clock.time(), watching))
 
     def _watch(self) -> None:
         clock = self.clock
         while not clock.wait(self._stopping, min(work.due for work in self._work) - clock.time()):
             for work in self._work.copy():
                 if work.due <= clock.time():
+                    began = time.thread_time()
                     try:
                         work.call()
                     except Exception:
                         # Watching must never end because one look failed.
                         log.exception("watching failed", work=getattr(work.call, "__qualname__", "?"))
+                    if not work.watching:
+                        self._spending.leave_out(time.thread_time() - began)
                     work.due = max(work.due + work.seconds, clock.time())
             self._spending.note()
 

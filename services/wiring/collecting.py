@@ -27,7 +27,7 @@ def collect_by_policy(runtime: Runtime) -> None:
         runtime.memory.collector,
         done=lambda: requests.total,
     )
-    runtime.memory.add_work(runtime.policy.check, POLICY_SECONDS)
+    runtime.memory.add_work(runtime.policy.check, POLICY_SECONDS, watching=False)
 
 
 def hear(runtime: Runtime, kind: EventKind, figures: Mapping[str, float]) -> None:

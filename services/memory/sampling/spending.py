@@ -15,13 +15,20 @@ class Spending:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seconds: dict[str, float] = {}
+        self._left_out: dict[str, float] = {}
         self._last: tuple[float, float] | None = None
 
     def note(self) -> None:
         """Note the CPU time of the thread that calls."""
         name, seconds = threading.current_thread().name, time.thread_time()
         with self._lock:
-            self._seconds[name] = seconds
+            self._seconds[name] = seconds - self._left_out.get(name, 0.0)
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count `seconds` of CPU of the thread that calls: it did something else than to watch."""
+        name = threading.current_thread().name
+        with self._lock:
+            self._left_out[name] = self._left_out.get(name, 0.0) + seconds
 
     def seconds(self) -> Mapping[str, float]:
         """Return the CPU seconds by thread."""

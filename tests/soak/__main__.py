@@ -93,8 +93,11 @@ def _parts(options: argparse.Namespace) -> list[str]:
 
 
 def _command(arguments: list[str] | None) -> str:
-    given = sys.argv[1:] if arguments is None else arguments
-    kept = [argument for argument in given if "/" not in argument]
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    while "--output" in given:  # where the report goes is nobody else's business
+        place = given.index("--output")
+        del given[place : place + 2]
+    kept = [argument for argument in given if not argument.startswith("--output=")]
     return f'make soak SOAK_ARGS="{shlex.join(kept)}"' if kept else "make soak"
 
 

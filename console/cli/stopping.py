@@ -39,7 +39,7 @@ class StoppingServer(uvicorn.Server):
             while self._hold() and not self.should_exit:
                 await asyncio.sleep(_HOLD_LOOK_SECONDS)
 
-        self.lifespan.startup = begin_and_hold  # type: ignore[method-assign] # between the two steps of uvicorn's start
+        self.lifespan.startup = begin_and_hold  # between the two steps of uvicorn's start
         await super().startup(sockets)
 
     def take_no_more(self) -> None:

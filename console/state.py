@@ -182,10 +182,11 @@ class MemoryState:
 
 @dataclass
 class ExperimentForm:
-    """Threshold experiment: `own` settings that were added to those offered; `shown` is what of the experiments the
-    results were drawn with."""
+    """Threshold experiment: `own` settings that were added to those offered, `chosen` what was chosen then; `shown` is
+    what of the experiments the results were drawn with."""
 
     own: tuple[Setting, ...] = ()
+    chosen: tuple[Setting, ...] = ()
     shown: tuple[object, ...] = ()
 
 

@@ -77,7 +77,7 @@ def _settings() -> list[Setting]:
     chosen = st.multiselect(
         _("Compare the defaults {thresholds} with").format(thresholds="({}, {}, {})".format(*DEFAULTS)),
         options,
-        default=[each for each in (*USUAL, *state.own) if each in options],
+        default=[each for each in state.chosen or USUAL if each in options],
         format_func=label,
         key=f"{SETTINGS}-{len(state.own)}",
         help=_("The control is the defaults once more: what it differs by is what equal runs differ by."),
@@ -96,16 +96,16 @@ def _settings() -> list[Setting]:
             _("Add"),
             key=ADD,
             on_click=_add,
-            args=(Setting((values[0], values[1], values[2]), frozen=frozen),),
+            args=(Setting((values[0], values[1], values[2]), frozen=frozen), tuple(chosen)),
             disabled=len(state.own) >= _MOST_OWN,
         )
     return chosen
 
 
-def _add(setting: Setting) -> None:
+def _add(setting: Setting, chosen: tuple[Setting, ...]) -> None:
     state = state_of(ExperimentForm)
     if setting not in (*OFFERED, *state.own):
-        state.own = (*state.own, setting)
+        state.own, state.chosen = (*state.own, setting), (*chosen, setting)
 
 
 def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from services.errors import MillpondError
-from services.memory.experiment.experiments import Experiments, Laboratory
+from services.memory.experiment.experiments import Experiments
+from services.memory.experiment.laboratory import Laboratory
 from services.memory.experiment.mix import LEAST_RECORDED, MOST_UPLOAD_BYTES, built_in, repeated, size_of
 from services.memory.experiment.types import Kind, Operation, Workload
 from services.memory.governor.types import Level

@@ -19,8 +19,9 @@ from statistics import median
 from services.access import SERVICE
 from services.memory.clock import Clock
 from services.memory.experiment.choices import CONTROL, DEFAULTS, OFF, REFERENCE, label
-from services.memory.experiment.experiments import Experiments, Laboratory
+from services.memory.experiment.experiments import Experiments
 from services.memory.experiment.judging import Figure, compare
+from services.memory.experiment.laboratory import Laboratory
 from services.memory.experiment.mix import built_in
 from services.memory.experiment.statistics import Ratio
 from services.memory.experiment.types import ExperimentResult, Phase, RunFigures, Setting, Workload

@@ -14,7 +14,8 @@ from console.components.charts.experiment import experiment_charts
 from services.access import SERVICE
 from services.memory.clock import Clock
 from services.memory.experiment.choices import CONTROL, OFF, REFERENCE
-from services.memory.experiment.experiments import Experiments, Laboratory
+from services.memory.experiment.experiments import Experiments
+from services.memory.experiment.laboratory import Laboratory
 from services.memory.experiment.shelf import Shelf
 from services.memory.experiment.types import ExperimentResult, Phase, Setting
 from services.reporting import Silent
@@ -74,7 +75,7 @@ def test_before_any_experiment(make: Make) -> None:
     assert not app.dataframe
     app.multiselect(key=f"{form.SETTINGS}-0").set_value([]).run()
     assert app.button(key=form.START).disabled
-    app.number_input(key="experiment-own-0").set_value(123)
+    app.number_input(key="experiment-own-0").set_value(123).run()
     app.button(key=form.ADD).click().run()
     assert "(123, 10, 10)" in app.multiselect(key=f"{form.SETTINGS}-1").options
 

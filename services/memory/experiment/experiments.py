@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from services.access import Actor
 from services.errors import ConflictError, MillpondError, UnavailableError
 from services.memory.clock import Clock
-from services.memory.experiment.child import Orders
-from services.memory.experiment.choices import DEFAULTS, checked, label, order
+from services.memory.experiment.choices import DEFAULTS, checked
 from services.memory.experiment.judging import judge
+from services.memory.experiment.laboratory import Laboratory, Series
 from services.memory.experiment.mix import counted
-from services.memory.experiment.process import ChildLimits, cancelled, remove, run_child
 from services.memory.experiment.shelf import Shelf
-from services.memory.experiment.types import (
-    ExperimentResult,
-    ExperimentState,
-    Phase,
-    Run,
-    RunFigures,
-    Setting,
-    Workload,
-)
+from services.memory.experiment.types import ExperimentResult, ExperimentState, Phase, Setting
 from services.memory.experiment.wording import headline
 from services.reporting import EventKind, Reporter
-from services.settings import MEGABYTE
 from services.texts import _
 
 log = structlog.get_logger(__name__)
@@ -41,26 +30,6 @@ OPERATIONS = 600
 # What a run takes on this project's 2-core machine; replaced by what the last experiment took.
 _START_SECONDS = 6.0
 _OPERATION_SECONDS = 0.015
-_CHILD_SECONDS = 600.0
-_CHILD_CPU_SECONDS = 300
-# A child may need more than expected before it is ended.
-_ROOM = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Laboratory:
-    """What experiments are made with; handed in by the wiring, which knows the other rooms.
-
-    `command` is the module that children run. `workload` returns what is to be done, for a number of operations and a
-    seed. `service` returns settings that the children's body needs. `expected` is the RSS that a child will have,
-    `room` how much more memory may be used now, both in bytes.
-    """
-
-    command: Sequence[str]
-    workload: Callable[[int, int], Workload]
-    service: Callable[[], dict[str, Any]]
-    expected: Callable[[], int]
-    room: Callable[[], int]
 
 
 class Experiments:
@@ -140,7 +109,7 @@ class Experiments:
                 raise ConflictError(
                     _("An experiment is running already."), _("Wait for its end, or cancel it, and start anew.")
                 )
-            self._check_room()
+            self._laboratory.check_room()
             self._stopping.clear()
             state = ExperimentState(
                 Phase.RUNNING,
@@ -180,23 +149,12 @@ class Experiments:
         if (thread := self._thread) is not None and thread.is_alive():
             thread.join()
 
-    def _check_room(self) -> None:
-        expected, room = self._laboratory.expected(), self._laboratory.room()
-        if expected > room:
-            raise UnavailableError(
-                _(
-                    "There is no room for an experiment: a run needs about {expected:.0f} MB, and the memory budget "
-                    "leaves {room:.0f} MB. Nothing was started."
-                ).format(expected=expected / MEGABYTE, room=max(0, room) / MEGABYTE),
-                _("Free some memory, or raise the limit, and try again."),
-            )
-
     def _live(self, rounds: int, operations: int, seed: int) -> None:
         """Make all runs; the thread's whole life."""
         state = self._state
         try:
             workload = self._laboratory.workload(operations, seed)
-            runs = self._runs(workload, rounds)
+            runs = self._series(rounds).make(workload)
             result = ExperimentResult(
                 id=self._shelf.new_id(),
                 began=state.began,
@@ -232,56 +190,26 @@ class Experiments:
         ended = _("cancelled") if phase is Phase.CANCELLED else _("failed")
         self._tell(_("threshold experiment {ended}: {words}").format(ended=ended, words=f"{message} {done}"))
 
-    def _runs(self, workload: Workload, rounds: int) -> list[Run]:
-        settings = self._state.settings
-        made: list[Run] = []
+    def _series(self, rounds: int) -> Series:
         began = self._clock.time()
-        for round_ in range(rounds):
-            for place in order(len(settings), round_):
-                if self._stopping.is_set():
-                    raise cancelled()
-                self._check_room()
-                self._state = replace(self._state, run=len(made) + 1, share=0.0, setting=place)
-                try:
-                    made.append(Run(place, round_, self._run(workload, settings[place])))
-                except UnavailableError as error:
-                    where = _("{name}, round {round}").format(name=label(settings[place]), round=round_ + 1)
-                    raise UnavailableError(f"{error.message} ({where})", error.hint) from error
-                each = (self._clock.time() - began) / len(made)
-                self._state = replace(self._state, remaining=each * (len(settings) * rounds - len(made)))
-        return made
 
-    def _run(self, workload: Workload, setting: Setting) -> RunFigures:
-        folder = self._shelf.work_folder()
-        expected = self._laboratory.expected()
-        orders = Orders(
-            folder=folder,
-            setting=setting,
-            operations=workload.operations,
-            seed=workload.seed,
-            long_lived=workload.long_lived,
-            service=self._laboratory.service(),
-            cpu_seconds=_CHILD_CPU_SECONDS,
-        )
+        def begins(made: int, place: int) -> None:
+            state = self._state
+            left = (self._clock.time() - began) / made * (state.runs - made) if made else state.remaining
+            self._state = replace(state, run=made + 1, share=0.0, setting=place, remaining=left)
 
-        def stop() -> MillpondError | None:
-            if self._stopping.is_set():
-                return cancelled()
-            if self._laboratory.room() < 0:
-                return UnavailableError(
-                    _("The service itself needs the memory; the experiment made room for it."),
-                    _("Try again in a quieter moment."),
-                )
-            return None
-
-        def told(share: float) -> None:
+        def shares(share: float) -> None:
             self._state = replace(self._state, share=share)
 
-        limits = ChildLimits(_CHILD_SECONDS, _CHILD_CPU_SECONDS, int(expected * _ROOM))
-        try:
-            return run_child(self._laboratory.command, orders, limits, stop=stop, told=told)
-        finally:
-            remove(folder)
+        return Series(
+            self._laboratory,
+            self._state.settings,
+            rounds,
+            self._shelf.work_folder,
+            self._stopping,
+            begins,
+            shares,
+        )
 
     def _tell(self, words: str, **figures: float) -> None:
         self._reporter.action(self._state.actor, EventKind.EXPERIMENT, words, **figures)

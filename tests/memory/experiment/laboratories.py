@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 
 from services.memory.clock import Clock
-from services.memory.experiment.experiments import Experiments, Laboratory
+from services.memory.experiment.experiments import Experiments
+from services.memory.experiment.laboratory import Laboratory
 from services.memory.experiment.types import Workload
 from services.reporting import EventKind, Silent
 from tests.memory.experiment.tiny import operations

@@ -143,6 +143,7 @@ def test_a_child_that_fails_is_told_as_such(tmp_path: Path, how: str, words: str
         state = experiments.state()
         assert state.phase is Phase.FAILED
         assert words in state.message
+        assert "(Defaults, round 1)" in state.message
         assert state.hint
         assert state.result == ""
         assert left(tmp_path) == []

@@ -1,4 +1,4 @@
-"""A console whose clock runs faster: `python -m tests.fast_console serve ...`. FAST_SPEED says how much (20)."""
+"""A console whose clock runs faster: `python -m tests.fast_console serve ...`. FAST_SPEED says how much (10)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def start(speed: float) -> None:
 
 def main() -> None:
     """Run it with the speed of the environment."""
-    start(float(os.environ.get("FAST_SPEED", "20")))
+    start(float(os.environ.get("FAST_SPEED", "10")))
 
 
 if __name__ == "__main__":

@@ -37,9 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         (output / report.FIGURES).unlink(missing_ok=True)
     run = report.read(output)
     if not options.render:
-        run["machine"] = report.machine()
-        run["command"] = _command(arguments)
-        run["interrupted"] = False
+        run |= {"machine": report.machine(), "command": _command(arguments)}
         with tempfile.TemporaryDirectory(prefix="millpond-soak-") as folder:
             for part in _parts(options):
                 if not stop.is_set():
@@ -47,11 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
                     found = _run(part, options, Path(folder), stop)
                     # Read again: another part may be measured at the same time.
                     run = report.read(output) | {name: run[name] for name in ("machine", "command")}
-                    run |= {part: found, "interrupted": stop.is_set()}
+                    run[part] = found
+                    others = [name for name in run.get("interrupted", []) if name != part]
+                    run["interrupted"] = [*others, part] if stop.is_set() else others
                     report.write(run, output)
     path = report.write(run, output)
     print(path.read_text() if options.print else f"The report is in {path}")
-    return 1 if run.get("interrupted") else 0
+    return 1 if stop.is_set() else 0
 
 
 def amount_of(options: argparse.Namespace) -> Amount:

@@ -58,8 +58,9 @@ def text(run: dict[str, Any], pictures: Sequence[tuple[str, str]]) -> str:
     """Return the report."""
     lines = ["# Soak report", ""]
     if run.get("interrupted"):
+        parts = ", ".join(run["interrupted"])
         lines += [
-            "**Interrupted:** the run was stopped before its end; the figures are of what was done until then.",
+            f"**Interrupted ({parts}):** stopped before the end; the figures are of what was done until then.",
             "",
         ]
     lines += ["Written by `make soak`; anyone can run it again. Figures that fall short are reported as they are.", ""]

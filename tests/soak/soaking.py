@@ -62,7 +62,7 @@ class Soak:
     def run(self) -> dict[str, Any]:
         """Fill the shelf, do the work, look at the end; return everything that was found."""
         began = time.monotonic()
-        finished = False
+        finished, before = False, None
         with ExitStack() as stack:
             stack.callback(self._client.close)
             stack.callback(self.target.close)
@@ -85,9 +85,10 @@ class Soak:
                 before = watch.look()
                 self.log.began = time.monotonic()
                 finished = driver.run()
-            except (StoppedError, BrowserError) as error:
-                self.log.fail("the run", error)
-                before = before if "before" in locals() else watch.look()
+            except StoppedError:
+                pass  # the report says that it was interrupted
+            except BrowserError as error:
+                self.log.fail("opening the tabs", error)
             ending = self._ending()
         return {
             "finished": finished,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.__main__ import main
+from tests.soak.report import text
 
 TINY = "--questions 40 --conversations 6 --uploads 5 --visits 4 --model-questions 2 --stub-model --blocks 4"
 
@@ -38,3 +39,9 @@ def test_a_tiny_soak_ends_with_a_report(tmp_path: Path) -> None:
         assert name in report
     assert "stub" in soak["model"]
     assert soak["model"] in report
+
+
+def test_an_interrupted_part_is_said_in_the_report() -> None:
+    """Figures of a run that somebody stopped are not taken for those of a whole one."""
+    assert "Interrupted" not in text({"interrupted": []}, [])
+    assert "**Interrupted (soak):**" in text({"interrupted": ["soak"]}, [])

@@ -16,7 +16,7 @@ from console import resources, scripts, sessions
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.holdings import StreamlitHoldings, session_parts
-from console.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders
+from console.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders, UploadRoom
 from console.reaper import Reaper
 from services.settings import Settings
 from services.texts import _
@@ -58,6 +58,7 @@ def create_app(settings: Settings) -> st.App:
             Middleware(LeavingConnections, leaving=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
+            Middleware(UploadRoom, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=resources.built),
         ],
         on_script_error=show_error,
     )

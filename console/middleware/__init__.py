@@ -8,5 +8,6 @@ from console.middleware.guard import HostGuard
 from console.middleware.headers import SecurityHeaders
 from console.middleware.leaving import LeavingConnections
 from console.middleware.limits import BodyLimit
+from console.middleware.room import UploadRoom
 
-__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders"]
+__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders", "UploadRoom"]

@@ -56,6 +56,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         dry_run=settings.budget == "dry-run",
         enabled=settings.budget != "off",
         ready=lambda: runtime.ready,
+        floor=lambda: runtime.ready_rss,
         reserved=lambda: runtime.admission.reserved,
         owners=lambda: runtime.memory.ledger.take().owners,
     )

@@ -1,5 +1,7 @@
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
@@ -7,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders
+from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadRoom
+from services.admission import Admission, Door, Room
+from services.runtime import Runtime
 
 URL = "http://127.0.0.1:8501"
 
@@ -136,3 +140,26 @@ def test_security_headers_leave_an_answer_s_own_alone() -> None:
 def test_a_refusal_is_titled_by_its_status() -> None:
     """A refusal of a kind of its own bears the name of its status, not that of a defect."""
     assert guarded()(headers={"Host": "evil.example"}).json()["title"] == "Misdirected Request"
+
+
+def test_a_tab_s_file_needs_room_in_memory() -> None:
+    """Streamlit takes a file into RAM as a whole: 200 MB of it would pass the budget before anybody could look."""
+    admission = Admission()
+    admission.watch(lambda: Room(used=90, ceiling=100))
+    runtime = cast("Runtime", SimpleNamespace(admission=admission))
+    app = UploadRoom(plain, path="/up", limit_bytes=50, runtime=lambda: runtime)
+    assert send(app, "PUT", "/up/1", content=b"x" * 10).text == "10"
+    refused = send(app, "PUT", "/up/1", content=b"x" * 11)
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    assert "needs about" in refused.json()["detail"]
+    assert send(app, "DELETE", "/up/1").status_code == 200
+    assert send(app, "PUT", "/elsewhere", content=b"x" * 11).text == "11"
+
+    async def chunks():  # type: ignore[no-untyped-def]
+        yield b"x"
+
+    assert send(app, "PUT", "/up/1", content=chunks()).status_code == 503
+    admission.close(Door.UPLOADS, "budget", "Short of memory.", "Later.")
+    assert send(app, "PUT", "/up/1", content=b"x").json()["detail"] == "Short of memory."
+    assert admission.reserved == 0

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 import structlog
 
+from services.errors import NotFoundError
 from services.memory.governor.types import Step, StepState
+from services.texts import _
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -83,9 +85,16 @@ class Force:
             for record in self.records
         ]
 
-    def get(self, name: str) -> Record | None:
-        """Return what is known of a step."""
-        return self._records.get(name)
+    def known(self, name: str) -> Record:
+        """Return what is known of a step.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        record = self._records.get(name)
+        if record is None:
+            raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
+        return record
 
     def taken(self, record: Record, now: float, freed: int | None, *, by: str, real: bool) -> None:
         """Note that a step was taken."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.access import SERVICE, Actor
-from services.errors import BusyError, ConflictError, NotFoundError
+from services.errors import BusyError, ConflictError
 from services.memory.clock import Clock
 from services.memory.governor import wording
 from services.memory.governor.force import PASSED_SECONDS, Force, Record
@@ -36,7 +36,8 @@ class Governor:
         budget: the limit and the watermarks, asked in each look: quick.
         rss: of this process, in bytes.
         used: what is held against the limit, in bytes; by default the RSS.
-        ready: whether the service is; before, nothing is done, and the first RSS after is the floor.
+        ready: whether the service is; before, nothing is done.
+        floor: RSS when it was ready, in bytes; 0: the first RSS that is seen then.
         reserved: bytes that are promised to work in progress.
         owners: what each owner holds, for the effect of a step (some 25 ms).
     """
@@ -52,6 +53,7 @@ class Governor:
         enabled: bool = True,
         used: Callable[[], int] | None = None,
         ready: Callable[[], bool] = lambda: True,
+        floor: Callable[[], int] = lambda: 0,
         reserved: Callable[[], int] = lambda: 0,
         owners: Callable[[], Mapping[Owner, int]] = dict,
         settle: Mapping[Level, float] = SETTLE_SECONDS,
@@ -61,6 +63,7 @@ class Governor:
         self._rss = rss
         self._used = used or rss
         self._ready = ready
+        self._ask_floor = floor
         self._reserved = reserved
         self._settle = settle
         self._dry_run = dry_run
@@ -169,14 +172,12 @@ class Governor:
         """Take one step by hand, also in a dry run; one that can be undone stays until somebody undoes it.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            NotFoundError: there is no such step.
+            ForbiddenError, NotFoundError, BusyError: as for `set_dry_run`; there is no such step.
             ConflictError: it is in force already.
-            BusyError: another step is being taken, and that does not end.
         """
         actor.require_admin(_("Take a step of the budget"))
         with self._alone():
-            record = self._known(name)
+            record = self._force.known(name)
             if record.active and record.real:
                 raise ConflictError(_("{label}: that is in force already.").format(label=record.step.label))
             return self._stepping.take(record, self._situation(), actor, dry=False)
@@ -185,14 +186,12 @@ class Governor:
         """End one step that is in force; the budget may take it again after its cool-down.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            NotFoundError: there is no such step.
+            ForbiddenError, NotFoundError, BusyError: as for `take`.
             ConflictError: it is not in force.
-            BusyError: another step is being taken, and that does not end.
         """
         actor.require_admin(_("Undo a step of the budget"))
         with self._alone():
-            record = self._known(name)
+            record = self._force.known(name)
             if not record.active:
                 raise ConflictError(_("{label}: that is not in force.").format(label=record.step.label))
             return self._stepping.undo(record, self._situation(), actor)
@@ -222,7 +221,7 @@ class Governor:
 
     def _look(self) -> None:
         found = self._situation()
-        self._floor = self._floor or found.rss
+        self._floor = self._floor or self._ask_floor() or found.rss
         self._peak = max(self._peak, found.used)
         if not found.budget.limit:
             return
@@ -290,12 +289,6 @@ class Governor:
 
     def _wait(self, level: Level) -> None:
         self._settled = self._clock.time() + self._settle.get(level, 0.0)
-
-    def _known(self, name: str) -> Record:
-        record = self._force.get(name)
-        if record is None:
-            raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
-        return record
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

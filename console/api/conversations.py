@@ -125,9 +125,9 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
 async def _events(stream: AnswerStream, early: list[AnswerEvent], path: str) -> AsyncIterator[bytes]:
     message: Message | None = None
     try:
-        for event in early:
-            message = event.message if isinstance(event, Finished) else message
-            yield _sse(*_described(event))
+        for begun in early:
+            message = begun.message if isinstance(begun, Finished) else message
+            yield _sse(*_described(begun))
         while (event := await stream.next()) is not None:
             message = event.message if isinstance(event, Finished) else message
             yield _sse(*_described(event))

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -149,7 +150,7 @@ class Scope:
         A hook that refers to the scope would keep it alive; one that fails is logged and keeps no other from running.
         """
         with self._lock:
-            self._hooks.append(weakref.finalize(self, _run, hook, args))
+            self._hooks.append(weakref.finalize(self, partial(_run, hook, args)))
 
     def cancel(self) -> None:
         """Ask it to end, from any thread; returns at once."""

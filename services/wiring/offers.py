@@ -51,6 +51,7 @@ def offer(runtime: Runtime) -> None:
         ("keeper", _("Index")),
         ("embedder", _("Embedding model")),
         ("retriever", _("Retrieval")),
+        ("caches", _("Caches")),
         ("library", _("Library of documents")),
         ("ingestion", _("Ingestion")),
         ("database", _("Database")),

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.caching import ByteCache, key_of, normalised
+from services.knowledge.retrieval.retriever import QueryEncoder
 
 Vector = NDArray[np.float32]
-
-
-class QueryEncoder(Protocol):
-    """What is needed of `Embedder`."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    def embed_query(self, text: str) -> Vector: ...
-    def urgent(self) -> AbstractContextManager[None]: ...
-    def embed_chunks(self, texts: Sequence[str], *, cancelled: Callable[[], bool] = ...) -> Vector: ...
-    def unknown_share(self, text: str) -> float: ...
-    def token_count(self, text: str) -> int: ...
 
 
 class RememberingEncoder:

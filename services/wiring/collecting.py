@@ -27,7 +27,12 @@ def collect_by_policy(runtime: Runtime) -> None:
         runtime.memory.collector,
         done=lambda: requests.total,
     )
-    runtime.memory.add_work(runtime.policy.check, POLICY_SECONDS, watching=False)
+
+    def check() -> None:
+        if runtime.ready:  # what a start brings is there to stay
+            runtime.policy.check()
+
+    runtime.memory.add_work(check, POLICY_SECONDS, watching=False)
 
 
 def hear(runtime: Runtime, kind: EventKind, figures: Mapping[str, float]) -> None:

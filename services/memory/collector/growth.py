@@ -17,9 +17,10 @@ BIG_WORK = Level(5_000, 8 * MB)
 # Under load by a share of what is in use, between these two.
 LEAST, MOST = Level(50_000, 32 * MB), Level(300_000, 128 * MB)
 BLOCK_SHARE, RSS_SHARE = 0.2, 0.1
-# A collection that gave back less than this share of what had come was in vain: then more must come for the next.
-_WORTH = 0.1
-_PATIENCE = 8
+# A collection under load that gave back less than this share of what had come, or hardly anything, was in vain: then
+# more must come for the next.
+_WORTH, _HARDLY = 0.1, Level(5000, 4 * MB)
+_PATIENCE = 4
 
 
 def own_level() -> Level:
@@ -59,11 +60,15 @@ class Growth:
         rss = min(max(int(RSS_SHARE * self._low.rss), LEAST.rss), MOST.rss)
         return Level(blocks * self._patience, rss * self._patience)
 
-    def collected(self, before: Level) -> Level:
+    def collected(self, before: Level, *, under_load: bool) -> Level:
         """Begin a new count after a full collection of our own; returns what is in use now."""
         grown, after = self.grown(before), self._level()
-        worth = before.blocks - after.blocks >= _WORTH * grown.blocks or before.rss - after.rss >= _WORTH * grown.rss
-        self._patience = 1 if worth else min(2 * self._patience, _PATIENCE)
+        worth = before.blocks - after.blocks >= max(_WORTH * grown.blocks, _HARDLY.blocks)
+        worth = worth or before.rss - after.rss >= max(_WORTH * grown.rss, _HARDLY.rss)
+        if worth:
+            self._patience = 1
+        elif under_load:
+            self._patience = min(2 * self._patience, _PATIENCE)
         self._runs, self._low = full_collections(), after
         return after
 

@@ -161,7 +161,7 @@ class CollectionPolicy:
     def _collect(self, reason: Reason, level: Level, what: str = "") -> None:
         found = self._collector.run(2)
         self._full_seconds = found.seconds
-        after = self._growth.collected(level)
+        after = self._growth.collected(level, under_load=reason is Reason.ALLOCATION)
         self._note(PolicyRun(self._clock.time(), reason, 2, found.seconds, found.found, level, after, what))
 
     def _note(self, run: PolicyRun) -> None:

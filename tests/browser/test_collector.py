@@ -38,10 +38,10 @@ def button(tab: Page, name: str) -> Locator:
 
 def give(tab: Page, token: str) -> None:
     """Give a token at the top of the page."""
-    if not tab.get_by_label("Token").is_visible():
+    if not tab.get_by_role("textbox", name="Token").is_visible():
         button(tab, "Look only").click()
-    tab.get_by_label("Token").fill(token)
-    button(tab, "Give").click()
+    tab.get_by_role("textbox", name="Token").fill(token)
+    tab.locator(".st-key-access-give").get_by_role("button").click()
 
 
 def figure(tab: Page, name: str) -> Locator:

@@ -29,7 +29,7 @@ def collect_by_policy(runtime: Runtime) -> None:
     )
 
     def check() -> None:
-        if runtime.ready:  # what a start brings is there to stay
+        if runtime.ready:
             runtime.policy.check()
 
     runtime.memory.add_work(check, POLICY_SECONDS, watching=False)

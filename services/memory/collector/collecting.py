@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from services.memory.sampling.pauses import PauseRecorder
 
-# A collection while another one runs would return at once and find nothing.
-_one_at_a_time = threading.Lock()
+# A collection while another one runs would return at once and find nothing. Reentrant: what it ends may ask for one.
+_one_at_a_time = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,10 @@ class Growth:
         """How many full collections there had been at the last look."""
         return self._runs
 
+    def begin(self) -> None:
+        """Count from now on."""
+        self._runs, self._low = full_collections(), self._level()
+
     def look(self) -> Level:
         """Return what is in use now; a full collection that somebody else made begins a new count."""
         level, runs = self._level(), full_collections()

@@ -116,6 +116,8 @@ class CollectionPolicy:
             self._lock.release()
 
     def _decide(self, *, waited: bool) -> None:
+        if self._worked_at is None:
+            self._growth.begin()  # what the start brought is there to stay
         level, now = self._growth.look(), self._clock.time()
         done = self._done()
         if self._busy() or done != self._seen:

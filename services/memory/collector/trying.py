@@ -105,7 +105,10 @@ class Trying:
         """End the trial and put everything back as it was found; safe to call twice."""
         with self._lock:
             self._closed = True
-            self._end(_("ended with the service"))
+            if self.trial is not None:
+                self._end(_("ended with the service"))
+                told = _("collector's trial ended with the service; a restart comes up with what was kept")
+                self._acting.tell(SERVICE, EventKind.SETTINGS, told)
             self._own.restore()
 
     def _use(self, settings: CollectorSettings) -> None:

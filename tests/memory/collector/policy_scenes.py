@@ -32,6 +32,7 @@ class World:
             self.parts.collector,
             done=lambda: self.done,
         )
+        self.policy.check()
 
     def check(self, seconds: float) -> None:
         """Have it look for some seconds of its clock."""

@@ -47,10 +47,11 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes in use, and the most that there may be."""
+    """Bytes in use, and the most that there may be; `children` is whether those of child processes count."""
 
     used: int
     ceiling: int
+    children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,12 @@ class Admission:
             UnavailableError: they do not; nothing was begun.
         """
         self.reserve(amount, what).release()
+
+    def reserve_for_child(self, amount: int, what: str) -> Reservation:
+        """Hold room for what a child process will take, as `reserve`; where that does not count, it must only not be
+        begun when there is too little room already."""
+        room = self._room()
+        return self.reserve(amount if room is not None and room.children else 0, what)
 
     def reserve(self, amount: int, what: str) -> Reservation:
         """Hold `amount` bytes for `what` (at the beginning of a sentence) before it allocates them; use it in a `with`.

@@ -24,10 +24,10 @@ from services.held import HeldResource, Holder
 from services.memory.clock import Clock
 from services.memory.collector.policy import CollectionPolicy
 from services.memory.experiment.experiments import Experiments
-from services.memory.forked import use_scopes
 from services.memory.governor.governor import Governor
 from services.memory.monitor import MemoryMonitor
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
+from services.memory.turns import use_scopes
 from services.operations.data_lock import DataLock
 from services.operations.drain import Successor
 from services.operations.events import EventLog

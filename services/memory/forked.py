@@ -20,21 +20,19 @@ import select
 import signal
 import struct
 import sys
-import threading
 import time
 import traceback
 import warnings
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from services.errors import BusyError, ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
+from services.errors import ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.memory.blas import compute_in_one_thread
 from services.memory.process import rss_bytes
-from services.scopes import Scope, ScopeKind, Scopes
+from services.memory.turns import CHECK_SECONDS, in_turn
 from services.texts import _
 
 Result = TypeVar("Result")
@@ -47,14 +45,11 @@ _HEADER = struct.Struct(">cQ")
 _BYTES, _JSON, _EXPECTED, _DEFECT = b"b", b"j", b"m", b"d"
 _HELLO_SECONDS = 5.0  # a child that says nothing for so long was forked at a bad moment
 _TRIES = 3
-_CHECK_SECONDS = 0.2  # so often it is asked whether the look was cancelled
 _NICE = 10
 _PR_SET_PDEATHSIG = 1
 _PAUSE_PER_BYTE = 0.02 / 2**30  # seconds of fork per byte of RSS, until this process has been measured
 
 compute_in_one_thread()  # now, so that nothing computes in several when the first fork comes
-_turn = threading.Lock()  # one copy at a time: two would need the memory twice
-_scopes: weakref.ref[Scopes] | None = None
 _measured: list[float] = []  # seconds per byte of RSS of the newest forks
 
 
@@ -85,12 +80,6 @@ def expected_pause() -> float:
     return rss_bytes() * (sorted(_measured)[len(_measured) // 2] if _measured else _PAUSE_PER_BYTE)
 
 
-def use_scopes(scopes: Scopes) -> None:
-    """Have every look run in a scope of `scopes`, where people see it and can cancel it."""
-    global _scopes  # noqa: PLW0603 - copies of the process are the process's affair, as `_turn` is
-    _scopes = weakref.ref(scopes)
-
-
 def run_forked(work: Callable[[], Result], *, seconds: float, what: str = "") -> Forked[Result]:
     """Run `work` in a forked child and return what it returns: bytes, or anything that JSON can carry.
 
@@ -100,7 +89,7 @@ def run_forked(work: Callable[[], Result], *, seconds: float, what: str = "") ->
         what: what people are told that it is.
 
     Raises:
-        UnavailableError: this system cannot fork, has no memory for a copy, or ended the child.
+        UnavailableError: the system cannot fork, it or the budget has no memory for a copy, or it ended the child.
         BusyError: another copy was still at work all the time.
         CancelledError: somebody cancelled the look; the child was ended.
         TimedOutError: `work` took longer than `seconds`.
@@ -109,12 +98,10 @@ def run_forked(work: Callable[[], Result], *, seconds: float, what: str = "") ->
         ForkedDefectError: `work` raised something else.
     """
     if not can_fork():
-        raise UnavailableError(
-            _("This system cannot copy a running process, which this look needs; nothing was changed."),
-            _("Run Millpond on Linux."),
-        )
+        reason = _("This system cannot copy a running process, which this look needs; nothing was changed.")
+        raise UnavailableError(reason, _("Run Millpond on Linux."))
     deadline = time.monotonic() + seconds
-    with _in_turn(deadline, what) as check:
+    with in_turn(deadline, what) as check:
         for left in reversed(range(_TRIES)):
             try:
                 return _try(work, deadline, seconds, check)
@@ -124,39 +111,6 @@ def run_forked(work: Callable[[], Result], *, seconds: float, what: str = "") ->
     raise TimedOutError(
         _("The copy of the process did not begin to work; it was ended."), _("Try again in a quieter moment.")
     )
-
-
-@contextmanager
-def _in_turn(deadline: float, what: str) -> Iterator[Callable[[], None]]:
-    """Wait for the turn; yields what raises once the look is cancelled."""
-    scopes = _scopes() if _scopes else None
-    scope: Scope | None = None
-    if scopes is not None:
-        scope = scopes.open(ScopeKind.LOOK, what)
-    try:
-        while scope is not None and not scope.begin():
-            scope.check()
-            _still_time(deadline)
-            time.sleep(_CHECK_SECONDS / 4)
-        while not _turn.acquire(timeout=_CHECK_SECONDS):
-            if scope is not None:
-                scope.check()
-            _still_time(deadline)
-        try:
-            yield scope.check if scope is not None else lambda: None
-        finally:
-            _turn.release()
-    except BaseException as error:
-        if scope is not None:
-            scope.close(error)
-        raise
-    if scope is not None:
-        scope.close()
-
-
-def _still_time(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise BusyError(_("Another look at the memory is still running."), _("Try again in a moment."))
 
 
 def _try(
@@ -281,9 +235,9 @@ def _receive(reading: int, deadline: float, seconds: float, check: Callable[[], 
     while len(received) < wanted:
         until = deadline if received else hello
         left = until - time.monotonic()
-        if not poll.poll(max(0.0, min(left, _CHECK_SECONDS)) * 1000):
+        if not poll.poll(max(0.0, min(left, CHECK_SECONDS)) * 1000):
             check()
-            if left > _CHECK_SECONDS:
+            if left > CHECK_SECONDS:
                 continue
             if not received and until < deadline:
                 raise _Silent

@@ -13,8 +13,9 @@ from services.admission import Refusal, Room
 from services.memory.governor.governor import Governor
 from services.memory.governor.journal import recalled
 from services.memory.governor.refusals import Refusals
-from services.memory.governor.types import Budget, Level, Watermark
+from services.memory.governor.types import Budget, Level, LimitSource, Watermark
 from services.memory.process import rss_bytes
+from services.memory.turns import use_admission
 from services.reporting import EventKind
 from services.settings import Settings
 from services.wiring.steps import BY, steps
@@ -65,7 +66,9 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         if not governor.acting or not runtime.ready:
             return None
         held = governor.budget()
-        return Room(used(), held.reached(Level.HARD)) if held.limit else None
+        if not held.limit:
+            return None
+        return Room(used(), held.reached(Level.HARD), children=held.source is LimitSource.CONTAINER)
 
     def refused(refusal: Refusal) -> None:
         if refusal.door is None or refusal.by == BY:
@@ -82,6 +85,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
     if watched:
         _recall(runtime)
         runtime.admission.watch(room)
+        use_admission(runtime.admission)
         runtime.admission.add_listener(refused)
         _Lookout(runtime, look).start(closing)
 

@@ -22,7 +22,7 @@ from services.errors import (
     TooLargeError,
     UnavailableError,
 )
-from services.memory import forked
+from services.memory import forked, turns
 from services.memory.forked import ForkedDefectError, expected_pause, run_forked
 from tests.servers import eventually
 
@@ -197,7 +197,7 @@ def test_one_copy_at_a_time() -> None:
 
     thread = threading.Thread(target=slow)
     thread.start()
-    eventually(forked._turn.locked, what="the first copy")
+    eventually(turns._turn.locked, what="the first copy")
     with pytest.raises(BusyError):
         run_forked(lambda: 1, seconds=0.2)
     thread.join()

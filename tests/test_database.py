@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,23 @@ def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
     database.close()
     assert modes.keys() >= {"test.db", "test.db-wal"}
     assert set(modes.values()) == {"0o0"}
+
+
+def test_cached_pages_are_given_back(tmp_path: Path) -> None:
+    """A connection that is in use would be taken away, an idle one keep its pages, or what is stored suffer."""
+    database = Database(f"sqlite:///{tmp_path}/pages.db")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (number INTEGER)")
+        connection.exec_driver_sql("INSERT INTO numbers VALUES (7)")
+    with ExitStack() as three:
+        for _number in range(3):
+            three.enter_context(database.read())
+    assert database.shrink() == 3
+    with database.read() as busy:
+        assert database.shrink() == 2
+        assert busy.exec_driver_sql("SELECT number FROM numbers").scalar() == 7
+    database.close()
+    assert database.shrink() == 0
 
 
 def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:

@@ -67,6 +67,29 @@ def test_windows_of_the_conversations_used_last_are_held(conversations: Conversa
     assert windows.held().loads == 5
 
 
+def test_idle_windows_are_let_go_and_come_back(
+    conversations: Conversations, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows that are in use would go too, idle ones stay, or what is let go be lost."""
+    now = 1000.0
+    monkeypatch.setattr("services.chat.history.time.monotonic", lambda: now)
+    idle, busy = talk(conversations, "q", "a" * 5000), talk(conversations, "q", "a")
+    windows = HistoryWindows(ChatStore(database))
+    windows.turns(idle, 5)
+    now = 1200.0
+    windows.turns(busy, 5)
+    count, size = windows.idle(200.0)
+    assert count == 1
+    assert 5000 < size < 7000
+    before = windows.held().bytes
+    assert windows.release_idle(200.0) == (1, size)
+    assert before - windows.held().bytes == pytest.approx(size, abs=300)
+    assert windows.held().attributes["conversations"] == "1"
+    assert windows.release_idle(200.0) == (0, 0)
+    assert windows.turns(idle, 5) == (Turn("q", "a" * 5000),)
+    assert len(windows._used) == 2
+
+
 def test_a_window_is_bounded_in_characters(conversations: Conversations) -> None:
     """Of an enormous answer only what a prompt could take is held."""
     talked = talk(conversations, "q", "x" * 1_000_000)

@@ -130,12 +130,12 @@ def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
     collections = [count(round(median(run.collections[generation] for run in runs))) for generation in range(3)]
     return {
         _("Setting"): plain(label(result.settings[place])),
-        _("Total pause"): shown(lambda run: 1000 * run.pause, milliseconds),
+        _("Total pause"): shown(lambda run: run.pause, _duration),
         _("p50 / p95 pause"): " / ".join(
-            milliseconds(1000 * median(values)) for values in ([run.p50 for run in runs], [run.p95 for run in runs])
+            _duration(median(values)) for values in ([run.p50 for run in runs], [run.p95 for run in runs])
         ),
-        _("p99 pause"): shown(lambda run: 1000 * run.p99, milliseconds),
-        _("Longest"): shown(lambda run: 1000 * run.longest, milliseconds),
+        _("p99 pause"): shown(lambda run: run.p99, _duration),
+        _("Longest"): shown(lambda run: run.longest, _duration),
         _("Collections 0 / 1 / 2"): " / ".join(collections),
         _("Peak of RSS"): shown(lambda run: run.peak, size),
         _("Floor of RSS"): shown(lambda run: run.floor, size),
@@ -156,6 +156,11 @@ def _against(result: ExperimentResult, judgement: Judgement, place: int) -> dict
     row |= {names[figure]: shown(figure) for figure in Figure}
     row[_("p of the pauses")] = f"{ratios[Figure.PAUSE].p:.3f}"
     return row
+
+
+def _duration(seconds: float) -> str:
+    """Return a pause, the short ones in microseconds."""
+    return milliseconds(1000 * seconds) if seconds >= 0.001 or not seconds else f"{1e6 * seconds:.0f} µs"
 
 
 def _capital(text: str) -> str:

@@ -55,6 +55,8 @@ def _running(runtime: Runtime, state: ExperimentState) -> None:
     with st.container(border=True, gap="small", key="experiment-running"):
         name = label(state.settings[state.setting]) if state.setting < len(state.settings) else ""
         words = _("Run {run} of {runs}: {name}").format(run=state.run, runs=state.runs, name=name)
+        if not state.share:
+            words += ", " + _("its process is starting")
         st.progress(state.progress, f"**{escape(words)}**")
         left = _("about {time} left").format(time=minutes(state.remaining)) if state.remaining is not None else ""
         st.caption(

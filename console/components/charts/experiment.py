@@ -33,7 +33,7 @@ def experiment_charts(result: ExperimentResult) -> tuple[Chart, ...]:
             result,
             "experiment-throughput",
             _("Throughput"),
-            _("operations per second of processor time"),
+            _("operations per CPU second"),
             [(_("Operations"), "first", lambda run: run.throughput)],
         ),
     )
@@ -47,7 +47,7 @@ def short(setting: Setting) -> str:
         return _("Off")
     if setting.frozen:
         return _("Frozen") if setting.thresholds is None else label(Setting(setting.thresholds)) + "<br>" + _("frozen")
-    return inert(label(setting)).replace(", ", ",<br>") if setting.thresholds else label(setting)
+    return inert(label(setting))
 
 
 def _pause(run: RunFigures) -> float:
@@ -81,7 +81,7 @@ def _chart(
     }
     layout["yaxis"] = axis(unit)
     layout["hovermode"] = "closest"
-    layout["margin"]["b"] = 64
+    layout["margin"]["b"] = 36
     layout["showlegend"] = len(curves) > 1
     traces: list[Json] = []
     for text, shade, value in curves:

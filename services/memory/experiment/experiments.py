@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,11 @@ class Experiments:
                 raise ConflictError(
                     _("An experiment is running already."), _("Wait for its end, or cancel it, and start anew.")
                 )
-            self._laboratory.check_room()
+            try:
+                self._laboratory.check_room()
+            except UnavailableError as error:
+                self._tell(actor.name, _("threshold experiment refused: {words}").format(words=error.message))
+                raise
             self._stopping.clear()
             state = ExperimentState(
                 Phase.RUNNING,
@@ -124,8 +129,8 @@ class Experiments:
             self._thread = threading.Thread(
                 target=self._live, args=(rounds, operations, seed), name="threshold-experiment", daemon=True
             )
+            self._tell(actor.name, _("threshold experiment begun: {count} runs").format(count=state.runs))
             self._thread.start()
-        self._tell(_("threshold experiment begun: {count} runs").format(count=state.runs))
         return state
 
     def cancel(self, actor: Actor) -> ExperimentState:
@@ -151,14 +156,14 @@ class Experiments:
 
     def _live(self, rounds: int, operations: int, seed: int) -> None:
         """Make all runs; the thread's whole life."""
-        state = self._state
+        state, began = self._state, time.monotonic()
         try:
             workload = self._laboratory.workload(operations, seed)
             runs = self._series(rounds).make(workload)
             result = ExperimentResult(
                 id=self._shelf.new_id(),
                 began=state.began,
-                took=self._clock.time() - state.began,
+                took=time.monotonic() - began,
                 actor=state.actor,
                 python=platform.python_version(),
                 defaults=DEFAULTS,
@@ -181,21 +186,23 @@ class Experiments:
         else:
             self._state = replace(self._state, phase=Phase.FINISHED, remaining=None, result=result.id)
             words = headline(judge(result), result)
-            self._tell(_("threshold experiment finished: {words}").format(words=words), seconds=result.took)
+            told = _("threshold experiment finished: {words}").format(words=words)
+            self._tell(state.actor, told, seconds=result.took)
 
     def _finish(self, phase: Phase, message: str, hint: str) -> None:
         state = self._state
         done = _("Run {run} of {runs}.").format(run=state.run, runs=state.runs)
         self._state = replace(state, phase=phase, remaining=None, message=message, hint=hint)
         ended = _("cancelled") if phase is Phase.CANCELLED else _("failed")
-        self._tell(_("threshold experiment {ended}: {words}").format(ended=ended, words=f"{message} {done}"))
+        told = _("threshold experiment {ended}: {words}").format(ended=ended, words=f"{message} {done}")
+        self._tell(state.actor, told)
 
     def _series(self, rounds: int) -> Series:
-        began = self._clock.time()
+        began = time.monotonic()
 
         def begins(made: int, place: int) -> None:
             state = self._state
-            left = (self._clock.time() - began) / made * (state.runs - made) if made else state.remaining
+            left = (time.monotonic() - began) / made * (state.runs - made) if made else state.remaining
             self._state = replace(state, run=made + 1, share=0.0, setting=place, remaining=left)
 
         def shares(share: float) -> None:
@@ -211,5 +218,5 @@ class Experiments:
             shares,
         )
 
-    def _tell(self, words: str, **figures: float) -> None:
-        self._reporter.action(self._state.actor, EventKind.EXPERIMENT, words, **figures)
+    def _tell(self, actor: str, words: str, **figures: float) -> None:
+        self._reporter.action(actor, EventKind.EXPERIMENT, words, **figures)

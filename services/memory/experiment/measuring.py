@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from services.memory.experiment.choices import DEFAULTS
 from services.memory.experiment.types import Operation, RunFigures, Setting
 from services.memory.process import rss_bytes, trim_heap
 
@@ -54,10 +55,10 @@ class PauseLog:
 
 def use(setting: Setting) -> None:
     """Set this process's collector, after a full collection so that every child begins alike."""
+    gc.unfreeze()
     gc.collect()
     trim_heap()
-    if setting.thresholds is not None:
-        gc.set_threshold(*setting.thresholds)
+    gc.set_threshold(*(setting.thresholds or DEFAULTS))
     if setting.frozen:
         gc.freeze()
     if setting.automatic:

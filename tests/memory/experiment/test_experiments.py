@@ -172,7 +172,9 @@ def test_what_may_not_begin_does_not(tmp_path: Path) -> None:
         experiments.close()
         with pytest.raises(UnavailableError, match="closed"):
             experiments.start(ALICE, [OFF])
-    with experimenting(tmp_path, laboratory(expected=600 * MB, room=150 * MB)) as crowded:
+    heard = Heard()
+    with experimenting(tmp_path, laboratory(expected=600 * MB, room=150 * MB), heard) as crowded:
         with pytest.raises(UnavailableError, match="needs about 600 MB, and the memory budget leaves 150 MB"):
             crowded.start(ALICE, [OFF])
         assert crowded.state().phase is Phase.NEVER
+        assert "refused" in heard.actions[-1][2]

@@ -29,8 +29,7 @@ class Reports:
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         """Something happened now."""
-        for listener in self._listeners:
-            listener(kind, figures)
+        self._tell(kind, figures)
         if kind in _IN_BURSTS:
             self._bursts.add(kind, detail, figures)
         else:
@@ -38,6 +37,7 @@ class Reports:
 
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
         """Somebody did something now."""
+        self._tell(kind, figures)
         self._record(kind, detail, figures, actor)
 
     def observe(self, timing: Timing, seconds: float) -> None:
@@ -47,6 +47,10 @@ class Reports:
     def count(self, counted: Counted, amount: float = 1) -> None:
         """Something happened `amount` times."""
         self._metrics.count(counted, amount)
+
+    def _tell(self, kind: EventKind, figures: Mapping[str, float]) -> None:
+        for listener in self._listeners:
+            listener(kind, figures)
 
     def _record(self, kind: EventKind, detail: str, figures: Mapping[str, float], actor: str = "") -> None:
         self._events.record(kind, detail, {**figures, "rss": float(self._rss())}, actor=actor)

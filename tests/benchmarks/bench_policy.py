@@ -27,7 +27,7 @@ from tests.benchmarks.table import Row
 
 MB = 1_000_000
 ROUNDS = int(os.environ.get("POLICY_ROUNDS", "3"))
-SECONDS = float(os.environ.get("POLICY_SECONDS", "45"))
+SECONDS = float(os.environ.get("POLICY_SECONDS", "30"))
 WARM_SECONDS = 10.0
 SESSIONS = 6
 DOCUMENTS = 100

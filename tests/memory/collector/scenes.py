@@ -167,15 +167,15 @@ def _collections(count: int, size: int) -> None:
 
 
 def trial_gets_worse() -> dict[str, Any]:
-    """Try a threshold that makes each collection look at 100 times as much."""
+    """Try a threshold that makes each collection look at 200 times as much."""
     parts = Parts()
     gc.freeze()  # what was imported would blur what is compared
     _collections(60, 1000)
     before = own_gc()
-    parts.collector.change(SOMEBODY, CollectorSettings((120_000, 10, 10)), 3600.0)
+    parts.collector.change(SOMEBODY, CollectorSettings((200_000, 10, 10)), 3600.0)
     parts.collector.check()
     early = parts.collector.trial
-    _collections(36, 120_100)
+    _collections(33, 200_100)
     parts.collector.check()
     last = parts.collector.last_trial
     assert early is not None

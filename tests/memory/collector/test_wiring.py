@@ -29,7 +29,7 @@ def test_big_work_is_heard_of() -> None:
     reports.event(EventKind.MODEL, "loaded", seconds=1.0)
     assert heard == []
     reports.event(EventKind.DELETION, "many", documents=MANY_DOCUMENTS)
-    reports.event(EventKind.MODEL, "unloaded", unloaded=1)
+    reports.action("Ada", EventKind.MODEL, "unloaded", unloaded=1)
     assert len(heard) == 2
 
 

@@ -71,6 +71,11 @@ def effect_title(runtime: Runtime, effect: Effect) -> str:
     return own.get(effect.action) or runtime.memory.reclaimers.label(effect.action)
 
 
+def summary(runtime: Runtime, effect: Effect) -> str:
+    """Return what was done and with what outcome, as plain text."""
+    return ": ".join(word for word in (effect_title(runtime, effect), effect.detail) if word)
+
+
 def change(effect: Effect) -> str:
     """Return what became of RSS."""
     grown = effect.rss_after - effect.rss_before
@@ -84,9 +89,7 @@ def when(runtime: Runtime, effect: Effect) -> str:
 
 
 def _headline(runtime: Runtime, effect: Effect) -> str:
-    words = [effect_title(runtime, effect), effect.detail]
-    told = ": ".join(escape(word) for word in words if word)
-    return f"{told} · RSS {escape(change(effect))} · {when(runtime, effect)} · {escape(effect.actor)}"
+    return f"{escape(summary(runtime, effect))} · RSS {escape(change(effect))} · {when(runtime, effect)} · {escape(effect.actor)}"
 
 
 def _key(effect: Effect) -> str:

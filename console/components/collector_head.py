@@ -30,6 +30,8 @@ def head_view(runtime: Runtime) -> None:
             st.caption(escape(_("On trial, goes back by itself in {time}.").format(time=minutes(left))))
         elif state.kept is not None and state.kept != state.settings:
             st.caption(_("Not what is kept: a restart comes up with other settings."))
+        if state.frozen:
+            st.caption(_("{count} objects are frozen: they are hidden from it.").format(count=count(state.frozen)))
     _figures(runtime, state)
     heartbeat("collector-head-beat", _PERIOD_SECONDS)
 

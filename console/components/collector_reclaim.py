@@ -6,9 +6,10 @@ import streamlit as st
 
 from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
-from console.components.collector_effects import change, when
+from console.components.collector_effects import change, summary, when
 from console.components.formatting import escape, size
 from console.components.heartbeat import heartbeat
+from console.state import tell
 from services.memory.effects import Effect
 from services.memory.reclaiming.reclaimers import Offer
 from services.runtime import Runtime
@@ -48,7 +49,9 @@ def reclaim_view(runtime: Runtime) -> None:
 
 
 def _release(runtime: Runtime, name: str) -> None:
-    attempt(runtime.memory.reclaimers.release, page_actor(runtime), name)
+    effect = attempt(runtime.memory.reclaimers.release, page_actor(runtime), name)
+    if effect is not None:
+        tell(summary(runtime, effect))
 
 
 def _would(offer: Offer) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from console.actors import page_actor, reason
 from console.boundary import attempt, guarded, let_page_tell
+from console.components.collector_effects import summary
 from console.components.collector_head import trial_words
 from console.components.formatting import ago, count, escape, milliseconds, minutes
 from console.components.heartbeat import heartbeat
@@ -251,4 +252,6 @@ def _actions(runtime: Runtime, state: CollectorState) -> None:
 
 
 def _act(runtime: Runtime, action: Callable[[Actor], Effect]) -> None:
-    attempt(action, page_actor(runtime))
+    effect = attempt(action, page_actor(runtime))
+    if effect is not None:
+        tell(summary(runtime, effect))  # draws the whole page, with the effect on it

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+MODEL_SECONDS = 30.0  # so often it is asked whether a local chat model is idle
+
 
 class Runtime:
     """Every service of one process over one data folder.
@@ -312,7 +314,10 @@ class Runtime:
 
         settings = self.settings
         self.conversations = Conversations(self.database, settings, reporter=self.reporter)
-        self.models = ChatModels(self.preferences, settings, reporter=self.reporter, admission=self.admission)
+        self.models = ChatModels(
+            self.preferences, settings, reporter=self.reporter, admission=self.admission, now=self.clock.time
+        )
+        self.memory.add_work(self.models.unload_idle, MODEL_SECONDS)
         self._closing.callback(self.models.close)
         knowledge = PassagesForChat(self.retriever)
         self.answering = Answering(

@@ -146,6 +146,10 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https:// and name a host")
         return value
 
+    gguf_cache_precision: Literal["q8_0", "f16"] = Field(
+        "q8_0", description="What the local model keeps of its context: q8_0 takes half the memory of f16"
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

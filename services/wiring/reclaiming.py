@@ -26,6 +26,7 @@ def offer_reclaimers(runtime: Runtime) -> None:
         _windows(runtime),
         _search_caches(runtime),
         *_own_caches(runtime),
+        _chat_model(runtime),
         _database(runtime),
     ):
         runtime.memory.reclaimers.add(reclaimer)
@@ -65,6 +66,28 @@ def _cuda() -> Reclaimer:
         ),
         release,
         cuda_in_use,
+    )
+
+
+def _chat_model(runtime: Runtime) -> Reclaimer:
+    def estimate() -> int:
+        """What it allocated and what of its file was read; nothing while an answer uses it."""
+        held = runtime.models.resource()
+        return held.bytes if held is not None and not runtime.models.busy else 0
+
+    def release() -> str:
+        if runtime.models.unload():
+            return _("the local chat model was unloaded")
+        if runtime.models.resource() is not None:
+            return _("an answer uses the local chat model; it was spared")
+        return _("no local chat model is loaded")
+
+    return Reclaimer(
+        "chat_model",
+        _("Local chat model"),
+        _("The next question waits until it is loaded again, a second or more."),
+        estimate,
+        release,
     )
 
 

@@ -16,9 +16,10 @@ import secrets
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -29,6 +30,8 @@ from services.texts import _
 MAGIC = b"GGUF"
 BATCH_TOKENS = 128  # a hang-up is noticed between batches
 UNLOAD_SECONDS = 10.0
+RESERVED_SECONDS = 10.0  # from asking for the model to using it: the prompt is counted and cut in between
+CachePrecision = Literal["f16", "q8_0"]
 
 
 def installed() -> bool:
@@ -70,8 +73,8 @@ class UnloadedError(UnavailableError):
 class GGUFServer:
     """A loaded model. Requests go over `socket` with `key`; `close` ends them and gives the memory back."""
 
-    def __init__(self, file: Path, context_tokens: int) -> None:
-        """Load `file`.
+    def __init__(self, file: Path, context_tokens: int, cache_precision: CachePrecision = "q8_0") -> None:
+        """Load `file`. What the model remembers of a text it reads takes memory by `cache_precision`.
 
         Raises:
             UnavailableError: the extra is not installed.
@@ -91,10 +94,11 @@ class GGUFServer:
         self._active: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
         self._idle = threading.Condition()
         self._closing = False
+        self._reserved = float("-inf")
         process = psutil.Process()
         before = _anonymous(process)
         try:
-            self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, context_tokens))
+            self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, context_tokens, cache_precision))
             self.context_tokens = self._context()
         except RuntimeError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -108,12 +112,15 @@ class GGUFServer:
         # What llama.cpp allocated; the weights themselves stay in the file, which it maps.
         self.bytes = max(_anonymous(process) - before, 0) + file.stat().st_size
 
-    def _parameters(self, xllamacpp: Any, context_tokens: int) -> Any:
+    def _parameters(self, xllamacpp: Any, context_tokens: int, cache_precision: CachePrecision) -> Any:
         values = xllamacpp.CommonParams()
         values.model.path = str(self.file)
         values.hostnames = [str(self.socket)]
         values.api_keys = [self.key]
         values.n_ctx = context_tokens
+        # Keys and values of the context: most of what a small model allocates.
+        types = {"f16": xllamacpp.ggml_type.GGML_TYPE_F16, "q8_0": xllamacpp.ggml_type.GGML_TYPE_Q8_0}
+        values.cache_type_k = values.cache_type_v = types[cache_precision]
         values.n_parallel = 1
         values.n_batch = values.n_ubatch = BATCH_TOKENS
         # llama.cpp's threads wait for each other spinning: one of them without a core of its own slows it down tenfold.
@@ -126,6 +133,17 @@ class GGUFServer:
         values.sse_ping_interval = 1
         values.verbosity = -1
         return values
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer uses the model, or is about to."""
+        with self._idle:
+            return bool(self._active) or time.monotonic() - self._reserved < RESERVED_SECONDS
+
+    def reserve(self) -> None:
+        """Say that an answer is about to use the model: it builds its prompt first."""
+        with self._idle:
+            self._reserved = time.monotonic()
 
     def request(self, stream: bool) -> dict[str, Any]:
         """Return the options of an HTTP client for this server."""
@@ -176,6 +194,7 @@ class GGUFServer:
         finally:
             with self._idle:
                 del self._active[task]
+                self._reserved = float("-inf")
                 self._idle.notify_all()
 
     def resource(self, loads: int) -> HeldResource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,14 +38,18 @@ class ChatModels:
         *,
         reporter: Reporter | None = None,
         admission: Admission | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
         self._preferences = preferences
+        self._now = now
         self._admission = admission or Admission()
         self._reporter = reporter or Silent()
         self._settings = settings
         self._lock = threading.RLock()  # guards the local model; held while it is loaded
         self._local: gguf_server.GGUFServer | None = None
         self._loads = 0
+        self._wanted = 0.0  # when the local model was last asked for
         self._loading = False
         self._closed = False
         self.breakers = Breakers(
@@ -214,13 +219,44 @@ class ChatModels:
         if choice.kind is BackendKind.GGUF:
             from services.chat.models.gguf import GGUF
 
-            return GGUF(self._loaded(choice))
+            with self._lock:  # so that nobody unloads it before it is reserved
+                local = self._loaded(choice)
+                local.reserve()
+                self._wanted = self._now()
+            return GGUF(local)
         return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer uses the local model, or is about to."""
+        local = self._local
+        return local is not None and local.busy
 
     def resource(self) -> HeldResource | None:
         """Return what the local model takes, None while none is loaded."""
         local = self._local
         return local.resource(self._loads) if local is not None else None
+
+    def unload(self) -> bool:
+        """Unload the local model unless an answer uses it or is about to; the next question loads it again.
+
+        Returns whether it was unloaded. Its memory is back in the allocator then; a trim gives it to the system.
+        """
+        with self._lock:
+            if self._local is None or self._local.busy:
+                return False
+            self._unload()
+            return True
+
+    def unload_idle(self) -> bool:
+        """Unload the local model if nobody has asked for it for `model_idle_minutes`; called now and then."""
+        minutes = self._settings.model_idle_minutes
+        local = self._local
+        if not minutes or local is None:
+            return False
+        if local.busy:
+            self._wanted = self._now()
+        return self._now() - self._wanted >= 60 * minutes and self.unload()
 
     def close(self) -> None:
         """Unload what is loaded; nothing is loaded after this."""
@@ -333,7 +369,9 @@ class ChatModels:
             self._loading = True
             began = time.monotonic()
             try:
-                self._local = gguf_server.GGUFServer(file, self._settings.gguf_context_tokens)
+                self._local = gguf_server.GGUFServer(
+                    file, self._settings.gguf_context_tokens, self._settings.gguf_cache_precision
+                )
                 self._loads += 1
             finally:
                 self._loading = False

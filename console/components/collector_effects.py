@@ -89,7 +89,8 @@ def when(runtime: Runtime, effect: Effect) -> str:
 
 
 def _headline(runtime: Runtime, effect: Effect) -> str:
-    return f"{escape(summary(runtime, effect))} · RSS {escape(change(effect))} · {when(runtime, effect)} · {escape(effect.actor)}"
+    rss = _("RSS {change}").format(change=change(effect))
+    return " · ".join(escape(part) for part in (summary(runtime, effect), rss, when(runtime, effect), effect.actor))
 
 
 def _key(effect: Effect) -> str:

@@ -43,6 +43,12 @@ def kind_name(kind: EventKind) -> str:
         EventKind.SETTINGS: _("Settings"),
         EventKind.TRACING: _("Tracing"),
         EventKind.VERDICT: _("Verdict"),
+        EventKind.RELEASE: _("Given back"),
+        EventKind.BUDGET: _("Budget"),
+        EventKind.ACCESS: _("Access"),
+        EventKind.RESTART: _("Restart"),
+        EventKind.BREAKER: _("Circuit breaker"),
+        EventKind.EXPERIMENT: _("Experiment"),
     }.get(kind, str(kind))
 
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from streamlit.testing.v1 import AppTest
+
+from console.answers import live_answers
+from console.state import Key
+from services.knowledge.types import Document
+from services.runtime import Runtime
+from services.scopes import ScopeKind
+from tests.pages.conftest import finish
+from tests.servers import eventually
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption])
+
+
+def test_who_waits_sees_the_place_and_the_cached_answer_says_so(
+    app: AppTest, runtime: Runtime, add: Callable[..., Document]
+) -> None:
+    """With all slots taken the chat tells the place in the queue; a question asked before is marked in its details."""
+    add("pump.txt", "Pump seals are covered for 12 months. Check the oil weekly.")
+    question = "How long are pump seals covered?"
+    with ExitStack() as taken:
+        for number in range(runtime.settings.answers_total):
+            taken.enter_context(runtime.scopes.open(ScopeKind.ANSWER, user=f"somebody {number}"))
+        app.run()
+        app.chat_input(key=Key.CHAT_INPUT).set_value(question).run()
+        conversation = app.query_params["conversation"]
+        name = conversation if isinstance(conversation, str) else conversation[0]
+        eventually(lambda: (live := live_answers.get(name)) is not None and live.draft().position == 1, seconds=20)
+        app.run()
+        assert "Waiting: number 1 in the queue" in texts(app)
+        mine = next(one for one in runtime.scopes.running() if one.position)
+        assert mine.user.startswith("tab ")
+    finish(app)
+    assert "12 months" in texts(app)
+    assert "from the cache" not in texts(app)
+    app.button(key=Key.CONVERSATION_NEW).click().run()
+    app.chat_input(key=Key.CHAT_INPUT).set_value(question).run()
+    finish(app)
+    assert "from the cache" in texts(app)

@@ -83,9 +83,13 @@ def spawn(
     cwd: Path = ROOT,
     arguments: tuple[str, ...] = (),
     module: str = "console",
+    apart: bool = False,
     **settings: object,
 ) -> Server:
-    """Start a server on a free port; returns once it listens. Whoever calls this stops it."""
+    """Start a server on a free port; returns once it listens. Whoever calls this stops it.
+
+    `apart`: a Ctrl-C in the terminal does not reach it.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
@@ -97,6 +101,7 @@ def spawn(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=apart,
         )
     server = Server(process, data_dir, log)
     lines: queue.Queue[str] = queue.Queue()

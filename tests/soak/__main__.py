@@ -59,7 +59,7 @@ def amount_of(options: argparse.Namespace) -> Amount:
     amount = Amount(seed=options.seed)
     if options.scale != 1.0:
         amount = amount.scaled(options.scale)
-    for name in ("questions", "conversations", "uploads", "visits", "model_questions", "blocks"):
+    for name in ("questions", "conversations", "uploads", "visits", "model_questions", "blocks", "shelf"):
         value = getattr(options, name)
         if value is not None:
             amount = replace(amount, **{name: value})
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--visits", type=int, help="browser sessions (default 200)")
     add("--model-questions", type=int, help="questions to the chat model (default 80)")
     add("--blocks", type=int, help="quiesce points (default 40)")
+    add("--shelf", type=int, help="documents that are there from the start (default 80)")
     add("--seed", type=int, default=1, help="another seed, other documents and questions")
     add("--tabs", type=int, default=2, help="Chromium tabs with live charts; 0: no browser, and no chat model")
     add("--floor-seconds", type=float, default=3.0, help="the floor is the lowest RSS of so many seconds at rest")

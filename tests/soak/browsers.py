@@ -122,7 +122,10 @@ def _launched(playwright: Playwright) -> Browser:
     chromium = find_chromium(playwright)
     if chromium is None:
         raise BrowserError("there is no Chromium; MILLPOND_CHROMIUM can name one")
-    return playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    # A Ctrl-C ends the run in its own order, the browser last.
+    return playwright.chromium.launch(
+        executable_path=chromium, args=FLAGS, handle_sigint=False, handle_sigterm=False, handle_sighup=False
+    )
 
 
 def _fill(page: Page, label: str, text: str) -> None:

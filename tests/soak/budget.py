@@ -32,6 +32,7 @@ FILE_MB = (4.0, 8.0, 16.0)
 QUESTION_CHARACTERS = 3600
 RECOVERY_SECONDS = 300.0
 EXAMPLES = 12
+KINDS = {"budget", "release", "collection", "trim", "restart", "model", "access", "breaker"}
 
 
 @dataclass
@@ -105,7 +106,7 @@ def _pressed(planned: Plan, folder: Path, *, minutes: float, stop: threading.Eve
         settings |= {"budget": "off"}
     if gguf_file() is not None:
         settings["gguf_path"] = str(gguf_file())  # the first question would load it
-    server = spawn(folder, **settings)
+    server = spawn(folder, apart=True, **settings)
     refusals = Refusals()
     try:
         server.wait_ready()
@@ -118,8 +119,7 @@ def _pressed(planned: Plan, folder: Path, *, minutes: float, stop: threading.Eve
             rate = (len(watch.samples) - start) / pressed
             recovered = _recovered(server, stop) if limit_mb else None
         alive = server.process.poll() is None
-        events = _events(server) if alive else []
-        state = _state(server) if alive else None
+        events, state = _told(server) if alive else ([], None)
     finally:
         server.stop()
     return {
@@ -236,19 +236,19 @@ def _works(server: Server, client: httpx.Client) -> bool:
     return asked.status_code == 200 and found["status"] == "ready"
 
 
-def _events(server: Server) -> list[dict[str, Any]]:
-    """Return what the service says that it did about its memory."""
-    answer = server.client.get("/api/memory/events", params={"range": "24h", "limit": 2000})
-    return [
+def _told(server: Server) -> tuple[list[dict[str, Any]], Any]:
+    """Return what the service says that it did about its memory, and how its budget stands."""
+    try:
+        events = server.client.get("/api/memory/events", params={"range": "24h", "limit": 2000}).json()["events"]
+        state = server.client.get("/api/budget")
+    except EXPECTED:
+        return [], None
+    kept = [
         {"time": event["time"], "kind": event["kind"], "detail": event["detail"][:300]}
-        for event in answer.json().get("events", [])
-        if event["kind"] in {"budget", "release", "collection", "trim", "restart", "model", "access", "breaker"}
-    ][:400]
-
-
-def _state(server: Server) -> Any:
-    answer = server.client.get("/api/budget")
-    return answer.json() if answer.status_code == 200 else None
+        for event in events
+        if event["kind"] in KINDS
+    ]
+    return kept[:400], state.json() if state.status_code == 200 else None
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

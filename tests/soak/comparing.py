@@ -95,7 +95,7 @@ def cases(
 
 def _ours(planned: Plan, folder: Path, *, minutes: float, stop: threading.Event) -> dict[str, Any]:
     log, limit = Log(), threading.Event()
-    server = spawn(folder, log_level="warning")
+    server = spawn(folder, apart=True, log_level="warning")
     try:
         server.wait_ready()
         with Watch(server.process.pid) as watch:

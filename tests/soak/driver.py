@@ -39,6 +39,7 @@ class Log:
     failures: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stop: threading.Event = field(default_factory=threading.Event)  # what fails after it was broken off by us
 
     @property
     def seconds(self) -> float:
@@ -56,6 +57,8 @@ class Log:
 
     def fail(self, what: str, error: BaseException) -> None:
         """Note a failure; nothing is tried again."""
+        if self.stop.is_set():
+            return
         with self.lock:
             self.failed += 1
             if len(self.failures) < FAILURES_KEPT:
@@ -89,6 +92,7 @@ class Driver:
         self._seconds = seconds
         self._askers = askers
         self.stop = stop or threading.Event()
+        log.stop = self.stop
         self._look = look
         self._at_rest = at_rest
         self._ask_model = ask_model

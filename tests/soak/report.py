@@ -13,7 +13,7 @@ import psutil
 
 from tests.soak.figures import ENDS, MB, WARM_UP, Figure, Slope, table
 from tests.soak.wording import BASELINE, BUDGET, FLOORS, WORK
-from tests.soak.workload import HUNG_UP, PICTURE_MB, REPEATED, REPLACED, SHELF_DOCUMENTS, SHELF_FACTS
+from tests.soak.workload import HUNG_UP, PICTURE_MB, REPEATED, REPLACED, SHELF_FACTS
 
 PACKAGES = ("streamlit", "fastapi", "torch", "faiss-cpu", "langchain", "langchain-community", "sentence-transformers")
 FIGURES, REPORT = "figures.json", "report.md"
@@ -108,7 +108,7 @@ def _soak(run: dict[str, Any], shown: dict[str, str]) -> list[str]:
         "",
         WORK.format(
             conversations=amount["conversations"],
-            documents=SHELF_DOCUMENTS,
+            documents=amount["shelf"],
             facts=SHELF_FACTS,
             correct=correct,
             repeated=REPEATED,

@@ -184,7 +184,7 @@ class Soak:
             return
         if lowest is None:
             self.log.fail("taking the floor", FailedError("the process is gone"))
-            self._stop.set()
+            self._stop.set()  # nothing that follows could succeed
             return
         self.verdicts.append(
             {"block": block, "state": memory["verdict"]["state"], "text": memory["verdict"]["headline"]}
@@ -255,7 +255,7 @@ class Soak:
 
 def soak(planned: Plan, folder: Path, manner: Manner, stop: threading.Event) -> dict[str, Any]:
     """Start a server in `folder`, drive it through the plan, stop it; return what was found."""
-    server = spawn(folder / "data", log_level="warning", answer_seconds=MODEL_SECONDS)
+    server = spawn(folder / "data", apart=True, log_level="warning", answer_seconds=MODEL_SECONDS)
     try:
         server.wait_ready()
         found = Soak(server, planned, manner, stop).run()

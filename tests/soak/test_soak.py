@@ -8,7 +8,7 @@ import pytest
 from tests.soak.__main__ import main
 from tests.soak.report import text
 
-TINY = "--questions 40 --conversations 6 --uploads 5 --visits 4 --model-questions 2 --stub-model --blocks 4"
+TINY = "--questions 40 --conversations 6 --uploads 5 --visits 4 --model-questions 2 --stub-model --blocks 4 --shelf 10"
 
 
 @pytest.mark.browser

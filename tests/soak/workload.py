@@ -9,7 +9,6 @@ from typing import TypeVar
 from tests.soak.documents import KINDS, document
 from tests.soak.facts import Fact, facts, text_of
 
-SHELF_DOCUMENTS = 80
 SHELF_FACTS = 30  # in each of them
 REPEATED = 0.1  # share of the questions that were asked before, word by word
 HUNG_UP = 0.02  # share of the questions whose asker goes away in the middle of the answer
@@ -78,6 +77,7 @@ class Amount:
     visits: int = 200
     model_questions: int = 80
     blocks: int = 40
+    shelf: int = 80
     seed: int = 1
 
     def scaled(self, share: float) -> Amount:
@@ -139,7 +139,7 @@ def _shelf(amount: Amount) -> tuple[tuple[tuple[str, str], ...], list[Fact]]:
     """Return the documents that all questions are about, and what they say."""
     documents: list[tuple[str, str]] = []
     known: list[Fact] = []
-    for number in range(SHELF_DOCUMENTS):
+    for number in range(amount.shelf):
         language = "zh" if number % 2 else "en"
         found = facts(SHELF_FACTS, amount.seed * 10_000 + number, language)
         known += found

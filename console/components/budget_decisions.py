@@ -84,7 +84,8 @@ def decisions_view(runtime: Runtime) -> None:
     else:
         with st.container(border=True, gap="small", height=420 if len(found) > 5 else "content", key="decisions"):
             for decision in found:
-                st.markdown(f"{_headline(decision)}  \n:gray[:small[{_because(decision)}]]")
+                because = _because(decision)
+                st.markdown(_headline(decision) + (f"  \n:gray[:small[{because}]]" if because else ""))
     heartbeat("budget-decisions-beat", _PERIOD_SECONDS)
 
 
@@ -120,4 +121,4 @@ def _because(decision: Decision) -> str:
     told = [f"{owner_name(owner)} {signed_size(by)}" for by, owner in changes[:_MOST_OWNERS] if abs(by) >= _LEAST_BYTES]
     if told:
         parts.append(", ".join(told))
-    return escape(" · ".join(parts)) or "–"
+    return escape(" · ".join(parts))

@@ -90,7 +90,8 @@ def _budget(runtime: Runtime) -> None:
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
         refused = ", ".join(door_name(door).lower() for door in closed)
-        label = _("{label}, refused: {what}").format(label=label, what=refused)
+        words = _("Refused: {what}") if state.level is Level.CALM else _("{label}, refused: {what}")
+        label = words.format(label=label, what=refused)
     st.page_link(
         page(PageName.BUDGET),
         label=escape(label),

@@ -7,15 +7,14 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 
 from services.admission import Admission
 from services.chat.answer import Answer
+from services.chat.asking import asked_now, checked, detail, turns_of
 from services.chat.conversations import Conversations
 from services.chat.draft import Draft, Task
-from services.chat.history import CHARACTERS, Turn
 from services.chat.models import ChatModels
 from services.chat.remembering import AnswerCache
 from services.chat.types import (
@@ -27,15 +26,14 @@ from services.chat.types import (
     Role,
     Waiting,
 )
-from services.chat.wording import is_blank, storable
 from services.chat.worker import Worker
 from services.chat.writing import Step, Writer
-from services.errors import BadInputError, ConflictError, MillpondError, TooLargeError, UnavailableError
+from services.errors import BadInputError, ConflictError, MillpondError, UnavailableError
 from services.reporting import Counted, Reporter, Silent, Timing
 from services.scopes import Scope, ScopeKind, Scopes
 from services.scopes.cancellation import Cancellation
 from services.settings import Settings
-from services.texts import _, plural
+from services.texts import _
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +90,7 @@ class Answering:
             text = self._checked(question)
             conversation = self._conversations.conversation(conversation_id)
             turns = self._conversations.turns(conversation)
-            self._conversations.add_question(_asked(conversation_id, text))
+            self._conversations.add_question(asked_now(conversation_id, text))
             return Task(text, user, turns, conversation.collection_ids, conversation_id)
 
         return self._answer(task, conversation_id)
@@ -118,7 +116,7 @@ class Answering:
             text = self._checked(question)
             conversation = self._conversations.conversation(conversation_id)
             old, _answer = self._conversations.last_question(conversation_id)
-            self._conversations.replace_question(old, _asked(conversation_id, text))
+            self._conversations.replace_question(old, asked_now(conversation_id, text))
             turns = self._conversations.turns(conversation)
             return Task(text, user, turns, conversation.collection_ids, conversation_id)
 
@@ -143,7 +141,7 @@ class Answering:
             if not messages or messages[-1][0] is not Role.USER:
                 raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
             text = self._checked(messages[-1][1])
-            turns = _turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
+            turns = turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
             return Task(text, user, tuple(turns), tuple(collection_ids), fresh=fresh)
 
         return self._answer(task, "")
@@ -206,7 +204,7 @@ class Answering:
         scope: Scope | None = None
         try:
             try:
-                scope = self._scopes.open(ScopeKind.ANSWER, _detail(task), user=task.user, cancellation=cancellation)
+                scope = self._scopes.open(ScopeKind.ANSWER, detail(task), user=task.user, cancellation=cancellation)
                 yield from self._limited(task, draft, scope)
             except GeneratorExit:
                 self._store(task, draft, AnswerState.STOPPED)
@@ -284,42 +282,11 @@ class Answering:
         log.info("answer", stage=stage, rss_bytes=self._rss(), **fields)
 
     def _checked(self, question: str) -> str:
-        """Return a question that can be stored and asked."""
-        limit = self._settings.question_characters
-        if len(question) > limit:
-            raise TooLargeError(
-                _("The question has {count} characters; at most {limit} are accepted.").format(
-                    count=len(question), limit=limit
-                ),
-                _("Shorten it, or add the text as a document and ask about it."),
-            )
-        if is_blank(question):
-            raise BadInputError(_("The question is empty."), _("Enter a question."))
+        text = checked(question, self._settings.question_characters)
         self._admission.check_question(len(question))
-        return storable(question).strip()
-
-
-def _detail(task: Task) -> str:
-    """Return what others may know of a question: not its words."""
-    return plural("question of {count} character", "question of {count} characters", len(task.question))
+        return text
 
 
 def _is_worse(message: Message) -> bool:
     """Return whether an answer is not worth giving up another one for."""
     return message.state is AnswerState.FAILED or not message.text
-
-
-def _asked(conversation_id: str, question: str) -> Message:
-    return Message(0, conversation_id, Role.USER, question, datetime.now(UTC))
-
-
-def _turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
-    turns: list[Turn] = []
-    question = ""
-    for role, text in messages:
-        if role is Role.USER:
-            question = text
-        elif question:
-            turns.append(Turn(storable(question)[:CHARACTERS], storable(text)[:CHARACTERS]))
-            question = ""
-    return turns

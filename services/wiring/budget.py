@@ -45,15 +45,12 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         size, source = limit.find()
         return Budget(size, source, marks)
 
-    def used() -> int:
-        return limit.used(rss_bytes())
-
     governor = Governor(
         runtime.clock,
         budget,
         runtime.reporter,
         rss=rss_bytes,
-        used=used,
+        used=limit.used,
         dry_run=settings.budget == "dry-run",
         enabled=settings.budget != "off",
         ready=lambda: runtime.ready,
@@ -68,7 +65,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         held = governor.budget()
         if not held.limit:
             return None
-        return Room(used(), held.reached(Level.HARD), children=held.source is LimitSource.CONTAINER)
+        return Room(limit.used(rss_bytes()), held.reached(Level.HARD), children=held.source is LimitSource.CONTAINER)
 
     def refused(refusal: Refusal) -> None:
         if refusal.door is None or refusal.by == BY:

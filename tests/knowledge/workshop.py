@@ -10,6 +10,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from reportlab.pdfgen.canvas import Canvas
 
+from services.admission import Admission
 from services.database import Database
 from services.knowledge.embedding import Embedder
 from services.knowledge.files import FileStore
@@ -29,8 +30,16 @@ class Workshop:
     """Opens over `folder`; `start=False` leaves the queue alone, so that a test sees what is in it."""
 
     def __init__(
-        self, folder: Path, embedder: Embedder, *, start: bool = True, crash_limit: int = 3, **settings: Any
+        self,
+        folder: Path,
+        embedder: Embedder,
+        *,
+        start: bool = True,
+        crash_limit: int = 3,
+        admission: Admission | None = None,
+        **settings: Any,
     ) -> None:
+        self.admission = admission or Admission()
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(data_dir=folder, **settings)
         self.database = Database(self.settings.effective_database_url)
@@ -47,7 +56,14 @@ class Workshop:
         self.keeper.start()
         self.parser = ParserPool(self.settings, embedder.tokenizer_file, embedder.max_tokens)
         self.ingestion = Ingestion(
-            self.database, self.files, self.parser, embedder, self.keeper, self.settings, crash_limit=crash_limit
+            self.database,
+            self.files,
+            self.parser,
+            embedder,
+            self.keeper,
+            self.settings,
+            crash_limit=crash_limit,
+            admission=self.admission,
         )
         self.library = Library(
             self.database,
@@ -57,6 +73,7 @@ class Workshop:
             self.keeper,
             Preferences(self.database),
             self.settings,
+            admission=self.admission,
         )
         if start:
             self.ingestion.start()

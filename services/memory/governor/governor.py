@@ -35,7 +35,7 @@ class Governor:
     Args:
         budget: the limit and the watermarks, asked in each look: quick.
         rss: of this process, in bytes.
-        used: what is held against the limit, in bytes; by default the RSS.
+        used: from the RSS what is held against the limit, in bytes; by default the RSS itself.
         ready: whether the service is; before, nothing is done.
         floor: RSS when it was ready, in bytes; 0: the first RSS that is seen then.
         reserved: bytes that are promised to work in progress.
@@ -51,7 +51,7 @@ class Governor:
         rss: Callable[[], int],
         dry_run: bool = False,
         enabled: bool = True,
-        used: Callable[[], int] | None = None,
+        used: Callable[[int], int] = lambda rss: rss,
         ready: Callable[[], bool] = lambda: True,
         floor: Callable[[], int] = lambda: 0,
         reserved: Callable[[], int] = lambda: 0,
@@ -61,7 +61,7 @@ class Governor:
         self._clock = clock
         self._ask_budget = budget
         self._rss = rss
-        self._used = used or rss
+        self._used = used
         self._ready = ready
         self._ask_floor = floor
         self._reserved = reserved
@@ -140,8 +140,6 @@ class Governor:
         """Return how often what was decided in this process, by step ("": none) and kind."""
         return self._journal.counts()
 
-    # What people do
-
     def set_dry_run(self, actor: Actor, dry_run: bool) -> None:
         """Only say what would be done, or do it again; what is in force is undone.
 
@@ -208,8 +206,8 @@ class Governor:
         """Look once, and act where it is time (some microseconds when all is calm)."""
         if not self._enabled or not self._ready():
             return
-        if not self._deciding.acquire(blocking=False):
-            return  # a person acts: next time
+        if not self._deciding.acquire(blocking=False):  # a person acts: next time
+            return
         try:
             self._look()
         finally:
@@ -282,7 +280,8 @@ class Governor:
         )
 
     def _situation(self) -> Situation:
-        return Situation(self._clock.time(), self._used(), self._rss(), self.budget(), self._watch.level)
+        rss = self._rss()
+        return Situation(self._clock.time(), self._used(rss), rss, self.budget(), self._watch.level)
 
     def _clear(self, actor: Actor) -> list[Decision]:
         return [self._stepping.undo(record, self._situation(), actor) for record in reversed(self._force.active)]

@@ -68,7 +68,7 @@ class Machine:
             lambda: Budget(self.limit * MEGABYTE, LimitSource.CONFIGURED, MARKS),
             self.told,
             rss=lambda: self.rss * MEGABYTE,
-            used=lambda: (self.rss + self.others) * MEGABYTE,
+            used=lambda rss: rss + self.others * MEGABYTE,
             dry_run=dry_run,
         )
         if steps:

@@ -61,7 +61,7 @@ def effect_view(effect: Effect, *, key: str) -> None:
     if chart is None:
         st.caption(_("No owner changed by more than the two looks themselves make."))
     else:
-        st.caption(_("Owners that changed, MB: to the left less than before, to the right more"))
+        st.caption(_("Owners that changed, MB before → after: to the left less than before, to the right more"))
         draw(Drawn.of(chart), key=f"chart-{key}", titled=False)
 
 

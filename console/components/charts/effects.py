@@ -51,12 +51,15 @@ def effect_chart(effect: Effect) -> Chart | None:
         "type": "bar",
         "orientation": "h",
         "x": [round(delta, 3) for delta in deltas],
-        "y": [owner_name(owner) for owner, _before, _after in found],
+        "y": [f"{owner_name(owner)}, {_megabytes(before)} → {_megabytes(after)}" for owner, before, after in found],
         "text": [f"{delta:+,.{1 if reach >= 1 else 2}f}".replace("-", "−") for delta in deltas],
-        "customdata": [[f"{before / MEGABYTE:,.1f}", f"{after / MEGABYTE:,.1f}"] for _owner, before, after in found],
         "textposition": "outside",
         "cliponaxis": False,
-        "hovertemplate": "%{y}: %{customdata[0]} → %{customdata[1]} MB<extra></extra>",
+        "hovertemplate": "%{y} MB<extra></extra>",
         "marker": {"color": [owner_colour(owner) for owner, _before, _after in found]},
     }
     return Chart("effect", _("Owners that changed"), (bars,), layout, subject=f"{effect.time}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:,.1f}"

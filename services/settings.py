@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     admin_token: SecretStr = Field(
         SecretStr(""), description="Whoever gives it is an administrator although visitors are users"
     )
-    embedding_cache_mb: int = Field(8, ge=0, description="Cache of questions' vectors, in MB; 0: none")
+    embedding_cache_mb: int = Field(
+        8, ge=0, description="Cache of the vectors of questions and of quoted sentences, in MB; 0: none"
+    )
     answer_cache_mb: int = Field(16, ge=0, description="Cache of answers and search results, in MB; 0: none")
     cache_seconds: float = Field(3600.0, gt=0, description="Longest time that a cached answer is used, in seconds")
     breaker_failures: int = Field(

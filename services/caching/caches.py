@@ -22,7 +22,7 @@ class Caches:
         seconds = settings.cache_seconds
         self.embeddings = ByteCache(
             "embedding_cache",
-            _("Cache of questions' vectors"),
+            _("Cache of vectors"),
             settings.embedding_cache_mb * MEGABYTE,
             seconds,
             shared=shared,

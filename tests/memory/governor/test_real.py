@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from services.settings import MEGABYTE
+from tests.operations.listener import Listener
 from tests.servers import ROOT, environment, eventually
 
 SECONDS = 120.0
@@ -89,7 +90,7 @@ def working(folder: Path, *arguments: object) -> Iterator[Child]:
 
 def test_a_service_stays_within_150_mb_above_its_floor(tmp_path: Path) -> None:
     """With documents in the queue and ballast that leaves them no room, it would be killed, or lose what was queued."""
-    with working(tmp_path / "data", 150) as child:
+    with closing(Listener()) as listener, working(tmp_path / "data", 150, "act", listener.url) as child:
         child("add", 6, 120)
         child("carry", 120)
         eventually(lambda: child("look")["level"] == "HARD", seconds=SECONDS, what="the hard watermark")
@@ -125,6 +126,14 @@ def test_a_service_stays_within_150_mb_above_its_floor(tmp_path: Path) -> None:
         assert after["peak"] <= after["limit"]
         assert not child("add", 1, 3)["refused"]
         assert any(each["owners"] for each in after["decisions"] if each["step"] == "collect")
+
+    # Of levels and refusals somebody hears, while the service goes on and as it ends.
+    alerts = [alert for body in listener.bodies() for alert in body["alerts"]]
+    kinds = [alert["kind"] for alert in alerts]
+    assert kinds[0] == "level_up"
+    assert [alert for alert in alerts if alert["kind"] == "level_up" and "Level hard" in alert["text"]]
+    assert "level_down" in kinds
+    assert "Refused for want of memory" in next(alert["text"] for alert in alerts if alert["kind"] == "refusals")
 
 
 def test_a_dry_run_lets_everything_in_and_a_low_limit_asks_for_no_restart(tmp_path: Path) -> None:

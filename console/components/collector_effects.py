@@ -31,6 +31,8 @@ def effects_view(runtime: Runtime) -> None:
             title=_("Nothing was done yet"),
             icon=":material/balance:",
         )
+    else:
+        st.caption(_("Measured on the whole process: what others did in the same moment is in it."))
     for place, effect in enumerate(found):
         if place == 0:
             with st.container(border=True, gap="small", key="effect-newest"):

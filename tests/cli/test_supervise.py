@@ -108,7 +108,10 @@ class Load:
 
     def _ask(self, number: int) -> None:
         kept = httpx.Client(base_url=self._url, timeout=60.0, trust_env=False)
-        question = {"model": "millpond", "messages": [{"role": "user", "content": "What is a seal?"}]}
+        question: dict[str, object] = {
+            "model": "millpond",
+            "messages": [{"role": "user", "content": "What is a seal?"}],
+        }
         with kept:
             while not self._stop.wait(0.02):
                 try:

@@ -30,6 +30,10 @@ def job_list(library: Library) -> bool:
 
 def _running(library: Library, jobs: Sequence[Job]) -> None:
     with st.container(border=True, gap="xsmall", key="jobs-running"):
+        if reason := library.paused:
+            st.caption(
+                _(":material/pause_circle: Waiting, nothing is lost: {reason}").format(reason=escape(reason)),
+            )
         for job in jobs[:_SHOWN]:
             name, bar, button = st.columns([5, 5, 1], vertical_alignment="center", wrap=False)
             name.text(plain(job.document), wrap=False, width="stretch")

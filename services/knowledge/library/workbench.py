@@ -28,6 +28,11 @@ class Workbench:
         """Return jobs, the newest first."""
         return self._documents.jobs(self._board.live(), unfinished_only=unfinished_only, limit=limit)
 
+    @property
+    def paused(self) -> str:
+        """Why jobs wait although nothing is wrong with them (too little disk space or memory), or an empty text."""
+        return self._ingestion.paused
+
     def cancel(self, job_id: int) -> None:
         """Stop a job that is not finished; see `JobStore.cancel` for errors."""
         self._ingestion.job_store.cancel(job_id)

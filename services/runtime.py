@@ -241,6 +241,8 @@ class Runtime:
             self.embedder = Embedder.load(self.settings)
             self._closing.callback(self.embedder.close)
             seconds = time.monotonic() - began
+        idle = self.settings.embedding_idle_minutes
+        self.memory.add_work(lambda: self.embedder.release_idle(idle), MODEL_SECONDS)
         held = self.embedder.resource()
         self.reporter.event(
             EventKind.MODEL,

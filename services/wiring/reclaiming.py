@@ -27,6 +27,7 @@ def offer_reclaimers(runtime: Runtime) -> None:
         _search_caches(runtime),
         *_own_caches(runtime),
         _chat_model(runtime),
+        _embedding_model(runtime),
         _database(runtime),
     ):
         runtime.memory.reclaimers.add(reclaimer)
@@ -87,6 +88,21 @@ def _chat_model(runtime: Runtime) -> Reclaimer:
         _("Local chat model"),
         _("The next question waits until it is loaded again, a second or more."),
         estimate,
+        release,
+    )
+
+
+def _embedding_model(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        if runtime.embedder.release():
+            return _("the weights of the embedding model were let go")
+        return _("the embedding model is in use, or was let go already")
+
+    return Reclaimer(
+        "embedding_model",
+        _("Embedding model"),
+        _("The next search or document waits about half a second until its weights are read again."),
+        lambda: runtime.embedder.resource().bytes,
         release,
     )
 

@@ -22,6 +22,7 @@ class ModelServer:
         self.changed = threading.Condition()
         self.hung_up = 0
         self.open = 0
+        self.manner = ""  # in place of what the path says
         self.closing = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = False  # server_close waits for them: no handler outlives its test
@@ -97,7 +98,7 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
                 server.open += 1
                 server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 server.changed.notify_all()
-            return self.path.split("/")[1]
+            return server.manner or self.path.split("/")[1]
 
         def _leave(self) -> None:
             with server.changed:

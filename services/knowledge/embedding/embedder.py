@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from services.errors import CancelledError
+from services.errors import CancelledError, UnavailableError
 from services.held import HeldResource, Owner, Region
 from services.knowledge.embedding.batches import plan
 from services.knowledge.embedding.model_files import ModelFiles, find
 from services.knowledge.embedding.priority import Priority, never
+from services.knowledge.embedding.weights import Encoder, Weights
 from services.settings import Settings
 from services.texts import _
 
@@ -32,24 +33,13 @@ Vectors = NDArray[np.float32]
 # Measured on 2 cores: larger batches are not faster once padding is gone, and questions wait longer for them.
 CPU_BATCH_TOKENS = 640
 CUDA_BATCH_TOKENS = 16_384
+LEAST_BATCH_TOKENS = 512
 # So many texts are tokenised and sorted by length at a time.
 WINDOW_TEXTS = 256
 # As `nice` has it by default.
 BATCH_NICENESS = 10
 # Enough of a text to see whether its script is known.
 SAMPLE_CHARACTERS = 4000
-
-
-class Encoder(Protocol):
-    """Token ids in, pooled vectors out; called by several threads at once."""
-
-    dimension: int
-    device: torch.device
-
-    @property
-    def bytes(self) -> int: ...
-    def ranges(self) -> tuple[tuple[int, int], ...]: ...
-    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor: ...
 
 
 class Embedder:
@@ -70,11 +60,14 @@ class Embedder:
         threads: int,
         detail: str,
         tokenizer_bytes: int = 0,
+        load: Callable[[], Encoder] | None = None,
     ) -> None:
+        """Take what `load` has made ready. `load` here brings the weights back after `release`."""
         self.files = files
         self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
-        self._encoder = encoder
+        self._device = encoder.device
+        self._weights = Weights(encoder, load)
         self._tokenizer = tokenizer
         self._detail = detail
         self._threads = threads
@@ -84,7 +77,6 @@ class Embedder:
         self._unknown = _unknown_id(tokenizer)
         prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
         self.dimension = encoder.dimension
-        self._ranges = encoder.ranges()  # weights do not move
         # What a chunk may have, special tokens included.
         self.max_tokens = files.max_tokens - prompt
 
@@ -102,16 +94,15 @@ class Embedder:
         import torch
         from tokenizers import Tokenizer
 
-        from services.knowledge.embedding.hardware import choose_device, choose_dtype, choose_threads
-        from services.knowledge.embedding.library_encoder import LibraryEncoder
-        from services.knowledge.embedding.slim_encoder import SlimEncoder
+        from services.knowledge.embedding.hardware import cap_gpu_memory, choose_device, choose_dtype, choose_threads
 
         device = choose_device(settings.embedding_device)
         dtype = choose_dtype(settings.embedding_precision, device)
+        cap_gpu_memory(device, settings.gpu_memory_mb)
         # Several threads with one core each beat one operation spread over the cores.
         torch.set_num_threads(1)
-        kind = SlimEncoder if SlimEncoder.fits(files) else LibraryEncoder
-        encoder: Encoder = kind.load(files, device, dtype)
+        load, int8 = _loader(files, device, dtype, int8=settings.embedding_precision == "int8")
+        encoder = load()
         before = _allocated()
         tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
         tokenizer_bytes = max(0, _allocated() - before)
@@ -119,8 +110,11 @@ class Embedder:
         tokenizer.enable_truncation(files.max_tokens)
         Embedder._loads += 1
         threads = choose_threads(settings.embedding_threads) if device.type == "cpu" else 1
-        detail = f"{files.name}, {str(dtype).removeprefix('torch.')}, {device}"
-        return cls(files, encoder, tokenizer, threads=threads, detail=detail, tokenizer_bytes=tokenizer_bytes)
+        arithmetic = str(dtype).removeprefix("torch.")
+        detail = f"{files.name}, {f'int8 weights, {arithmetic}' if int8 else arithmetic}, {device}"
+        return cls(
+            files, encoder, tokenizer, threads=threads, detail=detail, tokenizer_bytes=tokenizer_bytes, load=load
+        )
 
     @property
     def tokenizer_file(self) -> Path:
@@ -132,8 +126,8 @@ class Embedder:
         return HeldResource(
             name=_("Embedding model"),
             detail=self._detail,
-            bytes=self._encoder.bytes,
-            loads=Embedder._loads,
+            bytes=self._weights.bytes,
+            loads=Embedder._loads + self._weights.loads,
             attributes={
                 "dimension": str(self.dimension),
                 "max_tokens": str(self.max_tokens),
@@ -141,8 +135,8 @@ class Embedder:
                 "sha256": self.files.sha256,
             },
             owner=Owner.MODELS,
-            region=Region.NATIVE if self._encoder.device.type == "cpu" else Region.ELSEWHERE,
-            ranges=self._ranges,
+            region=Region.NATIVE if self._device.type == "cpu" else Region.ELSEWHERE,
+            ranges=self._weights.ranges,
         )
 
     def tokenizer_resource(self) -> HeldResource:
@@ -228,10 +222,46 @@ class Embedder:
     def _encode(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Vectors:
         import torch
 
-        with torch.inference_mode():
-            pooled = self._encoder.forward(sequences, give_way)
-            normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
-        return normalised
+        try:
+            with torch.inference_mode(), self._weights.in_use() as encoder:
+                pooled = encoder.forward(sequences, give_way)
+                normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        except torch.OutOfMemoryError as error:
+            if len(sequences) == 1:
+                raise UnavailableError(
+                    _("The GPU has no memory left for the embedding model; nothing was stored."),
+                    _("Allow more with MILLPOND_GPU_MEMORY_MB, or set MILLPOND_EMBEDDING_DEVICE to cpu."),
+                ) from error
+        else:
+            return normalised
+        # Outside of the handler, which keeps what the failed attempt had on the GPU.
+        torch.cuda.empty_cache()
+        self._batch_tokens = max(LEAST_BATCH_TOKENS, self._batch_tokens // 2)
+        half = len(sequences) // 2
+        return np.concatenate([self._encode(sequences[:half], give_way), self._encode(sequences[half:], give_way)])
+
+    def release(self) -> int:
+        """Let the weights go until they are needed again, unless they are in use; return their bytes.
+
+        Index, tokenizer and threads stay. The next text waits until they are read again, half a second.
+        """
+        return self._weights.release()
+
+    def release_idle(self, minutes: float) -> int:
+        """Let them go if nothing was embedded for so long; 0 minutes: never. Return their bytes."""
+        return self._weights.release(idle_seconds=60 * minutes) if minutes else 0
+
+
+def _loader(
+    files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool
+) -> tuple[Callable[[], Encoder], bool]:
+    """Return what reads the weights, and whether it keeps them in eight bits: only the slim encoder can."""
+    from services.knowledge.embedding.library_encoder import LibraryEncoder
+    from services.knowledge.embedding.slim_encoder import SlimEncoder
+
+    if SlimEncoder.fits(files):
+        return lambda: SlimEncoder.load(files, device, dtype, int8=int8), int8
+    return lambda: LibraryEncoder.load(files, device, dtype), False
 
 
 def _allocated() -> int:

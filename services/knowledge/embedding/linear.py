@@ -41,6 +41,43 @@ def linear(weight: Tensor, bias: Tensor) -> Linear:
     return Linear(lambda x: apply(x, laid_out, bias, "none", [], ""), (*ranges(laid_out), *ranges(bias)))
 
 
+def linear_int8(weight: Tensor, bias: Tensor) -> Linear:
+    """Return the layer with its weight in eight bits and a scale for each output (symmetric, weight only).
+
+    The weight is made whole again at each call: that costs about a third more time for a batch and twice as much for
+    a question, but the values computed with stay exact. torch's own dynamic int8 rounds those too: cosine 0.90.
+    """
+    rows = Int8Rows(weight)
+    return Linear(lambda x: functional.linear(x, rows.whole(x.dtype), bias), (*rows.ranges, *ranges(bias)))
+
+
+class Int8Rows:
+    """A matrix in eight bits, with a scale for each of its rows."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        exact = matrix.float()
+        self._scales = exact.abs().amax(dim=1, keepdim=True).div_(127).clamp_(min=1e-7).to(matrix.dtype)
+        self._values = (exact / self._scales.float()).round_().clamp_(-127, 127).to(torch.int8)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of values and scales."""
+        return self._values.nbytes + self._scales.nbytes
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """Where both lie in RAM."""
+        return (*ranges(self._values), *ranges(self._scales))
+
+    def whole(self, dtype: torch.dtype) -> Tensor:
+        """Return the matrix in `dtype`, for a moment."""
+        return self._values.to(dtype).mul_(self._scales)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return some of its rows."""
+        return self._values[rows].to(self._scales.dtype).mul_(self._scales[rows])
+
+
 def ranges(tensor: Tensor) -> tuple[Range, ...]:
     """Return where a tensor lies in this process's RAM; empty for one on a device."""
     if tensor.device.type != "cpu":

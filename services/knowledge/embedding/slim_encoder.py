@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from services.knowledge.embedding.linear import Linear, Range, linear, ranges
+from services.knowledge.embedding.linear import Int8Rows, Linear, Range, linear, linear_int8, ranges
 from services.knowledge.embedding.model_files import ModelFiles
 
 MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
@@ -46,7 +46,7 @@ class _Layer:
 class SlimEncoder:
     """Weights in RAM (`bytes` of them) and the forward pass over them."""
 
-    def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> None:
         config = files.config
         self.dimension = int(config["hidden_size"])
         self.device = device
@@ -55,32 +55,39 @@ class SlimEncoder:
         self._mean = files.pooling == "mean"
         # RoBERTa's positions start after the padding token's id.
         self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
-        self.bytes = 0
+        read = 0
         with safe_open(files.weights, framework="pt") as weights:
             # A copy each, so that the file is not kept mapped.
             def parameter(name: str) -> Tensor:
+                nonlocal read
                 tensor: Tensor = weights.get_tensor(name)
                 tensor = tensor.to(device=device, dtype=dtype, copy=True)
-                self.bytes += tensor.nbytes
+                read += tensor.nbytes
                 return tensor
 
             def pair(name: str) -> Parameters:
                 return parameter(f"{name}.weight"), parameter(f"{name}.bias")
 
-            self._words = parameter("embeddings.word_embeddings.weight")
+            words = parameter("embeddings.word_embeddings.weight")
+            self._words: Tensor | Int8Rows = Int8Rows(words) if int8 else words
+            del words
             positions = parameter("embeddings.position_embeddings.weight")
             # Token types are always 0: their row is part of every position.
             self._positions = positions + parameter("embeddings.token_type_embeddings.weight")[0]
             self._norm = pair("embeddings.LayerNorm")
             self._layers = [
-                _read_layer(f"encoder.layer.{number}", pair) for number in range(int(config["num_hidden_layers"]))
+                _read_layer(f"encoder.layer.{number}", pair, linear_int8 if int8 else linear)
+                for number in range(int(config["num_hidden_layers"]))
             ]
+        # Without int8 every parameter is kept as it was read.
+        self.bytes = sum(length for _address, length in self.ranges()) if int8 else read
 
     def ranges(self) -> tuple[Range, ...]:
         """Return where the weights lie in this process's RAM."""
-        own = [self._words, self._positions, *self._norm]
+        words = self._words.ranges if isinstance(self._words, Int8Rows) else ranges(self._words)
+        own = [self._positions, *self._norm]
         layers = [part for layer in self._layers for part in layer.ranges()]
-        return (*(part for tensor in own for part in ranges(tensor)), *layers)
+        return (*words, *(part for tensor in own for part in ranges(tensor)), *layers)
 
     @classmethod
     def fits(cls, files: ModelFiles) -> bool:
@@ -121,7 +128,10 @@ class SlimEncoder:
         spare = _rows(len(tokens)) - len(tokens)
         words = torch.tensor(tokens + [0] * spare, device=self.device)
         places = torch.tensor(positions + [first] * spare, device=self.device)
-        hidden = functional.embedding(words, self._words).add_(functional.embedding(places, self._positions))
+        rows = (
+            self._words.take(words) if isinstance(self._words, Int8Rows) else functional.embedding(words, self._words)
+        )
+        hidden = rows.add_(functional.embedding(places, self._positions))
         return self._normalise(hidden, self._norm)
 
     def _attend(self, mixed: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -139,13 +149,13 @@ class SlimEncoder:
         return functional.layer_norm(hidden, (self.dimension,), *parameters, self._epsilon)
 
     @classmethod
-    def load(cls, files: ModelFiles, device: torch.device, dtype: torch.dtype) -> Self:
-        """Read the weights; see `fits` first."""
+    def load(cls, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> Self:
+        """Read the weights; see `fits` first. With `int8` they are kept in eight bits, and computed with in `dtype`."""
         with torch.inference_mode():
-            return cls(files, device, dtype)
+            return cls(files, device, dtype, int8=int8)
 
 
-def _read_layer(name: str, pair: Callable[[str], Parameters]) -> _Layer:
+def _read_layer(name: str, pair: Callable[[str], Parameters], linear: Callable[[Tensor, Tensor], Linear]) -> _Layer:
     mixed = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
     return _Layer(
         attention_in=linear(

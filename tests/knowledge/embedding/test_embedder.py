@@ -16,6 +16,7 @@ from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.langchain import EmbedderFace
 from services.knowledge.embedding.library_encoder import LibraryEncoder
+from services.knowledge.embedding.linear import Int8Rows
 from services.knowledge.embedding.slim_encoder import SlimEncoder, _rows
 from services.settings import Settings
 from tests.knowledge.embedding.model_folders import make_folder
@@ -48,7 +49,7 @@ def cosines(mine: np.ndarray, model: SentenceTransformer, prompt: str = "") -> n
     return (mine * np.asarray(theirs)).sum(axis=1)
 
 
-@pytest.mark.parametrize(("precision", "least"), [("float32", 0.9999), ("bfloat16", 0.999)])
+@pytest.mark.parametrize(("precision", "least"), [("float32", 0.9999), ("bfloat16", 0.999), ("int8", 0.99)])
 def test_the_bundled_model_computes_what_the_library_computes(precision: str, least: float) -> None:
     """Every kind of text gets the vector that SentenceTransformer.encode gives it."""
     embedder = Embedder.load(Settings(embedding_precision=precision))
@@ -75,7 +76,7 @@ def test_other_models_compute_what_the_library_computes(tmp_path: Path, kind: st
     """Other architectures and poolings are right, too, by the slim way where it fits, else by the library."""
     folder = make_folder(tmp_path / "model", kind, pooling=pooling)
     embedder = Embedder.load(Settings(embedding_model=str(folder), embedding_precision="float32"))
-    assert isinstance(embedder._encoder, encoder)
+    assert isinstance(embedder._weights._encoder, encoder)
     assert embedder.dimension == 32
     assert embedder.max_tokens == 64
     assert cosines(embedder.embed_chunks(TEXTS), reference(folder)).min() > 0.9999
@@ -175,8 +176,9 @@ def test_what_is_held_is_told(embedder: Embedder) -> None:
 
 def test_no_gradients_are_kept(embedder: Embedder) -> None:
     """The model runs in inference mode: none of its tensors can take part in a graph."""
-    encoder = embedder._encoder
+    encoder = embedder._weights._encoder
     assert isinstance(encoder, SlimEncoder)
+    assert not isinstance(encoder._words, Int8Rows)
     assert not encoder._words.requires_grad
     assert encoder._words.is_inference()
 

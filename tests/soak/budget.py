@@ -5,12 +5,14 @@ Measured: the peak from outside, whether the process lives, what each refusal sa
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.soak.documents import document, filler
 from tests.soak.driver import EXPECTED
 from tests.soak.measuring import Watch
 from tests.soak.models import gguf_file
-from tests.soak.pages import PageSession
+from tests.soak.pages import PageRefusedError, PageSession
 from tests.soak.workload import SHELF_FACTS, Plan
 
 HEADROOM_MB = 150
@@ -32,6 +34,7 @@ FILE_MB = (4.0, 8.0, 16.0)
 QUESTION_CHARACTERS = 3600
 RECOVERY_SECONDS = 300.0
 EXAMPLES = 12
+TIMED_OUT = 504  # the service's own limit for an answer, which a busy machine reaches
 KINDS = {"budget", "release", "collection", "trim", "restart", "model", "access", "breaker"}
 
 
@@ -56,6 +59,9 @@ class Refusals:
                 self.done[what] += 1
                 return True
             document = _problem(response)
+            if response.status_code == TIMED_OUT and document.get("hint"):
+                self.done[f"{what}, ended by the time limit"] += 1
+                return False
             if response.status_code not in {429, 503}:
                 self.unexpected += 1
                 self._other(f"{what}: {response.status_code} {response.text[:300]}")
@@ -73,12 +79,18 @@ class Refusals:
 
     def _example(self, what: str, status: int, document: dict[str, Any]) -> None:
         told = {"what": what, "status": status, "detail": document.get("detail", ""), "hint": document.get("hint", "")}
-        if len(self.examples) < EXAMPLES and told not in self.examples:
+        shapes = {_shape(example) for example in self.examples}
+        if len(self.examples) < EXAMPLES and _shape(told) not in shapes:
             self.examples.append(told)
 
     def _other(self, text: str) -> None:
         if len(self.others) < EXAMPLES and text not in self.others:
             self.others.append(text)
+
+
+def _shape(told: dict[str, Any]) -> str:
+    """Return a refusal without its figures."""
+    return re.sub(r"\d+", "0", f"{told['what']} {told['detail']}")
 
 
 def budget(planned: Plan, folder: Path, *, minutes: float, stop: threading.Event) -> dict[str, Any]:
@@ -108,6 +120,7 @@ def _pressed(planned: Plan, folder: Path, *, minutes: float, stop: threading.Eve
         settings["gguf_path"] = str(gguf_file())  # the first question would load it
     server = spawn(folder, apart=True, **settings)
     refusals = Refusals()
+    _files()
     try:
         server.wait_ready()
         with Watch(server.process.pid, seconds=SAMPLE_SECONDS, most=60_000) as watch:
@@ -142,9 +155,18 @@ def _pressed(planned: Plan, folder: Path, *, minutes: float, stop: threading.Eve
     }
 
 
+@lru_cache(maxsize=1)
+def _files() -> tuple[list[bytes], list[bytes]]:
+    """Return texts and PDFs, made before the pressure: this process samples the other one meanwhile."""
+    texts = [filler(megabytes, number) for number, megabytes in enumerate(FILE_MB)]
+    pdfs = [document("pdf", n, sentences=120, picture_mb=megabytes) for n, megabytes in enumerate(FILE_MB)]
+    return texts, pdfs
+
+
 def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, stop: threading.Event) -> None:
     """Everything at once, until time is up."""
     client = httpx.Client(base_url=server.url, timeout=300.0, trust_env=False, limits=httpx.Limits(max_connections=64))
+    texts, pdfs = _files()
     for name, text in planned.shelf[:20]:
         refusals.take("shelf", client.post("/api/documents", files={"file": (name, text.encode())}))
 
@@ -153,17 +175,20 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
         while time.monotonic() < until and not stop.is_set() and server.process.poll() is None:
             try:
                 work(number)
+            except PageRefusedError as refused:
+                refusals.take("upload through a page", refused.answer)
+                stop.wait(1.0)
             except EXPECTED as error:
                 refusals.fail(work.__name__, error)
                 stop.wait(0.5)
             number += 100
 
     def upload(number: int) -> None:
-        megabytes = FILE_MB[number % len(FILE_MB)]
+        mark = f"\n%{number}\n".encode()  # every file is another one; a PDF may end in a comment
         if number % 2:
-            content, name = filler(megabytes, number), f"large-{number}.txt"
+            content, name = texts[number % len(texts)] + mark, f"large-{number}.txt"
         else:
-            content, name = document("pdf", number, sentences=120, picture_mb=megabytes), f"large-{number}.pdf"
+            content, name = pdfs[number % len(pdfs)] + mark, f"large-{number}.pdf"
         if not refusals.take("upload", client.post("/api/documents", files={"file": (name, content)})):
             stop.wait(1.0)  # as the answer's Retry-After asks for
 
@@ -178,7 +203,7 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
         with PageSession(server.url, client) as opened:
             opened.visit("memory")
             opened.visit("documents")
-            opened.upload(f"dropped-{number}.txt", filler(8.0, number))
+            opened.upload(f"dropped-{number}.txt", texts[1] + f"\n{number}\n".encode())
             refusals.done["session"] += 1
 
     with ThreadPoolExecutor(UPLOADERS + ASKERS + TABS) as pool:

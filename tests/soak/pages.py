@@ -28,6 +28,14 @@ class PageError(Exception):
     """A page did not do what it should."""
 
 
+class PageRefusedError(PageError):
+    """The service did not take a file through a page; `answer` says why."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"the upload through the page was refused: {answer.status_code} {answer.text[:200]}")
+        self.answer = answer
+
+
 class PageSession:
     """One tab: opens pages, hands files in through the page, asks in the page; leaves politely or not."""
 
@@ -87,7 +95,7 @@ class PageSession:
             token = client.cookies.get("_streamlit_xsrf", "")
             answer = client.put(path, files={"file": (name, content)}, headers={"X-Xsrftoken": token})
         if answer.status_code >= 400:
-            raise PageError(f"the upload through the page was refused: {answer.status_code} {answer.text[:200]}")
+            raise PageRefusedError(answer)
 
     def ask(self, question: str) -> None:
         """Ask in the open chat page and look twice at how the answer grows."""

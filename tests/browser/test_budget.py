@@ -161,7 +161,7 @@ def test_switches_and_steps_by_hand(browser: Browser, tight: Tight, watch: Watch
     expect(page.locator(".st-key-budget-head")).to_contain_text("dry run, nothing is done")
     dry_run.click()
     eventually(lambda: not tight.budget()["dry_run"], what="the end of the dry run")
-    page.locator(".st-key-step-refuse-do button").click()
+    page.locator(".st-key-step-refuse").get_by_role("button", name="Take").click()
     eventually(lambda: tight.budget()["doors"], what="closed doors")
     expect(page.locator(".st-key-step-refuse")).to_contain_text("In force for")
     page.get_by_role("button", name="Undo all steps").click()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 BY = "budget"
-CACHES = ("embedding_cache", "answer_cache", "search_caches", "database")
+CACHES = ("embedding_cache", "answer_cache", "search_cache", "search_caches", "database")
 SESSIONS = ("windows", "uploads", "sessions", "media", "streamlit_caches")
 MODELS = ("chat_model", "cuda")
 # Less than this is not worth a step that costs somebody something.

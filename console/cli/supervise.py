@@ -78,7 +78,8 @@ class Supervisor:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            # A hang-up that nohup has had ignored stays so.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # to be woken
         self._selector.register(wake, selectors.EVENT_READ)

@@ -25,6 +25,7 @@ class Visitor:
         self._connection = connection
         self._url = url
         self._states: dict[str, WidgetState] = {}
+        self._dropped = WidgetState()
         self.session_id = ""
         self.query = ""
         self.page = ""
@@ -65,11 +66,16 @@ class Visitor:
                 told = state.file_uploader_state_value.uploaded_file_info.add()
                 told.name, told.size, told.file_id = name, len(content), where.file_id
                 told.file_urls.CopyFrom(where)
+        self._dropped = state
         if store:
-            self._states[widget] = state
-            self._run()
-            self._states.pop(widget, None)
+            self.store()
         return [where.file_id for where in answer.file_urls]
+
+    def store(self) -> None:
+        """Tell the page of what was dropped last."""
+        self._states[self._dropped.id] = self._dropped
+        self._run()
+        self._states.clear()
 
     def ask(self, question: str) -> None:
         """Ask on the chat page, and wait until the answer is there."""

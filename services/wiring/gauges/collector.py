@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _ENABLED = Family("millpond_gc_enabled", "1 while Python collects by itself.")
 _THRESHOLD = Family("millpond_gc_threshold", "Threshold of a generation, as in gc.get_threshold().", ("generation",))
-_COUNT = Family("millpond_gc_count", "What a threshold is compared with, as in gc.get_count().", ("generation",))
+_COUNT = Family("millpond_gc_pending", "What a threshold is compared with, as in gc.get_count().", ("generation",))
 _FROZEN = Family("millpond_gc_frozen_objects", "Objects that are hidden from the collector.")
 _LONG_LIVED = Family("millpond_gc_long_lived_objects", "Objects that the last full collection left.")
 _PENDING = Family("millpond_gc_long_lived_pending_objects", "Objects that grew old since the last full collection.")

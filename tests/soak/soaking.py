@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import Server, spawn
 from tests.soak.browsers import BrowserError, Browsers
@@ -20,6 +19,7 @@ from tests.soak.driver import EXPECTED, Driver, Log, StoppedError
 from tests.soak.figures import MB, Floor, summary, tenths
 from tests.soak.measuring import Watch
 from tests.soak.models import ChatModel, chat_model
+from tests.soak.reading import by_kind, caches, checked, unlabelled
 from tests.soak.target import FailedError, Millpond
 from tests.soak.workload import Plan, Question
 
@@ -135,7 +135,7 @@ class Soak:
         try:
             self._stop.wait(1.0)
             taken = self._post("/api/tracing/snapshots", {}).json()
-            _check(self._client.delete(f"/api/tracing/snapshots/{taken['id']}"))
+            checked(self._client.delete(f"/api/tracing/snapshots/{taken['id']}"))
         finally:
             self._post("/api/tracing/stop")
 
@@ -222,7 +222,7 @@ class Soak:
             time.sleep(0.5)
 
     def _sessions(self) -> int:
-        return int(_metrics(self._get("/metrics").text).get("millpond_sessions", 0))
+        return int(unlabelled(self._get("/metrics").text).get("millpond_sessions", 0))
 
     def _ending(self) -> dict[str, Any]:
         """Return the state after the run: verdict, caches, restarts, charts drawn."""
@@ -238,19 +238,19 @@ class Soak:
             found["verdict"] = memory["verdict"]
             found["owners"] = memory["owners"]
             found["held"] = memory["held"]
-            found["caches"] = _caches(self._get("/metrics").text)
+            found["caches"] = caches(self._get("/metrics").text)
             events = self._get("/api/memory/events?range=24h&limit=2000").json()["events"]
-            found["events"] = _by_kind(events)
+            found["events"] = by_kind(events)
             found["restarts"] = sum(event["kind"] == "start" for event in events) - 1 if events else 0
         except EXPECTED as error:
             self.log.fail("the last look", error)
         return found
 
     def _get(self, path: str) -> httpx.Response:
-        return _check(self._client.get(path))
+        return checked(self._client.get(path))
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        return _check(self._client.post(path, json=body) if body is not None else self._client.post(path))
+        return checked(self._client.post(path, json=body) if body is not None else self._client.post(path))
 
 
 def soak(planned: Plan, folder: Path, manner: Manner, stop: threading.Event) -> dict[str, Any]:
@@ -262,42 +262,6 @@ def soak(planned: Plan, folder: Path, manner: Manner, stop: threading.Event) -> 
     finally:
         code = server.stop()
     return {**found, "exit_code": code}
-
-
-def _check(response: httpx.Response) -> httpx.Response:
-    if response.status_code >= 400:
-        raise FailedError(
-            f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text[:400]}"
-        )
-    return response
-
-
-def _metrics(text: str) -> dict[str, float]:
-    """Return the samples without labels by name."""
-    return {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if not sample.labels
-    }
-
-
-def _caches(text: str) -> dict[str, dict[str, float]]:
-    """Return hits and misses of each cache that the service counts."""
-    found: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in {"millpond_cache_hits_total", "millpond_cache_misses_total"} and "cache" in sample.labels:
-                figures = found.setdefault(sample.labels["cache"], {"hits": 0.0, "misses": 0.0})
-                figures["hits" if "hits" in sample.name else "misses"] = sample.value
-    return found
-
-
-def _by_kind(events: Sequence[dict[str, Any]]) -> dict[str, int]:
-    kinds: dict[str, int] = {}
-    for event in events:
-        kinds[event["kind"]] = kinds.get(event["kind"], 0) + 1
-    return kinds
 
 
 def _ends(sample: Any) -> dict[str, Any] | None:

@@ -44,10 +44,11 @@ from services.texts import _, use_language
 from services.wiring import gauges
 from services.wiring.alerting import send_alerts
 from services.wiring.budget import keep_budget
+from services.wiring.chat import open_chat
 from services.wiring.collecting import collect_by_policy
 from services.wiring.experiments import offer_experiments
+from services.wiring.knowledge import load_embedder, load_knowledge
 from services.wiring.offers import offer
-from services.wiring.passages import PassagesForChat, library_stamp
 from services.wiring.readiness import checks
 from services.wiring.reclaiming import offer_reclaimers
 from services.wiring.restarting import keep_restarts
@@ -65,8 +66,6 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
 
 log = structlog.get_logger(__name__)
-
-MODEL_SECONDS = 30.0  # so often it is asked whether a local chat model is idle
 
 
 class Runtime:
@@ -110,7 +109,8 @@ class Runtime:
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         self.successor: Successor | None = None  # who starts the next process after this one; the shell says
         self.ready_rss = 0  # what a process needs that has just become ready, in bytes
-        self._prepared: tuple[Embedder, float, int] | None = None
+        # An embedding model that was loaded ahead of `start`, how long that took (s), and RSS before it (bytes).
+        self.prepared: tuple[Embedder, float, int] | None = None
         gauges.install(self)
         self._holders: list[Holder] = []
         self.offered_owners: dict[str, tuple[Callable[[], object], str]] = {}
@@ -147,7 +147,7 @@ class Runtime:
         began, before = time.monotonic(), rss_bytes()
         embedder = Embedder.load(self.settings)
         self._closing.callback(embedder.close)
-        self._prepared = embedder, time.monotonic() - began, before
+        self.prepared = embedder, time.monotonic() - began, before
         # What the other parts import is most of their start.
         import services.chat.answering
         import services.chat.conversations
@@ -183,11 +183,11 @@ class Runtime:
         self._enter(_("opening the data folder"))
         self._open_folder(url, patience)
         self._enter(_("loading the embedding model"))
-        self._load_embedder()
+        load_embedder(self, self._closing)
         self._enter(_("loading the index"))
-        self._load_knowledge()
+        load_knowledge(self, self._closing)
         self._enter(_("opening the conversations"))
-        self._open_chat()
+        open_chat(self, self._closing)
         self._enter(_("warming up"))
         self.retriever.search(_("warm-up"))
         offer(self)
@@ -230,110 +230,6 @@ class Runtime:
         send_alerts(self, self._closing)
         for holder in (self._held, *self._holders):
             self.memory.ledger.add_holder(holder)
-
-    def _load_embedder(self) -> None:
-        from services.knowledge.embedding import Embedder
-
-        began, before = time.monotonic(), rss_bytes()
-        if self._prepared is not None:
-            (self.embedder, seconds, before), self._prepared = self._prepared, None
-        else:
-            self.embedder = Embedder.load(self.settings)
-            self._closing.callback(self.embedder.close)
-            seconds = time.monotonic() - began
-        idle = self.settings.embedding_idle_minutes
-        self.memory.add_work(lambda: self.embedder.release_idle(idle), MODEL_SECONDS)
-        held = self.embedder.resource()
-        self.reporter.event(
-            EventKind.MODEL,
-            _("embedding model loaded: {name}").format(name=held.detail),
-            seconds=seconds,
-            bytes=held.bytes,
-            rss_before=before,
-        )
-
-    def _load_knowledge(self) -> None:
-        from services.knowledge.files import FileStore
-        from services.knowledge.index import IndexKeeper, SnapshotStore
-        from services.knowledge.ingestion import Ingestion
-        from services.knowledge.library import Library
-        from services.knowledge.parsing import ParserPool
-        from services.knowledge.retrieval import Retriever
-        from services.knowledge.retrieval.remembering import RememberingEncoder
-        from services.knowledge.store import ChunkStore
-
-        settings, database = self.settings, self.database
-        chunks = ChunkStore(database)
-        self.keeper = IndexKeeper(
-            chunks,
-            dimension=self.embedder.dimension,
-            fingerprint=self.embedder.fingerprint,
-            snapshots=SnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
-            settings=settings,
-            reporter=self.reporter,
-        )
-        self.keeper.start()
-        self._closing.callback(self.keeper.close)
-        files = FileStore(settings.data_dir / "files", settings)
-        self.parser = ParserPool(settings, self.embedder.tokenizer_file, self.embedder.max_tokens)
-        self._closing.callback(self.parser.close)
-        self.ingestion = Ingestion(
-            database,
-            files,
-            self.parser,
-            self.embedder,
-            self.keeper,
-            settings,
-            reporter=self.reporter,
-            admission=self.admission,
-        )
-        self.library = Library(
-            database,
-            files,
-            self.parser,
-            self.ingestion,
-            self.keeper,
-            self.preferences,
-            settings,
-            reporter=self.reporter,
-            admission=self.admission,
-        )
-        self.retriever = Retriever(
-            database,
-            chunks,
-            RememberingEncoder(self.embedder, self.caches.embeddings),
-            self.keeper,
-            self.library.retrieval_settings,
-            question_characters=settings.question_characters,
-            reporter=self.reporter,
-        )
-
-    def _open_chat(self) -> None:
-        from services.chat.answering import Answering
-        from services.chat.conversations import Conversations
-        from services.chat.models import ChatModels
-        from services.chat.remembering import AnswerCache
-
-        settings = self.settings
-        self.conversations = Conversations(self.database, settings, reporter=self.reporter)
-        self.models = ChatModels(
-            self.preferences, settings, reporter=self.reporter, admission=self.admission, now=self.clock.time
-        )
-        self.memory.add_work(self.models.unload_idle, MODEL_SECONDS)
-        self._closing.callback(self.models.close)
-        knowledge = PassagesForChat(self.retriever)
-        self.answering = Answering(
-            self.conversations,
-            self.models,
-            knowledge,
-            settings,
-            rss=rss_bytes,
-            reporter=self.reporter,
-            admission=self.admission,
-            scopes=self.scopes,
-            cache=AnswerCache(self.caches.answers, lambda: library_stamp(self), self.models.choice),
-        )
-        self._closing.callback(self.answering.close)
 
     def close(self) -> None:
         """Stop the services in reverse order of their start; safe to call twice."""

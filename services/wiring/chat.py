@@ -1,0 +1,43 @@
+"""Builds the chat room: conversations, chat models, answering."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from services.memory.process import rss_bytes
+from services.wiring.passages import PassagesForChat, library_stamp
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+MODEL_SECONDS = 30.0  # so often it is asked whether a local chat model is idle
+
+
+def open_chat(runtime: Runtime, closing: ExitStack) -> None:
+    """Give `runtime` its conversations, chat models and answering."""
+    from services.chat.answering import Answering
+    from services.chat.conversations import Conversations
+    from services.chat.models import ChatModels
+    from services.chat.remembering import AnswerCache
+
+    settings = runtime.settings
+    runtime.conversations = Conversations(runtime.database, settings, reporter=runtime.reporter)
+    runtime.models = ChatModels(
+        runtime.preferences, settings, reporter=runtime.reporter, admission=runtime.admission, now=runtime.clock.time
+    )
+    runtime.memory.add_work(runtime.models.unload_idle, MODEL_SECONDS)
+    closing.callback(runtime.models.close)
+    knowledge = PassagesForChat(runtime.retriever)
+    runtime.answering = Answering(
+        runtime.conversations,
+        runtime.models,
+        knowledge,
+        settings,
+        rss=rss_bytes,
+        reporter=runtime.reporter,
+        admission=runtime.admission,
+        scopes=runtime.scopes,
+        cache=AnswerCache(runtime.caches.answers, lambda: library_stamp(runtime), runtime.models.choice),
+    )
+    closing.callback(runtime.answering.close)

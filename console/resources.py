@@ -77,6 +77,7 @@ class _Process:
 
     def _start(self, runtime: Runtime) -> None:
         try:
+            _load_what_pages_need()
             if self._before is not None:
                 self._before(runtime)
             runtime.start(self._url, patience=self._patience)
@@ -92,6 +93,14 @@ class _Process:
             )
         if runtime.failure is not None and self._on_failure is not None:
             self._on_failure()
+
+
+def _load_what_pages_need() -> None:
+    """Import what the first table on a page would: 70 MB that belong to what the service takes when it is ready.
+
+    The memory budget reckons from that figure, and the first visitor need not wait.
+    """
+    import pandas as pd  # noqa: F401 - for the pages; it brings pyarrow
 
 
 _process = _Process()

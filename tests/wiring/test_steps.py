@@ -185,12 +185,12 @@ def test_a_restart_that_would_not_help_is_passed_over(parts: Parts) -> None:
         parts.step("restart").take()
     parts.refusal = ""
     assert parts.step("restart").needed() == ""  # a request that was refused is none
-    parts.floor = 760
+    parts.floor = 960
     parts.governor = Governor(
-        parts.clock, parts.governor.budget, Silent(), rss=lambda: 990 * MEGABYTE, floor=lambda: 760 * MEGABYTE
+        parts.clock, parts.governor.budget, Silent(), rss=lambda: 990 * MEGABYTE, floor=lambda: 960 * MEGABYTE
     )
     parts.governor.look()
-    assert "760 MB when it has just started" in parts.step("restart").needed()
+    assert "960 MB when it has just started" in parts.step("restart").needed()
 
 
 def test_a_restart_is_no_help_against_others(parts: Parts) -> None:

@@ -11,6 +11,10 @@ from services.settings import MEGABYTE
 
 # Watermarks of a small limit keep so far from each other and from the limit, and hysteresis is at least half of it.
 LEAST_DISTANCE = 16 * MEGABYTE
+# Where the limit is little more than what the service takes when ready, shares of it would lie at or under that: then
+# watermarks lie at these shares of the room between the two, from soft to hard, and hysteresis is a share of it too.
+_SHARES_OF_ROOM = (0.3, 0.5, 0.7)
+_HYSTERESIS_OF_ROOM = 0.15
 _LEAST_HYSTERESIS = 4 * MEGABYTE
 
 
@@ -68,9 +72,9 @@ class Budget:
         """Return the bytes at which a watermark is reached; 0 for CALM."""
         # From hard to soft: each keeps its distance to what is above it.
         ceiling = self.limit
+        distance = LEAST_DISTANCE if self.limit > 8 * LEAST_DISTANCE else self.limit // 8
         for mark in reversed(self.watermarks):
-            room = LEAST_DISTANCE if self.limit > 8 * LEAST_DISTANCE else self.limit // 8
-            ceiling = max(0, min(int(mark.share * self.limit), ceiling - room))
+            ceiling = max(0, min(self._wanted(mark), ceiling - distance))
             if mark.level is level:
                 return ceiling
         return 0
@@ -80,10 +84,20 @@ class Budget:
         over = self.reached(level)
         for mark in self.watermarks:
             if mark.level is level:
-                usual = over - max(int(mark.hysteresis * self.limit), _LEAST_HYSTERESIS)
+                hysteresis = int(mark.hysteresis * self.limit)
+                if 0 < self.floor < self.limit:
+                    hysteresis = min(hysteresis, int(_HYSTERESIS_OF_ROOM * (self.limit - self.floor)))
+                usual = over - max(hysteresis, _LEAST_HYSTERESIS)
                 nearest = over - _LEAST_HYSTERESIS
                 return max(0, usual, min(nearest, self.floor + LEAST_DISTANCE) if self.floor < nearest else usual)
         return 0
+
+    def _wanted(self, mark: Watermark) -> int:
+        """Return where a watermark would lie without the others."""
+        share = int(mark.share * self.limit)
+        if not 0 < self.floor < self.limit:
+            return share
+        return max(share, self.floor + int(_SHARES_OF_ROOM[mark.level - 1] * (self.limit - self.floor)))
 
     def level_of(self, used: int) -> Level:
         """Return the highest watermark that `used` bytes are over, without regard to time."""

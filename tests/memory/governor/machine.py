@@ -69,6 +69,7 @@ class Machine:
             self.told,
             rss=lambda: self.rss * MEGABYTE,
             used=lambda rss: rss + self.others * MEGABYTE,
+            floor=lambda: floor * MEGABYTE,
             dry_run=dry_run,
         )
         if steps:

@@ -256,11 +256,11 @@ def test_what_hangs_is_given_up_waiting_for() -> None:
 def test_the_floor_over_a_watermark_is_said() -> None:
     """A limit under what the service needs merely to run would be answered with one restart after the other."""
     assert Machine(floor=300).governor.state().warning == ""
-    for floor, words in ((750, "soft watermark"), (920, "hard watermark")):
+    for floor, words in ((960, "soft watermark"), (1010, "hard watermark")):
         machine = Machine(floor=floor)
         machine.run(1)
         assert words in machine.governor.state().warning
-        assert f"{floor} MB" in machine.governor.state().warning
+        assert f"{floor:,} MB" in machine.governor.state().warning
 
 
 def test_others_in_the_container_count_and_are_said() -> None:

@@ -87,10 +87,18 @@ def test_a_watermark_just_above_the_floor_can_be_left() -> None:
     """With a limit 150 MB above the RSS when ready, soft could never be left: hysteresis reaches under the floor."""
     machine = Machine(floor=345, limit=510, steps=False)
     machine.run(1)
-    machine.run(10, 380)
+    machine.run(10, 400)
     assert machine.level is Level.SOFT
     machine.run(10, 350)
     assert machine.level is Level.CALM
+
+
+def test_watermarks_of_a_tight_limit_share_the_room_above_the_floor() -> None:
+    """Shares of the whole limit would put soft under what the service takes when ready, and hard just above it."""
+    tight = budget(500, floor=400)
+    assert [tight.reached(level) // MEGABYTE for level in (Level.SOFT, Level.HIGH, Level.HARD)] == [430, 450, 470]
+    wide = budget(2000, floor=400)
+    assert [wide.reached(level) // MEGABYTE for level in (Level.SOFT, Level.HIGH, Level.HARD)] == [1400, 1600, 1800]
 
 
 def test_without_a_limit_there_is_no_level() -> None:

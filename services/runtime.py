@@ -266,7 +266,7 @@ class Runtime:
     def resources(self) -> list[HeldResource]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""
         held = [self.embedder.resource(), self.keeper.index.resource(), self.conversations.held()]
-        local_model = self.models.resource()
+        local_model = self.models.local.resource()
         return [*held, local_model] if local_model else held
 
     def _use_idle_time(self) -> None:

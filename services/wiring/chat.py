@@ -26,7 +26,7 @@ def open_chat(runtime: Runtime, closing: ExitStack) -> None:
     runtime.models = ChatModels(
         runtime.preferences, settings, reporter=runtime.reporter, admission=runtime.admission, now=runtime.clock.time
     )
-    runtime.memory.add_work(runtime.models.unload_idle, MODEL_SECONDS)
+    runtime.memory.add_work(runtime.models.local.unload_idle, MODEL_SECONDS)
     closing.callback(runtime.models.close)
     knowledge = PassagesForChat(runtime.retriever)
     runtime.answering = Answering(

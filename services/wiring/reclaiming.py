@@ -73,13 +73,13 @@ def _cuda() -> Reclaimer:
 def _chat_model(runtime: Runtime) -> Reclaimer:
     def estimate() -> int:
         """What it allocated and what of its file was read; nothing while an answer uses it."""
-        held = runtime.models.resource()
-        return held.bytes if held is not None and not runtime.models.busy else 0
+        held = runtime.models.local.resource()
+        return held.bytes if held is not None and not runtime.models.local.busy else 0
 
     def release() -> str:
-        if runtime.models.unload():
+        if runtime.models.local.unload():
             return _("the local chat model was unloaded")
-        if runtime.models.resource() is not None:
+        if runtime.models.local.resource() is not None:
             return _("an answer uses the local chat model; it was spared")
         return _("no local chat model is loaded")
 

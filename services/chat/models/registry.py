@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -13,10 +12,10 @@ from services.admission import Admission
 from services.chat.models import addresses, gguf_server, ollama, openai_server
 from services.chat.models.base import Backend
 from services.chat.models.breaker import Breakers, BreakerState, BreakerStatus, left_alone
+from services.chat.models.local import LocalModel
 from services.chat.models.watch import StatusWatch
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
-from services.errors import BadInputError, MillpondError, NotFoundError, UnavailableError
-from services.held import HeldResource
+from services.errors import BadInputError, MillpondError, NotFoundError
 from services.preferences import Preferences
 from services.reporting import EventKind, Reporter, Silent
 from services.settings import Settings
@@ -24,8 +23,6 @@ from services.texts import _
 
 PREFERENCE = "chat model"
 MODEL_NAME = "millpond"
-# What a token of context takes at most in the models of a few hundred million parameters that fit this process.
-_CONTEXT_TOKEN_BYTES = 24 * 1024
 
 
 class ChatModels:
@@ -42,16 +39,9 @@ class ChatModels:
     ) -> None:
         """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
         self._preferences = preferences
-        self._now = now
-        self._admission = admission or Admission()
         self._reporter = reporter or Silent()
         self._settings = settings
-        self._lock = threading.RLock()  # guards the local model; held while it is loaded
-        self._local: gguf_server.GGUFServer | None = None
-        self._loads = 0
-        self._wanted = 0.0  # when the local model was last asked for
-        self._loading = False
-        self._closed = False
+        self.local = LocalModel(settings, self._reporter, admission or Admission(), now)
         self.breakers = Breakers(
             failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
         )
@@ -81,7 +71,7 @@ class ChatModels:
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         self.breakers.reset()
         if complete.kind is not BackendKind.GGUF:
-            self._unload()
+            self.local.drop()
         return replace(complete, api_key="")
 
     def has_key(self, choice: BackendChoice) -> bool:
@@ -172,7 +162,7 @@ class ChatModels:
                     complete.kind, label, "off", _("Answers quote the documents."), _("Connect a model under Settings.")
                 )
             if complete.kind is BackendKind.GGUF:
-                return self._local_status(complete)
+                return self.local.status(complete)
             label = complete.model or label
             return self._server_status(complete, label)
         except MillpondError as error:
@@ -219,50 +209,13 @@ class ChatModels:
         if choice.kind is BackendKind.GGUF:
             from services.chat.models.gguf import GGUF
 
-            with self._lock:  # so that nobody unloads it before it is reserved
-                local = self._loaded(choice)
-                local.reserve()
-                self._wanted = self._now()
-            return GGUF(local)
+            return GGUF(self.local.reserved(choice.path))
         return None
-
-    @property
-    def busy(self) -> bool:
-        """Whether an answer uses the local model, or is about to."""
-        local = self._local
-        return local is not None and local.busy
-
-    def resource(self) -> HeldResource | None:
-        """Return what the local model takes, None while none is loaded."""
-        local = self._local
-        return local.resource(self._loads) if local is not None else None
-
-    def unload(self) -> bool:
-        """Unload the local model unless an answer uses it or is about to; the next question loads it again.
-
-        Returns whether it was unloaded. Its memory is back in the allocator then; a trim gives it to the system.
-        """
-        with self._lock:
-            if self._local is None or self._local.busy:
-                return False
-            self._unload()
-            return True
-
-    def unload_idle(self) -> bool:
-        """Unload the local model if nobody has asked for it for `model_idle_minutes`; called now and then."""
-        minutes = self._settings.model_idle_minutes
-        local = self._local
-        if not minutes or local is None:
-            return False
-        if local.busy:
-            self._wanted = self._now()
-        return self._now() - self._wanted >= 60 * minutes and self.unload()
 
     def close(self) -> None:
         """Unload what is loaded; nothing is loaded after this."""
-        self._closed = True
         self._watch.close()
-        self._unload()
+        self.local.close()
 
     def _choice(self) -> BackendChoice:
         """Return the choice with its key: the stored one, else what the settings name."""
@@ -338,53 +291,3 @@ class ChatModels:
         return BackendStatus(
             choice.kind, label, "ready", _("Connected to {server}.").format(server=addresses.shown(choice.url))
         )
-
-    def _local_status(self, choice: BackendChoice) -> BackendStatus:
-        if not gguf_server.installed():
-            return BackendStatus(
-                choice.kind,
-                _("Local model"),
-                "down",
-                _("Local models need the extra that is called gguf."),
-                _("Install it with: pip install 'millpond[gguf]', then start Millpond again."),
-            )
-        file = gguf_server.checked_file(choice.path)
-        if self._loading:
-            return BackendStatus(choice.kind, file.stem, "loading", _("The model is being loaded."))
-        local = self._local
-        loaded = local is not None and local.file == file
-        message = _("The model is loaded.") if loaded else _("The model is loaded with the first question.")
-        return BackendStatus(choice.kind, file.stem, "ready", message)
-
-    def _loaded(self, choice: BackendChoice) -> gguf_server.GGUFServer:
-        file = gguf_server.checked_file(choice.path)
-        with self._lock:
-            if self._local is not None and self._local.file == file:
-                return self._local
-            if self._closed:
-                raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
-            self._unload()
-            needed = file.stat().st_size + self._settings.gguf_context_tokens * _CONTEXT_TOKEN_BYTES
-            room = self._admission.reserve(needed, _("The local model"))
-            self._loading = True
-            began = time.monotonic()
-            try:
-                self._local = gguf_server.GGUFServer(
-                    file, self._settings.gguf_context_tokens, self._settings.gguf_cache_precision
-                )
-                self._loads += 1
-            finally:
-                self._loading = False
-                room.release()
-            loaded, seconds = self._local.resource(self._loads), time.monotonic() - began
-            text = _("chat model loaded: {name}").format(name=file.stem)
-            self._reporter.event(EventKind.MODEL, text, seconds=seconds, bytes=loaded.bytes)
-            return self._local
-
-    def _unload(self) -> None:
-        with self._lock:
-            local, self._local = self._local, None
-            if local is not None:
-                local.close()
-                text = _("chat model unloaded: {name}").format(name=local.file.stem)
-                self._reporter.event(EventKind.MODEL, text, unloaded=1)

@@ -59,8 +59,8 @@ def gguf(file: Path) -> BackendChoice:
 
 
 def idle(models: ChatModels) -> bool:
-    assert models._local is not None
-    return not any(slot["is_processing"] for slot in models._local.ask("/slots"))
+    assert models.local.server is not None
+    return not any(slot["is_processing"] for slot in models.local.server.ask("/slots"))
 
 
 def wait_until_idle(models: ChatModels) -> None:
@@ -73,7 +73,7 @@ def test_a_real_model_answers_from_the_passages(
 ) -> None:
     """It is loaded with the first question, once, and reported as held; its words come from the passages."""
     models.choose(SERVICE, gguf(model_file))
-    assert models.resource() is None
+    assert models.local.resource() is None
     assert models.status().state == "ready"
     made = conversations.create()
     message = finished(list(answering.ask(made.id, "For how many months are seals covered?")))
@@ -83,7 +83,7 @@ def test_a_real_model_answers_from_the_passages(
     assert message.cost.prompt_tokens > 100
     assert message.cost.answer_tokens
     list(answering.ask(made.id, "For how many months are valves covered?"))
-    held = models.resource()
+    held = models.local.resource()
     assert held is not None
     assert held.loads == 1
     assert held.bytes > model_file.stat().st_size // 2
@@ -132,7 +132,7 @@ def test_stopping_really_ends_the_generation(
     answer = conversations.messages(made.id)[1]
     assert answer.state is AnswerState.STOPPED
     assert bool(answer.text) == (stage == "mid-stream")
-    assert models.resource() is not None
+    assert models.local.resource() is not None
 
 
 def test_the_time_limit_ends_the_generation(
@@ -157,7 +157,7 @@ def test_choosing_another_model_unloads_this_one(
     threads = process.num_threads()
     models.choose(SERVICE, gguf(model_file))
     models.backend()
-    server = models._local
+    server = models.local.server
     assert server is not None
     assert server.socket.exists()
     held = process.memory_info().rss
@@ -168,7 +168,7 @@ def test_choosing_another_model_unloads_this_one(
     assert reader.done()
     assert isinstance(reader.error, UnavailableError)
     assert "unloaded" in reader.error.message
-    assert models.resource() is None
+    assert models.local.resource() is None
     assert not server.socket.parent.exists()
     assert held - process.memory_info().rss > 0.5 * server.bytes
     eventually(lambda: process.num_threads() <= threads, what="the end of its threads")
@@ -183,7 +183,7 @@ def test_loading_is_done_once_for_all_who_ask(models: ChatModels, model_file: Pa
         thread.start()
     for thread in threads:
         thread.join()
-    held = models.resource()
+    held = models.local.resource()
     assert held is not None
     assert held.loads == 1
 
@@ -210,7 +210,7 @@ def test_a_damaged_file_fails_with_a_message(
         list(answering.ask(made.id, "How long?"))
     assert "broken.gguf" in caught.value.message
     assert str(broken.parent) not in str(caught.value)
-    assert models.resource() is None
+    assert models.local.resource() is None
     models.choose(SERVICE, gguf(model_file))
     assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
 
@@ -290,13 +290,13 @@ def test_an_idle_model_is_unloaded_and_loaded_again(database: Database, model_fi
     models.backend()
     server_of(models)._reserved = float("-inf")
     now[0] = 29 * 60
-    assert not models.unload_idle()
+    assert not models.local.unload_idle()
     now[0] = 30 * 60
-    assert models.unload_idle()
-    assert models.resource() is None
-    assert not models.unload_idle()
+    assert models.local.unload_idle()
+    assert models.local.resource() is None
+    assert not models.local.unload_idle()
     models.backend()
-    held = models.resource()
+    held = models.local.resource()
     assert held is not None
     assert held.loads == 2
     models.close()
@@ -306,18 +306,18 @@ def test_an_idle_model_is_unloaded_and_loaded_again(database: Database, model_fi
 def test_a_model_in_use_is_spared(answering: Answering, conversations: Conversations, models: ChatModels) -> None:
     """Giving memory back must not break off an answer, nor one that is about to begin."""
     models.backend()
-    assert models.busy
-    assert not models.unload()
+    assert models.local.busy
+    assert not models.local.unload()
     reader = Reader(answering.ask(conversations.create().id, STORY))
     reader.wait_for(Token)
     server_of(models)._reserved = float("-inf")
-    assert models.busy
-    assert not models.unload()
-    assert not models.unload_idle()
+    assert models.local.busy
+    assert not models.local.unload()
+    assert not models.local.unload_idle()
     reader.answer.close()
     assert reader.done()
-    assert models.unload()
-    assert models.resource() is None
+    assert models.local.unload()
+    assert models.local.resource() is None
 
 
 @pytest.mark.usefixtures("chosen")
@@ -335,5 +335,5 @@ def test_the_context_takes_less_at_lower_precision(database: Database, model_fil
 
 
 def server_of(models: ChatModels) -> GGUFServer:
-    assert models._local is not None
-    return models._local
+    assert models.local.server is not None
+    return models.local.server

@@ -28,6 +28,7 @@ from services.texts import _, plural
 
 log = structlog.get_logger(__name__)
 
+_READY_SECONDS = 0.1  # so often it is asked whether the services are ready
 SWEEP_SECONDS = 15.0
 LOOP_SECONDS = 10.0
 # Worth an event; less is added up until it comes to so much.
@@ -74,13 +75,12 @@ class Reaper:
 
     async def run(self) -> None:
         """Sweep until cancelled, and offer the parts once the services can take the offer."""
-        offered = False
+        while not self._services.ready:
+            await asyncio.sleep(_READY_SECONDS)
+        self.offer()
         while True:
             await asyncio.sleep(SWEEP_SECONDS / self._services.clock.speed)
             try:
-                if not offered and self._services.ready:
-                    self.offer()
-                    offered = True
                 self.sweep()
             except Exception:
                 # The next sweep must come although this one failed.

@@ -324,7 +324,7 @@ def allocation_traces(_accountant: Accountant) -> Planted:
 
 
 class _Streamlit:
-    """What `console.holdings` asks of Streamlit's runtime."""
+    """What `console.streamlit_internals` asks of Streamlit's runtime."""
 
     def __init__(self) -> None:
         from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
@@ -333,12 +333,26 @@ class _Streamlit:
         self.uploaded_file_mgr = MemoryUploadedFileManager("/upload")
         self.media_file_mgr = self
         self._storage = MemoryMediaFileStorage("/media")
-        self._session_mgr = self
+        self._session_mgr = _tabs(self)
         self.session: object = None
         self.sessions: list[_Streamlit] = []
 
-    def list_active_sessions(self) -> list[_Streamlit]:
-        return self.sessions
+
+def _tabs(shell: _Streamlit) -> object:
+    import threading
+
+    from streamlit.runtime.memory_session_storage import MemorySessionStorage
+    from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+    class Tabs(WebsocketSessionManager):
+        def __init__(self) -> None:
+            self._session_storage = MemorySessionStorage()
+            self._storage_lock = threading.RLock()
+
+        def list_active_sessions(self) -> list[_Streamlit]:  # type: ignore[override]
+            return shell.sessions
+
+    return Tabs()
 
 
 _streamlit: _Streamlit | None = None
@@ -347,11 +361,11 @@ _streamlit: _Streamlit | None = None
 def _console(accountant: Accountant) -> _Streamlit:
     global _streamlit  # noqa: PLW0603 - one for all plants of this process
     if _streamlit is None:
-        from console import holdings
+        from console import holdings, streamlit_internals
 
         _streamlit = _Streamlit()
-        holdings.exists = lambda: True  # type: ignore[assignment]
-        holdings.get_instance = lambda: _streamlit  # type: ignore[assignment, return-value]
+        streamlit_internals.exists = lambda: True  # type: ignore[assignment]
+        streamlit_internals.get_instance = lambda: _streamlit  # type: ignore[assignment, return-value]
         accountant.add_holder(holdings.StreamlitHoldings())
     return _streamlit
 

@@ -216,6 +216,7 @@ def _hold(how: How, stopped: threading.Event, runtime: Callable[[], Runtime]) ->
 def _announce(runtime: Runtime, opening: _Opening) -> None:
     """Say on standard output what the start is doing, until it is done; of a later one only that it is ready."""
     told = ""
+    url = opening.url  # asked now: when the server stops before it is ready, the socket is gone
     waiting = threading.Event()
     while not runtime.ready and runtime.failure is None:
         stage = runtime.stage
@@ -227,4 +228,4 @@ def _announce(runtime: Runtime, opening: _Opening) -> None:
     if runtime.ready:
         if opening.handover is not None:
             opening.handover.say(Said.READY)
-        click.echo(_("Millpond is ready at {url}").format(url=opening.url))
+        click.echo(_("Millpond is ready at {url}").format(url=url))

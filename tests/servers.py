@@ -19,7 +19,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 60.0, what: str = "the condition") -> None:

@@ -15,7 +15,7 @@ kept: list[object] = []
 
 def run(inspector: Inspector, times: int = 10) -> RepeatReport:
     inspector.repeats.start(SERVICE, "it", times)
-    eventually(lambda: inspector.repeats.progress is None, what="the end of the series")
+    eventually(lambda: inspector.repeats.progress is None, seconds=180.0, what="the end of the series")
     return inspector.repeats.reports[0]
 
 

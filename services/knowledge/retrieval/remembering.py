@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.caching import ByteCache, key_of, normalised
-from services.knowledge.retrieval.retriever import QueryEncoder
+from services.knowledge.retrieval.parts import QueryEncoder
 
 Vector = NDArray[np.float32]
 

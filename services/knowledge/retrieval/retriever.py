@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from services.database import Database
 from services.errors import BadInputError, TooLargeError
 from services.held import HeldResource, Owner
 from services.knowledge.retrieval.beside import LexicalSearch
-from services.knowledge.retrieval.language_trust import Encoder, LanguageTrust
+from services.knowledge.retrieval.language_trust import LanguageTrust
+from services.knowledge.retrieval.parts import Keeper, QueryEncoder, Vector
 from services.knowledge.retrieval.quoting import Passage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
 from services.knowledge.retrieval.scripts import cached_letters, forget_letters
@@ -25,36 +22,10 @@ from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
 from services.reporting import Reporter, Silent, Timing
 from services.texts import _
 
-Vector = NDArray[np.float32]
-
 # Candidates that each search hands to fusion: so many, or four times the hits asked for.
 LEAST_CANDIDATES = 40
 # What a further passage of a document counts beside the first passage of another one.
 REPEATED_DOCUMENT = 0.9
-
-
-class QueryEncoder(Encoder, Protocol):
-    """What is needed of `Embedder`."""
-
-    def embed_query(self, text: str) -> Vector: ...
-    def urgent(self) -> AbstractContextManager[None]: ...
-
-
-class Index(Protocol):
-    """What is needed of `VectorIndex`."""
-
-    def search(
-        self, vector: Vector, k: int, groups: Collection[int] | None = None
-    ) -> tuple[NDArray[np.int64], Vector]: ...
-
-
-class Keeper(Protocol):
-    """What is needed of `IndexKeeper`."""
-
-    @property
-    def index(self) -> Index: ...
-    @property
-    def ready(self) -> bool: ...
 
 
 class Retriever:

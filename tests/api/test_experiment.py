@@ -31,8 +31,8 @@ def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
     begun = client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 30})
     assert begun.status_code == 202, begun.text
     assert begun.json()["runs"] == 2
-    eventually(lambda: children(quiet), what="a child")
-    assert children(quiet)[0].nice() >= 10
+    niceness = min(19, psutil.Process(quiet.process.pid).nice() + 10)
+    eventually(lambda: any(child.nice() >= niceness for child in children(quiet)), what="a child of low priority")
     eventually(lambda: client.get(API).json()["phase"] != "running", seconds=240, what="the end")
     state = client.get(API).json()
     assert (state["phase"], state["progress"]) == ("finished", 1.0), state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from console.answers import live_answers
 from console.components.budget_banner import refusal_banner
 from console.components.chat_view import chat_view
 from console.components.conversation_bar import conversation_bar
@@ -17,7 +18,9 @@ from services.texts import _
 
 services = runtime()
 conversation: Conversation | None = None
+live = None
 if name := query(Query.CONVERSATION):
+    live = live_answers.get(name)  # before anything is read: an answer that ends meanwhile draws the page again
     try:
         conversation = services.conversations.conversation(name)
     except NotFoundError:
@@ -31,4 +34,4 @@ with st.sidebar:
     conversation_list(services.conversations, conversation)
 conversation_bar(services, conversation)
 refusal_banner(services.admission, Door.QUESTIONS, Door.LONG_QUESTIONS)
-chat_view(services, conversation)
+chat_view(services, conversation, live)

@@ -25,9 +25,11 @@ _DRAW_SECONDS = 0.08
 _DRAWS = 6  # redraws within one run of the fragment, so that text flows between two beats
 
 
-def chat_view(runtime: Runtime, conversation: Conversation | None) -> None:
-    """Draw a conversation; None is a new one, which gets its row with the first question."""
-    live = live_answers.get(conversation.id) if conversation else None
+def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAnswer | None) -> None:
+    """Draw a conversation; None is a new one, which gets its row with the first question.
+
+    `live` is the answer that was being written before the conversation was read: the page is drawn anew when it ends.
+    """
     messages = _shown(runtime, conversation)
     if live is not None and conversation is not None:
         messages = _with_question(messages, live, conversation.id)

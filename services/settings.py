@@ -64,9 +64,13 @@ class Settings(BaseSettings):
     snapshots_kept: int = Field(2, ge=1, description="Index snapshots kept on disk")
 
     memory_limit_mb: int = Field(
-        0, ge=0, description="What the process's memory is held against, in MB; 0: the container's limit, else all RAM"
+        0,
+        ge=0,
+        description="What the process's memory is held against, in MB; 0: the container's limit, else a share of RAM",
     )
-
+    malloc_arenas: int = Field(
+        2, ge=0, description="Arenas of the C library's allocator; fewer keep less of what was freed; 0: its own choice"
+    )
     memory_share: float = Field(
         0.5, gt=0, le=1, description="Share of the RAM that is the limit where neither setting nor container names one"
     )

@@ -1,7 +1,13 @@
-"""Visitors without a browser: a connection that runs pages, uploads and asks as a browser tab does."""
+"""Visitors without a browser: a connection that runs pages, uploads and asks as a browser tab does.
+
+Two hundred real browsers would leave the service no processor to be measured on.
+"""
 
 from __future__ import annotations
 
+import logging
+import socket
+import struct
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,10 +22,23 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 SECONDS = 120.0
+UPLOADER, CHAT_INPUT = "file_uploader", "chat_input"
+
+
+class PageError(Exception):
+    """A page did not do what it should."""
+
+
+class PageRefusedError(PageError):
+    """The service did not take a file through a page; `answer` says why."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"the upload through the page was refused: {answer.status_code} {answer.text[:200]}")
+        self.answer = answer
 
 
 class Visitor:
-    """A tab: what it was sent of its page, and what it can do there."""
+    """A tab: what it was sent of its page, and what it can do there. Every call raises PageError when it goes wrong."""
 
     def __init__(self, connection: ClientConnection, url: str) -> None:
         self._connection = connection
@@ -47,22 +66,24 @@ class Visitor:
         """
         if self.page != "documents":
             self.open("documents")
-        widget = self.elements["file_uploader"].file_uploader.id
+        widget = self._element(UPLOADER).file_uploader.id
         ask = BackMsg()
         ask.file_urls_request.request_id = uuid.uuid4().hex
         ask.file_urls_request.file_names.extend(name for name, _ in files)
         ask.file_urls_request.session_id = self.session_id
         self._connection.send(ask.SerializeToString())
         answer = self._receive("file_urls_response").file_urls_response
-        assert not answer.error_msg, answer.error_msg
+        if answer.error_msg or len(answer.file_urls) != len(files):
+            raise PageError(f"no address for the upload: {answer.error_msg}")
         state = WidgetState(id=widget)
+        # A client of its own: each tab has its own cookies, as each browser has.
         with httpx.Client(base_url=self._url, timeout=SECONDS, trust_env=False) as client:
-            client.get("/_stcore/host-config").raise_for_status()
             client.get("/_stcore/health").raise_for_status()
             token = client.cookies.get("_streamlit_xsrf") or ""
             for (name, content), where in zip(files, answer.file_urls, strict=True):
                 put = client.put(where.upload_url, files={name: (name, content)}, headers={"X-Xsrftoken": token})
-                put.raise_for_status()
+                if put.is_error:
+                    raise PageRefusedError(put)
                 told = state.file_uploader_state_value.uploaded_file_info.add()
                 told.name, told.size, told.file_id = name, len(content), where.file_id
                 told.file_urls.CopyFrom(where)
@@ -77,22 +98,33 @@ class Visitor:
         self._run()
         self._states.clear()
 
-    def ask(self, question: str) -> None:
-        """Ask on the chat page, and wait until the answer is there."""
-        if self.page or "chat_input" not in self.elements:
+    def ask(self, question: str, *, wait: bool = True) -> None:
+        """Ask on the chat page, and look at the answer until it is there, or once if it is not waited for."""
+        if self.page or CHAT_INPUT not in self.elements:
             self.open()
-        field = self.elements["chat_input"].chat_input.id
+        field = self._element(CHAT_INPUT).chat_input.id
         state = WidgetState(id=field)
         state.chat_input_value.data = question
         self._states[field] = state
         self._run()
         del self._states[field]
         deadline = time.monotonic() + SECONDS
-        while self.elements["chat_input"].chat_input.disabled:
+        while wait and self._element(CHAT_INPUT).chat_input.disabled:
             if time.monotonic() > deadline:
-                raise TimeoutError("no answer came")
+                raise PageError("no answer came")
             time.sleep(0.1)
             self._run()
+
+    def break_off(self) -> None:
+        """Vanish without a goodbye, as a machine does that loses its network: the connection is reset."""
+        raw = self._connection.socket
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.shutdown(socket.SHUT_RDWR)
+
+    def _element(self, kind: str) -> Element:
+        if kind not in self.elements:
+            raise PageError(f"the page {self.page or 'chat'} has no {kind}")
+        return self.elements[kind]
 
     def _run(self) -> None:
         message = BackMsg()
@@ -107,23 +139,30 @@ class Visitor:
     def _receive(self, wanted: str) -> ForwardMsg:
         deadline = time.monotonic() + SECONDS
         while True:
-            data = self._connection.recv(timeout=deadline - time.monotonic())
-            assert isinstance(data, bytes)
+            data = self._connection.recv(timeout=max(0.01, deadline - time.monotonic()))
+            if not isinstance(data, bytes):
+                raise PageError("the service sent text where messages are bytes")
             message = ForwardMsg.FromString(data)
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.session_id = message.new_session.initialize.session_id
             elif kind == "page_info_changed":
                 self.query = message.page_info_changed.query_string
+            elif kind == "session_event" and message.session_event.HasField("script_compilation_exception"):
+                raise PageError(f"the page {self.page or 'chat'} could not be compiled")
             elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
-                element = message.delta.new_element
-                name = element.WhichOneof("type")
-                if name in {"file_uploader", "chat_input"}:
-                    self.elements[name] = element
-                elif name == "markdown":
-                    self.texts.append(element.markdown.body)
+                self._note(message.delta.new_element)
             if kind == wanted:
                 return message
+
+    def _note(self, element: Element) -> None:
+        name = element.WhichOneof("type")
+        if name == "exception":
+            raise PageError(f"the page {self.page or 'chat'} shows an exception: {element.exception.message[:300]}")
+        if name in {UPLOADER, CHAT_INPUT}:
+            self.elements[name] = element
+        elif name == "markdown":
+            self.texts.append(element.markdown.body)
 
 
 @contextmanager
@@ -131,7 +170,12 @@ def visiting(url: str) -> Iterator[Visitor]:
     """Open a tab on the server at `url`, and close it in the end."""
     address = url.rstrip("/").replace("http://", "ws://") + "/_stcore/stream"
     with connect(
-        address, subprotocols=[Subprotocol("streamlit")], origin=Origin(url.rstrip("/")), max_size=None
+        address,
+        subprotocols=[Subprotocol("streamlit")],
+        origin=Origin(url.rstrip("/")),
+        max_size=None,
+        logger=_quiet(),
+        open_timeout=SECONDS,
     ) as connection:
         yield Visitor(connection, url.rstrip("/"))
 
@@ -144,3 +188,10 @@ def visit(url: str, number: int) -> None:
         visitor.ask(f"How long is pump {number} covered?")
         visitor.open("memory")
         visitor.upload((f"lost-{number}.txt", b"x" * 2_500_000), store=False)
+
+
+def _quiet() -> logging.Logger:
+    """Return a logger for connections: that some of them break is meant."""
+    logger = logging.getLogger("tests.visitors")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger

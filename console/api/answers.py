@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,14 +13,16 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from services.chat.types import AnswerEvent
+from services.chat.types import AnswerEvent, Retrieved
 from services.errors import CancelledError
+from services.operations.logging import current_request_id
 from services.texts import _
 
 if TYPE_CHECKING:
     from services.chat.answer import Answer
 
 WATCH_SECONDS = 0.25
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class AnswerStream:
@@ -32,6 +35,7 @@ class AnswerStream:
     def __init__(self, answer: Answer, limiter: CapacityLimiter) -> None:
         self._answer = answer
         self._limiter = limiter
+        self._read: deque[AnswerEvent] = deque()  # by `open`, for `next`
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,8 +50,31 @@ class AnswerStream:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._answer.close)
 
+    async def open(self, request: Request) -> Self:
+        """Wait until there is something to send: text, or a place in the queue. A failure closes the answer.
+
+        Until then a failure can still become a proper status. The events that were read on the way come from `next`.
+
+        Raises:
+            MillpondError: the answer does not come about.
+            CancelledError: the client is gone.
+        """
+        read: deque[AnswerEvent] = deque()
+        try:
+            while (event := await self.next_while_connected(request)) is not None:
+                read.append(event)
+                if not isinstance(event, Retrieved):
+                    break
+        except BaseException:
+            await self.aclose()
+            raise
+        self._read = read
+        return self
+
     async def next(self) -> AnswerEvent | None:
         """Return the next event, None at the end."""
+        if self._read:
+            return self._read.popleft()
         # The thread is not waited for when the task is cancelled: closing the answer is what makes it return.
         return await to_thread.run_sync(next, self._answer, None, abandon_on_cancel=True, limiter=self._limiter)
 
@@ -87,10 +114,16 @@ class AnswerResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, answer: AnswerStream, chunks: AsyncIterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(chunks, headers=headers)
+    def __init__(self, answer: AnswerStream, chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(chunks, headers=HEADERS)
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._answer:
             await super().__call__(scope, receive, send)
+
+
+def defect_text() -> str:
+    """Return what a client is told when the rest of an answer fails by a defect; the caller logs it."""
+    text = _("Something went wrong on our side. The log has the details under the reference {reference}.")
+    return text.format(reference=current_request_id())

@@ -13,21 +13,19 @@ import structlog
 from fastapi import APIRouter, Header, Request
 from starlette.responses import JSONResponse, Response
 
-from console.api.answers import AnswerResponse, AnswerStream
+from console.api.answers import HEADERS, AnswerResponse, AnswerStream, defect_text
 from console.api.chat_schemas import ChatIn
 from console.api.context import ApiContext, Context
 from console.api.problems import STATUS, openai_error
 from console.api.scoped import client_of
-from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
+from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Token, Waiting
 from services.errors import MillpondError, UnavailableError
-from services.operations.logging import current_request_id
 from services.texts import _
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["chat"])
 
 MODEL = "millpond"
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get("/models", summary="List models")
@@ -68,16 +66,8 @@ async def completions(
             while (event := await stream.next_while_connected(request)) is not None:
                 reply.note(event)
         reply.check_complete()
-        return JSONResponse(reply.whole(), headers=_HEADERS)
-    # Until there is something to send, a failure can still become a proper status; a place in the queue is something.
-    try:
-        first = await stream.next_while_connected(request)
-        while isinstance(first, Retrieved):
-            first = await stream.next_while_connected(request)
-    except BaseException:
-        await stream.aclose()
-        raise
-    return AnswerResponse(stream, _chunks(stream, first, reply), _HEADERS)
+        return JSONResponse(reply.whole(), headers=HEADERS)
+    return AnswerResponse(stream, _chunks(await stream.open(request), reply))
 
 
 async def _model(context: ApiContext) -> dict[str, Any]:
@@ -91,17 +81,15 @@ async def _model(context: ApiContext) -> dict[str, Any]:
     }
 
 
-async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply) -> AsyncIterator[bytes]:
+async def _chunks(stream: AnswerStream, reply: _Reply) -> AsyncIterator[bytes]:
     try:
         yield _sse(reply.chunk({"role": "assistant", "content": ""}))
-        event = first
-        while event is not None:
+        while (event := await stream.next()) is not None:
             reply.note(event)
             if isinstance(event, Waiting):
                 yield _sse(reply.chunk({}) | {"queue_position": event.position})
             if isinstance(event, Token) and event.text:
                 yield _sse(reply.chunk({"content": event.text}))
-            event = await stream.next()
         reply.check_complete()
         yield _sse(reply.last_chunk())
         if reply.with_usage:
@@ -111,8 +99,7 @@ async def _chunks(stream: AnswerStream, first: AnswerEvent | None, reply: _Reply
         yield _sse({"error": openai_error(STATUS[error.kind], str(error), error.kind)})
     except Exception:
         log.exception("defect in an answer")
-        message = _("Something went wrong on our side. The log has the details under the reference {reference}.")
-        yield _sse({"error": openai_error(500, message.format(reference=current_request_id()), None)})
+        yield _sse({"error": openai_error(500, defect_text(), None)})
 
 
 @dataclass

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from console.api.answers import AnswerResponse, AnswerStream
+from console.api.answers import HEADERS, AnswerResponse, AnswerStream, defect_text
 from console.api.context import Context
 from console.api.conversation_schemas import (
     CitationOut,
@@ -27,7 +27,6 @@ from console.api.schemas import ProblemOut
 from console.api.scoped import client_of
 from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, Waiting
 from services.errors import MillpondError, UnavailableError
-from services.operations.logging import current_request_id
 from services.texts import _
 
 log = structlog.get_logger(__name__)
@@ -35,7 +34,6 @@ router = APIRouter(prefix="/api/conversations", tags=["conversations"])
 
 Name = Annotated[str, Path(max_length=64, description="Id of the conversation")]
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ProblemOut}}
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get("", summary="List conversations")
@@ -108,26 +106,13 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
         async with stream:
             while (event := await stream.next_while_connected(request)) is not None:
                 message = event.message if isinstance(event, Finished) else message
-        return JSONResponse(_message(_complete(message)), headers=_HEADERS)
-    # Until there is something to send, a failure can still become a proper status; a place in the queue is something.
-    early: list[AnswerEvent] = []
-    try:
-        while (event := await stream.next_while_connected(request)) is not None:
-            early.append(event)
-            if not isinstance(event, Retrieved):
-                break
-    except BaseException:
-        await stream.aclose()
-        raise
-    return AnswerResponse(stream, _events(stream, early, request.url.path), _HEADERS)
+        return JSONResponse(_message(_complete(message)), headers=HEADERS)
+    return AnswerResponse(stream, _events(await stream.open(request), request.url.path))
 
 
-async def _events(stream: AnswerStream, early: list[AnswerEvent], path: str) -> AsyncIterator[bytes]:
+async def _events(stream: AnswerStream, path: str) -> AsyncIterator[bytes]:
     message: Message | None = None
     try:
-        for begun in early:
-            message = begun.message if isinstance(begun, Finished) else message
-            yield _sse(*_described(begun))
         while (event := await stream.next()) is not None:
             message = event.message if isinstance(event, Finished) else message
             yield _sse(*_described(event))
@@ -137,8 +122,7 @@ async def _events(stream: AnswerStream, early: list[AnswerEvent], path: str) -> 
         yield _sse("error", problem(status, error.message, error.hint, kind=error.kind, path=path))
     except Exception:
         log.exception("defect in an answer")
-        text = _("Something went wrong on our side. The log has the details under the reference {reference}.")
-        yield _sse("error", problem(500, text.format(reference=current_request_id()), path=path))
+        yield _sse("error", problem(500, defect_text(), path=path))
 
 
 def _complete(message: Message | None) -> Message:

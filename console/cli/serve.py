@@ -17,7 +17,7 @@ import click
 from console.cli.handover import Handover, How, Said, restarter, systemd_listener
 from console.cli.listening import address_of, listen, refuse_exposure
 from services.errors import CancelledError
-from services.memory.process import rss_bytes
+from services.memory.process import limit_arenas, rss_bytes
 from services.operations.data_lock import DataLock
 from services.operations.drain import Successor
 from services.operations.logging import configure
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 STOP_SECONDS = 3
+# Longer than proxies and clients keep a connection that is idle (nginx: 60 s): whoever closes first must not be the one
+# to whom a request may be on its way.
+KEEP_ALIVE_SECONDS = 75
 FOLDER_SECONDS = 20.0  # a successor waits so long for the data folder
 HOLD_SECONDS = 60.0  # connections wait so long for a successor to be ready; then they are told that it is starting
 HANGING_SECONDS = 45.0  # an end that takes longer is no longer waited for
@@ -57,6 +60,7 @@ def serve(settings: Settings) -> int:
     Raises:
         MillpondError: it cannot be started like this.
     """
+    limit_arenas(settings.malloc_arenas)  # before anything starts a thread
     use_language(settings.language)
     refuse_exposure(settings)
     opening = _open(settings)
@@ -135,6 +139,7 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         ws_ping_interval=30,
         ws_ping_timeout=30,
         ws_per_message_deflate=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
 

@@ -43,6 +43,8 @@ _COUNTED = {
     AnswerState.FAILED: Counted.ANSWERS_FAILED,
 }
 
+_LEAVING_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
+
 
 class Answering:
     """Answers questions, within limits, one at a time in each conversation."""
@@ -73,6 +75,7 @@ class Answering:
         # moment, also while its thread holds the lock.
         self._lock = threading.RLock()
         self._closed = False
+        self._left = threading.Condition(self._lock)
         self._busy: dict[str, Cancellation] = {}
         self._answers: weakref.WeakSet[Answer] = weakref.WeakSet()
 
@@ -185,18 +188,29 @@ class Answering:
         if not conversation_id:
             yield from self._recorded(task(), cancellation)
             return
+        self._enter(conversation_id, cancellation)
+        try:
+            yield from self._recorded(task(), cancellation)
+        finally:
+            self._leave(conversation_id, cancellation)
+
+    def _enter(self, conversation_id: str, cancellation: Cancellation) -> None:
         with self._lock:
+            before = self._busy.get(conversation_id)
+            if before is not None and before.event.is_set():  # it was stopped and is on its way out
+                self._left.wait_for(lambda: self._busy.get(conversation_id) is not before, _LEAVING_SECONDS)
             if conversation_id in self._busy:
                 raise ConflictError(
                     _("A question of this conversation is being answered already."),
                     _("Wait for that answer or stop it."),
                 )
             self._busy[conversation_id] = cancellation
-        try:
-            yield from self._recorded(task(), cancellation)
-        finally:
-            with self._lock:
+
+    def _leave(self, conversation_id: str, cancellation: Cancellation) -> None:
+        with self._lock:
+            if self._busy.get(conversation_id) is cancellation:
                 del self._busy[conversation_id]
+                self._left.notify_all()
 
     def _recorded(self, task: Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Answer within a scope that covers everything up to the stored message."""
@@ -223,7 +237,9 @@ class Answering:
             if scope is not None:
                 scope.close(error)
             raise
-        scope.close()  # before the reader is told: whoever has the whole answer finds the slot free
+        # Before the reader is told: whoever has the whole answer finds the slot and the conversation free.
+        scope.close()
+        self._leave(task.conversation_id, cancellation)
         if state is AnswerState.COMPLETE:
             yield Finished(message)
 
@@ -271,7 +287,8 @@ class Answering:
         )
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
-        return self._conversations.replace_from(task.replaces.id if task.replaces else None, message)
+        first = task.replaces.id if task.replaces else None
+        return self._conversations.replace_from(first, message, question=task.question)
 
     def _remember(self, draft: Draft, message: Message) -> None:
         found = draft.found

@@ -176,16 +176,20 @@ class Conversations:
             self._store.update_conversation(conversation.id, title=title_of(message.text))
         return stored
 
-    def replace_from(self, first_id: int | None, message: Message) -> Message:
+    def replace_from(self, first_id: int | None, message: Message, *, question: str = "") -> Message:
         """Store `message` in place of the messages from `first_id` on (None: after all others), in one transaction.
 
-        A conversation that was deleted meanwhile stays deleted; the message then has the id 0.
+        `question` is what an answer answers: with it the window goes on, without it is read again. A conversation that
+        was deleted meanwhile stays deleted; the message then has the id 0.
         """
         with self._store.write() as connection:
             if first_id is not None:
                 self._store.delete_messages_from(connection, message.conversation_id, first_id)
             stored = self._store.insert_message(connection, message)
-        self._windows.forget(message.conversation_id)
+        if stored is not None and first_id is None and question:
+            self._windows.add(message.conversation_id, question, stored)
+        else:
+            self._windows.forget(message.conversation_id)
         return stored or replace(message, id=0)
 
     def _update(self, conversation_id: str, **values: object) -> Conversation:

@@ -61,8 +61,17 @@ class HistoryWindows:
         self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
         return turns
 
+    def add(self, conversation_id: str, question: str, answer: Message) -> None:
+        """Put a turn that was just stored behind the others of its window; a window that is not held stays on disk."""
+        if not _is_turn(answer):
+            return
+        with self._lock:
+            window = self._windows.get(conversation_id)
+            if window is not None:
+                window.append(_turn(question, answer))
+
     def forget(self, conversation_id: str) -> None:
-        """Drop a window; the next use reads it again. Called whenever the stored messages have changed."""
+        """Drop a window; the next use reads it again. Called when stored messages were taken away or replaced."""
         with self._lock:
             self._drop(conversation_id)
 
@@ -122,13 +131,21 @@ class HistoryWindows:
                 if message.role is Role.ASSISTANT:
                     answer = message
                 elif answer is not None:
-                    if answer.state is not AnswerState.FAILED and answer.text:
-                        turns.append(Turn(message.text[:CHARACTERS], answer.text[:CHARACTERS]))
+                    if _is_turn(answer):
+                        turns.append(_turn(message.text, answer))
                     answer = None
             if len(messages) < page:
                 break
             before = messages[0].id
         return list(reversed(turns[:k]))
+
+
+def _is_turn(answer: Message) -> bool:
+    return answer.state is not AnswerState.FAILED and bool(answer.text)
+
+
+def _turn(question: str, answer: Message) -> Turn:
+    return Turn(question[:CHARACTERS], answer.text[:CHARACTERS])
 
 
 def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:

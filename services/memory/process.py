@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+
 import psutil
+
+_M_ARENA_MAX = -8  # malloc.h of glibc
 
 _process = psutil.Process()
 
@@ -33,3 +39,19 @@ def trim_heap() -> None:
     trim = getattr(psutil, "heap_trim", None)
     if trim is not None:
         trim()
+
+
+def limit_arenas(count: int) -> bool:
+    """Have the C library divide the allocator's memory into at most `count` arenas (glibc's mallopt(3)).
+
+    By default every thread gets another one, up to eight a core. What lives long is then scattered over all of them and
+    keeps freed pages from going back. Works only before other threads have begun; 0 changes nothing, and what the
+    environment says (MALLOC_ARENA_MAX, GLIBC_TUNABLES) stands. Returns whether it was done.
+    """
+    told = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
+    if count <= 0 or told or sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count))
+    except AttributeError:  # another C library
+        return False

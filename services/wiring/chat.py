@@ -6,12 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from services.memory.process import rss_bytes
+from services.wiring.idle import unload_when_idle
 from services.wiring.passages import PassagesForChat, library_stamp
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
-
-MODEL_SECONDS = 30.0  # so often it is asked whether a local chat model is idle
 
 
 def open_chat(runtime: Runtime, closing: ExitStack) -> None:
@@ -26,7 +25,7 @@ def open_chat(runtime: Runtime, closing: ExitStack) -> None:
     runtime.models = ChatModels(
         runtime.preferences, settings, reporter=runtime.reporter, admission=runtime.admission, now=runtime.clock.time
     )
-    runtime.memory.add_work(runtime.models.local.unload_idle, MODEL_SECONDS)
+    unload_when_idle(runtime, runtime.models.local.unload_idle)
     closing.callback(runtime.models.close)
     knowledge = PassagesForChat(runtime.retriever)
     runtime.answering = Answering(

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from services.memory.process import rss_bytes
 from services.reporting import EventKind
 from services.texts import _
+from services.wiring.idle import unload_when_idle
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
-
-MODEL_SECONDS = 30.0  # so often it is asked whether the model is idle
 
 
 def load_embedder(runtime: Runtime, closing: ExitStack) -> None:
@@ -28,7 +27,7 @@ def load_embedder(runtime: Runtime, closing: ExitStack) -> None:
         closing.callback(runtime.embedder.close)
         seconds = time.monotonic() - began
     idle = runtime.settings.embedding_idle_minutes
-    runtime.memory.add_work(lambda: runtime.embedder.release_idle(idle), MODEL_SECONDS)
+    unload_when_idle(runtime, lambda: runtime.embedder.release_idle(idle))
     held = runtime.embedder.resource()
     runtime.reporter.event(
         EventKind.MODEL,

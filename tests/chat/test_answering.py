@@ -249,6 +249,17 @@ def test_one_question_at_a_time_in_a_conversation(answering: Answering, conversa
     assert len(texts(conversations, made.id)) == 4
 
 
+def test_who_has_the_whole_answer_can_ask_on(answering: Answering, conversations: Conversations) -> None:
+    """The last event of an answer frees its conversation, even if its reader has not come to the end."""
+    made = conversations.create()
+    running = answering.ask(made.id, "How long?")
+    while not isinstance(next(running), Finished):
+        pass
+    assert isinstance(list(answering.ask(made.id, "And now?"))[-1], Finished)
+    running.close()
+    assert len(texts(conversations, made.id)) == 4
+
+
 def test_a_conversation_deleted_in_mid_answer_stays_deleted(answering: Answering, conversations: Conversations) -> None:
     """The answer goes on for its reader and is not stored."""
     made = conversations.create()

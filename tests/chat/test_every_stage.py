@@ -289,3 +289,19 @@ def test_again_and_again_takes_no_memory(
     rss_after, threads_after, descriptors_after = size()
     assert rss_after - rss < 6 * MEGABYTE
     assert (threads_after, descriptors_after) == (threads, descriptors)
+
+
+def test_a_question_waits_for_the_stopped_answer_before_it(
+    reach: Callable[..., Stage], conversations: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
+    stage = reach("storing", answers_total=2)
+    monkeypatch.setattr(answering_module, "_LEAVING_SECONDS", DEADLINE)
+    assert stage.answering.stop(stage.conversation)
+    late = Reader(stage.answering.ask(stage.conversation, "And now?"))
+    stage.let_go()
+    stage.end()
+    assert late.done()
+    assert late.error is None
+    told = [message.role.value for message in conversations.messages(stage.conversation)]
+    assert told == ["user", "assistant", "user", "assistant"]

@@ -136,6 +136,21 @@ def test_the_window_sees_what_is_stored_and_deleted(conversations: Conversations
     assert conversations.conversation(talked).messages == 0
 
 
+def test_a_window_goes_on_with_each_answer(conversations: Conversations, database: Database) -> None:
+    """An answer takes its place in the window without a new reading, and the window is what the disk says."""
+    talked = talk(conversations, "a", "b")
+    conversation = conversations.conversation(talked)
+    conversations.turns(conversation)
+    for number, state in enumerate((AnswerState.COMPLETE, AnswerState.FAILED, AnswerState.STOPPED)):
+        conversations.add_question(said(talked, Role.USER, f"q{number}"))
+        answer = said(talked, Role.ASSISTANT, f"a{number}" * CHARACTERS, state=state)
+        conversations.replace_from(None, answer, question=f"q{number}")
+    turns = conversations.turns(conversation)
+    assert [turn.question for turn in turns] == ["a", "q0", "q2"]
+    assert turns == HistoryWindows(ChatStore(database)).turns(talked, conversation.history_turns)
+    assert conversations.held().loads == 1
+
+
 def test_the_langchain_face_takes_questions_and_answers_only(conversations: Conversations) -> None:
     """A system message is refused and nothing of its batch is stored."""
     made = conversations.create()

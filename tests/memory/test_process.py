@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -27,6 +28,36 @@ trim_heap()
 print(before - rss_bytes())
 """
 
+# As many threads as arenas could be, each with a block of its own that stays.
+ARENAS = """
+import ctypes, os, re, sys, tempfile, threading
+from services.memory.process import limit_arenas
+
+done = limit_arenas(int(sys.argv[1]))
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+together = threading.Barrier(6)
+
+def work():
+    together.wait()
+    libc.malloc(5_000)
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.fdopen.restype, libc.malloc_info.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+with tempfile.TemporaryFile() as file:
+    stream = libc.fdopen(os.dup(file.fileno()), b"w")
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    file.seek(0)
+    print(done, len(re.findall(rb"<heap nr", file.read())))
+"""
+
 
 def test_rss_counts_what_is_touched() -> None:
     """50 MB that were written to show in the resident set."""
@@ -41,3 +72,16 @@ def test_trim_returns_free_pages() -> None:
     """Over 80 of 120 MB that were freed go back to the system, in a fresh process."""
     output = subprocess.run([sys.executable, "-c", FREE_MUCH], check=True, capture_output=True, text=True).stdout
     assert int(output) > 80 * MB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+@pytest.mark.parametrize(
+    ("count", "environment", "told"),
+    [(2, {}, "True 2"), (0, {}, "False 7"), (2, {"MALLOC_ARENA_MAX": "4"}, "False 4")],
+)
+def test_threads_share_the_arenas(count: int, environment: dict[str, str], told: str) -> None:
+    """Six threads have two arenas with the main thread's, or one each; what the environment says is left alone."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"}}
+    command = [sys.executable, "-c", ARENAS, str(count)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=kept | environment).stdout
+    assert output.strip() == told

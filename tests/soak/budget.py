@@ -23,8 +23,8 @@ from tests.soak.documents import document, filler
 from tests.soak.driver import EXPECTED
 from tests.soak.measuring import Watch
 from tests.soak.models import gguf_file
-from tests.soak.pages import PageRefusedError, PageSession
 from tests.soak.workload import SHELF_FACTS, Plan
+from tests.visitors import PageRefusedError, visiting
 
 HEADROOM_MB = 150
 MEBIBYTE = 1024 * 1024
@@ -200,10 +200,9 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
             stop.wait(1.0)
 
     def session(number: int) -> None:
-        with PageSession(server.url, client) as opened:
-            opened.visit("memory")
-            opened.visit("documents")
-            opened.upload(f"dropped-{number}.txt", texts[1] + f"\n{number}\n".encode())
+        with visiting(server.url) as visitor:
+            visitor.open("memory")
+            visitor.upload((f"dropped-{number}.txt", texts[1] + f"\n{number}\n".encode()))
             refusals.done["session"] += 1
 
     with ThreadPoolExecutor(UPLOADERS + ASKERS + TABS) as pool:
@@ -252,8 +251,8 @@ def _works(server: Server, client: httpx.Client) -> bool:
     text = "How often is the reserve pump tested? " + "Please look closely. " * 100
     body = {"messages": [{"role": "user", "content": text}], "user": "afterwards"}
     asked = client.post("/v1/chat/completions", json=body)
-    with PageSession(server.url, client) as session:
-        session.visit("documents")
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
     deadline = time.monotonic() + 60
     while found["status"] in {"queued", "parsing", "embedding"} and time.monotonic() < deadline:
         time.sleep(0.3)

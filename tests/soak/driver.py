@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 from websockets.exceptions import WebSocketException
 
-from tests.soak.pages import PageError
 from tests.soak.target import FailedError, Target
 from tests.soak.workload import Block, Plan, Question, Upload, Visit
+from tests.visitors import PageError
 
 ASKERS = 4
 FAILURES_KEPT = 200
@@ -177,8 +177,10 @@ class Driver:
 
         def take(upload: Upload) -> None:
             try:
-                fresh[upload.name] = self._target.upload(upload)
+                document = fresh[upload.name] = self._target.upload(upload)
                 self.log.count("uploads")
+                if document in old:  # a new version of a document of the last block: it stays for another
+                    old.remove(document)
             except EXPECTED as error:
                 self.log.fail("upload", error)
             if old:

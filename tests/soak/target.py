@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from tests.soak.pages import PageSession
 from tests.soak.workload import Question, Upload, Visit
+from tests.visitors import visiting
 
 ANSWER_SECONDS = 900.0  # longer than the service's own limit, so that its answer is what is seen
 LEFT_SECONDS = 60.0
@@ -178,21 +178,19 @@ class Millpond:
         _check(self.client.delete(f"/api/documents/{document}"))
 
     def visit(self, visit: Visit) -> int:
-        with PageSession(self.url, self.client) as session:
-            seen = 0
+        with visiting(self.url) as visitor:
             for page in visit.pages:
-                session.visit(page)
-                seen += 1
+                visitor.open("" if page == "chat" else page)
+            seen = len(visit.pages)
             if visit.upload is not None:
-                session.visit("documents")
-                session.upload(visit.upload.name, visit.upload.content())
+                visitor.upload((visit.upload.name, visit.upload.content()))
                 seen += 1
             if visit.question is not None:
-                session.visit("chat")
-                session.ask(visit.question.text)
+                visitor.open()
+                visitor.ask(visit.question.text, wait=not visit.abrupt)
                 seen += 1
             if visit.abrupt:
-                session.break_off()
+                visitor.break_off()
         return seen
 
     def settle(self) -> None:

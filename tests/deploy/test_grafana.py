@@ -18,7 +18,7 @@ from tests.servers import Server
 
 DASHBOARD = DEPLOY / "grafana" / "millpond.json"
 VARIABLES = {"$__rate_interval": "5m", "$__interval": "1m", "$job": "millpond", "$instance": "127.0.0.1:8501"}
-ROWS = ("verdict", "whose memory", "garbage", "latency", "queues", "ingestion", "sessions", "gpu")
+ROWS = ("verdict", "whose memory", "budget", "garbage", "latency", "queues", "ingestion", "sessions", "gpu")
 
 
 @pytest.fixture(scope="module")

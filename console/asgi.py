@@ -10,6 +10,9 @@ from typing import Any
 import anyio
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from streamlit.web import bootstrap
 
 from console import resources, scripts, sessions
@@ -17,6 +20,7 @@ from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.holdings import StreamlitHoldings, session_parts
 from console.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders, UploadRoom
+from console.navigation import PageName
 from console.reaper import Reaper
 from services.settings import Settings
 from services.texts import _
@@ -51,7 +55,7 @@ def create_app(settings: Settings) -> st.App:
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=[*scripts.routes(), *routes(api)],
+        routes=[Route(f"/{PageName.CHAT}", _first_page), *scripts.routes(), *routes(api)],
         middleware=[
             Middleware(RequestContext, runtime=resources.built),
             Middleware(SecurityHeaders),
@@ -73,6 +77,12 @@ def create_app(settings: Settings) -> st.App:
         }
     )
     return app
+
+
+async def _first_page(request: Request) -> RedirectResponse:
+    """The chat is the first page and so lies at the root; whoever types its name as that of the others gets there."""
+    query = request.url.query
+    return RedirectResponse(f"./?{query}" if query else "./")
 
 
 def _restarting() -> bool:

@@ -26,5 +26,5 @@ def _(message: str) -> str:
 
 
 def plural(singular: str, many: str, count: int) -> str:
-    """Return the form of a text that fits `count`, with `{count}` filled in."""
-    return _current.ngettext(singular, many, count).format(count=count)
+    """Return the form of a text that fits `count`, with `{count}` filled in, thousands separated."""
+    return _current.ngettext(singular, many, count).format(count=f"{count:,}")

@@ -114,6 +114,7 @@ def spawn(
             line = ""
         if line == "":
             process.kill()
+            process.wait()
             raise AssertionError(f"no address was printed:\n{''.join(server.output)}\n{log.read_text()}")
         found = re.search(r"http://\S+:\d+", line)
         server.url = found[0] if found else ""

@@ -15,7 +15,7 @@ from console.components.heartbeat import heartbeat
 from console.state import Key, tell
 from services.operations.restarts import Phase, RestartState
 from services.runtime import Runtime
-from services.texts import _
+from services.texts import _, plural
 
 
 @st.fragment
@@ -67,7 +67,7 @@ def _pause(runtime: Runtime) -> None:
 def _undo_all(runtime: Runtime) -> None:
     undone = attempt(runtime.governor.undo_all, page_actor(runtime))
     if undone is not None:
-        tell(_("{count} steps undone").format(count=count(len(undone))))
+        tell(plural("{count} step undone", "{count} steps undone", len(undone)))
 
 
 @st.fragment

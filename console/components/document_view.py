@@ -11,7 +11,6 @@ from console.components.dialogs import confirm, deletion_text
 from console.components.document_actions import ask_rechunk, deletion_lines
 from console.components.formatting import (
     ago,
-    count,
     escape,
     escape_block,
     place,
@@ -23,7 +22,7 @@ from console.state import Query, set_query
 from services.errors import NotFoundError
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
-from services.texts import _
+from services.texts import _, plural
 
 PDF = "application/pdf"
 _CHUNKS = 20
@@ -54,8 +53,8 @@ def _facts(document: Document) -> None:
     parts = [
         _("version {number}").format(number=document.version),
         size(document.size_bytes),
-        _("{count} pages").format(count=count(document.pages)) if document.pages else "",
-        _("{count} chunks").format(count=count(document.chunks)),
+        plural("{count} page", "{count} pages", document.pages) if document.pages else "",
+        plural("{count} chunk", "{count} chunks", document.chunks),
         escape(document.collection),
         _("changed {when}").format(when=ago(document.updated_at)),
     ]

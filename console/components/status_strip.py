@@ -9,7 +9,7 @@ from console.components.budget_control import restart_words
 from console.components.budget_doors import door_name
 from console.components.budget_head import LEVEL_ICONS, sentence
 from console.components.charts.budget import level_word
-from console.components.formatting import count, escape, shorten, size
+from console.components.formatting import escape, shorten, size
 from console.components.heartbeat import heartbeat
 from console.components.memory_headline import STATE_ICONS
 from console.navigation import PageName, page
@@ -51,7 +51,7 @@ def status_strip(runtime: Runtime) -> None:
         _memory(runtime)
         _budget(runtime)
         documents = plural("{count} document", "{count} documents", counts.documents)
-        chunks = _("{count} chunks").format(count=count(counts.chunks))
+        chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
         if counts.jobs_unfinished:
             running = plural("{count} file being taken in", "{count} files being taken in", counts.jobs_unfinished)

@@ -16,7 +16,7 @@ from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, Role
 from services.held import HeldResource, Owner, object_bytes
 from services.reporting import Counted, Reporter, Silent
-from services.texts import _
+from services.texts import _, plural
 
 WINDOWS = 64
 CHARACTERS = 8000
@@ -110,8 +110,9 @@ class HistoryWindows:
         size, large = size + own, large + own_large
         return HeldResource(
             name=_("Conversation windows"),
-            detail=_("{turns} turns of {conversations} conversations").format(
-                turns=len(turns), conversations=len(windows)
+            detail=_("{turns} of {conversations}").format(
+                turns=plural("{count} turn", "{count} turns", len(turns)),
+                conversations=plural("{count} conversation", "{count} conversations", len(windows)),
             ),
             bytes=size,
             loads=self._reads,

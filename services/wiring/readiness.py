@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.operations.health import Check
 from services.settings import MEGABYTE
-from services.texts import _
+from services.texts import _, plural
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -19,11 +19,11 @@ def checks(runtime: Runtime) -> Mapping[str, Callable[[], Check]]:
 
     def store() -> Check:
         counts = runtime.library.counts()
-        return Check("store", ok=True, detail=_("{count} documents").format(count=counts.documents))
+        return Check("store", ok=True, detail=plural("{count} document", "{count} documents", counts.documents))
 
     def index() -> Check:
         keeper = runtime.keeper
-        return Check("index", ok=keeper.ready, detail=_("{count} vectors").format(count=len(keeper.index)))
+        return Check("index", ok=keeper.ready, detail=plural("{count} vector", "{count} vectors", len(keeper.index)))
 
     def embedder() -> Check:
         return Check("embedder", ok=True, detail=runtime.embedder.resource().detail)
@@ -35,7 +35,7 @@ def checks(runtime: Runtime) -> Mapping[str, Callable[[], Check]]:
     def disk() -> Check:
         free_mb = shutil.disk_usage(runtime.settings.data_dir).free // MEGABYTE
         enough = free_mb >= runtime.settings.free_disk_mb
-        return Check("disk", ok=enough, detail=_("{free} MB free").format(free=free_mb))
+        return Check("disk", ok=enough, detail=_("{free} MB free").format(free=f"{free_mb:,}"))
 
     def accepting() -> Check:
         draining = runtime.restarts.draining

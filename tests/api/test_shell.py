@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.servers import Server
+from tests.servers import Server, eventually
 
 
 @pytest.mark.parametrize(
@@ -134,8 +135,14 @@ def test_body_that_is_too_large(server: Server) -> None:
 def test_log_has_one_line_per_request(server: Server) -> None:
     """The log is JSON lines with the request's id and RSS, and holds nothing of what was asked."""
     server.client.post("/api/search", json={"query": "zanzibar-secret-word"}, headers={"X-Request-ID": "in-the-log"})
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
-    (entry,) = [line for line in lines if line.get("request_id") == "in-the-log" and line["event"] == "request"]
+
+    def entries() -> list[dict[str, Any]]:
+        written = server.log.read_text()
+        lines = [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
+        return [line for line in lines if line.get("request_id") == "in-the-log" and line["event"] == "request"]
+
+    eventually(lambda: bool(entries()), seconds=10.0, what="the line of the request")  # comes after the answer
+    (entry,) = entries()
     assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/api/search", 200)
     assert entry["rss_mb"] > 50
     assert "zanzibar" not in server.log.read_text()
@@ -145,3 +152,12 @@ def test_unknown_methods_do_not_hurt(server: Server) -> None:
     """An odd method is refused, not a defect."""
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         assert client.request("BREW", "/api/documents").status_code == 405
+
+
+def test_the_chat_is_found_by_its_name(server: Server) -> None:
+    """Streamlit knows the first page by the root alone; a link to a conversation keeps its parameter."""
+    for path, place in (("/chat", "./"), ("/chat?conversation=a%20b", "./?conversation=a%20b")):
+        answer = server.client.get(path)
+        assert answer.status_code == 307
+        assert answer.headers["location"] == place
+    assert server.client.get("/chat", follow_redirects=True).status_code == 200

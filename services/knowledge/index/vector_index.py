@@ -13,7 +13,7 @@ import numpy as np
 from services.held import HeldResource, Owner, Region
 from services.knowledge.cores import usable_cores
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
-from services.texts import _
+from services.texts import _, plural
 
 # Adding copies the last segment (3 MB at 384 dimensions), searching visits each: this many vectors balance the two.
 SEGMENT_VECTORS = 8192
@@ -166,7 +166,7 @@ class VectorIndex:
         segments = self._segments
         return HeldResource(
             name=_("Vector index"),
-            detail=_("{count} vectors, 8 bits a component").format(count=len(self)),
+            detail=plural("{count} vector, 8 bits a component", "{count} vectors, 8 bits a component", len(self)),
             bytes=sum(segment.bytes for segment in segments),
             loads=VectorIndex._built,
             attributes={

@@ -13,6 +13,7 @@ import structlog
 from services.admission import Admission
 from services.chat.answer import Answer
 from services.chat.asking import asked_now, checked, detail, turns_of
+from services.chat.claims import Claims
 from services.chat.conversations import Conversations
 from services.chat.draft import Draft, Task
 from services.chat.models import ChatModels
@@ -28,7 +29,7 @@ from services.chat.types import (
 )
 from services.chat.worker import Worker
 from services.chat.writing import Step, Writer
-from services.errors import BadInputError, ConflictError, MillpondError, UnavailableError
+from services.errors import BadInputError, MillpondError, UnavailableError
 from services.reporting import Counted, Reporter, Silent, Timing
 from services.scopes import Scope, ScopeKind, Scopes
 from services.scopes.cancellation import Cancellation
@@ -42,8 +43,6 @@ _COUNTED = {
     AnswerState.STOPPED: Counted.ANSWERS_STOPPED,
     AnswerState.FAILED: Counted.ANSWERS_FAILED,
 }
-
-_LEAVING_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
 
 
 class Answering:
@@ -75,8 +74,7 @@ class Answering:
         # moment, also while its thread holds the lock.
         self._lock = threading.RLock()
         self._closed = False
-        self._left = threading.Condition(self._lock)
-        self._busy: dict[str, Cancellation] = {}
+        self._claims = Claims()
         self._answers: weakref.WeakSet[Answer] = weakref.WeakSet()
 
     def ask(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
@@ -151,12 +149,7 @@ class Answering:
 
     def stop(self, conversation_id: str) -> bool:
         """Stop the answer that is being written in a conversation; return whether there was one."""
-        with self._lock:
-            cancellation = self._busy.get(conversation_id)
-        if cancellation is None:
-            return False
-        cancellation.cancel()
-        return True
+        return self._claims.stop(conversation_id)
 
     def slots(self) -> tuple[int, int]:
         """Return how many answers run and how many questions wait."""
@@ -188,29 +181,11 @@ class Answering:
         if not conversation_id:
             yield from self._recorded(task(), cancellation)
             return
-        self._enter(conversation_id, cancellation)
+        self._claims.take(conversation_id, cancellation)
         try:
             yield from self._recorded(task(), cancellation)
         finally:
-            self._leave(conversation_id, cancellation)
-
-    def _enter(self, conversation_id: str, cancellation: Cancellation) -> None:
-        with self._lock:
-            before = self._busy.get(conversation_id)
-            if before is not None and before.event.is_set():  # it was stopped and is on its way out
-                self._left.wait_for(lambda: self._busy.get(conversation_id) is not before, _LEAVING_SECONDS)
-            if conversation_id in self._busy:
-                raise ConflictError(
-                    _("A question of this conversation is being answered already."),
-                    _("Wait for that answer or stop it."),
-                )
-            self._busy[conversation_id] = cancellation
-
-    def _leave(self, conversation_id: str, cancellation: Cancellation) -> None:
-        with self._lock:
-            if self._busy.get(conversation_id) is cancellation:
-                del self._busy[conversation_id]
-                self._left.notify_all()
+            self._claims.release(conversation_id, cancellation)
 
     def _recorded(self, task: Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Answer within a scope that covers everything up to the stored message."""
@@ -239,7 +214,7 @@ class Answering:
             raise
         # Before the reader is told: whoever has the whole answer finds the slot and the conversation free.
         scope.close()
-        self._leave(task.conversation_id, cancellation)
+        self._claims.release(task.conversation_id, cancellation)
         if state is AnswerState.COMPLETE:
             yield Finished(message)
 

@@ -296,7 +296,7 @@ def test_a_question_waits_for_the_stopped_answer_before_it(
 ) -> None:
     """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
     stage = reach("storing", answers_total=2)
-    monkeypatch.setattr(answering_module, "_LEAVING_SECONDS", DEADLINE)
+    monkeypatch.setattr("services.chat.claims.LEAVING_SECONDS", DEADLINE)
     assert stage.answering.stop(stage.conversation)
     late = Reader(stage.answering.ask(stage.conversation, "And now?"))
     stage.let_go()

@@ -1,7 +1,8 @@
 """The window of the last k turns: what a conversation holds in RAM.
 
 The whole conversation is on disk. RAM holds at most `WINDOWS` conversations (the least recently used one goes first),
-of each at most its last k turns, of each text at most `CHARACTERS` characters: more than a prompt could take.
+of each at most its last k turns, of each text at most `CHARACTERS` characters: more than a prompt could take. All
+together hold at most `CHARACTERS_IN_ALL`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from services.texts import _, plural
 
 WINDOWS = 64
 CHARACTERS = 8000
+CHARACTERS_IN_ALL = 4_000_000  # 4 to 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ class HistoryWindows:
                 self._windows[conversation_id] = window
             self._windows.move_to_end(conversation_id)
             self._used[conversation_id] = time.monotonic()
-            while len(self._windows) > self._limit:
-                self._used.pop(self._windows.popitem(last=False)[0], None)
+            self._shrink()
             turns = tuple(window)
         self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
         return turns
@@ -69,6 +70,8 @@ class HistoryWindows:
             window = self._windows.get(conversation_id)
             if window is not None:
                 window.append(_turn(question, answer))
+                self._windows.move_to_end(conversation_id)
+                self._shrink()
 
     def forget(self, conversation_id: str) -> None:
         """Drop a window; the next use reads it again. Called when stored messages were taken away or replaced."""
@@ -90,6 +93,14 @@ class HistoryWindows:
             dropped = [self._drop(name) for name in self._unused(seconds)]
         windows = [window for window in dropped if window is not None]
         return len(windows), _bytes_of(windows)[0]
+
+    def _shrink(self) -> None:
+        sizes = {name: _characters(window) for name, window in self._windows.items()}
+        excess = sum(sizes.values()) - CHARACTERS_IN_ALL
+        while len(self._windows) > 1 and (len(self._windows) > self._limit or excess > 0):
+            name = next(iter(self._windows))
+            self._drop(name)
+            excess -= sizes[name]
 
     def _unused(self, seconds: float) -> list[str]:
         before = time.monotonic() - seconds
@@ -147,6 +158,10 @@ def _is_turn(answer: Message) -> bool:
 
 def _turn(question: str, answer: Message) -> Turn:
     return Turn(question[:CHARACTERS], answer.text[:CHARACTERS])
+
+
+def _characters(window: deque[Turn]) -> int:
+    return sum(len(turn.question) + len(turn.answer) for turn in window)
 
 
 def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:

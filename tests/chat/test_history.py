@@ -99,6 +99,24 @@ def test_a_window_is_bounded_in_characters(conversations: Conversations) -> None
     assert WINDOWS == 64
 
 
+def test_windows_are_bounded_together(conversations: Conversations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long conversations push out those that were used longest ago, when they are read and when they go on."""
+    monkeypatch.setattr("services.chat.history.CHARACTERS_IN_ALL", 3500)
+    ids = [talk(conversations, "q", "a" * 999) for _ in range(3)]
+    for talked in ids:
+        conversations.turns(conversations.conversation(talked))
+    assert conversations.held().attributes["conversations"] == "3"
+    conversations.add_question(said(ids[2], Role.USER, "again"))
+    conversations.replace_from(None, said(ids[2], Role.ASSISTANT, "b" * 999), question="again")
+    assert conversations.held().attributes["conversations"] == "2"
+    loads = conversations.held().loads
+    conversations.turns(conversations.conversation(ids[2]))
+    conversations.turns(conversations.conversation(ids[1]))
+    assert conversations.held().loads == loads
+    conversations.turns(conversations.conversation(ids[0]))
+    assert conversations.held().loads == loads + 1
+
+
 def test_failed_answers_are_no_turns(conversations: Conversations) -> None:
     """Questions without an answer are left out, however many there are; stopped answers count."""
     talked = talk(conversations, "first", "one")

@@ -169,12 +169,11 @@ def _ends(soak: dict[str, Any]) -> list[str]:
             f"Millpond's own verdict at the end: {verdict['state']}, “{verdict['headline']}”; at the quiesce points: "
             f"{_counted(seen)}."
         )
-    lines.append(
-        f"Restarts: {soak.get('restarts', 'unknown')}; exit code when it was stopped: {soak.get('exit_code')}."
-    )
+    there = "was there to the end" if soak.get("alive") else "was gone before the end"
+    lines.append(f"The process that was started {there}; exit code when it was stopped: {soak.get('exit_code')}.")
     if soak.get("events"):
         lines.append(
-            f"Events on its time line: {', '.join(f'{kind} {n}' for kind, n in sorted(soak['events'].items()))}."
+            f"Events on its time line (of the newest 2,000): {', '.join(f'{kind} {n}' for kind, n in sorted(soak['events'].items()))}."
         )
     if floors:
         lines += ["", *_owners(floors)]

@@ -241,9 +241,10 @@ class Soak:
             found["owners"] = memory["owners"]
             found["held"] = memory["held"]
             found["caches"] = caches(self._get("/metrics").text)
-            events = self._get("/api/memory/events?range=24h&limit=2000").json()["events"]
-            found["events"] = by_kind(events)
-            found["restarts"] = sum(event["kind"] == "start" for event in events) - 1 if events else 0
+            found["events"] = by_kind(self._get("/api/memory/events?range=24h&limit=2000").json()["events"])
+            # Asked for by itself: of all events only the newest are told.
+            starts = self._get("/api/memory/events?range=24h&kind=start").json()["events"]
+            found["restarts"] = len(starts) - 1
         except EXPECTED as error:
             self.log.fail("the last look", error)
         return found

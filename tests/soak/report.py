@@ -172,9 +172,8 @@ def _ends(soak: dict[str, Any]) -> list[str]:
     there = "was there to the end" if soak.get("alive") else "was gone before the end"
     lines.append(f"The process that was started {there}; exit code when it was stopped: {soak.get('exit_code')}.")
     if soak.get("events"):
-        lines.append(
-            f"Events on its time line (of the newest 2,000): {', '.join(f'{kind} {n}' for kind, n in sorted(soak['events'].items()))}."
-        )
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(soak["events"].items()))
+        lines.append(f"Events on its time line (of the newest 2,000): {kinds}.")
     if floors:
         lines += ["", *_owners(floors)]
     return [*lines, ""]

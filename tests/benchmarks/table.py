@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what was measured, its value, its target, whether the target is a lower bound, and the details."""
+    """One figure: what was measured, its value, its target (None: as it comes out), whether the target is a lower
+    bound, and the details."""
 
     what: str
     value: float
-    target: float
+    target: float | None
     at_least: bool
     detail: str
 
     @property
     def met(self) -> bool:
+        if self.target is None:
+            return True
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
@@ -25,7 +28,8 @@ def markdown(rows: Iterable[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = ["| what | measured | target | | how |", "| --- | ---: | ---: | --- | --- |"]
     for row in rows:
-        bound = "≥" if row.at_least else "≤"
-        verdict = "met" if row.met else "not met"
-        lines.append(f"| {row.what} | {row.value:.3f} | {bound} {row.target:g} | {verdict} | {row.detail} |")
+        target, verdict = "–", ""
+        if row.target is not None:
+            target, verdict = f"{'≥' if row.at_least else '≤'} {row.target:g}", "met" if row.met else "not met"
+        lines.append(f"| {row.what} | {row.value:.3f} | {target} | {verdict} | {row.detail} |")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ def test_a_stretch_of_refusals_is_told_twice() -> None:
     now[0] += 29.0
     assert refusals.sweep() == ""
     now[0] += 2.0
-    assert "1002 requests were refused" in refusals.sweep()
+    assert "1,002 requests were refused" in refusals.sweep()
     assert not refusals.going_on
     assert refusals.sweep() == ""
     refusals.note("A new file")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -17,7 +16,7 @@ from tests.browser.conftest import Watch
 from tests.browser.samples import manual
 from tests.hasty_console import SPEED
 from tests.servers import Server, eventually, serving, spawn
-from tests.visitors import Visitor, visiting
+from tests.visitors import PageRefusedError, Visitor, visiting
 
 pytestmark = pytest.mark.browser
 
@@ -58,8 +57,8 @@ class Tight:
                 return False
             try:
                 visitor.upload((f"{wanted}.bin", bytes(size)), store=False)
-            except httpx.HTTPStatusError as refused:
-                if refused.response.status_code != 503:
+            except PageRefusedError as refused:
+                if refused.answer.status_code != 503:
                     raise
                 size //= 2
             return False

@@ -201,8 +201,7 @@ def test_a_front_gets_to_see_that_it_is_not_ready() -> None:
     """Where nobody holds connections, readiness turns before the door is closed, and no second process is loaded."""
     scene = Scene(holds=False)
     scene.go()
-    eventually(lambda: scene.restarts.draining, what="draining")
-    assert scene.refused
+    eventually(lambda: scene.restarts.draining and scene.refused, what="draining with closed doors")
     assert scene.shell.ended.wait(30)
     assert scene.shell.asked == ["stop", "close", "end"]
 

@@ -13,6 +13,7 @@ from services.memory.ledger.residency import PAGE, Bools, Residency
 
 _MAPPED = 2  # IS_MMAPPED, with neither of the two other flags (glibc, malloc/malloc.c)
 _FLAGS = 7
+_LARGEST = 1 << 47  # a process has no more addresses; what says more is somebody else's data
 # So many pages are asked at once, and altogether at most in one look (2 GB).
 _BATCH = 1024
 _MOST_PROBES = 1 << 19
@@ -71,7 +72,7 @@ class BlockFinder:
             sizes = self._sizes(batch)
             if not len(sizes):
                 return
-            fits = np.flatnonzero((sizes > 0) & (batch + sizes <= np.uint64(end)))
+            fits = np.flatnonzero((sizes > 0) & (sizes <= np.uint64(end) - batch))  # a sum could wrap around
             if not len(fits):
                 position += len(batch)
                 continue
@@ -92,4 +93,5 @@ class BlockFinder:
         before, size = words[:, 0], words[:, 1]
         plain = size & np.uint64(~_FLAGS & (1 << 64) - 1)
         is_block = (before == 0) & (size & np.uint64(_FLAGS) == _MAPPED) & (plain % np.uint64(PAGE) == 0) & (plain > 0)
+        is_block &= plain < np.uint64(_LARGEST)
         return np.where(is_block, plain, np.uint64(0))

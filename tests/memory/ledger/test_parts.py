@@ -85,6 +85,23 @@ def test_the_pieces_add_up_to_the_mappings() -> None:
     assert place is Area.BLOCKS
 
 
+def test_what_only_looks_like_a_block_is_none() -> None:
+    """Data that reads as a block of nearly all addresses: adding its size wraps around, and it would seem to fit."""
+    area = np.frombuffer(mmap.mmap(-1, 6 * PAGE), np.uint64)
+    words = area.reshape(6, PAGE // 8)
+    words[:, 7] = 1  # every page is there
+    words[0, :2] = 0, 2**64 - PAGE | 2
+    words[1, :2] = 0, 2**48 | 2
+    words[2, :2] = 0, 2 * PAGE | 2
+    start = area.ctypes.data
+    with Residency() as residency:
+        finder = BlockFinder(residency, 10**9)
+        found = finder.within(start, start + area.nbytes, start, np.ones(6, np.bool_))
+        assert found == [(start + 2 * PAGE, start + 4 * PAGE)]
+        assert finder.found == 2 * PAGE
+        assert BlockFinder(residency, 0, np.array([start], np.uint64)).found == 0
+
+
 def test_known_blocks_are_looked_at_again_and_not_searched_for() -> None:
     """A search visits every page: it must not be needed at each look. What was freed must not stay a block."""
     block = np.ones(50_000_000, np.uint8)

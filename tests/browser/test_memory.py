@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Watch
-from tests.servers import Server, serving
+from tests.servers import Server, eventually, serving
 
 pytestmark = pytest.mark.browser
 
@@ -47,8 +47,17 @@ def shown(page: Page, name: str) -> list[str]:
 
 def zoom(page: Page, name: str) -> None:
     """Drag over the middle of a chart."""
-    box = chart(page, name).locator(".nsewdrag").first.bounding_box()
-    assert box is not None
+    area = chart(page, name).locator(".nsewdrag").first
+    boxes: list[FloatRect] = []
+
+    def found() -> bool:
+        box = area.bounding_box()  # None while it is being drawn anew
+        if box is not None:
+            boxes.append(box)
+        return box is not None
+
+    eventually(found, what="a chart to drag over")
+    (box,) = boxes
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] * 0.3, middle)
     page.mouse.down()

@@ -10,6 +10,7 @@ import structlog
 
 from services.errors import NotFoundError
 from services.memory.governor.types import Step, StepState
+from services.settings import MEGABYTE
 from services.texts import _
 
 T = TypeVar("T")
@@ -17,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 # So long it is believed that a step would not help.
 PASSED_SECONDS = 5.0
+# A step that gave back less than this waits twice as long each time before it is repeated, up to so many cool-downs.
+_LEAST_GAIN = 2 * MEGABYTE
+_MOST_COOL_DOWNS = 16
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Record:
     last: float | None = None
     taken: int = 0
     freed: int | None = None
+    in_vain: int = 0  # how often in a row it gave back next to nothing, while the pressure did not grow
     not_before: float = 0.0  # when it may be taken again
     end_not_before: float = 0.0  # when its end may be tried again
     told: bool = False  # that it would not help, since the last time that all was calm
@@ -101,7 +106,9 @@ class Force:
         record.last, record.freed = now, freed
         record.taken += 1
         record.told = False
-        record.not_before = now + record.step.cool_down
+        in_vain = record.step.undo is None and freed is not None and freed < _LEAST_GAIN
+        record.in_vain = record.in_vain + 1 if in_vain else 0
+        record.not_before = now + record.step.cool_down * min(2**record.in_vain, _MOST_COOL_DOWNS)
         if record.step.undo is not None:
             record.active, record.real, record.by, record.since = True, real, by, now
             if record not in self._active:
@@ -113,6 +120,13 @@ class Force:
         record.not_before = now + record.step.cool_down if rest else 0.0
         if record in self._active:
             self._active.remove(record)
+
+    def pressed(self) -> None:
+        """Note that memory has become shorter: what brought nothing may bring something now."""
+        for record in self._records.values():
+            if record.in_vain and record.last is not None:
+                record.in_vain = 0
+                record.not_before = min(record.not_before, record.last + record.step.cool_down)
 
     def calm(self) -> None:
         """Note that all is calm: what would not help may be told again next time."""

@@ -234,6 +234,7 @@ class Governor:
             self._force.calm()
         if found.level > before:
             self._settled = found.now  # what is more urgent does not wait for the effect of what was less
+            self._force.pressed()
         words = wording.evidence if found.level > before else wording.recovery
         evidence = words(found.budget, found.used, found.rss, max(found.level, before) if before else found.level)
         outcome = wording.change(before, found.level)

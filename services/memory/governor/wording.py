@@ -51,9 +51,14 @@ def evidence(budget: Budget, used: int, rss: int, level: Level) -> str:
 
 def recovery(budget: Budget, used: int, rss: int, level: Level) -> str:
     """Return by what the end of a step is justified."""
-    text = _("{used} MB used, under the {mark} MB at which the level {level} is left").format(
-        used=_mb(used), mark=_mb(budget.left(level)), level=level_name(level)
+    settled = used >= budget.left(level)
+    words = (
+        _("{used} MB used, for a while under the {level} watermark of {mark} MB")
+        if settled
+        else _("{used} MB used, under the {mark} MB at which the level {level} is left")
     )
+    mark = budget.reached(level) if settled else budget.left(level)
+    text = words.format(used=_mb(used), mark=_mb(mark), level=level_name(level))
     return text + _(" ({rss} MB of it in this process)").format(rss=_mb(rss)) if used > rss else text
 
 

@@ -63,11 +63,12 @@ class _Carrier:
         if wanted is None or wanted.thread != threading.get_ident():
             return
         names = {thread.ident: thread.name for thread in threading.enumerate()}
-        for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way to see other threads
-            inner: FrameType | None = frame
-            if ident == wanted.thread:
-                inner = _caller(frame)
-            _take_frames(names.get(ident) or str(ident), inner, wanted.variables)
+        frames = sys._current_frames()  # noqa: SLF001 - the documented way to see other threads
+        # A variable with this call's own frame would close a cycle, which keeps all that its callers hold until it is
+        # collected.
+        _take_frames(names.get(wanted.thread) or "", _caller(frames.pop(wanted.thread)), wanted.variables)
+        for ident, frame in frames.items():
+            _take_frames(names.get(ident) or str(ident), frame, wanted.variables)
         for reference in self._locals:
             value = reference()
             if value is not None:

@@ -14,7 +14,7 @@ from services.memory.governor.journal import KEPT, recalled
 from services.memory.governor.types import DecisionKind, Level, Step
 from services.reporting import EventKind
 from services.settings import MEGABYTE
-from tests.memory.governor.machine import COOL_DOWN, Machine
+from tests.memory.governor.machine import COOL_DOWN, SUSTAINED, Machine
 
 ALL = ["once_soft", "keep_soft", "once_high", "keep_high", "once_hard", "keep_hard"]
 ADMIN = Actor("Ann", Role.ADMIN)
@@ -82,10 +82,20 @@ def test_it_goes_back_in_the_other_order() -> None:
 def test_one_time_steps_are_repeated_after_their_cool_down_while_the_level_lasts() -> None:
     """Collecting without end would cost more than it gives; never again would leave the memory to fill up."""
     machine = Machine()
-    machine.run(5 + 3 * COOL_DOWN, 720)
+    machine.effects["once_soft"] = 10
+    machine.run(5 + 3 * COOL_DOWN, 760)
     assert machine.done.count("once_soft") == 3
     machine.run(2 * COOL_DOWN, 500)
     assert machine.done.count("once_soft") == 3
+
+
+def test_what_gave_nothing_back_is_repeated_more_and_more_seldom_until_memory_gets_shorter() -> None:
+    """RSS at rest over a watermark would be collected each minute, for nothing, for as long as the process lives."""
+    machine = Machine()
+    machine.run(5 + 14 * COOL_DOWN, 720)
+    assert machine.done.count("once_soft") == 3  # after 0, 2 and 6 cool-downs
+    machine.run(SUSTAINED, 820)
+    assert machine.done.count("once_soft") == 4
 
 
 def test_what_would_not_help_is_passed_over_and_said_once() -> None:

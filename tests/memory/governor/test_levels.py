@@ -49,6 +49,19 @@ def test_hysteresis_keeps_a_level_until_rss_is_well_under_it() -> None:
     assert len(machine.governor.decisions()) == 2
 
 
+def test_rss_at_rest_under_a_watermark_leaves_it() -> None:
+    """What work has imported stays: with hysteresis alone a tight budget would refuse files until the next restart."""
+    machine = Machine(steps=False)
+    machine.run(1, 910)
+    machine.run(29, 880)
+    assert machine.level is Level.HARD
+    machine.run(2, 880)
+    assert machine.level is Level.HIGH
+    assert "for a while under the hard watermark of 900 MB" in machine.governor.decisions()[0].evidence
+    machine.run(60, 880)
+    assert machine.level is Level.HIGH
+
+
 def test_it_comes_down_through_levels_in_their_own_time() -> None:
     """From hard to calm in one look, everything that was stopped would start at the same moment."""
     machine = Machine(steps=False)

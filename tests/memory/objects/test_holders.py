@@ -73,6 +73,22 @@ def test_looking_keeps_nothing_alive(inspector: Inspector) -> None:
     assert [reference() for reference in gone] == [None] * 5
 
 
+def test_looking_leaves_no_frames_for_the_collector(inspector: Inspector) -> None:
+    """A frame in a cycle holds every variable of its callers until the next full collection, however big they are."""
+
+    def work() -> weakref.ref[object]:
+        kept = planted.InModule(1)
+        inspector.take()
+        inspector.instances(f"{HERE}.InModule", limit=1)
+        return weakref.ref(kept)
+
+    gc.disable()
+    try:
+        assert work()() is None
+    finally:
+        gc.enable()
+
+
 def test_an_object_that_is_gone_is_said_to_be_gone(inspector: Inspector) -> None:
     """An address may belong to something else by now; showing that one would mislead."""
     kept = planted.InModule(1)

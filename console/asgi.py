@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from streamlit.web import bootstrap
 
-from console import resources, scripts, sessions
+from console import resources, scripts, sessions, streamlit_internals
 from console.api.application import create_api, provide, routes
 from console.boundary import show_error
 from console.holdings import StreamlitHoldings, session_parts
@@ -34,6 +34,7 @@ UPLOADS = ("/api/documents", "/_stcore/upload_file")
 def create_app(settings: Settings) -> st.App:
     """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
     api = create_api()
+    streamlit_internals.run_what_was_touched()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:

@@ -17,7 +17,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime import Runtime, exists, get_instance
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.caching.cache_data_api import _data_caches
@@ -28,6 +31,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.runtime.scriptrunner_utils.script_requests import _has_active_trigger_value
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 # Of a session: what its script and its widgets left there, what waits to be sent, what its fragments enclose.
@@ -43,6 +47,9 @@ SHARED_TYPES: tuple[type, ...] = (
     WebsocketSessionManager,
     threading.Thread,
 )
+
+# The keys of components that only make their fragment run again end like this: a tick that is lost comes again.
+TICK = "-beat"
 
 
 def current_session() -> AppSession | None:
@@ -204,6 +211,52 @@ def expire_caches() -> int:
         with cache._mem_cache_lock:
             dropped += len(cache._mem_cache.expire())
     return dropped
+
+
+def run_what_was_touched() -> None:
+    """Have every widget's own fragment run, whatever fragment the browser names.
+
+    The browser puts changes of the same moment into one message, with the first fragment that is among them (pull
+    request 12747 there). A click in the moment of a tick, or while the browser is busy, ran the ticking fragment only:
+    nothing happened, and the click was gone. Done once for the process; again changes nothing.
+    """
+    if getattr(AppSession.request_rerun, "touched", False):
+        return
+    original = AppSession.request_rerun
+    seen: WeakKeyDictionary[AppSession, dict[str, int]] = WeakKeyDictionary()
+
+    def request_rerun(self: AppSession, client_state: ClientState | None) -> None:
+        if client_state is not None:
+            last = seen.get(self, {})
+            seen[self] = {widget.id: hash(widget.SerializeToString()) for widget in client_state.widget_states.widgets}
+            touched = [
+                widget.id
+                for widget in client_state.widget_states.widgets
+                if not widget.id.endswith(TICK) and _is_touched(widget, last.get(widget.id), seen[self][widget.id])
+            ]
+            client_state = _aimed(self, client_state, touched)
+        original(self, client_state)
+
+    request_rerun.touched = True  # type: ignore[attr-defined]  # a mark on the function
+    AppSession.request_rerun = request_rerun  # type: ignore[method-assign]  # there is no hook
+
+
+def _is_touched(widget: WidgetState, before: int | None, now: int) -> bool:
+    # What was never sent before is a default: a click comes as a trigger.
+    return _has_active_trigger_value(widget) or before not in {None, now}
+
+
+def _aimed(session: AppSession, client_state: ClientState, touched: Iterable[str]) -> ClientState:
+    """Return `client_state` with the fragment of what was touched; with none, for a full run, if it was several's."""
+    known = session._session_state._new_widget_state.widget_metadata
+    fragments = {known[widget].fragment_id for widget in touched if widget in known}
+    if not client_state.fragment_id or fragments <= {client_state.fragment_id}:
+        return client_state
+    aimed = ClientState()
+    aimed.CopyFrom(client_state)
+    only = fragments.pop() if len(fragments) == 1 else None
+    aimed.fragment_id = only if only and session.has_fragment(only) else ""
+    return aimed
 
 
 def _caches(caches: Any) -> list[Any]:

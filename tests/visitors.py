@@ -5,6 +5,7 @@ Two hundred real browsers would leave the service no processor to be measured on
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import struct
@@ -49,12 +50,18 @@ class Visitor:
         self.query = ""
         self.page = ""
         self.elements: dict[str, Element] = {}  # by kind: the uploader and the field for questions
+        self.buttons: dict[str, tuple[str, str]] = {}  # by label: widget and fragment ("": none)
+        self.fragments: set[str] = set()
+        self.table = "", ""  # widget and fragment of the table that was drawn last
+        self.dialogs: list[str] = []  # titles of those that were opened
         self.texts: list[str] = []
 
     def open(self, page: str = "") -> None:
         """Go to a page of the navigation ("" is the chat), and wait until it has run."""
         self._states.clear()
         self.elements.clear()
+        self.buttons.clear()
+        self.fragments.clear()
         self.texts.clear()
         self.page, self.query = page, ""
         self._run()
@@ -115,6 +122,27 @@ class Visitor:
             time.sleep(0.1)
             self._run()
 
+    def press(self, label: str, *, with_tick_of: str | None = None) -> None:
+        """Press a button, alone or in the moment in which the fragment `with_tick_of` ticks."""
+        widget, fragment = self.buttons[label]
+        state = WidgetState(id=widget)
+        state.trigger_value = True
+        self._states[widget] = state
+        self._run(fragment if with_tick_of is None else with_tick_of)
+        del self._states[widget]
+
+    def select_row(self, row: int | None, *, with_tick_of: str | None = None) -> None:
+        """Tick a row of the page's table, or none; moments as for `press`. It stays until another page is opened."""
+        table, fragment = self.table
+        state = WidgetState(id=table)
+        state.string_value = json.dumps({"selection": {"rows": [] if row is None else [row], "columns": []}})
+        self._states[table] = state
+        self._run(fragment if with_tick_of is None else with_tick_of)
+
+    def tick(self, fragment: str) -> None:
+        """Run one fragment, as its heartbeat does."""
+        self._run(fragment)
+
     def break_off(self) -> None:
         """Vanish without a goodbye, as a machine does that loses its network: the connection is reset."""
         raw = self._connection.socket
@@ -126,8 +154,9 @@ class Visitor:
             raise PageError(f"the page {self.page or 'chat'} has no {kind}")
         return self.elements[kind]
 
-    def _run(self) -> None:
+    def _run(self, fragment: str = "") -> None:
         message = BackMsg()
+        message.rerun_script.fragment_id = fragment
         message.rerun_script.query_string = self.query
         message.rerun_script.page_name = self.page
         message.rerun_script.widget_states.widgets.extend(self._states.values())
@@ -151,16 +180,24 @@ class Visitor:
             elif kind == "session_event" and message.session_event.HasField("script_compilation_exception"):
                 raise PageError(f"the page {self.page or 'chat'} could not be compiled")
             elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
-                self._note(message.delta.new_element)
+                self._note(message.delta.new_element, message.delta.fragment_id)
+            elif kind == "delta" and message.delta.add_block.HasField("dialog"):
+                self.dialogs.append(message.delta.add_block.dialog.title)
             if kind == wanted:
                 return message
 
-    def _note(self, element: Element) -> None:
+    def _note(self, element: Element, fragment: str) -> None:
         name = element.WhichOneof("type")
+        if fragment:
+            self.fragments.add(fragment)
         if name == "exception":
             raise PageError(f"the page {self.page or 'chat'} shows an exception: {element.exception.message[:300]}")
         if name in {UPLOADER, CHAT_INPUT}:
             self.elements[name] = element
+        elif name == "button":
+            self.buttons[element.button.label] = element.button.id, fragment
+        elif name == "dataframe" and element.dataframe.id:
+            self.table = element.dataframe.id, fragment
         elif name == "markdown":
             self.texts.append(element.markdown.body)
 

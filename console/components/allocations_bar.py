@@ -43,7 +43,7 @@ def _bar(tracer: Tracer) -> None:
         _running(tracer, status)
     else:
         _stopped(tracer)
-    heartbeat("allocations-beat", _BUSY_SECONDS if status.on else _IDLE_SECONDS)
+    heartbeat("allocations", _BUSY_SECONDS if status.on else _IDLE_SECONDS)
 
 
 def _shown(tracer: Tracer) -> tuple[object, ...]:

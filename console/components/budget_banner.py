@@ -30,4 +30,4 @@ def refusal_banner(admission: Admission, *doors: Door) -> None:
                 icon=":material/front_hand:",
             )
             st.page_link(page(PageName.BUDGET), label=_("What the memory budget did"), icon=":material/speed:")
-    heartbeat("refusal-beat", _PERIOD_SECONDS)
+    heartbeat("refusal", _PERIOD_SECONDS)

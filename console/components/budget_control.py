@@ -53,7 +53,7 @@ def control_view(runtime: Runtime) -> None:
         on_click=_undo_all,
         args=(runtime,),
     )
-    heartbeat("budget-control-beat", PERIOD_SECONDS)
+    heartbeat("budget-control", PERIOD_SECONDS)
 
 
 def _dry_run(runtime: Runtime) -> None:
@@ -99,7 +99,7 @@ def alerts_view(runtime: Runtime) -> None:
         on_click=_send_test,
         args=(runtime,),
     )
-    heartbeat("budget-alerts-beat", PERIOD_SECONDS)
+    heartbeat("budget-alerts", PERIOD_SECONDS)
 
 
 def _send_test(runtime: Runtime) -> None:
@@ -126,7 +126,7 @@ def restart_view(runtime: Runtime) -> None:
         help=why or escape(refusal) or None,
     ):
         ask_for_restart(runtime)
-    heartbeat("budget-restart-beat", PERIOD_SECONDS)
+    heartbeat("budget-restart", PERIOD_SECONDS)
 
 
 def ask_for_restart(runtime: Runtime) -> NoReturn:

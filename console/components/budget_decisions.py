@@ -56,7 +56,7 @@ def chart_view(runtime: Runtime) -> None:
 def _chart(runtime: Runtime, choice: Range) -> None:
     drawn = _charts.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
     draw(drawn, key="chart-budget")
-    heartbeat("budget-chart-beat", PACES[choice].beat)
+    heartbeat("budget-chart", PACES[choice].beat)
 
 
 def _build(runtime: Runtime, choice: Range) -> Drawn:
@@ -86,7 +86,7 @@ def decisions_view(runtime: Runtime) -> None:
             for decision in found:
                 because = _because(decision)
                 st.markdown(_headline(decision) + (f"  \n:gray[:small[{because}]]" if because else ""))
-    heartbeat("budget-decisions-beat", _PERIOD_SECONDS)
+    heartbeat("budget-decisions", _PERIOD_SECONDS)
 
 
 def _headline(decision: Decision) -> str:

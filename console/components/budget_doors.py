@@ -51,7 +51,7 @@ def doors_view(runtime: Runtime) -> None:
             )
         )
     _running(runtime)
-    heartbeat("budget-doors-beat", PERIOD_SECONDS)
+    heartbeat("budget-doors", PERIOD_SECONDS)
 
 
 def door_name(door: Door) -> str:

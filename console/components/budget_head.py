@@ -40,7 +40,7 @@ def head_view(runtime: Runtime) -> None:
             st.caption(line)
     if state.warning:
         st.warning(escape(state.warning), icon=":material/warning:")
-    heartbeat("budget-head-beat", PERIOD_SECONDS)
+    heartbeat("budget-head", PERIOD_SECONDS)
 
 
 def sentence(state: GovernorState) -> str:

@@ -39,7 +39,7 @@ def steps_view(runtime: Runtime) -> None:
                 st.markdown(f"{number}. **{escape(step.label)}** {badge}", help=escape(step.explanation) or None)
                 st.caption(standing(runtime, step))
             _button(runtime, step, why)
-    heartbeat("budget-steps-beat", PERIOD_SECONDS)
+    heartbeat("budget-steps", PERIOD_SECONDS)
 
 
 def _button(runtime: Runtime, step: StepState, why: str | None) -> None:

@@ -26,7 +26,7 @@ def caches_view(runtime: Runtime) -> None:
     for one in on:
         filled = min(1.0, one.bytes / one.budget)
         st.progress(filled, f"**{escape(one.label)}** · {_words(one)}")
-    heartbeat("caches-beat", _PERIOD_SECONDS)
+    heartbeat("caches", _PERIOD_SECONDS)
 
 
 def _words(figures: CacheFigures) -> str:

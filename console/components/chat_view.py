@@ -151,7 +151,7 @@ def _writing(conversation_id: str) -> None:
         text = st.empty()
         drawn = _draw(text, live.draft(), None)
         st.button(_("Stop"), key=Key.CHAT_STOP, icon=":material/stop_circle:", on_click=live.stop)
-        heartbeat("answer-beat", _BEAT_SECONDS)
+        heartbeat("answer", _BEAT_SECONDS)
         for _turn in range(_DRAWS):
             if live.done.wait(_DRAW_SECONDS):
                 st.rerun()

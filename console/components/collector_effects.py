@@ -41,7 +41,7 @@ def effects_view(runtime: Runtime) -> None:
         else:
             with st.expander(_headline(runtime, effect), key=f"effect-{_key(effect)}"):
                 effect_view(effect, key=_key(effect))
-    heartbeat("collector-effects-beat", _PERIOD_SECONDS)
+    heartbeat("collector-effects", _PERIOD_SECONDS)
 
 
 def effect_view(effect: Effect, *, key: str) -> None:

@@ -33,7 +33,7 @@ def head_view(runtime: Runtime) -> None:
         if state.frozen:
             st.caption(_("{count} objects are frozen: they are hidden from it.").format(count=count(state.frozen)))
     _figures(runtime, state)
-    heartbeat("collector-head-beat", _PERIOD_SECONDS)
+    heartbeat("collector-head", _PERIOD_SECONDS)
 
 
 def _mark(state: CollectorState) -> str:

@@ -34,7 +34,7 @@ def pauses_view(runtime: Runtime) -> None:
             title=_("No pause yet"),
             icon=":material/hourglass_top:",
         )
-        heartbeat("collector-pauses-beat", _PERIOD_SECONDS)
+        heartbeat("collector-pauses", _PERIOD_SECONDS)
         return
     over_time, histogram = _drawn.get(id(runtime), _PERIOD_SECONDS / 2, lambda: _charts(runtime, recent))
     with st.grid(2, min_column_width=320, gap="medium"):
@@ -58,7 +58,7 @@ def pauses_view(runtime: Runtime) -> None:
             speed=runtime.memory.clock.speed,
         )
     )
-    heartbeat("collector-pauses-beat", _PERIOD_SECONDS)
+    heartbeat("collector-pauses", _PERIOD_SECONDS)
 
 
 def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[Drawn, Drawn]:

@@ -45,7 +45,7 @@ def reclaim_view(runtime: Runtime) -> None:
                 on_click=_release,
                 args=(runtime, offer.name),
             )
-    heartbeat("collector-reclaim-beat", _PERIOD_SECONDS)
+    heartbeat("collector-reclaim", _PERIOD_SECONDS)
 
 
 def _release(runtime: Runtime, name: str) -> None:

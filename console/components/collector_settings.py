@@ -45,7 +45,7 @@ def settings_view(runtime: Runtime) -> None:
         _form(runtime, state)
     with right:
         _actions(runtime, state)
-    heartbeat("collector-settings-beat", _TRIAL_SECONDS if trial else _IDLE_SECONDS)
+    heartbeat("collector-settings", _TRIAL_SECONDS if trial else _IDLE_SECONDS)
 
 
 def _trial(runtime: Runtime, trial: Trial) -> None:

@@ -47,7 +47,7 @@ def _bar(runtime: Runtime) -> None:
     else:
         _ended(state)
         form(runtime)
-    heartbeat("experiment-beat", _RUNNING_SECONDS if state.phase is Phase.RUNNING else _IDLE_SECONDS)
+    heartbeat("experiment", _RUNNING_SECONDS if state.phase is Phase.RUNNING else _IDLE_SECONDS)
 
 
 def _running(runtime: Runtime, state: ExperimentState) -> None:

@@ -4,12 +4,15 @@
 and makes that fragment run again after `seconds`; 0 stops it. A tab that comes back into view ticks at once.
 
 Streamlit runs only one fragment for changes that come at the same moment, so each beat comes with its own small delay:
-several fragments of a page, ticking at the same pace, would otherwise keep one another from being drawn.
+several fragments of a page, ticking at the same pace, would otherwise keep one another from being drawn. That a beat
+does not take a click's place is seen to by `console.streamlit_internals`, by the end of the key.
 """
 
 from __future__ import annotations
 
 import streamlit as st
+
+from console.streamlit_internals import TICK
 
 # New `data` may call the function again before or after the last call's clean-up, or without it: each call stops the
 # timer that the element has, and cleans up only its own.
@@ -36,7 +39,7 @@ _component = st.components.v2.component("millpond_heartbeat", js=_JS)
 
 def heartbeat(key: str, seconds: float) -> None:
     """Run the surrounding fragment again every `seconds`; 0: not until something else makes it run."""
-    _component(key=key, data={"seconds": seconds}, height=1, on_beat_change=_ignore)
+    _component(key=f"{key}{TICK}", data={"seconds": seconds}, height=1, on_beat_change=_ignore)
 
 
 def _ignore() -> None:

@@ -79,4 +79,4 @@ def charts(runtime: Runtime, choice: Range) -> None:
                 draw(shown.requests, key="chart-requests")
     if "gpu" not in shown.lines:
         st.caption(_("There is no GPU in this machine that can be watched."))
-    heartbeat("memory-charts-beat", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACES[choice].beat)
+    heartbeat("memory-charts", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACES[choice].beat)

@@ -57,7 +57,7 @@ def details(runtime: Runtime, choice: Range) -> None:
         Detail.COLLECTIONS: _collections,
     }
     tables[Detail(shown or Detail.EVENTS)](runtime, choice)
-    heartbeat("memory-details-beat", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+    heartbeat("memory-details", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
 def _events(runtime: Runtime, choice: Range) -> None:

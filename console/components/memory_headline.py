@@ -39,7 +39,7 @@ def headline_view(runtime: Runtime) -> None:
         st.info(
             _("The first look comes within a second."), title=_("Nothing seen yet"), icon=":material/hourglass_top:"
         )
-        heartbeat("memory-headline-beat", 1.0)
+        heartbeat("memory-headline", 1.0)
         return
     silent = runtime.memory.clock.time() - sample.time
     if silent > _SILENT_SECONDS * max(1.0, runtime.memory.clock.speed):
@@ -50,7 +50,7 @@ def headline_view(runtime: Runtime) -> None:
         )
     _verdict(runtime)
     _figures(sample)
-    heartbeat("memory-headline-beat", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+    heartbeat("memory-headline", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
 def _verdict(runtime: Runtime) -> None:

@@ -35,7 +35,7 @@ def ledger_view(runtime: Runtime) -> None:
             title=_("No ledger yet"),
             icon=":material/hourglass_top:",
         )
-        heartbeat("memory-ledger-beat", 1.0)
+        heartbeat("memory-ledger", 1.0)
         return
     age = max(0.0, runtime.memory.clock.time() - ledger.time)
     st.caption(
@@ -49,7 +49,7 @@ def ledger_view(runtime: Runtime) -> None:
     with right:
         _held(ledger)
         _unknown(ledger.unknown)
-    heartbeat("memory-ledger-beat", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+    heartbeat("memory-ledger", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
 def _held(ledger: Ledger) -> None:

@@ -44,7 +44,7 @@ def repeats_view(inspector: Inspector) -> None:
         )
     for place, report in enumerate(reports):
         _report(report, place)
-    heartbeat("objects-repeats-beat", _BUSY_SECONDS if progress else _IDLE_SECONDS)
+    heartbeat("objects-repeats", _BUSY_SECONDS if progress else _IDLE_SECONDS)
 
 
 def _form(inspector: Inspector, repeats: Repeats) -> None:

@@ -29,7 +29,7 @@ def overview(runtime: Runtime) -> None:
     with right:
         st.subheader(_("Held in memory, once"), anchor=False)
         _resources(runtime)
-    heartbeat("overview-beat", _PERIOD_SECONDS)
+    heartbeat("overview", _PERIOD_SECONDS)
 
 
 def _figures(runtime: Runtime) -> None:

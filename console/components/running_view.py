@@ -52,7 +52,7 @@ def running_view(runtime: Runtime) -> None:
         more = len(running) - _SHOWN
         st.caption(plural("{count} more request", "{count} more requests", more))
     _recent(runtime.scopes.recent(_RECENT))
-    heartbeat("requests-beat", _PERIOD_SECONDS)
+    heartbeat("requests", _PERIOD_SECONDS)
 
 
 def kind_name(kind: ScopeKind) -> str:

@@ -23,4 +23,4 @@ def starting(runtime: Runtime) -> None:
         return
     st.markdown(f":shimmer[{escape(_('Millpond is starting: {stage} …').format(stage=runtime.stage))}]")
     st.skeleton(height=220)
-    heartbeat("starting-beat", _PERIOD_SECONDS)
+    heartbeat("starting", _PERIOD_SECONDS)

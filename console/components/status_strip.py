@@ -64,7 +64,7 @@ def status_strip(runtime: Runtime) -> None:
             icon=_MODEL_ICON.get(model.state, ":material/smart_toy:"),
             help=escape(f"{model.message} {model.hint}".strip()) or None,
         )
-    heartbeat("strip-beat", _PERIOD_SECONDS)
+    heartbeat("strip", _PERIOD_SECONDS)
 
 
 def _memory(runtime: Runtime) -> None:

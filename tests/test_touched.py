@@ -1,0 +1,62 @@
+"""What is touched in the moment of another fragment's tick, as the browser sends it: in one message, one fragment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Server, serving
+from tests.visitors import Visitor, visiting
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("touched") / "data") as server:
+        server.add("otters.txt", b"Otters live by the pond.")
+        yield server
+
+
+def another(visitor: Visitor, label: str) -> str:
+    """A fragment of the page that the button is not in."""
+    return next(fragment for fragment in sorted(visitor.fragments) if fragment != visitor.buttons[label][1])
+
+
+def test_a_click_outside_of_fragments_is_not_lost_to_a_tick(server: Server) -> None:
+    """Nothing would happen, and whoever clicked would click again."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        visitor.press("New collection", with_tick_of=another(visitor, "New collection"))
+        assert set(visitor.dialogs) == {"New collection"}
+
+
+def test_a_click_in_a_fragment_is_not_lost_to_the_tick_of_another(server: Server) -> None:
+    """The same for the live table of documents, while the strip below it ticks."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        visitor.select_row(0)
+        assert "1 selected" in visitor.texts
+        visitor.press("Delete", with_tick_of=another(visitor, "Delete"))
+        assert set(visitor.dialogs) == {"Delete 1 document?"}
+
+
+def test_a_changed_value_is_drawn_though_another_fragment_ticks(server: Server) -> None:
+    """A row that is ticked would look as if it were not, until something else happens."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        visitor.select_row(0)
+        visitor.texts.clear()
+        visitor.select_row(None, with_tick_of=another(visitor, "Delete"))
+        assert "Tick rows to act on several" in visitor.texts
+
+
+def test_a_tick_alone_runs_its_fragment_alone(server: Server) -> None:
+    """Every tick would otherwise draw the whole page, twenty times a minute for each tab."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        visitor.select_row(0)
+        visitor.buttons.clear()
+        for fragment in sorted(visitor.fragments):
+            visitor.tick(fragment)
+        assert visitor.buttons
+        assert "New collection" not in visitor.buttons

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.memory.experiment.mix import LEAST_RECORDED
 from tests.servers import Server, eventually, serving
 
 API = "/api/experiment"
@@ -62,6 +63,22 @@ def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
     assert "finished" in told[-1]["detail"]
     folder = quiet.data_dir / "memory" / "experiments"
     assert [path.suffix for path in folder.iterdir()] == [".json"] * len(list(folder.iterdir()))
+
+
+def test_the_services_own_work_is_what_is_repeated(tmp_path: Path) -> None:
+    """A recording that never reaches the children would recommend settings for somebody else's service."""
+    with serving(tmp_path / "data") as server:
+        for number in range(LEAST_RECORDED):
+            server.client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
+        server.client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 20}).raise_for_status()
+        eventually(lambda: server.client.get(API).json()["phase"] != "running", seconds=240, what="the end")
+        state = server.client.get(API).json()
+        assert state["phase"] == "finished", state
+        result = server.client.get(f"{API}/results/{state['result']}").raise_for_status().json()
+        assert result["recorded"] is True
+        assert result["counts"] == {"question": 20}
+        (kept,) = (server.data_dir / "memory" / "experiments").iterdir()
+        assert "secret" not in kept.read_text()
 
 
 def test_cancelled_in_the_midst(quiet: Server) -> None:

@@ -17,7 +17,7 @@ import click
 from console.cli.handover import Handover, How, Said, restarter, systemd_listener
 from console.cli.listening import address_of, listen, refuse_exposure
 from services.errors import CancelledError
-from services.memory.process import limit_arenas, rss_bytes
+from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
 from services.operations.data_lock import DataLock
 from services.operations.drain import Successor
 from services.operations.logging import configure
@@ -60,7 +60,9 @@ def serve(settings: Settings) -> int:
     Raises:
         MillpondError: it cannot be started like this.
     """
-    limit_arenas(settings.malloc_arenas)  # before anything starts a thread
+    if settings.malloc_arenas:
+        limit_arenas(settings.malloc_arenas)  # before anything starts a thread
+        fix_mmap_threshold()
     use_language(settings.language)
     refuse_exposure(settings)
     opening = _open(settings)

@@ -99,12 +99,12 @@ class Writer:
         if not passages.relevant or not passages.hits:
             self._say_nothing_found(worker, searched)
             return
-        backend = self.backend()
-        worker.check()
-        if backend is None:
-            self._quote(worker, searched)
-            return
         try:
+            backend = self.backend()
+            worker.check()
+            if backend is None:
+                self._quote(worker, searched)
+                return
             permit = self.breakers.of(backend.address).enter()
         except OpenBreakerError as error:
             # Not remembered: the model's own answer is wanted as soon as it is there again.

@@ -8,7 +8,10 @@ import sys
 
 import psutil
 
-_M_ARENA_MAX = -8  # malloc.h of glibc
+# malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+# Where glibc's border between blocks in arenas and blocks with a mapping of their own ends up after the first big file.
+_MMAP_THRESHOLD = 32 * 1024 * 1024
 
 _process = psutil.Process()
 
@@ -48,10 +51,31 @@ def limit_arenas(count: int) -> bool:
     keeps freed pages from going back. Works only before other threads have begun; 0 changes nothing, and what the
     environment says (MALLOC_ARENA_MAX, GLIBC_TUNABLES) stands. Returns whether it was done.
     """
-    told = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
-    if count <= 0 or told or sys.platform != "linux":
+    return count > 0 and not _is_told("MALLOC_ARENA_MAX") and _mallopt(_M_ARENA_MAX, count)
+
+
+def fix_mmap_threshold() -> bool:
+    """Fix the size from which a block gets a mapping of its own, 32 MiB, instead of letting it grow (mallopt(3)).
+
+    glibc begins with 128 KiB and takes over the size of each mapped block that is freed, up to 32 MiB; what is free at
+    an arena's end goes back from twice that. So blocks that live long move into the arenas one day, late, which looks
+    like a leak. What the environment says (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, GLIBC_TUNABLES) stands. Returns
+    whether it was done.
+    """
+    if _is_told("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        return False
+    return _mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD) and _mallopt(_M_TRIM_THRESHOLD, 2 * _MMAP_THRESHOLD)
+
+
+def _is_told(*variables: str) -> bool:
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    return any(name in os.environ or name.lower().removeprefix("malloc_").strip("_") in tunables for name in variables)
+
+
+def _mallopt(parameter: int, value: int) -> bool:
+    if sys.platform != "linux":
         return False
     try:
-        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count))
+        return bool(ctypes.CDLL(None).mallopt(parameter, value))
     except AttributeError:  # another C library
         return False

@@ -58,6 +58,32 @@ with tempfile.TemporaryFile() as file:
     print(done, len(re.findall(rb"<heap nr", file.read())))
 """
 
+# How many blocks of 16 and of 40 MB get a mapping of their own.
+MAPPED = """
+import ctypes
+from services.memory.process import fix_mmap_threshold
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usm fsm uord ford keep".split()]
+
+done = fix_mmap_threshold()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+libc.mallinfo2.restype = Info
+before = libc.mallinfo2().hblks
+libc.malloc(16_000_000)
+small = libc.mallinfo2().hblks - before
+libc.malloc(40_000_000)
+print(done, small, libc.mallinfo2().hblks - before - small)
+"""
+
+TUNED = "glibc.malloc.mmap_threshold=1000000"
+
+
+def without_tuning() -> dict[str, str]:
+    """This process's environment without what would tune the allocator."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+
 
 def test_rss_counts_what_is_touched() -> None:
     """50 MB that were written to show in the resident set."""
@@ -81,7 +107,21 @@ def test_trim_returns_free_pages() -> None:
 )
 def test_threads_share_the_arenas(count: int, environment: dict[str, str], told: str) -> None:
     """Six threads have two arenas with the main thread's, or one each; what the environment says is left alone."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"}}
     command = [sys.executable, "-c", ARENAS, str(count)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=kept | environment).stdout
+    output = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=without_tuning() | environment
+    ).stdout
+    assert output.strip() == told
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc moves the border")
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [({}, "True 0 1"), ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, "False 1 1"), ({"GLIBC_TUNABLES": TUNED}, "False 1 1")],
+)
+def test_blocks_have_their_place_from_the_start(environment: dict[str, str], told: str) -> None:
+    """A border that moves takes big blocks into the arenas late, where they hold up what could go back."""
+    output = subprocess.run(
+        [sys.executable, "-c", MAPPED], check=True, capture_output=True, text=True, env=without_tuning() | environment
+    ).stdout
     assert output.strip() == told

@@ -77,8 +77,7 @@ class GGUFServer:
         """Load `file`. What the model remembers of a text it reads takes memory by `cache_precision`.
 
         Raises:
-            UnavailableError: the extra is not installed.
-            DamagedError: llama.cpp cannot read the file.
+            UnavailableError: the extra is not installed, or llama.cpp cannot load the file.
         """
         try:
             xllamacpp = importlib.import_module("xllamacpp")
@@ -102,7 +101,7 @@ class GGUFServer:
             self.context_tokens = self._context()
         except RuntimeError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise DamagedError(
+            raise UnavailableError(
                 _("The model {name} could not be loaded.").format(name=file.name),
                 _("The file may be incomplete, or too large for this machine; choose another one."),
             ) from error

@@ -198,7 +198,8 @@ class ChatModels:
         """Return the way to the chosen model, None where none is chosen; loads a local model that is not loaded yet.
 
         Raises:
-            MillpondError: the local model cannot be loaded.
+            OpenBreakerError: the local model could not be loaded several times in a row, and is left alone for now.
+            MillpondError: it cannot be loaded.
         """
         choice = self._choice()
         seconds = self._settings.answer_seconds
@@ -209,7 +210,8 @@ class ChatModels:
         if choice.kind is BackendKind.GGUF:
             from services.chat.models.gguf import GGUF
 
-            return GGUF(self.local.reserved(choice.path))
+            with self.breakers.of(self._address(choice)).enter():  # each try to load takes seconds and memory
+                return GGUF(self.local.reserved(choice.path))
         return None
 
     def close(self) -> None:

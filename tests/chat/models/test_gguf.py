@@ -22,10 +22,10 @@ from services.chat.models.gguf_server import GGUFServer
 from services.chat.types import AnswerState, BackendChoice, BackendKind, Role, Token
 from services.chat.wording import features
 from services.database import Database
-from services.errors import DamagedError, MillpondError, TimedOutError, UnavailableError
+from services.errors import MillpondError, TimedOutError, UnavailableError
 from services.preferences import Preferences
 from services.settings import Settings
-from tests.chat.conftest import APassage, Shelf
+from tests.chat.conftest import APassage, AQuote, Shelf
 from tests.chat.test_answering import finished
 from tests.chat.test_cancelling import Reader
 from tests.servers import eventually
@@ -206,13 +206,31 @@ def test_a_damaged_file_fails_with_a_message(
     """Neither the process nor the next question suffers, and nothing of the attempt is left."""
     models.choose(SERVICE, gguf(broken))
     made = conversations.create()
-    with pytest.raises(DamagedError) as caught:
+    with pytest.raises(UnavailableError) as caught:
         list(answering.ask(made.id, "How long?"))
     assert "broken.gguf" in caught.value.message
     assert str(broken.parent) not in str(caught.value)
     assert models.local.resource() is None
     models.choose(SERVICE, gguf(model_file))
     assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
+
+
+def test_a_file_that_cannot_be_loaded_is_left_alone(
+    answering: Answering, conversations: Conversations, models: ChatModels, broken: Path, shelf: Shelf
+) -> None:
+    """Each question would try again: seconds and the file's size in memory, for nothing."""
+    shelf.quoted = [AQuote(0, "Seals are covered for 12 months.")]
+    models.choose(SERVICE, gguf(broken))
+    made = conversations.create()
+    with pytest.raises(UnavailableError):
+        list(answering.ask(made.id, "How long?"))
+    for _number in range(2):
+        with pytest.raises(UnavailableError):
+            list(answering.regenerate(made.id))
+    quoted = finished(list(answering.regenerate(made.id)))
+    assert "“Seals are covered for 12 months.” [1]" in quoted.text
+    assert "broken in this process failed 3 times in a row" in quoted.text
+    assert models.status().breaker == "open"
 
 
 def test_a_file_that_is_gone_fails_with_a_message(

@@ -59,8 +59,8 @@ def fix_mmap_threshold() -> bool:
 
     glibc begins with 128 KiB and takes over the size of each mapped block that is freed, up to 32 MiB; what is free at
     an arena's end goes back from twice that. So blocks that live long move into the arenas one day, late, which looks
-    like a leak. What the environment says (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, GLIBC_TUNABLES) stands. Returns
-    whether it was done.
+    like a leak. What the environment says (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, GLIBC_TUNABLES) stands.
+    Returns whether it was done.
     """
     if _is_told("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         return False

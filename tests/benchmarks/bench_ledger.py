@@ -79,7 +79,7 @@ def soak(server: Server) -> None:
 
 def planted() -> Row:
     """The largest error over all kinds of owners, each in a fresh process with 100 MB planted."""
-    from tests.memory.ledger.plants import GROUPS, SIZE
+    from tests.memory.ledger.plants.registry import GROUPS, SIZE
 
     errors: dict[str, float] = {}
     for group in GROUPS:

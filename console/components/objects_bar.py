@@ -12,6 +12,7 @@ import streamlit as st
 from console.boundary import attempt
 from console.components.dialogs import confirm
 from console.components.formatting import ago, count, escape, milliseconds, plain, shorten, size
+from console.components.local_time import moment
 from console.state import Key, Query, query, set_query, tell
 from services.memory.forked import NOTICEABLE_SECONDS, expected_pause
 from services.memory.objects.inspector import Inspector
@@ -149,8 +150,7 @@ def _chosen(name: Query, key: str) -> None:
 
 
 def _title(snapshot: Snapshot) -> str:
-    moment = datetime.fromtimestamp(snapshot.time, UTC)
-    text = f"{moment.astimezone():%d %b %H:%M:%S}, {ago(moment)}"
+    text = f"{moment(snapshot.time):%d %b %H:%M:%S}, {ago(datetime.fromtimestamp(snapshot.time, UTC))}"
     if snapshot.kept:
         text += ", " + _("kept")
     return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text

@@ -124,6 +124,7 @@ def test_from_upload_to_deletion(page: Page, console: Server) -> None:
     expect(page.get_by_role("dialog").get_by_text("The document was deleted")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="New conversation").click()
+    answered(page, 0)  # what is typed goes to the conversation that is shown
     ask(page, "How often are the seals of the sluice gate inspected?")
     answered(page, 1)
     expect(source(page, "manual")).to_have_count(0)

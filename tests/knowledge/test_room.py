@@ -46,7 +46,7 @@ def test_documents_wait_for_room_and_none_is_lost(tmp_path: Path, embedder: Embe
         workshop.idle()
         assert statuses(workshop) == {DocumentStatus.READY}
         assert workshop.ingestion.paused == ""
-        assert workshop.admission.reserved == 0
+        eventually(lambda: workshop.admission.reserved == 0, what="the end of what was promised")
         workshop.check()
 
 

@@ -45,6 +45,12 @@ class Closed:
     hint: str
 
 
+class NoRoomError(UnavailableError):
+    """Refused for want of memory; whoever was to do the work did nothing wrong."""
+
+    expected = True
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """Bytes in use, and the most that there may be; `children` is whether those of child processes count."""
@@ -138,19 +144,19 @@ class Admission:
         """Let pass through an open door.
 
         Raises:
-            UnavailableError: it is closed; nothing was taken in.
+            NoRoomError: it is closed; nothing was taken in.
         """
         with self._lock:
             closed = next(iter(self._closed[door].values()), None)
         if closed is not None:
             self._tell(Refusal(_NAMES[door](), door, closed.by), door.value)
-            raise UnavailableError(closed.reason, closed.hint)
+            raise NoRoomError(closed.reason, closed.hint)
 
     def check_question(self, characters: int) -> None:
         """Let a question of so many characters pass.
 
         Raises:
-            UnavailableError: questions, or such long ones, are refused at present.
+            NoRoomError: questions, or such long ones, are refused at present.
         """
         self.check(Door.QUESTIONS)
         if characters > LONG_CHARACTERS:
@@ -193,7 +199,7 @@ class Admission:
         """Let `what` pass if `amount` bytes fit now, without holding them.
 
         Raises:
-            UnavailableError: they do not; nothing was begun.
+            NoRoomError: they do not; nothing was begun.
         """
         self.reserve(amount, what).release()
 
@@ -209,12 +215,12 @@ class Admission:
         What the work has allocated counts twice until it ends: rather too careful than over the limit.
 
         Raises:
-            UnavailableError: they do not fit; nothing was begun.
+            NoRoomError: they do not fit; nothing was begun.
         """
         found, reason = self._try(amount, what)
         if found is None:
             self._tell(Refusal(what, bytes=amount), "room")
-            raise UnavailableError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
+            raise NoRoomError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
         return found
 
     def try_reserve(self, amount: int, what: str) -> Reservation | None:

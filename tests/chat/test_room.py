@@ -65,8 +65,9 @@ def test_a_local_model_is_loaded_only_where_there_is_room(
     try:
         models.choose(SERVICE, BackendChoice(BackendKind.GGUF, path=str(file)))
 
-        with pytest.raises(UnavailableError, match="The local model needs about 106 MB"):
-            models.backend()
+        for _number in range(5):  # a shortage is not the model's fault: its breaker stays closed
+            with pytest.raises(UnavailableError, match="The local model needs about 106 MB"):
+                models.backend()
         assert loaded == []
         room[0] = Room(0, 200 * MEGABYTE)
         with pytest.raises(UnavailableError, match="Not a real model"):

@@ -34,7 +34,7 @@ UPLOADS = ("/api/documents", "/_stcore/upload_file")
 def create_app(settings: Settings) -> st.App:
     """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
     api = create_api()
-    streamlit_internals.run_what_was_touched()
+    streamlit_internals.run_what_was_pressed()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:

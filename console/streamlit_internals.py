@@ -17,10 +17,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from streamlit.proto.ClientState_pb2 import ClientState
-from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime import Runtime, exists, get_instance
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.caching.cache_data_api import _data_caches
@@ -48,7 +46,8 @@ SHARED_TYPES: tuple[type, ...] = (
     threading.Thread,
 )
 
-# The keys of components that only make their fragment run again end like this: a tick that is lost comes again.
+# The keys of components that only make their fragment run again end like this: a tick that is lost comes again. In the
+# ids of their triggers "__" and the name of the event follow.
 TICK = "-beat"
 
 
@@ -213,43 +212,32 @@ def expire_caches() -> int:
     return dropped
 
 
-def run_what_was_touched() -> None:
-    """Have every widget's own fragment run, whatever fragment the browser names.
+def run_what_was_pressed() -> None:
+    """Have the fragment of a button run that was pressed, whatever fragment the browser names.
 
     The browser puts changes of the same moment into one message, with the first fragment that is among them (pull
     request 12747 there). A click in the moment of a tick, or while the browser is busy, ran the ticking fragment only:
     nothing happened, and the click was gone. Done once for the process; again changes nothing.
     """
-    if getattr(AppSession.request_rerun, "touched", False):
+    if getattr(AppSession.request_rerun, "pressed", False):
         return
     original = AppSession.request_rerun
-    seen: WeakKeyDictionary[AppSession, dict[str, int]] = WeakKeyDictionary()
 
     def request_rerun(self: AppSession, client_state: ClientState | None) -> None:
         if client_state is not None:
-            last = seen.get(self, {})
-            seen[self] = {widget.id: hash(widget.SerializeToString()) for widget in client_state.widget_states.widgets}
-            touched = [
-                widget.id
-                for widget in client_state.widget_states.widgets
-                if not widget.id.endswith(TICK) and _is_touched(widget, last.get(widget.id), seen[self][widget.id])
-            ]
-            client_state = _aimed(self, client_state, touched)
+            widgets = client_state.widget_states.widgets
+            pressed = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
+            client_state = _aimed(self, client_state, pressed)
         original(self, client_state)
 
-    request_rerun.touched = True  # type: ignore[attr-defined]  # a mark on the function
+    request_rerun.pressed = True  # type: ignore[attr-defined]  # a mark on the function
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]  # there is no hook
 
 
-def _is_touched(widget: WidgetState, before: int | None, now: int) -> bool:
-    # What was never sent before is a default: a click comes as a trigger.
-    return _has_active_trigger_value(widget) or before not in {None, now}
-
-
-def _aimed(session: AppSession, client_state: ClientState, touched: Iterable[str]) -> ClientState:
-    """Return `client_state` with the fragment of what was touched; with none, for a full run, if it was several's."""
+def _aimed(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:
+    """Return `client_state` with the fragment of what was pressed; with none, for a full run, if it was several's."""
     known = session._session_state._new_widget_state.widget_metadata
-    fragments = {known[widget].fragment_id for widget in touched if widget in known}
+    fragments = {known[widget].fragment_id for widget in pressed if widget in known}
     if not client_state.fragment_id or fragments <= {client_state.fragment_id}:
         return client_state
     aimed = ClientState()

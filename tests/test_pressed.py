@@ -1,4 +1,4 @@
-"""What is touched in the moment of another fragment's tick, as the browser sends it: in one message, one fragment."""
+"""What is pressed in the moment of another fragment's tick, as the browser sends it: in one message, one fragment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.visitors import Visitor, visiting
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("touched") / "data") as server:
+    with serving(tmp_path_factory.mktemp("pressed") / "data") as server:
         server.add("otters.txt", b"Otters live by the pond.")
         yield server
 
@@ -38,16 +38,6 @@ def test_a_click_in_a_fragment_is_not_lost_to_the_tick_of_another(server: Server
         assert "1 selected" in visitor.texts
         visitor.press("Delete", with_tick_of=another(visitor, "Delete"))
         assert set(visitor.dialogs) == {"Delete 1 document?"}
-
-
-def test_a_changed_value_is_drawn_though_another_fragment_ticks(server: Server) -> None:
-    """A row that is ticked would look as if it were not, until something else happens."""
-    with visiting(server.url) as visitor:
-        visitor.open("documents")
-        visitor.select_row(0)
-        visitor.texts.clear()
-        visitor.select_row(None, with_tick_of=another(visitor, "Delete"))
-        assert "Tick rows to act on several" in visitor.texts
 
 
 def test_a_tick_alone_runs_its_fragment_alone(server: Server) -> None:

@@ -52,6 +52,7 @@ class Visitor:
         self.elements: dict[str, Element] = {}  # by kind: the uploader and the field for questions
         self.buttons: dict[str, tuple[str, str]] = {}  # by label: widget and fragment ("": none)
         self.fragments: set[str] = set()
+        self.beats: dict[str, str] = {}  # by fragment: the trigger of its heartbeat
         self.table = "", ""  # widget and fragment of the table that was drawn last
         self.dialogs: list[str] = []  # titles of those that were opened
         self.texts: list[str] = []
@@ -140,8 +141,13 @@ class Visitor:
         self._run(fragment if with_tick_of is None else with_tick_of)
 
     def tick(self, fragment: str) -> None:
-        """Run one fragment, as its heartbeat does."""
+        """Run one fragment, as its heartbeat does, in the moment in which all others tick, too."""
+        for beat in self.beats.values():
+            state = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{beat}__events")
+            state.json_trigger_value = json.dumps([{"event": "beat", "value": 1}])
+            self._states[state.id] = state
         self._run(fragment)
+        self._states = {name: state for name, state in self._states.items() if not state.json_trigger_value}
 
     def break_off(self) -> None:
         """Vanish without a goodbye, as a machine does that loses its network: the connection is reset."""
@@ -196,6 +202,8 @@ class Visitor:
             self.elements[name] = element
         elif name == "button":
             self.buttons[element.button.label] = element.button.id, fragment
+        elif name == "bidi_component":
+            self.beats[fragment] = element.bidi_component.id
         elif name == "dataframe" and element.dataframe.id:
             self.table = element.dataframe.id, fragment
         elif name == "markdown":

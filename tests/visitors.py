@@ -63,6 +63,8 @@ class Visitor:
         self.elements.clear()
         self.buttons.clear()
         self.fragments.clear()
+        self.beats.clear()
+        self.dialogs.clear()
         self.texts.clear()
         self.page, self.query = page, ""
         self._run()
@@ -132,13 +134,13 @@ class Visitor:
         self._run(fragment if with_tick_of is None else with_tick_of)
         del self._states[widget]
 
-    def select_row(self, row: int | None, *, with_tick_of: str | None = None) -> None:
-        """Tick a row of the page's table, or none; moments as for `press`. It stays until another page is opened."""
+    def select_row(self, row: int) -> None:
+        """Tick a row of the page's table; it stays until another page is opened."""
         table, fragment = self.table
         state = WidgetState(id=table)
-        state.string_value = json.dumps({"selection": {"rows": [] if row is None else [row], "columns": []}})
+        state.string_value = json.dumps({"selection": {"rows": [row], "columns": []}})
         self._states[table] = state
-        self._run(fragment if with_tick_of is None else with_tick_of)
+        self._run(fragment)
 
     def tick(self, fragment: str) -> None:
         """Run one fragment, as its heartbeat does, in the moment in which all others tick, too."""

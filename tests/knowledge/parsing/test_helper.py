@@ -18,6 +18,14 @@ from tests.knowledge.parsing.conftest import TOKENIZER, pool_with
 from tests.knowledge.parsing.pools import expect, gone, run, until
 
 
+def succeeds(code: str) -> None:
+    """Run code in a fresh interpreter; what it says in the end is told when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_helper_has_nothing_heavy_in_it() -> None:
     """What every child inherits is small: no torch, no Streamlit, no database, no settings."""
     code = (
@@ -28,10 +36,7 @@ def test_the_helper_has_nothing_heavy_in_it() -> None:
         " & set(sys.modules);"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    succeeds(code)
 
 
 def test_the_converters_come_without_their_dead_weight() -> None:
@@ -196,10 +201,7 @@ def test_the_package_imports_without_posix() -> None:
         "import services.knowledge.parsing.helper, services.knowledge.parsing.pool as pool;"
         "from services.knowledge.parsing import limits; assert len(limits.unlimited()) == 3"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    succeeds(code)
 
 
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from services.errors import MillpondError
-from services.texts import _
+from services.core.errors import MillpondError
+from services.core.i18n import _
 
 if TYPE_CHECKING:
-    from services.settings import Settings
+    from services.core.settings import Settings
 
 data_dir = click.option(
     "--data-dir",
@@ -54,7 +54,7 @@ def cli() -> None:
 def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool, supervise: bool) -> None:
     """Start the console."""
     if supervise:
-        from console.cli.supervise import supervise as keep
+        from console.cli.supervisor import supervise as keep
 
         sys.exit(keep())
     from console.cli.serve import serve as run
@@ -102,8 +102,8 @@ def _settings(**given: Any) -> Settings:
     """
     from pydantic import ValidationError
 
-    from services.errors import BadInputError
-    from services.settings import Settings
+    from services.core.errors import BadInputError
+    from services.core.settings import Settings
 
     config = os.environ.get("MILLPOND_CONFIG", "")
     try:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from console.boundary import boundary, show_notices
-from console.components.access_view import access_view
-from console.components.dialogs import show_dialog
-from console.components.starting import starting
-from console.components.status_strip import status_strip
-from console.holdings import meet_session
 from console.navigation import groups
-from console.resources import runtime
-from console.work import page_run
+from console.ui.error_boundary import boundary, show_notices
+from console.ui.runtime_access import page_run, runtime
+from console.ui.shared.access import access_view, starting
+from console.ui.shared.dialogs import show_dialog
+from console.ui.shared.status_strip import status_strip
+from console.ui.streamlit.memory import meet_session
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 

@@ -15,15 +15,17 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from streamlit.web import bootstrap
 
-from console import resources, scripts, sessions, streamlit_internals
 from console.api.application import create_api, provide, routes
-from console.boundary import show_error
-from console.holdings import StreamlitHoldings, session_parts
-from console.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders, UploadRoom
+from console.api.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders, UploadRoom
 from console.navigation import PageName
-from console.reaper import Reaper
-from services.settings import Settings
-from services.texts import _
+from console.ui import runtime_access
+from console.ui.charts import chart
+from console.ui.error_boundary import show_error
+from console.ui.streamlit import internals, memory
+from console.ui.streamlit.memory import StreamlitHoldings, session_parts
+from console.ui.streamlit.reaper import Reaper
+from services.core.i18n import _
+from services.core.settings import Settings
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
@@ -34,12 +36,12 @@ UPLOADS = ("/api/documents", "/_stcore/upload_file")
 def create_app(settings: Settings) -> st.App:
     """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
     api = create_api()
-    streamlit_internals.run_what_was_pressed()
+    internals.run_what_was_pressed()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
-        runtime = resources.runtime()
-        runtime.sessions = sessions.connected
+        runtime = runtime_access.runtime()
+        runtime.sessions = memory.connected
         holdings = StreamlitHoldings()
         runtime.add_holder(holdings)
         runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
@@ -51,19 +53,21 @@ def create_app(settings: Settings) -> st.App:
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(resources.close)
+                await anyio.to_thread.run_sync(runtime_access.close)
 
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=[Route(f"/{PageName.CHAT}", _first_page), *scripts.routes(), *routes(api)],
+        routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api)],
         middleware=[
-            Middleware(RequestContext, runtime=resources.built),
+            Middleware(RequestContext, runtime=runtime_access.built),
             Middleware(SecurityHeaders),
             Middleware(LeavingConnections, leaving=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
-            Middleware(UploadRoom, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=resources.built),
+            Middleware(
+                UploadRoom, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=runtime_access.built
+            ),
         ],
         on_script_error=show_error,
     )
@@ -88,7 +92,7 @@ async def _first_page(request: Request) -> RedirectResponse:
 
 def _restarting() -> bool:
     """Whether a restart is under way; before the restarts exist there is none."""
-    restarts = vars(resources.built() or object).get("restarts")
+    restarts = vars(runtime_access.built() or object).get("restarts")
     return restarts is not None and restarts.requested is not None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from services.texts import _
+from services.core.i18n import _
 
 _FOLDER = Path(__file__).resolve().parent.parent / "pages"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from console.components.allocations_bar import allocations_bar
-from console.components.allocations_comparison import allocations_comparison
-from console.components.allocations_snapshots import allocations_snapshots
-from console.resources import runtime
+from console.ui.allocations.compare import allocations_comparison
+from console.ui.allocations.snapshots import allocations_snapshots
+from console.ui.allocations.toolbar import allocations_bar
+from console.ui.runtime_access import runtime
 
 tracer = runtime().memory.tracer
 allocations_bar(tracer)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.answers import live_answers
-from console.components.budget_banner import refusal_banner
-from console.components.chat_view import chat_view
-from console.components.conversation_bar import conversation_bar
-from console.components.conversation_list import conversation_list
-from console.resources import runtime
-from console.state import Query, query, set_query
-from services.admission import Door
+from console.ui.budget.banner import refusal_banner
+from console.ui.chat.chat import chat_view
+from console.ui.chat.conversations import conversation_bar, conversation_list
+from console.ui.live_answers import live_answers
+from console.ui.runtime_access import runtime
+from console.ui.session_state import Query, query, set_query
 from services.chat.types import Conversation
-from services.errors import NotFoundError
-from services.texts import _
+from services.core.admission import Door
+from services.core.errors import NotFoundError
+from services.core.i18n import _
 
 services = runtime()
 conversation: Conversation | None = None

@@ -1,8 +1,74 @@
-"""Garbage collection: what the collector does, and what can be given back."""
+"""Garbage collection: what the collector does, and what can be given back.
+
+The page of the garbage collector: its state on top, and below it one of the parts.
+"""
 
 from __future__ import annotations
 
-from console.components.collector_view import collector_view
-from console.resources import runtime
+from collections.abc import Callable
+from enum import StrEnum
+
+import streamlit as st
+
+from console.ui.gc.effects import effects_view, reclaim_view
+from console.ui.gc.headline import head_view
+from console.ui.gc.pauses import pauses_view
+from console.ui.gc.settings import settings_view
+from console.ui.gc_experiment.page import experiment_view
+from console.ui.runtime_access import runtime
+from console.ui.session_state import Key, Query, query, set_query
+from services.app.container import Runtime
+from services.core.i18n import _
+
+
+class View(StrEnum):
+    """The parts of the page; the value is in the address bar."""
+
+    CONTROL = "control"
+    RECLAIM = "reclaim"
+    PAUSES = "pauses"
+    EXPERIMENT = "experiment"
+
+
+def collector_view(runtime: Runtime) -> None:
+    """Draw the page."""
+    head_view(runtime)
+    view = _choice()
+    draw: dict[View, Callable[[Runtime], None]] = {
+        View.CONTROL: settings_view,
+        View.RECLAIM: reclaim_view,
+        View.PAUSES: pauses_view,
+        View.EXPERIMENT: experiment_view,
+    }
+    draw[view](runtime)
+    if view in {View.CONTROL, View.RECLAIM}:
+        effects_view(runtime)
+
+
+def _choice() -> View:
+    names = {
+        View.CONTROL: _("Control"),
+        View.RECLAIM: _("Give memory back"),
+        View.PAUSES: _("Pauses"),
+        View.EXPERIMENT: _("Experiment"),
+    }
+    asked = query(Query.VIEW)
+    start = View(asked) if asked in set(View) else View.CONTROL
+    chosen = st.segmented_control(
+        _("Part"),
+        list(View),
+        default=start,
+        required=True,
+        format_func=lambda view: names[view],
+        key=Key.COLLECTOR_VIEW,
+        label_visibility="collapsed",
+        on_change=_to_address,
+    )
+    return View(chosen or start)
+
+
+def _to_address() -> None:
+    set_query(Query.VIEW, st.session_state[Key.COLLECTOR_VIEW])
+
 
 collector_view(runtime())

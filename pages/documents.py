@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.boundary import guarded, let_page_tell
-from console.components.budget_banner import refusal_banner
-from console.components.collections_bar import collections_bar
-from console.components.document_table import document_table
-from console.components.document_view import document_view
-from console.components.heartbeat import heartbeat
-from console.components.job_list import job_list
-from console.components.upload_panel import upload_panel
-from console.resources import runtime
-from console.state import Query, query_number
-from services.admission import Door
-from services.errors import NotFoundError
+from console.ui.budget.banner import refusal_banner
+from console.ui.documents.detail import document_view
+from console.ui.documents.jobs import job_list
+from console.ui.documents.table import document_table
+from console.ui.documents.upload import collections_bar, upload_panel
+from console.ui.error_boundary import guarded, let_page_tell
+from console.ui.runtime_access import runtime
+from console.ui.session_state import Query, query_number
+from console.ui.shared.heartbeat import heartbeat
+from services.core.admission import Door
+from services.core.errors import NotFoundError
+from services.core.i18n import _
 from services.knowledge.library import Library
-from services.texts import _
 
 BUSY_SECONDS = 0.7
 IDLE_SECONDS = 3.0  # another session may add something

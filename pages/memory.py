@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from console.components.memory_charts import charts, range_bar
-from console.components.memory_details import details
-from console.components.memory_headline import headline_view
-from console.components.memory_ledger import ledger_view
-from console.resources import runtime
+from console.ui.memory.charts import charts, range_bar
+from console.ui.memory.details import details
+from console.ui.memory.headline import headline_view
+from console.ui.memory.ledger import ledger_view
+from console.ui.runtime_access import runtime
 
 services = runtime()
 headline_view(services)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from console.components.objects_bar import View, objects_bar, view_choice
-from console.components.objects_containers import containers_view
-from console.components.objects_instances import instances_view
-from console.components.objects_owners import owners_view
-from console.components.objects_repeats import repeats_view
-from console.components.objects_types import types_view
-from console.resources import runtime
+from console.ui.objects.instances import instances_view
+from console.ui.objects.owners import owners_view
+from console.ui.objects.repeat import repeats_view
+from console.ui.objects.toolbar import View, objects_bar, view_choice
+from console.ui.objects.types import containers_view, types_view
+from console.ui.runtime_access import runtime
 
 inspector = runtime().memory.objects
 view = view_choice()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from console.components.caches_view import caches_view
-from console.components.overview_view import overview
-from console.components.running_view import running_view
-from console.resources import runtime
+from console.ui.overview.overview import caches_view, overview
+from console.ui.overview.requests import running_view
+from console.ui.runtime_access import runtime
 
 overview(runtime())
 running_view(runtime())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.boundary import boundary
-from console.components.retrieval_view import retrieval_form, retrieval_hits
-from console.resources import runtime
-from console.state import RetrievalState, state_of
+from console.ui.error_boundary import boundary
+from console.ui.retrieval.retrieval import retrieval_form, retrieval_hits
+from console.ui.runtime_access import runtime
+from console.ui.session_state import RetrievalState, state_of
 
 services = runtime()
 left, right = st.columns([3, 7], gap="medium")

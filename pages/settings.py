@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.components.model_chooser import model_chooser
-from console.components.settings_view import settings_table
 from console.navigation import PageName, page
-from console.resources import runtime
-from services.texts import _
+from console.ui.runtime_access import runtime
+from console.ui.settings.models import model_chooser
+from console.ui.settings.table import settings_table
+from services.core.i18n import _
 
 services = runtime()
 st.subheader(_("Chat model"), anchor=False)

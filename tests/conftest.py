@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
-from services.settings import Settings
 from tests.servers import Server, serving
 
 MEMORY = Path(__file__).resolve().parent / "memory"

@@ -10,26 +10,19 @@ from starlette.types import Receive, Scope, Send
 from console.api import (
     budget,
     chat,
-    collections,
-    collector,
     conversations,
     documents,
-    experiment,
-    health,
-    jobs,
+    gc,
+    gc_experiment,
     memory,
-    metrics,
     objects,
+    operations,
     problems,
-    reclaim,
-    requests,
     search,
-    status,
     tracing,
 )
-from console.api.context import ApiContext
-from console.api.threads import Threads
-from services.runtime import Runtime
+from console.api.context import ApiContext, Threads
+from services.app.container import Runtime
 
 DOCS = "/docs"
 PATHS = (
@@ -58,23 +51,23 @@ def create_api() -> FastAPI:
     )
     problems.install(api)
     for router in (
-        health.router,
+        operations.health_router,
         documents.router,
-        collections.router,
-        jobs.router,
+        documents.collections_router,
+        documents.jobs_router,
         search.router,
-        requests.router,
-        status.router,
+        operations.requests_router,
+        operations.status_router,
         chat.router,
         conversations.router,
         memory.router,
         budget.router,
         objects.router,
         tracing.router,
-        collector.router,
-        reclaim.router,
-        metrics.router,
-        experiment.router,
+        gc.router,
+        gc.reclaim_router,
+        operations.metrics_router,
+        gc_experiment.router,
     ):
         api.include_router(router)
     return api

@@ -1,24 +1,44 @@
-"""Documents: hand them in, watch them, read their chunks, get the original, delete."""
+"""Documents: hand them in, watch them, read their chunks, get the original, delete.
+
+Collections: named groups of documents.
+
+Headers for content that somebody else wrote.
+
+Ingestion jobs: what is waiting, running, failed.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from console.api.context import ApiContext, Context
-from console.api.headers import attachment
 from console.api.problems import error_response
-from console.api.schemas import LARGEST_ID, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, Id, ProblemOut, UploadOut
-from console.api.scoped import scoped
+from console.api.schemas import (
+    LARGEST_ID,
+    ChunkOut,
+    ChunksOut,
+    CollectionIn,
+    CollectionOut,
+    CollectionsOut,
+    DocumentOut,
+    DocumentsOut,
+    Id,
+    JobOut,
+    JobsOut,
+    ProblemOut,
+    UploadOut,
+)
+from console.api.search import scoped
 from console.api.uploads import RefusedUploadError, Upload
+from services.core.i18n import _
+from services.core.requests import ScopeKind
 from services.knowledge.types import Document, DocumentStatus
-from services.scopes import ScopeKind
-from services.texts import _
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
-
 _FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -36,6 +56,9 @@ _FORM: dict[str, Any] = {
         },
     }
 }
+collections_router = APIRouter(prefix="/api/collections", tags=["collections"])
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-() ")
+jobs_router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 
 @router.post(
@@ -164,3 +187,75 @@ async def _set_enabled(context: ApiContext, document_id: int, *, enabled: bool) 
         return context.runtime.library.document(document_id)
 
     return DocumentOut.model_validate(await context.threads.call(change))
+
+
+@collections_router.get("", summary="List collections")
+async def list_collections(context: Context) -> CollectionsOut:
+    """Return all collections."""
+    found = await context.threads.call(context.runtime.library.collections)
+    return CollectionsOut(collections=[CollectionOut.model_validate(collection) for collection in found])
+
+
+@collections_router.post("", status_code=201, summary="Make a collection")
+async def create_collection(body: CollectionIn, context: Context) -> CollectionOut:
+    """Make a collection with a name that is not taken."""
+    return CollectionOut.model_validate(
+        await context.threads.call(context.runtime.library.create_collection, body.name)
+    )
+
+
+@collections_router.patch("/{collection_id}", summary="Rename a collection")
+async def rename_collection(collection_id: Id, body: CollectionIn, context: Context) -> CollectionsOut:
+    """Give a collection another name; answers with all collections."""
+    await context.threads.call(context.runtime.library.rename_collection, collection_id, body.name)
+    return await list_collections(context)
+
+
+@collections_router.delete("/{collection_id}", status_code=204, summary="Delete a collection with its documents")
+async def delete_collection(collection_id: Id, context: Context) -> Response:
+    """Delete a collection and every document in it."""
+    await context.threads.call(context.runtime.library.delete_collection, collection_id)
+    return Response(status_code=204)
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return headers that make a browser save a file under `name` and never show or run it.
+
+    The name is given twice (RFC 6266): in plain ASCII for old clients, and in full as RFC 5987 has it.
+    """
+    plain = "".join(letter if letter in _PLAIN else "_" for letter in name).strip() or "document"
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-store",
+    }
+
+
+@jobs_router.get("", summary="List jobs")
+async def list_jobs(
+    context: Context, *, unfinished: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> JobsOut:
+    """Return the newest jobs, or only those that are not finished."""
+    found = await context.threads.call(context.runtime.library.jobs, unfinished_only=unfinished, limit=limit)
+    return JobsOut(jobs=[JobOut.model_validate(job) for job in found])
+
+
+@jobs_router.post("/{job_id}/cancel", status_code=204, summary="Cancel a job")
+async def cancel_job(job_id: Id, context: Context) -> Response:
+    """Stop a job; what it had done is dropped, what was searchable before stays so."""
+    await context.threads.call(context.runtime.library.cancel, job_id)
+    return Response(status_code=204)
+
+
+@jobs_router.delete("/{job_id}", status_code=204, summary="Remove a job")
+async def remove_job(job_id: Id, context: Context) -> Response:
+    """Take a job out of the list, cancelling it first if it is not finished."""
+    await context.threads.call(context.runtime.library.remove, job_id)
+    return Response(status_code=204)
+
+
+@jobs_router.post("/{job_id}/retry", status_code=202, summary="Try a job again")
+async def retry_job(job_id: Id, context: Context) -> JobOut:
+    """Queue a failed or cancelled job once more."""
+    return JobOut.model_validate(await context.threads.call(context.runtime.library.retry, job_id))

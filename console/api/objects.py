@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Asker, Context
-from console.api.headers import attachment
-from services.errors import NotFoundError
+from console.api.documents import attachment
+from services.core.errors import NotFoundError
+from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
-from services.memory.objects.repeats import LEAST, MOST
+from services.memory.objects.repeat import LEAST, MOST
 from services.memory.objects.types import Census, TypeChange
-from services.texts import _
 
 router = APIRouter(prefix="/api/objects", tags=["objects"])
 

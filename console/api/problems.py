@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from services.errors import ErrorKind, MillpondError
+from services.core.errors import ErrorKind, MillpondError
+from services.core.i18n import _
 from services.operations.logging import current_request_id
-from services.texts import _
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

@@ -1,31 +1,143 @@
-"""tracemalloc: on and off, snapshots, comparisons."""
+"""tracemalloc: on and off, snapshots, comparisons.
+
+The bodies of requests and answers about tracing.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
 
 from console.api.context import ApiContext, Asker, Context
-from console.api.headers import attachment
+from console.api.documents import attachment
 from console.api.schemas import ProblemOut
-from console.api.tracing_schemas import (
-    ComparisonOut,
-    CostOut,
-    DescribeIn,
-    RowOut,
-    SnapshotOut,
-    SnapshotsOut,
-    StartIn,
-    TracingOut,
-)
-from services.memory.tracing.exporting import as_csv, as_json, as_rows
-from services.memory.tracing.types import MOST_FRAMES, Comparison, Filters, GroupBy
+from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
+from services.memory.tracing.source import as_csv, as_json, as_rows
+from services.memory.tracing.types import MOST_FRAMES, MOST_MINUTES, Change, Comparison, Filters, GroupBy
 
 router = APIRouter(prefix="/api/tracing", tags=["tracing"])
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ProblemOut}}
 _CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ProblemOut}}
+
+
+class _Out(BaseModel):
+    """Built from the frozen values of the services."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class TracingOut(_Out):
+    """Whether tracing is on, and what it holds. Bytes and seconds; `until` and `since` in seconds since the epoch.
+
+    `foreign`: something else than Millpond switched it on. `pause`, `stop_pause`: for about how long a snapshot and
+    switching off stop the process. `snapshot_bytes`: RAM that a snapshot needs for a moment.
+    """
+
+    on: bool
+    foreign: bool
+    frames: int
+    since: float
+    until: float
+    remaining: float
+    traced: int
+    peak: int
+    overhead: int
+    blocks: int
+    pause: float
+    stop_pause: float
+    snapshot_bytes: int
+    automatic_seconds: float
+    problem: str
+    snapshots: int
+
+
+class CostOut(_Out):
+    """How many times longer code takes when it only allocates (`slowdown`) and when it parses JSON (`usual`); what
+    each block allocated while tracing is on needs beside itself; Python blocks alive now."""
+
+    frames: int
+    slowdown: float
+    usual: float
+    bytes_per_block: float
+    blocks: int
+
+
+class StartIn(BaseModel):
+    """How deep to look, and for how long."""
+
+    frames: int = Field(1, ge=1, le=MOST_FRAMES, description="Calls that are remembered of each allocation")
+    minutes: float = Field(15, gt=0, le=MOST_MINUTES, allow_inf_nan=False)
+
+
+class DescribeIn(BaseModel):
+    """A name and a note; what is left out stays as it is."""
+
+    name: str | None = Field(None, max_length=LONGEST_NAME)
+    note: str | None = Field(None, max_length=LONGEST_NOTE)
+
+
+class SnapshotOut(_Out):
+    """A snapshot: bytes and blocks traced, different tracebacks stored, its size on disk, and what taking it cost.
+
+    Snapshots with the same `run` are of one stretch of tracing; only these compare well.
+    """
+
+    id: str
+    name: str
+    note: str
+    time: float
+    run: float
+    frames: int
+    bytes: int
+    blocks: int
+    tracebacks: int
+    left_out: int
+    overhead: int
+    size: int
+    paused: float
+    took: float
+    automatic: bool
+    damaged: bool
+
+
+class SnapshotsOut(BaseModel):
+    """All snapshots, newest first."""
+
+    snapshots: list[SnapshotOut]
+
+
+class RowOut(BaseModel):
+    """A line, file or traceback: bytes and blocks in the newer snapshot, the difference, the source line.
+
+    `traceback` has the calls that led there, most recent call last.
+    """
+
+    change: Change
+    where: str
+    bytes: int
+    bytes_diff: int
+    blocks: int
+    blocks_diff: int
+    source: str
+    traceback: list[str]
+
+
+class ComparisonOut(BaseModel):
+    """The rows that changed most, first, and the totals of all `row_count`; without `old`: what is in `new`."""
+
+    new: SnapshotOut
+    old: SnapshotOut | None
+    by: GroupBy
+    same_run: bool
+    bytes: int
+    bytes_diff: int
+    blocks: int
+    blocks_diff: int
+    row_count: int
+    rows: list[RowOut]
 
 
 def _filters(
@@ -38,7 +150,11 @@ def _filters(
 
 
 Chosen = Annotated[Filters, Depends(_filters)]
+
+
 By = Annotated[GroupBy, Query(description="What a row stands for")]
+
+
 Limit = Annotated[int, Query(ge=1, le=5000, description="Most rows")]
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from console.cli.desk import Source, ids_of
-from console.cli.opening import open_desk
-from console.cli.screen import quiet_logs
-from services.settings import Settings
-from services.texts import _, use_language
+from console.cli.client import Source, ids_of
+from console.cli.connect import open_desk
+from console.cli.terminal import quiet_logs
+from services.core.i18n import _, use_language
+from services.core.settings import Settings
 
 
 def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from console.cli.desk import Desk, State
-from console.cli.opening import open_desk
-from console.cli.screen import Bar, quiet_logs
-from services.errors import BadInputError, BusyError, MillpondError, NotFoundError
-from services.settings import Settings
-from services.texts import _, plural, use_language
+from console.cli.client import Desk, State
+from console.cli.connect import open_desk
+from console.cli.terminal import Bar, quiet_logs
+from services.core.errors import BadInputError, BusyError, MillpondError, NotFoundError
+from services.core.i18n import _, plural, use_language
+from services.core.settings import Settings
 
 POLL_SECONDS = 0.3
 # Jobs run about in the order in which they came: asking about the oldest is enough to see each of them end.

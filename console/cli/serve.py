@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.handover import Handover, How, Said, restarter, systemd_listener
-from console.cli.listening import address_of, listen, refuse_exposure
-from services.errors import CancelledError
+from console.cli.listen import address_of, listen, refuse_exposure
+from console.cli.supervisor_link import Handover, How, Said, restarter, systemd_listener
+from services.core.errors import CancelledError
+from services.core.i18n import _, use_language
+from services.core.settings import MEGABYTE, Settings
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
 from services.operations.data_lock import DataLock
 from services.operations.drain import Successor
 from services.operations.logging import configure
 from services.operations.restarts import EXIT_CODE
-from services.settings import MEGABYTE, Settings
-from services.texts import _, use_language
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from console.cli.stopping import StoppingServer
-    from services.runtime import Runtime
+    from console.cli.server import StoppingServer
+    from services.app.container import Runtime
 
 STOP_SECONDS = 3
 # Longer than proxies and clients keep a connection that is idle (nginx: 60 s): whoever closes first must not be the one
@@ -68,9 +68,9 @@ def serve(settings: Settings) -> int:
     opening = _open(settings)
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
 
-    from console import resources
     from console.asgi import create_app
-    from console.cli.stopping import StoppingServer
+    from console.cli.server import StoppingServer
+    from console.ui import runtime_access
 
     server: StoppingServer | None = None
     stopped = threading.Event()
@@ -81,7 +81,7 @@ def serve(settings: Settings) -> int:
             server.should_exit = True
 
     settings = settings.model_copy(update={"port": int(opening.listener.getsockname()[1])})
-    resources.configure(
+    runtime_access.configure(
         settings,
         url=opening.url,
         on_failure=stop,
@@ -89,10 +89,10 @@ def serve(settings: Settings) -> int:
         patience=0.0 if opening.how is How.FIRST else FOLDER_SECONDS,
     )
     server = StoppingServer(
-        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, resources.runtime)
+        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, runtime_access.runtime)
     )
     _end_by_signals(stop)
-    runtime = resources.runtime()
+    runtime = runtime_access.runtime()
     runtime.successor = _successor(settings, server, opening)
     announcer = threading.Thread(target=_announce, args=(runtime, opening), name="millpond-announcer", daemon=True)
     announcer.start()

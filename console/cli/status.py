@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from console.cli.screen import quiet_logs
+from console.cli.terminal import quiet_logs
+from services.core.i18n import _, use_language
+from services.core.settings import DATABASE_FILE, MEGABYTE, Settings
 from services.operations.data_lock import DataLock, conflict
-from services.settings import DATABASE_FILE, MEGABYTE, Settings
-from services.texts import _, use_language
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
@@ -25,7 +25,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
             return 0
         found = _stored(settings)
     elif owner.url:
-        from console.cli.remote import RemoteDesk
+        from console.cli.remote_client import RemoteDesk
 
         with RemoteDesk(owner.url) as desk:
             found = desk.status()
@@ -41,7 +41,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 
 def _stored(settings: Settings) -> dict[str, Any]:
     """Return what the database tells by itself: nothing is loaded, no job goes on because somebody looked."""
-    from services.database import Database
+    from services.core.database import Database
     from services.knowledge.store.documents import DocumentStore
 
     database = Database(settings.effective_database_url)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.chat.citing import strip_marks, unmarked
-from services.chat.history import Turn
+from services.chat.citations import strip_marks, unmarked
+from services.chat.history_window import Turn
 from services.chat.types import Passage, Role
-from services.errors import TooLargeError
-from services.texts import _
+from services.core.errors import TooLargeError
+from services.core.i18n import _
 
 # Not through `_()`: this is read by the model, not by a person.
 RULES = (

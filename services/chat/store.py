@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, Message, Role
-from services.database import Database, metadata
+from services.core.database import Database, metadata
 
 conversations = sa.Table(
     "conversations",

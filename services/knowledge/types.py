@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.held import HeldResource as HeldResource  # noqa: PLC0414 - the alias is what makes it an export
-
 
 class DocumentStatus(StrEnum):
     """State of a document's newest revision."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.held import Owner
-from services.memory.ledger.types import Ledger
+from services.core.memory_report import Owner
+from services.memory.ledger.ledger import Ledger
 from services.memory.process import rss_bytes
 
 

@@ -6,8 +6,8 @@ import time
 
 import psutil
 
-from services.memory.governor.types import LimitSource
-from services.memory.sampling.groups import MemoryGroup, find_group
+from services.memory.budget.types import LimitSource
+from services.memory.sampling.cgroup import MemoryGroup, find_group
 
 # A container's limit can be changed while it runs; so often it is looked at.
 LIMIT_SECONDS = 5.0

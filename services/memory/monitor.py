@@ -10,26 +10,23 @@ from pathlib import Path
 
 import structlog
 
+from services.core.events import Reporter
+from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.collector.collector import Collector
 from services.memory.effects import RecentEffects
-from services.memory.history import History
+from services.memory.gc.control import Collector
+from services.memory.history.history import History
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import own_process
-from services.memory.ledger.accountant import Accountant
+from services.memory.ledger.ledger import Accountant
 from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
-from services.memory.reclaiming.reclaimers import Reclaimers
+from services.memory.reclaimers import Reclaimers
+from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
-from services.memory.sampling.heap import HeapSource
-from services.memory.sampling.pauses import PauseRecorder
-from services.memory.sampling.process import ProcessSource
-from services.memory.sampling.sampler import Sampler
-from services.memory.sampling.spending import Spending
-from services.memory.sampling.surroundings import SurroundingsSource
+from services.memory.sampling.sampler import Sampler, Spending
+from services.memory.sampling.sources import HeapSource, ProcessSource, SurroundingsSource
 from services.memory.tracing.tracer import Tracer
-from services.preferences import Preferences
-from services.reporting import Reporter
 
 log = structlog.get_logger(__name__)
 

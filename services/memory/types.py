@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from services.held import Owner
+from services.core.memory_report import Owner
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.errors import ConflictError, StorageError
-from services.texts import _
+from services.core.errors import ConflictError, StorageError
+from services.core.i18n import _
 
 LOCK_FILE = "millpond.lock"
 _LOOK_SECONDS = 0.01

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.admission import Admission, Door
+from services.core.admission import Admission, Door
+from services.core.i18n import _
 from services.operations.restarts import Phase, RestartRequest, Restarts
-from services.texts import _
 
 log = structlog.get_logger(__name__)
 

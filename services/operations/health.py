@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from services.errors import MillpondError
-from services.texts import _
+from services.core.errors import MillpondError
+from services.core.i18n import _
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
-from services.settings import MEGABYTE
+from services.core.settings import MEGABYTE
 
 # Chatty at info, and what they say there is no news for an operator.
 _QUIET = (

@@ -14,11 +14,11 @@ from enum import StrEnum
 
 import structlog
 
-from services.access import SERVICE, Actor
-from services.errors import ConflictError
-from services.reporting import EventKind, Reporter
-from services.settings import Settings
-from services.texts import _, plural
+from services.core.access import SERVICE, Actor
+from services.core.errors import ConflictError
+from services.core.events import EventKind, Reporter
+from services.core.i18n import _, plural
+from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
 

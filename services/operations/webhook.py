@@ -1,30 +1,28 @@
-"""Sends alerts to an address that somebody configured: never in the way of anybody, never more than it can bear."""
+"""Sends alerts to an address that somebody configured: never in the way of anybody, never more than it can bear.
+
+What alerts say, and how they are written for the server that takes them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
+import json
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
 
-from services.access import Actor
-from services.errors import BadInputError, UnavailableError
-from services.operations.alerts import (
-    SIGNATURE_HEADER,
-    Alert,
-    AlertKind,
-    body_of,
-    checked_address,
-    shown_address,
-    signature,
-)
-from services.texts import _
+from services.core.access import Actor
+from services.core.errors import BadInputError, UnavailableError
+from services.core.i18n import _
 
 if TYPE_CHECKING:
     import httpx
@@ -38,6 +36,8 @@ TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = (1.0, 5.0, 20.0)  # before the second, third and fourth try
 CLOSE_SECONDS = 3.0
 _TRY_AGAIN = frozenset({408, 425, 429})  # and everything from 500 on
+SIGNATURE_HEADER = "X-Millpond-Signature"
+_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +247,81 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    LEVEL_UP = "level_up"
+    LEVEL_DOWN = "level_down"
+    REFUSALS = "refusals"  # they began or ended
+    RESTART = "restart"
+    VERDICT = "verdict"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that somebody should hear of; `figures` by name: bytes and seconds as the name says."""
+
+    kind: AlertKind
+    text: str
+    time: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def checked_address(url: str) -> str:
+    """Return the address of a webhook if it can be one.
+
+    Raises:
+        BadInputError: it is no http(s) address with a host.
+    """
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        fits = False
+    if not fits or any(character.isspace() or ord(character) < 32 for character in url):
+        raise BadInputError(
+            _("The address for alerts is none."), _("It looks like https://alerts.example.org/millpond.")
+        )
+    return url
+
+
+def shown_address(url: str) -> str:
+    """Return the host and port of a webhook: the rest of its address may be a secret."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def body_of(alerts: Sequence[Alert], *, instance: str, delivery: str, time: float, dropped: int) -> bytes:
+    """Return the JSON of one delivery.
+
+    `text` sums up the alerts, as chat servers show it; `id` is the same each time that the delivery is tried.
+    """
+    lines = [alert.text[:_LONGEST_TEXT] for alert in alerts]
+    if dropped:
+        lines.append(_("{count} older alerts were dropped.").format(count=dropped))
+    value = {
+        "id": delivery,
+        "service": "millpond",
+        "instance": instance,
+        "time": time,
+        "text": "\n".join(lines),
+        "dropped": dropped,
+        "alerts": [
+            {
+                "kind": alert.kind.value,
+                "text": alert.text[:_LONGEST_TEXT],
+                "time": alert.time,
+                "figures": dict(alert.figures),
+            }
+            for alert in alerts
+        ],
+    }
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def signature(secret: str, body: bytes) -> str:
+    """Return the value of `SIGNATURE_HEADER`: HMAC-SHA256 (RFC 2104) of the body, which carries its own time."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.held import Owner
+from services.core.memory_report import Owner
 from services.memory.types import COLUMNS
 from tests.servers import Server, eventually
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from services.held import Owner
+from services.core.memory_report import Owner
 from tests.deploy.tools import promtool
 from tests.servers import Server, eventually, serving, spawn
 

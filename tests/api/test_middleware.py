@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadRoom
-from services.admission import Admission, Door, Room
-from services.runtime import Runtime
+from console.api.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadRoom
+from services.app.container import Runtime
+from services.core.admission import Admission, Door, Room
 
 URL = "http://127.0.0.1:8501"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.api.multipart import PartBegins, PartData, PartEnds, events
-from services.errors import BadInputError
+from console.api.uploads import PartBegins, PartData, PartEnds, events
+from services.core.errors import BadInputError
 
 FORM = (
     b"--frontier\r\n"

@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import torch
 
+from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
-from services.settings import Settings
 from tests.benchmarks.server import paragraphs
 from tests.benchmarks.table import Row
 

@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from services.runtime import Runtime
-from services.settings import Settings
+from services.app.container import Runtime
+from services.core.settings import Settings
 from tests.benchmarks.server import text_files
 from tests.benchmarks.table import Row
 

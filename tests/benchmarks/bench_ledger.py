@@ -79,12 +79,12 @@ def soak(server: Server) -> None:
 
 def planted() -> Row:
     """The largest error over all kinds of owners, each in a fresh process with 100 MB planted."""
-    from tests.memory.ledger.plants.registry import GROUPS, SIZE
+    from tests.memory.ledger.ledger_cases.registry import GROUPS, SIZE
 
     errors: dict[str, float] = {}
     for group in GROUPS:
         output = subprocess.run(
-            [sys.executable, "-m", "tests.memory.ledger.plants", group],
+            [sys.executable, "-m", "tests.memory.ledger.ledger_cases", group],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -107,8 +107,8 @@ def planted() -> Row:
 
 def cost() -> list[Row]:
     """Processor time of a ledger at its pace, and how long other threads wait for one; with the model loaded."""
-    from services.runtime import Runtime
-    from services.settings import Settings
+    from services.app.container import Runtime
+    from services.core.settings import Settings
 
     with (
         tempfile.TemporaryDirectory() as folder,

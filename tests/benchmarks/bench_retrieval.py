@@ -8,8 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.runtime import Runtime
-from services.settings import Settings
+from services.app.container import Runtime
+from services.core.settings import Settings
 from tests.benchmarks.server import XQUAD, percentile, serve
 from tests.benchmarks.table import Row
 

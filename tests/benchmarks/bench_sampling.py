@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.memory.history import History
+from services.memory.history.history import History
 from services.memory.types import COLUMNS, OWNERS, Sample, Series, owner_column
 from tests.benchmarks.server import percentile, questions, serve, text_files
 from tests.benchmarks.table import Row

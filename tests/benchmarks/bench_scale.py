@@ -17,10 +17,10 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from services.app.container import Runtime
+from services.core.settings import Settings
 from services.knowledge.store.tables import chunks, counters, documents, revisions
-from services.knowledge.text.segmentation import terms
-from services.runtime import Runtime
-from services.settings import Settings
+from services.knowledge.text.terms import terms
 from tests.benchmarks.server import paragraphs, percentile, questions
 from tests.benchmarks.table import Row
 

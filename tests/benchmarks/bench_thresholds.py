@@ -16,18 +16,15 @@ import time
 from pathlib import Path
 from statistics import median
 
-from services.access import SERVICE
+from services.app.gc_experiment import COMMAND
+from services.core.access import SERVICE
+from services.core.events import Silent
 from services.memory.clock import Clock
-from services.memory.experiment.choices import CONTROL, DEFAULTS, OFF, REFERENCE, label
-from services.memory.experiment.experiments import Experiments
-from services.memory.experiment.judging import Figure, compare
-from services.memory.experiment.laboratory import Laboratory
-from services.memory.experiment.mix import built_in
-from services.memory.experiment.statistics import Ratio
-from services.memory.experiment.types import ExperimentResult, Phase, RunFigures, Setting, Workload
-from services.memory.experiment.wording import figure_name
-from services.reporting import Silent
-from services.wiring.experiments import COMMAND
+from services.memory.gc_experiment.analysis import Figure, Ratio, compare
+from services.memory.gc_experiment.messages import figure_name
+from services.memory.gc_experiment.runner import Experiments, Laboratory
+from services.memory.gc_experiment.types import ExperimentResult, Phase, RunFigures, Setting, Workload
+from services.memory.gc_experiment.workload import CONTROL, DEFAULTS, OFF, REFERENCE, built_in, label
 from tests.benchmarks.table import Row
 
 ROUNDS = int(os.environ.get("THRESHOLD_ROUNDS", "6"))

@@ -17,9 +17,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, VectorIndex, rerank
-from services.settings import Settings
 from tests.benchmarks.server import paragraphs, percentile, questions
 from tests.benchmarks.table import Row
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Watch
 from tests.browser.samples import manual
-from tests.hasty_console import SPEED
+from tests.consoles.hasty import SPEED
 from tests.servers import Server, eventually, serving, spawn
 from tests.visitors import PageRefusedError, Visitor, visiting
 
@@ -76,13 +76,13 @@ class Tight:
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tight]:
     """A real console whose watermarks lie above what it takes when ready, and which gives closed tabs little time."""
     data = tmp_path_factory.mktemp("tight") / "data"
-    with serving(data, module="tests.tight_console") as server:
+    with serving(data, module="tests.consoles.tight") as server:
         eventually(lambda: server.client.get("/api/budget").json()["ready_rss_bytes"], what="the floor")
         floor = server.client.get("/api/budget").json()["ready_rss_bytes"] / MEGABYTE
     limit = floor + LIMIT
     with serving(
         data,
-        module="tests.tight_console",
+        module="tests.consoles.tight",
         memory_limit_mb=round(limit),
         budget_soft=(floor + SOFT) / limit,
         budget_high=(floor + HIGH) / limit,

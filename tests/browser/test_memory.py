@@ -168,7 +168,7 @@ def test_the_history_is_exported(page: Page) -> None:
 @pytest.fixture
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A console whose clock runs 30 times as fast and that leaks on command."""
-    with serving(tmp_path_factory.mktemp("leaky") / "data", module="tests.leaky_console") as server:
+    with serving(tmp_path_factory.mktemp("leaky") / "data", module="tests.consoles.leaky") as server:
         yield server
 
 
@@ -184,14 +184,14 @@ def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) 
     expect(headline).to_contain_text("Flat for", timeout=PATIENCE)
     leaky.process.send_signal(signal.SIGUSR1)
     expect(headline).to_contain_text("Leak of Python objects", timeout=PATIENCE)
-    suspect = page.locator("[class*=st-key-suspect-]").filter(has_text="Container: tests.leaky_console.FORGOTTEN")
+    suspect = page.locator("[class*=st-key-suspect-]").filter(has_text="Container: tests.consoles.leaky.FORGOTTEN")
     expect(suspect).to_be_visible(timeout=PATIENCE)
     leaky.process.send_signal(signal.SIGUSR2)
     strip = page.locator(".st-key-status-strip")
     expect(strip.get_by_role("link", name=re.compile("Leak of Python objects"))).to_be_visible()
 
     suspect.get_by_role("link", name="What holds it").click()
-    expect(page).to_have_url(re.compile(r"/objects\?container=tests.leaky_console.FORGOTTEN"))
+    expect(page).to_have_url(re.compile(r"/objects\?container=tests.consoles.leaky.FORGOTTEN"))
     page.get_by_role("button", name="Look now").click()
     expect(page.get_by_text("1 container.")).to_be_visible(timeout=PATIENCE)
     graph = page.locator(".stGraphVizChart svg")

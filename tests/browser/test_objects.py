@@ -25,18 +25,20 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     page.get_by_role("button", name="Look now").click()
     eventually(lambda: len(console.client.get("/api/objects/census").json()["snapshots"]) == 2, what="the second look")
 
-    page.goto(f"/objects?since={first}&type=services.runtime.Runtime")
+    page.goto(f"/objects?since={first}&type=services.app.container.Runtime")
     expect(page.get_by_text("No such object")).to_be_visible(timeout=PATIENCE)  # it was there before
-    found = console.client.get("/api/objects/objects", params={"type": "services.runtime.Runtime"}).json()
+    found = console.client.get("/api/objects/objects", params={"type": "services.app.container.Runtime"}).json()
     address = found["objects"][0]["address"]
-    page.goto(f"/objects?type=services.runtime.Runtime&object={address}")
-    expect(page.locator(".stGraphVizChart svg").get_by_text("services.runtime.Runtime")).to_be_visible(timeout=PATIENCE)
+    page.goto(f"/objects?type=services.app.container.Runtime&object={address}")
+    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.container.Runtime")).to_be_visible(
+        timeout=PATIENCE
+    )
     expect(page.get_by_text(re.compile(r"console\..*Runtime|_runtime")).first).to_be_visible()
     expect(page.get_by_text("It is reached from a module")).to_be_visible()
     page.reload()  # the address bar keeps type and object
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
 
-    page.goto("/objects?type=services.runtime.Runtime&object=4096")
+    page.goto("/objects?type=services.app.container.Runtime&object=4096")
     expect(page.get_by_text("The object is gone")).to_be_visible(timeout=PATIENCE)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.chat.answering import Answering
+from services.chat.answer_service import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
-from services.database import Database
-from services.preferences import Preferences
-from services.settings import Settings
+from services.core.database import Database
+from services.core.preferences import Preferences
+from services.core.settings import Settings
 from tests.chat.model_server import ModelServer, model_server
 
 

@@ -10,15 +10,15 @@ import langchain_openai  # noqa: F401 - loading it takes longer than the time li
 import psutil
 import pytest
 
-from services.chat.answer import Answer
-from services.chat.answering import Answering
+from services.chat.answer_service import Answering
+from services.chat.answer_stream import Answer
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerEvent, AnswerState, Retrieved, Role, Token, Waiting
-from services.errors import BusyError, MillpondError, TimedOutError, UnavailableError
+from services.core.errors import BusyError, MillpondError, TimedOutError, UnavailableError
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
-from tests.chat.test_answering import use
+from tests.chat.test_answer_service import use
 
 DEADLINE = 20.0
 

@@ -8,9 +8,9 @@ import pytest
 
 from services.chat.conversations import Conversations, title_of
 from services.chat.types import AnswerState, Citation, Message, Role
-from services.database import Database
-from services.errors import BadInputError, ConflictError, NotFoundError
-from services.settings import Settings
+from services.core.database import Database
+from services.core.errors import BadInputError, ConflictError, NotFoundError
+from services.core.settings import Settings
 
 
 def said(conversation_id: str, role: Role, text: str, **more: object) -> Message:

@@ -14,19 +14,19 @@ import langchain_openai  # noqa: F401 - loading it takes longer than the time li
 import psutil
 import pytest
 
-from services.access import SERVICE
-from services.chat import answering as answering_module
-from services.chat.answering import Answering
+from services.chat import answer_service as answering_module
+from services.chat.answer_service import Answering
+from services.chat.answer_stream import Worker
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Message, Retrieved, Token, Waiting
-from services.chat.worker import Worker
-from services.errors import TimedOutError
-from services.scopes import Outcome, Scope, ScopeKind, Scopes
-from services.settings import Settings
+from services.core.access import SERVICE
+from services.core.errors import TimedOutError
+from services.core.requests import Outcome, Scope, ScopeKind, Scopes
+from services.core.settings import Settings
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
-from tests.chat.test_answering import use
+from tests.chat.test_answer_service import use
 from tests.chat.test_cancelling import DEADLINE, Reader, answer_threads, sockets
 from tests.servers import eventually
 
@@ -296,7 +296,7 @@ def test_a_question_waits_for_the_stopped_answer_before_it(
 ) -> None:
     """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
     stage = reach("storing", answers_total=2)
-    monkeypatch.setattr("services.chat.claims.LEAVING_SECONDS", DEADLINE)
+    monkeypatch.setattr("services.chat.answer_service.LEAVING_SECONDS", DEADLINE)
     assert stage.answering.stop(stage.conversation)
     late = Reader(stage.answering.ask(stage.conversation, "And now?"))
     stage.let_go()

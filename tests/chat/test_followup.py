@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chat.followup import leans
+from services.chat.answer_generator import leans
 
 
 @pytest.mark.parametrize(

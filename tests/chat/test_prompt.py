@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from services.chat.history import Turn
+from services.chat.history_window import Turn
 from services.chat.prompt import RULES, build, estimate_tokens, neutral
 from services.chat.types import Role
-from services.errors import TooLargeError
+from services.core.errors import TooLargeError
 from tests.chat.conftest import SEALS, VALVES, APassage
 
 TURNS = [Turn(f"question {n} " + "word " * 50, f"answer {n} [1] " + "word " * 50) for n in range(5)]

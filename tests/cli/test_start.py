@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from console.cli.listening import address_of, listen, refuse_exposure
-from services.errors import BadInputError, ConflictError
+from console.cli.listen import address_of, listen, refuse_exposure
+from services.core.errors import BadInputError, ConflictError
+from services.core.settings import Settings
 from services.operations.data_lock import DataLock
-from services.settings import Settings
 from tests.servers import ROOT, environment, run, serving, spawn
 
 
@@ -159,7 +159,7 @@ def test_streamlit_settings_take_effect_from_another_folder(tmp_path: Path) -> N
     """Started from elsewhere, the pages still have our settings, and the upload limit follows Millpond's own."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from services.settings import Settings\n"
+        "from services.core.settings import Settings\n"
         "from console.asgi import create_app\n"
         "create_app(Settings(data_dir=Path(sys.argv[1]), upload_limit_mb=7))\n"
         "import streamlit as st\n"

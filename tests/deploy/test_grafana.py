@@ -10,9 +10,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from console.components.charts.colours import PALETTE
-from console.components.charts.owners import family_of
-from services.held import Owner
+from console.ui.charts.palette import PALETTE, family_of
+from services.core.memory_report import Owner
 from tests.deploy.tools import DEPLOY, promtool
 from tests.servers import Server
 

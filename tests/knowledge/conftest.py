@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.knowledge.embedding import Embedder
-from tests.knowledge.workshop import Workshop
+from tests.knowledge.library_harness import Workshop
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from services.errors import CancelledError
-from services.knowledge.text.segmentation import terms
+from services.core.errors import CancelledError
+from services.knowledge.text.terms import terms
 
 
 class Multilingual:

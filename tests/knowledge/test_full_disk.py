@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import StorageError
+from services.core.errors import StorageError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.workshop import Workshop, text_about
+from tests.knowledge.library_harness import Workshop, text_about
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from services.knowledge.types import Document, DocumentStatus
-from tests.knowledge.killed import QuickEmbedder, content, open_workshop
-from tests.knowledge.workshop import Workshop
+from tests.knowledge.kill_target import QuickEmbedder, content, open_workshop
+from tests.knowledge.library_harness import Workshop
 
 KILLS = int(os.environ.get("MILLPOND_TEST_KILLS", "12"))
 SEED = int(os.environ.get("MILLPOND_TEST_KILL_SEED", "0")) or random.SystemRandom().randrange(10**9)
@@ -66,7 +66,7 @@ class Life:
         self._log = folder.with_suffix(".log")
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.knowledge.killed", str(folder)],
+                [sys.executable, "-m", "tests.knowledge.kill_target", str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

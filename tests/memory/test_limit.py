@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.memory.governor.types import LimitSource
+from services.memory.budget.types import LimitSource
 from services.memory.limit import MemoryLimit
-from services.memory.sampling.surroundings import SurroundingsSource
+from services.memory.sampling.sources import SurroundingsSource
 from services.memory.types import Series
 
 MB = 1024 * 1024

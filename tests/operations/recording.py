@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from services.database import Database
-from services.operations.events import EventLog
-from services.reporting import EventKind
+from services.core.database import Database
+from services.core.events import EventKind
+from services.operations.event_log import EventLog
 
 
 def main(url: str) -> None:

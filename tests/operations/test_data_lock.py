@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import ConflictError, StorageError
+from services.core.errors import ConflictError, StorageError
 from services.operations.data_lock import LOCK_FILE, DataLock
 from tests.servers import ROOT
 

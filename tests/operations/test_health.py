@@ -1,4 +1,4 @@
-from services.errors import UnavailableError
+from services.core.errors import UnavailableError
 from services.operations.health import Check, Health
 
 

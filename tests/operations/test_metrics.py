@@ -7,10 +7,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
-from services.errors import UnavailableError
+from services.core.errors import UnavailableError
+from services.core.events import Counted, Timing
+from services.operations.metric_names import COUNTED, TIMED
 from services.operations.metrics import Family, Metrics, Reading
-from services.operations.metrics.reported import COUNTED, TIMED
-from services.reporting import Counted, Timing
 
 DEPTH = Family("millpond_depth_meters", "How deep it is.", ("pond",))
 FISH = Family("millpond_fish_total", "Fish seen.", kind="counter")

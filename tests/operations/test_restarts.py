@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from services.access import SERVICE, Actor, Role
-from services.admission import Admission, Door
-from services.errors import ConflictError, ForbiddenError, UnavailableError
+from services.core.access import SERVICE, Actor, Role
+from services.core.admission import Admission, Door
+from services.core.errors import ConflictError, ForbiddenError, UnavailableError
+from services.core.events import EventKind, Silent
+from services.core.settings import Settings
 from services.operations.drain import Drain, Successor
 from services.operations.restarts import JITTER, Phase, Plan, Restarts
-from services.reporting import EventKind, Silent
-from services.settings import Settings
 from tests.servers import eventually
 
 ADMIN = Actor("somebody", Role.ADMIN)

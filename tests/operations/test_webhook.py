@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.access import SERVICE, Actor, Role
-from services.errors import BadInputError, ForbiddenError, UnavailableError
-from services.operations.alerts import Alert, AlertKind, checked_address
-from services.operations.webhook import TOGETHER, WAITING, Webhook
-from services.settings import Settings
+from services.core.access import SERVICE, Actor, Role
+from services.core.errors import BadInputError, ForbiddenError, UnavailableError
+from services.core.settings import Settings
+from services.operations.webhook import TOGETHER, WAITING, Alert, AlertKind, Webhook, checked_address
 from tests.operations.listener import Listener
 from tests.servers import eventually
 

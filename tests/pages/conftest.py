@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console import resources
-from console.answers import live_answers
-from console.state import Key
+from console.ui import runtime_access
+from console.ui.live_answers import live_answers
+from console.ui.session_state import Key
+from services.app.container import Runtime
+from services.core.settings import Settings
 from services.knowledge.types import Document
-from services.runtime import Runtime
-from services.settings import Settings
 from tests.servers import eventually
 
-ENTRY_POINT = Path(resources.__file__).with_name("app.py")
+ENTRY_POINT = Path(runtime_access.__file__).parents[1] / "app.py"
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
 
 @pytest.fixture(scope="package")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """The real services over an empty data folder, started the way the pages start them."""
-    resources.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
-    runtime = resources.runtime()
+    runtime_access.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
+    runtime = runtime_access.runtime()
     eventually(lambda: runtime.ready or runtime.failure, what="the start")
     assert runtime.failure is None
     yield runtime
-    resources.close()
+    runtime_access.close()
 
 
 @pytest.fixture

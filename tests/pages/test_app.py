@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from console.navigation import PageName
-from services.errors import ConflictError
-from services.runtime import Runtime
+from services.app.container import Runtime
+from services.core.errors import ConflictError
 from tests.pages.conftest import ENTRY_POINT, open_page
 
 
@@ -18,7 +18,7 @@ from tests.pages.conftest import ENTRY_POINT, open_page
 def not_ready(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """Services that are still starting."""
     starting = SimpleNamespace(ready=False, failure=None, stage="loading the embedding model")
-    monkeypatch.setattr("console.resources.runtime", lambda: starting)
+    monkeypatch.setattr("console.ui.runtime_access.runtime", lambda: starting)
     return starting
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.answers import Asked, live_answers
-from console.state import Key
+from console.ui.live_answers import Asked, live_answers
+from console.ui.session_state import Key
+from services.app.container import Runtime
 from services.chat.types import AnswerState, Role
 from services.knowledge.types import Document
-from services.runtime import Runtime
 from tests.pages.conftest import finish
 
 Add = Callable[..., Document]

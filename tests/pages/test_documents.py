@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.state import DocumentsState, Key
+from console.ui.session_state import DocumentsState, Key
+from services.app.container import Runtime
 from services.knowledge.types import Document, DocumentStatus
-from services.runtime import Runtime
 from tests.pages.conftest import open_page
 
 Add = Callable[..., Document]

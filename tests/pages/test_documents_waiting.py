@@ -5,9 +5,9 @@ import io
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services.admission import Room
-from services.runtime import Runtime
-from services.settings import MEGABYTE
+from services.app.container import Runtime
+from services.core.admission import Room
+from services.core.settings import MEGABYTE
 from tests.pages.conftest import open_page
 from tests.servers import eventually
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.components import memory_board
-from services.held import HeldResource, Owner
+from console.ui.memory import charts
+from services.app.container import Runtime
+from services.core.memory_report import HeldResource, Owner
 from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Verdict
-from services.memory.ledger.types import Ledger
-from services.runtime import Runtime
+from services.memory.ledger.ledger import Ledger
 from tests.pages.conftest import open_page
 from tests.servers import eventually
 
@@ -114,7 +114,7 @@ def test_the_other_tables(app: AppTest, watched: Runtime, detail: str) -> None:
 
 def test_tabs_share_the_work() -> None:
     """Within a tick a value is built once for all who ask; only a bounded number of values is kept."""
-    shared: memory_board.Shared[int] = memory_board.Shared(most=2)
+    shared: charts.Shared[int] = charts.Shared(most=2)
     built: list[int] = []
 
     def build() -> int:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.state import Key
-from services.errors import UnavailableError
+from console.ui.session_state import Key
+from services.app.container import Runtime
+from services.core.errors import UnavailableError
 from services.memory.objects.inspector import Inspector
-from services.runtime import Runtime
 from tests.pages.conftest import open_page
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
-from console.visitors import page_user
+from console.ui.current_actor import page_user
+from services.app.container import Runtime
+from services.core.requests import ScopeKind
 from services.knowledge.types import Document
-from services.runtime import Runtime
-from services.scopes import ScopeKind
 from tests.pages.conftest import open_page
 
 

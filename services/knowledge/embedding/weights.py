@@ -1,15 +1,29 @@
-"""The weights of the embedding model: there while they are needed, let go when they are not."""
+"""The weights of the embedding model: there while they are needed, let go when they are not.
+
+How many cores this process may use.
+
+Which device and which arithmetic the embedding model runs with.
+
+Questions go before ingestion: batch work stops between two operations while a question is under way.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import torch
+import torch
+
+from services.core.errors import UnavailableError
+from services.core.i18n import _
+from services.core.settings import MEGABYTE
+
+# A batch gives way for at most this long in all, so that a flood of questions cannot stop ingestion for good.
+PATIENCE_SECONDS = 3.0
 
 
 class Encoder(Protocol):
@@ -74,3 +88,104 @@ class Weights:
                 return 0
             self._encoder, self._ranges = None, ()
             return encoder.bytes
+
+
+def usable_cores() -> int:
+    """Return the number of cores that the scheduler lets this process use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device for the setting `wanted` (auto, cpu, cuda).
+
+    Raises:
+        UnavailableError: CUDA is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError(
+            _("Embeddings are set to run on CUDA, but there is no usable GPU."),
+            _("Set MILLPOND_EMBEDDING_DEVICE to auto, or install a GPU build of torch as the README describes."),
+        )
+    return torch.device("cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """Return the arithmetic for the setting `wanted` (auto, float32, bfloat16, float16, int8).
+
+    auto takes half precision where the hardware multiplies it: about twice as fast, and rankings do not change. On a
+    GPU that is float16, which is closer to the exact vectors than bfloat16. int8 is about how weights are kept; what
+    is computed with is then as for auto.
+    """
+    if wanted in {"auto", "int8"}:
+        if device.type == "cuda":
+            return torch.float16
+        return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(wanted, torch.float32)
+
+
+def cap_gpu_memory(device: torch.device, megabytes: int) -> None:
+    """Have torch take at most `megabytes` of the GPU's memory (0: as much as there is); nothing without a GPU."""
+    if device.type == "cuda" and megabytes:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * MEGABYTE / total), device)
+
+
+def choose_threads(wanted: int) -> int:
+    """Return the number of threads for the setting `wanted`; 0 means one per core that this process may use."""
+    return wanted or usable_cores()
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+class Priority:
+    """Tells batch work when a question is under way; thread-safe."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._urgent = 0
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        """Hold batch work back while the block runs."""
+        with self._condition:
+            self._urgent += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._urgent -= 1
+                if not self._urgent:
+                    self._condition.notify_all()
+
+    def batch(self) -> Batch:
+        """Return what one batch of work calls between its operations."""
+        return Batch(self)
+
+    def wait(self, timeout_seconds: float) -> float:
+        """Wait until no question is under way; return how long that took, in seconds."""
+        if not self._urgent:
+            return 0.0
+        started = time.monotonic()
+        with self._condition:
+            self._condition.wait_for(lambda: not self._urgent, timeout_seconds)
+        return time.monotonic() - started
+
+
+class Batch:
+    """One batch's patience with questions."""
+
+    def __init__(self, priority: Priority) -> None:
+        self._priority = priority
+        self._patience_seconds = PATIENCE_SECONDS
+
+    def give_way(self) -> None:
+        """Return at once when no question is under way; else wait for it, as long as there is patience left."""
+        if self._patience_seconds > 0:
+            self._patience_seconds -= self._priority.wait(self._patience_seconds)
+
+
+def never() -> None:
+    """Give way to nobody: what a question calls where a batch calls `Batch.give_way`."""

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import DamagedError, StorageError
+from services.core.errors import DamagedError, StorageError
+from services.core.i18n import _
 from services.knowledge.index.segment import Codec, Segment
 from services.knowledge.index.vector_index import SEGMENT_VECTORS, VectorIndex
-from services.texts import _
 
 FORMAT = 1
 MANIFEST = "manifest.json"

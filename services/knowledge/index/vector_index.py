@@ -10,10 +10,10 @@ from typing import ClassVar
 import faiss
 import numpy as np
 
-from services.held import HeldResource, Owner, Region
-from services.knowledge.cores import usable_cores
+from services.core.i18n import _, plural
+from services.core.memory_report import HeldResource, Owner, Region
+from services.knowledge.embedding.weights import usable_cores
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
-from services.texts import _, plural
 
 # Adding copies the last segment (3 MB at 384 dimensions), searching visits each: this many vectors balance the two.
 SEGMENT_VECTORS = 8192

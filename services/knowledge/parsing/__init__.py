@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool as ParserPool
-    from services.knowledge.parsing.wire import ParsedFile as ParsedFile
+    from services.knowledge.parsing.protocol import ParsedFile
 
 __all__ = ["ParsedFile", "ParserPool"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> object:
 
         return ParserPool
     if name == "ParsedFile":
-        from services.knowledge.parsing.wire import ParsedFile
+        from services.knowledge.parsing.protocol import ParsedFile
 
         return ParsedFile
     raise AttributeError(name)

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from services.texts import _
+from services.core.i18n import _
 
 resource: Any
 try:

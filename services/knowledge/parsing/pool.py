@@ -1,33 +1,43 @@
-"""Parses files in limited child processes, for the service: see `helper` for the other side."""
+"""Parses files in limited child processes, for the service: see `helper` for the other side.
+
+Systems without fork and resource limits (Windows): a new process for each file, with the time limit alone.
+
+Everything works there, but `limits.unlimited` names what a file may use up; the pool's owner can say so.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
+import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
-from services.errors import CancelledError, MillpondError, UnavailableError
-from services.knowledge.parsing import limits, single
-from services.knowledge.parsing.job import LOOK_SECONDS, HelperLostError, Job, Watch
-from services.knowledge.parsing.process import HelperProcess
-from services.knowledge.parsing.results import Parsed, Picture, Result
-from services.knowledge.parsing.wire import ParsedFile
+from services.core.errors import CancelledError, MillpondError, StorageError, UnavailableError
+from services.core.i18n import _
+from services.knowledge.parsing import limits
+from services.knowledge.parsing.forkserver_client import LOOK_SECONDS, ROOT, HelperLostError, HelperProcess, Job, Watch
+from services.knowledge.parsing.limits import minimal_environment
+from services.knowledge.parsing.protocol import Lines, Parsed, ParsedFile, Picture, Result
+from services.knowledge.parsing.worker import out_of_memory
 from services.knowledge.types import Progress
-from services.texts import _
 
 if TYPE_CHECKING:
-    from services.settings import Settings
+    from services.core.settings import Settings
 
 PARALLEL = 2
 IDLE_SECONDS = 30.0
 WARM_SECONDS = 0.5
 _RENDER_SECONDS = 30
 _ATTEMPTS = 2
+_READ_BYTES = 65_536
 
 
 class ParserPool:
@@ -161,7 +171,7 @@ class ParserPool:
             try:
                 if not limits.can_fork():
                     self._refuse_if_closed()
-                    single.run(self._config(), request, path, result, watch)
+                    run(self._config(), request, path, result, watch)
                 else:
                     helper = self._present_helper()
                     job = Job(helper, number, request, lambda pid, number=number: self._note(number, pid))  # type: ignore[misc]
@@ -237,3 +247,61 @@ class ParserPool:
 
 def _closing() -> UnavailableError:
     return UnavailableError(_("Millpond is closing; the file was not read."), _("It can be read after the next start."))
+
+
+def run(config: dict[str, Any], request: dict[str, Any], path: Path, result: Result, watch: Watch) -> None:
+    """Read one file in a process of its own and feed `result`.
+
+    Raises:
+        MillpondError: it was stopped, or there is no such file.
+        HelperLostError: the process ended without a word.
+    """
+    if not path.is_file():
+        raise StorageError(_("The stored file is not there any more."), _("Upload it again."))
+    command = [sys.executable, "-m", "services.knowledge.parsing.forkserver", json.dumps(config)]
+    with subprocess.Popen(  # noqa: S603 - our own module, no input of anybody's
+        [*command, json.dumps({**request, "path": str(path.resolve()), "job": 0})],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=path.resolve().anchor,
+        env=minimal_environment(ROOT),
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        # A pipe cannot be polled there: a thread reads it.
+        arrived: queue.Queue[bytes] = queue.Queue(maxsize=16)
+        reader = threading.Thread(target=_read, args=(process.stdout, arrived), daemon=True)
+        reader.start()
+        try:
+            _follow(arrived, request["output_mb"], result, watch)
+        except BaseException:
+            process.kill()
+            while arrived.get():
+                pass
+            raise
+        finally:
+            reader.join()
+    if not result.complete and result.error is None:
+        if process.returncode == 0:
+            raise HelperLostError
+        result.error = out_of_memory()
+
+
+def _follow(arrived: queue.Queue[bytes], output_mb: int, result: Result, watch: Watch) -> None:
+    lines = Lines(output_mb)
+    while True:
+        watch.check()
+        try:
+            data = arrived.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        if not data:
+            return
+        for message in lines.cut(data):
+            result.take(message)
+
+
+def _read(stream: IO[bytes], arrived: queue.Queue[bytes]) -> None:
+    """Hand on what arrives; an empty piece is the end."""
+    while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]
+        arrived.put(data)
+    arrived.put(b"")

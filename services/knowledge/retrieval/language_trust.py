@@ -6,6 +6,8 @@ is how much fusion listens to it for questions in that script. No list of langua
 
 Until there are enough chunks, the tokenizer tells: a script that it does not know, or spells out letter by letter, was
 not in what the embedder learned from.
+
+Which writing system a text is in, by the Unicode names of its letters.
 """
 
 from __future__ import annotations
@@ -13,22 +15,22 @@ from __future__ import annotations
 import math
 import random
 import threading
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.database import Database
-from services.knowledge.retrieval.scripts import letters_of, script_shares
+from services.core.database import Database
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.trust import MeasuredTrust, TrustStore
-from services.knowledge.text.segmentation import query_terms, terms
 from services.knowledge.text.sentences import sentences
+from services.knowledge.text.terms import fold, query_terms, terms
 
 Vectors = NDArray[np.float32]
-
 # Questions per script, and chunks looked at to find them.
 SAMPLES = 48
 CHUNKS_SAMPLED = 480
@@ -42,6 +44,7 @@ _LEAST_LETTERS = 8
 # Texts that share so much of their terms cannot be told apart by meaning: one of them is enough.
 _ALIKE = 0.5
 _PRIOR_LETTERS = 1000
+_ENTRY_BYTES = 230
 
 
 class Encoder(Protocol):
@@ -169,3 +172,35 @@ def _lexical(asked: Sequence[str], rests: Sequence[str]) -> NDArray[np.float32]:
                     count = counts[term]
                     scores[row, column] += weight * count / (count + 1)
     return scores
+
+
+@lru_cache(maxsize=50_000)
+def script_of(letter: str) -> str:
+    """Return the script of a letter, as its Unicode name begins ("LATIN", "CJK", "HANGUL"), or "" if it is none."""
+    return unicodedata.name(letter, "").split(" ")[0] if letter.isalpha() else ""
+
+
+def cached_letters() -> tuple[int, int]:
+    """Return how many letters' scripts are remembered, and in about how many bytes."""
+    letters = script_of.cache_info().currsize
+    # Link, place in the table, letter, name of the script.
+    return letters, letters * _ENTRY_BYTES
+
+
+def forget_letters() -> None:
+    """Forget the letters' scripts; they are found again one by one."""
+    script_of.cache_clear()
+
+
+def script_shares(text: str) -> dict[str, float]:
+    """Return the share of each script among the letters of `text`; empty if there are none."""
+    counts: Counter[str] = Counter()
+    for letter, count in Counter(fold(text)).items():
+        if script := script_of(letter):
+            counts[script] += count
+    return {script: count / counts.total() for script, count in counts.most_common()}
+
+
+def letters_of(text: str, script: str) -> str:
+    """Return the words of `text` as far as they are written in `script`, with blanks for the rest."""
+    return "".join(letter if script_of(letter) == script else " " for letter in fold(text)).strip()

@@ -1,31 +1,34 @@
-"""From a question to the chunks that answer it: dense and lexical search side by side, fused by what each is worth."""
+"""From a question to the chunks that answer it: dense and lexical search side by side, fused by what each is worth.
+
+Lexical search in a thread of its own.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from services.database import Database
-from services.errors import BadInputError, TooLargeError
-from services.held import HeldResource, Owner
-from services.knowledge.retrieval.beside import LexicalSearch
-from services.knowledge.retrieval.language_trust import LanguageTrust
-from services.knowledge.retrieval.parts import Keeper, QueryEncoder, Vector
-from services.knowledge.retrieval.quoting import Passage, quote
+from services.core.database import Database
+from services.core.errors import BadInputError, TooLargeError
+from services.core.events import Reporter, Silent, Timing
+from services.core.i18n import _
+from services.core.memory_report import HeldResource, Owner
+from services.knowledge.retrieval.encoder_cache import Keeper, QueryEncoder, Vector
+from services.knowledge.retrieval.language_trust import LanguageTrust, cached_letters, forget_letters
+from services.knowledge.retrieval.quotes import Passage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
-from services.knowledge.retrieval.scripts import cached_letters, forget_letters
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
-from services.knowledge.text.segmentation import located_terms
+from services.knowledge.text.terms import located_terms
 from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
-from services.reporting import Reporter, Silent, Timing
-from services.texts import _
 
 # Candidates that each search hands to fusion: so many, or four times the hits asked for.
 LEAST_CANDIDATES = 40
 # What a further passage of a document counts beside the first passage of another one.
 REPEATED_DOCUMENT = 0.9
+Matches = dict[int, dict[str, float]]
 
 
 class Retriever:
@@ -276,3 +279,30 @@ def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) 
 
 def _ms(start: float, end: float | None = None) -> float:
     return ((time.perf_counter() if end is None else end) - start) * 1000
+
+
+class LexicalSearch:
+    """A lexical search under way: the database works beside the embedder. `ms` is what it took."""
+
+    def __init__(self, find: Callable[[], Matches]) -> None:
+        self.ms = 0.0
+        self._find = find
+        self._found: Matches = {}
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="lexical-search")
+        self._thread.start()
+
+    def result(self) -> Matches:
+        """Wait for it; returns the terms' scores by chunk, or raises what went wrong."""
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._found
+
+    def _run(self) -> None:
+        started = time.perf_counter()
+        try:
+            self._found = self._find()
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
+            self._error = error
+        self.ms = (time.perf_counter() - started) * 1000

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from services.database import Database
-from services.errors import BadInputError, ConflictError, NotFoundError
-from services.knowledge.names import collection_name
+from services.core.database import Database
+from services.core.errors import BadInputError, ConflictError, NotFoundError
+from services.core.i18n import _
+from services.knowledge.file_names import collection_name
 from services.knowledge.store.tables import collections, documents
 from services.knowledge.types import Collection
-from services.texts import _
 
 
 class CollectionStore:

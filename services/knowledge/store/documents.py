@@ -9,8 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from services.database import Database
-from services.errors import BadInputError, NotFoundError
+from services.core.database import Database
+from services.core.errors import BadInputError, NotFoundError
+from services.core.i18n import _
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
 from services.knowledge.store.tables import collections, documents, jobs, revisions
 from services.knowledge.types import (
@@ -21,7 +22,6 @@ from services.knowledge.types import (
     LibraryCounts,
     Progress,
 )
-from services.texts import _
 
 Live = Mapping[int, tuple[DocumentStatus, Progress]]
 """What the jobs that are being worked on are doing, by job id."""

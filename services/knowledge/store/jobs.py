@@ -15,12 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from services.database import Database
-from services.errors import ConflictError, NotFoundError
+from services.core.database import Database
+from services.core.errors import ConflictError, NotFoundError
+from services.core.i18n import _
+from services.knowledge.store.revisions import drop_content, set_newest, unreferenced
 from services.knowledge.store.tables import documents, jobs, revisions
-from services.knowledge.store.writing import drop_content, set_newest, unreferenced
 from services.knowledge.types import JobKind
-from services.texts import _
 
 QUEUED, WORKING, READY, FAILED, CANCELLED = "queued", "working", "ready", "failed", "cancelled"
 UNFINISHED_STATES = (QUEUED, WORKING)

@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.database import Database
+from services.core.database import Database
 from services.knowledge.store.chunks import IDS_PER_QUERY
 from services.knowledge.store.tables import chunks, documents
-from services.knowledge.text.segmentation import is_unspaced
+from services.knowledge.text.terms import is_unspaced
 
 # Occurrences of terms that one search may visit: about 10 ms.
 POSTINGS = 6_000

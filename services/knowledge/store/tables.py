@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
-from services.database import metadata
+from services.core.database import metadata
 
 
 class UtcDateTime(TypeDecorator[datetime]):

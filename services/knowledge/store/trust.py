@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from services.database import Database
+from services.core.database import Database
 from services.knowledge.store.tables import embedder_trust
 
 

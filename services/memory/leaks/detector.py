@@ -6,24 +6,21 @@ import threading
 import time
 from dataclasses import replace
 
-from services.access import Actor
+from services.core.access import Actor
+from services.core.events import EventKind, Reporter, Silent
+from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.leaks import evidence
-from services.memory.leaks.collecting import Collecting
-from services.memory.leaks.finding import Finding, find, of_kind
-from services.memory.leaks.gathering import Gathering
-from services.memory.leaks.load import per_request
-from services.memory.leaks.probes import Probes
-from services.memory.leaks.readings import Readings, Source
-from services.memory.leaks.scales import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP
-from services.memory.leaks.shape import without_steps
-from services.memory.leaks.statistics import trend
+from services.memory.leaks import findings
+from services.memory.leaks.findings import Finding, find, of_kind
+from services.memory.leaks.growth import per_request
+from services.memory.leaks.messages import LEAST_WATCHED, headline, said_of_trim
+from services.memory.leaks.probes import Collecting, Probes
+from services.memory.leaks.readings import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP, Readings, Source
+from services.memory.leaks.statistics import trend, without_steps
+from services.memory.leaks.suspects import Gathering
 from services.memory.leaks.types import LeakKind, State, Trimmed, Verdict
-from services.memory.leaks.watching import Watching, blocks_of
-from services.memory.leaks.wording import LEAST_WATCHED, headline, said_of_trim
+from services.memory.leaks.windows import Watching, blocks_of
 from services.memory.types import Series
-from services.reporting import EventKind, Reporter, Silent
-from services.texts import _
 
 # What was named stays for this share of its window after it was last seen, so that a quiet spell does not take it back
 # and the time line does not fill with changes of mind.
@@ -130,7 +127,7 @@ class Detector:
         to_limit = None
         if headroom is not None and found.measure in {LIVE, RSS} and growth.slope > 0.0:
             to_limit = headroom / growth.slope * HOUR
-        said = evidence.of(found)
+        said = findings.of(found)
         if found.kind is LeakKind.PYTHON and not self._probes.collects():
             said.append(_("The garbage collector is switched off: objects that refer to each other pile up."))
         return Verdict(

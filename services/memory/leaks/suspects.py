@@ -1,4 +1,7 @@
-"""Who grows along with the memory: containers and types from censuses, owners from the ledger, threads, descriptors."""
+"""Who grows along with the memory: containers and types from censuses, owners from the ledger, threads, descriptors.
+
+Gathers what is needed to name suspects: censuses and, since the warm-up, threads and descriptors by group.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from services.memory.leaks.readings import Blocks
-from services.memory.leaks.scales import HOUR
+from services.core.i18n import _
+from services.memory.leaks.findings import Censuses, Finding
+from services.memory.leaks.probes import Probes
+from services.memory.leaks.readings import HOUR, Blocks
 from services.memory.leaks.statistics import slope as theil_sen
-from services.memory.leaks.types import LeakKind, Suspect, SuspectKind
+from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind
 from services.memory.objects.types import Census, ContainerCount
 from services.memory.types import OWNERS, owner_column
-from services.texts import _
 
 MOST = 8
 # What explains less than this share of the growth is not worth naming.
@@ -36,6 +40,7 @@ WATCHERS_CONTAINER = re.compile(r"\bmemory\.(objects|detector|history|ledger|tra
 # What was made once, when a module was imported or a cache filled, has stopped growing: from the middle census on it
 # must have gone on at no less than this share of its mean pace.
 GONE_ON = 0.3
+_SUSPECTS = {LeakKind.THREADS: SuspectKind.THREAD, LeakKind.DESCRIPTORS: SuspectKind.DESCRIPTOR}
 
 
 def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
@@ -159,3 +164,31 @@ def ordered(*groups: Sequence[tuple[float, Suspect]]) -> tuple[Suspect, ...]:
     """Return the suspects of all groups, what explains most first."""
     found = sorted((pair for group in groups for pair in group), key=lambda pair: -pair[0])
     return tuple(suspect for _share, suspect in found[:MOST])
+
+
+class Gathering:
+    """Looks around in this process, at a pace that fits the suspicion."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._lines = probes.lines
+        self._probes = {LeakKind.THREADS: probes.threads, LeakKind.DESCRIPTORS: probes.descriptors}
+        self._groups: dict[LeakKind, tuple[float, Counter[str]]] = {}
+        self.censuses = Censuses(probes.census)
+
+    def look(self, found: Finding | None, now: float) -> None:
+        """Look around if it is time to."""
+        self.censuses.look(now, suspicious=found is not None, urgent=found is not None and found.state is State.LEAK)
+        for kind, probe in self._probes.items():
+            if probe is not None and kind not in self._groups:
+                self._groups[kind] = (now, probe())
+
+    def suspects(self, found: Finding, now: float) -> tuple[Suspect, ...]:
+        """Return who grows along with the finding, what explains most first."""
+        slope = max(found.look.growth.slope, 1e-9)
+        probe = self._probes.get(found.kind)
+        if probe is not None and found.kind in self._groups:
+            began, before = self._groups[found.kind]
+            return ordered(by_group(probe(), before, max(now - began, 1.0) / HOUR, _SUSPECTS[found.kind]))
+        lines = self._lines() if self._lines is not None else ()
+        censuses = self.censuses.since(now - found.look.window)
+        return ordered(by_line(lines, slope), by_census(censuses, slope, found.kind), by_owner(found.blocks, slope))

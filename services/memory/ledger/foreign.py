@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 
-from services.held import HeldResource, Owner, Region
-from services.memory.ledger.maps import Mapping
-from services.texts import _
+from services.core.i18n import _
+from services.core.memory_report import HeldResource, Owner, Region
+from services.memory.ledger.smaps import Mapping
 
 # A trace of tracemalloc is a table entry and a record that malloc holds apart: 32 and 16 bytes by tracemalloc's own
 # count, which leaves the record out, 48 and 32 with malloc's overhead (Python/hashtable.c, Python/tracemalloc.c).

@@ -1,17 +1,24 @@
-"""Counts all objects by type and names the biggest containers."""
+"""Counts all objects by type and names the biggest containers.
+
+How much hangs on an object: everything that it leads to, modules, classes and functions left out.
+
+pympler's view, in the forked child: the summary over all objects and the deep size of one thing.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from services.memory.objects.graph import Ways
-from services.memory.objects.heap import Heap, Ints
+from services.memory.objects.heap import Heap, Ints, is_subtype, own_size, type_name
+from services.memory.objects.labels import attributes, slots
 from services.memory.objects.names import Names
-from services.memory.objects.naming import is_subtype, type_name
 
 LARGE_BYTES = 512  # pymalloc hands out up to so much; malloc the rest
 MOST_CONTAINERS = 500  # by length, and a third as many by what they hold
@@ -22,6 +29,10 @@ _LENGTHS: dict[type, Callable[[Any], int]] = {
     set: set.__len__,
     deque: deque.__len__,
 }
+MOST_OBJECTS = 50_000
+_SHARED = (ModuleType, type, FunctionType, BuiltinFunctionType, CodeType, FrameType)
+MOST_ROWS = 200
+SECONDS_PER_OBJECT = 9e-6  # of muppy and asizeof, measured on a heap of a million objects
 
 
 def count(heap: Heap, native: Ints) -> dict[str, tuple[int, int, int]]:
@@ -77,3 +88,85 @@ def lengths(heap: Heap) -> Ints:
             places = np.flatnonzero(heap.kinds == number)
             found[places] = [length(heap.objects[index]) for index in places.tolist()]
     return found
+
+
+class Reach:
+    """Follows references from single objects, up to a number of objects."""
+
+    def __init__(self, heap: Heap) -> None:
+        self._heap = heap
+        shared = [any(is_subtype(kind, family) for family in _SHARED) for kind in heap.types]
+        self._shared = np.array(shared, dtype=bool)
+
+    def bytes(self, index: int, most: int = MOST_OBJECTS) -> tuple[int, bool]:
+        """Return the bytes of an object and all that it leads to, and whether `most` objects were enough for it."""
+        heap = self._heap
+        seen = np.array([index], dtype=np.int64)
+        frontier = seen
+        while len(frontier):
+            addresses = np.concatenate([heap.referents(int(place)) for place in frontier])
+            found = heap.index(np.unique(addresses))
+            found = found[found >= 0]
+            found = found[~self._shared[heap.kinds[found]]]
+            frontier = np.setdiff1d(found, seen)
+            if len(seen) + len(frontier) > most:
+                return int(heap.sizes[seen].sum()), False
+            seen = np.concatenate((seen, frontier))
+        return int(heap.sizes[seen].sum()), True
+
+
+def reachable_bytes(value: object, most: int = 10 * MOST_OBJECTS) -> int:
+    """Return the bytes of an object and of what it leads to, without a `Heap`; at most `most` objects are followed."""
+    found = {id(value): value}
+    frontier = [value]
+    while frontier and len(found) < most:
+        fresh: dict[int, object] = {}
+        for referent in gc.get_referents(*frontier):
+            if id(referent) not in found and not any(is_subtype(type(referent), family) for family in _SHARED):
+                fresh[id(referent)] = referent
+        found.update(fresh)
+        frontier = list(fresh.values())
+    return sum(map(own_size, found.values()))
+
+
+def load() -> None:
+    """Import pympler before the fork: a child must not wait for an import lock that nobody will release."""
+    import pympler.asizeof
+    import pympler.muppy
+    import pympler.summary  # noqa: F401 - for its effect
+
+
+def summary() -> list[tuple[str, int, int]]:
+    """Return muppy's summary: name of type, count, bytes, the largest first."""
+    from pympler import muppy
+    from pympler import summary as untyped
+
+    summary: Any = untyped
+
+    rows = summary.summarize(muppy.get_objects())
+    rows.sort(key=lambda row: -row[2])
+    return [(str(name), int(count), int(size)) for name, count, size in rows[:MOST_ROWS]]
+
+
+def deep_size(get: Callable[[], object]) -> dict[str, Any]:
+    """Return what asizeof says of one thing: bytes in all, and by attribute, the largest first.
+
+    An object that several attributes lead to counts for the first of them, so the parts add up to the whole.
+    """
+    from pympler import asizeof as untyped
+
+    asizeof: Any = untyped
+    value = get()
+    sizer = asizeof.Asizer()
+    parts: list[tuple[str, int]] = []
+    failed: list[str] = []
+    names = attributes(value) or dict(slots(value))
+    for name, part in list(names.items())[:MOST_ROWS]:
+        try:
+            parts.append((str(name)[:100], int(sizer.asizeof(part))))
+        except Exception:  # noqa: BLE001 - pympler asks objects for attributes, and some object to that
+            failed.append(str(name)[:100])
+            parts.append((str(name)[:100], reachable_bytes(part)))
+    parts.sort(key=lambda part: -part[1])
+    total = sum(size for _name, size in parts) + own_size(value)
+    return {"bytes": total, "parts": parts[:50], "failed": failed[:50]}

@@ -8,8 +8,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.objects.heap import Heap, Indices, Ints
-from services.memory.objects.naming import module_name
+from services.memory.objects.heap import Heap, Indices, Ints, module_name
 from services.memory.objects.threads import Carried
 
 UNSEEN, ROOT = -1, -2

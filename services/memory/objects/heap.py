@@ -1,8 +1,12 @@
 """All objects of this process as arrays: who they are, how big they are, and who refers to whom.
 
-Made in a forked child (`services.memory.forked`), which may take its time and may hold every object: it dies with them.
-Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`, attributes are read
+Made in a forked child (`services.memory.fork_snapshot`), which may take its time and may hold every object: it dies with
+them. Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`, attributes are read
 from the type's own dictionary, and `__sizeof__` is called only where it is written in C.
+
+Names of types, functions and modules, read without running code of theirs.
+
+The data of arrays and tensors: native memory that the size of a Python object does not, or should not, include.
 """
 
 from __future__ import annotations
@@ -13,17 +17,16 @@ import tracemalloc
 from collections.abc import Sequence
 from itertools import chain, compress
 from operator import not_
-from types import FrameType, MethodDescriptorType, WrapperDescriptorType
+from types import FrameType, FunctionType, MethodDescriptorType, ModuleType, WrapperDescriptorType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.objects.naming import bases, is_subtype
 from services.memory.objects.threads import Carried
 
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
-
 _CHUNK = 500_000
 _HEADER_BYTES = 16  # of an object that the collector knows
 _HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
@@ -32,6 +35,11 @@ _TYPE_DICT = type.__dict__["__dict__"]
 _FLAGS = type.__dict__["__flags__"]
 _MOST_ROUNDS = 50  # of following tuples and dictionaries that the collector has let go
 _NONE = np.empty(0, dtype=np.int64)
+_MRO = type.__dict__["__mro__"]
+_QUALNAME = type.__dict__["__qualname__"]
+_MODULE = type.__dict__["__module__"]
+_NAMESPACE: Any = vars(ModuleType)["__dict__"]
+_LONGEST = 160
 
 
 class Heap:
@@ -216,3 +224,91 @@ def _has_own_size(kind: type) -> bool:
         if found is not None:
             return type(found) in {MethodDescriptorType, WrapperDescriptorType}
     return True
+
+
+def bases(kind: type) -> tuple[type, ...]:
+    """Return a type and its bases in the order in which attributes are looked up."""
+    found = _MRO.__get__(kind)
+    return found if type(found) is tuple else (kind,)
+
+
+def is_subtype(kind: type, family: type) -> bool:
+    """Return whether `kind` is `family` or derived from it; no metaclass is asked."""
+    return any(base is family for base in bases(kind))
+
+
+def type_name(kind: type) -> str:
+    """Return a type's module and qualified name, "dict" and the like without a module."""
+    name = _text(_QUALNAME.__get__(kind)) or "?"
+    try:
+        module = _text(_MODULE.__get__(kind))
+    except AttributeError:
+        module = ""
+    return name if module in {"", "builtins"} else f"{module}.{name}"
+
+
+def function_name(function: FunctionType) -> str:
+    """Return a function's module and qualified name."""
+    module, name = _text(function.__module__), _text(function.__qualname__)
+    return f"{module}.{name}" if module else name
+
+
+def module_name(module: ModuleType) -> str:
+    """Return a module's name."""
+    return _text(namespace(module).get("__name__")) or "?"
+
+
+def namespace(module: ModuleType) -> dict[str, object]:
+    """Return a module's own dictionary.
+
+    Not by attribute: a module may have a class of its own that loads things when it is asked for one.
+    """
+    found = _NAMESPACE.__get__(module)
+    return found if type(found) is dict else {}
+
+
+def _text(value: object) -> str:
+    """Return a bounded text if it is one, not a subclass with manners of its own."""
+    return value[:_LONGEST] if type(value) is str else ""
+
+
+def native_sizes(heap: Heap) -> Ints:
+    """Return for each object the bytes of native data that it owns, and add tensors' storage to the heap's sizes.
+
+    A storage that several tensors share is counted with the first of them; data on a GPU is not counted.
+    """
+    native = np.zeros(len(heap), dtype=np.int64)
+    torch = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
+    storages: set[int] = set()
+    for number, kind in enumerate(heap.types):
+        if is_subtype(kind, np.ndarray):
+            for index in np.flatnonzero(heap.kinds == number).tolist():
+                native[index] = _array_bytes(heap.objects[index])
+        elif tensor is not None and is_subtype(kind, tensor):
+            for index in np.flatnonzero(heap.kinds == number).tolist():
+                native[index] = size = _storage_bytes(torch, heap.objects[index], storages)
+                heap.sizes[index] += size
+    return native
+
+
+def _array_bytes(array: Any) -> int:
+    if not np.ndarray.flags.__get__(array).owndata:
+        return 0
+    return int(np.ndarray.nbytes.__get__(array))
+
+
+def _storage_bytes(torch: Any, tensor: Any, seen: set[int]) -> int:
+    base = torch._C.TensorBase  # noqa: SLF001 - subclasses may override what torch.Tensor offers
+    try:
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - the same
+            if base.device.__get__(tensor).type != "cpu":
+                return 0
+            storage = base.untyped_storage(tensor)
+            address, size = storage.data_ptr(), storage.nbytes()
+    except Exception:  # noqa: BLE001 - a tensor without storage: sparse, on another device, made by an extension
+        return 0
+    if not address or address in seen:
+        return 0
+    seen.add(address)
+    return int(size)

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.errors import BadInputError, NotFoundError
-from services.held import Owner
+from services.core.errors import BadInputError, NotFoundError
+from services.core.i18n import _
+from services.core.memory_report import Owner
 from services.memory.clock import Clock
-from services.memory.forked import Forked, run_forked
-from services.memory.objects import census, sizes, snapshots
+from services.memory.fork_snapshot import Forked, run_forked
+from services.memory.objects import census, snapshots
 from services.memory.objects.graph import Ways
-from services.memory.objects.heap import Heap
-from services.memory.objects.looks import Looker
-from services.memory.objects.native import native_sizes
-from services.memory.objects.repeats import Repeats
+from services.memory.objects.heap import Heap, native_sizes
+from services.memory.objects.repeat import Repeats
+from services.memory.objects.retention import Looker
 from services.memory.objects.snapshots import Snapshot, SnapshotFolder
 from services.memory.objects.threads import carrying
 from services.memory.objects.types import (
@@ -39,7 +39,6 @@ from services.memory.objects.types import (
     TypeChange,
     TypeCount,
 )
-from services.texts import _
 
 LOOK_SECONDS = 60.0
 PYMPLER_SECONDS = 180.0
@@ -52,8 +51,8 @@ _OBJECTS = 1_000_000  # taken for granted before the first census
 class Inspector:
     """Takes censuses, compares them, shows objects and finds out what holds them.
 
-    Every look runs in a forked child (`services.memory.forked`); what comes back are names and numbers. Looks raise
-    `MillpondError` when the process cannot be copied or the look takes too long.
+    Every look runs in a forked child (`services.memory.fork_snapshot`); what comes back are names and numbers. Looks
+    raise `MillpondError` when the process cannot be copied or the look takes too long.
     """
 
     def __init__(self, clock: Clock | None = None, folder: Path | None = None) -> None:
@@ -80,7 +79,7 @@ class Inspector:
         self._owners[name] = label or name, get
 
     def add_action(self, name: str, action: Callable[[], object], label: str = "") -> None:
-        """Offer an action for repetition under `name`; see `services.memory.objects.repeats`."""
+        """Offer an action for repetition under `name`; see `services.memory.objects.repeat`."""
         self.repeats.add(name, action, label)
 
     @property
@@ -94,7 +93,7 @@ class Inspector:
 
     def expected_seconds(self) -> float:
         """Return about how long pympler would take for all objects, judged by the last census."""
-        return (self._last.objects if self._last else _OBJECTS) * sizes.SECONDS_PER_OBJECT
+        return (self._last.objects if self._last else _OBJECTS) * census.SECONDS_PER_OBJECT
 
     def census(self) -> Census:
         """Count all objects by type and name the biggest containers; about 2 s of CPU per million objects."""
@@ -254,16 +253,16 @@ class Inspector:
         label, get = self._owners.get(owner, ("", None))
         if get is None:
             raise NotFoundError(_("Nothing is registered under this name."), _("Choose one that is listed."))
-        sizes.load()
-        found = run_forked(lambda: sizes.deep_size(get), seconds=PYMPLER_SECONDS, what=_("deep size"))
+        census.load()
+        found = run_forked(lambda: census.deep_size(get), seconds=PYMPLER_SECONDS, what=_("deep size"))
         value = found.value
         parts = tuple((name, size) for name, size in value["parts"])
         return DeepSize(label, value["bytes"], parts, tuple(value["failed"]), found.paused, found.took)
 
     def summary(self) -> Summary:
         """Return pympler's summary over all objects; about 9 microseconds per object."""
-        sizes.load()
-        found = run_forked(sizes.summary, seconds=PYMPLER_SECONDS, what=_("summary of objects"))
+        census.load()
+        found = run_forked(census.summary, seconds=PYMPLER_SECONDS, what=_("summary of objects"))
         rows = tuple((name, count, size) for name, count, size in found.value)
         return Summary(self._clock.time(), rows, found.paused, found.took)
 

@@ -20,7 +20,7 @@ from types import (
 )
 from typing import Any, cast
 
-from services.memory.objects.naming import bases, function_name, is_subtype, module_name, namespace, type_name
+from services.memory.objects.heap import bases, function_name, is_subtype, module_name, namespace, type_name
 
 _TYPE_DICT: Any = type.__dict__["__dict__"]
 _LONGEST_KEY = 40

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import DamagedError, NotFoundError
-from services.memory.objects.heap import Heap, Ints
-from services.memory.objects.naming import type_name
+from services.core.errors import DamagedError, NotFoundError
+from services.core.i18n import _
+from services.memory.objects.heap import Heap, Ints, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
-from services.texts import _
 
 MOST_SNAPSHOTS = 20
 MOST_BYTES = 400 * 1024 * 1024

@@ -116,7 +116,7 @@ def _caller(frame: FrameType) -> FrameType | None:
     """Return the innermost frame that is not part of the look itself."""
     found: FrameType | None = frame
     while found is not None and _module(found).startswith(
-        ("services.memory.objects", "services.memory.forked", "contextlib")
+        ("services.memory.objects", "services.memory.fork_snapshot", "contextlib")
     ):
         found = found.f_back
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.held import Owner
+from services.core.memory_report import Owner
 
 
 @dataclass(frozen=True, slots=True)

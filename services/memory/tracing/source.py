@@ -1,25 +1,35 @@
-"""Where code lies: whose it is, how a path is said, and the text of a line."""
+"""Where code lies: whose it is, how a path is said, and the text of a line.
+
+Comparisons as files: CSV for a spreadsheet, JSON for programs.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import stat
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from services.memory.tracing.types import Place
+from services.memory.tracing.types import Comparison, Place, Row
 
 _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
 _TRACING = tuple(
     str(_ROOT / name)
-    for name in ("services/memory/tracing", "services/memory/forked.py", "console/components/allocations")
+    for name in ("services/memory/tracing", "services/memory/fork_snapshot.py", "console/ui/allocations")
 )
 _LARGEST_SOURCE = 4 * 1024 * 1024
 _LONGEST_LINE = 300
 _IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
+COLUMNS = ("change", "where", "bytes", "bytes_diff", "blocks", "blocks_diff", "source", "traceback")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def is_ours(file: str) -> bool:
@@ -78,3 +88,61 @@ def _read(path: Path, lines: set[int]) -> dict[int, str]:
     except (OSError, SyntaxError, UnicodeDecodeError):
         return {}  # the file is gone or is no source: the place alone must do
     return texts
+
+
+def said(place: Place) -> str:
+    """Return a place as a person says it: short path and line."""
+    return f"{short(place.file)}:{place.line}" if place.line else short(place.file)
+
+
+def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the rows as plain values, most recent call last."""
+    return [_values(row) for row in comparison.rows]
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return the rows with a heading. Text that a spreadsheet would take for a formula gets a mark in front."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    for row in comparison.rows:
+        values = _values(row)
+        values["traceback"] = " > ".join(values["traceback"])
+        writer.writerow({name: _inert(value) for name, value in values.items()})
+    return file.getvalue()
+
+
+def as_json(comparison: Comparison) -> str:
+    """Return everything that is known of the comparison."""
+    value = {
+        "new": asdict(comparison.new),
+        "old": asdict(comparison.old) if comparison.old else None,
+        "by": comparison.by,
+        "same_run": comparison.same_run,
+        "totals": {
+            "bytes": comparison.bytes,
+            "bytes_diff": comparison.bytes_diff,
+            "blocks": comparison.blocks,
+            "blocks_diff": comparison.blocks_diff,
+            "rows": comparison.row_count,
+        },
+        "rows": as_rows(comparison),
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _values(row: Row) -> dict[str, Any]:
+    return {
+        "change": str(row.change),
+        "where": said(row.place),
+        "bytes": row.bytes,
+        "bytes_diff": row.bytes_diff,
+        "blocks": row.blocks,
+        "blocks_diff": row.blocks_diff,
+        "source": row.source,
+        "traceback": [said(place) for place in row.frames],
+    }
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

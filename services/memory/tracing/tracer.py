@@ -9,16 +9,16 @@ from pathlib import Path
 
 import psutil
 
-from services.access import SERVICE, Actor
-from services.errors import BadInputError, ConflictError, UnavailableError
-from services.memory import forked
+from services.core.access import SERVICE, Actor
+from services.core.errors import BadInputError, ConflictError, UnavailableError
+from services.core.events import EventKind, Reporter
+from services.core.i18n import _
+from services.memory import fork_snapshot
 from services.memory.clock import Clock
-from services.memory.tracing import costing
-from services.memory.tracing.comparing import compare
-from services.memory.tracing.growing import describe, growth
-from services.memory.tracing.session import Session
-from services.memory.tracing.shelf import Shelf
-from services.memory.tracing.taking import take
+from services.memory.tracing import session as costing
+from services.memory.tracing.compare import compare
+from services.memory.tracing.session import Session, describe, growth, take
+from services.memory.tracing.snapshot_store import Shelf
 from services.memory.tracing.types import (
     MOST_FRAMES,
     MOST_MINUTES,
@@ -31,8 +31,6 @@ from services.memory.tracing.types import (
     SnapshotInfo,
     TracingStatus,
 )
-from services.reporting import EventKind, Reporter
-from services.texts import _
 
 _COMPARISONS = 8
 
@@ -129,7 +127,7 @@ class Tracer:
             peak=peak,
             overhead=overhead,
             blocks=blocks,
-            pause=forked.expected_pause(),
+            pause=fork_snapshot.expected_pause(),
             stop_pause=blocks * costing.STOP_SECONDS_PER_TRACE,
             snapshot_bytes=blocks * costing.COPY_BYTES_PER_TRACE,
             automatic_seconds=session.pace if session else 0.0,
@@ -139,7 +137,7 @@ class Tracer:
 
     def pause(self) -> float:
         """Return for about how many seconds a snapshot would stop everything now."""
-        return forked.expected_pause()
+        return fork_snapshot.expected_pause()
 
     def snapshot(self, actor: Actor, name: str = "", note: str = "") -> SnapshotInfo:
         """Take a snapshot in a copy of the process; the process itself stops for the fork only.
@@ -257,8 +255,8 @@ class Tracer:
 
     def _automatic(self) -> None:
         """Take a light snapshot, if it costs nothing that somebody would notice."""
-        pause = forked.expected_pause()
-        if pause > forked.NOTICEABLE_SECONDS:
+        pause = fork_snapshot.expected_pause()
+        if pause > fork_snapshot.NOTICEABLE_SECONDS:
             raise UnavailableError(
                 _(
                     "The last automatic snapshot was left out: it would have stopped everything for about "

@@ -13,20 +13,20 @@ import psutil
 import pytest
 from langchain_core.messages import HumanMessage, convert_to_openai_messages
 
-from services.access import SERVICE
-from services.chat.answering import Answering
+from services.chat.answer_service import Answering
+from services.chat.citations import features
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.models.gguf import GGUFChatModel
 from services.chat.models.gguf_server import GGUFServer
 from services.chat.types import AnswerState, BackendChoice, BackendKind, Role, Token
-from services.chat.wording import features
-from services.database import Database
-from services.errors import MillpondError, TimedOutError, UnavailableError
-from services.preferences import Preferences
-from services.settings import Settings
+from services.core.access import SERVICE
+from services.core.database import Database
+from services.core.errors import MillpondError, TimedOutError, UnavailableError
+from services.core.preferences import Preferences
+from services.core.settings import Settings
 from tests.chat.conftest import APassage, AQuote, Shelf
-from tests.chat.test_answering import finished
+from tests.chat.test_answer_service import finished
 from tests.chat.test_cancelling import Reader
 from tests.servers import eventually
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from services.access import SERVICE
 from services.chat.models import ChatModels
-from services.chat.models.addresses import checked, is_loopback
+from services.chat.models.servers import checked, is_loopback
 from services.chat.types import BackendChoice, BackendKind
-from services.database import Database
-from services.errors import BadInputError, MillpondError, NotFoundError
-from services.preferences import Preferences
-from services.settings import Settings
+from services.core.access import SERVICE
+from services.core.database import Database
+from services.core.errors import BadInputError, MillpondError, NotFoundError
+from services.core.preferences import Preferences
+from services.core.settings import Settings
 from tests.chat.model_server import ModelServer, closed_port
 
 

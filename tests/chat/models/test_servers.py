@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from services.access import SERVICE
-from services.chat.answering import Answering
+from services.chat.answer_service import Answering
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, BackendChoice, BackendKind
-from services.errors import MillpondError
+from services.core.access import SERVICE
+from services.core.errors import MillpondError
 from tests.chat.model_server import ModelServer, closed_port
-from tests.chat.test_answering import finished
+from tests.chat.test_answer_service import finished
 
 KEY = "sk-very-secret"
 KINDS = [BackendKind.OPENAI, BackendKind.OLLAMA]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies
 
-from services.knowledge.embedding.batches import plan
+from services.knowledge.embedding.embedder import plan
 
 BUDGET = 640
 

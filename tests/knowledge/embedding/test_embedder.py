@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from services.errors import CancelledError, DamagedError, UnavailableError
+from services.core.errors import CancelledError, DamagedError, UnavailableError
+from services.core.settings import Settings
+from services.integrations.langchain import EmbedderFace
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
-from services.knowledge.embedding.langchain import EmbedderFace
-from services.knowledge.embedding.library_encoder import LibraryEncoder
-from services.knowledge.embedding.linear import Int8Rows
-from services.knowledge.embedding.slim_encoder import SlimEncoder, _rows
-from services.settings import Settings
+from services.knowledge.embedding.bert_encoder import Int8Rows, SlimEncoder, _rows
+from services.knowledge.embedding.sentence_transformers_encoder import LibraryEncoder
 from tests.knowledge.embedding.model_folders import make_folder
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def test_loading_needs_neither_transformers_nor_network() -> None:
         "def refuse(*_): raise AssertionError('network')\n"
         "socket.socket.connect = refuse\n"
         "from services.knowledge.embedding import Embedder\n"
-        "from services.settings import Settings\n"
+        "from services.core.settings import Settings\n"
         "assert 'torch' not in sys.modules\n"
         "embedder = Embedder.load(Settings())\n"
         "embedder.embed_chunks(['a', 'b'])\n"

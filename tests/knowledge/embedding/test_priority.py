@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from services.knowledge.embedding import priority
-from services.knowledge.embedding.priority import Priority
+from services.knowledge.embedding import weights
+from services.knowledge.embedding.weights import Priority
 
 DEADLINE_SECONDS = 30
 
@@ -44,7 +44,7 @@ def test_a_flood_of_questions_does_not_stop_a_batch_for_good() -> None:
         batch.give_way()
         batch.give_way()
     assert batch._patience_seconds <= 0
-    assert priority.PATIENCE_SECONDS < 10
+    assert weights.PATIENCE_SECONDS < 10
 
 
 def test_a_failed_question_lets_batches_go_on() -> None:

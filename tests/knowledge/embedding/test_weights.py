@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from services.errors import UnavailableError
+from services.core.errors import UnavailableError
+from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
-from services.knowledge.embedding.hardware import cap_gpu_memory, choose_dtype
-from services.knowledge.embedding.linear import Int8Rows, linear_int8
-from services.knowledge.embedding.weights import Weights
-from services.settings import Settings
+from services.knowledge.embedding.bert_encoder import Int8Rows, linear_int8
+from services.knowledge.embedding.weights import Weights, cap_gpu_memory, choose_dtype
 
 TEXTS = [f"The mill wheel turns {number} times a minute." for number in range(40)]
 

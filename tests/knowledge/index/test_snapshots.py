@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.errors import StorageError
+from services.core.errors import StorageError
 from services.knowledge.index import VectorIndex
 from services.knowledge.index.segment import HIDDEN, Vectors
 from services.knowledge.index.snapshots import MANIFEST, SnapshotStore

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
+from services.core.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.workshop import Workshop, text_about
+from tests.knowledge.library_harness import Workshop, text_about
 
 
 def test_document_becomes_ready_and_agrees_everywhere(workshop: Workshop) -> None:

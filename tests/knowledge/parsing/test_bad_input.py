@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadInputError, MillpondError, TimedOutError, TooLargeError
+from services.core.errors import BadInputError, MillpondError, TimedOutError, TooLargeError
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.conftest import Parse, pool_with
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
-from services.knowledge.parsing import ParserPool, limits, spool
-from services.knowledge.parsing.child import MOST_JOBS
+from services.core.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
+from services.knowledge.parsing import ParserPool, limits, protocol
+from services.knowledge.parsing.worker import MOST_JOBS
 from services.knowledge.types import Progress
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.conftest import pool_with
@@ -242,7 +242,7 @@ def test_large_results_are_on_disk_until_they_are_read(
     """The text of a large file is not held in RAM: it is in a file without a name, gone when nobody needs it."""
     path = tmp_path / "large"
     path.write_text("Small.")
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(protocol, "IN_MEMORY_BYTES", 10_000)
     run(own, path)  # starts the helper
     path.write_text("A sentence with several words in it. " * 6_000)
     me = psutil.Process()
@@ -267,7 +267,7 @@ def test_a_full_disk_is_an_error_with_a_hint(own: ParserPool, tmp_path: Path, mo
     """Running out of space while a large file is read fails that file, and leaves no child."""
     path = tmp_path / "large"
     path.write_text("A sentence with several words in it. " * 6_000)
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(protocol, "IN_MEMORY_BYTES", 10_000)
 
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")

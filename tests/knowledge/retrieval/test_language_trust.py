@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.errors import CancelledError
-from services.knowledge.retrieval.language_trust import LanguageTrust
-from services.knowledge.retrieval.scripts import script_shares
+from services.core.errors import CancelledError
+from services.knowledge.retrieval.language_trust import LanguageTrust, script_shares
 from tests.knowledge.corpora import PAIRS
 from tests.knowledge.encoders import Multilingual
-from tests.knowledge.shelf import Shelf
+from tests.knowledge.stores import Shelf
 
 BLIND = ["CYRILLIC", "GREEK", "ARABIC", "HANGUL", "CJK"]
 

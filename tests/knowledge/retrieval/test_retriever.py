@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadInputError, TooLargeError
+from services.core.errors import BadInputError, TooLargeError
 from services.knowledge.retrieval import Retriever
 from services.knowledge.types import RetrievalSettings
 from tests.knowledge.corpora import PAIRS
 from tests.knowledge.encoders import Multilingual
-from tests.knowledge.shelf import Shelf
+from tests.knowledge.stores import Shelf
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from services.memory.leaks.censuses import MOST_KEPT, Censuses
+from services.memory.leaks.findings import MOST_KEPT, Censuses
 from services.memory.objects.types import Census
-from tests.memory.leaks.making import census
+from tests.memory.leaks.detectors import census
 
 
 class Taker:
@@ -59,7 +59,7 @@ def test_since_begins_before_the_moment() -> None:
 def test_census_that_fails_is_tried_again_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails if a broken census breaks the verdict or floods the log, or one failure ends them for good."""
     real = {"now": 1000.0}
-    monkeypatch.setattr("services.memory.leaks.censuses.time.perf_counter", lambda: real["now"])
+    monkeypatch.setattr("services.memory.leaks.findings.time.perf_counter", lambda: real["now"])
     calls = []
 
     def broken() -> Census:

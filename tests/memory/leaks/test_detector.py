@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from services.access import SERVICE
+from services.core.access import SERVICE
+from services.core.events import EventKind
+from services.memory.leaks.messages import headline
 from services.memory.leaks.probes import Probes
 from services.memory.leaks.types import LeakKind, State, SuspectKind
-from services.memory.leaks.wording import headline
 from services.memory.objects.types import ContainerCount
-from services.reporting import EventKind
-from tests.memory.leaks.making import MB, START, Process, census
+from tests.memory.leaks.detectors import MB, START, Process, census
 
 FAST = 30 * MB / 60  # bytes a second
 

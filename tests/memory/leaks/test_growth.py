@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.memory.leaks.growth import Doubt, assess
-from services.memory.leaks.shape import block_of, spread_of, without_steps
+from services.memory.leaks.statistics import block_of, spread_of, without_steps
 
 X = np.arange(32, dtype=np.float64)
 CHANCE = np.random.default_rng(2)

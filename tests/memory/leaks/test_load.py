@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.memory.leaks.load import by_requests, loads_of, per_request, requests_of, rises_with_time, without_load
+from services.memory.leaks.growth import by_requests, loads_of, per_request, requests_of, rises_with_time, without_load
 from services.memory.leaks.readings import Blocks
-from services.memory.leaks.watching import without_time_of_day
+from services.memory.leaks.windows import without_time_of_day
 from services.memory.types import Window
 
 X = np.arange(32, dtype=np.float64)

@@ -5,7 +5,7 @@ from collections import Counter
 from services.memory.leaks.suspects import by_census, by_group, by_line, ordered
 from services.memory.leaks.types import LeakKind, SuspectKind
 from services.memory.objects.types import ContainerCount
-from tests.memory.leaks.making import MB, census
+from tests.memory.leaks.detectors import MB, census
 
 HOUR = 3600.0
 
@@ -70,7 +70,7 @@ def test_the_watching_itself_is_no_suspect() -> None:
 
 def test_containers_of_the_watching_are_no_suspects() -> None:
     """Fails if the last census is found to hold a long dictionary of its own."""
-    name = "console.resources._process._runtime.memory.objects._last.types"
+    name = "console.ui.runtime_access._process._runtime.memory.objects._last.types"
     after = (ContainerCount(1, "dict", 9000, name, 2 * 2**20), ContainerCount(2, "dict", 9000, "app.memory", 2 * 2**20))
     before = (ContainerCount(1, "dict", 10, name, 1000), ContainerCount(2, "dict", 10, "app.memory", 1000))
     found = by_census([census(0.0, {}, before), census(HOUR, {}, after)], 4 * MB, LeakKind.PYTHON)

@@ -13,17 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.held import Owner, Region
-from services.memory.ledger import elf, foreign
-from services.memory.ledger.areas import Area, Sorter
-from services.memory.ledger.blocks import BlockFinder
-from services.memory.ledger.libc import heap, stack_of
-from services.memory.ledger.maps import Mapping, SmapsReader, parse
-from services.memory.ledger.pymalloc import Pymalloc, PymallocReader
-from services.memory.ledger.pymalloc import parse as parse_pymalloc
-from services.memory.ledger.residency import PAGE, Residency
-from services.memory.ledger.stacks import of_python_threads
-from services.memory.ledger.weighing import Scales
+from services.core.memory_report import Owner, Region
+from services.memory.ledger import address_space, foreign
+from services.memory.ledger.address_space import Area, Sorter, of_python_threads
+from services.memory.ledger.allocators import Pymalloc, PymallocReader, heap, stack_of
+from services.memory.ledger.allocators import parse as parse_pymalloc
+from services.memory.ledger.mmap_blocks import BlockFinder
+from services.memory.ledger.object_size import Scales
+from services.memory.ledger.smaps import PAGE, Mapping, Residency, SmapsReader, parse
 from tests.servers import ROOT
 
 SMAPS = b"""\
@@ -161,11 +158,11 @@ def test_memory_shared_with_a_forked_child_is_still_resident() -> None:
 def test_the_bss_of_a_library_is_known() -> None:
     """libpython's zero-initialised data lies behind its last mapping; files that are no libraries have none."""
     libraries = {mapping.path for mapping in parse(SmapsReader().read()) if ".so" in mapping.path}
-    found = [part for path in libraries for part in elf.zero_initialised(path)]
+    found = [part for path in libraries for part in address_space.zero_initialised(path)]
     assert found
     assert all(0 < start < end < 1 << 30 for start, end in found)
-    assert elf.zero_initialised(__file__) == ()
-    assert elf.zero_initialised("/nowhere") == ()
+    assert address_space.zero_initialised(__file__) == ()
+    assert address_space.zero_initialised("/nowhere") == ()
 
 
 PYMALLOC = """\
@@ -195,7 +192,7 @@ def test_pythons_allocator_is_read_without_touching_stderr() -> None:
     """The figures are printed into memory: not a byte may reach descriptor 2, where other threads write their own."""
     program = """
 import os, sys, threading
-from services.memory.ledger.pymalloc import PymallocReader
+from services.memory.ledger.allocators import PymallocReader
 reader, stop = PymallocReader(), threading.Event()
 def write():
     while not stop.is_set():

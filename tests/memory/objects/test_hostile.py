@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.memory.objects.describe import describe
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.printing import describe
 
 HERE = "tests.memory.objects.test_hostile"
 touched = Path()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.errors import NotFoundError
+from services.core.errors import NotFoundError
 from services.memory.objects.inspector import Inspector
 from tests.memory.objects.planted import Registry
 

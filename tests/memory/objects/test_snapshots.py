@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadInputError, DamagedError, NotFoundError
+from services.core.errors import BadInputError, DamagedError, NotFoundError
 from services.memory.objects import snapshots
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import Amount

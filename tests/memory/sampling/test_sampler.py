@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from services.core.events import Silent
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
-from services.memory.sampling.sampler import Sampler
-from services.memory.sampling.spending import Spending
+from services.memory.sampling.sampler import Sampler, Spending
 from services.memory.types import Sample, Series
-from services.reporting import Silent
 from tests.servers import eventually
 
 

@@ -12,12 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.memory.sampling.cgroup import find_group
+from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
-from services.memory.sampling.groups import find_group
-from services.memory.sampling.heap import HeapSource
-from services.memory.sampling.pauses import PauseRecorder
-from services.memory.sampling.process import ProcessSource
-from services.memory.sampling.surroundings import SurroundingsSource
+from services.memory.sampling.sources import HeapSource, ProcessSource, SurroundingsSource
 from services.memory.types import Series
 from tests.servers import ROOT
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.core.events import EventKind, Silent
 from services.memory.clock import Clock
 from services.memory.tracing.tracer import Tracer
-from services.reporting import EventKind, Silent
 
 
 @dataclass

@@ -11,16 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from services.access import SERVICE
-from services.database import Database
-from services.errors import BadInputError, ConflictError, DamagedError, NotFoundError, StorageError, UnavailableError
+from services.core.access import SERVICE
+from services.core.database import Database
+from services.core.errors import (
+    BadInputError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
+from services.core.events import EventKind
 from services.memory.clock import Clock
-from services.memory.tracing import costing, taking, traces
+from services.memory.tracing import session, snapshot_file
 from services.memory.tracing import tracer as tracer_module
-from services.memory.tracing.shelf import Shelf
+from services.memory.tracing.snapshot_store import Shelf
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import Change, Filters, GroupBy, Place
-from services.reporting import EventKind
 from tests.memory.tracing import growing_code
 from tests.memory.tracing.conftest import Ear
 from tests.servers import eventually
@@ -87,13 +94,13 @@ def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> N
     databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(5)]
     new = tracer.snapshot(SERVICE)
     ours = tracer.compare(old.id, new.id, filters=Filters(ours=True))
-    assert ours.rows[0].place.file.endswith("services/database.py")
+    assert ours.rows[0].place.file.endswith("services/core/database.py")
     assert all("/services/" in row.place.file for row in ours.rows)
     assert ours.rows[0].source
     grown = [found for found in tracer.growth() if "/sqlalchemy/" in found.place.file]
     assert grown
-    assert all(found.own is not None and found.own.file.endswith("services/database.py") for found in grown)
-    assert any("called by services/database.py:" in name for name, _slope in tracer.lines())
+    assert all(found.own is not None and found.own.file.endswith("services/core/database.py") for found in grown)
+    assert any("called by services/core/database.py:" in name for name, _slope in tracer.lines())
     for database in databases:
         database.close()
 
@@ -159,7 +166,7 @@ def test_something_else_traces(tracer: Tracer) -> None:
 
 def test_the_cost_is_measured_elsewhere(tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking for the cost must not switch tracing on in this process, and deeper must cost more."""
-    monkeypatch.setattr(costing, "_ROUNDS", 3)
+    monkeypatch.setattr(session, "_ROUNDS", 3)
     assert tracer.known_cost(1) is None
     cost = tracer.cost(1)
     assert not tracemalloc.is_tracing()
@@ -172,7 +179,7 @@ def test_the_cost_is_measured_elsewhere(tracer: Tracer, monkeypatch: pytest.Monk
 def test_killed_while_taking(tracer: Tracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that dies in the middle of writing leaves neither a file nor an entry."""
 
-    def write_and_die(found: traces.Traces, path: Path) -> int:
+    def write_and_die(found: snapshot_file.Traces, path: Path) -> int:
         path.write_bytes(b"half a snapshot")
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
@@ -180,7 +187,7 @@ def test_killed_while_taking(tracer: Tracer, tmp_path: Path, monkeypatch: pytest
     tracer.start(SERVICE, 1, 5)
     whole = tracer.snapshot(SERVICE)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(taking, "write", write_and_die)
+    monkeypatch.setattr(session, "write", write_and_die)
     with pytest.raises(UnavailableError, match="ended before it was done"):
         tracer.snapshot(SERVICE)
     assert sorted(tmp_path.rglob("*")) == before
@@ -260,17 +267,17 @@ def test_ids_are_ours(tracer: Tracer, name: str) -> None:
 
 def test_a_bounded_number_is_kept(tracer: Tracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest make room, by number and by bytes; automatic ones never push out those that a person took."""
-    from services.memory.tracing import shelf
+    from services.memory.tracing import snapshot_store
 
-    monkeypatch.setattr(shelf, "KEPT", 3)
-    monkeypatch.setattr(shelf, "AUTOMATIC_KEPT", 2)
+    monkeypatch.setattr(snapshot_store, "KEPT", 3)
+    monkeypatch.setattr(snapshot_store, "AUTOMATIC_KEPT", 2)
     tracer.start(SERVICE, 1, 5)
     taken = [tracer.snapshot(SERVICE, f"{number}") for number in range(4)]
     for _ in range(4):
         tracer._take(automatic=True)
     assert [info.name for info in tracer.snapshots() if not info.automatic] == ["3", "2", "1"]
     assert len(tracer.snapshots()) == 5
-    monkeypatch.setattr(shelf, "KEPT_BYTES", int(taken[0].size * 2.5))
+    monkeypatch.setattr(snapshot_store, "KEPT_BYTES", int(taken[0].size * 2.5))
     tracer.snapshot(SERVICE, "last")
     assert len(tracer.snapshots()) == 2
     assert len(list((tmp_path / "allocations").iterdir())) == 4

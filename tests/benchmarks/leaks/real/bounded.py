@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from services.runtime import Runtime
+from services.app.container import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _recent: deque[Any] = deque(maxlen=200)

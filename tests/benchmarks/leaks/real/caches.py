@@ -6,8 +6,8 @@ import functools
 import queue
 from typing import Any
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _responses: dict[str, Any] = {}

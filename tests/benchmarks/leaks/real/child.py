@@ -14,11 +14,11 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-from services.memory.leaks import censuses
+from services.app.container import Runtime
+from services.memory.leaks import findings
 from services.memory.leaks.types import State, Verdict
 from services.memory.process import rss_bytes
 from services.memory.types import Series
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.library import scenario
 from tests.benchmarks.leaks.real.records import Change, Record
 from tests.benchmarks.leaks.real.scenario import Scenario
@@ -66,7 +66,7 @@ def run(case: Scenario, folder: Path, *, minutes: float) -> Record:
     """Run one scenario for at most `minutes` of the service's clock."""
     clock = SteppedClock()
     # What censuses may cost is counted against the service's clock, though at a tenth: they take real seconds.
-    censuses.time = SimpleNamespace(perf_counter=lambda: clock.time() / 10.0)  # type: ignore[assignment] # all it uses
+    findings.time = SimpleNamespace(perf_counter=lambda: clock.time() / 10.0)  # type: ignore[assignment] # all it uses
     with Runtime(settings(folder), clock) as runtime:
         work = Work(runtime)
         runtime.memory.sampler.add_source(lambda: {Series.REQUESTS: float(work.requests)})

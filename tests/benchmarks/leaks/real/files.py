@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, text
 
 _open: list[Any] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows
 
 _failures: list[Exception] = []

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _forms: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import math
 import tracemalloc
 from typing import Any
 
-from services.runtime import Runtime
+from services.app.container import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _kept: dict[str, Any] = {}

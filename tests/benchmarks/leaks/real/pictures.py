@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 from tests.benchmarks.leaks.real.scenario import Scenario, Step
 
 

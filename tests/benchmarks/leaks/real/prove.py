@@ -14,7 +14,7 @@ STEPS = 400
 
 
 def run_here(name: str) -> None:
-    from services.runtime import Runtime
+    from services.app.container import Runtime
     from tests.benchmarks.leaks.real.library import scenario
     from tests.benchmarks.leaks.real.readings import read
     from tests.benchmarks.leaks.real.work import settings

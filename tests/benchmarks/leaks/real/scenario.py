@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.app.container import Runtime
 from services.memory.leaks.types import LeakKind
-from services.runtime import Runtime
 
 # Called with its number, 0 first, once or more often for each request.
 Step = Callable[[int], object]

@@ -6,8 +6,8 @@ import io
 import itertools
 from collections import deque
 
-from services.runtime import Runtime
-from services.settings import Settings
+from services.app.container import Runtime
+from services.core.settings import Settings
 from tests.benchmarks.leaks.real.scenario import text
 
 DOCUMENTS = 40

@@ -1,0 +1,11 @@
+"""What every request passes on its way in and out: id, log line, host and origin checks, limits, headers.
+
+Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams and break cancellation.
+"""
+
+from console.api.middleware.headers import LeavingConnections, SecurityHeaders
+from console.api.middleware.host_guard import HostGuard
+from console.api.middleware.limits import BodyLimit, UploadRoom
+from console.api.middleware.request_context import RequestContext
+
+__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders", "UploadRoom"]

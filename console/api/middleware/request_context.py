@@ -1,0 +1,117 @@
+"""The id and the log line of a request, and the answer to a defect.
+
+What a request is called in metrics: the template of its route, never the path that a client sent.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from console.api.problems import problem_response
+from services.app.container import Runtime
+from services.core.i18n import _
+from services.core.requests.registry import acting_for
+from services.operations.logging import request_scope
+from services.operations.request_log import figures
+
+log = structlog.get_logger(__name__)
+
+access = structlog.get_logger("console.access")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NOISE = ("/static/", "/_stcore/", "/media/", "/component/", "/healthz", "/readyz", "/metrics", "/docs/assets/")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OURS = ("/api", "/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
+_WORK = ("/api/", "/v1/")
+_ANYTHING = "/{rest:path}"
+UNKNOWN = "(unknown)"
+PAGES = "(pages)"
+
+
+class RequestContext:
+    """Gives each request an id (the client's own if it is harmless), logs it, and answers for defects.
+
+    Its duration goes into the metrics of `runtime()`; a call of the API also carries the memory before and after it,
+    in the log line and in the list of recent requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, runtime: Callable[[], Runtime | None] = lambda: None) -> None:
+        self._app = app
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        runtime = self._runtime()
+        begun = runtime.requests.begin() if runtime is not None and does_work(scope) else None
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        client = scope.get("client")
+        with request_scope(request_id), acting_for(client[0] if client else "unknown"):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("defect", path=scope["path"])
+                if status:  # the answer is under way: all that can be done is to break it off
+                    raise
+                response = problem_response(
+                    500,
+                    _("Something went wrong on our side."),
+                    _("The log has the details under the reference {reference}.").format(reference=request_id),
+                    path=scope["path"],
+                )
+                await response(scope, receive, send_with_id)
+            finally:
+                seconds = time.perf_counter() - started
+                cost: dict[str, float] = {"ms": round(seconds * 1000, 1)}
+                if runtime is not None:
+                    method, route = method_of(scope), route_of(scope)
+                    runtime.metrics.request(method, route, status, seconds)
+                    if begun is not None and route == UNKNOWN:
+                        runtime.requests.drop(begun)
+                    elif begun is not None:
+                        cost = figures(runtime.requests.end(begun, method, route, status, request_id))
+                noisy = scope["path"].startswith(_NOISE) and status < 500
+                (access.debug if noisy else access.info)(
+                    "request", method=scope["method"], path=scope["path"], status=status, **cost
+                )
+
+
+def does_work(scope: Scope) -> bool:
+    """Return whether a request is one that the count of work takes in: a call of the API."""
+    return str(scope["path"]).startswith(_WORK)
+
+
+def method_of(scope: Scope) -> str:
+    """Return the request's method, "OTHER" for one that nobody knows."""
+    method = str(scope["method"])
+    return method if method in _METHODS else "OTHER"
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the API's route that has answered (after the call), "(pages)" for what Streamlit serves,
+    "(unknown)" for paths of ours that do not exist."""
+    template = str(getattr(scope.get("route"), "path", ""))
+    if template and not template.endswith(_ANYTHING):
+        return template
+    path = str(scope["path"])
+    if path.startswith("/docs/assets/"):
+        return "/docs/assets"
+    return UNKNOWN if path.startswith(_OURS) else PAGES

@@ -1,0 +1,77 @@
+"""The services in this process, for when no server runs on the data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from console.cli.client import Source, State
+from services.app.container import Runtime
+from services.chat.types import Finished, Role, Token
+from services.core.errors import StorageError
+from services.core.i18n import _
+from services.core.settings import Settings
+
+
+class LocalDesk:
+    """Builds a Runtime, which also carries on with jobs that were left unfinished."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._runtime = Runtime(settings, watched=False)
+
+    def __enter__(self) -> Self:
+        self._runtime.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runtime.close()
+
+    def collections(self) -> dict[str, int]:
+        return {collection.name: collection.id for collection in self._runtime.library.collections()}
+
+    def create_collection(self, name: str) -> int:
+        return self._runtime.library.create_collection(name).id
+
+    def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
+        try:
+            with path.open("rb") as file:
+                intake = self._runtime.library.add(file, name, collection)
+        except OSError as error:
+            raise StorageError(
+                _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror), ""
+            ) from error
+        return intake.document.id, intake.duplicate
+
+    def state(self, document_id: int) -> State:
+        document = self._runtime.library.document(document_id)
+        return State(
+            document.status.value,
+            done=document.progress.done,
+            total=document.progress.total,
+            unit=document.progress.unit,
+            chunks=document.chunks,
+            error=document.error,
+            hint=document.hint,
+        )
+
+    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
+        with self._runtime.answering.complete([(Role.USER, question)], collection_ids=collections) as answer:
+            for event in answer:
+                if isinstance(event, Token):
+                    yield event.text
+                elif isinstance(event, Finished):
+                    yield [
+                        Source(
+                            citation.number,
+                            citation.document,
+                            page=citation.page,
+                            sheet=citation.sheet,
+                            heading=citation.heading,
+                            quote=citation.quote,
+                        )
+                        for citation in event.message.citations
+                    ]

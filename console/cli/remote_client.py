@@ -1,0 +1,160 @@
+"""The services of a running server, over its HTTP API."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from console.cli.client import Source, State
+from services.core.errors import MillpondError, UnavailableError
+from services.core.i18n import _
+
+START_SECONDS = 120.0
+_PREFIX = "urn:millpond:problem:"
+_KINDS: dict[str, type[MillpondError]] = {kind.kind.value: kind for kind in MillpondError.__subclasses__()}
+
+
+class RemoteDesk:
+    """Speaks to the server at `url`, which runs on the same machine."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        # A proxy of the environment has no business between two processes of one machine.
+        self._client = httpx.Client(
+            base_url=url, timeout=httpx.Timeout(60.0, connect=5.0), trust_env=False, headers={"User-Agent": "millpond"}
+        )
+
+    def __enter__(self) -> Self:
+        self._wait_until_started()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def collections(self) -> dict[str, int]:
+        found = self._call("GET", "/api/collections")["collections"]
+        return {str(collection["name"]): int(collection["id"]) for collection in found}
+
+    def create_collection(self, name: str) -> int:
+        return int(self._call("POST", "/api/collections", json={"name": name})["id"])
+
+    def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
+        data = {} if collection is None else {"collection": str(collection)}
+        with path.open("rb") as file:
+            taken = self._call("POST", "/api/documents", data=data, files={"file": (name, file)})["documents"][0]
+        return int(taken["id"]), bool(taken["duplicate"])
+
+    def state(self, document_id: int) -> State:
+        document = self._call("GET", f"/api/documents/{document_id}")
+        progress = document["progress"]
+        return State(
+            document["status"],
+            done=progress["done"],
+            total=progress["total"],
+            unit=progress["unit"],
+            chunks=document["chunks"],
+            error=document["error"],
+            hint=document["hint"],
+        )
+
+    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
+        body = {
+            "model": "millpond",
+            "messages": [{"role": "user", "content": question}],
+            "collections": list(collections),
+            "stream": True,
+            "user": "command line",
+        }
+        with self._reaching(), self._client.stream("POST", "/v1/chat/completions", json=body, timeout=None) as response:
+            if response.is_error:
+                response.read()
+                raise _error(response)
+            for line in response.iter_lines():
+                payload = line.removeprefix("data: ")
+                if payload in {line, "[DONE]"}:
+                    continue
+                event = json.loads(payload)
+                if "error" in event:
+                    fault = event["error"]
+                    raise _KINDS.get(str(fault["code"]), UnavailableError)(str(fault["message"]))
+                for choice in event["choices"]:
+                    delta = choice["delta"]
+                    if delta.get("content"):
+                        yield str(delta["content"])
+                    if "citations" in delta:
+                        yield [_source(citation) for citation in delta["citations"]]
+
+    def status(self) -> dict[str, Any]:
+        return {"url": self._url, **self._call("GET", "/api/status")}
+
+    def _wait_until_started(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        pause = threading.Event()
+        while True:
+            with self._reaching():
+                response = self._client.get("/api/status")
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                break
+            pause.wait(0.5)
+        if response.is_error:
+            raise _error(response)
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        with self._reaching():
+            response = self._client.request(method, path, **arguments)
+        if response.is_error:
+            raise _error(response)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def _reaching(self) -> _Reaching:
+        return _Reaching(self._url)
+
+
+class _Reaching:
+    """Turns what httpx raises into something a person can read."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, httpx.HTTPError):
+            raise UnavailableError(
+                _("Millpond at {url} does not answer ({reason}).").format(url=self._url, reason=type(error).__name__),
+                _("Look at its log; if it hangs, stop it and start it again: nothing that was taken in is lost."),
+            ) from error
+
+
+def _error(response: httpx.Response) -> MillpondError:
+    try:
+        document = response.json()
+    except ValueError:
+        document = {}
+    kind = _KINDS.get(str(document.get("type", "")).removeprefix(_PREFIX), UnavailableError)
+    detail = str(document.get("detail") or _("The server answered {status}.").format(status=response.status_code))
+    return kind(detail, str(document.get("hint", "")))
+
+
+def _source(citation: dict[str, Any]) -> Source:
+    return Source(
+        number=int(citation["number"]),
+        document=str(citation["document"]),
+        page=citation.get("page"),
+        sheet=str(citation.get("sheet", "")),
+        heading=tuple(citation.get("heading", ())),
+        quote=str(citation.get("quote", "")),
+    )

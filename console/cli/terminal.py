@@ -1,0 +1,78 @@
+"""What the commands show: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+import click
+
+from services.core.settings import Settings
+from services.memory.process import rss_bytes
+from services.operations.logging import configure
+
+LABEL_WIDTH = 48
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Set up logging for a command: only what went wrong, so that its output stays its own."""
+    level = settings.log_level if settings.log_level in {"debug", "error"} else "warning"
+    configure(level=level, style=settings.log_format, rss_bytes=rss_bytes)
+
+
+class Bar:
+    """Counts files. On a terminal it is redrawn in place; in a pipe every finished file is a line."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._done = 0
+        self._live = sys.stdout.isatty()
+        self._label = ""
+
+    def __enter__(self) -> Self:
+        self._draw()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def step(self, name: str) -> None:
+        """One file more is finished, well or not."""
+        self._done += 1
+        if self._live:
+            self.show(name)
+        else:
+            click.echo(f"{self._done}/{self._length} {name}")
+
+    def show(self, label: str) -> None:
+        """Show what is being worked at."""
+        self._label = label
+        self._draw()
+
+    def say_error(self, message: str, hint: str) -> None:
+        """Print what went wrong, above the bar."""
+        self.clear()
+        click.echo(message, err=True)
+        if hint:
+            click.echo(f"  {hint}", err=True)
+
+    def clear(self) -> None:
+        """Make room for a line of text."""
+        if self._live:
+            click.echo("\r\x1b[2K", nl=False)
+
+    def close(self) -> None:
+        """Leave the bar behind."""
+        self.clear()
+        self._live = False
+
+    def _draw(self) -> None:
+        if not self._live:
+            return
+        filled = 24 * self._done // max(self._length, 1)
+        label = self._label if len(self._label) <= LABEL_WIDTH else f"{self._label[: LABEL_WIDTH - 1]}…"
+        bar = "#" * filled + "-" * (24 - filled)
+        click.echo(f"\r\x1b[2K[{bar}] {self._done}/{self._length} {label}", nl=False)

@@ -1,0 +1,1 @@
+"""What the pages are made of: one folder a page, and what several of them share."""

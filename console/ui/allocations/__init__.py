@@ -1,0 +1,1 @@
+"""Views of the page "Allocations": traced allocations, snapshots and their comparison."""

@@ -1,0 +1,368 @@
+"""Two snapshots side by side: what grew, at which line, called from where.
+
+What grew between two snapshots as bars.
+
+One line, file or traceback: its source, and the calls that led there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape as html_escape
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from console.ui.allocations.snapshots import label
+from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.figure import Chart, Json, axis, base_layout
+from console.ui.charts.palette import colour
+from console.ui.error_boundary import guarded
+from console.ui.session_state import Key, Query, query, set_query
+from console.ui.shared.formatting import count, escape, plain, signed_size, size
+from services.core.i18n import _
+from services.memory.tracing.source import said, source_lines
+from services.memory.tracing.tracer import Tracer
+from services.memory.tracing.types import Change, Comparison, Filters, GroupBy, Row, SnapshotInfo
+
+_ROWS = 100
+_NONE = "none"  # in place of the older snapshot: show what the newer one holds
+MOST_BARS = 12
+_LONGEST_LABEL = 34
+_WAYS = 5
+
+
+@st.fragment
+@guarded
+def allocations_comparison(tracer: Tracer) -> None:
+    """Draw the choice of two snapshots and what changed between them, or what to do to get there."""
+    snapshots = tracer.snapshots()
+    if not snapshots:
+        _nothing_yet(on=tracer.status().on)
+        return
+    st.subheader(_("What grew"), anchor=False)
+    old, new = _pair(snapshots)
+    by, filters = _filters()
+    found = tracer.compare(old, new, by, filters, limit=_ROWS)
+    if not any(info.run == found.new.run and info.time < found.new.time for info in snapshots) and found.old is None:
+        st.info(
+            _("Let the service do what you suspect, then take another snapshot: the difference shows what stayed."),
+            title=_("One snapshot says what it holds, two what grew"),
+            icon=":material/compare:",
+        )
+    elif not found.same_run:
+        st.warning(
+            _("What was allocated before a stretch began is not in its snapshots, so differences say little."),
+            title=_("These snapshots belong to different stretches of tracing"),
+            icon=":material/sync_problem:",
+        )
+    _totals(found)
+    if not any(row.bytes_diff if found.old else row.bytes for row in found.rows):
+        _nothing_left(found, filters)
+        return
+    row = _chart_and_table(found)
+    _exports(found, filters)
+    if row is not None:
+        allocation_detail(tracer, found, row, filters)
+
+
+def _nothing_yet(*, on: bool) -> None:
+    if on:
+        st.info(
+            _("Take one now, let the service do what you suspect, and take another: the difference shows what stayed."),
+            title=_("No snapshot yet"),
+            icon=":material/photo_camera:",
+        )
+    else:
+        st.info(
+            _("Start it, take a snapshot before and after what you suspect, and see which lines hold more memory."),
+            title=_("Allocations have not been traced yet"),
+            icon=":material/data_object:",
+        )
+
+
+def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
+    """Return the ids of the older and the newer snapshot: those in the address, else the ends of the newest stretch.
+
+    Automatic ones come by themselves: they are compared without being asked for only where there are no others.
+    """
+    known = {info.id: info for info in snapshots}
+    new = query(Query.NEWER_SNAPSHOT)
+    if new not in known:
+        new = next((info.id for info in snapshots if not info.automatic), snapshots[0].id)
+    before = [info for info in snapshots if info.time < known[new].time]
+    same = [info for info in before if info.run == known[new].run]
+    same = [info for info in same if not info.automatic] or same
+    older = [_NONE, *(info.id for info in before)]
+    old = query(Query.OLDER_SNAPSHOT)
+    if old not in older:
+        old = same[-1].id if same else _NONE
+    names = {_NONE: _("None: what the newer one holds")} | _names(snapshots)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        old = _choice(_("Older"), Query.OLDER_SNAPSHOT, {i: names[i] for i in older}, old)
+        new = _choice(_("Newer"), Query.NEWER_SNAPSHOT, {i: names[i] for i in known}, new)
+    return ("" if old == _NONE else old), new
+
+
+def _names(snapshots: Sequence[SnapshotInfo]) -> dict[str, str]:
+    """Return what each is called, by id. A choice comes back by its name, so no two may have the same one."""
+    names: dict[str, str] = {}
+    for info in reversed(snapshots):
+        name, number = label(info), 1
+        while name in names.values():
+            number += 1
+            name = _("{label} ({number})").format(label=label(info), number=number)
+        names[info.id] = name
+    return names
+
+
+def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) -> str:
+    """Let somebody choose one of `names`, by id; another choice goes to the address, and the page follows that."""
+    picked = st.selectbox(
+        title,
+        list(names),
+        index=list(names).index(chosen),
+        key=f"allocations-{parameter}-{chosen}",
+        format_func=lambda choice: names[choice],
+        width=340,
+    )
+    # Not by a callback: Streamlit calls it too when a widget comes back after an interrupted run.
+    if picked is not None and picked != chosen:
+        set_query(parameter, picked)
+        st.rerun()
+    return chosen
+
+
+def _filters() -> tuple[GroupBy, Filters]:
+    names = {GroupBy.LINE: _("By line"), GroupBy.FILE: _("By file"), GroupBy.TRACEBACK: _("By traceback")}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        by = st.segmented_control(
+            _("Grouped"),
+            list(GroupBy),
+            key=Key.TRACING_BY,
+            default=GroupBy.LINE,
+            required=True,
+            format_func=lambda choice: names[choice],
+            label_visibility="collapsed",
+        )
+        ours = st.toggle(
+            _("Our code"),
+            key=Key.TRACING_OURS,
+            help=_("Counts each block for the newest of its calls in Millpond's own code; what has none is left out."),
+        )
+        hidden = st.toggle(_("Without imports and tracing"), value=True, key=Key.TRACING_IMPORTS)
+        # A suspect's name is "file:line" or "file:line, called by ...".
+        text = st.text_input(
+            _("Find by path"),
+            value=query(Query.LINE).partition(",")[0],
+            key=Key.TRACING_SEARCH,
+            type="search",
+            placeholder=_("Find by path"),
+            label_visibility="collapsed",
+            live=True,
+            width=220,
+        )
+    return GroupBy(by or GroupBy.LINE), Filters(ours=ours, hide_imports=hidden, text=(text or "").strip())
+
+
+def _totals(found: Comparison) -> None:
+    holds = _("{bytes} in {blocks} blocks").format(bytes=size(found.bytes), blocks=count(found.blocks))
+    if found.old is None:
+        st.caption(escape(_("Holds {holds}.").format(holds=holds)))
+        return
+    seconds = found.new.time - found.old.time
+    st.caption(
+        escape(
+            _("{bytes} and {blocks} blocks in {seconds:.0f} s; the newer one holds {holds}.").format(
+                bytes=signed_size(found.bytes_diff), blocks=f"{found.blocks_diff:+,}", seconds=seconds, holds=holds
+            )
+        )
+    )
+
+
+def _nothing_left(found: Comparison, filters: Filters) -> None:
+    if filters.text or filters.ours:
+        st.info(_("Change the filters to see more."), title=_("Nothing fits"), icon=":material/search_off:")
+    elif found.old is None:
+        st.info(_("Nothing was allocated since tracing began."), title=_("It is empty"), icon=":material/inbox:")
+    else:
+        st.success(_("The same lines hold the same bytes."), title=_("Nothing grew"), icon=":material/check_circle:")
+
+
+def _chart_and_table(found: Comparison) -> Row | None:
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        draw(Drawn.of(changes_chart(found)), key="allocations-chart")
+    with right:
+        return _table(found)
+
+
+def _table(found: Comparison) -> Row | None:
+    import pandas as pd
+
+    words = {
+        Change.NEW: _("New"),
+        Change.GROWN: _("Grown"),
+        Change.SAME: _("Same"),
+        Change.SHRUNK: _("Shrunk"),
+        Change.GONE: _("Gone"),
+    }
+    colours = ["red", "orange", "gray", "green", "green"]
+    rows = found.rows
+    values: dict[str, object] = {
+        "change": [[words[row.change]] for row in rows],
+        "where": [plain(said(row.place)) for row in rows],
+        "bytes_diff": [row.bytes_diff / 1024 for row in rows],
+        "blocks_diff": [row.blocks_diff for row in rows],
+        "bytes": [row.bytes / 1024 for row in rows],
+        "source": [plain(row.source) for row in rows],
+    }
+    hidden = {"change", "bytes_diff", "blocks_diff"} if found.old is None else set()
+    column = st.column_config
+    st.markdown(f"**{_('Rows')}**" if found.row_count <= _ROWS else _shown(found))
+    state = st.dataframe(
+        pd.DataFrame({name: value for name, value in values.items() if name not in hidden}),
+        key=f"allocations-rows-{found.new.id}-{found.old.id if found.old else ''}-{found.by}",
+        hide_index=True,
+        height=390,
+        alt=_("Allocations"),
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        column_config={
+            "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=72),
+            "where": column.TextColumn(_("Where"), width=265),
+            "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=88),
+            "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=70),
+            "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=76),
+            "source": column.TextColumn(_("Line"), width=260),
+        },
+    )
+    picked = state.selection.rows
+    return rows[picked[0]] if picked and picked[0] < len(rows) else None
+
+
+def _shown(found: Comparison) -> str:
+    return "**" + _("The first {shown} of {count} rows").format(shown=_ROWS, count=count(found.row_count)) + "**"
+
+
+def _exports(found: Comparison, filters: Filters) -> None:
+    parameters = {
+        "new": found.new.id,
+        "old": found.old.id if found.old else "",
+        "by": found.by,
+        "ours": str(filters.ours).lower(),
+        "hide_imports": str(filters.hide_imports).lower(),
+        "text": filters.text,
+    }
+    with st.container(horizontal=True):
+        for kind in ("csv", "json"):
+            address = "/api/tracing/export?" + urlencode({**parameters, "format": kind})
+            st.link_button(kind.upper(), address, icon=":material/download:")
+        st.caption(_("The chart's menu saves it as a picture or an HTML page."), width="content")
+
+
+def changes_chart(comparison: Comparison) -> Chart:
+    """Return the rows that changed most as horizontal bars; of a single snapshot, those that hold most."""
+    rows = [row for row in comparison.rows if _length(comparison, row)][:MOST_BARS]
+    values = [_length(comparison, row) for row in rows]
+    unit, divisor = (_("MB"), 2**20) if max(map(abs, values), default=0) >= 2**20 else (_("KB"), 2**10)
+    layout = base_layout(56 + 26 * max(1, len(rows)))
+    positions = list(range(len(rows)))
+    low, high = min([0, *values]) / divisor, max([0, *values]) / divisor
+    room = 0.32 * (high - low or 1.0)  # for the words at the end of the bars
+    layout["xaxis"] = {
+        **axis(unit),
+        "range": [low - room if low else 0.0, high + room if high else 0.0],
+        "fixedrange": True,
+    }
+    layout["yaxis"] = {
+        **axis(),
+        "tickvals": positions,
+        "ticktext": [html_escape(_shortened(said(row.place))) for row in rows],
+        "range": [len(rows) - 0.4, -0.6],
+        "showgrid": False,
+        "fixedrange": True,
+    }
+    layout |= {"showlegend": False, "bargap": 0.25, "dragmode": False, "hovermode": "closest"}
+    layout["margin"] = {"l": 8, "r": 8, "t": 8, "b": 28}
+    bars: Json = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [round(value / divisor, 3) for value in values],
+        "y": positions,
+        "text": [signed_size(value) if comparison.old else size(value) for value in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertext": [_hover(row) for row in rows],
+        "hoverinfo": "text",
+        "marker": {"color": [colour("accent") if value > 0 else colour("peak") for value in values]},
+    }
+    name = _("What changed") if comparison.old else _("What it holds")
+    return Chart("allocations", name, (bars,), layout)
+
+
+def _length(comparison: Comparison, row: Row) -> int:
+    return row.bytes_diff if comparison.old else row.bytes
+
+
+def _shortened(text: str) -> str:
+    """Return the end of a path, from the beginning of a folder's name where that leaves enough."""
+    if len(text) <= _LONGEST_LABEL:
+        return text
+    end = text[-_LONGEST_LABEL + 1 :]
+    return "…" + end[max(0, end.find("/")) :]
+
+
+def _hover(row: Row) -> str:
+    """Return what is said at the pointer; Plotly reads HTML there, so foreign text is escaped."""
+    source = html_escape(row.source[:90])
+    return "<br>".join(part for part in (html_escape(said(row.place)), source) if part)
+
+
+def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: Filters) -> None:
+    """Draw the chosen row: how it changed, and up to five ways to it, those that changed most first."""
+    with st.container(border=True):
+        st.markdown(f"**{escape(said(row.place))}**")
+        now = _("{bytes} in {blocks} blocks").format(bytes=size(row.bytes), blocks=count(row.blocks))
+        if found.old is not None:
+            now = _("{change}, now {now}").format(change=signed_size(row.bytes_diff), now=now)
+        st.caption(escape(now))
+        if found.by is GroupBy.TRACEBACK:
+            _way(row)
+            return
+        if row.source:
+            st.code(row.source, language="python")
+        ways = tracer.compare(
+            found.old.id if found.old else "",
+            found.new.id,
+            GroupBy.TRACEBACK,
+            Filters(ours=filters.ours, hide_imports=filters.hide_imports),
+            limit=_WAYS,
+            at=row.place,
+        )
+        if found.new.frames < 2:
+            st.caption(_("Only the line itself was remembered. Trace with more calls to see who called it."))
+            return
+        st.caption(
+            _("Calls that led here, most recent last")
+            if ways.row_count <= _WAYS
+            else _("The {shown} of {count} ways here that changed most, most recent call last").format(
+                shown=_WAYS, count=ways.row_count
+            )
+        )
+        for way in ways.rows:
+            difference = signed_size(way.bytes_diff) if found.old else size(way.bytes)
+            with st.expander(escape(f"{difference} · {said(way.frames[0])} … {said(way.place)}")):
+                _way(way)
+
+
+def _way(row: Row) -> None:
+    """Draw a traceback as Python prints it."""
+    sources = source_lines(row.frames)
+    lines = []
+    for place in row.frames:
+        lines.append(said(place))
+        if text := sources.get(place):
+            lines.append(f"    {text}")
+    st.code("\n".join(lines), language=None, wrap_lines=True)

@@ -1,0 +1,221 @@
+"""Tracing on and off: what it costs before the click, what is left of its time and what it holds after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.session_state import AllocationsState, Key, state_of, tell
+from console.ui.shared.formatting import count, escape, milliseconds, size
+from console.ui.shared.heartbeat import heartbeat
+from services.core.access import Actor
+from services.core.errors import MillpondError
+from services.core.i18n import _, plural
+from services.memory.fork_snapshot import NOTICEABLE_SECONDS
+from services.memory.tracing.tracer import Tracer
+from services.memory.tracing.types import MOST_MINUTES, SnapshotInfo, TracingStatus
+
+Found = TypeVar("Found")
+
+_BUSY_SECONDS = 1.0
+_IDLE_SECONDS = 3.0  # another tab, or the clock, may switch
+_DEPTHS = (1, 5, 10, 25)
+
+
+def allocations_bar(tracer: Tracer) -> None:
+    """Draw the state of tracing and its buttons; when something changes, the rest of the page is drawn anew too."""
+    state_of(AllocationsState).shown = _shown(tracer)
+    _bar(tracer)
+
+
+@st.fragment
+@guarded
+def _bar(tracer: Tracer) -> None:
+    let_page_tell()
+    if state_of(AllocationsState).shown != _shown(tracer):
+        st.rerun()
+    status = tracer.status()
+    if status.on:
+        _running(tracer, status)
+    else:
+        _stopped(tracer)
+    heartbeat("allocations", _BUSY_SECONDS if status.on else _IDLE_SECONDS)
+
+
+def _shown(tracer: Tracer) -> tuple[object, ...]:
+    """Return what the rest of the page depends on."""
+    return tracer.status().on, *((info.id, info.name, info.note) for info in tracer.snapshots())
+
+
+def _stopped(tracer: Tracer) -> None:
+    st.subheader(_("Tracing is off"), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        frames = st.segmented_control(
+            _("Calls remembered of each allocation"),
+            _DEPTHS,
+            key=Key.TRACING_FRAMES,
+            default=5,
+            required=True,
+            format_func=str,
+            help=_("1 names the line that allocates, more also who called it, and which line of ours that was."),
+        )
+        minutes = st.number_input(
+            _("Minutes"), 1, MOST_MINUTES, 15, key=Key.TRACING_MINUTES, width=130, help=_("Then it ends by itself.")
+        )
+        st.button(
+            _("Start tracing"),
+            key=Key.TRACING_START,
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=(why := reason()) is not None,
+            help=why,
+            on_click=_start,
+            args=(tracer, int(frames or 1), int(minutes)),
+        )
+    _cost(tracer, int(frames or 1))
+
+
+def _cost(tracer: Tracer, frames: int) -> None:
+    cost = tracer.known_cost(frames)
+    # Measuring forks: a pause that somebody would notice is nothing to be had by merely opening a page.
+    if cost is None and tracer.pause() <= NOTICEABLE_SECONDS:
+        with st.spinner(_("Measuring what it would cost, in a copy of the process"), show_time=False):
+            try:
+                cost = tracer.cost(frames)
+            except MillpondError as error:
+                st.caption(escape(str(error)))
+    if cost is None:
+        st.markdown(
+            _(
+                "**It costs a lot:** code that allocates much gets 8 times slower with 1 call remembered, up to 46 "
+                "times with 25, and each block allocated from then on needs about 80 bytes more."
+            )
+        )
+        return
+    lines = (
+        _(
+            "**What it costs until it ends**, measured on this machine: code that makes many Python objects runs about "
+            "**{usual} times slower**, code that does nothing else **{worst} times**. Only what computes outside "
+            "of Python, such as the embedding model itself, keeps its pace."
+        ).format(usual=_times(cost.usual), worst=_times(cost.slowdown)),
+        _(
+            "Each block allocated from then on needs **{bytes:.0f} bytes more**: {more} if the {blocks} that live now "
+            "were all made anew. A snapshot needs more for a moment, and stops everything for {pause}."
+        ).format(
+            bytes=cost.bytes_per_block,
+            more=escape(size(cost.bytes_per_block * cost.blocks)),
+            blocks=count(cost.blocks),
+            pause=_pause(tracer.pause()),
+        ),
+    )
+    for line in lines:
+        st.markdown(line)
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f}" if factor >= 3 else f"{factor:.1f}"
+
+
+def _pause(seconds: float) -> str:
+    """Return a pause in words; in bold where somebody would notice it."""
+    words = _("about {pause}").format(pause=milliseconds(max(1.0, seconds * 1000)))
+    return f"**{words}**" if seconds > NOTICEABLE_SECONDS else words
+
+
+def _running(tracer: Tracer, status: TracingStatus) -> None:
+    if status.foreign:
+        st.subheader(_("Tracing is on, but not by this page"), anchor=False)
+        st.markdown(
+            _(
+                "Something else switched it on, PYTHONTRACEMALLOC for example. Snapshots can be taken; it will not end "
+                "by itself."
+            )
+        )
+    else:
+        st.subheader(_("Tracing is on"), anchor=False)
+    figures = [
+        (_("Ends in"), _remaining(status)),
+        (_("Traced"), size(status.traced)),
+        (_("In blocks, about"), count(status.blocks)),
+        (_("Tracing itself needs"), size(status.overhead)),
+        (_("Calls remembered"), str(status.frames)),
+    ]
+    with st.grid(5, gap="small"):
+        for label, value in figures:
+            st.metric(label, value, border=True)
+    why = reason()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            _("Take a snapshot"),
+            key=Key.TRACING_TAKE,
+            type="primary",
+            icon=":material/photo_camera:",
+            disabled=why is not None,
+            help=why,
+            on_click=_do,
+            args=(tracer.snapshot, _taken),
+        )
+        if not status.foreign:
+            st.button(
+                _("Stop tracing"),
+                key=Key.TRACING_STOP,
+                icon=":material/stop:",
+                disabled=why is not None,
+                help=why,
+                on_click=_do,
+                args=(tracer.stop, lambda _status: _("Tracing is off. The snapshots stay.")),
+            )
+    st.caption(_explained(status))
+    if status.problem:
+        st.caption(f":orange[:material/warning:] {escape(status.problem)}")
+
+
+def _explained(status: TracingStatus) -> str:
+    parts = [
+        _("A snapshot stops everything for {pause} and needs {bytes} for a moment.").format(
+            pause=_pause(status.pause), bytes=escape(size(status.snapshot_bytes))
+        )
+    ]
+    if status.automatic_seconds:
+        parts.append(
+            _("One is taken by itself every {seconds:.0f} s, and a last one at the end.").format(
+                seconds=status.automatic_seconds
+            )
+        )
+    if not status.foreign:
+        parts.append(_("Switching off stops everything for {pause}.").format(pause=_pause(status.stop_pause)))
+    return " ".join(parts)
+
+
+def _remaining(status: TracingStatus) -> str:
+    if status.foreign:
+        return "–"
+    minutes, seconds = divmod(int(status.remaining), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _taken(info: SnapshotInfo) -> str:
+    return _("Snapshot taken: {bytes} in {blocks} blocks; everything stopped for {pause}.").format(
+        bytes=size(info.bytes),
+        blocks=count(info.blocks),
+        pause=milliseconds(info.paused * 1000),
+    )
+
+
+def _start(tracer: Tracer, frames: int, minutes: int) -> None:
+    # What this page's tables need: imported while traced it would take many times longer and be in every snapshot.
+    import pandas as pd  # noqa: F401 - for its effect
+
+    if attempt(tracer.start, page_actor(), frames, float(minutes)) is not None:
+        tell(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
+
+
+def _do(action: Callable[[Actor], Found], said: Callable[[Found], str]) -> None:
+    found = attempt(action, page_actor())
+    if found is not None:
+        tell(said(found))

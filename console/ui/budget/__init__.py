@@ -1,0 +1,1 @@
+"""Views of the page "Budget": limit, watermarks, actions and decisions."""

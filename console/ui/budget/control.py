@@ -1,0 +1,179 @@
+"""The switches of the budget, and the planned restart."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+from console.ui.budget.headline import PERIOD_SECONDS
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.session_state import Key, tell
+from console.ui.shared import dialogs
+from console.ui.shared.formatting import count, escape, minutes
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _, plural
+from services.operations.restarts import Phase, RestartState
+
+
+@st.fragment
+@guarded
+def control_view(runtime: Runtime) -> None:
+    """Draw the switches, and keep them as they are for everybody."""
+    let_page_tell()
+    state, why = runtime.governor.state(), reason(runtime)
+    st.subheader(_("Control"), anchor=False)
+    # What another tab has switched shows here, too.
+    st.session_state[Key.BUDGET_DRY_RUN] = state.dry_run
+    st.session_state[Key.BUDGET_PAUSE] = not state.enabled
+    st.toggle(
+        _("Dry run"),
+        key=Key.BUDGET_DRY_RUN,
+        disabled=why is not None,
+        help=why or _("Only say what would be done"),
+        on_change=_dry_run,
+        args=(runtime,),
+    )
+    st.toggle(
+        _("Pause the budget"),
+        key=Key.BUDGET_PAUSE,
+        disabled=why is not None,
+        help=why or _("Nothing is decided, and what is in force is undone"),
+        on_change=_pause,
+        args=(runtime,),
+    )
+    st.button(
+        _("Undo all steps"),
+        key=Key.BUDGET_UNDO,
+        icon=":material/undo:",
+        disabled=why is not None or not state.active,
+        help=why or (None if state.active else _("No step is in force.")),
+        on_click=_undo_all,
+        args=(runtime,),
+    )
+    heartbeat("budget-control", PERIOD_SECONDS)
+
+
+def _dry_run(runtime: Runtime) -> None:
+    attempt(runtime.governor.set_dry_run, page_actor(runtime), bool(st.session_state[Key.BUDGET_DRY_RUN]))
+
+
+def _pause(runtime: Runtime) -> None:
+    attempt(runtime.governor.set_enabled, page_actor(runtime), not st.session_state[Key.BUDGET_PAUSE])
+
+
+def _undo_all(runtime: Runtime) -> None:
+    undone = attempt(runtime.governor.undo_all, page_actor(runtime))
+    if undone is not None:
+        tell(plural("{count} step undone", "{count} steps undone", len(undone)))
+
+
+@st.fragment
+@guarded
+def alerts_view(runtime: Runtime) -> None:
+    """Draw where alerts go, how the last one fared, and the button that sends a test."""
+    state, why = runtime.webhook.state(), reason(runtime)
+    st.subheader(_("Alerts"), anchor=False)
+    if not state.address:
+        st.caption(_("Nobody is told: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
+        return
+    signed = _("signed") if state.signed else _("not signed")
+    st.caption(escape(_("Sent to {address}, {signed}").format(address=state.address, signed=signed)))
+    counts = _("{delivered} delivered, {waiting} waiting, {failed} failed, {dropped} dropped").format(
+        delivered=count(state.delivered),
+        waiting=count(state.waiting),
+        failed=count(state.failed),
+        dropped=count(state.dropped),
+    )
+    st.caption(escape(counts))
+    if state.last is not None and not state.last.arrived:
+        st.caption(f":red[:material/error:] {escape(_('The last one: {problem}').format(problem=state.last.problem))}")
+    st.button(
+        _("Send a test"),
+        key=Key.BUDGET_WEBHOOK,
+        icon=":material/send:",
+        disabled=why is not None,
+        help=why,
+        on_click=_send_test,
+        args=(runtime,),
+    )
+    heartbeat("budget-alerts", PERIOD_SECONDS)
+
+
+def _send_test(runtime: Runtime) -> None:
+    delivery = attempt(runtime.webhook.send_test, page_actor(runtime))
+    if delivery is not None:
+        tell(_("The test has arrived.") if delivery.arrived else delivery.problem)
+
+
+@st.fragment
+@guarded
+def restart_view(runtime: Runtime) -> None:
+    """Draw what is known of the planned restart, and the way to ask for one."""
+    state, why = runtime.restarts.state(), reason(runtime)
+    st.subheader(_("Planned restart"), anchor=False)
+    for line in _lines(state, runtime.clock.time()):
+        st.caption(escape(line))
+    refusal = runtime.restarts.refusal()
+    underway = state.phase is not Phase.RUNNING
+    if st.button(
+        _("Restart now"),
+        key=Key.BUDGET_RESTART,
+        icon=":material/restart_alt:",
+        disabled=why is not None or underway or bool(refusal),
+        help=why or escape(refusal) or None,
+    ):
+        ask_for_restart(runtime)
+    heartbeat("budget-restart", PERIOD_SECONDS)
+
+
+def ask_for_restart(runtime: Runtime) -> NoReturn:
+    """Ask before a restart, and ask for one."""
+    dialogs.confirm(
+        _("Restart Millpond?"),
+        (
+            _("Answers that are being written come to their end first. Files being taken in stop and go on after."),
+            _("Open tabs come back by themselves. Caches and idle conversations in memory are dropped."),
+        ),
+        _("Restart"),
+        lambda: _ask(runtime),
+    )
+
+
+def _ask(runtime: Runtime) -> str:
+    runtime.restarts.request(page_actor(runtime), _("asked for on the budget page"))
+    return _("The restart has begun.")
+
+
+def _lines(state: RestartState, now: float) -> list[str]:
+    lines = []
+    if state.requested is not None:
+        lines.append(restart_words(state))
+        lines.append(_("By {actor}: {reason}").format(actor=state.requested.actor, reason=state.requested.reason))
+    if state.plan.requests:
+        lines.append(
+            _("Planned after {count} requests; {served} were served").format(
+                count=count(state.plan.requests), served=count(state.served)
+            )
+        )
+    if state.plan.at:
+        lines.append(_("Planned in {time}").format(time=minutes(max(0.0, state.plan.at - now))))
+    if not state.plan.requests and not state.plan.at:
+        lines.append(_("None is planned; the budget asks for one only as its last step."))
+    if state.successor:
+        lines.append(_("Started again by {name}").format(name=state.successor))
+    else:
+        lines.append(_("Nobody would start it again: use millpond serve --supervise, or a service manager."))
+    return lines
+
+
+def restart_words(state: RestartState) -> str:
+    """Return how far a restart is, for everybody."""
+    return {
+        Phase.RUNNING: _("No restart is under way"),
+        Phase.PREPARING: _("A restart is being prepared; you can go on"),
+        Phase.DRAINING: _("Millpond is restarting: what is under way comes to its end first"),
+        Phase.ENDING: _("Millpond is restarting and is back in a moment"),
+    }[state.phase]

@@ -1,0 +1,85 @@
+"""How memory stands against its limit: one sentence, one gauge."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.ui.budget.charts import gauge_chart, level_word
+from console.ui.charts.chart import Drawn, draw
+from console.ui.error_boundary import guarded, let_page_tell
+from console.ui.shared.formatting import escape, minutes, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _
+from services.memory.budget.messages import source_name
+from services.memory.budget.types import GovernorState, Level
+
+PERIOD_SECONDS = 2.0
+LEVEL_ICONS = {
+    Level.CALM: ":material/check_circle:",
+    Level.SOFT: ":material/compress:",
+    Level.HIGH: ":material/priority_high:",
+    Level.HARD: ":material/front_hand:",
+}
+_TEXT_COLOURS = {Level.CALM: "green", Level.SOFT: "orange", Level.HIGH: "orange", Level.HARD: "red"}
+
+
+@st.fragment
+@guarded
+def head_view(runtime: Runtime) -> None:
+    """Draw level, gauge and figures, and keep them fresh."""
+    let_page_tell()
+    state = runtime.governor.state()
+    with st.container(border=True, gap="xsmall", key="budget-head"):
+        mark = f":{_TEXT_COLOURS[state.level]}[{LEVEL_ICONS[state.level]}]"
+        st.markdown(f"#### {mark} {escape(sentence(state))}")
+        if state.budget.limit:
+            draw(Drawn.of(gauge_chart(state)), key="chart-gauge", titled=False)
+        st.caption(escape(_where(state)))
+        for line in _notes(runtime, state):
+            st.caption(line)
+    if state.warning:
+        st.warning(escape(state.warning), icon=":material/warning:")
+    heartbeat("budget-head", PERIOD_SECONDS)
+
+
+def sentence(state: GovernorState) -> str:
+    """Return level, use and limit in one sentence."""
+    if not state.budget.limit:
+        return _("No limit is known: {used} used").format(used=size(state.used))
+    words = _("{level}: {used} of {limit}").format(
+        level=level_word(state.level), used=size(state.used), limit=size(state.budget.limit)
+    )
+    if not state.enabled:
+        return _("{words}; the budget is paused").format(words=words)
+    return _("{words}; dry run, nothing is done").format(words=words) if state.dry_run else words
+
+
+def _where(state: GovernorState) -> str:
+    """Return the watermarks in bytes, and where the limit comes from."""
+    budget = state.budget
+    if not budget.limit:
+        return _("Set MILLPOND_MEMORY_LIMIT_MB to give it one.")
+    marks = " · ".join(
+        _("{level} from {bytes}").format(level=level_word(mark.level).lower(), bytes=size(budget.reached(mark.level)))
+        for mark in budget.watermarks
+    )
+    return _("{marks} · the limit of {limit} is {source}").format(
+        marks=marks, limit=size(budget.limit), source=source_name(budget.source)
+    )
+
+
+def _notes(runtime: Runtime, state: GovernorState) -> list[str]:
+    parts = []
+    if state.level is not Level.CALM:
+        since = max(0.0, runtime.clock.time() - state.since)
+        parts.append(_("Above calm for {time}").format(time=minutes(since)))
+    if state.floor:
+        parts.append(_("{size} when it had just started").format(size=size(state.floor)))
+    if state.peak:
+        parts.append(_("at most {size} since").format(size=size(state.peak)))
+    if state.reserved:
+        parts.append(_("{size} promised to work in progress").format(size=size(state.reserved)))
+    if state.used > state.rss:
+        parts.append(_("{size} of it in this process").format(size=size(state.rss)))
+    return [escape(" · ".join(parts))] if parts else []

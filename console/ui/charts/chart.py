@@ -1,0 +1,112 @@
+"""A Plotly chart that stays calm: redrawn in place, keeps its zoom, follows the theme, zooms with its neighbours.
+
+`st.plotly_chart` makes another element of every new figure, which loses the zoom and flickers, and checks each figure
+again for each tab. Here the finished bytes of a chart go to the browser, where Plotly redraws what has changed.
+
+The scripts that charts need, served by ourselves: Plotly's from the installed package, and our own.
+
+Streamlit sends a component's code along with every change of its data, so the component itself is a few lines that
+import this module. The addresses change with the content, so browsers may keep it for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from console.ui.charts.figure import Chart
+from console.ui.charts.palette import PALETTE
+from console.ui.shared.formatting import escape
+from services.core.i18n import _
+
+PLOTLY_URL = f"/assets/plotly-{version('plotly')}.min.js"
+CHART_URL = "/assets/chart-{digest}.js"
+_CHART = Path(__file__).with_name("chart.js")
+_HEADERS = {"Cache-Control": f"public, max-age={365 * 24 * 3600}, immutable"}
+_JS = """
+const module = import(new URL({address}, document.baseURI))
+export default function ({{ data, parentElement }}) {{
+  module.then(({{ show }}) => show(parentElement, data))
+  return () => module.then(({{ leave }}) => leave(parentElement))
+}}
+"""
+
+
+def plotly_script() -> Path:
+    """Return Plotly's script, without importing the package."""
+    found = find_spec("plotly")
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError("plotly")
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+
+@cache
+def chart_script() -> str:
+    """Return our own module with its colours and words in it."""
+    words = {
+        "reset": _("Reset the zoom"),
+        "picture": _("Save as a picture"),
+        "page": _("Save as an HTML page that needs nothing else"),
+        "missing": _("Plotly could not be loaded. Reload the page."),
+    }
+    constants = {"SCRIPT": PLOTLY_URL, "PALETTE": PALETTE, "WORDS": words}
+    head = "".join(f"const {name} = {json.dumps(value)}\n" for name, value in constants.items())
+    return head + _CHART.read_text(encoding="utf-8")
+
+
+@cache
+def chart_url() -> str:
+    """Return the address of our own module."""
+    return CHART_URL.format(digest=hashlib.sha256(chart_script().encode()).hexdigest()[:16])
+
+
+def routes() -> list[Route]:
+    """Return the routes under which browsers find both."""
+
+    async def plotly(_request: Request) -> Response:
+        return FileResponse(plotly_script(), media_type="text/javascript", headers=_HEADERS)
+
+    async def chart(_request: Request) -> Response:
+        return Response(chart_script(), media_type="text/javascript", headers=_HEADERS)
+
+    return [
+        Route(PLOTLY_URL, endpoint=plotly, include_in_schema=False),
+        Route(CHART_URL.format(digest="{digest}"), endpoint=chart, include_in_schema=False),
+    ]
+
+
+_component = st.components.v2.component(
+    "millpond_chart", js=_JS.format(address=json.dumps(chart_url())), isolate_styles=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart that is ready to be sent: made once, for all tabs."""
+
+    title: str
+    height: int
+    points: int
+    encoded: bytes
+
+    @classmethod
+    def of(cls, chart: Chart) -> Drawn:
+        """Return `chart`, ready."""
+        return cls(chart.title, chart.height, chart.points, chart.encoded())
+
+
+def draw(drawn: Drawn, *, key: str, titled: bool = True) -> None:
+    """Draw a chart under its title; the same `key` redraws it in place."""
+    if titled:
+        st.markdown(f"**{escape(drawn.title)}**")
+    _component(key=key, data=drawn.encoded, height=drawn.height)

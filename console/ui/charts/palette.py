@@ -1,0 +1,152 @@
+"""One colour per owner, and for everything else that is drawn, in light and dark.
+
+Figures name colours as `$name`; whoever draws them puts in the ones of the theme, so that a figure is built once for
+all tabs. The families' hues are Paul Tol's "muted" scheme (https://sronpersonalpages.nl/~pault/), which colour-blind
+people can tell apart, with the two darkest lightened for dark backgrounds; neighbours in the stack differ in lightness.
+
+What owners of memory are called, and the ten families into which the stacked chart gathers them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from services.core.i18n import _
+from services.core.memory_report import Owner
+
+
+class Family(StrEnum):
+    """Owners that share a colour. The order is the one in which they are stacked, from the bottom."""
+
+    CODE = "code"
+    MODELS = "models"
+    INDEX = "index"
+    PYTHON = "python"
+    PYTHON_FREE = "python_free"
+    NATIVE = "native"
+    NATIVE_FREE = "native_free"
+    DATA = "data"
+    CACHES = "caches"
+    UNNAMED = "unnamed"
+
+
+MEMBERS: dict[Family, tuple[Owner, ...]] = {
+    Family.CODE: (Owner.LIBRARIES, Owner.RELOCATIONS, Owner.KERNELS, Owner.FILES, Owner.STACKS),
+    Family.MODELS: (Owner.MODELS, Owner.GPU_HOST),
+    Family.INDEX: (Owner.INDEX,),
+    Family.PYTHON: (Owner.PYTHON,),
+    Family.PYTHON_FREE: (Owner.PYTHON_FREE,),
+    Family.NATIVE: (Owner.NATIVE,),
+    Family.NATIVE_FREE: (Owner.NATIVE_FREE,),
+    Family.DATA: (
+        Owner.DATABASE,
+        Owner.CONVERSATIONS,
+        Owner.UPLOADS,
+        Owner.SESSIONS,
+        Owner.EXPIRED_SESSIONS,
+        Owner.MEDIA,
+    ),
+    Family.CACHES: (Owner.STREAMLIT_CACHES, Owner.OWN_CACHES, Owner.TRACING),
+    Family.UNNAMED: (Owner.UNNAMED,),
+}
+
+
+_FAMILY = {owner: family for family, owners in MEMBERS.items() for owner in owners}
+
+
+def family_of(owner: Owner) -> Family:
+    """Return the family of an owner; one that belongs to none counts as unnamed."""
+    return _FAMILY.get(owner, Family.UNNAMED)
+
+
+def family_name(family: Family) -> str:
+    """Return what a family is called in a legend."""
+    return {
+        Family.CODE: _("Code"),
+        Family.MODELS: _("Models"),
+        Family.INDEX: _("Index"),
+        Family.PYTHON: _("Python objects"),
+        Family.PYTHON_FREE: _("Python, free"),
+        Family.NATIVE: _("Native in use"),
+        Family.NATIVE_FREE: _("Native, free"),
+        Family.DATA: _("Data"),
+        Family.CACHES: _("Caches and tools"),
+        Family.UNNAMED: _("Unnamed"),
+    }[family]
+
+
+def owner_name(owner: Owner) -> str:
+    """Return what an owner is called in tables and charts."""
+    return {
+        Owner.LIBRARIES: _("Shared libraries"),
+        Owner.RELOCATIONS: _("Relocated pages"),
+        Owner.KERNELS: _("Generated code"),
+        Owner.MODELS: _("Model weights"),
+        Owner.INDEX: _("Index codes"),
+        Owner.DATABASE: _("Database"),
+        Owner.PYTHON: _("Python objects"),
+        Owner.PYTHON_FREE: _("Python, free"),
+        Owner.NATIVE: _("Native in use"),
+        Owner.NATIVE_FREE: _("Native, free"),
+        Owner.STACKS: _("Thread stacks"),
+        Owner.CONVERSATIONS: _("Conversations"),
+        Owner.UPLOADS: _("Uploads"),
+        Owner.SESSIONS: _("Sessions"),
+        Owner.EXPIRED_SESSIONS: _("Expired sessions"),
+        Owner.STREAMLIT_CACHES: _("Streamlit caches"),
+        Owner.MEDIA: _("Media files"),
+        Owner.OWN_CACHES: _("Own caches"),
+        Owner.TRACING: _("Tracing"),
+        Owner.GPU_HOST: _("GPU host buffers"),
+        Owner.FILES: _("Mapped files"),
+        Owner.UNNAMED: _("Unnamed"),
+    }.get(owner, str(owner))
+
+
+# name: (on light, on dark)
+PALETTE: dict[str, tuple[str, str]] = {
+    Family.CODE: ("#b4b9bd", "#4b5459"),
+    Family.MODELS: ("#332288", "#7c70d6"),
+    Family.INDEX: ("#88ccee", "#88ccee"),
+    Family.PYTHON: ("#117733", "#2f9a55"),
+    Family.PYTHON_FREE: ("#a9d8b8", "#1f4a32"),
+    Family.NATIVE: ("#aa4499", "#c062b0"),
+    Family.NATIVE_FREE: ("#e3bfdd", "#5a2f53"),
+    Family.DATA: ("#d0a63a", "#ddcc77"),
+    Family.CACHES: ("#77772a", "#7d7d24"),
+    Family.UNNAMED: ("#cc6677", "#cc6677"),
+    "text": ("#1c2526", "#e6ecec"),
+    "quiet": ("#5d6b6d", "#9aa8aa"),
+    "grid": ("#e6ebeb", "#263134"),
+    "background": ("#ffffff", "#12181a"),
+    "panel": ("#ffffff", "#1b2427"),
+    "accent": ("#0f766e", "#4fc5b8"),
+    "limit": ("#b42318", "#ff8a7a"),
+    "rss": ("#1c2526", "#e6ecec"),
+    "peak": ("#8b9899", "#71807f"),
+    # Where memory use stands against its watermarks: quiet grounds for zones, strong ones for what is in use.
+    "zone-calm": ("#e3eceb", "#22302f"),
+    "zone-soft": ("#f6e6b8", "#4d431f"),
+    "zone-high": ("#f4cfa6", "#5c3f20"),
+    "zone-hard": ("#f0b6ae", "#662d28"),
+    "calm": ("#0f766e", "#4fc5b8"),
+    "soft": ("#a67c00", "#ddcc77"),
+    "high": ("#c2571a", "#f0a060"),
+    "hard": ("#b42318", "#ff8a7a"),
+    "first": ("#0f766e", "#4fc5b8"),
+    "second": ("#aa4499", "#d08ac4"),
+    "third": ("#c08a00", "#ddcc77"),
+    "fourth": ("#2f6fb5", "#88ccee"),
+}
+
+
+def colour(name: str) -> str:
+    """Return the name of a colour of `PALETTE` as figures carry it."""
+    if name not in PALETTE:
+        raise KeyError(name)
+    return f"${name}"
+
+
+def owner_colour(owner: Owner) -> str:
+    """Return an owner's colour as figures carry it."""
+    return colour(family_of(owner))

@@ -1,0 +1,174 @@
+"""A conversation on the screen: its messages, the answer that is being written, the field for the next question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from console.ui.chat.messages import show_message
+from console.ui.current_actor import page_user
+from console.ui.error_boundary import attempt, guarded
+from console.ui.live_answers import Asked, Draft, LiveAnswer, live_answers
+from console.ui.session_state import ChatState, Key, Query, set_query, state_of
+from console.ui.shared.formatting import answer_markdown, escape
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.chat.answer_stream import Answer
+from services.chat.types import AnswerState, Conversation, Message, Role
+from services.core.i18n import _
+
+_SHOWN = 20  # messages at a time; older ones are read from disk when asked for
+_BEAT_SECONDS = 0.3
+_DRAW_SECONDS = 0.08
+_DRAWS = 6  # redraws within one run of the fragment, so that text flows between two beats
+
+
+def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAnswer | None) -> None:
+    """Draw a conversation; None is a new one, which gets its row with the first question.
+
+    `live` is the answer that was being written before the conversation was read: the page is drawn anew when it ends.
+    """
+    messages = _shown(runtime, conversation)
+    if live is not None and conversation is not None:
+        messages = _with_question(messages, live, conversation.id)
+    if conversation is None or not (messages or live):
+        _welcome(runtime)
+    for message in messages:
+        show_message(runtime, message, last=message is messages[-1] and not live, asks=_start)
+    if conversation is not None:
+        if live is not None:
+            _writing(conversation.id)
+        else:
+            _failure(conversation.id, messages)
+    question = st.chat_input(
+        _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
+    )
+    if question:
+        _ask(runtime, conversation, question)
+
+
+def _shown(runtime: Runtime, conversation: Conversation | None) -> Sequence[Message]:
+    """Return the window of messages that is on the screen, with buttons to move it."""
+    if conversation is None:
+        return ()
+    state = state_of(ChatState)
+    if state.conversation != conversation.id:  # another one was opened, by a link or the list
+        state.conversation, state.before, state.editing = conversation.id, None, None
+    messages = runtime.conversations.messages(conversation.id, limit=_SHOWN + 1, before=state.before)
+    more = len(messages) > _SHOWN
+    messages = messages[-_SHOWN:]
+    if more or state.before is not None:
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if more:
+                st.button(
+                    _("Older messages"), key="chat-older", type="tertiary", on_click=_move, args=(messages[0].id,)
+                )
+            if state.before is not None:
+                st.button(_("Newest messages"), key="chat-newest", type="tertiary", on_click=_move, args=(None,))
+    return messages
+
+
+def _with_question(messages: Sequence[Message], live: LiveAnswer, conversation_id: str) -> list[Message]:
+    """Return the messages as they will be below the answer being written, whether or not that is stored yet."""
+    messages = list(messages)
+    question = live.question.strip()
+    if live.asked is not Asked.NEW and messages and messages[-1].role is Role.ASSISTANT:
+        messages.pop()
+    if live.asked is Asked.AGAIN:
+        return messages
+    stored = bool(messages) and messages[-1].role is Role.USER and messages[-1].text == question
+    if not stored:
+        if live.asked is Asked.EDITED and messages:
+            messages.pop()
+        messages.append(Message(0, conversation_id, Role.USER, question, datetime.now(UTC)))
+    return messages
+
+
+def _move(before: int | None) -> None:
+    state_of(ChatState).before = before
+
+
+def _welcome(runtime: Runtime) -> None:
+    counts = runtime.library.counts()
+    with st.container(horizontal_alignment="center", key="welcome"):
+        st.space("large")
+        if counts.searchable:
+            st.markdown(f"### {_('Ask your documents')}", text_alignment="center", anchors=False)
+            st.caption(
+                _("In English, Chinese or any language they are written in. Each answer names its sources."),
+                text_alignment="center",
+            )
+            return
+        st.markdown(f"### {_('Add documents, then ask them')}", text_alignment="center", anchors=False)
+        st.caption(_("They stay on this machine."), text_alignment="center")
+        from console.navigation import PageName, page
+
+        st.page_link(page(PageName.DOCUMENTS), label=_("Add documents"), icon=":material/upload_file:")
+
+
+def _ask(runtime: Runtime, conversation: Conversation | None, question: str) -> None:
+    if conversation is None:
+        state = state_of(ChatState)
+        conversation = runtime.conversations.create(
+            history_turns=state.draft_turns, collection_ids=state.draft_collections
+        )
+        set_query(Query.CONVERSATION, conversation.id)
+        state.draft_collections, state.draft_turns = (), None
+    _start(conversation.id, question, runtime.answering.ask(conversation.id, question, user=page_user()), Asked.NEW)
+    st.rerun()
+
+
+def _start(conversation_id: str, question: str, answer: Answer, asked: Asked) -> None:
+    state = state_of(ChatState)
+    state.before = state.editing = None
+    attempt(live_answers.start, conversation_id, question, answer, asked)
+
+
+def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
+    """Show why the last question got no answer, unless that is stored with it; the question goes back to the field."""
+    failure = live_answers.failure(conversation_id)
+    if failure is None:
+        return
+    last = messages[-1] if messages else None
+    if last is not None and last.state is AnswerState.FAILED and last.error == failure.message:
+        return
+    st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
+    asked = [message.text for message in messages if message.role is Role.USER]
+    if failure.question.strip() not in asked[-1:]:
+        st.session_state[Key.CHAT_INPUT] = failure.question
+
+
+@st.fragment
+@guarded
+def _writing(conversation_id: str) -> None:
+    """Draw the answer as it grows; any tab may watch it, or stop it."""
+    live = live_answers.get(conversation_id)
+    if live is None:
+        st.rerun()
+    with st.chat_message("assistant", avatar=":material/water:"):
+        text = st.empty()
+        drawn = _draw(text, live.draft(), None)
+        st.button(_("Stop"), key=Key.CHAT_STOP, icon=":material/stop_circle:", on_click=live.stop)
+        heartbeat("answer", _BEAT_SECONDS)
+        for _turn in range(_DRAWS):
+            if live.done.wait(_DRAW_SECONDS):
+                st.rerun()
+            drawn = _draw(text, live.draft(), drawn)
+
+
+def _draw(place: st.delta_generator.DeltaGenerator, draft: Draft, drawn: Draft | None) -> Draft:
+    if draft == drawn:
+        return draft
+    if draft.text:
+        numbers = {citation.number for citation in draft.citations}
+        place.markdown(answer_markdown(draft.text, numbers))
+    elif draft.stopping:
+        place.markdown(f":gray[{_('Stopping …')}]")
+    elif draft.position:
+        place.markdown(f":gray[{_('Waiting: number {position} in the queue').format(position=draft.position)}]")
+    else:
+        words = _("Writing …") if draft.retrieved else _("Searching the documents …")
+        place.markdown(f":shimmer[{words}]")
+    return draft

@@ -1,0 +1,196 @@
+"""Above a conversation: its title, which collections it asks, its window, and what can be done with it.
+
+The conversations in the sidebar: search, start, choose.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import NoReturn
+
+import streamlit as st
+
+from console.ui.error_boundary import attempt
+from console.ui.session_state import ChatState, Key, Query, set_query, state_of
+from console.ui.shared.dialogs import ask_name, confirm, request
+from console.ui.shared.formatting import escape, plain, shorten
+from services.app.container import Runtime
+from services.chat.conversations import Conversations
+from services.chat.types import Conversation
+from services.core.i18n import _, plural
+
+_MOST_TURNS = 50
+_SHOWN = 40
+
+
+def conversation_bar(runtime: Runtime, conversation: Conversation | None) -> None:
+    """Draw the bar; a conversation without a row yet keeps its choices in the tab."""
+    with st.container(horizontal=True, vertical_alignment="center", key="conversation-bar"):
+        title = escape(shorten(conversation.title, 70)) if conversation else _("New conversation")
+        st.subheader(title or _("Untitled"), anchor=False, width="stretch")
+        with st.popover(_scope(runtime, conversation), icon=":material/filter_alt:", type="tertiary", key="chat-scope"):
+            _choices(runtime, conversation)
+        if conversation is not None:
+            _menu(runtime, conversation)
+
+
+def _scope(runtime: Runtime, conversation: Conversation | None) -> str:
+    ids = conversation.collection_ids if conversation else state_of(ChatState).draft_collections
+    if not ids:
+        return _("All collections")
+    names = {collection.id: collection.name for collection in runtime.library.collections()}
+    known = [names[i] for i in ids if i in names]
+    if len(known) == 1:
+        return escape(shorten(known[0], 30))
+    return plural("{count} collection", "{count} collections", len(known))
+
+
+def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
+    state = state_of(ChatState)
+    collections = {collection.id: collection for collection in runtime.library.collections()}
+    ids = conversation.collection_ids if conversation else state.draft_collections
+    name = conversation.id if conversation else "new"
+    scope, window = f"chat-collections-{name}", f"chat-turns-{name}"
+    chosen = st.multiselect(
+        _("Collections to ask"),
+        list(collections),
+        default=[i for i in ids if i in collections],
+        format_func=lambda i: plain(collections[i].name),
+        placeholder=_("All"),
+        key=scope,
+        on_change=_set_collections,
+        args=(runtime, conversation, scope),
+    )
+    turns = conversation.history_turns if conversation else state.draft_turns
+    if turns is None:
+        turns = runtime.settings.history_turns
+    wanted = st.number_input(
+        _("Turns sent along"),
+        0,
+        _MOST_TURNS,
+        value=min(turns, _MOST_TURNS),
+        key=window,
+        help=_("How many questions and answers before this one the chat model sees. All are kept on disk."),
+        on_change=_set_turns,
+        args=(runtime, conversation, window),
+    )
+    if conversation is None:
+        state.draft_collections, state.draft_turns = tuple(chosen), int(wanted)
+
+
+def _set_collections(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+    if conversation is not None:
+        attempt(runtime.conversations.set_collections, conversation.id, tuple(st.session_state[key]))
+
+
+def _set_turns(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+    if conversation is not None:
+        attempt(runtime.conversations.set_history_turns, conversation.id, int(st.session_state[key]))
+
+
+def _menu(runtime: Runtime, conversation: Conversation) -> None:
+    rename, markdown, json, delete = _("Rename"), _("Export Markdown"), _("Export JSON"), _("Delete")
+    chosen = st.menu_button(
+        _("More"),
+        [rename, markdown, json, delete],
+        key="conversation-menu",
+        type="tertiary",
+        icon=":material/more_horiz:",
+    )
+    if chosen == rename:
+        ask_name(_("Rename conversation"), _("Title"), conversation.title, partial(_rename, runtime, conversation.id))
+    elif chosen in {markdown, json}:
+        _export(runtime, conversation, as_json=chosen == json)
+    elif chosen == delete:
+        confirm(
+            _("Delete this conversation?"),
+            [
+                shorten(conversation.title, 80),
+                plural("Its {count} message goes.", "Its {count} messages go.", conversation.messages),
+                _("The documents stay."),
+            ],
+            _("Delete"),
+            partial(_delete, runtime, conversation.id),
+        )
+
+
+def _rename(runtime: Runtime, conversation_id: str, title: str) -> str:
+    runtime.conversations.rename(conversation_id, title)
+    return _("Renamed.")
+
+
+def _delete(runtime: Runtime, conversation_id: str) -> str:
+    runtime.answering.stop(conversation_id)
+    runtime.conversations.delete(conversation_id)
+    open_conversation("")
+    return _("The conversation was deleted.")
+
+
+def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> NoReturn:
+    def body() -> None:
+        text = runtime.conversations.export(conversation.id, "json" if as_json else "markdown")
+        stem = re.sub(r"[^\w\-]+", "-", conversation.title).strip("-")[:60] or "conversation"
+        st.markdown(
+            plural(
+                "The conversation with its {count} message.",
+                "The conversation with its {count} messages.",
+                conversation.messages,
+            )
+        )
+        st.download_button(
+            _("Download"),
+            data=text,
+            file_name=f"{stem}.json" if as_json else f"{stem}.md",
+            mime="application/json" if as_json else "text/markdown",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+    request(_("Export as JSON") if as_json else _("Export as Markdown"), body)
+
+
+def conversation_list(conversations: Conversations, current: Conversation | None) -> None:
+    """Draw the list; choosing one puts it into the address bar."""
+    st.button(
+        _("New conversation"),
+        key=Key.CONVERSATION_NEW,
+        icon=":material/add:",
+        width="stretch",
+        on_click=open_conversation,
+        args=("",),
+    )
+    words = st.text_input(
+        _("Search conversations"),
+        key=Key.CONVERSATION_SEARCH,
+        type="search",
+        placeholder=_("Search conversations"),
+        label_visibility="collapsed",
+        live=True,
+    )
+    found = conversations.conversations(query=words or "", limit=_SHOWN + 1)
+    if not found:
+        st.caption(_("No conversation contains that.") if words else _("No conversations yet."))
+    with st.container(gap=None, key="conversation-list"):
+        for conversation in found[:_SHOWN]:
+            title = escape(shorten(conversation.title, 44)) or _("Untitled")
+            here = current is not None and conversation.id == current.id
+            st.button(
+                f"**{title}**" if here else title,
+                key=f"conversation-{conversation.id}",
+                type="tertiary",
+                icon=":material/chat:" if here else ":material/chat_bubble_outline:",
+                on_click=open_conversation,
+                args=(conversation.id,),
+                wrap=False,
+            )
+    if len(found) > _SHOWN:
+        st.caption(_("Search to find older ones."))
+
+
+def open_conversation(conversation_id: str) -> None:
+    """Go to a conversation; "" is a new one."""
+    set_query(Query.CONVERSATION, conversation_id)
+    state = state_of(ChatState)
+    state.before = state.editing = None

@@ -1,0 +1,124 @@
+"""One stored message: question or answer, its sources, its cost, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from console.ui.current_actor import page_user
+from console.ui.error_boundary import attempt
+from console.ui.live_answers import Asked
+from console.ui.session_state import ChatState, state_of
+from console.ui.shared.citations import citation_buttons
+from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
+from services.app.container import Runtime
+from services.chat.answer_stream import Answer
+from services.chat.types import AnswerCost, AnswerState, Message, Role
+from services.core.i18n import _
+
+Asks = Callable[[str, str, Answer, Asked], None]
+
+
+def show_message(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
+    """Draw a message, `last` if it ends the conversation; `asks` starts an answer (conversation, question, it, how)."""
+    if message.role is Role.USER:
+        _question(runtime, message, last=last, asks=asks)
+    else:
+        _answer(runtime, message, last=last, asks=asks)
+
+
+def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
+    state = state_of(ChatState)
+    with st.chat_message("user", avatar=":material/person:"):
+        if state.editing == message.id:
+            with st.form(f"edit-{message.id}", border=False):
+                text = st.text_area(
+                    _("Question"), value=message.text, label_visibility="collapsed", key=f"edit-text-{message.id}"
+                )
+                with st.container(horizontal=True):
+                    if st.form_submit_button(_("Ask again"), type="primary"):
+                        answer = runtime.answering.edit(message.conversation_id, text, user=page_user())
+                        asks(message.conversation_id, text, answer, Asked.EDITED)
+                        st.rerun()
+                    if st.form_submit_button(_("Cancel")):
+                        state.editing = None
+                        st.rerun()
+            return
+        st.markdown(escape_block(message.text))
+        if last:  # a question without an answer, after a crash
+            _again(runtime, message, asks)
+
+
+def _answer(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
+    with st.chat_message("assistant", avatar=":material/water:"):
+        if message.error:
+            st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
+        text = answer_markdown(message.text, {citation.number for citation in message.citations})
+        if message.text and not message.citations and message.state is AnswerState.COMPLETE:
+            st.info(text, title=_("Nothing in the documents answers this"), icon=":material/search_off:")
+        elif message.text:
+            st.markdown(text)
+        if message.state is AnswerState.STOPPED:
+            st.caption(_("Stopped before the end.") if message.text else _("Stopped before it began."))
+        citation_buttons(runtime.library, message.citations, str(message.id))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
+            if message.text:
+                _thumbs(runtime, message)
+            if last:
+                _again(runtime, message, asks)
+            st.caption(escape(_cost(message)), width="content")
+
+
+def _thumbs(runtime: Runtime, message: Message) -> None:
+    key = f"feedback-{message.id}"
+    if key not in st.session_state and message.feedback:
+        st.session_state[key] = 1 if message.feedback > 0 else 0
+    st.feedback("thumbs", key=key, on_change=_rate, args=(runtime, message.id, key))
+
+
+def _rate(runtime: Runtime, message_id: int, key: str) -> None:
+    value = st.session_state[key]
+    attempt(runtime.conversations.feedback, message_id, 0 if value is None else (1 if value else -1))
+
+
+def _again(runtime: Runtime, message: Message, asks: Asks) -> None:
+    if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
+        answer = runtime.answering.regenerate(message.conversation_id, user=page_user())
+        asks(message.conversation_id, "", answer, Asked.AGAIN)
+        st.rerun()
+    st.button(
+        _("Edit question"),
+        key="chat-edit",
+        icon=":material/edit:",
+        type="tertiary",
+        on_click=_edit,
+        args=(runtime, message),
+    )
+
+
+def _edit(runtime: Runtime, message: Message) -> None:
+    """Open the conversation's last question for editing."""
+    for earlier in reversed(runtime.conversations.messages(message.conversation_id, limit=4)):
+        if earlier.role is Role.USER:
+            state_of(ChatState).editing = earlier.id
+            return
+
+
+def _cost(message: Message) -> str:
+    """Return what the answer took, on one line; what is not known is left out."""
+    cost: AnswerCost = message.cost
+    parts = [message.model, _("from the cache") if cost.cached else ""]
+    if cost.first_token_ms is not None:
+        parts.append(_("first word {time}").format(time=milliseconds(cost.first_token_ms)))
+    if cost.retrieval_ms is not None:
+        parts.append(_("retrieval {time}").format(time=milliseconds(cost.retrieval_ms)))
+    if cost.total_ms is not None:
+        parts.append(_("in all {time}").format(time=milliseconds(cost.total_ms)))
+    if cost.prompt_tokens is not None and cost.answer_tokens is not None:
+        parts.append(
+            _("{prompt} + {answer} tokens").format(prompt=count(cost.prompt_tokens), answer=count(cost.answer_tokens))
+        )
+    if cost.rss_change_bytes is not None:
+        parts.append(_("RSS {change}").format(change=signed_size(cost.rss_change_bytes)))
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Views of the page "Documents": upload, jobs, table and one document."""

@@ -1,0 +1,130 @@
+"""One document: what it is, its chunks, its text and its pages."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from console.ui.documents.table import ask_rechunk, deletion_lines
+from console.ui.error_boundary import attempt
+from console.ui.session_state import Query, set_query
+from console.ui.shared.dialogs import confirm, deletion_text
+from console.ui.shared.formatting import ago, escape, escape_block, place, progress_label, size, status_label
+from services.core.errors import NotFoundError
+from services.core.i18n import _, plural
+from services.knowledge.library import Library
+from services.knowledge.types import UNFINISHED, Document, DocumentStatus
+
+PDF = "application/pdf"
+_CHUNKS = 20
+_SECTIONS = 20
+
+
+def document_view(library: Library, document: Document) -> None:
+    """Draw the view of one document."""
+    if st.button(_("All documents"), icon=":material/arrow_back:", type="tertiary", key="document-back"):
+        set_query(Query.DOCUMENT, None)
+        st.rerun()
+    st.subheader(escape(document.name), anchor=False)
+    _facts(document)
+    _actions(library, document)
+    if document.error:
+        st.error(escape(document.hint) or " ", title=escape(document.error), icon=":material/error:")
+    names = [_("Chunks"), _("Text"), *([_("Pages")] if document.media_type == PDF and document.pages else [])]
+    tabs = st.tabs(names, on_change="rerun", key="document-tabs")
+    for tab, draw in zip(tabs, (_chunks, _text, _pages), strict=False):
+        if tab.open:
+            with tab:
+                draw(library, document)
+
+
+def _facts(document: Document) -> None:
+    colour = {DocumentStatus.READY: "green", DocumentStatus.FAILED: "red"}.get(document.status, "gray")
+    busy = document.status in UNFINISHED
+    parts = [
+        _("version {number}").format(number=document.version),
+        size(document.size_bytes),
+        plural("{count} page", "{count} pages", document.pages) if document.pages else "",
+        plural("{count} chunk", "{count} chunks", document.chunks),
+        escape(document.collection),
+        _("changed {when}").format(when=ago(document.updated_at)),
+    ]
+    label = progress_label(document.status, document.progress) if busy else status_label(document.status)
+    off = "" if document.enabled else f" :orange-badge[{_('Disabled')}]"
+    st.markdown(f":{colour}-badge[{escape(label)}]{off} " + " · ".join(part for part in parts if part))
+    st.caption(_("sha256 {digest}").format(digest=escape(document.sha256)), wrap=False)
+
+
+def _actions(library: Library, document: Document) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.toggle(
+            _("Answers may use it"),
+            value=document.enabled,
+            key=f"document-enabled-{document.id}-{document.enabled}",
+            on_change=attempt,
+            args=(library.set_enabled, [document.id], not document.enabled),
+        )
+        _download(library, document)
+        if document.job_id is not None and document.status in {DocumentStatus.FAILED, DocumentStatus.CANCELLED}:
+            st.button(_("Retry"), key="document-retry", on_click=attempt, args=(library.retry, document.job_id))
+        if st.button(_("Re-chunk"), key="document-rechunk"):
+            ask_rechunk(library, [document.id])
+        st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.reembed, [document.id]))
+        if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
+            confirm(
+                _("Delete this document?"),
+                deletion_lines([document]),
+                _("Delete"),
+                partial(_delete, library, document.id),
+            )
+
+
+def _download(library: Library, document: Document) -> None:
+    try:
+        library.original(document.id)
+    except NotFoundError:  # what could not be read was not kept
+        return
+    # Streamed from disk by the API; st.download_button would hold the file in RAM.
+    st.link_button(_("Download original"), f"/api/documents/{document.id}/original", icon=":material/download:")
+
+
+def _delete(library: Library, document_id: int) -> str:
+    report = library.delete([document_id])
+    set_query(Query.DOCUMENT, None)
+    return deletion_text(report)
+
+
+def _chunks(library: Library, document: Document) -> None:
+    if not document.chunks:
+        st.caption(_("No chunks yet."))
+        return
+    pages = -(-document.chunks // _CHUNKS)
+    number = st.pagination(pages, key=f"chunk-page-{document.id}-{pages}") if pages > 1 else 1
+    for chunk in library.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
+        with st.container(border=True, gap="xsmall"):
+            where = place(chunk.page, chunk.sheet, chunk.heading)
+            tokens = _("{count} tokens").format(count=chunk.tokens)
+            title = " · ".join(part for part in (f"{chunk.position + 1}", where, tokens) if part)
+            st.caption(escape(title))
+            st.markdown(escape_block(chunk.text))
+
+
+def _text(library: Library, document: Document) -> None:
+    sections = library.sections(document.id)
+    if not sections:
+        st.caption(_("No text yet."))
+        return
+    pages = -(-len(sections) // _SECTIONS)
+    number = st.pagination(pages, key=f"text-page-{document.id}-{pages}") if pages > 1 else 1
+    for section in sections[(number - 1) * _SECTIONS : number * _SECTIONS]:
+        if where := place(section.page, section.sheet, section.heading):
+            st.caption(escape(where))
+        st.markdown(escape_block(section.text))
+
+
+def _pages(library: Library, document: Document) -> None:
+    number = st.pagination(document.pages, key=f"page-{document.id}")
+    image = library.page_image(document.id, number, width=1000)
+    with st.container(border=True, width=860):
+        st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

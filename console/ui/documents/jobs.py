@@ -1,0 +1,99 @@
+"""Work in progress: one line per file, the same for every session, and what has failed with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console.ui.error_boundary import attempt
+from console.ui.shared.formatting import escape, plain, progress_label, share
+from services.core.i18n import _, plural
+from services.knowledge.library import Library
+from services.knowledge.types import UNFINISHED, DocumentStatus, Job, JobKind
+
+_SHOWN = 8  # lines; the rest is counted
+_ORDER = {DocumentStatus.EMBEDDING: 0, DocumentStatus.PARSING: 1, DocumentStatus.QUEUED: 2}
+
+
+def job_list(library: Library) -> bool:
+    """Draw unfinished and failed jobs; return whether anything is still running."""
+    jobs = library.jobs(limit=200)
+    unfinished = library.jobs(unfinished_only=True, limit=200)
+    failed = [job for job in jobs if job.status is DocumentStatus.FAILED]
+    if unfinished:
+        _running(library, sorted(unfinished, key=lambda job: (_ORDER.get(job.status, 3), job.id)))
+    if failed:
+        _failed(library, failed)
+    return any(job.status in UNFINISHED for job in unfinished)
+
+
+def _running(library: Library, jobs: Sequence[Job]) -> None:
+    with st.container(border=True, gap="xsmall", key="jobs-running"):
+        if reason := library.paused:
+            st.caption(
+                _(":material/pause_circle: Waiting, nothing is lost: {reason}").format(reason=escape(reason)),
+            )
+        for job in jobs[:_SHOWN]:
+            name, bar, button = st.columns([5, 5, 1], vertical_alignment="center", wrap=False)
+            name.text(plain(job.document), wrap=False, width="stretch")
+            bar.progress(share(job.progress), escape(_what(job)))
+            button.button(
+                _("Cancel"),
+                key=f"job-cancel-{job.id}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=attempt,
+                args=(library.cancel, job.id),
+            )
+        if len(jobs) > _SHOWN:
+            rest = len(library.jobs(unfinished_only=True, limit=100_000)) - _SHOWN
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(plural("{count} more file is waiting.", "{count} more files are waiting.", rest))
+                st.button(_("Cancel all"), key="job-cancel-all", type="tertiary", on_click=_cancel_all, args=(library,))
+
+
+def _what(job: Job) -> str:
+    label = progress_label(job.status, job.progress)
+    again = {JobKind.RECHUNK: _("re-chunk"), JobKind.REEMBED: _("re-embed")}.get(job.kind)
+    return f"{label} ({again})" if again else label
+
+
+def _cancel_all(library: Library) -> None:
+    for job in library.jobs(unfinished_only=True, limit=100_000):
+        attempt(library.cancel, job.id)
+
+
+def _failed(library: Library, jobs: Sequence[Job]) -> None:
+    title = plural("{count} file could not be taken in", "{count} files could not be taken in", len(jobs))
+    with st.expander(title, expanded=True, icon=":material/error:", key="jobs-failed"):
+        for job in jobs[:_SHOWN]:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"job-failed-{job.id}"):
+                with st.container(gap=None, width="stretch"):
+                    st.text(plain(job.document), wrap=False, width="stretch")
+                    st.caption(escape(f"{job.error} {job.hint}".strip()))
+                st.button(
+                    _("Retry"),
+                    key=f"job-retry-{job.id}",
+                    icon=":material/refresh:",
+                    on_click=attempt,
+                    args=(library.retry, job.id),
+                )
+                st.button(
+                    _("Remove"),
+                    key=f"job-remove-{job.id}",
+                    icon=":material/delete:",
+                    on_click=attempt,
+                    args=(library.remove, job.id),
+                )
+        if len(jobs) > _SHOWN:
+            st.caption(
+                _("{count} more: choose the status Failed below to see them all.").format(count=len(jobs) - _SHOWN)
+            )
+            st.button(_("Remove all failed"), key="job-remove-all", on_click=_remove_all, args=(library,))
+
+
+def _remove_all(library: Library) -> None:
+    for job in library.jobs(limit=100_000):
+        if job.status is DocumentStatus.FAILED:
+            attempt(library.remove, job.id)

@@ -1,0 +1,302 @@
+"""The table of documents: filter, sort, page, tick and act on many.
+
+What can be done to documents, in the table and in the view of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from console.ui.error_boundary import attempt
+from console.ui.session_state import DocumentsState, Key, Query, set_query, state_of, tell
+from console.ui.shared.dialogs import close, confirm, deletion_text, request
+from console.ui.shared.formatting import count, plain, shorten, size, status_label
+from services.core.i18n import _, plural
+from services.knowledge.library import Library
+from services.knowledge.types import UNFINISHED, Document, DocumentStatus
+
+_ROWS = 50
+_BUSY = tuple(UNFINISHED)
+_COLOURS = {
+    DocumentStatus.QUEUED: "gray",
+    DocumentStatus.PARSING: "blue",
+    DocumentStatus.EMBEDDING: "blue",
+    DocumentStatus.READY: "green",
+    DocumentStatus.FAILED: "red",
+    DocumentStatus.CANCELLED: "orange",
+}
+_NAMED = 5
+
+
+def document_table(library: Library, collection_id: int | None) -> None:
+    """Draw the documents of a collection (None: of all) with their filters and actions."""
+    if library.count_documents(collection_ids=(collection_id,) if collection_id is not None else ()) == 0:
+        _nothing(filtered=False)
+        return
+    text, statuses, order, descending = _filters()
+    filters: dict[str, Any] = {
+        "collection_ids": (collection_id,) if collection_id is not None else (),
+        "query": text,
+        "statuses": statuses,
+    }
+    total = library.count_documents(**filters)
+    if total == 0:
+        _nothing(filtered=True)
+        return
+    actions = st.container()
+    table = st.container()
+    pages = max(1, -(-total // _ROWS))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        number = st.pagination(pages, key=f"{Key.DOCUMENT_PAGE}-{pages}") if pages > 1 else 1
+        st.caption(plural("{count} document", "{count} documents", total), width="content")
+    documents = library.documents(
+        **filters, limit=_ROWS, offset=(number - 1) * _ROWS, order=order, descending=descending
+    )
+    with table:
+        _rows(library, documents)
+    with actions:
+        _bulk_actions(library, documents)
+
+
+def _filters() -> tuple[str, tuple[DocumentStatus, ...], str, bool]:
+    statuses: dict[str, tuple[DocumentStatus, ...]] = {
+        _("All"): (),
+        _("Ready"): (DocumentStatus.READY,),
+        _("In progress"): _BUSY,
+        _("Failed"): (DocumentStatus.FAILED, DocumentStatus.CANCELLED),
+    }
+    orders = {
+        _("Newest first"): ("updated_at", True),
+        _("Oldest first"): ("updated_at", False),
+        _("Name"): ("name", False),
+        _("Largest first"): ("size_bytes", True),
+        _("Most chunks first"): ("chunks", True),
+    }
+    with st.container(horizontal=True, vertical_alignment="center"):
+        text = st.text_input(
+            _("Find by name"),
+            key=Key.DOCUMENT_SEARCH,
+            type="search",
+            placeholder=_("Find by name"),
+            label_visibility="collapsed",
+            live=True,
+            width=260,
+        )
+        status = st.segmented_control(
+            _("Status"),
+            list(statuses),
+            key=Key.DOCUMENT_STATUS,
+            default=_("All"),
+            required=True,
+            label_visibility="collapsed",
+        )
+        order = st.selectbox(_("Order"), list(orders), key=Key.DOCUMENT_ORDER, label_visibility="collapsed", width=190)
+    by, descending = orders[order]
+    return (text or "").strip(), statuses.get(status or _("All"), ()), by, descending
+
+
+def _nothing(*, filtered: bool) -> None:
+    if filtered:
+        st.info(_("Change the filter to see more."), title=_("No document fits"), icon=":material/search_off:")
+    else:
+        st.info(
+            _("Drop files above. They stay on this machine."),
+            title=_("No documents yet"),
+            icon=":material/upload_file:",
+        )
+
+
+def _rows(library: Library, documents: Sequence[Document]) -> None:
+    import pandas as pd
+
+    state = state_of(DocumentsState)
+    ids = tuple(document.id for document in documents)
+    if ids != state.shown:  # ticks belong to row numbers: other rows need another widget
+        state.shown = ids
+        state.tables += 1
+    key = f"documents-{state.tables}"
+    frame = pd.DataFrame(
+        {
+            "open": [":material/open_in_full:"] * len(ids),
+            "name": [plain(document.name) for document in documents],
+            "status": [[status_label(document.status)] for document in documents],
+            "on": [":material/toggle_on:" if document.enabled else ":material/toggle_off:" for document in documents],
+            "collection": [plain(document.collection) for document in documents],
+            "chunks": [document.chunks for document in documents],
+            "pages": [document.pages or None for document in documents],
+            "size": [document.size_bytes for document in documents],
+            "version": [document.version for document in documents],
+            "updated": [document.updated_at for document in documents],
+        }
+    )
+    column = st.column_config
+    st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        placeholder="",
+        height="content" if len(ids) <= 16 else 600,
+        alt=_("Documents"),
+        on_select=partial(_selected, key),
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
+        column_config={
+            "open": column.ButtonColumn(
+                "", width=40, type="tertiary", key="document-open", on_click=_open, help=_("Open")
+            ),
+            "name": column.TextColumn(_("Name"), width=250),
+            "status": column.MultiselectColumn(
+                _("Status"),
+                options=[status_label(status) for status in _COLOURS],
+                color=list(_COLOURS.values()),
+                width=96,
+            ),
+            "on": column.ButtonColumn(
+                _("On"),
+                width=40,
+                type="tertiary",
+                key="document-toggle",
+                on_click=_toggle,
+                args=(library,),
+                help=_("Whether answers may use it"),
+            ),
+            "collection": column.TextColumn(_("Collection"), width=96),
+            "chunks": column.NumberColumn(_("Chunks"), format="localized", width=66),
+            "pages": column.NumberColumn(_("Pages"), format="localized", width=58),
+            "size": column.NumberColumn(_("Size"), format="bytes", width=76),
+            "version": column.NumberColumn(_("Version"), format="%d", width=62),
+            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=124),
+        },
+    )
+
+
+def _selected(key: str) -> None:
+    state = state_of(DocumentsState)
+    rows = st.session_state[key].selection.rows
+    here = {state.shown[row] for row in rows if row < len(state.shown)}
+    state.selected = frozenset((state.selected - set(state.shown)) | here)
+
+
+def _clicked(key: str) -> int | None:
+    shown = state_of(DocumentsState).shown
+    row = int(st.session_state[key].row)
+    return shown[row] if row < len(shown) else None
+
+
+def _open() -> None:
+    set_query(Query.DOCUMENT, _clicked("document-open"))
+    st.rerun()  # the view of one document takes the whole page, not this fragment
+
+
+def _toggle(library: Library) -> None:
+    document_id = _clicked("document-toggle")
+    if document_id is not None:
+        attempt(_switch, library, document_id)
+
+
+def _switch(library: Library, document_id: int) -> None:
+    library.set_enabled([document_id], not library.document(document_id).enabled)
+
+
+def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
+    state = state_of(DocumentsState)
+    selected = sorted(state.selected)
+    none = not selected
+    with st.container(horizontal=True, vertical_alignment="center", key="bulk-actions"):
+        st.caption(
+            _("Tick rows to act on several") if none else plural("{count} selected", "{count} selected", len(selected)),
+            width="content",
+        )
+        st.button(
+            _("Enable"), key="bulk-enable", disabled=none, on_click=attempt, args=(library.set_enabled, selected, True)
+        )
+        st.button(
+            _("Disable"),
+            key="bulk-disable",
+            disabled=none,
+            on_click=attempt,
+            args=(library.set_enabled, selected, False),
+        )
+        with st.popover(_("Move to"), key="bulk-move", disabled=none):
+            for collection in library.collections():
+                st.button(
+                    plain(collection.name),
+                    key=f"bulk-move-{collection.id}",
+                    type="tertiary",
+                    on_click=_move,
+                    args=(library, selected, collection.id),
+                )
+        if st.button(_("Re-chunk"), key="bulk-rechunk", disabled=none):
+            ask_rechunk(library, selected)
+        st.button(_("Re-embed"), key="bulk-reembed", disabled=none, on_click=_reembed, args=(library, selected))
+        if st.button(_("Delete"), key="bulk-delete", disabled=none, icon=":material/delete:"):
+            known = {document.id: document for document in documents}
+            chosen = [known.get(i) or attempt(library.document, i) for i in selected]
+            confirm(
+                plural("Delete {count} document?", "Delete {count} documents?", len(selected)),
+                deletion_lines([document for document in chosen if document is not None]),
+                _("Delete"),
+                partial(_delete, library, selected),
+            )
+        st.button(_("Clear"), key="bulk-clear", type="tertiary", disabled=none, on_click=_clear)
+
+
+def _move(library: Library, ids: list[int], collection_id: int) -> None:
+    attempt(library.move, ids, collection_id)
+    _clear()
+
+
+def _reembed(library: Library, ids: list[int]) -> None:
+    jobs = attempt(library.reembed, ids)
+    if jobs is not None:
+        tell(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
+        _clear()
+
+
+def _delete(library: Library, ids: list[int]) -> str:
+    report = library.delete(ids)
+    _clear()
+    return deletion_text(report)
+
+
+def _clear() -> None:
+    state = state_of(DocumentsState)
+    state.selected = frozenset()
+    state.tables += 1
+
+
+def deletion_lines(documents: Sequence[Document]) -> list[str]:
+    """Return lines that say what deleting `documents` removes."""
+    lines = [shorten(document.name, 80) for document in documents[:_NAMED]]
+    if len(documents) > _NAMED:
+        lines.append(plural("and {count} more", "and {count} more", len(documents) - _NAMED))
+    lines.append(
+        _("The original files ({size}), {chunks} chunks, their search terms and vectors go.").format(
+            size=size(sum(document.size_bytes for document in documents)),
+            chunks=count(sum(document.chunks for document in documents)),
+        )
+    )
+    lines.append(_("Answers that cite them stay, but their sources can no longer be opened."))
+    return lines
+
+
+def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
+    """Ask for a chunk size, then build new chunks beside the old ones."""
+
+    def body() -> None:
+        st.markdown(_("New chunks are built beside the old ones, which keep answering until the new ones are ready."))
+        with st.form("rechunk-form", border=False):
+            tokens = st.number_input(_("Largest chunk in tokens"), 16, 4096, 200, step=8, key="rechunk-tokens")
+            overlap = st.number_input(
+                _("Tokens that neighbouring chunks share"), 0, 1024, 24, step=4, key="rechunk-overlap"
+            )
+            if st.form_submit_button(_("Re-chunk"), type="primary"):
+                jobs = library.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
+                tell(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
+                close()
+
+    request(plural("Re-chunk {count} document", "Re-chunk {count} documents", len(ids)), body)

@@ -1,0 +1,149 @@
+"""Taking files in: drag and drop, from the browser's bytes to the library's files on disk.
+
+Which collection is looked at, and making, renaming and deleting collections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+from streamlit.typing import UploadedFile
+
+from console.ui.current_actor import page_user
+from console.ui.session_state import DocumentsState, Key, state_of, tell, tell_problem
+from console.ui.shared.dialogs import ask_name, confirm, deletion_text
+from console.ui.shared.formatting import escape, shorten
+from console.ui.streamlit.uploads import release
+from services.app.container import Runtime
+from services.core.errors import BadInputError, MillpondError
+from services.core.i18n import _, plural
+from services.core.requests import Scope, ScopeKind
+from services.knowledge.library import Library
+from services.knowledge.types import Collection, Intake
+
+_NAMED = 3  # problems that are told one by one; more are counted
+_ALL = 0  # a row id counts from 1
+
+
+def upload_panel(runtime: Runtime, collection_id: int | None, limit_mb: int) -> None:
+    """Draw the drop zone; dropped files go into the collection (None: the default one) at once."""
+    state = state_of(DocumentsState)
+    files = st.file_uploader(
+        _("Drop documents here: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, EPUB, text"),
+        accept_multiple_files=True,
+        max_upload_size=limit_mb,
+        key=f"uploader-{state.uploads}",  # a new key is a new, empty uploader
+    )
+    if files:
+        _take(runtime, files, collection_id)
+        state.uploads += 1
+        st.rerun()
+
+
+def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | None) -> None:
+    taken: list[Intake] = []
+    problems: list[tuple[str, MillpondError]] = []
+    bar = st.progress(0.0)
+    megabytes = sum(file.size for file in files) / 2**20
+    detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
+    scope: Scope | None = None
+    try:
+        scope = runtime.scopes.open(ScopeKind.UPLOAD, detail, user=page_user())
+        for position in scope.positions():
+            bar.progress(0.0, _("Waiting: number {position} in the queue").format(position=position))
+        for number, file in enumerate(files, start=1):
+            bar.progress(number / len(files), _("Storing {name}").format(name=escape(shorten(file.name, 60))))
+            try:
+                scope.check()
+                taken.append(runtime.library.add(file, file.name, collection_id))
+            except MillpondError as error:
+                problems.append((file.name, error))
+            finally:
+                release([file])
+    finally:
+        if scope is not None:
+            scope.close()
+        release(files)
+        bar.empty()
+    _report(taken, problems)
+
+
+def _report(taken: Sequence[Intake], problems: Sequence[tuple[str, MillpondError]]) -> None:
+    new = sum(not intake.duplicate for intake in taken)
+    if new:
+        tell(plural("{count} file is being taken in.", "{count} files are being taken in.", new))
+    duplicates = [intake.document.name for intake in taken if intake.duplicate]
+    if len(duplicates) == 1:
+        tell(_("{name} is there already; nothing was done.").format(name=shorten(duplicates[0], 60)))
+    elif duplicates:
+        tell(_("{count} files are there already; nothing was done.").format(count=len(duplicates)))
+    for name, error in problems[:_NAMED]:
+        tell_problem(BadInputError(f"{shorten(name, 80)}: {error.message}", error.hint))
+    if len(problems) > _NAMED:
+        rest = len(problems) - _NAMED
+        tell_problem(BadInputError(plural("{count} more file was refused.", "{count} more files were refused.", rest)))
+
+
+def collections_bar(library: Library) -> int | None:
+    """Draw the bar; return the chosen collection, None for all."""
+    state = state_of(DocumentsState)
+    collections = {collection.id: collection for collection in library.collections()}
+    if state.collection not in collections:
+        state.collection = None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen = st.selectbox(
+            _("Collection"),
+            [_ALL, *collections],
+            index=[_ALL, *collections].index(state.collection or _ALL),
+            format_func=lambda i: _title(collections[i]) if i != _ALL else _("All collections"),
+            key=f"{Key.UPLOAD_COLLECTION}-{state.collection}-{len(collections)}",
+            label_visibility="collapsed",
+            width=280,
+        )
+        if st.button(_("New collection"), icon=":material/create_new_folder:", key="collection-new"):
+            ask_name(_("New collection"), _("Name"), "", partial(_create, library))
+        if chosen != _ALL:
+            current = collections[chosen]
+            if st.button(_("Rename"), type="tertiary", key="collection-rename"):
+                ask_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
+            if st.button(_("Delete"), type="tertiary", key="collection-delete", disabled=_is_default(library, chosen)):
+                confirm(
+                    _("Delete the collection {name}?").format(name=shorten(current.name, 60)),
+                    [
+                        plural(
+                            "It goes with its {count} document: the original file, chunks, search terms and vectors.",
+                            "It goes with its {count} documents: original files, chunks, search terms and vectors.",
+                            current.documents,
+                        )
+                    ],
+                    _("Delete"),
+                    partial(_delete, library, chosen),
+                )
+    state.collection = chosen if chosen != _ALL else None
+    return state.collection
+
+
+def _title(collection: Collection) -> str:
+    return f"{shorten(collection.name, 60)} ({collection.documents})"
+
+
+def _is_default(library: Library, collection_id: int) -> bool:
+    return library.default_collection().id == collection_id
+
+
+def _create(library: Library, name: str) -> str:
+    state_of(DocumentsState).collection = library.create_collection(name).id
+    return _("The collection {name} is there.").format(name=shorten(name, 60))
+
+
+def _rename(library: Library, collection_id: int, name: str) -> str:
+    library.rename_collection(collection_id, name)
+    return _("Renamed to {name}.").format(name=shorten(name, 60))
+
+
+def _delete(library: Library, collection_id: int) -> str:
+    report = library.delete_collection(collection_id)
+    state_of(DocumentsState).collection = None
+    return deletion_text(report)

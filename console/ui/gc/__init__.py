@@ -1,0 +1,1 @@
+"""Views of the page "Garbage collection": thresholds, pauses and effects of collections."""

@@ -1,0 +1,221 @@
+"""What actions did to the memory: the newest in full, those before it folded.
+
+What an action did, as bars to either side of zero: which owner lost, which gained.
+
+What can be given back: what each would free, what is lost by it, one button each.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
+from console.ui.charts.palette import owner_colour, owner_name
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.session_state import tell
+from console.ui.shared.formatting import ago, count, escape, milliseconds, signed_size, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _
+from services.core.memory_report import Owner
+from services.memory.effects import Effect
+from services.memory.reclaimers import Offer
+
+_PERIOD_SECONDS = 3.0
+_SHOWN = 6
+LEAST_BYTES = 64 * 1024  # smaller changes are the two looks' own
+_MOST = 8
+_RECLAIM_PERIOD_SECONDS = 5.0
+
+
+@st.fragment
+@guarded
+def effects_view(runtime: Runtime) -> None:
+    """Draw what was done of late, by whomever, and keep it fresh."""
+    found = runtime.memory.effects.latest()[:_SHOWN]
+    st.subheader(_("What it did"), anchor=False)
+    if not found:
+        st.info(
+            _("Collect, freeze or give something back: what that does to the memory is measured and shown here."),
+            title=_("Nothing was done yet"),
+            icon=":material/balance:",
+        )
+    else:
+        st.caption(_("Measured on the whole process: what others did in the same moment is in it."))
+    for place, effect in enumerate(found):
+        if place == 0:
+            with st.container(border=True, gap="small", key="effect-newest"):
+                st.markdown(f"**{_headline(runtime, effect)}**")
+                effect_view(effect, key=_key(effect))
+        else:
+            with st.expander(_headline(runtime, effect), key=f"effect-{_key(effect)}"):
+                effect_view(effect, key=_key(effect))
+    heartbeat("collector-effects", _PERIOD_SECONDS)
+
+
+def effect_view(effect: Effect, *, key: str) -> None:
+    """Draw one effect: its figures, and the owners that changed as bars to either side of zero."""
+    figures = [
+        (_("Pause") if effect.found is not None else _("It took"), milliseconds(1000 * effect.seconds)),
+        (_("RSS before"), size(effect.rss_before)),
+        (_("RSS after"), size(effect.rss_after)),
+        (_("Change"), change(effect)),
+    ]
+    if effect.found is not None:
+        figures.append((_("Objects found"), count(effect.found)))
+    if effect.uncollectable is not None:
+        figures.append((_("Uncollectable"), count(effect.uncollectable)))
+    with st.grid(len(figures), min_column_width=112, gap="small"):
+        for label, value in figures:
+            st.metric(label, value, border=True)
+    chart = effect_chart(effect)
+    if chart is None:
+        st.caption(_("No owner changed by more than the two looks themselves make."))
+    else:
+        st.caption(_("Owners that changed, MB before → after: to the left less than before, to the right more"))
+        draw(Drawn.of(chart), key=f"chart-{key}", titled=False)
+
+
+def effect_title(runtime: Runtime, effect: Effect) -> str:
+    """Return what was done, as people call it."""
+    own = {"collect": _("Collect"), "freeze": _("Freeze"), "unfreeze": _("Unfreeze")}
+    return own.get(effect.action) or runtime.memory.reclaimers.label(effect.action)
+
+
+def summary(runtime: Runtime, effect: Effect) -> str:
+    """Return what was done and with what outcome, as plain text."""
+    return ": ".join(word for word in (effect_title(runtime, effect), effect.detail) if word)
+
+
+def change(effect: Effect) -> str:
+    """Return what became of RSS."""
+    grown = effect.rss_after - effect.rss_before
+    return signed_size(grown) if grown else _("unchanged")
+
+
+def when(runtime: Runtime, effect: Effect) -> str:
+    """Return how long ago it was, by the clock of what watches."""
+    now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
+    return ago(datetime.fromtimestamp(effect.time, UTC), now)
+
+
+def _headline(runtime: Runtime, effect: Effect) -> str:
+    rss = _("RSS {change}").format(change=change(effect))
+    return " · ".join(escape(part) for part in (summary(runtime, effect), rss, when(runtime, effect), effect.actor))
+
+
+def _key(effect: Effect) -> str:
+    return f"{effect.action}-{effect.time:.3f}"
+
+
+def changes(effect: Effect) -> list[tuple[Owner, int, int]]:
+    """Return the owners that changed with their bytes before and after, the largest change first."""
+    owners = {*effect.owners_before, *effect.owners_after}
+    found = [(owner, effect.owners_before.get(owner, 0), effect.owners_after.get(owner, 0)) for owner in owners]
+    changed = [entry for entry in found if abs(entry[2] - entry[1]) >= LEAST_BYTES]
+    return sorted(changed, key=lambda entry: (-abs(entry[2] - entry[1]), entry[0]))[:_MOST]
+
+
+def effect_chart(effect: Effect) -> Chart | None:
+    """Return the owners that changed as bars, None where none did by more than a look itself makes."""
+    found = changes(effect)
+    if not found:
+        return None
+    deltas = [(after - before) / MEGABYTE for _owner, before, after in found]
+    reach = max(abs(delta) for delta in deltas)
+    layout = base_layout(44 + 24 * len(found))
+    # Room for the words at the ends of the bars.
+    low, high = min(0.0, *deltas), max(0.0, *deltas)
+    room = 0.9 * reach
+    layout["xaxis"] = {
+        **axis(_("MB")),
+        "range": [
+            round(low - (room if low < 0 else 0.05 * reach), 3),
+            round(high + (room if high > 0 else 0.05 * reach), 3),
+        ],
+        "fixedrange": True,
+        "zeroline": True,
+        "zerolinecolor": "$quiet",
+        "nticks": 6,
+    }
+    layout["yaxis"] = {**axis(), "autorange": "reversed", "showgrid": False, "fixedrange": True}
+    layout["showlegend"] = False
+    layout["bargap"] = 0.25
+    layout["margin"] = {"l": 8, "r": 8, "t": 4, "b": 28}
+    bars: Json = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [round(delta, 3) for delta in deltas],
+        "y": [f"{owner_name(owner)}, {_megabytes(before)} → {_megabytes(after)}" for owner, before, after in found],
+        "text": [f"{delta:+,.{1 if reach >= 1 else 2}f}".replace("-", "−") for delta in deltas],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{y} MB<extra></extra>",
+        "marker": {"color": [owner_colour(owner) for owner, _before, _after in found]},
+    }
+    return Chart("effect", _("Owners that changed"), (bars,), layout, subject=f"{effect.time}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:,.1f}"
+
+
+@st.fragment
+@guarded
+def reclaim_view(runtime: Runtime) -> None:
+    """Draw the list and keep it fresh."""
+    let_page_tell()
+    offers = runtime.memory.reclaimers.offers()
+    last = {effect.action: effect for effect in reversed(runtime.memory.effects.latest())}
+    st.caption(
+        _("The memory budget takes the same steps by itself when it has to. What is not measured is called unknown.")
+    )
+    if not offers:
+        st.info(_("Nothing can be given back at present."), icon=":material/compress:")
+    why = reason(runtime)
+    for offer in offers:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"reclaim-{offer.name}"):
+            with st.container(gap="xxsmall", width="stretch"):
+                st.markdown(f"**{escape(offer.label)}** · {_would(offer)}")
+                st.caption(_words(runtime, offer, last.get(offer.name)))
+            st.button(
+                _("Give back"),
+                key=f"reclaim-{offer.name}-do",
+                icon=":material/compress:",
+                disabled=why is not None,
+                help=why,
+                on_click=_release,
+                args=(runtime, offer.name),
+            )
+    heartbeat("collector-reclaim", _RECLAIM_PERIOD_SECONDS)
+
+
+def _release(runtime: Runtime, name: str) -> None:
+    effect = attempt(runtime.memory.reclaimers.release, page_actor(runtime), name)
+    if effect is not None:
+        tell(summary(runtime, effect))
+
+
+def _would(offer: Offer) -> str:
+    if offer.bytes is None:
+        return _("would free: unknown")
+    if offer.bytes <= 0:
+        return _("would free nothing now")
+    return _("would free {size}").format(size=escape(size(offer.bytes)))
+
+
+def _words(runtime: Runtime, offer: Offer, effect: Effect | None) -> str:
+    parts = [escape(offer.cost)]
+    if effect is not None:
+        parts.append(
+            _("Last time, {when}: {outcome}; RSS {change}.").format(
+                when=when(runtime, effect),
+                outcome=escape(effect.detail),
+                change=escape(change(effect)),
+            )
+        )
+    return "  \n".join(parts)

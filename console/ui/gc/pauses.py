@@ -1,0 +1,175 @@
+"""The collector's pauses: over time, as a histogram, and the longest with who was waiting.
+
+The collector's pauses as charts: over time, and how many were how long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.figure import Chart, Json, axis, base_layout, time_layout
+from console.ui.error_boundary import guarded
+from console.ui.memory.charts import Shared
+from console.ui.shared.formatting import moment
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.app.gc_pause_impact import API, Stopped, who_waited
+from services.core.i18n import _, plural
+from services.memory.sampling.gc_pauses import Pause, longest
+
+_PERIOD_SECONDS = 3.0
+_LONGEST = 20
+_drawn: Shared[tuple[Drawn, Drawn]] = Shared(most=2)
+_HEIGHT = 260
+# The colours that the collections have on the memory page.
+SHADES = ("fourth", "second", "first")
+_SYMBOLS = ("circle", "square", "diamond")
+
+
+@st.fragment
+@guarded
+def pauses_view(runtime: Runtime) -> None:
+    """Draw the pauses and keep them fresh."""
+    recent = runtime.memory.pauses.recent()
+    if not recent:
+        st.info(
+            _("All threads stand still while the collector runs. It has not run since Millpond watches it."),
+            title=_("No pause yet"),
+            icon=":material/hourglass_top:",
+        )
+        heartbeat("collector-pauses", _PERIOD_SECONDS)
+        return
+    over_time, histogram = _drawn.get(id(runtime), _PERIOD_SECONDS / 2, lambda: _charts(runtime, recent))
+    with st.grid(2, min_column_width=320, gap="medium"):
+        with st.container(gap="xsmall"):
+            draw(over_time, key="chart-pauses")
+        with st.container(gap="xsmall"):
+            draw(histogram, key="chart-pauses-histogram")
+    st.caption(
+        plural(
+            "Over time: the last recorded pause; the histogram counts all since the start.",
+            "Over time: the last {count} recorded pauses; the histogram counts all since the start.",
+            len(recent),
+        )
+    )
+    st.subheader(_("The longest, and who was waiting"), anchor=False)
+    _table(
+        who_waited(
+            longest(recent, _LONGEST),
+            runtime.requests.latest(),
+            runtime.scopes.running(),
+            speed=runtime.memory.clock.speed,
+        )
+    )
+    heartbeat("collector-pauses", _PERIOD_SECONDS)
+
+
+def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[Drawn, Drawn]:
+    span = recent[0].time, max(runtime.memory.clock.time(), recent[0].time + 10.0)
+    over_time = pauses_chart(recent, span)
+    return Drawn.of(over_time), Drawn.of(histogram_chart(runtime.memory.pauses.bounds, runtime.memory.pauses.pauses()))
+
+
+def _table(stopped: Sequence[Stopped]) -> None:
+    import pandas as pd
+
+    column = st.column_config
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "time": [moment(one.pause.time) for one in stopped],
+                "generation": [f"gen{one.pause.generation}" for one in stopped],
+                "ms": [1000 * one.pause.seconds for one in stopped],
+                "who": [waiting_words(one.waiting) for one in stopped],
+                "asked": [one.pause.asked for one in stopped],
+                "freed": [one.pause.collected for one in stopped],
+                "uncollectable": [one.pause.uncollectable for one in stopped],
+            }
+        ),
+        hide_index=True,
+        alt=_("The longest pauses"),
+        height="content",
+        column_config={
+            "time": column.DatetimeColumn(_("When"), format="YYYY-MM-DD HH:mm:ss", width=150),
+            "generation": column.TextColumn(_("Generation"), width=90),
+            "ms": column.NumberColumn(_("Pause, ms"), format="%.2f", width=90),
+            "who": column.TextColumn(_("Who was waiting"), width=300),
+            "asked": column.CheckboxColumn(_("Asked for"), width=80, help=_("Millpond or a person called for it")),
+            "freed": column.NumberColumn(_("Objects freed"), format="localized", width=110),
+            "uncollectable": column.NumberColumn(_("Could not be freed"), format="localized", width=130),
+        },
+    )
+
+
+def waiting_words(waiting: Mapping[str, int]) -> str:
+    """Return who was waiting, in words."""
+    if not waiting:
+        return _("nobody")
+    words = {
+        "PAGE": lambda n: plural("{count} page", "{count} pages", n),
+        "ANSWER": lambda n: plural("{count} answer for a page", "{count} answers for pages", n),
+        API: lambda n: plural("{count} request", "{count} requests", n),
+        "answer": lambda n: plural("{count} answer under way", "{count} answers under way", n),
+        "search": lambda n: plural("{count} search under way", "{count} searches under way", n),
+        "upload": lambda n: plural("{count} upload under way", "{count} uploads under way", n),
+        "look": lambda n: plural("{count} look under way", "{count} looks under way", n),
+    }
+    return ", ".join(words[kind](n) if kind in words else f"{n} {kind}" for kind, n in waiting.items())
+
+
+def pauses_chart(recent: Sequence[Pause], span: tuple[float, float]) -> Chart:
+    """Return each pause as a point, by generation; `span` in seconds since the epoch.
+
+    Pauses of generation 0 take microseconds, those of generation 2 tens of milliseconds: the axis is logarithmic.
+    """
+    layout = time_layout(_HEIGHT, _("ms"), span=span)
+    layout["yaxis"] = {**layout["yaxis"], "type": "log", "rangemode": "normal", "dtick": 1}
+    layout["hovermode"] = "closest"
+    traces: list[Json] = []
+    for generation, shade in enumerate(SHADES):
+        mine = [pause for pause in recent if pause.generation == generation]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"gen{generation}",
+                "x": [int(pause.time * 1000) for pause in mine],
+                "y": [round(1000 * max(pause.seconds, 1e-6), 4) for pause in mine],
+                "customdata": [pause.collected for pause in mine],
+                "marker": {"color": f"${shade}", "size": 4 + 2 * generation, "symbol": _SYMBOLS[generation]},
+                "hovertemplate": "%{x|%H:%M:%S}: %{y:.3~g} ms, "
+                + _("%{customdata:,} objects freed")
+                + f"<extra>gen{generation}</extra>",
+            }
+        )
+    return Chart("pauses", _("Pauses over time"), tuple(traces), layout)
+
+
+def histogram_chart(bounds: Sequence[float], pauses: Mapping[int, tuple[Sequence[int], float]]) -> Chart:
+    """Return how many pauses were how long since the start, by generation; `bounds` in seconds."""
+    labels = [f"≤ {1000 * bound:g}" for bound in bounds]
+    labels.append(f"> {1000 * bounds[-1]:g}")
+    counts = [list(pauses[generation][0]) for generation in range(len(SHADES))]
+    used = [place for place in range(len(labels)) if any(row[place] for row in counts)]
+    first, last = (used[0], used[-1] + 1) if used else (0, len(labels))
+    layout = base_layout(_HEIGHT)
+    layout["xaxis"] = {**axis(_("pause, ms")), "type": "category", "showgrid": False, "fixedrange": True}
+    layout["yaxis"] = {**axis(_("collections")), "type": "log", "fixedrange": True, "dtick": 1}
+    layout["barmode"] = "group"
+    layout["bargap"] = 0.2
+    layout["margin"]["b"] = 44
+    traces: tuple[Json, ...] = tuple(
+        {
+            "type": "bar",
+            "name": f"gen{generation}",
+            "x": labels[first:last],
+            "y": [count or None for count in counts[generation][first:last]],
+            "marker": {"color": f"${shade}"},
+            "hovertemplate": "%{x} ms: %{y:,}<extra>" + f"gen{generation}</extra>",
+        }
+        for generation, shade in enumerate(SHADES)
+    )
+    return Chart("pauses-histogram", _("How many were how long"), traces, layout, subject=f"{first}-{last}")

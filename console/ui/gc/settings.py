@@ -1,0 +1,257 @@
+"""The collector's settings: changed on trial or for good, and what can be done to it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.gc.effects import summary
+from console.ui.gc.headline import trial_words
+from console.ui.session_state import CollectorForm, Key, state_of, tell
+from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.access import Actor
+from services.core.i18n import _, plural
+from services.memory.effects import Effect
+from services.memory.gc.explain import explain, freezing
+from services.memory.gc.types import CollectorSettings, CollectorState, Trial
+
+_TRIAL_SECONDS, _IDLE_SECONDS = 1.0, 5.0
+_MINUTES = 10
+
+
+@st.fragment
+@guarded
+def settings_view(runtime: Runtime) -> None:
+    """Draw trial, settings and actions, and keep them fresh."""
+    let_page_tell()
+    collector = runtime.memory.collector
+    state, trial = collector.state(), collector.trial
+    if trial is not None:
+        _trial(runtime, trial)
+    elif (last := collector.last_trial) is not None:
+        st.caption(
+            _("The last trial, begun by {actor}: {verdict}.").format(
+                actor=escape(last.actor), verdict=escape(last.verdict)
+            )
+        )
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _form(runtime, state)
+    with right:
+        _actions(runtime, state)
+    heartbeat("collector-settings", _TRIAL_SECONDS if trial else _IDLE_SECONDS)
+
+
+def _trial(runtime: Runtime, trial: Trial) -> None:
+    now = runtime.memory.clock.time()
+    left, whole = max(0.0, trial.until - now), max(1e-9, trial.until - trial.began)
+    before, during = trial_words(trial)
+    why = reason(runtime)
+    with st.container(border=True, gap="small", key="collector-trial"):
+        title = _("On trial by {actor}: back to {before} in {time}").format(
+            actor=escape(trial.actor), before=_thresholds(trial.before), time=minutes(left)
+        )
+        st.progress(min(1.0, max(0.0, 1 - left / whole)), f"**{title}**")
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.metric(_("p95 before"), before, border=True, width=150)
+            st.metric(_("p95 in the trial"), during, border=True, width=150)
+            st.button(
+                _("Keep"),
+                key=Key.TRIAL_KEEP,
+                type="primary",
+                icon=":material/check:",
+                disabled=why is not None,
+                help=why,
+                on_click=_do,
+                args=(runtime.memory.collector.keep, runtime, _("Kept: a restart comes up with it too.")),
+            )
+            st.button(
+                _("Go back"),
+                key=Key.TRIAL_BACK,
+                icon=":material/undo:",
+                disabled=why is not None,
+                help=why,
+                on_click=_do,
+                args=(runtime.memory.collector.revert, runtime, _("Back to what was before the trial.")),
+            )
+        st.caption(
+            escape(
+                _("It goes back by itself when pauses get clearly worse. So far: {verdict}.").format(
+                    verdict=trial.verdict
+                )
+            )
+        )
+
+
+def _thresholds(settings: CollectorSettings) -> str:
+    return ", ".join(count(each) for each in settings.thresholds)
+
+
+def _form(runtime: Runtime, state: CollectorState) -> None:
+    form = state_of(CollectorForm)
+    if form.known != state.settings:  # changed elsewhere, or by a trial that ended
+        form.known, form.fills = state.settings, form.fills + 1
+    st.subheader(_("Settings"), anchor=False)
+    thresholds = _threshold_fields(state, form.fills)
+    automatic = st.toggle(
+        _("Python collects by itself"),
+        value=state.settings.automatic,
+        key=f"collector-automatic-{form.fills}",
+        help=_("gc.enable and gc.disable"),
+    )
+    policy = st.toggle(
+        _("Own policy: collect at good moments"), value=state.settings.policy, key=f"collector-policy-{form.fills}"
+    )
+    _policy_words(runtime)
+    wanted = CollectorSettings(thresholds, automatic, policy)
+    why = reason(runtime)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        length = st.number_input(_("Minutes"), 1, 24 * 60, _MINUTES, key=Key.COLLECTOR_MINUTES, width=120)
+        st.button(
+            plural("Apply for {count} minute", "Apply for {count} minutes", int(length)),
+            key=Key.COLLECTOR_TRY,
+            type="primary",
+            icon=":material/science:",
+            disabled=why is not None,
+            help=why or _("Goes back by itself unless it is kept."),
+            on_click=_apply,
+            args=(runtime, wanted, 60.0 * length),
+        )
+        st.button(
+            _("Apply and keep"),
+            key=Key.COLLECTOR_KEEP,
+            icon=":material/save:",
+            disabled=why is not None,
+            help=why or _("A restart comes up with it too."),
+            on_click=_apply,
+            args=(runtime, wanted, None),
+        )
+    _explanations(state)
+
+
+def _threshold_fields(state: CollectorState, fills: int) -> tuple[int, int, int]:
+    helps = (
+        _("Net allocations of containers until generation 0 is collected; 0 switches the collector off"),
+        _("Runs of generation 0 until generation 1 is collected in its place"),
+        _("Runs of generation 1 until generation 2, a full collection; a gate of its own may put that off"),
+    )
+    values = []
+    with st.grid(3, min_column_width=165, gap="small"):
+        for number, note in enumerate(helps):
+            values.append(
+                st.number_input(
+                    _("Threshold {number} (default {default})").format(
+                        number=number, default=count(state.defaults[number])
+                    ),
+                    0,
+                    10_000_000,
+                    state.settings.thresholds[number],
+                    key=f"collector-threshold-{number}-{fills}",
+                    help=note,
+                )
+            )
+    st.caption(
+        _("Counted so far: {counts}. A generation is collected when its count is above its threshold.").format(
+            counts=", ".join(count(each) for each in state.counts)
+        )
+    )
+    return int(values[0]), int(values[1]), int(values[2])
+
+
+def _explanations(state: CollectorState) -> None:
+    parts = explain(state)
+    with st.expander(_("How it works in this Python, with the figures of now"), icon=":material/menu_book:"):
+        for part in parts:
+            st.markdown(f"**{escape(part.title)}.** {escape(part.text)}")
+
+
+def _policy_words(runtime: Runtime) -> None:
+    """Say what the policy waits for, and when and why it last collected."""
+    state = runtime.policy.state()
+    st.caption(escape(_("It is {state}.").format(state=state.told)))
+    if state.last is None:
+        return
+    now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
+    st.caption(
+        escape(
+            _("Last time {when}: {told}. {runs} in all, {pause} of pauses.").format(
+                when=ago(datetime.fromtimestamp(state.last.time, UTC), now),
+                told=state.last.told,
+                runs=plural("{count} collection", "{count} collections", sum(state.runs.values())),
+                pause=milliseconds(1000 * state.seconds),
+            )
+        )
+    )
+
+
+def _apply(runtime: Runtime, settings: CollectorSettings, seconds: float | None) -> None:
+    def change(actor: Actor) -> bool:
+        runtime.memory.collector.change(actor, settings, seconds)
+        return True
+
+    said = _("Applied and kept.") if seconds is None else _("On trial for {time}.").format(time=minutes(seconds or 0))
+    _do(change, runtime, said)
+
+
+def _do(action: Callable[[Actor], object], runtime: Runtime, said: str) -> None:
+    def act() -> bool:
+        action(page_actor(runtime))
+        return True
+
+    if attempt(act):
+        tell(said)
+
+
+def _actions(runtime: Runtime, state: CollectorState) -> None:
+    collector = runtime.memory.collector
+    st.subheader(_("Collect now"), anchor=False)
+    why = reason(runtime)
+    helps = (
+        _("New objects only"),
+        _("New and young objects"),
+        _("All objects: stops everything for longest, finds most"),
+    )
+    with st.container(horizontal=True, gap="small"):
+        for generation, note in enumerate(helps):
+            st.button(
+                _("Generation {number}").format(number=generation),
+                key=f"collector-collect-{generation}",
+                icon=":material/recycling:",
+                disabled=why is not None,
+                help=why or note,
+                on_click=_act,
+                args=(runtime, lambda actor, wanted=generation: collector.collect(actor, wanted)),
+            )
+    st.subheader(_("Freeze"), anchor=False)
+    st.caption(escape(freezing(state)))
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            _("Freeze"),
+            key="collector-freeze",
+            icon=":material/ac_unit:",
+            disabled=why is not None,
+            help=why or _("gc.freeze, after a last full collection"),
+            on_click=_act,
+            args=(runtime, collector.freeze),
+        )
+        st.button(
+            _("Unfreeze"),
+            key="collector-unfreeze",
+            icon=":material/mode_heat:",
+            disabled=why is not None or not state.frozen,
+            help=why or (None if state.frozen else _("Nothing is hidden.")),
+            on_click=_act,
+            args=(runtime, collector.unfreeze),
+        )
+
+
+def _act(runtime: Runtime, action: Callable[[Actor], Effect]) -> None:
+    effect = attempt(action, page_actor(runtime))
+    if effect is not None:
+        tell(summary(runtime, effect))  # draws the whole page, with the effect on it

@@ -1,0 +1,1 @@
+"""Views of the threshold experiment on the page "Garbage collection"."""

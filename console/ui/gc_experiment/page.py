@@ -1,0 +1,215 @@
+"""The threshold experiment: choose settings, watch the runs, read what they say.
+
+What an experiment shall try, and for how long that would take.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.gc_experiment.result import results_view
+from console.ui.session_state import ExperimentForm, state_of, tell
+from console.ui.shared.formatting import escape, minutes
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _, plural
+from services.core.settings import MEGABYTE
+from services.memory.gc_experiment.analysis import LEAST_ROUNDS
+from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS, Experiments
+from services.memory.gc_experiment.types import ExperimentState, Phase, Setting
+from services.memory.gc_experiment.workload import DEFAULTS, OFFERED, REFERENCE, USUAL, label
+
+CANCEL = "experiment-cancel"
+_RUNNING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
+START = "experiment-start"
+SETTINGS = "experiment-settings"
+ROUNDS_KEY = "experiment-rounds"
+LENGTH = "experiment-length"
+ADD = "experiment-add"
+_OWN = "experiment-own"
+_MOST_OWN = 8
+_LENGTHS = (200, OPERATIONS, 1500)
+
+
+def experiment_view(runtime: Runtime) -> None:
+    """Draw everything about the experiment; when one begins or ends, the results are drawn anew too."""
+    state_of(ExperimentForm).shown = _shown(runtime.experiments)
+    _bar(runtime)
+    results_view(runtime)
+
+
+def _shown(experiments: Experiments) -> tuple[object, ...]:
+    """Return what the results below depend on."""
+    state = experiments.state()
+    return state.phase is Phase.RUNNING, *(result.id for result in experiments.results())
+
+
+@st.fragment
+@guarded
+def _bar(runtime: Runtime) -> None:
+    let_page_tell()
+    experiments = runtime.experiments
+    if state_of(ExperimentForm).shown != _shown(experiments):
+        st.rerun()
+    state = experiments.state()
+    if state.phase is Phase.RUNNING:
+        _running(runtime, state)
+    else:
+        _ended(state)
+        form(runtime)
+    heartbeat("experiment", _RUNNING_SECONDS if state.phase is Phase.RUNNING else _IDLE_SECONDS)
+
+
+def _running(runtime: Runtime, state: ExperimentState) -> None:
+    why = reason(runtime)
+    with st.container(border=True, gap="small", key="experiment-running"):
+        name = label(state.settings[state.setting]) if state.setting < len(state.settings) else ""
+        words = _("Run {run} of {runs}: {name}").format(run=state.run, runs=state.runs, name=name)
+        if not state.share:
+            words += ", " + _("its process is starting")
+        st.progress(state.progress, f"**{escape(words)}**")
+        left = _("about {time} left").format(time=minutes(state.remaining)) if state.remaining is not None else ""
+        st.caption(
+            escape(
+                _("Begun by {actor}; {left}. Each run is a process of its own with low priority.").format(
+                    actor=state.actor, left=left or _("no estimate yet")
+                )
+            )
+        )
+        st.button(
+            _("Cancel"),
+            key=CANCEL,
+            icon=":material/stop:",
+            disabled=why is not None,
+            help=why or _("Ends the present run at once; nothing is kept of the experiment."),
+            on_click=_cancel,
+            args=(runtime,),
+        )
+
+
+def _cancel(runtime: Runtime) -> None:
+    if attempt(runtime.experiments.cancel, page_actor(runtime)) is not None:
+        tell(_("The experiment was cancelled; nothing of it is left."))
+
+
+def _ended(state: ExperimentState) -> None:
+    if state.phase is Phase.NEVER:
+        st.info(
+            _(
+                "The same work is done under each setting in fresh processes, several times in turn, so that you see "
+                "what a setting does before this service uses it."
+            ),
+            title=_("No experiment was made yet"),
+            icon=":material/science:",
+        )
+    elif state.phase is Phase.FAILED:
+        st.error(escape(state.hint) or " ", title=escape(state.message), icon=":material/error:")
+    elif state.phase is Phase.CANCELLED:
+        st.info(escape(state.hint) or " ", title=escape(state.message), icon=":material/cancel:")
+
+
+def form(runtime: Runtime) -> None:
+    """Draw the choice of settings, rounds and length, with the time that it would take, and the button."""
+    st.subheader(_("Try settings on the same work"), anchor=False)
+    wanted = _settings()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rounds = int(
+            st.number_input(
+                _("Rounds"),
+                1,
+                20,
+                ROUNDS,
+                key=ROUNDS_KEY,
+                width=130,
+                help=_("Each round runs every setting once, in another order. Fewer than {least} tell nothing.").format(
+                    least=LEAST_ROUNDS
+                ),
+            )
+        )
+        lengths = {_LENGTHS[0]: _("short"), _LENGTHS[1]: _("usual"), _LENGTHS[2]: _("long")}
+        operations = st.segmented_control(
+            _("Length of a run"),
+            list(lengths),
+            default=OPERATIONS,
+            required=True,
+            key=LENGTH,
+            format_func=lambda number: f"{lengths[number]} ({number})",
+            help=_("Operations in each run"),
+        )
+        why = reason(runtime)
+        st.button(
+            _("Start"),
+            key=START,
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=why is not None or not wanted,
+            help=why,
+            on_click=_start,
+            args=(runtime, wanted, rounds, int(operations or OPERATIONS)),
+        )
+    _cost(runtime, len(wanted) + 1, rounds, int(operations or OPERATIONS))
+
+
+def _settings() -> list[Setting]:
+    """Return what is compared with the defaults."""
+    state = state_of(ExperimentForm)
+    # This Python's own thresholds are among those that are offered: not twice under two names.
+    offered = [each for each in OFFERED if each != REFERENCE and each.thresholds != DEFAULTS]
+    options = list(dict.fromkeys((*offered, *state.own)))
+    chosen = st.multiselect(
+        _("Compare the defaults {thresholds} with").format(thresholds="({}, {}, {})".format(*DEFAULTS)),
+        options,
+        default=[each for each in state.chosen or USUAL if each in options],
+        format_func=label,
+        key=f"{SETTINGS}-{len(state.own)}",
+        help=_("The control is the defaults once more: what it differs by is what equal runs differ by."),
+    )
+    with st.popover(_("Thresholds of your own"), icon=":material/add:", width="content"):
+        values = [
+            int(
+                st.number_input(
+                    _("Threshold {number}").format(number=number), 1, 10_000_000, default, key=f"{_OWN}-{number}"
+                )
+            )
+            for number, default in enumerate((1000, 10, 10))
+        ]
+        frozen = st.toggle(_("Frozen after the start"), key=f"{_OWN}-frozen")
+        st.button(
+            _("Add"),
+            key=ADD,
+            on_click=_add,
+            args=(Setting((values[0], values[1], values[2]), frozen=frozen), tuple(chosen)),
+            disabled=len(state.own) >= _MOST_OWN,
+        )
+    return chosen
+
+
+def _add(setting: Setting, chosen: tuple[Setting, ...]) -> None:
+    state = state_of(ExperimentForm)
+    if setting not in (*OFFERED, *state.own):
+        state.own, state.chosen = (*state.own, setting), (*chosen, setting)
+
+
+def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None:
+    seconds = runtime.experiments.estimate(settings, rounds, operations)
+    runs = plural("{count} run", "{count} runs", settings * rounds)
+    st.caption(
+        escape(
+            _(
+                "{runs}, about {time}. They go one after the other with low priority, in processes of about {size} MB "
+                "that leave nothing behind. The work is made of what this service did of late: kinds and sizes; no "
+                "text of anybody is kept or used. Where too little is known, a built-in mixture takes its place."
+            ).format(
+                runs=runs,
+                time=minutes(seconds),
+                size=round(runtime.experiments.expected / MEGABYTE),
+            )
+        )
+    )
+
+
+def _start(runtime: Runtime, settings: list[Setting], rounds: int, operations: int) -> None:
+    if attempt(runtime.experiments.start, page_actor(runtime), settings, rounds, operations) is not None:
+        tell(_("The experiment has begun."))

@@ -1,0 +1,1 @@
+"""Views of the page "Memory": verdict, ledger, charts and details."""

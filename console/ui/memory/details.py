@@ -1,0 +1,199 @@
+"""What happened: events, requests with their memory before and after, collections with their pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import streamlit as st
+
+from console.ui.charts.annotations import kind_name
+from console.ui.error_boundary import guarded
+from console.ui.session_state import Key
+from console.ui.shared.formatting import count, moment, plain, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.events import EventKind
+from services.core.i18n import _
+from services.core.time_ranges import PACES, Range
+from services.operations.event_log import Event
+
+_PERIOD_SECONDS = 5.0
+_MOST_ROWS = 200
+MEGABYTE = 1024 * 1024
+
+
+class Detail(StrEnum):
+    """The tables below the charts, one at a time."""
+
+    EVENTS = "events"
+    REQUESTS = "requests"
+    COLLECTIONS = "collections"
+
+
+@st.fragment
+@guarded
+def details(runtime: Runtime, choice: Range) -> None:
+    """Draw the chosen table and keep it fresh."""
+    names = {
+        Detail.EVENTS: _("Events"),
+        Detail.REQUESTS: _("Requests"),
+        Detail.COLLECTIONS: _("Collections"),
+    }
+    shown = st.segmented_control(
+        _("What happened"),
+        list(Detail),
+        key="memory-detail",
+        default=Detail.EVENTS,
+        required=True,
+        format_func=lambda detail: names[detail],
+        label_visibility="collapsed",
+    )
+    tables: dict[Detail, Callable[[Runtime, Range], None]] = {
+        Detail.EVENTS: _events,
+        Detail.REQUESTS: _requests,
+        Detail.COLLECTIONS: _collections,
+    }
+    tables[Detail(shown or Detail.EVENTS)](runtime, choice)
+    heartbeat("memory-details", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+
+
+def _events(runtime: Runtime, choice: Range) -> None:
+    kinds = st.multiselect(
+        _("Kinds"),
+        list(EventKind),
+        key=Key.MEMORY_EVENTS,
+        format_func=kind_name,
+        placeholder=_("All kinds"),
+        label_visibility="collapsed",
+        width=420,
+    )
+    found = _between(runtime, choice, kinds)
+    if not found:
+        st.caption(_("Nothing of that kind happened in this range.") if kinds else _("Nothing happened in this range."))
+        return
+    rows: dict[str, list[Any]] = {
+        "time": [moment(event.time) for event in reversed(found)],
+        "kind": [kind_name(event.kind) for event in reversed(found)],
+        "detail": [plain(event.detail) for event in reversed(found)],
+        "figures": [_figures(event) for event in reversed(found)],
+        "actor": [plain(event.actor) for event in reversed(found)],
+    }
+    column = st.column_config
+    _table(
+        rows,
+        _("Events"),
+        {
+            "time": _time_column(),
+            "kind": column.TextColumn(_("Kind"), width=120),
+            "detail": column.TextColumn(_("What"), width=360),
+            "figures": column.TextColumn(_("Figures"), width=300),
+            "actor": column.TextColumn(_("By"), width=100),
+        },
+    )
+
+
+def _between(runtime: Runtime, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
+    now = runtime.memory.clock.time()
+    return runtime.events.between(now - PACES[choice].seconds, now, _MOST_ROWS, kinds or None)
+
+
+def _figures(event: Event) -> str:
+    return ", ".join(_figure(name, value) for name, value in event.figures.items())
+
+
+def _figure(name: str, value: float) -> str:
+    words = name.replace("_", " ").replace("rss", "RSS")
+    if "bytes" in name or "rss" in name:
+        return f"{words.replace('bytes', '').strip()} {size(value)}".strip()
+    if name.endswith("seconds"):
+        return f"{words.removesuffix('seconds').strip()} {value:.3g} s".strip()
+    return f"{words} {value:,.6g}"
+
+
+def _requests(runtime: Runtime, _choice: Range) -> None:
+    found = runtime.requests.latest(_MOST_ROWS)
+    if not found:
+        st.caption(_("No request that did work has been served since the start."))
+        return
+    st.caption(
+        _("{count} since the start. A change is the request's own only where no other one overlapped with it.").format(
+            count=count(runtime.requests.total)
+        )
+    )
+    heap = [_change(request.heap_before, request.heap_after) for request in found]
+    rows: dict[str, list[Any]] = {
+        "time": [moment(request.time) for request in found],
+        "what": [plain(f"{request.method} {request.route}") for request in found],
+        "status": [request.status or None for request in found],
+        "ms": [request.seconds * 1000 for request in found],
+        "before": [request.rss_before / MEGABYTE for request in found],
+        "after": [request.rss_after / MEGABYTE for request in found],
+        "change": [_change(request.rss_before, request.rss_after) for request in found],
+        "heap": heap,
+        "alone": [request.alone for request in found],
+    }
+    column = st.column_config
+    number = column.NumberColumn
+    _table(
+        rows,
+        _("Requests"),
+        {
+            "time": _time_column(),
+            "what": column.TextColumn(_("Request"), width=260),
+            "status": number(_("Status"), format="%d", width=62),
+            "ms": number(_("ms"), format="%.0f", width=70),
+            "before": number(_("RSS before, MB"), format="%.1f", width=110),
+            "after": number(_("RSS after, MB"), format="%.1f", width=104),
+            "change": number(_("RSS change, KB"), format="%+.0f", width=112),
+            "heap": number(_("Heap change, KB"), format="%+.0f", width=118) if any(heap) else None,
+            "alone": column.CheckboxColumn(_("Alone"), width=60),
+        },
+    )
+
+
+def _change(before: int | None, after: int | None) -> float | None:
+    return None if before is None or after is None else (after - before) / 1024
+
+
+def _collections(runtime: Runtime, _choice: Range) -> None:
+    found = runtime.memory.pauses.recent(_MOST_ROWS)[::-1]
+    if not found:
+        st.caption(_("No collection yet."))
+        return
+    st.caption(_("All threads stand still during a collection; those of older generations look at more objects."))
+    column = st.column_config
+    _table(
+        {
+            "time": [moment(pause.time) for pause in found],
+            "generation": [f"gen{pause.generation}" for pause in found],
+            "ms": [1000 * pause.seconds for pause in found],
+            "collected": [pause.collected for pause in found],
+            "uncollectable": [pause.uncollectable for pause in found],
+        },
+        _("Collections"),
+        {
+            "time": _time_column(),
+            "generation": column.TextColumn(_("Generation"), width=90),
+            "ms": column.NumberColumn(_("Pause, ms"), format="%.2f", width=90),
+            "collected": column.NumberColumn(_("Objects freed"), format="localized", width=110),
+            "uncollectable": column.NumberColumn(_("Could not be freed"), format="localized", width=130),
+        },
+    )
+
+
+def _table(rows: dict[str, list[Any]], alt: str, columns: dict[str, Any]) -> None:
+    import pandas as pd
+
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        alt=alt,
+        height="content" if len(next(iter(rows.values()))) <= 14 else 520,
+        column_config=columns,
+    )
+
+
+def _time_column() -> Any:
+    return st.column_config.DatetimeColumn(_("When"), format="YYYY-MM-DD HH:mm:ss", width=150)

@@ -1,0 +1,166 @@
+"""The answer in one sentence, what it rests on, and who is suspected."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.navigation import PageName, page
+from console.ui.charts.palette import owner_name
+from console.ui.current_actor import page_actor, reason
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.session_state import Key, MemoryState, Query, state_of
+from console.ui.shared.formatting import escape, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _
+from services.core.memory_report import Owner
+from services.memory.leaks.messages import headline
+from services.memory.leaks.types import State, Suspect, SuspectKind
+from services.memory.types import Sample, Series
+
+_PERIOD_SECONDS = 3.0
+_SILENT_SECONDS = 15.0  # without a sample: the sampler has stopped
+STATE_ICONS = {
+    State.UNKNOWN: ":material/hourglass_top:",
+    State.FLAT: ":material/check_circle:",
+    State.WATCH: ":material/visibility:",
+    State.LEAK: ":material/water_drop:",
+}
+_COLOURS = {State.UNKNOWN: "gray", State.FLAT: "green", State.WATCH: "orange", State.LEAK: "red"}
+
+
+@st.fragment
+@guarded
+def headline_view(runtime: Runtime) -> None:
+    """Draw the verdict and the main figures, and keep them fresh."""
+    let_page_tell()
+    sample = runtime.memory.history.latest()
+    if sample is None:
+        st.info(
+            _("The first look comes within a second."), title=_("Nothing seen yet"), icon=":material/hourglass_top:"
+        )
+        heartbeat("memory-headline", 1.0)
+        return
+    silent = runtime.memory.clock.time() - sample.time
+    if silent > _SILENT_SECONDS * max(1.0, runtime.memory.clock.speed):
+        st.error(
+            _("What is shown below is from before. The log says what went wrong."),
+            title=_("Watching has stopped: the last look was {seconds} s ago").format(seconds=round(silent)),
+            icon=":material/error:",
+        )
+    _verdict(runtime)
+    _figures(sample)
+    heartbeat("memory-headline", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+
+
+def _verdict(runtime: Runtime) -> None:
+    verdict = runtime.memory.detector.verdict
+    with st.container(border=True, gap="xsmall", key="verdict"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
+            st.markdown(f"#### {mark} {escape(headline(verdict))}", width="stretch")
+            st.button(
+                _("Trim and look again"),
+                key=Key.MEMORY_TRIM,
+                icon=":material/compress:",
+                disabled=(why := reason(runtime)) is not None,
+                help=why or _("Gives what the allocator keeps back to the system: what stays is in use."),
+                on_click=_trim,
+                args=(runtime,),
+            )
+        for line in verdict.evidence:
+            st.caption(escape(line))
+        if trimmed := state_of(MemoryState).trimmed:
+            st.caption(
+                _(":material/compress: {words} RSS was {before} and is {after}.").format(
+                    words=escape(trimmed.words), before=size(trimmed.rss_before), after=size(trimmed.rss_after)
+                )
+            )
+        if verdict.suspects:
+            _suspects(verdict.suspects)
+
+
+def _trim(runtime: Runtime) -> None:
+    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_look, page_actor(runtime))
+
+
+def _suspects(suspects: tuple[Suspect, ...]) -> None:
+    st.markdown(_("**Suspects**, the likeliest first"))
+    for number, suspect in enumerate(suspects[:5], start=1):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"suspect-{number}"):
+            st.markdown(f"{number}. {escape(_suspect_name(suspect))}", width="content")
+            if suspect.detail:
+                st.caption(escape(suspect.detail), width="content")
+            if suspect.kind not in {SuspectKind.CONTAINER, SuspectKind.TYPE}:  # their own bytes are the least of it
+                st.caption(_suspect_slope(suspect), width="content")
+            link = _LINKS.get(suspect.kind)
+            if link is not None:
+                where, parameter = link
+                st.page_link(
+                    page(where),
+                    label=_link_label(suspect.kind),
+                    icon=":material/arrow_forward:",
+                    query_params={parameter.value: suspect.name},
+                )
+
+
+# Where a kind of suspect leads, and the parameter that names it there.
+_LINKS = {
+    SuspectKind.CONTAINER: (PageName.OBJECTS, Query.CONTAINER),
+    SuspectKind.TYPE: (PageName.OBJECTS, Query.TYPE),
+    SuspectKind.LINE: (PageName.ALLOCATIONS, Query.LINE),
+}
+
+
+def _link_label(kind: SuspectKind) -> str:
+    return _("Where it is allocated") if kind is SuspectKind.LINE else _("What holds it")
+
+
+def _suspect_name(suspect: Suspect) -> str:
+    if suspect.kind is SuspectKind.OWNER:
+        known = {owner.value: owner_name(owner) for owner in Owner}
+        return _("Owner: {name}").format(name=known.get(suspect.name, suspect.name))
+    words = {
+        SuspectKind.CONTAINER: _("Container: {name}"),
+        SuspectKind.TYPE: _("Type: {name}"),
+        SuspectKind.LINE: _("Line: {name}"),
+        SuspectKind.THREAD: _("Threads: {name}"),
+        SuspectKind.DESCRIPTOR: _("File descriptors: {name}"),
+    }
+    return words[suspect.kind].format(name=suspect.name)
+
+
+def _suspect_slope(suspect: Suspect) -> str:
+    if suspect.kind in {SuspectKind.THREAD, SuspectKind.DESCRIPTOR}:
+        return _("{count} per hour").format(count=f"{suspect.slope:+.1f}")
+    sign = "+" if suspect.slope >= 0 else "−"
+    return _("{size} per hour").format(size=sign + size(abs(suspect.slope)))
+
+
+def _figures(sample: Sample) -> None:
+    """Draw the newest sample; what the system cannot tell is left out."""
+    rss, limit = sample.get(Series.RSS), sample.get(Series.LIMIT)
+    figures: list[tuple[str, str, str]] = [(_("RSS"), size(rss), "")]
+    if rss is not None and limit:
+        figures.append(
+            (_("Of its limit"), f"{100 * rss / limit:.0f} %", _("The limit is {size}.").format(size=size(limit)))
+        )
+    for series, label in (
+        (Series.LIVE, _("In use")),
+        (Series.PYTHON_USED, _("Python")),
+        (Series.HEAP_USED, _("Native")),
+    ):
+        if (found := sample.get(series)) is not None:
+            figures.append((label, size(found), ""))
+    if (pressure := sample.get(Series.PRESSURE)) is not None:
+        figures.append((_("Pressure"), f"{100 * pressure:.1f} %", _("Share of time that something waited for memory")))
+    group = sample.get(Series.GROUP_LIMIT)
+    if group and (used := sample.get(Series.GROUP_USED)) is not None:
+        figures.append((_("Group"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
+    with st.container(horizontal=True, gap="small", key="memory-figures"):
+        for label, value, note in figures:
+            st.metric(label, value, border=True, width=120, help=note or None)
+    if (cost := sample.get(Series.SAMPLER_CPU)) is not None:
+        st.caption(
+            _("Watching costs {share} % of one core, however many tabs are open.").format(share=f"{100 * cost:.2f}")
+        )

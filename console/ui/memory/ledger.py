@@ -1,0 +1,102 @@
+"""The newest ledger: every owner with its share, what is held under which name, and what cannot be known here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console.ui.charts.chart import draw
+from console.ui.charts.palette import owner_name
+from console.ui.error_boundary import guarded
+from console.ui.memory.charts import owners
+from console.ui.session_state import Key
+from console.ui.shared.formatting import escape, milliseconds, plain, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _
+from services.core.memory_report import HeldResource, Region
+from services.memory.ledger.ledger import Ledger
+
+_PERIOD_SECONDS = 5.0
+_MOST_ROWS = 200
+MEGABYTE = 1024 * 1024
+
+
+@st.fragment
+@guarded
+def ledger_view(runtime: Runtime) -> None:
+    """Draw the newest ledger and keep it fresh."""
+    ledger, drawn = runtime.memory.ledger.last, owners(runtime)
+    st.subheader(_("The ledger now"), anchor=False)
+    if ledger is None or drawn is None:
+        st.info(
+            _("It follows within half a minute of the start."),
+            title=_("No ledger yet"),
+            icon=":material/hourglass_top:",
+        )
+        heartbeat("memory-ledger", 1.0)
+        return
+    age = max(0.0, runtime.memory.clock.time() - ledger.time)
+    st.caption(
+        _("Every byte of RSS ({size}) under one owner; taken {age} s ago in {took}.").format(
+            size=size(ledger.rss), age=round(age), took=milliseconds(1000 * ledger.took)
+        )
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw(drawn, key="chart-owners", titled=False)
+    with right:
+        _held(ledger)
+        _unknown(ledger.unknown)
+    heartbeat("memory-ledger", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+
+
+def _held(ledger: Ledger) -> None:
+    import pandas as pd
+
+    held = sorted(ledger.held, key=lambda resource: resource.bytes, reverse=True)
+    if not held:
+        st.caption(_("No part has reported yet what it holds."))
+        return
+    column = st.column_config
+    frame = pd.DataFrame(
+        {
+            "what": [plain(resource.name) for resource in held[:_MOST_ROWS]],
+            "detail": [_detail(resource) for resource in held[:_MOST_ROWS]],
+            "owner": [owner_name(resource.owner) for resource in held[:_MOST_ROWS]],
+            "megabytes": [resource.bytes / MEGABYTE for resource in held[:_MOST_ROWS]],
+            "loads": [resource.loads for resource in held[:_MOST_ROWS]],
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        alt=_("What is held"),
+        height="content" if len(held) <= 12 else 460,
+        column_config={
+            "what": column.TextColumn(_("Held"), width=130),
+            "detail": column.TextColumn(_("Which"), width=200),
+            "owner": column.TextColumn(_("Owner"), width=110),
+            "megabytes": column.NumberColumn(_("MB"), format="%.2f", width=70),
+            "loads": column.NumberColumn(_("Loaded"), format="%d", width=62, help=_("How often it was loaded")),
+        },
+    )
+    if len(held) > _MOST_ROWS:
+        st.caption(_("{count} smaller ones are not shown.").format(count=len(held) - _MOST_ROWS))
+
+
+def _detail(resource: HeldResource) -> str:
+    parts = [resource.detail, *(f"{name}: {value}" for name, value in resource.attributes.items())]
+    if resource.region is Region.ELSEWHERE:
+        parts.append(_("not in RSS"))
+    return plain(", ".join(part for part in parts if part))
+
+
+def _unknown(unknown: Sequence[str]) -> None:
+    if unknown:
+        st.info(
+            "\n".join(f"- {escape(line)}" for line in unknown),
+            title=_("What this system cannot tell"),
+            icon=":material/help:",
+        )

@@ -1,0 +1,1 @@
+"""Views of the page "Objects": types, instances, retention paths and repetition."""

@@ -1,0 +1,252 @@
+"""A few objects of a type, and what holds the one that is picked.
+
+What holds an object as a graph in DOT and as text: pure functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from itertools import pairwise
+
+import streamlit as st
+
+from console.ui.charts.palette import PALETTE, owner_name
+from console.ui.error_boundary import show_error
+from console.ui.objects.toolbar import exports
+from console.ui.session_state import ObjectsState, Query, query, query_number, set_query, state_of
+from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size
+from services.core.errors import ErrorKind, MillpondError, NotFoundError
+from services.core.i18n import _, plural
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import Holders, Instances, Node, ObjectView, Root, Step
+
+_TITLE = 44
+_LABEL = 30
+
+
+def instances_view(inspector: Inspector) -> None:
+    """Draw objects of the type in the address bar, and the holders of the object in it."""
+    kind, address = query(Query.TYPE), query_number(Query.OBJECT)
+    if not kind:
+        return
+    st.divider()
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(escape(kind), anchor=False, width="stretch")
+        with st.container(horizontal=True, width="content"):
+            st.button(_("Look again"), key="objects-again", icon=":material/refresh:", on_click=_forget)
+            st.button(_("Close"), key="objects-close", icon=":material/close:", type="tertiary", on_click=_close)
+    if query(Query.VIEW) != "containers" and not query(Query.CONTAINER):
+        _instances(inspector, kind)
+    if address is not None:
+        _holders(inspector, address, kind)
+
+
+def _instances(inspector: Inspector, kind: str) -> None:
+    state = state_of(ObjectsState)
+    since = query(Query.SINCE)
+    if state.instances is None or state.asked != (kind, since):
+        try:
+            with st.spinner(_("Looking for objects of this type in a copy of the process")):
+                state.instances = inspector.instances(kind, since=since)
+        except MillpondError as error:
+            show_error(error)
+            return
+        state.asked = kind, since
+    found = state.instances
+    if not found.objects:
+        st.info(
+            _("None that was not there at the look it is compared with.") if since else _("None lives now."),
+            title=_("No such object"),
+            icon=":material/search_off:",
+        )
+        return
+    _table(found)
+    told = (
+        plural("{count} new object since the other look", "{count} new objects since the other look", found.total)
+        if since
+        else plural("{count} object", "{count} objects", found.total)
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            _("{told}, the biggest shown; stood still for {pause}. Select one to see what holds it.").format(
+                told=told, pause=milliseconds(found.paused * 1000)
+            )
+        )
+        exports([asdict(entry) for entry in found.objects], "objects")
+
+
+def _table(found: Instances) -> None:
+    import pandas as pd
+
+    column = st.column_config
+    rows = [
+        {
+            "text": plain(entry.text),
+            "bytes": size(entry.bytes),
+            "deep": size(entry.deep_bytes)
+            if entry.deep_complete
+            else _("over {size}").format(size=size(entry.deep_bytes)),
+            "age": entry.age,
+            "owner": owner_name(entry.owner),
+            "name": plain(entry.name),
+        }
+        for entry in found.objects
+    ]
+    addresses = [entry.address for entry in found.objects]
+    key = f"objects-instances-{hash(tuple(addresses)) & 0xFFFFFFFF:08x}"
+    chosen = query_number(Query.OBJECT)
+    st.dataframe(
+        pd.DataFrame(rows),
+        key=key,
+        hide_index=True,
+        placeholder="–",
+        height="content" if len(rows) <= 10 else 390,
+        alt=_("Objects"),
+        on_select=partial(_selected, key, addresses),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
+        column_config={
+            "text": column.TextColumn(_("Object"), width=420),
+            "bytes": column.TextColumn(_("Own"), width=80),
+            "deep": column.TextColumn(_("With all it leads to"), width=130),
+            "age": column.NumberColumn(
+                _("Age"), width=55, help=_("In how many looks in a row, back from the newest, it was there")
+            ),
+            "owner": column.TextColumn(_("Owner"), width=120),
+            "name": column.TextColumn(_("Held as"), width=380),
+        },
+    )
+
+
+def _selected(key: str, addresses: list[int]) -> None:
+    rows = st.session_state[key].selection.rows
+    set_query(Query.OBJECT, addresses[rows[0]] if rows else None)
+    state_of(ObjectsState).holders = None
+
+
+def _holders(inspector: Inspector, address: int, kind: str) -> None:
+    state = state_of(ObjectsState)
+    if state.holders is None or state.holders.found.address != address:
+        try:
+            with st.spinner(_("Looking for what holds it in a copy of the process")):
+                state.holders = inspector.holders(address, kind)
+        except NotFoundError as error:
+            st.warning(escape(error.hint), title=_("The object is gone"), icon=":material/delete_sweep:")
+            return
+        except MillpondError as error:
+            if error.kind is ErrorKind.BUSY:
+                st.info(escape(error.hint), title=escape(error.message), icon=":material/hourglass:")
+                return
+            show_error(error)
+            return
+    _graph(state.holders)
+
+
+def _graph(holders: Holders) -> None:
+    found = holders.found
+    st.markdown(
+        _("Owner: **{owner}**, through {part}. {root}").format(
+            owner=escape(owner_name(found.owner)),
+            part=f"`{plain(found.part).replace('`', '')}`",
+            root=root_text(holders.root),
+        )
+    )
+    dark = st.context.theme.type == "dark"
+    with st.container(horizontal_alignment="left", key="objects-graph"):
+        st.graphviz_chart(
+            dot(holders, dark=dark),
+            width="content",
+            alt=_("Graph of what holds the object: {path}").format(path=found.name),
+        )
+    st.code(path_text(holders), language=None, wrap_lines=True)
+    _facts(found, holders)
+
+
+def _facts(found: ObjectView, holders: Holders) -> None:
+    referrers = plural("{count} object refers to it", "{count} objects refer to it", holders.referrers)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            _("{referrers}. Own size {own}, with all it leads to {deep}{more}. The look took {took}.").format(
+                referrers=referrers,
+                own=escape(size(found.bytes)),
+                deep=escape(size(found.deep_bytes)),
+                more="" if found.deep_complete else " " + _("and more"),
+                took=milliseconds(holders.took * 1000),
+            )
+        )
+        exports([asdict(step) for step in holders.path], "path")
+    st.code(plain(found.text), language=None, wrap_lines=True)
+
+
+def _forget() -> None:
+    state = state_of(ObjectsState)
+    state.instances = state.holders = None
+
+
+def _close() -> None:
+    _forget()
+    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+        set_query(name, None)
+
+
+def dot(holders: Holders, *, dark: bool) -> str:
+    """Return the graph: roots at the left, the object at the right, its shortest path drawn strong."""
+    side = 1 if dark else 0
+    ink, quiet, accent, panel = (PALETTE[name][side] for name in ("text", "quiet", "accent", "panel"))
+    steps = [step.address for step in holders.path]
+    on_path = set(pairwise(steps))
+    lines = [
+        "digraph holders {",
+        'graph [rankdir=LR, bgcolor="transparent", nodesep=0.2, ranksep=0.45, pad=0.1];',
+        'node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=11, margin="0.12,0.06"];',
+        f'node [fontcolor="{ink}", color="{quiet}", fillcolor="{panel}"];',
+        f'edge [fontname="sans-serif", fontsize=10, fontcolor="{quiet}", color="{quiet}", arrowsize=0.7];',
+    ]
+    for node in holders.nodes:
+        strong = f', color="{accent}", penwidth=2' if node.address == holders.found.address else ""
+        shape = ", shape=folder" if node.root else ""
+        lines.append(f"n{node.address} [label={_quoted(_node_text(node))}{shape}{strong}];")
+    for link in holders.links:
+        strong = f', color="{accent}", penwidth=2' if (link.source, link.target) in on_path else ""
+        label = _quoted(shorten(link.label, _LABEL))
+        lines.append(f"n{link.source} -> n{link.target} [label={label}{strong}];")
+    return "\n".join([*lines, "}"])
+
+
+def _node_text(node: Node) -> str:
+    title = shorten(node.title, _TITLE)
+    kind = shorten(node.type, _TITLE)
+    return title if node.root else f"{title}\n{size(node.bytes)}" if kind == title else f"{title}\n{kind}"
+
+
+def _quoted(text: str) -> str:
+    """Return text as a DOT string: only a quote and a backslash mean something in one."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "\\n".join(plain(line) for line in escaped.split("\n")) + '"'
+
+
+def path_text(holders: Holders) -> str:
+    """Return the shortest path as lines, one for each reference."""
+    return "\n".join(_line(depth, step) for depth, step in enumerate(holders.path))
+
+
+def _line(depth: int, step: Step) -> str:
+    name = plain(step.name)
+    return f"{'  ' * depth}{plain(step.label)}  →  {name}" if depth else name
+
+
+def root_text(root: Root) -> str:
+    """Return in a sentence what a path begins with."""
+    return {
+        Root.MODULE: _("It is reached from a module: it lives until that name lets go of it."),
+        Root.THREAD: _("It is reached from a local variable of a running function: it lives until that returns."),
+        Root.NATIVE: _(
+            "Nothing in Python that can be followed holds it: native code does, or an expression that was just "
+            "being computed."
+        ),
+        Root.CYCLE: _(
+            "It is part of a cycle that nothing else reaches: the next collection frees it, unless native code holds "
+            "on to it."
+        ),
+    }[root]

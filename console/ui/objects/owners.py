@@ -1,0 +1,123 @@
+"""pympler on demand: the deep size of one part, and its summary over all objects; the cost is said before the click."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.ui.objects.toolbar import cost, exports
+from console.ui.session_state import ObjectsState, state_of
+from console.ui.shared.formatting import count, escape, kilobytes, milliseconds, plain, size
+from services.core.i18n import _
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import DeepSize, Summary
+
+
+def owners_view(inspector: Inspector) -> None:
+    """Draw both halves."""
+    state = state_of(ObjectsState)
+    seconds = inspector.expected_seconds()
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(_("One part, with all it leads to"), anchor=False)
+        _deep(inspector, state)
+    with right:
+        st.subheader(_("pympler's summary"), anchor=False)
+        st.caption(_("{cost} It takes about {seconds:.0f} s there.").format(cost=cost(_("The count")), seconds=seconds))
+        if st.button(_("Make the summary"), key="objects-summary", icon=":material/summarize:"):
+            with st.spinner(_("Counting in a copy of the process")):
+                state.summary = inspector.summary()
+        if state.summary is None:
+            st.info(
+                _("It lists types the way pympler counts them."), title=_("Not made yet"), icon=":material/summarize:"
+            )
+        else:
+            _summary(state.summary)
+
+
+def _deep(inspector: Inspector, state: ObjectsState) -> None:
+    owners = inspector.owners
+    st.caption(
+        _("{cost} asizeof follows every reference: from milliseconds to minutes, ended after 180 s.").format(
+            cost=cost(_("The measurement"))
+        )
+    )
+    if not owners:
+        st.info(_("They appear when Millpond has started."), title=_("Nothing to measure yet"))
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        owner = st.selectbox(
+            _("Part"), list(owners), format_func=lambda name: owners[name], key="objects-owner", width=260
+        )
+        pressed = st.button(_("Measure"), key="objects-measure", icon=":material/straighten:")
+    if pressed and owner:
+        with st.spinner(_("Measuring in a copy of the process")):
+            state.size = inspector.deep_size(owner)
+    if state.size is None:
+        st.info(
+            _("Choose a part: what it holds is added up by attribute. Native memory is not seen by it."),
+            title=_("Not measured yet"),
+            icon=":material/straighten:",
+        )
+        return
+    _parts(state.size)
+
+
+def _parts(found: DeepSize) -> None:
+    import pandas as pd
+
+    st.markdown(
+        _("**{owner}: {size}** in Python objects, {took} in the copy, stood still for {pause}").format(
+            owner=escape(found.owner),
+            size=escape(size(found.bytes)),
+            took=milliseconds(found.took * 1000),
+            pause=milliseconds(found.paused * 1000),
+        )
+    )
+    rows = [{"attribute": plain(name), "bytes": part, "kb": kilobytes(part)} for name, part in found.parts]
+    st.dataframe(
+        pd.DataFrame(rows, columns=["attribute", "kb"]),
+        hide_index=True,
+        placeholder="–",
+        alt=_("Parts by attribute"),
+        column_config={
+            "attribute": st.column_config.TextColumn(_("Attribute"), width=260),
+            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
+        },
+    )
+    if found.failed:
+        st.caption(
+            _("pympler broke off at: {names}. References were followed instead.").format(
+                names=escape(", ".join(found.failed))
+            )
+        )
+    st.caption(_("What several attributes lead to counts for the first of them."))
+    exports(rows, "deep-size")
+
+
+def _summary(found: Summary) -> None:
+    import pandas as pd
+
+    rows = [
+        {"type": plain(name), "count": number, "bytes": part, "kb": kilobytes(part)}
+        for name, number, part in found.rows
+    ]
+    st.dataframe(
+        pd.DataFrame(rows)[["type", "count", "kb"]],
+        hide_index=True,
+        placeholder="–",
+        height=420,
+        alt=_("pympler's summary"),
+        column_config={
+            "type": st.column_config.TextColumn(_("Type"), width=260),
+            "count": st.column_config.NumberColumn(_("Objects"), format="localized", width=100),
+            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
+        },
+    )
+    st.caption(
+        _("{count} types, {took} in the copy, stood still for {pause}").format(
+            count=count(len(rows)),
+            took=milliseconds(found.took * 1000),
+            pause=milliseconds(found.paused * 1000),
+        )
+    )
+    exports(rows, "summary")

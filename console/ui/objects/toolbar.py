@@ -1,0 +1,236 @@
+"""The head of the objects page: which look is shown, compared with which, and a new one with its cost said before.
+
+Tables as CSV and JSON files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from console.ui.error_boundary import attempt
+from console.ui.session_state import Key, Query, query, set_query, tell
+from console.ui.shared.dialogs import confirm
+from console.ui.shared.formatting import ago, count, escape, milliseconds, moment, plain, shorten, size
+from services.core.i18n import _
+from services.memory.fork_snapshot import NOTICEABLE_SECONDS, expected_pause
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.snapshots import MOST_SNAPSHOTS, Snapshot
+from services.memory.objects.types import Census
+
+
+class View(StrEnum):
+    """The parts of the page; the value is in the address bar."""
+
+    TYPES = "types"
+    CONTAINERS = "containers"
+    OWNERS = "owners"
+    REPEAT = "repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The look that is shown, and the one it is compared with, if any."""
+
+    snapshot: Snapshot
+    census: Census
+    since: Snapshot | None
+
+
+def view_choice() -> View:
+    """Draw the choice of the part and return it."""
+    labels = {
+        View.TYPES: _("Types"),
+        View.CONTAINERS: _("Containers"),
+        View.OWNERS: _("Deep sizes"),
+        View.REPEAT: _("Do it n times"),
+    }
+    asked = query(Query.VIEW) or (View.CONTAINERS if query(Query.CONTAINER) else View.TYPES)
+    start = View(asked) if asked in set(View) else View.TYPES
+    chosen = st.segmented_control(
+        _("Part"),
+        list(View),
+        default=start,
+        required=True,
+        format_func=lambda view: labels[view],
+        key="objects-view",
+        label_visibility="collapsed",
+        on_change=_choose_view,
+    )
+    return View(chosen or start)
+
+
+def _choose_view() -> None:
+    set_query(Query.VIEW, st.session_state["objects-view"])
+    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+        set_query(name, None)
+
+
+def cost(what: str) -> str:
+    """Return what a look costs, said before the click: `what` names the look, how long everything stands still."""
+    pause = expected_pause()
+    words = _("about {pause}").format(pause=milliseconds(max(1.0, pause * 1000)))
+    still = f"**{words}**" if pause > NOTICEABLE_SECONDS else words
+    return _("{what} happens in a copy of the process. This one stands still for {pause}, for the copy.").format(
+        what=what, pause=still
+    )
+
+
+def objects_bar(inspector: Inspector) -> Shown | None:
+    """Draw the bar; returns what is to be shown, None before the first look."""
+    snapshots = inspector.snapshots()[::-1]
+    by_name = {snapshot.name: snapshot for snapshot in snapshots}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="objects-bar"):
+        if snapshots:
+            _choice(_("Look"), Query.SNAPSHOT, [*by_name], by_name)
+            _choice(_("Compared with"), Query.SINCE, ["", *by_name], by_name)
+        pressed = st.button(_("Look now"), key=Key.OBJECTS_LOOK, type="primary", icon=":material/visibility:")
+        if snapshots:
+            _manage(inspector, snapshots)
+    if pressed:
+        with st.spinner(_("Counting all objects in a copy of the process")):
+            taken = inspector.take()
+        set_query(Query.SNAPSHOT, None)
+        if snapshots and not query(Query.SINCE):
+            set_query(Query.SINCE, snapshots[0].name)  # what grew since the last look is what one looks again for
+        tell(_("{count} objects counted.").format(count=count(taken.objects)))
+        st.rerun()
+    st.caption(cost(_("The look")))
+    if not snapshots:
+        st.info(
+            _("A look counts every object by type and names the biggest containers. Two looks show what grew."),
+            title=_("Nobody has looked yet"),
+            icon=":material/account_tree:",
+        )
+        return None
+    snapshot = by_name.get(query(Query.SNAPSHOT)) or snapshots[0]
+    census = inspector.snapshot(snapshot.name)
+    _figures(census)
+    since = by_name.get(query(Query.SINCE))
+    return Shown(snapshot, census, since if since is not snapshot else None)
+
+
+def _figures(census: Census) -> None:
+    figures = [
+        (_("Objects"), count(census.objects), _("All that live, each counted once")),
+        (_("Python objects"), size(census.bytes), _("Their own bytes, without the data of arrays")),
+        (_("Of these over 512 bytes"), size(census.large_bytes), _("Held by malloc, not by Python's own arenas")),
+        (_("Arrays and tensors"), size(census.native_bytes), _("Their data, in native memory")),
+    ]
+    with st.grid(4, gap="small"):
+        for label, value, explained in figures:
+            st.metric(label, value, border=True, help=explained)
+    st.caption(
+        _("Everything stood still for {pause}; the look took {took} in the copy.").format(
+            pause=milliseconds(census.paused * 1000), took=milliseconds(census.took * 1000)
+        )
+    )
+
+
+def _choice(label: str, name: Query, names: list[str], known: dict[str, Snapshot]) -> None:
+    key = f"objects-{name}"
+    asked = query(name)
+    wanted = asked if asked in names else names[0]
+    if st.session_state.get(key) not in names or st.session_state.get(key) != wanted:
+        st.session_state[key] = wanted
+    st.selectbox(
+        label,
+        names,
+        key=key,
+        format_func=lambda name: _title(known[name]) if name in known else _("nothing"),
+        on_change=partial(_chosen, name, key),
+        width=290,
+    )
+
+
+def _chosen(name: Query, key: str) -> None:
+    set_query(name, st.session_state[key])
+
+
+def _title(snapshot: Snapshot) -> str:
+    text = f"{moment(snapshot.time):%d %b %H:%M:%S}, {ago(datetime.fromtimestamp(snapshot.time, UTC))}"
+    if snapshot.kept:
+        text += ", " + _("kept")
+    return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text
+
+
+def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
+    with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage"):
+        st.caption(
+            _("The newest {most} stay on disk; older ones make room unless they are kept as a baseline.").format(
+                most=MOST_SNAPSHOTS
+            )
+        )
+        for snapshot in snapshots:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{escape(_title(snapshot))}, {escape(size(snapshot.disk_bytes))}")
+                st.button(
+                    _("Let go") if snapshot.kept else _("Keep"),
+                    key=f"objects-keep-{snapshot.name}",
+                    type="tertiary",
+                    on_click=_keep,
+                    args=(inspector, snapshot.name, not snapshot.kept),
+                )
+                if st.button(
+                    "",
+                    key=f"objects-delete-{snapshot.name}",
+                    type="tertiary",
+                    icon=":material/delete:",
+                    help=_("Delete"),
+                ):
+                    confirm(
+                        _("Delete this look?"),
+                        (_title(snapshot), _("{size} on disk are given back.").format(size=size(snapshot.disk_bytes))),
+                        _("Delete"),
+                        partial(_delete, inspector, snapshot.name),
+                    )
+
+
+def _keep(inspector: Inspector, name: str, kept: bool) -> None:
+    attempt(lambda: inspector.keep(name, kept=kept))
+
+
+def _delete(inspector: Inspector, name: str) -> str:
+    inspector.delete(name)
+    return _("The look is deleted.")
+
+
+def exports(rows: Sequence[dict[str, Any]], name: str) -> None:
+    """Draw two buttons that hand out `rows`; made only when one is pressed."""
+    with st.container(horizontal=True, width="content"):
+        for kind, mime, made in (("CSV", "text/csv", as_csv), ("JSON", "application/json", as_json)):
+            st.download_button(
+                kind,
+                data=partial(made, rows),
+                file_name=f"{name}.{kind.lower()}",
+                mime=mime,
+                key=f"objects-{name}-{kind.lower()}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                help=_("Everything of this table, as a file"),
+                disabled=not rows,
+            )
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as a JSON list."""
+    return json.dumps(list(rows), ensure_ascii=False, indent=1)

@@ -1,0 +1,236 @@
+"""Types by count and bytes, with what survived, came and went since another look.
+
+The biggest containers with their names: where a program keeps what it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from console.ui.objects.toolbar import Shown, exports
+from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
+from console.ui.shared.formatting import kilobytes, plain
+from services.core.i18n import _, plural
+from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import Amount, ContainerCount
+
+_TYPE_ROWS = 300
+OURS = ("services.", "console.", "pages.", "__main__.")
+Row = dict[str, Any]
+_CONTAINER_ROWS = 400
+
+
+def types_view(inspector: Inspector, shown: Shown) -> None:
+    """Draw the table; a selected row opens some objects of its type."""
+    rows = _compared(inspector, shown) if shown.since else _plain(shown)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        text = st.text_input(
+            _("Find a type"),
+            key=Key.OBJECTS_SEARCH,
+            type="search",
+            placeholder=_("Find a type"),
+            label_visibility="collapsed",
+            live=True,
+            width=260,
+        )
+        ours = st.toggle(_("Only our types"), key=Key.OBJECTS_OURS)
+        changed = shown.since is not None and st.toggle(_("Only what changed"), key="objects-changed", value=True)
+        exports(rows, "types")
+    wanted = (text or "").strip().lower()
+    rows = [row for row in rows if wanted in row["type"].lower() and (not ours or row["type"].startswith(OURS))]
+    if changed:
+        rows = [
+            row for row in rows if row["delta_count"] or row["delta_bytes"] or row["new_count"] or row["gone_count"]
+        ]
+    if not rows:
+        st.info(
+            _("Change the filter to see more."),
+            title=_("Nothing changed") if changed and not wanted else _("No type fits"),
+            icon=":material/search_off:",
+        )
+        return
+    _type_table(rows[:_TYPE_ROWS], compared=shown.since is not None)
+    told = plural("{count} type", "{count} types", len(rows))
+    if len(rows) > _TYPE_ROWS:
+        told = _("{told}, the first {rows} shown").format(told=told, rows=_TYPE_ROWS)
+    if shown.since is not None and shown.since.run != shown.snapshot.run:
+        told += ". " + _("The other look is of another run: only amounts can be compared, not single objects")
+    st.caption(_("{told}. Select a row to see some objects and what holds them.").format(told=told))
+
+
+def _plain(shown: Shown) -> list[Row]:
+    rows = [
+        {"type": name, "count": found.count, "bytes": found.bytes, "native": found.native}
+        for name, found in shown.census.types.items()
+    ]
+    return sorted(rows, key=lambda row: -int(str(row["bytes"])))
+
+
+def _compared(inspector: Inspector, shown: Shown) -> list[Row]:
+    assert shown.since is not None  # noqa: S101 - the caller looked
+    with st.spinner(_("Comparing")):
+        changes = inspector.compare(shown.since.name, shown.snapshot.name)
+    rows: list[Row] = []
+    for change in changes:
+        row: Row = {
+            "type": change.type,
+            "count": change.after.count,
+            "bytes": change.after.bytes,
+            "delta_count": change.delta.count,
+            "delta_bytes": change.delta.bytes,
+        }
+        for name in ("survived", "new", "gone"):
+            amount: Amount | None = getattr(change, name)
+            row[f"{name}_count"] = amount.count if amount else None
+        row["new_bytes"] = change.new.bytes if change.new else None
+        rows.append(row)
+    return sorted(rows, key=lambda row: -row["delta_bytes"])
+
+
+def _type_table(rows: Sequence[Row], *, compared: bool) -> None:
+    import pandas as pd
+
+    column = st.column_config
+    columns: dict[str, Any] = {
+        "type": column.TextColumn(_("Type"), width=330),
+        "count": column.NumberColumn(_("Objects"), format="localized", width=90),
+        "kb": column.NumberColumn("KB", format="localized", width=90),
+    }
+    if compared:
+        columns |= {
+            "delta_count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
+            "delta_kb": column.NumberColumn(_("KB added"), format="localized", width=100),
+            "new_count": column.NumberColumn(_("New"), format="localized", width=80),
+            "gone_count": column.NumberColumn(_("Gone"), format="localized", width=80),
+            "survived_count": column.NumberColumn(
+                _("Survived"),
+                format="localized",
+                width=90,
+                help=_("Same address and same type in both looks; an address can be used again."),
+            ),
+        }
+    else:
+        columns["native_kb"] = column.NumberColumn(
+            _("KB of these native"),
+            format="localized",
+            width=140,
+            help=_("Data of arrays and tensors, outside of Python"),
+        )
+    shown = [
+        {
+            **row,
+            "type": plain(row["type"]),
+            "kb": kilobytes(row["bytes"]),
+            "native_kb": kilobytes(row.get("native", 0)) or None,
+            "delta_kb": kilobytes(row.get("delta_bytes", 0)),
+        }
+        for row in rows
+    ]
+    names = [row["type"] for row in rows]
+    key = f"objects-types-{hash((tuple(names), compared)) & 0xFFFFFFFF:08x}"
+    chosen = query(Query.TYPE)
+    st.dataframe(
+        pd.DataFrame(shown)[list(columns)],
+        key=key,
+        hide_index=True,
+        placeholder="–",
+        height="content" if len(rows) <= 12 else 460,
+        alt=_("Types of objects"),
+        on_select=partial(_type_selected, key, names),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
+        column_config=columns,
+    )
+
+
+def _type_selected(key: str, names: list[str]) -> None:
+    rows = st.session_state[key].selection.rows
+    set_query(Query.TYPE, names[rows[0]] if rows else None)
+    set_query(Query.OBJECT, None)
+    state_of(ObjectsState).holders = None
+
+
+def containers_view(inspector: Inspector, shown: Shown) -> None:
+    """Draw the table; a selected row shows what holds the container."""
+    before = inspector.snapshot(shown.since.name).containers if shown.since else ()
+    found = list(shown.census.containers)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        text = st.text_input(
+            _("Find a container"),
+            value=query(Query.CONTAINER),
+            key="objects-container-search",
+            type="search",
+            placeholder=_("Find a container"),
+            label_visibility="collapsed",
+            live=True,
+            width=360,
+        )
+        exports([asdict(entry) for entry in found], "containers")
+    wanted = (text or "").strip().lower()
+    fitting = [entry for entry in found if wanted in entry.name.lower()]
+    if not fitting:
+        st.info(
+            _("It may have become smaller than what is listed, or gone. Look again, or change the filter."),
+            title=_("No container of that name"),
+            icon=":material/search_off:",
+        )
+        return
+    _container_table(fitting[:_CONTAINER_ROWS], before, compared=shown.since is not None)
+    st.caption(
+        _("{told}. What a container holds counts for the shortest way from a module; select a row to see it.").format(
+            told=plural("{count} container", "{count} containers", len(fitting))
+        )
+    )
+
+
+def _container_table(found: list[ContainerCount], before: tuple[ContainerCount, ...], *, compared: bool) -> None:
+    import pandas as pd
+
+    lengths = {entry.name: entry.length for entry in before}
+    column = st.column_config
+    columns = {
+        "name": column.TextColumn(_("Container"), width=470),
+        "type": column.TextColumn(_("Type"), width=150),
+        "length": column.NumberColumn(_("Entries"), format="localized", width=90),
+        "held": column.NumberColumn(_("Holds, KB"), format="localized", width=100),
+    }
+    if compared:
+        columns["added"] = column.NumberColumn(_("Entries added"), format="%+d", width=110)
+    rows = [
+        {
+            "name": plain(entry.name),
+            "type": plain(entry.type),
+            "length": entry.length,
+            "held": kilobytes(entry.held_bytes),
+            "added": entry.length - lengths[entry.name] if entry.name in lengths else None,
+        }
+        for entry in found
+    ]
+    addresses = [entry.address for entry in found]
+    key = f"objects-containers-{hash(tuple(addresses)) & 0xFFFFFFFF:08x}"
+    chosen = query_number(Query.OBJECT)
+    st.dataframe(
+        pd.DataFrame(rows)[list(columns)],
+        key=key,
+        hide_index=True,
+        placeholder="–",
+        height="content" if len(rows) <= 12 else 460,
+        alt=_("Containers"),
+        on_select=partial(_container_selected, key, found),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
+        column_config=columns,
+    )
+
+
+def _container_selected(key: str, found: list[ContainerCount]) -> None:
+    rows = st.session_state[key].selection.rows
+    chosen = found[rows[0]] if rows else None
+    set_query(Query.TYPE, chosen.type if chosen else None)
+    set_query(Query.OBJECT, chosen.address if chosen else None)
+    state_of(ObjectsState).holders = None

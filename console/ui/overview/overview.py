@@ -1,0 +1,126 @@
+"""What this process holds, whether each part works, and how much there is of everything.
+
+How our caches do: hit rates, what they hold of their budget.
+"""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from console.ui.error_boundary import guarded
+from console.ui.shared.formatting import count, escape, size
+from console.ui.shared.heartbeat import heartbeat
+from console.ui.streamlit.uploads import held
+from services.app.container import Runtime
+from services.core.cache import CacheFigures
+from services.core.i18n import _, plural
+from services.memory.process import rss_bytes
+
+_PERIOD_SECONDS = 3.0
+_CACHES_PERIOD_SECONDS = 3.0
+
+
+@st.fragment
+@guarded
+def overview(runtime: Runtime) -> None:
+    """Draw figures, checks and resources, and keep them fresh."""
+    _figures(runtime)
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        st.subheader(_("Health"), anchor=False)
+        _checks(runtime)
+    with right:
+        st.subheader(_("Held in memory, once"), anchor=False)
+        _resources(runtime)
+    heartbeat("overview", _PERIOD_SECONDS)
+
+
+def _figures(runtime: Runtime) -> None:
+    counts = runtime.library.counts()
+    running, waiting = runtime.answering.slots()
+    figures = [
+        (_("RSS"), size(rss_bytes())),
+        (_("Documents"), count(counts.documents)),
+        (_("Answering questions"), count(counts.searchable)),
+        (_("Chunks"), count(counts.chunks)),
+        (_("Files on disk"), size(counts.bytes)),
+        (_("Jobs running"), count(counts.jobs_unfinished)),
+        (_("Jobs failed"), count(counts.jobs_failed)),
+        (_("Answers now"), f"{running} + {waiting}" if waiting else str(running)),
+    ]
+    with st.grid(4, gap="small"):
+        for label, value in figures:
+            st.metric(label, value, border=True)
+
+
+def _checks(runtime: Runtime) -> None:
+    readiness = runtime.health.ready()
+    rows = {
+        f":green[:material/check_circle:] {escape(check.name)}"
+        if check.ok
+        else f":red[:material/error:] {escape(check.name)}": escape(check.detail) or " "
+        for check in readiness.checks
+    }
+    st.table(rows, border="horizontal")
+    minutes = int((time.time() - runtime.started_at) // 60)
+    st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))
+
+
+def _resources(runtime: Runtime) -> None:
+    import pandas as pd
+
+    resources = runtime.resources()
+    files, upload_bytes = held()
+    rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
+    rows.append(
+        (
+            _("Uploads"),
+            plural("{count} file not yet on disk", "{count} files not yet on disk", files),
+            upload_bytes / 2**20,
+            0,
+        )
+    )
+    name, detail, megabytes, loads = _("What"), _("Which"), _("MB"), _("Loaded")
+    st.dataframe(
+        pd.DataFrame(rows, columns=[name, detail, megabytes, loads]),
+        hide_index=True,
+        alt=_("Resources held once"),
+        column_config={
+            name: st.column_config.TextColumn(width=140),
+            detail: st.column_config.TextColumn(width=300),
+            megabytes: st.column_config.NumberColumn(format="%.1f", width=80),
+            loads: st.column_config.NumberColumn(format="%d", width=70, help=_("How often it was loaded")),
+        },
+    )
+
+
+@st.fragment
+@guarded
+def caches_view(runtime: Runtime) -> None:
+    """Draw the caches and keep them fresh."""
+    st.subheader(_("Caches"), anchor=False)
+    figures = runtime.caches.figures()
+    on = [one for one in figures if one.budget]
+    if not on:
+        st.caption(_("All caches are switched off by the settings."))
+    for one in on:
+        filled = min(1.0, one.bytes / one.budget)
+        st.progress(filled, f"**{escape(one.label)}** · {_words(one)}")
+    heartbeat("caches", _CACHES_PERIOD_SECONDS)
+
+
+def _words(figures: CacheFigures) -> str:
+    rate = figures.hit_rate
+    parts = [
+        _("{used} of {budget}").format(used=escape(size(figures.bytes)), budget=escape(size(figures.budget))),
+        _("hit rate {rate:.0%}").format(rate=rate) if rate is not None else _("not asked yet"),
+        plural("{count} hit", "{count} hits", figures.hits + figures.shared_hits),
+        plural("{count} miss", "{count} misses", figures.misses),
+    ]
+    if figures.shared_hits:
+        parts.append(_("{count} from the shared level").format(count=count(figures.shared_hits)))
+    if figures.evicted:
+        parts.append(_("{count} let go").format(count=count(figures.evicted)))
+    return " · ".join(parts)

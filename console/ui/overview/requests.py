@@ -1,0 +1,147 @@
+"""The requests that run or wait, who they are for, and a button that ends one; below them those of late."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from console.ui.current_actor import page_actor, page_user
+from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.session_state import tell
+from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.access import Role
+from services.core.i18n import _, plural
+from services.core.requests import Ended, Outcome, Running, ScopeKind
+from services.memory.process import rss_bytes
+
+_PERIOD_SECONDS = 2.0
+_SHOWN = 20
+_RECENT = 50
+
+
+@st.fragment
+@guarded
+def running_view(runtime: Runtime) -> None:
+    """Draw the requests and keep them fresh."""
+    let_page_tell()
+    st.subheader(_("Requests"), anchor=False)
+    running = runtime.scopes.running()
+    if not running:
+        st.caption(_("None runs and none waits."))
+    actor, user, now = page_actor(runtime), page_user(), rss_bytes()
+    for request in running[:_SHOWN]:
+        with st.container(
+            horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"request-{request.id}"
+        ):
+            st.markdown(_line(request, now))
+            if actor.role is Role.ADMIN or request.user == user:
+                st.button(
+                    _("Cancel"),
+                    key=f"cancel-{request.id}",
+                    icon=":material/cancel:",
+                    type="tertiary",
+                    disabled=request.cancelled,
+                    on_click=_cancel,
+                    args=(runtime, request.id),
+                )
+    if len(running) > _SHOWN:
+        more = len(running) - _SHOWN
+        st.caption(plural("{count} more request", "{count} more requests", more))
+    _recent(runtime.scopes.recent(_RECENT))
+    heartbeat("requests", _PERIOD_SECONDS)
+
+
+def kind_name(kind: ScopeKind) -> str:
+    """Return what people call a kind of request."""
+    names = {
+        ScopeKind.ANSWER: _("Answer"),
+        ScopeKind.SEARCH: _("Search"),
+        ScopeKind.UPLOAD: _("Upload"),
+        ScopeKind.LOOK: _("Look at the memory"),
+    }
+    return names[kind]
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """Return what people call the end of a request."""
+    names = {
+        Outcome.DONE: _("done"),
+        Outcome.CANCELLED: _("cancelled"),
+        Outcome.TIMED_OUT: _("out of time"),
+        Outcome.REFUSED: _("refused"),
+        Outcome.FAILED: _("failed"),
+        Outcome.DROPPED: _("let go"),
+    }
+    return names[outcome]
+
+
+def _line(request: Running, rss: int) -> str:
+    parts = [f"**{escape(kind_name(request.kind))}**", escape(request.user)]
+    if request.detail:
+        parts.append(escape(request.detail))
+    if request.position:
+        waited = max(0.0, time.time() - request.asked)
+        parts.append(
+            _("waiting: number {position} in the queue, for {time}").format(
+                position=count(request.position), time=milliseconds(waited * 1000)
+            )
+        )
+    elif request.began is not None:
+        parts.append(_("for {time}").format(time=milliseconds(max(0.0, time.time() - request.began) * 1000)))
+    if request.rss_before is not None:
+        parts.append(
+            _("RSS {before} before, {change} since").format(
+                before=escape(size(request.rss_before)), change=escape(signed_size(rss - request.rss_before))
+            )
+        )
+    if request.cancelled:
+        parts.append(_("being cancelled"))
+    return " · ".join(parts)
+
+
+def _cancel(runtime: Runtime, request_id: str) -> None:
+    if attempt(runtime.scopes.cancel, page_actor(runtime), request_id):
+        tell(_("The request is being cancelled."))
+
+
+def _recent(ended: list[Ended]) -> None:
+    if not ended:
+        return
+    import pandas as pd
+
+    rows = [
+        (
+            kind_name(one.kind),
+            plain(one.user),
+            plain(one.detail),
+            outcome_name(one.outcome),
+            round(one.waited * 1000),
+            round(one.seconds * 1000),
+            one.rss_before / 2**20,
+            (one.rss_after - one.rss_before) / 2**20,
+        )
+        for one in ended
+    ]
+    names = [
+        _("What"),
+        _("Who"),
+        _("Detail"),
+        _("Outcome"),
+        _("Waited, ms"),
+        _("Took, ms"),
+        _("RSS before, MB"),
+        _("Change, MB"),
+    ]
+    with st.expander(_("Ended of late"), key="requests-recent"):
+        st.dataframe(
+            pd.DataFrame(rows, columns=names),
+            hide_index=True,
+            alt=_("Requests that ended of late"),
+            column_config={
+                names[6]: st.column_config.NumberColumn(format="%.1f"),
+                names[7]: st.column_config.NumberColumn(format="%+.1f", help=_("Of the whole process")),
+            },
+        )

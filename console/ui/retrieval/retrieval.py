@@ -1,0 +1,164 @@
+"""Retrieval test: a query with settings of its own on the left, hits with all their scores on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console.navigation import PageName, page
+from console.ui.current_actor import page_actor, page_user, reason
+from console.ui.session_state import Key, Query, RetrievalState, state_of, tell
+from console.ui.shared.citations import find_terms, marked
+from console.ui.shared.formatting import escape, milliseconds, place, shorten
+from services.app.container import Runtime
+from services.core.errors import BadInputError
+from services.core.i18n import _, plural
+from services.core.requests import ScopeKind
+from services.knowledge.types import Hit, RetrievalSettings, SearchResult
+
+
+def retrieval_form(runtime: Runtime) -> None:
+    """Draw the settings; running the test keeps its result in the tab."""
+    library = runtime.library
+    state = state_of(RetrievalState)
+    applied = library.retrieval_settings()
+    collections = {collection.id: collection for collection in library.collections()}
+    with st.form("retrieval-form"):
+        query = st.text_area(_("Query"), key=Key.RETRIEVAL_QUERY, height=90)
+        chosen = st.multiselect(
+            _("Collections"),
+            list(collections),
+            format_func=lambda i: shorten(collections[i].name, 60),
+            placeholder=_("All"),
+            key="retrieval-collections",
+        )
+        k = st.number_input(_("Hits (k)"), 1, 100, value=applied.k, key="retrieval-k")
+        dense = st.slider(_("Weight of meaning (dense)"), 0.0, 2.0, applied.dense_weight, 0.1, key="retrieval-dense")
+        lexical = st.slider(
+            _("Weight of words (lexical)"), 0.0, 2.0, applied.lexical_weight, 0.1, key="retrieval-lexical"
+        )
+        threshold = st.slider(
+            _("Least score"),
+            0.0,
+            1.0,
+            applied.threshold,
+            0.01,
+            key="retrieval-threshold",
+            help=_("Hits whose fused score is lower are left out."),
+        )
+        with st.container(horizontal=True):
+            run = st.form_submit_button(_("Search"), type="primary", key=Key.RETRIEVAL_RUN, icon=":material/search:")
+            apply = st.form_submit_button(
+                _("Apply to chat"),
+                key=Key.RETRIEVAL_APPLY,
+                disabled=(why := reason(runtime)) is not None,
+                help=why or _("Chat and API use these settings from now on."),
+            )
+    settings = RetrievalSettings(int(k), float(dense), float(lexical), float(threshold))
+    st.caption(_describe(applied))
+    if (run or apply) and not (settings.dense_weight or settings.lexical_weight):
+        raise BadInputError(_("Both weights are 0, so nothing can be found."), _("Raise one of them."))
+    if apply:
+        library.apply_retrieval_settings(page_actor(runtime), settings)
+        tell(_("Chat now searches with these settings."))
+        st.rerun()
+    if run:
+        if not query.strip():
+            raise BadInputError(_("The query is empty."), _("Enter what to look for."))
+        limit = runtime.settings.question_characters
+        if len(query) > limit:
+            raise BadInputError(_("The query has more than {limit} characters.").format(limit=limit), _("Shorten it."))
+        state.result = _search(runtime, query, tuple(chosen), settings)
+
+
+def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings) -> SearchResult:
+    place = st.empty()
+    detail = plural("query of {count} character", "query of {count} characters", len(query))
+    scope = runtime.scopes.open(ScopeKind.SEARCH, detail, user=page_user())
+    try:
+        for position in scope.positions():
+            place.caption(_("Waiting: number {position} in the queue").format(position=position))
+        place.empty()
+        scope.check()
+        result = runtime.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
+    except BaseException as error:
+        scope.close(error)
+        raise
+    scope.close()
+    return result
+
+
+def _describe(settings: RetrievalSettings) -> str:
+    return _("In force for chat: {k} hits, dense {dense:g}, lexical {lexical:g}, least score {threshold:g}").format(
+        k=settings.k, dense=settings.dense_weight, lexical=settings.lexical_weight, threshold=settings.threshold
+    )
+
+
+def retrieval_hits(result: SearchResult | None) -> None:
+    """Draw the hits; "never run" and "nothing found" have faces of their own."""
+    if result is None:
+        st.info(
+            _("Enter a query and search. Nothing is asked of the chat model."),
+            title=_("Not run yet"),
+            icon=":material/manage_search:",
+        )
+        return
+    if not result.hits:
+        st.warning(
+            _("Try other words, other collections, or a lower least score."),
+            title=_("Searched, and found nothing"),
+            icon=":material/search_off:",
+        )
+        _timings(result)
+        return
+    if not result.relevant:
+        st.warning(
+            _("Chat would say that it found nothing. The best of the rest is below."),
+            title=_("No hit stands out"),
+            icon=":material/help:",
+        )
+    _timings(result)
+    best = _best(result.hits)
+    for number, hit in enumerate(result.hits, start=1):
+        _hit(number, hit, result.terms, best)
+
+
+def _timings(result: SearchResult) -> None:
+    parts = [
+        plural("{count} hit", "{count} hits", len(result.hits)),
+        _("embedding {time}").format(time=milliseconds(result.embed_ms)),
+        _("dense {time}").format(time=milliseconds(result.dense_ms)),
+        _("lexical {time}").format(time=milliseconds(result.lexical_ms)),
+        _("in all {time}").format(time=milliseconds(result.total_ms)),
+        _("trust in the embedding for this script {share:.0%}").format(share=result.dense_trust),
+    ]
+    st.caption(" · ".join(parts))
+
+
+def _best(hits: Sequence[Hit]) -> float:
+    """Return the largest lexical score, which is what the bars of lexical scores are relative to."""
+    return max((hit.lexical_score or 0.0 for hit in hits), default=0.0) or 1.0
+
+
+def _hit(number: int, hit: Hit, terms: Sequence[str], best_lexical: float) -> None:
+    with st.container(border=True, gap="xsmall", key=f"hit-{number}"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.page_link(
+                page(PageName.DOCUMENTS),
+                label=f"{number}. {escape(shorten(hit.document, 60))}",
+                icon=":material/description:",
+                query_params={Query.DOCUMENT.value: str(hit.document_id)},
+            )
+            if where := place(hit.page, hit.sheet, hit.heading):
+                st.caption(escape(shorten(where, 80)), width="content")
+        fused, dense, lexical = st.columns(3, wrap=False)
+        _score(fused, _("fused"), hit.score, hit.score)
+        _score(dense, _("dense"), hit.dense_score, hit.dense_score)
+        _score(lexical, _("lexical"), hit.lexical_score, (hit.lexical_score or 0.0) / best_lexical)
+        st.markdown(marked(hit.text, find_terms(hit.text, terms)))
+
+
+def _score(column: st.delta_generator.DeltaGenerator, name: str, score: float | None, filled: float | None) -> None:
+    text = _("{name} not found").format(name=name) if score is None else f"{name} {score:.3f}"
+    column.progress(min(1.0, max(0.0, filled or 0.0)), text)

@@ -1,0 +1,1 @@
+"""Views of the page "Settings": chat models and the settings in force."""

@@ -1,0 +1,119 @@
+"""Choosing the chat model, testing it, and putting it to use without a restart."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.ui.current_actor import page_actor, reason
+from console.ui.session_state import ModelState, state_of, tell
+from console.ui.shared.formatting import escape, plain
+from services.chat.models import ChatModels
+from services.chat.types import BackendChoice, BackendKind, BackendStatus
+from services.core.i18n import _
+
+
+def model_chooser(models: ChatModels) -> None:
+    """Draw the choice with the state of what is chosen now."""
+    now = models.choice()
+    show_status(models.status())
+    kind = st.segmented_control(
+        _("Who writes the answers"),
+        list(BackendKind),
+        default=now.kind,
+        required=True,
+        format_func=_title,
+        key="model-kind",
+    )
+    choice = _fields(models, kind or BackendKind.NONE, now)
+    with st.container(horizontal=True):
+        if kind is not BackendKind.NONE and st.button(
+            _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
+        ):
+            assert choice is not None  # noqa: S101 - the button is disabled otherwise
+            with st.spinner(_("Asking it …")):
+                status = models.probe(choice)
+            show_status(status)
+        why = reason()
+        useless = why is not None or choice is None or choice == now
+        if st.button(_("Use it"), type="primary", key="model-use", disabled=useless, help=why):
+            assert choice is not None  # noqa: S101 - the button is disabled otherwise
+            models.choose(page_actor(), choice)
+            state_of(ModelState).saved += 1
+            tell(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
+            st.rerun()
+
+
+def _title(kind: BackendKind) -> str:
+    return {
+        BackendKind.NONE: _("No model: quote the documents"),
+        BackendKind.OPENAI: _("OpenAI-compatible server"),
+        BackendKind.OLLAMA: _("Ollama"),
+        BackendKind.GGUF: _("GGUF file in this process"),
+    }[kind]
+
+
+def show_status(status: BackendStatus) -> None:
+    """Draw a back end's state with what to do about it."""
+    text = escape(f"{status.message} {status.hint}".strip()) or " "
+    title = escape(status.label)
+    if status.state == "ready":
+        st.success(text, title=title, icon=":material/check_circle:")
+    elif status.state == "loading":
+        st.info(text, title=title, icon=":material/hourglass_top:")
+    elif status.state == "off":
+        st.info(text, title=title, icon=":material/format_quote:")
+    else:
+        st.error(text, title=title, icon=":material/error:")
+
+
+def _fields(models: ChatModels, kind: BackendKind, now: BackendChoice) -> BackendChoice | None:
+    """Draw what a kind needs; return the choice, None while something is missing."""
+    old = now if now.kind is kind else BackendChoice(kind)
+    if kind is BackendKind.NONE:
+        st.caption(
+            _("The sentences that answer best are quoted with their sources. No language model is needed for that.")
+        )
+        return BackendChoice(kind)
+    if kind is BackendKind.OPENAI:
+        return _openai(old)
+    if kind is BackendKind.OLLAMA:
+        return _ollama(models, old)
+    path = st.text_input(_("GGUF file on the server"), value=old.path, key="model-path", placeholder="/path/model.gguf")
+    st.caption(_("Needs the extra gguf. The file is loaded with the first question and unloaded with another choice."))
+    return BackendChoice(kind, path=path.strip()) if path and path.strip() else None
+
+
+def _openai(old: BackendChoice) -> BackendChoice | None:
+    url = st.text_input(_("URL"), value=old.url, key="model-url", placeholder="http://127.0.0.1:8000/v1")
+    model = st.text_input(_("Model"), value=old.model, key="model-name")
+    key = st.text_input(
+        _("Key"),
+        type="password",
+        key=f"model-key-{state_of(ModelState).saved}",
+        placeholder=_("Kept as it is") if old.api_key else _("None"),
+        help=_("Stored in the data folder. Leave empty to keep the stored one."),
+    )
+    url, model = (url or "").strip(), (model or "").strip()
+    if not url or not model:
+        st.caption(_("URL and model are needed."))
+        return None
+    # A stored key goes to the server it was given for, and to no other.
+    kept = old.api_key if url == old.url else ""
+    return BackendChoice(BackendKind.OPENAI, url=url, model=model, api_key=(key or "") or kept)
+
+
+def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
+    url = (st.text_input(_("URL"), value=old.url, key="model-url", placeholder=_("Found by itself")) or "").strip()
+    names = models.ollama_models(url or None)
+    if not names:
+        st.caption(_("No Ollama answers there, or it has no model. Start it, or pull one with: ollama pull llama3.2"))
+        model = st.text_input(_("Model"), value=old.model, key="model-name")
+        return BackendChoice(BackendKind.OLLAMA, url=url, model=model.strip()) if model and model.strip() else None
+    name = st.selectbox(
+        _("Model"),
+        names,
+        index=names.index(old.model) if old.model in names else 0,
+        format_func=plain,
+        key="model-name-found",
+    )
+    return BackendChoice(BackendKind.OLLAMA, url=url, model=name)

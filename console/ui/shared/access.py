@@ -1,0 +1,77 @@
+"""Where somebody who may only look gives the administrator's token.
+
+What is seen while the services start, or when they could not.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.ui.current_actor import give_token, may_act, take_token_back
+from console.ui.error_boundary import attempt
+from console.ui.session_state import Key, tell
+from console.ui.shared.formatting import escape
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _
+
+_PERIOD_SECONDS = 0.5
+
+
+def access_view(runtime: Runtime) -> None:
+    """Draw, where visitors are users, what this tab may do and the way to more; else nothing."""
+    if not runtime.gate.guarded:
+        return
+    with st.container(horizontal=True, horizontal_alignment="right", key="access"):
+        if may_act(runtime):
+            st.button(
+                _("Administrator: leave"),
+                key=Key.ACCESS_LEAVE,
+                icon=":material/lock_open:",
+                type="tertiary",
+                help=_("This tab may only look again."),
+                on_click=take_token_back,
+            )
+            return
+        label = _("Look only: give the administrator's token")
+        with st.popover(label, icon=":material/lock:", type="tertiary", key="access-popover"):
+            if not runtime.gate.can_admit:
+                st.caption(_("No token is set, so nobody may act here: set admin_token and restart."))
+                return
+            with st.form("access-form", border=False):
+                st.text_input(_("Token"), type="password", key=Key.ACCESS_TOKEN, max_chars=500)
+                st.form_submit_button(
+                    _("Give"),
+                    key=Key.ACCESS_GIVE,
+                    type="primary",
+                    icon=":material/key:",
+                    on_click=_give,
+                    args=(runtime,),
+                )
+            st.caption(_("It counts for this tab, until it is closed. Each try is put on the time line."))
+
+
+def _give(runtime: Runtime) -> None:
+    token = str(st.session_state.get(Key.ACCESS_TOKEN) or "").strip()
+    st.session_state[Key.ACCESS_TOKEN] = ""  # not kept in the field
+
+    def give() -> bool:
+        give_token(runtime, token)
+        return True
+
+    if attempt(give):
+        tell(_("This tab may act now."))
+
+
+@st.fragment
+def starting(runtime: Runtime) -> None:
+    """Show the stage of the start; the page comes by itself when all is ready."""
+    if runtime.ready:
+        st.rerun()
+    failure = runtime.failure
+    if failure is not None:
+        st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
+        return
+    st.markdown(f":shimmer[{escape(_('Millpond is starting: {stage} …').format(stage=runtime.stage))}]")
+    st.skeleton(height=220)
+    heartbeat("starting", _PERIOD_SECONDS)

@@ -1,0 +1,226 @@
+"""Sources of an answer: numbered buttons, and the passage that each opens.
+
+Finding cited words and query terms in a passage, and marking them.
+
+A citation keeps its words, not coordinates: the place is found again by comparing letters and digits alone, so that
+line breaks, hyphens and typography do not matter. Pure functions.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from typing import NoReturn
+
+import streamlit as st
+
+from console.navigation import PageName, page
+from console.ui.documents.detail import PDF
+from console.ui.session_state import Query
+from console.ui.shared.dialogs import request
+from console.ui.shared.formatting import escape, escape_block, place, shorten
+from services.chat.types import Citation
+from services.core.errors import MillpondError, NotFoundError
+from services.core.i18n import _
+from services.knowledge.library import Library
+from services.knowledge.types import Chunk, Document
+
+Span = tuple[int, int]
+_SHORT_WORD = 3  # letters
+_LEAST_SHARE = 0.6  # of the quote's letters that have to be found for a place to count as the cited one
+
+
+def citation_buttons(library: Library, citations: Sequence[Citation], key: str) -> None:
+    """Draw one button for each source; it opens the passage at the side."""
+    if not citations:
+        return
+    cited = any(citation.cited for citation in citations)
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"sources-{key}"):
+        st.caption(_("Sources") if cited else _("Read for this answer, not cited"), width="content")
+        for citation in citations:
+            where = place(citation.page, citation.sheet)
+            name = shorten(citation.document, 36)
+            label = escape(f"{citation.number}  {name}" + (f", {where}" if where else ""))
+            if st.button(label, key=f"cite-{key}-{citation.number}", help=_tooltip(citation)):
+                open_citation(library, citation)
+
+
+def _tooltip(citation: Citation) -> str:
+    words = shorten(citation.quote, 240)
+    where = place(citation.page, citation.sheet, citation.heading)
+    return "  \n".join(escape(part) for part in (citation.document, where, words) if part)
+
+
+def open_citation(library: Library, citation: Citation) -> NoReturn:
+    """Open the passage with the cited words marked, in a drawer on the right."""
+
+    def body() -> None:
+        found = _find(library, citation)
+        if found is None:
+            _gone(citation)
+        else:
+            _passage(library, citation, *found)
+
+    where = place(citation.page, citation.sheet)
+    title = shorten(citation.document, 60) + (f" · {where}" if where else "")
+    request(f"{citation.number} · {title}", body, drawer=True)
+
+
+def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:
+    """Return the document and the chunk that has the cited words now; None when the document is gone."""
+    try:
+        document = library.document(citation.document_id)
+    except NotFoundError:
+        return None
+    chunk = library.chunk(citation.chunk_id)
+    if chunk is None and citation.quote:
+        chunk = library.locate(citation.document_id, citation.quote)
+    return document, chunk
+
+
+def _gone(citation: Citation) -> None:
+    st.warning(
+        _("Its text is no longer kept. What the answer quoted from it is below."),
+        title=_("The document was deleted"),
+        icon=":material/scan_delete:",
+    )
+    if citation.quote:
+        st.markdown(f"> {escape(citation.quote)}")
+
+
+def _passage(library: Library, citation: Citation, document: Document, chunk: Chunk | None) -> None:
+    if not document.enabled:
+        st.caption(_("This document is disabled: new answers do not use it."))
+    if chunk is None:
+        st.warning(
+            _("The document has changed since. What the answer quoted is below."),
+            title=_("The passage is not there any more"),
+            icon=":material/edit_document:",
+        )
+        if citation.quote:
+            st.markdown(f"> {escape(citation.quote)}")
+    else:
+        if where := place(None, chunk.sheet, chunk.heading):  # the page is in the title
+            st.caption(escape(where))
+        span = find_quote(chunk.text, citation.quote) if citation.quote else None
+        with st.container(border=True):
+            st.markdown(marked(chunk.text, [span] if span else []))
+    st.page_link(
+        page(PageName.DOCUMENTS),
+        label=_("Open the document"),
+        icon=":material/open_in_full:",
+        query_params={Query.DOCUMENT.value: str(document.id)},
+    )
+    first = chunk.page if chunk is not None else citation.page
+    if document.media_type == PDF and document.pages and first:
+        _page(library, document, citation, first)
+
+
+def _page(library: Library, document: Document, citation: Citation, first: int) -> None:
+    number = st.pagination(
+        document.pages, default=min(first, document.pages), key=f"source-page-{document.id}-{citation.chunk_id}"
+    )
+    words = (citation.quote,) if citation.quote and number == first else ()
+    try:
+        image = library.page_image(document.id, number, width=1000, highlight=words)
+    except MillpondError as error:
+        st.caption(escape(f"{error.message} {error.hint}"))
+        return
+    with st.container(border=True):
+        st.image(image, width="stretch", alt=_("Page {number}").format(number=number))
+
+
+def _letters(text: str) -> tuple[str, list[int]]:
+    """Return the letters and digits of `text`, folded, and the position of each in `text`."""
+    letters: list[str] = []
+    positions: list[int] = []
+    for position, character in enumerate(text):
+        for folded in unicodedata.normalize("NFKC", character).casefold():
+            if folded.isalnum():
+                letters.append(folded)
+                positions.append(position)
+    return "".join(letters), positions
+
+
+def find_quote(text: str, quote: str) -> Span | None:
+    """Return where `quote` stands in `text` as (start, end), exactly or nearly; None when it is not there."""
+    wanted, _ = _letters(quote)
+    letters, positions = _letters(text)
+    if not wanted or not letters:
+        return None
+    start = letters.find(wanted)
+    if start >= 0:
+        return positions[start], positions[start + len(wanted) - 1] + 1
+    blocks = [
+        block
+        for block in SequenceMatcher(None, letters, wanted, autojunk=False).get_matching_blocks()
+        if block.size >= min(4, len(wanted))
+    ]
+    if sum(block.size for block in blocks) < _LEAST_SHARE * len(wanted):
+        return None
+    first, last = blocks[0], blocks[-1]
+    if last.a + last.size - first.a > 2 * len(wanted) + 20:  # scattered words are no quote
+        return None
+    return positions[first.a], positions[last.a + last.size - 1] + 1
+
+
+def find_terms(text: str, terms: Iterable[str]) -> list[Span]:
+    """Return where words of `text` begin with one of `terms`, merged and in order.
+
+    Terms are the lexical search's: stems of words, pairs of characters in scripts without spaces. Short words are
+    left out: "the" and "of" on a coloured ground hide what was found.
+    """
+    letters, positions = _letters(text)
+    spans: list[Span] = []
+    for term in {_letters(term)[0] for term in terms}:
+        if not term or (term.isalpha() and term.isascii() and len(term) <= _SHORT_WORD):
+            continue
+        wordlike = term.isascii()
+        at = letters.find(term)
+        while at >= 0:
+            start, end = positions[at], positions[at + len(term) - 1] + 1
+            if end - start <= len(term) and not (wordlike and start and text[start - 1].isalnum()):
+                if wordlike:
+                    end = _word_end(text, end)
+                spans.append((start, end))
+            at = letters.find(term, at + 1)
+    return _merged(spans)
+
+
+def _word_end(text: str, end: int) -> int:
+    while end < len(text) and text[end].isalnum() and text[end].isascii():
+        end += 1
+    return end
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def marked(text: str, spans: Iterable[Span]) -> str:
+    """Return `text` as escaped Markdown with the stretches of `spans` on a coloured ground."""
+    pieces: list[str] = []
+    at = 0
+    for start, end in spans:
+        pieces.append(text[at:start])
+        pieces.append("".join(f"\ue000{line}\ue001" if line.strip() else line for line in _lines(text[start:end])))
+        at = end
+    pieces.append(text[at:])
+    escaped = escape_block("".join(pieces))
+    return escaped.replace("\ue000", ":orange-background[").replace("\ue001", "]")
+
+
+def _lines(text: str) -> list[str]:
+    """Split into lines that keep their ends apart: a mark must not reach over a line break."""
+    parts: list[str] = []
+    for line in text.splitlines(keepends=True):
+        body = line.rstrip("\r\n")
+        parts.extend((body, line[len(body) :]))
+    return parts

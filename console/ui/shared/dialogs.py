@@ -1,0 +1,106 @@
+"""Dialogs: every destructive action says what goes, can be cancelled, and tells afterwards what it did.
+
+A dialog that a live fragment opens would vanish with the fragment's next tick. So whoever wants one asks for it with
+`request`, and `console.app` draws it, on every run until it is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+import streamlit as st
+
+from console.ui.error_boundary import guarded
+from console.ui.session_state import Key, state_of, tell
+from console.ui.shared.formatting import count, escape, size
+from services.core.i18n import _, plural
+from services.knowledge.types import DeletionReport
+
+Body = Callable[[], None]
+
+
+@dataclass
+class OpenDialog:
+    """The dialog that this tab shows, if any."""
+
+    title: str = ""
+    body: Body | None = None
+    page: str = ""
+    drawer: bool = False
+
+
+def request(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
+    """Open a dialog, at the side if `drawer`; `body` draws it and ends it with `close`."""
+    dialog = state_of(OpenDialog)
+    dialog.title, dialog.body, dialog.page, dialog.drawer = title, body, "", drawer
+    st.rerun()
+    raise AssertionError("st.rerun returned")
+
+
+def close() -> NoReturn:
+    """Close the dialog from within."""
+    _forget()
+    st.rerun()
+    raise AssertionError("st.rerun returned")
+
+
+def show_dialog(page: str) -> None:
+    """Draw the dialog that was asked for on `page`; going to another page closes it."""
+    dialog = state_of(OpenDialog)
+    if dialog.body is None:
+        return
+    dialog.page = dialog.page or page
+    if dialog.page != page:
+        _forget()
+        return
+    position: Literal["center", "right"] = "right" if dialog.drawer else "center"
+    draw = st.dialog(
+        escape(dialog.title), width=760 if dialog.drawer else "small", position=position, on_dismiss=_forget
+    )
+    draw(guarded(dialog.body))()
+
+
+def _forget() -> None:
+    state_of(OpenDialog).body = None
+
+
+def confirm(title: str, goes: Iterable[str], label: str, action: Callable[[], str]) -> NoReturn:
+    """Ask before `action`; `goes` are lines that say what it removes. What `action` returns is told afterwards."""
+    lines = tuple(goes)
+
+    def body() -> None:
+        for line in lines:
+            st.markdown(escape(line))
+        st.caption(_("This cannot be undone."))
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button(_("Cancel"), key="dialog-cancel"):
+                close()
+            if st.button(label, type="primary", key=Key.CONFIRM):
+                tell(action())
+                close()
+
+    request(title, body)
+
+
+def ask_name(title: str, label: str, value: str, action: Callable[[str], str]) -> NoReturn:
+    """Ask for a name and hand it to `action`, which returns what to tell; its failure is shown in the dialog."""
+
+    def body() -> None:
+        with st.form("name-form", border=False):
+            name = st.text_input(label, value=value, max_chars=200, key="name-field")
+            if st.form_submit_button(_("Save"), type="primary", key="name-save"):
+                tell(action(name.strip()))
+                close()
+
+    request(title, body)
+
+
+def deletion_text(report: DeletionReport) -> str:
+    """Return what a deletion has removed."""
+    return _("Deleted {documents}, {chunks} and {size}.").format(
+        documents=plural("{count} document", "{count} documents", report.documents),
+        chunks=_("{count} chunks").format(count=count(report.chunks)),
+        size=size(report.bytes),
+    )

@@ -1,0 +1,231 @@
+"""Text for the screen: numbers with units, and everything that keeps foreign text from being read as Markdown.
+
+Document text, names and questions are data. `escape` makes any text safe inside Streamlit's Markdown, labels included;
+`answer_markdown` lets a model's answer keep its formatting but no image, link or diagram.
+
+Moments as the reader's own clock shows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import PurePath
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from services.core.i18n import _
+from services.knowledge.types import DocumentStatus, Progress
+
+_JOINER = "\u2060"  # word joiner: invisible, takes no space, never breaks a line
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^=&\"'@/])")
+# Streamlit turns these into icons, emoji or links after Markdown was parsed, when a backslash no longer helps.
+_DIRECTIVE = re.compile(r":(?=[A-Za-z0-9_+\-/])")
+_ADDRESS = re.compile(r"(?i)\b(www)(?=\.)|(?<=[A-Za-z])(?=://)|(?<=\S)(?=@\S)")
+_ARROW = re.compile(r"(?<=[-<>=~])(?=[-<>=])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+_INDENT = re.compile(r"(?m)^[ \t]+")
+
+
+def escape(text: str) -> str:
+    """Return `text` such that Streamlit's Markdown shows it as it is, and on one line.
+
+    Control and direction characters are dropped: they can make a name look like another.
+    """
+    text = _CONTROL.sub("", text)
+    text = " ".join(text.split())
+    return _escape_line(text)
+
+
+def escape_block(text: str) -> str:
+    """Return `text` for Markdown with its lines and paragraphs kept."""
+    text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return "\n".join(f"{_escape_line(line.strip())}  " if line.strip() else "" for line in text.split("\n"))
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line without control characters, for elements that know no Markdown (`st.text`)."""
+    return " ".join(_CONTROL.sub("", text).split())
+
+
+def _escape_line(text: str) -> str:
+    text = _ADDRESS.sub(lambda match: match.group(0) + _JOINER, text)
+    text = _ARROW.sub(_JOINER, text)
+    text = _DIRECTIVE.sub(":" + _JOINER, text)
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+
+
+_BRACKETS = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])")
+
+
+_UNESCAPED = r"(?<!\\)((?:\\\\)*)"  # an even number of backslashes: they escape each other, not what follows
+
+
+_CITED = re.compile(r"\\?\[(\d{1,3})\\?\](?![(:]|\[(?!\d))")
+
+
+def answer_markdown(text: str, citations: Collection[int] = ()) -> str:
+    """Return a model's answer as Markdown without images, links, HTML and diagrams; `[n]` of `citations` become badges.
+
+    Code keeps its characters, apart from invisible ones in what would be an image or link if it were no code after all:
+    what Markdown takes for code is not for a regular expression to decide.
+    """
+    pieces = _CODE.split(_CONTROL.sub("", text))
+    return "".join(
+        _inert_code(piece) if index % 2 else _inert_prose(piece, citations) for index, piece in enumerate(pieces)
+    )
+
+
+def _inert_code(code: str) -> str:
+    code = _BRACKETS.sub(_JOINER, code)
+    return "```text" + code[code.index("\n") :] if code.startswith("```") and "\n" in code else code
+
+
+def _inert_prose(text: str, citations: Collection[int]) -> str:
+    marks: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        if int(match.group(1)) not in citations:
+            return match.group(0)
+        marks.append(match.group(1))
+        return f"\ue000{len(marks) - 1}\ue001"
+
+    text = _CITED.sub(keep, text.replace("\ue000", "").replace("\ue001", ""))
+    text = text.replace("<", "&lt;")
+    text = re.sub(r"!\[", r"!\\[", text)  # images
+    text = re.sub(_UNESCAPED + r"\](?=[(\[:])", r"\1\\]", text)  # links, references, definitions of references
+    text = re.sub(r"(?m)^([ ]{0,3})\[", r"\1\\[", text)
+    text = _ADDRESS.sub(lambda match: match.group(0) + _JOINER, text)
+    text = _DIRECTIVE.sub(":" + _JOINER, text)
+    text = re.sub(_UNESCAPED + r"\$", r"\1\\$", text)  # formulas
+    return re.sub("\ue000(\\d+)\ue001", lambda match: citation_badge(int(marks[int(match.group(1))])), text)
+
+
+def citation_badge(number: int) -> str:
+    """Return the mark that stands for source `number` in an answer."""
+    return f":blue-badge[{number}]"  # blue is the accent in this theme
+
+
+def size(count: float | None) -> str:
+    """Return a number of bytes with its unit, 1 MB being 1024 * 1024 bytes."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in ("B", "KB", "MB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.2f} GB"
+
+
+def signed_size(count: int) -> str:
+    """Return a change in bytes with sign and unit."""
+    return ("+" if count >= 0 else "−") + size(abs(count))
+
+
+def kilobytes(count: int) -> float:
+    """Return a number of bytes in KB with one decimal, for tables that are sorted by it."""
+    return round(count / 1024, 1)
+
+
+def count(number: int) -> str:
+    """Return a whole number with separators of thousands."""
+    return f"{number:,}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a duration given in ms, in ms or s."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def minutes(seconds: float) -> str:
+    """Return a stretch of time as m:ss, or h:mm:ss."""
+    whole, rest = divmod(max(0, round(seconds)), 60)
+    hours, whole = divmod(whole, 60)
+    return f"{hours}:{whole:02d}:{rest:02d}" if hours else f"{whole}:{rest:02d}"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """Return how long ago `moment` was, a date when it is more than a week."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    passed = (now or datetime.now(UTC)) - moment
+    if passed < timedelta(minutes=1):
+        return _("just now")
+    if passed < timedelta(hours=1):
+        return _("{count} min ago").format(count=passed.seconds // 60)
+    if passed < timedelta(days=1):
+        return _("{count} h ago").format(count=passed.seconds // 3600)
+    if passed < timedelta(days=7):
+        return _("{count} d ago").format(count=passed.days)
+    return moment.date().isoformat()
+
+
+def place(page: int | None = None, sheet: str = "", heading: Iterable[str] = ()) -> str:
+    """Return where in a document something stands, as plain text: page, sheet, heading path; "" when not known."""
+    parts = []
+    if page is not None:
+        parts.append(_("p. {page}").format(page=page))
+    if sheet:
+        parts.append(_("sheet {name}").format(name=plain(sheet)))
+    if path := " › ".join(plain(part) for part in heading if part.strip()):
+        parts.append(path)
+    return " · ".join(parts)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text` on one line in at most `limit` characters; a file name keeps its ending."""
+    text = plain(text)
+    if len(text) <= limit:
+        return text
+    suffix = PurePath(text).suffix
+    if 1 < len(suffix) <= 6 and " " not in suffix:
+        return text[: limit - len(suffix) - 1].rstrip() + "…" + suffix
+    return text[: limit - 1].rstrip() + "…"
+
+
+def status_label(status: DocumentStatus) -> str:
+    """Return the word for a status."""
+    return {
+        DocumentStatus.QUEUED: _("Queued"),
+        DocumentStatus.PARSING: _("Parsing"),
+        DocumentStatus.EMBEDDING: _("Embedding"),
+        DocumentStatus.READY: _("Ready"),
+        DocumentStatus.FAILED: _("Failed"),
+        DocumentStatus.CANCELLED: _("Cancelled"),
+    }[status]
+
+
+def progress_label(status: DocumentStatus, progress: Progress) -> str:
+    """Return what is being done and how far it is, without a share of something unknown."""
+    unit = {"page": _("page"), "chunk": _("chunk")}.get(progress.unit, progress.unit)
+    if status not in {DocumentStatus.PARSING, DocumentStatus.EMBEDDING} or (progress.done <= 0 and progress.total <= 0):
+        return status_label(status)
+    if progress.total > 0:
+        return _("{status} {unit} {done} of {total}").format(
+            status=status_label(status), unit=unit, done=count(progress.done), total=count(progress.total)
+        )
+    return _("{status} {unit} {done}").format(status=status_label(status), unit=unit, done=count(progress.done))
+
+
+def share(progress: Progress) -> float:
+    """Return how much is done, from 0 to 1; 0 while the total is not known."""
+    return min(1.0, max(0.0, progress.done / progress.total)) if progress.total > 0 else 0.0
+
+
+def moment(time: float) -> datetime:
+    """Return a moment (seconds since the epoch) as the clock on the reader's wall shows it, as the charts do."""
+    try:
+        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):  # the name comes from the browser
+        zone = UTC
+    return datetime.fromtimestamp(time, zone).replace(tzinfo=None)

@@ -1,0 +1,114 @@
+"""One thin line on every page: is all well, memory, documents, chat model, work in progress. Each part is a link."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console.navigation import PageName, page
+from console.ui.budget.charts import level_word
+from console.ui.budget.control import restart_words
+from console.ui.budget.headline import LEVEL_ICONS, sentence
+from console.ui.budget.steps import door_name
+from console.ui.error_boundary import guarded
+from console.ui.memory.headline import STATE_ICONS
+from console.ui.shared.formatting import escape, shorten, size
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Runtime
+from services.core.i18n import _, plural
+from services.memory.budget.types import Level
+from services.memory.leaks.messages import MB, counted, duration, headline, kind_name, number
+from services.memory.leaks.types import State, Verdict
+from services.memory.types import Series
+from services.operations.restarts import Phase
+
+_PERIOD_SECONDS = 3.0
+_MODEL_ICON = {
+    "ready": ":material/smart_toy:",
+    "loading": ":material/hourglass_top:",
+    "down": ":material/error:",
+    "off": ":material/format_quote:",
+}
+
+
+@st.fragment
+@guarded
+def status_strip(runtime: Runtime) -> None:
+    """Draw the strip and keep it fresh."""
+    counts = runtime.library.counts()
+    model = runtime.models.status()
+    trouble = [check for check in runtime.health.ready().checks if not check.ok]
+    restart = runtime.restarts.state()
+    if restart.phase is not Phase.RUNNING:
+        st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
+    with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
+        if trouble:
+            st.page_link(
+                page(PageName.OVERVIEW),
+                label=_("Needs attention: {part}").format(part=escape(trouble[0].name)),
+                icon=":material/warning:",
+                help=escape(trouble[0].detail),
+            )
+        _memory(runtime)
+        _budget(runtime)
+        documents = plural("{count} document", "{count} documents", counts.documents)
+        chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
+        st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
+        if counts.jobs_unfinished:
+            running = plural("{count} file being taken in", "{count} files being taken in", counts.jobs_unfinished)
+            st.page_link(page(PageName.DOCUMENTS), label=running, icon=":material/sync:")
+        label = _("No chat model") if model.state == "off" else escape(shorten(model.label, 40))
+        words = {"down": _("not reachable"), "loading": _("loading")}.get(model.state, "")
+        st.page_link(
+            page(PageName.SETTINGS),
+            label=f"{label}, {words}" if words else label,
+            icon=_MODEL_ICON.get(model.state, ":material/smart_toy:"),
+            help=escape(f"{model.message} {model.hint}".strip()) or None,
+        )
+    heartbeat("strip", _PERIOD_SECONDS)
+
+
+def _memory(runtime: Runtime) -> None:
+    """Draw the verdict, and RSS against its limit as last sampled."""
+    verdict, sample = runtime.memory.detector.verdict, runtime.memory.history.latest()
+    st.page_link(
+        page(PageName.MEMORY),
+        label=escape(_brief(verdict)),
+        icon=STATE_ICONS[verdict.state],
+        help=escape(headline(verdict)),
+    )
+    rss = sample.get(Series.RSS) if sample else None
+    limit = sample.get(Series.LIMIT) if sample else None
+    label = _("RSS {size} of {limit}") if limit else _("RSS {size}")
+    st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")
+
+
+def _budget(runtime: Runtime) -> None:
+    """Draw how the budget stands where that is worth a look: above calm, or something is refused."""
+    state, closed = runtime.governor.state(), runtime.admission.closed()
+    if state.level is Level.CALM and not closed:
+        return
+    label = _("Memory {level}").format(level=level_word(state.level).lower())
+    if closed:
+        refused = ", ".join(door_name(door).lower() for door in closed)
+        words = _("Refused: {what}") if state.level is Level.CALM else _("{label}, refused: {what}")
+        label = words.format(label=label, what=refused)
+    st.page_link(
+        page(PageName.BUDGET),
+        label=escape(label),
+        icon=LEVEL_ICONS[state.level],
+        help=escape(next((why.reason for why in closed.values()), sentence(state))),
+    )
+
+
+def _brief(verdict: Verdict) -> str:
+    """Return the verdict as one short sentence."""
+    if verdict.state is State.UNKNOWN:
+        return _("Too little data yet")
+    if verdict.state is State.FLAT:
+        return _("Memory flat for {time}").format(time=duration(verdict.window))
+    slope = verdict.slope_per_hour or 0.0
+    per_hour = number(slope, signed=True) if counted(verdict.kind) else f"{number(slope / MB, signed=True)} MB"
+    words = (
+        _("Leak of {kind}, {growth} an hour") if verdict.state is State.LEAK else _("Watch {kind}, {growth} an hour")
+    )
+    return words.format(kind=kind_name(verdict.kind), growth=per_hour)

@@ -1,0 +1,235 @@
+"""The reaper: takes what closed browser tabs have left in memory, and gives it back.
+
+Never from a tab that may come back: Streamlit keeps a session for `disconnectedSessionTTL` seconds after its connection
+broke, and until then it counts as alive here. Sessions are ended on the event loop's thread, as Streamlit does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+import structlog
+from streamlit.runtime.app_session import AppSession
+
+from console.ui.streamlit import internals as streamlit
+from console.ui.streamlit import uploads
+from console.ui.streamlit.memory import StreamlitHoldings, gone_sessions, live_sessions
+from services.app.container import Runtime
+from services.core.errors import UnavailableError
+from services.core.events import EventKind
+from services.core.i18n import _, plural
+from services.memory.reclaimers import Reclaimer
+
+log = structlog.get_logger(__name__)
+
+_READY_SECONDS = 0.1  # so often it is asked whether the services are ready
+SWEEP_SECONDS = 15.0
+LOOP_SECONDS = 10.0
+# Worth an event; less is added up until it comes to so much.
+NOTABLE_BYTES = 8_000_000
+NOTABLE_SESSIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a sweep took: sessions that were ended, bytes of uploads and media files that were forgotten."""
+
+    sessions: int = 0
+    session_bytes: int = 0
+    upload_bytes: int = 0
+    media_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return self.session_bytes + self.upload_bytes + self.media_bytes
+
+    def plus(self, other: Released) -> Released:
+        """Return both together."""
+        return Released(
+            self.sessions + other.sessions,
+            self.session_bytes + other.session_bytes,
+            self.upload_bytes + other.upload_bytes,
+            self.media_bytes + other.media_bytes,
+        )
+
+
+class Reaper:
+    """Sweeps every `SWEEP_SECONDS` of the services' clock, and when it is asked to. Build it on the event loop."""
+
+    def __init__(self, services: Runtime, holdings: StreamlitHoldings) -> None:
+        self._services = services
+        self._holdings = holdings
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        # Those that something holds although they are empty: they are not ended again at each sweep.
+        self._ended: weakref.WeakSet[AppSession] = weakref.WeakSet()
+        self._untold = Released()
+        self._orphans: frozenset[str] = frozenset()  # media files that no tab showed at the last sweep
+
+    async def run(self) -> None:
+        """Sweep until cancelled, and offer the parts once the services can take the offer."""
+        while not self._services.ready:
+            await asyncio.sleep(_READY_SECONDS)
+        self.offer()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS / self._services.clock.speed)
+            try:
+                self.sweep()
+            except Exception:
+                # The next sweep must come although this one failed.
+                log.exception("sweep failed")
+
+    def offer(self) -> None:
+        """Offer each part to people and to the memory budget."""
+        add = self._services.memory.reclaimers.add
+        add(
+            Reclaimer(
+                "uploads",
+                _("Uploads of closed tabs"),
+                _("Nothing is lost: their tabs cannot come back."),
+                lambda: sum(uploads.abandoned().values()),
+                lambda: self._on_loop(self._release_uploads),
+            )
+        )
+        add(
+            Reclaimer(
+                "sessions",
+                _("Expired sessions"),
+                _("Nothing is lost: their tabs cannot come back."),
+                lambda: self._holdings.bytes_of(self._gone()),
+                lambda: self._on_loop(self._release_sessions),
+            )
+        )
+        add(
+            Reclaimer(
+                "media",
+                _("Media files of closed tabs"),
+                _("Nothing is lost: no tab shows them."),
+                lambda: sum(len(content) for content in _orphaned_media().values()),
+                lambda: self._on_loop(self._release_media),
+            )
+        )
+        add(
+            Reclaimer(
+                "streamlit_caches",
+                _("Streamlit's caches"),
+                _("Results that pages keep are computed again when they are needed."),
+                lambda: sum(len(content) for content in streamlit.cached_data()),
+                _release_caches,
+            )
+        )
+
+    def sweep(self) -> Released:
+        """Take everything that nobody can come back to. On the event loop's thread only."""
+        released = self._take()
+        streamlit.expire_caches()
+        self._untold = told = self._untold.plus(released)
+        if (told.bytes >= NOTABLE_BYTES or told.sessions >= NOTABLE_SESSIONS) and self._services.ready:
+            self._untold = Released()
+            text = _("left by closed tabs: {sessions}").format(sessions=_count(told.sessions))
+            self._services.reporter.event(
+                EventKind.RELEASE,
+                text,
+                sessions=told.sessions,
+                bytes=told.bytes,
+                upload_bytes=told.upload_bytes,
+                media_bytes=told.media_bytes,
+            )
+            # Files are no objects that a policy counts: their pages go back to the system by a trim.
+            self._services.policy.big_work_done(_("closed tabs"), certain=told.bytes >= NOTABLE_BYTES)
+        return released
+
+    def _take(self) -> Released:
+        gone = self._gone()
+        session_bytes = self._holdings.bytes_of(gone)
+        # Before the sessions end, which takes their files along.
+        upload_bytes = sum(uploads.abandoned().values())
+        expired = streamlit.take_expired()
+        ended = 0
+        for session in {id(session): session for session in (*gone, *expired)}.values():
+            if streamlit.end(session):
+                self._ended.add(session)
+                ended += 1
+        del gone, expired
+        for name in uploads.abandoned():
+            streamlit.forget_uploads(name)
+        # A page that is being drawn shows nothing for a moment: only what nobody has shown for long is taken.
+        orphans = _orphaned_media()
+        lasting = {name: content for name, content in orphans.items() if name in self._orphans}
+        self._orphans = frozenset(orphans)
+        if lasting:
+            _forget_media()
+        return Released(ended, session_bytes, upload_bytes, sum(map(len, lasting.values())))
+
+    def _gone(self) -> list[AppSession]:
+        return [session for session in gone_sessions() if session not in self._ended]
+
+    def _release_sessions(self) -> str:
+        return _count(self._take().sessions)
+
+    def _release_uploads(self) -> str:
+        found = uploads.abandoned()
+        for name in found:
+            streamlit.forget_uploads(name)
+        return plural("uploads of {count} closed tab", "uploads of {count} closed tabs", len(found))
+
+    def _release_media(self) -> str:
+        before = len(streamlit.media_files())
+        _forget_media()
+        return plural("{count} media file", "{count} media files", max(0, before - len(streamlit.media_files())))
+
+    def _on_loop(self, call: Callable[[], str]) -> str:
+        """Call something on the event loop's thread, from any thread.
+
+        Raises:
+            UnavailableError: the loop has no time for it, or has ended.
+        """
+        if threading.get_ident() == self._thread:
+            return call()
+        done: concurrent.futures.Future[str] = concurrent.futures.Future()
+
+        def act() -> None:
+            try:
+                done.set_result(call())
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                done.set_exception(error)
+
+        try:
+            self._loop.call_soon_threadsafe(act)
+            return done.result(LOOP_SECONDS)
+        except (RuntimeError, TimeoutError) as error:
+            raise UnavailableError(
+                _("The web server has no time to release what closed tabs left; nothing was released."),
+                _("Try again in a moment."),
+            ) from error
+
+
+def _orphaned_media() -> dict[str, bytes]:
+    """Return the media files that no tab shows."""
+    files = streamlit.media_files()
+    live = {session.id for session in live_sessions()}
+    shown = {name for session, names in streamlit.media_of_sessions().items() if session in live for name in names}
+    return {name: content for name, content in files.items() if name not in shown}
+
+
+def _forget_media() -> None:
+    live = {session.id for session in live_sessions()}
+    streamlit.forget_media(name for name in streamlit.media_of_sessions() if name not in live)
+
+
+def _release_caches() -> str:
+    results = len(streamlit.cached_data())
+    streamlit.expire_caches()
+    st.cache_data.clear()
+    return plural("{count} cached result", "{count} cached results", results)
+
+
+def _count(sessions: int) -> str:
+    return plural("{count} session", "{count} sessions", sessions)

@@ -1,0 +1,1 @@
+"""Metrics of the parts of the service, read when they are scraped."""

@@ -1,0 +1,81 @@
+"""The memory budget: limit, watermarks, level, what it has done and what is refused; alerts and how they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.core.admission import Door
+from services.memory.budget.types import DecisionKind, Level, LimitSource
+from services.operations.metrics import Family, Reading
+
+if TYPE_CHECKING:
+    from services.app.container import Runtime
+
+_LIMIT = Family("millpond_budget_limit_bytes", "What memory is held against; `source` says who set it.", ("source",))
+_WATERMARK = Family("millpond_budget_watermark_bytes", "Where each level is reached.", ("level",))
+_USED = Family("millpond_budget_used_bytes", "What counts against the limit: RSS, or what the container uses.")
+_PEAK = Family("millpond_budget_peak_bytes", "The highest use that the budget has seen since the start.")
+_FLOOR = Family("millpond_budget_floor_bytes", "RSS when the service was ready.")
+_RESERVED = Family("millpond_budget_reserved_bytes", "Bytes that are promised to work in progress.")
+_LEVEL = Family("millpond_budget_level", "The level that was reached: 0 calm, 1 soft, 2 high, 3 hard.")
+_ACTING = Family("millpond_budget_acting", "1 if the budget acts, 0 if it is paused, off or in a dry run.")
+_STEP = Family("millpond_budget_step_active", "1 while a step is in force.", ("step",))
+_DECISIONS = Family(
+    "millpond_budget_decisions_total", "What the budget decided, by step and kind.", ("step", "kind"), kind="counter"
+)
+BUDGET_FAMILIES = (_LIMIT, _WATERMARK, _USED, _PEAK, _FLOOR, _RESERVED, _LEVEL, _ACTING, _STEP, _DECISIONS)
+
+_CLOSED = Family("millpond_door_closed", "1 while such work is refused.", ("door",))
+_REFUSED = Family(
+    "millpond_refused_total",
+    "Work that was refused: by door, or for want of room in memory.",
+    ("door",),
+    kind="counter",
+)
+_PACE = Family("millpond_ingestion_rest_seconds", "How long ingestion rests after each document to spare memory.")
+ADMISSION_FAMILIES = (_CLOSED, _REFUSED, _PACE)
+
+_ALERTS = Family("millpond_alerts_total", "Alerts to the webhook, by how that ended.", ("outcome",), kind="counter")
+_ALERTS_WAITING = Family("millpond_alerts_waiting", "Alerts that wait for the webhook.")
+ALERT_FAMILIES = (_ALERTS, _ALERTS_WAITING)
+
+
+def budget(runtime: Runtime) -> Iterator[Reading]:
+    """Return how the budget stands."""
+    governor = runtime.governor
+    state = governor.state()
+    for source in LimitSource:
+        if source is state.budget.source and state.budget.limit:
+            yield Reading(_LIMIT, state.budget.limit, (source.value,))
+    for level in (Level.SOFT, Level.HIGH, Level.HARD):
+        yield Reading(_WATERMARK, state.budget.reached(level), (level.name.lower(),))
+    yield Reading(_USED, state.used)
+    yield Reading(_PEAK, state.peak)
+    yield Reading(_FLOOR, state.floor or None)
+    yield Reading(_RESERVED, state.reserved)
+    yield Reading(_LEVEL, float(state.level))
+    yield Reading(_ACTING, float(governor.acting))
+    counts = governor.counts()
+    for step in governor.steps():
+        yield Reading(_STEP, float(step.name in state.active), (step.name,))
+        for kind in (DecisionKind.TAKEN, DecisionKind.UNDONE, DecisionKind.PASSED_OVER, DecisionKind.FAILED):
+            yield Reading(_DECISIONS, counts.get((step.name, kind), 0), (step.name, kind.value))
+
+
+def admission(runtime: Runtime) -> Iterator[Reading]:
+    """Return what is refused."""
+    closed = runtime.admission.closed()
+    for door in Door:
+        yield Reading(_CLOSED, float(door in closed), (door.value,))
+    for name, count in runtime.admission.refused().items():
+        yield Reading(_REFUSED, count, (name,))
+    yield Reading(_PACE, runtime.admission.pause_seconds)
+
+
+def alerts(runtime: Runtime) -> Iterator[Reading]:
+    """Return how alerts arrive."""
+    state = runtime.webhook.state()
+    for outcome, count in (("delivered", state.delivered), ("failed", state.failed), ("dropped", state.dropped)):
+        yield Reading(_ALERTS, count, (outcome,))
+    yield Reading(_ALERTS_WAITING, state.waiting)

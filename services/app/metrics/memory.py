@@ -1,0 +1,235 @@
+"""What the memory room knows: the newest sample, the last ledger, the verdict, tracing.
+
+What the garbage collector is set to, the change on trial, and what our own policy did.
+
+The process itself: since when, what it is built of, whether it is ready, who uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from services.core.memory_report import Owner
+from services.memory.gc.policy import Reason
+from services.memory.leaks.types import LeakKind, State
+from services.memory.monitor import MemoryMonitor
+from services.memory.types import Series
+from services.operations.metrics import Family, Reading
+
+if TYPE_CHECKING:
+    from services.app.container import Runtime
+
+_HOUR = 3600.0
+# What a verdict of these kinds counts is not bytes.
+_COUNTED = frozenset({LeakKind.THREADS, LeakKind.DESCRIPTORS})
+_SAMPLED: dict[Series, Family] = {
+    series: Family(f"millpond_{name}", text)
+    for series, name, text in (
+        (Series.RSS, "rss_bytes", "Resident set size of the process."),
+        (Series.USS, "uss_bytes", "Resident memory that no other process shares, read with the ledger."),
+        (Series.PSS, "pss_bytes", "Resident memory, shared pages counted by their share, read with the ledger."),
+        (Series.SWAP, "swap_bytes", "Swapped-out memory of the process, read with the ledger."),
+        (Series.HEAP_USED, "heap_used_bytes", "In use of the C allocator, mapped blocks included."),
+        (Series.HEAP_MAPPED, "heap_mapped_bytes", "Of the C allocator's memory in use, blocks with their own mapping."),
+        (Series.PYTHON_BLOCKS, "python_blocks", "Blocks that Python's allocator has handed out."),
+        (Series.PYTHON_USED, "python_used_bytes", "Bytes in blocks of Python's allocator, read with the ledger."),
+        (Series.LIVE, "live_bytes", "Memory in use: the C allocator's and Python's; the leak detector's main series."),
+        (Series.THREADS, "threads", "Threads of the process."),
+        (Series.DESCRIPTORS, "descriptors", "Open file descriptors."),
+        (Series.CPU, "cpu_cores", "CPU time that the process takes; 1 is one core."),
+        (Series.SAMPLER_CPU, "sampler_cpu_cores", "CPU time that watching the memory takes; 1 is one core."),
+        (Series.GPU_ALLOCATED, "gpu_allocated_bytes", "GPU memory in tensors, by torch."),
+        (Series.GPU_RESERVED, "gpu_reserved_bytes", "GPU memory that torch's allocator holds."),
+        (Series.GPU_PEAK, "gpu_peak_bytes", "Most GPU memory in tensors so far, by torch."),
+        (Series.GPU_USED, "gpu_device_used_bytes", "GPU memory in use by all processes."),
+        (Series.GPU_TOTAL, "gpu_device_total_bytes", "Memory of the GPU."),
+        (Series.GPU_BUSY, "gpu_busy_ratio", "Share of time in which the GPU worked, 0 to 1."),
+        (Series.PRESSURE, "memory_pressure_ratio", "Share of the last 10 s in which a task waited for memory, 0 to 1."),
+        (Series.GROUP_USED, "cgroup_used_bytes", "Memory that the control group uses."),
+        (Series.GROUP_LIMIT, "cgroup_limit_bytes", "Most memory that the control group may use."),
+        (Series.AVAILABLE, "machine_available_bytes", "Memory of the machine that can still be had."),
+        (Series.LIMIT, "memory_limit_bytes", "What RSS is held against: configured, the control group's or the RAM."),
+    )
+}
+_SAMPLED_AT = Family("millpond_sample_timestamp_seconds", "When the newest sample was taken, seconds since the epoch.")
+SAMPLE_FAMILIES = (*_SAMPLED.values(), _SAMPLED_AT)
+_OWNED = Family("millpond_ledger_bytes", "RSS by its owner in the last ledger; the owners add up to RSS.", ("owner",))
+_UNNAMED = Family("millpond_ledger_unattributed_bytes", "RSS that the last ledger found no owner for.")
+_LEDGER_RSS = Family("millpond_ledger_rss_bytes", "RSS at the time of the last ledger.")
+_LEDGER_AT = Family("millpond_ledger_timestamp_seconds", "When the last ledger was made, seconds since the epoch.")
+_LEDGER_TOOK = Family("millpond_ledger_cost_seconds", "How long making the last ledger took.")
+LEDGER_FAMILIES = (_OWNED, _UNNAMED, _LEDGER_RSS, _LEDGER_AT, _LEDGER_TOOK)
+_STATE = Family("millpond_verdict_state", "1 for the state that the leak detector is in.", ("state",))
+_KIND = Family("millpond_verdict_kind", "1 for what grows, where the detector says so.", ("kind",))
+_GROWTH = Family("millpond_verdict_growth_bytes_per_second", "Growth of the memory in use by the detector.")
+_GROWTH_LOW = Family("millpond_verdict_growth_low_bytes_per_second", "Lower end of the growth's interval.")
+_GROWTH_HIGH = Family("millpond_verdict_growth_high_bytes_per_second", "Upper end of the growth's interval.")
+_COUNT_GROWTH = Family(
+    "millpond_verdict_growth_per_second", "Growth of the count of threads or descriptors, where that is what grows."
+)
+_PER_REQUEST = Family("millpond_verdict_growth_bytes_per_request", "Growth of the memory in use with each request.")
+_TO_LIMIT = Family("millpond_verdict_time_to_limit_seconds", "Time until the limit at this growth, if it grows.")
+_WINDOW = Family("millpond_verdict_window_seconds", "The stretch of time that the verdict rests on.")
+_JUDGED_AT = Family("millpond_verdict_timestamp_seconds", "When the verdict was made, seconds since the epoch.")
+VERDICT_FAMILIES = (
+    _STATE,
+    _KIND,
+    _GROWTH,
+    _GROWTH_LOW,
+    _GROWTH_HIGH,
+    _COUNT_GROWTH,
+    _PER_REQUEST,
+    _TO_LIMIT,
+    _WINDOW,
+    _JUDGED_AT,
+)
+_TRACING = Family("millpond_tracing", "1 while allocations are traced.")
+_TRACED = Family("millpond_traced_bytes", "Memory in allocations that are traced.")
+TRACING_FAMILIES = (_TRACING, _TRACED)
+_ENABLED = Family("millpond_gc_enabled", "1 while Python collects by itself.")
+_THRESHOLD = Family("millpond_gc_threshold", "Threshold of a generation, as in gc.get_threshold().", ("generation",))
+_COUNT = Family("millpond_gc_pending", "What a threshold is compared with, as in gc.get_count().", ("generation",))
+_FROZEN = Family("millpond_gc_frozen_objects", "Objects that are hidden from the collector.")
+_LONG_LIVED = Family("millpond_gc_long_lived_objects", "Objects that the last full collection left.")
+_PENDING = Family("millpond_gc_long_lived_pending_objects", "Objects that grew old since the last full collection.")
+_TRIAL = Family("millpond_gc_trial", "1 while a change of the collector's settings is on trial.")
+_TRIAL_P95 = Family("millpond_gc_trial_pause_p95_seconds", "p95 of pauses before the trial and in it.", ("when",))
+_POLICY = Family("millpond_gc_policy_active", "1 while our own policy collects at good moments.")
+_RUNS = Family("millpond_gc_policy_runs_total", "Collections that our own policy made.", ("reason",), kind="counter")
+_SPENT = Family("millpond_gc_policy_pause_seconds_total", "Sum of the pauses of our own policy.", kind="counter")
+_GROWN = Family("millpond_gc_policy_grown_blocks", "Blocks that came since the last full collection.")
+_NEEDED = Family("millpond_gc_policy_needed_blocks", "Blocks that must have come for a collection under load.")
+COLLECTOR_FAMILIES = (_ENABLED, _THRESHOLD, _COUNT, _FROZEN, _LONG_LIVED, _PENDING, _TRIAL, _TRIAL_P95)
+POLICY_FAMILIES = (_POLICY, _RUNS, _SPENT, _GROWN, _NEEDED)
+_PARTS = ("streamlit", "torch", "faiss-cpu", "langchain-core", "sqlalchemy")
+_BUILD = Family(
+    "millpond_build_info",
+    "Always 1; what is running.",
+    ("version", "python", *(part.replace("-", "_") for part in _PARTS)),
+)
+_STARTED = Family("millpond_start_time_seconds", "When the process began, seconds since the epoch.")
+_READY = Family("millpond_ready", "1 once everything is loaded and warm.")
+_SESSIONS = Family("millpond_sessions", "Browser tabs that are connected.")
+_WORK = Family(
+    "millpond_work_total",
+    "Requests that did work: calls of the API, runs of pages and answers that pages asked for.",
+    kind="counter",
+)
+FAMILIES = (_BUILD, _STARTED, _READY, _SESSIONS, _WORK)
+
+
+def samples(memory: MemoryMonitor) -> Iterator[Reading]:
+    """Return the newest sample's values."""
+    sample = memory.history.latest()
+    if sample is None:
+        return
+    for series, family in _SAMPLED.items():
+        yield Reading(family, sample.get(series))
+    yield Reading(_SAMPLED_AT, sample.time)
+
+
+def ledger(memory: MemoryMonitor) -> Iterator[Reading]:
+    """Return the last ledger; every owner is listed, so that one that came to nothing does not keep its old value."""
+    last = memory.ledger.last
+    if last is None:
+        return
+    for owner in Owner:
+        yield Reading(_OWNED, last.owners.get(owner, 0), (owner.value,))
+    yield Reading(_UNNAMED, last.unnamed)
+    yield Reading(_LEDGER_RSS, last.rss)
+    yield Reading(_LEDGER_AT, last.time)
+    yield Reading(_LEDGER_TOOK, last.took)
+
+
+def verdict(memory: MemoryMonitor) -> Iterator[Reading]:
+    """Return what the detector says; per hour becomes per second, the base unit."""
+    now = memory.detector.verdict
+    for state in State:
+        yield Reading(_STATE, float(now.state is state), (state.value,))
+    for kind in LeakKind:
+        yield Reading(_KIND, float(now.kind is kind), (kind.value,))
+    if now.kind in _COUNTED:
+        yield Reading(_COUNT_GROWTH, _per_second(now.slope_per_hour))
+    else:
+        yield Reading(_GROWTH, _per_second(now.slope_per_hour))
+        if now.interval is not None:
+            yield Reading(_GROWTH_LOW, _per_second(now.interval[0]))
+            yield Reading(_GROWTH_HIGH, _per_second(now.interval[1]))
+        yield Reading(_PER_REQUEST, now.per_request)
+    if now.seconds_to_limit is not None and math.isfinite(now.seconds_to_limit):
+        yield Reading(_TO_LIMIT, now.seconds_to_limit)
+    yield Reading(_WINDOW, now.window)
+    yield Reading(_JUDGED_AT, now.time)
+
+
+def tracing(memory: MemoryMonitor) -> Iterator[Reading]:
+    """Return whether allocations are traced: the samples say so."""
+    sample = memory.history.latest()
+    traced = sample.get(Series.TRACED) if sample else None
+    yield Reading(_TRACING, float(bool(traced)))
+    yield Reading(_TRACED, traced)
+
+
+def _per_second(per_hour: float | None) -> float | None:
+    return None if per_hour is None else per_hour / _HOUR
+
+
+def collector(runtime: Runtime) -> Iterator[Reading]:
+    """Return the settings in use and the trial."""
+    part = runtime.memory.collector
+    state, trial = part.state(count=False), part.trial
+    yield Reading(_ENABLED, float(not state.settings.off))
+    for generation, (threshold, count) in enumerate(zip(state.settings.thresholds, state.counts, strict=True)):
+        yield Reading(_THRESHOLD, threshold, (str(generation),))
+        yield Reading(_COUNT, count, (str(generation),))
+    yield Reading(_FROZEN, state.frozen)
+    yield Reading(_LONG_LIVED, state.long_lived)
+    yield Reading(_PENDING, state.pending)
+    yield Reading(_TRIAL, float(trial is not None))
+    if trial is not None:
+        yield Reading(_TRIAL_P95, trial.before_p95, ("before",))
+        yield Reading(_TRIAL_P95, trial.now_p95, ("now",))
+
+
+def policy(runtime: Runtime) -> Iterator[Reading]:
+    """Return what the policy did; every reason is listed."""
+    state = runtime.policy.state()
+    yield Reading(_POLICY, float(state.active))
+    for reason in Reason:
+        yield Reading(_RUNS, state.runs.get(reason, 0), (reason.value,))
+    yield Reading(_SPENT, state.seconds)
+    yield Reading(_GROWN, state.grown.blocks)
+    yield Reading(_NEEDED, state.needed_blocks)
+
+
+class ProcessGauges:
+    """Reads what is known from the first moment on."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def read(self) -> Iterator[Reading]:
+        """Return the readings now."""
+        runtime = self._runtime
+        yield Reading(_BUILD, 1.0, _build())
+        yield Reading(_STARTED, runtime.started_at)
+        yield Reading(_READY, float(runtime.ready))
+        yield Reading(_WORK, runtime.requests.total)
+        yield Reading(_SESSIONS, runtime.sessions())
+
+
+@functools.cache
+def _build() -> tuple[str, ...]:
+    return (_version("millpond"), platform.python_version(), *(_version(part) for part in _PARTS))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,166 @@
+"""What is being done and what waits: answers, ingestion, library, caches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.core.events import Counted
+from services.core.requests import ScopeKind
+from services.operations.metrics import Family, Reading
+
+if TYPE_CHECKING:
+    from services.app.container import Runtime
+    from services.knowledge.types import LibraryCounts
+
+_COUNTS_SECONDS = 10.0  # the totals of a big library take a while to add up, and change with every chunk
+
+_RUNNING = Family("millpond_answers_running", "Answers that are being written.")
+_WAITING = Family("millpond_answers_waiting", "Questions that wait for a slot.")
+_SLOTS = Family("millpond_answer_slots", "Answers that may be written at once.")
+_PLACES = Family("millpond_answer_queue_limit", "Questions that may wait.")
+ANSWER_FAMILIES = (_RUNNING, _WAITING, _SLOTS, _PLACES)
+
+_JOBS = Family("millpond_ingestion_jobs", "Ingestion jobs that are not finished: queued or worked on.")
+_JOB_LIMIT = Family("millpond_ingestion_queue_limit", "Unfinished ingestion jobs that may be.")
+_PAUSED = Family("millpond_ingestion_paused", "1 while the queue waits for free disk space or memory.")
+INGESTION_FAMILIES = (_JOBS, _JOB_LIMIT, _PAUSED)
+
+_DOCUMENTS = Family("millpond_library_documents", "Documents in the library.")
+_SEARCHABLE = Family("millpond_library_searchable_documents", "Documents that answer questions.")
+_CHUNKS = Family("millpond_library_chunks", "Chunks that answer questions.")
+_BYTES = Family("millpond_library_bytes", "Size of the documents' original files.")
+_FAILED = Family("millpond_library_failed_documents", "Documents whose newest version could not be taken in.")
+_VECTORS = Family("millpond_index_vectors", "Vectors in the index in RAM.")
+LIBRARY_FAMILIES = (_DOCUMENTS, _SEARCHABLE, _CHUNKS, _BYTES, _FAILED, _VECTORS)
+
+_HITS = Family("millpond_cache_hits_total", "Look-ups that a cache of our own answered.", ("cache",), kind="counter")
+_MISSES = Family(
+    "millpond_cache_misses_total", "Look-ups that a cache of our own could not answer.", ("cache",), kind="counter"
+)
+_ENTRIES = Family("millpond_cache_entries", "Entries of a cache of our own.", ("cache",))
+_SHARED_HITS = Family(
+    "millpond_cache_shared_hits_total",
+    "Look-ups that the level answered which several processes share.",
+    ("cache",),
+    kind="counter",
+)
+_EVICTED = Family(
+    "millpond_cache_evicted_total",
+    "Entries that were let go for want of room, of age, or of memory.",
+    ("cache",),
+    kind="counter",
+)
+_SHARED_FAILURES = Family(
+    "millpond_cache_shared_failures_total", "Failures of the shared level.", ("cache",), kind="counter"
+)
+_CACHE_BYTES = Family("millpond_cache_bytes", "What a cache of our own holds.", ("cache",))
+_CACHE_BUDGET = Family("millpond_cache_budget_bytes", "What a cache of our own may hold at most.", ("cache",))
+CACHE_FAMILIES = (
+    _HITS,
+    _MISSES,
+    _ENTRIES,
+    _SHARED_HITS,
+    _EVICTED,
+    _SHARED_FAILURES,
+    _CACHE_BYTES,
+    _CACHE_BUDGET,
+)
+
+_SCOPES = Family("millpond_requests_running", "Requests that have their slot.", ("kind",))
+_SCOPES_WAITING = Family("millpond_requests_waiting", "Requests that wait for a slot.", ("kind",))
+_SCOPES_ENDED = Family(
+    "millpond_requests_ended_total", "Requests that have ended.", ("kind", "outcome"), kind="counter"
+)
+SCOPE_FAMILIES = (_SCOPES, _SCOPES_WAITING, _SCOPES_ENDED)
+
+
+def answers(runtime: Runtime) -> Iterator[Reading]:
+    """Return how the slots are taken."""
+    yield Reading(_SLOTS, runtime.settings.answers_total)
+    yield Reading(_PLACES, runtime.settings.answers_waiting)
+    running, waiting = runtime.answering.slots()
+    yield Reading(_RUNNING, running)
+    yield Reading(_WAITING, waiting)
+
+
+def ingestion(runtime: Runtime) -> Iterator[Reading]:
+    """Return how long the queue is."""
+    yield Reading(_JOB_LIMIT, runtime.settings.queue_limit)
+    yield Reading(_PAUSED, float(bool(runtime.ingestion.paused)))
+    yield Reading(_JOBS, runtime.ingestion.job_store.unfinished())
+
+
+class LibraryGauges:
+    """Reads the library's totals, now and then only."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._counts: LibraryCounts | None = None
+        self._counted = 0.0
+
+    def read(self) -> Iterator[Reading]:
+        """Return the totals, at most some seconds old."""
+        yield Reading(_VECTORS, len(self._runtime.keeper.index))
+        if self._counts is None or time.monotonic() - self._counted > _COUNTS_SECONDS:
+            self._counts = self._runtime.library.counts()
+            self._counted = time.monotonic()
+        counts = self._counts
+        yield Reading(_DOCUMENTS, counts.documents)
+        yield Reading(_SEARCHABLE, counts.searchable)
+        yield Reading(_CHUNKS, counts.chunks)
+        yield Reading(_BYTES, counts.bytes)
+        yield Reading(_FAILED, counts.jobs_failed)
+
+
+def caches(runtime: Runtime) -> Iterator[Reading]:
+    """Return how often our caches had what was looked for; of modules that are loaded."""
+    for figures in runtime.caches.figures():
+        named = (figures.name,)
+        yield Reading(_HITS, figures.hits, named)
+        yield Reading(_MISSES, figures.misses, named)
+        yield Reading(_ENTRIES, figures.entries, named)
+        yield Reading(_SHARED_HITS, figures.shared_hits, named)
+        yield Reading(_EVICTED, figures.evicted, named)
+        yield Reading(_SHARED_FAILURES, figures.failures, named)
+        yield Reading(_CACHE_BYTES, figures.bytes, named)
+        yield Reading(_CACHE_BUDGET, figures.budget, named)
+    windows = ("conversation_windows",)
+    yield Reading(_HITS, runtime.metrics.total(Counted.WINDOW_HITS), windows)
+    yield Reading(_MISSES, runtime.metrics.total(Counted.WINDOW_MISSES), windows)
+    scripts = sys.modules.get("services.knowledge.retrieval.language_trust")
+    if scripts is not None:
+        info = scripts.script_of.cache_info()
+        labels = ("letter_scripts",)
+        yield Reading(_HITS, info.hits, labels)
+        yield Reading(_MISSES, info.misses, labels)
+        yield Reading(_ENTRIES, info.currsize, labels)
+
+
+_BREAKER = Family(
+    "millpond_breaker_state", "Whether a chat back end is asked: 0 yes, 1 with one question, 2 not now.", ("backend",)
+)
+_OPENED = Family(
+    "millpond_breaker_opened_total", "How often a chat back end was left alone.", ("backend",), kind="counter"
+)
+BREAKER_FAMILIES = (_BREAKER, _OPENED)
+_STATES = {"closed": 0, "half_open": 1, "open": 2}  # of `services.chat.models.circuit_breaker`, not imported by all
+
+
+def breakers(runtime: Runtime) -> Iterator[Reading]:
+    """Return how the breaker of each chat back end stands."""
+    for status in runtime.models.breakers.statuses():
+        yield Reading(_BREAKER, _STATES[status.state.value], (status.backend,))
+        yield Reading(_OPENED, status.opened, (status.backend,))
+
+
+def scopes(runtime: Runtime) -> Iterator[Reading]:
+    """Return which requests run, wait and have ended."""
+    for kind in ScopeKind:
+        running, waiting = runtime.scopes.counts(kind)
+        yield Reading(_SCOPES, running, (kind.value,))
+        yield Reading(_SCOPES_WAITING, waiting, (kind.value,))
+        for outcome, number in runtime.scopes.ended(kind).items():
+            yield Reading(_SCOPES_ENDED, number, (kind.value, outcome.value))

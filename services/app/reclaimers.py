@@ -1,0 +1,173 @@
+"""What each part can give back, offered to people and to the memory budget alike."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from services.core.cache import ByteCache
+from services.core.i18n import _, plural
+from services.core.memory_report import Owner
+from services.memory.ledger.foreign import cuda_in_use
+from services.memory.process import trim_heap
+from services.memory.reclaimers import Reclaimer
+
+if TYPE_CHECKING:
+    from services.app.container import Runtime
+
+IDLE_SECONDS = 300.0  # a conversation that nobody has asked for so long is idle
+
+
+def offer_reclaimers(runtime: Runtime) -> None:
+    """Register what the services can give back; the shell adds what Streamlit keeps."""
+    for reclaimer in (
+        _heap(runtime),
+        _cuda(),
+        _windows(runtime),
+        _search_caches(runtime),
+        *_own_caches(runtime),
+        _chat_model(runtime),
+        _embedding_model(runtime),
+        _database(runtime),
+    ):
+        runtime.memory.reclaimers.add(reclaimer)
+
+
+def _heap(runtime: Runtime) -> Reclaimer:
+    def estimate() -> int | None:
+        """What the last ledger found free in the C library's heap: at most half a minute old."""
+        ledger = runtime.memory.ledger.last
+        return ledger.owners.get(Owner.NATIVE_FREE, 0) if ledger else None
+
+    def release() -> str:
+        trim_heap()
+        return _("free pages were given back to the system")
+
+    return Reclaimer(
+        "heap",
+        _("Free pages of the allocator"),
+        _("Nothing is lost. What is needed again is asked of the system again, which takes microseconds a page."),
+        estimate,
+        release,
+    )
+
+
+def _cuda() -> Reclaimer:
+    def release() -> str:
+        _torch().cuda.empty_cache()
+        return _("the GPU's unused blocks were given back to the driver")
+
+    return Reclaimer(
+        "cuda",
+        _("Unused blocks of GPU memory"),
+        _("The next computations on the GPU wait a little, until the blocks are there again."),
+        lambda: sum(
+            _torch().cuda.memory_reserved(device) - _torch().cuda.memory_allocated(device)
+            for device in range(_torch().cuda.device_count())
+        ),
+        release,
+        cuda_in_use,
+    )
+
+
+def _chat_model(runtime: Runtime) -> Reclaimer:
+    def estimate() -> int:
+        """What it allocated and what of its file was read; nothing while an answer uses it."""
+        held = runtime.models.local.resource()
+        return held.bytes if held is not None and not runtime.models.local.busy else 0
+
+    def release() -> str:
+        if runtime.models.local.unload():
+            return _("the local chat model was unloaded")
+        if runtime.models.local.resource() is not None:
+            return _("an answer uses the local chat model; it was spared")
+        return _("no local chat model is loaded")
+
+    return Reclaimer(
+        "chat_model",
+        _("Local chat model"),
+        _("The next question waits until it is loaded again, a second or more."),
+        estimate,
+        release,
+    )
+
+
+def _embedding_model(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        if runtime.embedder.release():
+            return _("the weights of the embedding model were let go")
+        return _("the embedding model is in use, or was let go already")
+
+    return Reclaimer(
+        "embedding_model",
+        _("Embedding model"),
+        _("The next search or document waits about half a second until its weights are read again."),
+        lambda: runtime.embedder.resource().bytes,
+        release,
+    )
+
+
+def _torch() -> Any:
+    """Return torch as somebody else has imported it: importing it for this would cost more than it gives."""
+    return sys.modules["torch"]
+
+
+def _windows(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        count, _size = runtime.conversations.release_idle(IDLE_SECONDS)
+        return plural("{count} idle conversation let go", "{count} idle conversations let go", count)
+
+    return Reclaimer(
+        "windows",
+        _("Idle conversations"),
+        _("Nothing is lost: their last turns are read from disk with the next question."),
+        lambda: runtime.conversations.idle(IDLE_SECONDS)[1],
+        release,
+    )
+
+
+def _search_caches(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        runtime.retriever.forget()
+        return _("frequencies of words and scripts of letters are forgotten")
+
+    return Reclaimer(
+        "search_caches",
+        _("Search caches"),
+        _("The next searches count frequent words anew: some milliseconds each."),
+        lambda: runtime.retriever.held().bytes,
+        release,
+    )
+
+
+def _own_caches(runtime: Runtime) -> list[Reclaimer]:
+    caches = runtime.caches
+    costs = (
+        (caches.embeddings, _("The next questions are embedded anew: some milliseconds each.")),
+        (caches.answers, _("Questions that were answered before are answered anew.")),
+        (caches.searches, _("Searches that were made before are made anew.")),
+    )
+
+    def reclaimer(cache: ByteCache, cost: str) -> Reclaimer:
+        def release() -> str:
+            entries = cache.figures().entries
+            cache.clear()
+            return plural("{count} entry let go", "{count} entries let go", entries)
+
+        return Reclaimer(cache.name, cache.label, cost, lambda: cache.figures().bytes, release, lambda: cache.on)
+
+    return [reclaimer(cache, cost) for cache, cost in costs]
+
+
+def _database(runtime: Runtime) -> Reclaimer:
+    def release() -> str:
+        count = runtime.database.shrink()
+        return plural("{count} connection gave back its pages", "{count} connections gave back their pages", count)
+
+    return Reclaimer(
+        "database",
+        _("Cached pages of the database"),
+        _("The next queries read pages from the file again."),
+        lambda: None,  # SQLite tells what it has in all, not what of it is cache
+        release,
+    )

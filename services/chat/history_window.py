@@ -1,0 +1,170 @@
+"""The window of the last k turns: what a conversation holds in RAM.
+
+The whole conversation is on disk. RAM holds at most `WINDOWS` conversations (the least recently used one goes first),
+of each at most its last k turns, of each text at most `CHARACTERS` characters: more than a prompt could take. All
+together hold at most `CHARACTERS_IN_ALL`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.chat.store import ChatStore
+from services.chat.types import AnswerState, Message, Role
+from services.core.events import Counted, Reporter, Silent
+from services.core.i18n import _, plural
+from services.core.memory_report import HeldResource, Owner, object_bytes
+
+WINDOWS = 64
+CHARACTERS = 8000
+CHARACTERS_IN_ALL = 4_000_000  # 4 to 16 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer."""
+
+    question: str
+    answer: str
+
+
+class HistoryWindows:
+    """The last turns of the conversations in use, read from disk when they are first asked for."""
+
+    def __init__(self, store: ChatStore, windows: int = WINDOWS, *, reporter: Reporter | None = None) -> None:
+        self._store = store
+        self._reporter = reporter or Silent()
+        self._limit = windows
+        self._windows: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._used: dict[str, float] = {}  # when, on the monotonic clock; as many as windows
+        self._lock = threading.Lock()
+        self._reads = 0
+
+    def turns(self, conversation_id: str, k: int) -> tuple[Turn, ...]:
+        """Return the last `k` turns, oldest first; failed answers are no turns."""
+        if k <= 0:
+            return ()
+        with self._lock:
+            window = self._windows.get(conversation_id)
+            known = window is not None and window.maxlen == k
+            if window is None or not known:
+                window = deque(self._read(conversation_id, k), maxlen=k)
+                self._reads += 1
+                self._windows[conversation_id] = window
+            self._windows.move_to_end(conversation_id)
+            self._used[conversation_id] = time.monotonic()
+            self._shrink()
+            turns = tuple(window)
+        self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
+        return turns
+
+    def add(self, conversation_id: str, question: str, answer: Message) -> None:
+        """Put a turn that was just stored behind the others of its window; a window that is not held stays on disk."""
+        if not _is_turn(answer):
+            return
+        with self._lock:
+            window = self._windows.get(conversation_id)
+            if window is not None:
+                window.append(_turn(question, answer))
+                self._windows.move_to_end(conversation_id)
+                self._shrink()
+
+    def forget(self, conversation_id: str) -> None:
+        """Drop a window; the next use reads it again. Called when stored messages were taken away or replaced."""
+        with self._lock:
+            self._drop(conversation_id)
+
+    def idle(self, seconds: float) -> tuple[int, int]:
+        """Return how many windows nobody has used for `seconds`, and their bytes."""
+        with self._lock:
+            windows = [self._windows[name] for name in self._unused(seconds)]
+        return len(windows), _bytes_of(windows)[0]
+
+    def release_idle(self, seconds: float) -> tuple[int, int]:
+        """Drop the windows that nobody has used for `seconds`; the next use of each reads it again from disk.
+
+        Returns how many there were, and their bytes.
+        """
+        with self._lock:
+            dropped = [self._drop(name) for name in self._unused(seconds)]
+        windows = [window for window in dropped if window is not None]
+        return len(windows), _bytes_of(windows)[0]
+
+    def _shrink(self) -> None:
+        sizes = {name: _characters(window) for name, window in self._windows.items()}
+        excess = sum(sizes.values()) - CHARACTERS_IN_ALL
+        while len(self._windows) > 1 and (len(self._windows) > self._limit or excess > 0):
+            name = next(iter(self._windows))
+            self._drop(name)
+            excess -= sizes[name]
+
+    def _unused(self, seconds: float) -> list[str]:
+        before = time.monotonic() - seconds
+        return [name for name in self._windows if self._used.get(name, 0.0) <= before]
+
+    def _drop(self, conversation_id: str) -> deque[Turn] | None:
+        self._used.pop(conversation_id, None)
+        return self._windows.pop(conversation_id, None)
+
+    def held(self) -> HeldResource:
+        """Return how much the windows hold: their texts, and what keeps these together."""
+        with self._lock:
+            windows = [*self._windows.values()]
+            names = [*self._windows]
+        turns = [turn for window in windows for turn in window]
+        size, large = _bytes_of(windows)
+        own, own_large = object_bytes([self._windows, self._used, *names])
+        size, large = size + own, large + own_large
+        return HeldResource(
+            name=_("Conversation windows"),
+            detail=_("{turns} of {conversations}").format(
+                turns=plural("{count} turn", "{count} turns", len(turns)),
+                conversations=plural("{count} conversation", "{count} conversations", len(windows)),
+            ),
+            bytes=size,
+            loads=self._reads,
+            attributes={"turns": str(len(turns)), "conversations": str(len(windows))},
+            owner=Owner.CONVERSATIONS,
+            large=large,
+        )
+
+    def _read(self, conversation_id: str, k: int) -> list[Turn]:
+        turns: list[Turn] = []
+        before: int | None = None
+        answer: Message | None = None
+        page = 2 * k + 8
+        while len(turns) < k:
+            messages = self._store.newest_messages(conversation_id, page, before)
+            for message in reversed(messages):
+                if message.role is Role.ASSISTANT:
+                    answer = message
+                elif answer is not None:
+                    if _is_turn(answer):
+                        turns.append(_turn(message.text, answer))
+                    answer = None
+            if len(messages) < page:
+                break
+            before = messages[0].id
+        return list(reversed(turns[:k]))
+
+
+def _is_turn(answer: Message) -> bool:
+    return answer.state is not AnswerState.FAILED and bool(answer.text)
+
+
+def _turn(question: str, answer: Message) -> Turn:
+    return Turn(question[:CHARACTERS], answer.text[:CHARACTERS])
+
+
+def _characters(window: deque[Turn]) -> int:
+    return sum(len(turn.question) + len(turn.answer) for turn in window)
+
+
+def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:
+    """Return the bytes of windows with their turns and texts, and what of them malloc holds."""
+    turns = [turn for window in windows for turn in window]
+    return object_bytes([*windows, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])

@@ -1,0 +1,1 @@
+"""Shared ground of all services: settings, errors, events, database, requests, caches."""

@@ -1,0 +1,119 @@
+"""How many requests of a kind run at once: per user, in all, and how many may wait."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from services.core.errors import BusyError
+from services.core.i18n import _
+from services.core.requests.types import ScopeKind
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """A place among those that run, taken or waited for by `user`."""
+
+    user: str
+    taken: bool = field(default=False)
+
+
+class Slots:
+    """A queue in order of arrival; a user who has reached the limit is passed over, not waited for."""
+
+    def __init__(self, per_user: int, total: int, waiting: int, kind: ScopeKind = ScopeKind.ANSWER) -> None:
+        self._kind = kind
+        self._per_user = per_user
+        self._total = total
+        self._most_waiting = waiting
+        self._changed = threading.Condition()
+        self._running: list[Slot] = []
+        self._queue: list[Slot] = []
+
+    def enter(self, user: str) -> Slot:
+        """Take a slot or a place in the queue; `leave` gives either back.
+
+        Raises:
+            BusyError: the queue is full.
+        """
+        slot = Slot(user)
+        with self._changed:
+            self._queue.append(slot)
+            self._admit()
+            if not slot.taken and len(self._queue) > self._most_waiting:
+                self._queue.remove(slot)
+                raise _busy(self._kind, len(self._running), len(self._queue))
+        return slot
+
+    def positions(self, slot: Slot, cancelled: threading.Event) -> Iterator[int]:
+        """Yield the place in the queue, from 1, whenever it changes; end when the slot is taken or `cancelled` is set.
+
+        Whoever sets `cancelled` calls `wake`.
+        """
+        last = 0
+        while True:
+            with self._changed:
+                while True:
+                    if slot.taken or cancelled.is_set():
+                        return
+                    position = self._queue.index(slot) + 1
+                    if position != last:
+                        break
+                    self._changed.wait()
+            last = position
+            yield position
+
+    def leave(self, slot: Slot) -> None:
+        """Give a slot or a place in the queue back; safe to call twice."""
+        with self._changed:
+            for places in (self._running, self._queue):
+                if slot in places:
+                    places.remove(slot)
+            self._admit()
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let waiters look at their `cancelled` event."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def position(self, slot: Slot) -> int:
+        """Return the place in the queue from 1, 0 when the slot is taken or was given back."""
+        with self._changed:
+            return self._queue.index(slot) + 1 if slot in self._queue else 0
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many run and how many wait."""
+        with self._changed:
+            return len(self._running), len(self._queue)
+
+    def _admit(self) -> None:
+        users = Counter(slot.user for slot in self._running)
+        for slot in list(self._queue):
+            if len(self._running) >= self._total:
+                return
+            if users[slot.user] < self._per_user:
+                self._queue.remove(slot)
+                self._running.append(slot)
+                slot.taken = True
+                users[slot.user] += 1
+
+
+def _busy(kind: ScopeKind, running: int, waiting: int) -> BusyError:
+    """Return the refusal; one sentence for each kind, because languages differ."""
+    match kind:
+        case ScopeKind.ANSWER:
+            message = _("{running} answers are being written and {waiting} questions are waiting.")
+            hint = _("Ask again in a moment.")
+        case ScopeKind.SEARCH:
+            message = _("{running} searches are under way and {waiting} are waiting.")
+            hint = _("Search again in a moment.")
+        case ScopeKind.UPLOAD:
+            message = _("{running} uploads are being received and {waiting} are waiting; nothing was taken.")
+            hint = _("Hand the files in again in a moment.")
+        case ScopeKind.LOOK:
+            message = _("{running} looks at the memory are under way and {waiting} are waiting.")
+            hint = _("Look again when they have ended.")
+    return BusyError(message.format(running=running, waiting=waiting), hint)

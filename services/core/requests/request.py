@@ -1,0 +1,231 @@
+"""One request on its way, as whoever works on it holds it.
+
+Telling work to stop, from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from services.core.errors import BusyError, CancelledError, TimedOutError
+from services.core.i18n import _
+from services.core.requests.concurrency import Slot, Slots
+from services.core.requests.types import Outcome, Policy, ScopeKind
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Record:
+    """What the registry keeps of a scope; it never refers to the `Scope`, which may be dropped at any time.
+
+    `asked` and `began_at` in seconds since the epoch, `entered` and `began` in seconds of `time.monotonic`.
+    """
+
+    id: str
+    kind: ScopeKind
+    user: str
+    detail: str
+    asked: float
+    entered: float
+    policy: Policy
+    slots: Slots
+    slot: Slot
+    cancellation: Cancellation
+    rss_before: int
+    began: float | None = None
+    began_at: float | None = None
+    outcome: Outcome = field(default=Outcome.DROPPED)
+
+
+class Registry(Protocol):
+    """What a scope needs of `Scopes`."""
+
+    def begin(self, record: Record) -> None: ...
+    def finish(self, record: Record) -> None: ...
+
+
+class Scope:
+    """A request's slot, time limit and cancellation, and what is done when it ends.
+
+    As a context manager it waits for its slot; `positions` waits and tells the place in the queue. Everything that
+    `on_close` was given runs when the scope closes, or, if nobody closes it, when it is garbage: the hooks are
+    `weakref.finalize` objects, which are called and never detached
+    (https://docs.python.org/3.11/library/weakref.html#weakref.finalize).
+    """
+
+    def __init__(self, registry: Registry, record: Record) -> None:
+        self._registry = registry
+        self._record = record
+        self._hooks: list[weakref.finalize[[], Scope]] = []
+        self._lock = threading.RLock()
+        # The first to be registered is the last to be called: the slot is free when all hooks have run.
+        self._finish = weakref.finalize(self, registry.finish, record)
+        self._finish.atexit = False
+
+    @property
+    def id(self) -> str:
+        """Its name, by which it can be cancelled."""
+        return self._record.id
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for it to end."""
+        return self._record.cancellation.event.is_set()
+
+    @property
+    def taken(self) -> bool:
+        """Whether it has its slot."""
+        return self._record.slot.taken
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return not self._finish.alive
+
+    @property
+    def deadline(self) -> float:
+        """When its time is up, a time of `time.monotonic`; infinite while it waits."""
+        began = self._record.began
+        return float("inf") if began is None else began + self._record.policy.seconds
+
+    def remaining(self) -> float:
+        """Return how many seconds are left, 0 when time is up."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Go on only if there is reason to.
+
+        Raises:
+            CancelledError: somebody asked for it to end.
+            TimedOutError: its time is up.
+        """
+        if self.cancelled:
+            raise CancelledError(_("The request was cancelled; nothing of it was kept."))
+        if self.remaining() <= 0:
+            raise TimedOutError(
+                _("The request took longer than {seconds:g} s and was ended.").format(
+                    seconds=self._record.policy.seconds
+                ),
+                _("Try again when less is going on."),
+            )
+
+    def begin(self) -> bool:
+        """Begin if the slot is there, without waiting; return whether it is."""
+        record = self._record
+        if record.slot.taken and record.began is None:
+            self._registry.begin(record)
+        return record.slot.taken
+
+    def positions(self) -> Iterator[int]:
+        """Yield the place in the queue, from 1, whenever it changes; ends with the slot, or when it is cancelled."""
+        record = self._record
+        yield from record.slots.positions(record.slot, record.cancellation.event)
+        self.begin()
+
+    def wait(self, told: Callable[[int], object] = lambda _position: None) -> None:
+        """Wait for the slot; `told` is called with each place in the queue.
+
+        Raises:
+            CancelledError: it was cancelled meanwhile.
+        """
+        for position in self.positions():
+            told(position)
+        self.check()
+
+    def on_cancel(self, wake: Callable[[], object]) -> None:
+        """Call `wake` when the scope is cancelled, at once if it was; for what blocks elsewhere."""
+        self._record.cancellation.on_cancel(wake)
+
+    def on_close(self, hook: Callable[..., object], *args: object) -> None:
+        """Call `hook(*args)` when the scope ends, however that is; the last one first.
+
+        A hook that refers to the scope would keep it alive; one that fails is logged and keeps no other from running.
+        """
+        with self._lock:
+            self._hooks.append(weakref.finalize(self, partial(_run, hook, args)))
+
+    def cancel(self) -> None:
+        """Ask it to end, from any thread; returns at once."""
+        self._record.cancellation.cancel()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Run the hooks and give the slot back; `error` is what it ended with. Safe to call twice, from any thread."""
+        with self._lock:
+            hooks, self._hooks = self._hooks, []
+            if self._finish.alive:
+                self._record.outcome = _outcome(error, cancelled=self.cancelled)
+        for hook in reversed(hooks):
+            hook()
+        self._finish()
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait()
+        except BaseException as error:
+            self.close(error)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)
+
+
+def _run(hook: Callable[..., object], args: tuple[object, ...]) -> None:
+    try:
+        hook(*args)
+    except Exception:
+        # The edge between one hook and the next: each must get its turn.
+        log.exception("a clean-up hook failed", hook=getattr(hook, "__qualname__", type(hook).__qualname__))
+
+
+def _outcome(error: BaseException | None, *, cancelled: bool) -> Outcome:
+    if isinstance(error, TimedOutError):
+        return Outcome.TIMED_OUT
+    if cancelled or isinstance(error, CancelledError | GeneratorExit):
+        return Outcome.CANCELLED
+    if isinstance(error, BusyError):
+        return Outcome.REFUSED
+    # Control flow of the pages (a rerun, a stop) derives from BaseException and is no failure.
+    return Outcome.FAILED if isinstance(error, Exception) else Outcome.DONE
+
+
+class Cancellation:
+    """Tells something to stop; whoever blocks for it registers how to be woken."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._lock = threading.RLock()
+        self._wake: list[Callable[[], object]] = []
+
+    def on_cancel(self, wake: Callable[[], object]) -> None:
+        """Call `wake` when it is cancelled, at once if it was."""
+        with self._lock:
+            self._wake.append(wake)
+            late = self.event.is_set()
+        if late:
+            wake()
+
+    def cancel(self) -> None:
+        """Stop it; returns at once."""
+        with self._lock:
+            self.event.set()
+            wake = list(self._wake)
+        for call in wake:
+            call()
+
+    def forget(self) -> None:
+        """Let go of those who wanted to be woken: the work has ended."""
+        with self._lock:
+            self._wake.clear()

@@ -1,0 +1,1 @@
+"""Interfaces of other projects: LangChain, and the import of knowledge bases."""

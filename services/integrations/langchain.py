@@ -1,0 +1,305 @@
+"""The knowledge room as a LangChain `VectorStore`.
+
+Texts, metadata and exact vectors are in the database, codes in the one index; nothing is held a second time. Searches
+see the whole collection, files that were uploaded included; what is added here belongs to one document of it.
+
+A conversation as LangChain's chat message history: writes go to disk, reads give the window.
+
+The embedder as LangChain knows embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores.utils import maximal_marginal_relevance
+
+from services.chat.citations import storable
+from services.chat.conversations import Conversations
+from services.chat.types import Message, Role
+from services.core.database import Database
+from services.core.errors import BadInputError
+from services.core.i18n import _
+from services.core.settings import Settings
+from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
+from services.knowledge.embedding.embedder import Embedder
+from services.knowledge.file_store import FileStore
+from services.knowledge.index.manager import IndexKeeper
+from services.knowledge.index.segment import Ids, Vectors
+from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, rerank
+from services.knowledge.progress import ProgressBoard
+from services.knowledge.store import ChunkStore, HitRow
+from services.knowledge.store.collections import CollectionStore
+from services.knowledge.store.unit_of_work import Writer
+from services.knowledge.text.terms import terms
+from services.knowledge.types import ChunkDraft
+
+DEFAULT_COLLECTION = "LangChain"
+DEFAULT_DOCUMENT = "Texts from LangChain"
+_ROLES = {"human": Role.USER, "ai": Role.ASSISTANT}
+
+
+class KnowledgeVectorStore(VectorStore):
+    """One collection, as LangChain knows vector stores; scores are cosines.
+
+    `embedding` must be the model of the keeper's index. Ids of texts that were added here are the caller's, those of
+    chunks of files are "chunk-" and a number.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        keeper: IndexKeeper,
+        embedding: Embeddings,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        document: str = DEFAULT_DOCUMENT,
+    ) -> None:
+        collections = CollectionStore(database)
+        known = {found.name: found.id for found in collections.all()}
+        self.collection_id = known[collection] if collection in known else collections.create(collection)
+        self._chunks = ChunkStore(database)
+        self._texts = ExternalStore(database, self.collection_id, document, keeper.fingerprint)
+        self._writer = writer
+        self._keeper = keeper
+        self._embedding = embedding
+        self._closing = ExitStack()
+
+    @classmethod
+    def open(cls, folder: Path, embedding: Embeddings, *, collection: str = DEFAULT_COLLECTION) -> Self:
+        """Open a store of its own in `folder`, with a database and index for `embedding`; `close` it at the end."""
+        settings = Settings(data_dir=folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.effective_database_url)
+        database.create_tables()
+        dimension = len(embedding.embed_query("dimension"))
+        keeper = IndexKeeper(
+            ChunkStore(database),
+            dimension=dimension,
+            fingerprint=f"{type(embedding).__name__}-{dimension}",
+            snapshots=SnapshotStore(folder / "index", kept=settings.snapshots_kept),
+            settings=settings,
+        )
+        keeper.start()
+        writer = Writer(database, FileStore(folder / "files", settings), keeper, ProgressBoard())
+        store = cls(database, writer, keeper, embedding, collection=collection)
+        store._closing.callback(database.close)
+        store._closing.callback(keeper.close)
+        return store
+
+    def close(self) -> None:
+        """Save and close what `open` opened."""
+        self._closing.close()
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        folder: str | Path | None = None,
+        collection: str = DEFAULT_COLLECTION,
+        **_kwargs: Any,
+    ) -> Self:
+        """Open a store in `folder` and add texts to it.
+
+        Raises:
+            BadInputError: no folder is given.
+        """
+        if folder is None:
+            raise BadInputError(
+                _("The vector store needs a folder to keep its texts in."), _("Pass folder=, a path of your own.")
+            )
+        store = cls.open(Path(folder), embedding, collection=collection)
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    @property
+    def embeddings(self) -> Embeddings:
+        return self._embedding
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **_kwargs: Any,
+    ) -> list[str]:
+        """Embed and store texts; one with a known id takes that one's place. Return their ids.
+
+        Raises:
+            BadInputError: the lists differ in length, or metadata cannot be written as JSON.
+        """
+        contents = list(texts)
+        given: Sequence[str | None] = ids if ids is not None else [None] * len(contents)
+        own: Sequence[dict[str, Any]] = metadatas if metadatas is not None else [{}] * len(contents)
+        if len(given) != len(contents) or len(own) != len(contents):
+            raise BadInputError(_("There must be as many ids and metadata as texts; nothing was added."))
+        chosen = [external_id or str(uuid.uuid4()) for external_id in given]
+        # Of texts with the same id the last one counts.
+        places = {external_id: place for place, external_id in enumerate(chosen)}
+        items = [_text(external_id, contents[place], own[place]) for external_id, place in places.items()]
+        if items:
+            vectors = _normalised(self._embedding.embed_documents([item.draft.text for item in items]))
+            with self._writer.change() as change:
+                change.switches.append(self._texts.upsert(change.connection, items, vectors))
+        return chosen
+
+    def delete(self, ids: list[str] | None = None, **_kwargs: Any) -> bool | None:
+        """Delete texts that were added here (None: all of them); unknown ids are passed over."""
+        with self._writer.change() as change:
+            change.removed.append(self._texts.delete(change.connection, ids))
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Return the texts with these ids that were added here, in their order."""
+        return [
+            Document(id=chunk.external_id, page_content=chunk.text, metadata=chunk.metadata)
+            for chunk in self._texts.get(ids)
+        ]
+
+    def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """Return the k best documents of the collection."""
+        return [document for document, _score in self.similarity_search_with_score(query, k, **kwargs)]
+
+    def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
+        """Return the k documents nearest to a vector."""
+        return [document for document, _score in self._nearest(_normalised([embedding])[0], k, **kwargs)]
+
+    def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
+        """Return the k best documents with their cosines, best first."""
+        return self._nearest(_normalised([self._embedding.embed_query(query)])[0], k, **kwargs)
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """Return k documents that are near and differ from each other."""
+        vector = self._embedding.embed_query(query)
+        return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, **kwargs)
+
+    def max_marginal_relevance_search_by_vector(
+        self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """Return k of the `fetch_k` documents nearest to a vector that differ from each other."""
+        query = _normalised([embedding])[0]
+        ids, _scores, vectors = self._candidates(query, fetch_k, **kwargs)
+        picked = maximal_marginal_relevance(query, list(vectors), lambda_mult=lambda_mult, k=k)
+        hits = self._chunks.hits(ids[picked])
+        return [_document(hits[int(i)]) for i in ids[picked] if int(i) in hits]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda cosine: (1.0 + cosine) / 2.0
+
+    def _nearest(self, query: Vectors, k: int, **kwargs: Any) -> list[tuple[Document, float]]:
+        ids, scores, _vectors = self._candidates(query, k, **kwargs)
+        hits = self._chunks.hits(ids)
+        return [(_document(hits[int(i)]), float(s)) for i, s in zip(ids, scores, strict=True) if int(i) in hits]
+
+    def _candidates(self, query: Vectors, k: int, **kwargs: Any) -> tuple[Ids, Vectors, Vectors]:
+        """Return (ids, exact cosines, vectors) of the k nearest chunks, best first."""
+        if kwargs.get("filter"):
+            raise BadInputError(_("This vector store has no filters."), _("Use a collection for each subject."))
+        found, _scores = self._keeper.index.search(query, CANDIDATES_PER_HIT * k, [self.collection_id])
+        ids, vectors = self._chunks.vectors(found)
+        if not len(ids):
+            return ids, np.empty(0, np.float32), vectors
+        ordered, scores = rerank(query, ids, vectors)
+        rows = {int(number): row for row, number in enumerate(ids)}
+        return ordered[:k], scores[:k], vectors[[rows[int(number)] for number in ordered[:k]]]
+
+
+def _text(external_id: str, text: str, metadata: dict[str, Any]) -> ExternalText:
+    try:
+        json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(
+            _("The metadata of “{id}” cannot be written as JSON; nothing was added.").format(id=external_id)
+        ) from error
+    words = terms(text)
+    return ExternalText(external_id, ChunkDraft(text=text, tokens=len(words), terms=" ".join(words)), metadata)
+
+
+def _document(row: HitRow) -> Document:
+    external_id = external_id_of(row.external_id)
+    if external_id is not None:
+        return Document(id=external_id, page_content=row.text, metadata=row.metadata or {})
+    place = {"document": row.document, "document_id": row.document_id, "heading": list(row.heading)}
+    if row.page is not None:
+        place["page"] = row.page
+    if row.sheet:
+        place["sheet"] = row.sheet
+    return Document(id=f"chunk-{row.chunk_id}", page_content=row.text, metadata=place)
+
+
+def _normalised(vectors: Sequence[Sequence[float]]) -> Vectors:
+    array = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(array, axis=1, keepdims=True)
+    normalised: Vectors = (array / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    return normalised
+
+
+class WindowedMessageHistory(BaseChatMessageHistory):
+    """The history of one conversation: `messages` are those of its last k turns, whatever was added before them."""
+
+    def __init__(self, conversations: Conversations, conversation_id: str) -> None:
+        self._conversations = conversations
+        self._id = conversations.conversation(conversation_id).id
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base declares an attribute and says: property
+        """The last k turns, oldest first."""
+        turns = self._conversations.turns(self._conversations.conversation(self._id))
+        return [message for turn in turns for message in (HumanMessage(turn.question), AIMessage(turn.answer))]
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Store messages of people and models.
+
+        Raises:
+            BadInputError: there is one of another kind; nothing was stored.
+        """
+        if any(message.type not in _ROLES for message in messages):
+            raise BadInputError(
+                _("A conversation consists of questions and answers."), _("Leave out system and tool messages.")
+            )
+        for message in messages:
+            stored = Message(0, self._id, _ROLES[message.type], storable(str(message.text)), datetime.now(UTC))
+            if stored.role is Role.USER:
+                self._conversations.add_question(stored)
+            else:
+                self._conversations.replace_from(None, stored)
+
+    def clear(self) -> None:
+        """Delete all messages of the conversation."""
+        self._conversations.clear(self._id)
+
+
+class EmbedderFace(Embeddings):
+    """LangChain's `Embeddings` over the one embedder."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return the texts' vectors; they wait for questions."""
+        return [[float(x) for x in vector] for vector in self._embedder.embed_chunks(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return a question's vector; it goes before everything else."""
+        return [float(x) for x in self._embedder.embed_query(text)]

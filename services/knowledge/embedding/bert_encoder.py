@@ -1,0 +1,269 @@
+"""BERT-like encoders computed with torch alone.
+
+Importing transformers and sentence-transformers costs over 150 MB that inference does not need. This computes the same
+numbers (Devlin et al., https://arxiv.org/abs/1810.04805; the layout of the weights is that of Hugging Face's BertModel
+and XLMRobertaModel) without padding: the tokens of a batch lie one after the other, and only attention looks at one
+sequence at a time.
+
+Linear layers with their weights laid out for the processor once, instead of at every call.
+
+For the few tokens of a question that halves the time. torch offers the layout through the operators that its compiler
+uses (`torch/_inductor/fx_passes/mkldnn_fusion.py`); where they are missing, the plain operation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional
+
+from services.knowledge.embedding.model_files import ModelFiles
+
+MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
+Parameters = tuple[Tensor, Tensor]
+# (address, length in bytes)
+Range = tuple[int, int]
+# The layout depends on the number of rows that are usual.
+_USUAL_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer; query, key and value are one matrix."""
+
+    attention_in: Linear
+    attention_out: Linear
+    attention_norm: Parameters
+    up: Linear
+    down: Linear
+    norm: Parameters
+
+    def ranges(self) -> list[Range]:
+        """Return where the layer's parameters lie."""
+        matrices = [self.attention_in, self.attention_out, self.up, self.down]
+        others = [*self.attention_norm, *self.norm]
+        return [*(part for m in matrices for part in m.ranges), *(part for t in others for part in ranges(t))]
+
+
+class SlimEncoder:
+    """Weights in RAM (`bytes` of them) and the forward pass over them."""
+
+    def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> None:
+        config = files.config
+        self.dimension = int(config["hidden_size"])
+        self.device = device
+        self._heads = int(config["num_attention_heads"])
+        self._epsilon = float(config["layer_norm_eps"])
+        self._mean = files.pooling == "mean"
+        # RoBERTa's positions start after the padding token's id.
+        self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
+        read = 0
+        with safe_open(files.weights, framework="pt") as weights:
+            # A copy each, so that the file is not kept mapped.
+            def parameter(name: str) -> Tensor:
+                nonlocal read
+                tensor: Tensor = weights.get_tensor(name)
+                tensor = tensor.to(device=device, dtype=dtype, copy=True)
+                read += tensor.nbytes
+                return tensor
+
+            def pair(name: str) -> Parameters:
+                return parameter(f"{name}.weight"), parameter(f"{name}.bias")
+
+            words = parameter("embeddings.word_embeddings.weight")
+            self._words: Tensor | Int8Rows = Int8Rows(words) if int8 else words
+            del words
+            positions = parameter("embeddings.position_embeddings.weight")
+            # Token types are always 0: their row is part of every position.
+            self._positions = positions + parameter("embeddings.token_type_embeddings.weight")[0]
+            self._norm = pair("embeddings.LayerNorm")
+            self._layers = [
+                _read_layer(f"encoder.layer.{number}", pair, linear_int8 if int8 else linear)
+                for number in range(int(config["num_hidden_layers"]))
+            ]
+        # Without int8 every parameter is kept as it was read.
+        self.bytes = sum(length for _address, length in self.ranges()) if int8 else read
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Return where the weights lie in this process's RAM."""
+        words = self._words.ranges if isinstance(self._words, Int8Rows) else ranges(self._words)
+        own = [self._positions, *self._norm]
+        layers = [part for layer in self._layers for part in layer.ranges()]
+        return (*words, *(part for tensor in own for part in ranges(tensor)), *layers)
+
+    @classmethod
+    def fits(cls, files: ModelFiles) -> bool:
+        """Whether this encoder computes what the model in `files` does."""
+        config = files.config
+        return (
+            files.slim
+            and config.get("model_type") in MODEL_TYPES
+            and config.get("hidden_act") == "gelu"
+            and config.get("position_embedding_type", "absolute") == "absolute"
+            and not config.get("is_decoder")
+            and _has_plain_names(files)
+        )
+
+    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
+        """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU, not normalised.
+
+        `give_way` is called between operations.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        hidden = self._embed(sequences)
+        for layer in self._layers:
+            give_way()
+            attended = self._attend(layer.attention_in(hidden), lengths)
+            give_way()
+            hidden = self._normalise(hidden.add_(layer.attention_out(attended)), layer.attention_norm)
+            give_way()
+            wide = functional.gelu(layer.up(hidden))
+            give_way()
+            hidden = self._normalise(hidden.add_(layer.down(wide)), layer.norm)
+        parts = torch.split(hidden[: sum(lengths)].float(), lengths)
+        return torch.stack([part.mean(0) if self._mean else part[0] for part in parts]).cpu()
+
+    def _embed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        first = self._first_position
+        tokens = [token for sequence in sequences for token in sequence]
+        positions = [first + position for sequence in sequences for position in range(len(sequence))]
+        spare = _rows(len(tokens)) - len(tokens)
+        words = torch.tensor(tokens + [0] * spare, device=self.device)
+        places = torch.tensor(positions + [first] * spare, device=self.device)
+        rows = (
+            self._words.take(words) if isinstance(self._words, Int8Rows) else functional.embedding(words, self._words)
+        )
+        hidden = rows.add_(functional.embedding(places, self._positions))
+        return self._normalise(hidden, self._norm)
+
+    def _attend(self, mixed: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Attention of each sequence over itself; `mixed` is query, key and value side by side, (tokens, 3 d)."""
+        attended = mixed.new_zeros(len(mixed), self.dimension)
+        start = 0
+        for length in lengths:
+            query, key, value = mixed[start : start + length].view(1, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            result = functional.scaled_dot_product_attention(query, key, value)
+            attended[start : start + length].view(length, self._heads, -1).copy_(result[0].transpose(0, 1))
+            start += length
+        return attended
+
+    def _normalise(self, hidden: Tensor, parameters: Parameters) -> Tensor:
+        return functional.layer_norm(hidden, (self.dimension,), *parameters, self._epsilon)
+
+    @classmethod
+    def load(cls, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> Self:
+        """Read the weights; see `fits` first. With `int8` they are kept in eight bits, and computed with in `dtype`."""
+        with torch.inference_mode():
+            return cls(files, device, dtype, int8=int8)
+
+
+def _read_layer(name: str, pair: Callable[[str], Parameters], linear: Callable[[Tensor, Tensor], Linear]) -> _Layer:
+    mixed = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+    return _Layer(
+        attention_in=linear(
+            torch.cat([weight for weight, _bias in mixed]), torch.cat([bias for _weight, bias in mixed])
+        ),
+        attention_out=linear(*pair(f"{name}.attention.output.dense")),
+        attention_norm=pair(f"{name}.attention.output.LayerNorm"),
+        up=linear(*pair(f"{name}.intermediate.dense")),
+        down=linear(*pair(f"{name}.output.dense")),
+        norm=pair(f"{name}.output.LayerNorm"),
+    )
+
+
+def _rows(tokens: int) -> int:
+    """Round up a number of rows. oneDNN keeps over 2 MB of generated code for every size that it has met."""
+    step = 16 if tokens <= 64 else 32 if tokens <= 320 else 64
+    return -(-tokens // step) * step
+
+
+def _has_plain_names(files: ModelFiles) -> bool:
+    with safe_open(files.weights, framework="pt") as weights:
+        names: Any = weights.keys()
+        return "embeddings.word_embeddings.weight" in names and "embeddings.token_type_embeddings.weight" in names
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x -> x weight^T + bias for x (tokens, inputs) of the weight's own type; `ranges` is where the two lie in RAM."""
+
+    apply: Callable[[Tensor], Tensor]
+    ranges: tuple[Range, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
+def linear(weight: Tensor, bias: Tensor) -> Linear:
+    """Return the layer with these parameters."""
+    if not _can_lay_out(weight):
+        return Linear(lambda x: functional.linear(x, weight, bias), (*ranges(weight), *ranges(bias)))
+    operators = torch.ops.mkldnn
+    laid_out = operators._reorder_linear_weight(weight, _USUAL_TOKENS)  # noqa: SLF001 - see the module
+    apply: Callable[..., Tensor] = operators._linear_pointwise  # noqa: SLF001
+    return Linear(lambda x: apply(x, laid_out, bias, "none", [], ""), (*ranges(laid_out), *ranges(bias)))
+
+
+def linear_int8(weight: Tensor, bias: Tensor) -> Linear:
+    """Return the layer with its weight in eight bits and a scale for each output (symmetric, weight only).
+
+    The weight is made whole again at each call: that costs about a third more time for a batch and twice as much for
+    a question, but the values computed with stay exact. torch's own dynamic int8 rounds those too: cosine 0.90.
+    """
+    rows = Int8Rows(weight)
+    return Linear(lambda x: functional.linear(x, rows.whole(x.dtype), bias), (*rows.ranges, *ranges(bias)))
+
+
+class Int8Rows:
+    """A matrix in eight bits, with a scale for each of its rows."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        exact = matrix.float()
+        self._scales = exact.abs().amax(dim=1, keepdim=True).div_(127).clamp_(min=1e-7).to(matrix.dtype)
+        self._values = (exact / self._scales.float()).round_().clamp_(-127, 127).to(torch.int8)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of values and scales."""
+        return self._values.nbytes + self._scales.nbytes
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """Where both lie in RAM."""
+        return (*ranges(self._values), *ranges(self._scales))
+
+    def whole(self, dtype: torch.dtype) -> Tensor:
+        """Return the matrix in `dtype`, for a moment."""
+        return self._values.to(dtype).mul_(self._scales)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return some of its rows."""
+        return self._values[rows].to(self._scales.dtype).mul_(self._scales[rows])
+
+
+def ranges(tensor: Tensor) -> tuple[Range, ...]:
+    """Return where a tensor lies in this process's RAM; empty for one on a device."""
+    if tensor.device.type != "cpu":
+        return ()
+    if tensor.layout is torch.strided:
+        return ((tensor.data_ptr(), tensor.nbytes),)
+    operators = torch.ops.mkldnn
+    if not (hasattr(operators, "data_ptr") and hasattr(operators, "_nbytes")):
+        return ()
+    return ((int(operators.data_ptr(tensor)), int(operators._nbytes(tensor))),)  # noqa: SLF001 - see the module
+
+
+def _can_lay_out(weight: Tensor) -> bool:
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    operators = torch.ops.mkldnn
+    if not (hasattr(operators, "_reorder_linear_weight") and hasattr(operators, "_linear_pointwise")):
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(operators._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return weight.dtype == torch.float32

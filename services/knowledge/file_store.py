@@ -1,0 +1,208 @@
+"""The originals on disk, under names of our own.
+
+A file is streamed in, hashed on the way, fsynced together with its folder; only then may a row refer to it. A file that
+no row refers to is left over from an interrupted intake and is swept at the next start.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import structlog
+
+from services.core.errors import MillpondError, NotFoundError, StorageError, TooLargeError
+from services.core.i18n import _
+from services.core.settings import MEGABYTE, Settings
+
+log = structlog.get_logger(__name__)
+
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is on disk for good: its name in the store, its size and the sha256 of its bytes in hex."""
+
+    stored: str
+    size_bytes: int
+    sha256: str
+
+
+class IncomingFile:
+    """A file on its way in. A context manager: unless `finish` was reached, nothing is left behind."""
+
+    def __init__(self, store: FileStore, stored: str, limit_bytes: int) -> None:
+        self._store = store
+        self._stored = stored
+        self._limit = limit_bytes
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._keep = False
+        self._path = store.place(stored)
+        with disk_errors():
+            if not self._path.parent.is_dir():
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _sync(self._path.parent.parent)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file: BinaryIO = os.fdopen(descriptor, "wb")
+
+    def write(self, data: bytes) -> None:
+        """Append `data`.
+
+        Raises:
+            TooLargeError: the file grew beyond the limit.
+            StorageError: the disk is full or refuses.
+        """
+        self._size += len(data)
+        if self._size > self._limit:
+            raise TooLargeError(
+                _("The file is larger than {limit} MB and was not taken.").format(limit=self._limit // MEGABYTE),
+                _("Split it, or raise the limit (MILLPOND_UPLOAD_LIMIT_MB)."),
+            )
+        self._hash.update(data)
+        with disk_errors():
+            self._file.write(data)
+
+    def finish(self) -> StoredFile:
+        """Put everything on disk for good and return its name, size and hash."""
+        with disk_errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            _sync(self._path.parent)
+        self._keep = True
+        return StoredFile(self._stored, self._size, self._hash.hexdigest())
+
+    def discard(self) -> None:
+        """Say that the file is not needed after all."""
+        self._keep = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Until here the file is safe from the sweep, although no row may refer to it yet.
+        with suppress(OSError):  # what cannot be flushed now is deleted anyway
+            self._file.close()
+        if not self._keep or kind is not None:
+            self._store.remove([self._stored])
+        self._store.release(self._stored)
+
+
+class FileStore:
+    """The folder of originals. Thread-safe; names are random, so two intakes never meet."""
+
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._incoming: set[str] = set()
+        self._lock = threading.Lock()
+        with disk_errors():
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def receive(self) -> IncomingFile:
+        """Begin to take in a file.
+
+        Raises:
+            StorageError: less disk space is free than the settings ask for.
+        """
+        reason = self.low_space()
+        if reason:
+            raise StorageError(reason, _("Free some disk space, then add the file again."))
+        stored = secrets.token_hex(16)
+        with self._lock:
+            self._incoming.add(stored)
+        try:
+            return IncomingFile(self, stored, self._settings.upload_limit_bytes)
+        except MillpondError:
+            self.release(stored)
+            raise
+
+    def release(self, stored: str) -> None:
+        """Say that the intake of a file is over, one way or the other."""
+        with self._lock:
+            self._incoming.discard(stored)
+
+    def low_space(self) -> str:
+        """Return what is wrong when too little disk space is free, else an empty text."""
+        free_mb = shutil.disk_usage(self._directory).free // MEGABYTE
+        if free_mb >= self._settings.free_disk_mb:
+            return ""
+        return _("Only {free} MB of disk space are free; {needed} MB are kept in reserve.").format(
+            free=free_mb, needed=self._settings.free_disk_mb
+        )
+
+    def place(self, stored: str) -> Path:
+        """Return where a stored name lies; the name is always one of our own."""
+        return self._directory / stored[:2] / stored
+
+    def path(self, stored: str) -> Path:
+        """Return the path of an original.
+
+        Raises:
+            NotFoundError: it was not kept, or is gone.
+        """
+        place = self.place(stored)
+        if not stored or not place.is_file():
+            raise NotFoundError(
+                _("The original file is not there any more."), _("Add the file again to process it anew.")
+            )
+        return place
+
+    def remove(self, names: Collection[str]) -> None:
+        """Delete originals; those that are not there are no error, and one that resists is swept at the next start."""
+        for name in names:
+            try:
+                self.place(name).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("original not deleted", stored=name, reason=error.strerror)
+
+    def sweep(self, known: Callable[[], Collection[str]]) -> int:
+        """Delete every file that is neither known nor just coming in; return how many.
+
+        `known` is asked after the folder was read: an intake that ends in between is either still among the incoming
+        files or already known.
+        """
+        found = [path.name for path in self._directory.glob("??/*")]
+        with self._lock:
+            incoming = set(self._incoming)
+        keep = incoming.union(known())
+        strays = [name for name in found if name not in keep]
+        self.remove(strays)
+        return len(strays)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn what the disk refuses into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE and not isinstance(error, PermissionError):
+            raise
+        raise StorageError(
+            _("The file could not be stored: {reason}. Nothing of it was kept.").format(reason=error.strerror),
+            _("Free some disk space or check the data folder's permissions, then try again."),
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""File formats: detection and extraction of text."""

@@ -1,0 +1,162 @@
+"""What a file is: decided by its content, by its name only where the content leaves it open.
+
+Looks at zip-based documents before anything unpacks them.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import BinaryIO
+
+from services.core.errors import BadInputError, TooLargeError
+from services.core.i18n import _
+
+MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "epub": "application/epub+zip",
+    "html": "text/html",
+    "csv": "text/csv",
+    "markdown": "text/markdown",
+    "text": "text/plain",
+}
+HEAD_BYTES = 4096
+_SUFFIXES = {
+    ".htm": "html", ".html": "html", ".xhtml": "html", ".csv": "csv", ".tsv": "csv", ".md": "markdown",
+    ".markdown": "markdown", ".mdown": "markdown",
+}  # fmt: skip
+_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+MEGABYTE = 1024 * 1024
+# No XML part of an honest document unpacks to more; pictures do not count, nothing reads them.
+LARGEST_PART = 96 * MEGABYTE
+LARGEST_TOTAL = 160 * MEGABYTE
+MOST_MEMBERS = 20_000
+_PARTS = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".vml", ".bin")
+_NESTED = (".zip", ".docx", ".pptx", ".xlsx", ".epub", ".jar", ".7z", ".rar")
+_TYPES = (
+    ("word/document.xml", "docx"),
+    ("ppt/presentation.xml", "pptx"),
+    ("xl/workbook.xml", "xlsx"),
+    ("META-INF/container.xml", "epub"),
+)
+
+
+def needs(head: bytes, name: str) -> str:
+    """Return which libraries the file will need by its first bytes: "pdf", "office", "html" or "" (none)."""
+    if _is_pdf(head):
+        return "pdf"
+    if head.startswith(b"PK\x03\x04"):
+        return "office"
+    return "html" if _is_html(head) or _SUFFIXES.get(_suffix(name)) == "html" else ""
+
+
+def detect(stream: BinaryIO, name: str) -> str:
+    """Return the kind of a file, a key of `MEDIA_TYPES`.
+
+    Raises:
+        BadInputError: the file is empty or of a kind that is not read.
+        TooLargeError: a zip-based document that unpacks to too much.
+    """
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    if not head:
+        raise BadInputError(_("The file is empty."), _("Check the original and upload it again."))
+    if _is_pdf(head):
+        return "pdf"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return inspect(stream)
+    for magic, what in _foreign():
+        if head.startswith(magic):
+            raise BadInputError(
+                _("This is {what}, which cannot be read.").format(what=what),
+                _("Save it as PDF, DOCX, PPTX, XLSX, EPUB, HTML, CSV, Markdown or text without a password."),
+            )
+    if _is_html(head):
+        return "html"
+    return _SUFFIXES.get(_suffix(name), "text")
+
+
+def _foreign() -> Iterator[tuple[bytes, str]]:
+    """Yield formats that are recognised only to say clearly that they are not read."""
+    yield b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _("an old or password-protected Office file")
+    yield b"{\\rtf", _("an RTF file")
+    for picture in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*"):
+        yield picture, _("a picture")
+    for program in (b"\x7fELF", b"MZ\x90"):
+        yield program, _("a program")
+    for archive in (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"):
+        yield archive, _("an archive")
+    yield b"SQLite format 3\x00", _("a database")
+
+
+def _is_pdf(head: bytes) -> bool:
+    # Readers accept some bytes before the header.
+    return b"%PDF-" in head[:1024]
+
+
+def _is_html(head: bytes) -> bool:
+    """Whether a page begins here, after an XML declaration and comments."""
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while head.startswith((b"<!--", b"<?xml")):
+        _comment, closed, head = head.partition(b"-->" if head.startswith(b"<!") else b"?>")
+        if not closed:
+            return False
+        head = head.lstrip()
+    return _HTML.match(head) is not None
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name.replace("\\", "/")).suffix.lower()
+
+
+def inspect(stream: BinaryIO) -> str:
+    """Return the kind of document in a zip file ("docx", "pptx", "xlsx", "epub").
+
+    Raises:
+        BadInputError: damaged, encrypted, or an archive of something else.
+        TooLargeError: it would unpack to more than any honest document does.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            names = {member.filename for member in members}
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise BadInputError(
+            _("The file is damaged: its parts cannot be listed."), _("Save it again with the program that made it.")
+        ) from error
+    finally:
+        stream.seek(0)
+    # Word allows other names for the main part; its content types say so, but the folder always gives it away.
+    kind = next((kind for part, kind in _TYPES if part in names), "") or next(
+        (kind for part, kind in _TYPES[:3] if any(name.startswith(part.split("/")[0] + "/") for name in names)), ""
+    )
+    if not kind:
+        nested = any(name.lower().endswith(_NESTED) for name in names)
+        raise BadInputError(
+            _("This is an archive that contains other archives.")
+            if nested
+            else _("This is an archive, not a document."),
+            _("Unpack it and upload the documents inside."),
+        )
+    _check_sizes(members)
+    return kind
+
+
+def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
+    if any(member.flag_bits & 1 for member in members):
+        raise BadInputError(
+            _("The document is protected with a password."), _("Upload a copy that was saved without a password.")
+        )
+    parts = [member.file_size for member in members if member.filename.lower().endswith(_PARTS)]
+    if len(members) > MOST_MEMBERS or sum(parts) > LARGEST_TOTAL or max(parts, default=0) > LARGEST_PART:
+        raise TooLargeError(
+            _("The document unpacks to {size} MB in {count} parts, more than a document of its kind needs.").format(
+                size=sum(parts) // MEGABYTE, count=len(members)
+            ),
+            _("Split it into smaller documents, or save its text in another format."),
+        )

@@ -1,0 +1,127 @@
+"""DOCX, PPTX, EPUB and HTML through markitdown's converters.
+
+Its converter classes are used one by one: the package's front door starts a neural network to guess file types and
+loads pandas for spreadsheets, which costs 230 MB of address space and threads that do not survive a fork. Types are
+known here by other means and spreadsheets are read elsewhere, so both are kept out of the helper process.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from services.core.errors import BadInputError
+from services.core.i18n import _
+from services.knowledge.formats.text import decode, sections_of
+from services.knowledge.types import Section
+
+if TYPE_CHECKING:
+    from markitdown import DocumentConverter, DocumentConverterResult
+
+# A document type definition stands before the first element.
+_PROLOG_BYTES = 65_536
+# Chunks are shown as plain text: no marks inside a line, links and pictures by their words alone.
+_PLAIN: dict[str, Any] = {
+    "strip": ["a", "b", "strong", "em", "i", "u", "s", "del", "sub", "sup", "code", "kbd", "samp"],
+    "escape_asterisks": False,
+    "escape_underscores": False,
+    "escape_misc": False,
+    "bullets": "-",
+}
+_IMAGE = re.compile(r"!\[([^\]\n]{0,1000})\]\([^)\n]{0,2000}\)")
+_SLIDE = re.compile(r"^<!-- Slide number: (\d+) -->$", re.MULTILINE)
+
+
+def load() -> None:
+    """Import the converters (about 0.4 s and 45 MB once per helper process)."""
+    sys.modules.setdefault("magika", types.ModuleType("magika"))
+    if "pandas" not in sys.modules:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # as if not installed; markitdown allows for that
+    import markitdown.converters  # noqa: F401
+
+
+def read(kind: str, stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
+    """Yield the sections of a document of `kind` "docx", "pptx", "epub" or "html"."""
+    load()
+    from markitdown import converters
+
+    if kind == "html":
+        yield from _html(stream)
+    elif kind == "pptx":
+        yield from _slides(_convert(converters.PptxConverter, stream).markdown, progress)
+    else:
+        converter = converters.DocxConverter if kind == "docx" else converters.EpubConverter
+        yield from sections_of(_clean(_convert(converter, stream).markdown))
+
+
+def _convert(converter: Callable[[], DocumentConverter], stream: BinaryIO) -> DocumentConverterResult:
+    from markitdown import StreamInfo
+
+    return converter().convert(stream, StreamInfo(), **_PLAIN)
+
+
+def _html(stream: BinaryIO) -> Iterator[Section]:
+    from markitdown.converters import HtmlConverter
+
+    data = stream.read()
+    result = HtmlConverter().convert_string(_html_text(data), **_PLAIN)
+    markdown = _clean(result.markdown)
+    title = " ".join((result.title or "").split())
+    if title and not re.search(r"^#", markdown, re.MULTILINE):
+        markdown = f"# {title}\n\n{markdown}"
+    yield from sections_of(markdown)
+
+
+def _html_text(data: bytes) -> str:
+    """Return the page's text, in the encoding that it declares where that works."""
+    declared = re.search(rb"""charset\s*=\s*["']?\s*([\w-]{2,20})""", data[:4096], re.IGNORECASE)
+    if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        name = declared[1].decode("ascii").lower()
+        try:
+            return data.decode("gb18030" if name in {"gb2312", "gbk", "x-gbk"} else name)
+        except (UnicodeDecodeError, LookupError):
+            pass  # pages lie about it; the content decides
+    return decode(data)
+
+
+def _slides(markdown: str, progress: Callable[[int, int], None]) -> Iterator[Section]:
+    """Yield sections with slide numbers as pages. A slide's own text cannot pass for a mark: marks count up."""
+    starts: list[tuple[int, int]] = []
+    for match in _SLIDE.finditer(markdown):
+        if int(match[1]) == len(starts) + 1:
+            starts.append((match.start(), match.end()))
+    for number, (_start, begin) in enumerate(starts, start=1):
+        end = starts[number][0] if number < len(starts) else len(markdown)
+        yield from sections_of(_clean(markdown[begin:end]), page=number)
+        progress(number, len(starts))
+
+
+def _clean(markdown: str) -> str:
+    """Return Markdown without pictures and the runs of blank lines that converters leave."""
+    text = _IMAGE.sub(lambda match: match[1], markdown)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def check_entities(stream: BinaryIO) -> None:
+    """Refuse XML parts that define entities: office documents never need them, bombs are made of them.
+
+    Raises:
+        BadInputError: some part carries a document type definition with entities.
+    """
+    import zipfile
+
+    with zipfile.ZipFile(stream) as archive:
+        for member in archive.infolist():
+            if member.filename.lower().endswith((".xml", ".rels", ".opf", ".vml")):
+                with archive.open(member) as part:
+                    head = part.read(_PROLOG_BYTES)
+                wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:64]
+                if b"<!ENTITY" in (head.replace(b"\x00", b"") if wide else head).upper():
+                    raise BadInputError(
+                        _("The document defines XML entities, which real documents do not; it was not read."),
+                        _("Save it again with the program that made it."),
+                    )
+    stream.seek(0)

@@ -1,0 +1,119 @@
+"""CSV and XLSX as tables: the header row first, so that every chunk of a long table can repeat it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import date, datetime, time
+from typing import BinaryIO
+
+from services.core.errors import TooLargeError
+from services.core.i18n import _
+from services.knowledge.types import Section
+
+# Rows of one section; a section repeats the header.
+_ROWS = 200
+_MOST_TITLES = 5
+MOST_CELLS = 3_000_000
+_DELIMITERS = ",;\t|"
+
+
+def read_csv(text: str) -> Iterator[Section]:
+    """Yield the sections of a table in CSV, the delimiter told by the first lines."""
+    csv.field_size_limit(16 * 1024 * 1024)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:8192]))
+    yield from _sections(rows, "")
+
+
+def _delimiter(sample: str) -> str:
+    """Return what separates the cells: that which gives the first rows the most columns in common."""
+
+    def columns(delimiter: str) -> int:
+        rows = [row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row][:20]
+        # The last row of a sample may be cut off.
+        return min((len(row) for row in rows[:-1] or rows), default=0)
+
+    return max(_DELIMITERS, key=columns)
+
+
+def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
+    """Yield the sections of each sheet, values as they were last computed."""
+    import warnings
+
+    import openpyxl  # type: ignore[import-untyped]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about features that do not matter for text
+        with closing(openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)) as book:
+            sheets = book.worksheets
+            for number, sheet in enumerate(sheets, start=1):
+                progress(number - 1, len(sheets))
+                # Files lie about their extent; rows are read until they end.
+                sheet.reset_dimensions()
+                rows = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
+                yield from _sections(rows, sheet.title)
+            progress(len(sheets), len(sheets))
+
+
+def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
+    header = ""
+    lines: list[str] = []
+    titles: list[str] = []
+    cells = sent = 0
+    for row in rows:
+        cells += max(len(row), 1)
+        if cells > MOST_CELLS:
+            raise TooLargeError(
+                _("The table has more than {most} cells.").format(most=MOST_CELLS),
+                _("Split it into smaller tables, or export only the columns that matter."),
+            )
+        line = _line(row)
+        if not line:
+            continue
+        if header:
+            lines.append(line)
+        elif " | " not in line and len(titles) < _MOST_TITLES:
+            titles.append(line)  # what stands above a table, if a row with more cells follows
+        elif " | " in line:
+            header = line
+            if titles:
+                yield Section("\n".join(title[2:-2] for title in titles), sheet=sheet)
+        else:
+            header, lines = titles[0], [*titles[1:], line]
+        if len(lines) >= _ROWS:
+            yield _table(header, lines, sheet)
+            sent += 1
+            lines = []
+    if not header and titles:
+        header, lines = titles[0], titles[1:]
+    if lines:
+        yield _table(header, lines, sheet)
+    elif header and not sent:
+        yield Section(header, sheet=sheet)
+
+
+def _table(header: str, lines: list[str], sheet: str) -> Section:
+    rule = "|" + " --- |" * max(header.count(" |"), 1)
+    return Section("\n".join([header, rule, *lines]), sheet=sheet)
+
+
+def _line(row: list[str]) -> str:
+    """Return a row as a table line, empty cells at its end dropped; "" for an empty row."""
+    cells = [" ".join(cell.split()).replace("|", "¦") for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return "| " + " | ".join(cells) + " |" if cells else ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(" ") if value.time() != time() else value.date().isoformat()
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

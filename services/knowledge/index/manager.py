@@ -1,0 +1,181 @@
+"""Keeps the vector index: loads it, brings it up to the database, and has it saved in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from services.core.errors import StorageError, UnavailableError
+from services.core.events import EventKind, Reporter, Silent
+from services.core.i18n import _, plural
+from services.core.settings import Settings
+from services.knowledge.index.segment import Codec, Ids, Vectors
+from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
+
+log = structlog.get_logger(__name__)
+
+
+class VectorSource(Protocol):
+    """What is needed of `ChunkStore`."""
+
+    def active_ids(self, fingerprint: str | None = None) -> tuple[Ids, Ids]: ...
+    def iter_vectors(self, ids: NDArray[np.int64], batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]: ...
+
+
+class IndexKeeper:
+    """Holds the one index of the process.
+
+    Whoever changes the index calls `changed`; a thread saves it at most `snapshot_seconds` later, so that many changes
+    share one snapshot. A snapshot may be behind the database: what is missing is replayed at the next start.
+    """
+
+    def __init__(
+        self,
+        chunks: VectorSource,
+        *,
+        dimension: int,
+        fingerprint: str,
+        snapshots: SnapshotStore,
+        settings: Settings,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._reporter = reporter or Silent()
+        self._dimension = dimension
+        self.fingerprint = fingerprint
+        self._snapshots = snapshots
+        self._seconds = settings.snapshot_seconds
+        self._index: VectorIndex | None = None
+        self.warnings: list[str] = []
+        self._wake = threading.Condition()
+        self._dirty = False
+        self._closing = False
+        self._flushing = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def index(self) -> VectorIndex:
+        """The index; the same object for as long as the keeper lives.
+
+        Raises:
+            UnavailableError: before `start`.
+        """
+        if self._index is None:
+            raise UnavailableError(_("The vector index is not loaded yet."), _("Try again in a moment."))
+        return self._index
+
+    @property
+    def ready(self) -> bool:
+        """Whether the index has everything that the database has."""
+        return self._index is not None
+
+    def start(self) -> None:
+        """Load the newest good snapshot, replay the database's changes since, and start saving in time."""
+        loaded, warnings = self._snapshots.load(self._dimension, self.fingerprint)
+        for warning in warnings:
+            log.warning("index snapshot set aside", reason=warning)
+        self.warnings += warnings
+        ids, groups = self._chunks.active_ids(self.fingerprint)
+        index = loaded or self._empty(ids)
+        replayed = self._reconcile(index, ids, groups)
+        self._warn_of_other_vectors(len(ids))
+        self._index = index
+        log.info("index loaded", vectors=len(index), replayed=replayed, from_snapshot=loaded is not None)
+        if replayed or (loaded is None and len(index)):
+            self.changed()
+        self._thread = threading.Thread(target=self._save_in_time, name="index-snapshots", daemon=True)
+        self._thread.start()
+
+    def changed(self) -> None:
+        """Note that the index has something that no snapshot has."""
+        with self._wake:
+            self._dirty = True
+            self._wake.notify_all()
+
+    def flush(self) -> bool:
+        """Save the index now if it changed; return whether there is nothing left to save."""
+        with self._flushing:
+            with self._wake:
+                if not self._dirty:
+                    return True
+                self._dirty = False
+            began = time.monotonic()
+            if self.index.wants_training:
+                self.index.retrain(self._chunks.iter_vectors)
+                log.info("index retrained", vectors=len(self.index))
+            try:
+                generation = self._snapshots.save(self.index, self.fingerprint)
+            except StorageError as error:
+                log.warning("index not saved", reason=str(error))
+                self.changed()
+                return False
+            vectors, seconds = len(self.index), time.monotonic() - began
+            log.info("index saved", generation=generation, vectors=vectors)
+            text = _("index snapshot {generation}").format(generation=generation)
+            self._reporter.event(EventKind.SNAPSHOT, text, vectors=vectors, seconds=seconds)
+            return True
+
+    def close(self) -> None:
+        """Stop the thread and save what is not saved yet."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._index is not None:
+            self.flush()
+            self._index.close()
+
+    def _save_in_time(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._dirty or self._closing)
+                # More changes are likely to follow the first one: they share its snapshot.
+                if self._wake.wait_for(lambda: self._closing, self._seconds):
+                    return
+            self.flush()
+
+    def _empty(self, ids: Ids) -> VectorIndex:
+        """Return an empty index whose codes fit the vectors that are going to be in it."""
+        if len(ids) < TRAINING_VECTORS:
+            return VectorIndex(self._dimension)
+        sample = ids[:: max(1, len(ids) // (4 * TRAINING_VECTORS))]
+        parts = [vectors for _ids, vectors in self._chunks.iter_vectors(sample) if len(vectors)]
+        return VectorIndex(self._dimension, Codec.from_data(np.concatenate(parts)))
+
+    def _reconcile(self, index: VectorIndex, ids: Ids, groups: Ids) -> int:
+        """Make the index hold exactly `ids` in `groups`; return how many vectors had to change."""
+        held_ids, held_groups = index.members()
+        gone = np.setdiff1d(held_ids, ids, assume_unique=True)
+        index.remove(gone)
+        missing = ~np.isin(ids, held_ids, assume_unique=True)
+        missing_ids, missing_groups = ids[missing], groups[missing]
+        for found, vectors in self._chunks.iter_vectors(missing_ids):
+            if len(found):
+                index.add(found, vectors, missing_groups[np.searchsorted(missing_ids, found)])
+        common = np.isin(held_ids, ids, assume_unique=True)
+        kept_ids, kept_groups = held_ids[common], held_groups[common]
+        wanted = groups[np.searchsorted(ids, kept_ids)]
+        moved = kept_groups != wanted
+        for group in np.unique(wanted[moved]):
+            index.regroup(kept_ids[moved & (wanted == group)], int(group))
+        return len(gone) + len(missing_ids) + int(np.count_nonzero(moved))
+
+    def _warn_of_other_vectors(self, own: int) -> None:
+        others = len(self._chunks.active_ids()[0]) - own
+        if others:
+            text = plural(
+                "{count} chunk was embedded by another model; until that is done anew it is found by words only.",
+                "{count} chunks were embedded by another model; until that is done anew they are found by words only.",
+                others,
+            )
+            self.warnings.append(text)
+            log.warning("chunks of another embedding model", chunks=others)

@@ -1,0 +1,143 @@
+"""Changes to whole documents: switching them on and off, moving, deleting. Inside a transaction of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from services.core.errors import ConflictError, NotFoundError
+from services.core.i18n import _
+from services.knowledge.store.chunks import Ids
+from services.knowledge.store.collections import require
+from services.knowledge.store.jobs import UNFINISHED_STATES, supersede
+from services.knowledge.store.revisions import drop_content, drop_terms, revision_ids, unreferenced
+from services.knowledge.store.tables import collections, documents, jobs, revisions
+
+
+@dataclass(slots=True)
+class Regrouping:
+    """Chunks of active revisions, int64 (n,), and the group that they belong to in the index now."""
+
+    ids: Ids
+    group: int
+
+
+@dataclass(slots=True)
+class Removal:
+    """What a deletion took out of the database, and what is left to take out of folder, index and pipeline."""
+
+    documents: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    ids: list[Ids] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+
+def set_enabled(connection: Connection, document_ids: Sequence[int], enabled: bool) -> list[Regrouping]:
+    """Let documents answer or not; return what changes in the index. Documents that are gone are left out."""
+    return _change(connection, document_ids, {"enabled": enabled})
+
+
+def move(connection: Connection, document_ids: Sequence[int], collection_id: int) -> list[Regrouping]:
+    """Put documents into another collection; return what changes in the index.
+
+    Raises:
+        NotFoundError: there is no such collection.
+        ConflictError: it has a document of the same name; nothing was moved.
+    """
+    require(connection, collection_id)
+    try:
+        return _change(connection, document_ids, {"collection_id": collection_id})
+    except IntegrityError as error:
+        raise ConflictError(
+            _("The collection has a document of the same name; nothing was moved."),
+            _("Delete or rename one of the two first."),
+        ) from error
+
+
+def delete(connection: Connection, document_id: int) -> Removal:
+    """Delete a document with its revisions, chunks, terms, vectors and jobs; nothing is done if it is gone."""
+    document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
+    if document is None:
+        return Removal()
+    removal = Removal(documents=1)
+    ended = sa.select(jobs.c.id).where(jobs.c.document_id == document_id, jobs.c.state.in_(UNFINISHED_STATES))
+    removal.ended = list(connection.execute(ended).scalars())
+    if document.active_revision_id is not None:
+        ids = revision_ids(connection, document.active_revision_id)
+        removal.ids, removal.chunks = [ids], len(ids)
+        drop_terms(connection, document.active_revision_id)
+    stored = set()
+    for revision in connection.execute(sa.select(revisions).where(revisions.c.document_id == document_id)).all():
+        drop_content(connection, revision.id)
+        if revision.stored and revision.stored not in stored:
+            stored.add(revision.stored)
+            removal.bytes += revision.size_bytes
+    connection.execute(jobs.delete().where(jobs.c.document_id == document_id))
+    connection.execute(revisions.delete().where(revisions.c.document_id == document_id))
+    connection.execute(documents.delete().where(documents.c.id == document_id))
+    removal.unneeded = unreferenced(connection, stored)
+    return removal
+
+
+def delete_collection(connection: Connection, collection_id: int) -> None:
+    """Delete a collection that has no documents any more.
+
+    Raises:
+        ConflictError: a document came in meanwhile.
+    """
+    try:
+        connection.execute(collections.delete().where(collections.c.id == collection_id))
+    except IntegrityError as error:
+        raise ConflictError(
+            _("A document was added to the collection meanwhile; the collection was kept."), _("Delete it again.")
+        ) from error
+
+
+def document_ids(connection: Connection, collection_id: int) -> list[int]:
+    """Return the ids of a collection's documents."""
+    return list(
+        connection.execute(sa.select(documents.c.id).where(documents.c.collection_id == collection_id)).scalars()
+    )
+
+
+def remove_job(connection: Connection, job_id: int) -> Removal:
+    """Take a job off the list, with what it was to become; a document that has nothing else goes with it.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    row = connection.execute(
+        sa.select(documents.c.id, documents.c.active_revision_id, documents.c.newest_revision_id, jobs.c.revision_id)
+        .join(jobs, jobs.c.document_id == documents.c.id)
+        .where(jobs.c.id == job_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(_("This job does not exist any more."))
+    removal = Removal()
+    if row.revision_id == row.newest_revision_id != row.active_revision_id:
+        if row.active_revision_id is None:
+            return delete(connection, row.id)
+        removal.unneeded, removal.ended = supersede(connection, row.id)
+    if row.revision_id != row.active_revision_id:
+        connection.execute(jobs.delete().where(jobs.c.id == job_id))
+    return removal
+
+
+def _change(connection: Connection, document_ids: Sequence[int], values: dict[str, object]) -> list[Regrouping]:
+    changed = []
+    for document_id in document_ids:
+        connection.execute(
+            documents.update().where(documents.c.id == document_id).values(updated_at=datetime.now(UTC), **values)
+        )
+        row = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
+        if row is not None and row.active_revision_id is not None:
+            ids = revision_ids(connection, row.active_revision_id)
+            changed.append(Regrouping(ids, row.collection_id if row.enabled else -1))
+    return changed

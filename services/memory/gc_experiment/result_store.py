@@ -1,0 +1,114 @@
+"""The results on disk: JSON, written whole or not at all, bounded in number, the oldest go first."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from services.core.errors import NotFoundError, StorageError
+from services.core.i18n import _
+from services.memory.gc_experiment.types import ExperimentResult
+
+log = structlog.get_logger(__name__)
+
+KEPT = 20
+_LARGEST = 4 * 1024 * 1024
+_ID = re.compile(r"[0-9a-f]{16}\Z")
+_WORK = "work-"
+_result = TypeAdapter(ExperimentResult)
+
+
+class Shelf:
+    """A folder of results. Ids are made here; nothing from outside ever becomes part of a path unchecked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._known: dict[str, ExperimentResult] = {}
+        with suppress(OSError):
+            self._sweep()
+
+    def results(self) -> list[ExperimentResult]:
+        """Return all, newest first."""
+        with self._lock:
+            return sorted(self._known.values(), key=lambda result: result.began, reverse=True)
+
+    def get(self, result_id: str) -> ExperimentResult:
+        """Return one; NotFoundError when it is not there."""
+        with self._lock:
+            found = self._known.get(result_id)
+        if found is None:
+            raise NotFoundError(
+                _("This experiment is not here; it made room for a newer one, or never was."),
+                _("Choose another from the list."),
+            )
+        return found
+
+    def add(self, result: ExperimentResult) -> None:
+        """Put a result on the shelf; StorageError when the disk refuses."""
+        path = self._folder / f"{result.id}.json"
+        partial = path.with_suffix(".partial")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial.write_bytes(_result.dump_json(result))
+            partial.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise StorageError(
+                _("The experiment's result could not be written: {reason}.").format(reason=error.strerror),
+                _("Free some space in the data folder."),
+            ) from error
+        with self._lock:
+            self._known[result.id] = result
+        for old in self.results()[KEPT:]:
+            with self._lock:
+                del self._known[old.id]
+            with suppress(OSError):
+                (self._folder / f"{old.id}.json").unlink(missing_ok=True)
+
+    def new_id(self) -> str:
+        """Return an id that nothing has yet."""
+        return secrets.token_hex(8)
+
+    def work_folder(self) -> Path:
+        """Return a new folder for a child; `_sweep` removes it at the next start if nobody else did."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return Path(tempfile.mkdtemp(prefix=_WORK, dir=self._folder))
+        except OSError as error:
+            raise StorageError(
+                _("A folder for the experiment could not be made: {reason}.").format(reason=error.strerror),
+                _("Free some space in the data folder."),
+            ) from error
+
+    def _sweep(self) -> None:
+        """Read what is there; remove what a process that was killed has left."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            if path.name.startswith(_WORK):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix == ".partial":
+                path.unlink(missing_ok=True)
+            elif path.suffix == ".json" and _ID.match(path.stem):
+                self._read(path)
+
+    def _read(self, path: Path) -> None:
+        try:
+            if path.stat().st_size > _LARGEST:
+                return
+            result = _result.validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            log.warning("experiment unreadable", name=path.name, reason=type(error).__name__)
+            return
+        if result.id == path.stem:
+            self._known[result.id] = result

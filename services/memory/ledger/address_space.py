@@ -1,0 +1,300 @@
+"""The mappings by what they are for: every resident byte lies in one piece of one area.
+
+Where the zero-initialised data (.bss) of a library lies: an anonymous mapping that follows the library's own, and
+that the kernel joins with whatever anonymous memory comes next.
+
+Where the stacks of threads lie.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from services.memory.ledger.allocators import stack_of
+from services.memory.ledger.mmap_blocks import BlockFinder
+from services.memory.ledger.smaps import PAGE, Bools, Mapping, Residency
+
+# glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
+HEAP = 64 << 20
+# Where mimalloc, which Arrow uses, asks for its memory (MI_HINT_BASE, MI_HINT_MAX); the kernel puts nothing there.
+_MIMALLOC = range(2 << 40, 30 << 40)
+_HEAP_HEADER = 256  # heap_info, then the arena itself
+# Anonymous memory beyond this is not looked at page by page (4 GB), and not at all where so much is unused.
+_MOST_PAGES = 1 << 20
+_LARGEST_UNUSED = 1 << 30
+_LIBRARY = re.compile(r"\.so(\.[\d.]+)?( \(deleted\))?$")
+_DATABASE = re.compile(r"(-shm|-wal|\.db|\.sqlite3?)( \(deleted\))?$")
+_LOAD = 1
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_MOST_SEGMENTS = 64
+MEGABYTE = 1 << 20
+# glibc's guard is a page, that of other libraries some more.
+_LARGEST_GUARD = MEGABYTE
+# Where no limit is set (ARCH_STACK_DEFAULT_SIZE on x86-64).
+_WITHOUT_LIMIT = 2 * MEGABYTE
+Range = tuple[int, int]
+
+
+class Area(Enum):
+    """What a piece of the address space is for."""
+
+    LIBRARIES = auto()
+    RELOCATIONS = auto()
+    KERNELS = auto()
+    HEAP = auto()  # malloc's arenas
+    BLOCKS = auto()  # malloc's blocks with a mapping of their own
+    STACKS = auto()
+    FOREIGN = auto()  # an allocator that a library brought along
+    GPU = auto()
+    DATABASE = auto()
+    FILES = auto()
+    ANONYMOUS = auto()  # Python's arenas, and what nobody knows
+
+
+# How the kernel names mappings that are of one kind.
+_NAMES = {
+    "[heap]": Area.HEAP,
+    "[stack": Area.STACKS,
+    "[v": Area.LIBRARIES,  # vdso, vvar, vsyscall
+    "/dev/nvidia": Area.GPU,
+    "/dev/dri/": Area.GPU,
+    "/dev/kfd": Area.GPU,
+}
+
+
+Cut = tuple[int, int, Area]
+
+
+class Piece(NamedTuple):
+    """A stretch of addresses in one area with its resident bytes."""
+
+    start: int
+    end: int
+    area: Area
+    rss: int
+    path: str
+
+
+class Sorter:
+    """Sorts mappings into pieces."""
+
+    def __init__(self, mappings: Sequence[Mapping], residency: Residency, blocks: BlockFinder) -> None:
+        self._mappings = mappings
+        self._residency = residency
+        self._blocks = blocks
+        self._cuts = _cuts(mappings)
+        files = [mapping for mapping in mappings if mapping.path.startswith("/")]
+        self._libraries = {file.path for file in files if "x" in file.permissions or _LIBRARY.search(file.path)}
+
+    def pieces(self) -> list[Piece]:
+        """Return all pieces in the order of their addresses; their resident bytes add up to those of the mappings."""
+        found: list[Piece] = []
+        run: list[Mapping] = []
+        following = [*self._mappings[1:], None]
+        for mapping, after in zip(self._mappings, following, strict=True):
+            area = self._area(mapping, after)
+            if run and (area is not None or mapping.start != run[-1].end):
+                found += self._of_anonymous(run)
+                run = []
+            if area is None:
+                run.append(mapping)
+            elif area is Area.LIBRARIES and mapping.anonymous:
+                clean = mapping.rss - mapping.anonymous
+                found.append(Piece(mapping.start, mapping.end, Area.LIBRARIES, clean, mapping.path))
+                found.append(Piece(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, mapping.path))
+            else:
+                found.append(Piece(mapping.start, mapping.end, area, mapping.rss, mapping.path))
+        return [*found, *self._of_anonymous(run)] if run else found
+
+    def _area(self, mapping: Mapping, following: Mapping | None) -> Area | None:
+        """Return what a mapping is for as a whole, None for anonymous memory, which takes a closer look."""
+        path = mapping.path
+        if path in self._libraries:
+            return Area.LIBRARIES
+        named = next((area for start, area in _NAMES.items() if path.startswith(start)), None)
+        if named is not None:
+            return named
+        if path.startswith("/") or mapping.permissions.endswith("s"):
+            return Area.DATABASE if _DATABASE.search(path) else Area.FILES
+        return self._area_of_anonymous(mapping, following)
+
+    def _area_of_anonymous(self, mapping: Mapping, following: Mapping | None) -> Area | None:
+        if "x" in mapping.permissions:
+            return Area.KERNELS
+        if mapping.start in _MIMALLOC:
+            return Area.FOREIGN
+        if mapping.permissions != "rw-p" or (not mapping.rss and mapping.end - mapping.start > _LARGEST_UNUSED):
+            return Area.ANONYMOUS
+        return Area.HEAP if self._is_arena(mapping, following) else None
+
+    def _is_arena(self, mapping: Mapping, following: Mapping | None) -> bool:
+        """Whether this is an arena that malloc made for a thread: at a multiple of 64 MB, up to the next multiple
+        either used or reserved, and it begins with the address of the arena, close behind such a multiple."""
+        if mapping.start % HEAP:
+            return False
+        limit = -(-mapping.end // HEAP) * HEAP
+        reserved = (
+            following is not None
+            and following.permissions == "---p"
+            and following.start == mapping.end
+            and following.end >= limit
+        )
+        if mapping.end != limit and not reserved:
+            return False
+        words = self._residency.words(np.array([mapping.start], np.uint64), 1)
+        return words is None or 0 < int(words[0, 0]) % HEAP < _HEAP_HEADER
+
+    def _of_anonymous(self, run: Sequence[Mapping]) -> Iterator[Piece]:
+        """Divide anonymous mappings without a gap between them: a block of malloc's may lie across several, because
+        part of it was advised to use huge pages."""
+        start, end, rss = run[0].start, run[-1].end, sum(mapping.rss for mapping in run)
+        cuts = [cut for cut in self._cuts if cut[0] < end and cut[1] > start]
+        if not cuts and self._blocks.is_one(start, end):
+            yield Piece(start, end, Area.BLOCKS, rss, "")
+            return
+        resident = self._residency.pages(start, end) if (end - start) // PAGE <= _MOST_PAGES else None
+        parts: list[Cut] = []
+        position = start
+        for first, last, area in [*cuts, (end, end, Area.ANONYMOUS)]:
+            first, last = max(first, position), min(last, end)  # noqa: PLW2901 - cut to this mapping
+            if first > position:
+                taken = self._blocks.within(position, first, start, resident) if resident is not None else []
+                for begin, finish in [*taken, (first, first)]:
+                    if begin > position:
+                        parts.append((position, begin, Area.ANONYMOUS))
+                    if finish > begin:
+                        parts.append((begin, finish, Area.BLOCKS))
+                    position = finish
+            if last > first:
+                parts.append((first, last, area))
+                position = last
+        yield from _weighed(rss, parts, resident)
+
+
+def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator[Piece]:
+    """Give each part its share of resident bytes; `resident` says which pages from the first on are."""
+    if resident is None:
+        weights = [float(end - start) for start, end, _area in parts]
+    else:
+        first = parts[0][0]
+        weights = [float(resident[(a - first) // PAGE : -(-(b - first) // PAGE)].sum()) for a, b, _area in parts]
+    total = sum(weights)
+    left = rss
+    for number, ((start, end, area), weight) in enumerate(zip(parts, weights, strict=True)):
+        last = number == len(parts) - 1
+        size = left if last else min(left, round(rss * weight / total) if total else 0)
+        left -= size
+        yield Piece(start, end, area, size, "")
+
+
+def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:
+    """Return the stretches of anonymous mappings that are .bss or stacks, ascending and apart from each other."""
+    found: list[Cut] = []
+    base, path = 0, ""
+    for before, mapping in pairwise(mappings):
+        if before.path != path:
+            base, path = before.start, before.path
+        if (
+            not mapping.path
+            and before.path.startswith("/")
+            and before.end == mapping.start
+            and "w" in before.permissions
+        ):
+            for start, end in zero_initialised(before.path):
+                limit = -(-(base + end) // PAGE) * PAGE
+                if base + start <= mapping.start < limit:
+                    found.append((mapping.start, limit, Area.RELOCATIONS))
+    ranges = of_python_threads()
+    known = {start for start, _end in ranges}
+    ranges += [(start, end) for start, end in behind_guards(mappings) if not _covered(start, end, ranges, known)]
+    found += [(start, end, Area.STACKS) for start, end in ranges]
+    return _apart(sorted(found))
+
+
+def _covered(start: int, end: int, ranges: Sequence[tuple[int, int]], known: set[int]) -> bool:
+    return start in known or any(first < end and last > start for first, last in ranges)
+
+
+def _apart(cuts: Sequence[Cut]) -> list[Cut]:
+    kept: list[Cut] = []
+    for start, end, area in cuts:
+        first = max(start, kept[-1][1]) if kept else start
+        if end > first:
+            kept.append((first, end, area))
+    return kept
+
+
+@lru_cache(maxsize=4096)
+def zero_initialised(path: str) -> tuple[tuple[int, int], ...]:
+    """Return (start, end) of the .bss of an ELF file, relative to where it is loaded; empty for any other file.
+
+    System V ABI, program headers: what of a segment's memory size goes beyond its size in the file.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = _HEADER.unpack(file.read(_HEADER.size))
+            if header[0][:6] != b"\x7fELF\x02\x01":  # 64 bits, little-endian
+                return ()
+            file.seek(header[5])
+            segments = [_SEGMENT.unpack(file.read(_SEGMENT.size)) for _ in range(min(header[10], _MOST_SEGMENTS))]
+    except (OSError, struct.error):
+        return ()
+    loads = [segment for segment in segments if segment[0] == _LOAD]
+    base = min((address for _type, _flags, _offset, address, *_rest in loads), default=0) & -4096
+    return tuple(
+        (address + file_size - base, address + memory_size - base)
+        for _type, _flags, _offset, address, _physical, file_size, memory_size, _align in loads
+        if memory_size > file_size
+    )
+
+
+def of_python_threads() -> list[Range]:
+    """Return (start, end) of the stacks of Python's own threads but the main one, exactly, where glibc tells."""
+    if sys.platform != "linux":
+        return []
+    # Under this lock no thread can end: it has to leave the list first, while it is still alive.
+    with threading._active_limbo_lock:  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+        stacks = [
+            stack_of(thread.ident)
+            for thread in threading._active.values()  # type: ignore[attr-defined] # noqa: SLF001 - see above
+            # Those that Python did not start may be gone without a word.
+            if thread.ident is not None
+            and thread is not threading.main_thread()
+            and type(thread) is not threading._DummyThread  # noqa: SLF001 - see above
+        ]
+    return [stack for stack in stacks if stack is not None]
+
+
+def behind_guards(mappings: Sequence[Mapping]) -> list[Range]:
+    """Return (start, end) of what looks like the stack of a thread: anonymous memory right after a page that nobody
+    may touch. Before Linux 6.7 the kernel joins a stack with what lies above it, so it is no longer than usual."""
+    longest = _default_size()
+    return [
+        (mapping.start, min(mapping.end, mapping.start + longest))
+        for guard, mapping in pairwise(mappings)
+        if mapping.permissions == "rw-p"
+        and not mapping.path
+        and guard.permissions == "---p"
+        and not guard.path
+        and guard.end == mapping.start
+        and guard.end - guard.start <= _LARGEST_GUARD
+    ]
+
+
+def _default_size() -> int:
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return _WITHOUT_LIMIT if limit in {resource.RLIM_INFINITY, -1} else max(limit, _WITHOUT_LIMIT)

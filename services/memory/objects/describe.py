@@ -1,0 +1,146 @@
+"""Objects as bounded text: contents of plain ones, addresses of all others. No foreign `__repr__`, no property, no
+`__str__` is ever called, and what looks like a secret is masked."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, cast
+
+from services.memory.objects.heap import is_subtype, type_name
+from services.memory.objects.labels import anchor, attributes, slots
+
+MASK = "••••••"
+_SECRET_NAME = re.compile(
+    r"(?i)pass(?:word|wd|phrase)?$|passw|secret|credential|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|"
+    r"access[_-]?key|(?:^|[_\-.\['\"])(?:token|key|auth|pwd)(?:$|['\"\]])|[_-](?:token|key)$"
+)
+_SECRET_TEXT = re.compile(r"(?i)\b(?:bearer|basic)\s+\S{8,}|\b(?:sk|pk|ghp|gho|glpat|xox[abp]|hf)[-_]\S{8,}|-----BEGIN")
+_SECRET_TYPES = ("SecretStr", "SecretBytes", "Secret", "_SecretField", "_SecretBase")
+_BRACKETS: dict[object, tuple[str, str]] = {
+    dict: ("{", "}"),
+    set: ("{", "}"),
+    frozenset: ("{", "}"),
+    tuple: ("(", ")"),
+}
+_ENTRIES = 6
+_TEXT = 60
+_DEPTH = 2
+LONGEST = 400
+
+
+def is_secret_name(name: object) -> bool:
+    """Return whether what is kept under `name` should not be shown."""
+    if type(name) is bytes:
+        name = name[:100].decode("utf-8", "replace")
+    return type(name) is str and bool(_SECRET_NAME.search(name[-100:]))
+
+
+def describe(value: object, *, under: str = "") -> str:
+    """Return a bounded text for any object; `under` is the name it is kept under, which may tell that it is secret."""
+    text = MASK if _masked(value, under) else _describe(value, _DEPTH)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _masked(value: object, under: object) -> bool:
+    kind = type(value)
+    if any(base.__name__ in _SECRET_TYPES for base in kind.__mro__[:-1] if type(base) is type):
+        return True
+    return kind in {str, bytes, bytearray} and is_secret_name(under)
+
+
+def _describe(value: object, depth: int) -> str:
+    kind = type(value)
+    plain = _PLAIN.get(kind)
+    if plain is not None:
+        return plain(value)
+    if name := anchor(value):
+        return f"{type_name(kind)} {name}"
+    for family in (dict, list, tuple, set, frozenset, deque):
+        if is_subtype(kind, family):
+            text = _container(value, family, depth)
+            return text if kind is family else f"{type_name(kind)} {text}"
+    return _instance(value, depth)
+
+
+def _text(value: Any) -> str:
+    text = value[:_TEXT]
+    shown = MASK if _SECRET_TEXT.search(value[:200]) else repr(text)
+    return shown if len(value) <= _TEXT else f"{shown}… ({len(value):,} characters)"
+
+
+def _bytes(value: Any) -> str:
+    head = bytes(value[:24])
+    shown = MASK if _SECRET_TEXT.search(bytes(value[:200]).decode("latin-1")) else repr(head)
+    return shown if len(value) <= 24 else f"{shown}… ({len(value):,} bytes)"
+
+
+def _integer(value: Any) -> str:
+    return repr(value) if value.bit_length() < 200 else f"int of {value.bit_length():,} bits"
+
+
+_PLAIN = {
+    str: _text,
+    bytes: _bytes,
+    bytearray: _bytes,
+    int: _integer,
+    bool: repr,
+    float: repr,
+    complex: repr,
+    type(None): repr,
+    type(...): repr,
+    range: repr,
+}
+
+
+def _container(value: Any, family: Any, depth: int) -> str:
+    length = family.__len__(value)
+    left, right = _BRACKETS.get(family, ("[", "]"))
+    if depth <= 0:
+        return f"{left}…{right} ({length:,})" if length else left + right
+    if family is dict:
+        shown = [_pair(key, item, depth - 1) for key, item in _some(dict.items(value))]
+    else:
+        shown = [_describe(item, depth - 1) for item in _some(family.__iter__(value))]
+    more = f", … {length:,} in all" if length > len(shown) else ""
+    return f"{left}{', '.join(shown)}{more}{right}"
+
+
+def _some(values: Iterable[Any]) -> Iterator[Any]:
+    return islice(values, _ENTRIES)
+
+
+def _pair(key: object, item: object, depth: int) -> str:
+    shown = MASK if _masked(item, key) else _describe(item, depth)
+    return f"{_describe(key, 0)}: {shown}"
+
+
+def _instance(value: object, depth: int) -> str:
+    kind = type(value)
+    name = type_name(kind)
+    if _masked(value, ""):
+        return f"{name} {MASK}"
+    shape = _array_shape(value)
+    if shape:
+        return f"{name} {shape}"
+    if depth <= 0:
+        return name
+    fields: list[tuple[object, object]] = list(_some((attributes(value) or {}).items()))
+    fields += list(_some(slots(value)))[: _ENTRIES - len(fields)]
+    shown = [
+        f"{field}={MASK if _masked(item, field) else _describe(item, depth - 1)}"
+        for field, item in fields
+        if type(field) is str
+    ]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def _array_shape(value: object) -> str:
+    import numpy as np
+
+    if not is_subtype(type(value), np.ndarray):
+        return ""
+    array = cast("Any", np.ndarray)
+    return f"{array.dtype.__get__(value)} {array.shape.__get__(value)}"

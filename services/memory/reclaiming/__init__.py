@@ -1,1 +1,0 @@
-"""What can be given back on request: each with what it would free, then what it freed."""

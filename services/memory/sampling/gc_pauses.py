@@ -1,0 +1,170 @@
+"""How often the garbage collector ran and how long it stopped everybody.
+
+Sums the collector's pauses up: how many, how long in all, how long the worst of them.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from services.memory.types import Series
+
+_GENERATIONS = 3
+_RECENT = 1000
+_COUNTS = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
+_RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """One run of the collector: when (seconds since the epoch), its generation, how long all threads stood still, and
+    how many objects it freed and could not free. `asked` is whether our own code called for it or Python began it."""
+
+    time: float
+    generation: int
+    seconds: float
+    collected: int
+    uncollectable: int
+    asked: bool = False
+
+
+class PauseRecorder:
+    """Times each run of the collector. Sits in `gc.callbacks`, so it writes into arrays that are there already, and
+    takes no lock: it may run in the midst of any line of any thread.
+
+    `bounds` are the upper bounds of the histogram's buckets in seconds.
+    """
+
+    bounds: Sequence[float] = (
+        0.0001,
+        0.00025,
+        0.0005,
+        0.001,
+        0.0025,
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1.0,
+        2.5,
+    )
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._began = 0.0
+        self._seconds = array("d", [0.0] * _GENERATIONS)
+        self._buckets = [array("q", [0] * (len(self.bounds) + 1)) for _ in range(_GENERATIONS)]
+        self._runs = 0
+        self._times, self._took = (array("d", [0.0] * _RECENT) for _ in range(2))
+        self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECENT) for _ in range(3))
+        self._asked = bytearray(_RECENT)
+        self._asking = 0  # the thread that calls for a collection
+
+    def start(self) -> None:
+        """Begin to record."""
+        if self._record not in gc.callbacks:
+            gc.callbacks.append(self._record)
+
+    def close(self) -> None:
+        """Stop recording; safe to call twice."""
+        if self._record in gc.callbacks:
+            gc.callbacks.remove(self._record)
+
+    def pauses(self) -> Mapping[int, tuple[Sequence[int], float]]:
+        """Return by generation: how many pauses fell into each bucket (the last one: above all bounds), and the sum
+        of all pauses in seconds, both since the start."""
+        return {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
+
+    def recent(self, limit: int = _RECENT) -> list[Pause]:
+        """Return the newest pauses, oldest first."""
+        last = self._runs
+        places = (number % _RECENT for number in range(max(0, last - min(limit, _RECENT)), last))
+        return [
+            Pause(
+                self._times[place],
+                self._kinds[place],
+                self._took[place],
+                self._collected[place],
+                self._uncollectable[place],
+                bool(self._asked[place]),
+            )
+            for place in places
+        ]
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Mark the collections that this thread has inside as asked for; one thread at a time."""
+        self._asking = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._asking = 0
+
+    def __call__(self) -> Mapping[str, float]:
+        """Return the collector's columns of a sample."""
+        stats = gc.get_stats()
+        values: dict[str, float] = {column: float(count) for column, count in zip(_COUNTS, gc.get_count(), strict=True)}
+        values |= {column: float(stat["collections"]) for column, stat in zip(_RUNS, stats, strict=True)}
+        values[Series.GC_UNCOLLECTABLE] = float(sum(stat["uncollectable"] for stat in stats))
+        values[Series.GC_PAUSE] = sum(self._seconds)
+        return values
+
+    def _record(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+            return
+        if not self._began:
+            return  # switched on in the midst of a run
+        took = time.perf_counter() - self._began
+        self._began = 0.0
+        generation = info["generation"]
+        self._seconds[generation] += took
+        self._buckets[generation][bisect_left(self.bounds, took)] += 1
+        place = self._runs % _RECENT
+        self._times[place] = self._now()
+        self._kinds[place] = generation
+        self._took[place] = took
+        self._collected[place] = info["collected"]
+        self._uncollectable[place] = info["uncollectable"]
+        self._asked[place] = self._asking == threading.get_ident()
+        self._runs += 1
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFigures:
+    """The pauses from `begin` on: seconds since the epoch, durations in seconds; None where there was no pause.
+
+    `begin` is later than what was asked for where older pauses are no longer known.
+    """
+
+    begin: float
+    count: int
+    total: float
+    p95: float | None
+    longest: float | None
+
+
+def figures(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFigures:
+    """Return the figures from `begin` on of `recent`, oldest first, of which at most `kept` are ever known."""
+    if len(recent) >= kept:
+        begin = max(begin, recent[0].time)
+    lengths = sorted(pause.seconds for pause in recent if pause.time >= begin)
+    if not lengths:
+        return PauseFigures(begin, 0, 0.0, None, None)
+    return PauseFigures(begin, len(lengths), sum(lengths), lengths[math.ceil(0.95 * len(lengths)) - 1], lengths[-1])
+
+
+def longest(recent: Sequence[Pause], limit: int) -> list[Pause]:
+    """Return the longest pauses, the longest first."""
+    return sorted(recent, key=lambda pause: (-pause.seconds, pause.time))[:limit]

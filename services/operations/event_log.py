@@ -1,0 +1,210 @@
+"""What happened when: the time line beside the curves, kept on disk, bounded.
+
+The table of events, and the statements over it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count, islice
+from math import isfinite
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.core.database import Database, metadata
+from services.core.errors import MillpondError, StorageError
+from services.core.events import EventKind
+from services.core.i18n import _
+
+log = structlog.get_logger(__name__)
+
+KEPT = 20_000
+# Events that wait for the disk, or are all there is without one.
+_WAITING = 1000
+_LONGEST_DETAIL = 500
+_MOST_FIGURES = 20
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("time", sa.Float, nullable=False, index=True),  # seconds since 1970, UTC
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("figures", sa.JSON, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `figures` by name: bytes, seconds, counts, as the name says."""
+
+    time: float
+    kind: EventKind
+    detail: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    actor: str = ""
+    id: int = 0
+
+
+class EventLog:
+    """Takes events from any thread at once, writes them with `flush`, returns them by time.
+
+    Without a database it keeps the newest in RAM. On disk are the newest 20,000.
+    """
+
+    def __init__(self, now: Callable[[], float], database: Database | None = None, *, kept: int = KEPT) -> None:
+        self._now = now
+        self._store = EventStore(database, kept) if database is not None else None
+        # No lock around it: the collector may end something that records in the midst of another record.
+        self._waiting: deque[Event] = deque(maxlen=_WAITING)
+        self._ids = count((self._store.last_id() if self._store else 0) + 1)
+        self._flushing = threading.Lock()
+        self._in_trouble = False
+
+    def record(
+        self,
+        kind: EventKind,
+        detail: str = "",
+        figures: Mapping[str, float] | None = None,
+        *,
+        actor: str = "",
+        at: float | None = None,
+    ) -> None:
+        """Put something on the time line, now or where it happened (`at`). Never waits, never raises."""
+        kept = {name: float(value) for name, value in islice((figures or {}).items(), _MOST_FIGURES) if isfinite(value)}
+        moment = self._now() if at is None else at
+        self._waiting.append(Event(moment, kind, detail[:_LONGEST_DETAIL], kept, actor[:200], next(self._ids)))
+
+    def flush(self) -> None:
+        """Write what is not on disk yet. A disk that cannot be written is logged once, and tried again next time."""
+        if self._store is None or not self._waiting:
+            return
+        with self._flushing:
+            batch = sorted(self._waiting.copy(), key=lambda event: event.id)
+            if not batch:
+                return
+            try:
+                self._store.insert([_row(event) for event in batch])
+            except MillpondError as error:
+                if not self._in_trouble:
+                    log.warning("events are kept in RAM for now", error=str(error), cause=str(error.__cause__ or ""))
+                self._in_trouble = True
+                return
+            self._in_trouble = False
+            written = {event.id for event in batch}
+            while self._waiting and self._waiting[0].id in written:
+                self._waiting.popleft()
+
+    def between(
+        self, start: float, end: float, limit: int = 200, kinds: Collection[EventKind] | None = None
+    ) -> list[Event]:
+        """Return the newest `limit` events from `start` to `end`, oldest first; of some kinds, or of all."""
+        chosen = frozenset(EventKind) if kinds is None else frozenset(kinds)
+        # First what waits, then what is written: so none is missed that is written meanwhile.
+        found = {
+            event.id: event for event in self._waiting.copy() if start <= event.time <= end and event.kind in chosen
+        }
+        if self._store is not None:
+            found |= {row["id"]: _event(row) for row in self._store.newest(start, end, limit, chosen)}
+        ordered = sorted(found.values(), key=lambda event: (event.time, event.id))
+        return ordered[max(0, len(ordered) - limit) :]
+
+    def last_end(self, seen: float | None = None) -> str:
+        """Say how the last run ended; to be asked before this run records its START.
+
+        Args:
+            seen: when the last run was seen alive for certain, in seconds since the epoch.
+        """
+        mark = self._store.last((EventKind.START, EventKind.STOP)) if self._store else None
+        newest = self._store.last() if self._store else None
+        if mark is None or newest is None:
+            return _("first start with this data folder")
+        if mark["kind"] == EventKind.STOP:
+            return _("the last run ended as it should, at {moment}").format(moment=_moment(mark["time"]))
+        alive = max(newest["time"], seen or 0.0)
+        if psutil.boot_time() > alive:
+            return _("the last run did not end by itself: the machine went down after {moment}").format(
+                moment=_moment(alive)
+            )
+        return _("the last run did not end by itself: it was killed or crashed after {moment}").format(
+            moment=_moment(alive)
+        )
+
+
+def _row(event: Event) -> dict[str, object]:
+    return {
+        "id": event.id,
+        "time": event.time,
+        "kind": event.kind.value,
+        "detail": event.detail,
+        "figures": dict(event.figures),
+        "actor": event.actor,
+    }
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    return Event(row["time"], EventKind(row["kind"]), row["detail"], row["figures"], row["actor"], row["id"])
+
+
+def _moment(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+class EventStore:
+    """What has happened, newest `kept` events."""
+
+    def __init__(self, database: Database, kept: int) -> None:
+        self._database = database
+        self._kept = kept
+
+    def last_id(self) -> int:
+        """Return the id of the newest event, 0 without one."""
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.max(events.c.id))) or 0)
+
+    def insert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write events that are in the order of their ids, but none twice, and let go of the oldest.
+
+        Raises:
+            StorageError: none of them could be written.
+        """
+        try:
+            with self._database.write() as connection:
+                known = set(
+                    connection.scalars(sa.select(events.c.id).where(events.c.id.in_([row["id"] for row in rows])))
+                )
+                fresh = [row for row in rows if row["id"] not in known]
+                if fresh:
+                    connection.execute(events.insert(), fresh)
+                connection.execute(events.delete().where(events.c.id <= rows[-1]["id"] - self._kept))
+        except SQLAlchemyError as error:
+            raise StorageError(_("The events could not be written.")) from error
+
+    def newest(
+        self, start: float, end: float, limit: int, kinds: Collection[EventKind] = tuple(EventKind)
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the newest `limit` events of these kinds from `start` to `end`, newest first."""
+        query = (
+            sa.select(events)
+            .where(events.c.time.between(start, end), events.c.kind.in_(kinds))
+            .order_by(events.c.time.desc(), events.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def last(self, kinds: Collection[EventKind] = tuple(EventKind)) -> Mapping[str, Any] | None:
+        """Return the event that was written last, of these kinds."""
+        query = sa.select(events).where(events.c.kind.in_(kinds)).order_by(events.c.id.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else dict(row)

@@ -1,0 +1,129 @@
+"""Where the rooms' reports go: events to the time line, durations and counts to the metrics.
+
+Keeps the time line readable: of many events of a kind in a row, the first and a summary of the others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from services.core.events import Counted, EventKind, Timing
+from services.core.i18n import plural
+from services.operations.event_log import EventLog
+from services.operations.metrics import Metrics
+
+# Many of these can come at once: two hundred files in one go are one thing to look at.
+_IN_BURSTS = frozenset({EventKind.UPLOAD, EventKind.DELETION})
+Record = Callable[[EventKind, str, Mapping[str, float]], None]
+QUIET_SECONDS = 3.0
+LONGEST_SECONDS = 60.0
+
+
+class Reports:
+    """Passes on what the rooms report (`services.core.events.Reporter`). Every event also carries `rss`, in bytes."""
+
+    def __init__(self, events: EventLog, metrics: Metrics, rss_bytes: Callable[[], int]) -> None:
+        self._events = events
+        self._metrics = metrics
+        self._rss = rss_bytes
+        self._bursts = Bursts(self._record)
+        self._listeners: list[Callable[[EventKind, Mapping[str, float]], None]] = []
+
+    def listen(self, listener: Callable[[EventKind, Mapping[str, float]], None]) -> None:
+        """Have `listener` called with every event at once, in the thread that reports it: it must not wait or raise."""
+        self._listeners.append(listener)
+
+    def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
+        """Something happened now."""
+        self._tell(kind, figures)
+        if kind in _IN_BURSTS:
+            self._bursts.add(kind, detail, figures)
+        else:
+            self._record(kind, detail, figures)
+
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
+        """Somebody did something now."""
+        self._tell(kind, figures)
+        self._record(kind, detail, figures, actor)
+
+    def observe(self, timing: Timing, seconds: float) -> None:
+        """Something took `seconds`."""
+        self._metrics.observe(timing, seconds)
+
+    def count(self, counted: Counted, amount: float = 1) -> None:
+        """Something happened `amount` times."""
+        self._metrics.count(counted, amount)
+
+    def _tell(self, kind: EventKind, figures: Mapping[str, float]) -> None:
+        for listener in self._listeners:
+            listener(kind, figures)
+
+    def _record(self, kind: EventKind, detail: str, figures: Mapping[str, float], actor: str = "") -> None:
+        self._events.record(kind, detail, {**figures, "rss": float(self._rss())}, actor=actor)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Sum up what has ended, and have the events written."""
+        self._bursts.sweep(everything=everything)
+        self._events.flush()
+
+
+@dataclass(slots=True)
+class _Burst:
+    began: float
+    last: float
+    further: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Bursts:
+    """Records the first event of a burst at once, and one more for all that follow within `quiet` seconds each.
+
+    The figures of the summary are sums. It comes from `sweep`, to be called now and then, at the latest `longest`
+    seconds after the first.
+    """
+
+    def __init__(self, record: Record, *, quiet: float = QUIET_SECONDS, longest: float = LONGEST_SECONDS) -> None:
+        self._record = record
+        self._quiet = quiet
+        self._longest = longest
+        # Reentrant: the garbage collector may end something that reports in the middle of another report.
+        self._lock = threading.RLock()
+        self._open: dict[EventKind, _Burst] = {}
+
+    def add(self, kind: EventKind, detail: str, figures: Mapping[str, float]) -> None:
+        """Take an event in."""
+        now = time.monotonic()
+        with self._lock:
+            burst = self._open.get(kind)
+            if burst is not None and now - burst.last <= self._quiet:
+                burst.last = now
+                burst.further += 1
+                for name, value in figures.items():
+                    burst.figures[name] = burst.figures.get(name, 0.0) + value
+                return
+            self._open[kind] = _Burst(now, now)
+        if burst is not None:
+            self._summarise(kind, burst)
+        self._record(kind, detail, figures)
+
+    def sweep(self, *, everything: bool = False) -> None:
+        """Record the summaries of bursts that have ended, or of all."""
+        now = time.monotonic()
+        with self._lock:
+            ended = [
+                kind
+                for kind, burst in self._open.items()
+                if everything or now - burst.last > self._quiet or now - burst.began > self._longest
+            ]
+            bursts = [(kind, self._open.pop(kind)) for kind in ended]
+        for kind, burst in bursts:
+            self._summarise(kind, burst)
+
+    def _summarise(self, kind: EventKind, burst: _Burst) -> None:
+        if burst.further:
+            text = plural("{count} more", "{count} more", burst.further)
+            figures = {**burst.figures, "count": float(burst.further), "seconds": burst.last - burst.began}
+            self._record(kind, text, figures)

@@ -1,0 +1,228 @@
+"""All metrics of the process, and their exposition.
+
+Families of metrics whose values are read at the scrape, and how a part hands them over.
+
+The pauses of Python's garbage collector, as a histogram.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal, Protocol
+
+import prometheus_client
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from services.core.errors import MillpondError
+from services.core.events import Counted, Timing
+from services.operations.metric_names import Reported
+
+log = structlog.get_logger(__name__)
+
+REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+PAGE_BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
+Kind = Literal["gauge", "counter"]
+
+
+# When a series began is of no use here: all of them begin with the process, which has a start time of its own.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no hints there
+
+
+class Metrics:
+    """Counts and times what is reported, reads the rest from the parts at a scrape, and renders the exposition.
+
+    Thread-safe. The registry is our own, so that nothing else in the process slips something in.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._parts = Parts()
+        self._pauses = Pauses()
+        self.registry.register(self._parts)
+        self.registry.register(self._pauses)
+        self._reported = Reported(self.registry)
+        self._requests = Histogram(
+            "millpond_request_seconds",
+            "From a request's arrival to the last byte of its answer, by route template and class of status.",
+            ("method", "route", "status"),
+            buckets=REQUEST_BOUNDS,
+            registry=self.registry,
+        )
+        self._page_runs = Histogram(
+            "millpond_page_run_seconds",
+            "One full run of a page's script.",
+            ("page",),
+            buckets=PAGE_BOUNDS,
+            registry=self.registry,
+        )
+        # The client's own: CPU time, descriptors and their limit, collections, the Python in use. They bear the names
+        # that general dashboards ask for.
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def observe(self, timing: Timing, seconds: float) -> None:
+        """Put a duration into its histogram."""
+        self._reported.observe(timing, seconds)
+
+    def count(self, counted: Counted, amount: float = 1) -> None:
+        """Raise a counter."""
+        self._reported.count(counted, amount)
+
+    def total(self, counted: Counted) -> float:
+        """Return what was counted since the start."""
+        return self._reported.total(counted)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Put a request into its histogram; `method` and `route` must come from bounded sets."""
+        self._requests.labels(method, route, f"{status // 100}xx" if status else "none").observe(seconds)
+
+    def page_run(self, page: str, seconds: float) -> None:
+        """Put a page's run into its histogram."""
+        self._page_runs.labels(page).observe(seconds)
+
+    def add_part(self, part: str, families: Iterable[Family], read: ReadPart) -> None:
+        """Ask `read` at each scrape for values of `families`; what fails there costs these values only."""
+        self._parts.add(part, families, read)
+
+    def show_pauses(self, source: PauseTimes) -> None:
+        """Expose the collector's pauses as `source` has recorded them."""
+        self._pauses.source = source
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the exposition and its content type, in the form that the Accept header asks for."""
+        encode, content_type = prometheus_client.exposition.choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One name in the exposition. The name of a counter ends in `_total`."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: Kind = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A value of a family now; None or NaN: not known, then there is no sample. `labels` in the family's order."""
+
+    family: Family
+    value: float | None
+    labels: tuple[str, ...] = ()
+
+
+# What a part of the process hands over at a scrape. It may fail: then the scrape goes on without its values.
+ReadPart = Callable[[], Iterable[Reading]]
+
+
+_UNREAD = Family(
+    "millpond_part_unread", "1 for a part whose values could not be read at this scrape because it failed.", ("part",)
+)
+
+
+class Parts(Collector):
+    """Asks every part for its values at each scrape; one that fails costs its own values only.
+
+    Families are always named with their help, also while they have no value.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, tuple[tuple[Family, ...], ReadPart]] = {}
+        self._failing: set[str] = set()
+
+    def add(self, part: str, families: Iterable[Family], read: ReadPart) -> None:
+        """Ask `read` at each scrape for values of `families`.
+
+        Raises:
+            ValueError: one of them is another part's already.
+        """
+        families = tuple(families)
+        taken = {family.name for family in self.families()}
+        for family in families:
+            if family.name in taken:
+                raise ValueError(f"{family.name} is exposed by another part")
+        self._parts[part] = (families, read)
+
+    def families(self) -> Iterator[Family]:
+        """Return all families in the order in which they are exposed."""
+        for families, _read in self._parts.values():
+            yield from families
+        yield _UNREAD
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the values of all parts now."""
+        unread = _metric(_UNREAD)
+        for part, (families, read) in self._parts.items():
+            metrics = {family.name: _metric(family) for family in families}
+            unread.add_metric([part], 0.0 if self._read(part, metrics, read) else 1.0)
+            yield from metrics.values()
+        yield unread
+
+    def _read(self, part: str, metrics: dict[str, GaugeMetricFamily | CounterMetricFamily], read: ReadPart) -> bool:
+        try:
+            for reading in read():
+                if reading.value is not None and not math.isnan(reading.value):
+                    metrics[reading.family.name].add_metric(reading.labels, float(reading.value))
+        except MillpondError:
+            # Not there yet, or not any more: what is known is told.
+            return True
+        except Exception:
+            # A scrape must never fail because one part did. Logged when it begins, not every 15 seconds.
+            if part not in self._failing:
+                self._failing.add(part)
+                log.exception("metrics of a part could not be read", part=part)
+            return False
+        self._failing.discard(part)
+        return True
+
+
+def _metric(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    return kind(family.name, family.help, labels=family.labels)
+
+
+class PauseTimes(Protocol):
+    """What is needed of the recorder that sits in `gc.callbacks`.
+
+    `bounds` are the upper bounds of its buckets in seconds, rising, without infinity.
+    """
+
+    @property
+    def bounds(self) -> Sequence[float]: ...
+
+    def pauses(self) -> Mapping[int, tuple[Sequence[int], float]]:
+        """Return by generation: how many pauses fell into each bucket (the last one: above all bounds), and the sum
+        of all pauses in seconds, both since the start."""
+
+
+class Pauses(Collector):
+    """Exposes a recorder's buckets as they are: nothing is timed a second time."""
+
+    def __init__(self) -> None:
+        self.source: PauseTimes | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the histogram, empty while there is no recorder."""
+        family = HistogramMetricFamily(
+            "millpond_gc_pause_seconds",
+            "How long a run of the garbage collector stopped all Python threads, by generation.",
+            labels=["generation"],
+        )
+        source = self.source
+        if source is not None:
+            bounds = [*map(floatToGoString, source.bounds), "+Inf"]
+            for generation, (counts, seconds) in sorted(source.pauses().items()):
+                buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+                family.add_metric([str(generation)], buckets, seconds)
+        yield family

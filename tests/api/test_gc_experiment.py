@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.memory.gc_experiment.workload import LEAST_RECORDED
+from tests.servers import Server, eventually, serving
+
+API = "/api/experiment"
+LOW = {"thresholds": [300, 5, 5]}
+
+
+@pytest.fixture
+def quiet(server: Server) -> Iterator[Server]:
+    """The shared server, with no experiment running before and after."""
+    server.client.delete(API).raise_for_status()
+    yield server
+    server.client.delete(API).raise_for_status()
+
+
+def children(server: Server) -> list[psutil.Process]:
+    found = []
+    for each in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "services.app.gc_experiment_child" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
+
+
+def has_child(server: Server, niceness: int) -> bool:
+    for child in children(server):
+        with suppress(psutil.NoSuchProcess):
+            if child.nice() >= niceness:
+                return True
+    return False
+
+
+def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
+    """Two children with the real services answer, take in and delete; the result says what each measured."""
+    client = quiet.client
+    begun = client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 30})
+    assert begun.status_code == 202, begun.text
+    assert begun.json()["runs"] == 2
+    niceness = min(19, psutil.Process(quiet.process.pid).nice() + 10)
+    eventually(lambda: has_child(quiet, niceness), what="a child of low priority")
+    eventually(lambda: client.get(API).json()["phase"] != "running", seconds=240, what="the end")
+    state = client.get(API).json()
+    assert (state["phase"], state["progress"]) == ("finished", 1.0), state
+    result = client.get(f"{API}/results/{state['result']}").raise_for_status().json()
+    assert [setting["thresholds"] for setting in result["settings"]] == [None, [300, 5, 5]]
+    assert sum(result["counts"].values()) == 30
+    usual, low = result["runs"]
+    assert low["collections"][0] > usual["collections"][0] > 0
+    assert all(run["peak"] >= run["floor"] > 100e6 for run in result["runs"])
+    assert result["advice"] == "too_few"
+    assert result["ratios"][0]["pause"]["low"] is None
+    assert client.get(f"{API}/results").json()["results"][0]["id"] == result["id"]
+    told = client.get("/api/memory/events", params={"kind": "experiment"}).json()["events"]
+    assert "finished" in told[-1]["detail"]
+    folder = quiet.data_dir / "memory" / "experiments"
+    assert [path.suffix for path in folder.iterdir()] == [".json"] * len(list(folder.iterdir()))
+
+
+def test_the_services_own_work_is_what_is_repeated(tmp_path: Path) -> None:
+    """A recording that never reaches the children would recommend settings for somebody else's service."""
+    with serving(tmp_path / "data") as server:
+        for number in range(LEAST_RECORDED):
+            server.client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
+        server.client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 20}).raise_for_status()
+        eventually(lambda: server.client.get(API).json()["phase"] != "running", seconds=240, what="the end")
+        state = server.client.get(API).json()
+        assert state["phase"] == "finished", state
+        result = server.client.get(f"{API}/results/{state['result']}").raise_for_status().json()
+        assert result["recorded"] is True
+        assert result["counts"] == {"question": 20}
+        (kept,) = (server.data_dir / "memory" / "experiments").iterdir()
+        assert "secret" not in kept.read_text()
+
+
+def test_cancelled_in_the_midst(quiet: Server) -> None:
+    """A second one is a conflict; DELETE answers when neither child nor folder is left."""
+    client = quiet.client
+    client.post(API, json={"settings": [LOW], "rounds": 5}).raise_for_status()
+    assert client.post(API, json={"settings": [LOW]}).status_code == 409
+    eventually(lambda: children(quiet), what="a child")
+    ended = client.delete(API).raise_for_status().json()
+    assert ended["phase"] == "cancelled"
+    assert children(quiet) == []
+    assert not list((quiet.data_dir / "memory" / "experiments").glob("work-*"))
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"settings": []}, 422),
+        ({"settings": [{"thresholds": [1, 2]}]}, 422),
+        ({"settings": [{"thresholds": [0, 10, 10]}]}, 400),
+        ({"settings": [{"thresholds": [2**40, 10, 10]}]}, 400),
+        ({"settings": [{}]}, 400),
+        ({"settings": [LOW], "rounds": 10_000}, 422),
+        ({"settings": [LOW], "command": "rm"}, 422),
+    ],
+)
+def test_what_does_not_fit_is_explained(quiet: Server, body: object, status: int) -> None:
+    """Nothing to compare, numbers out of range and unknown members are problems, and nothing starts."""
+    answer = quiet.client.post(API, json=body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert quiet.client.get(API).json()["phase"] != "running"
+    assert quiet.client.get(f"{API}/results/0123456789abcdef").status_code == 404
+
+
+def test_visitors_may_only_look(tmp_path: Path) -> None:
+    """Where visitors are users, start and cancel are refused without the token, and reading is not."""
+    with serving(tmp_path / "data", visitors="user", admin_token="let me in") as server:
+        refused = server.client.post(API, json={"settings": [LOW]})
+        assert refused.status_code == 403
+        assert "administrator" in refused.json()["detail"]
+        assert server.client.delete(API).status_code == 403
+        assert server.client.get(API).json()["phase"] == "never"
+        token = {"Authorization": "Bearer let me in"}
+        assert server.client.post(API, json={"settings": [LOW]}, headers=token).status_code == 202
+        child = server_child(server)
+    eventually(lambda: not child.is_running(), what="the child's end with the service")
+    assert not list((server.data_dir / "memory" / "experiments").glob("work-*"))
+
+
+def server_child(server: Server) -> psutil.Process:
+    eventually(lambda: children(server), what="a child")
+    return children(server)[0]

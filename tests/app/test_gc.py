@@ -1,0 +1,55 @@
+"""How collector and policy meet the rest of the service."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.app.build_memory import MANY_DOCUMENTS, hear
+from services.core.events import EventKind
+from services.memory.sampling.sampler import Spending
+from services.operations.event_log import EventLog
+from services.operations.event_reporter import Reports
+from services.operations.metrics import Metrics
+from tests.servers import Server
+
+
+def test_big_work_is_heard_of() -> None:
+    """Fails when a delete of many or an unloaded model is not told to the policy, or each small delete is."""
+    heard: list[str] = []
+    runtime: Any = SimpleNamespace()
+    reports = Reports(EventLog(lambda: 0.0), Metrics(), lambda: 0)
+    reports.listen(lambda kind, figures: hear(runtime, kind, figures))
+    reports.event(EventKind.DELETION, "too early to be heard", documents=MANY_DOCUMENTS)
+    runtime.policy = SimpleNamespace(big_work_done=lambda what, **_how: heard.append(what))
+    reports.event(EventKind.DELETION, "one document", documents=1)
+    reports.event(EventKind.MODEL, "loaded", seconds=1.0)
+    assert heard == []
+    reports.event(EventKind.DELETION, "many", documents=MANY_DOCUMENTS)
+    reports.action("Ada", EventKind.MODEL, "unloaded", unloaded=1)
+    assert len(heard) == 2
+
+
+def test_what_acts_is_no_cost_of_watching() -> None:
+    """Fails when the policy's collections show as the price of the sampler."""
+    spending = Spending()
+    spending.note()
+    before = sum(spending.seconds().values())
+    spending.leave_out(5.0)
+    spending.note()
+    assert sum(spending.seconds().values()) == pytest.approx(before - 5.0, abs=1.0)
+
+
+def test_metrics_tell_how_the_collector_is_set(server: Server) -> None:
+    """Fails when settings, gate or policy are missing from the metrics."""
+    families = text_string_to_metric_families(server.client.get("/metrics").text)
+    found = {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+    assert found["millpond_gc_enabled",] == 1
+    assert found["millpond_gc_threshold", "0"] >= 700
+    assert found["millpond_gc_policy_active",] == 1
+    assert found["millpond_gc_trial",] == 0
+    assert ("millpond_gc_policy_runs_total", "idle") in found
+    assert not found["millpond_part_unread", "collector"] + found["millpond_part_unread", "policy"]

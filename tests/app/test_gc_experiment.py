@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from services.app.container import Runtime
+from services.app.gc_experiment import recorded
+from services.memory.gc_experiment.types import Kind
+from services.operations.request_log import RecentRequests
+
+
+def runtime(requests: RecentRequests, sizes: list[int]) -> Runtime:
+    library = SimpleNamespace(documents=lambda limit: [SimpleNamespace(size_bytes=size) for size in sizes[:limit]])
+    return cast("Runtime", SimpleNamespace(requests=requests, library=library))
+
+
+def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:
+    """What the service did becomes operations, oldest first; reads and failures are left out, huge files are cut."""
+    requests = RecentRequests(lambda: 1, lambda: None)
+
+    def did(method: str, route: str, status: int = 200) -> None:
+        requests.end(requests.begin(), method, route, status)
+
+    did("PAGE", "/chat")
+    did("POST", "/api/documents", 202)
+    did("GET", "/api/documents")
+    did("POST", "/api/search")
+    did("POST", "/api/search", 400)
+    did("ANSWER", "/chat")
+    did("DELETE", "/api/documents/{document_id}", 204)
+    found = recorded(runtime(requests, [50_000_000]), seed=1)
+    assert [kind for kind, _size in found] == [Kind.PAGE, Kind.UPLOAD, Kind.QUESTION, Kind.ANSWER, Kind.DELETE]
+    assert dict(found)[Kind.UPLOAD] == 32 * 1024
+    assert found == recorded(runtime(requests, [50_000_000]), seed=1)
+
+
+def test_no_text_of_anybody_is_in_what_children_get() -> None:
+    """Operations are kinds and numbers: a question's words can be in none of them."""
+    requests = RecentRequests(lambda: 1, lambda: None)
+    requests.end(requests.begin(), "POST", "/api/search", 200, "id-of-a-request")
+    found: list[Any] = recorded(runtime(requests, []), seed=1)
+    assert [(type(kind), type(size)) for kind, size in found] == [(Kind, int)]

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.app.container import Runtime
+from services.chat.types import BackendChoice, BackendKind, Role
+from services.core.access import SERVICE
+from services.core.events import Counted, EventKind
+from services.core.settings import Settings
+from services.knowledge.types import RetrievalSettings
+from services.memory.types import Series
+from services.operations.event_log import Event
+from tests.servers import eventually
+
+TEXT = b"The mill pond is deep, and trout swim in it. " * 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("timeline")
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    """The real services, after everything that leaves a mark on the time line."""
+    runtime = Runtime(Settings(data_dir=folder, snapshot_seconds=0.1))
+    with runtime:
+        ids = [runtime.library.add(io.BytesIO(TEXT + str(n).encode()), f"{n}.txt").document.id for n in range(12)]
+        runtime.library.add(io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
+        assert runtime.ingestion.wait_idle(120)
+        eventually(lambda: kinds(runtime)[EventKind.TRIM], what="the trim")
+        runtime.library.delete(ids[:2])
+        runtime.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
+        runtime.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
+        runtime.models.choose(SERVICE, BackendChoice())
+        conversation = runtime.conversations.create()
+        list(runtime.answering.ask(conversation.id, "Which fish swim in the pond?"))
+        stopped = runtime.answering.complete([(Role.USER, "Which fish swim in the pond?")])
+        next(stopped)
+        stopped.close()
+        runtime.conversations.delete(conversation.id)
+        eventually(lambda: kinds(runtime)[EventKind.SNAPSHOT], what="an index snapshot")
+        yield runtime
+
+
+def kinds(runtime: Runtime) -> dict[EventKind, list[Event]]:
+    found: dict[EventKind, list[Event]] = {kind: [] for kind in EventKind}
+    for event in runtime.events.between(0, 1e12, limit=1000):
+        found[event.kind].append(event)
+    return found
+
+
+def test_everything_that_moves_memory_is_on_the_time_line(runtime: Runtime) -> None:
+    """A step in the curve without a mark beside it leaves one guessing."""
+    found = kinds(runtime)
+    assert len(found[EventKind.START]) == 1
+    (model,) = found[EventKind.MODEL]
+    assert model.figures["bytes"] > 10e6
+    assert model.figures["rss"] > model.figures["rss_before"]
+    assert model.figures["seconds"] > 0
+    assert found[EventKind.SNAPSHOT][0].figures["vectors"] > 0
+    trim = found[EventKind.TRIM][0]
+    assert min(trim.figures["rss_before"], trim.figures["rss_after"]) > 50e6
+    assert found[EventKind.SETTINGS][0].detail == "retrieval"
+    reported = [event for kind, events in found.items() if kind is not EventKind.COLLECTION for event in events]
+    assert all(event.figures["rss"] > 50e6 for event in reported)
+
+
+def test_many_files_are_few_events(runtime: Runtime) -> None:
+    """One mark where the upload began, one sum; and one stretch of ingestion however many files it had."""
+    found = kinds(runtime)
+    uploads = found[EventKind.UPLOAD]
+    eventually(lambda: sum(e.figures["documents"] for e in kinds(runtime)[EventKind.UPLOAD]) == 13, what="the sum")
+    assert uploads[0].detail == "0.txt"
+    assert len(kinds(runtime)[EventKind.UPLOAD]) < 6
+    through = [event for event in found[EventKind.INGESTION] if "documents" in event.figures]
+    assert sum(event.figures["documents"] for event in through) == 12
+    assert sum(event.figures["failed"] for event in through) == 1
+    assert sum(event.figures["chunks"] for event in through) == runtime.metrics.total(Counted.CHUNKS_EMBEDDED)
+    assert len(found[EventKind.INGESTION]) <= 2 * len(through) + 1
+
+
+def test_deletions_say_what_went(runtime: Runtime) -> None:
+    """Deleted documents and conversations explain a drop."""
+    first = kinds(runtime)[EventKind.DELETION][0]
+    assert (first.detail, first.figures["documents"]) == ("2 documents", 2)
+    assert first.figures["chunks"] > 0
+
+
+def test_keys_are_not_on_the_time_line(runtime: Runtime) -> None:
+    """A change of the chat model is told by its name, never with its key or address."""
+    settings = [event.detail for event in kinds(runtime)[EventKind.SETTINGS]]
+    assert settings[1:] == ["chat model: tiny", "chat model: none"]
+    told = str(runtime.events.between(0, 1e12, limit=1000))
+    assert "secret" not in told
+    assert "127.0.0.1" not in told
+
+
+def test_outcomes_are_counted(runtime: Runtime) -> None:
+    """Failed documents and stopped answers are told from the others."""
+    total = runtime.metrics.total
+    assert total(Counted.DOCUMENTS_READY) == 12
+    assert total(Counted.DOCUMENTS_FAILED) == 1
+    assert total(Counted.DOCUMENTS_DELETED) == 2
+    assert (total(Counted.ANSWERS_COMPLETE), total(Counted.ANSWERS_STOPPED)) == (1, 1)
+    assert total(Counted.WINDOW_MISSES) >= 1
+    assert total(Counted.BYTES_RECEIVED) > 12 * len(TEXT)
+
+
+def test_samples_carry_the_use(runtime: Runtime) -> None:
+    """Growth per request needs the count of requests beside the memory, in the same sample."""
+    before = runtime.requests.total
+    with runtime.requests.during("PAGE", "/chat"):
+        pass
+
+    def carried() -> bool:
+        sample = runtime.memory.history.latest()
+        return sample is not None and sample.get(Series.REQUESTS) == before + 1 and sample.get(Series.SESSIONS) == 0
+
+    eventually(carried, what="a sample with the request")
+
+
+def test_the_time_line_outlives_the_process(tmp_path: Path) -> None:
+    """What happened before a restart is still there, the last sum and the end included."""
+    with Runtime(Settings(data_dir=tmp_path)) as runtime:
+        for _ in range(3):
+            runtime.reporter.event(EventKind.UPLOAD, "x.txt", documents=1)
+    # Whoever looks is no run of its own: command lines do not watch.
+    with Runtime(Settings(data_dir=tmp_path), watched=False) as runtime:
+        found = kinds(runtime)
+    assert (len(found[EventKind.START]), len(found[EventKind.STOP])) == (1, 1)
+    assert [event.detail for event in found[EventKind.UPLOAD]] == ["x.txt", "2 more"]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from services.core.access import SERVICE
+from services.core.errors import CancelledError
+from services.core.requests import Outcome, Policy, ScopeKind, Scopes
+from services.core.requests.registry import acting_for
+from services.memory import fork_permit
+from services.memory.fork_snapshot import run_forked
+from tests.servers import eventually
+
+
+@pytest.fixture
+def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scopes]:
+    """One look at a time, as the runtime has it."""
+    monkeypatch.setattr(fork_permit, "_scopes", None)
+    scopes = Scopes({kind: Policy(2, 1, 4, 60.0) for kind in ScopeKind})
+    fork_permit.use_scopes(scopes)
+    yield scopes
+    assert scopes.running() == []
+
+
+def looking(outcome: list[BaseException], user: str) -> threading.Thread:
+    def look() -> None:
+        try:
+            with acting_for(user):
+                run_forked(lambda: time.sleep(60), seconds=60, what="a long look")
+        except CancelledError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    return thread
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: Scopes) -> None:
+    """The child of a cancelled look is ended at once; the next one has its turn, and is cancelled while it waits."""
+    before = children()
+    outcome: list[BaseException] = []
+    first = looking(outcome, "ann")
+    eventually(lambda: children() > before, seconds=20, what="the child")
+    second = looking(outcome, "bob")
+    eventually(lambda: [one.position for one in scopes.running()] == [0, 1], seconds=20, what="the queue")
+    running, waiting = scopes.running()
+    assert (running.user, waiting.user, running.detail) == ("ann", "bob", "a long look")
+    assert scopes.cancel(SERVICE, waiting.id)
+    second.join(20)
+    assert not second.is_alive()
+    assert scopes.cancel(SERVICE, running.id)
+    first.join(20)
+    assert not first.is_alive()
+    assert len(outcome) == 2
+    assert children() == before
+    assert {one.outcome for one in scopes.recent()} == {Outcome.CANCELLED}
+
+
+def test_a_look_that_ends_is_noted(scopes: Scopes) -> None:
+    """With whose it was, and what it found is handed over."""
+    assert run_forked(lambda: 7, seconds=60, what="a short look").value == 7
+    assert [(one.detail, one.outcome) for one in scopes.recent()] == [("a short look", Outcome.DONE)]

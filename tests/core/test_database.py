@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from services.core.database import Database
+from services.core.errors import DamagedError
+
+
+def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
+    """The database and its journals belong to their owner alone, even in a folder that is open to others."""
+    tmp_path.chmod(0o755)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database.create_tables()
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        modes = {path.name: oct(path.stat().st_mode & 0o077) for path in tmp_path.iterdir()}
+    database.close()
+    assert modes.keys() >= {"test.db", "test.db-wal"}
+    assert set(modes.values()) == {"0o0"}
+
+
+def test_cached_pages_are_given_back(tmp_path: Path) -> None:
+    """A connection that is in use would be taken away, an idle one keep its pages, or what is stored suffer."""
+    database = Database(f"sqlite:///{tmp_path}/pages.db")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (number INTEGER)")
+        connection.exec_driver_sql("INSERT INTO numbers VALUES (7)")
+    with ExitStack() as three:
+        for _number in range(3):
+            three.enter_context(database.read())
+    assert database.shrink() == 3
+    with database.read() as busy:
+        assert database.shrink() == 2
+        assert busy.exec_driver_sql("SELECT number FROM numbers").scalar() == 7
+    database.close()
+    assert database.shrink() == 0
+
+
+def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:
+    """A damaged database gets a message with a way out, and stays as it is."""
+    path = tmp_path / "test.db"
+    path.write_bytes(b"not what it should be" * 1000)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(DamagedError, match="database in the data folder is damaged") as caught:
+        database.create_tables()
+    with pytest.raises(DamagedError), database.read():
+        pass
+    database.close()
+    assert caught.value.hint
+    assert path.read_bytes() == b"not what it should be" * 1000

@@ -1,0 +1,54 @@
+"""The generated parts of README.md: `python -m tests.docs.generate` writes them, `test_readme.py` checks them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from services.core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+TABLES = {name: ROOT / "bench-results" / f"{file}.md" for name, file in (("bench", "table"), ("leaks", "leaks"))}
+
+
+def settings_table() -> str:
+    """Return every setting with its default and description as a Markdown table."""
+    lines = ["| variable | default | what |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        shown = "~/.local/share/millpond" if default is PydanticUndefined else str(default)
+        cell = f"`{shown}`" if shown else ""
+        lines.append(f"| `MILLPOND_{name.upper()}` | {cell} | {field.description} |")
+    return "\n".join(lines)
+
+
+def replace_section(text: str, name: str, content: str) -> str:
+    """Return `text` with what stands between the markers `name` replaced."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{content}\n{match[2]}", text, flags=re.DOTALL)
+
+
+def section(text: str, name: str) -> str:
+    """Return what stands between the markers `name`."""
+    match = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text, flags=re.DOTALL)
+    if match is None:
+        raise ValueError(f"README.md has no markers for {name!r}")
+    return match[1]
+
+
+def main() -> None:
+    text = replace_section(README.read_text(), "settings", settings_table())
+    for name, table in TABLES.items():
+        if table.exists():
+            text = replace_section(text, name, table.read_text().strip())
+    README.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.core.errors import StorageError, UnavailableError
+from services.core.settings import Settings
+from services.knowledge.index import IndexKeeper, SnapshotStore, VectorIndex, vector_index
+from services.knowledge.index import manager as index_keeper
+from services.knowledge.index.segment import HIDDEN, Ids, Vectors
+
+DIMENSION = 8
+DEADLINE_SECONDS = 20
+
+
+def vector_of(number: int) -> Vectors:
+    vector = np.random.default_rng(number).standard_normal(DIMENSION).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+class Source:
+    """Chunks as the database has them: id -> group, each vector a function of its id."""
+
+    def __init__(self, groups: dict[int, int]) -> None:
+        self.groups = groups
+        self.foreign: dict[int, int] = {}
+        self.read: list[int] = []
+
+    def active_ids(self, fingerprint: str | None = None) -> tuple[Ids, Ids]:
+        members = sorted((self.groups if fingerprint else self.groups | self.foreign).items())
+        return np.array([i for i, _ in members], np.int64), np.array([g for _, g in members], np.int64)
+
+    def iter_vectors(self, ids: Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
+        for start in range(0, len(ids), batch):
+            part = ids[start : start + batch]
+            self.read += part.tolist()
+            yield part, np.array([vector_of(int(i)) for i in part], np.float32)
+
+
+def keeper_of(source: Source, directory: Path, seconds: float = 3600) -> IndexKeeper:
+    return IndexKeeper(
+        source,
+        dimension=DIMENSION,
+        fingerprint="model",
+        snapshots=SnapshotStore(directory),
+        settings=Settings(snapshot_seconds=seconds),
+    )
+
+
+def held(keeper: IndexKeeper) -> dict[int, int]:
+    ids, groups = keeper.index.members()
+    return dict(zip(ids.tolist(), groups.tolist(), strict=True))
+
+
+def test_without_a_snapshot_the_database_is_read(tmp_path: Path) -> None:
+    """A lost index folder costs nothing but reading vectors: every chunk is found again."""
+    source = Source({1: 5, 2: 5, 3: HIDDEN})
+    keeper = keeper_of(source, tmp_path)
+    assert not keeper.ready
+    with pytest.raises(UnavailableError):
+        _ = keeper.index
+    keeper.start()
+    assert keeper.ready
+    assert held(keeper) == source.groups
+    assert keeper.index.search(vector_of(2), 1)[0][0] == 2
+    keeper.close()
+
+
+def test_changes_since_the_snapshot_are_replayed(tmp_path: Path) -> None:
+    """What was added, removed or moved after the last snapshot is taken from the database, and nothing else is read."""
+    source = Source({1: 5, 2: 5, 3: 5, 4: 6})
+    first = keeper_of(source, tmp_path)
+    first.start()
+    first.close()
+    source.groups = {2: 5, 3: HIDDEN, 4: 7, 9: 8}
+    source.read = []
+    second = keeper_of(source, tmp_path)
+    second.start()
+    assert held(second) == source.groups
+    assert source.read == [9]
+    assert second.index.search(vector_of(9), 1)[0][0] == 9
+    second.close()
+
+
+def test_an_unchanged_index_is_not_saved_again(tmp_path: Path) -> None:
+    """Closing without a change writes nothing."""
+    source = Source({1: 5})
+    for _start in range(3):
+        keeper = keeper_of(source, tmp_path)
+        keeper.start()
+        keeper.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["0000000001"]
+
+
+def test_a_damaged_snapshot_is_told_and_made_good(tmp_path: Path) -> None:
+    """Damage on disk becomes a warning; the index is complete all the same."""
+    source = Source({1: 5, 2: 5})
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+    keeper.close()
+    (tmp_path / "0000000001" / "codes.npy").write_bytes(b"nonsense")
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+    assert held(keeper) == source.groups
+    assert len(keeper.warnings) == 1
+    keeper.close()
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+    assert not keeper.warnings
+    keeper.close()
+
+
+def test_changes_are_saved_in_time_and_share_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many changes within the interval lead to one snapshot, by the keeper's own thread."""
+    saved = threading.Event()
+    save = SnapshotStore.save
+
+    def note(store: SnapshotStore, index: VectorIndex, fingerprint: str) -> int:
+        generation = save(store, index, fingerprint)
+        saved.set()
+        return generation
+
+    monkeypatch.setattr(SnapshotStore, "save", note)
+    keeper = keeper_of(Source({}), tmp_path, seconds=0.2)
+    keeper.start()
+    for number in range(1, 11):
+        keeper.index.add([number], vector_of(number)[None], 1)
+        keeper.changed()
+    assert saved.wait(DEADLINE_SECONDS)
+    loaded, _warnings = SnapshotStore(tmp_path).load(DIMENSION, "model")
+    assert loaded is not None
+    assert len(loaded) == 10
+    assert keeper.flush()
+    keeper.close()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_save_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is full the index stays marked as changed, and is saved once there is room."""
+    source = Source({1: 5})
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+
+    def full(*_arguments: object) -> int:
+        raise StorageError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SnapshotStore, "save", full)
+        assert not keeper.flush()
+    assert keeper.flush()
+    assert (tmp_path / "0000000001").is_dir()
+    keeper.close()
+
+
+def test_chunks_of_another_model_are_told(tmp_path: Path) -> None:
+    """After a change of the embedding model its old vectors stay out of the index, and a warning says so."""
+    source = Source({1: 5})
+    source.foreign = {2: 5, 3: 5}
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+    assert held(keeper) == {1: 5}
+    assert "2 chunks" in keeper.warnings[0]
+    keeper.close()
+
+
+def test_codes_are_trained_once_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that grew from nothing gets ranges from its data when it is saved, a rebuilt one from the start."""
+    monkeypatch.setattr(vector_index, "TRAINING_VECTORS", 50)
+    monkeypatch.setattr(index_keeper, "TRAINING_VECTORS", 50)
+    source = Source({})
+    keeper = keeper_of(source, tmp_path)
+    keeper.start()
+    for number in range(60):
+        source.groups[number] = 1
+        keeper.index.add([number], vector_of(number)[None], 1)
+    keeper.changed()
+    assert not keeper.index.codec.trained
+    assert keeper.flush()
+    assert keeper.index.codec.trained
+    assert held(keeper) == source.groups
+    keeper.close()
+    rebuilt = keeper_of(source, tmp_path / "elsewhere")
+    rebuilt.start()
+    assert rebuilt.index.codec.trained
+    assert len(rebuilt.index) == 60
+    rebuilt.close()

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.core.errors import CancelledError, MillpondError, UnavailableError
+from services.knowledge.parsing import ParserPool, limits
+from services.knowledge.parsing.forkserver_client import HelperProcess
+from tests.knowledge.parsing import samples
+from tests.knowledge.parsing.conftest import TOKENIZER, pool_with
+from tests.knowledge.parsing.pools import expect, gone, run, until
+
+
+def succeeds(code: str) -> None:
+    """Run code in a fresh interpreter; what it says in the end is told when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_helper_has_nothing_heavy_in_it() -> None:
+    """What every child inherits is small: no torch, no Streamlit, no database, no settings."""
+    code = (
+        "import sys, services.knowledge.parsing.forkserver;"
+        "import services.knowledge.text.chunks, services.knowledge.text.terms;"
+        "heavy = {'torch', 'transformers', 'streamlit', 'sqlalchemy', 'pydantic', 'structlog', 'numpy', 'markitdown',"
+        " 'pandas', 'langchain_core', 'subprocess', 'tempfile', 'services.core.settings', 'services.core.database'}"
+        " & set(sys.modules);"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    succeeds(code)
+
+
+def test_the_converters_come_without_their_dead_weight() -> None:
+    """Loading them starts no thread (a fork would lose it) and leaves out the file-type network and pandas."""
+    code = (
+        "import sys, threading; from services.knowledge.parsing import office; office.load(); import openpyxl;"
+        "sys.exit(repr([n for n in ('onnxruntime', 'pandas', 'torch') if sys.modules.get(n)]"
+        " + [t for t in open('/proc/self/status').read().splitlines() if t.startswith('Threads')]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        env=limits.minimal_environment(str(Path(__file__).parents[3])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.strip() == "['Threads:\\t1']"
+
+
+def test_secrets_do_not_reach_the_helper(own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the helper nor its children see keys that are in the service's environment."""
+    monkeypatch.setenv("MILLPOND_OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "also secret")
+    run(own, small)
+    environment = psutil.Process(own.pids()[0]).environ()
+    assert "secret" not in str(environment)
+    assert set(environment) <= {*limits._KEPT, *limits._FIXED, "PYTHONPATH", "LC_CTYPE"}
+
+
+def test_a_dead_helper_is_replaced(own: ParserPool, small: Path) -> None:
+    """Killing the helper between files is not noticed."""
+    run(own, small)
+    before = own.pids()[0]
+    os.kill(before, signal.SIGKILL)
+    run(own, small)
+    assert own.pids()[0] != before
+    assert until(lambda: gone(before))
+
+
+def test_a_helper_killed_at_work_is_replaced_once(own: ParserPool, slow: Path) -> None:
+    """The file is read again on a new helper; a second loss is an error with a hint, not an endless loop."""
+    killed: list[int] = []
+
+    def cancelled() -> bool:
+        pids = own.pids()
+        if len(pids) == 2 and pids[0] not in killed:
+            killed.append(pids[0])
+            os.kill(pids[0], signal.SIGKILL)
+        return False
+
+    with pytest.raises(UnavailableError):
+        run(own, slow, cancelled=cancelled)
+    assert len(killed) == 2
+    assert all(until(lambda pid=pid: gone(pid)) for pid in killed)
+
+
+def test_children_die_with_a_killed_helper(own: ParserPool, slow: Path) -> None:
+    """A kill of the helper takes the child with it."""
+    stop = threading.Event()
+    children: list[int] = []
+
+    def cancelled() -> bool:
+        if len(own.pids()) == 2 and not children:
+            helper, child = own.pids()
+            children.append(child)
+            os.kill(helper, signal.SIGKILL)
+            stop.set()
+        return stop.is_set()
+
+    with pytest.raises(MillpondError):
+        run(own, slow, cancelled=cancelled)
+    assert until(lambda: gone(children[0]))
+
+
+def test_an_idle_helper_goes_away_and_comes_back(tmp_path: Path, small: Path) -> None:
+    """When nothing is read the helper's memory is given back, without a zombie; the next file starts another."""
+    pool = pool_with(tmp_path, idle_seconds=0.1)
+    try:
+        run(pool, small)
+        (first,) = pool.pids() or [0]
+        assert until(lambda: not pool.pids())
+        assert first == 0 or gone(first)
+        run(pool, small)
+    finally:
+        pool.close()
+
+
+def test_the_helper_dies_with_its_parent(small: Path) -> None:
+    """After `kill -9` of the service neither helper nor children stay."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from tests.knowledge.parsing.conftest import pool_with
+pool = pool_with(Path({str(small.parent)!r}))
+pool.parse(Path({str(small)!r}), "a.txt", chunk_tokens=200, overlap=0)
+print(*pool.pids(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    (helper,) = map(int, done.stdout.split())
+    assert until(lambda: gone(helper))
+
+
+def test_a_helper_that_cannot_start_is_an_error(own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process to be had: a message with a hint, not a traceback."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        run(own, small)
+
+
+def test_a_helper_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -> None:
+    """A helper that ends at once is tried twice, then reported."""
+    from services.core.settings import Settings
+
+    pool = ParserPool(Settings(data_dir=tmp_path), tmp_path / "missing.json", 256)
+    try:
+        with pytest.raises(UnavailableError, match="ended unexpectedly"):
+            run(pool, small)
+    finally:
+        pool.close()
+
+
+def test_systems_without_fork_read_files_one_process_each(
+    own: ParserPool, small: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a file costs a process, cancelling ends it, a page is drawn, and what is not limited is named."""
+    monkeypatch.setattr(limits, "resource", None)
+    assert limits.unlimited() == ("memory", "processor time", "open files")
+    me = psutil.Process()
+    before, children = me.num_fds(), me.children()
+    found = own.parse(small, "a.txt", chunk_tokens=50, overlap=0)
+    assert found.chunks[0].text == "Nothing special in here."
+    assert own.pids() == []
+    bad = small.with_name("bad")
+    bad.write_bytes(b"")
+    expect(MillpondError, lambda: run(own, bad))
+    expect(MillpondError, lambda: run(own, small.with_name("missing")))
+    tries = iter(range(10))
+    expect(CancelledError, lambda: run(own, slow, cancelled=lambda: next(tries) > 5))
+    page = small.with_name("page")
+    page.write_bytes(samples.pdf([["Text"]]))
+    assert own.render_page(page, 1, 100).startswith(b"\x89PNG")
+    assert me.children() == children
+    assert me.num_fds() == before
+
+
+def test_the_package_imports_without_posix() -> None:
+    """What only Unix has is asked for when it is used, not on import."""
+    code = (
+        "import sys, os, signal, select, socket;"
+        "sys.modules['resource'] = None;"
+        "[delattr(m, n) for m, n in ((os, 'fork'), (os, 'setpriority'), (os, 'wait4'), (os, 'pread'),"
+        " (signal, 'SIGCHLD'), (signal, 'SIGXCPU'), (signal, 'SIGKILL'), (select, 'poll'), (socket, 'AF_UNIX'),"
+        " (socket, 'send_fds'), (socket, 'recv_fds'))];"
+        "import services.knowledge.parsing.forkserver, services.knowledge.parsing.pool as pool;"
+        "from services.knowledge.parsing import limits; assert len(limits.unlimited()) == 3"
+    )
+    succeeds(code)
+
+
+def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
+    """Jobs that are sent faster than the helper reads them keep their descriptors apart."""
+    helper = HelperProcess({"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5})
+    request = {
+        "do": "parse", "name": "a", "chunk_tokens": 50, "overlap": 0, "memory_mb": 512, "cpu_seconds": 9, "output_mb": 1
+    }  # fmt: skip
+    pipes = []
+    try:
+        for job in range(20):
+            path = tmp_path / str(job)
+            path.write_text(f"number {job}")
+            output, status = os.pipe(), os.pipe()
+            with path.open("rb") as file:
+                assert helper.send({**request, "job": job}, [file.fileno(), output[1], status[1]])
+            assert helper.send({"kill": 1000 + job})
+            os.close(output[1])
+            os.close(status[1])
+            pipes.append((output[0], status[0]))
+        for job, (output_end, status_end) in enumerate(pipes):
+            with os.fdopen(output_end, "rb") as output_file, os.fdopen(status_end, "rb") as status_file:
+                assert f"number {job}".encode() in output_file.read()
+                assert b'["exit",0,' in status_file.read()
+    finally:
+        helper.close()
+    assert gone(helper.pid)

@@ -1,0 +1,87 @@
+"""A store with documents in it, embedded and indexed, without parsing and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.core.database import Database
+from services.knowledge.index import VectorIndex
+from services.knowledge.retrieval import Retriever
+from services.knowledge.store.chunks import ChunkStore
+from services.knowledge.store.revisions import activate, insert_chunks
+from services.knowledge.store.tables import collections, documents, revisions
+from services.knowledge.text.terms import terms
+from services.knowledge.types import ChunkDraft
+
+
+class Keeper:
+    """An index that is filled by hand."""
+
+    ready = True
+
+    def __init__(self, dimension: int) -> None:
+        self.index = VectorIndex(dimension)
+
+
+class Shelf:
+    """Each text becomes a chunk; `add` puts the chunks of one document where searches find them."""
+
+    def __init__(self, folder: Path, embedder: Any) -> None:
+        self.database = Database(f"sqlite:///{folder / 'shelf.db'}")
+        self.database.create_tables()
+        self.chunks = ChunkStore(self.database)
+        self.embedder = embedder
+        self.keeper = Keeper(embedder.dimension)
+        self.retriever = Retriever(self.database, self.chunks, embedder, self.keeper)
+        with self.database.write() as connection:
+            for number in (1, 2):
+                connection.execute(collections.insert().values(id=number, name=f"collection {number}"))
+
+    def add(self, name: str, texts: Sequence[str], collection: int = 1) -> list[int]:
+        """Store a document; return the ids of its chunks."""
+        now = datetime.now(UTC)
+        vectors = self.embedder.embed_chunks(texts)
+        drafts = [ChunkDraft(text=text, tokens=1, terms=" ".join(terms(text))) for text in texts]
+        with self.database.write() as connection:
+            document = connection.execute(
+                documents.insert().values(
+                    collection_id=collection, name=name, enabled=True, created_at=now, updated_at=now
+                )
+            ).inserted_primary_key[0]
+            revision = connection.execute(
+                revisions.insert().values(
+                    document_id=document,
+                    version=1,
+                    sha256=name,
+                    size_bytes=0,
+                    stored="",
+                    chunk_tokens=200,
+                    overlap=0,
+                    created_at=now,
+                )
+            ).inserted_primary_key[0]
+            insert_chunks(connection, revision, drafts, vectors)
+            switch = activate(connection, revision, fingerprint=self.embedder.fingerprint)
+        self.keeper.index.add(switch.added, vectors, switch.group)
+        return [int(chunk) for chunk in switch.added]
+
+    def add_all(self, texts: Mapping[str, str]) -> dict[str, int]:
+        """Store documents of one chunk each; return the chunk's id by name."""
+        return {name: self.add(name, [text])[0] for name, text in texts.items()}
+
+    def set_enabled(self, name: str, enabled: bool) -> None:
+        """Switch a document in the database alone, as if the index had not heard of it yet."""
+        with self.database.write() as connection:
+            connection.execute(documents.update().where(documents.c.name == name).values(enabled=enabled))
+
+    def count(self) -> int:
+        with self.database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(documents)) or 0)
+
+    def close(self) -> None:
+        self.database.close()

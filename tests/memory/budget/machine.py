@@ -1,0 +1,127 @@
+"""A governor over a process that exists on paper: RSS and time are what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.core.events import EventKind
+from services.core.settings import MEGABYTE
+from services.memory.budget.governor import Governor
+from services.memory.budget.types import Budget, Decision, DecisionKind, Level, LimitSource, Step, Watermark
+from services.memory.clock import Clock
+
+LIMIT = 1000
+SUSTAINED = 5.0
+MARKS = (
+    Watermark(Level.SOFT, 0.70, SUSTAINED, 0.05),
+    Watermark(Level.HIGH, 0.80, SUSTAINED / 2, 0.05, release=SUSTAINED),
+    Watermark(Level.HARD, 0.90, 0.0, 0.05, release=SUSTAINED),
+)
+COOL_DOWN = 60.0
+
+
+class PaperClock(Clock):
+    """A clock that stands until it is set on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@dataclass
+class Told:
+    """A reporter that keeps the events."""
+
+    events: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)
+
+    def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
+        self.events.append(("", kind, detail, figures))
+
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
+        self.events.append((actor, kind, detail, figures))
+
+    def observe(self, *_arguments: object) -> None: ...
+
+    def count(self, *_arguments: object) -> None: ...
+
+
+class Machine:
+    """The governor; at each level a step that happens once and one that is undone. What they did is in `done`."""
+
+    def __init__(self, *, floor: int = 300, limit: int = LIMIT, dry_run: bool = False, steps: bool = True) -> None:
+        self.clock = PaperClock()
+        self.told = Told()
+        self.rss = floor
+        self.limit = limit
+        self.others = 0
+        self.done: list[str] = []
+        self.in_force: list[str] = []
+        self.effects: dict[str, int] = {}
+        self.pointless: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.governor = Governor(
+            self.clock,
+            lambda: Budget(self.limit * MEGABYTE, LimitSource.CONFIGURED, MARKS),
+            self.told,
+            rss=lambda: self.rss * MEGABYTE,
+            used=lambda rss: rss + self.others * MEGABYTE,
+            floor=lambda: floor * MEGABYTE,
+            dry_run=dry_run,
+        )
+        if steps:
+            for level in (Level.SOFT, Level.HIGH, Level.HARD):
+                name = level.name.lower()
+                self.governor.add_step(self.step(f"once_{name}", level))
+                self.governor.add_step(self.step(f"keep_{name}", level, undoable=True))
+
+    def step(self, name: str, level: Level, *, undoable: bool = False, patience: float = 0.0) -> Step:
+        def take() -> str:
+            if name in self.broken:
+                raise RuntimeError(name)
+            self.done.append(name)
+            if undoable:
+                self.in_force.append(name)
+            self.rss -= self.effects.get(name, 0)
+            return "done"
+
+        def undo() -> str:
+            if name in self.broken:
+                raise RuntimeError(name)
+            assert self.in_force[-1:] == [name], "undone out of order, or what was not done"
+            self.in_force.pop()
+            self.done.append(f"-{name}")
+            return "undone"
+
+        return Step(
+            name,
+            level,
+            name,
+            "",
+            take,
+            undo if undoable else None,
+            needed=lambda: self.pointless.get(name, ""),
+            cool_down=COOL_DOWN,
+            patience=patience,
+        )
+
+    def run(self, seconds: float, rss: int | None = None, *, until: Callable[[], bool] | None = None) -> None:
+        """Let time go by, four looks a second."""
+        if rss is not None:
+            self.rss = rss
+        for _number in range(round(seconds * 4)):
+            self.governor.look()
+            if until is not None and until():
+                return
+            self.clock.now += 0.25
+
+    @property
+    def level(self) -> Level:
+        return self.governor.level
+
+    def decided(self, kind: DecisionKind) -> list[Decision]:
+        """The decisions of a kind, oldest first."""
+        return [each for each in reversed(self.governor.decisions(500)) if each.kind is kind]

@@ -1,0 +1,146 @@
+"""A real service with a small budget, told what to do line by line: `-m tests.memory.budget.service FOLDER MB`.
+
+The limit is MB above the RSS when ready. Each command is answered by one line of JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.app.container import Runtime
+from services.core.access import SERVICE
+from services.core.errors import MillpondError
+from services.core.settings import MEGABYTE, Settings
+from services.memory.budget.types import Level
+from services.memory.process import rss_bytes
+
+
+class Working:
+    """The service, its ballast, and the highest RSS that was seen."""
+
+    def __init__(self, folder: Path, room_mb: int, mode: str, webhook: str) -> None:
+        self.runtime = Runtime(
+            Settings(
+                data_dir=folder,
+                memory_limit_mb=64_000,
+                budget=mode,  # type: ignore[arg-type] - given by the test
+                budget_sustained_seconds=0.5,
+                budget_cool_down_seconds=5.0,
+                budget_restart_after_seconds=1.0,
+                webhook_url=webhook,
+            )
+        )
+        self.room = room_mb
+        self.ballast: list[bytes] = []
+        self.peak = 0
+        self.stopping = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> dict[str, Any]:
+        self.runtime.start()
+        limit = self.runtime.memory.limit
+        limit._configured = rss_bytes() + self.room * MEGABYTE
+        limit._until = 0.0
+        self.watcher.start()
+        return {"ready": rss_bytes(), "limit": limit.find()[0]}
+
+    def _watch(self) -> None:
+        while not self.stopping.wait(0.01):
+            self.peak = max(self.peak, rss_bytes())
+
+    def add(self, count: int, words: int) -> dict[str, Any]:
+        """Hand documents in; return what was refused."""
+        refused: list[str] = []
+        for number in range(count):
+            text = "\n\n".join(f"Document {number} says {word} of {number * word}." for word in range(words))
+            try:
+                self.runtime.library.add(io.BytesIO(text.encode()), f"{number}-{words}.txt")
+            except MillpondError as error:
+                refused.append(error.message)
+        return {"refused": refused}
+
+    def carry(self, mb: int) -> dict[str, Any]:
+        """Hold so much ballast from now on; bytes that are really there."""
+        self.ballast = [b"x" * MEGABYTE for _number in range(mb)]
+        return {"rss": rss_bytes()}
+
+    def look(self) -> dict[str, Any]:
+        """Return how everything stands."""
+        governor, runtime = self.runtime.governor, self.runtime
+        state = governor.state()
+        counts = runtime.library.counts()
+        return {
+            "level": state.level.name,
+            "active": state.active,
+            "rss": state.rss,
+            "peak": self.peak,
+            "floor": state.floor,
+            "limit": state.budget.limit,
+            "hard": state.budget.reached(Level.HARD),
+            "reserved": state.reserved,
+            "unfinished": runtime.ingestion.job_store.unfinished(),
+            "failed": counts.jobs_failed,
+            "searchable": counts.searchable,
+            "paused": runtime.ingestion.paused,
+            "closed": [door.value for door in runtime.admission.closed()],
+            "pace": runtime.admission.pause_seconds,
+            "decisions": [
+                {
+                    "kind": each.kind.value,
+                    "step": each.step,
+                    "level": each.level.name,
+                    "dry": each.dry_run,
+                    "outcome": each.outcome,
+                    "evidence": each.evidence,
+                    "owners": bool(each.owners_before),
+                }
+                for each in reversed(governor.decisions(500))
+            ],
+        }
+
+    def ask(self, characters: int) -> dict[str, Any]:
+        """Check a question of so many characters."""
+        try:
+            self.runtime.admission.check_question(characters)
+        except MillpondError as error:
+            return {"refused": str(error)}
+        return {"refused": ""}
+
+    def restart(self) -> dict[str, Any]:
+        """Return why a restart would be passed over."""
+        (step,) = [step for step in self.runtime.governor.steps() if step.name == "restart"]
+        return {"reason": step.needed()}
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what is exposed of the budget, by name and labels."""
+        text = self.runtime.metrics.render()[0].decode()
+        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("millpond_")]
+        return {name: float(value) for name, _space, value in lines}
+
+    def undo(self) -> dict[str, Any]:
+        """End everything by hand."""
+        return {"undone": [each.step for each in self.runtime.governor.undo_all(SERVICE)]}
+
+
+def main(folder: str, room_mb: str, mode: str = "act", webhook: str = "") -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    working = Working(Path(folder), int(room_mb), mode, webhook)
+    try:
+        print(json.dumps(working.start()), flush=True)
+        for line in sys.stdin:
+            name, *arguments = line.split()
+            print(json.dumps(getattr(working, name)(*map(int, arguments))), flush=True)
+    finally:
+        working.stopping.set()
+        working.runtime.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from services.core.events import EventKind, Silent
+from services.memory.clock import Clock
+from services.memory.gc_experiment.runner import Experiments, Laboratory
+from services.memory.gc_experiment.types import Workload
+from tests.memory.gc_experiment.tiny import operations
+from tests.servers import eventually
+
+MB = 2**20
+
+
+class Heard(Silent):
+    """A reporter that remembers who did what."""
+
+    def __init__(self) -> None:
+        self.actions: list[tuple[str, EventKind, str]] = []
+
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - the protocol's
+        self.actions.append((actor, kind, detail))
+
+
+def laboratory(how: str = "", *, size: int = 50, expected: int = 200 * MB, room: int = 1000 * MB) -> Laboratory:
+    """Return one whose children do a tiny workload; `how` is what goes wrong."""
+    return Laboratory(
+        ("tests.memory.gc_experiment.tiny",),
+        lambda count, seed: Workload(operations(count, size), seed),
+        lambda: {"how": how},
+        lambda: expected,
+        lambda: room,
+    )
+
+
+@contextmanager
+def experimenting(folder: Path, lab: Laboratory, reporter: Silent | None = None) -> Iterator[Experiments]:
+    experiments = Experiments(folder, Clock(), reporter or Silent(), lab)
+    try:
+        yield experiments
+    finally:
+        experiments.close()
+
+
+def children() -> list[psutil.Process]:
+    """Return the experiment's processes that this process has started, and theirs."""
+    return [
+        each
+        for each in psutil.Process().children(recursive=True)
+        if each.is_running() and "tests.memory.gc_experiment.tiny" in " ".join(_command(each))
+    ]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def finished(experiments: Experiments, seconds: float = 120.0) -> None:
+    eventually(lambda: not experiments.running, seconds=seconds, what="the end of the experiment")
+
+
+def left(folder: Path) -> list[str]:
+    """Return what lies in an experiments' folder beside results."""
+    return [path.name for path in folder.iterdir() if path.suffix != ".json"] if folder.is_dir() else []

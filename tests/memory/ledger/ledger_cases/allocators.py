@@ -1,0 +1,80 @@
+"""Memory of Python and of malloc."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from services.core.memory_report import Owner, object_bytes
+from services.memory.clock import Clock
+from services.memory.ledger.ledger import Accountant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, c_library, plant
+
+
+@plant("allocators")
+def small_python_objects(_accountant: Accountant) -> Planted:
+    keep = [os.urandom(200) for _ in range(SIZE // 240)]
+    yield Owner.PYTHON, sum(-(-sys.getsizeof(each) // 16) * 16 for each in keep)
+
+
+@plant("allocators")
+def large_python_objects(accountant: Accountant) -> Planted:
+    from services.memory.objects.inspector import Inspector
+
+    inspector = Inspector(Clock())
+    accountant.set_census(lambda: inspector.last)
+    inspector.census()
+    yield None
+    keep = [bytes([number]) * MEGABYTE for number in range(100)]
+    inspector.census()
+    yield Owner.PYTHON, object_bytes(keep)[0]
+
+
+@plant("allocators")
+def freed_python_objects(_accountant: Accountant) -> Planted:
+    keep = [os.urandom(200) for _ in range(SIZE // 240)]
+    # An arena goes back to the system when nothing in it lives.
+    pins = keep[::500]
+    keep.clear()
+    yield Owner.PYTHON_FREE, SIZE - 240 * len(pins)
+
+
+@plant("allocators")
+def one_native_block(_accountant: Accountant) -> Planted:
+    keep = np.ones(SIZE, np.uint8)
+    yield Owner.NATIVE, keep.nbytes
+
+
+@plant("allocators")
+def many_native_blocks(_accountant: Accountant) -> Planted:
+    with _blocks(SIZE // 2000, 1984):
+        yield Owner.NATIVE, SIZE
+
+
+@plant("allocators")
+def freed_native_blocks(_accountant: Accountant) -> Planted:
+    libc = c_library()
+    with _blocks(SIZE // 2000, 1984):
+        # At the top of the heap: what lies below cannot go back to the system.
+        pin = libc.malloc(1984)
+    yield Owner.NATIVE_FREE, SIZE
+    libc.free(pin)
+
+
+@contextmanager
+def _blocks(count: int, size: int) -> Iterator[None]:
+    libc = c_library()
+    pointers = np.empty(count, np.uint64)
+    for number in range(count):
+        pointers[number] = pointer = libc.malloc(size)
+        ctypes.memset(pointer, 1, size)
+    try:
+        yield
+    finally:
+        for pointer in pointers:
+            libc.free(int(pointer))

@@ -1,0 +1,132 @@
+"""Mappings of each kind."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from services.core.memory_report import HeldResource, Owner, Region
+from services.memory.ledger.allocators import stack_of
+from services.memory.ledger.ledger import Accountant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, hold, plant
+
+
+@plant("mappings")
+def memory_that_was_never_touched(_accountant: Accountant) -> Planted:
+    keep = np.empty(SIZE, np.uint8)
+    read = np.zeros(SIZE, np.uint8)
+    int(read.sum())
+    yield Owner.NATIVE, 0
+    del keep, read
+
+
+@plant("mappings")
+def unclaimed_anonymous_memory(_accountant: Accountant) -> Planted:
+    untouched = np.empty(SIZE, np.uint8)
+    with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+        area.write(b"x" * SIZE)
+        yield Owner.UNNAMED, SIZE
+    del untouched
+
+
+@plant("mappings")
+def touched_stacks(_accountant: Accountant) -> Planted:
+    done, ready = threading.Event(), threading.Barrier(5)
+    before = threading.stack_size(64 << 20)
+
+    def touch() -> None:
+        stack = stack_of(threading.get_ident())
+        assert stack is not None
+        ctypes.memset(stack[0] + (1 << 20), 1, SIZE // 4)
+        ready.wait()
+        done.wait()
+
+    threads = [threading.Thread(target=touch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    threading.stack_size(before)
+    ready.wait()
+    yield Owner.STACKS, SIZE
+    done.set()
+    for thread in threads:
+        thread.join()
+
+
+@plant("mappings")
+def generated_code(_accountant: Accountant) -> Planted:
+    access = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+    with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access) as area:
+        area.write(b"\xc3" * SIZE)
+        yield Owner.KERNELS, SIZE
+
+
+@plant("mappings")
+def memory_file(_accountant: Accountant) -> Planted:
+    descriptor = os.memfd_create("plant")
+    os.truncate(descriptor, SIZE)
+    with mmap.mmap(descriptor, SIZE) as area:
+        os.close(descriptor)
+        area.write(b"x" * SIZE)
+        yield Owner.FILES, SIZE
+
+
+@plant("mappings")
+def mapped_file(_accountant: Accountant) -> Planted:
+    with _mapped("plant.bin") as data:
+        int(data.sum())
+        yield Owner.FILES, SIZE
+
+
+@plant("mappings")
+def mapped_model_by_address(accountant: Accountant) -> Planted:
+    with _mapped("model.safetensors") as data:
+        int(data.sum())
+        part = (data.ctypes.data + 8, SIZE - 8)
+        hold(accountant, HeldResource("m", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=(part,)))
+        yield Owner.MODELS, SIZE
+
+
+@plant("mappings")
+def mapped_model_by_name(accountant: Accountant) -> Planted:
+    with _mapped("model.gguf") as data:
+        int(data.sum())
+        files = ((str(data.filename), SIZE),)
+        hold(accountant, HeldResource("g", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, files=files))
+        yield Owner.MODELS, SIZE
+
+
+@plant("mappings")
+def library(_accountant: Accountant) -> Planted:
+    with _mapped("libplant.so.1") as data:
+        int(data.sum())
+        yield Owner.LIBRARIES, SIZE
+
+
+@plant("mappings")
+def relocated_library(_accountant: Accountant) -> Planted:
+    with _mapped("libmoved.so", "c") as data:
+        data[:] = 1
+        yield Owner.RELOCATIONS, SIZE
+
+
+@plant("mappings")
+def database_file(_accountant: Accountant) -> Planted:
+    with _mapped("plant.db-shm") as data:
+        int(data.sum())
+        yield Owner.DATABASE, SIZE
+
+
+@contextmanager
+def _mapped(name: str, mode: str = "r") -> Iterator[np.memmap]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder).resolve() / name
+        path.write_bytes(os.urandom(MEGABYTE) * 100)
+        yield np.memmap(path, mode=mode, dtype=np.uint8)

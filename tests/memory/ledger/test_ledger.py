@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import gc
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.app.container import Runtime
+from services.core.memory_report import HeldResource, Owner, Region
+from services.core.settings import Settings
+from services.memory.clock import Clock
+from services.memory.ledger import address_space, allocators, foreign
+from services.memory.ledger import ledger as module
+from services.memory.ledger.allocators import PymallocReader
+from services.memory.ledger.ledger import Accountant, Ledger
+from services.memory.ledger.smaps import Residency, SmapsReader
+from services.memory.objects.types import Census
+from services.memory.types import Series, owner_column
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with Runtime(Settings(data_dir=tmp_path_factory.mktemp("ledger"))) as runtime:
+        yield runtime
+
+
+def held(size: int, owner: Owner = Owner.OWN_CACHES, region: Region = Region.NATIVE) -> HeldResource:
+    return HeldResource("part", "", size, 1, owner=owner, region=region)
+
+
+def check(ledger: Ledger) -> None:
+    """Every byte has one owner."""
+    assert sum(ledger.owners.values()) == ledger.rss
+    assert all(size >= 0 for owner, size in ledger.owners.items() if owner is not Owner.UNNAMED)
+    assert set(ledger.owners) == set(Owner)
+
+
+def test_a_ready_runtime_has_nearly_no_unnamed_memory(runtime: Runtime) -> None:
+    """With the real model loaded, more than 5 % without a name would leave the page's question open."""
+    ledger = runtime.memory.ledger.take()
+    check(ledger)
+    assert ledger.unnamed <= 0.05 * ledger.rss
+    assert ledger.overclaimed <= 0.01 * ledger.rss
+    weights = runtime.embedder.resource()
+    assert sum(length for _address, length in weights.ranges) == pytest.approx(weights.bytes, rel=0.02)
+    assert ledger.owners[Owner.MODELS] >= 0.95 * weights.bytes
+    assert ledger.owners[Owner.OWN_CACHES] >= 1_500_000  # the ring of the history
+    assert ledger.owners[Owner.LIBRARIES] > 50_000_000
+    assert ledger.owners[Owner.PYTHON] > 20_000_000
+    assert ledger.owners[Owner.DATABASE] > 100_000
+
+
+def test_the_ledger_becomes_columns_of_the_samples(runtime: Runtime) -> None:
+    """Charts and the detector read owners from the history; a column that is missing would break both."""
+    ledger = runtime.memory.ledger.take()
+    columns = runtime.memory.ledger.columns()
+    assert columns[owner_column(Owner.MODELS)] == ledger.owners[Owner.MODELS]
+    assert columns[Series.PYTHON_USED] > 10_000_000
+    assert 0 < columns[Series.USS] <= columns[Series.PSS] <= ledger.rss * 1.01
+    assert columns[Series.SWAP] >= 0
+
+
+def test_a_holder_that_fails_hides_no_other() -> None:
+    """One part with a defect must not take the names of all others with it, nor end the ledger."""
+    accountant = Accountant(Clock())
+
+    def fails() -> list[HeldResource]:
+        raise RuntimeError("defect")
+
+    accountant.add_holder(fails)
+    accountant.add_holder(lambda: [held(1000)])
+    ledger = accountant.take()
+    check(ledger)
+    assert ledger.owners[Owner.OWN_CACHES] == 1000
+
+
+@pytest.mark.parametrize("region", list(Region))
+def test_claims_beyond_what_there_is_are_scaled_and_said(region: Region) -> None:
+    """A part that reports too much must not make other owners negative or RSS larger, and it must not go unnoticed."""
+    accountant = Accountant(Clock())
+    accountant.add_holder(lambda: [held(10**12, region=region), held(10**6, Owner.MODELS, region)])
+    ledger = accountant.take()
+    check(ledger)
+    if region is Region.ELSEWHERE:
+        assert ledger.owners[Owner.OWN_CACHES] == ledger.owners[Owner.MODELS] == ledger.overclaimed == 0
+    else:
+        assert ledger.overclaimed > 10**11
+
+
+def test_a_range_that_two_parts_report_counts_once() -> None:
+    """A buffer that is shared must not be taken out of the allocator's memory twice."""
+    import numpy as np
+
+    data = np.ones(20_000_000, np.uint8)
+    place = (data.ctypes.data, data.nbytes)
+    accountant = Accountant(Clock())
+    before = accountant.take()
+    for owner in (Owner.MODELS, Owner.UPLOADS):
+        report = HeldResource("shared", "", data.nbytes, 1, owner=owner, region=Region.NATIVE, ranges=(place,))
+        accountant.add_holder(lambda report=report: [report])
+    ledger = accountant.take()
+    check(ledger)
+    assert ledger.owners[Owner.MODELS] + ledger.owners[Owner.UPLOADS] == pytest.approx(data.nbytes, rel=0.02)
+    # Taken out twice it would be 40 MB; what else the process does meanwhile is less than the margin.
+    assert before.owners[Owner.NATIVE] - ledger.owners[Owner.NATIVE] == pytest.approx(data.nbytes, abs=6_000_000)
+
+
+def test_addresses_that_are_gone_harm_nobody() -> None:
+    """A part may free its memory while it is looked at: the ledger then reads nothing, and does not crash."""
+    ranges = ((8, 10**9), (2**46, 10**9), (2**63, 4096))
+    accountant = Accountant(Clock())
+    accountant.add_holder(lambda: [HeldResource("gone", "", 0, 1, region=Region.NATIVE, ranges=ranges)])
+    check(accountant.take())
+
+
+def test_a_census_tells_large_objects_from_native_memory() -> None:
+    """Without one the ledger says that it cannot tell; with one it does, and what is freed later is no longer there."""
+    gc.collect()  # garbage of other tests, collected in the middle, would be missing from the difference
+    accountant = Accountant(Clock())
+    accountant.add_holder(lambda: [HeldResource("text", "", 3_000_000, 1, owner=Owner.SESSIONS, large=3_000_000)])
+    before = accountant.take()
+    assert before.unknown
+    census: list[Census] = []
+    accountant.set_census(lambda: census[-1] if census else None)
+    before = accountant.take()
+    assert before.unknown
+    census.append(Census(1.0, {}, (), 0, 9_000_000, 5_000_000, 0.0, 0.0))
+    after = accountant.take()
+    check(after)
+    assert not after.unknown
+    # What a session reports of the same five million is not counted again.
+    assert after.owners[Owner.PYTHON] - before.owners[Owner.PYTHON] == pytest.approx(2_000_000, abs=500_000)
+
+
+def test_the_pace_follows_rss_within_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger every 30 s; earlier when RSS jumps; never so often that it takes more than its share of a core."""
+    clock = Clock()
+    now = 1000.0
+    monkeypatch.setattr(clock, "time", lambda: now)
+    accountant = Accountant(clock)
+    assert accountant.due()
+    rss = accountant.take().rss
+    accountant._costs.clear()
+    accountant._costs.append(0.03)
+    monkeypatch.setattr(module, "rss_bytes", lambda: rss)
+    now += 29
+    assert not accountant.due()
+    now += 2
+    assert accountant.due()
+    now -= 17  # 14 s after the last: at 30 ms each, a fifteenth second is needed
+    monkeypatch.setattr(module, "rss_bytes", lambda: int(rss * 1.2))
+    assert not accountant.due()
+    now += 2
+    assert accountant.due()
+    accountant._costs[0] = 0.1
+    now += 20
+    assert not accountant.due()
+
+
+def test_without_proc_only_reports_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On macOS nothing tells what RSS consists of: the rest stays unnamed, and the ledger says why."""
+    accountant = Accountant(Clock())
+    monkeypatch.setattr(accountant, "_smaps", SmapsReader(tmp_path / "smaps"))
+    accountant.add_holder(lambda: [held(4_000_000, Owner.MODELS)])
+    ledger = accountant.take()
+    check(ledger)
+    assert ledger.owners[Owner.MODELS] == 4_000_000
+    assert ledger.unnamed == ledger.rss - 4_000_000
+    assert any("what parts report" in words for words in ledger.unknown)
+
+
+def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """musl has no figures of its allocator, no stacks by thread and no process_vm_readv in some sandboxes."""
+    import numpy as np
+
+    # Shared, so that the kernel does not join it to a neighbour with another share.
+    data = np.frombuffer(mmap.mmap(-1, 50_000_000), np.uint8)
+    data[:] = 1
+    monkeypatch.setattr(allocators, "heap", lambda: None)
+    monkeypatch.setattr(address_space, "stack_of", lambda _thread: None)
+    monkeypatch.setattr(Residency, "words", lambda *_: None)
+    accountant = Accountant(Clock())
+    report = HeldResource(
+        "m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=((data.ctypes.data, data.nbytes),)
+    )
+    accountant.add_holder(lambda: [report])
+    ledger = accountant.take()
+    check(ledger)
+    assert ledger.owners[Owner.MODELS] == data.nbytes
+    assert ledger.owners[Owner.NATIVE_FREE] <= 5_000_000  # what Arrow keeps
+    assert ledger.owners[Owner.UNNAMED] == 0
+    assert any("C library" in words for words in ledger.unknown)
+
+
+def test_without_figures_from_python_nothing_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python whose allocator describes itself in other words: its memory is named, its free part is not told."""
+    monkeypatch.setattr(PymallocReader, "read", lambda _self: None)
+    ledger = Accountant(Clock()).take()
+    check(ledger)
+    assert ledger.owners[Owner.PYTHON] > 5_000_000
+    assert ledger.owners[Owner.PYTHON_FREE] == 0
+    assert any("This Python" in words for words in ledger.unknown)
+
+
+def test_without_pagemap_ranges_have_the_share_of_their_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel does not tell single pages, a tensor gets its part of what is resident around it."""
+    import numpy as np
+
+    data = np.ones(50_000_000, np.uint8)
+    monkeypatch.setattr(Residency, "__enter__", lambda self: self)
+    monkeypatch.setattr(Residency, "pages", lambda *_: None)
+    accountant = Accountant(Clock())
+    place = ((data.ctypes.data, data.nbytes),)
+    report = HeldResource("m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=place)
+    accountant.add_holder(lambda: [report])
+    ledger = accountant.take()
+    check(ledger)
+    assert ledger.owners[Owner.MODELS] == pytest.approx(data.nbytes, rel=0.05)
+
+
+def test_nothing_is_imported_to_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger must not load Arrow, torch or SQLite to find that they hold nothing."""
+    for name in ("pyarrow", "torch", "_sqlite3"):
+        monkeypatch.delitem(foreign.sys.modules, name, raising=False)
+    assert list(foreign.foreign([])) == []

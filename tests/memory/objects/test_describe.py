@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from services.core.memory_report import Owner
+from services.memory.objects.describe import LONGEST, MASK, describe
+from services.memory.objects.names import owner_of
+
+
+@dataclass
+class Account:
+    name: str
+    api_key: str
+    chunk_tokens: int
+
+
+class Slotted:
+    __slots__ = ("left", "password")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"password": "hunter2-hunter2"},
+        {"OPENAI_API_KEY": "hunter2-hunter2"},
+        {b"token": b"hunter2-hunter2"},
+        {"nested": {"Authorization": "hunter2-hunter2"}},
+        Account("a", "hunter2-hunter2", 3),
+        SecretStr("hunter2-hunter2"),
+        [SecretStr("hunter2-hunter2")],
+        "Bearer hunter2-hunter2",
+        {"text": "sk-hunter2-hunter2"},
+    ],
+)
+def test_secrets_are_masked(value: object) -> None:
+    """A page about memory must not become the place where keys are read."""
+    text = describe(value)
+    assert "hunter2" not in text
+    assert MASK in text
+
+
+def test_a_text_is_masked_by_the_name_it_is_kept_under() -> None:
+    """A bare string does not say that it is a key; where it lies does."""
+    assert describe("hunter2", under="services.core.settings.Settings.openai_api_key") == MASK
+    assert describe("hunter2", under="os.environ._data['HTTP_TOKEN']") == MASK
+    assert describe("plain", under="services.core.settings.Settings.language") == "'plain'"
+
+
+def test_counts_of_tokens_are_no_secret() -> None:
+    """Masking whatever contains the word token would hide the figures of a language tool."""
+    assert "chunk_tokens=3" in describe(Account("a", "b", 3))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (12, "12"),
+        ("a\nb", "'a\\nb'"),
+        ([1, [2, [3, [4]]]], "[1, [2, […] (2)]]"),
+        ({"a": 1}, "{'a': 1}"),
+        ((1,), "(1)"),
+        (deque([1, 2]), "[1, 2]"),
+        (OrderedDict(a=1), "collections.OrderedDict {'a': 1}"),
+        (list(range(100)), "[0, 1, 2, 3, 4, 5, … 100 in all]"),
+        (np.zeros((3, 4)), "numpy.ndarray float64 (3, 4)"),
+    ],
+)
+def test_plain_objects_show_their_contents(value: object, text: str) -> None:
+    """What is shown should let a person recognise the object."""
+    assert describe(value) == text
+
+
+def test_slots_are_shown_and_empty_ones_left_out() -> None:
+    """Objects with slots are what big tables are made of; they have no dictionary to read from."""
+    value = Slotted()
+    value.left = [1]
+    assert describe(value).endswith("Slotted(left=[1])")
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10_000_000, 1 << 20_000, [["y" * 500] * 50] * 50, {("k" * 200): "v" * 200}], ids=type
+)
+def test_text_is_bounded(value: object) -> None:
+    """One huge value must not fill the page."""
+    assert len(describe(value)) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("way", "owner"),
+    [
+        ([("dict", True), ("services.chat.history_window.HistoryWindows", True)], Owner.CONVERSATIONS),
+        ([("streamlit.runtime.state.session_state.SessionState", True)], Owner.SESSIONS),
+        ([("faiss.swigfaiss.IndexFlat", True), ("services.knowledge.index.manager", False)], Owner.INDEX),
+        ([("torch", False)], Owner.PYTHON),
+        ([("torch.nn.Linear", True)], Owner.MODELS),
+        ([("some.module", False)], Owner.PYTHON),
+    ],
+)
+def test_the_way_tells_the_owner(way: list[tuple[str, bool]], owner: Owner) -> None:
+    """Objects under the wrong owner send a person to the wrong part of the program."""
+    assert owner_of(way) is owner

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.core.access import SERVICE, Actor, Role
+from services.core.errors import BusyError, ForbiddenError, NotFoundError, UnavailableError
+from services.core.events import EventKind, Silent
+from services.core.memory_report import Owner
+from services.memory import reclaimers as module
+from services.memory.clock import Clock
+from services.memory.effects import RecentEffects
+from services.memory.ledger.ledger import Ledger
+from services.memory.reclaimers import Reclaimer, Reclaimers
+
+USER = Actor("visitor", Role.USER)
+
+
+@dataclass
+class Told(Silent):
+    """A reporter that remembers."""
+
+    heard: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)
+
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
+        self.heard.append((actor, kind, detail, figures))
+
+
+class Heap:
+    """Accounts of a made-up cache of 40 MB that can be emptied."""
+
+    def __init__(self) -> None:
+        self.cached = 40_000_000
+        self.looks = 0
+
+    def take(self) -> Ledger:
+        self.looks += 1
+        return Ledger(0.0, self.cached, {Owner.OWN_CACHES: self.cached}, (), ())
+
+    def release(self) -> str:
+        self.cached = 0
+        return "emptied"
+
+
+@pytest.fixture
+def heap() -> Heap:
+    return Heap()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def effects() -> RecentEffects:
+    return RecentEffects()
+
+
+@pytest.fixture
+def all_of_them(heap: Heap, told: Told, effects: RecentEffects) -> Reclaimers:
+    found = Reclaimers(Clock(), heap, told, effects)
+    found.add(Reclaimer("cache", "The cache", "Slow for a while.", lambda: heap.cached, heap.release))
+    return found
+
+
+def also(found: Reclaimers, release: Callable[[], str], estimate: Callable[[], int | None] = lambda: None) -> None:
+    found.add(Reclaimer("other", "Another", "Nothing.", estimate, release))
+
+
+def test_what_it_would_free_and_what_it_freed(
+    all_of_them: Reclaimers, heap: Heap, told: Told, effects: RecentEffects
+) -> None:
+    """Before the click it must be said what it would free, after it what became of each owner, and who did it."""
+    offer = all_of_them.offers()[0]
+    assert (offer.name, offer.label, offer.bytes) == ("cache", "The cache", 40_000_000)
+    effect = all_of_them.release(SERVICE, "cache")
+    assert (effect.owners_before[Owner.OWN_CACHES], effect.owners_after[Owner.OWN_CACHES]) == (40_000_000, 0)
+    assert (effect.actor, effect.detail, heap.looks) == ("millpond", "emptied", 2)
+    assert effects.latest() == (effect,)
+    assert [(actor, kind, detail) for actor, kind, detail, _figures in told.heard] == [
+        ("millpond", EventKind.RELEASE, "The cache: emptied")
+    ]
+    assert all_of_them.offers()[0].bytes == 0
+
+
+def test_who_may_only_look_releases_nothing(all_of_them: Reclaimers, heap: Heap) -> None:
+    """The check must be here, not in the page's buttons; unknown names tell nothing to those who may not act."""
+    for name in ("cache", "nothing"):
+        with pytest.raises(ForbiddenError):
+            all_of_them.release(USER, name)
+    assert (heap.cached, heap.looks) == (40_000_000, 0)
+
+
+def test_what_is_not_there_is_not_offered(all_of_them: Reclaimers) -> None:
+    """A GPU's cache would be offered, and fail, on a machine without one."""
+    all_of_them.add(Reclaimer("gpu", "GPU", "", lambda: 1, lambda: "", lambda: False))
+    assert all_of_them.names == ("cache",)
+    for name in ("gpu", "nothing"):
+        with pytest.raises(NotFoundError, match="cache"):
+            all_of_them.release(SERVICE, name)
+
+
+def test_an_estimate_that_fails_is_unknown(all_of_them: Reclaimers) -> None:
+    """One part that cannot tell would take the whole list away."""
+
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    also(all_of_them, lambda: "", broken)
+    assert [offer.bytes for offer in all_of_them.offers()] == [40_000_000, None]
+
+
+def test_a_failure_is_told_and_blocks_nothing(all_of_them: Reclaimers, told: Told, effects: RecentEffects) -> None:
+    """A release that fails would leave no trace, or keep everybody from releasing anything from then on."""
+
+    def fail() -> str:
+        raise UnavailableError("It is in use.", "Wait.")
+
+    also(all_of_them, fail)
+    with pytest.raises(UnavailableError):
+        all_of_them.release(SERVICE, "other")
+    assert [detail for _actor, _kind, detail, _figures in told.heard] == ["Another: failed: It is in use."]
+    assert effects.latest() == ()
+    all_of_them.release(SERVICE, "cache")
+
+
+def test_one_at_a_time(all_of_them: Reclaimers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once would each be credited with what both have freed; and nobody waits for ever."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    begun, end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        end.wait(30)
+        return ""
+
+    also(all_of_them, slow)
+    thread = threading.Thread(target=all_of_them.release, args=(SERVICE, "other"))
+    thread.start()
+    assert begun.wait(30)
+    with pytest.raises(BusyError, match="Something else"):
+        all_of_them.release(SERVICE, "cache")
+    end.set()
+    thread.join()
+    all_of_them.release(SERVICE, "cache")
+
+
+def test_effects_are_bounded(all_of_them: Reclaimers, effects: RecentEffects) -> None:
+    """A budget that acts for months would keep every effect."""
+    made = [all_of_them.release(SERVICE, "cache") for _number in range(25)]
+    assert effects.latest() == tuple(reversed(made[-20:]))

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import linecache
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.memory.tracing import source
+from services.memory.tracing.compare import compare
+from services.memory.tracing.snapshot_file import Traces, pack, read, write
+from services.memory.tracing.types import Filters, GroupBy, Place, SnapshotInfo
+
+INFO = SnapshotInfo("0" * 16, 0.0, 0.0, 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
+KEYS = {GroupBy.LINE: "lineno", GroupBy.FILE: "filename", GroupBy.TRACEBACK: "traceback"}
+
+Raw = list[tuple[int, int, tuple[tuple[str, int], ...], int]]
+place = st.tuples(st.sampled_from(["/a.py", "/b/ä.py", "<frozen importlib._bootstrap>"]), st.integers(1, 5))
+raw = st.lists(
+    st.tuples(st.just(0), st.integers(0, 10**9), st.lists(place, min_size=1, max_size=4).map(tuple), st.just(4)),
+    max_size=30,
+)
+
+
+def packed(found: Raw) -> Traces:
+    merged: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for _domain, size, traceback, _total in found:
+        entry = merged.setdefault(traceback, [0, 0])
+        entry[0] += size
+        entry[1] += 1
+    return pack((traceback, size, count) for traceback, (size, count) in merged.items())
+
+
+def theirs(new: Raw, old: Raw, by: GroupBy) -> set[tuple[object, ...]]:
+    later, earlier = (tracemalloc.Snapshot(tuple(found), 4) for found in (new, old))  # type: ignore[arg-type]
+    return {
+        (
+            tuple((frame.filename, frame.lineno) for frame in row.traceback),
+            row.size,
+            row.size_diff,
+            row.count,
+            row.count_diff,
+        )
+        for row in later.compare_to(earlier, KEYS[by])
+    }
+
+
+@pytest.mark.parametrize("by", list(GroupBy))
+@settings(max_examples=50, deadline=None)
+@given(new=raw, old=raw)
+def test_the_same_as_tracemalloc(by: GroupBy, new: Raw, old: Raw) -> None:
+    """Every row has the figures that the standard library's own comparison has."""
+    found = compare(packed(new), packed(old), (INFO, INFO), by=by, limit=10_000)
+    rows = {(tuple(row.frames), row.bytes, row.bytes_diff, row.blocks, row.blocks_diff) for row in found.rows}
+    assert rows == theirs(new, old, by)
+    changes = [abs(row.bytes_diff) for row in found.rows]
+    assert changes == sorted(changes, reverse=True)
+    assert found.bytes == sum(size for _domain, size, _traceback, _total in new)
+    assert found.blocks_diff == len(new) - len(old)
+
+
+@settings(max_examples=30, deadline=None)
+@given(found=raw)
+def test_the_file_gives_back_what_it_got(tmp_path_factory: pytest.TempPathFactory, found: Raw) -> None:
+    """Empty, short, repeated and foreign names survive the disk."""
+    traces = packed(found)
+    path = tmp_path_factory.mktemp("traces") / "a.npz"
+    assert write(traces, path) == path.stat().st_size
+    again = read(path)
+    assert compare(again, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows == (
+        compare(traces, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows
+    )
+
+
+OURS = str(Path(source.__file__).parents[2] / "core" / "i18n.py")
+TRACING = source.__file__
+
+
+def one(*frames: tuple[str, int], size: int = 100) -> tuple[tuple[tuple[str, int], ...], int, int]:
+    return tuple(reversed(frames)), size, 1
+
+
+def test_filters() -> None:
+    """Ours counts a block for the newest of our frames; imports and tracing itself can be hidden; text narrows."""
+    traces = pack(
+        [
+            one((OURS, 3), ("/lib/json/decoder.py", 7), size=500),
+            one((OURS, 3), size=50),
+            one(("/lib/other.py", 1), size=300),
+            one((OURS, 9), ("<frozen importlib._bootstrap>", 5), size=900),
+            one((TRACING, 5), size=700),
+            one((TRACING, 8), ("/lib/numpy/core.py", 5), size=40),
+        ]
+    )
+
+    def rows(filters: Filters, by: GroupBy = GroupBy.LINE) -> list[tuple[str, int, int]]:
+        found = compare(traces, None, (INFO, None), by=by, filters=filters)
+        return [(Path(row.place.file).name, row.place.line, row.bytes) for row in found.rows]
+
+    assert ("texts.py", 3, 550) in rows(Filters(ours=True))
+    assert ("other.py", 1, 300) not in rows(Filters(ours=True))
+    assert rows(Filters(ours=True, hide_imports=True)) == [("texts.py", 3, 550)]
+    assert {name for name, _line, _bytes in rows(Filters(hide_imports=True))} == {
+        "decoder.py",
+        "texts.py",
+        "other.py",
+        "core.py",
+    }
+    assert rows(Filters(text="JSON/")) == [("decoder.py", 7, 500)]
+    assert rows(Filters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
+    assert rows(Filters(text="no such")) == []
+    at = compare(traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=Filters(ours=True), at=Place(OURS, 3))
+    assert [row.bytes for row in at.rows] == [500, 50]
+
+
+def test_source_lines_come_from_source_files_only(tmp_path: Path) -> None:
+    """A place can show a line of Python; anything else on the disk stays unread, and no file is kept in memory."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a password")
+    code = tmp_path / "code.py"
+    code.write_text("# -*- coding: latin-1 -*-\nname = 'caf\xe9'  # a comment\n", encoding="latin-1")
+    (tmp_path / "pipe.py").symlink_to("/dev/zero")
+    broken = tmp_path / "broken.py"
+    broken.write_bytes(b"\xff\xfe\x00broken")
+    linecache.clearcache()
+    places = [Place(str(code), 2), Place(str(code), 99), Place(str(secret), 1), Place("<string>", 1)]
+    places += [Place(str(tmp_path / name), 1) for name in ("pipe.py", "broken.py", "none.py")]
+    found = source.source_lines(places)
+    assert found[Place(str(code), 2)] == "name = 'café'  # a comment"
+    assert [found[place] for place in places[1:]] == [""] * 6
+    assert not linecache.cache
+
+
+def test_paths_are_said_shortly() -> None:
+    """Ours start at the project, libraries at their package, the standard library at its module."""
+    import json.decoder
+
+    import streamlit
+
+    assert source.short(OURS) == "services/core/i18n.py"
+    assert source.short(streamlit.__file__ or "") == "streamlit/__init__.py"
+    assert source.short(json.decoder.__file__) == "json/decoder.py"
+    assert source.short("<string>") == "<string>"
+    assert source.is_ours(OURS)
+    assert not source.is_ours(__file__)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from console.ui.gc_experiment import page as form
+from console.ui.gc_experiment import page as view
+from console.ui.gc_experiment import result as result_view
+from console.ui.gc_experiment.result import experiment_charts
+from services.app.container import Runtime
+from services.core.access import SERVICE
+from services.core.events import Silent
+from services.memory.clock import Clock
+from services.memory.gc_experiment.result_store import Shelf
+from services.memory.gc_experiment.runner import Experiments, Laboratory
+from services.memory.gc_experiment.types import ExperimentResult, Phase, Setting
+from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
+from tests.memory.gc_experiment.environments import MB, laboratory
+from tests.memory.gc_experiment.test_analysis import made
+from tests.servers import eventually
+
+LOW = Setting((300, 5, 5))
+
+
+def script() -> None:
+    from console.ui.error_boundary import show_notices
+    from console.ui.gc_experiment.page import experiment_view
+    from console.ui.runtime_access import runtime
+
+    show_notices()
+    experiment_view(runtime())
+
+
+Make = Callable[..., Experiments]
+
+
+@pytest.fixture
+def make(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Put experiments of another laboratory, over results of another time, into the pages' services."""
+    built: list[Experiments] = []
+
+    def make(lab: Laboratory | None = None, *results: ExperimentResult) -> Experiments:
+        for number, result in enumerate(results):
+            Shelf(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
+        built.append(Experiments(tmp_path, Clock(), Silent(), lab or laboratory()))
+        monkeypatch.setattr(runtime, "experiments", built[-1])
+        return built[-1]
+
+    yield make
+    for experiments in built:
+        experiments.close()
+
+
+def opened() -> AppTest:
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(str(element.value) for element in [*app.markdown, *app.caption, *app.subheader])
+
+
+def test_before_any_experiment(make: Make) -> None:
+    """The page says what an experiment is and what it would take; the defaults cannot be chosen against themselves."""
+    make()
+    app = opened()
+    assert len(app.info) == 1
+    assert "24 runs, about" in texts(app).replace("\\", "")
+    assert not app.dataframe
+    app.multiselect(key=f"{form.SETTINGS}-0").set_value([]).run()
+    assert app.button(key=form.START).disabled
+    app.number_input(key="experiment-own-0").set_value(123).run()
+    app.button(key=form.ADD).click().run()
+    assert "(123, 10, 10)" in app.multiselect(key=f"{form.SETTINGS}-1").options
+
+
+def test_start_watch_and_cancel(make: Make) -> None:
+    """The button starts it, progress names the run, another button ends it, and the page says so."""
+    experiments = make(laboratory("hang"))
+    app = opened()
+    app.multiselect(key=f"{form.SETTINGS}-0").set_value([LOW]).run()
+    app.button(key=form.START).click().run()
+    assert experiments.running
+    app.run()
+    assert not any(button.key == form.START for button in app.button)
+    assert "low priority" in texts(app)
+    app.button(key=view.CANCEL).click().run()
+    assert experiments.state().phase is Phase.CANCELLED
+    assert any("cancelled" in info.proto.title for info in app.info) or "cancelled" in str(app.info)
+
+
+def test_a_failure_is_shown_with_its_reason(make: Make) -> None:
+    """A crashed child has a face of its own, and no room for one is a message, not a broken page."""
+    experiments = make(laboratory("crash"))
+    experiments.start(SERVICE, [OFF], 1, 50)
+    eventually(lambda: not experiments.running, what="the failure")
+    app = opened()
+    assert len(app.error) == 1
+    assert "planted defect" in str(app.error[0].proto)
+    make(laboratory(room=10 * MB))
+    app = opened()
+    app.button(key=form.START).click().run()
+    assert "memory budget" in str(app.error[0].proto)
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "words"),
+    [
+        (made([{}, {"pause": 0.6}], noise=0.01, settings=(REFERENCE, LOW)), "success", "is better"),
+        (made([{}, {"pause": 0.6, "peak": 1.2}], noise=0.01, settings=(REFERENCE, LOW)), "success", "is a trade"),
+        (made([{}, {}], noise=0.01, settings=(REFERENCE, LOW)), "success", "No difference that"),
+        (made([{}, {}], noise=0.6, settings=(REFERENCE, LOW)), "warning", "Too noisy"),
+        (made([{}, {}], rounds=2, settings=(REFERENCE, LOW)), "warning", "Too few rounds"),
+    ],
+)
+def test_each_answer_has_a_face(make: Make, result: ExperimentResult, kind: str, words: str) -> None:
+    """Better, trade, no difference, too noisy, too few: the sentence, both tables and the way into a trial."""
+    make(None, result)
+    app = opened()
+    assert words in str(getattr(app, kind)[0].proto).replace("\\", "")
+    figures, changes = (table.value for table in app.dataframe)
+    assert list(figures["Setting"]) == ["Defaults", "(300, 5, 5)"]
+    assert list(changes["Setting"]) == ["(300, 5, 5)"]
+    assert any(button.key == result_view.TRY for button in app.button)
+
+
+def test_try_these_settings(make: Make, runtime: Runtime) -> None:
+    """The button puts the collector of this service on trial, for the minutes given, and no longer."""
+    make(None, made([{}, {"pause": 0.6}], noise=0.01, settings=(REFERENCE, LOW)))
+    app = opened()
+    app.number_input(key=result_view.TRY_MINUTES).set_value(2).run()
+    app.button(key=result_view.TRY).click().run()
+    trial = runtime.memory.collector.trial
+    assert trial is not None
+    assert trial.tried.thresholds == (300, 5, 5)
+    assert trial.until - trial.began == pytest.approx(120)
+    runtime.memory.collector.revert(SERVICE)
+
+
+def test_older_results_can_be_chosen(make: Make) -> None:
+    """With more than one result there is a choice, the newest first."""
+    make(None, made([{}, {}, {}], settings=(REFERENCE, LOW, CONTROL)), made([{}, {}], settings=(REFERENCE, OFF)))
+    app = opened()
+    assert len(app.dataframe[0].value) == 2
+    chooser = next(box for box in app.selectbox if str(box.key).startswith(result_view.CHOICE))
+    chooser.set_value(f"{0:016x}").run()
+    assert len(app.dataframe[0].value) == 3
+
+
+def test_charts_show_every_run() -> None:
+    """Each run is a point and each setting has its median; nothing that Plotly would take for mark-up is in a name."""
+    result = made([{}, {"pause": 0.5}, {}], rounds=5, settings=(REFERENCE, LOW, OFF))
+    charts = experiment_charts(result)
+    assert [chart.name for chart in charts] == [
+        "experiment-pause",
+        "experiment-p99",
+        "experiment-rss",
+        "experiment-throughput",
+    ]
+    points, medians = charts[0].traces
+    assert len(points["x"]) == len(points["y"]) == 15
+    assert medians["y"][0] > 1.5 * medians["y"][3]
+    assert len(charts[2].traces) == 4
+    assert all(b"Infinity" not in chart.encoded() for chart in charts)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.ui.shared.formatting import (
+    ago,
+    answer_markdown,
+    escape,
+    escape_block,
+    milliseconds,
+    place,
+    plain,
+    progress_label,
+    share,
+    shorten,
+    signed_size,
+    size,
+)
+from services.knowledge.types import DocumentStatus, Progress
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "![x](http://evil.example/x.png)",
+    "[x](javascript:alert(1))",
+    "`code` **bold** _it_ ~~s~~",
+    "$x^2$ and $5",
+    ":red[big] :material/home: :tada: :streamlit:",
+    "1. list\n- list\n# head\n> quote\n| a | b |",
+    "    indented code",
+    "www.evil.example and http://evil.example and a@b.example",
+    "a -> b <= c",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_escaped_text_has_no_live_markdown(text: str) -> None:
+    """No character that Markdown or Streamlit gives a meaning to stays unescaped."""
+    for escaped in (escape(text), escape_block(text)):
+        assert not re.search(r"(?<!\\)[*_`\[\]<>#$~|!]", escaped)
+        assert not re.search(r":[A-Za-z]", escaped)
+        assert "www." not in escaped.replace("\\.", ".")
+        assert "://" not in escaped.replace("\\/", "/")
+
+
+@given(st.text(max_size=200))
+def test_escaping_loses_no_letter(text: str) -> None:
+    """What a person reads afterwards has the same letters and digits in the same order."""
+    letters = [character for character in text if character.isalnum()]
+    assert [character for character in escape(text) if character.isalnum()] == letters
+    assert [character for character in escape_block(text) if character.isalnum()] == letters
+
+
+def test_names_cannot_be_turned_around() -> None:
+    """Direction marks, by which exe.txt can look like txt.exe, and control characters are dropped."""
+    assert plain("a\u202egpj.exe\x00\n b") == "agpj.exe b"
+
+
+LIVE = r"(?<!\\)(?:\\\\)*"  # not escaped
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"),
+    [
+        ("![x](http://evil.example/x.png)", r"(?<!\\)!\["),
+        ("[x](http://evil.example)", LIVE + r"\]\("),
+        ("[x\\](http://evil.example)", LIVE + r"\]\("),
+        ("\\`![x](http://evil.example)\\`", r"!\["),
+        ("~~~\n```\n~~~\n![x](http://evil.example)", r"!\["),
+        ("[x][1]\n\n[1]: http://evil.example", LIVE + r"\]:"),
+        ("<img src=x>", "<"),
+        ("see http://evil.example", r"(?<!\u2060)://(?!\u2060)"),
+        ("```mermaid\ngraph TD\n```", "mermaid"),
+        (":material/home:", r":material"),
+    ],
+)
+def test_an_answer_keeps_no_image_link_html_or_diagram(answer: str, gone: str) -> None:
+    """A model's answer cannot make the browser ask another host for anything."""
+    rendered = answer_markdown(answer)
+    assert not re.search(gone, rendered.replace("\u2060", "") if gone == "mermaid" else rendered)
+
+
+def test_an_answer_keeps_its_formatting_and_code() -> None:
+    """Bold, lists and code are what a model uses to be readable."""
+    assert answer_markdown("**bold**\n- item\n\n```python\na[0] + (1 < 2)\n```") == (
+        "**bold**\n- item\n\n```text\na[0] + (1 < 2)\n```"
+    )
+
+
+def test_citations_become_badges_only_when_they_exist() -> None:
+    """`[1]` of a known source is marked, also right after a word or another mark; other brackets stay text."""
+    rendered = answer_markdown("每十二个月[1][2]，见 [7] 和 a[3](x)", {1, 2, 3})
+    assert rendered.count(":blue-badge[1]") == 1
+    assert rendered.count(":blue-badge[2]") == 1
+    assert ":blue-badge[7]" not in rendered
+    assert ":blue-badge[3]" not in rendered
+
+
+def test_numbers_have_units() -> None:
+    """Sizes and durations read well at every magnitude."""
+    assert [size(n) for n in (None, 0, 1023, 1536, 150 * 1024, 5 * 2**20, 3 * 2**30)] == [
+        "–", "0 B", "1023 B", "1.5 KB", "150 KB", "5.0 MB", "3.00 GB",
+    ]  # fmt: skip
+    assert signed_size(-2048) == "−2.0 KB"
+    assert [milliseconds(n) for n in (None, 0.52, 42.4, 2310)] == ["–", "0.5 ms", "42 ms", "2.31 s"]
+
+
+def test_times_are_relative_until_a_week() -> None:
+    """What is recent is told by its age, the rest by its date."""
+    now = datetime(2026, 5, 20, 12, tzinfo=UTC)
+    ages = [timedelta(seconds=5), timedelta(minutes=7), timedelta(hours=3), timedelta(days=2), timedelta(days=30)]
+    assert [ago(now - age, now) for age in ages] == ["just now", "7 min ago", "3 h ago", "2 d ago", "2026-04-20"]
+
+
+def test_places_name_what_is_known() -> None:
+    """Page, sheet and headings, in this order, without empty parts."""
+    assert place(3, "", ("Care", " ", "Seals")) == "p. 3 · Care › Seals"
+    assert place(None, "Costs") == "sheet Costs"
+    assert place() == ""
+
+
+def test_shortened_names_keep_their_ending() -> None:
+    """What kind of file it is can be seen in a short name too."""
+    assert shorten("a" * 60 + ".pdf", 20) == "a" * 15 + "….pdf"
+    assert shorten("a sentence. And another one", 12) == "a sentence.…"
+
+
+def test_progress_never_divides_by_nothing() -> None:
+    """An unknown total shows what is done, not a share of zero."""
+    assert progress_label(DocumentStatus.PARSING, Progress(3, 0, "page")) == "Parsing page 3"
+    assert progress_label(DocumentStatus.PARSING, Progress(3, 12, "page")) == "Parsing page 3 of 12"
+    assert progress_label(DocumentStatus.EMBEDDING, Progress()) == "Embedding"
+    assert share(Progress(3, 0, "page")) == 0.0
+    assert share(Progress(30, 12, "page")) == 1.0

@@ -16,13 +16,20 @@ from starlette.routing import Route
 from streamlit.web import bootstrap
 
 from console.api.application import create_api, provide, routes
-from console.api.middleware import BodyLimit, HostGuard, LeavingConnections, RequestContext, SecurityHeaders, UploadRoom
+from console.api.middleware import (
+    BodyLimit,
+    HostGuard,
+    LeavingConnections,
+    RequestContext,
+    SecurityHeaders,
+    UploadLimit,
+)
 from console.navigation import PageName
 from console.ui import runtime_access
 from console.ui.charts import chart
 from console.ui.error_boundary import show_error
 from console.ui.streamlit import internals, memory
-from console.ui.streamlit.memory import StreamlitHoldings, session_parts
+from console.ui.streamlit.memory import StreamlitMemory, session_parts
 from console.ui.streamlit.reaper import Reaper
 from services.core.i18n import _
 from services.core.settings import Settings
@@ -42,8 +49,8 @@ def create_app(settings: Settings) -> st.App:
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = runtime_access.runtime()
         runtime.sessions = memory.connected
-        holdings = StreamlitHoldings()
-        runtime.add_holder(holdings)
+        holdings = StreamlitMemory()
+        runtime.add_memory_reporter(holdings)
         runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
         provide(api, runtime)
         try:
@@ -66,7 +73,7 @@ def create_app(settings: Settings) -> st.App:
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
             Middleware(
-                UploadRoom, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=runtime_access.built
+                UploadLimit, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=runtime_access.built
             ),
         ],
         on_script_error=show_error,

@@ -11,7 +11,7 @@ from console.ui.live_answers import live_answers
 from console.ui.runtime_access import runtime
 from console.ui.session_state import Query, query, set_query
 from services.chat.types import Conversation
-from services.core.admission import Door
+from services.core.admission import Gate
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 
@@ -32,5 +32,5 @@ if name := query(Query.CONVERSATION):
 with st.sidebar:
     conversation_list(services.conversations, conversation)
 conversation_bar(services, conversation)
-refusal_banner(services.admission, Door.QUESTIONS, Door.LONG_QUESTIONS)
+refusal_banner(services.admission, Gate.QUESTIONS, Gate.LONG_QUESTIONS)
 chat_view(services, conversation, live)

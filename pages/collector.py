@@ -21,7 +21,7 @@ from services.app.container import Runtime
 from services.core.i18n import _
 
 
-class View(StrEnum):
+class GCView(StrEnum):
     """The parts of the page; the value is in the address bar."""
 
     CONTROL = "control"
@@ -34,29 +34,29 @@ def collector_view(runtime: Runtime) -> None:
     """Draw the page."""
     head_view(runtime)
     view = _choice()
-    draw: dict[View, Callable[[Runtime], None]] = {
-        View.CONTROL: settings_view,
-        View.RECLAIM: reclaim_view,
-        View.PAUSES: pauses_view,
-        View.EXPERIMENT: experiment_view,
+    draw: dict[GCView, Callable[[Runtime], None]] = {
+        GCView.CONTROL: settings_view,
+        GCView.RECLAIM: reclaim_view,
+        GCView.PAUSES: pauses_view,
+        GCView.EXPERIMENT: experiment_view,
     }
     draw[view](runtime)
-    if view in {View.CONTROL, View.RECLAIM}:
+    if view in {GCView.CONTROL, GCView.RECLAIM}:
         effects_view(runtime)
 
 
-def _choice() -> View:
+def _choice() -> GCView:
     names = {
-        View.CONTROL: _("Control"),
-        View.RECLAIM: _("Give memory back"),
-        View.PAUSES: _("Pauses"),
-        View.EXPERIMENT: _("Experiment"),
+        GCView.CONTROL: _("Control"),
+        GCView.RECLAIM: _("Give memory back"),
+        GCView.PAUSES: _("Pauses"),
+        GCView.EXPERIMENT: _("Experiment"),
     }
     asked = query(Query.VIEW)
-    start = View(asked) if asked in set(View) else View.CONTROL
+    start = GCView(asked) if asked in set(GCView) else GCView.CONTROL
     chosen = st.segmented_control(
         _("Part"),
-        list(View),
+        list(GCView),
         default=start,
         required=True,
         format_func=lambda view: names[view],
@@ -64,7 +64,7 @@ def _choice() -> View:
         label_visibility="collapsed",
         on_change=_to_address,
     )
-    return View(chosen or start)
+    return GCView(chosen or start)
 
 
 def _to_address() -> None:

@@ -13,7 +13,7 @@ from console.ui.error_boundary import guarded, let_page_tell
 from console.ui.runtime_access import runtime
 from console.ui.session_state import Query, query_number
 from console.ui.shared.heartbeat import heartbeat
-from services.core.admission import Door
+from services.core.admission import Gate
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.knowledge.library import Library
@@ -48,6 +48,6 @@ if document_id is not None:
         document_view(services.library, document)
 if document_id is None:
     collection_id = collections_bar(services.library)
-    refusal_banner(services.admission, Door.UPLOADS)
+    refusal_banner(services.admission, Gate.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
     live_view(services.library, collection_id)

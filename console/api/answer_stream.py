@@ -19,20 +19,20 @@ from services.core.i18n import _
 from services.operations.logging import current_request_id
 
 if TYPE_CHECKING:
-    from services.chat.answer_stream import Answer
+    from services.chat.answer_stream import AnswerStream
 
 WATCH_SECONDS = 0.25
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-class AnswerStream:
+class AnswerEvents:
     """Iterates over an answer's events without blocking the loop.
 
     Leaving the context, also because the task was cancelled, closes the answer: the model call ends and the slot is
     free again.
     """
 
-    def __init__(self, answer: Answer, limiter: CapacityLimiter) -> None:
+    def __init__(self, answer: AnswerStream, limiter: CapacityLimiter) -> None:
         self._answer = answer
         self._limiter = limiter
         self._read: deque[AnswerEvent] = deque()  # by `open`, for `next`
@@ -114,7 +114,7 @@ class AnswerResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, answer: AnswerStream, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, answer: AnswerEvents, chunks: AsyncIterator[bytes]) -> None:
         super().__init__(chunks, headers=HEADERS)
         self._answer = answer
 

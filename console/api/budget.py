@@ -14,17 +14,17 @@ from console.api.context import ApiContext, Asker, Context
 from console.api.schemas import ProblemOut
 from services.app.container import Runtime
 from services.core.access import Actor
-from services.core.admission import Door
+from services.core.admission import Gate
 from services.core.i18n import _
-from services.memory.budget.types import Decision, DecisionKind, Level, LimitSource, StepState
-from services.operations.restarts import Phase
+from services.memory.budget.types import ActionStatus, BudgetLevel, Decision, DecisionKind, LimitSource
+from services.operations.restarts import RestartPhase
 
 LevelName = Literal["calm", "soft", "high", "hard"]
-LEVEL_NAMES: dict[Level, LevelName] = {
-    Level.CALM: "calm",
-    Level.SOFT: "soft",
-    Level.HIGH: "high",
-    Level.HARD: "hard",
+LEVEL_NAMES: dict[BudgetLevel, LevelName] = {
+    BudgetLevel.CALM: "calm",
+    BudgetLevel.SOFT: "soft",
+    BudgetLevel.HIGH: "high",
+    BudgetLevel.HARD: "hard",
 }
 router = APIRouter(prefix="/api", tags=["budget"])
 _ADMIN: dict[int | str, dict[str, Any]] = {403: {"model": ProblemOut}}
@@ -106,7 +106,7 @@ class DecisionOut(BaseModel):
 class DoorOut(BaseModel):
     """Something that is refused at present."""
 
-    door: Door
+    door: Gate
     by: str
     reason: str
     hint: str
@@ -115,7 +115,7 @@ class DoorOut(BaseModel):
 class RestartOut(BaseModel):
     """How a planned restart stands."""
 
-    phase: Phase
+    phase: RestartPhase
     requested_at: float | None
     actor: str
     reason: str
@@ -280,7 +280,7 @@ def _webhook_out(runtime: Runtime) -> WebhookOut:
     )
 
 
-def _step_out(step: StepState) -> StepOut:
+def _step_out(step: ActionStatus) -> StepOut:
     return StepOut(
         name=step.name,
         level=LEVEL_NAMES[step.level],

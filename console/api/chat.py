@@ -19,12 +19,12 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from console.api.answer_stream import HEADERS, AnswerResponse, AnswerStream, defect_text
+from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text
 from console.api.context import ApiContext, Context
 from console.api.problems import STATUS, openai_error
 from console.api.schemas import Id
 from console.api.search import client_of
-from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, Role, Token, Waiting
+from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, MessageRole, Token, Waiting
 from services.core.errors import BadInputError, MillpondError, UnavailableError
 from services.core.i18n import _
 
@@ -84,7 +84,7 @@ class ChatIn(BaseModel):
     tools: list[Any] | None = None
     collections: list[Id] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
 
-    def conversation(self) -> list[tuple[Role, str]]:
+    def conversation(self) -> list[tuple[MessageRole, str]]:
         """Return the turns, the question last. Instructions of the client are left out: the prompt is ours.
 
         Raises:
@@ -94,9 +94,9 @@ class ChatIn(BaseModel):
             raise BadInputError(_("There is one answer to each question."), _("Leave out `n`."))
         if self.tools:
             raise BadInputError(_("Tools are not offered."), _("Leave out `tools`."))
-        roles = {"user": Role.USER, "assistant": Role.ASSISTANT}
+        roles = {"user": MessageRole.USER, "assistant": MessageRole.ASSISTANT}
         turns = [(roles[message.role], message.text()) for message in self.messages if message.role in roles]
-        if not turns or turns[-1][0] is not Role.USER:
+        if not turns or turns[-1][0] is not MessageRole.USER:
             raise BadInputError(_("The last message is not a question."), _("End `messages` with one of role `user`."))
         return turns
 
@@ -132,7 +132,7 @@ async def completions(
         collection_ids=body.collections,
         fresh="no-cache" in cache_control,
     )
-    stream = AnswerStream(answer, context.threads.answers)
+    stream = AnswerEvents(answer, context.threads.answers)
     reply = _Reply(body)
     if not body.stream:
         async with stream:
@@ -154,7 +154,7 @@ async def _model(context: ApiContext) -> dict[str, Any]:
     }
 
 
-async def _chunks(stream: AnswerStream, reply: _Reply) -> AsyncIterator[bytes]:
+async def _chunks(stream: AnswerEvents, reply: _Reply) -> AsyncIterator[bytes]:
     try:
         yield _sse(reply.chunk({"role": "assistant", "content": ""}))
         while (event := await stream.next()) is not None:

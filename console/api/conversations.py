@@ -15,12 +15,12 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from console.api.answer_stream import HEADERS, AnswerResponse, AnswerStream, defect_text
+from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text
 from console.api.context import Context
 from console.api.problems import STATUS, problem
 from console.api.schemas import Id, ProblemOut
 from console.api.search import client_of
-from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved, Role, Token, Waiting
+from services.chat.types import AnswerEvent, AnswerState, Finished, Message, MessageRole, Retrieved, Token, Waiting
 from services.core.errors import MillpondError, UnavailableError
 from services.core.i18n import _
 
@@ -101,7 +101,7 @@ class MessageOut(_Out):
 
     id: int
     conversation_id: str
-    role: Role
+    role: MessageRole
     text: str
     created_at: datetime
     state: AnswerState
@@ -192,7 +192,7 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
     `finished` (the message) or `error` (a problem document).
     """
     answer = context.runtime.answering.ask(conversation_id, body.question, user=client_of(request, body.user or ""))
-    stream = AnswerStream(answer, context.threads.answers)
+    stream = AnswerEvents(answer, context.threads.answers)
     if not body.stream:
         message: Message | None = None
         async with stream:
@@ -202,7 +202,7 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
     return AnswerResponse(stream, _events(await stream.open(request), request.url.path))
 
 
-async def _events(stream: AnswerStream, path: str) -> AsyncIterator[bytes]:
+async def _events(stream: AnswerEvents, path: str) -> AsyncIterator[bytes]:
     message: Message | None = None
     try:
         while (event := await stream.next()) is not None:

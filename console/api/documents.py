@@ -35,7 +35,7 @@ from console.api.schemas import (
 from console.api.search import scoped
 from console.api.uploads import RefusedUploadError, Upload
 from services.core.i18n import _
-from services.core.requests import ScopeKind
+from services.core.requests import RequestKind
 from services.knowledge.types import Document, DocumentStatus
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
@@ -77,7 +77,7 @@ async def hand_in(request: Request, context: Context, collection: Id | None = No
     """
     upload = Upload(context, collection)
     try:
-        async with scoped(context, ScopeKind.UPLOAD, _announced(request)):
+        async with scoped(context, RequestKind.UPLOAD, _announced(request)):
             result = await upload.take(request.headers.get("content-type", ""), request.stream())
     except RefusedUploadError as refused:
         errors = [error.model_dump() for error in refused.errors]

@@ -22,7 +22,7 @@ from services.app.gc_pause_impact import who_waited
 from services.core.access import Actor
 from services.memory.effects import Effect
 from services.memory.gc.explain import explain
-from services.memory.gc.types import CollectorSettings
+from services.memory.gc.types import GCSettings
 from services.memory.sampling.gc_pauses import longest
 
 Thresholds = tuple[int, int, int]
@@ -267,7 +267,7 @@ def _state(context: ApiContext) -> CollectorOut:
 def _change(context: ApiContext, asker: Actor, body: SettingsIn) -> CollectorOut:
     collector = context.runtime.memory.collector
     now = collector.settings
-    wanted = CollectorSettings(
+    wanted = GCSettings(
         now.thresholds if body.thresholds is None else body.thresholds,
         now.automatic if body.automatic is None else body.automatic,
         now.policy if body.policy is None else body.policy,

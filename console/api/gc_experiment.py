@@ -15,7 +15,7 @@ from console.api.schemas import ProblemOut
 from services.memory.gc_experiment.analysis import Judgement, Ratio, judge
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS
-from services.memory.gc_experiment.types import ExperimentResult, ExperimentState, Phase, Setting
+from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, ExperimentState, Setting
 from services.memory.gc_experiment.workload import (
     LEAST_OPERATIONS,
     LEAST_ROUNDS,
@@ -70,7 +70,7 @@ class StateOut(BaseModel):
     """How the present or last experiment stands. `run` of `runs` is at work; `progress` is from 0 to 1; `remaining` is
     estimated, in seconds; `result` is the id of what was found, "" while there is nothing."""
 
-    phase: Phase
+    phase: ExperimentPhase
     settings: list[SettingOut]
     run: int
     runs: int
@@ -164,7 +164,7 @@ def state_out(state: ExperimentState) -> StateOut:
         settings=[setting_out(setting) for setting in state.settings],
         run=state.run,
         runs=state.runs,
-        progress=1.0 if state.phase is Phase.FINISHED else state.progress,
+        progress=1.0 if state.phase is ExperimentPhase.FINISHED else state.progress,
         actor=state.actor,
         began=state.began,
         remaining=state.remaining,

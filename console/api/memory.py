@@ -18,7 +18,7 @@ from services.core.i18n import _
 from services.core.time_ranges import PACES, Range
 from services.memory.history.history import csv_lines
 from services.memory.leaks.messages import headline
-from services.memory.leaks.types import LeakKind, State, SuspectKind, Verdict
+from services.memory.leaks.types import LeakKind, SuspectKind, Verdict, VerdictState
 from services.memory.types import COLUMNS, Floats, Series, Window
 
 MOST_POINTS = 2000
@@ -51,7 +51,7 @@ class SuspectOut(_Out):
 class VerdictOut(BaseModel):
     """What the detector says. Slopes are bytes per hour, counts per hour for threads and file descriptors."""
 
-    state: State
+    state: VerdictState
     kind: LeakKind | None
     headline: str
     time: float

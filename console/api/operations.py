@@ -19,8 +19,8 @@ from console.api.context import ApiContext, Asker, Context
 from console.api.search import client_of
 from services.core.errors import NotFoundError
 from services.core.i18n import _
-from services.core.memory_report import HeldResource
-from services.core.requests import ScopeKind
+from services.core.memory_report import MemoryReport
+from services.core.requests import RequestKind
 from services.core.requests.registry import acting_for
 from services.memory.process import rss_bytes
 from services.operations.health import Check, Readiness
@@ -77,7 +77,7 @@ async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] 
         "rss": rss_bytes(),
         "running": [asdict(running) for running in scopes.running()],
         "recent": [asdict(ended) for ended in scopes.recent(limit)],
-        "limits": {kind.value: asdict(scopes.policy(kind)) for kind in ScopeKind},
+        "limits": {kind.value: asdict(scopes.policy(kind)) for kind in RequestKind},
     }
 
 
@@ -125,7 +125,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
     }
 
 
-def _shown(held: HeldResource) -> dict[str, Any]:
+def _shown(held: MemoryReport) -> dict[str, Any]:
     """Return what may be shown of a report: not where in memory things lie, nor in which folder."""
     return {
         "name": held.name,

@@ -20,7 +20,7 @@ from console.api.schemas import SearchIn, SearchOut
 from services.app.cached_search import search as find
 from services.core.errors import CancelledError, NotFoundError
 from services.core.i18n import _, plural
-from services.core.requests import Scope, ScopeKind
+from services.core.requests import RequestKind, RequestScope
 from services.knowledge.types import RetrievalSettings, SearchResult
 
 router = APIRouter(prefix="/api/search", tags=["search"])
@@ -37,12 +37,12 @@ async def search(
     """
     fresh = "no-cache" in cache_control
     detail = plural("query of {count} character", "query of {count} characters", len(body.query))
-    async with scoped(context, ScopeKind.SEARCH, detail) as scope:
+    async with scoped(context, RequestKind.SEARCH, detail) as scope:
         result = await context.threads.call(_search, context, body, scope, fresh)
     return SearchOut.model_validate(result)
 
 
-def _search(context: ApiContext, body: SearchIn, scope: Scope, fresh: bool) -> SearchResult:
+def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:
     missing = set(body.collections) - {collection.id for collection in context.runtime.library.collections()}
     if missing:
         raise NotFoundError(
@@ -75,7 +75,7 @@ def client_of(request: Request, user: str = "") -> str:
 
 
 @asynccontextmanager
-async def scoped(context: ApiContext, kind: ScopeKind, detail: str) -> AsyncIterator[Scope]:
+async def scoped(context: ApiContext, kind: RequestKind, detail: str) -> AsyncIterator[RequestScope]:
     """Wait for a slot, then run what is inside; whatever ends that gives the slot back.
 
     Awaiting ends with the scope's cancellation and time limit. A thread that is awaited is not left behind: it should
@@ -104,7 +104,7 @@ async def scoped(context: ApiContext, kind: ScopeKind, detail: str) -> AsyncIter
     scope.close()
 
 
-def _raise_reason(scope: Scope) -> NoReturn:
+def _raise_reason(scope: RequestScope) -> NoReturn:
     """Say why a scope was ended.
 
     Raises:

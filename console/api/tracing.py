@@ -16,7 +16,7 @@ from console.api.documents import attachment
 from console.api.schemas import ProblemOut
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
-from services.memory.tracing.types import MOST_FRAMES, MOST_MINUTES, Change, Comparison, Filters, GroupBy
+from services.memory.tracing.types import MOST_FRAMES, MOST_MINUTES, Comparison, GroupBy, RowChange, TraceFilters
 
 router = APIRouter(prefix="/api/tracing", tags=["tracing"])
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ProblemOut}}
@@ -115,7 +115,7 @@ class RowOut(BaseModel):
     `traceback` has the calls that led there, most recent call last.
     """
 
-    change: Change
+    change: RowChange
     where: str
     bytes: int
     bytes_diff: int
@@ -145,11 +145,11 @@ def _filters(
     ours: Annotated[bool, Query(description="Count each block for the newest of its frames in our code")] = False,
     hide_imports: Annotated[bool, Query(description="Leave out the import system and tracing itself")] = True,
     text: Annotated[str, Query(max_length=200, description="Only paths that contain this")] = "",
-) -> Filters:
-    return Filters(ours=ours, hide_imports=hide_imports, text=text)
+) -> TraceFilters:
+    return TraceFilters(ours=ours, hide_imports=hide_imports, text=text)
 
 
-Chosen = Annotated[Filters, Depends(_filters)]
+Chosen = Annotated[TraceFilters, Depends(_filters)]
 
 
 By = Annotated[GroupBy, Query(description="What a row stands for")]
@@ -260,7 +260,9 @@ async def export(
     return Response(text, media_type=f"{media_type}; charset=utf-8", headers=headers)
 
 
-async def _compare(context: ApiContext, old: str, new: str, *, by: GroupBy, filters: Filters, limit: int) -> Comparison:
+async def _compare(
+    context: ApiContext, old: str, new: str, *, by: GroupBy, filters: TraceFilters, limit: int
+) -> Comparison:
     tracer = context.runtime.memory.tracer
     return await context.threads.call(tracer.compare, old, new, by, filters, limit=limit)
 

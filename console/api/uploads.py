@@ -25,7 +25,7 @@ from services.core.errors import BadInputError, CancelledError, MillpondError, T
 from services.core.i18n import _
 
 if TYPE_CHECKING:
-    from services.knowledge.library import Library, Reception
+    from services.knowledge.library import Library, UploadSession
     from services.knowledge.types import Intake
 
 FILES_AT_MOST = 256
@@ -52,7 +52,7 @@ class _File:
         self.intake: Intake | None = None
         self.pending = bytearray()
         self._library = library
-        self._reception: Reception | None = None
+        self._reception: UploadSession | None = None
         self._scope = ExitStack()
 
     @property

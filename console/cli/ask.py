@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from console.cli.client import Source, ids_of
+from console.cli.client import AnswerSource, ids_of
 from console.cli.connect import open_desk
 from console.cli.terminal import quiet_logs
 from services.core.i18n import _, use_language
@@ -18,7 +18,7 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
     use_language(settings.language)
     quiet_logs(settings)
     with open_desk(settings) as desk:
-        sources: list[Source] = []
+        sources: list[AnswerSource] = []
         for piece in desk.ask(question, ids_of(desk, collections)):
             if isinstance(piece, str):
                 click.echo(piece, nl=False)
@@ -35,7 +35,7 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
     return 0
 
 
-def _place(source: Source) -> str:
+def _place(source: AnswerSource) -> str:
     parts = [source.document]
     if source.page is not None:
         parts.append(_("page {page}").format(page=source.page))

@@ -13,7 +13,7 @@ from services.knowledge.types import UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DocumentState:
     """How far a document is."""
 
     status: str
@@ -31,7 +31,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AnswerSource:
     """What an answer rests on."""
 
     number: int
@@ -42,7 +42,7 @@ class Source:
     quote: str = ""
 
 
-class Desk(Protocol):
+class Client(Protocol):
     """The services as the command line uses them."""
 
     def collections(self) -> dict[str, int]:
@@ -54,14 +54,14 @@ class Desk(Protocol):
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
         """Hand in a file; return its document's id and whether its content was there already."""
 
-    def state(self, document_id: int) -> State:
+    def state(self, document_id: int) -> DocumentState:
         """Return how far a document is."""
 
-    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
+    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
         """Yield the pieces of the answer, and its sources last."""
 
 
-def ids_of(desk: Desk, names: Sequence[str]) -> list[int]:
+def ids_of(desk: Client, names: Sequence[str]) -> list[int]:
     """Return the ids of the collections called `names`.
 
     Raises:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from console.cli.client import Desk
+from console.cli.client import Client
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock, conflict
 
 
-def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
+def open_desk(settings: Settings) -> AbstractContextManager[Client]:
     """Return the way to the services: over HTTP if a server holds the data folder, else in this process.
 
     Raises:
@@ -17,11 +17,11 @@ def open_desk(settings: Settings) -> AbstractContextManager[Desk]:
     """
     owner = DataLock(settings.data_dir).owner()
     if owner is None:
-        from console.cli.local_client import LocalDesk
+        from console.cli.local_client import LocalClient
 
-        return LocalDesk(settings)
+        return LocalClient(settings)
     if not owner.url:
         raise conflict(settings.data_dir, owner)
-    from console.cli.remote_client import RemoteDesk
+    from console.cli.remote_client import RemoteClient
 
-    return RemoteDesk(owner.url)
+    return RemoteClient(owner.url)

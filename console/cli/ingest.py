@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from console.cli.client import Desk, State
+from console.cli.client import Client, DocumentState
 from console.cli.connect import open_desk
 from console.cli.terminal import Bar, quiet_logs
 from services.core.errors import BadInputError, BusyError, MillpondError, NotFoundError
@@ -70,7 +70,7 @@ def files_of(paths: Sequence[Path]) -> list[Entry]:
     return entries
 
 
-def _collection(desk: Desk, name: str | None) -> int | None:
+def _collection(desk: Client, name: str | None) -> int | None:
     if name is None:
         return None
     known = desk.collections()
@@ -80,7 +80,7 @@ def _collection(desk: Desk, name: str | None) -> int | None:
 class _Run:
     """Hands files in and follows them to their end."""
 
-    def __init__(self, desk: Desk, bar: Bar, collection: int | None) -> None:
+    def __init__(self, desk: Client, bar: Bar, collection: int | None) -> None:
         self.ready = self.duplicates = self.failed = self.chunks = 0
         self._desk = desk
         self._bar = bar
@@ -115,7 +115,7 @@ class _Run:
             try:
                 state = self._desk.state(document_id)
             except NotFoundError as error:  # deleted meanwhile by somebody else
-                state = State("failed", error=error.message, hint=error.hint)
+                state = DocumentState("failed", error=error.message, hint=error.hint)
             if not state.finished:
                 self._bar.show(_progress(entry.name, state))
                 continue
@@ -155,7 +155,7 @@ class _Run:
         self._bar.say_error(f"{entry.name}: {message}", hint)
 
 
-def _progress(name: str, state: State) -> str:
+def _progress(name: str, state: DocumentState) -> str:
     if not state.total:
         return f"{name}: {state.status}"
     return _("{name}: {status} {unit} {done} of {total}").format(

@@ -7,15 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.cli.client import Source, State
+from console.cli.client import AnswerSource, DocumentState
 from services.app.container import Runtime
-from services.chat.types import Finished, Role, Token
+from services.chat.types import Finished, MessageRole, Token
 from services.core.errors import StorageError
 from services.core.i18n import _
 from services.core.settings import Settings
 
 
-class LocalDesk:
+class LocalClient:
     """Builds a Runtime, which also carries on with jobs that were left unfinished."""
 
     def __init__(self, settings: Settings) -> None:
@@ -46,9 +46,9 @@ class LocalDesk:
             ) from error
         return intake.document.id, intake.duplicate
 
-    def state(self, document_id: int) -> State:
+    def state(self, document_id: int) -> DocumentState:
         document = self._runtime.library.document(document_id)
-        return State(
+        return DocumentState(
             document.status.value,
             done=document.progress.done,
             total=document.progress.total,
@@ -58,14 +58,14 @@ class LocalDesk:
             hint=document.hint,
         )
 
-    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
-        with self._runtime.answering.complete([(Role.USER, question)], collection_ids=collections) as answer:
+    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
+        with self._runtime.answering.complete([(MessageRole.USER, question)], collection_ids=collections) as answer:
             for event in answer:
                 if isinstance(event, Token):
                     yield event.text
                 elif isinstance(event, Finished):
                     yield [
-                        Source(
+                        AnswerSource(
                             citation.number,
                             citation.document,
                             page=citation.page,

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from console.cli.client import Source, State
+from console.cli.client import AnswerSource, DocumentState
 from services.core.errors import MillpondError, UnavailableError
 from services.core.i18n import _
 
@@ -21,7 +21,7 @@ _PREFIX = "urn:millpond:problem:"
 _KINDS: dict[str, type[MillpondError]] = {kind.kind.value: kind for kind in MillpondError.__subclasses__()}
 
 
-class RemoteDesk:
+class RemoteClient:
     """Speaks to the server at `url`, which runs on the same machine."""
 
     def __init__(self, url: str) -> None:
@@ -53,10 +53,10 @@ class RemoteDesk:
             taken = self._call("POST", "/api/documents", data=data, files={"file": (name, file)})["documents"][0]
         return int(taken["id"]), bool(taken["duplicate"])
 
-    def state(self, document_id: int) -> State:
+    def state(self, document_id: int) -> DocumentState:
         document = self._call("GET", f"/api/documents/{document_id}")
         progress = document["progress"]
-        return State(
+        return DocumentState(
             document["status"],
             done=progress["done"],
             total=progress["total"],
@@ -66,7 +66,7 @@ class RemoteDesk:
             hint=document["hint"],
         )
 
-    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[Source]]:
+    def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
         body = {
             "model": "millpond",
             "messages": [{"role": "user", "content": question}],
@@ -149,8 +149,8 @@ def _error(response: httpx.Response) -> MillpondError:
     return kind(detail, str(document.get("hint", "")))
 
 
-def _source(citation: dict[str, Any]) -> Source:
-    return Source(
+def _source(citation: dict[str, Any]) -> AnswerSource:
+    return AnswerSource(
         number=int(citation["number"]),
         document=str(citation["document"]),
         page=citation.get("page"),

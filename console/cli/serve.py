@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli.listen import address_of, listen, refuse_exposure
-from console.cli.supervisor_link import Handover, How, Said, restarter, systemd_listener
+from console.cli.supervisor_link import How, Said, SupervisorLink, restarter, systemd_listener
 from services.core.errors import CancelledError
 from services.core.i18n import _, use_language
 from services.core.settings import MEGABYTE, Settings
@@ -28,7 +28,7 @@ from services.operations.restarts import EXIT_CODE
 if TYPE_CHECKING:
     import uvicorn
 
-    from console.cli.server import StoppingServer
+    from console.cli.server import DrainingServer
     from services.app.container import Runtime
 
 STOP_SECONDS = 3
@@ -45,7 +45,7 @@ class _Opening:
     """How this process comes to listen. `held`: somebody else holds the socket, too, so connections wait in it."""
 
     listener: socket.socket
-    handover: Handover | None
+    handover: SupervisorLink | None
     how: How
     held: bool
 
@@ -69,10 +69,10 @@ def serve(settings: Settings) -> int:
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
 
     from console.asgi import create_app
-    from console.cli.server import StoppingServer
+    from console.cli.server import DrainingServer
     from console.ui import runtime_access
 
-    server: StoppingServer | None = None
+    server: DrainingServer | None = None
     stopped = threading.Event()
 
     def stop() -> None:
@@ -88,7 +88,7 @@ def serve(settings: Settings) -> int:
         before=_stand_by(settings, opening.handover, stopped) if opening.how is How.STANDBY else None,
         patience=0.0 if opening.how is How.FIRST else FOLDER_SECONDS,
     )
-    server = StoppingServer(
+    server = DrainingServer(
         _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, runtime_access.runtime)
     )
     _end_by_signals(stop)
@@ -110,7 +110,7 @@ def serve(settings: Settings) -> int:
 
 def _open(settings: Settings) -> _Opening:
     """Take the listening socket that a supervisor or service manager holds, else open one."""
-    handover = Handover.from_environment()
+    handover = SupervisorLink.from_environment()
     how = handover.how if handover is not None else How.FIRST
     opened = handover.listener if handover is not None else systemd_listener()
     listener = opened or listen(settings)
@@ -160,7 +160,9 @@ def _end_by_signals(stop: Callable[[], None]) -> None:
         signal.signal(number, end)
 
 
-def _stand_by(settings: Settings, handover: Handover | None, stopped: threading.Event) -> Callable[[Runtime], None]:
+def _stand_by(
+    settings: Settings, handover: SupervisorLink | None, stopped: threading.Event
+) -> Callable[[Runtime], None]:
     """Return what a standby does before it opens the data folder: it waits for the process before to let go of it."""
 
     def wait(runtime: Runtime) -> None:
@@ -175,7 +177,7 @@ def _stand_by(settings: Settings, handover: Handover | None, stopped: threading.
     return wait
 
 
-def _successor(settings: Settings, server: StoppingServer, opening: _Opening) -> Successor | None:
+def _successor(settings: Settings, server: DrainingServer, opening: _Opening) -> Successor | None:
     """Return who starts the next process, None for nobody."""
 
     def end() -> None:

@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.02
 _HOLD_LOOK_SECONDS = 0.005
 
 
-class StoppingServer(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """Lets answers in progress come to an end before it stops."""
 
     def __init__(self, config: uvicorn.Config, *, hold: Callable[[], bool] = lambda: False) -> None:

@@ -25,9 +25,9 @@ def status(settings: Settings, *, as_json: bool) -> int:
             return 0
         found = _stored(settings)
     elif owner.url:
-        from console.cli.remote_client import RemoteDesk
+        from console.cli.remote_client import RemoteClient
 
-        with RemoteDesk(owner.url) as desk:
+        with RemoteClient(owner.url) as desk:
             found = desk.status()
     else:
         raise conflict(settings.data_dir, owner)

@@ -35,7 +35,7 @@ class Said(StrEnum):
     FAILED = "failed"  # there will be no standby
 
 
-class Handover:
+class SupervisorLink:
     """The side of the served process."""
 
     def __init__(self, control: socket.socket, listener: socket.socket | None, how: How) -> None:
@@ -47,7 +47,7 @@ class Handover:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_environment(cls) -> Handover | None:
+    def from_environment(cls) -> SupervisorLink | None:
         """Return the supervisor's side of this process, None without a supervisor.
 
         The descriptors are not passed on to processes that this one starts.

@@ -1,7 +1,7 @@
 """Answers in progress: each is written by a thread of its own, so that it outlives reruns, reloads and page switches.
 
 A page reads what is there so far and draws it; any tab that opens the conversation sees the same. One answer at a time
-per conversation; how many there are in all is limited by `Answering`.
+per conversation; how many there are in all is limited by `AnswerService`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 import structlog
 
 from console.ui.runtime_access import answer_run
-from services.chat.answer_stream import Answer
+from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerEvent, Citation, Finished, Retrieved, Token, Waiting
 from services.core.errors import ConflictError, MillpondError
 from services.core.i18n import _
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _KEPT = 64  # failures that wait for their conversation to be opened
 
 
-class Asked(StrEnum):
+class QuestionMode(StrEnum):
     """How a question came about: new, in place of the last one, or the last one again."""
 
     NEW = "new"
@@ -32,7 +32,7 @@ class Asked(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class LiveDraft:
     """An answer as far as it is written. `position` in the queue counts from 1, 0 when it does not wait."""
 
     text: str = ""
@@ -55,7 +55,7 @@ class Failure:
 class LiveAnswer:
     """One answer being written. `draft` and `done` may be read from any thread."""
 
-    def __init__(self, question: str, answer: Answer, asked: Asked = Asked.NEW) -> None:
+    def __init__(self, question: str, answer: AnswerStream, asked: QuestionMode = QuestionMode.NEW) -> None:
         self.question = question
         self.asked = asked
         self.done = threading.Event()
@@ -69,13 +69,15 @@ class LiveAnswer:
         self._retrieved = False
         self._position = 0
 
-    def draft(self) -> Draft:
+    def draft(self) -> LiveDraft:
         """Return what is there now."""
         with self._lock:
             if len(self._pieces) > 1:
                 self._pieces = ["".join(self._pieces)]
             text = self._pieces[0] if self._pieces else ""
-            return Draft(text, self._citations, self._relevant, self._retrieved, self._position, self._stop.is_set())
+            return LiveDraft(
+                text, self._citations, self._relevant, self._retrieved, self._position, self._stop.is_set()
+            )
 
     def stop(self) -> None:
         """Ask the answer to end; what is written so far is kept."""
@@ -123,7 +125,9 @@ class LiveAnswers:
         self._live: dict[str, LiveAnswer] = {}
         self._failures: dict[str, Failure] = {}
 
-    def start(self, conversation_id: str, question: str, writing: Answer, asked: Asked = Asked.NEW) -> LiveAnswer:
+    def start(
+        self, conversation_id: str, question: str, writing: AnswerStream, asked: QuestionMode = QuestionMode.NEW
+    ) -> LiveAnswer:
         """Begin an answer in the background.
 
         Raises:

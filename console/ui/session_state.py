@@ -16,7 +16,7 @@ from services.core.errors import MillpondError
 from services.knowledge.types import SearchResult
 from services.memory.gc_experiment.types import Setting
 from services.memory.leaks.types import Trimmed
-from services.memory.objects.types import DeepSize, Holders, Instances, Summary
+from services.memory.objects.types import DeepSize, Instances, RetentionPaths, Summary
 
 State = TypeVar("State")
 
@@ -161,7 +161,7 @@ class ObjectsState:
 
     instances: Instances | None = None
     asked: tuple[str, str] = ("", "")
-    holders: Holders | None = None
+    holders: RetentionPaths | None = None
     size: DeepSize | None = None
     summary: Summary | None = None
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from services.core.access import SERVICE
-from services.core.admission import Door
+from services.core.admission import Gate
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.core.settings import MEGABYTE
-from services.memory.budget.types import Level, Step
+from services.memory.budget.types import BudgetAction, BudgetLevel
 from services.memory.process import rss_bytes, trim_heap
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 2.0
 _KEY = "memory budget: last restart"
 
 
-def steps(runtime: Runtime) -> Sequence[Step]:
+def steps(runtime: Runtime) -> Sequence[BudgetAction]:
     """Return the steps over the parts of `runtime`."""
     cool_down = runtime.settings.budget_cool_down_seconds
     return (
@@ -41,7 +41,7 @@ def steps(runtime: Runtime) -> Sequence[Step]:
         _release(
             runtime,
             "caches",
-            Level.SOFT,
+            BudgetLevel.SOFT,
             label=_("Shrink caches"),
             explanation=_(
                 "Vectors of questions, answers and frequent words are forgotten; the next questions compute them anew."
@@ -51,16 +51,16 @@ def steps(runtime: Runtime) -> Sequence[Step]:
         _release(
             runtime,
             "sessions",
-            Level.HIGH,
+            BudgetLevel.HIGH,
             label=_("Release idle conversations and expired sessions"),
             explanation=_(
                 "What closed tabs left and what nobody has used of late; conversations are read from disk again."
             ),
             names=SESSIONS,
         ),
-        Step(
+        BudgetAction(
             "slow_ingestion",
-            Level.HIGH,
+            BudgetLevel.HIGH,
             _("Slow ingestion down"),
             _("Documents are taken in one at a time, in small portions, with a rest after each. None is lost."),
             take=lambda: _slow_down(runtime),
@@ -70,16 +70,16 @@ def steps(runtime: Runtime) -> Sequence[Step]:
         _release(
             runtime,
             "models",
-            Level.HIGH,
+            BudgetLevel.HIGH,
             label=_("Unload optional models"),
             explanation=_(
                 "The local chat model is unloaded; it is loaded again with the next question, if there is room."
             ),
             names=MODELS,
         ),
-        Step(
+        BudgetAction(
             "refuse",
-            Level.HARD,
+            BudgetLevel.HARD,
             _("Refuse new uploads and long questions"),
             _("They get an answer that says why, and when to come back. What is under way goes on."),
             take=lambda: _close_doors(runtime),
@@ -89,7 +89,7 @@ def steps(runtime: Runtime) -> Sequence[Step]:
     )
 
 
-def _collect_and_trim(runtime: Runtime, cool_down: float) -> Step:
+def _collect_and_trim(runtime: Runtime, cool_down: float) -> BudgetAction:
     after = 0  # RSS after the last time, if that gave nothing back worth mentioning
 
     def take() -> str:
@@ -110,9 +110,9 @@ def _collect_and_trim(runtime: Runtime, cool_down: float) -> Step:
             return _("it gave nothing back the last time, and little has come since")
         return ""
 
-    return Step(
+    return BudgetAction(
         "collect",
-        Level.SOFT,
+        BudgetLevel.SOFT,
         _("Collect garbage and give free pages back"),
         _("Nobody notices but for a pause of some tens of milliseconds."),
         take=take,
@@ -121,7 +121,9 @@ def _collect_and_trim(runtime: Runtime, cool_down: float) -> Step:
     )
 
 
-def _release(runtime: Runtime, name: str, level: Level, *, label: str, explanation: str, names: Sequence[str]) -> Step:
+def _release(
+    runtime: Runtime, name: str, level: BudgetLevel, *, label: str, explanation: str, names: Sequence[str]
+) -> BudgetAction:
     """Return the step that gives back what is registered under `names`, as far as it is there and worth it."""
     reclaimers = runtime.memory.reclaimers
 
@@ -151,7 +153,7 @@ def _release(runtime: Runtime, name: str, level: Level, *, label: str, explanati
         return "; ".join(told) or _("there was nothing of the kind any more")
 
     cool_down = runtime.settings.budget_cool_down_seconds
-    return Step(
+    return BudgetAction(
         name, level, label, explanation, take, estimate=estimate, needed=needed, cool_down=cool_down, timeout=5.0
     )
 
@@ -185,24 +187,24 @@ def _close_doors(runtime: Runtime) -> str:
     hint = _("Nothing was stored. Try again in a few minutes; questions of up to 500 characters are answered.")
     reason = _("Millpond is short of memory and takes in no {what} at present, so that it need not be ended.")
     admission = runtime.admission
-    admission.close(Door.UPLOADS, BY, reason.format(what=_("new files")), hint)
-    admission.close(Door.LONG_QUESTIONS, BY, reason.format(what=_("long questions")), hint)
+    admission.close(Gate.UPLOADS, BY, reason.format(what=_("new files")), hint)
+    admission.close(Gate.LONG_QUESTIONS, BY, reason.format(what=_("long questions")), hint)
     return _("new files and long questions are refused, with a reason")
 
 
 def _open_doors(runtime: Runtime) -> str:
-    for door in (Door.UPLOADS, Door.LONG_QUESTIONS):
+    for door in (Gate.UPLOADS, Gate.LONG_QUESTIONS):
         runtime.admission.open(door, BY)
     return _("files and long questions are taken in again")
 
 
-def _restart(runtime: Runtime) -> Step:
+def _restart(runtime: Runtime) -> BudgetAction:
     last = LastRestart(runtime.preferences, runtime.clock.time, runtime.settings.budget_restart_minutes * 60)
 
     def needed() -> str:
         governor = runtime.governor
         state = governor.state()
-        if state.floor >= state.budget.reached(Level.SOFT):
+        if state.floor >= state.budget.reached(BudgetLevel.SOFT):
             return _("Millpond takes {floor:,.0f} MB when it has just started; that is over the soft watermark").format(
                 floor=state.floor / MEGABYTE
             )
@@ -216,9 +218,9 @@ def _restart(runtime: Runtime) -> Step:
         last.note()
         return _("work under way may end; then Millpond starts again")
 
-    return Step(
+    return BudgetAction(
         "restart",
-        Level.HARD,
+        BudgetLevel.HARD,
         _("Restart"),
         _("Work under way comes to its end first. Only where that helps, and not again soon."),
         take=take,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.app.budget_actions import BY, steps
-from services.core.admission import Refusal, Room
+from services.core.admission import MemoryHeadroom, Refusal
 from services.core.events import EventKind
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.budget.journal import recalled
 from services.memory.budget.levels import Refusals
-from services.memory.budget.types import Budget, Level, LimitSource, Watermark
+from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
 from services.memory.fork_permit import use_admission
 from services.memory.process import rss_bytes
 
@@ -59,13 +59,15 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         owners=lambda: runtime.memory.ledger.take().owners,
     )
 
-    def room() -> Room | None:
+    def room() -> MemoryHeadroom | None:
         if not governor.acting or not runtime.ready:
             return None
         held = governor.budget()
         if not held.limit:
             return None
-        return Room(limit.used(rss_bytes()), held.reached(Level.HARD), children=held.source is LimitSource.CONTAINER)
+        return MemoryHeadroom(
+            limit.used(rss_bytes()), held.reached(BudgetLevel.HARD), children=held.source is LimitSource.CONTAINER
+        )
 
     def refused(refusal: Refusal) -> None:
         if refusal.door is None or refusal.by == BY:
@@ -84,7 +86,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
         runtime.admission.watch(room)
         use_admission(runtime.admission)
         runtime.admission.add_listener(refused)
-        _Lookout(runtime, look).start(closing)
+        _BudgetWatch(runtime, look).start(closing)
 
 
 def watermarks(settings: Settings) -> tuple[Watermark, ...]:
@@ -93,9 +95,9 @@ def watermarks(settings: Settings) -> tuple[Watermark, ...]:
     return tuple(
         Watermark(level, share, sustained, HYSTERESIS, release=seconds)
         for level, share, sustained in (
-            (Level.SOFT, settings.budget_soft, seconds),
-            (Level.HIGH, settings.budget_high, seconds / 2),
-            (Level.HARD, settings.budget_hard, 0.0),
+            (BudgetLevel.SOFT, settings.budget_soft, seconds),
+            (BudgetLevel.HIGH, settings.budget_high, seconds / 2),
+            (BudgetLevel.HARD, settings.budget_hard, 0.0),
         )
     )
 
@@ -110,7 +112,7 @@ def _recall(runtime: Runtime) -> None:
     governor.recall(decision for decision in decisions if decision is not None)
 
 
-class _Lookout:
+class _BudgetWatch:
     """The thread that looks."""
 
     def __init__(self, runtime: Runtime, look: Callable[[], None]) -> None:

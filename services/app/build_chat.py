@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def open_chat(runtime: Runtime, closing: ExitStack) -> None:
     """Give `runtime` its conversations, chat models and answering."""
     from services.chat.answer_cache import AnswerCache
-    from services.chat.answer_service import Answering
+    from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
 
@@ -36,7 +36,7 @@ def open_chat(runtime: Runtime, closing: ExitStack) -> None:
     unload_when_idle(runtime, runtime.models.local.unload_idle)
     closing.callback(runtime.models.close)
     knowledge = PassagesForChat(runtime.retriever)
-    runtime.answering = Answering(
+    runtime.answering = AnswerService(
         runtime.conversations,
         runtime.models,
         knowledge,

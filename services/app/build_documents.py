@@ -33,7 +33,7 @@ def load_embedder(runtime: Runtime, closing: ExitStack) -> None:
         seconds = time.monotonic() - began
     idle = runtime.settings.embedding_idle_minutes
     unload_when_idle(runtime, lambda: runtime.embedder.release_idle(idle))
-    held = runtime.embedder.resource()
+    held = runtime.embedder.memory_report()
     runtime.reporter.event(
         EventKind.MODEL,
         _("embedding model loaded: {name}").format(name=held.detail),
@@ -46,21 +46,21 @@ def load_embedder(runtime: Runtime, closing: ExitStack) -> None:
 def load_knowledge(runtime: Runtime, closing: ExitStack) -> None:
     """Give `runtime` its index, parsers, ingestion, library and retriever; the index is read from disk."""
     from services.knowledge.file_store import FileStore
-    from services.knowledge.index import IndexKeeper, SnapshotStore
+    from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.parsing import ParserPool
     from services.knowledge.retrieval import Retriever
-    from services.knowledge.retrieval.encoder_cache import RememberingEncoder
+    from services.knowledge.retrieval.encoder_cache import CachedEncoder
     from services.knowledge.store import ChunkStore
 
     settings, database = runtime.settings, runtime.database
     chunks = ChunkStore(database)
-    runtime.keeper = IndexKeeper(
+    runtime.keeper = IndexManager(
         chunks,
         dimension=runtime.embedder.dimension,
         fingerprint=runtime.embedder.fingerprint,
-        snapshots=SnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
+        snapshots=IndexSnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
         settings=settings,
         reporter=runtime.reporter,
     )
@@ -93,7 +93,7 @@ def load_knowledge(runtime: Runtime, closing: ExitStack) -> None:
     runtime.retriever = Retriever(
         database,
         chunks,
-        RememberingEncoder(runtime.embedder, runtime.caches.embeddings),
+        CachedEncoder(runtime.embedder, runtime.caches.embeddings),
         runtime.keeper,
         runtime.library.retrieval_settings,
         question_characters=settings.question_characters,

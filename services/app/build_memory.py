@@ -22,7 +22,7 @@ from services.memory.process import rss_bytes
 from services.memory.sampling.gc_pauses import Pause
 from services.memory.types import Series
 from services.operations.event_log import EventLog
-from services.operations.event_reporter import Reports
+from services.operations.event_reporter import EventReporter
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -43,7 +43,7 @@ def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
     runs in the background and no start is noted.
     """
     events = EventLog(runtime.clock.time, runtime.database)
-    reports = Reports(events, runtime.metrics, rss_bytes)
+    reports = EventReporter(events, runtime.metrics, rss_bytes)
     closing.callback(reports.flush, everything=True)
     reports.listen(partial(hear, runtime))
     reports.listen(partial(hear_of_verdicts, runtime))

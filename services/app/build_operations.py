@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from services.core.events import EventKind
 from services.core.i18n import _, plural
 from services.core.settings import MEGABYTE
-from services.memory.budget.types import Decision, DecisionKind, Level
+from services.memory.budget.types import BudgetLevel, Decision, DecisionKind
 from services.memory.leaks.messages import headline
 from services.memory.types import Series
 from services.operations.drain import Drain
 from services.operations.health import Check
-from services.operations.restarts import Plan, RestartRequest, Restarts
+from services.operations.restarts import RestartPlan, RestartRequest, Restarts
 from services.operations.webhook import Alert, AlertKind, Webhook
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def keep_restarts(runtime: Runtime, closing: ExitStack) -> None:
     runtime.restarts = Restarts(
         runtime.clock.time,
         runtime.reporter,
-        plan=Plan.of(settings, runtime.clock.time()),
+        plan=RestartPlan.of(settings, runtime.clock.time()),
         served=lambda: runtime.requests.total,
         successor=successor,
     )
@@ -86,7 +86,7 @@ def send_alerts(runtime: Runtime, closing: ExitStack) -> None:
         instance=f"{platform.node()}:{settings.port}",
         now=runtime.clock.time,
     )
-    last = Level.CALM
+    last = BudgetLevel.CALM
 
     def decided(decision: Decision) -> None:
         nonlocal last
@@ -137,7 +137,7 @@ def checks(runtime: Runtime) -> Mapping[str, Callable[[], Check]]:
         return Check("index", ok=keeper.ready, detail=plural("{count} vector", "{count} vectors", len(keeper.index)))
 
     def embedder() -> Check:
-        return Check("embedder", ok=True, detail=runtime.embedder.resource().detail)
+        return Check("embedder", ok=True, detail=runtime.embedder.memory_report().detail)
 
     def chat_model() -> Check:
         status = runtime.models.status()

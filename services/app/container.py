@@ -24,16 +24,16 @@ from services.app.diagnostics import offer
 from services.app.gc_experiment import offer_experiments
 from services.app.metrics import register
 from services.app.reclaimers import offer_reclaimers
-from services.core.access import Gate
+from services.core.access import AccessControl
 from services.core.admission import Admission
 from services.core.cache import Caches
 from services.core.database import Database
 from services.core.errors import CancelledError, MillpondError, StorageError, UnavailableError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _, use_language
-from services.core.memory_report import HeldResource, Holder
+from services.core.memory_report import MemoryReport, MemoryReporter
 from services.core.preferences import Preferences
-from services.core.requests.registry import Scopes
+from services.core.requests.registry import RequestRegistry
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.clock import Clock
@@ -52,11 +52,11 @@ from services.operations.restarts import Restarts
 from services.operations.webhook import Webhook
 
 if TYPE_CHECKING:
-    from services.chat.answer_service import Answering
+    from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
     from services.knowledge.embedding import Embedder
-    from services.knowledge.index import IndexKeeper
+    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.parsing import ParserPool
@@ -75,23 +75,23 @@ class Runtime:
     database: Database
     preferences: Preferences
     embedder: Embedder
-    keeper: IndexKeeper
+    keeper: IndexManager
     parser: ParserPool
     ingestion: Ingestion
     library: Library
     retriever: Retriever
     conversations: Conversations
     models: ChatModels
-    answering: Answering
+    answering: AnswerService
     memory: MemoryMonitor
     events: EventLog
-    reporter: Reporter
+    reporter: EventSink
     governor: Governor
     webhook: Webhook
     policy: CollectionPolicy
     restarts: Restarts
     experiments: Experiments
-    gate: Gate
+    gate: AccessControl
 
     def __init__(self, settings: Settings, clock: Clock | None = None, *, watched: bool = True) -> None:
         """Build nothing yet. `watched` is whether memory is sampled: a command line of seconds does without."""
@@ -101,7 +101,7 @@ class Runtime:
         self.metrics = Metrics()
         self.requests = RecentRequests(rss_bytes, heap_bytes, self.clock.time)
         self.admission = Admission()
-        self.scopes = Scopes(settings, rss_bytes, now=self.clock.time, reporter=self._told)
+        self.scopes = RequestRegistry(settings, rss_bytes, now=self.clock.time, reporter=self._told)
         self.caches = Caches(settings)
         self.sessions: Callable[[], int] = lambda: 0  # browser tabs; the shell puts its own counter here
         self.successor: Successor | None = None  # who starts the next process after this one; the shell says
@@ -109,7 +109,7 @@ class Runtime:
         # An embedding model that was loaded ahead of `start`, how long that took (s), and RSS before it (bytes).
         self.prepared: tuple[Embedder, float, int] | None = None
         register.install(self)
-        self._holders: list[Holder] = []
+        self._reporters: list[MemoryReporter] = []
         self.offered_owners: dict[str, tuple[Callable[[], object], str]] = {}
         self.health = Health(checks(self))
         self.stage = _("Starting")
@@ -220,13 +220,13 @@ class Runtime:
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
         use_scopes(self.scopes)
-        self.gate = Gate(self.settings, self.reporter, self.clock.time)
+        self.gate = AccessControl(self.settings, self.reporter, self.clock.time)
         keep_restarts(self, self._closing)
         collect_by_policy(self)
         keep_budget(self, self._closing, watched=self._watched)
         send_alerts(self, self._closing)
-        for holder in (self._held, *self._holders):
-            self.memory.ledger.add_holder(holder)
+        for holder in (self._held, *self._reporters):
+            self.memory.ledger.add_memory_reporter(holder)
 
     def close(self) -> None:
         """Stop the services in reverse order of their start; safe to call twice."""
@@ -248,22 +248,27 @@ class Runtime:
         if self.ready:
             self.memory.objects.add_owner(name, get, label)
 
-    def add_holder(self, holder: Holder) -> None:
+    def add_memory_reporter(self, holder: MemoryReporter) -> None:
         """Have the ledger also ask `holder`: the shell reports so what Streamlit keeps."""
-        self._holders.append(holder)
+        self._reporters.append(holder)
         if "memory" in vars(self):
-            self.memory.ledger.add_holder(holder)
+            self.memory.ledger.add_memory_reporter(holder)
 
-    def _held(self) -> list[HeldResource]:
+    def _held(self) -> list[MemoryReport]:
         """Return what every part holds, as far as they are there."""
         if not self.ready:
             return []
-        return [*self.resources(), self.embedder.tokenizer_resource(), self.retriever.held(), *self.caches.held()]
+        return [
+            *self.resources(),
+            self.embedder.tokenizer_memory_report(),
+            self.retriever.memory_report(),
+            *self.caches.memory_reports(),
+        ]
 
-    def resources(self) -> list[HeldResource]:
+    def resources(self) -> list[MemoryReport]:
         """Return the big things that this process holds exactly once, with their bytes and load counts."""
-        held = [self.embedder.resource(), self.keeper.index.resource(), self.conversations.held()]
-        local_model = self.models.local.resource()
+        held = [self.embedder.memory_report(), self.keeper.index.memory_report(), self.conversations.memory_report()]
+        local_model = self.models.local.memory_report()
         return [*held, local_model] if local_model else held
 
     def _use_idle_time(self) -> None:
@@ -275,9 +280,9 @@ class Runtime:
         trim_heap()
         self.reporter.event(EventKind.TRIM, _("after ingestion"), rss_before=before, rss_after=rss_bytes())
 
-    def _told(self) -> Reporter:
+    def _told(self) -> EventSink:
         """Return the reporter, a silent one before it is there."""
-        return self.reporter if "reporter" in vars(self) else Silent()
+        return self.reporter if "reporter" in vars(self) else NullEventSink()
 
     def _enter(self, stage: str) -> None:
         self.stage = stage

@@ -26,9 +26,9 @@ def offer(runtime: Runtime) -> None:
         runtime.retriever.search(question)
 
     def answer() -> None:
-        from services.chat.types import Role
+        from services.chat.types import MessageRole
 
-        for _event in runtime.answering.complete([(Role.USER, question)], user="repetition", fresh=True):
+        for _event in runtime.answering.complete([(MessageRole.USER, question)], user="repetition", fresh=True):
             pass
 
     def document() -> None:

@@ -16,9 +16,9 @@ import psutil
 
 from services.core.errors import MillpondError
 from services.core.settings import MEGABYTE
-from services.memory.budget.types import Level
-from services.memory.gc_experiment.runner import Experiments, Laboratory
-from services.memory.gc_experiment.types import Kind, Operation, Workload
+from services.memory.budget.types import BudgetLevel
+from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
+from services.memory.gc_experiment.types import Operation, OperationKind, Workload
 from services.memory.gc_experiment.workload import LEAST_RECORDED, MOST_UPLOAD_BYTES, built_in, repeated, size_of
 from services.memory.process import rss_bytes
 
@@ -41,13 +41,13 @@ _SAME = (
     "history_turns",
     "language",
 )
-_ROUTES: dict[tuple[str, str], Kind] = {
-    ("POST", "/api/search"): Kind.QUESTION,
-    ("POST", "/v1/chat/completions"): Kind.ANSWER,
-    ("POST", "/api/documents"): Kind.UPLOAD,
-    ("DELETE", "/api/documents/{document_id}"): Kind.DELETE,
+_ROUTES: dict[tuple[str, str], OperationKind] = {
+    ("POST", "/api/search"): OperationKind.QUESTION,
+    ("POST", "/v1/chat/completions"): OperationKind.ANSWER,
+    ("POST", "/api/documents"): OperationKind.UPLOAD,
+    ("DELETE", "/api/documents/{document_id}"): OperationKind.DELETE,
 }
-_METHODS: dict[str, Kind] = {"PAGE": Kind.PAGE, "ANSWER": Kind.ANSWER}
+_METHODS: dict[str, OperationKind] = {"PAGE": OperationKind.PAGE, "ANSWER": OperationKind.ANSWER}
 
 
 def offer_experiments(runtime: Runtime, closing: ExitStack) -> None:
@@ -71,12 +71,12 @@ def offer_experiments(runtime: Runtime, closing: ExitStack) -> None:
     def room() -> int:
         free = int(_SPARE * psutil.virtual_memory().available)
         state = runtime.governor.state()
-        if state.enabled and state.level >= Level.HIGH:
+        if state.enabled and state.level >= BudgetLevel.HIGH:
             return -1
         limit = state.budget.limit
         return min(free, limit - rss_bytes()) if state.enabled and limit else free
 
-    laboratory = Laboratory(COMMAND, workload, service, expected, room)
+    laboratory = ExperimentEnvironment(COMMAND, workload, service, expected, room)
     folder = runtime.settings.data_dir / "memory" / "experiments"
     runtime.experiments = Experiments(folder, runtime.clock, runtime.reporter, laboratory)
     closing.callback(runtime.experiments.close)
@@ -89,14 +89,14 @@ def recorded(runtime: Runtime, seed: int) -> list[Operation]:
     found: list[Operation] = []
     for request in reversed(runtime.requests.latest()):
         kind = _kind(request)
-        if kind is Kind.UPLOAD and sizes:
+        if kind is OperationKind.UPLOAD and sizes:
             found.append((kind, min(chance.choice(sizes), MOST_UPLOAD_BYTES)))
         elif kind is not None:
             found.append((kind, size_of(kind, chance)))
     return found
 
 
-def _kind(request: Request) -> Kind | None:
+def _kind(request: Request) -> OperationKind | None:
     """Return what a request was; None for one that failed, and for reads of the API."""
     if request.status >= 400:
         return None

@@ -1,9 +1,9 @@
 """The body of an experiment's child: the real services over an empty folder, doing what they do all day.
 
 Run as `python -m services.app.gc_experiment_child` by `services.memory.gc_experiment`. Questions, answers, uploads and
-deletions are those of the services. A run of a page is not: the shell is not part of a child. What matters of it to the collector
-is done in its place: the services are asked for what pages show, a tree of as many objects that refer to each other is
-built, and each tab's tree is kept until that tab runs a page again. That is less work than a real run, so the share of
+deletions are those of the services. A run of a page is not: the shell is not part of a child. What matters of it
+to the collector is done in its place: the services are asked for what pages show, a tree of as many objects that
+refer to each other is built, and each tab's tree is kept until that tab runs a page again. That is less work than a real run, so the share of
 time that collections take is rather too high here than too low.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from services.core.errors import TimedOutError
 from services.core.settings import Settings
 from services.memory.gc_experiment.child import Orders, live
-from services.memory.gc_experiment.types import Kind, Operation
+from services.memory.gc_experiment.types import Operation, OperationKind
 
 if TYPE_CHECKING:
     from services.app.container import Runtime
@@ -33,15 +33,15 @@ _DOCUMENT_BYTES = 2000
 _UPLOAD_SECONDS = 120.0
 
 
-class Node:
+class PageNode:
     """An element of a page: knows its parent and its children, so that only the collector can free it."""
 
     __slots__ = ("children", "parent", "value")
 
-    def __init__(self, parent: Node | None, value: str) -> None:
+    def __init__(self, parent: PageNode | None, value: str) -> None:
         self.parent = parent
         self.value = {"text": value, "style": [value]}
-        self.children: list[Node] = []
+        self.children: list[PageNode] = []
         if parent is not None:
             parent.children.append(self)
 
@@ -59,7 +59,7 @@ class Service:
         self._chance = random.Random(orders.seed)  # noqa: S311 - must be the same each time
         self._words = ["".join(self._letters()) for _number in range(_WORDS)]
         self._documents: deque[int] = deque()
-        self._tabs: deque[Node] = deque(maxlen=TABS)
+        self._tabs: deque[PageNode] = deque(maxlen=TABS)
         self._runtime: Runtime = Runtime(Settings(data_dir=orders.folder, **orders.service), watched=False)
         self._runtime.start()
         for _number in range(_DOCUMENTS):
@@ -70,13 +70,13 @@ class Service:
     def perform(self, operation: Operation) -> None:
         """Do one thing."""
         kind, size = operation
-        if kind is Kind.PAGE:
+        if kind is OperationKind.PAGE:
             self._page()
-        elif kind is Kind.QUESTION:
+        elif kind is OperationKind.QUESTION:
             self._runtime.retriever.search(self._text(size))
-        elif kind is Kind.ANSWER:
+        elif kind is OperationKind.ANSWER:
             self._answer(size)
-        elif kind is Kind.UPLOAD:
+        elif kind is OperationKind.UPLOAD:
             self._upload(size)
         elif self._documents:
             self._runtime.library.delete([self._documents.popleft()])
@@ -86,9 +86,9 @@ class Service:
         self._runtime.close()
 
     def _answer(self, size: int) -> None:
-        from services.chat.types import Role
+        from services.chat.types import MessageRole
 
-        for _event in self._runtime.answering.complete([(Role.USER, self._text(size))], user="experiment"):
+        for _event in self._runtime.answering.complete([(MessageRole.USER, self._text(size))], user="experiment"):
             pass
 
     def _upload(self, size: int) -> None:
@@ -102,10 +102,10 @@ class Service:
         texts = [document.name for document in runtime.library.documents(limit=50)]
         texts += [event.detail for event in runtime.events.between(0.0, runtime.clock.time(), 50)]
         texts.append(str(runtime.library.counts()))
-        root = Node(None, "page")
+        root = PageNode(None, "page")
         level = [root]
         for number in range(TREE_OBJECTS // 4):  # a node has a mapping and two lists of its own
-            level.append(Node(level[number // 8], texts[number % len(texts)]))
+            level.append(PageNode(level[number // 8], texts[number % len(texts)]))
         self._tabs.append(root)
 
     def _text(self, size: int) -> str:

@@ -16,7 +16,7 @@ from services.memory.sampling.gc_pauses import Pause
 API = "API"
 
 
-class Ended(Protocol):
+class EndedRequest(Protocol):
     """What is needed of `services.operations.request_log.Request`."""
 
     @property
@@ -27,8 +27,8 @@ class Ended(Protocol):
     def method(self) -> str: ...
 
 
-class UnderWay(Protocol):
-    """What is needed of `services.core.requests.types.Running`."""
+class ActiveRequest(Protocol):
+    """What is needed of `services.core.requests.types.RunningRequest`."""
 
     @property
     def kind(self) -> str: ...
@@ -37,7 +37,7 @@ class UnderWay(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class PauseImpact:
     """A pause, and what stood still: how many by kind ("PAGE": runs of pages, "ANSWER": answers for pages, "API":
     requests of other programs, else a kind of scope that is still under way)."""
 
@@ -51,8 +51,12 @@ class Stopped:
 
 
 def who_waited(
-    pauses: Sequence[Pause], ended: Iterable[Ended], under_way: Iterable[UnderWay] = (), *, speed: float = 1.0
-) -> list[Stopped]:
+    pauses: Sequence[Pause],
+    ended: Iterable[EndedRequest],
+    under_way: Iterable[ActiveRequest] = (),
+    *,
+    speed: float = 1.0,
+) -> list[PauseImpact]:
     """Return each pause with what overlapped it in time; all times are seconds since the epoch.
 
     What has ended counts from its beginning to its end, what is under way from its beginning on. `speed` is that of the
@@ -60,7 +64,7 @@ def who_waited(
     """
     spans = [(_kind(one.method), one.time, one.time + one.seconds * speed) for one in ended]
     spans += [(str(one.kind), one.began, float("inf")) for one in under_way if one.began is not None]
-    return [Stopped(pause, _overlapping(pause, spans, speed)) for pause in pauses]
+    return [PauseImpact(pause, _overlapping(pause, spans, speed)) for pause in pauses]
 
 
 def _overlapping(pause: Pause, spans: Sequence[tuple[str, float, float]], speed: float) -> dict[str, int]:

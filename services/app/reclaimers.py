@@ -73,13 +73,13 @@ def _cuda() -> Reclaimer:
 def _chat_model(runtime: Runtime) -> Reclaimer:
     def estimate() -> int:
         """What it allocated and what of its file was read; nothing while an answer uses it."""
-        held = runtime.models.local.resource()
+        held = runtime.models.local.memory_report()
         return held.bytes if held is not None and not runtime.models.local.busy else 0
 
     def release() -> str:
         if runtime.models.local.unload():
             return _("the local chat model was unloaded")
-        if runtime.models.local.resource() is not None:
+        if runtime.models.local.memory_report() is not None:
             return _("an answer uses the local chat model; it was spared")
         return _("no local chat model is loaded")
 
@@ -102,7 +102,7 @@ def _embedding_model(runtime: Runtime) -> Reclaimer:
         "embedding_model",
         _("Embedding model"),
         _("The next search or document waits about half a second until its weights are read again."),
-        lambda: runtime.embedder.resource().bytes,
+        lambda: runtime.embedder.memory_report().bytes,
         release,
     )
 
@@ -135,7 +135,7 @@ def _search_caches(runtime: Runtime) -> Reclaimer:
         "search_caches",
         _("Search caches"),
         _("The next searches count frequent words anew: some milliseconds each."),
-        lambda: runtime.retriever.held().bytes,
+        lambda: runtime.retriever.memory_report().bytes,
         release,
     )
 

@@ -17,7 +17,7 @@ FORMAT = 1  # of what is kept, and of how answers come about; the shared level m
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AnswerKey:
     """Where an answer belongs in the cache, and the state of the library that it is right for."""
 
     key: str
@@ -25,7 +25,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class CachedAnswer:
     """An answer given before: its text, what it cites, the passages that were found for it, the model."""
 
     text: str
@@ -48,7 +48,7 @@ class AnswerCache:
         self._stamp = stamp
         self._choice = choice
 
-    def place(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> Place | None:
+    def place(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> AnswerKey | None:
         """Return where the answer to a question belongs now, None where it cannot be kept."""
         if not self._cache.on:
             return None
@@ -61,14 +61,14 @@ class AnswerCache:
         except MillpondError:
             return None  # told when the model is asked, if it comes to that
         key = key_of(FORMAT, prompt.RULES, normalised(question), said, sorted(collection_ids), choice, stamp)
-        return Place(key, stamp)
+        return AnswerKey(key, stamp)
 
-    def get(self, place: Place) -> Remembered | None:
+    def get(self, place: AnswerKey) -> CachedAnswer | None:
         """Return the answer that was given before."""
         found = self._cache.get(place.key)
         return None if found is None else _read(found)
 
-    def put(self, place: Place, message: Message, retrieved: Sequence[Citation], *, relevant: bool) -> None:
+    def put(self, place: AnswerKey, message: Message, retrieved: Sequence[Citation], *, relevant: bool) -> None:
         """Keep an answer, unless the documents have changed since it was begun."""
         if self._stamp() != place.stamp:
             return
@@ -82,11 +82,11 @@ class AnswerCache:
         self._cache.put(place.key, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _read(found: bytes) -> Remembered | None:
+def _read(found: bytes) -> CachedAnswer | None:
     """Return what `put` has written; None where somebody else wrote something."""
     try:
         document = json.loads(found)
-        return Remembered(
+        return CachedAnswer(
             str(document["text"]),
             tuple(map(_citation, document["citations"])),
             tuple(map(_citation, document["retrieved"])),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from services.chat.answer_generator import Found, Step, Usage
 from services.chat.citations import cited
 from services.chat.history_window import Turn
-from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Citation, Message, Role
+from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Citation, Message, MessageRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Task:
 
 
 @dataclass(slots=True)
-class Draft:
+class AnswerDraft:
     """An answer on its reader's side: `began` in seconds of `time.monotonic`, `rss` in bytes when it was asked."""
 
     began: float
@@ -57,7 +57,7 @@ class Draft:
         return Message(
             id=0,
             conversation_id=task.conversation_id,
-            role=Role.ASSISTANT,
+            role=MessageRole.ASSISTANT,
             text=text,
             created_at=datetime.now(UTC),
             state=state,

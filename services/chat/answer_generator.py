@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from services.chat import prompt
-from services.chat.answer_cache import AnswerCache, Place, Remembered
-from services.chat.answer_stream import Stopped, Worker
-from services.chat.citations import CitationFilter, ThinkingFilter, citation_of, is_unspaced, storable, unmarked
+from services.chat.answer_cache import AnswerCache, AnswerKey, CachedAnswer
+from services.chat.answer_stream import StreamStopped, StreamWorker
+from services.chat.citations import CitationFilter, ReasoningFilter, citation_of, is_unspaced, storable, unmarked
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
-from services.chat.models.circuit_breaker import Breakers, OpenBreakerError, Permit
+from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit
 from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.core.errors import UnavailableError
 from services.core.i18n import _
@@ -58,7 +58,7 @@ class Found:
     milliseconds: float
     quotes: tuple[Citation, ...] | None = None
     model: str = ""
-    place: Place | None = None
+    place: AnswerKey | None = None
     cached: bool = False
 
 
@@ -80,22 +80,22 @@ class _Searched:
     query: str
     passages: Passages
     milliseconds: float
-    place: Place | None
+    place: AnswerKey | None
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class AnswerGenerator:
     """Writes answers from one knowledge source; `rss` returns the process's resident bytes, for the log."""
 
     source: KnowledgeSource
     backend: Callable[[], Backend | None]
     rss: Callable[[], int]
     cache: AnswerCache | None = None
-    breakers: Breakers = field(default_factory=Breakers)
+    breakers: CircuitBreakers = field(default_factory=CircuitBreakers)
 
     def write(
         self,
-        worker: Worker[Step],
+        worker: StreamWorker[Step],
         question: str,
         turns: Sequence[Turn],
         collection_ids: Sequence[int],
@@ -137,7 +137,7 @@ class Writer:
 
     def _ask(
         self,
-        worker: Worker[Step],
+        worker: StreamWorker[Step],
         backend: Backend,
         permit: Permit,
         searched: _Searched,
@@ -154,14 +154,16 @@ class Writer:
         worker.put(Found(found, built.passages, searched.milliseconds, model=backend.label, place=searched.place))
         try:
             worker.run(self._generate(worker, backend, built, permit))
-        except Stopped:
+        except StreamStopped:
             if worker.timed_out:
                 permit.timed_out()
             raise
         permit.worked()
 
-    async def _generate(self, worker: Worker[Step], backend: Backend, built: prompt.Prompt, permit: Permit) -> None:
-        thinking = ThinkingFilter()
+    async def _generate(
+        self, worker: StreamWorker[Step], backend: Backend, built: prompt.Prompt, permit: Permit
+    ) -> None:
+        thinking = ReasoningFilter()
         marks = CitationFilter(len(built.passages))
         written = 0
         usage = Usage(None, None)
@@ -192,14 +194,14 @@ class Writer:
             )
         await worker.put_later(usage)
 
-    def _repeat(self, worker: Worker[Step], remembered: Remembered, elapsed: float) -> None:
+    def _repeat(self, worker: StreamWorker[Step], remembered: CachedAnswer, elapsed: float) -> None:
         """Give an answer that was given before, with its sources."""
         self._log("retrieval", cached=True, ms=round(elapsed, 1))
         found = Retrieved(remembered.retrieved, remembered.relevant)
         worker.put(Found(found, (), elapsed, quotes=remembered.citations, model=remembered.model, cached=True))
         self._say(worker, remembered.text)
 
-    def _quote(self, worker: Worker[Step], searched: _Searched, because: str = "") -> None:
+    def _quote(self, worker: StreamWorker[Step], searched: _Searched, because: str = "") -> None:
         """Quote the sentences that answer best; `because` says why no model writes."""
         passages = searched.passages
         quotes = self.source.quotes(searched.query, passages, QUOTES)
@@ -220,7 +222,7 @@ class Writer:
         )
         self._say(worker, "\n\n".join([*lines, hint]))
 
-    def _say_nothing_found(self, worker: Worker[Step], searched: _Searched) -> None:
+    def _say_nothing_found(self, worker: StreamWorker[Step], searched: _Searched) -> None:
         event = Retrieved((), relevant=False)
         worker.put(Found(event, (), searched.milliseconds, quotes=(), place=searched.place))
         self._say(
@@ -230,7 +232,7 @@ class Writer:
             + _("Try other words, or add documents that deal with it."),
         )
 
-    def _say(self, worker: Worker[Step], text: str) -> None:
+    def _say(self, worker: StreamWorker[Step], text: str) -> None:
         self._log("first token")
         # By lines: the text is there as a whole, and every piece costs its reader a change of threads.
         for piece in storable(text).splitlines(keepends=True):

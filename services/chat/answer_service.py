@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 import structlog
 
 from services.chat.answer_cache import AnswerCache
-from services.chat.answer_draft import Draft, Task
-from services.chat.answer_generator import Step, Writer
-from services.chat.answer_stream import Answer, Worker
+from services.chat.answer_draft import AnswerDraft, Task
+from services.chat.answer_generator import AnswerGenerator, Step
+from services.chat.answer_stream import AnswerStream, StreamWorker
 from services.chat.citations import is_blank, storable
 from services.chat.conversations import Conversations
 from services.chat.history_window import CHARACTERS, Turn
@@ -30,28 +30,28 @@ from services.chat.types import (
     Finished,
     KnowledgeSource,
     Message,
-    Role,
+    MessageRole,
     Waiting,
 )
 from services.core.admission import Admission
 from services.core.errors import BadInputError, ConflictError, MillpondError, TooLargeError, UnavailableError
-from services.core.events import Counted, Reporter, Silent, Timing
+from services.core.events import Counter, EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
-from services.core.requests import Scope, ScopeKind, Scopes
+from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.core.requests.request import Cancellation
 from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _COUNTED = {
-    AnswerState.COMPLETE: Counted.ANSWERS_COMPLETE,
-    AnswerState.STOPPED: Counted.ANSWERS_STOPPED,
-    AnswerState.FAILED: Counted.ANSWERS_FAILED,
+    AnswerState.COMPLETE: Counter.ANSWERS_COMPLETE,
+    AnswerState.STOPPED: Counter.ANSWERS_STOPPED,
+    AnswerState.FAILED: Counter.ANSWERS_FAILED,
 }
 LEAVING_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
 
 
-class Answering:
+class AnswerService:
     """Answers questions, within limits, one at a time in each conversation."""
 
     def __init__(
@@ -62,28 +62,28 @@ class Answering:
         settings: Settings,
         rss: Callable[[], int],
         *,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
         admission: Admission | None = None,
-        scopes: Scopes | None = None,
+        scopes: RequestRegistry | None = None,
         cache: AnswerCache | None = None,
     ) -> None:
         self._conversations = conversations
         self._models = models
         self._settings = settings
         self._rss = rss
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._admission = admission or Admission()
-        self._writer = Writer(source, models.backend, rss, cache, models.breakers)
+        self._writer = AnswerGenerator(source, models.backend, rss, cache, models.breakers)
         self._cache = cache
-        self._scopes = scopes or Scopes(settings, rss)
+        self._scopes = scopes or RequestRegistry(settings, rss)
         # Reentrant, like the other locks here: an answer that was dropped may be closed by the garbage collector at any
         # moment, also while its thread holds the lock.
         self._lock = threading.RLock()
         self._closed = False
-        self._claims = Claims()
-        self._answers: weakref.WeakSet[Answer] = weakref.WeakSet()
+        self._claims = ConversationLocks()
+        self._answers: weakref.WeakSet[AnswerStream] = weakref.WeakSet()
 
-    def ask(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
+    def ask(self, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
         """Answer `question` in a conversation; the question is stored at once, the answer when it ends, however.
 
         Raises (from the iterator):
@@ -102,7 +102,7 @@ class Answering:
 
         return self._answer(task, conversation_id)
 
-    def regenerate(self, conversation_id: str, *, user: str = "local") -> Answer:
+    def regenerate(self, conversation_id: str, *, user: str = "local") -> AnswerStream:
         """Answer the last question again. The old answer is replaced when a new one is there, and kept otherwise."""
 
         def task() -> Task:
@@ -116,7 +116,7 @@ class Answering:
 
         return self._answer(task, conversation_id)
 
-    def edit(self, conversation_id: str, question: str, *, user: str = "local") -> Answer:
+    def edit(self, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
         """Put `question` in place of the last question and its answer, and answer it."""
 
         def task() -> Task:
@@ -131,13 +131,13 @@ class Answering:
 
     def complete(
         self,
-        messages: Sequence[tuple[Role, str]],
+        messages: Sequence[tuple[MessageRole, str]],
         *,
         user: str = "local",
         model: str | None = None,
         collection_ids: Sequence[int] = (),
         fresh: bool = False,
-    ) -> Answer:
+    ) -> AnswerStream:
         """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored.
 
         `fresh`: an answer that was given before will not do.
@@ -145,7 +145,7 @@ class Answering:
 
         def task() -> Task:
             self._models.check_name(model)
-            if not messages or messages[-1][0] is not Role.USER:
+            if not messages or messages[-1][0] is not MessageRole.USER:
                 raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
             text = self._checked(messages[-1][1])
             turns = turns_of(messages[:-1])[-self._settings.history_turns :] if self._settings.history_turns else ()
@@ -159,7 +159,7 @@ class Answering:
 
     def slots(self) -> tuple[int, int]:
         """Return how many answers run and how many questions wait."""
-        return self._scopes.counts(ScopeKind.ANSWER)
+        return self._scopes.counts(RequestKind.ANSWER)
 
     def close(self) -> None:
         """Stop all answers and take no more questions."""
@@ -169,9 +169,9 @@ class Answering:
         for answer in answers:
             answer.close()
 
-    def _answer(self, task: Callable[[], Task], conversation_id: str) -> Answer:
+    def _answer(self, task: Callable[[], Task], conversation_id: str) -> AnswerStream:
         cancellation = Cancellation()
-        answer = Answer(self._in_turn(task, conversation_id, cancellation), cancellation)
+        answer = AnswerStream(self._in_turn(task, conversation_id, cancellation), cancellation)
         with self._lock:
             self._answers.add(answer)
         return answer
@@ -195,11 +195,11 @@ class Answering:
 
     def _recorded(self, task: Task, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Answer within a scope that covers everything up to the stored message."""
-        draft = Draft(time.monotonic(), self._rss())
-        scope: Scope | None = None
+        draft = AnswerDraft(time.monotonic(), self._rss())
+        scope: RequestScope | None = None
         try:
             try:
-                scope = self._scopes.open(ScopeKind.ANSWER, detail(task), user=task.user, cancellation=cancellation)
+                scope = self._scopes.open(RequestKind.ANSWER, detail(task), user=task.user, cancellation=cancellation)
                 yield from self._limited(task, draft, scope)
             except GeneratorExit:
                 self._store(task, draft, AnswerState.STOPPED)
@@ -224,7 +224,7 @@ class Answering:
         if state is AnswerState.COMPLETE:
             yield Finished(message)
 
-    def _limited(self, task: Task, draft: Draft, scope: Scope) -> Generator[AnswerEvent, None, None]:
+    def _limited(self, task: Task, draft: AnswerDraft, scope: RequestScope) -> Generator[AnswerEvent, None, None]:
         """Wait for a slot, then pass the worker's steps on until it ends, is cancelled, or time is up."""
         self._log("queued", rss_before=draft.rss, waits=not scope.taken)
         for position in scope.positions():
@@ -232,9 +232,9 @@ class Answering:
         if scope.cancelled:
             return
         asked, draft.began = draft.began, time.monotonic()
-        self._reporter.observe(Timing.ANSWER_WAIT, draft.began - asked)
+        self._reporter.observe(Timer.ANSWER_WAIT, draft.began - asked)
         self._log("began", waited_ms=round((draft.began - asked) * 1000, 1))
-        worker = Worker[Step](
+        worker = StreamWorker[Step](
             lambda worker: self._writer.write(worker, task.question, task.turns, task.collection_ids, fresh=task.fresh),
             "answer",
         )
@@ -249,12 +249,12 @@ class Answering:
             if not worker.join():
                 log.warning("the thread of an ended answer is still busy", question_characters=len(task.question))
 
-    def _store(self, task: Task, draft: Draft, state: AnswerState, error: str = "", hint: str = "") -> Message:
+    def _store(self, task: Task, draft: AnswerDraft, state: AnswerState, error: str = "", hint: str = "") -> Message:
         rss = self._rss()
         self._reporter.count(_COUNTED[state])
         if draft.first_token_ms is not None:
-            self._reporter.observe(Timing.FIRST_TOKEN, draft.first_token_ms / 1000)
-            self._reporter.observe(Timing.ANSWER, time.monotonic() - draft.began)
+            self._reporter.observe(Timer.FIRST_TOKEN, draft.first_token_ms / 1000)
+            self._reporter.observe(Timer.ANSWER, time.monotonic() - draft.began)
         message = replace(draft.message(task, state, rss), error=error, hint=hint)
         log.info(
             "answer",
@@ -271,7 +271,7 @@ class Answering:
         first = task.replaces.id if task.replaces else None
         return self._conversations.replace_from(first, message, question=task.question)
 
-    def _remember(self, draft: Draft, message: Message) -> None:
+    def _remember(self, draft: AnswerDraft, message: Message) -> None:
         found = draft.found
         if self._cache is not None and found is not None and found.place is not None and message.text:
             self._cache.put(found.place, message, found.event.citations, relevant=found.event.relevant)
@@ -315,15 +315,15 @@ def detail(task: Task) -> str:
 
 def asked_now(conversation_id: str, question: str) -> Message:
     """Return the message that a question is stored as."""
-    return Message(0, conversation_id, Role.USER, question, datetime.now(UTC))
+    return Message(0, conversation_id, MessageRole.USER, question, datetime.now(UTC))
 
 
-def turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
+def turns_of(messages: Sequence[tuple[MessageRole, str]]) -> list[Turn]:
     """Return the turns of a conversation that a client has sent; questions without an answer are left out."""
     turns: list[Turn] = []
     question = ""
     for role, text in messages:
-        if role is Role.USER:
+        if role is MessageRole.USER:
             question = text
         elif question:
             turns.append(Turn(storable(question)[:CHARACTERS], storable(text)[:CHARACTERS]))
@@ -331,7 +331,7 @@ def turns_of(messages: Sequence[tuple[Role, str]]) -> list[Turn]:
     return turns
 
 
-class Claims:
+class ConversationLocks:
     """Which conversations are being answered, and how each answer is stopped."""
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ BUFFERED = 256
 JOIN_SECONDS = 10.0
 
 
-class Answer(Iterator[AnswerEvent]):
+class AnswerStream(Iterator[AnswerEvent]):
     """Yields the events of one answer. Nothing happens before the first event is asked for.
 
     A plain generator cannot be closed while another thread waits in it; this can. Dropping it closes it too.
@@ -66,7 +66,7 @@ class Answer(Iterator[AnswerEvent]):
         self.close()
 
 
-class Stopped(Exception):  # noqa: N818 - a request, not an error
+class StreamStopped(Exception):  # noqa: N818 - a request, not an error
     """The reader has gone; the thread winds up."""
 
 
@@ -74,10 +74,10 @@ class _End:
     """Marks the end of the events in the queue."""
 
 
-class Worker(Generic[T]):
+class StreamWorker(Generic[T]):
     """Runs `produce(worker)` in a thread of its own; `events` are read by one reader."""
 
-    def __init__(self, produce: Callable[[Worker[T]], None], name: str) -> None:
+    def __init__(self, produce: Callable[[StreamWorker[T]], None], name: str) -> None:
         self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(BUFFERED)
         self._stopping = threading.Event()
         self.timed_out = False  # the reader's deadline has passed
@@ -98,9 +98,9 @@ class Worker(Generic[T]):
         self._put(event)
 
     def check(self) -> None:
-        """Raise `Stopped` when the reader has gone."""
+        """Raise `StreamStopped` when the reader has gone."""
         if self._stopping.is_set():
-            raise Stopped
+            raise StreamStopped
 
     def run(self, call: Coroutine[object, object, None]) -> None:
         """Run a coroutine to its end; `stop` cancels it."""
@@ -111,7 +111,7 @@ class Worker(Generic[T]):
             with self._lock:
                 if self._stopping.is_set() or task is None:
                     call.close()
-                    raise Stopped
+                    raise StreamStopped
                 self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
             try:
                 await call
@@ -136,17 +136,17 @@ class Worker(Generic[T]):
             else:
                 return
 
-    def _run(self, produce: Callable[[Worker[T]], None]) -> None:
+    def _run(self, produce: Callable[[StreamWorker[T]], None]) -> None:
         end: _End | BaseException = _End()
         try:
             produce(self)
-        except Stopped:
+        except StreamStopped:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again where the events are read
             end = error
         try:
             self._put(end)
-        except Stopped:
+        except StreamStopped:
             if isinstance(end, BaseException) and not isinstance(end, MillpondError):
                 log.exception("failure in an answer that nobody waits for", exc_info=end)
 

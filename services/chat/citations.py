@@ -132,7 +132,7 @@ def _claims(answer: str) -> list[tuple[str, list[int]]]:
     return claims
 
 
-class ThinkingFilter:
+class ReasoningFilter:
     """Drops one `<think>...</think>` at the beginning of a stream, however the stream cuts it."""
 
     def __init__(self) -> None:

@@ -17,12 +17,12 @@ from typing import Literal
 from services.chat.citations import storable
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.store import ChatStore
-from services.chat.types import AnswerState, Citation, Conversation, Message, Role
+from services.chat.types import AnswerState, Citation, Conversation, Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
-from services.core.memory_report import HeldResource
+from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 
 TITLE_CHARACTERS = 200
@@ -33,10 +33,10 @@ MOST_TURNS = 50
 class Conversations:
     """All conversations: rows on disk, at most k turns of the ones in use in RAM."""
 
-    def __init__(self, database: Database, settings: Settings, *, reporter: Reporter | None = None) -> None:
+    def __init__(self, database: Database, settings: Settings, *, reporter: EventSink | None = None) -> None:
         self._store = ChatStore(database)
         self._settings = settings
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._windows = HistoryWindows(self._store, reporter=self._reporter)
 
     def create(
@@ -125,9 +125,9 @@ class Conversations:
             return as_json(conversation, messages)
         raise BadInputError(_("A conversation is exported as Markdown or JSON."), _("Choose one of the two."))
 
-    def held(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """Return what the windows hold in RAM."""
-        return self._windows.held()
+        return self._windows.memory_report()
 
     def idle(self, seconds: float) -> tuple[int, int]:
         """Return how many conversations held in RAM nobody has used for `seconds`, and their bytes."""
@@ -152,7 +152,7 @@ class Conversations:
         question: Message | None = None
         answer: Message | None = None
         for message in self.messages(conversation_id, limit=4):
-            if message.role is Role.USER:
+            if message.role is MessageRole.USER:
                 question, answer = message, None
             else:
                 answer = message
@@ -239,7 +239,7 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
     """Return the conversation for reading. HTML in texts and names is escaped: a viewer shows it, not renders it."""
     lines = [f"# {_escaped(conversation.title) or _('Conversation')}", ""]
     for message in messages:
-        who = _("Question") if message.role is Role.USER else _("Answer")
+        who = _("Question") if message.role is MessageRole.USER else _("Answer")
         model = f" ({_escaped(message.model)})" if message.model else ""
         lines += [f"## {who}{model}", "", _escaped(message.text), ""]
         if message.state is AnswerState.STOPPED:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chat.store import ChatStore
-from services.chat.types import AnswerState, Message, Role
-from services.core.events import Counted, Reporter, Silent
+from services.chat.types import AnswerState, Message, MessageRole
+from services.core.events import Counter, EventSink, NullEventSink
 from services.core.i18n import _, plural
-from services.core.memory_report import HeldResource, Owner, object_bytes
+from services.core.memory_report import MemoryReport, Owner, object_bytes
 
 WINDOWS = 64
 CHARACTERS = 8000
@@ -35,9 +35,9 @@ class Turn:
 class HistoryWindows:
     """The last turns of the conversations in use, read from disk when they are first asked for."""
 
-    def __init__(self, store: ChatStore, windows: int = WINDOWS, *, reporter: Reporter | None = None) -> None:
+    def __init__(self, store: ChatStore, windows: int = WINDOWS, *, reporter: EventSink | None = None) -> None:
         self._store = store
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._limit = windows
         self._windows: OrderedDict[str, deque[Turn]] = OrderedDict()
         self._used: dict[str, float] = {}  # when, on the monotonic clock; as many as windows
@@ -59,7 +59,7 @@ class HistoryWindows:
             self._used[conversation_id] = time.monotonic()
             self._shrink()
             turns = tuple(window)
-        self._reporter.count(Counted.WINDOW_HITS if known else Counted.WINDOW_MISSES)
+        self._reporter.count(Counter.WINDOW_HITS if known else Counter.WINDOW_MISSES)
         return turns
 
     def add(self, conversation_id: str, question: str, answer: Message) -> None:
@@ -110,7 +110,7 @@ class HistoryWindows:
         self._used.pop(conversation_id, None)
         return self._windows.pop(conversation_id, None)
 
-    def held(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """Return how much the windows hold: their texts, and what keeps these together."""
         with self._lock:
             windows = [*self._windows.values()]
@@ -119,7 +119,7 @@ class HistoryWindows:
         size, large = _bytes_of(windows)
         own, own_large = object_bytes([self._windows, self._used, *names])
         size, large = size + own, large + own_large
-        return HeldResource(
+        return MemoryReport(
             name=_("Conversation windows"),
             detail=_("{turns} of {conversations}").format(
                 turns=plural("{count} turn", "{count} turns", len(turns)),
@@ -140,7 +140,7 @@ class HistoryWindows:
         while len(turns) < k:
             messages = self._store.newest_messages(conversation_id, page, before)
             for message in reversed(messages):
-                if message.role is Role.ASSISTANT:
+                if message.role is MessageRole.ASSISTANT:
                     answer = message
                 elif answer is not None:
                     if _is_turn(answer):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.chat.citations import strip_marks, unmarked
 from services.chat.history_window import Turn
-from services.chat.types import Passage, Role
+from services.chat.types import MessageRole, Passage
 from services.core.errors import TooLargeError
 from services.core.i18n import _
 
@@ -35,7 +35,7 @@ class Prompt:
     """What goes to the model: (role, text) pairs after the rules, and the passages that found a place in it."""
 
     rules: str
-    messages: tuple[tuple[Role, str], ...]
+    messages: tuple[tuple[MessageRole, str], ...]
     passages: tuple[Passage, ...]
     answer_tokens: int
 
@@ -85,15 +85,15 @@ def build(
             ),
             _("Shorten the question or choose a model with a larger context."),
         )
-    history: list[tuple[Role, str]] = []
+    history: list[tuple[MessageRole, str]] = []
     for turn in reversed(turns):
-        said = [(Role.USER, neutral(turn.question)), (Role.ASSISTANT, neutral(strip_marks(turn.answer)))]
+        said = [(MessageRole.USER, neutral(turn.question)), (MessageRole.ASSISTANT, neutral(strip_marks(turn.answer)))]
         space -= sum(count(text) + MESSAGE_TOKENS for _role, text in said)
         if space < 0:
             break
         history = [*said, *history]
     final = "\n".join(chosen) + "\n\n" + asked
-    return Prompt(RULES, (*history, (Role.USER, final)), tuple(passages[: len(chosen)]), answer_tokens)
+    return Prompt(RULES, (*history, (MessageRole.USER, final)), tuple(passages[: len(chosen)]), answer_tokens)
 
 
 def estimate_tokens(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, Message, Role
+from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, Message, MessageRole
 from services.core.database import Database, metadata
 
 conversations = sa.Table(
@@ -142,7 +142,7 @@ class ChatStore:
         with self._database.write() as connection:
             done = connection.execute(
                 messages.update()
-                .where(messages.c.id == message_id, messages.c.role == Role.ASSISTANT.value)
+                .where(messages.c.id == message_id, messages.c.role == MessageRole.ASSISTANT.value)
                 .values(feedback=value)
             )
             return done.rowcount > 0
@@ -204,7 +204,7 @@ def _message(row: Any) -> Message:
     return Message(
         id=row.id,
         conversation_id=row.conversation_id,
-        role=Role(row.role),
+        role=MessageRole(row.role),
         text=row.text,
         created_at=_moment(row.created_at),
         state=AnswerState(row.state),

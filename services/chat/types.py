@@ -59,7 +59,7 @@ class KnowledgeSource(Protocol):
         """Return at most `limit` sentences that answer best, in reading order of importance."""
 
 
-class Role(StrEnum):
+class MessageRole(StrEnum):
     """Who said it."""
 
     USER = "user"
@@ -155,7 +155,7 @@ class Message:
 
     id: int
     conversation_id: str
-    role: Role
+    role: MessageRole
     text: str
     created_at: datetime
     state: AnswerState = AnswerState.COMPLETE

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.core.errors import BusyError, ForbiddenError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.settings import Settings
 
@@ -67,10 +67,10 @@ def _right(settings: Settings, token: str) -> bool:
     return bool(wanted and token) and hmac.compare_digest(token.encode(), wanted.encode())
 
 
-class Gate:
+class AccessControl:
     """Tells visitors apart, refuses wrong tokens, and puts every refusal on the time line. Thread-safe, bounded."""
 
-    def __init__(self, settings: Settings, reporter: Reporter, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, reporter: EventSink, now: Callable[[], float]) -> None:
         self._settings = settings
         self._reporter = reporter
         self._now = now

@@ -21,7 +21,7 @@ from services.core.i18n import _
 from services.core.settings import MEGABYTE
 
 
-class Door(StrEnum):
+class Gate(StrEnum):
     """What can be refused."""
 
     UPLOADS = "uploads"  # new files
@@ -37,7 +37,7 @@ TIGHT_BYTES = 64 * MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Closure:
     """Why a door is closed: who closed it (a name for the machine), the reason and the hint for people."""
 
     by: str
@@ -45,14 +45,14 @@ class Closed:
     hint: str
 
 
-class NoRoomError(UnavailableError):
+class LowMemoryError(UnavailableError):
     """Refused for want of memory; whoever was to do the work did nothing wrong."""
 
     expected = True
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryHeadroom:
     """Bytes in use, and the most that there may be; `children` is whether those of child processes count."""
 
     used: int
@@ -65,7 +65,7 @@ class Refusal:
     """Something that was not let in: `what` in words; the `door` that `by` had closed, else the `bytes` it needed."""
 
     what: str
-    door: Door | None = None
+    door: Gate | None = None
     by: str = ""
     bytes: int = 0
 
@@ -97,11 +97,11 @@ class Admission:
     def __init__(self) -> None:
         # Reentrant: the garbage collector may end a reservation in the midst of another call.
         self._lock = threading.RLock()
-        self._closed: dict[Door, dict[str, Closed]] = {door: {} for door in Door}
+        self._closed: dict[Gate, dict[str, Closure]] = {door: {} for door in Gate}
         self._pace = 0.0
-        self._room: Callable[[], Room | None] = lambda: None
+        self._room: Callable[[], MemoryHeadroom | None] = lambda: None
         self._reserved = 0
-        self._refused: Counter[str] = Counter({door.value: 0 for door in Door} | {"room": 0})
+        self._refused: Counter[str] = Counter({door.value: 0 for door in Gate} | {"room": 0})
         self._listeners: list[Callable[[Refusal], None]] = []
 
     # Pace
@@ -116,7 +116,7 @@ class Admission:
         self._pace = max(0.0, pause_seconds)
 
     @property
-    def tight(self) -> bool:
+    def low_memory(self) -> bool:
         """Whether work should be done in small portions: it was slowed down, or little room is left."""
         if self._pace:
             return True
@@ -125,22 +125,22 @@ class Admission:
 
     # Doors
 
-    def close(self, door: Door, by: str, reason: str, hint: str) -> None:
+    def close(self, door: Gate, by: str, reason: str, hint: str) -> None:
         """Close a door; each `by` closes and opens for itself."""
         with self._lock:
-            self._closed[door][by] = Closed(by, reason, hint)
+            self._closed[door][by] = Closure(by, reason, hint)
 
-    def open(self, door: Door, by: str) -> None:
+    def open(self, door: Gate, by: str) -> None:
         """Take back what `by` has closed; open already is fine."""
         with self._lock:
             self._closed[door].pop(by, None)
 
-    def closed(self) -> dict[Door, Closed]:
+    def closed(self) -> dict[Gate, Closure]:
         """Return the doors that are closed, each with the first reason."""
         with self._lock:
             return {door: next(iter(closed.values())) for door, closed in self._closed.items() if closed}
 
-    def check(self, door: Door) -> None:
+    def check(self, door: Gate) -> None:
         """Let pass through an open door.
 
         Raises:
@@ -150,7 +150,7 @@ class Admission:
             closed = next(iter(self._closed[door].values()), None)
         if closed is not None:
             self._tell(Refusal(_NAMES[door](), door, closed.by), door.value)
-            raise NoRoomError(closed.reason, closed.hint)
+            raise LowMemoryError(closed.reason, closed.hint)
 
     def check_question(self, characters: int) -> None:
         """Let a question of so many characters pass.
@@ -158,14 +158,14 @@ class Admission:
         Raises:
             NoRoomError: questions, or such long ones, are refused at present.
         """
-        self.check(Door.QUESTIONS)
+        self.check(Gate.QUESTIONS)
         if characters > LONG_CHARACTERS:
-            self.check(Door.LONG_QUESTIONS)
+            self.check(Gate.LONG_QUESTIONS)
             self.require(LONG_QUESTION_BYTES, _("A long question"))
 
     # Room
 
-    def watch(self, room: Callable[[], Room | None]) -> None:
+    def watch(self, room: Callable[[], MemoryHeadroom | None]) -> None:
         """Ask `room` what is in use and what may be; it returns None where nothing is limited. It is quick."""
         self._room = room
 
@@ -220,7 +220,7 @@ class Admission:
         found, reason = self._try(amount, what)
         if found is None:
             self._tell(Refusal(what, bytes=amount), "room")
-            raise NoRoomError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
+            raise LowMemoryError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
         return found
 
     def try_reserve(self, amount: int, what: str) -> Reservation | None:
@@ -257,10 +257,10 @@ class Admission:
             listener(refusal)
 
 
-_NAMES: dict[Door, Callable[[], str]] = {
-    Door.UPLOADS: lambda: _("A new file"),
-    Door.LONG_QUESTIONS: lambda: _("A long question"),
-    Door.QUESTIONS: lambda: _("A question"),
+_NAMES: dict[Gate, Callable[[], str]] = {
+    Gate.UPLOADS: lambda: _("A new file"),
+    Gate.LONG_QUESTIONS: lambda: _("A long question"),
+    Gate.QUESTIONS: lambda: _("A question"),
 }
 
 

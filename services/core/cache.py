@@ -23,7 +23,7 @@ from typing import Protocol
 import structlog
 
 from services.core.i18n import _, plural
-from services.core.memory_report import LARGEST_SMALL, HeldResource, Owner, allocated
+from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, allocated
 from services.core.settings import MEGABYTE, Settings
 
 log = structlog.get_logger(__name__)
@@ -174,10 +174,10 @@ class ByteCache:
                 failures=self._failures,
             )
 
-    def held(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """Return what the ledger is told."""
         with self._lock:
-            return HeldResource(
+            return MemoryReport(
                 name=self.label,
                 detail=plural("{count} entry", "{count} entries", len(self._entries)),
                 bytes=self._bytes,
@@ -295,9 +295,9 @@ class Caches:
         """Return how each does."""
         return [cache.figures() for cache in self.all()]
 
-    def held(self) -> list[HeldResource]:
+    def memory_reports(self) -> list[MemoryReport]:
         """Return what each takes, for the ledger; those that are switched off are left out."""
-        return [cache.held() for cache in self.all() if cache.on]
+        return [cache.memory_report() for cache in self.all() if cache.on]
 
     def shrink(self, to_bytes: int) -> int:
         """Have all of them together keep at most `to_bytes`, each its share; return the bytes that were let go."""

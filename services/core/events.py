@@ -1,6 +1,6 @@
 """How every room says what has happened: events for the time line, durations and counts for the metrics.
 
-A room takes a `Reporter` when it is built and reports in these words; what becomes of it is decided in `runtime`.
+A room takes a `EventSink` when it is built and reports in these words; what becomes of it is decided in `runtime`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EventKind(StrEnum):
     EXPERIMENT = "experiment"
 
 
-class Timing(StrEnum):
+class Timer(StrEnum):
     """Durations that are kept as histograms, in seconds."""
 
     RETRIEVAL = "retrieval"
@@ -45,7 +45,7 @@ class Timing(StrEnum):
     EMBEDDING = "embedding"
 
 
-class Counted(StrEnum):
+class Counter(StrEnum):
     """Things that are counted since the start."""
 
     DOCUMENTS_READY = "documents_ready"
@@ -60,7 +60,7 @@ class Counted(StrEnum):
     WINDOW_MISSES = "window_misses"
 
 
-class Reporter(Protocol):
+class EventSink(Protocol):
     """Where reports go. Every method returns at once, from any thread, and never raises."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
@@ -69,14 +69,14 @@ class Reporter(Protocol):
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
         """Somebody did something now: like `event`, with who it was; `detail` tells the outcome."""
 
-    def observe(self, timing: Timing, seconds: float) -> None:
+    def observe(self, timing: Timer, seconds: float) -> None:
         """Something took `seconds`."""
 
-    def count(self, counted: Counted, amount: float = 1) -> None:
+    def count(self, counted: Counter, amount: float = 1) -> None:
         """Something happened `amount` times."""
 
 
-class Silent:
+class NullEventSink:
     """A reporter for those who have nobody to report to."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
@@ -85,8 +85,8 @@ class Silent:
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
         """Do nothing."""
 
-    def observe(self, timing: Timing, seconds: float) -> None:
+    def observe(self, timing: Timer, seconds: float) -> None:
         """Do nothing."""
 
-    def count(self, counted: Counted, amount: float = 1) -> None:
+    def count(self, counted: Counter, amount: float = 1) -> None:
         """Do nothing."""

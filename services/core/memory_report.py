@@ -45,7 +45,7 @@ class Region(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldResource:
+class MemoryReport:
     """Something that the process holds: what it is, how many bytes, how often it was loaded.
 
     `ranges` are (address, length in bytes) of the memory itself where it is known (tensors, index codes): the ledger
@@ -91,4 +91,4 @@ def object_bytes(objects: Iterable[object]) -> tuple[int, int]:
 
 
 # What a part hands to the ledger: called now and then, from another thread; must be quick and must not block.
-Holder = Callable[[], Iterable[HeldResource]]
+MemoryReporter = Callable[[], Iterable[MemoryReport]]

@@ -19,7 +19,7 @@ class Range(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RangePacing:
     """Length of a range, how often it is drawn anew in a tab, both in seconds."""
 
     seconds: float
@@ -27,10 +27,10 @@ class Pace:
 
 
 PACES = {
-    Range.MINUTES: Pace(300.0, 2.0),
-    Range.HOUR: Pace(3600.0, 5.0),
-    Range.DAY: Pace(86400.0, 30.0),
-    Range.FORTNIGHT: Pace(14 * 86400.0, 60.0),
+    Range.MINUTES: RangePacing(300.0, 2.0),
+    Range.HOUR: RangePacing(3600.0, 5.0),
+    Range.DAY: RangePacing(86400.0, 30.0),
+    Range.FORTNIGHT: RangePacing(14 * 86400.0, 60.0),
 }
 
 

@@ -28,7 +28,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 from services.chat.citations import storable
 from services.chat.conversations import Conversations
-from services.chat.types import Message, Role
+from services.chat.types import Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
@@ -36,20 +36,20 @@ from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
 from services.knowledge.embedding.embedder import Embedder
 from services.knowledge.file_store import FileStore
-from services.knowledge.index.manager import IndexKeeper
+from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.segment import Ids, Vectors
-from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.snapshots import IndexSnapshotStore
 from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, rerank
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore, HitRow
 from services.knowledge.store.collections import CollectionStore
-from services.knowledge.store.unit_of_work import Writer
+from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.text.terms import terms
 from services.knowledge.types import ChunkDraft
 
 DEFAULT_COLLECTION = "LangChain"
 DEFAULT_DOCUMENT = "Texts from LangChain"
-_ROLES = {"human": Role.USER, "ai": Role.ASSISTANT}
+_ROLES = {"human": MessageRole.USER, "ai": MessageRole.ASSISTANT}
 
 
 class KnowledgeVectorStore(VectorStore):
@@ -62,8 +62,8 @@ class KnowledgeVectorStore(VectorStore):
     def __init__(
         self,
         database: Database,
-        writer: Writer,
-        keeper: IndexKeeper,
+        writer: DocumentWriter,
+        keeper: IndexManager,
         embedding: Embeddings,
         *,
         collection: str = DEFAULT_COLLECTION,
@@ -87,15 +87,15 @@ class KnowledgeVectorStore(VectorStore):
         database = Database(settings.effective_database_url)
         database.create_tables()
         dimension = len(embedding.embed_query("dimension"))
-        keeper = IndexKeeper(
+        keeper = IndexManager(
             ChunkStore(database),
             dimension=dimension,
             fingerprint=f"{type(embedding).__name__}-{dimension}",
-            snapshots=SnapshotStore(folder / "index", kept=settings.snapshots_kept),
+            snapshots=IndexSnapshotStore(folder / "index", kept=settings.snapshots_kept),
             settings=settings,
         )
         keeper.start()
-        writer = Writer(database, FileStore(folder / "files", settings), keeper, ProgressBoard())
+        writer = DocumentWriter(database, FileStore(folder / "files", settings), keeper, ProgressBoard())
         store = cls(database, writer, keeper, embedding, collection=collection)
         store._closing.callback(database.close)
         store._closing.callback(keeper.close)
@@ -280,7 +280,7 @@ class WindowedMessageHistory(BaseChatMessageHistory):
             )
         for message in messages:
             stored = Message(0, self._id, _ROLES[message.type], storable(str(message.text)), datetime.now(UTC))
-            if stored.role is Role.USER:
+            if stored.role is MessageRole.USER:
                 self._conversations.add_question(stored)
             else:
                 self._conversations.replace_from(None, stored)
@@ -290,7 +290,7 @@ class WindowedMessageHistory(BaseChatMessageHistory):
         self._conversations.clear(self._id)
 
 
-class EmbedderFace(Embeddings):
+class LangChainEmbeddings(Embeddings):
     """LangChain's `Embeddings` over the one embedder."""
 
     def __init__(self, embedder: Embedder) -> None:

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from services.core.access import Actor
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.errors import BadInputError
-from services.core.events import Counted, EventKind, Reporter, Silent
+from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.core.settings import Settings
@@ -22,12 +22,12 @@ from services.knowledge import types
 from services.knowledge.file_names import display_name
 from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
 from services.knowledge.ingestion import Ingestion
-from services.knowledge.library_jobs import Workbench
-from services.knowledge.library_reading import Contents
+from services.knowledge.library_jobs import LibraryJobs
+from services.knowledge.library_reading import LibraryReader
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.collections import CollectionStore
-from services.knowledge.store.documents import DocumentStore, Filters, read_document
+from services.knowledge.store.documents import DocumentFilters, DocumentStore, read_document
 from services.knowledge.store.unit_of_work import Keeper
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
 
@@ -41,7 +41,7 @@ _FILE_BYTES = 4 * _READ_BYTES  # what a file takes in RAM on its way to the disk
 _DELETED_AT_ONCE = 2000
 
 
-class Library(Contents, Workbench):
+class Library(LibraryReader, LibraryJobs):
     """Documents, collections and jobs. Thread-safe; what a method returned is on disk."""
 
     def __init__(  # noqa: PLR0917 - the composition root calls it, nobody else
@@ -54,7 +54,7 @@ class Library(Contents, Workbench):
         preferences: Preferences,
         settings: Settings,
         *,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
         admission: Admission | None = None,
     ) -> None:
         self._admission = admission or Admission()
@@ -63,7 +63,7 @@ class Library(Contents, Workbench):
         self._ingestion = ingestion
         self._preferences = preferences
         self._settings = settings
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._writer = ingestion.writer
         self._board = ingestion.board
         self._collections = CollectionStore(database)
@@ -114,7 +114,7 @@ class Library(Contents, Workbench):
 
     # Taking in
 
-    def receive(self, name: str, collection_id: int | None = None) -> Reception:
+    def receive(self, name: str, collection_id: int | None = None) -> UploadSession:
         """Begin to take in a file that is called `name` where it comes from.
 
         Raises:
@@ -122,14 +122,14 @@ class Library(Contents, Workbench):
             StorageError: too little disk space is free.
             NotFoundError: there is no such collection.
         """
-        self._admission.check(Door.UPLOADS)
+        self._admission.check(Gate.UPLOADS)
         self._admission.require(_FILE_BYTES, _("A new file"))
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
         shown = display_name(name)
-        return Reception(self._files.receive(), lambda file: self._admit(file, shown, target))
+        return UploadSession(self._files.receive(), lambda file: self._admit(file, shown, target))
 
     def add(self, stream: BinaryIO, name: str, collection_id: int | None = None) -> Intake:
-        """Take in a file from a stream of bytes; errors as for `Reception`."""
+        """Take in a file from a stream of bytes; errors as for `UploadSession`."""
         with self.receive(name, collection_id) as reception:
             while data := stream.read(_READ_BYTES):
                 reception.write(data)
@@ -151,7 +151,7 @@ class Library(Contents, Workbench):
         self._ingestion.abandon(admission.ended)
         self._ingestion.wake()
         if not admission.duplicate:
-            self._reporter.count(Counted.BYTES_RECEIVED, file.size_bytes)
+            self._reporter.count(Counter.BYTES_RECEIVED, file.size_bytes)
             self._reporter.event(EventKind.UPLOAD, name, bytes=file.size_bytes, documents=1)
         return Intake(document, admission.duplicate), admission.keep_file
 
@@ -174,7 +174,7 @@ class Library(Contents, Workbench):
             BadInputError: there is no such order.
         """
         return self._documents.page(
-            Filters(collection_ids, query, statuses),
+            DocumentFilters(collection_ids, query, statuses),
             self._board.live(),
             limit=limit,
             offset=offset,
@@ -186,7 +186,7 @@ class Library(Contents, Workbench):
         self, collection_ids: Collection[int] = (), query: str = "", statuses: Collection[DocumentStatus] = ()
     ) -> int:
         """Return how many documents fit."""
-        return self._documents.count(Filters(collection_ids, query, statuses), self._board.live())
+        return self._documents.count(DocumentFilters(collection_ids, query, statuses), self._board.live())
 
     def document(self, document_id: int) -> Document:
         """Return one document.
@@ -229,7 +229,7 @@ class Library(Contents, Workbench):
                     total.bytes += removal.bytes
             self._ingestion.abandon(ended)
         if total.documents:
-            self._reporter.count(Counted.DOCUMENTS_DELETED, total.documents)
+            self._reporter.count(Counter.DOCUMENTS_DELETED, total.documents)
             text = plural("{count} document", "{count} documents", total.documents)
             figures = {"documents": total.documents, "chunks": total.chunks, "bytes": total.bytes}
             self._reporter.event(EventKind.DELETION, text, **figures)
@@ -275,7 +275,7 @@ class Library(Contents, Workbench):
         self._board.changed()
 
 
-class Reception:
+class UploadSession:
     """Takes a file's bytes; a context manager that leaves nothing behind unless `finish` succeeded.
 
     What `finish` returned is on disk for good: the file, and the job that will process it.

@@ -11,16 +11,16 @@ from services.knowledge.ingestion import Ingestion
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.documents import DocumentStore
-from services.knowledge.store.unit_of_work import Writer
+from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import Job, JobKind
 
 
-class Workbench:
+class LibraryJobs:
     """Orders and watches jobs. `Library` is built on it."""
 
     _ingestion: Ingestion
     _settings: Settings
-    _writer: Writer
+    _writer: DocumentWriter
     _board: ProgressBoard
     _documents: DocumentStore
 
@@ -73,7 +73,7 @@ class Workbench:
         """Compute documents' vectors anew; the old ones answer until the new ones are ready. Errors: `rechunk`."""
         return self._rebuild(ids, JobKind.REEMBED, self._plan())
 
-    def _rebuild(self, ids: Sequence[int], kind: JobKind, plan: intake.Plan) -> list[Job]:
+    def _rebuild(self, ids: Sequence[int], kind: JobKind, plan: intake.RevisionPlan) -> list[Job]:
         ended: list[int] = []
         with self._writer.change() as change:
             begun = []
@@ -92,9 +92,9 @@ class Workbench:
             raise NotFoundError(_("This job does not exist any more."))
         return found[0]
 
-    def _plan(self, chunk_tokens: int | None = None, overlap: int | None = None) -> intake.Plan:
+    def _plan(self, chunk_tokens: int | None = None, overlap: int | None = None) -> intake.RevisionPlan:
         settings = self._settings
-        return intake.Plan(
+        return intake.RevisionPlan(
             settings.chunk_tokens if chunk_tokens is None else chunk_tokens,
             settings.chunk_overlap_tokens if overlap is None else overlap,
             settings.queue_limit,

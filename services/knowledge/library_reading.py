@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LEAST_SHARE = 0.5
 
 
-class Contents:
+class LibraryReader:
     """Reads one document. `Library` is built on it."""
 
     _files: FileStore

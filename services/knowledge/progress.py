@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.knowledge.types import DocumentStatus, Progress
+from services.knowledge.types import DocumentStatus, JobProgress
 
 
 class ProgressBoard:
     """Progress by job, and a version that changes whenever something visible changes. Thread-safe."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, tuple[DocumentStatus, Progress]] = {}
+        self._jobs: dict[int, tuple[DocumentStatus, JobProgress]] = {}
         self._version = 0
         self._changed = threading.Condition()
 
@@ -28,10 +28,10 @@ class ProgressBoard:
             self._version += 1
             self._changed.notify_all()
 
-    def show(self, job_id: int, status: DocumentStatus, progress: Progress | None = None) -> None:
+    def show(self, job_id: int, status: DocumentStatus, progress: JobProgress | None = None) -> None:
         """Say what a job is doing."""
         with self._changed:
-            self._jobs[job_id] = (status, progress or Progress())
+            self._jobs[job_id] = (status, progress or JobProgress())
             self._version += 1
             self._changed.notify_all()
 
@@ -42,7 +42,7 @@ class ProgressBoard:
             self._version += 1
             self._changed.notify_all()
 
-    def live(self) -> dict[int, tuple[DocumentStatus, Progress]]:
+    def live(self) -> dict[int, tuple[DocumentStatus, JobProgress]]:
         """Return what every job in work is doing, by job id."""
         with self._changed:
             return dict(self._jobs)

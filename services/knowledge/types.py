@@ -39,7 +39,7 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """How far a job is: `done` of `total` `unit`s ("page", "chunk"); total 0 means not known yet."""
 
     done: int = 0
@@ -56,7 +56,7 @@ class Job:
     document: str
     kind: JobKind
     status: DocumentStatus
-    progress: Progress
+    progress: JobProgress
     error: str
     hint: str
     attempts: int
@@ -77,7 +77,7 @@ class Document:
     collection_id: int
     collection: str
     status: DocumentStatus
-    progress: Progress
+    progress: JobProgress
     error: str
     hint: str
     enabled: bool

@@ -54,14 +54,14 @@ class RecentEffects:
         return tuple(reversed(self._kept.copy()))
 
 
-class Accounts(Protocol):
+class LedgerSource(Protocol):
     """What is needed of the ledger."""
 
     def take(self) -> Ledger: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MeasuredAction:
     """What an action says of itself."""
 
     detail: str = ""
@@ -70,7 +70,7 @@ class Outcome:
 
 
 def measured(
-    accounts: Accounts, now: Callable[[], float], action: str, actor: str, act: Callable[[], Outcome]
+    accounts: LedgerSource, now: Callable[[], float], action: str, actor: str, act: Callable[[], MeasuredAction]
 ) -> Effect:
     """Call `act` between two ledgers (about 25 ms each) and return what it did; its errors pass through."""
     before = accounts.take()

@@ -11,18 +11,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from services.core.admission import Admission
 from services.core.errors import BusyError
 from services.core.i18n import _
-from services.core.requests import Scope, ScopeKind, Scopes
+from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.memory.process import rss_bytes
 
 CHECK_SECONDS = 0.2  # so often it is asked whether the look was cancelled
 _UNSHARED = 0.25  # of RSS: what counting references writes to, and the results
 
 _turn = threading.Lock()  # one copy at a time: two would need the memory twice
-_scopes: weakref.ref[Scopes] | None = None
+_scopes: weakref.ref[RequestRegistry] | None = None
 _admission: weakref.ref[Admission] | None = None
 
 
-def use_scopes(scopes: Scopes) -> None:
+def use_scopes(scopes: RequestRegistry) -> None:
     """Have every look run in a scope of `scopes`, where people see it and can cancel it."""
     global _scopes  # noqa: PLW0603 - copies of the process are the process's affair, as `_turn` is
     _scopes = weakref.ref(scopes)
@@ -50,9 +50,9 @@ def _room(what: str) -> AbstractContextManager[object]:
 def in_turn(deadline: float, what: str) -> Iterator[Callable[[], None]]:
     """Wait for the turn; yields what raises once the look is cancelled."""
     scopes = _scopes() if _scopes else None
-    scope: Scope | None = None
+    scope: RequestScope | None = None
     if scopes is not None:
-        scope = scopes.open(ScopeKind.LOOK, what)
+        scope = scopes.open(RequestKind.DIAGNOSTIC, what)
     try:
         while scope is not None and not scope.begin():
             scope.check()

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import structlog
 
-from services.core.events import Reporter
+from services.core.events import EventSink
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
 from services.memory.effects import RecentEffects
-from services.memory.gc.control import Collector
+from services.memory.gc.control import GCControl
 from services.memory.history.history import History
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import own_process
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
 from services.memory.reclaimers import Reclaimers
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
-from services.memory.sampling.sampler import Sampler, Spending
+from services.memory.sampling.sampler import CpuShare, Sampler
 from services.memory.sampling.sources import HeapSource, ProcessSource, SurroundingsSource
 from services.memory.tracing.tracer import Tracer
 
@@ -58,7 +58,7 @@ class MemoryMonitor:
         self,
         folder: Path,
         clock: Clock,
-        reporter: Reporter,
+        reporter: EventSink,
         *,
         limit_bytes: int = 0,
         limit: MemoryLimit | None = None,
@@ -72,10 +72,10 @@ class MemoryMonitor:
         self.clock = clock
         self.limit = limit or MemoryLimit(limit_bytes)
         self.history = History(folder)
-        self.ledger = Accountant(clock)
+        self.ledger = LedgerBuilder(clock)
         self.objects = Inspector(clock, folder / "objects")
         self.tracer = Tracer(folder, clock, reporter)
-        self.ledger.add_holder(lambda: [self.history.held()])
+        self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census(lambda: self.objects.last)
         probes = own_process(self.objects.census, self.tracer.lines)
         probes = replace(probes, collect=lambda: self.collector.run(2))  # marked as asked for among the pauses
@@ -83,10 +83,10 @@ class MemoryMonitor:
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
         self.effects = RecentEffects()
-        self.collector = Collector(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
+        self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
-        self._spending = Spending()
+        self._spending = CpuShare()
         heap = HeapSource()
         self.sampler.add_source(self.ledger.columns, name="ledger")
         self.sampler.add_source(ProcessSource(), name="process")

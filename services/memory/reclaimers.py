@@ -10,10 +10,10 @@ import structlog
 
 from services.core.access import Actor
 from services.core.errors import BusyError, MillpondError, NotFoundError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.effects import Accounts, Effect, Outcome, RecentEffects, measured
+from services.memory.effects import Effect, LedgerSource, MeasuredAction, RecentEffects, measured
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Reclaimers:
     measured is its own."""
 
     def __init__(
-        self, clock: Clock, accounts: Accounts, reporter: Reporter, effects: RecentEffects | None = None
+        self, clock: Clock, accounts: LedgerSource, reporter: EventSink, effects: RecentEffects | None = None
     ) -> None:
         self._clock = clock
         self._accounts = accounts
@@ -102,7 +102,9 @@ class Reclaimers:
         if not self._releasing.acquire(timeout=PATIENCE_SECONDS):
             raise BusyError(_("Something else is being given back just now."), _("Try again in a moment."))
         try:
-            effect = measured(self._accounts, self._clock.time, name, actor.name, lambda: Outcome(reclaimer.release()))
+            effect = measured(
+                self._accounts, self._clock.time, name, actor.name, lambda: MeasuredAction(reclaimer.release())
+            )
         except MillpondError as error:
             failed = _("{what}: failed: {reason}").format(what=reclaimer.label, reason=error.message)
             self._reporter.action(actor.name, EventKind.RELEASE, failed)

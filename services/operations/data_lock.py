@@ -18,7 +18,7 @@ _LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """The process that holds a data folder; `url` is empty when it serves nobody (a command line at work)."""
 
     pid: int
@@ -71,7 +71,7 @@ class DataLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def owner(self) -> Holder | None:
+    def owner(self) -> LockHolder | None:
         """Return the process that holds the folder now, or None."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
@@ -93,13 +93,13 @@ class DataLock:
         owner = self.owner()
         return owner.url if owner else None
 
-    def _read(self) -> Holder:
+    def _read(self) -> LockHolder:
         # The holder writes its note right after locking; a reader in between sees an empty one.
         try:
             note = json.loads(self._path.read_bytes())
-            return Holder(pid=int(note["pid"]), url=str(note["url"]))
+            return LockHolder(pid=int(note["pid"]), url=str(note["url"]))
         except (OSError, ValueError, KeyError, TypeError):
-            return Holder(pid=0, url="")
+            return LockHolder(pid=0, url="")
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -110,7 +110,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def conflict(data_dir: Path, owner: Holder) -> ConflictError:
+def conflict(data_dir: Path, owner: LockHolder) -> ConflictError:
     """Return what to raise when `owner` holds the folder that is wanted."""
     if owner.url:
         return ConflictError(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.i18n import _
-from services.operations.restarts import Phase, RestartRequest, Restarts
+from services.operations.restarts import RestartPhase, RestartRequest, Restarts
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +122,7 @@ class Drain:
         self._stop_background()
         successor.close_door()
         # Tabs are still connected: what they ask for in this last moment is refused with a reason.
-        self._refuse(self._now() + max(0.0, deadline - time.monotonic()), Phase.ENDING)
+        self._refuse(self._now() + max(0.0, deadline - time.monotonic()), RestartPhase.ENDING)
         self._quiet(lambda: self._long_work() + self._busy(), deadline - time.monotonic())
 
     def _quiet(self, count: Callable[[], int], seconds: float) -> bool:
@@ -133,9 +133,9 @@ class Drain:
                 return False
         return True
 
-    def _refuse(self, deadline: float, phase: Phase = Phase.DRAINING) -> None:
+    def _refuse(self, deadline: float, phase: RestartPhase = RestartPhase.DRAINING) -> None:
         self._restarts.enter(phase, deadline)
-        for door in (Door.UPLOADS, Door.LONG_QUESTIONS, Door.QUESTIONS):
+        for door in (Gate.UPLOADS, Gate.LONG_QUESTIONS, Gate.QUESTIONS):
             self._admission.close(
                 door,
                 BY,

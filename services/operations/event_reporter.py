@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.core.events import Counted, EventKind, Timing
+from services.core.events import Counter, EventKind, Timer
 from services.core.i18n import plural
 from services.operations.event_log import EventLog
 from services.operations.metrics import Metrics
@@ -22,14 +22,14 @@ QUIET_SECONDS = 3.0
 LONGEST_SECONDS = 60.0
 
 
-class Reports:
-    """Passes on what the rooms report (`services.core.events.Reporter`). Every event also carries `rss`, in bytes."""
+class EventReporter:
+    """Passes on what the rooms report (`services.core.events.EventSink`). Every event also carries `rss`, in bytes."""
 
     def __init__(self, events: EventLog, metrics: Metrics, rss_bytes: Callable[[], int]) -> None:
         self._events = events
         self._metrics = metrics
         self._rss = rss_bytes
-        self._bursts = Bursts(self._record)
+        self._bursts = EventCoalescer(self._record)
         self._listeners: list[Callable[[EventKind, Mapping[str, float]], None]] = []
 
     def listen(self, listener: Callable[[EventKind, Mapping[str, float]], None]) -> None:
@@ -49,11 +49,11 @@ class Reports:
         self._tell(kind, figures)
         self._record(kind, detail, figures, actor)
 
-    def observe(self, timing: Timing, seconds: float) -> None:
+    def observe(self, timing: Timer, seconds: float) -> None:
         """Something took `seconds`."""
         self._metrics.observe(timing, seconds)
 
-    def count(self, counted: Counted, amount: float = 1) -> None:
+    def count(self, counted: Counter, amount: float = 1) -> None:
         """Something happened `amount` times."""
         self._metrics.count(counted, amount)
 
@@ -78,7 +78,7 @@ class _Burst:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-class Bursts:
+class EventCoalescer:
     """Records the first event of a burst at once, and one more for all that follow within `quiet` seconds each.
 
     The figures of the summary are sums. It comes from `sweep`, to be called now and then, at the latest `longest`

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import prometheus_client
+from prometheus_client import CollectorRegistry, Histogram
 
-from services.core.events import Counted, Timing
+from services.core.events import Counter, Timer
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimerMetric:
     """A histogram of durations: its upper bounds in seconds cover what was measured, about two or three to an octave
     where most values fall."""
 
@@ -22,34 +23,34 @@ class Timed:
 _MODEL_BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 _WAIT_BOUNDS = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
-TIMED: dict[Timing, Timed] = {
-    Timing.RETRIEVAL: Timed(
+TIMED: dict[Timer, TimerMetric] = {
+    Timer.RETRIEVAL: TimerMetric(
         "millpond_retrieval_seconds",
         "From a question to the chunks that answer it.",
         (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0),
     ),
-    Timing.FIRST_TOKEN: Timed(
+    Timer.FIRST_TOKEN: TimerMetric(
         "millpond_first_token_seconds",
         "From an answer's beginning, after the queue, to its first token.",
         _MODEL_BOUNDS,
     ),
-    Timing.ANSWER: Timed(
+    Timer.ANSWER: TimerMetric(
         "millpond_answer_seconds", "From an answer's beginning, after the queue, to its end.", _MODEL_BOUNDS
     ),
-    Timing.ANSWER_WAIT: Timed(
+    Timer.ANSWER_WAIT: TimerMetric(
         "millpond_answer_wait_seconds", "How long a question waited for a free slot.", _WAIT_BOUNDS
     ),
-    Timing.INGESTION_WAIT: Timed(
+    Timer.INGESTION_WAIT: TimerMetric(
         "millpond_ingestion_wait_seconds",
         "How long a document waited in the queue before it was worked on.",
         (0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0),
     ),
-    Timing.PARSING: Timed(
+    Timer.PARSING: TimerMetric(
         "millpond_parsing_seconds",
         "Reading and chunking one file in its child process.",
         (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
     ),
-    Timing.EMBEDDING: Timed(
+    Timer.EMBEDDING: TimerMetric(
         "millpond_embedding_seconds",
         "Embedding one group of at most 256 chunks.",
         (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0),
@@ -58,33 +59,33 @@ TIMED: dict[Timing, Timed] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CountedAs:
+class CounterMetric:
     """The counter that something is counted in, and its label values there."""
 
     counter: str
     labels: tuple[tuple[str, str], ...] = ()
 
 
-# What is not in here is exposed together with figures of the same name from elsewhere (`Reported.total`).
+# What is not in here is exposed together with figures of the same name from elsewhere (`EventMetrics.total`).
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "millpond_documents_total": ("Documents whose ingestion ended, or that were deleted, by outcome.", ("outcome",)),
     "millpond_chunks_embedded_total": ("Chunks that were embedded and stored.", ()),
     "millpond_received_bytes_total": ("Bytes of files that were taken into the library.", ()),
     "millpond_answers_total": ("Answers by the state that they ended in.", ("state",)),
 }
-COUNTED: dict[Counted, CountedAs] = {
-    Counted.DOCUMENTS_READY: CountedAs("millpond_documents_total", (("outcome", "ready"),)),
-    Counted.DOCUMENTS_FAILED: CountedAs("millpond_documents_total", (("outcome", "failed"),)),
-    Counted.DOCUMENTS_DELETED: CountedAs("millpond_documents_total", (("outcome", "deleted"),)),
-    Counted.CHUNKS_EMBEDDED: CountedAs("millpond_chunks_embedded_total"),
-    Counted.BYTES_RECEIVED: CountedAs("millpond_received_bytes_total"),
-    Counted.ANSWERS_COMPLETE: CountedAs("millpond_answers_total", (("state", "complete"),)),
-    Counted.ANSWERS_STOPPED: CountedAs("millpond_answers_total", (("state", "stopped"),)),
-    Counted.ANSWERS_FAILED: CountedAs("millpond_answers_total", (("state", "failed"),)),
+COUNTED: dict[Counter, CounterMetric] = {
+    Counter.DOCUMENTS_READY: CounterMetric("millpond_documents_total", (("outcome", "ready"),)),
+    Counter.DOCUMENTS_FAILED: CounterMetric("millpond_documents_total", (("outcome", "failed"),)),
+    Counter.DOCUMENTS_DELETED: CounterMetric("millpond_documents_total", (("outcome", "deleted"),)),
+    Counter.CHUNKS_EMBEDDED: CounterMetric("millpond_chunks_embedded_total"),
+    Counter.BYTES_RECEIVED: CounterMetric("millpond_received_bytes_total"),
+    Counter.ANSWERS_COMPLETE: CounterMetric("millpond_answers_total", (("state", "complete"),)),
+    Counter.ANSWERS_STOPPED: CounterMetric("millpond_answers_total", (("state", "stopped"),)),
+    Counter.ANSWERS_FAILED: CounterMetric("millpond_answers_total", (("state", "failed"),)),
 }
 
 
-class Reported:
+class EventMetrics:
     """Counts and times. Every series exists from the start, so that a rate is right from the first event on.
 
     Nothing here allocates with a lock held: an answer that was dropped may be ended, and counted, by the garbage
@@ -96,22 +97,25 @@ class Reported:
             timing: Histogram(timed.name, timed.help, buckets=timed.bounds, registry=registry)
             for timing, timed in TIMED.items()
         }
-        counters = {name: Counter(name, text, labels, registry=registry) for name, (text, labels) in COUNTERS.items()}
+        counters = {
+            name: prometheus_client.Counter(name, text, labels, registry=registry)
+            for name, (text, labels) in COUNTERS.items()
+        }
         self._counters = {
             counted: counters[as_.counter].labels(**dict(as_.labels)) if as_.labels else counters[as_.counter]
             for counted, as_ in COUNTED.items()
         }
-        for counted in set(Counted) - set(COUNTED):
-            self._counters[counted] = Counter(counted.value, counted.value, registry=None)
+        for counted in set(Counter) - set(COUNTED):
+            self._counters[counted] = prometheus_client.Counter(counted.value, counted.value, registry=None)
 
-    def observe(self, timing: Timing, seconds: float) -> None:
+    def observe(self, timing: Timer, seconds: float) -> None:
         """Put a duration into its histogram (about 2 microseconds)."""
         self._histograms[timing].observe(max(0.0, seconds))
 
-    def count(self, counted: Counted, amount: float = 1) -> None:
+    def count(self, counted: Counter, amount: float = 1) -> None:
         """Raise a counter (under 1 microsecond)."""
         self._counters[counted].inc(max(0.0, amount))
 
-    def total(self, counted: Counted) -> float:
+    def total(self, counted: Counter) -> float:
         """Return what was counted since the start."""
         return next(iter(self._counters[counted].collect())).samples[0].value

@@ -22,8 +22,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from services.core.errors import MillpondError
-from services.core.events import Counted, Timing
-from services.operations.metric_names import Reported
+from services.core.events import Counter, Timer
+from services.operations.metric_names import EventMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +44,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._parts = Parts()
-        self._pauses = Pauses()
+        self._parts = PartCollector()
+        self._pauses = PauseCollector()
         self.registry.register(self._parts)
         self.registry.register(self._pauses)
-        self._reported = Reported(self.registry)
+        self._reported = EventMetrics(self.registry)
         self._requests = Histogram(
             "millpond_request_seconds",
             "From a request's arrival to the last byte of its answer, by route template and class of status.",
@@ -69,15 +69,15 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    def observe(self, timing: Timing, seconds: float) -> None:
+    def observe(self, timing: Timer, seconds: float) -> None:
         """Put a duration into its histogram."""
         self._reported.observe(timing, seconds)
 
-    def count(self, counted: Counted, amount: float = 1) -> None:
+    def count(self, counted: Counter, amount: float = 1) -> None:
         """Raise a counter."""
         self._reported.count(counted, amount)
 
-    def total(self, counted: Counted) -> float:
+    def total(self, counted: Counter) -> float:
         """Return what was counted since the start."""
         return self._reported.total(counted)
 
@@ -93,7 +93,7 @@ class Metrics:
         """Ask `read` at each scrape for values of `families`; what fails there costs these values only."""
         self._parts.add(part, families, read)
 
-    def show_pauses(self, source: PauseTimes) -> None:
+    def show_pauses(self, source: PauseHistogram) -> None:
         """Expose the collector's pauses as `source` has recorded them."""
         self._pauses.source = source
 
@@ -114,7 +114,7 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricValue:
     """A value of a family now; None or NaN: not known, then there is no sample. `labels` in the family's order."""
 
     family: Family
@@ -123,7 +123,7 @@ class Reading:
 
 
 # What a part of the process hands over at a scrape. It may fail: then the scrape goes on without its values.
-ReadPart = Callable[[], Iterable[Reading]]
+ReadPart = Callable[[], Iterable[MetricValue]]
 
 
 _UNREAD = Family(
@@ -131,7 +131,7 @@ _UNREAD = Family(
 )
 
 
-class Parts(Collector):
+class PartCollector(Collector):
     """Asks every part for its values at each scrape; one that fails costs its own values only.
 
     Families are always named with their help, also while they have no value.
@@ -192,7 +192,7 @@ def _metric(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
     return kind(family.name, family.help, labels=family.labels)
 
 
-class PauseTimes(Protocol):
+class PauseHistogram(Protocol):
     """What is needed of the recorder that sits in `gc.callbacks`.
 
     `bounds` are the upper bounds of its buckets in seconds, rising, without infinity.
@@ -206,11 +206,11 @@ class PauseTimes(Protocol):
         of all pauses in seconds, both since the start."""
 
 
-class Pauses(Collector):
+class PauseCollector(Collector):
     """Exposes a recorder's buckets as they are: nothing is timed a second time."""
 
     def __init__(self) -> None:
-        self.source: PauseTimes | None = None
+        self.source: PauseHistogram | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Return the histogram, empty while there is no recorder."""

@@ -41,7 +41,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Begun:
+class OpenRequest:
     """A request on its way."""
 
     started: float
@@ -86,15 +86,15 @@ class RecentRequests:
         """How many requests are under way."""
         return self._busy
 
-    def begin(self) -> Begun:
+    def begin(self) -> OpenRequest:
         """Look at the memory at the beginning of a request; `end` or `drop` must follow."""
         rss, heap = self._rss(), self._read_heap()
         with self._lock:
             self._begun += 1
             self._busy += 1
-            return Begun(time.perf_counter(), self._begun, self._busy, rss, heap)
+            return OpenRequest(time.perf_counter(), self._begun, self._busy, rss, heap)
 
-    def end(self, begun: Begun, method: str, route: str, status: int, id: str = "") -> Request:  # noqa: A002 - the field's name
+    def end(self, begun: OpenRequest, method: str, route: str, status: int, id: str = "") -> Request:  # noqa: A002 - the field's name
         """Note a request that did work."""
         seconds = time.perf_counter() - begun.started
         rss, heap = self._rss(), self._read_heap()
@@ -117,13 +117,13 @@ class RecentRequests:
             self._kept.append(request)
         return request
 
-    def drop(self, begun: Begun) -> None:  # noqa: ARG002 - one way to end what `begin` returned
+    def drop(self, begun: OpenRequest) -> None:  # noqa: ARG002 - one way to end what `begin` returned
         """Forget a request that did no work after all."""
         with self._lock:
             self._busy -= 1
 
     @contextmanager
-    def during(self, method: str, route: str, log_as: str = "") -> Iterator[Begun]:
+    def during(self, method: str, route: str, log_as: str = "") -> Iterator[OpenRequest]:
         """Note what happens inside as a request, with a log line named `log_as` if given."""
         begun = self.begin()
         status = 500

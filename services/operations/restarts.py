@@ -16,7 +16,7 @@ import structlog
 
 from services.core.access import SERVICE, Actor
 from services.core.errors import ConflictError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.settings import Settings
 
@@ -27,7 +27,7 @@ JITTER = 0.1  # share by which plans differ, so that several processes do not re
 _HOUR = 3600.0
 
 
-class Phase(StrEnum):
+class RestartPhase(StrEnum):
     """How far a restart is."""
 
     RUNNING = "running"  # none is under way
@@ -46,14 +46,14 @@ class RestartRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestartPlan:
     """When a restart is due: after so many requests (0: never), at a time in seconds since the epoch (0: never)."""
 
     requests: int = 0
     at: float = 0.0
 
     @classmethod
-    def of(cls, settings: Settings, now: float) -> Plan:
+    def of(cls, settings: Settings, now: float) -> RestartPlan:
         """Return the plan of a process that starts at `now`: what is configured, off by up to `JITTER` either way."""
         spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         requests = round(settings.restart_after_requests * spread)
@@ -66,10 +66,10 @@ class RestartState:
     """How things stand. `deadline` (seconds since the epoch) is when work that is still under way is broken off;
     `served` requests count towards the plan; `successor` names who starts the next process, "" nobody."""
 
-    phase: Phase
+    phase: RestartPhase
     requested: RestartRequest | None
     deadline: float | None
-    plan: Plan
+    plan: RestartPlan
     served: int
     successor: str
 
@@ -88,21 +88,21 @@ class Restarts:
     def __init__(
         self,
         now: Callable[[], float],
-        reporter: Reporter,
+        reporter: EventSink,
         *,
-        plan: Plan | None = None,
+        plan: RestartPlan | None = None,
         served: Callable[[], int] = lambda: 0,
         successor: Callable[[], str] = lambda: "",
     ) -> None:
         self._now = now
         self._reporter = reporter
-        self._plan = plan or Plan(at=0.0)
+        self._plan = plan or RestartPlan(at=0.0)
         self._served = served
         self._successor = successor
         self._lock = threading.Lock()
         self._listeners: list[Callable[[RestartRequest], None]] = []
         self._requested: RestartRequest | None = None
-        self._phase = Phase.RUNNING
+        self._phase = RestartPhase.RUNNING
         self._deadline: float | None = None
         self._planned_in_vain = False
 
@@ -114,7 +114,7 @@ class Restarts:
     @property
     def draining(self) -> bool:
         """Whether the process takes in no more long work because of a restart."""
-        return self._phase in {Phase.DRAINING, Phase.ENDING}
+        return self._phase in {RestartPhase.DRAINING, RestartPhase.ENDING}
 
     def state(self) -> RestartState:
         """Return how things stand."""
@@ -148,13 +148,13 @@ class Restarts:
             if self._requested is not None:
                 return self._requested
             self._requested = request = RestartRequest(self._now(), actor.name, reason)
-            self._phase = Phase.PREPARING
+            self._phase = RestartPhase.PREPARING
         self._reporter.action(actor.name, EventKind.RESTART, reason)
         for listener in self._listeners:
             listener(request)
         return request
 
-    def enter(self, phase: Phase, deadline: float | None = None) -> None:
+    def enter(self, phase: RestartPhase, deadline: float | None = None) -> None:
         """Note how far the restart is; whoever drains the process says so."""
         with self._lock:
             self._phase, self._deadline = phase, deadline

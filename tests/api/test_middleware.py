@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.api.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadRoom
+from console.api.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadLimit
 from services.app.container import Runtime
-from services.core.admission import Admission, Door, Room
+from services.core.admission import Admission, Gate, MemoryHeadroom
 
 URL = "http://127.0.0.1:8501"
 
@@ -145,9 +145,9 @@ def test_a_refusal_is_titled_by_its_status() -> None:
 def test_a_tab_s_file_needs_room_in_memory() -> None:
     """Streamlit takes a file into RAM as a whole: 200 MB of it would pass the budget before anybody could look."""
     admission = Admission()
-    admission.watch(lambda: Room(used=90, ceiling=100))
+    admission.watch(lambda: MemoryHeadroom(used=90, ceiling=100))
     runtime = cast("Runtime", SimpleNamespace(admission=admission))
-    app = UploadRoom(plain, path="/up", limit_bytes=50, runtime=lambda: runtime)
+    app = UploadLimit(plain, path="/up", limit_bytes=50, runtime=lambda: runtime)
     assert send(app, "PUT", "/up/1", content=b"x" * 10).text == "10"
     refused = send(app, "PUT", "/up/1", content=b"x" * 11)
     assert refused.status_code == 503
@@ -160,6 +160,6 @@ def test_a_tab_s_file_needs_room_in_memory() -> None:
         yield b"x"
 
     assert send(app, "PUT", "/up/1", content=chunks()).status_code == 503
-    admission.close(Door.UPLOADS, "budget", "Short of memory.", "Later.")
+    admission.close(Gate.UPLOADS, "budget", "Short of memory.", "Later.")
     assert send(app, "PUT", "/up/1", content=b"x").json()["detail"] == "Short of memory."
     assert admission.reserved == 0

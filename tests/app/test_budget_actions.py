@@ -11,16 +11,16 @@ from services.app.budget_actions import steps
 from services.app.build_budget import watermarks
 from services.app.container import Runtime
 from services.core.access import SERVICE, Actor
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.errors import ConflictError, StorageError
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.core.preferences import Preferences
 from services.core.settings import MEGABYTE, Settings
 from services.memory.budget.governor import Governor
-from services.memory.budget.types import Budget, Level, LimitSource, Step
+from services.memory.budget.types import Budget, BudgetAction, BudgetLevel, LimitSource
 from services.memory.clock import Clock
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.reclaimers import Reclaimer, Reclaimers
 
 
@@ -34,7 +34,7 @@ class Parts:
         self.clock = Clock()
         self.admission = Admission()
         self.preferences = Preferences(self.database)
-        self.reclaimers = Reclaimers(self.clock, Accountant(self.clock), Silent())
+        self.reclaimers = Reclaimers(self.clock, LedgerBuilder(self.clock), NullEventSink())
         self.queue = 0
         self.rss = 990
         self.floor = 300
@@ -43,7 +43,7 @@ class Parts:
         self.governor = Governor(
             self.clock,
             lambda: Budget(1000 * MEGABYTE, LimitSource.CONFIGURED, watermarks(self.settings)),
-            Silent(),
+            NullEventSink(),
             rss=lambda: self.rss * MEGABYTE,
             floor=lambda: self.floor * MEGABYTE,
         )
@@ -70,7 +70,7 @@ class Parts:
             ),
         )
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> BudgetAction:
         return next(step for step in steps(self.runtime()) if step.name == name)
 
     def offer(self, name: str, size: int | None, release: Callable[[], str] = lambda: "released") -> None:
@@ -144,7 +144,7 @@ def test_ingestion_is_slowed_down_and_comes_back(parts: Parts) -> None:
     parts.queue = 3
     assert step.needed() == ""
     step.take()
-    assert parts.admission.tight
+    assert parts.admission.low_memory
     assert parts.admission.pause_seconds > 0
     assert step.undo is not None
     step.undo()
@@ -156,19 +156,19 @@ def test_doors_close_with_a_reason_and_open_for_the_budget_alone(parts: Parts) -
     step = parts.step("refuse")
     step.take()
     closed = parts.admission.closed()
-    assert set(closed) == {Door.UPLOADS, Door.LONG_QUESTIONS}
-    assert "no new files" in closed[Door.UPLOADS].reason
-    assert "Nothing was stored" in closed[Door.UPLOADS].hint
-    parts.admission.close(Door.UPLOADS, "restart", "restarting", "")
+    assert set(closed) == {Gate.UPLOADS, Gate.LONG_QUESTIONS}
+    assert "no new files" in closed[Gate.UPLOADS].reason
+    assert "Nothing was stored" in closed[Gate.UPLOADS].hint
+    parts.admission.close(Gate.UPLOADS, "restart", "restarting", "")
     assert step.undo is not None
     step.undo()
-    assert set(parts.admission.closed()) == {Door.UPLOADS}
+    assert set(parts.admission.closed()) == {Gate.UPLOADS}
 
 
 def test_a_restart_is_asked_for_where_it_helps_and_not_again_soon(parts: Parts) -> None:
     """A process that leaks would restart without end, also across restarts."""
     step = parts.step("restart")
-    assert step.level is Level.HARD
+    assert step.level is BudgetLevel.HARD
     assert step.patience > 0
     assert step.needed() == ""
     step.take()
@@ -187,7 +187,7 @@ def test_a_restart_that_would_not_help_is_passed_over(parts: Parts) -> None:
     assert parts.step("restart").needed() == ""  # a request that was refused is none
     parts.floor = 960
     parts.governor = Governor(
-        parts.clock, parts.governor.budget, Silent(), rss=lambda: 990 * MEGABYTE, floor=lambda: 960 * MEGABYTE
+        parts.clock, parts.governor.budget, NullEventSink(), rss=lambda: 990 * MEGABYTE, floor=lambda: 960 * MEGABYTE
     )
     parts.governor.look()
     assert "960 MB when it has just started" in parts.step("restart").needed()
@@ -198,7 +198,7 @@ def test_a_restart_is_no_help_against_others(parts: Parts) -> None:
     parts.governor = Governor(
         parts.clock,
         parts.governor.budget,
-        Silent(),
+        NullEventSink(),
         rss=lambda: 350 * MEGABYTE,
         used=lambda rss: rss + 600 * MEGABYTE,
         floor=lambda: 300 * MEGABYTE,

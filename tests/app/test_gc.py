@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.app.build_memory import MANY_DOCUMENTS, hear
 from services.core.events import EventKind
-from services.memory.sampling.sampler import Spending
+from services.memory.sampling.sampler import CpuShare
 from services.operations.event_log import EventLog
-from services.operations.event_reporter import Reports
+from services.operations.event_reporter import EventReporter
 from services.operations.metrics import Metrics
 from tests.servers import Server
 
@@ -21,7 +21,7 @@ def test_big_work_is_heard_of() -> None:
     """Fails when a delete of many or an unloaded model is not told to the policy, or each small delete is."""
     heard: list[str] = []
     runtime: Any = SimpleNamespace()
-    reports = Reports(EventLog(lambda: 0.0), Metrics(), lambda: 0)
+    reports = EventReporter(EventLog(lambda: 0.0), Metrics(), lambda: 0)
     reports.listen(lambda kind, figures: hear(runtime, kind, figures))
     reports.event(EventKind.DELETION, "too early to be heard", documents=MANY_DOCUMENTS)
     runtime.policy = SimpleNamespace(big_work_done=lambda what, **_how: heard.append(what))
@@ -35,7 +35,7 @@ def test_big_work_is_heard_of() -> None:
 
 def test_what_acts_is_no_cost_of_watching() -> None:
     """Fails when the policy's collections show as the price of the sampler."""
-    spending = Spending()
+    spending = CpuShare()
     spending.note()
     before = sum(spending.seconds().values())
     spending.leave_out(5.0)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from services.app.container import Runtime
 from services.app.gc_experiment import recorded
-from services.memory.gc_experiment.types import Kind
+from services.memory.gc_experiment.types import OperationKind
 from services.operations.request_log import RecentRequests
 
 
@@ -29,8 +29,14 @@ def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:
     did("ANSWER", "/chat")
     did("DELETE", "/api/documents/{document_id}", 204)
     found = recorded(runtime(requests, [50_000_000]), seed=1)
-    assert [kind for kind, _size in found] == [Kind.PAGE, Kind.UPLOAD, Kind.QUESTION, Kind.ANSWER, Kind.DELETE]
-    assert dict(found)[Kind.UPLOAD] == 32 * 1024
+    assert [kind for kind, _size in found] == [
+        OperationKind.PAGE,
+        OperationKind.UPLOAD,
+        OperationKind.QUESTION,
+        OperationKind.ANSWER,
+        OperationKind.DELETE,
+    ]
+    assert dict(found)[OperationKind.UPLOAD] == 32 * 1024
     assert found == recorded(runtime(requests, [50_000_000]), seed=1)
 
 
@@ -39,4 +45,4 @@ def test_no_text_of_anybody_is_in_what_children_get() -> None:
     requests = RecentRequests(lambda: 1, lambda: None)
     requests.end(requests.begin(), "POST", "/api/search", 200, "id-of-a-request")
     found: list[Any] = recorded(runtime(requests, []), seed=1)
-    assert [(type(kind), type(size)) for kind, size in found] == [(Kind, int)]
+    assert [(type(kind), type(size)) for kind, size in found] == [(OperationKind, int)]

@@ -4,7 +4,7 @@ import gc
 import threading
 
 from services.app.gc_pause_impact import who_waited
-from services.core.requests.types import Running, ScopeKind
+from services.core.requests.types import RequestKind, RunningRequest
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 from services.operations.request_log import RecentRequests, Request
 
@@ -13,8 +13,8 @@ def request(begin: float, seconds: float, method: str = "GET") -> Request:
     return Request(begin, method, "/", 200, seconds, 0, 0, None, None, alone=True)
 
 
-def running(began: float | None) -> Running:
-    return Running("1", ScopeKind.ANSWER, "somebody", "", 90.0, began, 0 if began else 1, None, None)
+def running(began: float | None) -> RunningRequest:
+    return RunningRequest("1", RequestKind.ANSWER, "somebody", "", 90.0, began, 0 if began else 1, None, None)
 
 
 def test_what_overlaps_was_waiting() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.app.container import Runtime
-from services.chat.types import BackendChoice, BackendKind, Role
+from services.chat.types import BackendChoice, BackendKind, MessageRole
 from services.core.access import SERVICE
-from services.core.events import Counted, EventKind
+from services.core.events import Counter, EventKind
 from services.core.settings import Settings
 from services.knowledge.types import RetrievalSettings
 from services.memory.types import Series
@@ -39,7 +39,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         runtime.models.choose(SERVICE, BackendChoice())
         conversation = runtime.conversations.create()
         list(runtime.answering.ask(conversation.id, "Which fish swim in the pond?"))
-        stopped = runtime.answering.complete([(Role.USER, "Which fish swim in the pond?")])
+        stopped = runtime.answering.complete([(MessageRole.USER, "Which fish swim in the pond?")])
         next(stopped)
         stopped.close()
         runtime.conversations.delete(conversation.id)
@@ -80,7 +80,7 @@ def test_many_files_are_few_events(runtime: Runtime) -> None:
     through = [event for event in found[EventKind.INGESTION] if "documents" in event.figures]
     assert sum(event.figures["documents"] for event in through) == 12
     assert sum(event.figures["failed"] for event in through) == 1
-    assert sum(event.figures["chunks"] for event in through) == runtime.metrics.total(Counted.CHUNKS_EMBEDDED)
+    assert sum(event.figures["chunks"] for event in through) == runtime.metrics.total(Counter.CHUNKS_EMBEDDED)
     assert len(found[EventKind.INGESTION]) <= 2 * len(through) + 1
 
 
@@ -103,12 +103,12 @@ def test_keys_are_not_on_the_time_line(runtime: Runtime) -> None:
 def test_outcomes_are_counted(runtime: Runtime) -> None:
     """Failed documents and stopped answers are told from the others."""
     total = runtime.metrics.total
-    assert total(Counted.DOCUMENTS_READY) == 12
-    assert total(Counted.DOCUMENTS_FAILED) == 1
-    assert total(Counted.DOCUMENTS_DELETED) == 2
-    assert (total(Counted.ANSWERS_COMPLETE), total(Counted.ANSWERS_STOPPED)) == (1, 1)
-    assert total(Counted.WINDOW_MISSES) >= 1
-    assert total(Counted.BYTES_RECEIVED) > 12 * len(TEXT)
+    assert total(Counter.DOCUMENTS_READY) == 12
+    assert total(Counter.DOCUMENTS_FAILED) == 1
+    assert total(Counter.DOCUMENTS_DELETED) == 2
+    assert (total(Counter.ANSWERS_COMPLETE), total(Counter.ANSWERS_STOPPED)) == (1, 1)
+    assert total(Counter.WINDOW_MISSES) >= 1
+    assert total(Counter.BYTES_RECEIVED) > 12 * len(TEXT)
 
 
 def test_samples_carry_the_use(runtime: Runtime) -> None:

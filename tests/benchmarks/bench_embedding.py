@@ -50,7 +50,7 @@ def run() -> list[Row]:
             1.2,
             at_least=True,
             detail=f"{statistics.median(ours[1:]):.0f} over {statistics.median(theirs[1:]):.0f} chunks/s; median of "
-            f"{TURNS} turns, {min(ratios):.2f} to {max(ratios):.2f}; {embedder.resource().detail}, "
+            f"{TURNS} turns, {min(ratios):.2f} to {max(ratios):.2f}; {embedder.memory_report().detail}, "
             f"least cosine {cosine:.4f}",
         )
     ]

@@ -18,12 +18,12 @@ from statistics import median
 
 from services.app.gc_experiment import COMMAND
 from services.core.access import SERVICE
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.gc_experiment.analysis import Figure, Ratio, compare
 from services.memory.gc_experiment.messages import figure_name
-from services.memory.gc_experiment.runner import Experiments, Laboratory
-from services.memory.gc_experiment.types import ExperimentResult, Phase, RunFigures, Setting, Workload
+from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
+from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, RunFigures, Setting, Workload
 from services.memory.gc_experiment.workload import CONTROL, DEFAULTS, OFF, REFERENCE, built_in, label
 from tests.benchmarks.table import Row
 
@@ -63,7 +63,7 @@ def run() -> list[Row]:
 
 
 def _experiment() -> ExperimentResult:
-    laboratory = Laboratory(
+    laboratory = ExperimentEnvironment(
         COMMAND,
         lambda count, seed: Workload(built_in(count, seed), seed, long_lived=LONG_LIVED),
         lambda: dict(SERVICE_SETTINGS),
@@ -71,7 +71,7 @@ def _experiment() -> ExperimentResult:
         lambda: 2**34,
     )
     with tempfile.TemporaryDirectory() as folder:
-        experiments = Experiments(Path(folder), Clock(), Silent(), laboratory)
+        experiments = Experiments(Path(folder), Clock(), NullEventSink(), laboratory)
         try:
             experiments.start(SERVICE, SETTINGS, ROUNDS, OPERATIONS)
             seen = 0
@@ -81,7 +81,7 @@ def _experiment() -> ExperimentResult:
                     seen = state.run
                     print(f"run {seen} of {state.runs}: {label(state.settings[state.setting])}", flush=True)
             state = experiments.state()
-            assert state.phase is Phase.FINISHED, (state.message, state.hint)
+            assert state.phase is ExperimentPhase.FINISHED, (state.message, state.hint)
             return experiments.result(state.result)
         finally:
             experiments.close()

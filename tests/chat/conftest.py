@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.core.database import Database
@@ -103,12 +103,12 @@ def shelf() -> Shelf:
 @pytest.fixture
 def answering_with(
     conversations: Conversations, models: ChatModels, shelf: Shelf, settings: Settings
-) -> Iterator[Callable[..., Answering]]:
-    made: list[Answering] = []
+) -> Iterator[Callable[..., AnswerService]]:
+    made: list[AnswerService] = []
 
-    def make(**changes: object) -> Answering:
+    def make(**changes: object) -> AnswerService:
         made.append(
-            Answering(conversations, models, shelf, settings.model_copy(update=changes), rss=lambda: 100_000_000)
+            AnswerService(conversations, models, shelf, settings.model_copy(update=changes), rss=lambda: 100_000_000)
         )
         return made[-1]
 
@@ -118,7 +118,7 @@ def answering_with(
 
 
 @pytest.fixture
-def answering(answering_with: Callable[..., Answering]) -> Answering:
+def answering(answering_with: Callable[..., AnswerService]) -> AnswerService:
     return answering_with()
 
 

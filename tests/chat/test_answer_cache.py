@@ -6,10 +6,19 @@ from dataclasses import replace
 import pytest
 
 from services.chat.answer_cache import AnswerCache
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
-from services.chat.types import AnswerState, BackendChoice, BackendKind, Finished, Message, Retrieved, Role, Token
+from services.chat.types import (
+    AnswerState,
+    BackendChoice,
+    BackendKind,
+    Finished,
+    Message,
+    MessageRole,
+    Retrieved,
+    Token,
+)
 from services.core.access import SERVICE
 from services.core.cache import ByteCache
 from services.core.errors import MillpondError
@@ -46,14 +55,14 @@ def remembering(
     settings: Settings,
     library: Library,
     cache: ByteCache,
-) -> Answering:
+) -> AnswerService:
     """Answering with a cache."""
     answers = AnswerCache(cache, lambda: library.stamp, models.choice)
-    return Answering(conversations, models, shelf, settings, rss=lambda: 100_000_000, cache=answers)
+    return AnswerService(conversations, models, shelf, settings, rss=lambda: 100_000_000, cache=answers)
 
 
 @pytest.fixture
-def asked(remembering: Answering, conversations: Conversations) -> Callable[..., Message]:
+def asked(remembering: AnswerService, conversations: Conversations) -> Callable[..., Message]:
     """Ask in a conversation of its own; returns the answer."""
 
     def ask(question: str = QUESTION, **options: object) -> Message:
@@ -77,7 +86,7 @@ def test_the_same_question_is_answered_from_the_cache(
     assert (len(shelf.asked), len(server.requests)) == (1, 1)
 
 
-def test_it_streams_as_any_other(remembering: Answering, conversations: Conversations, asked: object) -> None:
+def test_it_streams_as_any_other(remembering: AnswerService, conversations: Conversations, asked: object) -> None:
     """Sources first, then words, then the stored message: the same events as the first time."""
     streams = [list(remembering.ask(conversations.create().id, QUESTION)) for _turn in range(2)]
     for events in streams:
@@ -116,7 +125,7 @@ def test_what_an_answer_depends_on_makes_it_another(
 
 
 def test_the_turns_before_belong_to_the_question(
-    remembering: Answering, conversations: Conversations, shelf: Shelf
+    remembering: AnswerService, conversations: Conversations, shelf: Shelf
 ) -> None:
     """In a conversation with other turns the same words are another question; with the same turns the same one."""
     for _turn in range(2):
@@ -131,7 +140,7 @@ def test_the_turns_before_belong_to_the_question(
 
 
 def test_regenerating_asks_anew_and_keeps_that(
-    remembering: Answering, conversations: Conversations, shelf: Shelf
+    remembering: AnswerService, conversations: Conversations, shelf: Shelf
 ) -> None:
     """Who asks again wants another answer; the next one who asks gets the newest."""
     made = conversations.create()
@@ -144,10 +153,10 @@ def test_regenerating_asks_anew_and_keeps_that(
     assert (third.cost.cached, third.citations) == (True, again.citations)
 
 
-def test_a_completion_may_refuse_the_cache(remembering: Answering, shelf: Shelf) -> None:
+def test_a_completion_may_refuse_the_cache(remembering: AnswerService, shelf: Shelf) -> None:
     """`fresh` retrieves and answers anew; without it the answer is shared between conversations and completions."""
     for fresh in (False, False, True):
-        list(remembering.complete([(Role.USER, QUESTION)], fresh=fresh))
+        list(remembering.complete([(MessageRole.USER, QUESTION)], fresh=fresh))
     assert len(shelf.asked) == 2
 
 
@@ -172,7 +181,7 @@ def test_nothing_is_kept_while_documents_change(
 
 @pytest.mark.parametrize("manner", ["500", "dies"])
 def test_failures_are_not_remembered(
-    remembering: Answering,
+    remembering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,

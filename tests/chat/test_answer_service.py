@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import (
@@ -15,8 +15,8 @@ from services.chat.types import (
     BackendKind,
     Finished,
     Message,
+    MessageRole,
     Retrieved,
-    Role,
     Token,
 )
 from services.core.access import SERVICE
@@ -40,7 +40,7 @@ def use(models: ChatModels, server: ModelServer, manner: str = "good") -> None:
 
 
 def test_without_a_model_the_sentences_that_answer_are_quoted(
-    answering: Answering, conversations: Conversations
+    answering: AnswerService, conversations: Conversations
 ) -> None:
     """The quotes are numbered in their order, cited with place and words, and a short hint tells how to connect."""
     made = conversations.create()
@@ -61,11 +61,11 @@ def test_without_a_model_the_sentences_that_answer_are_quoted(
 
 
 def test_the_cost_of_an_answer_is_kept(
-    conversations: Conversations, models: ChatModels, shelf: Shelf, answering: Answering
+    conversations: Conversations, models: ChatModels, shelf: Shelf, answering: AnswerService
 ) -> None:
     """Times are there and in order; the change of resident memory comes from the injected measure."""
     rss = iter(range(1000, 100_000, 10))
-    answering = Answering(conversations, models, shelf, answering._settings, rss=lambda: next(rss))
+    answering = AnswerService(conversations, models, shelf, answering._settings, rss=lambda: next(rss))
     cost = finished(list(answering.ask(conversations.create().id, "How long?"))).cost
     assert cost.retrieval_ms is not None
     assert cost.first_token_ms is not None
@@ -77,7 +77,7 @@ def test_the_cost_of_an_answer_is_kept(
 
 
 def test_nothing_relevant_is_said_instead_of_guessed(
-    answering: Answering, conversations: Conversations, shelf: Shelf, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, shelf: Shelf, models: ChatModels, server: ModelServer
 ) -> None:
     """The model is not even asked."""
     use(models, server)
@@ -100,7 +100,7 @@ def test_nothing_relevant_is_said_instead_of_guessed(
     ],
 )
 def test_a_question_out_of_bounds_stores_nothing(
-    answering: Answering, conversations: Conversations, question: str, kind: type[MillpondError]
+    answering: AnswerService, conversations: Conversations, question: str, kind: type[MillpondError]
 ) -> None:
     """Neither when it is asked nor when a question is edited into it."""
     made = conversations.create()
@@ -114,24 +114,24 @@ def test_a_question_out_of_bounds_stores_nothing(
         next(answering.edit(made.id, question))
     assert conversations.messages(made.id) == before
     with pytest.raises(kind):
-        next(answering.complete([(Role.USER, question)]))
+        next(answering.complete([(MessageRole.USER, question)]))
 
 
-def test_characters_that_no_database_takes_are_dropped(answering: Answering, conversations: Conversations) -> None:
+def test_characters_that_no_database_takes_are_dropped(answering: AnswerService, conversations: Conversations) -> None:
     """NUL and half characters do not make a question fail."""
     made = conversations.create()
     list(answering.ask(made.id, "How\0 long\ud800?"))
     assert texts(conversations, made.id)[0] == "How long??"
 
 
-def test_an_unknown_conversation_is_not_found(answering: Answering) -> None:
+def test_an_unknown_conversation_is_not_found(answering: AnswerService) -> None:
     """Nothing is asked of it."""
     with pytest.raises(NotFoundError):
         next(answering.ask("none", "How long?"))
 
 
 def test_a_model_answers_with_citations_and_history(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """Marks cut by the stream are put together, wrong ones dropped; tokens are counted; turns are sent along."""
     use(models, server)
@@ -155,7 +155,7 @@ def test_a_model_answers_with_citations_and_history(
 
 
 def test_a_question_that_leans_is_searched_with_the_one_before(
-    answering: Answering, conversations: Conversations, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, shelf: Shelf
 ) -> None:
     """A question that stands alone is searched as it is, in the conversation's collections."""
     made = conversations.create(collection_ids=[3])
@@ -169,7 +169,7 @@ def test_a_question_that_leans_is_searched_with_the_one_before(
 
 
 def test_regenerating_replaces_the_last_answer(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """The question stays, the new answer takes the old one's place, and the old one is not sent along."""
     made = conversations.create()
@@ -183,7 +183,7 @@ def test_regenerating_replaces_the_last_answer(
 
 
 def test_a_failed_regeneration_keeps_the_old_answer(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """An answer that is there is given up only for one that is as good; a failed one is replaced."""
     made = conversations.create()
@@ -209,16 +209,18 @@ def test_a_failed_regeneration_keeps_the_old_answer(
 
 
 def test_a_question_that_was_never_answered_can_be_answered_later(
-    answering: Answering, conversations: Conversations
+    answering: AnswerService, conversations: Conversations
 ) -> None:
     """As after a crash in the middle of an answer."""
     made = conversations.create()
-    conversations.add_question(Message(0, made.id, Role.USER, "How long?", made.created_at))
+    conversations.add_question(Message(0, made.id, MessageRole.USER, "How long?", made.created_at))
     list(answering.regenerate(made.id))
-    assert [m.role for m in conversations.messages(made.id)] == [Role.USER, Role.ASSISTANT]
+    assert [m.role for m in conversations.messages(made.id)] == [MessageRole.USER, MessageRole.ASSISTANT]
 
 
-def test_editing_replaces_the_last_question_and_its_answer(answering: Answering, conversations: Conversations) -> None:
+def test_editing_replaces_the_last_question_and_its_answer(
+    answering: AnswerService, conversations: Conversations
+) -> None:
     """Turns before it stay; a title that came from the question follows it, one that was given does not."""
     made = conversations.create()
     list(answering.ask(made.id, "How lnog are seals covered?"))
@@ -226,7 +228,7 @@ def test_editing_replaces_the_last_question_and_its_answer(answering: Answering,
     assert conversations.conversation(made.id).title == "How long are seals covered?"
     list(answering.ask(made.id, "Where is the oil?"))
     list(answering.edit(made.id, "Where is the valve?"))
-    assert [m.text for m in conversations.messages(made.id) if m.role is Role.USER] == [
+    assert [m.text for m in conversations.messages(made.id) if m.role is MessageRole.USER] == [
         "How long are seals covered?",
         "Where is the valve?",
     ]
@@ -234,7 +236,7 @@ def test_editing_replaces_the_last_question_and_its_answer(answering: Answering,
     assert len(conversations.messages(made.id)) == 4
 
 
-def test_one_question_at_a_time_in_a_conversation(answering: Answering, conversations: Conversations) -> None:
+def test_one_question_at_a_time_in_a_conversation(answering: AnswerService, conversations: Conversations) -> None:
     """The second is refused and not stored; another conversation is free, and so is this one afterwards."""
     made, other = conversations.create(), conversations.create()
     running = answering.ask(made.id, "How long?")
@@ -249,7 +251,7 @@ def test_one_question_at_a_time_in_a_conversation(answering: Answering, conversa
     assert len(texts(conversations, made.id)) == 4
 
 
-def test_who_has_the_whole_answer_can_ask_on(answering: Answering, conversations: Conversations) -> None:
+def test_who_has_the_whole_answer_can_ask_on(answering: AnswerService, conversations: Conversations) -> None:
     """The last event of an answer frees its conversation, even if its reader has not come to the end."""
     made = conversations.create()
     running = answering.ask(made.id, "How long?")
@@ -260,7 +262,9 @@ def test_who_has_the_whole_answer_can_ask_on(answering: Answering, conversations
     assert len(texts(conversations, made.id)) == 4
 
 
-def test_a_conversation_deleted_in_mid_answer_stays_deleted(answering: Answering, conversations: Conversations) -> None:
+def test_a_conversation_deleted_in_mid_answer_stays_deleted(
+    answering: AnswerService, conversations: Conversations
+) -> None:
     """The answer goes on for its reader and is not stored."""
     made = conversations.create()
     answer = answering.ask(made.id, "How long?")
@@ -271,11 +275,15 @@ def test_a_conversation_deleted_in_mid_answer_stays_deleted(answering: Answering
 
 
 def test_completing_needs_no_conversation(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer, shelf: Shelf
 ) -> None:
     """Earlier messages are the history, nothing is stored, other collections can be asked."""
     use(models, server)
-    messages = [(Role.USER, "One?"), (Role.ASSISTANT, "Two."), (Role.USER, "How long are seals covered?")]
+    messages = [
+        (MessageRole.USER, "One?"),
+        (MessageRole.ASSISTANT, "Two."),
+        (MessageRole.USER, "How long are seals covered?"),
+    ]
     message = finished(list(answering.complete(messages, model="millpond", collection_ids=[5])))
     assert message.id == 0
     assert message.text.startswith("Seals")
@@ -284,17 +292,17 @@ def test_completing_needs_no_conversation(
     assert conversations.conversations() == []
 
 
-def test_completing_refuses_what_is_no_question(answering: Answering) -> None:
+def test_completing_refuses_what_is_no_question(answering: AnswerService) -> None:
     """No message, a last message of the model, a model that is not there."""
-    for messages in ([], [(Role.USER, "One?"), (Role.ASSISTANT, "Two.")]):
+    for messages in ([], [(MessageRole.USER, "One?"), (MessageRole.ASSISTANT, "Two.")]):
         with pytest.raises(BadInputError):
             next(answering.complete(messages))
     with pytest.raises(NotFoundError):
-        next(answering.complete([(Role.USER, "One?")], model="gpt-17"))
+        next(answering.complete([(MessageRole.USER, "One?")], model="gpt-17"))
 
 
 def test_an_unforeseen_defect_is_raised_and_noted(
-    answering: Answering, conversations: Conversations, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, shelf: Shelf
 ) -> None:
     """The shell sees the defect, the conversation says that there is no answer, the slot is free."""
     shelf.error = ZeroDivisionError("defect")
@@ -308,7 +316,7 @@ def test_an_unforeseen_defect_is_raised_and_noted(
     assert answering.slots() == (0, 0)
 
 
-def test_each_stage_is_logged_with_resident_memory(answering: Answering, conversations: Conversations) -> None:
+def test_each_stage_is_logged_with_resident_memory(answering: AnswerService, conversations: Conversations) -> None:
     """Question, retrieval, first token and end can be followed in the log; the question's text is not in it."""
     with capture_logs() as lines:
         list(answering.ask(conversations.create().id, "How long are valves covered?"))
@@ -319,7 +327,7 @@ def test_each_stage_is_logged_with_resident_memory(answering: Answering, convers
 
 
 def test_the_question_is_stored_before_it_is_answered(
-    answering_with: Callable[..., Answering], conversations: Conversations, shelf: Shelf
+    answering_with: Callable[..., AnswerService], conversations: Conversations, shelf: Shelf
 ) -> None:
     """A kill in the middle of an answer does not lose it."""
     made = conversations.create()

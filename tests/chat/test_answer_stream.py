@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.chat.answer_stream import BUFFERED, Worker
+from services.chat.answer_stream import BUFFERED, StreamWorker
 from services.core.errors import TimedOutError
 
 DEADLINE = 20.0
@@ -22,14 +22,14 @@ def test_a_writer_waits_for_a_slow_reader(asynchronous: bool) -> None:
     written: list[int] = []
     full = threading.Event()
 
-    async def write_async(worker: Worker[int]) -> None:
+    async def write_async(worker: StreamWorker[int]) -> None:
         for number in range(BUFFERED * 10):
             if number == BUFFERED:
                 full.set()
             await worker.put_later(number)
             written.append(number)
 
-    def write(worker: Worker[int]) -> None:
+    def write(worker: StreamWorker[int]) -> None:
         if asynchronous:
             worker.run(write_async(worker))
             return
@@ -39,7 +39,7 @@ def test_a_writer_waits_for_a_slow_reader(asynchronous: bool) -> None:
             worker.put(number)
             written.append(number)
 
-    worker = Worker(write, "answer")
+    worker = StreamWorker(write, "answer")
     assert full.wait(DEADLINE)
     assert [worker.next(later()) for _ in range(3)] == [0, 1, 2]
     worker.stop()
@@ -50,11 +50,11 @@ def test_a_writer_waits_for_a_slow_reader(asynchronous: bool) -> None:
 def test_events_come_in_order_and_end() -> None:
     """Nothing is lost between a fast writer and a reader that keeps up."""
 
-    def write(worker: Worker[int]) -> None:
+    def write(worker: StreamWorker[int]) -> None:
         for number in range(1, BUFFERED * 3):
             worker.put(number)
 
-    worker = Worker(write, "answer")
+    worker = StreamWorker(write, "answer")
     read = []
     while (event := worker.next(later())) is not None:
         read.append(event)
@@ -65,11 +65,11 @@ def test_events_come_in_order_and_end() -> None:
 def test_what_the_thread_raises_reaches_the_reader() -> None:
     """An error in the thread is not lost, and the thread ends."""
 
-    def write(worker: Worker[int]) -> None:
+    def write(worker: StreamWorker[int]) -> None:
         worker.put(1)
         raise ZeroDivisionError
 
-    worker = Worker(write, "answer")
+    worker = StreamWorker(write, "answer")
     assert worker.next(later()) == 1
     with pytest.raises(ZeroDivisionError):
         worker.next(later())
@@ -89,7 +89,7 @@ def test_a_stop_wakes_the_reader_and_the_coroutine() -> None:
             cancelled.append(True)
             raise
 
-    worker = Worker[int](lambda worker: worker.run(wait()), "answer")
+    worker = StreamWorker[int](lambda worker: worker.run(wait()), "answer")
     read: list[int | None] = []
     reader = threading.Thread(target=lambda: read.append(worker.next(later())))
     reader.start()
@@ -108,11 +108,11 @@ def test_a_stop_before_the_coroutine_starts_is_not_lost() -> None:
     async def begin() -> None:
         begun.append(True)
 
-    def write(worker: Worker[int]) -> None:
+    def write(worker: StreamWorker[int]) -> None:
         assert stopped.wait(DEADLINE)
         worker.run(begin())
 
-    worker = Worker(write, "answer")
+    worker = StreamWorker(write, "answer")
     worker.stop()
     stopped.set()
     assert worker.join()
@@ -122,7 +122,7 @@ def test_a_stop_before_the_coroutine_starts_is_not_lost() -> None:
 def test_the_deadline_is_kept_while_nothing_comes() -> None:
     """The reader is not held by a thread that is silent."""
     release = threading.Event()
-    worker = Worker[int](lambda _worker: release.wait(DEADLINE) and None, "answer")
+    worker = StreamWorker[int](lambda _worker: release.wait(DEADLINE) and None, "answer")
     with pytest.raises(TimedOutError):
         worker.next(time.monotonic() + 0.05)
     worker.stop()

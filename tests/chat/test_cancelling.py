@@ -10,11 +10,11 @@ import langchain_openai  # noqa: F401 - loading it takes longer than the time li
 import psutil
 import pytest
 
-from services.chat.answer_service import Answering
-from services.chat.answer_stream import Answer
+from services.chat.answer_service import AnswerService
+from services.chat.answer_stream import AnswerStream
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
-from services.chat.types import AnswerEvent, AnswerState, Retrieved, Role, Token, Waiting
+from services.chat.types import AnswerEvent, AnswerState, MessageRole, Retrieved, Token, Waiting
 from services.core.errors import BusyError, MillpondError, TimedOutError, UnavailableError
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
@@ -26,7 +26,7 @@ DEADLINE = 20.0
 class Reader(threading.Thread):
     """Reads an answer in a thread; tells what came and how it ended."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: AnswerStream) -> None:
         super().__init__(name="reader")
         self.answer = answer
         self.events: list[AnswerEvent] = []
@@ -70,15 +70,15 @@ def answer_threads() -> int:
 
 @pytest.fixture
 def stages(
-    answering_with: Callable[..., Answering],
+    answering_with: Callable[..., AnswerService],
     conversations: Conversations,
     models: ChatModels,
     shelf: Shelf,
     server: ModelServer,
-) -> Callable[[str], tuple[Answering, str, Reader]]:
+) -> Callable[[str], tuple[AnswerService, str, Reader]]:
     """Return a function that brings an answer to a stage and leaves it there."""
 
-    def reach(stage: str) -> tuple[Answering, str, Reader]:
+    def reach(stage: str) -> tuple[AnswerService, str, Reader]:
         answering = answering_with(answers_total=1)
         use(models, server, {"before the first token": "hang"}.get(stage, "midhang"))
         if stage == "waiting":
@@ -106,7 +106,7 @@ STAGES = ["waiting", "retrieval", "before the first token", "mid-stream"]
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_answer_can_be_closed_from_another_thread(
-    stages: Callable[[str], tuple[Answering, str, Reader]],
+    stages: Callable[[str], tuple[AnswerService, str, Reader]],
     conversations: Conversations,
     shelf: Shelf,
     server: ModelServer,
@@ -136,7 +136,7 @@ def test_an_answer_can_be_closed_from_another_thread(
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_answer_can_be_stopped_by_its_conversation(
-    stages: Callable[[str], tuple[Answering, str, Reader]], conversations: Conversations, shelf: Shelf, stage: str
+    stages: Callable[[str], tuple[AnswerService, str, Reader]], conversations: Conversations, shelf: Shelf, stage: str
 ) -> None:
     """Another session that knows the conversation only can stop it too; afterwards there is nothing to stop."""
     answering, conversation_id, reader = stages(stage)
@@ -149,7 +149,7 @@ def test_an_answer_can_be_stopped_by_its_conversation(
 
 @pytest.mark.parametrize("limit", [("hang", 0.3), ("midhang", 5.0)])
 def test_time_limits_end_a_hanging_model(
-    answering_with: Callable[..., Answering],
+    answering_with: Callable[..., AnswerService],
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,
@@ -171,7 +171,7 @@ def test_time_limits_end_a_hanging_model(
 
 
 def test_a_dropped_answer_stops(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """A page whose run was broken off just lets go of the iterator; that is enough."""
     use(models, server, "midhang")
@@ -186,7 +186,7 @@ def test_a_dropped_answer_stops(
 
 
 def test_a_model_that_never_ends_is_ended(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """An answer is bounded in length too; what had come is kept."""
     use(models, server, "endless")
@@ -198,7 +198,7 @@ def test_a_model_that_never_ends_is_ended(
     assert 90_000 < len(answer.text) < 130_000
 
 
-def test_closing_before_the_first_event_does_nothing(answering: Answering, conversations: Conversations) -> None:
+def test_closing_before_the_first_event_does_nothing(answering: AnswerService, conversations: Conversations) -> None:
     """An answer that nobody began to read was never asked."""
     made = conversations.create()
     answer = answering.ask(made.id, "How long?")
@@ -209,7 +209,7 @@ def test_closing_before_the_first_event_does_nothing(answering: Answering, conve
 
 
 def test_the_queue_is_seen_and_bounded(
-    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, server: ModelServer
+    answering_with: Callable[..., AnswerService], conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """One answer runs, one waits with its position, the next is refused and kept; the one that waited gets its turn."""
     use(models, server, "midhang")
@@ -236,7 +236,7 @@ def test_the_queue_is_seen_and_bounded(
 
 
 def test_closing_the_room_ends_all_answers(
-    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, server: ModelServer
+    answering_with: Callable[..., AnswerService], conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """Running and waiting ones, when the service is shut down."""
     use(models, server, "hang")
@@ -248,11 +248,11 @@ def test_closing_the_room_ends_all_answers(
     assert server.wait(lambda: server.open == 0)
     assert answering.slots() == (0, 0)
     with pytest.raises(UnavailableError):
-        next(answering.complete([(Role.USER, "How long?")]))
+        next(answering.complete([(MessageRole.USER, "How long?")]))
 
 
 def test_an_answer_in_a_cycle_is_closed_by_the_collector(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
     """Also when the collector runs in the middle of our own bookkeeping."""
     use(models, server, "midhang")

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from services.chat.conversations import Conversations, title_of
-from services.chat.types import AnswerState, Citation, Message, Role
+from services.chat.types import AnswerState, Citation, Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.settings import Settings
 
 
-def said(conversation_id: str, role: Role, text: str, **more: object) -> Message:
+def said(conversation_id: str, role: MessageRole, text: str, **more: object) -> Message:
     return Message(0, conversation_id, role, text, datetime.now(UTC), **more)  # type: ignore[arg-type]
 
 
@@ -21,9 +21,9 @@ def talk(conversations: Conversations, *texts: str, title: str = "") -> str:
     conversation = conversations.create(title)
     for number, text in enumerate(texts):
         if number % 2:
-            conversations.replace_from(None, said(conversation.id, Role.ASSISTANT, text))
+            conversations.replace_from(None, said(conversation.id, MessageRole.ASSISTANT, text))
         else:
-            conversations.add_question(said(conversation.id, Role.USER, text))
+            conversations.add_question(said(conversation.id, MessageRole.USER, text))
     return conversation.id
 
 
@@ -33,22 +33,22 @@ def test_a_conversation_survives_a_restart(
     """Everything that was stored is there for another process."""
     made = conversations.create("Pumps", history_turns=3, collection_ids=[4, 2, 4])
     citation = Citation(1, 11, 1, "a.pdf", page=3, heading=("A", "B"), quote="Seals", score=0.5, cited=False)
-    conversations.add_question(said(made.id, Role.USER, "密封件?"))
+    conversations.add_question(said(made.id, MessageRole.USER, "密封件?"))
     conversations.replace_from(
-        None, said(made.id, Role.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m")
+        None, said(made.id, MessageRole.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m")
     )
     again = Conversations(database, settings)
     found = again.conversation(made.id)
     assert (found.title, found.history_turns, found.collection_ids, found.messages) == ("Pumps", 3, (2, 4), 2)
     question, answer = again.messages(made.id)
-    assert (question.role, question.text) == (Role.USER, "密封件?")
+    assert (question.role, question.text) == (MessageRole.USER, "密封件?")
     assert (answer.state, answer.citations, answer.model) == (AnswerState.STOPPED, (citation,), "m")
 
 
 def test_conversations_are_listed_by_their_last_activity(conversations: Conversations) -> None:
     """What was talked about last comes first, also when the conversation is old."""
     first, second, third = (talk(conversations, f"question {n}") for n in range(3))
-    conversations.add_question(said(first, Role.USER, "and now?"))
+    conversations.add_question(said(first, MessageRole.USER, "and now?"))
     assert [c.id for c in conversations.conversations()] == [first, third, second]
     assert [c.id for c in conversations.conversations(limit=1, offset=1)] == [third]
 
@@ -145,7 +145,7 @@ def test_the_markdown_export_escapes_html(conversations: Conversations) -> None:
     talked = talk(conversations, "<script>alert(1)</script> & more")
     citation = Citation(1, 11, 1, "<b>a</b>.pdf", page=3, quote="if a < b\n then c")
     conversations.replace_from(
-        None, said(talked, Role.ASSISTANT, "Yes [1].", citations=(citation,), error="E", hint="H")
+        None, said(talked, MessageRole.ASSISTANT, "Yes [1].", citations=(citation,), error="E", hint="H")
     )
     text = conversations.export(talked, "markdown")
     assert "<" not in text

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from services.chat import answer_service as answering_module
-from services.chat.answer_service import Answering
-from services.chat.answer_stream import Worker
+from services.chat.answer_service import AnswerService
+from services.chat.answer_stream import StreamWorker
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Message, Retrieved, Token, Waiting
 from services.core.access import SERVICE
 from services.core.errors import TimedOutError
-from services.core.requests import Outcome, Scope, ScopeKind, Scopes
+from services.core.requests import Outcome, RequestKind, RequestRegistry, RequestScope
 from services.core.settings import Settings
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
@@ -55,8 +55,8 @@ class Stage:
     """An answer that stands at a stage."""
 
     name: str
-    answering: Answering
-    scopes: Scopes
+    answering: AnswerService
+    scopes: RequestRegistry
     conversation: str
     reader: Reader
     gate: Gate
@@ -90,7 +90,7 @@ class Watched:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Every scope and worker that is made from now on."""
     watched = Watched([])
-    for kind in (Scope, Worker):
+    for kind in (RequestScope, StreamWorker):
         build = kind.__init__
 
         def noted(self: Any, *args: Any, build: Any = build, **options: Any) -> None:
@@ -112,12 +112,12 @@ def reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Stage]]:
     """Return a function that brings an answer to a stage and leaves it there."""
-    made: list[Answering] = []
+    made: list[AnswerService] = []
 
     def reach(name: str, **changes: object) -> Stage:
         gate = Gate()
         limits = settings.model_copy(update={"answers_total": 1, **changes})
-        scopes = Scopes(limits, rss=lambda: 1000)
+        scopes = RequestRegistry(limits, rss=lambda: 1000)
         use(models, server, "hang" if name == "before the first token" else "midhang")
         with monkeypatch.context() as patched:
             if name == "model load":
@@ -125,7 +125,7 @@ def reach(
             source: Any = shelf
             if name == "retrieval":
                 source = Held(shelf, gate)
-            answering = Answering(conversations, models, source, limits, rss=lambda: 1000, scopes=scopes)
+            answering = AnswerService(conversations, models, source, limits, rss=lambda: 1000, scopes=scopes)
         made.append(answering)
         if name == "storing":
             use(models, server, "good")
@@ -214,7 +214,7 @@ def test_ended_at_every_stage(
     message = stored(conversations, at)
     assert message.state is (AnswerState.STOPPED if stage != "storing" else AnswerState.COMPLETE)
     ended = next(one for one in at.scopes.recent() if one.user == "ann")
-    assert ended.kind is ScopeKind.ANSWER
+    assert ended.kind is RequestKind.ANSWER
     assert ended.outcome is Outcome.CANCELLED
     nothing_left(at, server, watched)
 
@@ -251,7 +251,7 @@ def test_the_wait_does_not_count(
 
 def test_again_and_again_takes_no_memory(
     reach: Callable[..., Stage],
-    answering_with: Callable[..., Answering],
+    answering_with: Callable[..., AnswerService],
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,

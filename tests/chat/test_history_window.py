@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from services.chat.conversations import Conversations
 from services.chat.history_window import CHARACTERS, WINDOWS, HistoryWindows, Turn
 from services.chat.store import ChatStore
-from services.chat.types import AnswerState, Message, Role
+from services.chat.types import AnswerState, Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.integrations.langchain import WindowedMessageHistory
@@ -32,14 +32,14 @@ def test_three_thousand_turns_hold_the_last_five(conversations: Conversations, d
     moment = datetime.now(UTC)
     with store.write() as connection:
         for number in range(2990):
-            store.insert_message(connection, Message(0, made.id, Role.USER, f"old question {number}", moment))
-            store.insert_message(connection, Message(0, made.id, Role.ASSISTANT, f"old answer {number}", moment))
+            store.insert_message(connection, Message(0, made.id, MessageRole.USER, f"old question {number}", moment))
+            store.insert_message(connection, Message(0, made.id, MessageRole.ASSISTANT, f"old answer {number}", moment))
     history = WindowedMessageHistory(conversations, made.id)
     for number in range(2990, 3000):
         history.add_messages([HumanMessage(f"question {number}"), AIMessage(f"answer {number}")])
         assert len(history.messages) == 10
     assert [m.text for m in history.messages][-2:] == ["question 2999", "answer 2999"]
-    held = conversations.held()
+    held = conversations.memory_report()
     assert held.attributes == {"turns": "5", "conversations": "1"}
     assert held.bytes < 4000
     gc.collect()
@@ -59,12 +59,12 @@ def test_windows_of_the_conversations_used_last_are_held(conversations: Conversa
     windows = HistoryWindows(ChatStore(database), windows=3)
     for conversation_id in [ids[0], ids[1], ids[2], ids[0], ids[3]]:
         assert windows.turns(conversation_id, 5) == (Turn("q", "a"),)
-    assert windows.held().attributes["conversations"] == "3"
-    assert windows.held().loads == 4
+    assert windows.memory_report().attributes["conversations"] == "3"
+    assert windows.memory_report().loads == 4
     windows.turns(ids[0], 5)
-    assert windows.held().loads == 4
+    assert windows.memory_report().loads == 4
     windows.turns(ids[1], 5)
-    assert windows.held().loads == 5
+    assert windows.memory_report().loads == 5
 
 
 def test_idle_windows_are_let_go_and_come_back(
@@ -81,10 +81,10 @@ def test_idle_windows_are_let_go_and_come_back(
     count, size = windows.idle(200.0)
     assert count == 1
     assert 5000 < size < 7000
-    before = windows.held().bytes
+    before = windows.memory_report().bytes
     assert windows.release_idle(200.0) == (1, size)
-    assert before - windows.held().bytes == pytest.approx(size, abs=300)
-    assert windows.held().attributes["conversations"] == "1"
+    assert before - windows.memory_report().bytes == pytest.approx(size, abs=300)
+    assert windows.memory_report().attributes["conversations"] == "1"
     assert windows.release_idle(200.0) == (0, 0)
     assert windows.turns(idle, 5) == (Turn("q", "a" * 5000),)
     assert len(windows._used) == 2
@@ -105,27 +105,27 @@ def test_windows_are_bounded_together(conversations: Conversations, monkeypatch:
     ids = [talk(conversations, "q", "a" * 999) for _ in range(3)]
     for talked in ids:
         conversations.turns(conversations.conversation(talked))
-    assert conversations.held().attributes["conversations"] == "3"
-    conversations.add_question(said(ids[2], Role.USER, "again"))
-    conversations.replace_from(None, said(ids[2], Role.ASSISTANT, "b" * 999), question="again")
-    assert conversations.held().attributes["conversations"] == "2"
-    loads = conversations.held().loads
+    assert conversations.memory_report().attributes["conversations"] == "3"
+    conversations.add_question(said(ids[2], MessageRole.USER, "again"))
+    conversations.replace_from(None, said(ids[2], MessageRole.ASSISTANT, "b" * 999), question="again")
+    assert conversations.memory_report().attributes["conversations"] == "2"
+    loads = conversations.memory_report().loads
     conversations.turns(conversations.conversation(ids[2]))
     conversations.turns(conversations.conversation(ids[1]))
-    assert conversations.held().loads == loads
+    assert conversations.memory_report().loads == loads
     conversations.turns(conversations.conversation(ids[0]))
-    assert conversations.held().loads == loads + 1
+    assert conversations.memory_report().loads == loads + 1
 
 
 def test_failed_answers_are_no_turns(conversations: Conversations) -> None:
     """Questions without an answer are left out, however many there are; stopped answers count."""
     talked = talk(conversations, "first", "one")
     for number in range(30):
-        conversations.add_question(said(talked, Role.USER, f"lost {number}"))
-        conversations.replace_from(None, said(talked, Role.ASSISTANT, "half", state=AnswerState.FAILED))
-    conversations.add_question(said(talked, Role.USER, "second"))
-    conversations.replace_from(None, said(talked, Role.ASSISTANT, "two", state=AnswerState.STOPPED))
-    conversations.add_question(said(talked, Role.USER, "open"))
+        conversations.add_question(said(talked, MessageRole.USER, f"lost {number}"))
+        conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "half", state=AnswerState.FAILED))
+    conversations.add_question(said(talked, MessageRole.USER, "second"))
+    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "two", state=AnswerState.STOPPED))
+    conversations.add_question(said(talked, MessageRole.USER, "open"))
     conversation = conversations.set_history_turns(talked, 2)
     assert conversations.turns(conversation) == (Turn("first", "one"), Turn("second", "two"))
 
@@ -136,7 +136,7 @@ def test_the_window_follows_its_setting(conversations: Conversations) -> None:
     assert conversations.turns(conversations.set_history_turns(talked, 1)) == (Turn("g", "h"),)
     assert conversations.turns(conversations.set_history_turns(talked, 3))[0] == Turn("c", "d")
     assert conversations.turns(conversations.set_history_turns(talked, 0)) == ()
-    assert conversations.held().attributes["turns"] == "0"
+    assert conversations.memory_report().attributes["turns"] == "0"
     with pytest.raises(BadInputError):
         conversations.set_history_turns(talked, 51)
 
@@ -146,8 +146,8 @@ def test_the_window_sees_what_is_stored_and_deleted(conversations: Conversations
     talked = talk(conversations, "a", "b")
     conversation = conversations.conversation(talked)
     assert len(conversations.turns(conversation)) == 1
-    conversations.add_question(said(talked, Role.USER, "c"))
-    conversations.replace_from(None, said(talked, Role.ASSISTANT, "d"))
+    conversations.add_question(said(talked, MessageRole.USER, "c"))
+    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "d"))
     assert len(conversations.turns(conversation)) == 2
     WindowedMessageHistory(conversations, talked).clear()
     assert conversations.turns(conversation) == ()
@@ -160,13 +160,13 @@ def test_a_window_goes_on_with_each_answer(conversations: Conversations, databas
     conversation = conversations.conversation(talked)
     conversations.turns(conversation)
     for number, state in enumerate((AnswerState.COMPLETE, AnswerState.FAILED, AnswerState.STOPPED)):
-        conversations.add_question(said(talked, Role.USER, f"q{number}"))
-        answer = said(talked, Role.ASSISTANT, f"a{number}" * CHARACTERS, state=state)
+        conversations.add_question(said(talked, MessageRole.USER, f"q{number}"))
+        answer = said(talked, MessageRole.ASSISTANT, f"a{number}" * CHARACTERS, state=state)
         conversations.replace_from(None, answer, question=f"q{number}")
     turns = conversations.turns(conversation)
     assert [turn.question for turn in turns] == ["a", "q0", "q2"]
     assert turns == HistoryWindows(ChatStore(database)).turns(talked, conversation.history_turns)
-    assert conversations.held().loads == 1
+    assert conversations.memory_report().loads == 1
 
 
 def test_the_langchain_face_takes_questions_and_answers_only(conversations: Conversations) -> None:

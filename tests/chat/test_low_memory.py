@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels, gguf_server
 from services.chat.types import BackendChoice, BackendKind
 from services.core.access import SERVICE
-from services.core.admission import LONG_CHARACTERS, Admission, Door, Room
+from services.core.admission import LONG_CHARACTERS, Admission, Gate, MemoryHeadroom
 from services.core.database import Database
 from services.core.errors import UnavailableError
 from services.core.preferences import Preferences
@@ -26,12 +26,12 @@ def test_while_memory_is_short_long_questions_store_nothing(
     """A refused question would stand in the conversation as if it had been asked; a short one would be refused too."""
     assert len(LONG) > LONG_CHARACTERS
     admission = Admission()
-    answering = Answering(conversations, models, shelf, settings, rss=lambda: 0, admission=admission)
+    answering = AnswerService(conversations, models, shelf, settings, rss=lambda: 0, admission=admission)
     try:
         conversation = conversations.create().id
         list(answering.ask(conversation, LONG))
         before = len(conversations.messages(conversation))
-        admission.close(Door.LONG_QUESTIONS, "budget", "Short of memory.", "Ask something shorter.")
+        admission.close(Gate.LONG_QUESTIONS, "budget", "Short of memory.", "Ask something shorter.")
         for ask in (answering.ask, answering.edit):
             with pytest.raises(UnavailableError, match="Short of memory"):
                 list(ask(conversation, LONG))
@@ -50,7 +50,7 @@ def test_a_local_model_is_loaded_only_where_there_is_room(
     """Loading takes hundreds of megabytes in a second or two: the process would be killed before it was through."""
     file = tmp_path / "small.gguf"
     file.write_bytes(gguf_server.MAGIC + bytes(10 * MEGABYTE))
-    room = [Room(0, 90 * MEGABYTE)]
+    room = [MemoryHeadroom(0, 90 * MEGABYTE)]
     admission = Admission()
     admission.watch(lambda: room[0])
     loaded: list[int] = []
@@ -69,7 +69,7 @@ def test_a_local_model_is_loaded_only_where_there_is_room(
             with pytest.raises(UnavailableError, match="The local model needs about 106 MB"):
                 models.backend()
         assert loaded == []
-        room[0] = Room(0, 200 * MEGABYTE)
+        room[0] = MemoryHeadroom(0, 200 * MEGABYTE)
         with pytest.raises(UnavailableError, match="Not a real model"):
             models.backend()
         assert loaded == [10 * MEGABYTE + 4 + 4096 * 24 * 1024]

@@ -6,7 +6,7 @@ import pytest
 
 from services.chat.history_window import Turn
 from services.chat.prompt import RULES, build, estimate_tokens, neutral
-from services.chat.types import Role
+from services.chat.types import MessageRole
 from services.core.errors import TooLargeError
 from tests.chat.conftest import SEALS, VALVES, APassage
 
@@ -25,7 +25,7 @@ def test_the_prompt_holds_rules_history_passages_and_question() -> None:
     """One form for all models: rules, the turns without their old marks, then the passages and the question."""
     prompt = build("How long?", [SEALS, VALVES], TURNS[:1], context_tokens=4096, count=words)
     assert prompt.rules == RULES
-    assert [role for role, _text in prompt.messages] == [Role.USER, Role.ASSISTANT, Role.USER]
+    assert [role for role, _text in prompt.messages] == [MessageRole.USER, MessageRole.ASSISTANT, MessageRole.USER]
     assert "[1]" not in prompt.messages[1][1]
     final = prompt.messages[-1][1]
     assert '<passage number="1" document="pump manual.pdf" page="3">\nCheck the oil weekly.' in final
@@ -62,7 +62,7 @@ def test_the_prompt_respects_the_context(context: int) -> None:
     assert prompt.messages[-1][1].endswith("Question: What is it?")
     assert prompt.passages == tuple(passages[: len(prompt.passages)])
     assert len(prompt.passages) >= 1
-    sent = [text for role, text in prompt.messages[:-1] if role is Role.USER]
+    sent = [text for role, text in prompt.messages[:-1] if role is MessageRole.USER]
     assert [s[:10] for s in sent] == [t.question[:10] for t in TURNS[len(TURNS) - len(sent) :]]
     if context == 4096:
         assert len(prompt.passages) == 6

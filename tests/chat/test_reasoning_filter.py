@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.chat.citations import ThinkingFilter
+from services.chat.citations import ReasoningFilter
 
 
 def shown(pieces: list[str]) -> str:
-    thinking = ThinkingFilter()
+    thinking = ReasoningFilter()
     return "".join(thinking.feed(piece) for piece in pieces) + thinking.flush()
 
 
@@ -30,7 +30,7 @@ def test_a_thought_before_the_answer_is_not_shown(text: str, answer: str) -> Non
 
 def test_thinking_is_not_kept_in_memory() -> None:
     """A model may think for megabytes."""
-    thinking = ThinkingFilter()
+    thinking = ReasoningFilter()
     for _ in range(100):
         assert thinking.feed("<think>" + "x" * 10_000) == ""
     assert len(thinking._held) < 20

@@ -5,16 +5,16 @@ from typing import Literal
 
 import pytest
 
-from services.core.access import SERVICE, WRONG_SECONDS, WRONG_TOKENS, Actor, Gate, Role
+from services.core.access import SERVICE, WRONG_SECONDS, WRONG_TOKENS, AccessControl, Actor, Role
 from services.core.errors import BusyError, ForbiddenError
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.core.settings import Settings
 
 TOKEN = "right-and-long"
 
 
 @dataclass
-class Told(Silent):
+class Told(NullEventSink):
     """A reporter that remembers who did what, and a clock that is set by hand."""
 
     heard: list[tuple[str, EventKind, str]] = field(default_factory=list)
@@ -24,8 +24,8 @@ class Told(Silent):
         self.heard.append((actor, kind, detail))
 
 
-def gate(told: Told, visitors: Literal["admin", "user"] = "user", token: str = TOKEN) -> Gate:
-    return Gate(Settings(visitors=visitors, admin_token=token), told, lambda: told.now)
+def gate(told: Told, visitors: Literal["admin", "user"] = "user", token: str = TOKEN) -> AccessControl:
+    return AccessControl(Settings(visitors=visitors, admin_token=token), told, lambda: told.now)
 
 
 def test_without_the_setting_everybody_is_an_administrator() -> None:

@@ -6,7 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.core.admission import LONG_CHARACTERS, LONG_QUESTION_BYTES, TIGHT_BYTES, Admission, Door, Refusal, Room
+from services.core.admission import (
+    LONG_CHARACTERS,
+    LONG_QUESTION_BYTES,
+    TIGHT_BYTES,
+    Admission,
+    Gate,
+    MemoryHeadroom,
+    Refusal,
+)
 from services.core.errors import UnavailableError
 from services.core.settings import MEGABYTE
 
@@ -17,31 +25,31 @@ class Process:
     def __init__(self, used: int = 300, ceiling: int = 500) -> None:
         self.used, self.ceiling = used * MEGABYTE, ceiling * MEGABYTE
         self.admission = Admission()
-        self.admission.watch(lambda: Room(self.used, self.ceiling))
+        self.admission.watch(lambda: MemoryHeadroom(self.used, self.ceiling))
 
 
 def test_doors_close_and_open_for_each_who_closes_them() -> None:
     """A drain that ends would open what the budget had closed."""
     admission = Admission()
-    admission.close(Door.UPLOADS, "budget", "short of memory", "later")
-    admission.close(Door.UPLOADS, "restart", "restarting", "in a minute")
-    admission.open(Door.UPLOADS, "budget")
+    admission.close(Gate.UPLOADS, "budget", "short of memory", "later")
+    admission.close(Gate.UPLOADS, "restart", "restarting", "in a minute")
+    admission.open(Gate.UPLOADS, "budget")
     with pytest.raises(UnavailableError, match="restarting"):
-        admission.check(Door.UPLOADS)
-    admission.open(Door.UPLOADS, "restart")
-    admission.open(Door.UPLOADS, "restart")
-    admission.check(Door.UPLOADS)
+        admission.check(Gate.UPLOADS)
+    admission.open(Gate.UPLOADS, "restart")
+    admission.open(Gate.UPLOADS, "restart")
+    admission.check(Gate.UPLOADS)
     assert admission.closed() == {}
 
 
 def test_long_questions_are_refused_before_short_ones() -> None:
     """A short question costs next to nothing and would be refused with the long ones."""
     admission = Admission()
-    admission.close(Door.LONG_QUESTIONS, "budget", "short of memory", "later")
+    admission.close(Gate.LONG_QUESTIONS, "budget", "short of memory", "later")
     admission.check_question(LONG_CHARACTERS)
     with pytest.raises(UnavailableError):
         admission.check_question(LONG_CHARACTERS + 1)
-    admission.close(Door.QUESTIONS, "restart", "restarting", "in a minute")
+    admission.close(Gate.QUESTIONS, "restart", "restarting", "in a minute")
     with pytest.raises(UnavailableError):
         admission.check_question(1)
     assert admission.refused() == {"uploads": 0, "long_questions": 1, "questions": 1, "room": 0}
@@ -115,7 +123,7 @@ def test_without_a_limit_everything_fits() -> None:
     admission.watch(lambda: None)
     with admission.reserve(1 << 60, "Everything"):
         assert admission.free() is None
-        assert not admission.tight
+        assert not admission.low_memory
 
 
 def test_a_long_question_needs_room() -> None:
@@ -132,12 +140,12 @@ def test_a_long_question_needs_room() -> None:
 def test_it_is_tight_when_slowed_down_or_short_of_room() -> None:
     """Large portions would be taken just when there is no room for them."""
     process = Process(used=0, ceiling=500)
-    assert not process.admission.tight
+    assert not process.admission.low_memory
     process.admission.slow_down(2.0)
-    assert process.admission.tight
+    assert process.admission.low_memory
     process.admission.slow_down(0.0)
     process.used = process.ceiling - TIGHT_BYTES + 1
-    assert process.admission.tight
+    assert process.admission.low_memory
 
 
 def test_refusals_are_told() -> None:
@@ -145,10 +153,10 @@ def test_refusals_are_told() -> None:
     process = Process(used=500, ceiling=500)
     told: list[Refusal] = []
     process.admission.add_listener(told.append)
-    process.admission.close(Door.UPLOADS, "restart", "restarting", "")
+    process.admission.close(Gate.UPLOADS, "restart", "restarting", "")
     with pytest.raises(UnavailableError):
-        process.admission.check(Door.UPLOADS)
+        process.admission.check(Gate.UPLOADS)
     with pytest.raises(UnavailableError):
         process.admission.reserve(5, "The model")
     assert process.admission.try_reserve(5, "A document") is None
-    assert told == [Refusal("A new file", Door.UPLOADS, "restart"), Refusal("The model", bytes=5)]
+    assert told == [Refusal("A new file", Gate.UPLOADS, "restart"), Refusal("The model", bytes=5)]

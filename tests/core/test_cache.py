@@ -88,12 +88,12 @@ def test_bytes_are_counted_as_python_has_them() -> None:
         kept.put(key, value)
     least = sum(sys.getsizeof(key) + sys.getsizeof(value) for key, value in pairs)
     assert least < kept.figures().bytes < least + 20 * 400
-    held = kept.held()
+    held = kept.memory_report()
     assert (held.owner, held.bytes) == (Owner.OWN_CACHES, kept.figures().bytes)
     assert 0 < held.large < held.bytes
     before = kept.figures().bytes
     assert kept.clear() == before
-    assert (kept.figures().bytes, kept.held().large, kept.figures().entries) == (0, 0, 0)
+    assert (kept.figures().bytes, kept.memory_report().large, kept.figures().entries) == (0, 0, 0)
 
 
 def test_a_value_beyond_the_budget_is_not_kept() -> None:
@@ -251,7 +251,7 @@ def test_many_threads_keep_the_books_right() -> None:
         thread.join(20)
     assert 0 <= kept.figures().bytes <= 50_000
     kept.clear()
-    assert (kept.figures().bytes, kept.held().large) == (0, 0)
+    assert (kept.figures().bytes, kept.memory_report().large) == (0, 0)
     assert not kept._flights
 
 
@@ -259,7 +259,7 @@ def test_the_registry_shares_its_budget(tmp_path: object) -> None:
     """Together the caches of answers and searches take what the setting allows; 0 switches off."""
     caches = Caches(Settings(data_dir=tmp_path, answer_cache_mb=4, embedding_cache_mb=0))
     assert sum(figures.budget for figures in caches.figures()) == 4 * 1024 * 1024
-    assert len(caches.held()) == 2
+    assert len(caches.memory_reports()) == 2
     for number in range(100):
         caches.answers.put(str(number), bytes(1000))
         caches.searches.put(str(number), bytes(3000))

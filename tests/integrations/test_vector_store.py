@@ -10,9 +10,9 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
 from services.core.errors import BadInputError
-from services.integrations.langchain import EmbedderFace, KnowledgeVectorStore
+from services.integrations.langchain import KnowledgeVectorStore, LangChainEmbeddings
 from services.knowledge.embedding import Embedder
-from tests.knowledge.library_harness import Workshop
+from tests.knowledge.library_harness import LibraryHarness
 
 FACTS = {
     "sun": "The sun is a star in the middle of our planets.",
@@ -37,7 +37,7 @@ def store(tmp_path: Path, embedder: Embedder) -> Iterator[KnowledgeVectorStore]:
     """A store over the real model with three facts in it."""
     store = KnowledgeVectorStore.from_texts(
         list(FACTS.values()),
-        EmbedderFace(embedder),
+        LangChainEmbeddings(embedder),
         [{"topic": name} for name in FACTS],
         ids=list(FACTS),
         folder=tmp_path / "store",
@@ -70,7 +70,7 @@ def test_the_store_serves_as_a_retriever(store: KnowledgeVectorStore) -> None:
 def test_texts_are_there_again_after_a_restart(tmp_path: Path, embedder: Embedder) -> None:
     """Texts, metadata and vectors are on disk; nothing is embedded again."""
 
-    class Counting(EmbedderFace):
+    class Counting(LangChainEmbeddings):
         texts = 0
 
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -109,13 +109,13 @@ def test_all_texts_can_be_deleted(store: KnowledgeVectorStore) -> None:
 def test_collections_do_not_see_each_other(store: KnowledgeVectorStore, tmp_path: Path, embedder: Embedder) -> None:
     """The same id in two collections names two texts."""
     store.close()
-    other = KnowledgeVectorStore.open(tmp_path / "store", EmbedderFace(embedder), collection="Other")
+    other = KnowledgeVectorStore.open(tmp_path / "store", LangChainEmbeddings(embedder), collection="Other")
     other.add_texts(["Grain ships sail at dawn."], ids=["mill"])
     assert [document.page_content for document in other.similarity_search("flour", k=5)] == [
         "Grain ships sail at dawn."
     ]
     other.close()
-    again = KnowledgeVectorStore.open(tmp_path / "store", EmbedderFace(embedder))
+    again = KnowledgeVectorStore.open(tmp_path / "store", LangChainEmbeddings(embedder))
     assert again.get_by_ids(["mill"])[0].page_content == FACTS["mill"]
     again.close()
 
@@ -147,7 +147,7 @@ def test_vectors_need_not_be_normalised(tmp_path: Path) -> None:
     store.close()
 
 
-def test_uploaded_files_are_found_through_the_face(workshop: Workshop, embedder: Embedder) -> None:
+def test_uploaded_files_are_found_through_the_face(workshop: LibraryHarness, embedder: Embedder) -> None:
     """The face over the service's own database finds chunks of files, with their place, beside its own texts."""
     intake = workshop.library.add(io.BytesIO(b"The old mill stands by the pond. It grinds oats."), "mill.txt")
     assert workshop.ingestion.wait_idle(60)
@@ -155,7 +155,7 @@ def test_uploaded_files_are_found_through_the_face(workshop: Workshop, embedder:
         workshop.database,
         workshop.ingestion.writer,
         workshop.keeper,
-        EmbedderFace(embedder),
+        LangChainEmbeddings(embedder),
         collection=workshop.library.default_collection().name,
     )
     store.add_texts(["Oats are fed to horses."], ids=["oats"])

@@ -11,7 +11,7 @@ from typing import Any
 from services.core.errors import CancelledError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.library_harness import DEADLINE, Workshop
+from tests.knowledge.library_harness import DEADLINE, LibraryHarness
 
 
 class Gate:
@@ -33,7 +33,7 @@ class Gate:
 
 
 @contextmanager
-def gated_parser(workshop: Workshop, only: str = "") -> Iterator[Gate]:
+def gated_parser(workshop: LibraryHarness, only: str = "") -> Iterator[Gate]:
     """Hold back files whose name contains `only` before they are parsed."""
     gate, parse = Gate(), workshop.parser.parse
 
@@ -68,5 +68,5 @@ class OtherEmbedder:
         return self._embedder.embed_chunks(texts, **keywords)
 
 
-def status_of(workshop: Workshop, document_id: int) -> DocumentStatus:
+def status_of(workshop: LibraryHarness, document_id: int) -> DocumentStatus:
     return workshop.library.document(document_id).status

@@ -20,7 +20,7 @@ import numpy as np
 
 from services.core.errors import CancelledError, ConflictError
 from services.knowledge.embedding.model_files import find
-from tests.knowledge.library_harness import Workshop, text_about
+from tests.knowledge.library_harness import LibraryHarness, text_about
 
 
 class QuickEmbedder:
@@ -57,12 +57,12 @@ def content(seed: int, paragraphs: int) -> bytes:
     return text_about(f"subject{seed}", paragraphs).encode()
 
 
-def open_workshop(folder: Path) -> Workshop:
+def open_workshop(folder: Path) -> LibraryHarness:
     # Killed as often as here, a job may be in work during more crashes than would be allowed in earnest.
-    return Workshop(folder, QuickEmbedder(), crash_limit=10_000, snapshot_seconds=0.2)  # type: ignore[arg-type]
+    return LibraryHarness(folder, QuickEmbedder(), crash_limit=10_000, snapshot_seconds=0.2)  # type: ignore[arg-type]
 
 
-def carry_out(workshop: Workshop, order: dict[str, Any], collections: list[int]) -> str:
+def carry_out(workshop: LibraryHarness, order: dict[str, Any], collections: list[int]) -> str:
     library = workshop.library
     where = collections[order["collection"]]
     present = {document.name: document.id for document in library.documents(collection_ids=[where], limit=10_000)}

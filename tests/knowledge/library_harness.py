@@ -16,7 +16,7 @@ from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.file_store import FileStore
-from services.knowledge.index import IndexKeeper, SnapshotStore
+from services.knowledge.index import IndexManager, IndexSnapshotStore
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library import Library
 from services.knowledge.parsing import ParserPool
@@ -26,7 +26,7 @@ from services.knowledge.types import Document, Intake
 DEADLINE = 90.0
 
 
-class Workshop:
+class LibraryHarness:
     """Opens over `folder`; `start=False` leaves the queue alone, so that a test sees what is in it."""
 
     def __init__(
@@ -46,11 +46,11 @@ class Workshop:
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)
         self.files = FileStore(folder / "files", self.settings)
-        self.keeper = IndexKeeper(
+        self.keeper = IndexManager(
             self.chunks,
             dimension=embedder.dimension,
             fingerprint=embedder.fingerprint,
-            snapshots=SnapshotStore(folder / "index"),
+            snapshots=IndexSnapshotStore(folder / "index"),
             settings=self.settings,
         )
         self.keeper.start()

@@ -11,7 +11,7 @@ import pytest
 from services.core.errors import StorageError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.library_harness import Workshop, text_about
+from tests.knowledge.library_harness import LibraryHarness, text_about
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Emb
     """The job in work fails with a reason and a hint, questions can still be asked, and with room it can be retried."""
     with (
         small_disk(tmp_path / "disk", 6),
-        Workshop(tmp_path / "disk" / "data", embedder, start=False, free_disk_mb=0) as workshop,
+        LibraryHarness(tmp_path / "disk" / "data", embedder, start=False, free_disk_mb=0) as workshop,
     ):
         workshop.add("small.txt", text_about("mice"))
         big = workshop.add("big.txt", text_about("mammoths", 400))
@@ -70,11 +70,11 @@ def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Emb
 
 def test_database_that_cannot_grow_fails_the_job_alone(tmp_path: Path, embedder: Embedder) -> None:
     """When the database's files may not grow any more, the job fails, what was ready stays, and a retry succeeds."""
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         kept = workshop.ready("kept.txt", text_about("shrews"))
         workshop.ingestion.close()
         big = workshop.add("big.txt", text_about("giants", 300))
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         with file_size_limit(200_000):
             workshop.ingestion.start()
             workshop.idle()

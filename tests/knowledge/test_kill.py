@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from services.knowledge.types import Document, DocumentStatus
 from tests.knowledge.kill_target import QuickEmbedder, content, open_workshop
-from tests.knowledge.library_harness import Workshop
+from tests.knowledge.library_harness import LibraryHarness
 
 KILLS = int(os.environ.get("MILLPOND_TEST_KILLS", "12"))
 SEED = int(os.environ.get("MILLPOND_TEST_KILL_SEED", "0")) or random.SystemRandom().randrange(10**9)
@@ -159,7 +159,7 @@ def test_nothing_acknowledged_is_lost_to_kills(tmp_path: Path) -> None:
         check_all(workshop, expected)
 
 
-def check_all(workshop: Workshop, expected: Expected) -> None:
+def check_all(workshop: LibraryHarness, expected: Expected) -> None:
     workshop.check()
     default = workshop.library.default_collection().id
     found: dict[Key, Document] = {}

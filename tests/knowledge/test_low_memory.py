@@ -7,31 +7,31 @@ from typing import Any
 
 import pytest
 
-from services.core.admission import Admission, Door, Room
+from services.core.admission import Admission, Gate, MemoryHeadroom
 from services.core.errors import UnavailableError
 from services.core.settings import MEGABYTE
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion.embed_stage import GROUP_WHEN_TIGHT
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.library_harness import DEADLINE, Workshop, text_about
+from tests.knowledge.library_harness import DEADLINE, LibraryHarness, text_about
 from tests.servers import eventually
 
 
 def with_room(megabytes: list[int]) -> Admission:
     """An admission with so much room, which may change."""
     admission = Admission()
-    admission.watch(lambda: Room(0, megabytes[0] * MEGABYTE))
+    admission.watch(lambda: MemoryHeadroom(0, megabytes[0] * MEGABYTE))
     return admission
 
 
-def statuses(workshop: Workshop) -> set[DocumentStatus]:
+def statuses(workshop: LibraryHarness) -> set[DocumentStatus]:
     return {document.status for document in workshop.library.documents()}
 
 
 def test_documents_wait_for_room_and_none_is_lost(tmp_path: Path, embedder: Embedder) -> None:
     """Work that does not fit would be begun all the same, or fail, and what somebody handed in would be lost."""
     room = [100]
-    with Workshop(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
         for subject in ("ibexes", "marmots", "chamois"):
             workshop.add(f"{subject}.txt", text_about(subject))
         room[0] = 1
@@ -54,7 +54,7 @@ def test_chunks_wait_for_room(tmp_path: Path, embedder: Embedder, monkeypatch: p
     """What is read already would be embedded although memory has become short meanwhile."""
     room = [100]
     parsed = threading.Event()
-    with Workshop(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
         parse = workshop.parser.parse
 
         def then_short(*arguments: Any, **keywords: Any) -> Any:
@@ -77,7 +77,7 @@ def test_chunks_wait_for_room(tmp_path: Path, embedder: Embedder, monkeypatch: p
 def test_a_pipeline_that_waits_for_room_can_be_closed(tmp_path: Path, embedder: Embedder) -> None:
     """A process short of memory could not be ended, least of all for the restart that would help."""
     room = [100]
-    with Workshop(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, admission=with_room(room)) as workshop:
         workshop.add("ibexes.txt", text_about("ibexes"))
         room[0] = 8  # enough to read a file, not to embed it
         workshop.ingestion.start()
@@ -91,7 +91,7 @@ def test_where_memory_is_tight_work_is_done_in_small_portions(
 ) -> None:
     """Two readers and large groups would take the room that questions need."""
     admission = with_room([60])
-    with Workshop(tmp_path / "data", embedder, start=False, admission=admission) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, admission=admission) as workshop:
         parse, embed = workshop.parser.parse, embedder.embed_chunks
         lock = threading.Lock()
         reading = most = 0
@@ -127,7 +127,7 @@ def test_it_rests_after_each_document_while_it_is_slowed_down(tmp_path: Path, em
     """Slowed down it would go on as before; or, when that ends, rest to the end of its pause."""
     admission = Admission()
     admission.slow_down(3600.0)
-    with Workshop(tmp_path / "data", embedder, start=False, admission=admission) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, admission=admission) as workshop:
         for subject in ("ibexes", "marmots"):
             workshop.add(f"{subject}.txt", text_about(subject))
         workshop.ingestion.start()
@@ -139,11 +139,11 @@ def test_it_rests_after_each_document_while_it_is_slowed_down(tmp_path: Path, em
         assert statuses(workshop) == {DocumentStatus.READY}
 
 
-def test_a_closed_door_takes_no_files(workshop: Workshop) -> None:
+def test_a_closed_door_takes_no_files(workshop: LibraryHarness) -> None:
     """The budget refuses uploads, and they would be taken in all the same."""
-    workshop.admission.close(Door.UPLOADS, "budget", "Short of memory.", "Later.")
+    workshop.admission.close(Gate.UPLOADS, "budget", "Short of memory.", "Later.")
     with pytest.raises(UnavailableError, match="Short of memory"):
         workshop.add("a.txt", "Something.")
     assert workshop.library.count_documents() == 0
-    workshop.admission.open(Door.UPLOADS, "budget")
+    workshop.admission.open(Gate.UPLOADS, "budget")
     assert workshop.ready("a.txt", "Something.").status is DocumentStatus.READY

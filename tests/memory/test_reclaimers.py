@@ -8,7 +8,7 @@ import pytest
 
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BusyError, ForbiddenError, NotFoundError, UnavailableError
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.core.memory_report import Owner
 from services.memory import reclaimers as module
 from services.memory.clock import Clock
@@ -20,7 +20,7 @@ USER = Actor("visitor", Role.USER)
 
 
 @dataclass
-class Told(Silent):
+class Told(NullEventSink):
     """A reporter that remembers."""
 
     heard: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)

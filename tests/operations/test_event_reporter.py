@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pytest
 
 from services.app.build_memory import LongCollections
-from services.core.events import Counted, EventKind, Timing
+from services.core.events import Counter, EventKind, Timer
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 from services.operations.event_log import EventLog
-from services.operations.event_reporter import Bursts, Reports
+from services.operations.event_reporter import EventCoalescer, EventReporter
 from services.operations.metrics import Metrics
 
 UPLOAD = EventKind.UPLOAD
@@ -29,7 +29,7 @@ def events(log: EventLog) -> list[tuple[str, Mapping[str, float]]]:
 def test_two_hundred_files_are_two_events(clock: list[float]) -> None:
     """Two hundred marks in one place hide everything else on the time line."""
     log = EventLog(lambda: 1.0)
-    bursts = Bursts(log.record)
+    bursts = EventCoalescer(log.record)
     for number in range(200):
         clock[0] += 0.1
         bursts.add(UPLOAD, f"{number}.txt", {"bytes": 10, "documents": 1})
@@ -48,7 +48,7 @@ def test_two_hundred_files_are_two_events(clock: list[float]) -> None:
 def test_single_events_are_told_one_by_one(clock: list[float]) -> None:
     """What happens now and then is told as it is, without a summary of nothing."""
     log = EventLog(lambda: 1.0)
-    bursts = Bursts(log.record)
+    bursts = EventCoalescer(log.record)
     for name in ("a.txt", "b.txt"):
         bursts.add(UPLOAD, name, {})
         clock[0] += 10
@@ -59,7 +59,7 @@ def test_single_events_are_told_one_by_one(clock: list[float]) -> None:
 def test_a_burst_without_end_is_summed_up_now_and_then(clock: list[float]) -> None:
     """Somebody who uploads for an hour still sees it on the time line while it goes on."""
     log = EventLog(lambda: 1.0)
-    bursts = Bursts(log.record)
+    bursts = EventCoalescer(log.record)
     for _ in range(130):
         bursts.add(UPLOAD, "x", {})
         clock[0] += 1
@@ -70,7 +70,7 @@ def test_a_burst_without_end_is_summed_up_now_and_then(clock: list[float]) -> No
 def test_what_is_left_is_told_at_the_end(clock: list[float]) -> None:
     """A stop right after a burst must not lose its summary."""
     log = EventLog(lambda: 1.0)
-    reports = Reports(log, Metrics(), lambda: 5_000_000)
+    reports = EventReporter(log, Metrics(), lambda: 5_000_000)
     for _ in range(3):
         reports.event(UPLOAD, "x", bytes=1)
     reports.flush(everything=True)
@@ -82,9 +82,9 @@ def test_reports_reach_the_metrics() -> None:
     """Durations and counts go to the exposition, events to the time line."""
     metrics = Metrics()
     log = EventLog(lambda: 1.0)
-    reports = Reports(log, metrics, lambda: 1)
-    reports.count(Counted.DOCUMENTS_READY, 3)
-    reports.observe(Timing.RETRIEVAL, 0.1)
+    reports = EventReporter(log, metrics, lambda: 1)
+    reports.count(Counter.DOCUMENTS_READY, 3)
+    reports.observe(Timer.RETRIEVAL, 0.1)
     reports.event(EventKind.SNAPSHOT, "index snapshot 1", vectors=7)
     text = metrics.render()[0].decode()
     assert 'millpond_documents_total{outcome="ready"} 3.0' in text

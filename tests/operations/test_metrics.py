@@ -8,9 +8,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from services.core.errors import UnavailableError
-from services.core.events import Counted, Timing
+from services.core.events import Counter, Timer
 from services.operations.metric_names import COUNTED, TIMED
-from services.operations.metrics import Family, Metrics, Reading
+from services.operations.metrics import Family, Metrics, MetricValue
 
 DEPTH = Family("millpond_depth_meters", "How deep it is.", ("pond",))
 FISH = Family("millpond_fish_total", "Fish seen.", kind="counter")
@@ -30,10 +30,10 @@ def values(metrics: Metrics) -> dict[str, float]:
 
 def test_all_that_rooms_can_report_is_counted(metrics: Metrics) -> None:
     """A new kind of report without a metric would raise where something is reported, and only then."""
-    assert set(TIMED) == set(Timing)
-    for timing in Timing:
+    assert set(TIMED) == set(Timer)
+    for timing in Timer:
         metrics.observe(timing, 0.5)
-    for counted in Counted:
+    for counted in Counter:
         metrics.count(counted, 2)
     found = values(metrics)
     for timed in TIMED.values():
@@ -43,7 +43,7 @@ def test_all_that_rooms_can_report_is_counted(metrics: Metrics) -> None:
         labels = ",".join(f'{name}="{value}"' for name, value in as_.labels)
         assert found[as_.counter + (f"{{{labels}}}" if labels else "")] == 2
         assert metrics.total(counted) == 2
-    assert metrics.total(Counted.WINDOW_HITS) == 2
+    assert metrics.total(Counter.WINDOW_HITS) == 2
 
 
 def test_counts_start_at_zero(metrics: Metrics) -> None:
@@ -55,8 +55,8 @@ def test_counts_start_at_zero(metrics: Metrics) -> None:
 
 def test_time_never_counts_backwards(metrics: Metrics) -> None:
     """A clock that was set back must not break a counter, which may only rise."""
-    metrics.observe(Timing.PARSING, -1.0)
-    metrics.count(Counted.BYTES_RECEIVED, -5)
+    metrics.observe(Timer.PARSING, -1.0)
+    metrics.count(Counter.BYTES_RECEIVED, -5)
     found = values(metrics)
     assert found["millpond_parsing_seconds_sum"] == 0
     assert found["millpond_received_bytes_total"] == 0
@@ -66,11 +66,11 @@ def test_a_part_is_read_at_each_scrape(metrics: Metrics) -> None:
     """What is exposed is the state now; what is not known has no sample, but its name stays with its help."""
     depth = [1.5]
 
-    def read() -> Iterator[Reading]:
-        yield Reading(DEPTH, depth[0], ("mill",))
-        yield Reading(DEPTH, None, ("village",))
-        yield Reading(DEPTH, float("nan"), ("castle",))
-        yield Reading(FISH, 3)
+    def read() -> Iterator[MetricValue]:
+        yield MetricValue(DEPTH, depth[0], ("mill",))
+        yield MetricValue(DEPTH, None, ("village",))
+        yield MetricValue(DEPTH, float("nan"), ("castle",))
+        yield MetricValue(FISH, 3)
 
     metrics.add_part("pond", (DEPTH, FISH), read)
     assert values(metrics)['millpond_depth_meters{pond="mill"}'] == 1.5
@@ -86,11 +86,11 @@ def test_a_part_that_fails_costs_its_own_values_only(metrics: Metrics, caplog: p
     """One defect must not blind the whole monitoring; it is told, and logged once."""
     broken = [True]
 
-    def read() -> Iterator[Reading]:
-        yield Reading(FISH, 1)
+    def read() -> Iterator[MetricValue]:
+        yield MetricValue(FISH, 1)
         if broken[0]:
             raise ZeroDivisionError("no water")
-        yield Reading(DEPTH, 1.0, ("mill",))
+        yield MetricValue(DEPTH, 1.0, ("mill",))
 
     metrics.add_part("pond", (DEPTH, FISH), read)
     for _ in range(3):
@@ -107,8 +107,8 @@ def test_a_part_that_fails_costs_its_own_values_only(metrics: Metrics, caplog: p
 def test_a_part_that_is_not_there_yet_is_no_failure(metrics: Metrics) -> None:
     """Before the start is through, what is known is told and nothing is reported as broken."""
 
-    def read() -> Iterator[Reading]:
-        yield Reading(FISH, 1)
+    def read() -> Iterator[MetricValue]:
+        yield MetricValue(FISH, 1)
         raise UnavailableError("Still starting.")
 
     metrics.add_part("pond", (FISH,), read)
@@ -162,8 +162,8 @@ def test_reports_from_many_threads_are_all_there(metrics: Metrics) -> None:
 
     def work() -> None:
         for _ in range(500):
-            metrics.count(Counted.CHUNKS_EMBEDDED)
-            metrics.observe(Timing.EMBEDDING, 0.01)
+            metrics.count(Counter.CHUNKS_EMBEDDED)
+            metrics.observe(Timer.EMBEDDING, 0.01)
             metrics.request("GET", "/api/x", 200, 0.01)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from services.core.access import SERVICE, Actor, Role
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.errors import ConflictError, ForbiddenError, UnavailableError
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.core.settings import Settings
 from services.operations.drain import Drain, Successor
-from services.operations.restarts import JITTER, Phase, Plan, Restarts
+from services.operations.restarts import JITTER, RestartPhase, RestartPlan, Restarts
 from tests.servers import eventually
 
 ADMIN = Actor("somebody", Role.ADMIN)
 VISITOR = Actor("visitor", Role.USER)
 
 
-class Events(Silent):
+class Events(NullEventSink):
     """Keeps what is reported."""
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Events(Silent):
         self.told.append(f"{kind} by {actor}: {detail}")
 
 
-def restarts(plan: Plan | None = None, *, served: Callable[[], int] = lambda: 0, now: float = 0.0) -> Restarts:
-    return Restarts(lambda: now, Silent(), plan=plan, served=served, successor=lambda: "somebody")
+def restarts(plan: RestartPlan | None = None, *, served: Callable[[], int] = lambda: 0, now: float = 0.0) -> Restarts:
+    return Restarts(lambda: now, NullEventSink(), plan=plan, served=served, successor=lambda: "somebody")
 
 
 def test_plans_differ_by_their_jitter(tmp_path: Path) -> None:
     """Many processes with the same settings must not restart together, and none far from what is configured."""
     settings = Settings(data_dir=tmp_path, restart_after_requests=1000, restart_after_hours=10)
-    plans = [Plan.of(settings, 500.0) for _number in range(200)]
+    plans = [RestartPlan.of(settings, 500.0) for _number in range(200)]
     counts = {plan.requests for plan in plans}
     assert len(counts) > 50
     assert min(counts) >= 1000 * (1 - JITTER)
@@ -52,8 +52,8 @@ def test_plans_differ_by_their_jitter(tmp_path: Path) -> None:
 
 def test_nothing_is_planned_by_default(tmp_path: Path) -> None:
     """Without settings no process ends by itself, however long it runs."""
-    plan = Plan.of(Settings(data_dir=tmp_path), 500.0)
-    assert plan == Plan(0, 0.0)
+    plan = RestartPlan.of(Settings(data_dir=tmp_path), 500.0)
+    assert plan == RestartPlan(0, 0.0)
     watched = restarts(plan, served=lambda: 10**9, now=1e12)
     watched.look()
     assert watched.requested is None
@@ -63,7 +63,7 @@ def test_nothing_is_planned_by_default(tmp_path: Path) -> None:
 def test_the_plan_is_kept(served: int, now: float) -> None:
     """The planned count and the planned time each lead to a request, once."""
     asked: list[str] = []
-    watched = restarts(Plan(10, 100.0), served=lambda: served, now=now)
+    watched = restarts(RestartPlan(10, 100.0), served=lambda: served, now=now)
     watched.add_listener(lambda request: asked.append(request.actor))
     watched.look()
     watched.look()
@@ -72,7 +72,7 @@ def test_the_plan_is_kept(served: int, now: float) -> None:
 
 def test_before_the_plan_nothing_is_asked() -> None:
     """One request or one second too early would be a restart that nobody planned."""
-    watched = restarts(Plan(10, 100.0), served=lambda: 9, now=99.9)
+    watched = restarts(RestartPlan(10, 100.0), served=lambda: 9, now=99.9)
     watched.look()
     assert watched.requested is None
 
@@ -85,13 +85,13 @@ def test_only_administrators_ask() -> None:
     assert watched.requested is None
     first = watched.request(ADMIN, "new settings")
     assert watched.request(SERVICE, "another") is first
-    assert watched.state().phase is Phase.PREPARING
+    assert watched.state().phase is RestartPhase.PREPARING
 
 
 def test_where_nobody_starts_it_again_there_is_no_restart() -> None:
     """An end is not taken for a restart: it is refused, and a plan says once that it is in vain."""
     events = Events()
-    alone = Restarts(lambda: 1000.0, events, plan=Plan(0, 100.0))
+    alone = Restarts(lambda: 1000.0, events, plan=RestartPlan(0, 100.0))
     with pytest.raises(ConflictError):
         alone.request(ADMIN, "please")
     for _time in range(3):
@@ -156,7 +156,7 @@ class Scene:
 
     @property
     def refused(self) -> bool:
-        return Door.UPLOADS in self.admission.closed()
+        return Gate.UPLOADS in self.admission.closed()
 
 
 def test_in_a_quiet_moment_nothing_is_refused_before_the_change() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.ui.live_answers import Asked, live_answers
+from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Runtime
-from services.chat.types import AnswerState, Role
+from services.chat.types import AnswerState, MessageRole
 from services.knowledge.types import Document
 from tests.pages.conftest import finish
 
@@ -101,7 +101,7 @@ def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add,
     finish(app)
     [conversation] = runtime.conversations.conversations()
     texts = [(message.role, message.text) for message in runtime.conversations.messages(conversation.id)]
-    assert texts[0] == (Role.USER, "Who writes the water level?")
+    assert texts[0] == (MessageRole.USER, "Who writes the water level?")
     assert len(texts) == 2
     app.button(key="chat-regenerate").click().run()
     finish(app)
@@ -155,7 +155,7 @@ def test_stopping_keeps_what_there_is(app: AppTest, runtime: Runtime) -> None:
     """The stop button ends the answer; its end is marked as early and the field is open again."""
     conversation = runtime.conversations.create(title="Stop")
     answer = runtime.answering.ask(conversation.id, "A question")
-    live = live_answers.start(conversation.id, "A question", answer, Asked.NEW)
+    live = live_answers.start(conversation.id, "A question", answer, QuestionMode.NEW)
     live.stop()
     assert live.done.wait(30)
     app.query_params["conversation"] = conversation.id

@@ -17,7 +17,7 @@ from services.core.errors import ForbiddenError
 from services.core.memory_report import Owner
 from services.knowledge.types import RetrievalSettings
 from services.memory.effects import Effect
-from services.memory.gc.types import CollectorSettings
+from services.memory.gc.types import GCSettings
 from tests.pages.conftest import open_page
 from tests.pages.test_memory import words
 
@@ -196,7 +196,7 @@ def test_other_pages_buttons_too(app: AppTest, look_only: Runtime, page: str, ke
 
 
 ACTS: dict[str, Callable[[Runtime, Actor], object]] = {
-    "change": lambda r, who: r.memory.collector.change(who, CollectorSettings((5000, 10, 10))),
+    "change": lambda r, who: r.memory.collector.change(who, GCSettings((5000, 10, 10))),
     "keep": lambda r, who: r.memory.collector.keep(who),
     "revert": lambda r, who: r.memory.collector.revert(who),
     "freeze": lambda r, who: r.memory.collector.freeze(who),

@@ -13,11 +13,11 @@ from console.ui.gc_experiment import result as result_view
 from console.ui.gc_experiment.result import experiment_charts
 from services.app.container import Runtime
 from services.core.access import SERVICE
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
-from services.memory.gc_experiment.result_store import Shelf
-from services.memory.gc_experiment.runner import Experiments, Laboratory
-from services.memory.gc_experiment.types import ExperimentResult, Phase, Setting
+from services.memory.gc_experiment.result_store import ResultStore
+from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
+from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
 from tests.memory.gc_experiment.environments import MB, laboratory
 from tests.memory.gc_experiment.test_analysis import made
@@ -43,10 +43,10 @@ def make(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Put experiments of another laboratory, over results of another time, into the pages' services."""
     built: list[Experiments] = []
 
-    def make(lab: Laboratory | None = None, *results: ExperimentResult) -> Experiments:
+    def make(lab: ExperimentEnvironment | None = None, *results: ExperimentResult) -> Experiments:
         for number, result in enumerate(results):
-            Shelf(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
-        built.append(Experiments(tmp_path, Clock(), Silent(), lab or laboratory()))
+            ResultStore(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
+        built.append(Experiments(tmp_path, Clock(), NullEventSink(), lab or laboratory()))
         monkeypatch.setattr(runtime, "experiments", built[-1])
         return built[-1]
 
@@ -90,7 +90,7 @@ def test_start_watch_and_cancel(make: Make) -> None:
     assert not any(button.key == form.START for button in app.button)
     assert "low priority" in texts(app)
     app.button(key=view.CANCEL).click().run()
-    assert experiments.state().phase is Phase.CANCELLED
+    assert experiments.state().phase is ExperimentPhase.CANCELLED
     assert any("cancelled" in info.proto.title for info in app.info) or "cancelled" in str(app.info)
 
 

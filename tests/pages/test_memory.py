@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.memory import charts
 from services.app.container import Runtime
-from services.core.memory_report import HeldResource, Owner
-from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Verdict
+from services.core.memory_report import MemoryReport, Owner
+from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, Verdict, VerdictState
 from services.memory.ledger.ledger import Ledger
 from tests.pages.conftest import open_page
 from tests.servers import eventually
@@ -50,7 +50,7 @@ def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Runtime
 def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kind, growth, evidence and suspects of a verdict are on the page and in the strip; names in it are only text."""
     verdict = Verdict(
-        State.LEAK,
+        VerdictState.LEAK,
         watched.memory.clock.time(),
         window=3600.0,
         level=5e8,
@@ -71,7 +71,7 @@ def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Runtime, monk
 
 def test_a_limit_of_the_system_is_told(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the ledger cannot know here is said in words, and what is held stands in the table."""
-    held = HeldResource("Weights", "of a model", 47 * 2**20, 1, owner=Owner.MODELS)
+    held = MemoryReport("Weights", "of a model", 47 * 2**20, 1, owner=Owner.MODELS)
     ledger = Ledger(watched.memory.clock.time(), 2**29, {Owner.UNNAMED: 2**29}, (held,), ("No maps on this system.",))
     monkeypatch.setattr(type(watched.memory.ledger), "last", property(lambda _self: ledger))
     open_page(app, "memory")

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.current_actor import page_user
 from services.app.container import Runtime
-from services.core.requests import ScopeKind
+from services.core.requests import RequestKind
 from services.knowledge.types import Document
 from tests.pages.conftest import open_page
 
@@ -17,9 +17,9 @@ def texts(app: AppTest) -> str:
 
 def test_requests_are_listed_and_can_be_cancelled(app: AppTest, runtime: Runtime) -> None:
     """Who, what, since when, place and memory; the button ends that request; afterwards it is among those of late."""
-    limit = runtime.scopes.policy(ScopeKind.LOOK)
-    with runtime.scopes.open(ScopeKind.LOOK, "census of objects", user="ann") as first:
-        second = runtime.scopes.open(ScopeKind.LOOK, "deep size", user="bob")
+    limit = runtime.scopes.policy(RequestKind.DIAGNOSTIC)
+    with runtime.scopes.open(RequestKind.DIAGNOSTIC, "census of objects", user="ann") as first:
+        second = runtime.scopes.open(RequestKind.DIAGNOSTIC, "deep size", user="bob")
         assert limit.total == 1
         open_page(app, "overview")
         assert not app.exception

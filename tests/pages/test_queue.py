@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from console.ui.live_answers import live_answers
 from console.ui.session_state import Key
 from services.app.container import Runtime
-from services.core.requests import ScopeKind
+from services.core.requests import RequestKind
 from services.knowledge.types import Document
 from tests.pages.conftest import finish
 from tests.servers import eventually
@@ -26,7 +26,7 @@ def test_who_waits_sees_the_place_and_the_cached_answer_says_so(
     question = "How long are pump seals covered?"
     with ExitStack() as taken:
         for number in range(runtime.settings.answers_total):
-            taken.enter_context(runtime.scopes.open(ScopeKind.ANSWER, user=f"somebody {number}"))
+            taken.enter_context(runtime.scopes.open(RequestKind.ANSWER, user=f"somebody {number}"))
         app.run()
         app.chat_input(key=Key.CHAT_INPUT).set_value(question).run()
         conversation = app.query_params["conversation"]

@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 import pytest
 
 from console.ui.live_answers import LiveAnswers
-from services.chat.answer_stream import Answer
+from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerEvent, Citation, Retrieved, Token, Waiting
 from services.core.errors import BusyError, ConflictError
 
@@ -41,8 +41,8 @@ class Scripted:
         self.go.set()
 
 
-def scripted(*events: AnswerEvent, **options: Any) -> Answer:
-    return cast("Answer", Scripted(*events, **options))
+def scripted(*events: AnswerEvent, **options: Any) -> AnswerStream:
+    return cast("AnswerStream", Scripted(*events, **options))
 
 
 def test_a_draft_grows_with_its_events() -> None:

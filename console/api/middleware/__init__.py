@@ -5,7 +5,7 @@ Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams 
 
 from console.api.middleware.headers import LeavingConnections, SecurityHeaders
 from console.api.middleware.host_guard import HostGuard
-from console.api.middleware.limits import BodyLimit, UploadRoom
+from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
 
-__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders", "UploadRoom"]
+__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders", "UploadLimit"]

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import error_response, problem_response
 from services.app.container import Runtime
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.errors import ErrorKind, UnavailableError
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
@@ -70,7 +70,7 @@ class BodyLimit:
         await response(scope, receive, send)
 
 
-class UploadRoom:
+class UploadLimit:
     """Refuses a tab's file with 503 before it is read, where it would not fit into the memory budget.
 
     Streamlit holds such a file in RAM as a whole until the page has taken it, unlike the API, which writes it to disk
@@ -98,7 +98,7 @@ class UploadRoom:
         declared = Headers(scope=scope).get("content-length", "")
         size = int(declared) if declared.isdecimal() else self._limit
         try:
-            admission.check(Door.UPLOADS)
+            admission.check(Gate.UPLOADS)
             room = admission.reserve(min(size, self._limit), _("A new file"))
         except UnavailableError as error:
             await error_response(error, scope["path"])(scope, receive, send)

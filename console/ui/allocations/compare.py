@@ -23,7 +23,7 @@ from console.ui.shared.formatting import count, escape, plain, signed_size, size
 from services.core.i18n import _
 from services.memory.tracing.source import said, source_lines
 from services.memory.tracing.tracer import Tracer
-from services.memory.tracing.types import Change, Comparison, Filters, GroupBy, Row, SnapshotInfo
+from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, TraceFilters
 
 _ROWS = 100
 _NONE = "none"  # in place of the older snapshot: show what the newer one holds
@@ -133,7 +133,7 @@ def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) ->
     return chosen
 
 
-def _filters() -> tuple[GroupBy, Filters]:
+def _filters() -> tuple[GroupBy, TraceFilters]:
     names = {GroupBy.LINE: _("By line"), GroupBy.FILE: _("By file"), GroupBy.TRACEBACK: _("By traceback")}
     with st.container(horizontal=True, vertical_alignment="center"):
         by = st.segmented_control(
@@ -162,7 +162,7 @@ def _filters() -> tuple[GroupBy, Filters]:
             live=True,
             width=220,
         )
-    return GroupBy(by or GroupBy.LINE), Filters(ours=ours, hide_imports=hidden, text=(text or "").strip())
+    return GroupBy(by or GroupBy.LINE), TraceFilters(ours=ours, hide_imports=hidden, text=(text or "").strip())
 
 
 def _totals(found: Comparison) -> None:
@@ -180,7 +180,7 @@ def _totals(found: Comparison) -> None:
     )
 
 
-def _nothing_left(found: Comparison, filters: Filters) -> None:
+def _nothing_left(found: Comparison, filters: TraceFilters) -> None:
     if filters.text or filters.ours:
         st.info(_("Change the filters to see more."), title=_("Nothing fits"), icon=":material/search_off:")
     elif found.old is None:
@@ -201,11 +201,11 @@ def _table(found: Comparison) -> Row | None:
     import pandas as pd
 
     words = {
-        Change.NEW: _("New"),
-        Change.GROWN: _("Grown"),
-        Change.SAME: _("Same"),
-        Change.SHRUNK: _("Shrunk"),
-        Change.GONE: _("Gone"),
+        RowChange.NEW: _("New"),
+        RowChange.GROWN: _("Grown"),
+        RowChange.SAME: _("Same"),
+        RowChange.SHRUNK: _("Shrunk"),
+        RowChange.GONE: _("Gone"),
     }
     colours = ["red", "orange", "gray", "green", "green"]
     rows = found.rows
@@ -246,7 +246,7 @@ def _shown(found: Comparison) -> str:
     return "**" + _("The first {shown} of {count} rows").format(shown=_ROWS, count=count(found.row_count)) + "**"
 
 
-def _exports(found: Comparison, filters: Filters) -> None:
+def _exports(found: Comparison, filters: TraceFilters) -> None:
     parameters = {
         "new": found.new.id,
         "old": found.old.id if found.old else "",
@@ -320,7 +320,7 @@ def _hover(row: Row) -> str:
     return "<br>".join(part for part in (html_escape(said(row.place)), source) if part)
 
 
-def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: Filters) -> None:
+def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: TraceFilters) -> None:
     """Draw the chosen row: how it changed, and up to five ways to it, those that changed most first."""
     with st.container(border=True):
         st.markdown(f"**{escape(said(row.place))}**")
@@ -337,7 +337,7 @@ def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: Filt
             found.old.id if found.old else "",
             found.new.id,
             GroupBy.TRACEBACK,
-            Filters(ours=filters.ours, hide_imports=filters.hide_imports),
+            TraceFilters(ours=filters.ours, hide_imports=filters.hide_imports),
             limit=_WAYS,
             at=row.place,
         )

@@ -9,7 +9,7 @@ from console.ui.budget.steps import door_name
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import escape
 from console.ui.shared.heartbeat import heartbeat
-from services.core.admission import Admission, Door
+from services.core.admission import Admission, Gate
 from services.core.i18n import _
 
 _PERIOD_SECONDS = 3.0
@@ -17,7 +17,7 @@ _PERIOD_SECONDS = 3.0
 
 @st.fragment
 @guarded
-def refusal_banner(admission: Admission, *doors: Door) -> None:
+def refusal_banner(admission: Admission, *doors: Gate) -> None:
     """Say why something is refused at present, as long as it is; nothing otherwise. The first of `doors` counts."""
     closed = admission.closed()
     found = next(((door, closed[door]) for door in doors if door in closed), None)

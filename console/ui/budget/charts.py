@@ -10,7 +10,7 @@ from console.ui.charts.annotations import inert, restart_shapes
 from console.ui.charts.figure import MEGABYTE, Chart, Json, base_layout, known, line, moments, numbers, time_layout
 from console.ui.charts.palette import colour
 from services.core.i18n import _
-from services.memory.budget.types import Budget, Decision, DecisionKind, GovernorState, Level
+from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind, GovernorState
 from services.memory.types import Series, Window
 
 BUDGET_POINTS = 400
@@ -26,16 +26,16 @@ _SYMBOLS = {
     DecisionKind.LEVEL: "circle",
     DecisionKind.MODE: "diamond",
 }
-LEVEL_COLOURS = {Level.CALM: "calm", Level.SOFT: "soft", Level.HIGH: "high", Level.HARD: "hard"}
+LEVEL_COLOURS = {BudgetLevel.CALM: "calm", BudgetLevel.SOFT: "soft", BudgetLevel.HIGH: "high", BudgetLevel.HARD: "hard"}
 
 
-def level_word(level: Level) -> str:
+def level_word(level: BudgetLevel) -> str:
     """Return a level's name at the beginning of a sentence."""
     return {
-        Level.CALM: _("Calm"),
-        Level.SOFT: _("Soft"),
-        Level.HIGH: _("High"),
-        Level.HARD: _("Hard"),
+        BudgetLevel.CALM: _("Calm"),
+        BudgetLevel.SOFT: _("Soft"),
+        BudgetLevel.HIGH: _("High"),
+        BudgetLevel.HARD: _("Hard"),
     }[level]
 
 
@@ -52,7 +52,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     layout["yaxis"] = {"range": [0, 1], "visible": False, "fixedrange": True}
     layout["hovermode"] = "closest"
     borders = [0, *(budget.reached(mark.level) for mark in budget.watermarks), limit]
-    levels = [Level.CALM, *(mark.level for mark in budget.watermarks)]
+    levels = [BudgetLevel.CALM, *(mark.level for mark in budget.watermarks)]
     layout["shapes"] = [
         _box(left, right, 0.0, 1.0, f"zone-{LEVEL_COLOURS[level]}")
         for level, left, right in zip(levels, borders[:-1], borders[1:], strict=True)
@@ -145,7 +145,7 @@ def _marks(decisions: Sequence[Decision]) -> Json:
     }
 
 
-def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[Level, int]]) -> None:
+def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[BudgetLevel, int]]) -> None:
     named = [(level_word(level).lower(), LEVEL_COLOURS[level], height) for level, height in marks]
     layout.setdefault("annotations", [])
     for place, (text, shade, height) in enumerate((*named, (_("limit"), "limit", budget.limit))):

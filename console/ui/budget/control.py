@@ -15,7 +15,7 @@ from console.ui.shared.formatting import count, escape, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _, plural
-from services.operations.restarts import Phase, RestartState
+from services.operations.restarts import RestartPhase, RestartState
 
 
 @st.fragment
@@ -117,7 +117,7 @@ def restart_view(runtime: Runtime) -> None:
     for line in _lines(state, runtime.clock.time()):
         st.caption(escape(line))
     refusal = runtime.restarts.refusal()
-    underway = state.phase is not Phase.RUNNING
+    underway = state.phase is not RestartPhase.RUNNING
     if st.button(
         _("Restart now"),
         key=Key.BUDGET_RESTART,
@@ -172,8 +172,8 @@ def _lines(state: RestartState, now: float) -> list[str]:
 def restart_words(state: RestartState) -> str:
     """Return how far a restart is, for everybody."""
     return {
-        Phase.RUNNING: _("No restart is under way"),
-        Phase.PREPARING: _("A restart is being prepared; you can go on"),
-        Phase.DRAINING: _("Millpond is restarting: what is under way comes to its end first"),
-        Phase.ENDING: _("Millpond is restarting and is back in a moment"),
+        RestartPhase.RUNNING: _("No restart is under way"),
+        RestartPhase.PREPARING: _("A restart is being prepared; you can go on"),
+        RestartPhase.DRAINING: _("Millpond is restarting: what is under way comes to its end first"),
+        RestartPhase.ENDING: _("Millpond is restarting and is back in a moment"),
     }[state.phase]

@@ -12,16 +12,21 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _
 from services.memory.budget.messages import source_name
-from services.memory.budget.types import GovernorState, Level
+from services.memory.budget.types import BudgetLevel, GovernorState
 
 PERIOD_SECONDS = 2.0
 LEVEL_ICONS = {
-    Level.CALM: ":material/check_circle:",
-    Level.SOFT: ":material/compress:",
-    Level.HIGH: ":material/priority_high:",
-    Level.HARD: ":material/front_hand:",
+    BudgetLevel.CALM: ":material/check_circle:",
+    BudgetLevel.SOFT: ":material/compress:",
+    BudgetLevel.HIGH: ":material/priority_high:",
+    BudgetLevel.HARD: ":material/front_hand:",
 }
-_TEXT_COLOURS = {Level.CALM: "green", Level.SOFT: "orange", Level.HIGH: "orange", Level.HARD: "red"}
+_TEXT_COLOURS = {
+    BudgetLevel.CALM: "green",
+    BudgetLevel.SOFT: "orange",
+    BudgetLevel.HIGH: "orange",
+    BudgetLevel.HARD: "red",
+}
 
 
 @st.fragment
@@ -71,7 +76,7 @@ def _where(state: GovernorState) -> str:
 
 def _notes(runtime: Runtime, state: GovernorState) -> list[str]:
     parts = []
-    if state.level is not Level.CALM:
+    if state.level is not BudgetLevel.CALM:
         since = max(0.0, runtime.clock.time() - state.since)
         parts.append(_("Above calm for {time}").format(time=minutes(since)))
     if state.floor:

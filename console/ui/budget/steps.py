@@ -16,13 +16,13 @@ from console.ui.session_state import tell
 from console.ui.shared.formatting import count, escape, minutes, shorten, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
-from services.core.admission import Door
+from services.core.admission import Gate
 from services.core.i18n import _, plural
-from services.core.requests.types import Running, ScopeKind
-from services.memory.budget.types import Level, StepState
+from services.core.requests.types import RequestKind, RunningRequest
+from services.memory.budget.types import ActionStatus, BudgetLevel
 
 RESTART = "restart"  # the step that ends the process: asked about first
-_BADGES = {Level.CALM: "gray", Level.SOFT: "orange", Level.HIGH: "orange", Level.HARD: "red"}
+_BADGES = {BudgetLevel.CALM: "gray", BudgetLevel.SOFT: "orange", BudgetLevel.HIGH: "orange", BudgetLevel.HARD: "red"}
 _MOST_RUNNING = 8
 
 
@@ -48,7 +48,7 @@ def steps_view(runtime: Runtime) -> None:
     heartbeat("budget-steps", PERIOD_SECONDS)
 
 
-def _button(runtime: Runtime, step: StepState, why: str | None) -> None:
+def _button(runtime: Runtime, step: ActionStatus, why: str | None) -> None:
     undo = step.active and step.undoable
     pressed = st.button(
         _("Undo") if undo else _("Take"),
@@ -70,7 +70,7 @@ def _act(runtime: Runtime, name: str, undo: bool) -> None:
         tell(f"{decision.label}: {decision.outcome}")
 
 
-def standing(runtime: Runtime, step: StepState) -> str:
+def standing(runtime: Runtime, step: ActionStatus) -> str:
     """Return how a step stands, as Markdown: what it is at now, what it would free, what it did last."""
     now = runtime.clock.time()
     if step.active:
@@ -89,7 +89,7 @@ def standing(runtime: Runtime, step: StepState) -> str:
     return words
 
 
-def _would(step: StepState) -> str:
+def _would(step: ActionStatus) -> str:
     if step.estimate is None:
         return _("what it would free is unknown")
     return _("would free {size}").format(size=size(step.estimate)) if step.estimate > 0 else _("would free nothing now")
@@ -102,7 +102,7 @@ def doors_view(runtime: Runtime) -> None:
     st.subheader(_("Taken in at present"), anchor=False)
     closed = runtime.admission.closed()
     refused = runtime.admission.refused()
-    for door in Door:
+    for door in Gate:
         shut = closed.get(door)
         if shut is None:
             st.markdown(f":green[:material/door_open:] {escape(door_name(door))}")
@@ -133,12 +133,12 @@ def doors_view(runtime: Runtime) -> None:
     heartbeat("budget-doors", PERIOD_SECONDS)
 
 
-def door_name(door: Door) -> str:
+def door_name(door: Gate) -> str:
     """Return what goes through a door."""
     return {
-        Door.UPLOADS: _("New files"),
-        Door.LONG_QUESTIONS: _("Long questions"),
-        Door.QUESTIONS: _("Questions"),
+        Gate.UPLOADS: _("New files"),
+        Gate.LONG_QUESTIONS: _("Long questions"),
+        Gate.QUESTIONS: _("Questions"),
     }[door]
 
 
@@ -155,12 +155,12 @@ def _running(runtime: Runtime) -> None:
         st.caption(escape(_("and {count} more").format(count=count(len(running) - _MOST_RUNNING))))
 
 
-def _line(each: Running, now: float) -> str:
+def _line(each: RunningRequest, now: float) -> str:
     kinds = {
-        ScopeKind.ANSWER: _("Answer"),
-        ScopeKind.SEARCH: _("Search"),
-        ScopeKind.UPLOAD: _("Upload"),
-        ScopeKind.LOOK: _("Look"),
+        RequestKind.ANSWER: _("Answer"),
+        RequestKind.SEARCH: _("Search"),
+        RequestKind.UPLOAD: _("Upload"),
+        RequestKind.DIAGNOSTIC: _("Look"),
     }
     words = kinds.get(each.kind, str(each.kind))
     if each.detail:

@@ -20,7 +20,7 @@ from console.ui.charts.figure import (
     numbers,
     time_layout,
 )
-from console.ui.charts.palette import MEMBERS, Family, colour, family_name, owner_colour, owner_name
+from console.ui.charts.palette import MEMBERS, ColourFamily, colour, family_name, owner_colour, owner_name
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import Ledger
@@ -43,7 +43,7 @@ def ledger_chart(
     layout = time_layout(height, _("MB"), span=span)
     layout["yaxis3"] = event_axis()
     layout["shapes"] = restart_shapes(window)
-    traces = [_area(window, family, away) for family in Family if _present(window, family)]
+    traces = [_area(window, family, away) for family in ColourFamily if _present(window, family)]
     rss = window.means[Series.RSS]
     traces.append(line(_("RSS"), _away(numbers(rss, per=MEGABYTE), away), "rss", unit=_("MB"), width=2))
     peaks = window.maxima[Series.RSS]
@@ -57,11 +57,11 @@ def ledger_chart(
     return Chart("ledger", _("Who owns the memory"), tuple(traces), layout, moments(window.times), zoom)
 
 
-def _present(window: Window, family: Family) -> bool:
+def _present(window: Window, family: ColourFamily) -> bool:
     return any(known(window.means.get(owner_column(owner))) for owner in MEMBERS[family])
 
 
-def _sum(window: Window, family: Family) -> Floats:
+def _sum(window: Window, family: ColourFamily) -> Floats:
     columns = [window.means[owner_column(owner)] for owner in MEMBERS[family] if owner_column(owner) in window.means]
     stacked = np.vstack(columns)
     total: Floats = np.nansum(stacked, axis=0)
@@ -69,7 +69,7 @@ def _sum(window: Window, family: Family) -> Floats:
     return total
 
 
-def _area(window: Window, family: Family, away: frozenset[int]) -> Json:
+def _area(window: Window, family: ColourFamily, away: frozenset[int]) -> Json:
     values = numbers(_sum(window, family), per=MEGABYTE, digits=1)
     return {
         "type": "scatter",

@@ -15,7 +15,7 @@ from services.core.i18n import _
 from services.core.memory_report import Owner
 
 
-class Family(StrEnum):
+class ColourFamily(StrEnum):
     """Owners that share a colour. The order is the one in which they are stacked, from the bottom."""
 
     CODE = "code"
@@ -30,15 +30,15 @@ class Family(StrEnum):
     UNNAMED = "unnamed"
 
 
-MEMBERS: dict[Family, tuple[Owner, ...]] = {
-    Family.CODE: (Owner.LIBRARIES, Owner.RELOCATIONS, Owner.KERNELS, Owner.FILES, Owner.STACKS),
-    Family.MODELS: (Owner.MODELS, Owner.GPU_HOST),
-    Family.INDEX: (Owner.INDEX,),
-    Family.PYTHON: (Owner.PYTHON,),
-    Family.PYTHON_FREE: (Owner.PYTHON_FREE,),
-    Family.NATIVE: (Owner.NATIVE,),
-    Family.NATIVE_FREE: (Owner.NATIVE_FREE,),
-    Family.DATA: (
+MEMBERS: dict[ColourFamily, tuple[Owner, ...]] = {
+    ColourFamily.CODE: (Owner.LIBRARIES, Owner.RELOCATIONS, Owner.KERNELS, Owner.FILES, Owner.STACKS),
+    ColourFamily.MODELS: (Owner.MODELS, Owner.GPU_HOST),
+    ColourFamily.INDEX: (Owner.INDEX,),
+    ColourFamily.PYTHON: (Owner.PYTHON,),
+    ColourFamily.PYTHON_FREE: (Owner.PYTHON_FREE,),
+    ColourFamily.NATIVE: (Owner.NATIVE,),
+    ColourFamily.NATIVE_FREE: (Owner.NATIVE_FREE,),
+    ColourFamily.DATA: (
         Owner.DATABASE,
         Owner.CONVERSATIONS,
         Owner.UPLOADS,
@@ -46,32 +46,32 @@ MEMBERS: dict[Family, tuple[Owner, ...]] = {
         Owner.EXPIRED_SESSIONS,
         Owner.MEDIA,
     ),
-    Family.CACHES: (Owner.STREAMLIT_CACHES, Owner.OWN_CACHES, Owner.TRACING),
-    Family.UNNAMED: (Owner.UNNAMED,),
+    ColourFamily.CACHES: (Owner.STREAMLIT_CACHES, Owner.OWN_CACHES, Owner.TRACING),
+    ColourFamily.UNNAMED: (Owner.UNNAMED,),
 }
 
 
 _FAMILY = {owner: family for family, owners in MEMBERS.items() for owner in owners}
 
 
-def family_of(owner: Owner) -> Family:
+def family_of(owner: Owner) -> ColourFamily:
     """Return the family of an owner; one that belongs to none counts as unnamed."""
-    return _FAMILY.get(owner, Family.UNNAMED)
+    return _FAMILY.get(owner, ColourFamily.UNNAMED)
 
 
-def family_name(family: Family) -> str:
+def family_name(family: ColourFamily) -> str:
     """Return what a family is called in a legend."""
     return {
-        Family.CODE: _("Code"),
-        Family.MODELS: _("Models"),
-        Family.INDEX: _("Index"),
-        Family.PYTHON: _("Python objects"),
-        Family.PYTHON_FREE: _("Python, free"),
-        Family.NATIVE: _("Native in use"),
-        Family.NATIVE_FREE: _("Native, free"),
-        Family.DATA: _("Data"),
-        Family.CACHES: _("Caches and tools"),
-        Family.UNNAMED: _("Unnamed"),
+        ColourFamily.CODE: _("Code"),
+        ColourFamily.MODELS: _("Models"),
+        ColourFamily.INDEX: _("Index"),
+        ColourFamily.PYTHON: _("Python objects"),
+        ColourFamily.PYTHON_FREE: _("Python, free"),
+        ColourFamily.NATIVE: _("Native in use"),
+        ColourFamily.NATIVE_FREE: _("Native, free"),
+        ColourFamily.DATA: _("Data"),
+        ColourFamily.CACHES: _("Caches and tools"),
+        ColourFamily.UNNAMED: _("Unnamed"),
     }[family]
 
 
@@ -105,16 +105,16 @@ def owner_name(owner: Owner) -> str:
 
 # name: (on light, on dark)
 PALETTE: dict[str, tuple[str, str]] = {
-    Family.CODE: ("#b4b9bd", "#4b5459"),
-    Family.MODELS: ("#332288", "#7c70d6"),
-    Family.INDEX: ("#88ccee", "#88ccee"),
-    Family.PYTHON: ("#117733", "#2f9a55"),
-    Family.PYTHON_FREE: ("#a9d8b8", "#1f4a32"),
-    Family.NATIVE: ("#aa4499", "#c062b0"),
-    Family.NATIVE_FREE: ("#e3bfdd", "#5a2f53"),
-    Family.DATA: ("#d0a63a", "#ddcc77"),
-    Family.CACHES: ("#77772a", "#7d7d24"),
-    Family.UNNAMED: ("#cc6677", "#cc6677"),
+    ColourFamily.CODE: ("#b4b9bd", "#4b5459"),
+    ColourFamily.MODELS: ("#332288", "#7c70d6"),
+    ColourFamily.INDEX: ("#88ccee", "#88ccee"),
+    ColourFamily.PYTHON: ("#117733", "#2f9a55"),
+    ColourFamily.PYTHON_FREE: ("#a9d8b8", "#1f4a32"),
+    ColourFamily.NATIVE: ("#aa4499", "#c062b0"),
+    ColourFamily.NATIVE_FREE: ("#e3bfdd", "#5a2f53"),
+    ColourFamily.DATA: ("#d0a63a", "#ddcc77"),
+    ColourFamily.CACHES: ("#77772a", "#7d7d24"),
+    ColourFamily.UNNAMED: ("#cc6677", "#cc6677"),
     "text": ("#1c2526", "#e6ecec"),
     "quiet": ("#5d6b6d", "#9aa8aa"),
     "grid": ("#e6ebeb", "#263134"),

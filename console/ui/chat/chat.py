@@ -10,13 +10,13 @@ import streamlit as st
 from console.ui.chat.messages import show_message
 from console.ui.current_actor import page_user
 from console.ui.error_boundary import attempt, guarded
-from console.ui.live_answers import Asked, Draft, LiveAnswer, live_answers
+from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
 from console.ui.shared.formatting import answer_markdown, escape
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
-from services.chat.answer_stream import Answer
-from services.chat.types import AnswerState, Conversation, Message, Role
+from services.chat.answer_stream import AnswerStream
+from services.chat.types import AnswerState, Conversation, Message, MessageRole
 from services.core.i18n import _
 
 _SHOWN = 20  # messages at a time; older ones are read from disk when asked for
@@ -74,15 +74,15 @@ def _with_question(messages: Sequence[Message], live: LiveAnswer, conversation_i
     """Return the messages as they will be below the answer being written, whether or not that is stored yet."""
     messages = list(messages)
     question = live.question.strip()
-    if live.asked is not Asked.NEW and messages and messages[-1].role is Role.ASSISTANT:
+    if live.asked is not QuestionMode.NEW and messages and messages[-1].role is MessageRole.ASSISTANT:
         messages.pop()
-    if live.asked is Asked.AGAIN:
+    if live.asked is QuestionMode.AGAIN:
         return messages
-    stored = bool(messages) and messages[-1].role is Role.USER and messages[-1].text == question
+    stored = bool(messages) and messages[-1].role is MessageRole.USER and messages[-1].text == question
     if not stored:
-        if live.asked is Asked.EDITED and messages:
+        if live.asked is QuestionMode.EDITED and messages:
             messages.pop()
-        messages.append(Message(0, conversation_id, Role.USER, question, datetime.now(UTC)))
+        messages.append(Message(0, conversation_id, MessageRole.USER, question, datetime.now(UTC)))
     return messages
 
 
@@ -116,11 +116,13 @@ def _ask(runtime: Runtime, conversation: Conversation | None, question: str) -> 
         )
         set_query(Query.CONVERSATION, conversation.id)
         state.draft_collections, state.draft_turns = (), None
-    _start(conversation.id, question, runtime.answering.ask(conversation.id, question, user=page_user()), Asked.NEW)
+    _start(
+        conversation.id, question, runtime.answering.ask(conversation.id, question, user=page_user()), QuestionMode.NEW
+    )
     st.rerun()
 
 
-def _start(conversation_id: str, question: str, answer: Answer, asked: Asked) -> None:
+def _start(conversation_id: str, question: str, answer: AnswerStream, asked: QuestionMode) -> None:
     state = state_of(ChatState)
     state.before = state.editing = None
     attempt(live_answers.start, conversation_id, question, answer, asked)
@@ -135,7 +137,7 @@ def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
     if last is not None and last.state is AnswerState.FAILED and last.error == failure.message:
         return
     st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
-    asked = [message.text for message in messages if message.role is Role.USER]
+    asked = [message.text for message in messages if message.role is MessageRole.USER]
     if failure.question.strip() not in asked[-1:]:
         st.session_state[Key.CHAT_INPUT] = failure.question
 
@@ -158,7 +160,7 @@ def _writing(conversation_id: str) -> None:
             drawn = _draw(text, live.draft(), drawn)
 
 
-def _draw(place: st.delta_generator.DeltaGenerator, draft: Draft, drawn: Draft | None) -> Draft:
+def _draw(place: st.delta_generator.DeltaGenerator, draft: LiveDraft, drawn: LiveDraft | None) -> LiveDraft:
     if draft == drawn:
         return draft
     if draft.text:

@@ -8,21 +8,21 @@ import streamlit as st
 
 from console.ui.current_actor import page_user
 from console.ui.error_boundary import attempt
-from console.ui.live_answers import Asked
+from console.ui.live_answers import QuestionMode
 from console.ui.session_state import ChatState, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
 from services.app.container import Runtime
-from services.chat.answer_stream import Answer
-from services.chat.types import AnswerCost, AnswerState, Message, Role
+from services.chat.answer_stream import AnswerStream
+from services.chat.types import AnswerCost, AnswerState, Message, MessageRole
 from services.core.i18n import _
 
-Asks = Callable[[str, str, Answer, Asked], None]
+Asks = Callable[[str, str, AnswerStream, QuestionMode], None]
 
 
 def show_message(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
     """Draw a message, `last` if it ends the conversation; `asks` starts an answer (conversation, question, it, how)."""
-    if message.role is Role.USER:
+    if message.role is MessageRole.USER:
         _question(runtime, message, last=last, asks=asks)
     else:
         _answer(runtime, message, last=last, asks=asks)
@@ -39,7 +39,7 @@ def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> 
                 with st.container(horizontal=True):
                     if st.form_submit_button(_("Ask again"), type="primary"):
                         answer = runtime.answering.edit(message.conversation_id, text, user=page_user())
-                        asks(message.conversation_id, text, answer, Asked.EDITED)
+                        asks(message.conversation_id, text, answer, QuestionMode.EDITED)
                         st.rerun()
                     if st.form_submit_button(_("Cancel")):
                         state.editing = None
@@ -85,7 +85,7 @@ def _rate(runtime: Runtime, message_id: int, key: str) -> None:
 def _again(runtime: Runtime, message: Message, asks: Asks) -> None:
     if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
         answer = runtime.answering.regenerate(message.conversation_id, user=page_user())
-        asks(message.conversation_id, "", answer, Asked.AGAIN)
+        asks(message.conversation_id, "", answer, QuestionMode.AGAIN)
         st.rerun()
     st.button(
         _("Edit question"),
@@ -100,7 +100,7 @@ def _again(runtime: Runtime, message: Message, asks: Asks) -> None:
 def _edit(runtime: Runtime, message: Message) -> None:
     """Open the conversation's last question for editing."""
     for earlier in reversed(runtime.conversations.messages(message.conversation_id, limit=4)):
-        if earlier.role is Role.USER:
+        if earlier.role is MessageRole.USER:
             state_of(ChatState).editing = earlier.id
             return
 

@@ -19,7 +19,7 @@ from console.ui.streamlit.uploads import release
 from services.app.container import Runtime
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
-from services.core.requests import Scope, ScopeKind
+from services.core.requests import RequestKind, RequestScope
 from services.knowledge.library import Library
 from services.knowledge.types import Collection, Intake
 
@@ -48,9 +48,9 @@ def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | 
     bar = st.progress(0.0)
     megabytes = sum(file.size for file in files) / 2**20
     detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
-    scope: Scope | None = None
+    scope: RequestScope | None = None
     try:
-        scope = runtime.scopes.open(ScopeKind.UPLOAD, detail, user=page_user())
+        scope = runtime.scopes.open(RequestKind.UPLOAD, detail, user=page_user())
         for position in scope.positions():
             bar.progress(0.0, _("Waiting: number {position} in the queue").format(position=position))
         for number, file in enumerate(files, start=1):

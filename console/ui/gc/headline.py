@@ -9,7 +9,7 @@ from console.ui.shared.formatting import count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _
-from services.memory.gc.types import CollectorState, Trial
+from services.memory.gc.types import GCState, Trial
 from services.memory.sampling.gc_pauses import figures
 
 _PERIOD_SECONDS = 3.0
@@ -36,11 +36,11 @@ def head_view(runtime: Runtime) -> None:
     heartbeat("collector-head", _PERIOD_SECONDS)
 
 
-def _mark(state: CollectorState) -> str:
+def _mark(state: GCState) -> str:
     return ":orange[:material/pause_circle:]" if state.settings.off else ":green[:material/recycling:]"
 
 
-def sentence(state: CollectorState) -> str:
+def sentence(state: GCState) -> str:
     """Return how the collector stands, in one sentence."""
     settings = state.settings
     thresholds = ", ".join(count(each) for each in settings.thresholds)
@@ -57,7 +57,7 @@ def sentence(state: CollectorState) -> str:
     return by_itself
 
 
-def _figures(runtime: Runtime, state: CollectorState) -> None:
+def _figures(runtime: Runtime, state: GCState) -> None:
     pauses = runtime.memory.pauses.recent()
     now = runtime.memory.clock.time()
     found = figures(pauses, now - _STRETCH_SECONDS * max(1.0, runtime.memory.clock.speed))

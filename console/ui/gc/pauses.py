@@ -16,7 +16,7 @@ from console.ui.memory.charts import Shared
 from console.ui.shared.formatting import moment
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
-from services.app.gc_pause_impact import API, Stopped, who_waited
+from services.app.gc_pause_impact import API, PauseImpact, who_waited
 from services.core.i18n import _, plural
 from services.memory.sampling.gc_pauses import Pause, longest
 
@@ -73,7 +73,7 @@ def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[Drawn, Drawn]:
     return Drawn.of(over_time), Drawn.of(histogram_chart(runtime.memory.pauses.bounds, runtime.memory.pauses.pauses()))
 
 
-def _table(stopped: Sequence[Stopped]) -> None:
+def _table(stopped: Sequence[PauseImpact]) -> None:
     import pandas as pd
 
     column = st.column_config

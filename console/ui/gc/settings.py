@@ -19,7 +19,7 @@ from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.effects import Effect
 from services.memory.gc.explain import explain, freezing
-from services.memory.gc.types import CollectorSettings, CollectorState, Trial
+from services.memory.gc.types import GCSettings, GCState, Trial
 
 _TRIAL_SECONDS, _IDLE_SECONDS = 1.0, 5.0
 _MINUTES = 10
@@ -89,11 +89,11 @@ def _trial(runtime: Runtime, trial: Trial) -> None:
         )
 
 
-def _thresholds(settings: CollectorSettings) -> str:
+def _thresholds(settings: GCSettings) -> str:
     return ", ".join(count(each) for each in settings.thresholds)
 
 
-def _form(runtime: Runtime, state: CollectorState) -> None:
+def _form(runtime: Runtime, state: GCState) -> None:
     form = state_of(CollectorForm)
     if form.known != state.settings:  # changed elsewhere, or by a trial that ended
         form.known, form.fills = state.settings, form.fills + 1
@@ -109,7 +109,7 @@ def _form(runtime: Runtime, state: CollectorState) -> None:
         _("Own policy: collect at good moments"), value=state.settings.policy, key=f"collector-policy-{form.fills}"
     )
     _policy_words(runtime)
-    wanted = CollectorSettings(thresholds, automatic, policy)
+    wanted = GCSettings(thresholds, automatic, policy)
     why = reason(runtime)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.number_input(_("Minutes"), 1, 24 * 60, _MINUTES, key=Key.COLLECTOR_MINUTES, width=120)
@@ -135,7 +135,7 @@ def _form(runtime: Runtime, state: CollectorState) -> None:
     _explanations(state)
 
 
-def _threshold_fields(state: CollectorState, fills: int) -> tuple[int, int, int]:
+def _threshold_fields(state: GCState, fills: int) -> tuple[int, int, int]:
     helps = (
         _("Net allocations of containers until generation 0 is collected; 0 switches the collector off"),
         _("Runs of generation 0 until generation 1 is collected in its place"),
@@ -164,7 +164,7 @@ def _threshold_fields(state: CollectorState, fills: int) -> tuple[int, int, int]
     return int(values[0]), int(values[1]), int(values[2])
 
 
-def _explanations(state: CollectorState) -> None:
+def _explanations(state: GCState) -> None:
     parts = explain(state)
     with st.expander(_("How it works in this Python, with the figures of now"), icon=":material/menu_book:"):
         for part in parts:
@@ -190,7 +190,7 @@ def _policy_words(runtime: Runtime) -> None:
     )
 
 
-def _apply(runtime: Runtime, settings: CollectorSettings, seconds: float | None) -> None:
+def _apply(runtime: Runtime, settings: GCSettings, seconds: float | None) -> None:
     def change(actor: Actor) -> bool:
         runtime.memory.collector.change(actor, settings, seconds)
         return True
@@ -208,7 +208,7 @@ def _do(action: Callable[[Actor], object], runtime: Runtime, said: str) -> None:
         tell(said)
 
 
-def _actions(runtime: Runtime, state: CollectorState) -> None:
+def _actions(runtime: Runtime, state: GCState) -> None:
     collector = runtime.memory.collector
     st.subheader(_("Collect now"), anchor=False)
     why = reason(runtime)

@@ -18,7 +18,7 @@ from services.core.i18n import _, plural
 from services.core.settings import MEGABYTE
 from services.memory.gc_experiment.analysis import LEAST_ROUNDS
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS, Experiments
-from services.memory.gc_experiment.types import ExperimentState, Phase, Setting
+from services.memory.gc_experiment.types import ExperimentPhase, ExperimentState, Setting
 from services.memory.gc_experiment.workload import DEFAULTS, OFFERED, REFERENCE, USUAL, label
 
 CANCEL = "experiment-cancel"
@@ -43,7 +43,7 @@ def experiment_view(runtime: Runtime) -> None:
 def _shown(experiments: Experiments) -> tuple[object, ...]:
     """Return what the results below depend on."""
     state = experiments.state()
-    return state.phase is Phase.RUNNING, *(result.id for result in experiments.results())
+    return state.phase is ExperimentPhase.RUNNING, *(result.id for result in experiments.results())
 
 
 @st.fragment
@@ -54,12 +54,12 @@ def _bar(runtime: Runtime) -> None:
     if state_of(ExperimentForm).shown != _shown(experiments):
         st.rerun()
     state = experiments.state()
-    if state.phase is Phase.RUNNING:
+    if state.phase is ExperimentPhase.RUNNING:
         _running(runtime, state)
     else:
         _ended(state)
         form(runtime)
-    heartbeat("experiment", _RUNNING_SECONDS if state.phase is Phase.RUNNING else _IDLE_SECONDS)
+    heartbeat("experiment", _RUNNING_SECONDS if state.phase is ExperimentPhase.RUNNING else _IDLE_SECONDS)
 
 
 def _running(runtime: Runtime, state: ExperimentState) -> None:
@@ -95,7 +95,7 @@ def _cancel(runtime: Runtime) -> None:
 
 
 def _ended(state: ExperimentState) -> None:
-    if state.phase is Phase.NEVER:
+    if state.phase is ExperimentPhase.NEVER:
         st.info(
             _(
                 "The same work is done under each setting in fresh processes, several times in turn, so that you see "
@@ -104,9 +104,9 @@ def _ended(state: ExperimentState) -> None:
             title=_("No experiment was made yet"),
             icon=":material/science:",
         )
-    elif state.phase is Phase.FAILED:
+    elif state.phase is ExperimentPhase.FAILED:
         st.error(escape(state.hint) or " ", title=escape(state.message), icon=":material/error:")
-    elif state.phase is Phase.CANCELLED:
+    elif state.phase is ExperimentPhase.CANCELLED:
         st.info(escape(state.hint) or " ", title=escape(state.message), icon=":material/cancel:")
 
 

@@ -23,7 +23,7 @@ from console.ui.session_state import tell
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Runtime
 from services.core.i18n import _, plural
-from services.memory.gc.types import CollectorSettings
+from services.memory.gc.types import GCSettings
 from services.memory.gc_experiment.analysis import Advice, Figure, Judgement, judge, matters, spread
 from services.memory.gc_experiment.messages import change, figure_name, headline, recommendation
 from services.memory.gc_experiment.types import ExperimentResult, RunFigures, Setting
@@ -122,7 +122,7 @@ def _begin_trial(runtime: Runtime, setting: Setting, seconds: float) -> None:
     if setting.thresholds is None:
         return
     collector = runtime.memory.collector
-    wanted = CollectorSettings(setting.thresholds, setting.automatic, collector.state().settings.policy)
+    wanted = GCSettings(setting.thresholds, setting.automatic, collector.state().settings.policy)
     if attempt(collector.change, page_actor(runtime), wanted, seconds) is not None:
         tell(_("On trial for {time}: {name}.").format(time=minutes(seconds), name=label(setting)))
 

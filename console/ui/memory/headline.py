@@ -15,18 +15,23 @@ from services.app.container import Runtime
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.leaks.messages import headline
-from services.memory.leaks.types import State, Suspect, SuspectKind
+from services.memory.leaks.types import Suspect, SuspectKind, VerdictState
 from services.memory.types import Sample, Series
 
 _PERIOD_SECONDS = 3.0
 _SILENT_SECONDS = 15.0  # without a sample: the sampler has stopped
 STATE_ICONS = {
-    State.UNKNOWN: ":material/hourglass_top:",
-    State.FLAT: ":material/check_circle:",
-    State.WATCH: ":material/visibility:",
-    State.LEAK: ":material/water_drop:",
+    VerdictState.UNKNOWN: ":material/hourglass_top:",
+    VerdictState.FLAT: ":material/check_circle:",
+    VerdictState.WATCH: ":material/visibility:",
+    VerdictState.LEAK: ":material/water_drop:",
 }
-_COLOURS = {State.UNKNOWN: "gray", State.FLAT: "green", State.WATCH: "orange", State.LEAK: "red"}
+_COLOURS = {
+    VerdictState.UNKNOWN: "gray",
+    VerdictState.FLAT: "green",
+    VerdictState.WATCH: "orange",
+    VerdictState.LEAK: "red",
+}
 
 
 @st.fragment

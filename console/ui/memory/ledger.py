@@ -15,7 +15,7 @@ from console.ui.shared.formatting import escape, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Region
+from services.core.memory_report import MemoryReport, Region
 from services.memory.ledger.ledger import Ledger
 
 _PERIOD_SECONDS = 5.0
@@ -86,7 +86,7 @@ def _held(ledger: Ledger) -> None:
         st.caption(_("{count} smaller ones are not shown.").format(count=len(held) - _MOST_ROWS))
 
 
-def _detail(resource: HeldResource) -> str:
+def _detail(resource: MemoryReport) -> str:
     parts = [resource.detail, *(f"{name}: {value}" for name, value in resource.attributes.items())]
     if resource.region is Region.ELSEWHERE:
         parts.append(_("not in RSS"))

@@ -19,7 +19,7 @@ from console.ui.shared.formatting import escape, milliseconds, plain, shorten, s
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import Holders, Instances, Node, ObjectView, Root, Step
+from services.memory.objects.types import GraphNode, Instances, ObjectView, PathStep, RetentionPaths, Root
 
 _TITLE = 44
 _LABEL = 30
@@ -143,7 +143,7 @@ def _holders(inspector: Inspector, address: int, kind: str) -> None:
     _graph(state.holders)
 
 
-def _graph(holders: Holders) -> None:
+def _graph(holders: RetentionPaths) -> None:
     found = holders.found
     st.markdown(
         _("Owner: **{owner}**, through {part}. {root}").format(
@@ -163,7 +163,7 @@ def _graph(holders: Holders) -> None:
     _facts(found, holders)
 
 
-def _facts(found: ObjectView, holders: Holders) -> None:
+def _facts(found: ObjectView, holders: RetentionPaths) -> None:
     referrers = plural("{count} object refers to it", "{count} objects refer to it", holders.referrers)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
@@ -190,7 +190,7 @@ def _close() -> None:
         set_query(name, None)
 
 
-def dot(holders: Holders, *, dark: bool) -> str:
+def dot(holders: RetentionPaths, *, dark: bool) -> str:
     """Return the graph: roots at the left, the object at the right, its shortest path drawn strong."""
     side = 1 if dark else 0
     ink, quiet, accent, panel = (PALETTE[name][side] for name in ("text", "quiet", "accent", "panel"))
@@ -214,7 +214,7 @@ def dot(holders: Holders, *, dark: bool) -> str:
     return "\n".join([*lines, "}"])
 
 
-def _node_text(node: Node) -> str:
+def _node_text(node: GraphNode) -> str:
     title = shorten(node.title, _TITLE)
     kind = shorten(node.type, _TITLE)
     return title if node.root else f"{title}\n{size(node.bytes)}" if kind == title else f"{title}\n{kind}"
@@ -226,12 +226,12 @@ def _quoted(text: str) -> str:
     return '"' + "\\n".join(plain(line) for line in escaped.split("\n")) + '"'
 
 
-def path_text(holders: Holders) -> str:
+def path_text(holders: RetentionPaths) -> str:
     """Return the shortest path as lines, one for each reference."""
     return "\n".join(_line(depth, step) for depth, step in enumerate(holders.path))
 
 
-def _line(depth: int, step: Step) -> str:
+def _line(depth: int, step: PathStep) -> str:
     name = plain(step.name)
     return f"{'  ' * depth}{plain(step.label)}  →  {name}" if depth else name
 

@@ -17,8 +17,8 @@ from console.ui.shared.heartbeat import heartbeat
 from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.repeat import LEAST, MOST, Repeats
-from services.memory.objects.repeat_types import Progress, RepeatReport, Stage, State
+from services.memory.objects.repeat import LEAST, MOST, RepeatRunner
+from services.memory.objects.repeat_types import RepeatProgress, RepeatReport, RepeatState, Stage
 
 _BUSY_SECONDS, _IDLE_SECONDS = 0.7, 5.0
 _BY_HAND = ""
@@ -47,7 +47,7 @@ def repeats_view(inspector: Inspector) -> None:
     heartbeat("objects-repeats", _BUSY_SECONDS if progress else _IDLE_SECONDS)
 
 
-def _form(inspector: Inspector, repeats: Repeats) -> None:
+def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
     labels = {**repeats.actions, _BY_HAND: _("I do it myself")}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         action = st.selectbox(
@@ -75,14 +75,14 @@ def _form(inspector: Inspector, repeats: Repeats) -> None:
     )
 
 
-def _start(repeats: Repeats, action: str, times: int, what: str) -> None:
+def _start(repeats: RepeatRunner, action: str, times: int, what: str) -> None:
     if action == _BY_HAND:
         attempt(repeats.start_by_hand, page_actor(), times, what)
     else:
         attempt(repeats.start, page_actor(), action, times)
 
 
-def _running(repeats: Repeats, progress: Progress) -> None:
+def _running(repeats: RepeatRunner, progress: RepeatProgress) -> None:
     stages = {
         Stage.START: _("Beginning"),
         Stage.LOOKING: _("Counting all objects"),
@@ -128,9 +128,9 @@ def _report(report: RepeatReport, place: int) -> None:
         moment = datetime.fromtimestamp(report.time, UTC)
         times = plural("{count} time", "{count} times", report.done)
         st.markdown(f"**{escape(plain(report.action))}** · {times} · {ago(moment)}")
-        if report.state is State.CANCELLED:
+        if report.state is RepeatState.CANCELLED:
             st.info(_("Nothing can be said about it."), title=_("Cancelled"), icon=":material/stop_circle:")
-        elif report.state is State.FAILED:
+        elif report.state is RepeatState.FAILED:
             st.error(escape(report.error), title=_("It could not be repeated to the end"), icon=":material/error:")
         else:
             _result(report, place)

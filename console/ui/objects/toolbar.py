@@ -28,7 +28,7 @@ from services.memory.objects.snapshots import MOST_SNAPSHOTS, Snapshot
 from services.memory.objects.types import Census
 
 
-class View(StrEnum):
+class ObjectsView(StrEnum):
     """The parts of the page; the value is in the address bar."""
 
     TYPES = "types"
@@ -46,19 +46,19 @@ class Shown:
     since: Snapshot | None
 
 
-def view_choice() -> View:
+def view_choice() -> ObjectsView:
     """Draw the choice of the part and return it."""
     labels = {
-        View.TYPES: _("Types"),
-        View.CONTAINERS: _("Containers"),
-        View.OWNERS: _("Deep sizes"),
-        View.REPEAT: _("Do it n times"),
+        ObjectsView.TYPES: _("Types"),
+        ObjectsView.CONTAINERS: _("Containers"),
+        ObjectsView.OWNERS: _("Deep sizes"),
+        ObjectsView.REPEAT: _("Do it n times"),
     }
-    asked = query(Query.VIEW) or (View.CONTAINERS if query(Query.CONTAINER) else View.TYPES)
-    start = View(asked) if asked in set(View) else View.TYPES
+    asked = query(Query.VIEW) or (ObjectsView.CONTAINERS if query(Query.CONTAINER) else ObjectsView.TYPES)
+    start = ObjectsView(asked) if asked in set(ObjectsView) else ObjectsView.TYPES
     chosen = st.segmented_control(
         _("Part"),
-        list(View),
+        list(ObjectsView),
         default=start,
         required=True,
         format_func=lambda view: labels[view],
@@ -66,7 +66,7 @@ def view_choice() -> View:
         label_visibility="collapsed",
         on_change=_choose_view,
     )
-    return View(chosen or start)
+    return ObjectsView(chosen or start)
 
 
 def _choose_view() -> None:

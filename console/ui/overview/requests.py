@@ -14,7 +14,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.access import Role
 from services.core.i18n import _, plural
-from services.core.requests import Ended, Outcome, Running, ScopeKind
+from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
 from services.memory.process import rss_bytes
 
 _PERIOD_SECONDS = 2.0
@@ -54,13 +54,13 @@ def running_view(runtime: Runtime) -> None:
     heartbeat("requests", _PERIOD_SECONDS)
 
 
-def kind_name(kind: ScopeKind) -> str:
+def kind_name(kind: RequestKind) -> str:
     """Return what people call a kind of request."""
     names = {
-        ScopeKind.ANSWER: _("Answer"),
-        ScopeKind.SEARCH: _("Search"),
-        ScopeKind.UPLOAD: _("Upload"),
-        ScopeKind.LOOK: _("Look at the memory"),
+        RequestKind.ANSWER: _("Answer"),
+        RequestKind.SEARCH: _("Search"),
+        RequestKind.UPLOAD: _("Upload"),
+        RequestKind.DIAGNOSTIC: _("Look at the memory"),
     }
     return names[kind]
 
@@ -78,7 +78,7 @@ def outcome_name(outcome: Outcome) -> str:
     return names[outcome]
 
 
-def _line(request: Running, rss: int) -> str:
+def _line(request: RunningRequest, rss: int) -> str:
     parts = [f"**{escape(kind_name(request.kind))}**", escape(request.user)]
     if request.detail:
         parts.append(escape(request.detail))
@@ -107,7 +107,7 @@ def _cancel(runtime: Runtime, request_id: str) -> None:
         tell(_("The request is being cancelled."))
 
 
-def _recent(ended: list[Ended]) -> None:
+def _recent(ended: list[FinishedRequest]) -> None:
     if not ended:
         return
     import pandas as pd

@@ -14,7 +14,7 @@ from console.ui.shared.formatting import escape, milliseconds, place, shorten
 from services.app.container import Runtime
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
-from services.core.requests import ScopeKind
+from services.core.requests import RequestKind
 from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 
 
@@ -75,7 +75,7 @@ def retrieval_form(runtime: Runtime) -> None:
 def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings) -> SearchResult:
     place = st.empty()
     detail = plural("query of {count} character", "query of {count} characters", len(query))
-    scope = runtime.scopes.open(ScopeKind.SEARCH, detail, user=page_user())
+    scope = runtime.scopes.open(RequestKind.SEARCH, detail, user=page_user())
     try:
         for position in scope.positions():
             place.caption(_("Waiting: number {position} in the queue").format(position=position))

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from services.core.i18n import _
-from services.knowledge.types import DocumentStatus, Progress
+from services.knowledge.types import DocumentStatus, JobProgress
 
 _JOINER = "\u2060"  # word joiner: invisible, takes no space, never breaks a line
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^=&\"'@/])")
@@ -205,7 +205,7 @@ def status_label(status: DocumentStatus) -> str:
     }[status]
 
 
-def progress_label(status: DocumentStatus, progress: Progress) -> str:
+def progress_label(status: DocumentStatus, progress: JobProgress) -> str:
     """Return what is being done and how far it is, without a share of something unknown."""
     unit = {"page": _("page"), "chunk": _("chunk")}.get(progress.unit, progress.unit)
     if status not in {DocumentStatus.PARSING, DocumentStatus.EMBEDDING} or (progress.done <= 0 and progress.total <= 0):
@@ -217,7 +217,7 @@ def progress_label(status: DocumentStatus, progress: Progress) -> str:
     return _("{status} {unit} {done}").format(status=status_label(status), unit=unit, done=count(progress.done))
 
 
-def share(progress: Progress) -> float:
+def share(progress: JobProgress) -> float:
     """Return how much is done, from 0 to 1; 0 while the total is not known."""
     return min(1.0, max(0.0, progress.done / progress.total)) if progress.total > 0 else 0.0
 

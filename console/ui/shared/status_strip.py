@@ -15,11 +15,11 @@ from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _, plural
-from services.memory.budget.types import Level
+from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.messages import MB, counted, duration, headline, kind_name, number
-from services.memory.leaks.types import State, Verdict
+from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.types import Series
-from services.operations.restarts import Phase
+from services.operations.restarts import RestartPhase
 
 _PERIOD_SECONDS = 3.0
 _MODEL_ICON = {
@@ -38,7 +38,7 @@ def status_strip(runtime: Runtime) -> None:
     model = runtime.models.status()
     trouble = [check for check in runtime.health.ready().checks if not check.ok]
     restart = runtime.restarts.state()
-    if restart.phase is not Phase.RUNNING:
+    if restart.phase is not RestartPhase.RUNNING:
         st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
         if trouble:
@@ -85,12 +85,12 @@ def _memory(runtime: Runtime) -> None:
 def _budget(runtime: Runtime) -> None:
     """Draw how the budget stands where that is worth a look: above calm, or something is refused."""
     state, closed = runtime.governor.state(), runtime.admission.closed()
-    if state.level is Level.CALM and not closed:
+    if state.level is BudgetLevel.CALM and not closed:
         return
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
         refused = ", ".join(door_name(door).lower() for door in closed)
-        words = _("Refused: {what}") if state.level is Level.CALM else _("{label}, refused: {what}")
+        words = _("Refused: {what}") if state.level is BudgetLevel.CALM else _("{label}, refused: {what}")
         label = words.format(label=label, what=refused)
     st.page_link(
         page(PageName.BUDGET),
@@ -102,13 +102,15 @@ def _budget(runtime: Runtime) -> None:
 
 def _brief(verdict: Verdict) -> str:
     """Return the verdict as one short sentence."""
-    if verdict.state is State.UNKNOWN:
+    if verdict.state is VerdictState.UNKNOWN:
         return _("Too little data yet")
-    if verdict.state is State.FLAT:
+    if verdict.state is VerdictState.FLAT:
         return _("Memory flat for {time}").format(time=duration(verdict.window))
     slope = verdict.slope_per_hour or 0.0
     per_hour = number(slope, signed=True) if counted(verdict.kind) else f"{number(slope / MB, signed=True)} MB"
     words = (
-        _("Leak of {kind}, {growth} an hour") if verdict.state is State.LEAK else _("Watch {kind}, {growth} an hour")
+        _("Leak of {kind}, {growth} an hour")
+        if verdict.state is VerdictState.LEAK
+        else _("Watch {kind}, {growth} an hour")
     )
     return words.format(kind=kind_name(verdict.kind), growth=per_hour)

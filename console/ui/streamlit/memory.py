@@ -17,8 +17,8 @@ from console.ui import runtime_access
 from console.ui.streamlit import internals as streamlit
 from services.app.container import Runtime as Services
 from services.core.i18n import _, plural
-from services.core.memory_report import LARGEST_SMALL, HeldResource, Owner, Region
-from services.memory.ledger.object_size import MOST_OBJECTS, Scales, Weight
+from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, Region
+from services.memory.ledger.object_size import MOST_OBJECTS, ObjectSize, ObjectSizer
 
 # Belong to the process, not to whoever refers to them: Streamlit's own, and the services of each room.
 _SHARED_TYPES = (Services, *streamlit.SHARED_TYPES)
@@ -48,23 +48,23 @@ def gone_sessions() -> list[AppSession]:
         return [session for session in _met if id(session) not in live]
 
 
-class StreamlitHoldings:
-    """Reports what Streamlit holds; call it (`services.core.memory_report.Holder`)."""
+class StreamlitMemory:
+    """Reports what Streamlit holds; call it (`services.core.memory_report.MemoryReporter`)."""
 
     def __init__(self) -> None:
         # Of each session when it was last weighed, and how much that was.
-        self._weights: weakref.WeakKeyDictionary[AppSession, tuple[int, Weight]] = weakref.WeakKeyDictionary()
+        self._weights: weakref.WeakKeyDictionary[AppSession, tuple[int, ObjectSize]] = weakref.WeakKeyDictionary()
         self._looks = 0
 
-    def __call__(self) -> Iterable[HeldResource]:
+    def __call__(self) -> Iterable[MemoryReport]:
         """Return all of it; what two parts share counts for the first."""
-        scales = Scales((*_SHARED_TYPES, *_services()))
+        scales = ObjectSizer((*_SHARED_TYPES, *_services()))
         found = [*uploads(), *media(), *cached_data()]
-        runtime_access = scales.weigh(*streamlit.cached_resources())
-        found += runtime_access.resources(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
+        cached = scales.weigh(*streamlit.cached_resources())
+        found += cached.resources(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
         return [*found, *self._sessions(scales)]
 
-    def _sessions(self, scales: Scales) -> Iterator[HeldResource]:
+    def _sessions(self, scales: ObjectSizer) -> Iterator[MemoryReport]:
         live = live_sessions()
         self._looks += 1
         with _met_lock:
@@ -78,10 +78,10 @@ class StreamlitHoldings:
                 detail = plural("{count} session", "{count} sessions", len(sessions))
                 yield from self._weigh(sessions, scales).resources(owner, name, detail, len(sessions))
 
-    def _weigh(self, sessions: list[AppSession], scales: Scales) -> Weight:
+    def _weigh(self, sessions: list[AppSession], scales: ObjectSizer) -> ObjectSize:
         """Weigh as many sessions as one look may, first those that have waited longest; of the others take what they
         weighed before."""
-        total = Weight()
+        total = ObjectSize()
         for session in sorted(sessions, key=self._last_weighed):
             if total.visited < MOST_OBJECTS:
                 parts = streamlit.parts_of(session)
@@ -93,7 +93,7 @@ class StreamlitHoldings:
                     total.visited = MOST_OBJECTS
                     weight = self._weights[session][1]
             else:
-                weight = self._weights.get(session, (0, Weight()))[1]
+                weight = self._weights.get(session, (0, ObjectSize()))[1]
             total.add(weight)
         return total
 
@@ -124,23 +124,23 @@ def session_parts() -> list[object]:
     return [part for session in sessions.values() for part in streamlit.parts_of(session)]
 
 
-def uploads() -> list[HeldResource]:
+def uploads() -> list[MemoryReport]:
     """Report the bytes of uploaded files."""
     contents = [content for files in streamlit.uploaded_files().values() for content in files]
     return _contents(contents, Owner.UPLOADS, _("Uploaded files"))
 
 
-def media() -> list[HeldResource]:
+def media() -> list[MemoryReport]:
     """Report pictures, sounds and downloads that pages show."""
     return _contents(list(streamlit.media_files().values()), Owner.MEDIA, _("Media files"))
 
 
-def cached_data() -> list[HeldResource]:
+def cached_data() -> list[MemoryReport]:
     """Report the results that `st.cache_data` keeps, each as bytes."""
     return _contents(streamlit.cached_data(), Owner.STREAMLIT_CACHES, _("Cached data"))
 
 
-def _contents(contents: list[bytes], owner: Owner, name: str) -> list[HeldResource]:
+def _contents(contents: list[bytes], owner: Owner, name: str) -> list[MemoryReport]:
     """Report objects of bytes: those that malloc holds by their address."""
     if not contents:
         return []
@@ -148,7 +148,7 @@ def _contents(contents: list[bytes], owner: Owner, name: str) -> list[HeldResour
     ranges = tuple((address, size) for address, size in sizes if size > LARGEST_SMALL)
     total = sum(size for _address, size in sizes)
     detail = _("{count} of them").format(count=len(contents))
-    return [HeldResource(name, detail, total, len(contents), owner=owner, region=Region.PYTHON, ranges=ranges)]
+    return [MemoryReport(name, detail, total, len(contents), owner=owner, region=Region.PYTHON, ranges=ranges)]
 
 
 def connected() -> int:

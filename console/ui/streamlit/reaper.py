@@ -19,7 +19,7 @@ from streamlit.runtime.app_session import AppSession
 
 from console.ui.streamlit import internals as streamlit
 from console.ui.streamlit import uploads
-from console.ui.streamlit.memory import StreamlitHoldings, gone_sessions, live_sessions
+from console.ui.streamlit.memory import StreamlitMemory, gone_sessions, live_sessions
 from services.app.container import Runtime
 from services.core.errors import UnavailableError
 from services.core.events import EventKind
@@ -63,7 +63,7 @@ class Released:
 class Reaper:
     """Sweeps every `SWEEP_SECONDS` of the services' clock, and when it is asked to. Build it on the event loop."""
 
-    def __init__(self, services: Runtime, holdings: StreamlitHoldings) -> None:
+    def __init__(self, services: Runtime, holdings: StreamlitMemory) -> None:
         self._services = services
         self._holdings = holdings
         self._loop = asyncio.get_running_loop()

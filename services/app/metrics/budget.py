@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services.core.admission import Door
-from services.memory.budget.types import DecisionKind, Level, LimitSource
-from services.operations.metrics import Family, Reading
+from services.core.admission import Gate
+from services.memory.budget.types import BudgetLevel, DecisionKind, LimitSource
+from services.operations.metrics import Family, MetricValue
 
 if TYPE_CHECKING:
     from services.app.container import Runtime
@@ -41,41 +41,41 @@ _ALERTS_WAITING = Family("millpond_alerts_waiting", "Alerts that wait for the we
 ALERT_FAMILIES = (_ALERTS, _ALERTS_WAITING)
 
 
-def budget(runtime: Runtime) -> Iterator[Reading]:
+def budget(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how the budget stands."""
     governor = runtime.governor
     state = governor.state()
     for source in LimitSource:
         if source is state.budget.source and state.budget.limit:
-            yield Reading(_LIMIT, state.budget.limit, (source.value,))
-    for level in (Level.SOFT, Level.HIGH, Level.HARD):
-        yield Reading(_WATERMARK, state.budget.reached(level), (level.name.lower(),))
-    yield Reading(_USED, state.used)
-    yield Reading(_PEAK, state.peak)
-    yield Reading(_FLOOR, state.floor or None)
-    yield Reading(_RESERVED, state.reserved)
-    yield Reading(_LEVEL, float(state.level))
-    yield Reading(_ACTING, float(governor.acting))
+            yield MetricValue(_LIMIT, state.budget.limit, (source.value,))
+    for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
+        yield MetricValue(_WATERMARK, state.budget.reached(level), (level.name.lower(),))
+    yield MetricValue(_USED, state.used)
+    yield MetricValue(_PEAK, state.peak)
+    yield MetricValue(_FLOOR, state.floor or None)
+    yield MetricValue(_RESERVED, state.reserved)
+    yield MetricValue(_LEVEL, float(state.level))
+    yield MetricValue(_ACTING, float(governor.acting))
     counts = governor.counts()
     for step in governor.steps():
-        yield Reading(_STEP, float(step.name in state.active), (step.name,))
+        yield MetricValue(_STEP, float(step.name in state.active), (step.name,))
         for kind in (DecisionKind.TAKEN, DecisionKind.UNDONE, DecisionKind.PASSED_OVER, DecisionKind.FAILED):
-            yield Reading(_DECISIONS, counts.get((step.name, kind), 0), (step.name, kind.value))
+            yield MetricValue(_DECISIONS, counts.get((step.name, kind), 0), (step.name, kind.value))
 
 
-def admission(runtime: Runtime) -> Iterator[Reading]:
+def admission(runtime: Runtime) -> Iterator[MetricValue]:
     """Return what is refused."""
     closed = runtime.admission.closed()
-    for door in Door:
-        yield Reading(_CLOSED, float(door in closed), (door.value,))
+    for door in Gate:
+        yield MetricValue(_CLOSED, float(door in closed), (door.value,))
     for name, count in runtime.admission.refused().items():
-        yield Reading(_REFUSED, count, (name,))
-    yield Reading(_PACE, runtime.admission.pause_seconds)
+        yield MetricValue(_REFUSED, count, (name,))
+    yield MetricValue(_PACE, runtime.admission.pause_seconds)
 
 
-def alerts(runtime: Runtime) -> Iterator[Reading]:
+def alerts(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how alerts arrive."""
     state = runtime.webhook.state()
     for outcome, count in (("delivered", state.delivered), ("failed", state.failed), ("dropped", state.dropped)):
-        yield Reading(_ALERTS, count, (outcome,))
-    yield Reading(_ALERTS_WAITING, state.waiting)
+        yield MetricValue(_ALERTS, count, (outcome,))
+    yield MetricValue(_ALERTS_WAITING, state.waiting)

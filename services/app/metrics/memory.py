@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from services.core.memory_report import Owner
 from services.memory.gc.policy import Reason
-from services.memory.leaks.types import LeakKind, State
+from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
-from services.operations.metrics import Family, Reading
+from services.operations.metrics import Family, MetricValue
 
 if TYPE_CHECKING:
     from services.app.container import Runtime
@@ -123,88 +123,88 @@ _WORK = Family(
 FAMILIES = (_BUILD, _STARTED, _READY, _SESSIONS, _WORK)
 
 
-def samples(memory: MemoryMonitor) -> Iterator[Reading]:
+def samples(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return the newest sample's values."""
     sample = memory.history.latest()
     if sample is None:
         return
     for series, family in _SAMPLED.items():
-        yield Reading(family, sample.get(series))
-    yield Reading(_SAMPLED_AT, sample.time)
+        yield MetricValue(family, sample.get(series))
+    yield MetricValue(_SAMPLED_AT, sample.time)
 
 
-def ledger(memory: MemoryMonitor) -> Iterator[Reading]:
+def ledger(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return the last ledger; every owner is listed, so that one that came to nothing does not keep its old value."""
     last = memory.ledger.last
     if last is None:
         return
     for owner in Owner:
-        yield Reading(_OWNED, last.owners.get(owner, 0), (owner.value,))
-    yield Reading(_UNNAMED, last.unnamed)
-    yield Reading(_LEDGER_RSS, last.rss)
-    yield Reading(_LEDGER_AT, last.time)
-    yield Reading(_LEDGER_TOOK, last.took)
+        yield MetricValue(_OWNED, last.owners.get(owner, 0), (owner.value,))
+    yield MetricValue(_UNNAMED, last.unnamed)
+    yield MetricValue(_LEDGER_RSS, last.rss)
+    yield MetricValue(_LEDGER_AT, last.time)
+    yield MetricValue(_LEDGER_TOOK, last.took)
 
 
-def verdict(memory: MemoryMonitor) -> Iterator[Reading]:
+def verdict(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return what the detector says; per hour becomes per second, the base unit."""
     now = memory.detector.verdict
-    for state in State:
-        yield Reading(_STATE, float(now.state is state), (state.value,))
+    for state in VerdictState:
+        yield MetricValue(_STATE, float(now.state is state), (state.value,))
     for kind in LeakKind:
-        yield Reading(_KIND, float(now.kind is kind), (kind.value,))
+        yield MetricValue(_KIND, float(now.kind is kind), (kind.value,))
     if now.kind in _COUNTED:
-        yield Reading(_COUNT_GROWTH, _per_second(now.slope_per_hour))
+        yield MetricValue(_COUNT_GROWTH, _per_second(now.slope_per_hour))
     else:
-        yield Reading(_GROWTH, _per_second(now.slope_per_hour))
+        yield MetricValue(_GROWTH, _per_second(now.slope_per_hour))
         if now.interval is not None:
-            yield Reading(_GROWTH_LOW, _per_second(now.interval[0]))
-            yield Reading(_GROWTH_HIGH, _per_second(now.interval[1]))
-        yield Reading(_PER_REQUEST, now.per_request)
+            yield MetricValue(_GROWTH_LOW, _per_second(now.interval[0]))
+            yield MetricValue(_GROWTH_HIGH, _per_second(now.interval[1]))
+        yield MetricValue(_PER_REQUEST, now.per_request)
     if now.seconds_to_limit is not None and math.isfinite(now.seconds_to_limit):
-        yield Reading(_TO_LIMIT, now.seconds_to_limit)
-    yield Reading(_WINDOW, now.window)
-    yield Reading(_JUDGED_AT, now.time)
+        yield MetricValue(_TO_LIMIT, now.seconds_to_limit)
+    yield MetricValue(_WINDOW, now.window)
+    yield MetricValue(_JUDGED_AT, now.time)
 
 
-def tracing(memory: MemoryMonitor) -> Iterator[Reading]:
+def tracing(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return whether allocations are traced: the samples say so."""
     sample = memory.history.latest()
     traced = sample.get(Series.TRACED) if sample else None
-    yield Reading(_TRACING, float(bool(traced)))
-    yield Reading(_TRACED, traced)
+    yield MetricValue(_TRACING, float(bool(traced)))
+    yield MetricValue(_TRACED, traced)
 
 
 def _per_second(per_hour: float | None) -> float | None:
     return None if per_hour is None else per_hour / _HOUR
 
 
-def collector(runtime: Runtime) -> Iterator[Reading]:
+def collector(runtime: Runtime) -> Iterator[MetricValue]:
     """Return the settings in use and the trial."""
     part = runtime.memory.collector
     state, trial = part.state(count=False), part.trial
-    yield Reading(_ENABLED, float(not state.settings.off))
+    yield MetricValue(_ENABLED, float(not state.settings.off))
     for generation, (threshold, count) in enumerate(zip(state.settings.thresholds, state.counts, strict=True)):
-        yield Reading(_THRESHOLD, threshold, (str(generation),))
-        yield Reading(_COUNT, count, (str(generation),))
-    yield Reading(_FROZEN, state.frozen)
-    yield Reading(_LONG_LIVED, state.long_lived)
-    yield Reading(_PENDING, state.pending)
-    yield Reading(_TRIAL, float(trial is not None))
+        yield MetricValue(_THRESHOLD, threshold, (str(generation),))
+        yield MetricValue(_COUNT, count, (str(generation),))
+    yield MetricValue(_FROZEN, state.frozen)
+    yield MetricValue(_LONG_LIVED, state.long_lived)
+    yield MetricValue(_PENDING, state.pending)
+    yield MetricValue(_TRIAL, float(trial is not None))
     if trial is not None:
-        yield Reading(_TRIAL_P95, trial.before_p95, ("before",))
-        yield Reading(_TRIAL_P95, trial.now_p95, ("now",))
+        yield MetricValue(_TRIAL_P95, trial.before_p95, ("before",))
+        yield MetricValue(_TRIAL_P95, trial.now_p95, ("now",))
 
 
-def policy(runtime: Runtime) -> Iterator[Reading]:
+def policy(runtime: Runtime) -> Iterator[MetricValue]:
     """Return what the policy did; every reason is listed."""
     state = runtime.policy.state()
-    yield Reading(_POLICY, float(state.active))
+    yield MetricValue(_POLICY, float(state.active))
     for reason in Reason:
-        yield Reading(_RUNS, state.runs.get(reason, 0), (reason.value,))
-    yield Reading(_SPENT, state.seconds)
-    yield Reading(_GROWN, state.grown.blocks)
-    yield Reading(_NEEDED, state.needed_blocks)
+        yield MetricValue(_RUNS, state.runs.get(reason, 0), (reason.value,))
+    yield MetricValue(_SPENT, state.seconds)
+    yield MetricValue(_GROWN, state.grown.blocks)
+    yield MetricValue(_NEEDED, state.needed_blocks)
 
 
 class ProcessGauges:
@@ -213,14 +213,14 @@ class ProcessGauges:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[MetricValue]:
         """Return the readings now."""
         runtime = self._runtime
-        yield Reading(_BUILD, 1.0, _build())
-        yield Reading(_STARTED, runtime.started_at)
-        yield Reading(_READY, float(runtime.ready))
-        yield Reading(_WORK, runtime.requests.total)
-        yield Reading(_SESSIONS, runtime.sessions())
+        yield MetricValue(_BUILD, 1.0, _build())
+        yield MetricValue(_STARTED, runtime.started_at)
+        yield MetricValue(_READY, float(runtime.ready))
+        yield MetricValue(_WORK, runtime.requests.total)
+        yield MetricValue(_SESSIONS, runtime.sessions())
 
 
 @functools.cache

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services.core.events import Counted
-from services.core.requests import ScopeKind
-from services.operations.metrics import Family, Reading
+from services.core.events import Counter
+from services.core.requests import RequestKind
+from services.operations.metrics import Family, MetricValue
 
 if TYPE_CHECKING:
     from services.app.container import Runtime
@@ -77,20 +77,20 @@ _SCOPES_ENDED = Family(
 SCOPE_FAMILIES = (_SCOPES, _SCOPES_WAITING, _SCOPES_ENDED)
 
 
-def answers(runtime: Runtime) -> Iterator[Reading]:
+def answers(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how the slots are taken."""
-    yield Reading(_SLOTS, runtime.settings.answers_total)
-    yield Reading(_PLACES, runtime.settings.answers_waiting)
+    yield MetricValue(_SLOTS, runtime.settings.answers_total)
+    yield MetricValue(_PLACES, runtime.settings.answers_waiting)
     running, waiting = runtime.answering.slots()
-    yield Reading(_RUNNING, running)
-    yield Reading(_WAITING, waiting)
+    yield MetricValue(_RUNNING, running)
+    yield MetricValue(_WAITING, waiting)
 
 
-def ingestion(runtime: Runtime) -> Iterator[Reading]:
+def ingestion(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how long the queue is."""
-    yield Reading(_JOB_LIMIT, runtime.settings.queue_limit)
-    yield Reading(_PAUSED, float(bool(runtime.ingestion.paused)))
-    yield Reading(_JOBS, runtime.ingestion.job_store.unfinished())
+    yield MetricValue(_JOB_LIMIT, runtime.settings.queue_limit)
+    yield MetricValue(_PAUSED, float(bool(runtime.ingestion.paused)))
+    yield MetricValue(_JOBS, runtime.ingestion.job_store.unfinished())
 
 
 class LibraryGauges:
@@ -101,42 +101,42 @@ class LibraryGauges:
         self._counts: LibraryCounts | None = None
         self._counted = 0.0
 
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[MetricValue]:
         """Return the totals, at most some seconds old."""
-        yield Reading(_VECTORS, len(self._runtime.keeper.index))
+        yield MetricValue(_VECTORS, len(self._runtime.keeper.index))
         if self._counts is None or time.monotonic() - self._counted > _COUNTS_SECONDS:
             self._counts = self._runtime.library.counts()
             self._counted = time.monotonic()
         counts = self._counts
-        yield Reading(_DOCUMENTS, counts.documents)
-        yield Reading(_SEARCHABLE, counts.searchable)
-        yield Reading(_CHUNKS, counts.chunks)
-        yield Reading(_BYTES, counts.bytes)
-        yield Reading(_FAILED, counts.jobs_failed)
+        yield MetricValue(_DOCUMENTS, counts.documents)
+        yield MetricValue(_SEARCHABLE, counts.searchable)
+        yield MetricValue(_CHUNKS, counts.chunks)
+        yield MetricValue(_BYTES, counts.bytes)
+        yield MetricValue(_FAILED, counts.jobs_failed)
 
 
-def caches(runtime: Runtime) -> Iterator[Reading]:
+def caches(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how often our caches had what was looked for; of modules that are loaded."""
     for figures in runtime.caches.figures():
         named = (figures.name,)
-        yield Reading(_HITS, figures.hits, named)
-        yield Reading(_MISSES, figures.misses, named)
-        yield Reading(_ENTRIES, figures.entries, named)
-        yield Reading(_SHARED_HITS, figures.shared_hits, named)
-        yield Reading(_EVICTED, figures.evicted, named)
-        yield Reading(_SHARED_FAILURES, figures.failures, named)
-        yield Reading(_CACHE_BYTES, figures.bytes, named)
-        yield Reading(_CACHE_BUDGET, figures.budget, named)
+        yield MetricValue(_HITS, figures.hits, named)
+        yield MetricValue(_MISSES, figures.misses, named)
+        yield MetricValue(_ENTRIES, figures.entries, named)
+        yield MetricValue(_SHARED_HITS, figures.shared_hits, named)
+        yield MetricValue(_EVICTED, figures.evicted, named)
+        yield MetricValue(_SHARED_FAILURES, figures.failures, named)
+        yield MetricValue(_CACHE_BYTES, figures.bytes, named)
+        yield MetricValue(_CACHE_BUDGET, figures.budget, named)
     windows = ("conversation_windows",)
-    yield Reading(_HITS, runtime.metrics.total(Counted.WINDOW_HITS), windows)
-    yield Reading(_MISSES, runtime.metrics.total(Counted.WINDOW_MISSES), windows)
+    yield MetricValue(_HITS, runtime.metrics.total(Counter.WINDOW_HITS), windows)
+    yield MetricValue(_MISSES, runtime.metrics.total(Counter.WINDOW_MISSES), windows)
     scripts = sys.modules.get("services.knowledge.retrieval.language_trust")
     if scripts is not None:
         info = scripts.script_of.cache_info()
         labels = ("letter_scripts",)
-        yield Reading(_HITS, info.hits, labels)
-        yield Reading(_MISSES, info.misses, labels)
-        yield Reading(_ENTRIES, info.currsize, labels)
+        yield MetricValue(_HITS, info.hits, labels)
+        yield MetricValue(_MISSES, info.misses, labels)
+        yield MetricValue(_ENTRIES, info.currsize, labels)
 
 
 _BREAKER = Family(
@@ -149,18 +149,18 @@ BREAKER_FAMILIES = (_BREAKER, _OPENED)
 _STATES = {"closed": 0, "half_open": 1, "open": 2}  # of `services.chat.models.circuit_breaker`, not imported by all
 
 
-def breakers(runtime: Runtime) -> Iterator[Reading]:
+def breakers(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how the breaker of each chat back end stands."""
     for status in runtime.models.breakers.statuses():
-        yield Reading(_BREAKER, _STATES[status.state.value], (status.backend,))
-        yield Reading(_OPENED, status.opened, (status.backend,))
+        yield MetricValue(_BREAKER, _STATES[status.state.value], (status.backend,))
+        yield MetricValue(_OPENED, status.opened, (status.backend,))
 
 
-def scopes(runtime: Runtime) -> Iterator[Reading]:
+def scopes(runtime: Runtime) -> Iterator[MetricValue]:
     """Return which requests run, wait and have ended."""
-    for kind in ScopeKind:
+    for kind in RequestKind:
         running, waiting = runtime.scopes.counts(kind)
-        yield Reading(_SCOPES, running, (kind.value,))
-        yield Reading(_SCOPES_WAITING, waiting, (kind.value,))
+        yield MetricValue(_SCOPES, running, (kind.value,))
+        yield MetricValue(_SCOPES_WAITING, waiting, (kind.value,))
         for outcome, number in runtime.scopes.ended(kind).items():
-            yield Reading(_SCOPES_ENDED, number, (kind.value, outcome.value))
+            yield MetricValue(_SCOPES_ENDED, number, (kind.value, outcome.value))

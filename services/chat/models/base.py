@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from services.chat.prompt import Prompt
-from services.chat.types import Role
+from services.chat.types import MessageRole
 from services.core.errors import MillpondError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextDelta:
     """A piece of streamed text; the token counts come with the last one, where the back end tells them."""
 
     text: str
@@ -49,7 +49,7 @@ class Backend(Protocol):
         """Return what a person can do about `error`, which this back end has raised."""
 
 
-async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[Piece]:
+async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[TextDelta]:
     """Yield what the model writes.
 
     Raises:
@@ -59,14 +59,14 @@ async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[Piece]:
     from langsmith.run_helpers import tracing_context
 
     messages: list[BaseMessage] = [SystemMessage(prompt.rules)]
-    messages += [HumanMessage(text) if role is Role.USER else AIMessage(text) for role, text in prompt.messages]
+    messages += [HumanMessage(text) if role is MessageRole.USER else AIMessage(text) for role, text in prompt.messages]
     try:
         # Tracing would send documents to a third party if its variables happen to be set in the environment.
         with tracing_context(enabled=False):
             async with backend.opened(prompt.answer_tokens) as model:
                 async for chunk in model.astream(messages):
                     usage = getattr(chunk, "usage_metadata", None)
-                    yield Piece(
+                    yield TextDelta(
                         str(chunk.text),
                         usage["input_tokens"] if usage else None,
                         usage["output_tokens"] if usage else None,

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from services.core.errors import ErrorKind, MillpondError, UnavailableError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 
 # Opens also when this share of at least so many requests failed within so many seconds.
@@ -55,7 +55,7 @@ class OpenBreakerError(UnavailableError):
     """The back end is not asked for now."""
 
 
-class Breaker:
+class CircuitBreaker:
     """The breaker of one back end. Thread-safe. `monotonic` tells the time in seconds and never goes back."""
 
     def __init__(
@@ -177,7 +177,7 @@ class Breaker:
 class Permit:
     """A request that passed. Leaving the context says how it went; what was not said counts as "nothing is known"."""
 
-    def __init__(self, breaker: Breaker) -> None:
+    def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
         self._worked: bool | None = None
         self._reason = ""
@@ -207,7 +207,7 @@ class Permit:
         self._breaker._ended(self, worked=self._worked, reason=self._reason)  # noqa: SLF001 - two halves of one thing
 
 
-class Breakers:
+class CircuitBreakers:
     """The breakers of all back ends that were asked, by name."""
 
     def __init__(
@@ -216,22 +216,22 @@ class Breakers:
         failures: int = 3,
         seconds: float = 20.0,
         monotonic: Callable[[], float] = time.monotonic,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
     ) -> None:
-        """Build none yet; the arguments are those of each `Breaker`, changes go to `reporter`."""
+        """Build none yet; the arguments are those of each `CircuitBreaker`, changes go to `reporter`."""
         self._failures = failures
         self._seconds = seconds
         self._monotonic = monotonic
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Breaker] = OrderedDict()
+        self._known: OrderedDict[str, CircuitBreaker] = OrderedDict()
 
-    def of(self, backend: str) -> Breaker:
+    def of(self, backend: str) -> CircuitBreaker:
         """Return the breaker of the back end of that name."""
         with self._lock:
             breaker = self._known.get(backend)
             if breaker is None:
-                breaker = self._known[backend] = Breaker(
+                breaker = self._known[backend] = CircuitBreaker(
                     backend,
                     failures=self._failures,
                     seconds=self._seconds,

@@ -27,9 +27,9 @@ from services.chat.models.gguf_server import GGUFServer, address
 from services.chat.types import BackendChoice, BackendStatus
 from services.core.admission import Admission
 from services.core.errors import MillpondError, UnavailableError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
-from services.core.memory_report import HeldResource
+from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 
 CHAT = "/v1/chat/completions"
@@ -188,7 +188,7 @@ def _chunk(line: str) -> ChatGenerationChunk | None:
 class LocalModel:
     """At most one GGUF file in RAM. Thread-safe; `server` is what is loaded, None while nothing is."""
 
-    def __init__(self, settings: Settings, reporter: Reporter, admission: Admission, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, reporter: EventSink, admission: Admission, now: Callable[[], float]) -> None:
         """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
         self._settings = settings
         self._reporter = reporter
@@ -219,10 +219,10 @@ class LocalModel:
             self._wanted = self._now()
         return server
 
-    def resource(self) -> HeldResource | None:
+    def memory_report(self) -> MemoryReport | None:
         """Return what the model takes, None while none is loaded."""
         server = self.server
-        return server.resource(self._loads) if server is not None else None
+        return server.memory_report(self._loads) if server is not None else None
 
     def status(self, choice: BackendChoice) -> BackendStatus:
         """Return whether the model of `choice` can answer.
@@ -303,6 +303,6 @@ class LocalModel:
             EventKind.MODEL,
             _("chat model loaded: {name}").format(name=file.stem),
             seconds=time.monotonic() - began,
-            bytes=server.resource(self._loads).bytes,
+            bytes=server.memory_report(self._loads).bytes,
         )
         return server

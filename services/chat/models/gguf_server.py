@@ -25,7 +25,7 @@ import psutil
 
 from services.core.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 
 MAGIC = b"GGUF"
 BATCH_TOKENS = 128  # a hang-up is noticed between batches
@@ -196,10 +196,10 @@ class GGUFServer:
                 self._reserved = float("-inf")
                 self._idle.notify_all()
 
-    def resource(self, loads: int) -> HeldResource:
+    def memory_report(self, loads: int) -> MemoryReport:
         """Return what the model takes: the growth of allocated memory while it was loaded, and its file."""
         file_bytes = self.file.stat().st_size
-        return HeldResource(
+        return MemoryReport(
             name=_("Local chat model"),
             detail=self.file.name,
             bytes=self.bytes,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
-from services.chat.models.circuit_breaker import Breakers, BreakerState, BreakerStatus, left_alone
+from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, left_alone
 from services.chat.models.gguf import LocalModel
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.access import Actor
 from services.core.admission import Admission
 from services.core.errors import BadInputError, MillpondError, NotFoundError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.core.preferences import Preferences
 from services.core.settings import Settings
@@ -38,16 +38,16 @@ class ChatModels:
         preferences: Preferences,
         settings: Settings,
         *,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
         admission: Admission | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
         self._preferences = preferences
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._settings = settings
         self.local = LocalModel(settings, self._reporter, admission or Admission(), now)
-        self.breakers = Breakers(
+        self.breakers = CircuitBreakers(
             failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
         )
         self._watch = StatusWatch(self.probe)

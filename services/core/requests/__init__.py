@@ -3,8 +3,16 @@
 Shared by every room: it knows none of them.
 """
 
-from services.core.requests.registry import Scopes
-from services.core.requests.request import Scope
-from services.core.requests.types import Ended, Outcome, Policy, Running, ScopeKind
+from services.core.requests.registry import RequestRegistry
+from services.core.requests.request import RequestScope
+from services.core.requests.types import FinishedRequest, Outcome, RequestKind, RequestLimits, RunningRequest
 
-__all__ = ["Ended", "Outcome", "Policy", "Running", "Scope", "ScopeKind", "Scopes"]
+__all__ = [
+    "FinishedRequest",
+    "Outcome",
+    "RequestKind",
+    "RequestLimits",
+    "RequestRegistry",
+    "RequestScope",
+    "RunningRequest",
+]

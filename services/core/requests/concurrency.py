@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from services.core.errors import BusyError
 from services.core.i18n import _
-from services.core.requests.types import ScopeKind
+from services.core.requests.types import RequestKind
 
 
 @dataclass(eq=False, slots=True)
@@ -20,10 +20,10 @@ class Slot:
     taken: bool = field(default=False)
 
 
-class Slots:
+class ConcurrencyLimit:
     """A queue in order of arrival; a user who has reached the limit is passed over, not waited for."""
 
-    def __init__(self, per_user: int, total: int, waiting: int, kind: ScopeKind = ScopeKind.ANSWER) -> None:
+    def __init__(self, per_user: int, total: int, waiting: int, kind: RequestKind = RequestKind.ANSWER) -> None:
         self._kind = kind
         self._per_user = per_user
         self._total = total
@@ -101,19 +101,19 @@ class Slots:
                 users[slot.user] += 1
 
 
-def _busy(kind: ScopeKind, running: int, waiting: int) -> BusyError:
+def _busy(kind: RequestKind, running: int, waiting: int) -> BusyError:
     """Return the refusal; one sentence for each kind, because languages differ."""
     match kind:
-        case ScopeKind.ANSWER:
+        case RequestKind.ANSWER:
             message = _("{running} answers are being written and {waiting} questions are waiting.")
             hint = _("Ask again in a moment.")
-        case ScopeKind.SEARCH:
+        case RequestKind.SEARCH:
             message = _("{running} searches are under way and {waiting} are waiting.")
             hint = _("Search again in a moment.")
-        case ScopeKind.UPLOAD:
+        case RequestKind.UPLOAD:
             message = _("{running} uploads are being received and {waiting} are waiting; nothing was taken.")
             hint = _("Hand the files in again in a moment.")
-        case ScopeKind.LOOK:
+        case RequestKind.DIAGNOSTIC:
             message = _("{running} looks at the memory are under way and {waiting} are waiting.")
             hint = _("Look again when they have ended.")
     return BusyError(message.format(running=running, waiting=waiting), hint)

@@ -18,11 +18,11 @@ import structlog
 
 from services.core.access import Actor
 from services.core.errors import BusyError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
-from services.core.requests.concurrency import Slots
-from services.core.requests.request import Cancellation, Record, Scope
-from services.core.requests.types import Ended, Outcome, Policy, Running, ScopeKind
+from services.core.requests.concurrency import ConcurrencyLimit
+from services.core.requests.request import Cancellation, RequestRecord, RequestScope
+from services.core.requests.types import FinishedRequest, Outcome, RequestKind, RequestLimits, RunningRequest
 from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,27 +33,27 @@ NOBODY = "local"
 _user: ContextVar[str] = ContextVar("millpond_user", default=NOBODY)
 
 
-def policies(settings: Settings) -> dict[ScopeKind, Policy]:
+def policies(settings: Settings) -> dict[RequestKind, RequestLimits]:
     """Return what the settings allow of each kind."""
     s = settings
     return {
-        ScopeKind.ANSWER: Policy(s.answers_per_user, s.answers_total, s.answers_waiting, s.answer_seconds),
-        ScopeKind.SEARCH: Policy(s.searches_per_user, s.searches_total, s.searches_waiting, s.search_seconds),
-        ScopeKind.UPLOAD: Policy(s.uploads_per_user, s.uploads_total, s.uploads_waiting, s.upload_seconds),
-        ScopeKind.LOOK: Policy(s.looks_per_user, s.looks_total, s.looks_waiting, s.look_seconds),
+        RequestKind.ANSWER: RequestLimits(s.answers_per_user, s.answers_total, s.answers_waiting, s.answer_seconds),
+        RequestKind.SEARCH: RequestLimits(s.searches_per_user, s.searches_total, s.searches_waiting, s.search_seconds),
+        RequestKind.UPLOAD: RequestLimits(s.uploads_per_user, s.uploads_total, s.uploads_waiting, s.upload_seconds),
+        RequestKind.DIAGNOSTIC: RequestLimits(s.looks_per_user, s.looks_total, s.looks_waiting, s.look_seconds),
     }
 
 
-class Scopes:
+class RequestRegistry:
     """All scopes of the process: who runs, who waits, and how to end one. Thread-safe, bounded."""
 
     def __init__(
         self,
-        settings: Mapping[ScopeKind, Policy] | Settings,
+        settings: Mapping[RequestKind, RequestLimits] | Settings,
         rss: Callable[[], int] = lambda: 0,
         *,
         now: Callable[[], float] = time.time,
-        reporter: Callable[[], Reporter] = Silent,
+        reporter: Callable[[], EventSink] = NullEventSink,
     ) -> None:
         """Take the limits from `settings`; `rss` returns the process's resident bytes, `now` seconds since the
         epoch."""
@@ -61,18 +61,20 @@ class Scopes:
         self._rss = rss
         self._now = now
         self._reporter = reporter
-        self._slots = {kind: Slots(p.per_user, p.total, p.waiting, kind) for kind, p in self._policies.items()}
+        self._slots = {
+            kind: ConcurrencyLimit(p.per_user, p.total, p.waiting, kind) for kind, p in self._policies.items()
+        }
         # Reentrant: the garbage collector may end a dropped scope at any moment, also while its thread holds this.
         self._lock = threading.RLock()
-        self._open: dict[str, Record] = {}
-        self._recent: deque[Ended] = deque(maxlen=RECENT)
-        self._ended = {kind: dict.fromkeys(Outcome, 0) for kind in ScopeKind}
+        self._open: dict[str, RequestRecord] = {}
+        self._recent: deque[FinishedRequest] = deque(maxlen=RECENT)
+        self._ended = {kind: dict.fromkeys(Outcome, 0) for kind in RequestKind}
         self._prefix = uuid4().hex[:6]
         self._numbers = count(1)
 
     def open(
-        self, kind: ScopeKind, detail: str = "", *, user: str = "", cancellation: Cancellation | None = None
-    ) -> Scope:
+        self, kind: RequestKind, detail: str = "", *, user: str = "", cancellation: Cancellation | None = None
+    ) -> RequestScope:
         """Open a scope: it has a slot or a place in the queue. Use it as a context manager, or close it.
 
         Args:
@@ -93,9 +95,9 @@ class Scopes:
             slot = slots.enter(user)
         except BusyError:
             rss = self._rss()
-            self._note(Ended(scope_id, kind, user, detail, asked, 0.0, 0.0, Outcome.REFUSED, rss, rss))
+            self._note(FinishedRequest(scope_id, kind, user, detail, asked, 0.0, 0.0, Outcome.REFUSED, rss, rss))
             raise
-        record = Record(
+        record = RequestRecord(
             scope_id,
             kind,
             user,
@@ -108,34 +110,34 @@ class Scopes:
             cancellation or Cancellation(),
             self._rss(),
         )
-        scope = Scope(self, record)
+        scope = RequestScope(self, record)
         with self._lock:
             self._open[record.id] = record
         record.cancellation.on_cancel(slots.wake)
         return scope
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[RunningRequest]:
         """Return the scopes that run or wait, the oldest first."""
         with self._lock:
             records = list(self._open.values())
         return [_running(record) for record in records]
 
-    def recent(self, limit: int = RECENT) -> list[Ended]:
+    def recent(self, limit: int = RECENT) -> list[FinishedRequest]:
         """Return the scopes that ended of late, the newest first."""
         with self._lock:
             kept = list(self._recent)
         return kept[::-1][:limit]
 
-    def counts(self, kind: ScopeKind) -> tuple[int, int]:
+    def counts(self, kind: RequestKind) -> tuple[int, int]:
         """Return how many of a kind run and how many wait."""
         return self._slots[kind].counts()
 
-    def ended(self, kind: ScopeKind) -> dict[Outcome, int]:
+    def ended(self, kind: RequestKind) -> dict[Outcome, int]:
         """Return how many of a kind have ended, by how."""
         with self._lock:
             return dict(self._ended[kind])
 
-    def policy(self, kind: ScopeKind) -> Policy:
+    def policy(self, kind: RequestKind) -> RequestLimits:
         """Return the limits of a kind."""
         return self._policies[kind]
 
@@ -160,18 +162,18 @@ class Scopes:
         )
         return True
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: RequestRecord) -> None:
         """Start the clock of a scope that has its slot."""
         record.began, record.began_at, record.rss_before = time.monotonic(), self._now(), self._rss()
 
-    def finish(self, record: Record) -> None:
+    def finish(self, record: RequestRecord) -> None:
         """Forget a scope and give its slot back; called once, by the scope."""
         with self._lock:
             self._open.pop(record.id, None)
         record.slots.leave(record.slot)
         record.cancellation.forget()
         now = time.monotonic()
-        ended = Ended(
+        ended = FinishedRequest(
             id=record.id,
             kind=record.kind,
             user=record.user,
@@ -185,7 +187,7 @@ class Scopes:
         )
         self._note(ended)
 
-    def _note(self, ended: Ended) -> None:
+    def _note(self, ended: FinishedRequest) -> None:
         with self._lock:
             self._recent.append(ended)
             self._ended[ended.kind][ended.outcome] += 1
@@ -202,9 +204,9 @@ class Scopes:
         )
 
 
-def _running(record: Record) -> Running:
+def _running(record: RequestRecord) -> RunningRequest:
     began = record.began_at
-    return Running(
+    return RunningRequest(
         id=record.id,
         kind=record.kind,
         user=record.user,

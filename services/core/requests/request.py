@@ -18,27 +18,27 @@ import structlog
 
 from services.core.errors import BusyError, CancelledError, TimedOutError
 from services.core.i18n import _
-from services.core.requests.concurrency import Slot, Slots
-from services.core.requests.types import Outcome, Policy, ScopeKind
+from services.core.requests.concurrency import ConcurrencyLimit, Slot
+from services.core.requests.types import Outcome, RequestKind, RequestLimits
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class Record:
-    """What the registry keeps of a scope; it never refers to the `Scope`, which may be dropped at any time.
+class RequestRecord:
+    """What the registry keeps of a scope; it never refers to the `RequestScope`, which may be dropped at any time.
 
     `asked` and `began_at` in seconds since the epoch, `entered` and `began` in seconds of `time.monotonic`.
     """
 
     id: str
-    kind: ScopeKind
+    kind: RequestKind
     user: str
     detail: str
     asked: float
     entered: float
-    policy: Policy
-    slots: Slots
+    policy: RequestLimits
+    slots: ConcurrencyLimit
     slot: Slot
     cancellation: Cancellation
     rss_before: int
@@ -48,13 +48,13 @@ class Record:
 
 
 class Registry(Protocol):
-    """What a scope needs of `Scopes`."""
+    """What a scope needs of `RequestRegistry`."""
 
-    def begin(self, record: Record) -> None: ...
-    def finish(self, record: Record) -> None: ...
+    def begin(self, record: RequestRecord) -> None: ...
+    def finish(self, record: RequestRecord) -> None: ...
 
 
-class Scope:
+class RequestScope:
     """A request's slot, time limit and cancellation, and what is done when it ends.
 
     As a context manager it waits for its slot; `positions` waits and tells the place in the queue. Everything that
@@ -63,10 +63,10 @@ class Scope:
     (https://docs.python.org/3.11/library/weakref.html#weakref.finalize).
     """
 
-    def __init__(self, registry: Registry, record: Record) -> None:
+    def __init__(self, registry: Registry, record: RequestRecord) -> None:
         self._registry = registry
         self._record = record
-        self._hooks: list[weakref.finalize[[], Scope]] = []
+        self._hooks: list[weakref.finalize[[], RequestScope]] = []
         self._lock = threading.RLock()
         # The first to be registered is the last to be called: the slot is free when all hooks have run.
         self._finish = weakref.finalize(self, registry.finish, record)

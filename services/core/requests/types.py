@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class ScopeKind(StrEnum):
+class RequestKind(StrEnum):
     """What a scope is for."""
 
     ANSWER = "answer"
     SEARCH = "search"
     UPLOAD = "upload"
-    LOOK = "look"  # a look at objects, a snapshot, an experiment
+    DIAGNOSTIC = "look"  # a census, a snapshot, an experiment; API and metrics keep the value
 
 
 class Outcome(StrEnum):
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RequestLimits:
     """How much of one kind there may be: at once for one user, at once in all, waiting, and for how many seconds each.
 
     The seconds begin with the slot, not with the wait for it.
@@ -40,12 +40,12 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningRequest:
     """A scope as others see it. `position` is its place in the queue from 1, 0 when it runs; times in seconds since the
     epoch; bytes are the process's RSS when it began (None while it waits)."""
 
     id: str
-    kind: ScopeKind
+    kind: RequestKind
     user: str
     detail: str
     asked: float
@@ -57,12 +57,12 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedRequest:
     """A scope that has ended. `asked` in seconds since the epoch, `waited` and `seconds` in seconds, bytes are the
     process's RSS; where it never began, `seconds` is 0 and both are the same."""
 
     id: str
-    kind: ScopeKind
+    kind: RequestKind
     user: str
     detail: str
     asked: float

@@ -50,7 +50,7 @@ class _Layer:
         return [*(part for m in matrices for part in m.ranges), *(part for t in others for part in ranges(t))]
 
 
-class SlimEncoder:
+class BertEncoder:
     """Weights in RAM (`bytes` of them) and the forward pass over them."""
 
     def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> None:

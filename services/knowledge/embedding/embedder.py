@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.settings import Settings
 from services.knowledge.embedding.model_files import ModelFiles, find
 from services.knowledge.embedding.weights import Encoder, Priority, Weights, never
@@ -121,9 +121,9 @@ class Embedder:
         """The tokenizer's own file, by which chunks are measured."""
         return self.files.tokenizer_file
 
-    def resource(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """What the process holds: bytes of the weights, and how often any model was loaded."""
-        return HeldResource(
+        return MemoryReport(
             name=_("Embedding model"),
             detail=self._detail,
             bytes=self._weights.bytes,
@@ -139,9 +139,9 @@ class Embedder:
             ranges=self._weights.ranges,
         )
 
-    def tokenizer_resource(self) -> HeldResource:
+    def tokenizer_memory_report(self) -> MemoryReport:
         """What the tokenizer's tables take: what was allocated while it was loaded."""
-        return HeldResource(
+        return MemoryReport(
             name=_("Tokenizer of the embedding model"),
             detail=self.files.name,
             bytes=self._tokenizer_bytes,
@@ -256,12 +256,12 @@ def _loader(
     files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool
 ) -> tuple[Callable[[], Encoder], bool]:
     """Return what reads the weights, and whether it keeps them in eight bits: only the slim encoder can."""
-    from services.knowledge.embedding.bert_encoder import SlimEncoder
-    from services.knowledge.embedding.sentence_transformers_encoder import LibraryEncoder
+    from services.knowledge.embedding.bert_encoder import BertEncoder
+    from services.knowledge.embedding.sentence_transformers_encoder import SentenceTransformersEncoder
 
-    if SlimEncoder.fits(files):
-        return lambda: SlimEncoder.load(files, device, dtype, int8=int8), int8
-    return lambda: LibraryEncoder.load(files, device, dtype), False
+    if BertEncoder.fits(files):
+        return lambda: BertEncoder.load(files, device, dtype, int8=int8), int8
+    return lambda: SentenceTransformersEncoder.load(files, device, dtype), False
 
 
 def _allocated() -> int:

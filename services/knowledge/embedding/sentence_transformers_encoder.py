@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class LibraryEncoder:
+class SentenceTransformersEncoder:
     """A SentenceTransformer in inference mode that gives way between its layers."""
 
     def __init__(self, model: SentenceTransformer, device: torch.device) -> None:

@@ -12,11 +12,11 @@ import structlog
 from numpy.typing import NDArray
 
 from services.core.errors import StorageError, UnavailableError
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.settings import Settings
 from services.knowledge.index.segment import Codec, Ids, Vectors
-from services.knowledge.index.snapshots import SnapshotStore
+from services.knowledge.index.snapshots import IndexSnapshotStore
 from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class VectorSource(Protocol):
     def iter_vectors(self, ids: NDArray[np.int64], batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]: ...
 
 
-class IndexKeeper:
+class IndexManager:
     """Holds the one index of the process.
 
     Whoever changes the index calls `changed`; a thread saves it at most `snapshot_seconds` later, so that many changes
@@ -42,12 +42,12 @@ class IndexKeeper:
         *,
         dimension: int,
         fingerprint: str,
-        snapshots: SnapshotStore,
+        snapshots: IndexSnapshotStore,
         settings: Settings,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
     ) -> None:
         self._chunks = chunks
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._dimension = dimension
         self.fingerprint = fingerprint
         self._snapshots = snapshots

@@ -45,7 +45,7 @@ class _Manifest:
     files: dict[str, str]
 
 
-class SnapshotStore:
+class IndexSnapshotStore:
     """Generations of one index in one folder, at most `kept` of them."""
 
     def __init__(self, directory: Path, kept: int = 2) -> None:

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from services.core.i18n import _, plural
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.knowledge.embedding.weights import usable_cores
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
 
@@ -161,10 +161,10 @@ class VectorIndex:
         with self._write_lock:
             return self._codec, self._segments
 
-    def resource(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """What the process holds: bytes of codes, ids and groups, and how often an index was built."""
         segments = self._segments
-        return HeldResource(
+        return MemoryReport(
             name=_("Vector index"),
             detail=plural("{count} vector, 8 bits a component", "{count} vectors, 8 bits a component", len(self)),
             bytes=sum(segment.bytes for segment in segments),

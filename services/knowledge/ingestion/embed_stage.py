@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from services.core.errors import CancelledError, MillpondError
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
-from services.knowledge.ingestion.state import Line, Piece
-from services.knowledge.types import DocumentStatus, Progress
+from services.knowledge.ingestion.state import PipelineState, TaskSlice
+from services.knowledge.types import DocumentStatus, JobProgress
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
@@ -29,10 +29,10 @@ ARITHMETIC_BYTES = 8 * MEGABYTE
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-class Embedding:
+class EmbedStage:
     """One thread may be in `run`."""
 
-    def __init__(self, line: Line, embedder: Embedder) -> None:
+    def __init__(self, line: PipelineState, embedder: Embedder) -> None:
         self._line = line
         self._embedder = embedder
         self.paused = ""
@@ -60,13 +60,13 @@ class Embedding:
             else:
                 self._pass_on(group)
 
-    def _room(self, group: list[Piece]) -> Reservation | None:
+    def _room(self, group: list[TaskSlice]) -> Reservation | None:
         """Wait until there is room in memory for a group, which `paused` explains; None: the pipeline stops."""
         line = self._line
         needed = ARITHMETIC_BYTES + CHUNK_BYTES * sum(len(piece.drafts) for piece in group)
         try:
             while not line.stopping.is_set():
-                what = _("Embedding")
+                what = _("EmbedStage")
                 room = line.admission.try_reserve(needed, what)
                 if room is not None:
                     return room
@@ -76,10 +76,10 @@ class Embedding:
             self.paused = ""
         return None
 
-    def _next_group(self) -> list[Piece]:
+    def _next_group(self) -> list[TaskSlice]:
         """Wait for chunks and return some of each file, in turn."""
         line = self._line
-        largest = GROUP_WHEN_TIGHT if line.admission.tight else GROUP
+        largest = GROUP_WHEN_TIGHT if line.admission.low_memory else GROUP
         with line.changed:
             if not line.parsed and not line.embedding and not line.stopping.is_set():
                 line.changed.wait(_LOOK_AGAIN_SECONDS)
@@ -89,13 +89,13 @@ class Embedding:
                 works.append(line.parsed.popleft())
             line.changed.notify_all()
             works = list(works)
-        group: list[Piece] = []
+        group: list[TaskSlice] = []
         room = largest
         share = min(SHARE, largest) if len(works) > 1 else largest
         for work in works:
             drafts = work.take(min(share, room))
             if drafts:
-                group.append(Piece(work, drafts, last=work.remaining <= 0))
+                group.append(TaskSlice(work, drafts, last=work.remaining <= 0))
                 room -= len(drafts)
             if not room:
                 break
@@ -108,7 +108,7 @@ class Embedding:
             line.changed.notify_all()
         return group
 
-    def _embed(self, group: list[Piece]) -> None:
+    def _embed(self, group: list[TaskSlice]) -> None:
         started = time.monotonic()
         texts = [draft.text for piece in group for draft in piece.drafts]
         vectors = self._embedder.embed_chunks(
@@ -122,7 +122,7 @@ class Embedding:
             piece.vectors = vectors[start : start + len(piece.drafts)]
             start += len(piece.drafts)
 
-    def _reporter(self, group: list[Piece]) -> Callable[[int], None]:
+    def _reporter(self, group: list[TaskSlice]) -> Callable[[int], None]:
         """Return what shows progress: chunks that are done count for the files in their order."""
         ends = list(accumulate(len(piece.drafts) for piece in group))
         first = 0
@@ -136,7 +136,7 @@ class Embedding:
                     break
                 own = min(done, ends[number]) - start
                 if not piece.work.cancelled.is_set():
-                    progress = Progress(piece.work.taken - len(piece.drafts) + own, piece.work.total, "chunk")
+                    progress = JobProgress(piece.work.taken - len(piece.drafts) + own, piece.work.total, "chunk")
                     self._line.board.show(piece.work.claim.job_id, DocumentStatus.EMBEDDING, progress)
                 if done < ends[number]:
                     break
@@ -144,7 +144,7 @@ class Embedding:
 
         return report
 
-    def _pass_on(self, group: list[Piece]) -> None:
+    def _pass_on(self, group: list[TaskSlice]) -> None:
         while not self._line.stopping.is_set():
             try:
                 self._line.finished.put(group, timeout=_LOOK_AGAIN_SECONDS)

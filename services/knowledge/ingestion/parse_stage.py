@@ -14,11 +14,11 @@ from services.core.database import Database
 from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
-from services.knowledge.ingestion.state import Line, TakenAwayError, Work
+from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
 from services.knowledge.store import revisions
 from services.knowledge.store.jobs import finish, holds
-from services.knowledge.store.unit_of_work import Writer
-from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, Progress
+from services.knowledge.store.unit_of_work import DocumentWriter
+from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, JobProgress
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
@@ -38,14 +38,14 @@ _READ_AT_ONCE = 256
 _LOOK_AGAIN_SECONDS = 5.0
 
 
-class Reading:
+class ParseStage:
     """Any number of threads may be in `run`."""
 
     def __init__(
         self,
-        line: Line,
+        line: PipelineState,
         database: Database,
-        writer: Writer,
+        writer: DocumentWriter,
         parser: ParserPool,
         *,
         fingerprint: str,
@@ -83,7 +83,7 @@ class Reading:
             try:
                 with room:
                     self._prepare(work)
-            except TakenAwayError:
+            except JobRevokedError:
                 line.end(work)
             except CancelledError:
                 # Nobody cancels but those who have taken the job away, or a stop, after which it goes on.
@@ -104,7 +104,7 @@ class Reading:
         while rested < line.admission.pause_seconds and not line.stopping.wait(_REST_SECONDS):
             rested += _REST_SECONDS
 
-    def _next(self) -> tuple[Work, Reservation] | tuple[None, None]:
+    def _next(self) -> tuple[IngestTask, Reservation] | tuple[None, None]:
         """Wait for a job that may begin, and for room; claim it. None: look again."""
         line = self._line
         with self._claiming:
@@ -154,12 +154,12 @@ class Reading:
             return False
         self._seen_ended = line.ended
         self.paused = line.files.low_space()
-        tight = line.admission.tight
+        tight = line.admission.low_memory
         if self.paused or (tight and self._reading):
             return False
         return line.waiting_chunks() < (ENOUGH_WHEN_TIGHT if tight else ENOUGH_WAITING)
 
-    def _claim(self) -> Work | None:
+    def _claim(self) -> IngestTask | None:
         line = self._line
         claim = None
         while self._suspects and claim is None:
@@ -173,18 +173,18 @@ class Reading:
             claim = line.jobs.claim(self._fingerprint, busy=busy)
         if claim is None:
             return None
-        work = Work(claim)
+        work = IngestTask(claim)
         line.begin(work)
         return work
 
-    def _prepare(self, work: Work) -> None:
+    def _prepare(self, work: IngestTask) -> None:
         claim = work.claim
         if claim.kind == JobKind.REEMBED:
             self._reuse_chunks(work)
         elif claim.source is None or not self._copy(work, claim.source):
             self._parse(work)
 
-    def _parse(self, work: Work) -> None:
+    def _parse(self, work: IngestTask) -> None:
         claim, board = work.claim, self._line.board
         board.show(claim.job_id, DocumentStatus.PARSING)
         started = time.monotonic()
@@ -207,13 +207,13 @@ class Reading:
         )
         self._line.hand_over(work)
 
-    def _reuse_chunks(self, work: Work) -> None:
+    def _reuse_chunks(self, work: IngestTask) -> None:
         """Embed anew what the document answers with."""
         source = work.claim.active_revision_id
         with self._writer.change() as change:
             facts = source and revisions.revision_facts(change.connection, source)
             if not source or not facts or not holds(change.connection, work.claim):
-                raise TakenAwayError
+                raise JobRevokedError
             revisions.copy_sections(change.connection, source, work.claim.revision_id)
         total = facts.pop("chunks")
         work.prepare(self._stored_drafts(source), total, (), **facts)
@@ -229,7 +229,7 @@ class Reading:
             yield from drafts
             start += len(drafts)
 
-    def _copy(self, work: Work, source: int) -> bool:
+    def _copy(self, work: IngestTask, source: int) -> bool:
         """Copy chunks and vectors of the same content, made the same way; false if they went away meanwhile."""
         claim, line = work.claim, self._line
         done, total, last = 0, 0, False
@@ -239,7 +239,7 @@ class Reading:
             with self._writer.change() as change:
                 connection = change.connection
                 if not holds(connection, claim):
-                    raise TakenAwayError
+                    raise JobRevokedError
                 facts = revisions.revision_facts(connection, source)
                 if facts is None:
                     revisions.drop_content(connection, claim.revision_id)
@@ -255,7 +255,7 @@ class Reading:
                     facts["fingerprint"] = self._fingerprint
                     change.switches.append(revisions.activate(connection, claim.revision_id, **facts))
                     finish(connection, claim)
-            line.board.show(claim.job_id, DocumentStatus.EMBEDDING, Progress(done, total, "chunk"))
+            line.board.show(claim.job_id, DocumentStatus.EMBEDDING, JobProgress(done, total, "chunk"))
         line.report.stored(documents=1, chunks=0)
         line.end(work)
         return True

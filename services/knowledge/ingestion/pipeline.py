@@ -12,17 +12,17 @@ import structlog
 from services.core.admission import Admission
 from services.core.database import Database
 from services.core.errors import MillpondError
-from services.core.events import Reporter, Silent
+from services.core.events import EventSink, NullEventSink
 from services.core.settings import Settings
 from services.knowledge.file_store import FileStore
-from services.knowledge.ingestion.embed_stage import Embedding
-from services.knowledge.ingestion.parse_stage import Reading, begin_thread
-from services.knowledge.ingestion.state import Line, Report
-from services.knowledge.ingestion.store_stage import Storing
+from services.knowledge.ingestion.embed_stage import EmbedStage
+from services.knowledge.ingestion.parse_stage import ParseStage, begin_thread
+from services.knowledge.ingestion.state import PipelineEvents, PipelineState
+from services.knowledge.ingestion.store_stage import StoreStage
 from services.knowledge.progress import ProgressBoard
-from services.knowledge.store.intake import Plan, begin_rebuild, known_originals, outdated, recover
+from services.knowledge.store.intake import RevisionPlan, begin_rebuild, known_originals, outdated, recover
 from services.knowledge.store.jobs import JobStore
-from services.knowledge.store.unit_of_work import Keeper, Writer
+from services.knowledge.store.unit_of_work import DocumentWriter, Keeper
 from services.knowledge.types import JobKind
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Ingestion:
         settings: Settings,
         *,
         crash_limit: int = CRASH_LIMIT,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
         admission: Admission | None = None,
     ) -> None:
         self.board = ProgressBoard()
-        self.writer = Writer(database, files, keeper, self.board)
+        self.writer = DocumentWriter(database, files, keeper, self.board)
         self.job_store = JobStore(database)
         self._database = database
         self._files = files
@@ -67,12 +67,12 @@ class Ingestion:
         self._embedder = embedder
         self._settings = settings
         self._crash_limit = crash_limit
-        self._report = Report(reporter or Silent())
-        self._line = Line(
+        self._report = PipelineEvents(reporter or NullEventSink())
+        self._line = PipelineState(
             self.job_store, files, self.board, queue.Queue(_GROUPS_WAITING), self._report, admission=admission
         )
-        self._reading: Reading | None = None
-        self._embedding = Embedding(self._line, embedder)
+        self._reading: ParseStage | None = None
+        self._embedding = EmbedStage(self._line, embedder)
         self._threads: list[threading.Thread] = []
         self._idle_listeners: list[Callable[[], None]] = []
 
@@ -91,7 +91,7 @@ class Ingestion:
             )
         self._queue_outdated(fingerprint)
         line = self._line
-        self._reading = Reading(
+        self._reading = ParseStage(
             line,
             self._database,
             self.writer,
@@ -101,7 +101,7 @@ class Ingestion:
             when_idle=self._tell_idle,
         )
         self._threads = [
-            begin_thread("ingest-store", Storing(line, self.writer, fingerprint).run),
+            begin_thread("ingest-store", StoreStage(line, self.writer, fingerprint).run),
             begin_thread("ingest-embed", self._embedding.run),
             *(begin_thread(f"ingest-read-{number + 1}", self._reading.run) for number in range(_READERS)),
         ]
@@ -149,7 +149,7 @@ class Ingestion:
         """Queue what another embedding model embedded, so that a change of the model does not hide documents."""
         documents = outdated(self._database, fingerprint)
         settings = self._settings
-        plan = Plan(settings.chunk_tokens, settings.chunk_overlap_tokens, settings.queue_limit + len(documents))
+        plan = RevisionPlan(settings.chunk_tokens, settings.chunk_overlap_tokens, settings.queue_limit + len(documents))
         for document_id in documents:
             with self.writer.change() as change:
                 begin_rebuild(change.connection, document_id, JobKind.REEMBED, plan)

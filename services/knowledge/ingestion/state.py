@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from services.core.admission import Admission
 from services.core.errors import ErrorKind, MillpondError, StorageError, UnavailableError
-from services.core.events import Counted, EventKind, Reporter, Timing
+from services.core.events import Counter, EventKind, EventSink, Timer
 from services.core.i18n import _, plural
 from services.knowledge.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.jobs import Claim, JobStore
-from services.knowledge.types import ChunkDraft, DocumentStatus, Progress, Section
+from services.knowledge.types import ChunkDraft, DocumentStatus, JobProgress, Section
 
 if TYPE_CHECKING:
     from queue import Queue
@@ -41,7 +41,7 @@ _RECORD_AGAIN_SECONDS = 1.0
 LARGEST_SHARE = 512
 
 
-class Line:
+class PipelineState:
     """The state of the pipeline. `changed` guards what is in it and is notified whenever that changes."""
 
     def __init__(
@@ -49,8 +49,8 @@ class Line:
         jobs: JobStore,
         files: FileStore,
         board: ProgressBoard,
-        finished: Queue[list[Piece]],
-        report: Report,
+        finished: Queue[list[TaskSlice]],
+        report: PipelineEvents,
         *,
         admission: Admission | None = None,
     ) -> None:
@@ -62,19 +62,19 @@ class Line:
         self.finished = finished
         self.changed = threading.Condition()
         self.stopping = threading.Event()
-        self.in_work: dict[int, Work] = {}
-        self.parsed: deque[Work] = deque()
-        self.embedding: list[Work] = []
+        self.in_work: dict[int, IngestTask] = {}
+        self.parsed: deque[IngestTask] = deque()
+        self.embedding: list[IngestTask] = []
         self.ended = 0
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: IngestTask) -> None:
         """Note that a job is being worked on."""
         with self.changed:
             self.in_work[work.claim.job_id] = work
         self.board.show(work.claim.job_id, DocumentStatus.QUEUED)
         self.report.began(work.claim.waited)
 
-    def end(self, work: Work) -> None:
+    def end(self, work: IngestTask) -> None:
         """Note that a job is not being worked on any more, however that came."""
         work.cancelled.set()
         with self.changed:
@@ -91,9 +91,9 @@ class Line:
         if work is not None:
             self.end(work)
 
-    def hand_over(self, work: Work) -> None:
+    def hand_over(self, work: IngestTask) -> None:
         """Put a job with its chunks in front of the embedding stage."""
-        self.board.show(work.claim.job_id, DocumentStatus.EMBEDDING, Progress(0, work.total, "chunk"))
+        self.board.show(work.claim.job_id, DocumentStatus.EMBEDDING, JobProgress(0, work.total, "chunk"))
         with self.changed:
             self.parsed.append(work)
             self.changed.notify_all()
@@ -103,11 +103,11 @@ class Line:
         with self.changed:
             return sum(min(work.remaining, LARGEST_SHARE) for work in (*self.parsed, *self.embedding))
 
-    def stopped(self, work: Work) -> bool:
+    def stopped(self, work: IngestTask) -> bool:
         """Tell whether a stage has to let go of a job."""
         return work.cancelled.is_set() or self.stopping.is_set()
 
-    def fail(self, work: Work, error: MillpondError) -> None:
+    def fail(self, work: IngestTask, error: MillpondError) -> None:
         """Record why a job failed, delete what it had written and end it.
 
         On a disk that is full to the last byte this waits until there is room for the record.
@@ -131,7 +131,7 @@ class Line:
                 self.stopping.wait(_RECORD_AGAIN_SECONDS)
         self.end(work)
 
-    def fail_unexpectedly(self, work: Work, error: Exception) -> None:
+    def fail_unexpectedly(self, work: IngestTask, error: Exception) -> None:
         """End a job after a defect; the log has the traceback under the reference that the message names."""
         reference = secrets.token_hex(4)
         log.error("ingestion defect", job=work.claim.job_id, reference=reference, exc_info=error)
@@ -144,10 +144,10 @@ class Line:
         )
 
 
-class Report:
+class PipelineEvents:
     """Sums up a stretch of work, from the first job until the queue is empty. Thread-safe."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
         self._lock = threading.Lock()
         self._began: float | None = None
@@ -160,31 +160,31 @@ class Report:
             if first:
                 self._began = time.monotonic()
         if waited is not None:
-            self._reporter.observe(Timing.INGESTION_WAIT, waited)
+            self._reporter.observe(Timer.INGESTION_WAIT, waited)
         if first:
             self._reporter.event(EventKind.INGESTION, _("ingestion begun"))
 
     def parsed(self, seconds: float) -> None:
         """A file was read and chunked."""
-        self._reporter.observe(Timing.PARSING, seconds)
+        self._reporter.observe(Timer.PARSING, seconds)
 
     def embedded(self, seconds: float) -> None:
         """A group of chunks was embedded."""
-        self._reporter.observe(Timing.EMBEDDING, seconds)
+        self._reporter.observe(Timer.EMBEDDING, seconds)
 
     def stored(self, *, documents: int, chunks: int) -> None:
         """So many chunks were stored, and so many documents are ready with them."""
         with self._lock:
             self._ready += documents
             self._chunks += chunks
-        self._reporter.count(Counted.DOCUMENTS_READY, documents)
-        self._reporter.count(Counted.CHUNKS_EMBEDDED, chunks)
+        self._reporter.count(Counter.DOCUMENTS_READY, documents)
+        self._reporter.count(Counter.CHUNKS_EMBEDDED, chunks)
 
     def failed(self) -> None:
         """A job ended without success."""
         with self._lock:
             self._failed += 1
-        self._reporter.count(Counted.DOCUMENTS_FAILED)
+        self._reporter.count(Counter.DOCUMENTS_FAILED)
 
     def through(self) -> None:
         """Nothing is left to do."""
@@ -199,7 +199,7 @@ class Report:
 
 
 @dataclass(eq=False, slots=True)
-class Work:
+class IngestTask:
     """A job in progress. `total` chunks come out of `drafts`; `taken` of them were embedded, `stored` committed."""
 
     claim: Claim
@@ -231,14 +231,14 @@ class Work:
 
 
 @dataclass(eq=False, slots=True)
-class Piece:
+class TaskSlice:
     """Some chunks of a job, in a row; `vectors` is float32 (n, d), `last` tells that the job has no more."""
 
-    work: Work
+    work: IngestTask
     drafts: list[ChunkDraft]
     last: bool
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
-class TakenAwayError(Exception):
+class JobRevokedError(Exception):
     """The job was cancelled, deleted or replaced while it was being worked on; whoever did that has cleaned up."""

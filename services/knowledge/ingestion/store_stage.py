@@ -5,19 +5,19 @@ from __future__ import annotations
 import queue
 
 from services.core.errors import MillpondError
-from services.knowledge.ingestion.state import Line, Piece, Work
+from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
 from services.knowledge.store import revisions
 from services.knowledge.store.jobs import finish, holds
-from services.knowledge.store.unit_of_work import Change, Writer
+from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
 _LOOK_AGAIN_SECONDS = 0.5
 _SECTIONS_AT_ONCE = 500  # those of a huge file are on disk until they are read
 
 
-class Storing:
+class StoreStage:
     """One thread may be in `run`."""
 
-    def __init__(self, line: Line, writer: Writer, fingerprint: str) -> None:
+    def __init__(self, line: PipelineState, writer: DocumentWriter, fingerprint: str) -> None:
         self._line = line
         self._writer = writer
         self._fingerprint = fingerprint
@@ -34,7 +34,7 @@ class Storing:
                 for piece in group:
                     self._try([piece])
 
-    def _try(self, group: list[Piece]) -> bool:
+    def _try(self, group: list[TaskSlice]) -> bool:
         """Store a group; a single piece that cannot be stored fails its job."""
         try:
             self._store(group)
@@ -48,9 +48,9 @@ class Storing:
             return False
         return True
 
-    def _store(self, group: list[Piece]) -> None:
+    def _store(self, group: list[TaskSlice]) -> None:
         """Write a group in one transaction: at most a few hundred chunks, and whole files become visible."""
-        gone: list[Piece] = []
+        gone: list[TaskSlice] = []
         with self._writer.change() as change:
             for piece in group:
                 work = piece.work
@@ -80,7 +80,7 @@ class Storing:
                 self._line.end(piece.work)
 
     @staticmethod
-    def _store_sections(change: Change, work: Work) -> None:
+    def _store_sections(change: UnitOfWork, work: IngestTask) -> None:
         for start in range(0, len(work.sections), _SECTIONS_AT_ONCE):
             part = work.sections[start : start + _SECTIONS_AT_ONCE]
             revisions.insert_sections(change.connection, work.claim.revision_id, part, position=start)

@@ -29,7 +29,7 @@ _LARGEST_MESSAGE = 65_536
 
 
 @dataclass(slots=True)
-class Running:
+class WorkerProcess:
     """A child: its job, where to tell how that ended, the way to send it more, and since when it has been idle."""
 
     job: int
@@ -40,7 +40,7 @@ class Running:
     condemned: bool = False
 
 
-class Helper:
+class ForkServer:
     """The loop of the helper process."""
 
     def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Helper:
         self._idle_seconds = float(config["idle_seconds"])
         self._warm_seconds = float(config["warm_seconds"])
         self._tokenizer = worker.load_tokenizer(config["tokenizer"])
-        self._children: dict[int, Running] = {}
+        self._children: dict[int, WorkerProcess] = {}
         self._received = b""
         self._descriptors: list[int] = []
         self._loaded: set[str] = set()
@@ -93,7 +93,7 @@ class Helper:
         return None
 
     @staticmethod
-    def _hear(running: Running, channel: socket.socket) -> None:
+    def _hear(running: WorkerProcess, channel: socket.socket) -> None:
         """Note that a child is done with its job, or that it has gone."""
         try:
             told = channel.recv(16)
@@ -119,7 +119,7 @@ class Helper:
     def _warm_up(self) -> None:
         """Do once what every child does first, so that children share it: it halves the cost of a small file."""
         for name, text in (("sample.md", "# Sample\n\nA short text. 一段短文。\n"), ("sample.csv", "a,b\n1,2\n")):
-            sample = worker.Work(name, chunk_tokens=16, overlap=4, output_mb=1)
+            sample = worker.ParseRequest(name, chunk_tokens=16, overlap=4, output_mb=1)
             worker.parse(io.BytesIO(text.encode()), sample, self._tokenizer, lambda _message: None)
 
     def _receive(self, own: tuple[int, ...]) -> bool:
@@ -189,7 +189,7 @@ class Helper:
                 os._exit(code)
         if theirs is not None:
             theirs.close()
-        self._children[pid] = Running(request["job"], status, channel, _limits(request))
+        self._children[pid] = WorkerProcess(request["job"], status, channel, _limits(request))
 
     def _close_for_child(self, channel: socket.socket | None, descriptors: list[int]) -> None:
         """Close in a new child what belongs to the helper and to other children."""
@@ -271,7 +271,7 @@ def main() -> None:
         return
     with socket.socket(fileno=os.dup(0)) as control:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-        Helper(control, config).run()
+        ForkServer(control, config).run()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from services.core.errors import BadInputError, CancelledError, MillpondError, S
 from services.core.i18n import _
 from services.knowledge.parsing import protocol
 from services.knowledge.parsing.limits import minimal_environment
-from services.knowledge.parsing.protocol import Lines, Result
+from services.knowledge.parsing.protocol import LineReader, Result
 from services.knowledge.parsing.worker import out_of_memory
 
 # Where the helper finds this package, however the service was started.
@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.05
 _READ_BYTES = 262_144
 
 
-class HelperProcess:
+class ForkServerProcess:
     """One helper process; ends by itself when idle and is then replaced by the pool.
 
     Args:
@@ -101,7 +101,7 @@ class HelperProcess:
         self._process.wait()
 
 
-class HelperLostError(Exception):
+class ForkServerLostError(Exception):
     """The helper process ended before it told how the job ended."""
 
 
@@ -132,7 +132,7 @@ class Watch:
             )
 
 
-class Job:
+class ParseJob:
     """A file that a child of `helper` reads; `started` is called with the child's process number.
 
     Raises (from `run`):
@@ -141,7 +141,7 @@ class Job:
     """
 
     def __init__(
-        self, helper: HelperProcess, number: int, request: dict[str, Any], started: Callable[[int], None]
+        self, helper: ForkServerProcess, number: int, request: dict[str, Any], started: Callable[[int], None]
     ) -> None:
         self._helper = helper
         self._number = number
@@ -179,11 +179,11 @@ class Job:
         sent = self._helper.send(self._request, [file.fileno(), output_theirs, status_theirs])
         theirs.close()
         if not sent:
-            raise HelperLostError
+            raise ForkServerLostError
         return output, status
 
     def _follow(self, output: int, result: Result, watch: Watch) -> None:
-        lines = Lines(self._request["output_mb"])
+        lines = LineReader(self._request["output_mb"])
         poll = select.poll()
         poll.register(output, select.POLLIN)
         while True:
@@ -216,7 +216,7 @@ class Job:
         poll.register(status, select.POLLIN)
         data = os.read(status, _READ_BYTES) if poll.poll(_END_SECONDS * 1000) else b""
         if not data:
-            raise HelperLostError
+            raise ForkServerLostError
         code, seconds = protocol.values_of(data)
         return explained(code, seconds, self._request["cpu_seconds"])
 

@@ -23,11 +23,18 @@ import structlog
 from services.core.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.core.i18n import _
 from services.knowledge.parsing import limits
-from services.knowledge.parsing.forkserver_client import LOOK_SECONDS, ROOT, HelperLostError, HelperProcess, Job, Watch
+from services.knowledge.parsing.forkserver_client import (
+    LOOK_SECONDS,
+    ROOT,
+    ForkServerLostError,
+    ForkServerProcess,
+    ParseJob,
+    Watch,
+)
 from services.knowledge.parsing.limits import minimal_environment
-from services.knowledge.parsing.protocol import Lines, Parsed, ParsedFile, Picture, Result
+from services.knowledge.parsing.protocol import LineReader, Parsed, ParsedFile, Picture, Result
 from services.knowledge.parsing.worker import out_of_memory
-from services.knowledge.types import Progress
+from services.knowledge.types import JobProgress
 
 if TYPE_CHECKING:
     from services.core.settings import Settings
@@ -66,7 +73,7 @@ class ParserPool:
         self._idle_seconds = idle_seconds
         self._warm_seconds = warm_seconds
         self._lock = threading.Lock()
-        self._helper: HelperProcess | None = None
+        self._helper: ForkServerProcess | None = None
         self._numbers = itertools.count(1)
         self._children: dict[int, int] = {}
         self._closed = False
@@ -84,7 +91,7 @@ class ParserPool:
         *,
         chunk_tokens: int,
         overlap: int,
-        on_progress: Callable[[Progress], None] = lambda _progress: None,
+        on_progress: Callable[[JobProgress], None] = lambda _progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> ParsedFile:
         """Return the sections and chunks of a file; `name` is what its owner calls it.
@@ -174,9 +181,9 @@ class ParserPool:
                     run(self._config(), request, path, result, watch)
                 else:
                     helper = self._present_helper()
-                    job = Job(helper, number, request, lambda pid, number=number: self._note(number, pid))  # type: ignore[misc]
+                    job = ParseJob(helper, number, request, lambda pid, number=number: self._note(number, pid))  # type: ignore[misc]
                     job.run(path, result, watch)
-            except HelperLostError:
+            except ForkServerLostError:
                 self._forget(helper)
                 continue
             except MillpondError:
@@ -216,7 +223,7 @@ class ParserPool:
             "warm_seconds": self._warm_seconds,
         }
 
-    def _present_helper(self) -> HelperProcess:
+    def _present_helper(self) -> ForkServerProcess:
         with self._lock:
             if self._closed:
                 raise _closing()
@@ -225,7 +232,7 @@ class ParserPool:
                 self._helper = None
             if self._helper is None:
                 try:
-                    self._helper = HelperProcess(self._config())
+                    self._helper = ForkServerProcess(self._config())
                 except OSError as error:
                     raise UnavailableError(
                         _("The process that reads files cannot be started: {reason}.").format(reason=error.strerror),
@@ -237,7 +244,7 @@ class ParserPool:
         if self._closed:
             raise _closing()
 
-    def _forget(self, helper: HelperProcess | None) -> None:
+    def _forget(self, helper: ForkServerProcess | None) -> None:
         with self._lock:
             if self._helper is helper:
                 self._helper = None
@@ -282,12 +289,12 @@ def run(config: dict[str, Any], request: dict[str, Any], path: Path, result: Res
             reader.join()
     if not result.complete and result.error is None:
         if process.returncode == 0:
-            raise HelperLostError
+            raise ForkServerLostError
         result.error = out_of_memory()
 
 
 def _follow(arrived: queue.Queue[bytes], output_mb: int, result: Result, watch: Watch) -> None:
-    lines = Lines(output_mb)
+    lines = LineReader(output_mb)
     while True:
         watch.check()
         try:

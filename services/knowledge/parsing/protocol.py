@@ -31,7 +31,7 @@ from services.core.errors import (
     UnavailableError,
 )
 from services.core.i18n import _
-from services.knowledge.types import ChunkDraft, Progress, Section
+from services.knowledge.types import ChunkDraft, JobProgress, Section
 
 # How a child ends that has no memory left to say so.
 EXIT_OUT_OF_MEMORY = 77
@@ -126,7 +126,7 @@ class Result(Protocol):
 class Parsed:
     """Gathers the sections and chunks of a file."""
 
-    def __init__(self, on_progress: Callable[[Progress], None], directory: Path) -> None:
+    def __init__(self, on_progress: Callable[[JobProgress], None], directory: Path) -> None:
         self.complete = False
         self.error: MillpondError | None = None
         self._on_progress = on_progress
@@ -141,7 +141,7 @@ class Parsed:
         elif kind == "section":
             self._sections.append(message)
         elif kind == "progress":
-            self._on_progress(Progress(*values_of(message)))
+            self._on_progress(JobProgress(*values_of(message)))
         elif kind == "error":
             self.error = _error(message)
         elif kind == "end":
@@ -176,7 +176,7 @@ class Picture:
             self.complete = True
 
 
-class Lines:
+class LineReader:
     """Cuts what arrives into messages, and stops when there is more than an honest file yields."""
 
     def __init__(self, output_mb: int) -> None:

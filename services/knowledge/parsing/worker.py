@@ -132,7 +132,7 @@ def _do(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -
         else:
             if os.fstat(file).st_size > SMALL_BYTES:
                 write.flush()
-            task = Work(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
+            task = ParseRequest(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
             parse(stream, task, tokenizer, write)
     write.flush()
 
@@ -143,7 +143,7 @@ def _processor_seconds() -> float:
 
 
 @dataclass(slots=True)
-class Work:
+class ParseRequest:
     """One file and what to do with it, as the service asked for it."""
 
     name: str
@@ -153,7 +153,7 @@ class Work:
 
 
 @dataclass(slots=True)
-class _Reporter:
+class _ProgressWriter:
     """Sends how far the work is, not more often than anybody can read."""
 
     write: Write
@@ -166,7 +166,7 @@ class _Reporter:
             self.write(protocol.line("progress", done, total, unit))
 
 
-def parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> None:
+def parse(stream: BinaryIO, work: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
     """Send sections and chunks of a file, then "end"; an error of any kind becomes an "error" message."""
     try:
         _parse(stream, work, tokenizer, write)
@@ -184,11 +184,11 @@ def parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> N
         write(protocol.error_line(out_of_memory() if wanted_memory else _unreadable(), traceback.format_exc(limit=-8)))
 
 
-def _parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> None:
+def _parse(stream: BinaryIO, work: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
     from services.knowledge.text.chunks import chunk
 
     kind = detect.detect(stream, work.name)
-    report = _Reporter(write)
+    report = _ProgressWriter(write)
     pages = 0
     found = False
 
@@ -225,7 +225,7 @@ def _parse(stream: BinaryIO, work: Work, tokenizer: Tokenizer, write: Write) -> 
     write(protocol.line("end", detect.MEDIA_TYPES[kind], pages))
 
 
-def _sections(kind: str, stream: BinaryIO, work: Work, report: _Reporter) -> Iterator[Section]:
+def _sections(kind: str, stream: BinaryIO, work: ParseRequest, report: _ProgressWriter) -> Iterator[Section]:
     if kind == "pdf":
         from services.knowledge.formats import pdf
 
@@ -242,7 +242,7 @@ def _sections(kind: str, stream: BinaryIO, work: Work, report: _Reporter) -> Ite
     return _text(kind, stream, work)
 
 
-def _text(kind: str, stream: BinaryIO, work: Work) -> Iterator[Section]:
+def _text(kind: str, stream: BinaryIO, work: ParseRequest) -> Iterator[Section]:
     from services.knowledge.formats import tables
     from services.knowledge.formats.text import decode, plain_sections, sections_of
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.cache import ByteCache, key_of, normalised
-from services.knowledge.retrieval.language_trust import Encoder
+from services.knowledge.retrieval.language_trust import TextEncoder
 
 Vector = NDArray[np.float32]
 
 
-class RememberingEncoder:
+class CachedEncoder:
     """Vectors of questions, and of the sentences that are compared with them, by model and normalised text.
 
     Several threads that ask the same at once wait for one computation. Kept as float32 bytes, little-endian.
@@ -58,7 +58,7 @@ class RememberingEncoder:
         return self._encoder.token_count(text)
 
 
-class QueryEncoder(Encoder, Protocol):
+class QueryEncoder(TextEncoder, Protocol):
     """What is needed of `Embedder`."""
 
     def embed_query(self, text: str) -> Vector: ...
@@ -74,7 +74,7 @@ class Index(Protocol):
 
 
 class Keeper(Protocol):
-    """What is needed of `IndexKeeper`."""
+    """What is needed of `IndexManager`."""
 
     @property
     def index(self) -> Index: ...

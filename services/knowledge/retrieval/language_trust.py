@@ -47,7 +47,7 @@ _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
 
 
-class Encoder(Protocol):
+class TextEncoder(Protocol):
     """What is needed of `Embedder`."""
 
     @property
@@ -60,7 +60,7 @@ class Encoder(Protocol):
 class LanguageTrust:
     """Trust in the embedder by script, 0 (blind) to 1; thread-safe."""
 
-    def __init__(self, database: Database, chunks: ChunkStore, embedder: Encoder) -> None:
+    def __init__(self, database: Database, chunks: ChunkStore, embedder: TextEncoder) -> None:
         self._store = TrustStore(database)
         self._chunks = chunks
         self._embedder = embedder

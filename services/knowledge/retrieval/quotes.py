@@ -34,7 +34,7 @@ _NUMBERING = re.compile(r"^[#\s]*(?:[(ï¼ˆ]?(?:\d+(?:\.\d+)*|[ivxlc]+|[a-z])[.):ã
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class RankedPassage:
     """A hit's text and its fused score."""
 
     text: str
@@ -71,7 +71,7 @@ def quote(
     question: str,
     located: Sequence[tuple[str, range]],
     idf: Mapping[str, float],
-    passages: Sequence[Passage],
+    passages: Sequence[RankedPassage],
     limit: int,
     *,
     trust: float = 0.0,
@@ -100,7 +100,9 @@ def quote(
     return [Quote(candidate.hit, candidate.text, candidate.worth / highest) for candidate in chosen]
 
 
-def _candidates(evidence: LexicalEvidence, asked: AbstractSet[str], passages: Sequence[Passage]) -> list[_Candidate]:
+def _candidates(
+    evidence: LexicalEvidence, asked: AbstractSet[str], passages: Sequence[RankedPassage]
+) -> list[_Candidate]:
     """Return the sentences that tell something beyond the question; if none does, those that repeat it."""
     telling: dict[tuple[str, ...], _Candidate] = {}
     repeating: dict[tuple[str, ...], _Candidate] = {}

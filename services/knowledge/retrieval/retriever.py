@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
-from services.core.events import Reporter, Silent, Timing
+from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Owner
+from services.core.memory_report import MemoryReport, Owner
 from services.knowledge.retrieval.encoder_cache import Keeper, QueryEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, cached_letters, forget_letters
-from services.knowledge.retrieval.quotes import Passage, quote
+from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import POSTINGS, LexicalStore
@@ -43,22 +43,22 @@ class Retriever:
         settings: Callable[[], RetrievalSettings] = RetrievalSettings,
         *,
         question_characters: int = 4000,
-        reporter: Reporter | None = None,
+        reporter: EventSink | None = None,
     ) -> None:
         self._chunks = chunks
         self._embedder = embedder
         self._keeper = keeper
         self._settings = settings
-        self._reporter = reporter or Silent()
+        self._reporter = reporter or NullEventSink()
         self._question_characters = question_characters
         self.lexical = LexicalStore(database)
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
 
-    def held(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """Return what is remembered between searches."""
         terms, term_bytes = self.lexical.cached()
         letters, letter_bytes = cached_letters()
-        return HeldResource(
+        return MemoryReport(
             name=_("Search caches"),
             detail=_("{terms} terms, {letters} letters").format(terms=terms, letters=letters),
             bytes=term_bytes + letter_bytes,
@@ -68,7 +68,7 @@ class Retriever:
 
     def forget(self) -> int:
         """Forget that; each piece is found again when it is next needed. Returns the bytes that it had."""
-        had = self.held().bytes
+        had = self.memory_report().bytes
         self.lexical.forget()
         forget_letters()
         return had
@@ -123,7 +123,7 @@ class Retriever:
                 started=started,
                 check=check,
             )
-        self._reporter.observe(Timing.RETRIEVAL, result.total_ms / 1000)
+        self._reporter.observe(Timer.RETRIEVAL, result.total_ms / 1000)
         return result
 
     def _search(
@@ -195,7 +195,7 @@ class Retriever:
         if not result.relevant or not question.strip():
             return []
         located = located_terms(question)
-        passages = [Passage(hit.text, hit.score) for hit in result.hits]
+        passages = [RankedPassage(hit.text, hit.score) for hit in result.hits]
         embed = self._embedder.embed_query if self._embedder else None
         with self._urgent():
             return quote(

@@ -19,11 +19,11 @@ from services.knowledge.types import (
     DocumentStatus,
     Job,
     JobKind,
+    JobProgress,
     LibraryCounts,
-    Progress,
 )
 
-Live = Mapping[int, tuple[DocumentStatus, Progress]]
+Live = Mapping[int, tuple[DocumentStatus, JobProgress]]
 """What the jobs that are being worked on are doing, by job id."""
 
 _NEWEST = revisions.alias("newest")
@@ -44,7 +44,7 @@ _ORDERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class DocumentFilters:
     """Which documents are meant; empty means any."""
 
     collection_ids: Collection[int] = ()
@@ -54,7 +54,7 @@ class Filters:
 
 def read_document(connection: Connection, document_id: int, live: Live) -> Document:
     """Return one document as the transaction of `connection` sees it; errors as for `DocumentStore.get`."""
-    row = connection.execute(_documents(Filters(), live).where(documents.c.id == document_id)).one_or_none()
+    row = connection.execute(_documents(DocumentFilters(), live).where(documents.c.id == document_id)).one_or_none()
     if row is None:
         raise NotFoundError(_("This document does not exist any more."))
     return _document(row, live)
@@ -68,7 +68,7 @@ class DocumentStore:
 
     def page(
         self,
-        filters: Filters,
+        filters: DocumentFilters,
         live: Live,
         *,
         limit: int = 100,
@@ -92,7 +92,7 @@ class DocumentStore:
         with self._database.read() as connection:
             return [_document(row, live) for row in connection.execute(query)]
 
-    def count(self, filters: Filters, live: Live) -> int:
+    def count(self, filters: DocumentFilters, live: Live) -> int:
         """Return how many documents fit."""
         query = sa.select(sa.func.count()).select_from(_documents(filters, live).subquery())
         with self._database.read() as connection:
@@ -163,7 +163,7 @@ class DocumentStore:
         return str(stored)
 
 
-def _documents(filters: Filters, live: Live) -> sa.Select[Any]:
+def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
     query = (
         sa.select(
             documents,
@@ -203,10 +203,10 @@ def _has_status(status: DocumentStatus, live: Live) -> sa.ColumnElement[bool]:
     return _state.is_not_distinct_from(status.value)
 
 
-def _status(state: str, job_id: int | None, live: Live) -> tuple[DocumentStatus, Progress]:
+def _status(state: str, job_id: int | None, live: Live) -> tuple[DocumentStatus, JobProgress]:
     if state == WORKING:
-        return live.get(job_id or 0, (DocumentStatus.QUEUED, Progress()))
-    return DocumentStatus(state), Progress()
+        return live.get(job_id or 0, (DocumentStatus.QUEUED, JobProgress()))
+    return DocumentStatus(state), JobProgress()
 
 
 def _document(row: Row[Any], live: Live) -> Document:

@@ -34,7 +34,7 @@ from services.knowledge.types import JobKind
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class IntakeResult:
     """What became of a file: its document, whether its content was there, whether the file itself is still needed.
 
     `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version took the place of.
@@ -48,7 +48,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RevisionPlan:
     """How a revision is to be built."""
 
     chunk_tokens: int
@@ -61,10 +61,10 @@ def admit(
     file: StoredFile,
     name: str,
     collection_id: int,
-    plan: Plan,
+    plan: RevisionPlan,
     *,
     is_stored: Callable[[str], bool],
-) -> Admission:
+) -> IntakeResult:
     """Decide what becomes of a file that lies on disk for good; `is_stored` tells whether another original is there.
 
     Raises:
@@ -74,14 +74,14 @@ def admit(
     require(connection, collection_id)
     same = _same_content(connection, file.sha256, collection_id, name)
     if same is not None and same.state not in (FAILED, CANCELLED):
-        return Admission(same.id, duplicate=True, keep_file=False)
+        return IntakeResult(same.id, duplicate=True, keep_file=False)
     _check_queue(connection, plan)
     stored = _known_original(connection, file, is_stored)
     if same is not None:
         # The content is known but did not make it: try it again, with the file that has just come.
         connection.execute(revisions.update().where(revisions.c.id == same.newest_revision_id).values(stored=stored))
         requeue(connection, connection.execute(sa.select(jobs).where(jobs.c.id == same.job_id)).one())
-        return Admission(same.id, keep_file=stored == file.stored)
+        return IntakeResult(same.id, keep_file=stored == file.stored)
     document_id, version, unneeded, ended = _document(connection, name, collection_id)
     revision_id = _insert_revision(
         connection,
@@ -93,10 +93,12 @@ def admit(
         stored=stored,
     )
     _insert_job(connection, document_id, revision_id, JobKind.INGEST)
-    return Admission(document_id, keep_file=stored == file.stored, unneeded=unneeded, ended=ended)
+    return IntakeResult(document_id, keep_file=stored == file.stored, unneeded=unneeded, ended=ended)
 
 
-def begin_rebuild(connection: Connection, document_id: int, kind: JobKind, plan: Plan) -> tuple[int, Admission]:
+def begin_rebuild(
+    connection: Connection, document_id: int, kind: JobKind, plan: RevisionPlan
+) -> tuple[int, IntakeResult]:
     """Queue a re-chunk or re-embed of what a document answers with now; return (job id, what else changed).
 
     Raises:
@@ -133,11 +135,11 @@ def begin_rebuild(connection: Connection, document_id: int, kind: JobKind, plan:
             _("The original of “{name}” was not kept; it cannot be chunked anew.").format(name=document.name)
         )
     if kind == JobKind.REEMBED:
-        plan = Plan(active.chunk_tokens, active.overlap, plan.queue_limit)
+        plan = RevisionPlan(active.chunk_tokens, active.overlap, plan.queue_limit)
     kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages")
     revision_id = _insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
     job_id = _insert_job(connection, document_id, revision_id, kind)
-    return job_id, Admission(document_id, unneeded=unneeded, ended=ended)
+    return job_id, IntakeResult(document_id, unneeded=unneeded, ended=ended)
 
 
 def _same_content(connection: Connection, sha256: str, collection_id: int, name: str) -> Row[Any, Any, Any, Any] | None:
@@ -177,7 +179,7 @@ def _document(connection: Connection, name: str, collection_id: int) -> tuple[in
     return connection.execute(created).scalar_one(), 1, [], []
 
 
-def _insert_revision(connection: Connection, document_id: int, plan: Plan, **columns: Any) -> int:
+def _insert_revision(connection: Connection, document_id: int, plan: RevisionPlan, **columns: Any) -> int:
     created = revisions.insert().values(
         document_id=document_id,
         chunk_tokens=plan.chunk_tokens,
@@ -197,7 +199,7 @@ def _insert_job(connection: Connection, document_id: int, revision_id: int, kind
     return int(connection.execute(created.returning(jobs.c.id)).scalar_one())
 
 
-def _check_queue(connection: Connection, plan: Plan) -> None:
+def _check_queue(connection: Connection, plan: RevisionPlan) -> None:
     if count_unfinished(connection) >= plan.queue_limit:
         raise BusyError(
             _("{limit} files are waiting already; this one was not taken.").format(limit=plan.queue_limit),

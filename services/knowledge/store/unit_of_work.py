@@ -50,14 +50,14 @@ class Index(Protocol):
 
 
 class Keeper(Protocol):
-    """What is needed of `IndexKeeper`."""
+    """What is needed of `IndexManager`."""
 
     @property
     def index(self) -> Index: ...
     def changed(self) -> None: ...
 
 
-class Change:
+class UnitOfWork:
     """A transaction in progress; what is noted here is done once it is committed."""
 
     def __init__(self, connection: Connection) -> None:
@@ -73,7 +73,7 @@ class Change:
         self.unneeded.extend(removal.unneeded)
 
 
-class Writer:
+class DocumentWriter:
     """Runs transactions one at a time together with their consequences, so that the index sees them in that order."""
 
     def __init__(self, database: Database, files: FileStore, keeper: Keeper, board: ProgressBoard) -> None:
@@ -86,18 +86,18 @@ class Writer:
         self.version = LibraryVersion(database)
 
     @contextmanager
-    def change(self) -> Iterator[Change]:
+    def change(self) -> Iterator[UnitOfWork]:
         """Yield a transaction; after its commit the index follows and originals that nobody needs are deleted."""
         with self._lock, self.version.changing():
             with self._database.write() as connection:
-                change = Change(connection)
+                change = UnitOfWork(connection)
                 yield change
                 renew(connection)
             self._follow(change)
         self._files.remove(change.unneeded)
         self._board.changed()
 
-    def _follow(self, change: Change) -> None:
+    def _follow(self, change: UnitOfWork) -> None:
         index = self._keeper.index
         for switch in change.switches:
             change.unneeded.extend(switch.unneeded)

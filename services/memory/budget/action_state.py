@@ -11,7 +11,7 @@ import structlog
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
-from services.memory.budget.types import Step, StepState
+from services.memory.budget.types import ActionStatus, BudgetAction
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -24,10 +24,10 @@ _MOST_COOL_DOWNS = 16
 
 
 @dataclass(slots=True)
-class Record:
+class ActionState:
     """What is known of one step. `real` is whether it really was done, not in a dry run; `by` a person's name or ""."""
 
-    step: Step
+    step: BudgetAction
     place: int
     active: bool = False
     real: bool = False
@@ -42,37 +42,37 @@ class Record:
     told: bool = False  # that it would not help, since the last time that all was calm
 
 
-class Force:
+class ActionStates:
     """The steps in their order, and of those in force the order in which they were taken."""
 
     def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
-        self._active: list[Record] = []
+        self._records: dict[str, ActionState] = {}
+        self._active: list[ActionState] = []
 
-    def add(self, step: Step) -> None:
+    def add(self, step: BudgetAction) -> None:
         """Add a step; a second one of its name takes the first one's place."""
         old = self._records.get(step.name)
-        self._records[step.name] = Record(step, old.place if old else len(self._records))
+        self._records[step.name] = ActionState(step, old.place if old else len(self._records))
 
     @property
-    def records(self) -> Sequence[Record]:
+    def records(self) -> Sequence[ActionState]:
         """All steps in the order in which they are taken."""
         return tuple(self._records.values())
 
     @property
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[BudgetAction]:
         """All steps in the order in which they are taken."""
         return tuple(record.step for record in self._records.values())
 
     @property
-    def active(self) -> Sequence[Record]:
+    def active(self) -> Sequence[ActionState]:
         """Those in force, in the order in which they were taken."""
         return tuple(self._active)
 
-    def states(self) -> list[StepState]:
+    def states(self) -> list[ActionStatus]:
         """Return how each step stands."""
         return [
-            StepState(
+            ActionStatus(
                 name=record.step.name,
                 level=record.step.level,
                 label=record.step.label,
@@ -90,7 +90,7 @@ class Force:
             for record in self.records
         ]
 
-    def known(self, name: str) -> Record:
+    def known(self, name: str) -> ActionState:
         """Return what is known of a step.
 
         Raises:
@@ -101,7 +101,7 @@ class Force:
             raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
         return record
 
-    def taken(self, record: Record, now: float, freed: int | None, *, by: str, real: bool) -> None:
+    def taken(self, record: ActionState, now: float, freed: int | None, *, by: str, real: bool) -> None:
         """Note that a step was taken."""
         record.last, record.freed = now, freed
         record.taken += 1
@@ -114,7 +114,7 @@ class Force:
             if record not in self._active:
                 self._active.append(record)
 
-    def undone(self, record: Record, now: float, *, rest: bool) -> None:
+    def undone(self, record: ActionState, now: float, *, rest: bool) -> None:
         """Note that a step is in force no more; `rest` keeps the budget from taking it again at once."""
         record.active, record.real, record.by, record.since = False, False, "", None
         record.not_before = now + record.step.cool_down if rest else 0.0

@@ -17,9 +17,9 @@ from services.core.access import SERVICE, Actor
 from services.core.errors import MillpondError
 from services.core.i18n import _
 from services.memory.budget import messages
-from services.memory.budget.action_state import Force, Record
+from services.memory.budget.action_state import ActionState, ActionStates
 from services.memory.budget.journal import Journal
-from services.memory.budget.types import Budget, Decision, DecisionKind, Level
+from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
 
 if TYPE_CHECKING:
     from services.core.memory_report import Owner
@@ -38,10 +38,10 @@ class Situation:
     used: int
     rss: int
     budget: Budget
-    level: Level
+    level: BudgetLevel
 
 
-class Stepping:
+class ActionRunner:
     """Does what was decided. One call at a time; whoever decides sees to that."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Stepping:
         now: Callable[[], float],
         rss: Callable[[], int],
         owners: Callable[[], Mapping[Owner, int]],
-        force: Force,
+        force: ActionStates,
         journal: Journal,
     ) -> None:
         self._now = now
@@ -57,9 +57,9 @@ class Stepping:
         self._owners = owners
         self._force = force
         self._journal = journal
-        self.acting = Acting()
+        self.acting = CallRunner()
 
-    def take(self, record: Record, situation: Situation, actor: Actor, *, dry: bool) -> Decision:
+    def take(self, record: ActionState, situation: Situation, actor: Actor, *, dry: bool) -> Decision:
         """Take a step, or in a dry run say so."""
         step, by = record.step, "" if actor is SERVICE else actor.name
         evidence = messages.evidence(situation.budget, situation.used, situation.rss, step.level)
@@ -87,7 +87,7 @@ class Stepping:
             owners=(owners, self._owners()),
         )
 
-    def undo(self, record: Record, situation: Situation, actor: Actor) -> Decision:
+    def undo(self, record: ActionState, situation: Situation, actor: Actor) -> Decision:
         """End a step that is in force; one that a person ended is not taken again before its cool-down."""
         step = record.step
         by_itself = actor is SERVICE
@@ -109,7 +109,7 @@ class Stepping:
         situation: Situation,
         evidence: str,
         outcome: str,
-        record: Record | None = None,
+        record: ActionState | None = None,
         *,
         actor: Actor = SERVICE,
         dry: bool = False,
@@ -138,7 +138,7 @@ class Stepping:
         self._journal.add(decision, record.place if record else -1, situation.budget.limit)
         return decision
 
-    def _call(self, record: Record, call: Callable[[], str]) -> tuple[Acted, int, float]:
+    def _call(self, record: ActionState, call: Callable[[], str]) -> tuple[CallResult, int, float]:
         """Call and return how it ended, the RSS after and how long it took, in bytes and seconds."""
         began = time.perf_counter()
         acted = self.acting.call(record.step.name, call, record.step.timeout)
@@ -146,14 +146,14 @@ class Stepping:
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class CallResult:
     """How a call ended."""
 
     outcome: str
     failed: bool = False
 
 
-class Acting:
+class CallRunner:
     """Runs calls by name; a name whose last call has not ended is not called again."""
 
     def __init__(self) -> None:
@@ -167,13 +167,13 @@ class Acting:
             return False
         return thread is not None
 
-    def call(self, name: str, call: Callable[[], str], timeout: float) -> Acted:
+    def call(self, name: str, call: Callable[[], str], timeout: float) -> CallResult:
         """Call; with a `timeout` in seconds in a thread of its own. Never raises."""
         if not timeout:
             return _called(name, call)
         if self.busy(name):
-            return Acted(_("the last try has not ended yet"), failed=True)
-        found: list[Acted] = []
+            return CallResult(_("the last try has not ended yet"), failed=True)
+        found: list[CallResult] = []
         thread = threading.Thread(
             target=lambda: found.append(_called(name, call)), name=f"budget-{name}"[:15], daemon=True
         )
@@ -182,16 +182,16 @@ class Acting:
         if found:
             return found[0]
         self._running[name] = thread
-        return Acted(_("not through after {seconds:.0f} s; it goes on").format(seconds=timeout), failed=True)
+        return CallResult(_("not through after {seconds:.0f} s; it goes on").format(seconds=timeout), failed=True)
 
 
-def _called(name: str, call: Callable[[], str]) -> Acted:
+def _called(name: str, call: Callable[[], str]) -> CallResult:
     try:
-        return Acted(call())
+        return CallResult(call())
     except MillpondError as error:
         log.warning("a step of the memory budget failed", step=name, reason=str(error))
-        return Acted(error.message, failed=True)
+        return CallResult(error.message, failed=True)
     except Exception as error:
         # The budget must go on with its other steps.
         log.exception("a step of the memory budget failed", step=name)
-        return Acted(_("an unexpected error: {kind}").format(kind=type(error).__name__), failed=True)
+        return CallResult(_("an unexpected error: {kind}").format(kind=type(error).__name__), failed=True)

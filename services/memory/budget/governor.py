@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 
 from services.core.access import SERVICE, Actor
 from services.core.errors import BusyError, ConflictError
-from services.core.events import Reporter
+from services.core.events import EventSink
 from services.core.i18n import _
 from services.memory.budget import messages
-from services.memory.budget.action_state import PASSED_SECONDS, Force, Record
-from services.memory.budget.actions import Situation, Stepping
+from services.memory.budget.action_state import PASSED_SECONDS, ActionState, ActionStates
+from services.memory.budget.actions import ActionRunner, Situation
 from services.memory.budget.journal import Journal
 from services.memory.budget.levels import LevelWatch
-from services.memory.budget.types import Budget, Decision, DecisionKind, GovernorState, Level, Step, StepState
+from services.memory.budget.types import (
+    ActionStatus,
+    Budget,
+    BudgetAction,
+    BudgetLevel,
+    Decision,
+    DecisionKind,
+    GovernorState,
+)
 from services.memory.clock import Clock
 
 if TYPE_CHECKING:
@@ -25,7 +33,12 @@ if TYPE_CHECKING:
 
 # How long the effect of a step is watched before the next one, in seconds, by level. Over the hard watermark nobody
 # waits: what the last step gave back shows in the next look.
-SETTLE_SECONDS: Mapping[Level, float] = {Level.CALM: 1.0, Level.SOFT: 4.0, Level.HIGH: 2.0, Level.HARD: 0.0}
+SETTLE_SECONDS: Mapping[BudgetLevel, float] = {
+    BudgetLevel.CALM: 1.0,
+    BudgetLevel.SOFT: 4.0,
+    BudgetLevel.HIGH: 2.0,
+    BudgetLevel.HARD: 0.0,
+}
 _PATIENCE_SECONDS = 20.0
 
 
@@ -46,7 +59,7 @@ class Governor:
         self,
         clock: Clock,
         budget: Callable[[], Budget],
-        reporter: Reporter,
+        reporter: EventSink,
         *,
         rss: Callable[[], int],
         dry_run: bool = False,
@@ -56,7 +69,7 @@ class Governor:
         floor: Callable[[], int] = lambda: 0,
         reserved: Callable[[], int] = lambda: 0,
         owners: Callable[[], Mapping[Owner, int]] = dict,
-        settle: Mapping[Level, float] = SETTLE_SECONDS,
+        settle: Mapping[BudgetLevel, float] = SETTLE_SECONDS,
     ) -> None:
         self._clock = clock
         self._ask_budget = budget
@@ -71,18 +84,18 @@ class Governor:
         self._floor = self._peak = 0
         self._settled = 0.0  # when the effect of the last step has been seen
         self._watch = LevelWatch()
-        self._force = Force()
+        self._force = ActionStates()
         self._journal = Journal(reporter)
-        self._stepping = Stepping(clock.time, rss, owners, self._force, self._journal)
+        self._stepping = ActionRunner(clock.time, rss, owners, self._force, self._journal)
         self._deciding = threading.RLock()  # held while a step is being taken
 
     # What there is
 
-    def add_step(self, step: Step) -> None:
+    def add_step(self, step: BudgetAction) -> None:
         """Add a step after those that are there."""
         self._force.add(step)
 
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[BudgetAction]:
         """Return the steps in the order in which they are taken."""
         return self._force.steps
 
@@ -100,7 +113,7 @@ class Governor:
         return self._enabled and not self._dry_run
 
     @property
-    def level(self) -> Level:
+    def level(self) -> BudgetLevel:
         """The level that was reached."""
         return self._watch.level
 
@@ -128,7 +141,7 @@ class Governor:
             warning=messages.warning(found.budget, found.rss, found.used),
         )
 
-    def step_states(self) -> list[StepState]:
+    def step_states(self) -> list[ActionStatus]:
         """Return how each step stands, in the order in which they are taken."""
         return self._force.states()
 
@@ -226,11 +239,11 @@ class Governor:
         level = self._watch.look(found.now, found.used, found.budget)
         if level is not found.level:
             self._note_level(found.level, replace(found, level=level))
-        if level is not Level.CALM or self._force.active:
+        if level is not BudgetLevel.CALM or self._force.active:
             self._act(replace(found, level=level))
 
-    def _note_level(self, before: Level, found: Situation) -> None:
-        if found.level is Level.CALM:
+    def _note_level(self, before: BudgetLevel, found: Situation) -> None:
+        if found.level is BudgetLevel.CALM:
             self._force.calm()
         if found.level > before:
             self._settled = found.now  # what is more urgent does not wait for the effect of what was less
@@ -258,22 +271,22 @@ class Governor:
                     return
                 self._pass_over(record, found, reason)
 
-    def _pass_over(self, record: Record, found: Situation, reason: str) -> None:
+    def _pass_over(self, record: ActionState, found: Situation, reason: str) -> None:
         record.not_before = found.now + PASSED_SECONDS
         if not record.told:
             record.told = True
             evidence = messages.evidence(found.budget, found.used, found.rss, record.step.level)
             self._stepping.tell(DecisionKind.PASSED_OVER, found, evidence, reason, record, dry=self._dry_run)
 
-    def _reason(self, record: Record) -> str:
+    def _reason(self, record: ActionState) -> str:
         """Return why a step would not help; one that cannot tell is taken."""
         answer = self._stepping.acting.call(record.step.name, record.step.needed, 0.0)
         return "" if answer.failed else answer.outcome
 
-    def _is_due(self, record: Record, found: Situation) -> bool:
+    def _is_due(self, record: ActionState, found: Situation) -> bool:
         step = record.step
         return (
-            Level.CALM < step.level <= found.level
+            BudgetLevel.CALM < step.level <= found.level
             and not record.active
             and found.now >= record.not_before
             and self._watch.lasted(step.level, found.now) >= step.patience
@@ -287,7 +300,7 @@ class Governor:
     def _clear(self, actor: Actor) -> list[Decision]:
         return [self._stepping.undo(record, self._situation(), actor) for record in reversed(self._force.active)]
 
-    def _wait(self, level: Level) -> None:
+    def _wait(self, level: BudgetLevel) -> None:
         self._settled = self._clock.time() + self._settle.get(level, 0.0)
 
     @contextmanager

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from services.core.events import EventKind, Reporter
-from services.memory.budget.types import Decision, DecisionKind, Level, Step
+from services.core.events import EventKind, EventSink
+from services.memory.budget.types import BudgetAction, BudgetLevel, Decision, DecisionKind
 
 KEPT = 500
 _KINDS = tuple(DecisionKind)  # written by their place in it: append only
@@ -17,7 +17,7 @@ _KINDS = tuple(DecisionKind)  # written by their place in it: append only
 class Journal:
     """Bounded. Thread-safe. Listeners are called in the thread of whoever decided."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
         self._lock = threading.Lock()
         self._decisions: deque[Decision] = deque(maxlen=KEPT)
@@ -69,7 +69,7 @@ class Journal:
 
 
 def recalled(
-    time: float, actor: str, detail: str, figures: Mapping[str, float], steps: Sequence[Step]
+    time: float, actor: str, detail: str, figures: Mapping[str, float], steps: Sequence[BudgetAction]
 ) -> Decision | None:
     """Return the decision that an event of an earlier run tells of, None where it tells of none."""
     number, place = int(figures.get("kind", -1)), int(figures.get("step", -1))
@@ -80,7 +80,7 @@ def recalled(
     before = int(figures.get("rss_before", 0))
     return Decision(
         time=time,
-        level=Level(min(max(int(figures.get("level", 0)), Level.CALM), Level.HARD)),
+        level=BudgetLevel(min(max(int(figures.get("level", 0)), BudgetLevel.CALM), BudgetLevel.HARD)),
         step=step.name if step else "",
         label=step.label if step else "",
         evidence="",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from services.core.i18n import _, plural
-from services.memory.budget.types import Budget, Level
+from services.memory.budget.types import Budget, BudgetLevel
 
 # RSS that has come to rest between where a level is left and where it is reached is no longer pressed: what stays there
 # (modules that work has imported) no step gives back, and the level would last for ever.
@@ -30,17 +30,17 @@ class LevelWatch:
     """
 
     def __init__(self) -> None:
-        self.level = Level.CALM
+        self.level = BudgetLevel.CALM
         self.since = 0.0
-        self._reached: dict[Level, float] = {}  # since when the level is at least this
-        self._over: dict[Level, float] = {}
-        self._below: dict[Level, float] = {}  # since when under where it is reached
-        self._under: dict[Level, float] = {}  # since when under where it is left
+        self._reached: dict[BudgetLevel, float] = {}  # since when the level is at least this
+        self._over: dict[BudgetLevel, float] = {}
+        self._below: dict[BudgetLevel, float] = {}  # since when under where it is reached
+        self._under: dict[BudgetLevel, float] = {}  # since when under where it is left
 
-    def look(self, now: float, used: int, budget: Budget) -> Level:
+    def look(self, now: float, used: int, budget: Budget) -> BudgetLevel:
         """Take in what is used now and return the level."""
         self.since = self.since or now
-        level = Level.CALM
+        level = BudgetLevel.CALM
         for mark in budget.watermarks:
             if used >= budget.reached(mark.level):
                 self._below.pop(mark.level, None)
@@ -64,18 +64,18 @@ class LevelWatch:
             self._enter(level, now)
         return level
 
-    def _enter(self, level: Level, now: float) -> None:
+    def _enter(self, level: BudgetLevel, now: float) -> None:
         kept = {each: since for each, since in self._reached.items() if each <= level}
-        self._reached = {each: now for each in Level if each <= level} | kept
+        self._reached = {each: now for each in BudgetLevel if each <= level} | kept
         self.level, self.since = level, now
 
-    def lasted(self, level: Level, now: float) -> float:
+    def lasted(self, level: BudgetLevel, now: float) -> float:
         """Return for how many seconds the level has been at least `level`."""
         return now - self._reached.get(level, now)
 
     def forget(self, now: float) -> None:
         """Begin anew at CALM."""
-        self.level, self.since = Level.CALM, now
+        self.level, self.since = BudgetLevel.CALM, now
         self._reached.clear()
         self._over.clear()
         self._below.clear()

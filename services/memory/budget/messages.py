@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
-from services.memory.budget.types import Budget, Level, LimitSource
+from services.memory.budget.types import Budget, BudgetLevel, LimitSource
 
 
-def level_name(level: Level) -> str:
+def level_name(level: BudgetLevel) -> str:
     """Return what people call a level."""
     names = {
-        Level.CALM: _("calm"),
-        Level.SOFT: _("soft"),
-        Level.HIGH: _("high"),
-        Level.HARD: _("hard"),
+        BudgetLevel.CALM: _("calm"),
+        BudgetLevel.SOFT: _("soft"),
+        BudgetLevel.HIGH: _("high"),
+        BudgetLevel.HARD: _("hard"),
     }
     return names[level]
 
@@ -28,7 +28,7 @@ def source_name(source: LimitSource) -> str:
     return names[source]
 
 
-def evidence(budget: Budget, used: int, rss: int, level: Level) -> str:
+def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
     """Return by what a step is justified."""
     over = used - budget.reached(level)
     words = (
@@ -49,7 +49,7 @@ def evidence(budget: Budget, used: int, rss: int, level: Level) -> str:
     return text
 
 
-def recovery(budget: Budget, used: int, rss: int, level: Level) -> str:
+def recovery(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
     """Return by what the end of a step is justified."""
     settled = used >= budget.left(level)
     words = (
@@ -62,7 +62,7 @@ def recovery(budget: Budget, used: int, rss: int, level: Level) -> str:
     return text + _(" ({rss} MB of it in this process)").format(rss=_mb(rss)) if used > rss else text
 
 
-def change(before: Level, after: Level) -> str:
+def change(before: BudgetLevel, after: BudgetLevel) -> str:
     """Return that another level was reached."""
     words = _("Level {after}, up from {before}") if after > before else _("Level {after}, down from {before}")
     return words.format(after=level_name(after), before=level_name(before))
@@ -82,12 +82,12 @@ def warning(budget: Budget, rss: int, used: int) -> str:
         return ""
     for level, words in (
         (
-            Level.HARD,
+            BudgetLevel.HARD,
             _("Millpond took {floor} MB when it had just started, more than the hard watermark of {mark} MB: it can "
               "take in nothing. Neither steps nor a restart help, only a limit above {limit} MB."),
         ),
         (
-            Level.SOFT,
+            BudgetLevel.SOFT,
             _("Millpond took {floor} MB when it had just started, more than the soft watermark of {mark} MB: a restart "
               "would not help, and little room is left. Give it more than {limit} MB."),
         ),

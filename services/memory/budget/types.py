@@ -18,7 +18,7 @@ _HYSTERESIS_OF_ROOM = 0.15
 _LEAST_HYSTERESIS = 4 * MEGABYTE
 
 
-class Level(IntEnum):
+class BudgetLevel(IntEnum):
     """How far RSS has come: under all watermarks, or over one of them for its sustained time."""
 
     CALM = 0
@@ -43,7 +43,7 @@ class Watermark:
     for `release` seconds (None: as long as `sustained`).
     """
 
-    level: Level
+    level: BudgetLevel
     share: float
     sustained: float
     hysteresis: float
@@ -68,7 +68,7 @@ class Budget:
     watermarks: tuple[Watermark, ...]
     floor: int = 0
 
-    def reached(self, level: Level) -> int:
+    def reached(self, level: BudgetLevel) -> int:
         """Return the bytes at which a watermark is reached; 0 for CALM."""
         # From hard to soft: each keeps its distance to what is above it.
         ceiling = self.limit
@@ -79,7 +79,7 @@ class Budget:
                 return ceiling
         return 0
 
-    def left(self, level: Level) -> int:
+    def left(self, level: BudgetLevel) -> int:
         """Return the bytes under which a watermark is left."""
         over = self.reached(level)
         for mark in self.watermarks:
@@ -99,13 +99,15 @@ class Budget:
             return share
         return max(share, self.floor + int(_SHARES_OF_ROOM[mark.level - 1] * (self.limit - self.floor)))
 
-    def level_of(self, used: int) -> Level:
+    def level_of(self, used: int) -> BudgetLevel:
         """Return the highest watermark that `used` bytes are over, without regard to time."""
-        return max((mark.level for mark in self.watermarks if used >= self.reached(mark.level)), default=Level.CALM)
+        return max(
+            (mark.level for mark in self.watermarks if used >= self.reached(mark.level)), default=BudgetLevel.CALM
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BudgetAction:
     """Something that the budget does at `level`. The order in which steps are given is that in which they are taken.
 
     `estimate` says what it would free (bytes, None: unknown), `take` does it and returns the outcome in words, `undo`
@@ -117,7 +119,7 @@ class Step:
     """
 
     name: str
-    level: Level
+    level: BudgetLevel
     label: str
     explanation: str
     take: Callable[[], str]
@@ -150,7 +152,7 @@ class Decision:
     """
 
     time: float
-    level: Level
+    level: BudgetLevel
     step: str
     label: str
     evidence: str
@@ -172,7 +174,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class StepState:
+class ActionStatus:
     """How one step stands: `estimate` in bytes (None: unknown), `reason` why it would not help now ("": it would).
 
     `active` only for steps that can be undone; `by` is the person who took it ("": the budget); `last` and `taken` are
@@ -180,7 +182,7 @@ class StepState:
     """
 
     name: str
-    level: Level
+    level: BudgetLevel
     label: str
     explanation: str
     undoable: bool
@@ -204,7 +206,7 @@ class GovernorState:
     """
 
     budget: Budget
-    level: Level
+    level: BudgetLevel
     since: float
     rss: int
     dry_run: bool

@@ -7,19 +7,19 @@ import threading
 from collections.abc import Callable
 
 from services.core.access import Actor
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.effects import Accounts, Effect, Outcome, RecentEffects, measured
+from services.memory.effects import Effect, LedgerSource, MeasuredAction, RecentEffects, measured
 from services.memory.gc.explain import gate, own_rules
-from services.memory.gc.interpreter import OwnCollector, Yield, check_generation, collect
-from services.memory.gc.trials import Acting, KeptSettings, Trying
-from services.memory.gc.types import CollectorSettings, CollectorState, Trial
+from services.memory.gc.interpreter import InterpreterGC, Yield, check_generation, collect
+from services.memory.gc.trials import ActionGuard, KeptSettings, Trials
+from services.memory.gc.types import GCSettings, GCState, Trial
 from services.memory.sampling.gc_pauses import PauseRecorder
 
 
-class Collector:
+class GCControl:
     """Acts on `gc`. Thread-safe; every method that changes something asks who it is and leaves an event.
 
     Nothing is changed before `start` (which uses what was kept) or a person's change; `close` puts everything back.
@@ -28,9 +28,9 @@ class Collector:
     def __init__(
         self,
         clock: Clock,
-        accounts: Accounts,
+        accounts: LedgerSource,
         pauses: PauseRecorder,
-        reporter: Reporter,
+        reporter: EventSink,
         preferences: Preferences | None = None,
         *,
         effects: RecentEffects | None = None,
@@ -39,9 +39,9 @@ class Collector:
         self._accounts = accounts
         self._pauses = pauses
         self._effects = effects or RecentEffects()
-        self._acting = Acting(reporter)
-        self._own = OwnCollector()
-        self._trying = Trying(clock, pauses, self._acting, KeptSettings(preferences), self._own)
+        self._acting = ActionGuard(reporter)
+        self._own = InterpreterGC()
+        self._trying = Trials(clock, pauses, self._acting, KeptSettings(preferences), self._own)
         self._lock = threading.RLock()
 
     @property
@@ -55,7 +55,7 @@ class Collector:
         return self._trying.last
 
     @property
-    def settings(self) -> CollectorSettings:
+    def settings(self) -> GCSettings:
         """What is in use now, read from Python itself."""
         return self._trying.settings
 
@@ -63,13 +63,13 @@ class Collector:
         """Use the settings that were kept, if any."""
         self._trying.start()
 
-    def state(self, *, count: bool = True) -> CollectorState:
+    def state(self, *, count: bool = True) -> GCState:
         """Return how the collector stands now (20 us, and 20 ms per million objects every 15 seconds).
 
         Not to `count`, `tracked` is what it was at the last count, 0 before there was any.
         """
         stats, counts, found = gc.get_stats(), gc.get_count(), gate()
-        return CollectorState(
+        return GCState(
             settings=self.settings,
             kept=self._trying.kept.settings,
             defaults=own_rules().defaults,
@@ -82,7 +82,7 @@ class Collector:
             long_lived=None if found is None else found[0],
         )
 
-    def change(self, actor: Actor, settings: CollectorSettings, trial_seconds: float | None = None) -> Trial | None:
+    def change(self, actor: Actor, settings: GCSettings, trial_seconds: float | None = None) -> Trial | None:
         """Use `settings`; for `trial_seconds` only, or from now on and after restarts when None.
 
         A change during a trial takes the trial's place: what it would go back to, and the pauses that it is held
@@ -125,23 +125,23 @@ class Collector:
         Cycles among hidden objects do not come back until they are shown again.
         """
 
-        def act() -> Outcome:
+        def act() -> MeasuredAction:
             last = collect(self._pauses, 2)
             hidden = self._own.freeze()
             collect(self._pauses, 2)  # nothing is left to look at: the gate of generation 2 begins anew
             text = plural("{count} object is hidden now", "{count} objects are hidden now", hidden)
-            return Outcome(text, last.found, last.uncollectable)
+            return MeasuredAction(text, last.found, last.uncollectable)
 
         return self._act(actor, "freeze", _("Freeze"), act)
 
     def unfreeze(self, actor: Actor) -> Effect:
         """Show all hidden objects to the collector again, and have it look at them at once."""
 
-        def act() -> Outcome:
+        def act() -> MeasuredAction:
             shown = self._own.unfreeze()
             first = collect(self._pauses, 2)
             text = plural("{count} object is seen again", "{count} objects are seen again", shown)
-            return Outcome(text, first.found, first.uncollectable)
+            return MeasuredAction(text, first.found, first.uncollectable)
 
         return self._act(actor, "unfreeze", _("Unfreeze"), act)
 
@@ -153,12 +153,12 @@ class Collector:
             BadInputError: there is no such generation.
         """
 
-        def act() -> Outcome:
+        def act() -> MeasuredAction:
             check_generation(generation)
             done = collect(self._pauses, generation)
             text = plural("{count} object found", "{count} objects found", done.found)
             told = _("generation {number}: {text}").format(number=generation, text=text)
-            return Outcome(told, done.found, done.uncollectable)
+            return MeasuredAction(told, done.found, done.uncollectable)
 
         return self._act(actor, "collect", _("Collect"), act)
 
@@ -170,7 +170,7 @@ class Collector:
         """Put everything back as Python has it; safe to call twice."""
         self._trying.close()
 
-    def _act(self, actor: Actor, action: str, label: str, act: Callable[[], Outcome]) -> Effect:
+    def _act(self, actor: Actor, action: str, label: str, act: Callable[[], MeasuredAction]) -> Effect:
         with self._acting.allowed(actor, label, EventKind.COLLECTION), self._lock:
             effect = measured(self._accounts, self._clock.time, action, actor.name, act)
         self._effects.add(effect)

@@ -26,7 +26,7 @@ from pathlib import Path
 import structlog
 
 from services.core.i18n import _
-from services.memory.gc.types import CollectorState
+from services.memory.gc.types import GCState
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Explanation:
     text: str
 
 
-def explain(state: CollectorState, rules: Rules | None = None) -> tuple[Explanation, ...]:
+def explain(state: GCState, rules: Rules | None = None) -> tuple[Explanation, ...]:
     """Return what a person should know before changing something, with the figures of `state` filled in."""
     rules = rules or own_rules()
     parts = [
@@ -106,7 +106,7 @@ def _thresholds(rules: Rules) -> str:
     )
 
 
-def when_full(state: CollectorState, rules: Rules | None = None) -> str:
+def when_full(state: GCState, rules: Rules | None = None) -> str:
     """Say when the next full collection comes by itself: by the counters, and by the gate."""
     rules = rules or own_rules()
     if state.settings.off:
@@ -133,7 +133,7 @@ def when_full(state: CollectorState, rules: Rules | None = None) -> str:
     return f"{counted} {told}"
 
 
-def lowering_threshold2(state: CollectorState, rules: Rules | None = None) -> str:
+def lowering_threshold2(state: GCState, rules: Rules | None = None) -> str:
     """Say what a lower threshold 2 would do here: from the rules and the present counts, nothing is simulated."""
     rules = rules or own_rules()
     if rules.scheme is not Scheme.GENERATIONS:
@@ -160,7 +160,7 @@ def lowering_threshold2(state: CollectorState, rules: Rules | None = None) -> st
     return f"{gate} {lesson}"
 
 
-def freezing(state: CollectorState) -> str:
+def freezing(state: GCState) -> str:
     """Say what freezing does, and what it hides now."""
     told = _(
         "Freezing moves all present objects where the collector does not look: collections become short, but "

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.memory.gc.explain import Thresholds
-from services.memory.gc.types import CollectorSettings
+from services.memory.gc.types import GCSettings
 from services.memory.sampling.gc_pauses import PauseRecorder
 
 # Counting tracked objects copies the collector's lists: 20 ms for a million.
@@ -36,7 +36,7 @@ def thresholds() -> Thresholds:
     return first, second, third
 
 
-class OwnCollector:
+class InterpreterGC:
     """Sets `gc`, and knows how it was before the first change. Whoever calls it holds a lock."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class OwnCollector:
         self._tracked = 0
         self._counted = float("-inf")
 
-    def use(self, settings: CollectorSettings) -> None:
+    def use(self, settings: GCSettings) -> None:
         """Set thresholds, and switch on or off."""
         if self._found is None:
             self._found = thresholds(), gc.isenabled()
@@ -87,7 +87,7 @@ class OwnCollector:
             self._found = None
 
 
-def check_settings(settings: CollectorSettings) -> None:
+def check_settings(settings: GCSettings) -> None:
     """Let usable settings pass.
 
     Raises:

@@ -18,10 +18,10 @@ from enum import StrEnum
 import structlog
 
 from services.core.access import SERVICE
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.memory.clock import Clock
-from services.memory.gc.control import Collector
+from services.memory.gc.control import GCControl
 from services.memory.gc.interpreter import full_collections
 from services.memory.process import rss_bytes
 
@@ -54,7 +54,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class HeapUse:
     """What is in use: `blocks` of Python's allocator and resident bytes."""
 
     blocks: int
@@ -70,8 +70,8 @@ class PolicyRun:
     generation: int
     seconds: float
     found: int
-    before: Level
-    after: Level
+    before: HeapUse
+    after: HeapUse
     what: str = ""
 
     @property
@@ -95,7 +95,7 @@ class PolicyState:
 
     active: bool
     told: str
-    grown: Level
+    grown: HeapUse
     needed_blocks: int
     seconds: float
     last: PolicyRun | None = None
@@ -103,31 +103,31 @@ class PolicyState:
 
 
 # In a quiet moment a collection disturbs nobody: about 2 MB of Python objects are worth it.
-IDLE = Level(20_000, 16 * MB)
+IDLE = HeapUse(20_000, 16 * MB)
 
 
 # After big work it is likely to bring something.
-BIG_WORK = Level(5_000, 8 * MB)
+BIG_WORK = HeapUse(5_000, 8 * MB)
 
 
 # Under load by a share of what is in use, between these two.
-LEAST, MOST = Level(50_000, 32 * MB), Level(300_000, 128 * MB)
+LEAST, MOST = HeapUse(50_000, 32 * MB), HeapUse(300_000, 128 * MB)
 
 
 # A collection under load that gave back less than this share of what had come, or hardly anything, was in vain: then
 # more must come for the next.
-_WORTH, _HARDLY = 0.1, Level(5000, 4 * MB)
+_WORTH, _HARDLY = 0.1, HeapUse(5000, 4 * MB)
 
 
-def own_level() -> Level:
+def own_level() -> HeapUse:
     """Return what this process has in use now (0.2 ms)."""
-    return Level(sys.getallocatedblocks(), rss_bytes())
+    return HeapUse(sys.getallocatedblocks(), rss_bytes())
 
 
-class Growth:
+class AllocationGrowth:
     """Follows the memory in use from its lowest point since the last full collection."""
 
-    def __init__(self, level: Callable[[], Level] = own_level) -> None:
+    def __init__(self, level: Callable[[], HeapUse] = own_level) -> None:
         self._level = level
         self._low = level()
         self._runs = full_collections()
@@ -142,25 +142,25 @@ class Growth:
         """Count from now on."""
         self._runs, self._low = full_collections(), self._level()
 
-    def look(self) -> Level:
+    def look(self) -> HeapUse:
         """Return what is in use now; a full collection that somebody else made begins a new count."""
         level, runs = self._level(), full_collections()
         if runs != self._runs:
             self._runs, self._low = runs, level
-        self._low = Level(min(self._low.blocks, level.blocks), min(self._low.rss, level.rss))
+        self._low = HeapUse(min(self._low.blocks, level.blocks), min(self._low.rss, level.rss))
         return level
 
-    def grown(self, level: Level) -> Level:
+    def grown(self, level: HeapUse) -> HeapUse:
         """Return how far `level` is above the lowest point."""
-        return Level(level.blocks - self._low.blocks, level.rss - self._low.rss)
+        return HeapUse(level.blocks - self._low.blocks, level.rss - self._low.rss)
 
-    def needed(self) -> Level:
+    def needed(self) -> HeapUse:
         """Return what must have come under load."""
         blocks = min(max(int(BLOCK_SHARE * self._low.blocks), LEAST.blocks), MOST.blocks)
         rss = min(max(int(RSS_SHARE * self._low.rss), LEAST.rss), MOST.rss)
-        return Level(blocks * self._patience, rss * self._patience)
+        return HeapUse(blocks * self._patience, rss * self._patience)
 
-    def collected(self, before: Level, *, under_load: bool) -> Level:
+    def collected(self, before: HeapUse, *, under_load: bool) -> HeapUse:
         """Begin a new count after a full collection of our own; returns what is in use now."""
         grown, after = self.grown(before), self._level()
         worth = before.blocks - after.blocks >= max(_WORTH * grown.blocks, _HARDLY.blocks)
@@ -173,7 +173,7 @@ class Growth:
         return after
 
 
-def reached(grown: Level, needed: Level) -> bool:
+def reached(grown: HeapUse, needed: HeapUse) -> bool:
     """Return whether enough came, in blocks or in resident memory."""
     return grown.blocks >= needed.blocks or grown.rss >= needed.rss
 
@@ -196,18 +196,18 @@ class CollectionPolicy:
         self,
         clock: Clock,
         busy: Callable[[], int],
-        reporter: Reporter,
-        collector: Collector,
+        reporter: EventSink,
+        collector: GCControl,
         *,
         done: Callable[[], int] = lambda: 0,
-        level: Callable[[], Level] = own_level,
+        level: Callable[[], HeapUse] = own_level,
     ) -> None:
         self._clock = clock
         self._busy = busy
         self._done = done
         self._reporter = reporter
         self._collector = collector
-        self._growth = Growth(level)
+        self._growth = AllocationGrowth(level)
         self._lock = threading.Lock()
         self._seen = -1
         self._worked_at: int | None = None  # full collections there had been when something was last asked for
@@ -293,7 +293,7 @@ class CollectionPolicy:
             return _("off: switched off")
         return ""
 
-    def _collect_quietly(self, level: Level) -> None:
+    def _collect_quietly(self, level: HeapUse) -> None:
         """Where a full collection takes long, try the young objects first: that may be enough."""
         if self._full_seconds >= LONG_SECONDS:
             found = self._collector.run(1)
@@ -303,7 +303,7 @@ class CollectionPolicy:
                 return
         self._collect(Reason.IDLE, level)
 
-    def _collect(self, reason: Reason, level: Level, what: str = "") -> None:
+    def _collect(self, reason: Reason, level: HeapUse, what: str = "") -> None:
         found = self._collector.run(2)
         self._full_seconds = found.seconds
         after = self._growth.collected(level, under_load=reason is Reason.ALLOCATION)

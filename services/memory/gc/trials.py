@@ -22,12 +22,12 @@ import structlog
 
 from services.core.access import SERVICE, Actor
 from services.core.errors import ConflictError, ForbiddenError, MillpondError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.gc.interpreter import OwnCollector, as_thresholds, check_settings, check_trial, thresholds
-from services.memory.gc.types import CollectorSettings, Pauses, Trial
+from services.memory.gc.interpreter import InterpreterGC, as_thresholds, check_settings, check_trial, thresholds
+from services.memory.gc.types import GCSettings, PauseSummary, Trial
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 
 log = structlog.get_logger(__name__)
@@ -45,11 +45,11 @@ REMEMBERED = 1000
 BEFORE_SECONDS = 600.0
 
 
-class Trying:
-    """Changes settings, on trial or for good. Thread-safe. `Collector` documents what its methods do."""
+class Trials:
+    """Changes settings, on trial or for good. Thread-safe. `GCControl` documents what its methods do."""
 
     def __init__(
-        self, clock: Clock, pauses: PauseRecorder, acting: Acting, kept: KeptSettings, own: OwnCollector
+        self, clock: Clock, pauses: PauseRecorder, acting: ActionGuard, kept: KeptSettings, own: InterpreterGC
     ) -> None:
         self.kept = kept
         self.trial: Trial | None = None
@@ -64,9 +64,9 @@ class Trying:
         self._closed = False
 
     @property
-    def settings(self) -> CollectorSettings:
+    def settings(self) -> GCSettings:
         """What is in use now, read from Python itself."""
-        return CollectorSettings(thresholds(), gc.isenabled(), self._policy)
+        return GCSettings(thresholds(), gc.isenabled(), self._policy)
 
     def start(self) -> None:
         """Use what was kept, if anything."""
@@ -78,7 +78,7 @@ class Trying:
         told = _("kept settings of the collector in use: {settings}").format(settings=in_words(kept))
         self._acting.tell(SERVICE, EventKind.SETTINGS, told)
 
-    def change(self, actor: Actor, settings: CollectorSettings, trial_seconds: float | None) -> Trial | None:
+    def change(self, actor: Actor, settings: GCSettings, trial_seconds: float | None) -> Trial | None:
         """Use settings, for a while or from now on."""
         with self._acting.allowed(actor, _("Change the collector"), EventKind.SETTINGS), self._lock:
             check_settings(settings)
@@ -135,11 +135,11 @@ class Trying:
                 self._acting.tell(SERVICE, EventKind.SETTINGS, told)
             self._own.restore()
 
-    def _use(self, settings: CollectorSettings) -> None:
+    def _use(self, settings: GCSettings) -> None:
         self._own.use(settings)
         self._policy = settings.policy
 
-    def _begin(self, actor: Actor, settings: CollectorSettings, seconds: float) -> Trial:
+    def _begin(self, actor: Actor, settings: GCSettings, seconds: float) -> Trial:
         now, running = self._clock.time(), self.trial
         if running is None:
             before = self.settings
@@ -178,10 +178,10 @@ class Trying:
         self._acting.tell(actor, EventKind.SETTINGS, told)
 
 
-class Acting:
+class ActionGuard:
     """Lets administrators act, and puts what became of it on the time line: refusals and failures too."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
 
     @contextmanager
@@ -212,11 +212,11 @@ class KeptSettings:
         self._kept = self._read()
 
     @property
-    def settings(self) -> CollectorSettings | None:
+    def settings(self) -> GCSettings | None:
         """What is kept, None while nothing is."""
         return self._kept
 
-    def keep(self, settings: CollectorSettings) -> None:
+    def keep(self, settings: GCSettings) -> None:
         """Keep settings in place of what was kept.
 
         Raises:
@@ -231,7 +231,7 @@ class KeptSettings:
             self._preferences.set(KEY, value)
         self._kept = settings
 
-    def _read(self) -> CollectorSettings | None:
+    def _read(self) -> GCSettings | None:
         if self._preferences is None:
             return None
         value = self._preferences.get(KEY)
@@ -239,9 +239,7 @@ class KeptSettings:
             return None
         thresholds = as_thresholds(value.get("thresholds"))
         if thresholds is not None:
-            settings = CollectorSettings(
-                thresholds, value.get("automatic") is not False, value.get("policy") is not False
-            )
+            settings = GCSettings(thresholds, value.get("automatic") is not False, value.get("policy") is not False)
             try:
                 check_settings(settings)
             except MillpondError as error:
@@ -252,7 +250,7 @@ class KeptSettings:
         return None
 
 
-def summary(pauses: Sequence[Pause], begin: float, end: float) -> Pauses:
+def summary(pauses: Sequence[Pause], begin: float, end: float) -> PauseSummary:
     """Sum up the collections from `begin` to `end` that nobody asked for; `end` exclusive.
 
     What is remembered may reach back less far: then the share is that of the time it covers.
@@ -261,7 +259,7 @@ def summary(pauses: Sequence[Pause], begin: float, end: float) -> Pauses:
         begin = max(begin, pauses[0].time)
     within = [pause.seconds for pause in pauses if begin <= pause.time < end and not pause.asked]
     share = sum(within) / (end - begin) if end > begin else 0.0
-    return Pauses(len(within), percentile_95(within) if len(within) >= ENOUGH else None, share)
+    return PauseSummary(len(within), percentile_95(within) if len(within) >= ENOUGH else None, share)
 
 
 def percentile_95(values: Sequence[float]) -> float:
@@ -289,7 +287,7 @@ def compared(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, 
     return replace(trial, now_p95=during, now_pauses=pauses, verdict=verdict), worse
 
 
-def in_words(settings: CollectorSettings) -> str:
+def in_words(settings: GCSettings) -> str:
     """Return settings in one line."""
     thresholds = ", ".join(str(each) for each in settings.thresholds)
     parts = [_("thresholds {thresholds}").format(thresholds=thresholds)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class CollectorSettings:
+class GCSettings:
     """What can be changed. `thresholds` are those of `gc.set_threshold`: (allocations, runs of gen0, runs of gen1).
 
     `automatic` is whether Python collects by itself; `policy` whether the policy of our own does so at good moments.
@@ -23,14 +23,14 @@ class CollectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectorState:
+class GCState:
     """How the collector stands now. `counts` are what the thresholds are compared with, `frozen` objects that are
     hidden from it, `long_lived` and `pending` the two counts of generation 2's own gate (None where this Python has
     none or does not tell), `kept` the settings that a restart would come up with, `defaults` those of this Python.
     `tracked` objects are those that it can see; counted every 15 seconds at most."""
 
-    settings: CollectorSettings
-    kept: CollectorSettings | None
+    settings: GCSettings
+    kept: GCSettings | None
     defaults: tuple[int, int, int]
     counts: tuple[int, int, int]
     collections: tuple[int, int, int]
@@ -42,7 +42,7 @@ class CollectorState:
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class PauseSummary:
     """The pauses of a stretch of time: how many collections, their p95 and the share of the time that they took.
 
     Only collections that Python made by itself; `p95` in seconds, None when there are too few to say.
@@ -64,10 +64,10 @@ class Trial:
     began: float
     until: float
     actor: str
-    tried: CollectorSettings
-    before: CollectorSettings
+    tried: GCSettings
+    before: GCSettings
     before_p95: float | None = None
     now_p95: float | None = None
     verdict: str = ""
-    before_pauses: Pauses = Pauses()
-    now_pauses: Pauses = Pauses()
+    before_pauses: PauseSummary = PauseSummary()
+    now_pauses: PauseSummary = PauseSummary()

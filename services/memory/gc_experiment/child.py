@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from services.memory.gc_experiment.types import Kind, Operation, RunFigures, Setting
+from services.memory.gc_experiment.types import Operation, OperationKind, RunFigures, Setting
 from services.memory.gc_experiment.workload import DEFAULTS
 from services.memory.process import rss_bytes, trim_heap
 
@@ -63,7 +63,7 @@ class Orders:
         parent = int(told.pop("parent"))
         setting = told.pop("setting")
         thresholds = setting.pop("thresholds")
-        operations = tuple((Kind(kind), int(size)) for kind, size in told.pop("operations"))
+        operations = tuple((OperationKind(kind), int(size)) for kind, size in told.pop("operations"))
         return cls(
             **{**told, "folder": Path(told["folder"])},
             setting=Setting(tuple(thresholds) if thresholds else None, **setting),

@@ -26,7 +26,7 @@ _WORK = "work-"
 _result = TypeAdapter(ExperimentResult)
 
 
-class Shelf:
+class ResultStore:
     """A folder of results. Ids are made here; nothing from outside ever becomes part of a path unchecked."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from services.core.access import Actor
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
 from services.memory.clock import Clock
@@ -25,11 +25,11 @@ from services.memory.gc_experiment.analysis import judge
 from services.memory.gc_experiment.child import Orders
 from services.memory.gc_experiment.child_process import ChildLimits, cancelled, remove, run_child
 from services.memory.gc_experiment.messages import headline
-from services.memory.gc_experiment.result_store import Shelf
+from services.memory.gc_experiment.result_store import ResultStore
 from services.memory.gc_experiment.types import (
+    ExperimentPhase,
     ExperimentResult,
     ExperimentState,
-    Phase,
     Run,
     RunFigures,
     Setting,
@@ -53,11 +53,11 @@ _SURPLUS = 1.5
 class Experiments:
     """Starts experiments and keeps their results. Thread-safe."""
 
-    def __init__(self, folder: Path, clock: Clock, reporter: Reporter, laboratory: Laboratory) -> None:
+    def __init__(self, folder: Path, clock: Clock, reporter: EventSink, laboratory: ExperimentEnvironment) -> None:
         self._clock = clock
         self._reporter = reporter
         self._laboratory = laboratory
-        self._shelf = Shelf(folder)
+        self._shelf = ResultStore(folder)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,7 +66,12 @@ class Experiments:
         if results := self._shelf.results():
             last = results[0]
             self._state = ExperimentState(
-                Phase.FINISHED, last.settings, runs=len(last.runs), actor=last.actor, began=last.began, result=last.id
+                ExperimentPhase.FINISHED,
+                last.settings,
+                runs=len(last.runs),
+                actor=last.actor,
+                began=last.began,
+                result=last.id,
             )
 
     @property
@@ -134,7 +139,7 @@ class Experiments:
                 raise
             self._stopping.clear()
             state = ExperimentState(
-                Phase.RUNNING,
+                ExperimentPhase.RUNNING,
                 wanted,
                 run=1,
                 runs=len(wanted) * rounds,
@@ -194,27 +199,29 @@ class Experiments:
             )
             self._shelf.add(result)
         except MillpondError as error:
-            phase = Phase.CANCELLED if self._stopping.is_set() else Phase.FAILED
+            phase = ExperimentPhase.CANCELLED if self._stopping.is_set() else ExperimentPhase.FAILED
             self._finish(phase, error.message, error.hint)
         except Exception:
             # The thread's last line: the page must not show an experiment that runs for ever.
             log.exception("experiment failed")
-            self._finish(Phase.FAILED, _("The experiment failed through a defect."), _("The log has the details."))
+            self._finish(
+                ExperimentPhase.FAILED, _("The experiment failed through a defect."), _("The log has the details.")
+            )
         else:
-            self._state = replace(self._state, phase=Phase.FINISHED, remaining=None, result=result.id)
+            self._state = replace(self._state, phase=ExperimentPhase.FINISHED, remaining=None, result=result.id)
             words = headline(judge(result), result)
             told = _("threshold experiment finished: {words}").format(words=words)
             self._tell(state.actor, told, seconds=result.took)
 
-    def _finish(self, phase: Phase, message: str, hint: str) -> None:
+    def _finish(self, phase: ExperimentPhase, message: str, hint: str) -> None:
         state = self._state
         done = _("Run {run} of {runs}.").format(run=state.run, runs=state.runs)
         self._state = replace(state, phase=phase, remaining=None, message=message, hint=hint)
-        ended = _("cancelled") if phase is Phase.CANCELLED else _("failed")
+        ended = _("cancelled") if phase is ExperimentPhase.CANCELLED else _("failed")
         told = _("threshold experiment {ended}: {words}").format(ended=ended, words=f"{message} {done}")
         self._tell(state.actor, told)
 
-    def _series(self, rounds: int) -> Series:
+    def _series(self, rounds: int) -> ExperimentSeries:
         began = time.monotonic()
 
         def begins(made: int, place: int) -> None:
@@ -225,7 +232,7 @@ class Experiments:
         def shares(share: float) -> None:
             self._state = replace(self._state, share=share)
 
-        return Series(
+        return ExperimentSeries(
             self._laboratory,
             self._state.settings,
             rounds,
@@ -240,7 +247,7 @@ class Experiments:
 
 
 @dataclass(frozen=True, slots=True)
-class Laboratory:
+class ExperimentEnvironment:
     """Handed in by the wiring, which knows the other rooms.
 
     `command` is the module that children run. `workload` returns what is to be done, for a number of operations and a
@@ -272,10 +279,10 @@ class Laboratory:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ExperimentSeries:
     """All runs of one experiment. `folder` makes a new folder for a child; `stopping` ends everything at once."""
 
-    laboratory: Laboratory
+    laboratory: ExperimentEnvironment
     settings: tuple[Setting, ...]
     rounds: int
     folder: Callable[[], Path]

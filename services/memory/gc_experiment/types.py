@@ -20,7 +20,7 @@ class Setting:
     control: bool = False
 
 
-class Kind(StrEnum):
+class OperationKind(StrEnum):
     """What a workload consists of."""
 
     PAGE = "page"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 # What is done, and its size: characters of a question, bytes of an upload, 0 for the others.
-Operation = tuple[Kind, int]
+Operation = tuple[OperationKind, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class ExperimentResult:
         return [run.figures for run in sorted(self.runs, key=lambda run: run.round) if run.setting == setting]
 
 
-class Phase(StrEnum):
+class ExperimentPhase(StrEnum):
     """Where the experiment stands."""
 
     NEVER = "never"
@@ -142,7 +142,7 @@ class ExperimentState:
     `result` is the id of what was found.
     """
 
-    phase: Phase = Phase.NEVER
+    phase: ExperimentPhase = ExperimentPhase.NEVER
     settings: tuple[Setting, ...] = ()
     run: int = 0
     runs: int = 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.memory.gc_experiment.types import Kind, Operation, Setting
+from services.memory.gc_experiment.types import Operation, OperationKind, Setting
 
 MOST_SETTINGS = 8
 LEAST_ROUNDS, MOST_ROUNDS = 1, 20
@@ -37,7 +37,13 @@ USUAL: tuple[Setting, ...] = (REFERENCE, Setting((300, 5, 5)), Setting((10_000, 
 # As this interpreter came up: somebody may change them while the service runs.
 DEFAULTS: tuple[int, int, int] = gc.get_threshold()
 # Of 100 operations, as a small team's day looks: each click is a run of a page; some questions, a file now and then.
-SHARES: dict[Kind, int] = {Kind.PAGE: 78, Kind.QUESTION: 14, Kind.ANSWER: 3, Kind.UPLOAD: 3, Kind.DELETE: 2}
+SHARES: dict[OperationKind, int] = {
+    OperationKind.PAGE: 78,
+    OperationKind.QUESTION: 14,
+    OperationKind.ANSWER: 3,
+    OperationKind.UPLOAD: 3,
+    OperationKind.DELETE: 2,
+}
 # With fewer than so many recorded operations the recording says little about the service.
 LEAST_RECORDED = 60
 MOST_UPLOAD_BYTES = 32 * 1024
@@ -108,14 +114,14 @@ def repeated(recorded: Sequence[Operation], count: int) -> tuple[Operation, ...]
     return tuple(recorded[number % len(recorded)] for number in range(count)) if recorded else ()
 
 
-def size_of(kind: Kind, chance: random.Random) -> int:
+def size_of(kind: OperationKind, chance: random.Random) -> int:
     """Return a usual size: characters of a question, bytes of a file."""
-    if kind in {Kind.QUESTION, Kind.ANSWER}:
+    if kind in {OperationKind.QUESTION, OperationKind.ANSWER}:
         return chance.randint(*_QUESTION_CHARACTERS)
-    return chance.randint(*_UPLOAD_BYTES) if kind is Kind.UPLOAD else 0
+    return chance.randint(*_UPLOAD_BYTES) if kind is OperationKind.UPLOAD else 0
 
 
 def counted(operations: Sequence[Operation]) -> dict[str, int]:
     """Return how many of each kind there are."""
     found = Counter(kind.value for kind, _size in operations)
-    return {kind.value: found[kind.value] for kind in Kind if found[kind.value]}
+    return {kind.value: found[kind.value] for kind in OperationKind if found[kind.value]}

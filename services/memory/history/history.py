@@ -17,7 +17,7 @@ import structlog
 
 from services.core.errors import DamagedError, MillpondError
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.history import HistoryStore
 from services.memory.history.downsample import HOURS, MINUTES, Points, Tier, Values, join, samples, thin
 from services.memory.history.ring import HOUR, ClosedHour, Ring, at_pace, close_hour, split_hours
@@ -75,10 +75,10 @@ class History:
             self._ring.append(sample, self._run)
             self._latest = sample
 
-    def held(self) -> HeldResource:
+    def memory_report(self) -> MemoryReport:
         """Return what the samples in RAM take."""
         ranges = self._ring.ranges()
-        return HeldResource(
+        return MemoryReport(
             name=_("Memory history"),
             detail=_("{count} samples").format(count=min(self._ring.next, self._ring.capacity)),
             bytes=sum(length for _address, length in ranges),

@@ -7,26 +7,26 @@ import time
 from dataclasses import replace
 
 from services.core.access import Actor
-from services.core.events import EventKind, Reporter, Silent
+from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
 from services.memory.leaks import findings
 from services.memory.leaks.findings import Finding, find, of_kind
 from services.memory.leaks.growth import per_request
 from services.memory.leaks.messages import LEAST_WATCHED, headline, said_of_trim
-from services.memory.leaks.probes import Collecting, Probes
-from services.memory.leaks.readings import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP, Readings, Source
+from services.memory.leaks.probes import CollectionCheck, Probes
+from services.memory.leaks.readings import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP, Readings, ReadingSource
 from services.memory.leaks.statistics import trend, without_steps
-from services.memory.leaks.suspects import Gathering
-from services.memory.leaks.types import LeakKind, State, Trimmed, Verdict
-from services.memory.leaks.windows import Watching, blocks_of
+from services.memory.leaks.suspects import SuspectCollector
+from services.memory.leaks.types import LeakKind, Trimmed, Verdict, VerdictState
+from services.memory.leaks.windows import MeasureWatch, blocks_of
 from services.memory.types import Series
 
 # What was named stays for this share of its window after it was last seen, so that a quiet spell does not take it back
 # and the time line does not fill with changes of mind.
 HELD_SHARE = 0.15
 HELD_SECONDS = 120.0
-_RANK = {State.UNKNOWN: 0, State.FLAT: 0, State.WATCH: 1, State.LEAK: 2}
+_RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 0, VerdictState.WATCH: 1, VerdictState.LEAK: 2}
 
 
 class Detector:
@@ -36,18 +36,18 @@ class Detector:
     """
 
     def __init__(
-        self, clock: Clock, history: Source, probes: Probes | None = None, reporter: Reporter | None = None
+        self, clock: Clock, history: ReadingSource, probes: Probes | None = None, reporter: EventSink | None = None
     ) -> None:
         self._clock = clock
         self._history = history
         self._probes = probes or Probes()
-        self._reporter: Reporter = reporter or Silent()
+        self._reporter: EventSink = reporter or NullEventSink()
         self._lock = threading.Lock()
         self._readings = Readings(history)
-        self._watching = {measure.series: Watching(measure) for measure in (LIVE, RSS, GPU, THREADS, DESCRIPTORS)}
-        self._gathering = Gathering(self._probes)
-        self._collecting = Collecting(self._probes, self._reporter)
-        self._verdict = Verdict(State.UNKNOWN, clock.time())
+        self._watching = {measure.series: MeasureWatch(measure) for measure in (LIVE, RSS, GPU, THREADS, DESCRIPTORS)}
+        self._gathering = SuspectCollector(self._probes)
+        self._collecting = CollectionCheck(self._probes, self._reporter)
+        self._verdict = Verdict(VerdictState.UNKNOWN, clock.time())
         self._seen = 0.0  # when what the verdict says was last seen
         self.took = 0.0
 
@@ -94,7 +94,7 @@ class Detector:
         now = self._clock.time()
         latest = self._history.latest()
         if latest is None:
-            return Verdict(State.UNKNOWN, now)
+            return Verdict(VerdictState.UNKNOWN, now)
         self._readings.refresh(now)
         level = latest.get(Series.RSS) or 0.0
         limit = latest.get(Series.LIMIT)
@@ -108,7 +108,7 @@ class Detector:
         if now - self._history.run_start() >= WARM_UP:
             self._gathering.look(found, now)
         # Every process grows at first: that is not worth watching.
-        if found is not None and (found.state is State.LEAK or watched >= LEAST_WATCHED):
+        if found is not None and (found.state is VerdictState.LEAK or watched >= LEAST_WATCHED):
             return self._growing(of_kind(found, self._gathering.censuses), now, level, headroom)
         return self._calm(now, level, watched)
 
@@ -148,13 +148,18 @@ class Detector:
     def _calm(self, now: float, level: float, watched: float) -> Verdict:
         watching = next((one for one in (self._watching[Series.LIVE], self._watching[Series.RSS]) if one.looks), None)
         if watching is None or watched < LEAST_WATCHED:
-            return Verdict(State.UNKNOWN, now, window=watched, level=level)
+            return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
         window = max(watching.looks)
         blocks = blocks_of(self._readings, window, now)
         y = None if blocks is None else blocks.get(watching.measure.series)
         if blocks is None or y is None:
-            return Verdict(State.UNKNOWN, now, window=watched, level=level)
+            return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
         found = trend((blocks.times - blocks.times[0]) / HOUR, without_steps(y))
         return Verdict(
-            State.FLAT, now, window=window, level=level, slope_per_hour=found.slope, interval=(found.low, found.high)
+            VerdictState.FLAT,
+            now,
+            window=window,
+            level=level,
+            slope_per_hour=found.slope,
+            interval=(found.low, found.high),
         )

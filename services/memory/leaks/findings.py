@@ -21,8 +21,8 @@ from services.memory.leaks.growth import Doubt, without_load
 from services.memory.leaks.messages import counted, duration, number, size
 from services.memory.leaks.readings import HOUR, LIVE, MB, MINUTE, RSS, Blocks, Measure, Readings
 from services.memory.leaks.statistics import slope
-from services.memory.leaks.types import LeakKind, State
-from services.memory.leaks.windows import Look, Watching, blocks_of
+from services.memory.leaks.types import LeakKind, VerdictState
+from services.memory.leaks.windows import MeasureWatch, WindowTrend, blocks_of
 from services.memory.objects.types import Census
 from services.memory.types import Series, owner_column
 
@@ -52,34 +52,34 @@ BLOCK_BYTES = 72.0
 class Finding:
     """Growth that is worth a verdict of watch or leak, and the window that shows it best."""
 
-    state: State
+    state: VerdictState
     kind: LeakKind
     measure: Measure
-    look: Look
+    look: WindowTrend
     blocks: Blocks
-    parts: Parts
+    parts: GrowthParts
 
 
-def find(watchings: Collection[Watching], readings: Readings, censuses: Censuses) -> Finding | None:
+def find(watchings: Collection[MeasureWatch], readings: Readings, censuses: CensusHistory) -> Finding | None:
     """Return what leaks, or else what grows; of several what weighs most."""
     found = [one for watching in watchings if (one := _best(watching, readings, censuses)) is not None]
     if any(one.measure is LIVE for one in found):
         # RSS grows along.
         found = [one for one in found if one.measure is not RSS]
-    leaks = [one for one in found if one.state is State.LEAK]
+    leaks = [one for one in found if one.state is VerdictState.LEAK]
     return max(leaks or found, key=_weight, default=None)
 
 
-def of_kind(found: Finding, censuses: Censuses) -> Finding:
+def of_kind(found: Finding, censuses: CensusHistory) -> Finding:
     """Return the finding with its kind decided anew: a census may have been taken since."""
     return _finding(found.state, found.measure, found.look, found.blocks, censuses)
 
 
-def _best(watching: Watching, readings: Readings, censuses: Censuses) -> Finding | None:
+def _best(watching: MeasureWatch, readings: Readings, censuses: CensusHistory) -> Finding | None:
     looks = list(watching.looks.values())
     for state, chosen in (
-        (State.LEAK, [look for look in looks if look.leaks]),
-        (State.WATCH, [look for look in looks if look.watched]),
+        (VerdictState.LEAK, [look for look in looks if look.leaks]),
+        (VerdictState.WATCH, [look for look in looks if look.watched]),
     ):
         look = _telling(chosen)
         blocks = None if look is None else blocks_of(readings, look.window, look.time)
@@ -88,13 +88,15 @@ def _best(watching: Watching, readings: Readings, censuses: Censuses) -> Finding
     return None
 
 
-def _telling(looks: Sequence[Look]) -> Look | None:
+def _telling(looks: Sequence[WindowTrend]) -> WindowTrend | None:
     """Return the longest of the windows that grow evenly; the shortest where growth has only begun in all of them."""
     even = [look for look in looks if look.growth.pace <= EVEN]
     return max(even, key=lambda look: look.window) if even else min(looks, key=lambda look: look.window, default=None)
 
 
-def _finding(state: State, measure: Measure, look: Look, blocks: Blocks, censuses: Censuses) -> Finding:
+def _finding(
+    state: VerdictState, measure: Measure, look: WindowTrend, blocks: Blocks, censuses: CensusHistory
+) -> Finding:
     parts = parts_of(blocks, censuses.since(look.time - look.window), look.window)
     kind = measure.kind
     if measure is LIVE or (measure is RSS and parts.live is None):
@@ -103,7 +105,7 @@ def _finding(state: State, measure: Measure, look: Look, blocks: Blocks, censuse
         kind = outside_kind(parts)
     if kind is LeakKind.RETENTION:
         # What is kept can be given back: no leak.
-        state = State.WATCH
+        state = VerdictState.WATCH
         look = replace(look, growth=replace(look.growth, doubts=look.growth.doubts | {Doubt.RETAINED}))
     return Finding(state, kind or LeakKind.NATIVE, measure, look, blocks, parts)
 
@@ -114,7 +116,7 @@ def _weight(found: Finding) -> float:
     return slope * BYTES_EACH[found.kind] / CAUSE_SHARE if found.kind in BYTES_EACH else slope
 
 
-class Censuses:
+class CensusHistory:
     """Keeps a few censuses of different ages, the newest last."""
 
     def __init__(self, take: Callable[[], Census] | None) -> None:
@@ -176,7 +178,7 @@ def of(found: Finding) -> list[str]:
     return _of_growth(found.look, found.measure, found.kind) + _of_parts(found.parts, found.kind)
 
 
-def _of_growth(look: Look, measure: Measure, kind: LeakKind) -> list[str]:
+def _of_growth(look: WindowTrend, measure: Measure, kind: LeakKind) -> list[str]:
     grown, window = look.growth.grown, duration(look.window)
     if counted(kind):
         said = [_("The lowest count rose by {count} within {window}.").format(count=number(grown), window=window)]
@@ -201,7 +203,7 @@ def _doubt_names() -> dict[Doubt, str]:
     }
 
 
-def _of_parts(parts: Parts, kind: LeakKind) -> list[str]:
+def _of_parts(parts: GrowthParts, kind: LeakKind) -> list[str]:
     said = []
     if parts.live is not None and parts.small is not None and kind in {LeakKind.PYTHON, LeakKind.NATIVE}:
         said.append(
@@ -225,7 +227,7 @@ def _of_parts(parts: Parts, kind: LeakKind) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class GrowthParts:
     """How much of a window's growth each part makes up, in bytes; None where it is not known."""
 
     live: float | None
@@ -236,7 +238,7 @@ class Parts:
     unnamed: float | None
 
 
-def parts_of(blocks: Blocks, censuses: Sequence[Census], window: float) -> Parts:
+def parts_of(blocks: Blocks, censuses: Sequence[Census], window: float) -> GrowthParts:
     """Return what grew in a window."""
     small = _rise(blocks, Series.PYTHON_USED)
     if small is None:
@@ -248,7 +250,7 @@ def parts_of(blocks: Blocks, censuses: Sequence[Census], window: float) -> Parts
         large = more / (censuses[-1].time - censuses[0].time) * window
     frees = [_rise(blocks, owner_column(owner)) for owner in (Owner.NATIVE_FREE, Owner.PYTHON_FREE)]
     known = [free for free in frees if free is not None]
-    return Parts(
+    return GrowthParts(
         live=_rise(blocks, Series.LIVE),
         rss=_rise(blocks, Series.RSS),
         small=small,
@@ -258,7 +260,7 @@ def parts_of(blocks: Blocks, censuses: Sequence[Census], window: float) -> Parts
     )
 
 
-def live_kind(parts: Parts) -> LeakKind:
+def live_kind(parts: GrowthParts) -> LeakKind:
     """Return the kind of growth in live bytes."""
     if parts.live is None or parts.live <= 0.0:
         return LeakKind.PYTHON if parts.small is not None and parts.small > 0.0 else LeakKind.NATIVE
@@ -266,7 +268,7 @@ def live_kind(parts: Parts) -> LeakKind:
     return LeakKind.PYTHON if python >= PYTHON_SHARE * parts.live else LeakKind.NATIVE
 
 
-def outside_kind(parts: Parts) -> LeakKind:
+def outside_kind(parts: GrowthParts) -> LeakKind:
     """Return the kind of growth in RSS that live bytes do not show.
 
     What neither allocator keeps and no other owner has is memory that somebody maps by himself.

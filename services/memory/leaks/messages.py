@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.core.i18n import _
-from services.memory.leaks.types import LeakKind, State, Verdict
+from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 
 MB = 2.0**20
 # How long a process must be watched before anything but a fast leak is said.
@@ -15,7 +15,7 @@ FAR_AWAY = 100 * 86_400.0
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one sentence, such as "Flat for 6 h: 641 MB, +0.2 MB/h (−0.4 to 0.7)"."""
-    if verdict.state is State.UNKNOWN:
+    if verdict.state is VerdictState.UNKNOWN:
         return _("Too little data yet: {done} of {needed} min").format(
             done=int(verdict.window // 60), needed=int(LEAST_WATCHED // 60)
         )
@@ -25,11 +25,11 @@ def headline(verdict: Verdict) -> str:
         "level": size(verdict.level),
         "growth": growth(verdict),
     }
-    if verdict.state is State.FLAT:
+    if verdict.state is VerdictState.FLAT:
         if verdict.window < AN_HOUR:
             values["growth"] = _change(verdict)
         return _("Flat for {window}: {level}, {growth}").format(**values)
-    if verdict.state is State.WATCH:
+    if verdict.state is VerdictState.WATCH:
         return _("Watch {kind}: {growth} for {window}, {level}").format(**values) + _limit(verdict)
     return _("Leak of {kind}: {growth} for {window}, {level}").format(**values) + _limit(verdict)
 

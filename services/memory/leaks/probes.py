@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory.leaks.growth import Doubt
 from services.memory.leaks.readings import Readings
-from services.memory.leaks.windows import Watching, blocks_of
+from services.memory.leaks.windows import MeasureWatch, blocks_of
 from services.memory.objects.types import Census
 from services.memory.process import rss_bytes, trim_heap
 from services.memory.types import Series
@@ -88,7 +88,7 @@ def _bounded(groups: Counter[str]) -> Counter[str]:
     return Counter(dict(groups.most_common(MOST_GROUPS)))
 
 
-class Collecting:
+class CollectionCheck:
     """Sees to it that the collector has looked at what grew.
 
     Between two full collections the memory in unreachable cycles grows like a leak. A collection stops the process for
@@ -96,12 +96,12 @@ class Collecting:
     event says so. Where the collector was switched off nothing will ever look: then that growth is the leak.
     """
 
-    def __init__(self, probes: Probes, reporter: Reporter) -> None:
+    def __init__(self, probes: Probes, reporter: EventSink) -> None:
         self._probes = probes
         self._reporter = reporter
         self._last = 0.0
 
-    def check(self, live: Watching, readings: Readings, now: float) -> None:
+    def check(self, live: MeasureWatch, readings: Readings, now: float) -> None:
         """Doubt windows that look like a leak and whose last quarter no full collection has seen; have one then."""
         collect = self._probes.collect
         if collect is None or not self._probes.collects():

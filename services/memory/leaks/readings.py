@@ -175,7 +175,7 @@ def _filled(values: Floats) -> Floats | None:
     return filled
 
 
-class Source(Protocol):
+class ReadingSource(Protocol):
     """Where samples are read; `History` is one."""
 
     def window(self, start: float, end: float, *, columns: Collection[str], points: int) -> Window:
@@ -191,7 +191,7 @@ class Source(Protocol):
 class Readings:
     """The history of this process without its warm-up, as blocks of any length."""
 
-    def __init__(self, history: Source) -> None:
+    def __init__(self, history: ReadingSource) -> None:
         self._history = history
         self._windows: list[Window | None] = [None] * len(REACHES)
         self._read = [-np.inf] * len(REACHES)

@@ -183,7 +183,7 @@ def spread_of(y: Floats) -> tuple[int, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class GrowthPace:
     """What is left of the pace: second half over first, its standard error, last 40 % over the whole."""
 
     halves: float
@@ -198,7 +198,7 @@ def onset(y: Floats) -> int:
     return int(low[-1]) if len(low) else 0
 
 
-def pace_kept(x: Floats, y: Floats) -> Pace:
+def pace_kept(x: Floats, y: Floats) -> GrowthPace:
     """Compare the slopes of parts of a rising series."""
     n = len(x)
     half, late = n // 2, n - max(8, int(n * 0.4))
@@ -206,7 +206,7 @@ def pace_kept(x: Floats, y: Floats) -> Pace:
     whole = slope(x, y)
     kept = slope(x[late:], y[late:]) / whole if whole > 0.0 else 0.0
     if first.slope <= 0.0 or whole <= 0.0:
-        return Pace(np.inf, 0.0, kept)
+        return GrowthPace(np.inf, 0.0, kept)
     ratio = second.slope / first.slope
     errors = [(one.high - one.low) / WIDTH for one in (first, second)]
-    return Pace(ratio, float(np.hypot(errors[1], ratio * errors[0])) / first.slope, kept)
+    return GrowthPace(ratio, float(np.hypot(errors[1], ratio * errors[0])) / first.slope, kept)

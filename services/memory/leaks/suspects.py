@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from services.core.i18n import _
-from services.memory.leaks.findings import Censuses, Finding
+from services.memory.leaks.findings import CensusHistory, Finding
 from services.memory.leaks.probes import Probes
 from services.memory.leaks.readings import HOUR, Blocks
 from services.memory.leaks.statistics import slope as theil_sen
-from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind
+from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, VerdictState
 from services.memory.objects.types import Census, ContainerCount
 from services.memory.types import OWNERS, owner_column
 
@@ -166,18 +166,20 @@ def ordered(*groups: Sequence[tuple[float, Suspect]]) -> tuple[Suspect, ...]:
     return tuple(suspect for _share, suspect in found[:MOST])
 
 
-class Gathering:
+class SuspectCollector:
     """Looks around in this process, at a pace that fits the suspicion."""
 
     def __init__(self, probes: Probes) -> None:
         self._lines = probes.lines
         self._probes = {LeakKind.THREADS: probes.threads, LeakKind.DESCRIPTORS: probes.descriptors}
         self._groups: dict[LeakKind, tuple[float, Counter[str]]] = {}
-        self.censuses = Censuses(probes.census)
+        self.censuses = CensusHistory(probes.census)
 
     def look(self, found: Finding | None, now: float) -> None:
         """Look around if it is time to."""
-        self.censuses.look(now, suspicious=found is not None, urgent=found is not None and found.state is State.LEAK)
+        self.censuses.look(
+            now, suspicious=found is not None, urgent=found is not None and found.state is VerdictState.LEAK
+        )
         for kind, probe in self._probes.items():
             if probe is not None and kind not in self._groups:
                 self._groups[kind] = (now, probe())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class VerdictState(StrEnum):
     """What can be said now; too little data is an honest answer."""
 
     UNKNOWN = "too_little_data"
@@ -55,7 +55,7 @@ class Verdict:
     descriptors). `window` is the stretch in seconds that the verdict rests on; `level` the RSS in bytes at its end.
     """
 
-    state: State
+    state: VerdictState
     time: float
     window: float = 0.0
     level: float = 0.0

@@ -50,7 +50,7 @@ EXPLAINED_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WindowTrend:
     """A window that was judged: its length in seconds, what it showed, since when it looks like a leak."""
 
     window: float
@@ -75,12 +75,12 @@ class Look:
         return self.growth.significant and not self.growth.doubts & harmless
 
 
-class Watching:
+class MeasureWatch:
     """The looks at one measure, one per time scale."""
 
     def __init__(self, measure: Measure) -> None:
         self.measure = measure
-        self.looks: dict[float, Look] = {}
+        self.looks: dict[float, WindowTrend] = {}
         self._begin = 0.0
 
     def begin_again(self, moment: float) -> None:
@@ -102,13 +102,13 @@ class Watching:
             if blocks is None or growth is None:
                 self.looks.pop(window, None)
                 continue
-            self.looks[window] = self._confirmed(Look(window, now, growth), before)
+            self.looks[window] = self._confirmed(WindowTrend(window, now, growth), before)
 
-    def doubt(self, look: Look, doubt: Doubt) -> None:
+    def doubt(self, look: WindowTrend, doubt: Doubt) -> None:
         """Put a doubt on a window that looks like a leak; the next look at it decides."""
         self.looks[look.window] = replace(look, growth=replace(look.growth, doubts=frozenset({doubt})))
 
-    def _confirmed(self, look: Look, before: Look | None) -> Look:
+    def _confirmed(self, look: WindowTrend, before: WindowTrend | None) -> WindowTrend:
         if not look.leaks:
             return look
         since = before.since if before is not None and before.since is not None else look.time

@@ -77,7 +77,7 @@ _NAMES = {
 Cut = tuple[int, int, Area]
 
 
-class Piece(NamedTuple):
+class MappedPart(NamedTuple):
     """A stretch of addresses in one area with its resident bytes."""
 
     start: int
@@ -98,9 +98,9 @@ class Sorter:
         files = [mapping for mapping in mappings if mapping.path.startswith("/")]
         self._libraries = {file.path for file in files if "x" in file.permissions or _LIBRARY.search(file.path)}
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[MappedPart]:
         """Return all pieces in the order of their addresses; their resident bytes add up to those of the mappings."""
-        found: list[Piece] = []
+        found: list[MappedPart] = []
         run: list[Mapping] = []
         following = [*self._mappings[1:], None]
         for mapping, after in zip(self._mappings, following, strict=True):
@@ -112,10 +112,10 @@ class Sorter:
                 run.append(mapping)
             elif area is Area.LIBRARIES and mapping.anonymous:
                 clean = mapping.rss - mapping.anonymous
-                found.append(Piece(mapping.start, mapping.end, Area.LIBRARIES, clean, mapping.path))
-                found.append(Piece(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, mapping.path))
+                found.append(MappedPart(mapping.start, mapping.end, Area.LIBRARIES, clean, mapping.path))
+                found.append(MappedPart(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, mapping.path))
             else:
-                found.append(Piece(mapping.start, mapping.end, area, mapping.rss, mapping.path))
+                found.append(MappedPart(mapping.start, mapping.end, area, mapping.rss, mapping.path))
         return [*found, *self._of_anonymous(run)] if run else found
 
     def _area(self, mapping: Mapping, following: Mapping | None) -> Area | None:
@@ -156,13 +156,13 @@ class Sorter:
         words = self._residency.words(np.array([mapping.start], np.uint64), 1)
         return words is None or 0 < int(words[0, 0]) % HEAP < _HEAP_HEADER
 
-    def _of_anonymous(self, run: Sequence[Mapping]) -> Iterator[Piece]:
+    def _of_anonymous(self, run: Sequence[Mapping]) -> Iterator[MappedPart]:
         """Divide anonymous mappings without a gap between them: a block of malloc's may lie across several, because
         part of it was advised to use huge pages."""
         start, end, rss = run[0].start, run[-1].end, sum(mapping.rss for mapping in run)
         cuts = [cut for cut in self._cuts if cut[0] < end and cut[1] > start]
         if not cuts and self._blocks.is_one(start, end):
-            yield Piece(start, end, Area.BLOCKS, rss, "")
+            yield MappedPart(start, end, Area.BLOCKS, rss, "")
             return
         resident = self._residency.pages(start, end) if (end - start) // PAGE <= _MOST_PAGES else None
         parts: list[Cut] = []
@@ -183,7 +183,7 @@ class Sorter:
         yield from _weighed(rss, parts, resident)
 
 
-def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator[Piece]:
+def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator[MappedPart]:
     """Give each part its share of resident bytes; `resident` says which pages from the first on are."""
     if resident is None:
         weights = [float(end - start) for start, end, _area in parts]
@@ -196,7 +196,7 @@ def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator
         last = number == len(parts) - 1
         size = left if last else min(left, round(rss * weight / total) if total else 0)
         left -= size
-        yield Piece(start, end, area, size, "")
+        yield MappedPart(start, end, area, size, "")
 
 
 def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:

@@ -28,7 +28,7 @@ from services.memory.types import Series
 class Allocators:
     """Their figures; None where this system or this Python does not tell."""
 
-    heap: Heap | None
+    heap: MallocHeap | None
     pymalloc: Pymalloc | None
 
     def unknown(self) -> list[str]:
@@ -78,7 +78,7 @@ class _Mallinfo(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
-class Heap:
+class MallocHeap:
     """glibc's malloc in bytes (mallinfo2(3)): what its arenas took from the system, what of that is in use, and the
     blocks that have a mapping of their own."""
 
@@ -87,13 +87,13 @@ class Heap:
     mapped: int
 
 
-def heap() -> Heap | None:
+def heap() -> MallocHeap | None:
     """Return malloc's figures, None where the C library has none (0.01 to some ms, without the GIL)."""
     mallinfo = _mallinfo()
     if mallinfo is None:
         return None
     info = mallinfo()
-    return Heap(info.arena, info.uordblks, info.hblkhd)
+    return MallocHeap(info.arena, info.uordblks, info.hblkhd)
 
 
 def stack_of(thread: int) -> tuple[int, int] | None:

@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from services.core.memory_report import HeldResource, Owner, Region
-from services.memory.ledger.address_space import Area, Piece
-from services.memory.ledger.allocators import Heap, Pymalloc
+from services.core.memory_report import MemoryReport, Owner, Region
+from services.memory.ledger.address_space import Area, MappedPart
+from services.memory.ledger.allocators import MallocHeap, Pymalloc
 from services.memory.ledger.smaps import PAGE, SMALL, Residency
 
 # Whose a piece is when nobody claims it.
@@ -31,7 +31,7 @@ class Figures:
     tells what of so much of malloc's memory is in Python objects that no report names.
     """
 
-    heap: Heap | None
+    heap: MallocHeap | None
     heap_reserved: int
     block_bytes: int
     pymalloc: Pymalloc | None
@@ -59,7 +59,9 @@ class Division:
         return budget
 
 
-def divide(pieces: Sequence[Piece], held: Iterable[HeldResource], figures: Figures, residency: Residency) -> Division:
+def divide(
+    pieces: Sequence[MappedPart], held: Iterable[MemoryReport], figures: Figures, residency: Residency
+) -> Division:
     """Divide the resident bytes of `pieces`; what is left over is unnamed."""
     result = Division()
     reports = [resource for resource in held if resource.region is not Region.ELSEWHERE and resource.bytes >= 0]
@@ -77,9 +79,9 @@ def divide(pieces: Sequence[Piece], held: Iterable[HeldResource], figures: Figur
 
 def _by_address(
     result: Division,
-    pieces: Sequence[Piece],
+    pieces: Sequence[MappedPart],
     resident: list[int],
-    reports: Iterable[HeldResource],
+    reports: Iterable[MemoryReport],
     residency: Residency,
 ) -> None:
     """Take each reported range out of the piece that it lies in, as far as it is resident; the first report wins."""
@@ -113,7 +115,7 @@ def _by_address(
             begin = finish
 
 
-def _resident(piece: Piece, start: int, end: int, residency: Residency) -> int:
+def _resident(piece: MappedPart, start: int, end: int, residency: Residency) -> int:
     if end - start < SMALL or piece.rss >= piece.end - piece.start:
         return end - start
     pages = residency.pages(start, end) if residency.known else None
@@ -122,7 +124,9 @@ def _resident(piece: Piece, start: int, end: int, residency: Residency) -> int:
     return min(end - start, int(pages.sum()) * PAGE)
 
 
-def _by_file(result: Division, pieces: Sequence[Piece], resident: list[int], reports: Iterable[HeldResource]) -> None:
+def _by_file(
+    result: Division, pieces: Sequence[MappedPart], resident: list[int], reports: Iterable[MemoryReport]
+) -> None:
     owners = {file: resource.owner for resource in reports for file, _size in resource.files}
     for index, piece in enumerate(pieces):
         owner = owners.get(piece.path) if piece.path else None
@@ -133,9 +137,9 @@ def _by_file(result: Division, pieces: Sequence[Piece], resident: list[int], rep
 
 def _allocators(
     result: Division,
-    pieces: Sequence[Piece],
+    pieces: Sequence[MappedPart],
     left: dict[Area, int],
-    reports: Sequence[HeldResource],
+    reports: Sequence[MemoryReport],
     figures: Figures,
 ) -> None:
     """Divide malloc's memory, Python's, and what is anonymous beyond the two."""

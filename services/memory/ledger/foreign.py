@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.ledger.smaps import Mapping
 
 # A trace of tracemalloc is a table entry and a record that malloc holds apart: 32 and 16 bytes by tracemalloc's own
@@ -20,16 +20,16 @@ _WITH_OVERHEAD = 80
 _BUCKET = 8
 
 
-def foreign(mappings: Iterable[Mapping]) -> Iterator[HeldResource]:
+def foreign(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
     """Yield what SQLite, tracemalloc, Arrow and CUDA hold."""
     if (size := sqlite_bytes(mappings)) is not None:
-        yield HeldResource(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
+        yield MemoryReport(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
     if size := tracing_bytes():
-        yield HeldResource(_("Allocation traces"), "", size, 1, owner=Owner.TRACING, region=Region.NATIVE)
+        yield MemoryReport(_("Allocation traces"), "", size, 1, owner=Owner.TRACING, region=Region.NATIVE)
     if size := arrow_bytes():
-        yield HeldResource(_("Arrow's tables"), "", size, 1, owner=Owner.NATIVE, region=Region.MAPPED)
+        yield MemoryReport(_("Arrow's tables"), "", size, 1, owner=Owner.NATIVE, region=Region.MAPPED)
     if size := pinned_bytes():
-        yield HeldResource(_("Pinned memory for the GPU"), "", size, 1, owner=Owner.GPU_HOST, region=Region.MAPPED)
+        yield MemoryReport(_("Pinned memory for the GPU"), "", size, 1, owner=Owner.GPU_HOST, region=Region.MAPPED)
 
 
 def sqlite_bytes(mappings: Iterable[Mapping]) -> int | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.core.i18n import _
-from services.core.memory_report import HeldResource, Holder, Owner, Region
+from services.core.memory_report import MemoryReport, MemoryReporter, Owner, Region
 from services.memory.clock import Clock
 from services.memory.ledger.address_space import Area, Sorter
 from services.memory.ledger.allocators import AllocatorReader, Allocators
@@ -37,13 +37,13 @@ MOVED_SHARE = 0.05
 CORE_SHARE = 0.002
 
 
-class Accountant:
+class LedgerBuilder:
     """Makes ledgers. Parts that hold something big register as holders."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._taking = threading.Lock()
-        self._holders: list[Holder] = []
+        self._reporters: list[MemoryReporter] = []
         self._last: Ledger | None = None
         self._costs: deque[float] = deque(maxlen=5)
         self._smaps = SmapsReader()
@@ -52,19 +52,19 @@ class Accountant:
         self._large = LargeObjects(lambda: None)
         self._driver = DriverMemory()
 
-    def add_holder(self, holder: Holder) -> None:
+    def add_memory_reporter(self, holder: MemoryReporter) -> None:
         """Ask `holder` each time what it holds; twice does no harm."""
-        if holder not in self._holders:
-            self._holders.append(holder)
+        if holder not in self._reporters:
+            self._reporters.append(holder)
 
     def set_census(self, last: Callable[[], Census | None]) -> None:
         """Have the ledger ask `last` for the newest census: it tells large Python objects from other native memory."""
         self._large = LargeObjects(last)
 
-    def held(self) -> list[HeldResource]:
+    def memory_reports(self) -> list[MemoryReport]:
         """Ask all holders now; one that fails is left out and logged."""
-        found: list[HeldResource] = []
-        for holder in self._holders:
+        found: list[MemoryReport] = []
+        for holder in self._reporters:
             try:
                 found += holder()
             except Exception:
@@ -87,7 +87,7 @@ class Accountant:
         """Make a ledger now (about 20 ms of processor time for 900 mappings)."""
         with self._taking:
             began = time.thread_time()
-            held = self.held()
+            held = self.memory_reports()
             # One right after the other: what is allocated in between would have no name.
             text = self._smaps.read()
             allocators = self._allocators.read()
@@ -134,7 +134,7 @@ class Accountant:
         return {**last.series, **{owner_column(owner): float(size) for owner, size in last.owners.items()}}
 
     def _divide(
-        self, mappings: Sequence[MemoryMapping], held: Sequence[HeldResource], allocators: Allocators
+        self, mappings: Sequence[MemoryMapping], held: Sequence[MemoryReport], allocators: Allocators
     ) -> Division:
         heap = allocators.heap
         self._large.look(held)
@@ -162,7 +162,7 @@ class Accountant:
         return words
 
 
-def _without_maps(rss: int, held: Sequence[HeldResource]) -> Division:
+def _without_maps(rss: int, held: Sequence[MemoryReport]) -> Division:
     """Believe the reports, as far as RSS has room for them."""
     division = Division()
     claims = [(r.owner, r.bytes) for r in held if r.region is not Region.ELSEWHERE]
@@ -196,7 +196,7 @@ class LargeObjects:
         """Whether there was a census."""
         return self._time is not None
 
-    def look(self, held: Sequence[HeldResource]) -> None:
+    def look(self, held: Sequence[MemoryReport]) -> None:
         """Take in a new census; what is reported now was reported then, and is not counted again."""
         census = self._last()
         if census is not None and census.time != self._time:
@@ -228,7 +228,7 @@ class Ledger:
     time: float
     rss: int
     owners: Mapping[Owner, int]
-    held: tuple[HeldResource, ...] = ()
+    held: tuple[MemoryReport, ...] = ()
     unknown: tuple[str, ...] = ()
     took: float = 0.0
     overclaimed: int = 0

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.core.memory_report import LARGEST_SMALL, HeldResource, Owner, Region, allocated
+from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, Region, allocated
 
 # Entries of a container that are weighed; more are inferred from so many.
 _SAMPLE = 512
@@ -42,7 +42,7 @@ _BOUNDARIES: tuple[type, ...] = (
 
 
 @dataclass
-class Weight:
+class ObjectSize:
     """Bytes of Python objects, of these in objects over 512 bytes, and of arrays and tensors; the blocks of both by
     address and length, which `python` and `native` contain; `visited` objects were looked at, and `complete` is false
     when that was the limit."""
@@ -55,7 +55,7 @@ class Weight:
     visited: int = 0
     complete: bool = True
 
-    def add(self, other: Weight) -> None:
+    def add(self, other: ObjectSize) -> None:
         """Take another weight in."""
         self.python += other.python
         self.large += other.large
@@ -65,17 +65,17 @@ class Weight:
         self.visited += other.visited
         self.complete = self.complete and other.complete
 
-    def without_addresses(self) -> Weight:
+    def without_addresses(self) -> ObjectSize:
         """Return the same for later, when things may lie elsewhere."""
-        return Weight(self.python, self.large, self.native, complete=self.complete)
+        return ObjectSize(self.python, self.large, self.native, complete=self.complete)
 
-    def resources(self, owner: Owner, name: str, detail: str, loads: int) -> list[HeldResource]:
+    def resources(self, owner: Owner, name: str, detail: str, loads: int) -> list[MemoryReport]:
         """Return the weight as reports to the ledger."""
         found = []
         if self.python:
             blocks = sum(length for _address, length in self.objects)
             found.append(
-                HeldResource(
+                MemoryReport(
                     name,
                     detail,
                     int(self.python),
@@ -89,12 +89,12 @@ class Weight:
         if self.native:
             arrays = tuple(self.arrays)
             found.append(
-                HeldResource(name, detail, int(self.native), loads, owner=owner, region=Region.NATIVE, ranges=arrays)
+                MemoryReport(name, detail, int(self.native), loads, owner=owner, region=Region.NATIVE, ranges=arrays)
             )
         return found
 
 
-class Scales:
+class ObjectSizer:
     """Weighs objects, each once: what one call has seen weighs nothing in the next. `boundaries` are types whose
     objects, with all that they refer to, belong to somebody else."""
 
@@ -103,9 +103,9 @@ class Scales:
         self._seen: set[int] = set()
         self._random = random.Random(0)  # noqa: S311 - a sample, not a secret
 
-    def weigh(self, *roots: object, most: int = MOST_OBJECTS) -> Weight:
+    def weigh(self, *roots: object, most: int = MOST_OBJECTS) -> ObjectSize:
         """Weigh `roots` and what they refer to, `most` objects of it (1.5 microseconds each)."""
-        weight = Weight()
+        weight = ObjectSize()
         waiting: list[tuple[object, float]] = [(root, 1.0) for root in roots]
         while waiting:
             thing, factor = waiting.pop()
@@ -130,7 +130,7 @@ class Scales:
         different = len({id(child) for child in chosen}) / _SAMPLE
         return chosen, max(1.0, different**2 * len(children) / _SAMPLE)
 
-    def _add(self, weight: Weight, thing: object, factor: float) -> None:
+    def _add(self, weight: ObjectSize, thing: object, factor: float) -> None:
         kind = type(thing)
         size = _own_size(thing, kind)
         data = _array(thing, kind)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from services.memory.objects.graph import Ways
-from services.memory.objects.heap import Heap, Ints, is_subtype, own_size, type_name
+from services.memory.objects.graph import ReferenceGraph
+from services.memory.objects.heap import Ints, ObjectHeap, is_subtype, own_size, type_name
 from services.memory.objects.labels import attributes, slots
 from services.memory.objects.names import Names
 
@@ -35,7 +35,7 @@ MOST_ROWS = 200
 SECONDS_PER_OBJECT = 9e-6  # of muppy and asizeof, measured on a heap of a million objects
 
 
-def count(heap: Heap, native: Ints) -> dict[str, tuple[int, int, int]]:
+def count(heap: ObjectHeap, native: Ints) -> dict[str, tuple[int, int, int]]:
     """Return by name of type: count, bytes, and of these the native ones."""
     kinds = len(heap.types)
     columns = (
@@ -52,13 +52,15 @@ def count(heap: Heap, native: Ints) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def large_bytes(heap: Heap, native: Ints) -> int:
+def large_bytes(heap: ObjectHeap, native: Ints) -> int:
     """Return the bytes in Python objects that malloc holds."""
     own = heap.sizes - native
     return int(own[own > LARGE_BYTES].sum())
 
 
-def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tuple[int, str, int, str, int]]:
+def containers(
+    heap: ObjectHeap, ways: ReferenceGraph, most: int = MOST_CONTAINERS
+) -> list[tuple[int, str, int, str, int]]:
     """Return address, type, length, name and held bytes of the biggest containers, the longest first."""
     entries, names, held = lengths(heap), Names(ways), ways.held_bytes()
     longest = np.argsort(-entries, kind="stable")[:most]
@@ -79,7 +81,7 @@ def containers(heap: Heap, ways: Ways, most: int = MOST_CONTAINERS) -> list[tupl
     ]
 
 
-def lengths(heap: Heap) -> Ints:
+def lengths(heap: ObjectHeap) -> Ints:
     """Return how many entries each container has, 0 for what is none."""
     found = np.zeros(len(heap), dtype=np.int64)
     for number, kind in enumerate(heap.types):
@@ -93,7 +95,7 @@ def lengths(heap: Heap) -> Ints:
 class Reach:
     """Follows references from single objects, up to a number of objects."""
 
-    def __init__(self, heap: Heap) -> None:
+    def __init__(self, heap: ObjectHeap) -> None:
         self._heap = heap
         shared = [any(is_subtype(kind, family) for family in _SHARED) for kind in heap.types]
         self._shared = np.array(shared, dtype=bool)
@@ -116,7 +118,7 @@ class Reach:
 
 
 def reachable_bytes(value: object, most: int = 10 * MOST_OBJECTS) -> int:
-    """Return the bytes of an object and of what it leads to, without a `Heap`; at most `most` objects are followed."""
+    """Return the bytes of an object and of what it leads to, without an `ObjectHeap`; follows at most `most` objects."""
     found = {id(value): value}
     frontier = [value]
     while frontier and len(found) < most:

@@ -8,15 +8,15 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.objects.heap import Heap, Indices, Ints, module_name
-from services.memory.objects.threads import Carried
+from services.memory.objects.heap import Indices, Ints, ObjectHeap, module_name
+from services.memory.objects.threads import ThreadLocals
 
 UNSEEN, ROOT = -1, -2
 _OURS = ("services", "console", "pages", "__main__")
 _MOST_LEVELS = 3000  # a chain that is longer is found in the end, but nobody would read its path
 
 
-class Ways:
+class ReferenceGraph:
     """For each object the one before it on the shortest way from a root (breadth first, several roots at once).
 
     Roots come in this order, each taking only what those before it do not reach: modules (ours first), local variables
@@ -24,7 +24,7 @@ class Ways:
     being evaluated), and the rest: cycles that wait for the collector or that native code holds.
     """
 
-    def __init__(self, heap: Heap, carried: Carried | None = None, seconds: float = 10.0) -> None:
+    def __init__(self, heap: ObjectHeap, carried: ThreadLocals | None = None, seconds: float = 10.0) -> None:
         self.heap = heap
         self._deadline = time.monotonic() + seconds
         self._tails: Ints = heap.index(heap.targets)
@@ -73,7 +73,7 @@ class Ways:
 
         return np.array(sorted(found, key=rank), dtype=np.int64)
 
-    def _locals(self, carried: Carried | None) -> Ints:
+    def _locals(self, carried: ThreadLocals | None) -> Ints:
         for thread, function, variable, value in carried.variables if carried else ():
             index = self.heap.find(id(value))
             if index is not None and self.before[index] == UNSEEN:

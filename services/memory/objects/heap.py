@@ -1,8 +1,8 @@
 """All objects of this process as arrays: who they are, how big they are, and who refers to whom.
 
-Made in a forked child (`services.memory.fork_snapshot`), which may take its time and may hold every object: it dies with
-them. Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`, attributes are read
-from the type's own dictionary, and `__sizeof__` is called only where it is written in C.
+Made in a forked child (`services.memory.fork_snapshot`), which may take its time and may hold every object: it dies
+with them. Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`,
+attributes are read from the type's own dictionary, and `__sizeof__` is called only where it is written in C.
 
 Names of types, functions and modules, read without running code of theirs.
 
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.objects.threads import Carried
+from services.memory.objects.threads import ThreadLocals
 
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
@@ -42,14 +42,14 @@ _NAMESPACE: Any = vars(ModuleType)["__dict__"]
 _LONGEST = 160
 
 
-class Heap:
+class ObjectHeap:
     """The objects by index: first those that the collector tracks, then what they refer to that it does not.
 
     `addresses` and `sizes` (n,) int64 in bytes, `kinds` (n,) int32 index into `types`. Edges go from `sources` (m,)
     int32, an index, to `targets` (m,) int64, an address; both in the order of the sources.
     """
 
-    def __init__(self, carried: Carried | None = None) -> None:
+    def __init__(self, carried: ThreadLocals | None = None) -> None:
         """Look at everything now, and at what was carried over the fork."""
         prepare()
         own = {id(self), id(self.__dict__), *(carried.hidden() if carried else ())}
@@ -85,7 +85,7 @@ class Heap:
         self.sources: Indices = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self.sizes: Ints = _sizes(objects, self.types, self.kinds)
 
-    def _with_untold(self, counts: Ints, targets: Ints, carried: Carried | None) -> tuple[Ints, Ints]:
+    def _with_untold(self, counts: Ints, targets: Ints, carried: ThreadLocals | None) -> tuple[Ints, Ints]:
         """Add the references that the collector does not tell of.
 
         These are the dictionary of each type that is written in C, and what other threads have in thread-locals.
@@ -160,7 +160,7 @@ def _follow(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[ob
     return _joined(lengths), _joined(addresses), list(loose.values())
 
 
-def _with_untracked(loose: list[object], carried: Carried) -> list[object]:
+def _with_untracked(loose: list[object], carried: ThreadLocals) -> list[object]:
     """Add what only a local variable refers to: the collector knows neither the frame nor, say, a text in it."""
     found = {id(value): value for value in loose}
     for _thread, _function, _variable, value in carried.variables:
@@ -272,7 +272,7 @@ def _text(value: object) -> str:
     return value[:_LONGEST] if type(value) is str else ""
 
 
-def native_sizes(heap: Heap) -> Ints:
+def native_sizes(heap: ObjectHeap) -> Ints:
     """Return for each object the bytes of native data that it owns, and add tensors' storage to the heap's sizes.
 
     A storage that several tensors share is counted with the first of them; data on a GPU is not counted.

@@ -16,10 +16,10 @@ from services.core.memory_report import Owner
 from services.memory.clock import Clock
 from services.memory.fork_snapshot import Forked, run_forked
 from services.memory.objects import census, snapshots
-from services.memory.objects.graph import Ways
-from services.memory.objects.heap import Heap, native_sizes
-from services.memory.objects.repeat import Repeats
-from services.memory.objects.retention import Looker
+from services.memory.objects.graph import ReferenceGraph
+from services.memory.objects.heap import ObjectHeap, native_sizes
+from services.memory.objects.repeat import RepeatRunner
+from services.memory.objects.retention import RetentionFinder
 from services.memory.objects.snapshots import Snapshot, SnapshotFolder
 from services.memory.objects.threads import carrying
 from services.memory.objects.types import (
@@ -27,14 +27,14 @@ from services.memory.objects.types import (
     Census,
     ContainerCount,
     DeepSize,
-    Holders,
+    GraphNode,
     Instances,
     Lengthened,
     Link,
-    Node,
     ObjectView,
+    PathStep,
+    RetentionPaths,
     Root,
-    Step,
     Summary,
     TypeChange,
     TypeCount,
@@ -63,7 +63,7 @@ class Inspector:
         self._lock = threading.Lock()
         self._compared: OrderedDict[tuple[str, str], tuple[TypeChange, ...]] = OrderedDict()
         self._last: Census | None = None
-        self.repeats = Repeats(self, self._clock)
+        self.repeats = RepeatRunner(self, self._clock)
 
     def close(self) -> None:
         """End what is still being repeated."""
@@ -115,13 +115,13 @@ class Inspector:
         moment = self._clock.time()
 
         def look() -> dict[str, Any]:
-            heap = Heap(carried)
+            heap = ObjectHeap(carried)
             native = native_sizes(heap)
             if path is not None:
                 snapshots.write(path, heap, census.lengths(heap))
             return {
                 "types": census.count(heap, native),
-                "containers": census.containers(heap, Ways(heap, carried)),
+                "containers": census.containers(heap, ReferenceGraph(heap, carried)),
                 "objects": len(heap),
                 "tracked": heap.tracked,
                 "bytes": int(heap.sizes.sum() - native.sum()),
@@ -193,7 +193,7 @@ class Inspector:
         """Return the containers that were longer in each of some snapshots than in the one before, as named now."""
         paths = [self._snapshots().path(name) for name in names]
 
-        def look(looker: Looker) -> dict[str, Any]:
+        def look(looker: RetentionFinder) -> dict[str, Any]:
             found = snapshots.lengthened(paths, most)
             return {"found": [(*named, lengths) for address, *lengths in found if (named := looker.container(address))]}
 
@@ -212,7 +212,7 @@ class Inspector:
         mine = [snapshot.name for snapshot in reversed(self.snapshots()) if snapshot.run == self.run]
         stored = [self._snapshots().path(name) for name in mine]
 
-        def look(looker: Looker) -> dict[str, Any]:
+        def look(looker: RetentionFinder) -> dict[str, Any]:
             known = None
             if before is not None:
                 earlier = snapshots.read(before)
@@ -225,7 +225,7 @@ class Inspector:
         objects = tuple(_view(entry) for entry in found.value["objects"])
         return Instances(kind, found.value["total"], objects, found.paused, found.took)
 
-    def holders(self, address: int, kind: str) -> Holders:
+    def holders(self, address: int, kind: str) -> RetentionPaths:
         """Return what holds the object of type `kind` at `address`.
 
         Raises:
@@ -233,11 +233,11 @@ class Inspector:
         """
         found = self._look(lambda looker: looker.holders(address, kind))
         value = found.value
-        return Holders(
+        return RetentionPaths(
             _view(value["found"]),
             Root(value["root"]),
-            tuple(Step(**step) for step in value["path"]),
-            tuple(Node(**node) for node in value["nodes"]),
+            tuple(PathStep(**step) for step in value["path"]),
+            tuple(GraphNode(**node) for node in value["nodes"]),
             tuple(Link(**link) for link in value["links"]),
             value["referrers"],
             found.paused,
@@ -266,10 +266,10 @@ class Inspector:
         rows = tuple((name, count, size) for name, count, size in found.value)
         return Summary(self._clock.time(), rows, found.paused, found.took)
 
-    def _look(self, ask: Callable[[Looker], dict[str, Any]]) -> Forked[dict[str, Any]]:
+    def _look(self, ask: Callable[[RetentionFinder], dict[str, Any]]) -> Forked[dict[str, Any]]:
         def look() -> dict[str, Any]:
-            heap = Heap(carried)
-            return ask(Looker(heap, Ways(heap, carried)))
+            heap = ObjectHeap(carried)
+            return ask(RetentionFinder(heap, ReferenceGraph(heap, carried)))
 
         with carrying() as carried:
             return run_forked(look, seconds=LOOK_SECONDS, what=_("look at objects"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from types import CellType, ModuleType
 
 from services.core.memory_report import Owner
-from services.memory.objects.graph import ROOT, Ways
+from services.memory.objects.graph import ROOT, ReferenceGraph
 from services.memory.objects.heap import is_subtype, type_name
 from services.memory.objects.labels import Labels, anchor, attributes, closure_variable
 
@@ -56,7 +56,7 @@ _MADE: tuple[tuple[str, Owner], ...] = (
 class Names:
     """Names objects by the modules, classes, functions and threads that hold them."""
 
-    def __init__(self, ways: Ways) -> None:
+    def __init__(self, ways: ReferenceGraph) -> None:
         self._ways = ways
         self._labels = Labels()
         self._known: dict[tuple[int, int], str] = {}

@@ -28,11 +28,11 @@ from services.core.i18n import _
 from services.memory.clock import Clock
 from services.memory.objects.repeat_types import (
     ContainerGrowth,
-    Growth,
-    Progress,
+    RepeatGrowth,
+    RepeatProgress,
     RepeatReport,
+    RepeatState,
     Stage,
-    State,
     TypeGrowth,
 )
 from services.memory.objects.snapshots import Snapshot
@@ -50,15 +50,15 @@ _PATIENCE_SECONDS = 1800.0  # for a person who repeats something by hand
 _BUSY_SECONDS = 60.0
 
 
-class Repeats:
+class RepeatRunner:
     """Runs one series of repetitions at a time in a thread of its own; keeps the last reports."""
 
-    def __init__(self, looks: Looks, clock: Clock) -> None:
+    def __init__(self, looks: CensusTaker, clock: Clock) -> None:
         self._looks = looks
         self._clock = clock
         self._actions: dict[str, tuple[str, Callable[[], object]]] = {}
         self._lock = threading.Lock()
-        self._run: Series | None = None
+        self._run: RepeatSeries | None = None
         self._reports: deque[RepeatReport] = deque(maxlen=KEPT)
 
     def add(self, name: str, action: Callable[[], object], label: str = "") -> None:
@@ -71,7 +71,7 @@ class Repeats:
         return {name: label for name, (label, _action) in self._actions.items()}
 
     @property
-    def progress(self) -> Progress | None:
+    def progress(self) -> RepeatProgress | None:
         """How far the present series is, None when there is none."""
         run = self._run
         return run.progress() if run is not None and run.thread.is_alive() else None
@@ -139,7 +139,7 @@ class Repeats:
         with self._lock:
             if self._run is not None and self._run.thread.is_alive():
                 raise ConflictError(_("Something is being repeated already."), _("Wait for its end, or cancel it."))
-            self._run = Series(
+            self._run = RepeatSeries(
                 self._looks, self._clock, action=action, times=times, work=work, report=self._reports.append
             )
             self._run.thread.start()
@@ -153,12 +153,12 @@ class _Looks(Protocol):
     def survivors(self, first: str, second: str, third: str) -> dict[str, Amount]: ...
 
 
-def growth_of(looks: _Looks, names: Sequence[str], times: int) -> Growth:
+def growth_of(looks: _Looks, names: Sequence[str], times: int) -> RepeatGrowth:
     """Return what grew; `names` are the snapshots at the start, warmed up, in the middle and at the end."""
     _start, warm, middle, end = names
     left = looks.survivors(warm, middle, end)
     censuses = (looks.snapshot(warm), looks.snapshot(middle), looks.snapshot(end))
-    return Growth(_types(*censuses, left, times), _containers(looks.lengthened(warm, middle, end), times))
+    return RepeatGrowth(_types(*censuses, left, times), _containers(looks.lengthened(warm, middle, end), times))
 
 
 def _types(warm: Census, middle: Census, end: Census, left: dict[str, Amount], times: int) -> tuple[TypeGrowth, ...]:
@@ -205,7 +205,7 @@ def _difference(before: TypeCount, after: TypeCount) -> Amount:
     return Amount(after.count - before.count, after.bytes - before.bytes)
 
 
-class Looks(Protocol):
+class CensusTaker(Protocol):
     """What the repetitions need of the inspector."""
 
     def take(self, label: str = "", *, kept: bool = False) -> Snapshot:
@@ -221,12 +221,12 @@ class Looks(Protocol):
         """Compare three."""
 
 
-class Series:
+class RepeatSeries:
     """One series."""
 
     def __init__(
         self,
-        looks: Looks,
+        looks: CensusTaker,
         clock: Clock,
         *,
         action: str,
@@ -246,10 +246,10 @@ class Series:
         self._heap = array("q", bytes(8 * (times + 1)))
         self._rss = array("q", bytes(8 * (times + 1)))
 
-    def progress(self) -> Progress:
+    def progress(self) -> RepeatProgress:
         by_hand = self._work is None
         waits = by_hand and self._stage in {Stage.WARM_UP, Stage.REPEATING}
-        return Progress(self._action, self._stage, self._done, self._times, by_hand, waits, self._began)
+        return RepeatProgress(self._action, self._stage, self._done, self._times, by_hand, waits, self._began)
 
     def mark(self) -> bool:
         if not self.thread.is_alive() or self._work is not None:
@@ -258,27 +258,27 @@ class Series:
         return True
 
     def _whole(self) -> None:
-        state, error, names = State.DONE, "", list[str]()
+        state, error, names = RepeatState.DONE, "", list[str]()
         try:
             self._repeat(names)
         except CancelledError:
-            state = State.CANCELLED
+            state = RepeatState.CANCELLED
         except MillpondError as failure:
-            state, error = State.FAILED, str(failure)
+            state, error = RepeatState.FAILED, str(failure)
         except Exception as failure:  # an action may be anything; its failure belongs to the report
             log.exception("a repetition failed", action=self._action)
-            state, error = State.FAILED, type(failure).__name__
+            state, error = RepeatState.FAILED, type(failure).__name__
         self._finish(state, error, names)
 
-    def _finish(self, state: State, error: str, names: list[str]) -> None:
+    def _finish(self, state: RepeatState, error: str, names: list[str]) -> None:
         last = len(self._blocks) - 1
         growth = None
         try:
-            if state is State.DONE:
+            if state is RepeatState.DONE:
                 growth = growth_of(self._looks, names, self._times)
         except MillpondError as failure:
-            state, error = State.FAILED, str(failure)
-        done = last if state is State.DONE else min(self._done, last)
+            state, error = RepeatState.FAILED, str(failure)
+        done = last if state is RepeatState.DONE else min(self._done, last)
         self._report(
             RepeatReport(
                 action=self._action,

@@ -18,7 +18,7 @@ class Stage(StrEnum):
     COMPARING = "comparing"
 
 
-class State(StrEnum):
+class RepeatState(StrEnum):
     """How a series ended."""
 
     DONE = "done"
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RepeatProgress:
     """How far a series is. `waits`: a person does it, and is to mark each time now."""
 
     action: str
@@ -67,7 +67,7 @@ class ContainerGrowth:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class RepeatGrowth:
     """What grew in a series."""
 
     types: tuple[TypeGrowth, ...]
@@ -84,7 +84,7 @@ class RepeatReport:
 
     action: str
     time: float
-    state: State
+    state: RepeatState
     error: str
     times: int
     done: int

@@ -12,8 +12,8 @@ from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.census import Reach
 from services.memory.objects.describe import describe
-from services.memory.objects.graph import ROOT, UNSEEN, Ways
-from services.memory.objects.heap import Heap, Ints, bases, type_name
+from services.memory.objects.graph import ROOT, UNSEEN, ReferenceGraph
+from services.memory.objects.heap import Ints, ObjectHeap, bases, type_name
 from services.memory.objects.labels import anchor
 from services.memory.objects.names import Names, owner_of
 
@@ -22,10 +22,10 @@ _MOST_REFERRERS = 8
 _MOST_SHOWN_STEPS = 24
 
 
-class Looker:
+class RetentionFinder:
     """Answers questions about one heap."""
 
-    def __init__(self, heap: Heap, ways: Ways) -> None:
+    def __init__(self, heap: ObjectHeap, ways: ReferenceGraph) -> None:
         self.heap = heap
         self.ways = ways
         self._names = Names(ways)
@@ -81,7 +81,7 @@ class Looker:
             raise NotFoundError(_("The object is gone."), _("Take another look at its type."))
         path = self.ways.path(index)
         referrers = [int(holder) for holder in np.unique(self.heap.referrers(address)) if int(holder) != index]
-        graph = _Graph(self)
+        graph = _PathGraph(self)
         graph.add(path)
         for way in self._other_ways(index, path, referrers):
             graph.add(way)
@@ -161,10 +161,10 @@ class Looker:
         return owner_of(way).value
 
 
-class _Graph:
+class _PathGraph:
     """Nodes and links of several paths, each once."""
 
-    def __init__(self, looker: Looker) -> None:
+    def __init__(self, looker: RetentionFinder) -> None:
         self._looker = looker
         self.nodes: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []

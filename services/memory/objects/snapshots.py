@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from services.core.errors import DamagedError, NotFoundError
 from services.core.i18n import _
-from services.memory.objects.heap import Heap, Ints, type_name
+from services.memory.objects.heap import Ints, ObjectHeap, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
 
 MOST_SNAPSHOTS = 20
@@ -150,7 +150,7 @@ class SnapshotFolder:
             spare = spare or list(known)
 
 
-def write(path: Path, heap: Heap, lengths: Ints) -> int:
+def write(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
     """Write all objects of a heap and the numbers of their entries; returns the size of the file in bytes."""
     order = np.argsort(heap.addresses, kind="stable")
     names: dict[str, int] = {}

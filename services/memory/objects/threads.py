@@ -25,7 +25,7 @@ _SCAN_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Carried:
+class ThreadLocals:
     """What was taken over the fork.
 
     `variables` are (name of thread, function, variable, object), `contents` are (thread-local object, dictionary of one
@@ -42,11 +42,11 @@ class Carried:
         return own | {id(entry) for entry in self.variables} | {id(entry) for entry in self.contents}
 
 
-class _Carrier:
-    """Fills `Carried` at the fork of the thread that asked for it."""
+class _ThreadLocalScan:
+    """Fills `ThreadLocals` at the fork of the thread that asked for it."""
 
     def __init__(self) -> None:
-        self.wanted: Carried | None = None
+        self.wanted: ThreadLocals | None = None
         self._locals: list[weakref.ref[threading.local]] = []
         self._scanned = -_SCAN_SECONDS
 
@@ -81,18 +81,18 @@ class _Carrier:
             wanted.contents.clear()
 
 
-_carrier = _Carrier()
+_carrier = _ThreadLocalScan()
 _turn = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_carrier.take, after_in_parent=_carrier.let_go)
 
 
 @contextmanager
-def carrying() -> Iterator[Carried]:
+def carrying() -> Iterator[ThreadLocals]:
     """Carry what threads hold over the fork that this thread makes inside of the block; here it stays empty."""
     with _turn:
         _carrier.scan()
-        carried = _carrier.wanted = Carried(threading.get_ident())
+        carried = _carrier.wanted = ThreadLocals(threading.get_ident())
         try:
             yield carried
         finally:

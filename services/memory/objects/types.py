@@ -135,7 +135,7 @@ class Root(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     """One reference on the way from a root: how it is called, and what it leads to."""
 
     label: str
@@ -144,7 +144,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """An object in the graph of holders."""
 
     address: int
@@ -164,7 +164,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
+class RetentionPaths:
     """What holds an object: the shortest way from a root as `path`, and the ways over other holders as a graph.
 
     `referrers` counts everything that refers to it directly.
@@ -172,8 +172,8 @@ class Holders:
 
     found: ObjectView
     root: Root
-    path: tuple[Step, ...]
-    nodes: tuple[Node, ...]
+    path: tuple[PathStep, ...]
+    nodes: tuple[GraphNode, ...]
     links: tuple[Link, ...]
     referrers: int
     paused: float

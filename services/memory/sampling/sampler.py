@@ -131,7 +131,7 @@ def _name(source: Source) -> str:
     return str(own)
 
 
-class Spending:
+class CpuShare:
     """CPU of the threads that watch. Each of them says now and then how much it has used; thread-safe."""
 
     def __init__(self) -> None:

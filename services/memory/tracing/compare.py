@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from services.memory.tracing.snapshot_file import Integers, Traces
 from services.memory.tracing.source import is_machinery, is_ours, source_lines
-from services.memory.tracing.types import Change, Comparison, Filters, GroupBy, Place, Row, SnapshotInfo
+from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, SourceLine, TraceFilters
 
-Key = tuple[Place, ...]  # most recent call last
+Key = tuple[SourceLine, ...]  # most recent call last
 Sums = dict[Key, tuple[int, int]]  # bytes, blocks
 _NOTHING = (0, 0)
 
@@ -28,9 +28,9 @@ def compare(
     infos: tuple[SnapshotInfo, SnapshotInfo | None],
     *,
     by: GroupBy = GroupBy.LINE,
-    filters: Filters = Filters(),  # noqa: B008 - frozen
+    filters: TraceFilters = TraceFilters(),  # noqa: B008 - frozen
     limit: int = 200,
-    at: Place | None = None,
+    at: SourceLine | None = None,
 ) -> Comparison:
     """Compare; without `old`, say what is in `new`. Rows are ordered by change, without `old` by bytes.
 
@@ -56,7 +56,7 @@ def compare(
     )
 
 
-def group(traces: Traces, by: GroupBy, filters: Filters, at: Place | None = None) -> Sums:
+def group(traces: Traces, by: GroupBy, filters: TraceFilters, at: SourceLine | None = None) -> Sums:
     """Return bytes and blocks by key: (file, 0), (file, line), or the whole way there."""
     heads, kept = count_for(traces, filters)
     if at is not None:
@@ -75,7 +75,7 @@ def group(traces: Traces, by: GroupBy, filters: Filters, at: Place | None = None
     return sums
 
 
-def count_for(traces: Traces, filters: Filters) -> tuple[Integers, NDArray[np.bool_]]:
+def count_for(traces: Traces, filters: TraceFilters) -> tuple[Integers, NDArray[np.bool_]]:
     """Return for each traceback the frame that it is counted for, and whether it counts at all."""
     starts = traces.offsets[:-1]
     heads = traces.frames[starts] if len(starts) else np.empty(0, np.int64)
@@ -94,7 +94,7 @@ def count_for(traces: Traces, filters: Filters) -> tuple[Integers, NDArray[np.bo
     return heads, kept
 
 
-def _at(traces: Traces, heads: Integers, at: Place) -> NDArray[np.bool_]:
+def _at(traces: Traces, heads: Integers, at: SourceLine) -> NDArray[np.bool_]:
     numbers = [number for number, file in enumerate(traces.files) if file == at.file]
     same = np.isin(traces.frame_files[heads], numbers)
     return same & (traces.frame_lines[heads] == at.line) if at.line else same
@@ -102,7 +102,7 @@ def _at(traces: Traces, heads: Integers, at: Place) -> NDArray[np.bool_]:
 
 def _by_traceback(traces: Traces, kept: NDArray[np.bool_]) -> Sums:
     places = [
-        Place(traces.files[file], line)
+        SourceLine(traces.files[file], line)
         for file, line in zip(traces.frame_files.tolist(), traces.frame_lines.tolist(), strict=True)
     ]
     sums: defaultdict[Key, tuple[int, int]] = defaultdict(lambda: _NOTHING)
@@ -122,13 +122,13 @@ def _sum(labels: NDArray[Any], sizes: Integers, counts: Integers) -> Iterator[tu
     yield from zip(unique.tolist(), total_sizes.tolist(), total_counts.tolist(), strict=True)
 
 
-def _place(traces: Traces, by: GroupBy, number: int) -> Place:
+def _place(traces: Traces, by: GroupBy, number: int) -> SourceLine:
     if by is GroupBy.FILE:
-        return Place(traces.files[number], 0)
-    return Place(traces.files[int(traces.frame_files[number])], int(traces.frame_lines[number]))
+        return SourceLine(traces.files[number], 0)
+    return SourceLine(traces.files[int(traces.frame_files[number])], int(traces.frame_lines[number]))
 
 
-def _label(place: Place) -> str:
+def _label(place: SourceLine) -> str:
     return f"{place.file}:{place.line}".casefold() if place.line else place.file.casefold()
 
 
@@ -141,13 +141,13 @@ def _weight(now: Sums, before: Sums, key: Key) -> tuple[int, int, int, int]:
 def _row(now: Sums, before: Sums, key: Key) -> Row:
     (size, count), (old_size, old_count) = now.get(key, _NOTHING), before.get(key, _NOTHING)
     if key not in before:
-        change = Change.NEW
+        change = RowChange.NEW
     elif key not in now:
-        change = Change.GONE
+        change = RowChange.GONE
     elif size == old_size:
-        change = Change.SAME
+        change = RowChange.SAME
     else:
-        change = Change.GROWN if size > old_size else Change.SHRUNK
+        change = RowChange.GROWN if size > old_size else RowChange.SHRUNK
     return Row(key, size, size - old_size, count, count - old_count, change)
 
 

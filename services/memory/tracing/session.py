@@ -29,9 +29,17 @@ from services.memory.fork_snapshot import run_forked
 from services.memory.ledger.foreign import tracing_bytes
 from services.memory.tracing.compare import count_for, group
 from services.memory.tracing.snapshot_file import Traces, collect, write
-from services.memory.tracing.snapshot_store import Shelf
+from services.memory.tracing.snapshot_store import SnapshotStore
 from services.memory.tracing.source import is_ours, short
-from services.memory.tracing.types import Cost, Filters, GroupBy, Growth, Place, SnapshotInfo, TracingStatus
+from services.memory.tracing.types import (
+    Cost,
+    GroupBy,
+    SnapshotInfo,
+    SourceLine,
+    TraceFilters,
+    TraceGrowth,
+    TracingStatus,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +60,7 @@ _SHORTEST_COMPARED_SECONDS = 1.0
 _SNAPSHOT_SECONDS = 120.0
 
 
-class Session:
+class TraceSession:
     """Tracing from `began` until `until` with `frames` frames. `problem` says why the last snapshot failed."""
 
     def __init__(
@@ -62,7 +70,7 @@ class Session:
         seconds: float,
         *,
         snapshot: Callable[[], None],
-        ended: Callable[[Session], None],
+        ended: Callable[[TraceSession], None],
     ) -> None:
         self.frames = frames
         self.began = clock.time()
@@ -181,12 +189,12 @@ def _parse() -> object:
 _DOCUMENT = json.dumps([{"id": number, "text": "word " * 60, "tags": ["a", "b"]} for number in range(100)])
 
 
-def growth(old: Traces, new: Traces, seconds: float) -> tuple[Growth, ...]:
+def growth(old: Traces, new: Traces, seconds: float) -> tuple[TraceGrowth, ...]:
     """Return the lines that hold more in `new`, taken `seconds` after `old`, fastest first.
 
     With more than one frame each line also has the newest line of our code on the ways there, by most of its bytes.
     """
-    filters = Filters(hide_imports=True)
+    filters = TraceFilters(hide_imports=True)
     before, now = (group(traces, GroupBy.LINE, filters) for traces in (old, new))
     found = []
     for key, (size, blocks) in now.items():
@@ -195,10 +203,12 @@ def growth(old: Traces, new: Traces, seconds: float) -> tuple[Growth, ...]:
             found.append((size - old_size, blocks - old_blocks, key[0]))
     found.sort(key=lambda item: item[0], reverse=True)
     hours = max(_SHORTEST_COMPARED_SECONDS, seconds) / 3600
-    return tuple(Growth(place, _own(new, place), size / hours, size, blocks) for size, blocks, place in found[:_KEPT])
+    return tuple(
+        TraceGrowth(place, _own(new, place), size / hours, size, blocks) for size, blocks, place in found[:_KEPT]
+    )
 
 
-def describe(found: Growth) -> str:
+def describe(found: TraceGrowth) -> str:
     """Return where it grows, and for which line of ours if that is another."""
     place = f"{short(found.place.file)}:{found.place.line}"
     if found.own is None or found.own == found.place:
@@ -206,22 +216,22 @@ def describe(found: Growth) -> str:
     return _("{place}, called by {own}").format(place=place, own=f"{short(found.own.file)}:{found.own.line}")
 
 
-def _own(traces: Traces, place: Place) -> Place | None:
+def _own(traces: Traces, place: SourceLine) -> SourceLine | None:
     """Return the newest line of ours on the ways to `place`, that of most of its bytes."""
     if is_ours(place.file):
         return place
-    newest, _all = count_for(traces, Filters())
-    own, has = count_for(traces, Filters(ours=True))
+    newest, _all = count_for(traces, TraceFilters())
+    own, has = count_for(traces, TraceFilters(ours=True))
     here = (traces.frame_lines[newest] == place.line) & has
     here &= np.array([file == place.file for file in traces.files], dtype=bool)[traces.frame_files[newest]]
     if not here.any():
         return None
     frame = int(np.argmax(np.bincount(own[here], weights=traces.bytes[here])))
-    return Place(traces.files[int(traces.frame_files[frame])], int(traces.frame_lines[frame]))
+    return SourceLine(traces.files[int(traces.frame_files[frame])], int(traces.frame_lines[frame]))
 
 
-def take(shelf: Shelf, status: TracingStatus, now: float, *, automatic: bool) -> SnapshotInfo:
-    """Put a snapshot of the present traces on the shelf. Errors as `run_forked` and `Shelf.add`."""
+def take(shelf: SnapshotStore, status: TracingStatus, now: float, *, automatic: bool) -> SnapshotInfo:
+    """Put a snapshot of the present traces on the shelf. Errors as `run_forked` and `SnapshotStore.add`."""
 
     def write_to(path: Path) -> SnapshotInfo:
         found = run_forked(lambda: _work(path), seconds=_SNAPSHOT_SECONDS, what=_("snapshot of allocations"))

@@ -29,7 +29,7 @@ _DATA = ".npz"
 _INFO = ".json"  # written last: a snapshot without it is not there
 
 
-class Shelf:
+class SnapshotStore:
     """A folder of snapshots. Ids are made here; nothing from outside ever becomes part of a path unchecked."""
 
     def __init__(self, folder: Path) -> None:

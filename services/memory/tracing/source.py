@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.memory.tracing.types import Comparison, Place, Row
+from services.memory.tracing.types import Comparison, Row, SourceLine
 
 _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
@@ -53,7 +53,7 @@ def short(file: str) -> str:
     return file.removeprefix(library)
 
 
-def source_lines(places: Iterable[Place]) -> dict[Place, str]:
+def source_lines(places: Iterable[SourceLine]) -> dict[SourceLine, str]:
     """Return the text of lines, "" where there is none to show.
 
     For places out of a snapshot only, never for what a request names: then no other file than the interpreter's own
@@ -62,10 +62,10 @@ def source_lines(places: Iterable[Place]) -> dict[Place, str]:
     wanted: defaultdict[str, set[int]] = defaultdict(set)
     for place in places:
         wanted[place.file].add(place.line)
-    found: dict[Place, str] = {}
+    found: dict[SourceLine, str] = {}
     for file, lines in wanted.items():
         texts = _read(Path(file), lines)
-        found |= {Place(file, line): texts.get(line, "") for line in lines}
+        found |= {SourceLine(file, line): texts.get(line, "") for line in lines}
     return found
 
 
@@ -90,7 +90,7 @@ def _read(path: Path, lines: set[int]) -> dict[int, str]:
     return texts
 
 
-def said(place: Place) -> str:
+def said(place: SourceLine) -> str:
     """Return a place as a person says it: short path and line."""
     return f"{short(place.file)}:{place.line}" if place.line else short(place.file)
 

@@ -11,24 +11,24 @@ import psutil
 
 from services.core.access import SERVICE, Actor
 from services.core.errors import BadInputError, ConflictError, UnavailableError
-from services.core.events import EventKind, Reporter
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory import fork_snapshot
 from services.memory.clock import Clock
 from services.memory.tracing import session as costing
 from services.memory.tracing.compare import compare
-from services.memory.tracing.session import Session, describe, growth, take
-from services.memory.tracing.snapshot_store import Shelf
+from services.memory.tracing.session import TraceSession, describe, growth, take
+from services.memory.tracing.snapshot_store import SnapshotStore
 from services.memory.tracing.types import (
     MOST_FRAMES,
     MOST_MINUTES,
     Comparison,
     Cost,
-    Filters,
     GroupBy,
-    Growth,
-    Place,
     SnapshotInfo,
+    SourceLine,
+    TraceFilters,
+    TraceGrowth,
     TracingStatus,
 )
 
@@ -42,16 +42,16 @@ class Tracer:
     in forked copies. Nothing but the snapshots survives a restart. Times are those of `clock`.
     """
 
-    def __init__(self, folder: Path, clock: Clock, reporter: Reporter) -> None:
+    def __init__(self, folder: Path, clock: Clock, reporter: EventSink) -> None:
         self._clock = clock
         self._reporter = reporter
-        self._shelf = Shelf(folder / "allocations")
+        self._shelf = SnapshotStore(folder / "allocations")
         self._lock = threading.RLock()
-        self._session: Session | None = None
+        self._session: TraceSession | None = None
         self._foreign_since = clock.time()
         self._costs: dict[int, Cost] = {}
         self._comparisons: OrderedDict[object, Comparison] = OrderedDict()
-        self._growth: tuple[tuple[str, str], tuple[Growth, ...]] | None = None
+        self._growth: tuple[tuple[str, str], tuple[TraceGrowth, ...]] | None = None
 
     def cost(self, frames: int) -> Cost:
         """Return what tracing with that depth costs on this machine; measured once, in a copy of the process."""
@@ -84,7 +84,7 @@ class Tracer:
                     _("Snapshots can be taken all the same."),
                 )
             tracemalloc.start(frames)
-            session = Session(self._clock, frames, minutes * 60, snapshot=self._automatic, ended=self._ended)
+            session = TraceSession(self._clock, frames, minutes * 60, snapshot=self._automatic, ended=self._ended)
             self._session = session
             session.start()
         self._reporter.action(actor.name, EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
@@ -183,10 +183,10 @@ class Tracer:
         old_id: str,
         new_id: str,
         by: GroupBy = GroupBy.LINE,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: TraceFilters = TraceFilters(),  # noqa: B008 - frozen
         *,
         limit: int = 200,
-        at: Place | None = None,
+        at: SourceLine | None = None,
     ) -> Comparison:
         """Compare two snapshots; with `old_id` "" return what is in the newer one.
 
@@ -209,7 +209,7 @@ class Tracer:
                 self._comparisons.popitem(last=False)
         return found
 
-    def growth(self, limit: int = 20) -> tuple[Growth, ...]:
+    def growth(self, limit: int = 20) -> tuple[TraceGrowth, ...]:
         """Return the lines that grew most while tracing has been on, those that grew fastest first.
 
         Between the oldest and the newest snapshot of this stretch, so empty until there are two; quick between them.
@@ -265,10 +265,10 @@ class Tracer:
             )
         self._take(automatic=True)
 
-    def _ended(self, session: Session) -> None:
+    def _ended(self, session: TraceSession) -> None:
         self._end(session, _("Tracing off, its time was up"))
 
-    def _end(self, session: Session, detail: str, actor: Actor = SERVICE) -> None:
+    def _end(self, session: TraceSession, detail: str, actor: Actor = SERVICE) -> None:
         with self._lock:
             if self._session is not session:
                 return  # somebody else was faster

@@ -18,7 +18,7 @@ class GroupBy(StrEnum):
     TRACEBACK = "traceback"
 
 
-class Change(StrEnum):
+class RowChange(StrEnum):
     """What became of a row from the older to the newer snapshot."""
 
     NEW = "new"
@@ -28,7 +28,7 @@ class Change(StrEnum):
     GONE = "gone"
 
 
-class Place(NamedTuple):
+class SourceLine(NamedTuple):
     """A line of a file; line 0 stands for the whole file. `file` is the path as the interpreter knows it."""
 
     file: str
@@ -71,22 +71,22 @@ class Row:
     of the last of them, "" where there is none to show.
     """
 
-    frames: tuple[Place, ...]
+    frames: tuple[SourceLine, ...]
     bytes: int
     bytes_diff: int
     blocks: int
     blocks_diff: int
-    change: Change
+    change: RowChange
     source: str = ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> SourceLine:
         """Where the blocks were allocated."""
         return self.frames[-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class TraceFilters:
     """Which allocations count. `ours`: each belongs to the newest of its frames in our code, others are left out.
 
     `hide_imports` leaves out what the import system and tracing itself allocate; `text` keeps rows with a path that
@@ -119,11 +119,11 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class TraceGrowth:
     """A line that held more at the end of a stretch than at its beginning. `own` is the newest frame of our code."""
 
-    place: Place
-    own: Place | None
+    place: SourceLine
+    own: SourceLine | None
     bytes_per_hour: float
     bytes: int
     blocks: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.memory.leaks.types import LeakKind, State, Verdict
+from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outcome:
 
     @property
     def called_leak(self) -> bool:
-        return self.verdict.state is State.LEAK
+        return self.verdict.state is VerdictState.LEAK
 
     @property
     def right_kind(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from services.memory.clock import Clock
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import Probes
-from services.memory.leaks.types import LeakKind, State, Verdict
+from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 from services.memory.types import Floats, Sample, Window
 from tests.benchmarks.leaks.outcome import Outcome
 
@@ -22,7 +22,7 @@ HOUR = 3600.0
 DAY = 86400.0
 # A Tuesday in October, as good as any.
 EPOCH = 1_792_454_400.0
-_RANK = {State.UNKNOWN: 0, State.FLAT: 1, State.WATCH: 2, State.LEAK: 3}
+_RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 1, VerdictState.WATCH: 2, VerdictState.LEAK: 3}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def replay(name: str, story: Story, *, pace: float | None = None) -> tuple[Outco
         costs.append(time.thread_time() - before)
         if worst is None or _RANK[verdict.state] >= _RANK[worst.state]:
             worst = verdict
-        if verdict.state is State.LEAK:
+        if verdict.state is VerdictState.LEAK:
             named = moment
             break
         moment += every
@@ -139,7 +139,7 @@ def replay(name: str, story: Story, *, pace: float | None = None) -> tuple[Outco
         if not 0.0 <= seconds <= story.within:
             # Too early is as wrong as too late: it named something else.
             detail = f"named after {seconds / 60:.0f} min"
-            worst = replace(worst, state=State.WATCH)
+            worst = replace(worst, state=VerdictState.WATCH)
         return Outcome(name, True, worst, story.kind, story.suspects, seconds, detail), costs
     if named is not None:
         detail = f"named after {named / HOUR:.1f} h"

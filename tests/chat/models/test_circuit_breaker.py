@@ -5,18 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.models import ChatModels
 from services.chat.models.circuit_breaker import (
-    Breaker,
-    Breakers,
     BreakerState,
     BreakerStatus,
+    CircuitBreaker,
+    CircuitBreakers,
     OpenBreakerError,
     is_outage,
 )
 from services.chat.models.gguf_server import UnloadedError
-from services.chat.types import AnswerState, BackendChoice, BackendKind, Message, Role, Token
+from services.chat.types import AnswerState, BackendChoice, BackendKind, Message, MessageRole, Token
 from services.core.access import SERVICE
 from services.core.errors import BusyError, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from tests.chat.conftest import AQuote, Shelf
@@ -24,7 +24,7 @@ from tests.chat.model_server import ModelServer, closed_port
 from tests.chat.test_answer_service import finished
 
 DOWN = UnavailableError("It cannot be reached.")
-QUESTION = [(Role.USER, "How long are seals covered?")]
+QUESTION = [(MessageRole.USER, "How long are seals covered?")]
 
 
 class Time:
@@ -48,25 +48,27 @@ def told() -> list[BreakerState]:
 
 
 @pytest.fixture
-def breaker(time: Time, told: list[BreakerState]) -> Breaker:
-    return Breaker("tiny", failures=3, seconds=20, monotonic=time, changed=lambda status: told.append(status.state))
+def breaker(time: Time, told: list[BreakerState]) -> CircuitBreaker:
+    return CircuitBreaker(
+        "tiny", failures=3, seconds=20, monotonic=time, changed=lambda status: told.append(status.state)
+    )
 
 
-def fail(breaker: Breaker, error: MillpondError = DOWN) -> None:
+def fail(breaker: CircuitBreaker, error: MillpondError = DOWN) -> None:
     with pytest.raises(type(error)), breaker.enter():
         raise error
 
 
-def work(breaker: Breaker) -> None:
+def work(breaker: CircuitBreaker) -> None:
     with breaker.enter() as permit:
         permit.worked()
 
 
-def state(breaker: Breaker) -> BreakerState:
+def state(breaker: CircuitBreaker) -> BreakerState:
     return breaker.status().state
 
 
-def test_it_opens_after_failures_in_a_row(breaker: Breaker, time: Time, told: list[BreakerState]) -> None:
+def test_it_opens_after_failures_in_a_row(breaker: CircuitBreaker, time: Time, told: list[BreakerState]) -> None:
     """A success in between begins the count anew; once open nothing passes, and it says for how long."""
     fail(breaker)
     fail(breaker)
@@ -82,7 +84,7 @@ def test_it_opens_after_failures_in_a_row(breaker: Breaker, time: Time, told: li
     assert told == [BreakerState.OPEN]
 
 
-def test_it_opens_when_half_of_many_fail(breaker: Breaker) -> None:
+def test_it_opens_when_half_of_many_fail(breaker: CircuitBreaker) -> None:
     """A back end that fails every other time never fails three times in a row."""
     for _ in range(5):
         work(breaker)
@@ -90,7 +92,7 @@ def test_it_opens_when_half_of_many_fail(breaker: Breaker) -> None:
     assert state(breaker) is BreakerState.OPEN
 
 
-def test_half_open_lets_one_through(breaker: Breaker, time: Time, told: list[BreakerState]) -> None:
+def test_half_open_lets_one_through(breaker: CircuitBreaker, time: Time, told: list[BreakerState]) -> None:
     """Exactly one tries; the others are refused until it is known how that went."""
     for _ in range(3):
         fail(breaker)
@@ -104,7 +106,7 @@ def test_half_open_lets_one_through(breaker: Breaker, time: Time, told: list[Bre
     work(breaker)
 
 
-def test_a_failed_try_doubles_the_wait(breaker: Breaker, time: Time) -> None:
+def test_a_failed_try_doubles_the_wait(breaker: CircuitBreaker, time: Time) -> None:
     """A server that stays away is asked ever more rarely, up to a limit; one success begins anew."""
     for _ in range(3):
         fail(breaker)
@@ -119,7 +121,7 @@ def test_a_failed_try_doubles_the_wait(breaker: Breaker, time: Time) -> None:
     assert breaker.status().retry_seconds == 20
 
 
-def test_a_try_whose_reader_has_gone_tells_nothing(breaker: Breaker, time: Time) -> None:
+def test_a_try_whose_reader_has_gone_tells_nothing(breaker: CircuitBreaker, time: Time) -> None:
     """The next one tries; were the permit lost, the back end would never be asked again."""
     for _ in range(3):
         fail(breaker)
@@ -131,7 +133,7 @@ def test_a_try_whose_reader_has_gone_tells_nothing(breaker: Breaker, time: Time)
     assert state(breaker) is BreakerState.CLOSED
 
 
-def test_results_from_before_it_opened_change_nothing(breaker: Breaker, time: Time) -> None:
+def test_results_from_before_it_opened_change_nothing(breaker: CircuitBreaker, time: Time) -> None:
     """A slow success of a request that began long ago must not close it, nor a late failure prolong it."""
     early, late = breaker.enter(), breaker.enter()
     for _ in range(3):
@@ -172,7 +174,7 @@ def test_what_counts_as_a_failure(error: MillpondError, status: int | None, coun
     assert is_outage(error) is counts
 
 
-def test_many_threads_never_try_at_once(breaker: Breaker, time: Time) -> None:
+def test_many_threads_never_try_at_once(breaker: CircuitBreaker, time: Time) -> None:
     """Of all that ask a half-open breaker at the same moment, one passes."""
     for _ in range(3):
         fail(breaker)
@@ -199,7 +201,7 @@ def test_many_threads_never_try_at_once(breaker: Breaker, time: Time) -> None:
 
 def test_back_ends_do_not_share_a_breaker(time: Time) -> None:
     """Another model at the same address works while one is broken; those that nobody asks any more are forgotten."""
-    breakers = Breakers(monotonic=time)
+    breakers = CircuitBreakers(monotonic=time)
     for _ in range(3):
         fail(breakers.of("tiny at host"))
     work(breakers.of("small at host"))
@@ -214,7 +216,7 @@ def test_back_ends_do_not_share_a_breaker(time: Time) -> None:
 # Against a real server
 
 
-def answer(answering: Answering) -> Message | MillpondError:
+def answer(answering: AnswerService) -> Message | MillpondError:
     try:
         return finished(list(answering.complete(QUESTION, fresh=True)))
     except MillpondError as error:
@@ -233,7 +235,7 @@ def status(models: ChatModels) -> BreakerStatus:
 
 @pytest.mark.parametrize("manner", ["500", "dies", "void", "429"])
 def test_a_failing_server_is_left_alone_and_the_documents_are_quoted(
-    answering: Answering, models: ChatModels, server: ModelServer, shelf: Shelf, manner: str
+    answering: AnswerService, models: ChatModels, server: ModelServer, shelf: Shelf, manner: str
 ) -> None:
     """Three failed answers are enough; then readers get quotes at once, and are told why."""
     shelf.quoted = [AQuote(0, "Seals are covered for 12 months.")]
@@ -252,7 +254,7 @@ def test_a_failing_server_is_left_alone_and_the_documents_are_quoted(
     assert "tried again in" in shown.message
 
 
-def test_a_server_that_refuses_connections_opens_it(answering: Answering, models: ChatModels) -> None:
+def test_a_server_that_refuses_connections_opens_it(answering: AnswerService, models: ChatModels) -> None:
     """Nobody listens there."""
     choose(models, f"http://127.0.0.1:{closed_port()}/v1")
     for _ in range(3):
@@ -262,7 +264,7 @@ def test_a_server_that_refuses_connections_opens_it(answering: Answering, models
 
 @pytest.mark.parametrize("manner", ["400", "401", "404model", "context"])
 def test_wrong_requests_do_not_open_it(
-    answering: Answering, models: ChatModels, server: ModelServer, manner: str
+    answering: AnswerService, models: ChatModels, server: ModelServer, manner: str
 ) -> None:
     """The reader must go on being told what is wrong with the request."""
     choose(models, server.openai(manner))
@@ -271,7 +273,7 @@ def test_wrong_requests_do_not_open_it(
     assert status(models).state is BreakerState.CLOSED
 
 
-def read_silence(answering: Answering, time: Time) -> None:
+def read_silence(answering: AnswerService, time: Time) -> None:
     """Read what comes; after each piece the server has been silent for long."""
     for event in answering.complete(QUESTION, fresh=True):
         if isinstance(event, Token):
@@ -280,7 +282,7 @@ def read_silence(answering: Answering, time: Time) -> None:
 
 @pytest.mark.parametrize("manner", ["hang", "midhang"])
 def test_time_outs_open_it(
-    answering_with: Callable[..., Answering], models: ChatModels, server: ModelServer, manner: str, time: Time
+    answering_with: Callable[..., AnswerService], models: ChatModels, server: ModelServer, manner: str, time: Time
 ) -> None:
     """A server that accepts and says nothing costs each reader the whole time of an answer."""
     choose(models, server.openai(manner))
@@ -292,7 +294,7 @@ def test_time_outs_open_it(
     assert status(models).state is BreakerState.OPEN
 
 
-def test_readers_that_leave_do_not_open_it(answering: Answering, models: ChatModels, server: ModelServer) -> None:
+def test_readers_that_leave_do_not_open_it(answering: AnswerService, models: ChatModels, server: ModelServer) -> None:
     """Stopping an answer says nothing about the server."""
     choose(models, server.openai("midhang"))
     for _ in range(4):
@@ -305,7 +307,7 @@ def test_readers_that_leave_do_not_open_it(answering: Answering, models: ChatMod
 
 
 def test_a_server_that_recovers_is_used_again(
-    answering: Answering, models: ChatModels, server: ModelServer, time: Time
+    answering: AnswerService, models: ChatModels, server: ModelServer, time: Time
 ) -> None:
     """One question tries; with its answer the breaker closes and the status is good again."""
     choose(models, server.openai("good"))
@@ -326,7 +328,7 @@ def test_a_server_that_recovers_is_used_again(
     assert models.status().breaker == "closed"
 
 
-def test_choosing_anew_closes_it(answering: Answering, models: ChatModels, server: ModelServer) -> None:
+def test_choosing_anew_closes_it(answering: AnswerService, models: ChatModels, server: ModelServer) -> None:
     """Who has set the server right does not want to wait."""
     choose(models, server.openai("500"))
     for _ in range(3):

@@ -13,13 +13,13 @@ import psutil
 import pytest
 from langchain_core.messages import HumanMessage, convert_to_openai_messages
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.citations import features
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.models.gguf import GGUFChatModel
 from services.chat.models.gguf_server import GGUFServer
-from services.chat.types import AnswerState, BackendChoice, BackendKind, Role, Token
+from services.chat.types import AnswerState, BackendChoice, BackendKind, MessageRole, Token
 from services.core.access import SERVICE
 from services.core.database import Database
 from services.core.errors import MillpondError, TimedOutError, UnavailableError
@@ -69,11 +69,11 @@ def wait_until_idle(models: ChatModels) -> None:
 
 
 def test_a_real_model_answers_from_the_passages(
-    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path
+    answering: AnswerService, conversations: Conversations, models: ChatModels, model_file: Path
 ) -> None:
     """It is loaded with the first question, once, and reported as held; its words come from the passages."""
     models.choose(SERVICE, gguf(model_file))
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
     assert models.status().state == "ready"
     made = conversations.create()
     message = finished(list(answering.ask(made.id, "For how many months are seals covered?")))
@@ -83,7 +83,7 @@ def test_a_real_model_answers_from_the_passages(
     assert message.cost.prompt_tokens > 100
     assert message.cost.answer_tokens
     list(answering.ask(made.id, "For how many months are valves covered?"))
-    held = models.local.resource()
+    held = models.local.memory_report()
     assert held is not None
     assert held.loads == 1
     assert held.bytes > model_file.stat().st_size // 2
@@ -99,9 +99,9 @@ def test_the_prompt_fits_a_small_context(
     shelf = Shelf(
         hits=[APassage(n, 1, "长.pdf", "密封件保修十二个月。The seals are covered. " * 20) for n in range(10)]
     )
-    answering = Answering(conversations, models, shelf, settings, rss=lambda: 0)
-    history = [(Role.USER, "阀门呢？" * 50), (Role.ASSISTANT, "Valves too. " * 100)]
-    message = finished(list(answering.complete([*history, (Role.USER, "密封件的保修期是多久？")])))
+    answering = AnswerService(conversations, models, shelf, settings, rss=lambda: 0)
+    history = [(MessageRole.USER, "阀门呢？" * 50), (MessageRole.ASSISTANT, "Valves too. " * 100)]
+    message = finished(list(answering.complete([*history, (MessageRole.USER, "密封件的保修期是多久？")])))
     assert message.state is AnswerState.COMPLETE
     assert message.cost.prompt_tokens is not None
     assert message.cost.prompt_tokens <= 512 * 3 // 4
@@ -111,7 +111,7 @@ def test_the_prompt_fits_a_small_context(
 @pytest.mark.usefixtures("chosen")
 @pytest.mark.parametrize("stage", ["before the first token", "mid-stream"])
 def test_stopping_really_ends_the_generation(
-    answering: Answering, conversations: Conversations, models: ChatModels, shelf: Shelf, stage: str
+    answering: AnswerService, conversations: Conversations, models: ChatModels, shelf: Shelf, stage: str
 ) -> None:
     """Also while the model still reads the prompt; then it is free for the next question."""
     models.backend()
@@ -132,11 +132,11 @@ def test_stopping_really_ends_the_generation(
     answer = conversations.messages(made.id)[1]
     assert answer.state is AnswerState.STOPPED
     assert bool(answer.text) == (stage == "mid-stream")
-    assert models.local.resource() is not None
+    assert models.local.memory_report() is not None
 
 
 def test_the_time_limit_ends_the_generation(
-    answering_with: Callable[..., Answering], conversations: Conversations, models: ChatModels, model_file: Path
+    answering_with: Callable[..., AnswerService], conversations: Conversations, models: ChatModels, model_file: Path
 ) -> None:
     """A slow model is cut off, and does not go on by itself."""
     models.choose(SERVICE, gguf(model_file))
@@ -147,7 +147,7 @@ def test_the_time_limit_ends_the_generation(
 
 
 def test_choosing_another_model_unloads_this_one(
-    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path
+    answering: AnswerService, conversations: Conversations, models: ChatModels, model_file: Path
 ) -> None:
     """Its memory, threads and socket go, also while it is answering: that answer says why it ended."""
     process = psutil.Process()
@@ -168,7 +168,7 @@ def test_choosing_another_model_unloads_this_one(
     assert reader.done()
     assert isinstance(reader.error, UnavailableError)
     assert "unloaded" in reader.error.message
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
     assert not server.socket.parent.exists()
     assert held - process.memory_info().rss > 0.5 * server.bytes
     eventually(lambda: process.num_threads() <= threads, what="the end of its threads")
@@ -183,7 +183,7 @@ def test_loading_is_done_once_for_all_who_ask(models: ChatModels, model_file: Pa
         thread.start()
     for thread in threads:
         thread.join()
-    held = models.local.resource()
+    held = models.local.memory_report()
     assert held is not None
     assert held.loads == 1
 
@@ -197,7 +197,7 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, model_file: Path) -> 
 
 
 def test_a_damaged_file_fails_with_a_message(
-    answering: Answering,
+    answering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     broken: Path,
@@ -210,13 +210,13 @@ def test_a_damaged_file_fails_with_a_message(
         list(answering.ask(made.id, "How long?"))
     assert "broken.gguf" in caught.value.message
     assert str(broken.parent) not in str(caught.value)
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
     models.choose(SERVICE, gguf(model_file))
     assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
 
 
 def test_a_file_that_cannot_be_loaded_is_left_alone(
-    answering: Answering, conversations: Conversations, models: ChatModels, broken: Path, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, models: ChatModels, broken: Path, shelf: Shelf
 ) -> None:
     """Each question would try again: seconds and the file's size in memory, for nothing."""
     shelf.quoted = [AQuote(0, "Seals are covered for 12 months.")]
@@ -234,7 +234,7 @@ def test_a_file_that_cannot_be_loaded_is_left_alone(
 
 
 def test_a_file_that_is_gone_fails_with_a_message(
-    answering: Answering, conversations: Conversations, models: ChatModels, model_file: Path, tmp_path: Path
+    answering: AnswerService, conversations: Conversations, models: ChatModels, model_file: Path, tmp_path: Path
 ) -> None:
     """The status says so before anybody asks."""
     link = tmp_path / "gone.gguf"
@@ -247,7 +247,7 @@ def test_a_file_that_is_gone_fails_with_a_message(
 
 
 def test_without_the_extra_it_says_how_to_install_it(
-    answering: Answering,
+    answering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     model_file: Path,
@@ -311,17 +311,17 @@ def test_an_idle_model_is_unloaded_and_loaded_again(database: Database, model_fi
     assert not models.local.unload_idle()
     now[0] = 30 * 60
     assert models.local.unload_idle()
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
     assert not models.local.unload_idle()
     models.backend()
-    held = models.local.resource()
+    held = models.local.memory_report()
     assert held is not None
     assert held.loads == 2
     models.close()
 
 
 @pytest.mark.usefixtures("chosen")
-def test_a_model_in_use_is_spared(answering: Answering, conversations: Conversations, models: ChatModels) -> None:
+def test_a_model_in_use_is_spared(answering: AnswerService, conversations: Conversations, models: ChatModels) -> None:
     """Giving memory back must not break off an answer, nor one that is about to begin."""
     models.backend()
     assert models.local.busy
@@ -335,7 +335,7 @@ def test_a_model_in_use_is_spared(answering: Answering, conversations: Conversat
     reader.answer.close()
     assert reader.done()
     assert models.local.unload()
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
 
 
 @pytest.mark.usefixtures("chosen")

@@ -30,7 +30,7 @@ def test_no_model_is_a_choice_of_its_own(models: ChatModels) -> None:
     assert models.backend() is None
     status = models.status()
     assert (status.state, bool(status.hint)) == ("off", True)
-    assert models.local.resource() is None
+    assert models.local.memory_report() is None
 
 
 def test_a_choice_survives_a_restart_and_shows_no_key(

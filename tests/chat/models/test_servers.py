@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.chat.answer_service import Answering
+from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, BackendChoice, BackendKind
@@ -48,7 +48,7 @@ def choice_of(kind: BackendKind, server: ModelServer, manner: str) -> BackendCho
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_answers(
-    answering: Answering, conversations: Conversations, models: ChatModels, server: ModelServer, kind: BackendKind
+    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer, kind: BackendKind
 ) -> None:
     """The text is streamed, its citation kept, tokens counted; the connection is closed afterwards."""
     models.choose(SERVICE, choice_of(kind, server, "good"))
@@ -68,7 +68,7 @@ def test_a_server_answers(
 
 @pytest.mark.parametrize("case", [(kind, manner) for kind in KINDS for manner in TROUBLE], ids=":".join)
 def test_trouble_becomes_a_message_with_a_hint(
-    answering: Answering,
+    answering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,
@@ -99,7 +99,7 @@ def test_trouble_becomes_a_message_with_a_hint(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_not_there(
-    answering: Answering, conversations: Conversations, models: ChatModels, kind: BackendKind
+    answering: AnswerService, conversations: Conversations, models: ChatModels, kind: BackendKind
 ) -> None:
     """A refused connection says which address it was."""
     port = closed_port()
@@ -114,7 +114,7 @@ def test_a_server_that_is_not_there(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_hangs_longer_than_its_own_limit(
-    answering_with: Callable[..., Answering],
+    answering_with: Callable[..., AnswerService],
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,
@@ -130,7 +130,7 @@ def test_a_server_that_hangs_longer_than_its_own_limit(
 
 
 def test_tracing_variables_send_nothing_away(
-    answering: Answering,
+    answering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,
@@ -147,7 +147,7 @@ def test_tracing_variables_send_nothing_away(
 
 
 def test_a_proxy_is_not_used_for_this_machine(
-    answering: Answering,
+    answering: AnswerService,
     conversations: Conversations,
     models: ChatModels,
     server: ModelServer,

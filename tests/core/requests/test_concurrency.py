@@ -5,14 +5,14 @@ import threading
 import pytest
 
 from services.core.errors import BusyError
-from services.core.requests.concurrency import Slots
+from services.core.requests.concurrency import ConcurrencyLimit
 
 DEADLINE = 10.0
 
 
 def test_a_user_waits_for_an_own_slot_only() -> None:
     """A user at the limit is passed over by others and goes on when an own answer ends."""
-    slots = Slots(per_user=1, total=3, waiting=5)
+    slots = ConcurrencyLimit(per_user=1, total=3, waiting=5)
     first, second, other = slots.enter("ann"), slots.enter("ann"), slots.enter("bob")
     assert [first.taken, second.taken, other.taken] == [True, False, True]
     slots.leave(other)
@@ -24,7 +24,7 @@ def test_a_user_waits_for_an_own_slot_only() -> None:
 
 def test_slots_go_to_those_who_came_first() -> None:
     """The order of arrival decides."""
-    slots = Slots(per_user=5, total=1, waiting=5)
+    slots = ConcurrencyLimit(per_user=5, total=1, waiting=5)
     running, first, second = (slots.enter(user) for user in "abc")
     slots.leave(running)
     assert [first.taken, second.taken] == [True, False]
@@ -32,7 +32,7 @@ def test_slots_go_to_those_who_came_first() -> None:
 
 def test_a_full_queue_refuses_with_a_message() -> None:
     """Past the limit nothing is queued and nothing is left behind."""
-    slots = Slots(per_user=9, total=1, waiting=1)
+    slots = ConcurrencyLimit(per_user=9, total=1, waiting=1)
     running, waiting = slots.enter("a"), slots.enter("a")
     with pytest.raises(BusyError) as caught:
         slots.enter("b")
@@ -47,7 +47,7 @@ def test_a_full_queue_refuses_with_a_message() -> None:
 
 def test_no_waiting_at_all_still_lets_answers_run() -> None:
     """With a queue of length zero a free slot is taken at once."""
-    slots = Slots(per_user=1, total=1, waiting=0)
+    slots = ConcurrencyLimit(per_user=1, total=1, waiting=0)
     assert slots.enter("a").taken
     with pytest.raises(BusyError):
         slots.enter("a")
@@ -55,7 +55,7 @@ def test_no_waiting_at_all_still_lets_answers_run() -> None:
 
 def test_the_position_is_told_as_it_changes() -> None:
     """Those who wait see their place move up to the front, then their turn."""
-    slots = Slots(per_user=9, total=1, waiting=9)
+    slots = ConcurrencyLimit(per_user=9, total=1, waiting=9)
     places = [slots.enter("a") for _ in range(3)]
     positions = slots.positions(places[2], threading.Event())
     assert next(positions) == 2
@@ -68,7 +68,7 @@ def test_the_position_is_told_as_it_changes() -> None:
 
 def test_waiting_ends_when_it_is_cancelled() -> None:
     """Nobody has to leave for that."""
-    slots = Slots(per_user=1, total=1, waiting=9)
+    slots = ConcurrencyLimit(per_user=1, total=1, waiting=9)
     slots.enter("a")
     waiting = slots.enter("a")
     cancelled = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 
 from services.core.access import SERVICE
 from services.core.errors import CancelledError
-from services.core.requests import Outcome, Policy, ScopeKind, Scopes
+from services.core.requests import Outcome, RequestKind, RequestLimits, RequestRegistry
 from services.core.requests.registry import acting_for
 from services.memory import fork_permit
 from services.memory.fork_snapshot import run_forked
@@ -17,10 +17,10 @@ from tests.servers import eventually
 
 
 @pytest.fixture
-def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scopes]:
+def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[RequestRegistry]:
     """One look at a time, as the runtime has it."""
     monkeypatch.setattr(fork_permit, "_scopes", None)
-    scopes = Scopes({kind: Policy(2, 1, 4, 60.0) for kind in ScopeKind})
+    scopes = RequestRegistry({kind: RequestLimits(2, 1, 4, 60.0) for kind in RequestKind})
     fork_permit.use_scopes(scopes)
     yield scopes
     assert scopes.running() == []
@@ -43,7 +43,7 @@ def children() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
-def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: Scopes) -> None:
+def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegistry) -> None:
     """The child of a cancelled look is ended at once; the next one has its turn, and is cancelled while it waits."""
     before = children()
     outcome: list[BaseException] = []
@@ -64,7 +64,7 @@ def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: Scopes) -> N
     assert {one.outcome for one in scopes.recent()} == {Outcome.CANCELLED}
 
 
-def test_a_look_that_ends_is_noted(scopes: Scopes) -> None:
+def test_a_look_that_ends_is_noted(scopes: RequestRegistry) -> None:
     """With whose it was, and what it found is handed over."""
     assert run_forked(lambda: 7, seconds=60, what="a short look").value == 7
     assert [(one.detail, one.outcome) for one in scopes.recent()] == [("a short look", Outcome.DONE)]

@@ -8,27 +8,29 @@ import pytest
 
 from services.core.access import Actor, Role
 from services.core.errors import BusyError, CancelledError, ForbiddenError, TimedOutError
-from services.core.requests import Ended, Outcome, Policy, Scope, ScopeKind, Scopes
+from services.core.requests import FinishedRequest, Outcome, RequestKind, RequestLimits, RequestRegistry, RequestScope
 from services.core.requests.registry import acting_for
 from tests.servers import eventually
 
 ADMIN, ANN = Actor("root", Role.ADMIN), Actor("ann", Role.USER)
 
 
-def scopes(per_user: int = 9, total: int = 1, waiting: int = 9, seconds: float = 60.0) -> Scopes:
+def scopes(per_user: int = 9, total: int = 1, waiting: int = 9, seconds: float = 60.0) -> RequestRegistry:
     sizes = iter(range(1_000_000, 2_000_000, 1000))
-    return Scopes({kind: Policy(per_user, total, waiting, seconds) for kind in ScopeKind}, lambda: next(sizes))
+    return RequestRegistry(
+        {kind: RequestLimits(per_user, total, waiting, seconds) for kind in RequestKind}, lambda: next(sizes)
+    )
 
 
-def last(of: Scopes) -> Ended:
+def last(of: RequestRegistry) -> FinishedRequest:
     return of.recent(1)[0]
 
 
 def test_a_scope_is_seen_while_it_runs_and_after() -> None:
     """Who, what, since when, place and memory; afterwards how it ended and the memory before and after."""
     every = scopes()
-    with every.open(ScopeKind.SEARCH, "a query", user="ann") as first:
-        second = every.open(ScopeKind.SEARCH, "another", user="bob")
+    with every.open(RequestKind.SEARCH, "a query", user="ann") as first:
+        second = every.open(RequestKind.SEARCH, "another", user="bob")
         seen = every.running()
         assert [(one.id, one.user, one.detail, one.position) for one in seen] == [
             (first.id, "ann", "a query", 0),
@@ -37,8 +39,8 @@ def test_a_scope_is_seen_while_it_runs_and_after() -> None:
         assert seen[0].rss_before is not None
         assert seen[0].deadline is not None
         assert (seen[1].rss_before, seen[1].began, seen[1].deadline) == (None, None, None)
-        assert every.counts(ScopeKind.SEARCH) == (1, 1)
-        assert every.counts(ScopeKind.ANSWER) == (0, 0)
+        assert every.counts(RequestKind.SEARCH) == (1, 1)
+        assert every.counts(RequestKind.ANSWER) == (0, 0)
     assert second.taken
     second.close()
     assert every.running() == []
@@ -56,23 +58,23 @@ def test_hooks_run_in_reverse_order_once_whatever_happens() -> None:
     def fail() -> None:
         raise ValueError("a broken hook")
 
-    scope = every.open(ScopeKind.LOOK)
+    scope = every.open(RequestKind.DIAGNOSTIC)
     scope.wait()
     scope.on_close(called.append, "first")
     scope.on_close(fail)
-    scope.on_close(lambda: called.append(every.counts(ScopeKind.LOOK)))
+    scope.on_close(lambda: called.append(every.counts(RequestKind.DIAGNOSTIC)))
     scope.close(KeyError("the work failed"))
     scope.close()
     assert called == [(1, 0), "first"]
     assert last(every).outcome is Outcome.FAILED
-    assert every.counts(ScopeKind.LOOK) == (0, 0)
+    assert every.counts(RequestKind.DIAGNOSTIC) == (0, 0)
 
 
 def test_a_dropped_scope_cleans_up() -> None:
     """Whoever just lets go of it, in a cycle too: hooks run, the slot is free, nothing is kept of it."""
     every = scopes()
     called: list[str] = []
-    scope: Scope | None = every.open(ScopeKind.LOOK)
+    scope: RequestScope | None = every.open(RequestKind.DIAGNOSTIC)
     assert scope is not None
     scope.wait()
     scope.on_close(called.append, "released")
@@ -84,7 +86,7 @@ def test_a_dropped_scope_cleans_up() -> None:
     gc.collect()
     assert gone() is None
     assert called == ["released"]
-    assert (every.running(), every.counts(ScopeKind.LOOK)) == ([], (0, 0))
+    assert (every.running(), every.counts(RequestKind.DIAGNOSTIC)) == ([], (0, 0))
     assert last(every).outcome is Outcome.DROPPED
 
 
@@ -98,7 +100,7 @@ def test_a_hook_lets_heavy_objects_go() -> None:
     every = scopes()
     heavy = Heavy()
     gone = weakref.ref(heavy)
-    with every.open(ScopeKind.LOOK) as scope:
+    with every.open(RequestKind.DIAGNOSTIC) as scope:
         scope.on_close(heavy.close)
         del heavy
         held = gone()
@@ -111,7 +113,7 @@ def test_a_hook_lets_heavy_objects_go() -> None:
 def test_time_begins_with_the_slot_and_ends() -> None:
     """`check` lets go on until time is up; the wait for the slot does not count."""
     every = scopes(seconds=0.05)
-    waiting = every.open(ScopeKind.ANSWER)
+    waiting = every.open(RequestKind.ANSWER)
     assert waiting.remaining() == float("inf")
     with waiting:
         waiting.check()
@@ -122,7 +124,7 @@ def test_time_begins_with_the_slot_and_ends() -> None:
     assert last(every).outcome is Outcome.TIMED_OUT
 
 
-def waiting_thread(scope: Scope, seen: list[int], outcome: list[BaseException]) -> threading.Thread:
+def waiting_thread(scope: RequestScope, seen: list[int], outcome: list[BaseException]) -> threading.Thread:
     def wait() -> None:
         try:
             scope.wait(seen.append)
@@ -138,10 +140,10 @@ def waiting_thread(scope: Scope, seen: list[int], outcome: list[BaseException]) 
 def test_cancelling_wakes_those_who_wait() -> None:
     """From another thread, by id, while it waits for its slot; its place is free for the next."""
     every = scopes()
-    running = every.open(ScopeKind.ANSWER, user="eve")
+    running = every.open(RequestKind.ANSWER, user="eve")
     running.wait()
-    waiting = every.open(ScopeKind.ANSWER, user="ann")
-    behind = every.open(ScopeKind.ANSWER, user="bob")
+    waiting = every.open(RequestKind.ANSWER, user="ann")
+    behind = every.open(RequestKind.ANSWER, user="bob")
     seen: list[int] = []
     outcome: list[BaseException] = []
     thread = waiting_thread(waiting, seen, outcome)
@@ -159,7 +161,7 @@ def test_cancelling_wakes_those_who_wait() -> None:
 def test_only_the_own_ones_or_an_administrator() -> None:
     """A user may end what runs under the own name, also as the shell knows it; an administrator anything."""
     every = scopes(total=9)
-    anns, bobs, tabs = (every.open(ScopeKind.ANSWER, user=user) for user in ("ann", "bob", "tab 1"))
+    anns, bobs, tabs = (every.open(RequestKind.ANSWER, user=user) for user in ("ann", "bob", "tab 1"))
     with pytest.raises(ForbiddenError):
         every.cancel(ANN, bobs.id)
     with pytest.raises(ForbiddenError):
@@ -180,20 +182,20 @@ def test_only_the_own_ones_or_an_administrator() -> None:
 def test_a_full_queue_is_noted() -> None:
     """The refusal is an error for its user and a line for everybody else."""
     every = scopes(waiting=0)
-    running = every.open(ScopeKind.UPLOAD, user="ann")
+    running = every.open(RequestKind.UPLOAD, user="ann")
     with pytest.raises(BusyError):
-        every.open(ScopeKind.UPLOAD, "files", user="bob")
+        every.open(RequestKind.UPLOAD, "files", user="bob")
     assert (last(every).outcome, last(every).user) == (Outcome.REFUSED, "bob")
-    assert every.ended(ScopeKind.UPLOAD)[Outcome.REFUSED] == 1
+    assert every.ended(RequestKind.UPLOAD)[Outcome.REFUSED] == 1
     running.close()
 
 
 def test_the_user_comes_with_the_context() -> None:
     """Where nobody says whose it is, it is the present request's user's."""
     every = scopes(total=9)
-    with acting_for("10.0.0.7"), every.open(ScopeKind.SEARCH):
+    with acting_for("10.0.0.7"), every.open(RequestKind.SEARCH):
         assert every.running()[0].user == "10.0.0.7"
-    with every.open(ScopeKind.SEARCH):
+    with every.open(RequestKind.SEARCH):
         assert every.running()[0].user == "local"
 
 
@@ -207,7 +209,7 @@ def test_a_crowd_leaves_nothing() -> None:
     def come(number: int) -> None:
         nonlocal most
         user = f"user {number % 5}"
-        scope = crowd.open(ScopeKind.ANSWER, user=user)
+        scope = crowd.open(RequestKind.ANSWER, user=user)
         if number % 7 == 0:
             scope.cancel()
         try:
@@ -233,5 +235,5 @@ def test_a_crowd_leaves_nothing() -> None:
         thread.join(20)
     assert 1 <= most <= 4
     assert crowd.running() == []
-    assert crowd.counts(ScopeKind.ANSWER) == (0, 0)
-    assert sum(crowd.ended(ScopeKind.ANSWER).values()) == 60
+    assert crowd.counts(RequestKind.ANSWER) == (0, 0)
+    assert sum(crowd.ended(RequestKind.ANSWER).values()) == 60

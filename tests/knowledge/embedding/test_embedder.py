@@ -13,11 +13,11 @@ import pytest
 
 from services.core.errors import CancelledError, DamagedError, UnavailableError
 from services.core.settings import Settings
-from services.integrations.langchain import EmbedderFace
+from services.integrations.langchain import LangChainEmbeddings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
-from services.knowledge.embedding.bert_encoder import Int8Rows, SlimEncoder, _rows
-from services.knowledge.embedding.sentence_transformers_encoder import LibraryEncoder
+from services.knowledge.embedding.bert_encoder import BertEncoder, Int8Rows, _rows
+from services.knowledge.embedding.sentence_transformers_encoder import SentenceTransformersEncoder
 from tests.knowledge.embedding.model_folders import make_folder
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def test_the_bundled_model_computes_what_the_library_computes(precision: str, le
 @pytest.mark.parametrize(
     ("kind", "pooling", "encoder"),
     [
-        ("bert", "mean", SlimEncoder),
-        ("bert", "cls", SlimEncoder),
-        ("bert", "max", LibraryEncoder),
-        ("xlm-roberta", "mean", SlimEncoder),
-        ("distilbert", "mean", LibraryEncoder),
+        ("bert", "mean", BertEncoder),
+        ("bert", "cls", BertEncoder),
+        ("bert", "max", SentenceTransformersEncoder),
+        ("xlm-roberta", "mean", BertEncoder),
+        ("distilbert", "mean", SentenceTransformersEncoder),
     ],
 )
 def test_other_models_compute_what_the_library_computes(tmp_path: Path, kind: str, pooling: str, encoder: type) -> None:
@@ -165,18 +165,18 @@ def test_loading_needs_neither_transformers_nor_network() -> None:
 
 def test_what_is_held_is_told(embedder: Embedder) -> None:
     """The registry sees one model with the bytes of its weights and how often one was loaded."""
-    held = embedder.resource()
+    held = embedder.memory_report()
     used_parameters = 22_565_376  # all but the pooler's
     assert held.bytes in (2 * used_parameters, 4 * used_parameters)
     before = held.loads
     Embedder.load(Settings()).close()
-    assert embedder.resource().loads == before + 1
+    assert embedder.memory_report().loads == before + 1
 
 
 def test_no_gradients_are_kept(embedder: Embedder) -> None:
     """The model runs in inference mode: none of its tensors can take part in a graph."""
     encoder = embedder._weights._encoder
-    assert isinstance(encoder, SlimEncoder)
+    assert isinstance(encoder, BertEncoder)
     assert not isinstance(encoder._words, Int8Rows)
     assert not encoder._words.requires_grad
     assert encoder._words.is_inference()
@@ -218,9 +218,9 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
     """While a question is answered a batch stands still in mid-pass, and ends when the question is done."""
     under_way, go_on = threading.Event(), threading.Event()
     steps: list[str] = []
-    forward = SlimEncoder.forward
+    forward = BertEncoder.forward
 
-    def watched(encoder: SlimEncoder, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor:
+    def watched(encoder: BertEncoder, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor:
         is_batch = threading.current_thread().name.startswith("embedding")
 
         def step() -> None:
@@ -234,7 +234,7 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
 
         return forward(encoder, sequences, step)
 
-    monkeypatch.setattr(SlimEncoder, "forward", watched)
+    monkeypatch.setattr(BertEncoder, "forward", watched)
     batch = threading.Thread(target=embedder.embed_chunks, args=(["a text that takes its time"],))
     batch.start()
     assert under_way.wait(DEADLINE_SECONDS)
@@ -258,6 +258,6 @@ def test_scripts_that_the_tokenizer_does_not_know_are_measured(embedder: Embedde
 
 def test_langchain_sees_the_same_vectors(embedder: Embedder) -> None:
     """The LangChain face is a face: same numbers, plain lists."""
-    face = EmbedderFace(embedder)
+    face = LangChainEmbeddings(embedder)
     assert face.embed_query("wheel") == embedder.embed_query("wheel").tolist()
     assert np.allclose(face.embed_documents(["wheel", "stone"]), embedder.embed_chunks(["wheel", "stone"]), atol=1e-3)

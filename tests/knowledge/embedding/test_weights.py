@@ -26,15 +26,15 @@ def embedder() -> Iterator[Embedder]:
 
 def test_released_weights_come_back_by_themselves(embedder: Embedder) -> None:
     """While they are away nothing is held; the next text gets the same vector as before."""
-    before, loads = embedder.embed_query(TEXTS[0]), embedder.resource().loads
-    size = embedder.resource().bytes
+    before, loads = embedder.embed_query(TEXTS[0]), embedder.memory_report().loads
+    size = embedder.memory_report().bytes
     assert embedder.release() == size
-    assert embedder.resource().bytes == 0
-    assert embedder.resource().ranges == ()
+    assert embedder.memory_report().bytes == 0
+    assert embedder.memory_report().ranges == ()
     assert embedder.release() == 0
     assert embedder.unknown_share("wheel") == 0.0  # the tokenizer stays
     assert np.allclose(embedder.embed_query(TEXTS[0]), before, atol=1e-6)
-    assert (embedder.resource().bytes, embedder.resource().loads) == (size, loads + 1)
+    assert (embedder.memory_report().bytes, embedder.memory_report().loads) == (size, loads + 1)
 
 
 def test_they_go_only_after_their_idle_time(embedder: Embedder) -> None:
@@ -56,13 +56,13 @@ def test_weights_in_use_stay(embedder: Embedder) -> None:
 def test_many_threads_read_released_weights_once(embedder: Embedder) -> None:
     """Eight questions after a release do not load eight models."""
     embedder.release()
-    loads = embedder.resource().loads
+    loads = embedder.memory_report().loads
     threads = [threading.Thread(target=embedder.embed_query, args=(text,)) for text in TEXTS[:8]]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert embedder.resource().loads == loads + 1
+    assert embedder.memory_report().loads == loads + 1
 
 
 def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
@@ -70,7 +70,7 @@ def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
     vectors, sizes = {}, {}
     for precision in ("float32", "int8"):
         embedder = Embedder.load(Settings(embedding_precision=precision))
-        vectors[precision], sizes[precision] = embedder.embed_chunks(TEXTS), embedder.resource().bytes
+        vectors[precision], sizes[precision] = embedder.embed_chunks(TEXTS), embedder.memory_report().bytes
         fingerprint = embedder.fingerprint
         embedder.close()
     assert (vectors["float32"] * vectors["int8"]).sum(axis=1).min() > 0.99

@@ -9,7 +9,7 @@ import pytest
 
 from services.core.errors import StorageError, UnavailableError
 from services.core.settings import Settings
-from services.knowledge.index import IndexKeeper, SnapshotStore, VectorIndex, vector_index
+from services.knowledge.index import IndexManager, IndexSnapshotStore, VectorIndex, vector_index
 from services.knowledge.index import manager as index_keeper
 from services.knowledge.index.segment import HIDDEN, Ids, Vectors
 
@@ -41,17 +41,17 @@ class Source:
             yield part, np.array([vector_of(int(i)) for i in part], np.float32)
 
 
-def keeper_of(source: Source, directory: Path, seconds: float = 3600) -> IndexKeeper:
-    return IndexKeeper(
+def keeper_of(source: Source, directory: Path, seconds: float = 3600) -> IndexManager:
+    return IndexManager(
         source,
         dimension=DIMENSION,
         fingerprint="model",
-        snapshots=SnapshotStore(directory),
+        snapshots=IndexSnapshotStore(directory),
         settings=Settings(snapshot_seconds=seconds),
     )
 
 
-def held(keeper: IndexKeeper) -> dict[int, int]:
+def held(keeper: IndexManager) -> dict[int, int]:
     ids, groups = keeper.index.members()
     return dict(zip(ids.tolist(), groups.tolist(), strict=True))
 
@@ -117,21 +117,21 @@ def test_a_damaged_snapshot_is_told_and_made_good(tmp_path: Path) -> None:
 def test_changes_are_saved_in_time_and_share_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many changes within the interval lead to one snapshot, by the keeper's own thread."""
     saved = threading.Event()
-    save = SnapshotStore.save
+    save = IndexSnapshotStore.save
 
-    def note(store: SnapshotStore, index: VectorIndex, fingerprint: str) -> int:
+    def note(store: IndexSnapshotStore, index: VectorIndex, fingerprint: str) -> int:
         generation = save(store, index, fingerprint)
         saved.set()
         return generation
 
-    monkeypatch.setattr(SnapshotStore, "save", note)
+    monkeypatch.setattr(IndexSnapshotStore, "save", note)
     keeper = keeper_of(Source({}), tmp_path, seconds=0.2)
     keeper.start()
     for number in range(1, 11):
         keeper.index.add([number], vector_of(number)[None], 1)
         keeper.changed()
     assert saved.wait(DEADLINE_SECONDS)
-    loaded, _warnings = SnapshotStore(tmp_path).load(DIMENSION, "model")
+    loaded, _warnings = IndexSnapshotStore(tmp_path).load(DIMENSION, "model")
     assert loaded is not None
     assert len(loaded) == 10
     assert keeper.flush()
@@ -149,7 +149,7 @@ def test_a_failed_save_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
         raise StorageError("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SnapshotStore, "save", full)
+        patch.setattr(IndexSnapshotStore, "save", full)
         assert not keeper.flush()
     assert keeper.flush()
     assert (tmp_path / "0000000001").is_dir()

@@ -12,7 +12,7 @@ import pytest
 from services.core.errors import StorageError
 from services.knowledge.index import VectorIndex
 from services.knowledge.index.segment import HIDDEN, Vectors
-from services.knowledge.index.snapshots import MANIFEST, SnapshotStore
+from services.knowledge.index.snapshots import MANIFEST, IndexSnapshotStore
 
 DIMENSION = 16
 KILLS = 40
@@ -38,9 +38,9 @@ def generations(directory: Path) -> list[str]:
 
 def test_what_is_saved_is_what_is_loaded(index: VectorIndex, tmp_path: Path) -> None:
     """A loaded index has the same vectors in the same groups, answers alike, and can be written on."""
-    store = SnapshotStore(tmp_path / "index")
+    store = IndexSnapshotStore(tmp_path / "index")
     assert store.save(index, "model") == 1
-    loaded, warnings = SnapshotStore(tmp_path / "index").load(DIMENSION, "model")
+    loaded, warnings = IndexSnapshotStore(tmp_path / "index").load(DIMENSION, "model")
     assert loaded is not None
     assert not warnings
     for mine, theirs in zip(loaded.members(), index.members(), strict=True):
@@ -53,7 +53,7 @@ def test_what_is_saved_is_what_is_loaded(index: VectorIndex, tmp_path: Path) -> 
 
 def test_an_empty_index_can_be_saved(tmp_path: Path) -> None:
     """An index without vectors comes back as one without vectors, not as none."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     store.save(VectorIndex(DIMENSION), "model")
     loaded, warnings = store.load(DIMENSION, "model")
     assert loaded is not None
@@ -63,7 +63,7 @@ def test_an_empty_index_can_be_saved(tmp_path: Path) -> None:
 
 def test_only_the_newest_generations_are_kept(index: VectorIndex, tmp_path: Path) -> None:
     """Older generations go, numbers go on, and nothing passing is left."""
-    store = SnapshotStore(tmp_path, kept=2)
+    store = IndexSnapshotStore(tmp_path, kept=2)
     for _number in range(4):
         store.save(index, "model")
     assert generations(tmp_path) == ["0000000003", "0000000004"]
@@ -76,7 +76,7 @@ def test_a_damaged_generation_is_set_aside_and_the_one_before_used(
     index: VectorIndex, tmp_path: Path, file: str, damage: str
 ) -> None:
     """Whatever happens to whichever file, the generation before answers and a warning tells."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     store.save(index, "model")
     index.remove(np.arange(10, 20))
     store.save(index, "model")
@@ -101,7 +101,7 @@ def test_a_damaged_generation_is_set_aside_and_the_one_before_used(
 
 def test_a_manifest_that_leaves_files_out_is_not_trusted(index: VectorIndex, tmp_path: Path) -> None:
     """A file without checksum must not slip in unchecked."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     store.save(index, "model")
     path = tmp_path / "0000000001" / MANIFEST
     manifest = json.loads(path.read_text())
@@ -112,7 +112,7 @@ def test_a_manifest_that_leaves_files_out_is_not_trusted(index: VectorIndex, tmp
 
 def test_a_snapshot_of_another_embedder_is_not_used(index: VectorIndex, tmp_path: Path) -> None:
     """Vectors of another model or dimension are left alone, without a warning about damage."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     store.save(index, "model")
     assert store.load(DIMENSION, "other") == (None, [])
     assert store.load(DIMENSION + 1, "model") == (None, [])
@@ -121,7 +121,7 @@ def test_a_snapshot_of_another_embedder_is_not_used(index: VectorIndex, tmp_path
 
 def test_damaged_generations_do_not_pile_up(index: VectorIndex, tmp_path: Path) -> None:
     """Only the last few damaged generations stay on disk."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     for _number in range(5):
         generation = store.save(index, "model")
         (tmp_path / f"{generation:010d}" / "ids.npy").write_bytes(b"")
@@ -133,7 +133,7 @@ def test_a_disk_that_refuses_keeps_the_generation_before(
     index: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a file cannot be synced, the save fails with a message and the old snapshot still loads."""
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     store.save(index, "model")
 
     def full(_descriptor: int) -> None:
@@ -151,7 +151,7 @@ def test_what_a_kill_left_in_the_making_is_swept(index: VectorIndex, tmp_path: P
     """Remains of a save that was killed are never loaded, and go with the next save."""
     (tmp_path / ".passing-new").mkdir()
     (tmp_path / ".passing-new" / "ids.npy").write_bytes(b"half")
-    store = SnapshotStore(tmp_path)
+    store = IndexSnapshotStore(tmp_path)
     assert store.load(DIMENSION, "model") == (None, [])
     store.save(index, "model")
     assert [path.name for path in tmp_path.iterdir()] == ["0000000001"]
@@ -223,5 +223,5 @@ def test_a_kill_in_mid_save_leaves_something_readable(tmp_path: Path) -> None:
 
 def test_nobody_else_can_look_at_snapshots(index: VectorIndex, tmp_path: Path) -> None:
     """The folder of the snapshots is closed to other users of the machine."""
-    SnapshotStore(tmp_path / "index").save(index, "model")
+    IndexSnapshotStore(tmp_path / "index").save(index, "model")
     assert (tmp_path / "index").stat().st_mode & 0o077 == 0

@@ -65,20 +65,20 @@ def test_added_piece_by_piece_equals_added_at_once(small_segments: None) -> None
         pieces.add([int(number)], vector[None], 1)
     query = unit_vectors(1, seed=9)[0]
     assert list(pieces.search(query, 10)[0]) == list(whole.search(query, 10)[0])
-    assert pieces.resource().bytes == whole.resource().bytes == 50 * (DIMENSION + 8 + 4)
+    assert pieces.memory_report().bytes == whole.memory_report().bytes == 50 * (DIMENSION + 8 + 4)
 
 
 def test_removed_vectors_are_not_found_and_their_room_comes_back(small_segments: None) -> None:
     """Removal takes vectors out of searches at once, counts only those that were there, and frees memory."""
     index, ids, vectors = filled(64)
-    before = index.resource().bytes
+    before = index.memory_report().bytes
     assert index.remove([*ids[:40], 9999]) == 40
     assert index.remove(ids[:40]) == 0
     assert len(index) == 24
     assert set(index.search(vectors[0], 64)[0]) == set(ids[40:])
-    assert index.resource().bytes < before * 0.6
+    assert index.memory_report().bytes < before * 0.6
     assert index.remove(ids) == 24
-    assert index.resource().bytes == 0
+    assert index.memory_report().bytes == 0
 
 
 def test_an_id_can_come_back_with_another_vector(small_segments: None) -> None:
@@ -206,7 +206,7 @@ def test_memory_for_a_chunk_is_close_to_its_codes() -> None:
     index = VectorIndex(384)
     for start in range(0, 10_000, 100):
         index.add(np.arange(start, start + 100), unit_vectors(100, seed=start, dimension=384), 0)
-    assert index.resource().bytes <= 1.10 * 10_000 * 384
+    assert index.memory_report().bytes <= 1.10 * 10_000 * 384
 
 
 def test_a_search_keeps_its_state_when_the_index_changes(small_segments: None) -> None:

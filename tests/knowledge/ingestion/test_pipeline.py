@@ -10,33 +10,33 @@ import pytest
 from services.core.errors import ConflictError, NotFoundError
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion import embed_stage as embedding_stage
-from services.knowledge.types import DocumentStatus, Progress
+from services.knowledge.types import DocumentStatus, JobProgress
 from tests.knowledge.barriers import Gate, OtherEmbedder, gated_parser, status_of
-from tests.knowledge.library_harness import DEADLINE, Workshop, pdf, text_about
+from tests.knowledge.library_harness import DEADLINE, LibraryHarness, pdf, text_about
 
 
-def test_progress_goes_through_every_state(workshop: Workshop) -> None:
+def test_progress_goes_through_every_state(workshop: LibraryHarness) -> None:
     """A PDF is queued, parsed page by page, embedded chunk by chunk; every session reads the same from the board."""
-    shown: list[tuple[DocumentStatus, Progress]] = []
+    shown: list[tuple[DocumentStatus, JobProgress]] = []
     show = workshop.ingestion.board.show
 
-    def listening(job_id: int, status: DocumentStatus, progress: Progress | None = None) -> None:
-        shown.append((status, progress or Progress()))
+    def listening(job_id: int, status: DocumentStatus, progress: JobProgress | None = None) -> None:
+        shown.append((status, progress or JobProgress()))
         show(job_id, status, progress)
 
     workshop.ingestion.board.show = listening  # type: ignore[method-assign]
     document = workshop.ready("hills.pdf", pdf(3))
     assert document.status is DocumentStatus.READY
-    assert (document.pages, document.progress) == (3, Progress())
+    assert (document.pages, document.progress) == (3, JobProgress())
     order = list(dict.fromkeys(status for status, _progress in shown))
     assert order == [DocumentStatus.QUEUED, DocumentStatus.PARSING, DocumentStatus.EMBEDDING]
-    assert (DocumentStatus.PARSING, Progress(3, 3, "page")) in shown
-    assert (DocumentStatus.EMBEDDING, Progress(0, document.chunks, "chunk")) in shown
-    assert (DocumentStatus.EMBEDDING, Progress(document.chunks, document.chunks, "chunk")) in shown
+    assert (DocumentStatus.PARSING, JobProgress(3, 3, "page")) in shown
+    assert (DocumentStatus.EMBEDDING, JobProgress(0, document.chunks, "chunk")) in shown
+    assert (DocumentStatus.EMBEDDING, JobProgress(document.chunks, document.chunks, "chunk")) in shown
     assert all(0 <= progress.done <= progress.total for _status, progress in shown)
 
 
-def test_state_in_work_is_seen_and_filtered(workshop: Workshop) -> None:
+def test_state_in_work_is_seen_and_filtered(workshop: LibraryHarness) -> None:
     """While a file is parsed its document says so, and filters by state find it."""
     with gated_parser(workshop) as gate:
         intake = workshop.add("a.txt", text_about("elks"))
@@ -50,7 +50,7 @@ def test_state_in_work_is_seen_and_filtered(workshop: Workshop) -> None:
     assert workshop.library.jobs(unfinished_only=True) == []
 
 
-def test_job_is_cancelled_while_its_file_is_parsed_and_retried(workshop: Workshop) -> None:
+def test_job_is_cancelled_while_its_file_is_parsed_and_retried(workshop: LibraryHarness) -> None:
     """A cancelled job ends at once and leaves no chunks; its file stays, so that a retry makes it ready."""
     with gated_parser(workshop) as gate:
         intake = workshop.add("a.txt", text_about("moose"))
@@ -73,7 +73,7 @@ def test_job_is_cancelled_while_its_chunks_are_embedded(tmp_path: Path, embedder
     """Cancelling reaches the embedding stage; another file that waits behind goes through."""
     gate = Gate()
     held_back = OtherEmbedder(embedder, gate=gate)
-    with Workshop(tmp_path / "data", held_back) as workshop:  # type: ignore[arg-type]
+    with LibraryHarness(tmp_path / "data", held_back) as workshop:  # type: ignore[arg-type]
         first = workshop.add("a.txt", text_about("lynxes"))
         gate.arrived()
         second = workshop.add("b.txt", text_about("wolves"))
@@ -86,7 +86,7 @@ def test_job_is_cancelled_while_its_chunks_are_embedded(tmp_path: Path, embedder
         workshop.check()
 
 
-def test_retry_while_the_old_run_still_hangs_yields_one_result(workshop: Workshop) -> None:
+def test_retry_while_the_old_run_still_hangs_yields_one_result(workshop: LibraryHarness) -> None:
     """A job that is cancelled and retried at once is done by the new run alone, whatever the old one still does."""
     parse = workshop.parser.parse
     release, entered = threading.Event(), threading.Event()
@@ -114,9 +114,9 @@ def test_retry_while_the_old_run_still_hangs_yields_one_result(workshop: Worksho
 
 def test_queued_job_is_removed_with_its_document(tmp_path: Path, embedder: Embedder) -> None:
     """Removing from the queue leaves nothing of a new document, and of a new version just the old one."""
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         kept = workshop.ready("kept.txt", text_about("eagles"))
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         new = workshop.add("new.txt", text_about("kites"))
         version = workshop.add("kept.txt", text_about("vultures"))
         workshop.library.remove(new.document.job_id or 0)
@@ -129,7 +129,7 @@ def test_queued_job_is_removed_with_its_document(tmp_path: Path, embedder: Embed
         workshop.check()
 
 
-def test_failed_job_is_removed_with_its_document(workshop: Workshop) -> None:
+def test_failed_job_is_removed_with_its_document(workshop: LibraryHarness) -> None:
     """What failed can be cleared away; the list of a ready document's jobs keeps the one that made it."""
     failed = workshop.ready("noise.pdf", bytes(range(256)) * 40)
     good = workshop.ready("good.txt", text_about("falcons"))
@@ -140,7 +140,7 @@ def test_failed_job_is_removed_with_its_document(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_document_is_deleted_while_it_is_taken_in(workshop: Workshop) -> None:
+def test_document_is_deleted_while_it_is_taken_in(workshop: LibraryHarness) -> None:
     """Deleting in the middle of the work leaves nothing, and the pipeline goes on with others."""
     with gated_parser(workshop, only="doomed") as gate:
         intake = workshop.add("doomed.txt", text_about("aurochs"))
@@ -152,7 +152,7 @@ def test_document_is_deleted_while_it_is_taken_in(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_newer_version_takes_over_from_one_in_work(workshop: Workshop) -> None:
+def test_newer_version_takes_over_from_one_in_work(workshop: LibraryHarness) -> None:
     """A version that comes while the one before is parsed wins; of the older nothing stays."""
     with gated_parser(workshop) as gate:
         workshop.add("a.txt", text_about("ravens"))
@@ -165,7 +165,7 @@ def test_newer_version_takes_over_from_one_in_work(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_files_are_added_during_a_run(workshop: Workshop) -> None:
+def test_files_are_added_during_a_run(workshop: LibraryHarness) -> None:
     """What is added while others are in work goes through, too; the second reader passes a slow file."""
     with gated_parser(workshop, only="slow") as gate:
         workshop.add("slow.txt", text_about("sloths"))
@@ -182,7 +182,7 @@ def test_files_are_added_during_a_run(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_small_file_passes_a_huge_one(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_file_passes_a_huge_one(workshop: LibraryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of several files share the embedder in turn, so that a small file does not wait for a book."""
     monkeypatch.setattr(embedding_stage, "GROUP", 8)
     monkeypatch.setattr(embedding_stage, "SHARE", 4)
@@ -199,7 +199,7 @@ def test_small_file_passes_a_huge_one(workshop: Workshop, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="the system has no priorities")
-def test_ingestion_gives_way(workshop: Workshop) -> None:
+def test_ingestion_gives_way(workshop: LibraryHarness) -> None:
     """The threads of the pipeline have a name and a low priority; others keep theirs."""
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("ingest-")]
     assert len(threads) >= 4
@@ -209,7 +209,7 @@ def test_ingestion_gives_way(workshop: Workshop) -> None:
         assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) > own
 
 
-def test_idle_listeners_hear_once_that_all_is_done(workshop: Workshop) -> None:
+def test_idle_listeners_hear_once_that_all_is_done(workshop: LibraryHarness) -> None:
     """When the queue has been worked through, those who wait for that are told, with everything ready."""
     heard = threading.Semaphore(0)
     ready: list[int] = []
@@ -226,7 +226,7 @@ def test_idle_listeners_hear_once_that_all_is_done(workshop: Workshop) -> None:
     assert ready[-1] == workshop.library.counts().searchable
 
 
-def test_many_small_files_in_one_go(workshop: Workshop) -> None:
+def test_many_small_files_in_one_go(workshop: LibraryHarness) -> None:
     """Some hundred files added as fast as possible all become ready, each once."""
     for i in range(300):
         workshop.add(f"note {i:03}.txt", f"Note number {i} is about the colour{i} of thing{i}.")

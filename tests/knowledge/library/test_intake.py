@@ -9,10 +9,10 @@ import pytest
 from services.core.errors import BadInputError, BusyError, ConflictError, NotFoundError, TooLargeError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
-from tests.knowledge.library_harness import Workshop, text_about
+from tests.knowledge.library_harness import LibraryHarness, text_about
 
 
-def test_document_becomes_ready_and_agrees_everywhere(workshop: Workshop) -> None:
+def test_document_becomes_ready_and_agrees_everywhere(workshop: LibraryHarness) -> None:
     """A file ends as chunks with vectors and terms, findable by its words, and its original can be had back."""
     document = workshop.ready("otters.md", "# Otters\n\n" + text_about("otters", 8))
     assert document.status is DocumentStatus.READY
@@ -30,7 +30,7 @@ def test_document_becomes_ready_and_agrees_everywhere(workshop: Workshop) -> Non
     workshop.check()
 
 
-def test_same_content_is_taken_once(workshop: Workshop) -> None:
+def test_same_content_is_taken_once(workshop: LibraryHarness) -> None:
     """A second copy, under any name, is answered with the document that is there; nothing is processed."""
     first = workshop.ready("a.txt", text_about("beavers"))
     second = workshop.add("b.txt", text_about("beavers"))
@@ -41,7 +41,9 @@ def test_same_content_is_taken_once(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_same_content_in_another_collection_is_copied(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_content_in_another_collection_is_copied(
+    workshop: LibraryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another collection gets the chunks and vectors that exist, without parsing or embedding; the file is shared."""
     first = workshop.ready("a.md", text_about("badgers", 8))
     other = workshop.library.create_collection("Other")
@@ -58,7 +60,7 @@ def test_same_content_in_another_collection_is_copied(workshop: Workshop, monkey
 
 def test_two_copies_at_once_are_processed_once(tmp_path: Path, embedder: Embedder) -> None:
     """The same bytes queued in two collections at the same time are parsed by one job and copied by the other."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         other = workshop.library.create_collection("Other")
         workshop.add("a.md", text_about("voles", 30))
         workshop.add("a.md", text_about("voles", 30), other.id)
@@ -77,7 +79,7 @@ def test_two_copies_at_once_are_processed_once(tmp_path: Path, embedder: Embedde
         workshop.check()
 
 
-def test_copy_under_another_name_is_found_by_its_own_name(workshop: Workshop) -> None:
+def test_copy_under_another_name_is_found_by_its_own_name(workshop: LibraryHarness) -> None:
     """The words of a document's name are among its terms, also when its chunks were copied from another one."""
     workshop.ready("walrus.txt", text_about("sea life"))
     other = workshop.library.create_collection("Other")
@@ -88,7 +90,7 @@ def test_copy_under_another_name_is_found_by_its_own_name(workshop: Workshop) ->
     workshop.check()
 
 
-def test_new_version_replaces_the_old_one_when_it_is_ready(workshop: Workshop) -> None:
+def test_new_version_replaces_the_old_one_when_it_is_ready(workshop: LibraryHarness) -> None:
     """The same name with new content keeps its document, counts up and leaves nothing of the old version."""
     first = workshop.ready("plan.txt", text_about("zeppelins"))
     second = workshop.ready("plan.txt", text_about("airships"))
@@ -100,7 +102,7 @@ def test_new_version_replaces_the_old_one_when_it_is_ready(workshop: Workshop) -
     workshop.check()
 
 
-def test_failed_new_version_leaves_the_old_one_answering(workshop: Workshop) -> None:
+def test_failed_new_version_leaves_the_old_one_answering(workshop: LibraryHarness) -> None:
     """When the new content cannot be read, the document says so and still answers with what it had."""
     first = workshop.ready("plan.pdf", text_about("canals"))
     failed = workshop.ready("plan.pdf", b"%PDF-1.7 nothing that any reader could use" + bytes(range(256)))
@@ -118,7 +120,7 @@ def test_failed_new_version_leaves_the_old_one_answering(workshop: Workshop) -> 
 
 def test_newest_of_several_versions_wins(tmp_path: Path, embedder: Embedder) -> None:
     """Versions that come before the first is through: only the last one is processed, the others say why not."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         for subject in ("pears", "plums", "quinces"):
             intake = workshop.add("fruit.txt", text_about(subject))
         assert len(workshop.stored_files()) == 1
@@ -137,7 +139,7 @@ def test_newest_of_several_versions_wins(tmp_path: Path, embedder: Embedder) -> 
 
 
 @pytest.mark.parametrize("name", ["empty.txt", "../empty.pdf"])
-def test_empty_file_is_refused_and_leaves_nothing(workshop: Workshop, name: str) -> None:
+def test_empty_file_is_refused_and_leaves_nothing(workshop: LibraryHarness, name: str) -> None:
     """A file of no bytes is a clear message at intake, with no document, job or file."""
     with pytest.raises(BadInputError, match="empty"):
         workshop.add(name, b"")
@@ -146,7 +148,7 @@ def test_empty_file_is_refused_and_leaves_nothing(workshop: Workshop, name: str)
     assert workshop.stored_files() == set()
 
 
-def test_unreadable_file_fails_alone_and_leaves_nothing(workshop: Workshop) -> None:
+def test_unreadable_file_fails_alone_and_leaves_nothing(workshop: LibraryHarness) -> None:
     """Bytes that are no document fail with reason and hint; nothing of them stays on disk, others go through."""
     bad = workshop.add("noise.pdf", bytes(range(256)) * 40)
     good = workshop.ready("fine.txt", text_about("larks"))
@@ -163,7 +165,7 @@ def test_unreadable_file_fails_alone_and_leaves_nothing(workshop: Workshop) -> N
     workshop.check()
 
 
-def test_same_unreadable_file_again_is_tried_again(workshop: Workshop) -> None:
+def test_same_unreadable_file_again_is_tried_again(workshop: LibraryHarness) -> None:
     """Content that failed before is not a duplicate: it gets another try under its document."""
     first = workshop.ready("noise.pdf", bytes(range(256)) * 40)
     again = workshop.add("noise.pdf", bytes(range(256)) * 40)
@@ -175,7 +177,7 @@ def test_same_unreadable_file_again_is_tried_again(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_interrupted_upload_leaves_nothing(workshop: Workshop) -> None:
+def test_interrupted_upload_leaves_nothing(workshop: LibraryHarness) -> None:
     """A sender that goes away, and a file over the limit, leave neither file nor row."""
 
     class Sender(io.RawIOBase):
@@ -199,7 +201,7 @@ def test_interrupted_upload_leaves_nothing(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     "name", ["../../../etc/cron.d/x", "nul\x00name.txt", "n" * 300 + ".txt", "a\u202etxt.exe", "<script>x</script>"]
 )
-def test_hostile_names_are_only_ever_shown(workshop: Workshop, name: str) -> None:
+def test_hostile_names_are_only_ever_shown(workshop: LibraryHarness, name: str) -> None:
     """Whatever a file is called, it lies under a name of our own inside the data folder and becomes ready."""
     document = workshop.ready(name, text_about("gulls"))
     assert document.status is DocumentStatus.READY
@@ -212,7 +214,7 @@ def test_hostile_names_are_only_ever_shown(workshop: Workshop, name: str) -> Non
 
 def test_full_queue_says_so_and_keeps_nothing(tmp_path: Path, embedder: Embedder) -> None:
     """Past the limit of waiting jobs a file is refused, with nothing left behind; a duplicate is still answered."""
-    with Workshop(tmp_path / "data", embedder, start=False, queue_limit=2) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False, queue_limit=2) as workshop:
         workshop.add("a.txt", "alpha")
         workshop.add("b.txt", "beta")
         with pytest.raises(BusyError, match="2 files are waiting"):
@@ -226,7 +228,7 @@ def test_a_file_that_is_deleted_right_behind_its_intake_was_taken(
     tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever hands a file in gets its document, also when somebody else deletes that at the same moment."""
-    with Workshop(tmp_path, embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path, embedder, start=False) as workshop:
         found = workshop.library.documents
 
         def meanwhile() -> None:

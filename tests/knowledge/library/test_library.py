@@ -12,10 +12,10 @@ from services.knowledge import library
 from services.knowledge.embedding import Embedder
 from services.knowledge.store.intake import outdated
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, RetrievalSettings
-from tests.knowledge.library_harness import Workshop, pdf, text_about
+from tests.knowledge.library_harness import LibraryHarness, pdf, text_about
 
 
-def test_disabled_document_stays_but_does_not_answer(workshop: Workshop) -> None:
+def test_disabled_document_stays_but_does_not_answer(workshop: LibraryHarness) -> None:
     """Disabling takes a document's chunks out of reach of searches without deleting them; enabling brings them back."""
     document = workshop.ready("a.txt", text_about("herons"))
     ids = [chunk.id for chunk in workshop.library.chunks(document.id)]
@@ -31,7 +31,7 @@ def test_disabled_document_stays_but_does_not_answer(workshop: Workshop) -> None
 
 def test_document_that_is_disabled_while_it_is_taken_in_stays_disabled(tmp_path: Path, embedder: Embedder) -> None:
     """What was switched off before it was ready is not searchable when it is."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         intake = workshop.add("a.txt", text_about("storks"))
         workshop.library.set_enabled([intake.document.id], False)
         workshop.ingestion.start()
@@ -41,7 +41,7 @@ def test_document_that_is_disabled_while_it_is_taken_in_stays_disabled(tmp_path:
         workshop.check()
 
 
-def test_moved_document_answers_in_its_new_collection(workshop: Workshop) -> None:
+def test_moved_document_answers_in_its_new_collection(workshop: LibraryHarness) -> None:
     """Moving changes the group of every chunk in the index; a name that is taken there prevents it."""
     document = workshop.ready("a.txt", text_about("cranes"))
     other = workshop.library.create_collection("Other")
@@ -56,7 +56,7 @@ def test_moved_document_answers_in_its_new_collection(workshop: Workshop) -> Non
     workshop.check()
 
 
-def test_deletion_takes_everything_at_once_and_says_what(workshop: Workshop) -> None:
+def test_deletion_takes_everything_at_once_and_says_what(workshop: LibraryHarness) -> None:
     """File, chunks, terms, vectors and jobs go; the report counts them; others stay."""
     gone = workshop.ready("gone.txt", text_about("dodos", 9))
     kept = workshop.ready("kept.txt", text_about("emus", 9))
@@ -70,7 +70,7 @@ def test_deletion_takes_everything_at_once_and_says_what(workshop: Workshop) -> 
     workshop.check()
 
 
-def test_chunk_ids_are_never_used_again(workshop: Workshop) -> None:
+def test_chunk_ids_are_never_used_again(workshop: LibraryHarness) -> None:
     """A citation of a deleted chunk finds nothing, instead of another document's text."""
     first = workshop.ready("a.txt", text_about("finches"))
     ids = [chunk.id for chunk in workshop.library.chunks(first.id)]
@@ -80,7 +80,7 @@ def test_chunk_ids_are_never_used_again(workshop: Workshop) -> None:
     assert workshop.library.chunk(ids[0]) is None
 
 
-def test_collections_have_distinct_visible_names(workshop: Workshop) -> None:
+def test_collections_have_distinct_visible_names(workshop: LibraryHarness) -> None:
     """Names are trimmed, must be visible and unique; renaming follows the same rules."""
     law = workshop.library.create_collection("  Law\n")
     assert law.name == "Law"
@@ -96,7 +96,7 @@ def test_collections_have_distinct_visible_names(workshop: Workshop) -> None:
     assert [c.name for c in workshop.library.collections()] == ["General", "Tax"]
 
 
-def test_deleted_collection_takes_its_documents_along(workshop: Workshop) -> None:
+def test_deleted_collection_takes_its_documents_along(workshop: LibraryHarness) -> None:
     """Documents of a deleted collection go with it, those of others stay; the last collection comes back empty."""
     law = workshop.library.create_collection("Law")
     workshop.ready("a.txt", text_about("torts"), law.id)
@@ -111,7 +111,7 @@ def test_deleted_collection_takes_its_documents_along(workshop: Workshop) -> Non
     workshop.check()
 
 
-def test_rechunk_builds_beside_the_old_and_switches(workshop: Workshop) -> None:
+def test_rechunk_builds_beside_the_old_and_switches(workshop: LibraryHarness) -> None:
     """Smaller chunks replace the larger ones of the same version; a quotation is found in the new ones."""
     document = workshop.ready("a.txt", text_about("lemurs", 20))
     quote = workshop.library.chunks(document.id)[-1].text[-60:]
@@ -128,7 +128,7 @@ def test_rechunk_builds_beside_the_old_and_switches(workshop: Workshop) -> None:
     workshop.check()
 
 
-def test_reembed_replaces_vectors_and_keeps_the_text(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reembed_replaces_vectors_and_keeps_the_text(workshop: LibraryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Computing vectors anew reads no file, keeps chunks and sections, and makes the same vectors again."""
     document = workshop.ready("a.txt", text_about("tapirs", 20))
     before = workshop.library.chunks(document.id)
@@ -149,7 +149,7 @@ def test_reembed_replaces_vectors_and_keeps_the_text(workshop: Workshop, monkeyp
 
 def test_rebuild_needs_something_ready(tmp_path: Path, embedder: Embedder) -> None:
     """A document that is not ready, or gone, cannot be chunked anew; impossible sizes are refused."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         intake = workshop.add("a.txt", text_about("gibbons"))
         with pytest.raises(ConflictError, match="not ready"):
             workshop.library.rechunk([intake.document.id])
@@ -160,7 +160,7 @@ def test_rebuild_needs_something_ready(tmp_path: Path, embedder: Embedder) -> No
         assert len(workshop.library.jobs()) == 1
 
 
-def test_documents_are_listed_filtered_and_counted(workshop: Workshop) -> None:
+def test_documents_are_listed_filtered_and_counted(workshop: LibraryHarness) -> None:
     """Filters by collection, name and status, orders and pages agree with the count; wild cards are plain text."""
     other = workshop.library.create_collection("Other")
     workshop.add("Alpha 100%.txt", text_about("ants"))
@@ -187,7 +187,7 @@ def test_documents_are_listed_filtered_and_counted(workshop: Workshop) -> None:
         library.documents(order="1; DROP TABLE documents")
 
 
-def test_counts_and_version_follow_every_change(workshop: Workshop) -> None:
+def test_counts_and_version_follow_every_change(workshop: LibraryHarness) -> None:
     """The version moves whenever something visible changes, and the totals are those of now."""
     seen = {workshop.library.version()}
     document = workshop.ready("a.txt", text_about("newts"))
@@ -207,7 +207,7 @@ def test_counts_and_version_follow_every_change(workshop: Workshop) -> None:
     assert workshop.library.counts().documents == 0
 
 
-def test_retrieval_settings_are_kept(workshop: Workshop) -> None:
+def test_retrieval_settings_are_kept(workshop: LibraryHarness) -> None:
     """Applied settings are read back; values out of range are refused and change nothing."""
     settings = RetrievalSettings(k=9, dense_weight=0.5, lexical_weight=2.0, threshold=0.25)
     workshop.library.apply_retrieval_settings(SERVICE, settings)
@@ -222,7 +222,7 @@ def test_retrieval_settings_are_kept(workshop: Workshop) -> None:
     assert workshop.library.retrieval_settings() == settings
 
 
-def test_quotation_is_located_despite_white_space(workshop: Workshop) -> None:
+def test_quotation_is_located_despite_white_space(workshop: LibraryHarness) -> None:
     """A quotation with other line breaks is found; one that the document does not contain is not."""
     document = workshop.ready("a.txt", text_about("ibises", 12))
     quote = "Paragraph 11 about\nibises.   The ibises of number 11 is described"
@@ -234,7 +234,7 @@ def test_quotation_is_located_despite_white_space(workshop: Workshop) -> None:
 
 
 def test_hundreds_of_documents_are_deleted_in_a_few_transactions(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    workshop: LibraryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleting many documents shares transactions, up to a bound, and leaves nothing of any."""
     monkeypatch.setattr(library, "_DELETED_AT_ONCE", 40)
@@ -250,7 +250,7 @@ def test_hundreds_of_documents_are_deleted_in_a_few_transactions(
     workshop.check()
 
 
-def test_pages_of_a_pdf_can_be_seen(workshop: Workshop) -> None:
+def test_pages_of_a_pdf_can_be_seen(workshop: LibraryHarness) -> None:
     """A page comes as PNG; pages beyond the last and documents without pages are refused with a reason."""
     document = workshop.ready("hills.pdf", pdf(2))
     assert [chunk.page for chunk in workshop.library.chunks(document.id)] == [1, 2]
@@ -262,7 +262,7 @@ def test_pages_of_a_pdf_can_be_seen(workshop: Workshop) -> None:
         workshop.library.page_image(text.id, 1)
 
 
-def test_texts_of_a_program_are_not_embedded_by_us(workshop: Workshop, embedder: Embedder) -> None:
+def test_texts_of_a_program_are_not_embedded_by_us(workshop: LibraryHarness, embedder: Embedder) -> None:
     """What a program brought along with ids and vectors of its own stays as it is when others are embedded anew."""
     where = workshop.library.default_collection().id
     store = ExternalStore(workshop.database, where, "programs", "some other model")

@@ -12,7 +12,7 @@ import pytest
 
 from services.core.errors import CancelledError, MillpondError, UnavailableError
 from services.knowledge.parsing import ParserPool, limits
-from services.knowledge.parsing.forkserver_client import HelperProcess
+from services.knowledge.parsing.forkserver_client import ForkServerProcess
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.conftest import TOKENIZER, pool_with
 from tests.knowledge.parsing.pools import expect, gone, run, until
@@ -206,7 +206,9 @@ def test_the_package_imports_without_posix() -> None:
 
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
     """Jobs that are sent faster than the helper reads them keep their descriptors apart."""
-    helper = HelperProcess({"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5})
+    helper = ForkServerProcess(
+        {"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5}
+    )
     request = {
         "do": "parse", "name": "a", "chunk_tokens": 50, "overlap": 0, "memory_mb": 512, "cpu_seconds": 9, "output_mb": 1
     }  # fmt: skip

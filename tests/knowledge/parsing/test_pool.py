@@ -13,7 +13,7 @@ import pytest
 from services.core.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
 from services.knowledge.parsing import ParserPool, limits, protocol
 from services.knowledge.parsing.worker import MOST_JOBS
-from services.knowledge.types import Progress
+from services.knowledge.types import JobProgress
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.conftest import pool_with
 from tests.knowledge.parsing.pools import expect, gone, run, until
@@ -96,7 +96,7 @@ def test_the_limit_of_processor_time_is_named(tmp_path: Path, slow: Path) -> Non
 def test_an_error_while_reporting_ends_the_child(own: ParserPool, slow: Path) -> None:
     """A defect in whoever listens to the progress leaves no child behind."""
 
-    def broken(_progress: Progress) -> None:
+    def broken(_progress: JobProgress) -> None:
         raise RuntimeError("listener")
 
     path = slow.with_name("pages")

@@ -11,22 +11,22 @@ from services.knowledge.store import revisions
 from services.knowledge.store.intake import recover
 from services.knowledge.types import DocumentStatus, JobKind
 from tests.knowledge.barriers import OtherEmbedder, gated_parser, status_of
-from tests.knowledge.library_harness import DEADLINE, Workshop, text_about
+from tests.knowledge.library_harness import DEADLINE, LibraryHarness, text_about
 
 
 def test_stopped_service_goes_on_where_it_was(tmp_path: Path, embedder: Embedder) -> None:
     """Closing in the middle of the work loses nothing: the next start finishes it, and it does not count as a crash."""
-    with Workshop(tmp_path / "data", embedder) as workshop, gated_parser(workshop) as gate:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop, gated_parser(workshop) as gate:
         for i in range(4):
             workshop.add(f"{i}.txt", text_about(f"subject{i}"))
         gate.arrived()
         workshop.ingestion.close()
         assert {job.status for job in workshop.library.jobs()} == {DocumentStatus.QUEUED}
     for _ in range(4):
-        with Workshop(tmp_path / "data", embedder) as workshop, gated_parser(workshop) as gate:
+        with LibraryHarness(tmp_path / "data", embedder) as workshop, gated_parser(workshop) as gate:
             gate.arrived()
             workshop.ingestion.close()
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         workshop.idle()
         assert {job.status for job in workshop.library.jobs()} == {DocumentStatus.READY}
         assert workshop.library.counts().searchable == 4
@@ -37,7 +37,7 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
     """A job that was in work during three crashes fails with a message; others go on; it can be retried."""
     for crash in range(3):
         # A process that is killed puts nothing back: here it takes the job and is gone.
-        with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+        with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
             if not crash:
                 bad = workshop.add("bad.txt", text_about("basilisks"))
                 workshop.add("good.txt", text_about("griffins"))
@@ -50,7 +50,7 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
                     workshop.ingestion.close()
                 continue
             assert workshop.ingestion.job_store.claim("") is not None
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         workshop.idle()
         document = workshop.library.document(bad.document.id)
         assert document.status is DocumentStatus.FAILED
@@ -64,7 +64,7 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
 
 def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> None:
     """Chunks and sections that a killed process had written, and files without a row, are gone after the start."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         workshop.add("a.txt", text_about("yaks", 9))
         claim = workshop.ingestion.job_store.claim(embedder.fingerprint)
         assert claim is not None
@@ -77,7 +77,7 @@ def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> N
         with workshop.files.receive() as incoming:
             incoming.write(b"never told to the database")
             stray = incoming.finish().stored
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         recovered = recover(workshop.database, 3)
         assert recovered.chunks_swept == len(vectors)
         assert (workshop.count("chunks"), workshop.count("sections")) == (0, 0)
@@ -90,11 +90,11 @@ def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> N
 
 def test_another_embedding_model_has_everything_embedded_anew(tmp_path: Path, embedder: Embedder) -> None:
     """After a change of the model documents are queued by themselves and answer with vectors of the new one."""
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         document = workshop.ready("a.txt", text_about("ferrets", 9))
         before = [chunk.text for chunk in workshop.library.chunks(document.id)]
     other = OtherEmbedder(embedder, fingerprint="another model")
-    with Workshop(tmp_path / "data", other) as workshop:  # type: ignore[arg-type]
+    with LibraryHarness(tmp_path / "data", other) as workshop:  # type: ignore[arg-type]
         workshop.idle()
         job = workshop.library.jobs()[0]
         assert (job.kind, job.status) == (JobKind.REEMBED, DocumentStatus.READY)
@@ -102,11 +102,11 @@ def test_another_embedding_model_has_everything_embedded_anew(tmp_path: Path, em
         assert len(workshop.chunks.active_ids("another model")[0]) == document.chunks
         assert len(workshop.keeper.index) == document.chunks
         workshop.check()
-    with Workshop(tmp_path / "data", other) as workshop:  # type: ignore[arg-type]
+    with LibraryHarness(tmp_path / "data", other) as workshop:  # type: ignore[arg-type]
         assert len(workshop.library.jobs()) == 2
 
 
-def test_defect_costs_one_job(workshop: Workshop) -> None:
+def test_defect_costs_one_job(workshop: LibraryHarness) -> None:
     """An unexpected error fails its job with a reference to the log; the threads live on."""
     parse = workshop.parser.parse
 
@@ -140,7 +140,7 @@ def test_one_file_that_cannot_be_stored_fails_alone(
         return insert(connection, revision_id, drafts, *args, **keywords)
 
     monkeypatch.setattr(revisions, "insert_chunks", refusing)
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         for subject in ("elves", "trolls", "dwarves", "ents"):
             workshop.add(f"{subject}.txt", text_about(subject))
         workshop.ingestion.start()
@@ -153,7 +153,7 @@ def test_one_file_that_cannot_be_stored_fails_alone(
 
 def test_queue_waits_while_space_is_low(tmp_path: Path, embedder: Embedder) -> None:
     """With too little disk space the queue pauses and says why; when there is room it goes on by itself."""
-    with Workshop(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
         intake = workshop.add("a.txt", text_about("ibexes"))
         wrong = ["Only 1 MB is free."]
         workshop.files.low_space = lambda: wrong[0]  # type: ignore[method-assign]

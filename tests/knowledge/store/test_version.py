@@ -8,17 +8,17 @@ import pytest
 
 from services.core.errors import MillpondError
 from services.knowledge.embedding import Embedder
-from tests.knowledge.library_harness import Workshop, text_about
+from tests.knowledge.library_harness import LibraryHarness, text_about
 from tests.servers import eventually
 
 
-def stamp(workshop: Workshop) -> int:
+def stamp(workshop: LibraryHarness) -> int:
     found = workshop.ingestion.writer.version.current()
     assert found is not None
     return found
 
 
-CHANGES: dict[str, Callable[[Workshop, int, int], object]] = {
+CHANGES: dict[str, Callable[[LibraryHarness, int, int], object]] = {
     "add": lambda shop, _document, _shelf: shop.ready("other.txt", text_about("rivers")),
     "replace": lambda shop, _document, _shelf: shop.ready("lake.txt", text_about("seas")),
     "disable": lambda shop, document, _shelf: shop.library.set_enabled([document], enabled=False),
@@ -31,7 +31,7 @@ CHANGES: dict[str, Callable[[Workshop, int, int], object]] = {
 
 
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_every_change_draws_another_stamp(workshop: Workshop, change: str) -> None:
+def test_every_change_draws_another_stamp(workshop: LibraryHarness, change: str) -> None:
     """Whatever can change an answer changes the stamp by the time the call returns, and looking does not."""
     document = workshop.ready("lake.txt", text_about("lakes")).id
     shelf = workshop.library.create_collection("Shelf").id
@@ -44,14 +44,14 @@ def test_every_change_draws_another_stamp(workshop: Workshop, change: str) -> No
 
 def test_the_stamp_survives_a_restart(tmp_path: Path, embedder: Embedder) -> None:
     """The same documents have the same stamp in the next process, so that a shared level stays right."""
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         workshop.ready("lake.txt", text_about("lakes"))
         before = stamp(workshop)
-    with Workshop(tmp_path / "data", embedder) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as workshop:
         assert stamp(workshop) == before
 
 
-def test_there_is_no_stamp_while_the_index_follows(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_stamp_while_the_index_follows(workshop: LibraryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between commit and index a search would see half of a change: then nothing may be remembered."""
     document = workshop.ready("lake.txt", text_about("lakes")).id
     entered, go = threading.Event(), threading.Event()
@@ -72,7 +72,7 @@ def test_there_is_no_stamp_while_the_index_follows(workshop: Workshop, monkeypat
     eventually(lambda: workshop.ingestion.writer.version.current() is not None, seconds=10)
 
 
-def test_a_change_that_fails_keeps_the_stamp(workshop: Workshop) -> None:
+def test_a_change_that_fails_keeps_the_stamp(workshop: LibraryHarness) -> None:
     """Nothing was committed, so what was remembered is still right."""
     workshop.ready("lake.txt", text_about("lakes"))
     before = stamp(workshop)

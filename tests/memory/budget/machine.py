@@ -8,15 +8,23 @@ from dataclasses import dataclass, field
 from services.core.events import EventKind
 from services.core.settings import MEGABYTE
 from services.memory.budget.governor import Governor
-from services.memory.budget.types import Budget, Decision, DecisionKind, Level, LimitSource, Step, Watermark
+from services.memory.budget.types import (
+    Budget,
+    BudgetAction,
+    BudgetLevel,
+    Decision,
+    DecisionKind,
+    LimitSource,
+    Watermark,
+)
 from services.memory.clock import Clock
 
 LIMIT = 1000
 SUSTAINED = 5.0
 MARKS = (
-    Watermark(Level.SOFT, 0.70, SUSTAINED, 0.05),
-    Watermark(Level.HIGH, 0.80, SUSTAINED / 2, 0.05, release=SUSTAINED),
-    Watermark(Level.HARD, 0.90, 0.0, 0.05, release=SUSTAINED),
+    Watermark(BudgetLevel.SOFT, 0.70, SUSTAINED, 0.05),
+    Watermark(BudgetLevel.HIGH, 0.80, SUSTAINED / 2, 0.05, release=SUSTAINED),
+    Watermark(BudgetLevel.HARD, 0.90, 0.0, 0.05, release=SUSTAINED),
 )
 COOL_DOWN = 60.0
 
@@ -73,12 +81,12 @@ class Machine:
             dry_run=dry_run,
         )
         if steps:
-            for level in (Level.SOFT, Level.HIGH, Level.HARD):
+            for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
                 name = level.name.lower()
                 self.governor.add_step(self.step(f"once_{name}", level))
                 self.governor.add_step(self.step(f"keep_{name}", level, undoable=True))
 
-    def step(self, name: str, level: Level, *, undoable: bool = False, patience: float = 0.0) -> Step:
+    def step(self, name: str, level: BudgetLevel, *, undoable: bool = False, patience: float = 0.0) -> BudgetAction:
         def take() -> str:
             if name in self.broken:
                 raise RuntimeError(name)
@@ -96,7 +104,7 @@ class Machine:
             self.done.append(f"-{name}")
             return "undone"
 
-        return Step(
+        return BudgetAction(
             name,
             level,
             name,
@@ -119,7 +127,7 @@ class Machine:
             self.clock.now += 0.25
 
     @property
-    def level(self) -> Level:
+    def level(self) -> BudgetLevel:
         return self.governor.level
 
     def decided(self, kind: DecisionKind) -> list[Decision]:

@@ -18,7 +18,7 @@ from services.app.container import Runtime
 from services.core.access import SERVICE
 from services.core.errors import MillpondError
 from services.core.settings import MEGABYTE, Settings
-from services.memory.budget.types import Level
+from services.memory.budget.types import BudgetLevel
 from services.memory.process import rss_bytes
 
 
@@ -83,7 +83,7 @@ class Working:
             "peak": self.peak,
             "floor": state.floor,
             "limit": state.budget.limit,
-            "hard": state.budget.reached(Level.HARD),
+            "hard": state.budget.reached(BudgetLevel.HARD),
             "reserved": state.reserved,
             "unfinished": runtime.ingestion.job_store.unfinished(),
             "failed": counts.jobs_failed,

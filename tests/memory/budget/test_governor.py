@@ -13,7 +13,7 @@ from services.core.settings import MEGABYTE
 from services.memory.budget.action_state import PASSED_SECONDS
 from services.memory.budget.governor import Governor
 from services.memory.budget.journal import KEPT, recalled
-from services.memory.budget.types import DecisionKind, Level, Step
+from services.memory.budget.types import BudgetAction, BudgetLevel, DecisionKind
 from tests.memory.budget.machine import COOL_DOWN, SUSTAINED, Machine
 
 ALL = ["once_soft", "keep_soft", "once_high", "keep_high", "once_hard", "keep_hard"]
@@ -42,7 +42,7 @@ def test_a_step_that_was_enough_is_the_last() -> None:
     machine.effects["once_soft"] = 100
     machine.run(60, 720)
     assert machine.done == ["once_soft"]
-    assert machine.level is Level.CALM
+    assert machine.level is BudgetLevel.CALM
     (taken,) = machine.decided(DecisionKind.TAKEN)
     assert (taken.rss_before, taken.rss_after, taken.freed) == tuple(n * MEGABYTE for n in (720, 620, 100))
     assert "720 MB used, 20 MB over the soft watermark of 700 MB" in taken.evidence
@@ -129,7 +129,7 @@ def test_what_cannot_be_undone_keeps_nothing_else_in_force() -> None:
     """A step whose end fails would keep the doors closed for ever."""
     machine = Machine(steps=False)
     for name in ("first", "second"):
-        machine.governor.add_step(machine.step(name, Level.SOFT, undoable=True))
+        machine.governor.add_step(machine.step(name, BudgetLevel.SOFT, undoable=True))
     machine.run(15, 720)
     machine.broken.add("second")
     machine.in_force.remove("second")
@@ -145,7 +145,7 @@ def test_what_cannot_be_undone_keeps_nothing_else_in_force() -> None:
 def test_patience_is_counted_from_when_the_level_was_reached() -> None:
     """A restart would come before the steps before it had any time to help."""
     machine = Machine(steps=False)
-    machine.governor.add_step(machine.step("restart", Level.HARD, patience=30.0))
+    machine.governor.add_step(machine.step("restart", BudgetLevel.HARD, patience=30.0))
     machine.run(25, 950)
     machine.run(10, 300)
     machine.run(25, 950)
@@ -175,7 +175,7 @@ def test_a_pause_ends_what_is_in_force() -> None:
     assert machine.in_force == []
     machine.run(30)
     assert machine.in_force == []
-    assert machine.level is Level.CALM
+    assert machine.level is BudgetLevel.CALM
     machine.governor.set_enabled(ADMIN, True)
     machine.run(90)
     assert machine.in_force == ["keep_soft", "keep_high", "keep_hard"]
@@ -253,8 +253,8 @@ def test_what_hangs_is_given_up_waiting_for() -> None:
         hold.wait(20)
         return "done at last"
 
-    machine.governor.add_step(Step("hangs", Level.HARD, "hangs", "", hang, cool_down=1.0, timeout=0.05))
-    machine.governor.add_step(machine.step("keep", Level.HARD, undoable=True))
+    machine.governor.add_step(BudgetAction("hangs", BudgetLevel.HARD, "hangs", "", hang, cool_down=1.0, timeout=0.05))
+    machine.governor.add_step(machine.step("keep", BudgetLevel.HARD, undoable=True))
     machine.run(10, 950)
     assert machine.in_force == ["keep"]
     assert len(calls) == 1
@@ -278,7 +278,7 @@ def test_others_in_the_container_count_and_are_said() -> None:
     machine = Machine()
     machine.others = 600
     machine.run(3, 350)
-    assert machine.level is Level.HARD
+    assert machine.level is BudgetLevel.HARD
     state = machine.governor.state()
     assert (state.used, state.rss) == (950 * MEGABYTE, 350 * MEGABYTE)
     assert "Others in the container use 600 MB" in state.warning
@@ -347,7 +347,7 @@ def test_whatever_rss_does_order_is_kept_and_it_recovers(path: list[tuple[int, f
             assert machine.done.count(name) == machine.done.count(f"-{name}") + 1
     machine.run(90, 300)
     assert machine.in_force == []
-    assert machine.level is Level.CALM
+    assert machine.level is BudgetLevel.CALM
 
 
 @settings(max_examples=20, deadline=None)
@@ -373,5 +373,5 @@ def test_defects_of_steps_never_stop_it(path: list[tuple[int, float]], broken: s
     assert len(machine.decided(DecisionKind.FAILED)) <= len(broken) * (1 + elapsed / COOL_DOWN)
     machine.run(3, 1000)
     machine.run(90, 300)
-    assert machine.level is Level.CALM
+    assert machine.level is BudgetLevel.CALM
     assert machine.in_force == []

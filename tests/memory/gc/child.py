@@ -14,11 +14,11 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.gc.control import Collector
-from services.memory.ledger.ledger import Accountant
+from services.memory.gc.control import GCControl
+from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.sampling.gc_pauses import PauseRecorder
 from tests.servers import ROOT, environment
 
@@ -26,7 +26,7 @@ SECONDS = 120.0
 
 
 @dataclass
-class Ear(Silent):
+class Ear(NullEventSink):
     """A reporter that remembers who did what."""
 
     heard: list[tuple[str, str, str]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Parts:
         self.pauses = PauseRecorder(self.clock.time)
         self.pauses.start()
         self.ear = Ear()
-        self.collector = Collector(self.clock, Accountant(self.clock), self.pauses, self.ear, preferences)
+        self.collector = GCControl(self.clock, LedgerBuilder(self.clock), self.pauses, self.ear, preferences)
 
 
 class Node:

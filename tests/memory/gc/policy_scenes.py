@@ -9,7 +9,7 @@ from typing import Any
 
 from services.core.access import Actor, Role
 from services.memory.gc.policy import COST, CollectionPolicy
-from services.memory.gc.types import CollectorSettings
+from services.memory.gc.types import GCSettings
 from tests.memory.gc.child import Node, Parts, containers, old_garbage
 from tests.servers import eventually
 
@@ -134,9 +134,9 @@ def switched_off() -> dict[str, Any]:
     """Leave much garbage after a person has switched off what would collect it."""
     outcomes = {}
     for name, settings in (
-        ("collector", CollectorSettings((700, 10, 10), automatic=False)),
-        ("threshold", CollectorSettings((0, 10, 10))),
-        ("policy", CollectorSettings((700, 10, 10), policy=False)),
+        ("collector", GCSettings((700, 10, 10), automatic=False)),
+        ("threshold", GCSettings((0, 10, 10))),
+        ("policy", GCSettings((700, 10, 10), policy=False)),
     ):
         world = World()
         world.parts.collector.change(SOMEBODY, settings, 1000.0)

@@ -15,14 +15,14 @@ from services.core.errors import BadInputError, ForbiddenError
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
 from services.memory.gc.explain import gate, own_rules
-from services.memory.gc.types import CollectorSettings, CollectorState
+from services.memory.gc.types import GCSettings, GCState
 from services.memory.monitor import MemoryMonitor
 from tests.memory.gc.child import Ear, Parts, containers, old_garbage
 from tests.servers import eventually
 
 SOMEBODY = Actor("Ada", Role.ADMIN)
 GUEST = Actor("guest", Role.USER)
-OTHER = CollectorSettings((300, 5, 5))
+OTHER = GCSettings((300, 5, 5))
 
 
 def own_gc() -> list[object]:
@@ -87,7 +87,7 @@ def close_puts_back() -> dict[str, Any]:
     before = own_gc()
     parts = Parts()
     built = own_gc()
-    parts.collector.change(SOMEBODY, CollectorSettings((300, 5, 5), automatic=False))
+    parts.collector.change(SOMEBODY, GCSettings((300, 5, 5), automatic=False))
     parts.collector.freeze(SOMEBODY)
     changed = own_gc()
     parts.collector.close()
@@ -121,13 +121,13 @@ def bad_input() -> dict[str, Any]:
     parts = Parts()
     before, outcomes = own_gc(), []
     attempts: list[Callable[[], object]] = [
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((-1, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((1, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((10**12, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((700, -1, 10))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((700, 10, 10**9))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((cast("int", 700.5), 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, CollectorSettings((True, 10, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((-1, 10, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((1, 10, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((10**12, 10, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((700, -1, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((700, 10, 10**9))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((cast("int", 700.5), 10, 10))),
+        lambda: parts.collector.change(SOMEBODY, GCSettings((True, 10, 10))),
         lambda: parts.collector.change(SOMEBODY, OTHER, -5.0),
         lambda: parts.collector.change(SOMEBODY, OTHER, float("nan")),
         lambda: parts.collector.change(SOMEBODY, OTHER, 1e9),
@@ -171,7 +171,7 @@ def trial_gets_worse() -> dict[str, Any]:
     gc.freeze()  # what was imported would blur what is compared
     _collections(60, 1000)
     before = own_gc()
-    parts.collector.change(SOMEBODY, CollectorSettings((200_000, 10, 10)), 3600.0)
+    parts.collector.change(SOMEBODY, GCSettings((200_000, 10, 10)), 3600.0)
     parts.collector.check()
     early = parts.collector.trial
     _collections(33, 200_100)
@@ -193,7 +193,7 @@ def trial_stays() -> dict[str, Any]:
     parts = Parts()
     gc.freeze()
     _collections(60, 1000)
-    parts.collector.change(SOMEBODY, CollectorSettings((701, 10, 10)), 3600.0)
+    parts.collector.change(SOMEBODY, GCSettings((701, 10, 10)), 3600.0)
     kept = containers(200_000)
     for _ in range(5):
         parts.collector.run(2)
@@ -209,11 +209,11 @@ def trial_is_replaced() -> dict[str, Any]:
     collector = parts.collector
     before = own_gc()
     collector.change(SOMEBODY, OTHER, 600.0)
-    second = collector.change(SOMEBODY, CollectorSettings((5000, 10, 10)), 600.0)
+    second = collector.change(SOMEBODY, GCSettings((5000, 10, 10)), 600.0)
     collector.revert(SERVICE)
     reverted = own_gc()
     collector.change(SOMEBODY, OTHER, 600.0)
-    collector.change(SOMEBODY, CollectorSettings((900, 10, 10)))
+    collector.change(SOMEBODY, GCSettings((900, 10, 10)))
     assert second is not None
     return {
         "before": before,
@@ -234,9 +234,9 @@ def first_life(folder: str) -> dict[str, Any]:
     """Keep one thing, try another, and die in the midst of it."""
     _database, preferences = _preferences(folder)
     parts = Parts(preferences)
-    parts.collector.change(SOMEBODY, CollectorSettings((900, 9, 9)), 600.0)
+    parts.collector.change(SOMEBODY, GCSettings((900, 9, 9)), 600.0)
     parts.collector.keep(SOMEBODY)
-    parts.collector.change(SOMEBODY, CollectorSettings((5000, 50, 50), policy=False), 600.0)
+    parts.collector.change(SOMEBODY, GCSettings((5000, 50, 50), policy=False), 600.0)
     return {"gc": own_gc(), "kept": _told(parts.collector.state())}
 
 
@@ -267,7 +267,7 @@ def spoilt_preferences(folder: str) -> dict[str, Any]:
     return {"outcomes": outcomes}
 
 
-def _told(state: CollectorState) -> list[object]:
+def _told(state: GCState) -> list[object]:
     return [*state.kept.thresholds, state.kept.policy] if state.kept else []
 
 
@@ -280,7 +280,7 @@ def many_at_once() -> dict[str, Any]:
     def act(number: int) -> None:
         while time.monotonic() < until:
             try:
-                parts.collector.change(SOMEBODY, CollectorSettings((300 + number, 5, 5)), 5.0)
+                parts.collector.change(SOMEBODY, GCSettings((300 + number, 5, 5)), 5.0)
                 parts.collector.check()
                 parts.collector.run(0)
                 parts.collector.state()

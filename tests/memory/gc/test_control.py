@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
 from tests.memory.gc.child import run
@@ -53,7 +53,7 @@ def test_closing_puts_the_process_back() -> None:
 def test_building_a_monitor_changes_nothing(tmp_path: Path) -> None:
     """Fails when the monitors of other tests would change the collector under pytest."""
     before = own_gc()
-    monitor = MemoryMonitor(tmp_path, Clock(), Silent())
+    monitor = MemoryMonitor(tmp_path, Clock(), NullEventSink())
     monitor.start()
     assert own_gc() == before
     monitor.close()

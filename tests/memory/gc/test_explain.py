@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.memory.gc.explain import Scheme, explain, lowering_threshold2, own_rules, rules_of, when_full
-from services.memory.gc.types import CollectorSettings, CollectorState
+from services.memory.gc.types import GCSettings, GCState
 from tests.memory.gc.child import run
 
 BEFORE, INCREMENTAL = (3, 13, 1), (3, 14, 2)
@@ -69,7 +69,7 @@ def test_incremental_and_off_are_explained_as_such() -> None:
     """Fails when the explanation speaks of generations, or of a next collection, where there are none."""
     assert "not used" in lowering_threshold2(_state(), rules_of(INCREMENTAL))
     assert "part by part" in when_full(_state(), rules_of(INCREMENTAL))
-    off = _state(CollectorSettings((0, 10, 10)))
+    off = _state(GCSettings((0, 10, 10)))
     assert "off" in when_full(off, rules_of(BEFORE))
     assert any("threshold 0 of 0" in part.text for part in explain(off))
     for rules in (rules_of(BEFORE), rules_of(INCREMENTAL), rules_of(BEFORE, free_threaded=True)):
@@ -82,14 +82,14 @@ def test_what_is_frozen_is_said_to_be_hidden() -> None:
 
 
 def _state(
-    settings: CollectorSettings | None = None,
+    settings: GCSettings | None = None,
     *,
     long_lived: int | None = None,
     pending: int | None = None,
     frozen: int = 0,
-) -> CollectorState:
-    return CollectorState(
-        settings=settings or CollectorSettings((700, 10, 10)),
+) -> GCState:
+    return GCState(
+        settings=settings or GCSettings((700, 10, 10)),
         kept=None,
         defaults=(700, 10, 10),
         counts=(0, 0, 0),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psutil
 
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.memory.clock import Clock
-from services.memory.gc_experiment.runner import Experiments, Laboratory
+from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import Workload
 from tests.memory.gc_experiment.tiny import operations
 from tests.servers import eventually
@@ -16,7 +16,7 @@ from tests.servers import eventually
 MB = 2**20
 
 
-class Heard(Silent):
+class Heard(NullEventSink):
     """A reporter that remembers who did what."""
 
     def __init__(self) -> None:
@@ -26,9 +26,11 @@ class Heard(Silent):
         self.actions.append((actor, kind, detail))
 
 
-def laboratory(how: str = "", *, size: int = 50, expected: int = 200 * MB, room: int = 1000 * MB) -> Laboratory:
+def laboratory(
+    how: str = "", *, size: int = 50, expected: int = 200 * MB, room: int = 1000 * MB
+) -> ExperimentEnvironment:
     """Return one whose children do a tiny workload; `how` is what goes wrong."""
-    return Laboratory(
+    return ExperimentEnvironment(
         ("tests.memory.gc_experiment.tiny",),
         lambda count, seed: Workload(operations(count, size), seed),
         lambda: {"how": how},
@@ -38,8 +40,10 @@ def laboratory(how: str = "", *, size: int = 50, expected: int = 200 * MB, room:
 
 
 @contextmanager
-def experimenting(folder: Path, lab: Laboratory, reporter: Silent | None = None) -> Iterator[Experiments]:
-    experiments = Experiments(folder, Clock(), reporter or Silent(), lab)
+def experimenting(
+    folder: Path, lab: ExperimentEnvironment, reporter: NullEventSink | None = None
+) -> Iterator[Experiments]:
+    experiments = Experiments(folder, Clock(), reporter or NullEventSink(), lab)
     try:
         yield experiments
     finally:

@@ -7,7 +7,7 @@ import pytest
 
 from services.memory.gc_experiment.analysis import Advice, Figure, flipped, judge, paired, student
 from services.memory.gc_experiment.messages import headline, recommendation
-from services.memory.gc_experiment.types import ExperimentResult, Kind, Run, RunFigures, Setting
+from services.memory.gc_experiment.types import ExperimentResult, OperationKind, Run, RunFigures, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE, built_in, counted, order, repeated
 
 MB = 2**20
@@ -161,5 +161,9 @@ def test_the_order_favours_none(settings: int) -> None:
 def test_workloads_are_the_same_each_time() -> None:
     """The same seed gives the same operations; a recording is repeated in its order."""
     assert built_in(300, 7) == built_in(300, 7) != built_in(300, 8)
-    assert set(counted(built_in(500, 1))) == {kind.value for kind in Kind}
-    assert repeated([(Kind.PAGE, 0), (Kind.QUESTION, 9)], 3) == ((Kind.PAGE, 0), (Kind.QUESTION, 9), (Kind.PAGE, 0))
+    assert set(counted(built_in(500, 1))) == {kind.value for kind in OperationKind}
+    assert repeated([(OperationKind.PAGE, 0), (OperationKind.QUESTION, 9)], 3) == (
+        (OperationKind.PAGE, 0),
+        (OperationKind.QUESTION, 9),
+        (OperationKind.PAGE, 0),
+    )

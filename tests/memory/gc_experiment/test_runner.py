@@ -13,7 +13,7 @@ from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind
 from services.memory.gc_experiment.analysis import Figure, judge
-from services.memory.gc_experiment.types import Phase, Setting
+from services.memory.gc_experiment.types import ExperimentPhase, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
 from tests.memory.gc_experiment.environments import MB, Heard, children, experimenting, finished, gone, laboratory, left
 from tests.servers import ROOT, environment, eventually
@@ -26,11 +26,11 @@ def test_real_children_measure_each_setting_in_each_round(tmp_path: Path) -> Non
     """Every setting gets a child in every round, under its own thresholds; the result is kept, nothing else is left."""
     heard = Heard()
     with experimenting(tmp_path, laboratory(), heard) as experiments:
-        assert experiments.state().phase is Phase.NEVER
+        assert experiments.state().phase is ExperimentPhase.NEVER
         experiments.start(ALICE, [OFTEN, OFF], rounds=3, operations=60)
         finished(experiments)
         state = experiments.state()
-        assert state.phase is Phase.FINISHED, state.message
+        assert state.phase is ExperimentPhase.FINISHED, state.message
         result = experiments.result(state.result)
     assert result.settings == (REFERENCE, OFTEN, OFF)
     assert sorted((run.setting, run.round) for run in result.runs) == [(s, r) for s in range(3) for r in range(3)]
@@ -54,7 +54,7 @@ def test_real_children_measure_each_setting_in_each_round(tmp_path: Path) -> Non
         "threshold experiment finished",
     ]
     with experimenting(tmp_path, laboratory()) as again:
-        assert again.state().phase is Phase.FINISHED
+        assert again.state().phase is ExperimentPhase.FINISHED
         assert again.results() == [result]
 
 
@@ -81,7 +81,7 @@ def test_cancelled_in_the_midst_nothing_is_left(tmp_path: Path) -> None:
         helper = child.children()[0]
         assert left(tmp_path)
         state = experiments.cancel(ALICE)
-        assert state.phase is Phase.CANCELLED
+        assert state.phase is ExperimentPhase.CANCELLED
         assert "cancelled" in state.message
         assert not child.is_running()
         eventually(lambda: gone(helper), what="the helper's end")
@@ -132,7 +132,7 @@ def test_a_child_that_fails_is_told_as_such(tmp_path: Path, how: str, words: str
         experiments.start(ALICE, [OFF], rounds=1, operations=200)
         finished(experiments)
         state = experiments.state()
-        assert state.phase is Phase.FAILED
+        assert state.phase is ExperimentPhase.FAILED
         assert words in state.message
         assert "(Defaults, round 1)" in state.message
         assert state.hint
@@ -167,5 +167,5 @@ def test_what_may_not_begin_does_not(tmp_path: Path) -> None:
     with experimenting(tmp_path, laboratory(expected=600 * MB, room=150 * MB), heard) as crowded:
         with pytest.raises(UnavailableError, match="needs about 600 MB, and the memory budget leaves 150 MB"):
             crowded.start(ALICE, [OFF])
-        assert crowded.state().phase is Phase.NEVER
+        assert crowded.state().phase is ExperimentPhase.NEVER
         assert "refused" in heard.actions[-1][2]

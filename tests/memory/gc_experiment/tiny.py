@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any
 
 from services.memory.gc_experiment.child import Orders, live
-from services.memory.gc_experiment.types import Kind, Operation
+from services.memory.gc_experiment.types import Operation, OperationKind
 
 AT = 20  # operations before what goes wrong
 
@@ -53,7 +53,7 @@ class Tiny:
 
 
 def operations(count: int, size: int = 50) -> tuple[Operation, ...]:
-    return ((Kind.PAGE, size),) * count
+    return ((OperationKind.PAGE, size),) * count
 
 
 if __name__ == "__main__":

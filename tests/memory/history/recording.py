@@ -9,13 +9,13 @@ import sys
 import threading
 from pathlib import Path
 
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
 
 
 def main(folder: Path, speed: float) -> None:
-    monitor = MemoryMonitor(folder, Clock(speed), Silent())
+    monitor = MemoryMonitor(folder, Clock(speed), NullEventSink())
     monitor.start()
     pause = threading.Event()
     while not pause.wait(0.02):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.memory.clock import Clock
 from services.memory.history.history import History
 from services.memory.leaks.detector import Detector
@@ -31,7 +31,7 @@ class HandClock(Clock):
 
 
 @dataclass
-class Notes(Silent):
+class Notes(NullEventSink):
     """A reporter that remembers."""
 
     events: list[tuple[EventKind, str, dict[str, float]]] = field(default_factory=list)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from services.memory.leaks.findings import MOST_KEPT, Censuses
+from services.memory.leaks.findings import MOST_KEPT, CensusHistory
 from services.memory.objects.types import Census
 from tests.memory.leaks.detectors import census
 
@@ -19,7 +19,7 @@ class Taker:
         return census(self.now, {})
 
 
-def looked(taker: Taker, censuses: Censuses, seconds: float, *, suspicious: bool) -> None:
+def looked(taker: Taker, censuses: CensusHistory, seconds: float, *, suspicious: bool) -> None:
     end = taker.now + seconds
     while taker.now < end:
         censuses.look(taker.now, suspicious=suspicious)
@@ -29,7 +29,7 @@ def looked(taker: Taker, censuses: Censuses, seconds: float, *, suspicious: bool
 def test_calm_process_is_counted_rarely_and_a_suspicious_one_often() -> None:
     """Fails if censuses cost a calm process more than two an hour, or come too late under suspicion."""
     taker = Taker()
-    censuses = Censuses(taker)
+    censuses = CensusHistory(taker)
     looked(taker, censuses, 3600, suspicious=False)
     assert taker.taken == 2
     looked(taker, censuses, 600, suspicious=True)
@@ -39,7 +39,7 @@ def test_calm_process_is_counted_rarely_and_a_suspicious_one_often() -> None:
 def test_a_handful_is_kept_and_the_oldest_stays() -> None:
     """Fails if censuses pile up, or the baseline from before the growth is dropped."""
     taker = Taker()
-    censuses = Censuses(taker)
+    censuses = CensusHistory(taker)
     looked(taker, censuses, 24 * 3600, suspicious=True)
     assert len(censuses.kept) <= MOST_KEPT
     assert censuses.kept[0].time == 0.0
@@ -49,7 +49,7 @@ def test_a_handful_is_kept_and_the_oldest_stays() -> None:
 def test_since_begins_before_the_moment() -> None:
     """Fails if growth is measured without a census from before it."""
     taker = Taker()
-    censuses = Censuses(taker)
+    censuses = CensusHistory(taker)
     looked(taker, censuses, 300, suspicious=True)
     chosen = censuses.since(130.0)
     assert chosen[0].time <= 130.0 < chosen[1].time
@@ -68,7 +68,7 @@ def test_census_that_fails_is_tried_again_ever_more_rarely(monkeypatch: pytest.M
             raise RuntimeError("no")
         return census(real["now"], {})
 
-    censuses = Censuses(broken)
+    censuses = CensusHistory(broken)
     while not censuses.kept:
         censuses.look(real["now"], suspicious=True)
         real["now"] += 10.0

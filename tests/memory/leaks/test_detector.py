@@ -8,7 +8,7 @@ from services.core.access import SERVICE
 from services.core.events import EventKind
 from services.memory.leaks.messages import headline
 from services.memory.leaks.probes import Probes
-from services.memory.leaks.types import LeakKind, State, SuspectKind
+from services.memory.leaks.types import LeakKind, SuspectKind, VerdictState
 from services.memory.objects.types import ContainerCount
 from tests.memory.leaks.detectors import MB, START, Process, census
 
@@ -25,20 +25,20 @@ def test_young_process_is_not_judged() -> None:
     """Fails if a process is called flat before there is anything to go by."""
     process = Process(lambda _age: {})
     verdict = process.run(300)
-    assert verdict.state is State.UNKNOWN
+    assert verdict.state is VerdictState.UNKNOWN
     assert headline(verdict) == "Too little data yet: 3 of 10 min"
 
 
 def test_without_samples_nothing_is_said() -> None:
     """Fails if an empty history breaks the detector."""
-    assert Process(lambda _age: {}).detector.judge().state is State.UNKNOWN
+    assert Process(lambda _age: {}).detector.judge().state is VerdictState.UNKNOWN
 
 
 def test_flat_process_is_flat() -> None:
     """Fails if noise is watched or named, or the headline has no interval."""
     process = Process(lambda _age: {})
     verdict = process.run(1500)
-    assert verdict.state is State.FLAT
+    assert verdict.state is VerdictState.FLAT
     assert verdict.interval is not None
     assert verdict.interval[0] <= verdict.slope_per_hour <= verdict.interval[1]
     assert "Flat for 20 min: 6" in headline(verdict)
@@ -48,7 +48,7 @@ def test_fast_leak_is_named_within_five_minutes() -> None:
     """Fails if 30 MB a minute is named too late, or without kind, growth, limit and evidence."""
     process = Process(leaking)
     verdict = process.run(120 + 300)
-    assert verdict.state is State.LEAK
+    assert verdict.state is VerdictState.LEAK
     assert verdict.kind is LeakKind.PYTHON
     assert verdict.slope_per_hour == pytest.approx(1800 * MB, rel=0.1)
     assert verdict.seconds_to_limit == pytest.approx((4096 - 750) / 1800 * 3600, rel=0.1)
@@ -72,7 +72,7 @@ def test_large_python_objects_are_told_by_the_census() -> None:
 
     process = Process(process.columns, Probes(census=take))  # type: ignore[arg-type]
     verdict = process.run(450)
-    assert verdict.state is State.LEAK
+    assert verdict.state is VerdictState.LEAK
     assert verdict.kind is LeakKind.PYTHON
 
 
@@ -82,7 +82,7 @@ def test_big_load_is_no_leak() -> None:
     states = set()
     for _ in range(50):
         states.add(process.run(30).state)
-    assert states <= {State.UNKNOWN, State.FLAT}
+    assert states <= {VerdictState.UNKNOWN, VerdictState.FLAT}
 
 
 def test_sawtooth_is_no_leak() -> None:
@@ -91,7 +91,7 @@ def test_sawtooth_is_no_leak() -> None:
     states = set()
     for _ in range(60):
         states.add(process.run(30).state)
-    assert State.LEAK not in states
+    assert VerdictState.LEAK not in states
 
 
 def test_growth_of_rss_alone_is_retention_and_a_trim_settles_it() -> None:
@@ -107,14 +107,14 @@ def test_growth_of_rss_alone_is_retention_and_a_trim_settles_it() -> None:
 
     process = Process(process.columns, Probes(trim=trim, rss=rss))
     verdict = process.run(900)
-    assert verdict.state is State.WATCH
+    assert verdict.state is VerdictState.WATCH
     assert verdict.kind is LeakKind.RETENTION
     trimmed = process.detector.trim_and_look(SERVICE)
     assert trimmed.given_back == pytest.approx(450 * MB, rel=0.01)
     assert "nothing leaks" in trimmed.words
     assert process.notes.of(EventKind.TRIM) == [trimmed.words]
     assert process.detector.verdict.kind is None
-    assert process.run(600).state is State.FLAT
+    assert process.run(600).state is VerdictState.FLAT
 
 
 def test_trim_that_gives_nothing_back_says_so() -> None:
@@ -136,8 +136,8 @@ def test_growth_of_the_index_is_watched_not_named() -> None:
 
     process = Process(columns)
     states = {process.run(30).state for _ in range(28)}
-    assert State.LEAK not in states
-    assert process.detector.verdict.state is State.WATCH
+    assert VerdictState.LEAK not in states
+    assert process.detector.verdict.state is VerdictState.WATCH
 
 
 def test_threads_are_named_with_their_names() -> None:
@@ -149,7 +149,7 @@ def test_threads_are_named_with_their_names() -> None:
     )
     process = Process(process.columns, probes)
     verdict = process.run(900)
-    assert verdict.state is State.LEAK
+    assert verdict.state is VerdictState.LEAK
     assert verdict.kind is LeakKind.THREADS
     assert verdict.suspects[0].kind is SuspectKind.THREAD
     assert verdict.suspects[0].name == "executor-N_N"
@@ -169,7 +169,7 @@ def test_garbage_is_collected_before_it_is_called_a_leak() -> None:
 
     process = Process(columns, Probes(collect=collect))
     states = {process.run(30).state for _ in range(40)}
-    assert State.LEAK not in states
+    assert VerdictState.LEAK not in states
     assert 1 <= len(process.notes.of(EventKind.COLLECTION)) <= 4
 
 
@@ -179,7 +179,7 @@ def test_cycles_are_a_leak_where_the_collector_is_off() -> None:
     probes = Probes(collect=lambda: collected.append(1.0), collects=lambda: False)
     process = Process(lambda age: {**leaking(age), "gc_runs_2": 3.0}, probes)
     verdict = process.run(420)
-    assert verdict.state is State.LEAK
+    assert verdict.state is VerdictState.LEAK
     assert not collected
     assert any("switched off" in line for line in verdict.evidence)
 
@@ -192,7 +192,7 @@ def test_collection_does_not_delay_a_real_leak() -> None:
         runs["count"] += 1
 
     process = Process(lambda age: {**leaking(age), "gc_runs_2": runs["count"]}, Probes(collect=collect))
-    assert process.run(420).state is State.LEAK
+    assert process.run(420).state is VerdictState.LEAK
     assert runs["count"] >= 1
 
 
@@ -239,8 +239,8 @@ def test_change_of_state_is_an_event() -> None:
 def test_leak_that_ends_is_taken_back() -> None:
     """Fails if a verdict stays for ever once it was spoken."""
     process = Process(lambda age: leaking(min(age, 480)))
-    assert process.run(480).state is State.LEAK
-    assert process.run(1800).state is not State.LEAK
+    assert process.run(480).state is VerdictState.LEAK
+    assert process.run(1800).state is not VerdictState.LEAK
 
 
 def test_growth_per_request_has_an_interval() -> None:
@@ -256,7 +256,7 @@ def test_slow_leak_is_named_within_a_day() -> None:
     """Fails if 1 MB an hour stays unnamed for a day."""
     process = Process(lambda age: {"live": 400 * MB + 1.0 * MB * age / 3600})
     verdict = process.run(23 * 3600, step=20, judge=600)
-    assert verdict.state is State.LEAK
+    assert verdict.state is VerdictState.LEAK
     assert verdict.slope_per_hour == pytest.approx(1.0 * MB, rel=0.15)
 
 
@@ -266,4 +266,4 @@ def test_restart_begins_anew() -> None:
     process.run(420)
     assert process.history.run_start() == START
     second = Process(lambda _age: {})
-    assert second.run(420).state is State.UNKNOWN
+    assert second.run(420).state is VerdictState.UNKNOWN

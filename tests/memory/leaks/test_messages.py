@@ -3,28 +3,32 @@ from __future__ import annotations
 import pytest
 
 from services.memory.leaks.messages import duration, headline, number, size
-from services.memory.leaks.types import LeakKind, State, Verdict
+from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 
 MB = 2.0**20
 
 
 def test_flat() -> None:
     """Fails if the headline of a flat process does not say for how long, how much and how sure."""
-    verdict = Verdict(State.FLAT, 0.0, 6 * 3600, 641 * MB, slope_per_hour=0.2 * MB, interval=(-0.4 * MB, 0.7 * MB))
+    verdict = Verdict(
+        VerdictState.FLAT, 0.0, 6 * 3600, 641 * MB, slope_per_hour=0.2 * MB, interval=(-0.4 * MB, 0.7 * MB)
+    )
     assert headline(verdict) == "Flat for 6 h: 641 MB, +0.2 MB/h (−0.4 to 0.7)"
 
 
 def test_minutes_are_not_counted_up_to_an_hour() -> None:
     """Fails if a megabyte in ten minutes is told as six an hour of a process that is called flat."""
     slope, interval = 6 * 2.0**20, (3 * 2.0**20, 12 * 2.0**20)
-    verdict = Verdict(State.FLAT, 0.0, window=600.0, level=641 * 2.0**20, slope_per_hour=slope, interval=interval)
+    verdict = Verdict(
+        VerdictState.FLAT, 0.0, window=600.0, level=641 * 2.0**20, slope_per_hour=slope, interval=interval
+    )
     assert headline(verdict) == "Flat for 10 min: 641 MB, +1.0 MB in that time (0.5 to 2.0)"
 
 
 def test_leak() -> None:
     """Fails if the headline of a leak leaves out the kind, the growth or the limit."""
     verdict = Verdict(
-        State.LEAK,
+        VerdictState.LEAK,
         0.0,
         7200,
         641 * MB,
@@ -38,13 +42,15 @@ def test_leak() -> None:
 
 def test_watch_of_a_count() -> None:
     """Fails if threads are told in MB."""
-    verdict = Verdict(State.WATCH, 0.0, 1800, 641 * MB, kind=LeakKind.THREADS, slope_per_hour=24, interval=(20.6, 30))
+    verdict = Verdict(
+        VerdictState.WATCH, 0.0, 1800, 641 * MB, kind=LeakKind.THREADS, slope_per_hour=24, interval=(20.6, 30)
+    )
     assert headline(verdict) == "Watch threads: +24 an hour (21 to 30) for 30 min, 641 MB"
 
 
 def test_too_little_data() -> None:
     """Fails if a young process is called flat."""
-    assert headline(Verdict(State.UNKNOWN, 0.0, 200)) == "Too little data yet: 3 of 10 min"
+    assert headline(Verdict(VerdictState.UNKNOWN, 0.0, 200)) == "Too little data yet: 3 of 10 min"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.memory.leaks.types import LeakKind, State
+from services.memory.leaks.types import LeakKind, VerdictState
 from tests.benchmarks.leaks.outcome import Outcome
 from tests.benchmarks.leaks.real.library import scenario
 from tests.benchmarks.leaks.real.runner import run_one
@@ -28,7 +28,7 @@ def outcomes() -> dict[str, Outcome]:
 def test_a_real_leak_is_named_with_its_kind_and_its_holder(outcomes: dict[str, Outcome]) -> None:
     """Fails when sampler, ledger, census and detector do not find together what each finds alone."""
     found = outcomes[LEAK]
-    assert found.verdict.state is State.LEAK, found.detail
+    assert found.verdict.state is VerdictState.LEAK, found.detail
     assert found.verdict.kind is LeakKind.PYTHON, found.verdict.evidence
     assert found.right_suspect, found.verdict.suspects
 
@@ -37,4 +37,4 @@ def test_a_real_leak_is_named_with_its_kind_and_its_holder(outcomes: dict[str, O
 def test_a_buffer_that_fills_is_not_called_a_leak(outcomes: dict[str, Outcome]) -> None:
     """Fails when a service at work, or a buffer that grows to its limit, is called a leak."""
     found = outcomes[BUFFER]
-    assert found.verdict.state in {State.FLAT, State.WATCH}, (found.verdict, found.detail)
+    assert found.verdict.state in {VerdictState.FLAT, VerdictState.WATCH}, (found.verdict, found.detail)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from services.app.container import Runtime
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.ledger import address_space, allocators, foreign
 from services.memory.ledger import ledger as module
 from services.memory.ledger.allocators import PymallocReader
-from services.memory.ledger.ledger import Accountant, Ledger
+from services.memory.ledger.ledger import Ledger, LedgerBuilder
 from services.memory.ledger.smaps import Residency, SmapsReader
 from services.memory.objects.types import Census
 from services.memory.types import Series, owner_column
@@ -26,8 +26,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield runtime
 
 
-def held(size: int, owner: Owner = Owner.OWN_CACHES, region: Region = Region.NATIVE) -> HeldResource:
-    return HeldResource("part", "", size, 1, owner=owner, region=region)
+def held(size: int, owner: Owner = Owner.OWN_CACHES, region: Region = Region.NATIVE) -> MemoryReport:
+    return MemoryReport("part", "", size, 1, owner=owner, region=region)
 
 
 def check(ledger: Ledger) -> None:
@@ -43,7 +43,7 @@ def test_a_ready_runtime_has_nearly_no_unnamed_memory(runtime: Runtime) -> None:
     check(ledger)
     assert ledger.unnamed <= 0.05 * ledger.rss
     assert ledger.overclaimed <= 0.01 * ledger.rss
-    weights = runtime.embedder.resource()
+    weights = runtime.embedder.memory_report()
     assert sum(length for _address, length in weights.ranges) == pytest.approx(weights.bytes, rel=0.02)
     assert ledger.owners[Owner.MODELS] >= 0.95 * weights.bytes
     assert ledger.owners[Owner.OWN_CACHES] >= 1_500_000  # the ring of the history
@@ -64,13 +64,13 @@ def test_the_ledger_becomes_columns_of_the_samples(runtime: Runtime) -> None:
 
 def test_a_holder_that_fails_hides_no_other() -> None:
     """One part with a defect must not take the names of all others with it, nor end the ledger."""
-    accountant = Accountant(Clock())
+    accountant = LedgerBuilder(Clock())
 
-    def fails() -> list[HeldResource]:
+    def fails() -> list[MemoryReport]:
         raise RuntimeError("defect")
 
-    accountant.add_holder(fails)
-    accountant.add_holder(lambda: [held(1000)])
+    accountant.add_memory_reporter(fails)
+    accountant.add_memory_reporter(lambda: [held(1000)])
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.OWN_CACHES] == 1000
@@ -79,8 +79,8 @@ def test_a_holder_that_fails_hides_no_other() -> None:
 @pytest.mark.parametrize("region", list(Region))
 def test_claims_beyond_what_there_is_are_scaled_and_said(region: Region) -> None:
     """A part that reports too much must not make other owners negative or RSS larger, and it must not go unnoticed."""
-    accountant = Accountant(Clock())
-    accountant.add_holder(lambda: [held(10**12, region=region), held(10**6, Owner.MODELS, region)])
+    accountant = LedgerBuilder(Clock())
+    accountant.add_memory_reporter(lambda: [held(10**12, region=region), held(10**6, Owner.MODELS, region)])
     ledger = accountant.take()
     check(ledger)
     if region is Region.ELSEWHERE:
@@ -95,11 +95,11 @@ def test_a_range_that_two_parts_report_counts_once() -> None:
 
     data = np.ones(20_000_000, np.uint8)
     place = (data.ctypes.data, data.nbytes)
-    accountant = Accountant(Clock())
+    accountant = LedgerBuilder(Clock())
     before = accountant.take()
     for owner in (Owner.MODELS, Owner.UPLOADS):
-        report = HeldResource("shared", "", data.nbytes, 1, owner=owner, region=Region.NATIVE, ranges=(place,))
-        accountant.add_holder(lambda report=report: [report])
+        report = MemoryReport("shared", "", data.nbytes, 1, owner=owner, region=Region.NATIVE, ranges=(place,))
+        accountant.add_memory_reporter(lambda report=report: [report])
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.MODELS] + ledger.owners[Owner.UPLOADS] == pytest.approx(data.nbytes, rel=0.02)
@@ -110,16 +110,18 @@ def test_a_range_that_two_parts_report_counts_once() -> None:
 def test_addresses_that_are_gone_harm_nobody() -> None:
     """A part may free its memory while it is looked at: the ledger then reads nothing, and does not crash."""
     ranges = ((8, 10**9), (2**46, 10**9), (2**63, 4096))
-    accountant = Accountant(Clock())
-    accountant.add_holder(lambda: [HeldResource("gone", "", 0, 1, region=Region.NATIVE, ranges=ranges)])
+    accountant = LedgerBuilder(Clock())
+    accountant.add_memory_reporter(lambda: [MemoryReport("gone", "", 0, 1, region=Region.NATIVE, ranges=ranges)])
     check(accountant.take())
 
 
 def test_a_census_tells_large_objects_from_native_memory() -> None:
     """Without one the ledger says that it cannot tell; with one it does, and what is freed later is no longer there."""
     gc.collect()  # garbage of other tests, collected in the middle, would be missing from the difference
-    accountant = Accountant(Clock())
-    accountant.add_holder(lambda: [HeldResource("text", "", 3_000_000, 1, owner=Owner.SESSIONS, large=3_000_000)])
+    accountant = LedgerBuilder(Clock())
+    accountant.add_memory_reporter(
+        lambda: [MemoryReport("text", "", 3_000_000, 1, owner=Owner.SESSIONS, large=3_000_000)]
+    )
     before = accountant.take()
     assert before.unknown
     census: list[Census] = []
@@ -139,7 +141,7 @@ def test_the_pace_follows_rss_within_its_cost(monkeypatch: pytest.MonkeyPatch) -
     clock = Clock()
     now = 1000.0
     monkeypatch.setattr(clock, "time", lambda: now)
-    accountant = Accountant(clock)
+    accountant = LedgerBuilder(clock)
     assert accountant.due()
     rss = accountant.take().rss
     accountant._costs.clear()
@@ -161,9 +163,9 @@ def test_the_pace_follows_rss_within_its_cost(monkeypatch: pytest.MonkeyPatch) -
 
 def test_without_proc_only_reports_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On macOS nothing tells what RSS consists of: the rest stays unnamed, and the ledger says why."""
-    accountant = Accountant(Clock())
+    accountant = LedgerBuilder(Clock())
     monkeypatch.setattr(accountant, "_smaps", SmapsReader(tmp_path / "smaps"))
-    accountant.add_holder(lambda: [held(4_000_000, Owner.MODELS)])
+    accountant.add_memory_reporter(lambda: [held(4_000_000, Owner.MODELS)])
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == 4_000_000
@@ -181,11 +183,11 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(allocators, "heap", lambda: None)
     monkeypatch.setattr(address_space, "stack_of", lambda _thread: None)
     monkeypatch.setattr(Residency, "words", lambda *_: None)
-    accountant = Accountant(Clock())
-    report = HeldResource(
+    accountant = LedgerBuilder(Clock())
+    report = MemoryReport(
         "m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=((data.ctypes.data, data.nbytes),)
     )
-    accountant.add_holder(lambda: [report])
+    accountant.add_memory_reporter(lambda: [report])
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == data.nbytes
@@ -197,7 +199,7 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
 def test_without_figures_from_python_nothing_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python whose allocator describes itself in other words: its memory is named, its free part is not told."""
     monkeypatch.setattr(PymallocReader, "read", lambda _self: None)
-    ledger = Accountant(Clock()).take()
+    ledger = LedgerBuilder(Clock()).take()
     check(ledger)
     assert ledger.owners[Owner.PYTHON] > 5_000_000
     assert ledger.owners[Owner.PYTHON_FREE] == 0
@@ -211,10 +213,10 @@ def test_without_pagemap_ranges_have_the_share_of_their_mapping(monkeypatch: pyt
     data = np.ones(50_000_000, np.uint8)
     monkeypatch.setattr(Residency, "__enter__", lambda self: self)
     monkeypatch.setattr(Residency, "pages", lambda *_: None)
-    accountant = Accountant(Clock())
+    accountant = LedgerBuilder(Clock())
     place = ((data.ctypes.data, data.nbytes),)
-    report = HeldResource("m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=place)
-    accountant.add_holder(lambda: [report])
+    report = MemoryReport("m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=place)
+    accountant.add_memory_reporter(lambda: [report])
     ledger = accountant.take()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == pytest.approx(data.nbytes, rel=0.05)

@@ -19,7 +19,7 @@ from services.memory.ledger.address_space import Area, Sorter, of_python_threads
 from services.memory.ledger.allocators import Pymalloc, PymallocReader, heap, stack_of
 from services.memory.ledger.allocators import parse as parse_pymalloc
 from services.memory.ledger.mmap_blocks import BlockFinder
-from services.memory.ledger.object_size import Scales
+from services.memory.ledger.object_size import ObjectSizer
 from services.memory.ledger.smaps import PAGE, Mapping, Residency, SmapsReader, parse
 from tests.servers import ROOT
 
@@ -290,7 +290,7 @@ def test_weighing_counts_each_object_once_and_stops_at_boundaries() -> None:
 
     text = "y" * 1_000_000
     roots = [Node(text), Node(text), Node(Everything()), Node(sys), Node(np)]
-    scales = Scales([Everything])
+    scales = ObjectSizer([Everything])
     weight = scales.weigh(*roots)
     assert weight.complete
     assert weight.python == pytest.approx(1_000_000, abs=20_000)
@@ -302,10 +302,10 @@ def test_weighing_a_million_entries_is_quick_and_close() -> None:
     """Long containers are inferred from a sample; one text that a million entries share is still one text."""
     rows = deque({"name": f"{number:050d}", "value": number + 10**6} for number in range(100_000))
     shared = ["z" * 100_000] * 1_000_000
-    weight = Scales().weigh(rows)
+    weight = ObjectSizer().weigh(rows)
     one = sys.getsizeof(rows[0]) + sys.getsizeof(rows[0]["name"]) + 32
     assert weight.python == pytest.approx(100_000 * one, rel=0.1)
-    assert Scales().weigh(shared).python == pytest.approx(sys.getsizeof(shared) + 100_000, rel=0.1)
+    assert ObjectSizer().weigh(shared).python == pytest.approx(sys.getsizeof(shared) + 100_000, rel=0.1)
 
 
 def test_weighing_knows_arrays_tables_and_tensors() -> None:
@@ -315,7 +315,7 @@ def test_weighing_knows_arrays_tables_and_tensors() -> None:
 
     array, tensor = np.ones(1_000_000, np.float32), torch.ones(500_000)
     table = pd.DataFrame({"a": np.arange(250_000, dtype=np.float64)})
-    weight = Scales().weigh([array, array[:10], tensor, table])
+    weight = ObjectSizer().weigh([array, array[:10], tensor, table])
     assert weight.native == pytest.approx(4_000_000 + 2_000_000 + 2_000_000, rel=0.01)
     assert weight.python < 100_000
     assert (array.ctypes.data, array.nbytes) in weight.arrays
@@ -328,6 +328,6 @@ def test_weighing_gives_up_after_a_bound(tmp_path: Path) -> None:
     chain: list[object] = []
     for _ in range(100_000):
         chain = [chain, tmp_path]
-    assert not Scales().weigh(chain).complete
+    assert not ObjectSizer().weigh(chain).complete
     while chain:
         chain = chain[0]  # type: ignore[assignment]

@@ -5,7 +5,7 @@ import pytest
 from services.core.access import SERVICE
 from services.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.repeat_types import RepeatReport, State
+from services.memory.objects.repeat_types import RepeatReport, RepeatState
 from tests.memory.objects import planted
 from tests.servers import eventually
 
@@ -31,7 +31,7 @@ def test_what_each_repetition_leaves_behind_is_counted(inspector: Inspector) -> 
         report = run(inspector)
     finally:
         kept.clear()
-    assert report.state is State.DONE
+    assert report.state is RepeatState.DONE
     grown = {growth.type: growth for growth in report.types}
     assert grown[KIND].each == 3
     assert grown[KIND].added.count == 30
@@ -47,7 +47,7 @@ def test_an_action_that_leaves_nothing_is_not_accused(inspector: Inspector) -> N
     """A false alarm costs a person a day."""
     inspector.add_action("it", lambda: [planted.InModule(number) for number in range(100)])
     report = run(inspector)
-    assert report.state is State.DONE
+    assert report.state is RepeatState.DONE
     assert KIND not in {growth.type for growth in report.types}
     assert report.containers == ()
 
@@ -60,7 +60,7 @@ def test_a_failing_action_ends_the_series_with_its_reason(inspector: Inspector) 
 
     inspector.add_action("it", fail)
     report = run(inspector)
-    assert report.state is State.FAILED
+    assert report.state is RepeatState.FAILED
     assert report.error == "The model is not there. Connect one."
 
 
@@ -74,7 +74,7 @@ def test_one_series_at_a_time_marked_by_hand_and_cancelled(inspector: Inspector)
     eventually(lambda: (found := inspector.repeats.progress) and found.done == 1, what="the first repetition")
     inspector.repeats.cancel(SERVICE)
     eventually(lambda: inspector.repeats.progress is None, what="the end")
-    assert inspector.repeats.reports[0].state is State.CANCELLED
+    assert inspector.repeats.reports[0].state is RepeatState.CANCELLED
     with pytest.raises(ConflictError):
         inspector.repeats.mark(SERVICE)
 

@@ -8,14 +8,14 @@ import pytest
 from services.core.errors import NotFoundError
 from services.core.memory_report import Owner
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import Holders, Root
+from services.memory.objects.types import RetentionPaths, Root
 from tests.memory.objects import planted
 from tests.memory.objects.planted import MANY
 
 HERE = "tests.memory.objects.planted"
 
 
-def look(inspector: Inspector, kind: str) -> Holders:
+def look(inspector: Inspector, kind: str) -> RetentionPaths:
     found = inspector.instances(f"{HERE}.{kind}", limit=1)
     assert found.total == MANY
     return inspector.holders(found.objects[0].address, f"{HERE}.{kind}")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.core.events import Silent
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
-from services.memory.sampling.sampler import Sampler, Spending
+from services.memory.sampling.sampler import CpuShare, Sampler
 from services.memory.types import Sample, Series
 from tests.servers import eventually
 
@@ -117,7 +117,7 @@ def test_a_slow_pace_is_kept() -> None:
 
 def test_what_watching_costs_is_counted() -> None:
     """The CPU of every thread that watches is in the figure, and of no other thread."""
-    spending = Spending()
+    spending = CpuShare()
     spending()
 
     def work(*, counted: bool) -> None:
@@ -138,7 +138,7 @@ def test_what_watching_costs_is_counted() -> None:
 
 def test_a_whole_monitor_fills_the_columns(tmp_path: Path) -> None:
     """Wired together: what a Linux system can tell is in a sample, and reaches the history."""
-    monitor = MemoryMonitor(tmp_path, Clock(20), Silent(), limit_bytes=700_000_000)
+    monitor = MemoryMonitor(tmp_path, Clock(20), NullEventSink(), limit_bytes=700_000_000)
     monitor.start()
     expected = {
         Series.RSS,

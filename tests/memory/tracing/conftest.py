@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from services.core.events import EventKind, Silent
+from services.core.events import EventKind, NullEventSink
 from services.memory.clock import Clock
 from services.memory.tracing.tracer import Tracer
 
 
 @dataclass
-class Ear(Silent):
+class Ear(NullEventSink):
     """A reporter that remembers the events."""
 
     heard: list[tuple[EventKind, str, dict[str, float]]] = field(default_factory=list)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.memory.tracing import source
 from services.memory.tracing.compare import compare
 from services.memory.tracing.snapshot_file import Traces, pack, read, write
-from services.memory.tracing.types import Filters, GroupBy, Place, SnapshotInfo
+from services.memory.tracing.types import GroupBy, SnapshotInfo, SourceLine, TraceFilters
 
 INFO = SnapshotInfo("0" * 16, 0.0, 0.0, 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
 KEYS = {GroupBy.LINE: "lineno", GroupBy.FILE: "filename", GroupBy.TRACEBACK: "traceback"}
@@ -95,23 +95,25 @@ def test_filters() -> None:
         ]
     )
 
-    def rows(filters: Filters, by: GroupBy = GroupBy.LINE) -> list[tuple[str, int, int]]:
+    def rows(filters: TraceFilters, by: GroupBy = GroupBy.LINE) -> list[tuple[str, int, int]]:
         found = compare(traces, None, (INFO, None), by=by, filters=filters)
         return [(Path(row.place.file).name, row.place.line, row.bytes) for row in found.rows]
 
-    assert ("texts.py", 3, 550) in rows(Filters(ours=True))
-    assert ("other.py", 1, 300) not in rows(Filters(ours=True))
-    assert rows(Filters(ours=True, hide_imports=True)) == [("texts.py", 3, 550)]
-    assert {name for name, _line, _bytes in rows(Filters(hide_imports=True))} == {
+    assert ("texts.py", 3, 550) in rows(TraceFilters(ours=True))
+    assert ("other.py", 1, 300) not in rows(TraceFilters(ours=True))
+    assert rows(TraceFilters(ours=True, hide_imports=True)) == [("texts.py", 3, 550)]
+    assert {name for name, _line, _bytes in rows(TraceFilters(hide_imports=True))} == {
         "decoder.py",
         "texts.py",
         "other.py",
         "core.py",
     }
-    assert rows(Filters(text="JSON/")) == [("decoder.py", 7, 500)]
-    assert rows(Filters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
-    assert rows(Filters(text="no such")) == []
-    at = compare(traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=Filters(ours=True), at=Place(OURS, 3))
+    assert rows(TraceFilters(text="JSON/")) == [("decoder.py", 7, 500)]
+    assert rows(TraceFilters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
+    assert rows(TraceFilters(text="no such")) == []
+    at = compare(
+        traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=TraceFilters(ours=True), at=SourceLine(OURS, 3)
+    )
     assert [row.bytes for row in at.rows] == [500, 50]
 
 
@@ -125,10 +127,15 @@ def test_source_lines_come_from_source_files_only(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_bytes(b"\xff\xfe\x00broken")
     linecache.clearcache()
-    places = [Place(str(code), 2), Place(str(code), 99), Place(str(secret), 1), Place("<string>", 1)]
-    places += [Place(str(tmp_path / name), 1) for name in ("pipe.py", "broken.py", "none.py")]
+    places = [
+        SourceLine(str(code), 2),
+        SourceLine(str(code), 99),
+        SourceLine(str(secret), 1),
+        SourceLine("<string>", 1),
+    ]
+    places += [SourceLine(str(tmp_path / name), 1) for name in ("pipe.py", "broken.py", "none.py")]
     found = source.source_lines(places)
-    assert found[Place(str(code), 2)] == "name = 'café'  # a comment"
+    assert found[SourceLine(str(code), 2)] == "name = 'café'  # a comment"
     assert [found[place] for place in places[1:]] == [""] * 6
     assert not linecache.cache
 

@@ -5,12 +5,12 @@ import io
 import json
 
 from services.memory.tracing.source import COLUMNS, as_csv, as_json
-from services.memory.tracing.types import Change, Comparison, GroupBy, Place, Row, SnapshotInfo
+from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, SourceLine
 
 INFO = SnapshotInfo("0" * 16, 0.0, 0.0, 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0, name="=1+1")
 ROWS = (
-    Row((Place("/a, b.py", 1), Place("/c.py", 2)), 10, -5, 1, 0, Change.SHRUNK, '@cached("x")'),
-    Row((Place("=cmd|' /C calc'!A0", 0),), 1, 1, 1, 1, Change.NEW, "line\nbreak"),
+    Row((SourceLine("/a, b.py", 1), SourceLine("/c.py", 2)), 10, -5, 1, 0, RowChange.SHRUNK, '@cached("x")'),
+    Row((SourceLine("=cmd|' /C calc'!A0", 0),), 1, 1, 1, 1, RowChange.NEW, "line\nbreak"),
 )
 FOUND = Comparison(INFO, INFO, GroupBy.TRACEBACK, ROWS, 2, 11, -4, 2, 1)
 

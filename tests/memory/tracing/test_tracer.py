@@ -25,14 +25,14 @@ from services.core.events import EventKind
 from services.memory.clock import Clock
 from services.memory.tracing import session, snapshot_file
 from services.memory.tracing import tracer as tracer_module
-from services.memory.tracing.snapshot_store import Shelf
+from services.memory.tracing.snapshot_store import SnapshotStore
 from services.memory.tracing.tracer import Tracer
-from services.memory.tracing.types import Change, Filters, GroupBy, Place
+from services.memory.tracing.types import GroupBy, RowChange, SourceLine, TraceFilters
 from tests.memory.tracing import growing_code
 from tests.memory.tracing.conftest import Ear
 from tests.servers import eventually
 
-PLANTED = Place(growing_code.FILE, growing_code.LEAK_LINE)
+PLANTED = SourceLine(growing_code.FILE, growing_code.LEAK_LINE)
 
 
 def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
@@ -48,19 +48,19 @@ def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
     assert row.place == PLANTED
     assert 500_000 <= row.bytes_diff <= 560_000
     assert row.blocks_diff in {1000, 999, 1001}  # each is an object and its buffer
-    assert row.change is Change.NEW
+    assert row.change is RowChange.NEW
     assert row.source.startswith("kept.append(bytearray(1000))")
     assert found.same_run
 
     way = tracer.compare(old.id, new.id, GroupBy.TRACEBACK, at=PLANTED).rows[0]
-    assert way.frames[-2:] == (Place(growing_code.FILE, growing_code.DEEPER_LINE), PLANTED)
+    assert way.frames[-2:] == (SourceLine(growing_code.FILE, growing_code.DEEPER_LINE), PLANTED)
     file = tracer.compare(old.id, new.id, GroupBy.FILE).rows[0]
-    assert file.place == Place(growing_code.FILE, 0)
+    assert file.place == SourceLine(growing_code.FILE, 0)
     assert file.bytes_diff >= row.bytes_diff
 
     kept.clear()
     gone = tracer.snapshot(SERVICE)
-    assert tracer.compare(new.id, gone.id).rows[0].change is Change.GONE
+    assert tracer.compare(new.id, gone.id).rows[0].change is RowChange.GONE
     assert tracer.compare("", new.id).rows[0].bytes > 0
     assert [info.name for info in tracer.snapshots()] == ["", "after", "before"]
 
@@ -93,7 +93,7 @@ def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> N
     old = tracer.snapshot(SERVICE)
     databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(5)]
     new = tracer.snapshot(SERVICE)
-    ours = tracer.compare(old.id, new.id, filters=Filters(ours=True))
+    ours = tracer.compare(old.id, new.id, filters=TraceFilters(ours=True))
     assert ours.rows[0].place.file.endswith("services/core/database.py")
     assert all("/services/" in row.place.file for row in ours.rows)
     assert ours.rows[0].source
@@ -295,4 +295,4 @@ def test_the_file_has_no_pickle(tracer: Tracer) -> None:
     with np.load(tracer.file(tracer.snapshot(SERVICE).id), allow_pickle=False) as archive:
         assert all(archive[name].dtype.kind in "iu" for name in archive.files)
     assert re.fullmatch(r"[0-9a-f]{16}", tracer.snapshots()[0].id)
-    assert Shelf(tracer.file(tracer.snapshots()[0].id).parent).snapshots() == tracer.snapshots()
+    assert SnapshotStore(tracer.file(tracer.snapshots()[0].id).parent).snapshots() == tracer.snapshots()

@@ -13,7 +13,7 @@ import pytest
 from console.ui.charts.figure import MOST_POINTS, Chart
 from console.ui.charts.ledger import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, gpu_chart, requests_chart
-from console.ui.charts.palette import MEMBERS, PALETTE, Family, owner_colour, owner_name
+from console.ui.charts.palette import MEMBERS, PALETTE, ColourFamily, owner_colour, owner_name
 from services.core.events import EventKind
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import Ledger
@@ -178,9 +178,9 @@ def lab(code: str, sight: str) -> Floats:
 @pytest.mark.parametrize("dark", [False, True])
 def test_families_can_be_told_apart(sight: str, dark: bool) -> None:
     """Families that lie beside each other in the stack differ for every kind of sight, in both themes."""
-    colours = [lab(PALETTE[family][dark], sight) for family in Family]
+    colours = [lab(PALETTE[family][dark], sight) for family in ColourFamily]
     apart = [float(np.linalg.norm(low - high)) for low, high in itertools.pairwise(colours)]
-    assert min(apart) > 15, dict(zip(list(Family)[1:], apart, strict=True))
+    assert min(apart) > 15, dict(zip(list(ColourFamily)[1:], apart, strict=True))
 
 
 def test_colours_are_colours() -> None:

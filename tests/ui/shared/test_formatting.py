@@ -21,7 +21,7 @@ from console.ui.shared.formatting import (
     signed_size,
     size,
 )
-from services.knowledge.types import DocumentStatus, Progress
+from services.knowledge.types import DocumentStatus, JobProgress
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -131,8 +131,8 @@ def test_shortened_names_keep_their_ending() -> None:
 
 def test_progress_never_divides_by_nothing() -> None:
     """An unknown total shows what is done, not a share of zero."""
-    assert progress_label(DocumentStatus.PARSING, Progress(3, 0, "page")) == "Parsing page 3"
-    assert progress_label(DocumentStatus.PARSING, Progress(3, 12, "page")) == "Parsing page 3 of 12"
-    assert progress_label(DocumentStatus.EMBEDDING, Progress()) == "Embedding"
-    assert share(Progress(3, 0, "page")) == 0.0
-    assert share(Progress(30, 12, "page")) == 1.0
+    assert progress_label(DocumentStatus.PARSING, JobProgress(3, 0, "page")) == "Parsing page 3"
+    assert progress_label(DocumentStatus.PARSING, JobProgress(3, 12, "page")) == "Parsing page 3 of 12"
+    assert progress_label(DocumentStatus.EMBEDDING, JobProgress()) == "Embedding"
+    assert share(JobProgress(3, 0, "page")) == 0.0
+    assert share(JobProgress(30, 12, "page")) == 1.0

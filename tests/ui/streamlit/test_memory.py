@@ -10,9 +10,9 @@ from streamlit.runtime.session_manager import ActiveSessionInfo, SessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from console.ui.streamlit import internals, memory
-from console.ui.streamlit.memory import StreamlitHoldings
+from console.ui.streamlit.memory import StreamlitMemory
 from services.app.container import Runtime as Services
-from services.core.memory_report import HeldResource, Owner
+from services.core.memory_report import MemoryReport, Owner
 from services.core.settings import Settings
 from tests.ui.streamlit.process import Process, session
 
@@ -26,13 +26,13 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     st.cache_resource.clear()
 
 
-def sizes(found: list[HeldResource]) -> dict[Owner, int]:
+def sizes(found: list[MemoryReport]) -> dict[Owner, int]:
     return {owner: sum(each.bytes for each in found if each.owner is owner) for owner in Owner}
 
 
 def test_without_a_server_nothing_is_held() -> None:
     """Importing and asking must not need a running Streamlit."""
-    found = sizes(list(StreamlitHoldings()()))
+    found = sizes(list(StreamlitMemory()()))
     assert found[Owner.UPLOADS] == found[Owner.MEDIA] == found[Owner.SESSIONS] == 0
 
 
@@ -44,7 +44,7 @@ def test_uploads_and_media_are_reported_by_address(process: Process) -> None:
     tab.session_state["file"] = UploadedFile(record, FileURLs())
     process.storage.load_and_get_id(b"m" * 3_000_000, "image/png", None)  # type: ignore[arg-type]
     process.sessions.save(SessionInfo(client=None, session=tab))
-    found = list(StreamlitHoldings()())
+    found = list(StreamlitMemory()())
     by_owner = sizes(found)
     assert by_owner[Owner.UPLOADS] == pytest.approx(2_000_000, rel=0.001)
     assert by_owner[Owner.MEDIA] == pytest.approx(3_000_000, rel=0.001)
@@ -56,7 +56,7 @@ def test_uploads_and_media_are_reported_by_address(process: Process) -> None:
 def test_sessions_that_expired_are_told_from_those_that_live(process: Process) -> None:
     """Streamlit's own statistics do not see a tab that is gone and still held: here it has a name of its own, and
     asking does not keep it alive."""
-    holder = StreamlitHoldings()
+    holder = StreamlitMemory()
     living, gone = session(process), session(process)
     for number, tab in enumerate((living, gone)):
         tab.session_state["text"] = str(number) * 1_000_000
@@ -88,23 +88,23 @@ def test_a_session_that_no_look_has_met_is_known_from_its_script(
     monkeypatch.setattr(internals, "get_script_run_ctx", lambda **_: Context)
     memory.meet_session()
     process._session_mgr._active_session_info_by_id.clear()
-    assert sizes(list(StreamlitHoldings()()))[Owner.EXPIRED_SESSIONS] >= 1_000_000
+    assert sizes(list(StreamlitMemory()()))[Owner.EXPIRED_SESSIONS] >= 1_000_000
 
 
 def test_caches_are_reported_without_the_services(process: Process) -> None:
     """The console's only cached resource is the Runtime, whose parts report for themselves."""
     cached = st.cache_data(show_spinner=False)(lambda: "d" * 1_000_000)
     resource = st.cache_resource(show_spinner=False)(lambda: ["r" * 2_000_000])
-    before = sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES]
+    before = sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES]
     cached()
     resource()
-    after = sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES]
+    after = sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES]
     assert after - before == pytest.approx(3_000_000, rel=0.01)
 
     services = Services(Settings())
     services.ballast = "b" * 5_000_000  # type: ignore[attr-defined]
     st.cache_resource(show_spinner=False)(lambda: services)()
-    assert sizes(list(StreamlitHoldings()()))[Owner.STREAMLIT_CACHES] - after < 100_000
+    assert sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES] - after < 100_000
 
 
 def test_many_sessions_are_weighed_in_turn(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_many_sessions_are_weighed_in_turn(process: Process, monkeypatch: pytest
     for tab in tabs:
         tab.session_state["rows"] = [[f"{number:0100d}"] for number in range(400)]
         process.sessions.save(SessionInfo(client=None, session=tab))
-    holder = StreamlitHoldings()
+    holder = StreamlitMemory()
     found = [sizes(list(holder()))[Owner.SESSIONS] for _ in range(6)]
     assert found[0] < 5 * 400 * 230
     assert found[-1] == pytest.approx(10 * 400 * 230, rel=0.15)

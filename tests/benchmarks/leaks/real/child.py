@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 from services.app.container import Runtime
 from services.memory.leaks import findings
-from services.memory.leaks.types import State, Verdict
+from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.process import rss_bytes
 from services.memory.types import Series
 from tests.benchmarks.leaks.real.library import scenario
@@ -31,7 +31,7 @@ REQUESTS_PER_MINUTE = 10.0
 WARM_UP_MINUTES = 3.0
 AFTERWARDS_SECONDS = 120.0  # a leak goes on for so long after it was named, to see the next verdicts
 MOST_BYTES = 1_500_000_000
-_RANK = {State.UNKNOWN: 0, State.FLAT: 1, State.WATCH: 2, State.LEAK: 3}
+_RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 1, VerdictState.WATCH: 2, VerdictState.LEAK: 3}
 
 
 class _Observer:
@@ -58,7 +58,7 @@ class _Observer:
             self.changes.append(Change(self.passed, verdict.state, verdict.kind))
         if self.seconds is None and (self._is_leak or _RANK[verdict.state] >= _RANK[self.counts.state]):
             self.counts = verdict
-        if self.seconds is None and verdict.state is State.LEAK:
+        if self.seconds is None and verdict.state is VerdictState.LEAK:
             self.seconds = self.passed
 
 

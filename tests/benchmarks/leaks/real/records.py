@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.memory.leaks.types import LeakKind, State, Suspect, SuspectKind, Verdict
+from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, Verdict, VerdictState
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Change:
     """The verdict changed its state or kind, `seconds` after the scenario began, on the service's clock."""
 
     seconds: float
-    state: State
+    state: VerdictState
     kind: LeakKind | None
 
 
@@ -46,7 +46,8 @@ class Record:
         values["verdict"] = _verdict(values["verdict"])
         values["last"] = _verdict(values["last"])
         values["changes"] = tuple(
-            Change(change["seconds"], State(change["state"]), _kind(change["kind"])) for change in values["changes"]
+            Change(change["seconds"], VerdictState(change["state"]), _kind(change["kind"]))
+            for change in values["changes"]
         )
         return Record(**values)
 
@@ -57,7 +58,7 @@ def _kind(value: str | None) -> LeakKind | None:
 
 def _verdict(values: dict[str, Any]) -> Verdict:
     values = dict(values)
-    values["state"] = State(values["state"])
+    values["state"] = VerdictState(values["state"])
     values["kind"] = _kind(values["kind"])
     values["evidence"] = tuple(values["evidence"])
     values["suspects"] = tuple(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from services.memory.leaks.types import State, Verdict
+from services.memory.leaks.types import Verdict, VerdictState
 from tests.benchmarks.leaks.outcome import Outcome
 from tests.benchmarks.leaks.real import child
 from tests.benchmarks.leaks.real.records import Record
@@ -60,7 +60,7 @@ def run_one(scenario: Scenario, *, minutes: float = child.MINUTES) -> Outcome:
                     timeout=MOST_SECONDS,
                 )
             except subprocess.SubprocessError as error:
-                state = State.UNKNOWN if scenario.is_leak else State.LEAK
+                state = VerdictState.UNKNOWN if scenario.is_leak else VerdictState.LEAK
                 told = f"{error}\n{log.read_text()[-3000:]}"
                 return Outcome(scenario.name, scenario.is_leak, Verdict(state, time.time()), detail=told)
         return outcome(scenario, Record.read(output))

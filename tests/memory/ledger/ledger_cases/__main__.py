@@ -13,14 +13,14 @@ from contextlib import ExitStack
 
 from services.core.memory_report import Owner
 from services.memory.clock import Clock
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from tests.memory.ledger.ledger_cases.registry import MEGABYTE, c_library, plants_of
 
 
 def run(group: str) -> Iterator[dict[str, object]]:
-    accountant = Accountant(Clock())
+    accountant = LedgerBuilder(Clock())
     for function in plants_of(group):
-        accountant._holders[:] = [each for each in accountant._holders if "lambda" not in repr(each)]
+        accountant._reporters[:] = [each for each in accountant._reporters if "lambda" not in repr(each)]
         gc.collect()
         accountant.take()
         with ExitStack() as closing:

@@ -12,18 +12,18 @@ import numpy as np
 
 from services.core.memory_report import Owner, object_bytes
 from services.memory.clock import Clock
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, c_library, plant
 
 
 @plant("allocators")
-def small_python_objects(_accountant: Accountant) -> Planted:
+def small_python_objects(_accountant: LedgerBuilder) -> Planted:
     keep = [os.urandom(200) for _ in range(SIZE // 240)]
     yield Owner.PYTHON, sum(-(-sys.getsizeof(each) // 16) * 16 for each in keep)
 
 
 @plant("allocators")
-def large_python_objects(accountant: Accountant) -> Planted:
+def large_python_objects(accountant: LedgerBuilder) -> Planted:
     from services.memory.objects.inspector import Inspector
 
     inspector = Inspector(Clock())
@@ -36,7 +36,7 @@ def large_python_objects(accountant: Accountant) -> Planted:
 
 
 @plant("allocators")
-def freed_python_objects(_accountant: Accountant) -> Planted:
+def freed_python_objects(_accountant: LedgerBuilder) -> Planted:
     keep = [os.urandom(200) for _ in range(SIZE // 240)]
     # An arena goes back to the system when nothing in it lives.
     pins = keep[::500]
@@ -45,19 +45,19 @@ def freed_python_objects(_accountant: Accountant) -> Planted:
 
 
 @plant("allocators")
-def one_native_block(_accountant: Accountant) -> Planted:
+def one_native_block(_accountant: LedgerBuilder) -> Planted:
     keep = np.ones(SIZE, np.uint8)
     yield Owner.NATIVE, keep.nbytes
 
 
 @plant("allocators")
-def many_native_blocks(_accountant: Accountant) -> Planted:
+def many_native_blocks(_accountant: LedgerBuilder) -> Planted:
     with _blocks(SIZE // 2000, 1984):
         yield Owner.NATIVE, SIZE
 
 
 @plant("allocators")
-def freed_native_blocks(_accountant: Accountant) -> Planted:
+def freed_native_blocks(_accountant: LedgerBuilder) -> Planted:
     libc = c_library()
     with _blocks(SIZE // 2000, 1984):
         # At the top of the heap: what lies below cannot go back to the system.

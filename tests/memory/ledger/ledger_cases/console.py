@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from services.core.memory_report import Owner
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, plant
 
 
@@ -47,7 +47,7 @@ def _tabs(shell: _Streamlit) -> object:
 _streamlit: _Streamlit | None = None
 
 
-def _console(accountant: Accountant) -> _Streamlit:
+def _console(accountant: LedgerBuilder) -> _Streamlit:
     global _streamlit  # noqa: PLW0603 - one for all plants of this process
     if _streamlit is None:
         from console.ui.streamlit import internals, memory
@@ -55,12 +55,12 @@ def _console(accountant: Accountant) -> _Streamlit:
         _streamlit = _Streamlit()
         internals.exists = lambda: True  # type: ignore[assignment]
         internals.get_instance = lambda: _streamlit  # type: ignore[assignment, return-value]
-        accountant.add_holder(memory.StreamlitHoldings())
+        accountant.add_memory_reporter(memory.StreamlitMemory())
     return _streamlit
 
 
 @plant("console")
-def uploaded_files(accountant: Accountant) -> Planted:
+def uploaded_files(accountant: LedgerBuilder) -> Planted:
     from streamlit.proto.Common_pb2 import FileURLs
     from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
@@ -78,7 +78,7 @@ def uploaded_files(accountant: Accountant) -> Planted:
 
 
 @plant("console")
-def media_files(accountant: Accountant) -> Planted:
+def media_files(accountant: LedgerBuilder) -> Planted:
     storage = _console(accountant)._storage
     names = [storage.load_and_get_id(os.urandom(5 * MEGABYTE), "image/png", None) for _ in range(20)]  # type: ignore[arg-type]
     yield Owner.MEDIA, SIZE
@@ -87,7 +87,7 @@ def media_files(accountant: Accountant) -> Planted:
 
 
 @plant("console")
-def cached_results(accountant: Accountant) -> Planted:
+def cached_results(accountant: LedgerBuilder) -> Planted:
     import streamlit
 
     _console(accountant)
@@ -100,7 +100,7 @@ def cached_results(accountant: Accountant) -> Planted:
 
 
 @plant("console")
-def cached_objects(accountant: Accountant) -> Planted:
+def cached_objects(accountant: LedgerBuilder) -> Planted:
     import streamlit
 
     _console(accountant)
@@ -115,7 +115,7 @@ def cached_objects(accountant: Accountant) -> Planted:
 
 
 @plant("console")
-def session_state(accountant: Accountant) -> Planted:
+def session_state(accountant: LedgerBuilder) -> Planted:
     shell = _console(accountant)
     shell.session = session = _session()
     shell.sessions = [shell]
@@ -126,7 +126,7 @@ def session_state(accountant: Accountant) -> Planted:
 
 
 @plant("console")
-def expired_session(accountant: Accountant) -> Planted:
+def expired_session(accountant: LedgerBuilder) -> Planted:
     shell = _console(accountant)
     shell.session = kept_by_mistake = _session()
     shell.sessions = [shell]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from services.core.memory_report import HeldResource, Owner, Region
+from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.ledger.allocators import stack_of
-from services.memory.ledger.ledger import Accountant
+from services.memory.ledger.ledger import LedgerBuilder
 from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, hold, plant
 
 
 @plant("mappings")
-def memory_that_was_never_touched(_accountant: Accountant) -> Planted:
+def memory_that_was_never_touched(_accountant: LedgerBuilder) -> Planted:
     keep = np.empty(SIZE, np.uint8)
     read = np.zeros(SIZE, np.uint8)
     int(read.sum())
@@ -29,7 +29,7 @@ def memory_that_was_never_touched(_accountant: Accountant) -> Planted:
 
 
 @plant("mappings")
-def unclaimed_anonymous_memory(_accountant: Accountant) -> Planted:
+def unclaimed_anonymous_memory(_accountant: LedgerBuilder) -> Planted:
     untouched = np.empty(SIZE, np.uint8)
     with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
         area.write(b"x" * SIZE)
@@ -38,7 +38,7 @@ def unclaimed_anonymous_memory(_accountant: Accountant) -> Planted:
 
 
 @plant("mappings")
-def touched_stacks(_accountant: Accountant) -> Planted:
+def touched_stacks(_accountant: LedgerBuilder) -> Planted:
     done, ready = threading.Event(), threading.Barrier(5)
     before = threading.stack_size(64 << 20)
 
@@ -61,7 +61,7 @@ def touched_stacks(_accountant: Accountant) -> Planted:
 
 
 @plant("mappings")
-def generated_code(_accountant: Accountant) -> Planted:
+def generated_code(_accountant: LedgerBuilder) -> Planted:
     access = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access) as area:
         area.write(b"\xc3" * SIZE)
@@ -69,7 +69,7 @@ def generated_code(_accountant: Accountant) -> Planted:
 
 
 @plant("mappings")
-def memory_file(_accountant: Accountant) -> Planted:
+def memory_file(_accountant: LedgerBuilder) -> Planted:
     descriptor = os.memfd_create("plant")
     os.truncate(descriptor, SIZE)
     with mmap.mmap(descriptor, SIZE) as area:
@@ -79,46 +79,46 @@ def memory_file(_accountant: Accountant) -> Planted:
 
 
 @plant("mappings")
-def mapped_file(_accountant: Accountant) -> Planted:
+def mapped_file(_accountant: LedgerBuilder) -> Planted:
     with _mapped("plant.bin") as data:
         int(data.sum())
         yield Owner.FILES, SIZE
 
 
 @plant("mappings")
-def mapped_model_by_address(accountant: Accountant) -> Planted:
+def mapped_model_by_address(accountant: LedgerBuilder) -> Planted:
     with _mapped("model.safetensors") as data:
         int(data.sum())
         part = (data.ctypes.data + 8, SIZE - 8)
-        hold(accountant, HeldResource("m", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=(part,)))
+        hold(accountant, MemoryReport("m", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=(part,)))
         yield Owner.MODELS, SIZE
 
 
 @plant("mappings")
-def mapped_model_by_name(accountant: Accountant) -> Planted:
+def mapped_model_by_name(accountant: LedgerBuilder) -> Planted:
     with _mapped("model.gguf") as data:
         int(data.sum())
         files = ((str(data.filename), SIZE),)
-        hold(accountant, HeldResource("g", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, files=files))
+        hold(accountant, MemoryReport("g", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, files=files))
         yield Owner.MODELS, SIZE
 
 
 @plant("mappings")
-def library(_accountant: Accountant) -> Planted:
+def library(_accountant: LedgerBuilder) -> Planted:
     with _mapped("libplant.so.1") as data:
         int(data.sum())
         yield Owner.LIBRARIES, SIZE
 
 
 @plant("mappings")
-def relocated_library(_accountant: Accountant) -> Planted:
+def relocated_library(_accountant: LedgerBuilder) -> Planted:
     with _mapped("libmoved.so", "c") as data:
         data[:] = 1
         yield Owner.RELOCATIONS, SIZE
 
 
 @plant("mappings")
-def database_file(_accountant: Accountant) -> Planted:
+def database_file(_accountant: LedgerBuilder) -> Planted:
     with _mapped("plant.db-shm") as data:
         int(data.sum())
         yield Owner.DATABASE, SIZE

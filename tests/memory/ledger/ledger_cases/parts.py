@@ -9,13 +9,13 @@ import tracemalloc
 
 import numpy as np
 
-from services.core.memory_report import HeldResource, Owner, Region
-from services.memory.ledger.ledger import Accountant
+from services.core.memory_report import MemoryReport, Owner, Region
+from services.memory.ledger.ledger import LedgerBuilder
 from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, hold, plant
 
 
 @plant("parts")
-def tensor_of_a_model(accountant: Accountant) -> Planted:
+def tensor_of_a_model(accountant: LedgerBuilder) -> Planted:
     import torch
 
     from services.knowledge.embedding.bert_encoder import ranges
@@ -25,18 +25,18 @@ def tensor_of_a_model(accountant: Accountant) -> Planted:
     tensors = [torch.ones(2500) for _ in range(5000)] + [torch.ones(12_500_000)]
     places = tuple(part for tensor in tensors for part in ranges(tensor))
     size = sum(tensor.nbytes for tensor in tensors)
-    hold(accountant, HeldResource("t", "", size, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=places))
+    hold(accountant, MemoryReport("t", "", size, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=places))
     yield Owner.MODELS, size
 
 
 @plant("parts")
-def index_codes(accountant: Accountant) -> Planted:
+def index_codes(accountant: LedgerBuilder) -> Planted:
     from services.knowledge.index.segment import Codec
     from services.knowledge.index.vector_index import VectorIndex
 
     count = SIZE // 396
     index = VectorIndex(384, Codec.wide(384))
-    accountant.add_holder(lambda: [index.resource()])
+    accountant.add_memory_reporter(lambda: [index.memory_report()])
     yield None
     codes = np.random.default_rng(0).integers(0, 256, (count, 384), np.uint8)
     index.load(np.arange(count), np.zeros(count, np.int32), codes)
@@ -45,7 +45,7 @@ def index_codes(accountant: Accountant) -> Planted:
 
 
 @plant("parts")
-def sqlite_cache(_accountant: Accountant) -> Planted:
+def sqlite_cache(_accountant: LedgerBuilder) -> Planted:
     import sqlite3
 
     connection = sqlite3.connect(":memory:")
@@ -58,14 +58,14 @@ def sqlite_cache(_accountant: Accountant) -> Planted:
 
 
 @plant("parts")
-def conversation_windows(accountant: Accountant) -> Planted:
+def conversation_windows(accountant: LedgerBuilder) -> Planted:
     from collections import deque
 
     from services.chat.history_window import HistoryWindows, Turn
 
     yield None
     windows = HistoryWindows(None)  # type: ignore[arg-type]
-    accountant.add_holder(lambda: [windows.held()])
+    accountant.add_memory_reporter(lambda: [windows.memory_report()])
     chance = random.Random(0)
     texts = [chance.randbytes(chance.choice([100, 9900])).decode("latin-1") for _ in range(SIZE // 5000)]
     for start in range(0, len(texts) - 100, 100):
@@ -76,7 +76,7 @@ def conversation_windows(accountant: Accountant) -> Planted:
 
 
 @plant("parts")
-def allocation_traces(_accountant: Accountant) -> Planted:
+def allocation_traces(_accountant: LedgerBuilder) -> Planted:
     from services.memory.ledger.allocators import heap
 
     def malloc() -> int:

@@ -6,14 +6,14 @@ import ctypes
 import importlib
 from collections.abc import Callable, Iterator
 
-from services.core.memory_report import HeldResource, Owner
-from services.memory.ledger.ledger import Accountant
+from services.core.memory_report import MemoryReport, Owner
+from services.memory.ledger.ledger import LedgerBuilder
 
 MEGABYTE = 1_000_000
 SIZE = 100 * MEGABYTE
 
 # Yields None when it is prepared, if that takes memory of its own, then what was planted.
-Plant = Callable[[Accountant], Iterator[tuple[Owner, int] | None]]
+Plant = Callable[[LedgerBuilder], Iterator[tuple[Owner, int] | None]]
 Planted = Iterator[tuple[Owner, int] | None]
 GROUPS = ("allocators", "mappings", "parts", "console")
 _PLANTS: dict[str, list[Plant]] = {}
@@ -27,8 +27,8 @@ def plant(group: str) -> Callable[[Plant], Plant]:
     return register
 
 
-def hold(accountant: Accountant, *held: HeldResource) -> None:
-    accountant.add_holder(lambda: held)
+def hold(accountant: LedgerBuilder, *held: MemoryReport) -> None:
+    accountant.add_memory_reporter(lambda: held)
 
 
 def plants_of(group: str) -> list[Plant]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.ui.allocations.compare import allocations_comparison
-from console.ui.allocations.snapshots import allocations_snapshots
+from console.ui.allocations.snapshot_table import allocations_snapshots
 from console.ui.allocations.toolbar import allocations_bar
 from console.ui.runtime_access import runtime
 

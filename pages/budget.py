@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from console.ui.budget.actions import doors_view, steps_view
 from console.ui.budget.control import alerts_view, control_view, restart_view
 from console.ui.budget.decisions import chart_view, decisions_view
-from console.ui.budget.headline import head_view
-from console.ui.budget.steps import doors_view, steps_view
+from console.ui.budget.gauge import head_view
 from console.ui.runtime_access import runtime
 from services.app.container import Runtime
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.banner import refusal_banner
-from console.ui.chat.chat import chat_view
-from console.ui.chat.conversations import conversation_bar, conversation_list
+from console.ui.chat.conversation_views import conversation_bar, conversation_list
+from console.ui.chat.transcript import chat_view
 from console.ui.live_answers import live_answers
 from console.ui.runtime_access import runtime
 from console.ui.session_state import Query, query, set_query

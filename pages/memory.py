@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from console.ui.memory.charts import charts, range_bar
 from console.ui.memory.details import details
-from console.ui.memory.headline import headline_view
 from console.ui.memory.ledger import ledger_view
+from console.ui.memory.verdict import headline_view
 from console.ui.runtime_access import runtime
 
 services = runtime()

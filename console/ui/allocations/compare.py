@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from console.ui.allocations.snapshots import label
+from console.ui.allocations.snapshot_table import label
 from console.ui.charts.chart import Drawn, draw
 from console.ui.charts.figure import Chart, Json, axis, base_layout
 from console.ui.charts.palette import colour

@@ -15,7 +15,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.core.access import Actor
 from services.core.errors import MillpondError
 from services.core.i18n import _, plural
-from services.memory.fork_snapshot import NOTICEABLE_SECONDS
+from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import MOST_MINUTES, SnapshotInfo, TracingStatus
 
@@ -82,7 +82,7 @@ def _stopped(tracer: Tracer) -> None:
 def _cost(tracer: Tracer, frames: int) -> None:
     cost = tracer.known_cost(frames)
     # Measuring forks: a pause that somebody would notice is nothing to be had by merely opening a page.
-    if cost is None and tracer.pause() <= NOTICEABLE_SECONDS:
+    if cost is None and tracer.pause() <= NOTICEABLE_PAUSE_SECONDS:
         with st.spinner(_("Measuring what it would cost, in a copy of the process"), show_time=False):
             try:
                 cost = tracer.cost(frames)
@@ -123,7 +123,7 @@ def _times(factor: float) -> str:
 def _pause(seconds: float) -> str:
     """Return a pause in words; in bold where somebody would notice it."""
     words = _("about {pause}").format(pause=milliseconds(max(1.0, seconds * 1000)))
-    return f"**{words}**" if seconds > NOTICEABLE_SECONDS else words
+    return f"**{words}**" if seconds > NOTICEABLE_PAUSE_SECONDS else words
 
 
 def _running(tracer: Tracer, status: TracingStatus) -> None:

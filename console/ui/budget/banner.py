@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.budget.steps import door_name
+from console.ui.budget.actions import door_name
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import escape
 from console.ui.shared.heartbeat import heartbeat

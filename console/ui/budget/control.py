@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from console.ui.budget.headline import PERIOD_SECONDS
+from console.ui.budget.gauge import PERIOD_SECONDS
 from console.ui.current_actor import page_actor, reason
 from console.ui.error_boundary import attempt, guarded, let_page_tell
 from console.ui.session_state import Key, tell

@@ -23,7 +23,7 @@ from services.app.container import Runtime
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.effects import Effect
-from services.memory.reclaimers import Offer
+from services.memory.reclaimers import ReclaimOffer
 
 _PERIOD_SECONDS = 3.0
 _SHOWN = 6
@@ -200,7 +200,7 @@ def _release(runtime: Runtime, name: str) -> None:
         tell(summary(runtime, effect))
 
 
-def _would(offer: Offer) -> str:
+def _would(offer: ReclaimOffer) -> str:
     if offer.bytes is None:
         return _("would free: unknown")
     if offer.bytes <= 0:
@@ -208,7 +208,7 @@ def _would(offer: Offer) -> str:
     return _("would free {size}").format(size=escape(size(offer.bytes)))
 
 
-def _words(runtime: Runtime, offer: Offer, effect: Effect | None) -> str:
+def _words(runtime: Runtime, offer: ReclaimOffer, effect: Effect | None) -> str:
     parts = [escape(offer.cost)]
     if effect is not None:
         parts.append(

@@ -18,7 +18,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.app.gc_pause_impact import API, PauseImpact, who_waited
 from services.core.i18n import _, plural
-from services.memory.sampling.gc_pauses import Pause, longest
+from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
 _PERIOD_SECONDS = 3.0
 _LONGEST = 20
@@ -58,7 +58,7 @@ def pauses_view(runtime: Runtime) -> None:
     st.subheader(_("The longest, and who was waiting"), anchor=False)
     _table(
         who_waited(
-            longest(recent, _LONGEST),
+            longest_pauses(recent, _LONGEST),
             runtime.requests.latest(),
             runtime.scopes.running(),
             speed=runtime.memory.clock.speed,

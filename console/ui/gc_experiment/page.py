@@ -16,10 +16,10 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _, plural
 from services.core.settings import MEGABYTE
-from services.memory.gc_experiment.analysis import LEAST_ROUNDS
+from services.memory.gc_experiment.analysis import MIN_ANALYSIS_ROUNDS
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS, Experiments
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentState, Setting
-from services.memory.gc_experiment.workload import DEFAULTS, OFFERED, REFERENCE, USUAL, label
+from services.memory.gc_experiment.workload import DEFAULTS, OFFERED, PRESELECTED, REFERENCE, label
 
 CANCEL = "experiment-cancel"
 _RUNNING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
@@ -124,7 +124,7 @@ def form(runtime: Runtime) -> None:
                 key=ROUNDS_KEY,
                 width=130,
                 help=_("Each round runs every setting once, in another order. Fewer than {least} tell nothing.").format(
-                    least=LEAST_ROUNDS
+                    least=MIN_ANALYSIS_ROUNDS
                 ),
             )
         )
@@ -161,7 +161,7 @@ def _settings() -> list[Setting]:
     chosen = st.multiselect(
         _("Compare the defaults {thresholds} with").format(thresholds="({}, {}, {})".format(*DEFAULTS)),
         options,
-        default=[each for each in state.chosen or USUAL if each in options],
+        default=[each for each in state.chosen or PRESELECTED if each in options],
         format_func=label,
         key=f"{SETTINGS}-{len(state.own)}",
         help=_("The control is the defaults once more: what it differs by is what equal runs differ by."),

@@ -24,7 +24,7 @@ from console.ui.shared.formatting import ago, count, escape, milliseconds, minut
 from services.app.container import Runtime
 from services.core.i18n import _, plural
 from services.memory.gc.types import GCSettings
-from services.memory.gc_experiment.analysis import Advice, Figure, Judgement, judge, matters, spread
+from services.memory.gc_experiment.analysis import Advice, Analysis, Figure, analyze, is_relevant, median_and_range
 from services.memory.gc_experiment.messages import change, figure_name, headline, recommendation
 from services.memory.gc_experiment.types import ExperimentResult, RunFigures, Setting
 from services.memory.gc_experiment.workload import label
@@ -53,7 +53,7 @@ def results_view(runtime: Runtime) -> None:
     if not results:
         return
     result = _choice(results)
-    judgement = judge(result)
+    judgement = analyze(result)
     box = st.warning if judgement.advice in {Advice.TOO_FEW, Advice.TOO_NOISY} else st.success
     box(
         escape(recommendation(judgement, result)),
@@ -89,7 +89,7 @@ def _choice(results: list[ExperimentResult]) -> ExperimentResult:
     return by_id.get(str(chosen), results[0])
 
 
-def _try(runtime: Runtime, result: ExperimentResult, judgement: Judgement) -> None:
+def _try(runtime: Runtime, result: ExperimentResult, judgement: Analysis) -> None:
     """Draw the way into a trial, for settings that a trial can take: thresholds."""
     able = [setting for setting in result.settings if setting.thresholds is not None and not setting.frozen]
     able = [setting for setting in able if setting.automatic]
@@ -131,7 +131,7 @@ def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
     runs = result.of(place)
 
     def shown(value: Callable[[RunFigures], float], words: Callable[[float], str]) -> str:
-        middle, least, most = (words(number) for number in spread([value(run) for run in runs]))
+        middle, least, most = (words(number) for number in median_and_range([value(run) for run in runs]))
         return middle if least == most else f"{middle} ({least} – {most})"
 
     collections = [count(round(median(run.collections[generation] for run in runs))) for generation in range(3)]
@@ -151,12 +151,12 @@ def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
     }
 
 
-def _against(result: ExperimentResult, judgement: Judgement, place: int) -> dict[str, Any]:
+def _against(result: ExperimentResult, judgement: Analysis, place: int) -> dict[str, Any]:
     ratios = judgement.ratios[place - 1]
 
     def shown(figure: Figure) -> str:
         words = change(ratios[figure])
-        return f"{words} ●" if matters(figure, ratios[figure]) else words
+        return f"{words} ●" if is_relevant(figure, ratios[figure]) else words
 
     names = {figure: _capital(figure_name(figure)) for figure in Figure}
     row: dict[str, Any] = {_("Setting"): plain(label(result.settings[place]))}

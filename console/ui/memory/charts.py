@@ -16,7 +16,7 @@ import streamlit as st
 
 from console.ui.charts.chart import Drawn, draw
 from console.ui.charts.figure import Chart
-from console.ui.charts.ledger import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
+from console.ui.charts.ledger_charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requests_chart
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query

@@ -22,7 +22,7 @@ from console.ui.session_state import Key, Query, query, set_query, tell
 from console.ui.shared.dialogs import confirm
 from console.ui.shared.formatting import ago, count, escape, milliseconds, moment, plain, shorten, size
 from services.core.i18n import _
-from services.memory.fork_snapshot import NOTICEABLE_SECONDS, expected_pause
+from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS, expected_pause_seconds
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.snapshots import MOST_SNAPSHOTS, Snapshot
 from services.memory.objects.types import Census
@@ -77,9 +77,9 @@ def _choose_view() -> None:
 
 def cost(what: str) -> str:
     """Return what a look costs, said before the click: `what` names the look, how long everything stands still."""
-    pause = expected_pause()
+    pause = expected_pause_seconds()
     words = _("about {pause}").format(pause=milliseconds(max(1.0, pause * 1000)))
-    still = f"**{words}**" if pause > NOTICEABLE_SECONDS else words
+    still = f"**{words}**" if pause > NOTICEABLE_PAUSE_SECONDS else words
     return _("{what} happens in a copy of the process. This one stands still for {pause}, for the copy.").format(
         what=what, pause=still
     )

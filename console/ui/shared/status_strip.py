@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.budget.actions import door_name
 from console.ui.budget.charts import level_word
 from console.ui.budget.control import restart_words
-from console.ui.budget.headline import LEVEL_ICONS, sentence
-from console.ui.budget.steps import door_name
+from console.ui.budget.gauge import LEVEL_ICONS, sentence
 from console.ui.error_boundary import guarded
-from console.ui.memory.headline import STATE_ICONS
+from console.ui.memory.verdict import STATE_ICONS
 from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime

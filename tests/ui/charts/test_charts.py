@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from console.ui.charts.figure import MOST_POINTS, Chart
-from console.ui.charts.ledger import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
+from console.ui.charts.ledger_charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, gpu_chart, requests_chart
 from console.ui.charts.palette import MEMBERS, PALETTE, ColourFamily, owner_colour, owner_name
 from services.core.events import EventKind

@@ -10,7 +10,7 @@ import streamlit as st
 from console.ui.current_actor import page_actor, reason
 from console.ui.error_boundary import attempt, guarded, let_page_tell
 from console.ui.gc.effects import summary
-from console.ui.gc.headline import trial_words
+from console.ui.gc.status import trial_words
 from console.ui.session_state import CollectorForm, Key, state_of, tell
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
@@ -18,7 +18,7 @@ from services.app.container import Runtime
 from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.effects import Effect
-from services.memory.gc.explain import explain, freezing
+from services.memory.gc.explain import explain, explain_freezing
 from services.memory.gc.types import GCSettings, GCState, Trial
 
 _TRIAL_SECONDS, _IDLE_SECONDS = 1.0, 5.0
@@ -229,7 +229,7 @@ def _actions(runtime: Runtime, state: GCState) -> None:
                 args=(runtime, lambda actor, wanted=generation: collector.collect(actor, wanted)),
             )
     st.subheader(_("Freeze"), anchor=False)
-    st.caption(escape(freezing(state)))
+    st.caption(escape(explain_freezing(state)))
     with st.container(horizontal=True, gap="small"):
         st.button(
             _("Freeze"),

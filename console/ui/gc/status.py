@@ -10,7 +10,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _
 from services.memory.gc.types import GCState, Trial
-from services.memory.sampling.gc_pauses import figures
+from services.memory.sampling.gc_pauses import summarize_recent
 
 _PERIOD_SECONDS = 3.0
 _STRETCH_SECONDS = 300.0
@@ -60,7 +60,7 @@ def sentence(state: GCState) -> str:
 def _figures(runtime: Runtime, state: GCState) -> None:
     pauses = runtime.memory.pauses.recent()
     now = runtime.memory.clock.time()
-    found = figures(pauses, now - _STRETCH_SECONDS * max(1.0, runtime.memory.clock.speed))
+    found = summarize_recent(pauses, now - _STRETCH_SECONDS * max(1.0, runtime.memory.clock.speed))
     stretch = _("In the last {time}; all threads stand still in a pause").format(time=minutes(now - found.begin))
     shown = [
         (

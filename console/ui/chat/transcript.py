@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from console.ui.chat.messages import show_message
+from console.ui.chat.message import show_message
 from console.ui.current_actor import page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers

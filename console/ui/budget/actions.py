@@ -9,7 +9,7 @@ import streamlit as st
 
 from console.ui.budget.charts import level_word
 from console.ui.budget.control import ask_for_restart
-from console.ui.budget.headline import PERIOD_SECONDS
+from console.ui.budget.gauge import PERIOD_SECONDS
 from console.ui.current_actor import page_actor, reason
 from console.ui.error_boundary import attempt, guarded, let_page_tell
 from console.ui.session_state import tell

@@ -1,4 +1,4 @@
-"""The generated parts of README.md: `python -m tests.docs.generate` writes them, `test_readme.py` checks them."""
+"""The generated tables of `docs/`: `python -m tests.docs.generate` writes them, `test_documents.py` checks them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pydantic_core import PydanticUndefined
 from services.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+SETTINGS = ROOT / "docs" / "settings.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 TABLES = {name: ROOT / "bench-results" / f"{file}.md" for name, file in (("bench", "table"), ("leaks", "leaks"))}
 
 
@@ -38,16 +39,17 @@ def section(text: str, name: str) -> str:
     """Return what stands between the markers `name`."""
     match = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text, flags=re.DOTALL)
     if match is None:
-        raise ValueError(f"README.md has no markers for {name!r}")
+        raise ValueError(f"there are no markers for {name!r}")
     return match[1]
 
 
 def main() -> None:
-    text = replace_section(README.read_text(), "settings", settings_table())
+    SETTINGS.write_text(replace_section(SETTINGS.read_text(), "settings", settings_table()))
+    text = BENCHMARKS.read_text()
     for name, table in TABLES.items():
         if table.exists():
             text = replace_section(text, name, table.read_text().strip())
-    README.write_text(text)
+    BENCHMARKS.write_text(text)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ import streamlit as st
 from console.navigation import groups
 from console.ui.error_boundary import boundary, show_notices
 from console.ui.runtime_access import page_run, runtime
-from console.ui.shared.access import access_view, starting
+from console.ui.shared.access import access_view, startup_view
 from console.ui.shared.dialogs import show_dialog
 from console.ui.shared.status_strip import status_strip
-from console.ui.streamlit.memory import meet_session
+from console.ui.streamlit.memory import register_session
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 
 st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
 st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
-meet_session()
+register_session()
 current = st.navigation(groups(), expanded=True)
 services = runtime()
 if services.ready:
@@ -34,4 +34,4 @@ if services.ready:
             status_strip(services)
 else:
     with boundary():
-        starting(services)
+        startup_view(services)

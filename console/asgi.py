@@ -13,7 +13,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
-from streamlit.web import bootstrap
 
 from console.api.application import create_api, provide, routes
 from console.api.middleware import (
@@ -43,12 +42,12 @@ UPLOADS = ("/api/documents", "/_stcore/upload_file")
 def create_app(settings: Settings) -> st.App:
     """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
     api = create_api()
-    internals.run_what_was_pressed()
+    internals.patch_fragment_targets()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = runtime_access.runtime()
-        runtime.sessions = memory.connected
+        runtime.sessions = memory.connected_tabs
         holdings = StreamlitMemory()
         runtime.add_memory_reporter(holdings)
         runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
@@ -80,7 +79,7 @@ def create_app(settings: Settings) -> st.App:
     )
     # st.App finds .streamlit/config.toml beside the entry point, wherever the process was started. What follows from
     # our own settings is laid over it.
-    bootstrap.load_config_options(
+    internals.load_config_options(
         {
             "server.address": settings.host,
             "server.port": settings.port,

@@ -13,7 +13,7 @@ import streamlit as st
 from console.ui.gc.effects import effects_view, reclaim_view
 from console.ui.gc.pauses import pauses_view
 from console.ui.gc.settings_form import settings_view
-from console.ui.gc.status import head_view
+from console.ui.gc.status import status_view
 from console.ui.gc_experiment.page import experiment_view
 from console.ui.runtime_access import runtime
 from console.ui.session_state import Key, Query, query, set_query
@@ -32,7 +32,7 @@ class GCView(StrEnum):
 
 def collector_view(runtime: Runtime) -> None:
     """Draw the page."""
-    head_view(runtime)
+    status_view(runtime)
     view = _choice()
     draw: dict[GCView, Callable[[Runtime], None]] = {
         GCView.CONTROL: settings_view,

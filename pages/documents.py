@@ -9,7 +9,7 @@ from console.ui.documents.detail import document_view
 from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
 from console.ui.documents.upload import collections_bar, upload_panel
-from console.ui.error_boundary import guarded, let_page_tell
+from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.runtime_access import runtime
 from console.ui.session_state import Query, query_number
 from console.ui.shared.heartbeat import heartbeat
@@ -26,7 +26,7 @@ IDLE_SECONDS = 3.0  # another session may add something
 @guarded
 def live_view(library: Library, collection_id: int | None) -> None:
     """Jobs and table, drawn again in place while something changes."""
-    let_page_tell()
+    rerun_for_notices()
     busy = job_list(library)
     document_table(library, collection_id)
     heartbeat("documents-beat", BUSY_SECONDS if busy else IDLE_SECONDS)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from console.ui.memory.charts import charts, range_bar
-from console.ui.memory.details import details
+from console.ui.memory.charts import charts_view, range_bar
+from console.ui.memory.details import details_view
 from console.ui.memory.ledger import ledger_view
-from console.ui.memory.verdict import headline_view
+from console.ui.memory.verdict import verdict_view
 from console.ui.runtime_access import runtime
 
 services = runtime()
-headline_view(services)
+verdict_view(services)
 choice = range_bar(services)
-charts(services, choice)
+charts_view(services, choice)
 ledger_view(services)
-details(services, choice)
+details_view(services, choice)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from console.ui.objects.instances import instances_view
 from console.ui.objects.owners import owners_view
-from console.ui.objects.repeat import repeats_view
-from console.ui.objects.toolbar import ObjectsView, objects_bar, view_choice
+from console.ui.objects.repeat import repeat_view
+from console.ui.objects.toolbar import ObjectsView, objects_toolbar, view_choice
 from console.ui.objects.types import containers_view, types_view
 from console.ui.runtime_access import runtime
 
 inspector = runtime().memory.objects
 view = view_choice()
 if view is ObjectsView.REPEAT:
-    repeats_view(inspector)
+    repeat_view(inspector)
 elif view is ObjectsView.OWNERS:
     owners_view(inspector)
 else:
-    shown = objects_bar(inspector)
+    shown = objects_toolbar(inspector)
     if shown is not None and view is ObjectsView.TYPES:
         types_view(inspector, shown)
     elif shown is not None:

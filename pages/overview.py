@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from console.ui.overview.overview import caches_view, overview
-from console.ui.overview.requests import running_view
+from console.ui.overview.overview import caches_view, overview_view
+from console.ui.overview.requests import requests_view
 from console.ui.runtime_access import runtime
 
-overview(runtime())
-running_view(runtime())
+overview_view(runtime())
+requests_view(runtime())
 caches_view(runtime())

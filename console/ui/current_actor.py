@@ -20,7 +20,7 @@ from services.core.requests.registry import NOBODY
 
 
 @dataclass
-class Access:
+class AdminToken:
     """The token that this tab has given, if any; only one that was accepted."""
 
     token: str = ""
@@ -28,10 +28,10 @@ class Access:
 
 def page_actor(runtime: Runtime | None = None) -> Actor:
     """Return who uses this tab of `runtime`, by default the process's own."""
-    return (runtime or runtime_access.runtime()).gate.actor(state_of(Access).token)
+    return (runtime or runtime_access.runtime()).gate.actor(state_of(AdminToken).token)
 
 
-def give_token(runtime: Runtime, token: str) -> None:
+def enter_admin_token(runtime: Runtime, token: str) -> None:
     """Make this tab the administrator's.
 
     Raises:
@@ -39,22 +39,22 @@ def give_token(runtime: Runtime, token: str) -> None:
         BusyError: too many wrong ones were given.
     """
     runtime.gate.enter(token, place=st.context.ip_address or "local")
-    state_of(Access).token = token
+    state_of(AdminToken).token = token
 
 
-def take_token_back() -> None:
+def leave_admin() -> None:
     """Make this tab a visitor's again."""
-    state_of(Access).token = ""
+    state_of(AdminToken).token = ""
 
 
-def may_act(runtime: Runtime | None = None) -> bool:
+def is_admin(runtime: Runtime | None = None) -> bool:
     """Return whether buttons that act are of any use in this tab."""
     return page_actor(runtime).role is Role.ADMIN
 
 
-def reason(runtime: Runtime | None = None) -> str | None:
+def disabled_reason(runtime: Runtime | None = None) -> str | None:
     """Return why buttons that act are disabled here, None where they are not: for their tooltip."""
-    return None if may_act(runtime) else _("Only an administrator may do that. Give the token at the top of the page.")
+    return None if is_admin(runtime) else _("Only an administrator may do that. Give the token at the top of the page.")
 
 
 def page_user() -> str:

@@ -16,7 +16,7 @@ import streamlit as st
 import structlog
 
 from console.ui.current_actor import page_user
-from console.ui.session_state import Notices, state_of, tell_problem
+from console.ui.session_state import Notices, notify_problem, state_of
 from console.ui.shared.formatting import escape
 from services.core.errors import MillpondError
 from services.core.i18n import _
@@ -57,7 +57,7 @@ def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwa
         with acting_for(page_user()):
             return action(*args, **kwargs)
     except MillpondError as error:
-        tell_problem(error)
+        notify_problem(error)
         return None
 
 
@@ -78,7 +78,7 @@ def show_error(error: Exception) -> bool:
     return True
 
 
-def let_page_tell() -> None:
+def rerun_for_notices() -> None:
     """Run the whole page when an action within a fragment has left something to tell: fragments redraw too often."""
     if state_of(Notices).waiting:
         st.rerun()

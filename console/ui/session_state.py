@@ -140,7 +140,7 @@ class AllocationsState:
 
 
 @dataclass
-class CollectorForm:
+class GCForm:
     """Garbage collection page: `known` are the settings that the form was filled with, `fills` counts how often: when
     others are in force the fields are filled anew."""
 
@@ -200,12 +200,12 @@ def state_of(kind: type[State]) -> State:
     return found
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """Show `text` as a toast on the next run."""
     state_of(Notices).waiting.append(Notice("done", text))
 
 
-def tell_problem(error: MillpondError) -> None:
+def notify_problem(error: MillpondError) -> None:
     """Show an error with its hint on the next run."""
     state_of(Notices).waiting.append(Notice("problem", error.message, error.hint))
 

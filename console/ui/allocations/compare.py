@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from console.ui.allocations.snapshot_table import label
-from console.ui.charts.chart import Drawn, draw
+from console.ui.allocations.snapshot_table import snapshot_label
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart, Json, axis, base_layout
 from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded
@@ -108,10 +108,10 @@ def _names(snapshots: Sequence[SnapshotInfo]) -> dict[str, str]:
     """Return what each is called, by id. A choice comes back by its name, so no two may have the same one."""
     names: dict[str, str] = {}
     for info in reversed(snapshots):
-        name, number = label(info), 1
+        name, number = snapshot_label(info), 1
         while name in names.values():
             number += 1
-            name = _("{label} ({number})").format(label=label(info), number=number)
+            name = _("{label} ({number})").format(label=snapshot_label(info), number=number)
         names[info.id] = name
     return names
 
@@ -192,7 +192,7 @@ def _nothing_left(found: Comparison, filters: TraceFilters) -> None:
 def _chart_and_table(found: Comparison) -> Row | None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        draw(Drawn.of(changes_chart(found)), key="allocations-chart")
+        draw_chart(EncodedChart.of(changes_chart(found)), key="allocations-chart")
     with right:
         return _table(found)
 

@@ -9,9 +9,9 @@ import streamlit as st
 
 from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt, guarded
-from console.ui.session_state import tell
-from console.ui.shared.dialogs import close, confirm, request
-from console.ui.shared.formatting import moment, plain, size
+from console.ui.session_state import notify
+from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
+from console.ui.shared.formatting import local_time, plain, size
 from services.core.i18n import _
 from services.memory.tracing.snapshot_store import AUTOMATIC_KEPT, KEPT, LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.tracer import Tracer
@@ -22,7 +22,7 @@ _MEGABYTE = 1024 * 1024
 
 @st.fragment
 @guarded
-def allocations_snapshots(tracer: Tracer) -> None:
+def snapshot_table(tracer: Tracer) -> None:
     """Draw the table of snapshots, nothing when there is none."""
     snapshots = tracer.snapshots()
     if not snapshots:
@@ -37,12 +37,12 @@ def allocations_snapshots(tracer: Tracer) -> None:
     )
 
 
-def label(info: SnapshotInfo) -> str:
+def snapshot_label(info: SnapshotInfo) -> str:
     """Return how a snapshot is called in lists: its name or kind, when it was taken, what it holds."""
-    return f"{title(info)} · {moment(info.time):%d %b %H:%M:%S} · {size(info.bytes)}"
+    return f"{snapshot_title(info)} · {local_time(info.time):%d %b %H:%M:%S} · {size(info.bytes)}"
 
 
-def title(info: SnapshotInfo) -> str:
+def snapshot_title(info: SnapshotInfo) -> str:
     """Return a snapshot's name, or what kind it is."""
     if info.damaged:
         return _("Damaged")
@@ -57,8 +57,8 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
     frame = pd.DataFrame(
         {
             "edit": [":material/edit:"] * len(snapshots),
-            "name": [title(info) for info in snapshots],
-            "time": [moment(info.time) for info in snapshots],
+            "name": [snapshot_title(info) for info in snapshots],
+            "time": [local_time(info.time) for info in snapshots],
             "bytes": [info.bytes / _MEGABYTE for info in snapshots],
             "blocks": [info.blocks for info in snapshots],
             "frames": [info.frames for info in snapshots],
@@ -120,10 +120,10 @@ def _edit(tracer: Tracer, info: SnapshotInfo) -> None:
             note = st.text_area(_("Note"), value=info.note, max_chars=LONGEST_NOTE, key="snapshot-note")
             if st.form_submit_button(_("Save"), type="primary", key="snapshot-save"):
                 tracer.describe(info.id, name=name, note=note)
-                tell(_("The snapshot has its name and note."))
-                close()
+                notify(_("The snapshot has its name and note."))
+                close_dialog()
 
-    request(_("Name and note"), body)
+    open_dialog(_("Name and note"), body)
 
 
 def _ask_delete(tracer: Tracer, info: SnapshotInfo) -> None:
@@ -131,5 +131,5 @@ def _ask_delete(tracer: Tracer, info: SnapshotInfo) -> None:
         tracer.delete(page_actor(), info.id)
         return _("The snapshot was deleted.")
 
-    goes = _("{name} goes, with {size} on disk.").format(name=label(info), size=size(info.size))
+    goes = _("{name} goes, with {size} on disk.").format(name=snapshot_label(info), size=size(info.size))
     confirm(_("Delete this snapshot?"), [goes], _("Delete"), delete)

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import streamlit as st
 
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.session_state import AllocationsState, Key, state_of, tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.session_state import AllocationsState, Key, notify, state_of
 from console.ui.shared.formatting import count, escape, milliseconds, size
 from console.ui.shared.heartbeat import heartbeat
 from services.core.access import Actor
@@ -26,7 +26,7 @@ _IDLE_SECONDS = 3.0  # another tab, or the clock, may switch
 _DEPTHS = (1, 5, 10, 25)
 
 
-def allocations_bar(tracer: Tracer) -> None:
+def allocations_toolbar(tracer: Tracer) -> None:
     """Draw the state of tracing and its buttons; when something changes, the rest of the page is drawn anew too."""
     state_of(AllocationsState).shown = _shown(tracer)
     _bar(tracer)
@@ -35,7 +35,7 @@ def allocations_bar(tracer: Tracer) -> None:
 @st.fragment
 @guarded
 def _bar(tracer: Tracer) -> None:
-    let_page_tell()
+    rerun_for_notices()
     if state_of(AllocationsState).shown != _shown(tracer):
         st.rerun()
     status = tracer.status()
@@ -71,7 +71,7 @@ def _stopped(tracer: Tracer) -> None:
             key=Key.TRACING_START,
             type="primary",
             icon=":material/play_arrow:",
-            disabled=(why := reason()) is not None,
+            disabled=(why := disabled_reason()) is not None,
             help=why,
             on_click=_start,
             args=(tracer, int(frames or 1), int(minutes)),
@@ -147,7 +147,7 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
     with st.grid(5, gap="small"):
         for label, value in figures:
             st.metric(label, value, border=True)
-    why = reason()
+    why = disabled_reason()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             _("Take a snapshot"),
@@ -212,10 +212,10 @@ def _start(tracer: Tracer, frames: int, minutes: int) -> None:
     import pandas as pd  # noqa: F401 - for its effect
 
     if attempt(tracer.start, page_actor(), frames, float(minutes)) is not None:
-        tell(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
+        notify(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
 
 
 def _do(action: Callable[[Actor], Found], said: Callable[[Found], str]) -> None:
     found = attempt(action, page_actor())
     if found is not None:
-        tell(said(found))
+        notify(said(found))

@@ -8,11 +8,11 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.charts import level_word
-from console.ui.budget.control import ask_for_restart
+from console.ui.budget.control import confirm_restart
 from console.ui.budget.gauge import PERIOD_SECONDS
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.session_state import tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.session_state import notify
 from console.ui.shared.formatting import count, escape, minutes, shorten, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -28,14 +28,14 @@ _MOST_RUNNING = 8
 
 @st.fragment
 @guarded
-def steps_view(runtime: Runtime) -> None:
+def actions_view(runtime: Runtime) -> None:
     """Draw the list and keep it fresh."""
-    let_page_tell()
+    rerun_for_notices()
     st.subheader(_("Steps"), anchor=False, help=_("Taken from top to bottom, undone from bottom to top."))
     steps = runtime.governor.step_states()
     if not steps:
         st.caption(_("No step is known to this process."))
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     for number, step in enumerate(steps, start=1):
         with st.container(
             border=True, horizontal=True, vertical_alignment="center", gap="small", key=f"step-{step.name}"
@@ -43,7 +43,7 @@ def steps_view(runtime: Runtime) -> None:
             with st.container(gap="xxsmall", width="stretch"):
                 badge = f":{_BADGES[step.level]}-badge[{escape(level_word(step.level).lower())}]"
                 st.markdown(f"{number}. **{escape(step.label)}** {badge}", help=escape(step.explanation) or None)
-                st.caption(standing(runtime, step))
+                st.caption(action_standing(runtime, step))
             _button(runtime, step, why)
     heartbeat("budget-steps", PERIOD_SECONDS)
 
@@ -60,17 +60,17 @@ def _button(runtime: Runtime, step: ActionStatus, why: str | None) -> None:
         args=(runtime, step.name, undo),
     )
     if pressed and step.name == RESTART:
-        ask_for_restart(runtime)
+        confirm_restart(runtime)
 
 
 def _act(runtime: Runtime, name: str, undo: bool) -> None:
     act = runtime.governor.undo if undo else runtime.governor.take
     decision = attempt(act, page_actor(runtime), name)
     if decision is not None:
-        tell(f"{decision.label}: {decision.outcome}")
+        notify(f"{decision.label}: {decision.outcome}")
 
 
-def standing(runtime: Runtime, step: ActionStatus) -> str:
+def action_standing(runtime: Runtime, step: ActionStatus) -> str:
     """Return how a step stands, as Markdown: what it is at now, what it would free, what it did last."""
     now = runtime.clock.time()
     if step.active:
@@ -97,7 +97,7 @@ def _would(step: ActionStatus) -> str:
 
 @st.fragment
 @guarded
-def doors_view(runtime: Runtime) -> None:
+def admission_view(runtime: Runtime) -> None:
     """Draw the doors and what is under way, and keep that fresh."""
     st.subheader(_("Taken in at present"), anchor=False)
     closed = runtime.admission.closed()
@@ -105,10 +105,10 @@ def doors_view(runtime: Runtime) -> None:
     for door in Gate:
         shut = closed.get(door)
         if shut is None:
-            st.markdown(f":green[:material/door_open:] {escape(door_name(door))}")
+            st.markdown(f":green[:material/door_open:] {escape(gate_name(door))}")
         else:
             st.markdown(
-                f":red[:material/block:] **{escape(door_name(door))}**: {escape(shut.reason)} {escape(shut.hint)}"
+                f":red[:material/block:] **{escape(gate_name(door))}**: {escape(shut.reason)} {escape(shut.hint)}"
             )
     if runtime.admission.pause_seconds:
         slow = _("Files being taken in rest {seconds:g} s after each").format(seconds=runtime.admission.pause_seconds)
@@ -133,7 +133,7 @@ def doors_view(runtime: Runtime) -> None:
     heartbeat("budget-doors", PERIOD_SECONDS)
 
 
-def door_name(door: Gate) -> str:
+def gate_name(door: Gate) -> str:
     """Return what goes through a door."""
     return {
         Gate.UPLOADS: _("New files"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.budget.actions import door_name
+from console.ui.budget.actions import gate_name
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import escape
 from console.ui.shared.heartbeat import heartbeat
@@ -26,7 +26,7 @@ def refusal_banner(admission: Admission, *doors: Gate) -> None:
         with st.container(key="refusal-banner", gap="xsmall"):
             st.warning(
                 f"{escape(why.reason)} {escape(why.hint)}",
-                title=_("{what} are refused at present").format(what=escape(door_name(door))),
+                title=_("{what} are refused at present").format(what=escape(gate_name(door))),
                 icon=":material/front_hand:",
             )
             st.page_link(page(PageName.BUDGET), label=_("What the memory budget did"), icon=":material/speed:")

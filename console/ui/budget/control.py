@@ -7,9 +7,9 @@ from typing import NoReturn
 import streamlit as st
 
 from console.ui.budget.gauge import PERIOD_SECONDS
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.session_state import Key, tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.session_state import Key, notify
 from console.ui.shared import dialogs
 from console.ui.shared.formatting import count, escape, minutes
 from console.ui.shared.heartbeat import heartbeat
@@ -22,8 +22,8 @@ from services.operations.restarts import RestartPhase, RestartState
 @guarded
 def control_view(runtime: Runtime) -> None:
     """Draw the switches, and keep them as they are for everybody."""
-    let_page_tell()
-    state, why = runtime.governor.state(), reason(runtime)
+    rerun_for_notices()
+    state, why = runtime.governor.state(), disabled_reason(runtime)
     st.subheader(_("Control"), anchor=False)
     # What another tab has switched shows here, too.
     st.session_state[Key.BUDGET_DRY_RUN] = state.dry_run
@@ -67,14 +67,14 @@ def _pause(runtime: Runtime) -> None:
 def _undo_all(runtime: Runtime) -> None:
     undone = attempt(runtime.governor.undo_all, page_actor(runtime))
     if undone is not None:
-        tell(plural("{count} step undone", "{count} steps undone", len(undone)))
+        notify(plural("{count} step undone", "{count} steps undone", len(undone)))
 
 
 @st.fragment
 @guarded
 def alerts_view(runtime: Runtime) -> None:
     """Draw where alerts go, how the last one fared, and the button that sends a test."""
-    state, why = runtime.webhook.state(), reason(runtime)
+    state, why = runtime.webhook.state(), disabled_reason(runtime)
     st.subheader(_("Alerts"), anchor=False)
     if not state.address:
         st.caption(_("Nobody is told: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
@@ -105,14 +105,14 @@ def alerts_view(runtime: Runtime) -> None:
 def _send_test(runtime: Runtime) -> None:
     delivery = attempt(runtime.webhook.send_test, page_actor(runtime))
     if delivery is not None:
-        tell(_("The test has arrived.") if delivery.arrived else delivery.problem)
+        notify(_("The test has arrived.") if delivery.arrived else delivery.problem)
 
 
 @st.fragment
 @guarded
 def restart_view(runtime: Runtime) -> None:
     """Draw what is known of the planned restart, and the way to ask for one."""
-    state, why = runtime.restarts.state(), reason(runtime)
+    state, why = runtime.restarts.state(), disabled_reason(runtime)
     st.subheader(_("Planned restart"), anchor=False)
     for line in _lines(state, runtime.clock.time()):
         st.caption(escape(line))
@@ -125,11 +125,11 @@ def restart_view(runtime: Runtime) -> None:
         disabled=why is not None or underway or bool(refusal),
         help=why or escape(refusal) or None,
     ):
-        ask_for_restart(runtime)
+        confirm_restart(runtime)
     heartbeat("budget-restart", PERIOD_SECONDS)
 
 
-def ask_for_restart(runtime: Runtime) -> NoReturn:
+def confirm_restart(runtime: Runtime) -> NoReturn:
     """Ask before a restart, and ask for one."""
     dialogs.confirm(
         _("Restart Millpond?"),

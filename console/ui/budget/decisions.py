@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.charts import BUDGET_COLUMNS, BUDGET_POINTS, budget_chart
-from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import Shared
 from console.ui.session_state import Key
-from console.ui.shared.formatting import escape, moment, signed_size, size
+from console.ui.shared.formatting import escape, local_time, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _
@@ -23,7 +23,7 @@ _MOST_ROWS = 60
 _MOST_OWNERS = 3
 _LEAST_BYTES = 256 * 1024
 _RANGES = (Range.MINUTES, Range.HOUR, Range.DAY)
-_charts: Shared[Drawn] = Shared(most=len(_RANGES))
+_charts: Shared[EncodedChart] = Shared(most=len(_RANGES))
 _ICONS = {
     DecisionKind.LEVEL: ":material/height:",
     DecisionKind.TAKEN: ":material/bolt:",
@@ -54,15 +54,15 @@ def chart_view(runtime: Runtime) -> None:
 @guarded
 def _chart(runtime: Runtime, choice: Range) -> None:
     drawn = _charts.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
-    draw(drawn, key="chart-budget")
+    draw_chart(drawn, key="chart-budget")
     heartbeat("budget-chart", PACES[choice].beat)
 
 
-def _build(runtime: Runtime, choice: Range) -> Drawn:
+def _build(runtime: Runtime, choice: Range) -> EncodedChart:
     now = runtime.memory.clock.time()
     start, end = span(choice, now, BUDGET_POINTS)
     window = runtime.memory.history.window(start, end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
-    return Drawn.of(
+    return EncodedChart.of(
         budget_chart(
             window,
             runtime.governor.state().budget,
@@ -90,7 +90,7 @@ def decisions_view(runtime: Runtime) -> None:
 
 def _headline(decision: Decision) -> str:
     """Return when, what and how it ended."""
-    time = moment(decision.time).strftime("%d %b %H:%M:%S")
+    time = local_time(decision.time).strftime("%d %b %H:%M:%S")
     told = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
     if decision.kind is not DecisionKind.PASSED_OVER:
         told = f"**{told}**"

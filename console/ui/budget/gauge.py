@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.charts import gauge_chart, level_word
-from console.ui.charts.chart import Drawn, draw
-from console.ui.error_boundary import guarded, let_page_tell
+from console.ui.charts.chart import EncodedChart, draw_chart
+from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import escape, minutes, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -31,15 +31,15 @@ _TEXT_COLOURS = {
 
 @st.fragment
 @guarded
-def head_view(runtime: Runtime) -> None:
+def gauge_view(runtime: Runtime) -> None:
     """Draw level, gauge and figures, and keep them fresh."""
-    let_page_tell()
+    rerun_for_notices()
     state = runtime.governor.state()
     with st.container(border=True, gap="xsmall", key="budget-head"):
         mark = f":{_TEXT_COLOURS[state.level]}[{LEVEL_ICONS[state.level]}]"
-        st.markdown(f"#### {mark} {escape(sentence(state))}")
+        st.markdown(f"#### {mark} {escape(state_sentence(state))}")
         if state.budget.limit:
-            draw(Drawn.of(gauge_chart(state)), key="chart-gauge", titled=False)
+            draw_chart(EncodedChart.of(gauge_chart(state)), key="chart-gauge", titled=False)
         st.caption(escape(_where(state)))
         for line in _notes(runtime, state):
             st.caption(line)
@@ -48,7 +48,7 @@ def head_view(runtime: Runtime) -> None:
     heartbeat("budget-head", PERIOD_SECONDS)
 
 
-def sentence(state: GovernorState) -> str:
+def state_sentence(state: GovernorState) -> str:
     """Return level, use and limit in one sentence."""
     if not state.budget.limit:
         return _("No limit is known: {used} used").format(used=size(state.used))

@@ -27,7 +27,7 @@ _SYMBOLS = {
 }
 
 
-def kind_name(kind: EventKind) -> str:
+def event_kind_name(kind: EventKind) -> str:
     """Return what a kind of event is called."""
     return {
         EventKind.START: _("Start"),
@@ -62,7 +62,7 @@ def event_trace(events: Sequence[Event]) -> Json:
         "x": [int(event.time * 1000) for event in shown],
         "y": [0.97] * len(shown),
         "yaxis": "y3",
-        "text": [inert(f"{kind_name(event.kind)}: {event.detail}".rstrip(": "))[:120] for event in shown],
+        "text": [inert(f"{event_kind_name(event.kind)}: {event.detail}".rstrip(": "))[:120] for event in shown],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "color": colour("accent"),

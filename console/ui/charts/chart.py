@@ -91,7 +91,7 @@ _component = st.components.v2.component(
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class EncodedChart:
     """A chart that is ready to be sent: made once, for all tabs."""
 
     title: str
@@ -100,12 +100,12 @@ class Drawn:
     encoded: bytes
 
     @classmethod
-    def of(cls, chart: Chart) -> Drawn:
+    def of(cls, chart: Chart) -> EncodedChart:
         """Return `chart`, ready."""
         return cls(chart.title, chart.height, chart.points, chart.encoded())
 
 
-def draw(drawn: Drawn, *, key: str, titled: bool = True) -> None:
+def draw_chart(drawn: EncodedChart, *, key: str, titled: bool = True) -> None:
     """Draw a chart under its title; the same `key` redraws it in place."""
     if titled:
         st.markdown(f"**{escape(drawn.title)}**")

@@ -20,7 +20,7 @@ from console.ui.charts.figure import (
     numbers,
     time_layout,
 )
-from console.ui.charts.palette import MEMBERS, ColourFamily, colour, family_name, owner_colour, owner_name
+from console.ui.charts.palette import FAMILY_OWNERS, ColourFamily, colour, family_name, owner_colour, owner_name
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import Ledger
@@ -58,11 +58,13 @@ def ledger_chart(
 
 
 def _present(window: Window, family: ColourFamily) -> bool:
-    return any(known(window.means.get(owner_column(owner))) for owner in MEMBERS[family])
+    return any(known(window.means.get(owner_column(owner))) for owner in FAMILY_OWNERS[family])
 
 
 def _sum(window: Window, family: ColourFamily) -> Floats:
-    columns = [window.means[owner_column(owner)] for owner in MEMBERS[family] if owner_column(owner) in window.means]
+    columns = [
+        window.means[owner_column(owner)] for owner in FAMILY_OWNERS[family] if owner_column(owner) in window.means
+    ]
     stacked = np.vstack(columns)
     total: Floats = np.nansum(stacked, axis=0)
     total[np.isnan(stacked).all(axis=0)] = np.nan

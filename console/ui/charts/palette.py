@@ -30,7 +30,7 @@ class ColourFamily(StrEnum):
     UNNAMED = "unnamed"
 
 
-MEMBERS: dict[ColourFamily, tuple[Owner, ...]] = {
+FAMILY_OWNERS: dict[ColourFamily, tuple[Owner, ...]] = {
     ColourFamily.CODE: (Owner.LIBRARIES, Owner.RELOCATIONS, Owner.KERNELS, Owner.FILES, Owner.STACKS),
     ColourFamily.MODELS: (Owner.MODELS, Owner.GPU_HOST),
     ColourFamily.INDEX: (Owner.INDEX,),
@@ -51,7 +51,7 @@ MEMBERS: dict[ColourFamily, tuple[Owner, ...]] = {
 }
 
 
-_FAMILY = {owner: family for family, owners in MEMBERS.items() for owner in owners}
+_FAMILY = {owner: family for family, owners in FAMILY_OWNERS.items() for owner in owners}
 
 
 def family_of(owner: Owner) -> ColourFamily:

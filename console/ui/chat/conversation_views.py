@@ -13,7 +13,7 @@ import streamlit as st
 
 from console.ui.error_boundary import attempt
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
-from console.ui.shared.dialogs import ask_name, confirm, request
+from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
 from services.app.container import Runtime
 from services.chat.conversations import Conversations
@@ -99,7 +99,9 @@ def _menu(runtime: Runtime, conversation: Conversation) -> None:
         icon=":material/more_horiz:",
     )
     if chosen == rename:
-        ask_name(_("Rename conversation"), _("Title"), conversation.title, partial(_rename, runtime, conversation.id))
+        prompt_for_name(
+            _("Rename conversation"), _("Title"), conversation.title, partial(_rename, runtime, conversation.id)
+        )
     elif chosen in {markdown, json}:
         _export(runtime, conversation, as_json=chosen == json)
     elif chosen == delete:
@@ -148,7 +150,7 @@ def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> N
             on_click="ignore",
         )
 
-    request(_("Export as JSON") if as_json else _("Export as Markdown"), body)
+    open_dialog(_("Export as JSON") if as_json else _("Export as Markdown"), body)
 
 
 def conversation_list(conversations: Conversations, current: Conversation | None) -> None:

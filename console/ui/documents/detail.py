@@ -10,7 +10,7 @@ from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
 from console.ui.session_state import Query, set_query
 from console.ui.shared.dialogs import confirm, deletion_text
-from console.ui.shared.formatting import ago, escape, escape_block, place, progress_label, size, status_label
+from console.ui.shared.formatting import ago, escape, escape_block, location, progress_label, size, status_label
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
@@ -103,7 +103,7 @@ def _chunks(library: Library, document: Document) -> None:
     number = st.pagination(pages, key=f"chunk-page-{document.id}-{pages}") if pages > 1 else 1
     for chunk in library.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
         with st.container(border=True, gap="xsmall"):
-            where = place(chunk.page, chunk.sheet, chunk.heading)
+            where = location(chunk.page, chunk.sheet, chunk.heading)
             tokens = _("{count} tokens").format(count=chunk.tokens)
             title = " · ".join(part for part in (f"{chunk.position + 1}", where, tokens) if part)
             st.caption(escape(title))
@@ -118,7 +118,7 @@ def _text(library: Library, document: Document) -> None:
     pages = -(-len(sections) // _SECTIONS)
     number = st.pagination(pages, key=f"text-page-{document.id}-{pages}") if pages > 1 else 1
     for section in sections[(number - 1) * _SECTIONS : number * _SECTIONS]:
-        if where := place(section.page, section.sheet, section.heading):
+        if where := location(section.page, section.sheet, section.heading):
             st.caption(escape(where))
         st.markdown(escape_block(section.text))
 

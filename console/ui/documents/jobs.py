@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from console.ui.error_boundary import attempt
-from console.ui.shared.formatting import escape, plain, progress_label, share
+from console.ui.shared.formatting import escape, plain, progress_label, progress_share
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, DocumentStatus, Job, JobKind
@@ -37,7 +37,7 @@ def _running(library: Library, jobs: Sequence[Job]) -> None:
         for job in jobs[:_SHOWN]:
             name, bar, button = st.columns([5, 5, 1], vertical_alignment="center", wrap=False)
             name.text(plain(job.document), wrap=False, width="stretch")
-            bar.progress(share(job.progress), escape(_what(job)))
+            bar.progress(progress_share(job.progress), escape(_what(job)))
             button.button(
                 _("Cancel"),
                 key=f"job-cancel-{job.id}",

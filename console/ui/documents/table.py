@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import streamlit as st
 
 from console.ui.error_boundary import attempt
-from console.ui.session_state import DocumentsState, Key, Query, set_query, state_of, tell
-from console.ui.shared.dialogs import close, confirm, deletion_text, request
+from console.ui.session_state import DocumentsState, Key, Query, notify, set_query, state_of
+from console.ui.shared.dialogs import close_dialog, confirm, deletion_text, open_dialog
 from console.ui.shared.formatting import count, plain, shorten, size, status_label
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
@@ -253,7 +253,7 @@ def _move(library: Library, ids: list[int], collection_id: int) -> None:
 def _reembed(library: Library, ids: list[int]) -> None:
     jobs = attempt(library.reembed, ids)
     if jobs is not None:
-        tell(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
+        notify(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
         _clear()
 
 
@@ -296,7 +296,7 @@ def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
             )
             if st.form_submit_button(_("Re-chunk"), type="primary"):
                 jobs = library.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
-                tell(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
-                close()
+                notify(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
+                close_dialog()
 
-    request(plural("Re-chunk {count} document", "Re-chunk {count} documents", len(ids)), body)
+    open_dialog(plural("Re-chunk {count} document", "Re-chunk {count} documents", len(ids)), body)

@@ -12,10 +12,10 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from console.ui.current_actor import page_user
-from console.ui.session_state import DocumentsState, Key, state_of, tell, tell_problem
-from console.ui.shared.dialogs import ask_name, confirm, deletion_text
+from console.ui.session_state import DocumentsState, Key, notify, notify_problem, state_of
+from console.ui.shared.dialogs import confirm, deletion_text, prompt_for_name
 from console.ui.shared.formatting import escape, shorten
-from console.ui.streamlit.uploads import release
+from console.ui.streamlit.uploads import release_uploads
 from services.app.container import Runtime
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
@@ -61,11 +61,11 @@ def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | 
             except MillpondError as error:
                 problems.append((file.name, error))
             finally:
-                release([file])
+                release_uploads([file])
     finally:
         if scope is not None:
             scope.close()
-        release(files)
+        release_uploads(files)
         bar.empty()
     _report(taken, problems)
 
@@ -73,17 +73,19 @@ def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | 
 def _report(taken: Sequence[Intake], problems: Sequence[tuple[str, MillpondError]]) -> None:
     new = sum(not intake.duplicate for intake in taken)
     if new:
-        tell(plural("{count} file is being taken in.", "{count} files are being taken in.", new))
+        notify(plural("{count} file is being taken in.", "{count} files are being taken in.", new))
     duplicates = [intake.document.name for intake in taken if intake.duplicate]
     if len(duplicates) == 1:
-        tell(_("{name} is there already; nothing was done.").format(name=shorten(duplicates[0], 60)))
+        notify(_("{name} is there already; nothing was done.").format(name=shorten(duplicates[0], 60)))
     elif duplicates:
-        tell(_("{count} files are there already; nothing was done.").format(count=len(duplicates)))
+        notify(_("{count} files are there already; nothing was done.").format(count=len(duplicates)))
     for name, error in problems[:_NAMED]:
-        tell_problem(BadInputError(f"{shorten(name, 80)}: {error.message}", error.hint))
+        notify_problem(BadInputError(f"{shorten(name, 80)}: {error.message}", error.hint))
     if len(problems) > _NAMED:
         rest = len(problems) - _NAMED
-        tell_problem(BadInputError(plural("{count} more file was refused.", "{count} more files were refused.", rest)))
+        notify_problem(
+            BadInputError(plural("{count} more file was refused.", "{count} more files were refused.", rest))
+        )
 
 
 def collections_bar(library: Library) -> int | None:
@@ -103,11 +105,11 @@ def collections_bar(library: Library) -> int | None:
             width=280,
         )
         if st.button(_("New collection"), icon=":material/create_new_folder:", key="collection-new"):
-            ask_name(_("New collection"), _("Name"), "", partial(_create, library))
+            prompt_for_name(_("New collection"), _("Name"), "", partial(_create, library))
         if chosen != _ALL:
             current = collections[chosen]
             if st.button(_("Rename"), type="tertiary", key="collection-rename"):
-                ask_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
+                prompt_for_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
             if st.button(_("Delete"), type="tertiary", key="collection-delete", disabled=_is_default(library, chosen)):
                 confirm(
                     _("Delete the collection {name}?").format(name=shorten(current.name, 60)),

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
 from console.ui.charts.palette import owner_colour, owner_name
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.session_state import tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.session_state import notify
 from console.ui.shared.formatting import ago, count, escape, milliseconds, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -63,7 +63,7 @@ def effect_view(effect: Effect, *, key: str) -> None:
         (_("Pause") if effect.found is not None else _("It took"), milliseconds(1000 * effect.seconds)),
         (_("RSS before"), size(effect.rss_before)),
         (_("RSS after"), size(effect.rss_after)),
-        (_("Change"), change(effect)),
+        (_("Change"), rss_change(effect)),
     ]
     if effect.found is not None:
         figures.append((_("Objects found"), count(effect.found)))
@@ -77,7 +77,7 @@ def effect_view(effect: Effect, *, key: str) -> None:
         st.caption(_("No owner changed by more than the two looks themselves make."))
     else:
         st.caption(_("Owners that changed, MB before → after: to the left less than before, to the right more"))
-        draw(Drawn.of(chart), key=f"chart-{key}", titled=False)
+        draw_chart(EncodedChart.of(chart), key=f"chart-{key}", titled=False)
 
 
 def effect_title(runtime: Runtime, effect: Effect) -> str:
@@ -86,33 +86,35 @@ def effect_title(runtime: Runtime, effect: Effect) -> str:
     return own.get(effect.action) or runtime.memory.reclaimers.label(effect.action)
 
 
-def summary(runtime: Runtime, effect: Effect) -> str:
+def effect_summary(runtime: Runtime, effect: Effect) -> str:
     """Return what was done and with what outcome, as plain text."""
     return ": ".join(word for word in (effect_title(runtime, effect), effect.detail) if word)
 
 
-def change(effect: Effect) -> str:
+def rss_change(effect: Effect) -> str:
     """Return what became of RSS."""
     grown = effect.rss_after - effect.rss_before
     return signed_size(grown) if grown else _("unchanged")
 
 
-def when(runtime: Runtime, effect: Effect) -> str:
+def effect_age(runtime: Runtime, effect: Effect) -> str:
     """Return how long ago it was, by the clock of what watches."""
     now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
     return ago(datetime.fromtimestamp(effect.time, UTC), now)
 
 
 def _headline(runtime: Runtime, effect: Effect) -> str:
-    rss = _("RSS {change}").format(change=change(effect))
-    return " · ".join(escape(part) for part in (summary(runtime, effect), rss, when(runtime, effect), effect.actor))
+    rss = _("RSS {change}").format(change=rss_change(effect))
+    return " · ".join(
+        escape(part) for part in (effect_summary(runtime, effect), rss, effect_age(runtime, effect), effect.actor)
+    )
 
 
 def _key(effect: Effect) -> str:
     return f"{effect.action}-{effect.time:.3f}"
 
 
-def changes(effect: Effect) -> list[tuple[Owner, int, int]]:
+def owner_changes(effect: Effect) -> list[tuple[Owner, int, int]]:
     """Return the owners that changed with their bytes before and after, the largest change first."""
     owners = {*effect.owners_before, *effect.owners_after}
     found = [(owner, effect.owners_before.get(owner, 0), effect.owners_after.get(owner, 0)) for owner in owners]
@@ -122,7 +124,7 @@ def changes(effect: Effect) -> list[tuple[Owner, int, int]]:
 
 def effect_chart(effect: Effect) -> Chart | None:
     """Return the owners that changed as bars, None where none did by more than a look itself makes."""
-    found = changes(effect)
+    found = owner_changes(effect)
     if not found:
         return None
     deltas = [(after - before) / MEGABYTE for _owner, before, after in found]
@@ -168,7 +170,7 @@ def _megabytes(size: int) -> str:
 @guarded
 def reclaim_view(runtime: Runtime) -> None:
     """Draw the list and keep it fresh."""
-    let_page_tell()
+    rerun_for_notices()
     offers = runtime.memory.reclaimers.offers()
     last = {effect.action: effect for effect in reversed(runtime.memory.effects.latest())}
     st.caption(
@@ -176,7 +178,7 @@ def reclaim_view(runtime: Runtime) -> None:
     )
     if not offers:
         st.info(_("Nothing can be given back at present."), icon=":material/compress:")
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     for offer in offers:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"reclaim-{offer.name}"):
             with st.container(gap="xxsmall", width="stretch"):
@@ -197,7 +199,7 @@ def reclaim_view(runtime: Runtime) -> None:
 def _release(runtime: Runtime, name: str) -> None:
     effect = attempt(runtime.memory.reclaimers.release, page_actor(runtime), name)
     if effect is not None:
-        tell(summary(runtime, effect))
+        notify(effect_summary(runtime, effect))
 
 
 def _would(offer: ReclaimOffer) -> str:
@@ -213,9 +215,9 @@ def _words(runtime: Runtime, offer: ReclaimOffer, effect: Effect | None) -> str:
     if effect is not None:
         parts.append(
             _("Last time, {when}: {outcome}; RSS {change}.").format(
-                when=when(runtime, effect),
+                when=effect_age(runtime, effect),
                 outcome=escape(effect.detail),
-                change=escape(change(effect)),
+                change=escape(rss_change(effect)),
             )
         )
     return "  \n".join(parts)

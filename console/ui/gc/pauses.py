@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart, Json, axis, base_layout, time_layout
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import Shared
-from console.ui.shared.formatting import moment
+from console.ui.shared.formatting import local_time
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.app.gc_pause_impact import API, PauseImpact, who_waited
@@ -22,7 +22,7 @@ from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
 _PERIOD_SECONDS = 3.0
 _LONGEST = 20
-_drawn: Shared[tuple[Drawn, Drawn]] = Shared(most=2)
+_drawn: Shared[tuple[EncodedChart, EncodedChart]] = Shared(most=2)
 _HEIGHT = 260
 # The colours that the collections have on the memory page.
 SHADES = ("fourth", "second", "first")
@@ -45,9 +45,9 @@ def pauses_view(runtime: Runtime) -> None:
     over_time, histogram = _drawn.get(id(runtime), _PERIOD_SECONDS / 2, lambda: _charts(runtime, recent))
     with st.grid(2, min_column_width=320, gap="medium"):
         with st.container(gap="xsmall"):
-            draw(over_time, key="chart-pauses")
+            draw_chart(over_time, key="chart-pauses")
         with st.container(gap="xsmall"):
-            draw(histogram, key="chart-pauses-histogram")
+            draw_chart(histogram, key="chart-pauses-histogram")
     st.caption(
         plural(
             "Over time: the last recorded pause; the histogram counts all since the start.",
@@ -67,10 +67,12 @@ def pauses_view(runtime: Runtime) -> None:
     heartbeat("collector-pauses", _PERIOD_SECONDS)
 
 
-def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[Drawn, Drawn]:
+def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[EncodedChart, EncodedChart]:
     span = recent[0].time, max(runtime.memory.clock.time(), recent[0].time + 10.0)
     over_time = pauses_chart(recent, span)
-    return Drawn.of(over_time), Drawn.of(histogram_chart(runtime.memory.pauses.bounds, runtime.memory.pauses.pauses()))
+    return EncodedChart.of(over_time), EncodedChart.of(
+        histogram_chart(runtime.memory.pauses.bounds, runtime.memory.pauses.pauses())
+    )
 
 
 def _table(stopped: Sequence[PauseImpact]) -> None:
@@ -80,10 +82,10 @@ def _table(stopped: Sequence[PauseImpact]) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "time": [moment(one.pause.time) for one in stopped],
+                "time": [local_time(one.pause.time) for one in stopped],
                 "generation": [f"gen{one.pause.generation}" for one in stopped],
                 "ms": [1000 * one.pause.seconds for one in stopped],
-                "who": [waiting_words(one.waiting) for one in stopped],
+                "who": [waiting_text(one.waiting) for one in stopped],
                 "asked": [one.pause.asked for one in stopped],
                 "freed": [one.pause.collected for one in stopped],
                 "uncollectable": [one.pause.uncollectable for one in stopped],
@@ -104,7 +106,7 @@ def _table(stopped: Sequence[PauseImpact]) -> None:
     )
 
 
-def waiting_words(waiting: Mapping[str, int]) -> str:
+def waiting_text(waiting: Mapping[str, int]) -> str:
     """Return who was waiting, in words."""
     if not waiting:
         return _("nobody")

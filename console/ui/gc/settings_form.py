@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.gc.effects import summary
-from console.ui.gc.status import trial_words
-from console.ui.session_state import CollectorForm, Key, state_of, tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.gc.effects import effect_summary
+from console.ui.gc.status import trial_p95
+from console.ui.session_state import GCForm, Key, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -29,7 +29,7 @@ _MINUTES = 10
 @guarded
 def settings_view(runtime: Runtime) -> None:
     """Draw trial, settings and actions, and keep them fresh."""
-    let_page_tell()
+    rerun_for_notices()
     collector = runtime.memory.collector
     state, trial = collector.state(), collector.trial
     if trial is not None:
@@ -51,8 +51,8 @@ def settings_view(runtime: Runtime) -> None:
 def _trial(runtime: Runtime, trial: Trial) -> None:
     now = runtime.memory.clock.time()
     left, whole = max(0.0, trial.until - now), max(1e-9, trial.until - trial.began)
-    before, during = trial_words(trial)
-    why = reason(runtime)
+    before, during = trial_p95(trial)
+    why = disabled_reason(runtime)
     with st.container(border=True, gap="small", key="collector-trial"):
         title = _("On trial by {actor}: back to {before} in {time}").format(
             actor=escape(trial.actor), before=_thresholds(trial.before), time=minutes(left)
@@ -94,7 +94,7 @@ def _thresholds(settings: GCSettings) -> str:
 
 
 def _form(runtime: Runtime, state: GCState) -> None:
-    form = state_of(CollectorForm)
+    form = state_of(GCForm)
     if form.known != state.settings:  # changed elsewhere, or by a trial that ended
         form.known, form.fills = state.settings, form.fills + 1
     st.subheader(_("Settings"), anchor=False)
@@ -110,7 +110,7 @@ def _form(runtime: Runtime, state: GCState) -> None:
     )
     _policy_words(runtime)
     wanted = GCSettings(thresholds, automatic, policy)
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.number_input(_("Minutes"), 1, 24 * 60, _MINUTES, key=Key.COLLECTOR_MINUTES, width=120)
         st.button(
@@ -205,13 +205,13 @@ def _do(action: Callable[[Actor], object], runtime: Runtime, said: str) -> None:
         return True
 
     if attempt(act):
-        tell(said)
+        notify(said)
 
 
 def _actions(runtime: Runtime, state: GCState) -> None:
     collector = runtime.memory.collector
     st.subheader(_("Collect now"), anchor=False)
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     helps = (
         _("New objects only"),
         _("New and young objects"),
@@ -254,4 +254,4 @@ def _actions(runtime: Runtime, state: GCState) -> None:
 def _act(runtime: Runtime, action: Callable[[Actor], Effect]) -> None:
     effect = attempt(action, page_actor(runtime))
     if effect is not None:
-        tell(summary(runtime, effect))  # draws the whole page, with the effect on it
+        notify(effect_summary(runtime, effect))  # draws the whole page, with the effect on it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.error_boundary import guarded, let_page_tell
+from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -18,13 +18,13 @@ _STRETCH_SECONDS = 300.0
 
 @st.fragment
 @guarded
-def head_view(runtime: Runtime) -> None:
+def status_view(runtime: Runtime) -> None:
     """Draw the state and keep it fresh."""
-    let_page_tell()
+    rerun_for_notices()
     collector = runtime.memory.collector
     state = collector.state()
     with st.container(border=True, gap="xsmall", key="collector-state"):
-        st.markdown(f"#### {_mark(state)} {escape(sentence(state))}")
+        st.markdown(f"#### {_mark(state)} {escape(state_sentence(state))}")
         if (trial := collector.trial) is not None:
             left = max(0.0, trial.until - runtime.memory.clock.time())
             st.caption(escape(_("On trial, goes back by itself in {time}.").format(time=minutes(left))))
@@ -40,7 +40,7 @@ def _mark(state: GCState) -> str:
     return ":orange[:material/pause_circle:]" if state.settings.off else ":green[:material/recycling:]"
 
 
-def sentence(state: GCState) -> str:
+def state_sentence(state: GCState) -> str:
     """Return how the collector stands, in one sentence."""
     settings = state.settings
     thresholds = ", ".join(count(each) for each in settings.thresholds)
@@ -79,7 +79,7 @@ def _figures(runtime: Runtime, state: GCState) -> None:
             st.metric(label, value, border=True, help=note)
 
 
-def trial_words(trial: Trial) -> tuple[str, str]:
+def trial_p95(trial: Trial) -> tuple[str, str]:
     """Return p95 before the trial and in it, in words."""
 
     def p95(seconds: float | None) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.gc_experiment.result import results_view
-from console.ui.session_state import ExperimentForm, state_of, tell
+from console.ui.session_state import ExperimentForm, notify, state_of
 from console.ui.shared.formatting import escape, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -49,7 +49,7 @@ def _shown(experiments: Experiments) -> tuple[object, ...]:
 @st.fragment
 @guarded
 def _bar(runtime: Runtime) -> None:
-    let_page_tell()
+    rerun_for_notices()
     experiments = runtime.experiments
     if state_of(ExperimentForm).shown != _shown(experiments):
         st.rerun()
@@ -58,12 +58,12 @@ def _bar(runtime: Runtime) -> None:
         _running(runtime, state)
     else:
         _ended(state)
-        form(runtime)
+        experiment_form(runtime)
     heartbeat("experiment", _RUNNING_SECONDS if state.phase is ExperimentPhase.RUNNING else _IDLE_SECONDS)
 
 
 def _running(runtime: Runtime, state: ExperimentState) -> None:
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     with st.container(border=True, gap="small", key="experiment-running"):
         name = label(state.settings[state.setting]) if state.setting < len(state.settings) else ""
         words = _("Run {run} of {runs}: {name}").format(run=state.run, runs=state.runs, name=name)
@@ -91,7 +91,7 @@ def _running(runtime: Runtime, state: ExperimentState) -> None:
 
 def _cancel(runtime: Runtime) -> None:
     if attempt(runtime.experiments.cancel, page_actor(runtime)) is not None:
-        tell(_("The experiment was cancelled; nothing of it is left."))
+        notify(_("The experiment was cancelled; nothing of it is left."))
 
 
 def _ended(state: ExperimentState) -> None:
@@ -110,7 +110,7 @@ def _ended(state: ExperimentState) -> None:
         st.info(escape(state.hint) or " ", title=escape(state.message), icon=":material/cancel:")
 
 
-def form(runtime: Runtime) -> None:
+def experiment_form(runtime: Runtime) -> None:
     """Draw the choice of settings, rounds and length, with the time that it would take, and the button."""
     st.subheader(_("Try settings on the same work"), anchor=False)
     wanted = _settings()
@@ -138,7 +138,7 @@ def form(runtime: Runtime) -> None:
             format_func=lambda number: f"{lengths[number]} ({number})",
             help=_("Operations in each run"),
         )
-        why = reason(runtime)
+        why = disabled_reason(runtime)
         st.button(
             _("Start"),
             key=START,
@@ -212,4 +212,4 @@ def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None
 
 def _start(runtime: Runtime, settings: list[Setting], rounds: int, operations: int) -> None:
     if attempt(runtime.experiments.start, page_actor(runtime), settings, rounds, operations) is not None:
-        tell(_("The experiment has begun."))
+        notify(_("The experiment has begun."))

@@ -14,12 +14,12 @@ from typing import Any
 import streamlit as st
 
 from console.ui.charts.annotations import inert
-from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
-from console.ui.current_actor import page_actor, reason
+from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt
 from console.ui.objects.toolbar import exports
-from console.ui.session_state import tell
+from console.ui.session_state import notify
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Runtime
 from services.core.i18n import _, plural
@@ -70,7 +70,7 @@ def results_view(runtime: Runtime) -> None:
     with st.grid(2, min_column_width=320, gap="medium"):
         for chart in experiment_charts(result):
             with st.container(gap="xsmall"):
-                draw(Drawn.of(chart), key=f"chart-{chart.name}")
+                draw_chart(EncodedChart.of(chart), key=f"chart-{chart.name}")
     _foot(result)
 
 
@@ -96,7 +96,7 @@ def _try(runtime: Runtime, result: ExperimentResult, judgement: Analysis) -> Non
     if not able:
         return
     advised = result.settings[judgement.setting]
-    why = reason(runtime)
+    why = disabled_reason(runtime)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             _("Settings"),
@@ -124,7 +124,7 @@ def _begin_trial(runtime: Runtime, setting: Setting, seconds: float) -> None:
     collector = runtime.memory.collector
     wanted = GCSettings(setting.thresholds, setting.automatic, collector.state().settings.policy)
     if attempt(collector.change, page_actor(runtime), wanted, seconds) is not None:
-        tell(_("On trial for {time}: {name}.").format(time=minutes(seconds), name=label(setting)))
+        notify(_("On trial for {time}: {name}.").format(time=minutes(seconds), name=label(setting)))
 
 
 def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def experiment_charts(result: ExperimentResult) -> tuple[Chart, ...]:
     )
 
 
-def short(setting: Setting) -> str:
+def short_label(setting: Setting) -> str:
     """Return a setting's name where there is little room."""
     if setting.control:
         return _("Control")
@@ -270,7 +270,7 @@ def _chart(
     layout["xaxis"] = {
         **axis(),
         "tickvals": list(places),
-        "ticktext": [short(setting) for setting in result.settings],
+        "ticktext": [short_label(setting) for setting in result.settings],
         "range": [-0.5, len(result.settings) - 0.5],
         "showgrid": False,
         "fixedrange": True,

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
-from console.ui.charts.chart import Drawn, draw
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart
 from console.ui.charts.ledger_charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requests_chart
@@ -79,19 +79,19 @@ def _exports(choice: Range) -> None:
 
 @st.fragment
 @guarded
-def charts(runtime: Runtime, choice: Range) -> None:
+def charts_view(runtime: Runtime, choice: Range) -> None:
     """Draw the charts of a range and keep them fresh."""
-    shown = board(runtime, choice)
+    shown = memory_charts(runtime, choice)
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
-    draw(shown.ledger, key="chart-ledger")
+    draw_chart(shown.ledger, key="chart-ledger")
     with st.grid(2, min_column_width=320, gap="medium"):
         for name, drawn in shown.lines.items():
             with st.container(gap="xsmall"):
-                draw(drawn, key=f"chart-{name}")
+                draw_chart(drawn, key=f"chart-{name}")
         if shown.requests is not None:
             with st.container(gap="xsmall"):
-                draw(shown.requests, key="chart-requests")
+                draw_chart(shown.requests, key="chart-requests")
     if "gpu" not in shown.lines:
         st.caption(_("There is no GPU in this machine that can be watched."))
     heartbeat("memory-charts", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACES[choice].beat)
@@ -138,35 +138,35 @@ class _Entry(Generic[Value]):
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class MemoryCharts:
     """The charts of one range: the ledger, those over time by name, growth per request (None: too few requests)."""
 
-    ledger: Drawn
-    lines: dict[str, Drawn]
-    requests: Drawn | None
+    ledger: EncodedChart
+    lines: dict[str, EncodedChart]
+    requests: EncodedChart | None
     empty: bool
 
 
-_boards: Shared[Board] = Shared(most=len(Range))
+_boards: Shared[MemoryCharts] = Shared(most=len(Range))
 
 
-_owners: Shared[Drawn] = Shared(most=2)
+_owners: Shared[EncodedChart] = Shared(most=2)
 
 
-def board(runtime: Runtime, choice: Range) -> Board:
+def memory_charts(runtime: Runtime, choice: Range) -> MemoryCharts:
     """Return the charts of a range, at most as old as its beat."""
     return _boards.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
 
 
-def owners(runtime: Runtime) -> Drawn | None:
+def encoded_owners_chart(runtime: Runtime) -> EncodedChart | None:
     """Return the chart of the newest ledger, None before the first."""
     ledger = runtime.memory.ledger.last
     if ledger is None:
         return None
-    return _owners.get((id(runtime), ledger.time), 3600.0, lambda: Drawn.of(owners_chart(ledger)))
+    return _owners.get((id(runtime), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
 
 
-def _build(runtime: Runtime, choice: Range) -> Board:
+def _build(runtime: Runtime, choice: Range) -> MemoryCharts:
     history, now = runtime.memory.history, runtime.memory.clock.time()
     start, end = span(choice, now, LEDGER_POINTS)
     stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
@@ -177,7 +177,7 @@ def _build(runtime: Runtime, choice: Range) -> Board:
     fine = history.window(start, end, columns=LINE_COLUMNS, points=LINE_POINTS)
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=runtime.memory.detector.verdict.per_request)
-    return Board(
+    return MemoryCharts(
         _drawn(ledger, choice),
         {chart.name: _drawn(chart, choice) for chart in charts if chart is not None},
         _drawn(requests, choice) if requests else None,
@@ -185,5 +185,5 @@ def _build(runtime: Runtime, choice: Range) -> Board:
     )
 
 
-def _drawn(chart: Chart, choice: Range) -> Drawn:
-    return Drawn.of(replace(chart, subject=f"{choice}{chart.subject}"))
+def _drawn(chart: Chart, choice: Range) -> EncodedChart:
+    return EncodedChart.of(replace(chart, subject=f"{choice}{chart.subject}"))

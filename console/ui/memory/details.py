@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from console.ui.charts.annotations import kind_name
+from console.ui.charts.annotations import event_kind_name
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
-from console.ui.shared.formatting import count, moment, plain, size
+from console.ui.shared.formatting import count, local_time, plain, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.events import EventKind
@@ -34,7 +34,7 @@ class Detail(StrEnum):
 
 @st.fragment
 @guarded
-def details(runtime: Runtime, choice: Range) -> None:
+def details_view(runtime: Runtime, choice: Range) -> None:
     """Draw the chosen table and keep it fresh."""
     names = {
         Detail.EVENTS: _("Events"),
@@ -64,7 +64,7 @@ def _events(runtime: Runtime, choice: Range) -> None:
         _("Kinds"),
         list(EventKind),
         key=Key.MEMORY_EVENTS,
-        format_func=kind_name,
+        format_func=event_kind_name,
         placeholder=_("All kinds"),
         label_visibility="collapsed",
         width=420,
@@ -74,8 +74,8 @@ def _events(runtime: Runtime, choice: Range) -> None:
         st.caption(_("Nothing of that kind happened in this range.") if kinds else _("Nothing happened in this range."))
         return
     rows: dict[str, list[Any]] = {
-        "time": [moment(event.time) for event in reversed(found)],
-        "kind": [kind_name(event.kind) for event in reversed(found)],
+        "time": [local_time(event.time) for event in reversed(found)],
+        "kind": [event_kind_name(event.kind) for event in reversed(found)],
         "detail": [plain(event.detail) for event in reversed(found)],
         "figures": [_figures(event) for event in reversed(found)],
         "actor": [plain(event.actor) for event in reversed(found)],
@@ -124,7 +124,7 @@ def _requests(runtime: Runtime, _choice: Range) -> None:
     )
     heap = [_change(request.heap_before, request.heap_after) for request in found]
     rows: dict[str, list[Any]] = {
-        "time": [moment(request.time) for request in found],
+        "time": [local_time(request.time) for request in found],
         "what": [plain(f"{request.method} {request.route}") for request in found],
         "status": [request.status or None for request in found],
         "ms": [request.seconds * 1000 for request in found],
@@ -166,7 +166,7 @@ def _collections(runtime: Runtime, _choice: Range) -> None:
     column = st.column_config
     _table(
         {
-            "time": [moment(pause.time) for pause in found],
+            "time": [local_time(pause.time) for pause in found],
             "generation": [f"gen{pause.generation}" for pause in found],
             "ms": [1000 * pause.seconds for pause in found],
             "collected": [pause.collected for pause in found],

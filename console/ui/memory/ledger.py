@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from console.ui.charts.chart import draw
+from console.ui.charts.chart import draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
-from console.ui.memory.charts import owners
+from console.ui.memory.charts import encoded_owners_chart
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
@@ -27,7 +27,7 @@ MEGABYTE = 1024 * 1024
 @guarded
 def ledger_view(runtime: Runtime) -> None:
     """Draw the newest ledger and keep it fresh."""
-    ledger, drawn = runtime.memory.ledger.last, owners(runtime)
+    ledger, drawn = runtime.memory.ledger.last, encoded_owners_chart(runtime)
     st.subheader(_("The ledger now"), anchor=False)
     if ledger is None or drawn is None:
         st.info(
@@ -45,7 +45,7 @@ def ledger_view(runtime: Runtime) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        draw(drawn, key="chart-owners", titled=False)
+        draw_chart(drawn, key="chart-owners", titled=False)
     with right:
         _held(ledger)
         _unknown(ledger.unknown)

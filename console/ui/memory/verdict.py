@@ -6,8 +6,8 @@ import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.charts.palette import owner_name
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key, MemoryState, Query, state_of
 from console.ui.shared.formatting import escape, size
 from console.ui.shared.heartbeat import heartbeat
@@ -36,9 +36,9 @@ _COLOURS = {
 
 @st.fragment
 @guarded
-def headline_view(runtime: Runtime) -> None:
+def verdict_view(runtime: Runtime) -> None:
     """Draw the verdict and the main figures, and keep them fresh."""
-    let_page_tell()
+    rerun_for_notices()
     sample = runtime.memory.history.latest()
     if sample is None:
         st.info(
@@ -68,7 +68,7 @@ def _verdict(runtime: Runtime) -> None:
                 _("Trim and look again"),
                 key=Key.MEMORY_TRIM,
                 icon=":material/compress:",
-                disabled=(why := reason(runtime)) is not None,
+                disabled=(why := disabled_reason(runtime)) is not None,
                 help=why or _("Gives what the allocator keeps back to the system: what stays is in use."),
                 on_click=_trim,
                 args=(runtime,),

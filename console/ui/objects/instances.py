@@ -155,7 +155,7 @@ def _graph(holders: RetentionPaths) -> None:
     dark = st.context.theme.type == "dark"
     with st.container(horizontal_alignment="left", key="objects-graph"):
         st.graphviz_chart(
-            dot(holders, dark=dark),
+            retention_dot(holders, dark=dark),
             width="content",
             alt=_("Graph of what holds the object: {path}").format(path=found.name),
         )
@@ -190,7 +190,7 @@ def _close() -> None:
         set_query(name, None)
 
 
-def dot(holders: RetentionPaths, *, dark: bool) -> str:
+def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
     """Return the graph: roots at the left, the object at the right, its shortest path drawn strong."""
     side = 1 if dark else 0
     ink, quiet, accent, panel = (PALETTE[name][side] for name in ("text", "quiet", "accent", "panel"))

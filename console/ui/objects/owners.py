@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.objects.toolbar import cost, exports
+from console.ui.objects.toolbar import cost_text, exports
 from console.ui.session_state import ObjectsState, state_of
 from console.ui.shared.formatting import count, escape, kilobytes, milliseconds, plain, size
 from services.core.i18n import _
@@ -22,7 +22,9 @@ def owners_view(inspector: Inspector) -> None:
         _deep(inspector, state)
     with right:
         st.subheader(_("pympler's summary"), anchor=False)
-        st.caption(_("{cost} It takes about {seconds:.0f} s there.").format(cost=cost(_("The count")), seconds=seconds))
+        st.caption(
+            _("{cost} It takes about {seconds:.0f} s there.").format(cost=cost_text(_("The count")), seconds=seconds)
+        )
         if st.button(_("Make the summary"), key="objects-summary", icon=":material/summarize:"):
             with st.spinner(_("Counting in a copy of the process")):
                 state.summary = inspector.summary()
@@ -38,7 +40,7 @@ def _deep(inspector: Inspector, state: ObjectsState) -> None:
     owners = inspector.owners
     st.caption(
         _("{cost} asizeof follows every reference: from milliseconds to minutes, ended after 180 s.").format(
-            cost=cost(_("The measurement"))
+            cost=cost_text(_("The measurement"))
         )
     )
     if not owners:

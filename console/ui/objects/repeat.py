@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from console.ui.current_actor import page_actor, reason
-from console.ui.error_boundary import attempt, guarded, let_page_tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.objects.toolbar import exports
 from console.ui.session_state import Key
 from console.ui.shared.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
@@ -26,9 +26,9 @@ _BY_HAND = ""
 
 @st.fragment
 @guarded
-def repeats_view(inspector: Inspector) -> None:
+def repeat_view(inspector: Inspector) -> None:
     """Draw the series in progress or the form for one, and the last reports."""
-    let_page_tell()
+    rerun_for_notices()
     repeats = inspector.repeats
     progress = repeats.progress
     if progress is None:
@@ -62,7 +62,7 @@ def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
             key=Key.OBJECTS_REPEAT,
             type="primary",
             icon=":material/play_arrow:",
-            disabled=(why := reason()) is not None,
+            disabled=(why := disabled_reason()) is not None,
             help=why,
             on_click=_start,
             args=(repeats, action or _BY_HAND, int(times), what),
@@ -95,7 +95,7 @@ def _running(repeats: RepeatRunner, progress: RepeatProgress) -> None:
     counted = progress.stage in {Stage.REPEATING, Stage.LOOKING}
     share = progress.done / progress.times if counted else float(progress.stage is Stage.COMPARING)
     st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
-    why = reason()
+    why = disabled_reason()
     with st.container(horizontal=True):
         if progress.by_hand:
             st.button(

@@ -18,9 +18,9 @@ from typing import Any
 import streamlit as st
 
 from console.ui.error_boundary import attempt
-from console.ui.session_state import Key, Query, query, set_query, tell
+from console.ui.session_state import Key, Query, notify, query, set_query
 from console.ui.shared.dialogs import confirm
-from console.ui.shared.formatting import ago, count, escape, milliseconds, moment, plain, shorten, size
+from console.ui.shared.formatting import ago, count, escape, local_time, milliseconds, plain, shorten, size
 from services.core.i18n import _
 from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS, expected_pause_seconds
 from services.memory.objects.inspector import Inspector
@@ -38,7 +38,7 @@ class ObjectsView(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownSnapshot:
     """The look that is shown, and the one it is compared with, if any."""
 
     snapshot: Snapshot
@@ -75,7 +75,7 @@ def _choose_view() -> None:
         set_query(name, None)
 
 
-def cost(what: str) -> str:
+def cost_text(what: str) -> str:
     """Return what a look costs, said before the click: `what` names the look, how long everything stands still."""
     pause = expected_pause_seconds()
     words = _("about {pause}").format(pause=milliseconds(max(1.0, pause * 1000)))
@@ -85,7 +85,7 @@ def cost(what: str) -> str:
     )
 
 
-def objects_bar(inspector: Inspector) -> Shown | None:
+def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
     """Draw the bar; returns what is to be shown, None before the first look."""
     snapshots = inspector.snapshots()[::-1]
     by_name = {snapshot.name: snapshot for snapshot in snapshots}
@@ -102,9 +102,9 @@ def objects_bar(inspector: Inspector) -> Shown | None:
         set_query(Query.SNAPSHOT, None)
         if snapshots and not query(Query.SINCE):
             set_query(Query.SINCE, snapshots[0].name)  # what grew since the last look is what one looks again for
-        tell(_("{count} objects counted.").format(count=count(taken.objects)))
+        notify(_("{count} objects counted.").format(count=count(taken.objects)))
         st.rerun()
-    st.caption(cost(_("The look")))
+    st.caption(cost_text(_("The look")))
     if not snapshots:
         st.info(
             _("A look counts every object by type and names the biggest containers. Two looks show what grew."),
@@ -116,7 +116,7 @@ def objects_bar(inspector: Inspector) -> Shown | None:
     census = inspector.snapshot(snapshot.name)
     _figures(census)
     since = by_name.get(query(Query.SINCE))
-    return Shown(snapshot, census, since if since is not snapshot else None)
+    return ShownSnapshot(snapshot, census, since if since is not snapshot else None)
 
 
 def _figures(census: Census) -> None:
@@ -157,7 +157,7 @@ def _chosen(name: Query, key: str) -> None:
 
 
 def _title(snapshot: Snapshot) -> str:
-    text = f"{moment(snapshot.time):%d %b %H:%M:%S}, {ago(datetime.fromtimestamp(snapshot.time, UTC))}"
+    text = f"{local_time(snapshot.time):%d %b %H:%M:%S}, {ago(datetime.fromtimestamp(snapshot.time, UTC))}"
     if snapshot.kept:
         text += ", " + _("kept")
     return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from console.ui.objects.toolbar import Shown, exports
+from console.ui.objects.toolbar import ShownSnapshot, exports
 from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
 from console.ui.shared.formatting import kilobytes, plain
 from services.core.i18n import _, plural
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 _CONTAINER_ROWS = 400
 
 
-def types_view(inspector: Inspector, shown: Shown) -> None:
+def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
     """Draw the table; a selected row opens some objects of its type."""
     rows = _compared(inspector, shown) if shown.since else _plain(shown)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -63,7 +63,7 @@ def types_view(inspector: Inspector, shown: Shown) -> None:
     st.caption(_("{told}. Select a row to see some objects and what holds them.").format(told=told))
 
 
-def _plain(shown: Shown) -> list[Row]:
+def _plain(shown: ShownSnapshot) -> list[Row]:
     rows = [
         {"type": name, "count": found.count, "bytes": found.bytes, "native": found.native}
         for name, found in shown.census.types.items()
@@ -71,7 +71,7 @@ def _plain(shown: Shown) -> list[Row]:
     return sorted(rows, key=lambda row: -int(str(row["bytes"])))
 
 
-def _compared(inspector: Inspector, shown: Shown) -> list[Row]:
+def _compared(inspector: Inspector, shown: ShownSnapshot) -> list[Row]:
     assert shown.since is not None  # noqa: S101 - the caller looked
     with st.spinner(_("Comparing")):
         changes = inspector.compare(shown.since.name, shown.snapshot.name)
@@ -155,7 +155,7 @@ def _type_selected(key: str, names: list[str]) -> None:
     state_of(ObjectsState).holders = None
 
 
-def containers_view(inspector: Inspector, shown: Shown) -> None:
+def containers_view(inspector: Inspector, shown: ShownSnapshot) -> None:
     """Draw the table; a selected row shows what holds the container."""
     before = inspector.snapshot(shown.since.name).containers if shown.since else ()
     found = list(shown.census.containers)

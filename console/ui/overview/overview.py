@@ -12,7 +12,7 @@ import streamlit as st
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, size
 from console.ui.shared.heartbeat import heartbeat
-from console.ui.streamlit.uploads import held
+from console.ui.streamlit.uploads import held_uploads
 from services.app.container import Runtime
 from services.core.cache import CacheFigures
 from services.core.i18n import _, plural
@@ -24,7 +24,7 @@ _CACHES_PERIOD_SECONDS = 3.0
 
 @st.fragment
 @guarded
-def overview(runtime: Runtime) -> None:
+def overview_view(runtime: Runtime) -> None:
     """Draw figures, checks and resources, and keep them fresh."""
     _figures(runtime)
     left, right = st.columns([2, 3], gap="medium")
@@ -72,7 +72,7 @@ def _resources(runtime: Runtime) -> None:
     import pandas as pd
 
     resources = runtime.resources()
-    files, upload_bytes = held()
+    files, upload_bytes = held_uploads()
     rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
     rows.append(
         (

@@ -7,8 +7,8 @@ import time
 import streamlit as st
 
 from console.ui.current_actor import page_actor, page_user
-from console.ui.error_boundary import attempt, guarded, let_page_tell
-from console.ui.session_state import tell
+from console.ui.error_boundary import attempt, guarded, rerun_for_notices
+from console.ui.session_state import notify
 from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -24,9 +24,9 @@ _RECENT = 50
 
 @st.fragment
 @guarded
-def running_view(runtime: Runtime) -> None:
+def requests_view(runtime: Runtime) -> None:
     """Draw the requests and keep them fresh."""
-    let_page_tell()
+    rerun_for_notices()
     st.subheader(_("Requests"), anchor=False)
     running = runtime.scopes.running()
     if not running:
@@ -54,7 +54,7 @@ def running_view(runtime: Runtime) -> None:
     heartbeat("requests", _PERIOD_SECONDS)
 
 
-def kind_name(kind: RequestKind) -> str:
+def request_kind_name(kind: RequestKind) -> str:
     """Return what people call a kind of request."""
     names = {
         RequestKind.ANSWER: _("Answer"),
@@ -79,7 +79,7 @@ def outcome_name(outcome: Outcome) -> str:
 
 
 def _line(request: RunningRequest, rss: int) -> str:
-    parts = [f"**{escape(kind_name(request.kind))}**", escape(request.user)]
+    parts = [f"**{escape(request_kind_name(request.kind))}**", escape(request.user)]
     if request.detail:
         parts.append(escape(request.detail))
     if request.position:
@@ -104,7 +104,7 @@ def _line(request: RunningRequest, rss: int) -> str:
 
 def _cancel(runtime: Runtime, request_id: str) -> None:
     if attempt(runtime.scopes.cancel, page_actor(runtime), request_id):
-        tell(_("The request is being cancelled."))
+        notify(_("The request is being cancelled."))
 
 
 def _recent(ended: list[FinishedRequest]) -> None:
@@ -114,7 +114,7 @@ def _recent(ended: list[FinishedRequest]) -> None:
 
     rows = [
         (
-            kind_name(one.kind),
+            request_kind_name(one.kind),
             plain(one.user),
             plain(one.detail),
             outcome_name(one.outcome),

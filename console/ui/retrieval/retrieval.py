@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.current_actor import page_actor, page_user, reason
-from console.ui.session_state import Key, Query, RetrievalState, state_of, tell
+from console.ui.current_actor import disabled_reason, page_actor, page_user
+from console.ui.session_state import Key, Query, RetrievalState, notify, state_of
 from console.ui.shared.citations import find_terms, marked
-from console.ui.shared.formatting import escape, milliseconds, place, shorten
+from console.ui.shared.formatting import escape, location, milliseconds, shorten
 from services.app.container import Runtime
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
@@ -52,7 +52,7 @@ def retrieval_form(runtime: Runtime) -> None:
             apply = st.form_submit_button(
                 _("Apply to chat"),
                 key=Key.RETRIEVAL_APPLY,
-                disabled=(why := reason(runtime)) is not None,
+                disabled=(why := disabled_reason(runtime)) is not None,
                 help=why or _("Chat and API use these settings from now on."),
             )
     settings = RetrievalSettings(int(k), float(dense), float(lexical), float(threshold))
@@ -61,7 +61,7 @@ def retrieval_form(runtime: Runtime) -> None:
         raise BadInputError(_("Both weights are 0, so nothing can be found."), _("Raise one of them."))
     if apply:
         library.apply_retrieval_settings(page_actor(runtime), settings)
-        tell(_("Chat now searches with these settings."))
+        notify(_("Chat now searches with these settings."))
         st.rerun()
     if run:
         if not query.strip():
@@ -73,13 +73,13 @@ def retrieval_form(runtime: Runtime) -> None:
 
 
 def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings) -> SearchResult:
-    place = st.empty()
+    queue = st.empty()
     detail = plural("query of {count} character", "query of {count} characters", len(query))
     scope = runtime.scopes.open(RequestKind.SEARCH, detail, user=page_user())
     try:
         for position in scope.positions():
-            place.caption(_("Waiting: number {position} in the queue").format(position=position))
-        place.empty()
+            queue.caption(_("Waiting: number {position} in the queue").format(position=position))
+        queue.empty()
         scope.check()
         result = runtime.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
     except BaseException as error:
@@ -150,7 +150,7 @@ def _hit(number: int, hit: Hit, terms: Sequence[str], best_lexical: float) -> No
                 icon=":material/description:",
                 query_params={Query.DOCUMENT.value: str(hit.document_id)},
             )
-            if where := place(hit.page, hit.sheet, hit.heading):
+            if where := location(hit.page, hit.sheet, hit.heading):
                 st.caption(escape(shorten(where, 80)), width="content")
         fused, dense, lexical = st.columns(3, wrap=False)
         _score(fused, _("fused"), hit.score, hit.score)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.current_actor import page_actor, reason
-from console.ui.session_state import ModelState, state_of, tell
+from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.session_state import ModelState, notify, state_of
 from console.ui.shared.formatting import escape, plain
 from services.chat.models import ChatModels
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
@@ -33,13 +33,13 @@ def model_chooser(models: ChatModels) -> None:
             with st.spinner(_("Asking it …")):
                 status = models.probe(choice)
             show_status(status)
-        why = reason()
+        why = disabled_reason()
         useless = why is not None or choice is None or choice == now
         if st.button(_("Use it"), type="primary", key="model-use", disabled=useless, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
             models.choose(page_actor(), choice)
             state_of(ModelState).saved += 1
-            tell(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
+            notify(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
             st.rerun()
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.current_actor import give_token, may_act, take_token_back
+from console.ui.current_actor import enter_admin_token, is_admin, leave_admin
 from console.ui.error_boundary import attempt
-from console.ui.session_state import Key, tell
+from console.ui.session_state import Key, notify
 from console.ui.shared.formatting import escape
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
@@ -23,14 +23,14 @@ def access_view(runtime: Runtime) -> None:
     if not runtime.gate.guarded:
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="access"):
-        if may_act(runtime):
+        if is_admin(runtime):
             st.button(
                 _("Administrator: leave"),
                 key=Key.ACCESS_LEAVE,
                 icon=":material/lock_open:",
                 type="tertiary",
                 help=_("This tab may only look again."),
-                on_click=take_token_back,
+                on_click=leave_admin,
             )
             return
         label = _("Look only: give the administrator's token")
@@ -56,15 +56,15 @@ def _give(runtime: Runtime) -> None:
     st.session_state[Key.ACCESS_TOKEN] = ""  # not kept in the field
 
     def give() -> bool:
-        give_token(runtime, token)
+        enter_admin_token(runtime, token)
         return True
 
     if attempt(give):
-        tell(_("This tab may act now."))
+        notify(_("This tab may act now."))
 
 
 @st.fragment
-def starting(runtime: Runtime) -> None:
+def startup_view(runtime: Runtime) -> None:
     """Show the stage of the start; the page comes by itself when all is ready."""
     if runtime.ready:
         st.rerun()

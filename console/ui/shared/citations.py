@@ -18,8 +18,8 @@ import streamlit as st
 from console.navigation import PageName, page
 from console.ui.documents.detail import PDF
 from console.ui.session_state import Query
-from console.ui.shared.dialogs import request
-from console.ui.shared.formatting import escape, escape_block, place, shorten
+from console.ui.shared.dialogs import open_dialog
+from console.ui.shared.formatting import escape, escape_block, location, shorten
 from services.chat.types import Citation
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
@@ -39,7 +39,7 @@ def citation_buttons(library: Library, citations: Sequence[Citation], key: str) 
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"sources-{key}"):
         st.caption(_("Sources") if cited else _("Read for this answer, not cited"), width="content")
         for citation in citations:
-            where = place(citation.page, citation.sheet)
+            where = location(citation.page, citation.sheet)
             name = shorten(citation.document, 36)
             label = escape(f"{citation.number}  {name}" + (f", {where}" if where else ""))
             if st.button(label, key=f"cite-{key}-{citation.number}", help=_tooltip(citation)):
@@ -48,7 +48,7 @@ def citation_buttons(library: Library, citations: Sequence[Citation], key: str) 
 
 def _tooltip(citation: Citation) -> str:
     words = shorten(citation.quote, 240)
-    where = place(citation.page, citation.sheet, citation.heading)
+    where = location(citation.page, citation.sheet, citation.heading)
     return "  \n".join(escape(part) for part in (citation.document, where, words) if part)
 
 
@@ -62,9 +62,9 @@ def open_citation(library: Library, citation: Citation) -> NoReturn:
         else:
             _passage(library, citation, *found)
 
-    where = place(citation.page, citation.sheet)
+    where = location(citation.page, citation.sheet)
     title = shorten(citation.document, 60) + (f" · {where}" if where else "")
-    request(f"{citation.number} · {title}", body, drawer=True)
+    open_dialog(f"{citation.number} · {title}", body, drawer=True)
 
 
 def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:
@@ -101,7 +101,7 @@ def _passage(library: Library, citation: Citation, document: Document, chunk: Ch
         if citation.quote:
             st.markdown(f"> {escape(citation.quote)}")
     else:
-        if where := place(None, chunk.sheet, chunk.heading):  # the page is in the title
+        if where := location(None, chunk.sheet, chunk.heading):  # the page is in the title
             st.caption(escape(where))
         span = find_quote(chunk.text, citation.quote) if citation.quote else None
         with st.container(border=True):

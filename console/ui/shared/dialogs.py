@@ -1,7 +1,7 @@
 """Dialogs: every destructive action says what goes, can be cancelled, and tells afterwards what it did.
 
 A dialog that a live fragment opens would vanish with the fragment's next tick. So whoever wants one asks for it with
-`request`, and `console.app` draws it, on every run until it is closed.
+`open_dialog`, and `console.app` draws it, on every run until it is closed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, NoReturn
 import streamlit as st
 
 from console.ui.error_boundary import guarded
-from console.ui.session_state import Key, state_of, tell
+from console.ui.session_state import Key, notify, state_of
 from console.ui.shared.formatting import count, escape, size
 from services.core.i18n import _, plural
 from services.knowledge.types import DeletionReport
@@ -31,15 +31,15 @@ class OpenDialog:
     drawer: bool = False
 
 
-def request(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
-    """Open a dialog, at the side if `drawer`; `body` draws it and ends it with `close`."""
+def open_dialog(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
+    """Open a dialog, at the side if `drawer`; `body` draws it and ends it with `close_dialog`."""
     dialog = state_of(OpenDialog)
     dialog.title, dialog.body, dialog.page, dialog.drawer = title, body, "", drawer
     st.rerun()
     raise AssertionError("st.rerun returned")
 
 
-def close() -> NoReturn:
+def close_dialog() -> NoReturn:
     """Close the dialog from within."""
     _forget()
     st.rerun()
@@ -76,25 +76,25 @@ def confirm(title: str, goes: Iterable[str], label: str, action: Callable[[], st
         st.caption(_("This cannot be undone."))
         with st.container(horizontal=True, horizontal_alignment="right"):
             if st.button(_("Cancel"), key="dialog-cancel"):
-                close()
+                close_dialog()
             if st.button(label, type="primary", key=Key.CONFIRM):
-                tell(action())
-                close()
+                notify(action())
+                close_dialog()
 
-    request(title, body)
+    open_dialog(title, body)
 
 
-def ask_name(title: str, label: str, value: str, action: Callable[[str], str]) -> NoReturn:
+def prompt_for_name(title: str, label: str, value: str, action: Callable[[str], str]) -> NoReturn:
     """Ask for a name and hand it to `action`, which returns what to tell; its failure is shown in the dialog."""
 
     def body() -> None:
         with st.form("name-form", border=False):
             name = st.text_input(label, value=value, max_chars=200, key="name-field")
             if st.form_submit_button(_("Save"), type="primary", key="name-save"):
-                tell(action(name.strip()))
-                close()
+                notify(action(name.strip()))
+                close_dialog()
 
-    request(title, body)
+    open_dialog(title, body)
 
 
 def deletion_text(report: DeletionReport) -> str:

@@ -1,9 +1,7 @@
-"""Text for the screen: numbers with units, and everything that keeps foreign text from being read as Markdown.
+"""Formatting and escaping: numbers with units, local times, and foreign text that must not be read as Markdown.
 
 Document text, names and questions are data. `escape` makes any text safe inside Streamlit's Markdown, labels included;
-`answer_markdown` lets a model's answer keep its formatting but no image, link or diagram.
-
-Moments as the reader's own clock shows them.
+`answer_markdown` keeps the formatting of a model's answer but no image, link or diagram.
 """
 
 from __future__ import annotations
@@ -26,7 +24,10 @@ _DIRECTIVE = re.compile(r":(?=[A-Za-z0-9_+\-/])")
 _ADDRESS = re.compile(r"(?i)\b(www)(?=\.)|(?<=[A-Za-z])(?=://)|(?<=\S)(?=@\S)")
 _ARROW = re.compile(r"(?<=[-<>=~])(?=[-<>=])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
-_INDENT = re.compile(r"(?m)^[ \t]+")
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+_BRACKETS = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])")
+_UNESCAPED = r"(?<!\\)((?:\\\\)*)"  # an even number of backslashes: they escape each other, not what follows
+_CITED = re.compile(r"\\?\[(\d{1,3})\\?\](?![(:]|\[(?!\d))")
 
 
 def escape(text: str) -> str:
@@ -55,18 +56,6 @@ def _escape_line(text: str) -> str:
     text = _ARROW.sub(_JOINER, text)
     text = _DIRECTIVE.sub(":" + _JOINER, text)
     return _SPECIAL.sub(r"\\\1", text)
-
-
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
-
-
-_BRACKETS = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])")
-
-
-_UNESCAPED = r"(?<!\\)((?:\\\\)*)"  # an even number of backslashes: they escape each other, not what follows
-
-
-_CITED = re.compile(r"\\?\[(\d{1,3})\\?\](?![(:]|\[(?!\d))")
 
 
 def answer_markdown(text: str, citations: Collection[int] = ()) -> str:
@@ -107,7 +96,7 @@ def _inert_prose(text: str, citations: Collection[int]) -> str:
 
 
 def citation_badge(number: int) -> str:
-    """Return the mark that stands for source `number` in an answer."""
+    """Return the badge of source `number` in an answer."""
     return f":blue-badge[{number}]"  # blue is the accent in this theme
 
 
@@ -134,7 +123,7 @@ def kilobytes(count: int) -> float:
 
 
 def count(number: int) -> str:
-    """Return a whole number with separators of thousands."""
+    """Return a whole number with thousands separators."""
     return f"{number:,}"
 
 
@@ -148,14 +137,14 @@ def milliseconds(value: float | None) -> str:
 
 
 def minutes(seconds: float) -> str:
-    """Return a stretch of time as m:ss, or h:mm:ss."""
+    """Return a duration as m:ss, or h:mm:ss."""
     whole, rest = divmod(max(0, round(seconds)), 60)
     hours, whole = divmod(whole, 60)
     return f"{hours}:{whole:02d}:{rest:02d}" if hours else f"{whole}:{rest:02d}"
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
-    """Return how long ago `moment` was, a date when it is more than a week."""
+    """Return how long ago `moment` was; the date when that is more than a week. Naive times are UTC."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     passed = (now or datetime.now(UTC)) - moment
@@ -170,8 +159,8 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return moment.date().isoformat()
 
 
-def place(page: int | None = None, sheet: str = "", heading: Iterable[str] = ()) -> str:
-    """Return where in a document something stands, as plain text: page, sheet, heading path; "" when not known."""
+def location(page: int | None = None, sheet: str = "", heading: Iterable[str] = ()) -> str:
+    """Return a location in a document as plain text: page, sheet, heading path; "" when unknown."""
     parts = []
     if page is not None:
         parts.append(_("p. {page}").format(page=page))
@@ -194,7 +183,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def status_label(status: DocumentStatus) -> str:
-    """Return the word for a status."""
+    """Return the name of a status."""
     return {
         DocumentStatus.QUEUED: _("Queued"),
         DocumentStatus.PARSING: _("Parsing"),
@@ -206,7 +195,7 @@ def status_label(status: DocumentStatus) -> str:
 
 
 def progress_label(status: DocumentStatus, progress: JobProgress) -> str:
-    """Return what is being done and how far it is, without a share of something unknown."""
+    """Return the status with the progress in units; without a total while that is unknown."""
     unit = {"page": _("page"), "chunk": _("chunk")}.get(progress.unit, progress.unit)
     if status not in {DocumentStatus.PARSING, DocumentStatus.EMBEDDING} or (progress.done <= 0 and progress.total <= 0):
         return status_label(status)
@@ -217,13 +206,13 @@ def progress_label(status: DocumentStatus, progress: JobProgress) -> str:
     return _("{status} {unit} {done}").format(status=status_label(status), unit=unit, done=count(progress.done))
 
 
-def share(progress: JobProgress) -> float:
-    """Return how much is done, from 0 to 1; 0 while the total is not known."""
+def progress_share(progress: JobProgress) -> float:
+    """Return the completed fraction, 0 to 1; 0 while the total is unknown."""
     return min(1.0, max(0.0, progress.done / progress.total)) if progress.total > 0 else 0.0
 
 
-def moment(time: float) -> datetime:
-    """Return a moment (seconds since the epoch) as the clock on the reader's wall shows it, as the charts do."""
+def local_time(time: float) -> datetime:
+    """Return `time` (seconds since the epoch) in the browser's time zone, without zone, as the charts show it."""
     try:
         zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):  # the name comes from the browser

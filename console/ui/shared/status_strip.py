@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.budget.actions import door_name
+from console.ui.budget.actions import gate_name
 from console.ui.budget.charts import level_word
 from console.ui.budget.control import restart_words
-from console.ui.budget.gauge import LEVEL_ICONS, sentence
+from console.ui.budget.gauge import LEVEL_ICONS, state_sentence
 from console.ui.error_boundary import guarded
 from console.ui.memory.verdict import STATE_ICONS
 from console.ui.shared.formatting import escape, shorten, size
@@ -16,7 +16,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Runtime
 from services.core.i18n import _, plural
 from services.memory.budget.types import BudgetLevel
-from services.memory.leaks.messages import MB, counted, duration, headline, kind_name, number
+from services.memory.leaks.messages import MB, duration_text, headline, is_counted, kind_name, number_text
 from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.types import Series
 from services.operations.restarts import RestartPhase
@@ -89,14 +89,14 @@ def _budget(runtime: Runtime) -> None:
         return
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
-        refused = ", ".join(door_name(door).lower() for door in closed)
+        refused = ", ".join(gate_name(door).lower() for door in closed)
         words = _("Refused: {what}") if state.level is BudgetLevel.CALM else _("{label}, refused: {what}")
         label = words.format(label=label, what=refused)
     st.page_link(
         page(PageName.BUDGET),
         label=escape(label),
         icon=LEVEL_ICONS[state.level],
-        help=escape(next((why.reason for why in closed.values()), sentence(state))),
+        help=escape(next((why.reason for why in closed.values()), state_sentence(state))),
     )
 
 
@@ -105,9 +105,11 @@ def _brief(verdict: Verdict) -> str:
     if verdict.state is VerdictState.UNKNOWN:
         return _("Too little data yet")
     if verdict.state is VerdictState.FLAT:
-        return _("Memory flat for {time}").format(time=duration(verdict.window))
+        return _("Memory flat for {time}").format(time=duration_text(verdict.window))
     slope = verdict.slope_per_hour or 0.0
-    per_hour = number(slope, signed=True) if counted(verdict.kind) else f"{number(slope / MB, signed=True)} MB"
+    per_hour = (
+        number_text(slope, signed=True) if is_counted(verdict.kind) else f"{number_text(slope / MB, signed=True)} MB"
+    )
     words = (
         _("Leak of {kind}, {growth} an hour")
         if verdict.state is VerdictState.LEAK

@@ -1,13 +1,13 @@
-"""What Streamlit keeps to itself: sessions, uploaded files, media files, caches. The only module that reaches for it.
+"""Streamlit's private API: sessions, uploaded files, media files, caches, reruns. No other module imports it.
 
-Streamlit has no public interface to its memory. Everything here is written for the version that is locked (1.67); a
-test fails loudly when another one moves a part. Without a running server there is nothing, and nothing fails.
+Streamlit has no public interface to its memory. This is written for the pinned version (1.67); a test fails when
+another version moves a part. Without a running server every function returns nothing, and none fails.
 
-What was found by following references in a running server: a tab that closes is kept for `disconnectedSessionTTL`
-seconds, so that it can come back. After that nobody can have it any more, but it is dropped only when the next tab
-closes; with no further tab up to 128 of them stay for ever, each with its state, its uploads, its media files, an event
-loop and three file descriptors (github.com/streamlit/streamlit/issues/12506). Nothing else held one. `take_expired`
-breaks exactly this chain. Files of a tab that closed while they were on their way are in no session's keeping at all.
+Why sessions have to be reaped: Streamlit stores the session of a closed tab for `disconnectedSessionTTL` seconds so
+that the tab can reconnect. After that it is unreachable, but it is dropped only when the next tab closes. Without a
+next tab up to 128 of them stay, each with its state, uploads, media files, an event loop and three file descriptors
+(github.com/streamlit/streamlit/issues/12506). Following references in a running server showed no other holder;
+`pop_expired_sessions` cuts this one. Files whose tab closed during the upload belong to no session at all.
 """
 
 # ruff: noqa: SLF001 - the one place for it
@@ -31,10 +31,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.scriptrunner_utils.script_requests import _has_active_trigger_value
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+from streamlit.web import bootstrap
 
-# Of a session: what its script and its widgets left there, what waits to be sent, what its fragments enclose.
+# Of a session: state of its script and widgets, closures of its fragments, messages that wait to be sent.
 PARTS = ("_session_state", "_fragment_storage", "_browser_queue")
-# Belong to the process, not to whoever refers to them.
+# Owned by the process, not by whoever refers to them.
 SHARED_TYPES: tuple[type, ...] = (
     Runtime,
     AppSession,
@@ -46,9 +47,20 @@ SHARED_TYPES: tuple[type, ...] = (
     threading.Thread,
 )
 
-# The keys of components that only make their fragment run again end like this: a tick that is lost comes again. In the
-# ids of their triggers "__" and the name of the event follow.
+# Keys of components that only rerun their fragment end like this: a lost tick is repeated. In the ids of their triggers
+# "__" and the name of the event follow.
 TICK = "-beat"
+
+
+def load_config_options(options: dict[str, Any]) -> None:
+    """Set configuration options of Streamlit over those of `.streamlit/config.toml`."""
+    bootstrap.load_config_options(options)
+
+
+def current_session_id() -> str | None:
+    """Return the id of the session whose script runs in this thread; it is a secret of its tab."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context is not None else None
 
 
 def current_session() -> AppSession | None:
@@ -61,18 +73,18 @@ def current_session() -> AppSession | None:
 
 
 def connected_sessions() -> list[AppSession]:
-    """Return the sessions of tabs that have a connection."""
+    """Return the sessions of connected tabs."""
     manager = _manager()
     return [info.session for info in manager.list_active_sessions()] if manager is not None else []
 
 
 def connected_count() -> int:
-    """Return how many there are; costs nothing."""
+    """Return the number of connected sessions; costs nothing."""
     return get_instance()._session_mgr.num_active_sessions() if exists() else 0
 
 
-def waiting_sessions() -> list[AppSession]:
-    """Return the sessions whose tabs were disconnected a moment ago and may come back."""
+def disconnected_sessions() -> list[AppSession]:
+    """Return the sessions whose tabs lost their connection recently and may reconnect."""
     manager = _manager()
     if manager is None:
         return []
@@ -81,7 +93,7 @@ def waiting_sessions() -> list[AppSession]:
 
 
 def expired_sessions() -> list[AppSession]:
-    """Return the sessions that nobody can come back to, and that are stored all the same."""
+    """Return the sessions that no tab can reconnect to and that are still stored."""
     manager = _manager()
     storage = manager._session_storage if manager is not None else None
     if manager is None or not isinstance(storage, MemorySessionStorage):
@@ -92,8 +104,8 @@ def expired_sessions() -> list[AppSession]:
         return [cache._data[key].session for key, until in cache._expirations.items() if until <= now]
 
 
-def take_expired() -> list[AppSession]:
-    """Take these out of the storage, for good, and return them. On the event loop's thread only."""
+def pop_expired_sessions() -> list[AppSession]:
+    """Remove the expired sessions from the storage and return them. On the event loop's thread only."""
     manager = _manager()
     storage = manager._session_storage if manager is not None else None
     if manager is None or not isinstance(storage, MemorySessionStorage):
@@ -103,10 +115,10 @@ def take_expired() -> list[AppSession]:
         return [info.session for _key, info in cache.expire(cache.timer())]
 
 
-def end(session: AppSession) -> bool:
-    """Shut down a session that has no tab, and empty it. On the event loop's thread only.
+def shut_down(session: AppSession) -> bool:
+    """Shut down a session without a tab, and clear its state. On the event loop's thread only.
 
-    Returns whether that is complete: a script that still runs is asked to stop, and the rest is for another time.
+    Returns whether it is complete: a running script is asked to stop, and a later call does the rest.
     """
     session.shutdown()
     if session._scriptrunner is not None:
@@ -119,7 +131,7 @@ def end(session: AppSession) -> bool:
 
 
 def parts_of(session: AppSession) -> list[object]:
-    """Return what a session keeps for its scripts."""
+    """Return the objects that a session keeps for its scripts."""
     return [getattr(session, part, None) for part in PARTS]
 
 
@@ -132,22 +144,22 @@ def uploaded_files() -> dict[str, list[bytes]]:
         return {name: [record.data for record in files.values()] for name, files in manager.file_storage.items()}
 
 
-def forget_upload(file_id: str) -> None:
-    """Forget a file of the session whose script runs."""
+def remove_upload(file_id: str) -> None:
+    """Remove an uploaded file of the session whose script runs."""
     context = get_script_run_ctx(suppress_warning=True)
     if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file_id)
 
 
-def forget_uploads(session_id: str) -> None:
-    """Forget all files of a session."""
+def remove_uploads(session_id: str) -> None:
+    """Remove all uploaded files of a session."""
     manager = _uploads()
     if manager is not None:
         manager.remove_session_files(session_id)
 
 
 def media_files() -> dict[str, bytes]:
-    """Return pictures, sounds and downloads that pages show, by id."""
+    """Return the contents of images, sounds and downloads that pages show, by id."""
     storage = get_instance().media_file_mgr._storage if exists() else None
     if not isinstance(storage, MemoryMediaFileStorage):
         return {}
@@ -163,8 +175,8 @@ def media_of_sessions() -> dict[str, set[str]]:
         return {name: set(files.values()) for name, files in manager._files_by_session_and_coord.items()}
 
 
-def forget_media(session_ids: Iterable[str]) -> None:
-    """Forget what these sessions show, then every file that no session shows (a download at the second call)."""
+def remove_media(session_ids: Iterable[str]) -> None:
+    """Remove the media files of these sessions and all that no session shows (downloads: at the second call)."""
     if not exists():
         return
     runtime = get_instance()
@@ -195,10 +207,7 @@ def cached_resources() -> list[object]:
 
 
 def expire_caches() -> int:
-    """Drop entries of both caches that are too old to be used; return how many.
-
-    Streamlit itself does that when the same function is called again.
-    """
+    """Evict expired entries of both caches and return how many; Streamlit waits for the function's next call."""
     dropped = 0
     for cache in _caches(_data_caches):
         storage = cache.storage
@@ -212,14 +221,14 @@ def expire_caches() -> int:
     return dropped
 
 
-def run_what_was_pressed() -> None:
-    """Have the fragment of a button run that was pressed, whatever fragment the browser names.
+def patch_fragment_targets() -> None:
+    """Patch Streamlit so that a rerun request runs the fragment of the button that was pressed.
 
-    The browser puts changes of the same moment into one message, with the first fragment that is among them (pull
-    request 12747 there). A click in the moment of a tick, or while the browser is busy, ran the ticking fragment only:
-    nothing happened, and the click was gone. Done once for the process; again changes nothing.
+    The browser puts simultaneous changes into one message and names only the first fragment among them (pull request
+    12747 there). A click at the moment of a tick, or while the browser was busy, ran the ticking fragment only: the
+    click was lost. Idempotent, for the whole process.
     """
-    if getattr(AppSession.request_rerun, "pressed", False):
+    if getattr(AppSession.request_rerun, "patched", False):
         return
     original = AppSession.request_rerun
 
@@ -227,24 +236,24 @@ def run_what_was_pressed() -> None:
         if client_state is not None:
             widgets = client_state.widget_states.widgets
             pressed = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
-            client_state = _aimed(self, client_state, pressed)
+            client_state = _with_target(self, client_state, pressed)
         original(self, client_state)
 
-    request_rerun.pressed = True  # type: ignore[attr-defined]  # a mark on the function
+    request_rerun.patched = True  # type: ignore[attr-defined]  # a mark on the function
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]  # there is no hook
 
 
-def _aimed(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:
-    """Return `client_state` with the fragment of what was pressed; with none, for a full run, if it was several's."""
+def _with_target(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:
+    """Return `client_state` with the fragment of the pressed widgets; with none (a full run) if they are in several."""
     known = session._session_state._new_widget_state.widget_metadata
     fragments = {known[widget].fragment_id for widget in pressed if widget in known}
     if not client_state.fragment_id or fragments <= {client_state.fragment_id}:
         return client_state
-    aimed = ClientState()
-    aimed.CopyFrom(client_state)
+    targeted = ClientState()
+    targeted.CopyFrom(client_state)
     only = fragments.pop() if len(fragments) == 1 else None
-    aimed.fragment_id = only if only and session.has_fragment(only) else ""
-    return aimed
+    targeted.fragment_id = only if only and session.has_fragment(only) else ""
+    return targeted
 
 
 def _caches(caches: Any) -> list[Any]:

@@ -27,7 +27,7 @@ _met: weakref.WeakSet[AppSession] = weakref.WeakSet()
 _met_lock = threading.Lock()
 
 
-def meet_session() -> None:
+def register_session() -> None:
     """Remember the session whose script runs, without keeping it alive: it may be gone before the next look."""
     session = streamlit.current_session()
     if session is not None:
@@ -37,10 +37,10 @@ def meet_session() -> None:
 
 def live_sessions() -> list[AppSession]:
     """Return the sessions of connected tabs, and of those that were disconnected a moment ago and may come back."""
-    return [*streamlit.connected_sessions(), *streamlit.waiting_sessions()]
+    return [*streamlit.connected_sessions(), *streamlit.disconnected_sessions()]
 
 
-def gone_sessions() -> list[AppSession]:
+def unreachable_sessions() -> list[AppSession]:
     """Return the sessions that nobody can come back to, and that are in memory all the same."""
     live = {id(session) for session in live_sessions()}
     with _met_lock:
@@ -69,7 +69,7 @@ class StreamlitMemory:
         self._looks += 1
         with _met_lock:
             _met.update(live)
-        expired = gone_sessions()
+        expired = unreachable_sessions()
         for sessions, owner, name in (
             (live, Owner.SESSIONS, _("Browser tabs")),
             (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),
@@ -151,6 +151,6 @@ def _contents(contents: list[bytes], owner: Owner, name: str) -> list[MemoryRepo
     return [MemoryReport(name, detail, total, len(contents), owner=owner, region=Region.PYTHON, ranges=ranges)]
 
 
-def connected() -> int:
+def connected_tabs() -> int:
     """Return the number of tabs with a connection; those that are waiting to come back do not count."""
     return streamlit.connected_count()

@@ -19,7 +19,7 @@ from streamlit.runtime.app_session import AppSession
 
 from console.ui.streamlit import internals as streamlit
 from console.ui.streamlit import uploads
-from console.ui.streamlit.memory import StreamlitMemory, gone_sessions, live_sessions
+from console.ui.streamlit.memory import StreamlitMemory, live_sessions, unreachable_sessions
 from services.app.container import Runtime
 from services.core.errors import UnavailableError
 from services.core.events import EventKind
@@ -37,7 +37,7 @@ NOTABLE_SESSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class SweepResult:
     """What a sweep took: sessions that were ended, bytes of uploads and media files that were forgotten."""
 
     sessions: int = 0
@@ -50,9 +50,9 @@ class Released:
         """All of it."""
         return self.session_bytes + self.upload_bytes + self.media_bytes
 
-    def plus(self, other: Released) -> Released:
+    def plus(self, other: SweepResult) -> SweepResult:
         """Return both together."""
-        return Released(
+        return SweepResult(
             self.sessions + other.sessions,
             self.session_bytes + other.session_bytes,
             self.upload_bytes + other.upload_bytes,
@@ -70,7 +70,7 @@ class Reaper:
         self._thread = threading.get_ident()
         # Those that something holds although they are empty: they are not ended again at each sweep.
         self._ended: weakref.WeakSet[AppSession] = weakref.WeakSet()
-        self._untold = Released()
+        self._untold = SweepResult()
         self._orphans: frozenset[str] = frozenset()  # media files that no tab showed at the last sweep
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class Reaper:
                 "uploads",
                 _("Uploads of closed tabs"),
                 _("Nothing is lost: their tabs cannot come back."),
-                lambda: sum(uploads.abandoned().values()),
+                lambda: sum(uploads.abandoned_uploads().values()),
                 lambda: self._on_loop(self._release_uploads),
             )
         )
@@ -126,13 +126,13 @@ class Reaper:
             )
         )
 
-    def sweep(self) -> Released:
+    def sweep(self) -> SweepResult:
         """Take everything that nobody can come back to. On the event loop's thread only."""
         released = self._take()
         streamlit.expire_caches()
         self._untold = told = self._untold.plus(released)
         if (told.bytes >= NOTABLE_BYTES or told.sessions >= NOTABLE_SESSIONS) and self._services.ready:
-            self._untold = Released()
+            self._untold = SweepResult()
             text = _("left by closed tabs: {sessions}").format(sessions=_count(told.sessions))
             self._services.reporter.event(
                 EventKind.RELEASE,
@@ -146,38 +146,38 @@ class Reaper:
             self._services.policy.big_work_done(_("closed tabs"), certain=told.bytes >= NOTABLE_BYTES)
         return released
 
-    def _take(self) -> Released:
+    def _take(self) -> SweepResult:
         gone = self._gone()
         session_bytes = self._holdings.bytes_of(gone)
         # Before the sessions end, which takes their files along.
-        upload_bytes = sum(uploads.abandoned().values())
-        expired = streamlit.take_expired()
+        upload_bytes = sum(uploads.abandoned_uploads().values())
+        expired = streamlit.pop_expired_sessions()
         ended = 0
         for session in {id(session): session for session in (*gone, *expired)}.values():
-            if streamlit.end(session):
+            if streamlit.shut_down(session):
                 self._ended.add(session)
                 ended += 1
         del gone, expired
-        for name in uploads.abandoned():
-            streamlit.forget_uploads(name)
+        for name in uploads.abandoned_uploads():
+            streamlit.remove_uploads(name)
         # A page that is being drawn shows nothing for a moment: only what nobody has shown for long is taken.
         orphans = _orphaned_media()
         lasting = {name: content for name, content in orphans.items() if name in self._orphans}
         self._orphans = frozenset(orphans)
         if lasting:
             _forget_media()
-        return Released(ended, session_bytes, upload_bytes, sum(map(len, lasting.values())))
+        return SweepResult(ended, session_bytes, upload_bytes, sum(map(len, lasting.values())))
 
     def _gone(self) -> list[AppSession]:
-        return [session for session in gone_sessions() if session not in self._ended]
+        return [session for session in unreachable_sessions() if session not in self._ended]
 
     def _release_sessions(self) -> str:
         return _count(self._take().sessions)
 
     def _release_uploads(self) -> str:
-        found = uploads.abandoned()
+        found = uploads.abandoned_uploads()
         for name in found:
-            streamlit.forget_uploads(name)
+            streamlit.remove_uploads(name)
         return plural("uploads of {count} closed tab", "uploads of {count} closed tabs", len(found))
 
     def _release_media(self) -> str:
@@ -221,7 +221,7 @@ def _orphaned_media() -> dict[str, bytes]:
 
 def _forget_media() -> None:
     live = {session.id for session in live_sessions()}
-    streamlit.forget_media(name for name in streamlit.media_of_sessions() if name not in live)
+    streamlit.remove_media(name for name in streamlit.media_of_sessions() if name not in live)
 
 
 def _release_caches() -> str:

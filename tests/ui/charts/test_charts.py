@@ -13,7 +13,7 @@ import pytest
 from console.ui.charts.figure import MOST_POINTS, Chart
 from console.ui.charts.ledger_charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, gpu_chart, requests_chart
-from console.ui.charts.palette import MEMBERS, PALETTE, ColourFamily, owner_colour, owner_name
+from console.ui.charts.palette import FAMILY_OWNERS, PALETTE, ColourFamily, owner_colour, owner_name
 from services.core.events import EventKind
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import Ledger
@@ -77,7 +77,7 @@ def test_the_stack_adds_up_to_rss() -> None:
     chart = ledger_chart(window(3, {**sizes, Series.RSS: sum(sizes.values())}), [], span=SPAN)
     stacked = [trace["y"][1] for trace in chart.traces if "stackgroup" in trace]
     assert sum(stacked) == pytest.approx(2 ** len(Owner) - 1)
-    assert sorted(itertools.chain(*MEMBERS.values())) == sorted(Owner)
+    assert sorted(itertools.chain(*FAMILY_OWNERS.values())) == sorted(Owner)
 
 
 def test_between_runs_nothing_is_drawn() -> None:

@@ -12,11 +12,11 @@ from console.ui.shared.formatting import (
     answer_markdown,
     escape,
     escape_block,
+    location,
     milliseconds,
-    place,
     plain,
     progress_label,
-    share,
+    progress_share,
     shorten,
     signed_size,
     size,
@@ -118,9 +118,9 @@ def test_times_are_relative_until_a_week() -> None:
 
 def test_places_name_what_is_known() -> None:
     """Page, sheet and headings, in this order, without empty parts."""
-    assert place(3, "", ("Care", " ", "Seals")) == "p. 3 · Care › Seals"
-    assert place(None, "Costs") == "sheet Costs"
-    assert place() == ""
+    assert location(3, "", ("Care", " ", "Seals")) == "p. 3 · Care › Seals"
+    assert location(None, "Costs") == "sheet Costs"
+    assert location() == ""
 
 
 def test_shortened_names_keep_their_ending() -> None:
@@ -134,5 +134,5 @@ def test_progress_never_divides_by_nothing() -> None:
     assert progress_label(DocumentStatus.PARSING, JobProgress(3, 0, "page")) == "Parsing page 3"
     assert progress_label(DocumentStatus.PARSING, JobProgress(3, 12, "page")) == "Parsing page 3 of 12"
     assert progress_label(DocumentStatus.EMBEDDING, JobProgress()) == "Embedding"
-    assert share(JobProgress(3, 0, "page")) == 0.0
-    assert share(JobProgress(30, 12, "page")) == 1.0
+    assert progress_share(JobProgress(3, 0, "page")) == 0.0
+    assert progress_share(JobProgress(30, 12, "page")) == 1.0

@@ -99,12 +99,12 @@ def test_expired_sessions_stay_until_they_are_taken(process: Process) -> None:
     """This is what Streamlit leaves behind (streamlit#12506): should it ever clean up by itself, the reaper may go."""
     tab = session(process)
     process.sessions.save(SessionInfo(client=None, session=tab))
-    assert internals.waiting_sessions() == [tab]
-    assert internals.expired_sessions() == internals.take_expired() == []
+    assert internals.disconnected_sessions() == [tab]
+    assert internals.expired_sessions() == internals.pop_expired_sessions() == []
     process.later()
-    assert internals.waiting_sessions() == []
+    assert internals.disconnected_sessions() == []
     assert internals.expired_sessions() == [tab]
-    assert internals.take_expired() == [tab]
+    assert internals.pop_expired_sessions() == [tab]
     assert internals.expired_sessions() == []
 
 
@@ -121,7 +121,7 @@ def test_an_ended_session_is_empty(process: Process) -> None:
 
 
 async def ended(tab: AppSession) -> bool:
-    return internals.end(tab)
+    return internals.shut_down(tab)
 
 
 def test_entries_that_are_too_old_leave_the_caches() -> None:

@@ -86,7 +86,7 @@ def test_a_session_that_no_look_has_met_is_known_from_its_script(
     brief.session_state["text"] = "t" * 1_000_000
     process._session_mgr._active_session_info_by_id["brief"] = ActiveSessionInfo(client=None, session=brief)  # type: ignore[arg-type]
     monkeypatch.setattr(internals, "get_script_run_ctx", lambda **_: Context)
-    memory.meet_session()
+    memory.register_session()
     process._session_mgr._active_session_info_by_id.clear()
     assert sizes(list(StreamlitMemory()()))[Owner.EXPIRED_SESSIONS] >= 1_000_000
 

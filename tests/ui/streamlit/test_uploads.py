@@ -29,11 +29,11 @@ def test_released_files_leave_no_bytes(process: Process, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(internals, "get_script_run_ctx", lambda **_: Context)
     kept, taken = put(process, "tab", "1"), put(process, "tab", "2")
-    uploads.release([taken])
-    assert uploads.held() == (1, 5)
+    uploads.release_uploads([taken])
+    assert uploads.held_uploads() == (1, 5)
     assert taken.closed
-    uploads.release([kept, taken])  # twice does no harm
-    assert uploads.held() == (0, 0)
+    uploads.release_uploads([kept, taken])  # twice does no harm
+    assert uploads.held_uploads() == (0, 0)
 
 
 def test_only_what_nobody_can_come_back_to_is_abandoned(process: Process) -> None:
@@ -42,12 +42,12 @@ def test_only_what_nobody_can_come_back_to_is_abandoned(process: Process) -> Non
     process.sessions.save(SessionInfo(client=None, session=waiting))
     put(process, waiting.id, "1")
     put(process, "gone", "2", b"1234567")
-    assert uploads.abandoned() == {"gone": 7}
+    assert uploads.abandoned_uploads() == {"gone": 7}
     process.later()
-    assert uploads.abandoned() == {waiting.id: 5, "gone": 7}
+    assert uploads.abandoned_uploads() == {waiting.id: 5, "gone": 7}
 
 
 def test_without_a_server_there_are_no_uploads() -> None:
     """Pages run without a server in tests."""
-    assert uploads.held() == (0, 0)
-    assert uploads.abandoned() == {}
+    assert uploads.held_uploads() == (0, 0)
+    assert uploads.abandoned_uploads() == {}

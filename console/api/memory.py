@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from services.core.errors import BadInputError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
@@ -271,10 +271,10 @@ async def events(
     return EventsOut(events=[EventOut.model_validate(event) for event in found])
 
 
-@router.post("/trim", summary="Trim and look again")
-async def trim(context: Context, asker: Asker) -> TrimOut:
+@router.post("/trim", summary="Trim and check again")
+async def trim(context: Context, actor: Caller) -> TrimOut:
     """Give what the allocator keeps back to the system and judge anew: what stays is in use. Administrators only."""
-    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_look, asker)
+    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_recheck, actor)
     return TrimOut(
         rss_before_bytes=trimmed.rss_before,
         rss_after_bytes=trimmed.rss_after,

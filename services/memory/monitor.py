@@ -17,7 +17,7 @@ from services.memory.effects import RecentEffects
 from services.memory.gc.control import GCControl
 from services.memory.history.history import History
 from services.memory.leaks.detector import Detector
-from services.memory.leaks.probes import own_process
+from services.memory.leaks.probes import process_probes
 from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
@@ -25,20 +25,20 @@ from services.memory.reclaimers import Reclaimers
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
 from services.memory.sampling.sampler import CpuShare, Sampler
-from services.memory.sampling.sources import HeapSource, ProcessSource, SurroundingsSource
+from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSource
 from services.memory.tracing.tracer import Tracer
 
 log = structlog.get_logger(__name__)
 
-SURROUNDINGS_SECONDS = 5.0
+SYSTEM_SECONDS = 5.0
 LEDGER_SECONDS = 5.0  # so often it is asked whether one is due
-JUDGE_SECONDS = 30.0
+DETECTOR_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
 TRIAL_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Work:
+class _PeriodicTask:
     """Something that is done at a pace; `due` by the clock, in seconds since the epoch."""
 
     call: Callable[[], object]
@@ -77,7 +77,7 @@ class MemoryMonitor:
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census(lambda: self.objects.last)
-        probes = own_process(self.objects.census, self.tracer.lines)
+        probes = process_probes(self.objects.census, self.tracer.lines)
         probes = replace(probes, collect=lambda: self.collector.run(2))  # marked as asked for among the pauses
         self.detector = Detector(clock, self.history, probes, reporter)
         self.sampler = Sampler(clock, self.history.add)
@@ -92,17 +92,17 @@ class MemoryMonitor:
         self.sampler.add_source(ProcessSource(), name="process")
         self.sampler.add_source(heap, name="heap")
         self.sampler.add_source(self.pauses, name="collector")
-        surroundings = SurroundingsSource(limit=self.limit)
-        self.sampler.add_source(surroundings, seconds=SURROUNDINGS_SECONDS, name="surroundings")
+        surroundings = SystemSource(limit=self.limit)
+        self.sampler.add_source(surroundings, seconds=SYSTEM_SECONDS, name="surroundings")
         self.sampler.add_source(torch_columns, name="torch")
         self.sampler.add_source(self._devices, name="devices")
         self.sampler.add_source(self._spending, name="spending")
         self.sampler.add_derived(heap.live)
         self._stopping = threading.Event()
-        self._work: list[_Work] = []
+        self._work: list[_PeriodicTask] = []
         for work, seconds in (
             (self._account, LEDGER_SECONDS),
-            (self._judge, JUDGE_SECONDS),
+            (self._judge, DETECTOR_SECONDS),
             (self._flush, FLUSH_SECONDS),
             (self.collector.check, TRIAL_SECONDS),
         ):
@@ -135,7 +135,7 @@ class MemoryMonitor:
         What is added after `start` begins with the thread's next round. What is not `watching`, but acts, does not
         count as a cost of watching.
         """
-        self._work.append(_Work(work, seconds, self.clock.time(), watching))
+        self._work.append(_PeriodicTask(work, seconds, self.clock.time(), watching))
 
     def _watch(self) -> None:
         clock = self.clock

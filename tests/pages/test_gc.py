@@ -203,7 +203,7 @@ ACTS: dict[str, Callable[[Runtime, Actor], object]] = {
     "unfreeze": lambda r, who: r.memory.collector.unfreeze(who),
     "collect": lambda r, who: r.memory.collector.collect(who, 0),
     "release": lambda r, who: r.memory.reclaimers.release(who, "heap"),
-    "trim": lambda r, who: r.memory.detector.trim_and_look(who),
+    "trim": lambda r, who: r.memory.detector.trim_and_recheck(who),
     "trace": lambda r, who: r.memory.tracer.start(who, 1, 1),
     "end tracing": lambda r, who: r.memory.tracer.stop(who),
     "take": lambda r, who: r.memory.tracer.snapshot(who),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.memory.leaks.statistics import trend
+from services.memory.leaks.statistics import mann_kendall_trend
 
 MB = 1_000_000
 WARM_UP = 0.2  # share of the quiesce points at the start that count as warm-up; set before any run was looked at
@@ -74,7 +74,7 @@ def slope_of(floors: Sequence[Floor], *, uss: bool = False) -> Slope | None:
     found = np.array([(floor.uss if uss else floor.rss) / MB for floor in kept])
     if np.any(np.diff(asked) <= 0):
         asked = np.arange(len(kept), dtype=float) * max(asked[-1] - asked[0], 1e-3) / max(1, len(kept) - 1)
-    fitted = trend(asked, found)
+    fitted = mann_kendall_trend(asked, found)
     # Mann-Kendall's p there is the one-sided probability of a rise; a fall would be just as suspicious of the method.
     return Slope(fitted.slope, fitted.low, fitted.high, 2 * min(fitted.p, 1 - fitted.p))
 

@@ -65,7 +65,7 @@ def _verdict(runtime: Runtime) -> None:
             mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
             st.markdown(f"#### {mark} {escape(headline(verdict))}", width="stretch")
             st.button(
-                _("Trim and look again"),
+                _("Trim and check again"),
                 key=Key.MEMORY_TRIM,
                 icon=":material/compress:",
                 disabled=(why := disabled_reason(runtime)) is not None,
@@ -86,7 +86,7 @@ def _verdict(runtime: Runtime) -> None:
 
 
 def _trim(runtime: Runtime) -> None:
-    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_look, page_actor(runtime))
+    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_recheck, page_actor(runtime))
 
 
 def _suspects(suspects: tuple[Suspect, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Judges the history: is this a leak, or just RSS?"""
+"""The leak detector: makes a verdict from the history of samples."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from services.core.access import Actor
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.leaks import findings
-from services.memory.leaks.findings import Finding, find, of_kind
-from services.memory.leaks.growth import per_request
-from services.memory.leaks.messages import LEAST_WATCHED, headline, said_of_trim
+from services.memory.leaks.findings import Finding, find_growth, reclassify
+from services.memory.leaks.growth import growth_per_request
+from services.memory.leaks.messages import LEAST_WATCHED, evidence, headline, trim_message
 from services.memory.leaks.probes import CollectionCheck, Probes
 from services.memory.leaks.readings import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP, Readings, ReadingSource
-from services.memory.leaks.statistics import trend, without_steps
+from services.memory.leaks.statistics import mann_kendall_trend, remove_steps
 from services.memory.leaks.suspects import SuspectCollector
 from services.memory.leaks.types import LeakKind, Trimmed, Verdict, VerdictState
-from services.memory.leaks.windows import MeasureWatch, blocks_of
+from services.memory.leaks.windows import MeasureWatch, window_blocks
 from services.memory.types import Series
 
-# What was named stays for this share of its window after it was last seen, so that a quiet spell does not take it back
-# and the time line does not fill with changes of mind.
+# A verdict of growth is held for this share of its window (and so many seconds at least) after it was last confirmed:
+# a quiet spell does not revoke it, and the time line does not fill with changes of verdict.
 HELD_SHARE = 0.15
 HELD_SECONDS = 120.0
 _RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 0, VerdictState.WATCH: 1, VerdictState.LEAK: 2}
 
 
 class Detector:
-    """Keeps the current verdict; `judge` makes a new one from the history. Thread-safe.
+    """Holds the current verdict; `judge` makes a new one from the history. Thread-safe.
 
-    `took` is what the last judgement cost in seconds, without censuses and collections.
+    `took` is the duration of the last judgement in seconds, without censuses and collections.
     """
 
     def __init__(
@@ -44,11 +43,11 @@ class Detector:
         self._reporter: EventSink = reporter or NullEventSink()
         self._lock = threading.Lock()
         self._readings = Readings(history)
-        self._watching = {measure.series: MeasureWatch(measure) for measure in (LIVE, RSS, GPU, THREADS, DESCRIPTORS)}
-        self._gathering = SuspectCollector(self._probes)
-        self._collecting = CollectionCheck(self._probes, self._reporter)
+        self._watches = {measure.series: MeasureWatch(measure) for measure in (LIVE, RSS, GPU, THREADS, DESCRIPTORS)}
+        self._suspects = SuspectCollector(self._probes)
+        self._collection_check = CollectionCheck(self._probes, self._reporter)
         self._verdict = Verdict(VerdictState.UNKNOWN, clock.time())
-        self._seen = 0.0  # when what the verdict says was last seen
+        self._confirmed = 0.0  # when the current verdict was last confirmed
         self.took = 0.0
 
     @property
@@ -57,10 +56,10 @@ class Detector:
         return self._verdict
 
     def judge(self) -> Verdict:
-        """Judge now."""
+        """Make a new verdict now, and report a change of it as an event."""
         with self._lock:
             before = self._verdict
-            verdict = self._held(self._judge(), before)
+            verdict = self._hold(self._judge(), before)
             same = verdict.state is before.state and verdict.kind is before.kind
             since = before.since if same and before.since is not None else verdict.time
             self._verdict = verdict = replace(verdict, since=since)
@@ -68,24 +67,24 @@ class Detector:
             self._reporter.event(EventKind.VERDICT, headline(verdict))
         return verdict
 
-    def trim_and_look(self, actor: Actor) -> Trimmed:
-        """Give back what the allocator keeps, record it, judge anew, and say what that settles.
+    def trim_and_recheck(self, actor: Actor) -> Trimmed:
+        """Trim the heap, record it, make a new verdict, and return what the trim settled.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` may only view.
         """
-        actor.require_admin(_("Trim and look again"))
+        actor.require_admin(_("Trim and check again"))
         watched = self._verdict
         before = self._probes.rss()
         self._probes.trim()
         after = self._probes.rss()
-        trimmed = Trimmed(self._clock.time(), before, after, said_of_trim(watched, before - after))
+        trimmed = Trimmed(self._clock.time(), before, after, trim_message(watched, before - after))
         self._reporter.action(actor.name, EventKind.TRIM, trimmed.words, rss_before=before, rss_after=after)
         if watched.kind is LeakKind.RETENTION:
             with self._lock:
-                # Growth up to now is settled; what grows from here on is looked at afresh.
-                self._watching[Series.RSS].begin_again(trimmed.time)
-                self._seen = 0.0
+                # Growth up to now is explained; only what comes after it counts.
+                self._watches[Series.RSS].restart(trimmed.time)
+                self._confirmed = 0.0
         self.judge()
         return trimmed
 
@@ -99,41 +98,41 @@ class Detector:
         level = latest.get(Series.RSS) or 0.0
         limit = latest.get(Series.LIMIT)
         headroom = None if limit is None else max(limit - level, 0.0)
-        for watching in self._watching.values():
-            watching.look(self._readings, now, None if watching.measure in {THREADS, DESCRIPTORS} else headroom)
-        self._collecting.check(self._watching[Series.LIVE], self._readings, now)
-        found = find(self._watching.values(), self._readings, self._gathering.censuses)
+        for watch in self._watches.values():
+            watch.update(self._readings, now, None if watch.measure in {THREADS, DESCRIPTORS} else headroom)
+        self._collection_check.check(self._watches[Series.LIVE], self._readings, now)
+        found = find_growth(self._watches.values(), self._readings, self._suspects.census_history)
         watched = max(0.0, now - self._readings.begin)
         self.took = time.perf_counter() - began
         if now - self._history.run_start() >= WARM_UP:
-            self._gathering.look(found, now)
-        # Every process grows at first: that is not worth watching.
+            self._suspects.collect(found, now)
+        # Every process grows at first: that is no finding.
         if found is not None and (found.state is VerdictState.LEAK or watched >= LEAST_WATCHED):
-            return self._growing(of_kind(found, self._gathering.censuses), now, level, headroom)
-        return self._calm(now, level, watched)
+            return self._growth_verdict(reclassify(found, self._suspects.census_history), now, level, headroom)
+        return self._flat_verdict(now, level, watched)
 
-    def _held(self, verdict: Verdict, before: Verdict) -> Verdict:
-        """Return what was said before if that was seen too shortly ago to be taken back."""
+    def _hold(self, verdict: Verdict, before: Verdict) -> Verdict:
+        """Return the verdict before instead of a milder one while it is held."""
         if _RANK[verdict.state] >= _RANK[before.state]:
-            self._seen = verdict.time
-        elif verdict.time - self._seen < max(HELD_SECONDS, HELD_SHARE * before.window):
+            self._confirmed = verdict.time
+        elif verdict.time - self._confirmed < max(HELD_SECONDS, HELD_SHARE * before.window):
             return replace(before, time=verdict.time, level=verdict.level)
         return verdict
 
-    def _growing(self, found: Finding, now: float, level: float, headroom: float | None) -> Verdict:
-        growth = found.look.growth
+    def _growth_verdict(self, found: Finding, now: float, level: float, headroom: float | None) -> Verdict:
+        growth = found.trend.growth
         y, served = found.blocks.get(found.measure.series), found.blocks.served
-        requested = per_request(y, served) if y is not None and served is not None else None
+        requested = growth_per_request(y, served) if y is not None and served is not None else None
         to_limit = None
         if headroom is not None and found.measure in {LIVE, RSS} and growth.slope > 0.0:
             to_limit = headroom / growth.slope * HOUR
-        said = findings.of(found)
+        sentences = evidence(found)
         if found.kind is LeakKind.PYTHON and not self._probes.collects():
-            said.append(_("The garbage collector is switched off: objects that refer to each other pile up."))
+            sentences.append(_("The garbage collector is switched off: objects that refer to each other pile up."))
         return Verdict(
             found.state,
             now,
-            window=found.look.window,
+            window=found.trend.window,
             level=level,
             kind=found.kind,
             slope_per_hour=growth.slope,
@@ -141,25 +140,25 @@ class Detector:
             per_request=None if requested is None else requested.slope,
             per_request_interval=None if requested is None else (requested.low, requested.high),
             seconds_to_limit=to_limit,
-            evidence=tuple(said),
-            suspects=self._gathering.suspects(found, now),
+            evidence=tuple(sentences),
+            suspects=self._suspects.suspects(found, now),
         )
 
-    def _calm(self, now: float, level: float, watched: float) -> Verdict:
-        watching = next((one for one in (self._watching[Series.LIVE], self._watching[Series.RSS]) if one.looks), None)
-        if watching is None or watched < LEAST_WATCHED:
+    def _flat_verdict(self, now: float, level: float, watched: float) -> Verdict:
+        watch = next((one for one in (self._watches[Series.LIVE], self._watches[Series.RSS]) if one.trends), None)
+        if watch is None or watched < LEAST_WATCHED:
             return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
-        window = max(watching.looks)
-        blocks = blocks_of(self._readings, window, now)
-        y = None if blocks is None else blocks.get(watching.measure.series)
+        window = max(watch.trends)
+        blocks = window_blocks(self._readings, window, now)
+        y = None if blocks is None else blocks.get(watch.measure.series)
         if blocks is None or y is None:
             return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
-        found = trend((blocks.times - blocks.times[0]) / HOUR, without_steps(y))
+        trend = mann_kendall_trend((blocks.times - blocks.times[0]) / HOUR, remove_steps(y))
         return Verdict(
             VerdictState.FLAT,
             now,
             window=window,
             level=level,
-            slope_per_hour=found.slope,
-            interval=(found.low, found.high),
+            slope_per_hour=trend.slope,
+            interval=(trend.low, trend.high),
         )

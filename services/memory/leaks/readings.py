@@ -1,10 +1,8 @@
-"""What the detector reads from the history: three windows of it, read no more often than they change.
+"""The input of the detector: measures, window lengths, and the history in blocks, read no more often than it changes.
 
-The time scales that are judged, and how much growth each asks for before it may be called a leak.
-
-Fast growth must be named at once, slow growth may be watched for longer. A cache that fills or a day's swing looks
-like a leak for as long as it rises: what is asked for grows with the window, so that caches of a usual size are full,
-and the day is over, before anything is named. After most of a day little is enough.
+Fast growth must be reported at once, slow growth may be watched for longer. A cache that fills or a daily cycle looks
+like a leak for as long as it rises: the growth required of a leak increases with the window, so that caches of a usual
+size are full, and the day is over, before anything is reported. After most of a day little is enough.
 """
 
 from __future__ import annotations
@@ -18,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from services.core.memory_report import Owner
-from services.memory.leaks.growth import loads_of, requests_of
-from services.memory.leaks.statistics import block_of
+from services.memory.leaks.growth import block_loads, cumulative_requests
+from services.memory.leaks.statistics import block_starts
 from services.memory.leaks.types import LeakKind
 from services.memory.types import Floats, Sample, Series, Window, owner_column
 
@@ -27,7 +25,7 @@ MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
 MB = 2.0**20
-# Seconds. Whole days from two days on: the time of day is taken out of those.
+# Window lengths in seconds. From two days on they are whole days.
 SCALES: tuple[float, ...] = (
     *(220.0, 330.0, 500.0, 750.0, 1200.0, 1800.0, 2700.0),
     *(70 * MINUTE, 105 * MINUTE, 160 * MINUTE, 4 * HOUR, 6 * HOUR, 9 * HOUR, 13 * HOUR, 18 * HOUR, 27 * HOUR),
@@ -35,7 +33,7 @@ SCALES: tuple[float, ...] = (
 )
 SHORTEST = SCALES[0]
 LONG = 18 * HOUR
-# The part of a process's life that is never judged: imports, models, first requests.
+# The part of a process's life that is never assessed: imports, models, first requests.
 WARM_UP = 60.0
 # A window begins no earlier than this share of its length after the start.
 WARM_UP_SHARE = 0.05
@@ -46,9 +44,9 @@ REACHES: tuple[tuple[float, float, int], ...] = (
     (28 * HOUR, 2 * MINUTE, 1700),
     (14 * DAY + HOUR, 20 * MINUTE, 1350),
 )
-# Blocks of a window into the past.
+# Blocks that the past of a window is cut into at most.
 MOST_PAST = 400
-# Owners that hold what they were given to hold, or are bounded by themselves: their growth is no leak.
+# Owners that hold what was requested of them, or are bounded: their growth is no leak.
 EXPLAINED: tuple[Owner, ...] = (
     Owner.LIBRARIES,
     Owner.RELOCATIONS,
@@ -77,10 +75,10 @@ COLUMNS: tuple[str, ...] = (*MINIMA, *MAXIMA)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A series that may leak.
+    """A series that is checked for leaks.
 
     `least_fast` and `least_slow` are the growth in its unit (bytes, or a count) that a leak must have reached in the
-    shortest window and in one of most of a day or more; `power` says how the first grows with the window.
+    shortest window and in windows of 18 hours or more; the first increases with the window to the power of `power`.
     """
 
     series: Series
@@ -92,7 +90,7 @@ class Measure:
     def least(self, window: float, headroom: float | None = None) -> float:
         """Return the growth that a leak must have reached in `window` seconds.
 
-        `headroom` is what is left up to the limit: where that is little, less is asked for.
+        `headroom` is what is left up to the limit: where that is little, less is required.
         """
         if window >= LONG:
             return self.least_slow
@@ -101,29 +99,21 @@ class Measure:
 
 
 LIVE = Measure(Series.LIVE, None, 96 * MB, 12 * MB)
-
-
 RSS = Measure(Series.RSS, None, 96 * MB, 16 * MB)
-
-
 GPU = Measure(Series.GPU_ALLOCATED, LeakKind.GPU, 96 * MB, 16 * MB)
-
-
 THREADS = Measure(Series.THREADS, LeakKind.THREADS, 40, 12, power=0.0)
-
-
 DESCRIPTORS = Measure(Series.DESCRIPTORS, LeakKind.DESCRIPTORS, 80, 24, power=0.0)
 
 
-def pace_of(window: float) -> float:
-    """Return after how many seconds a window of this length is worth another look."""
+def review_interval(window: float) -> float:
+    """Return after how many seconds a window of this length is assessed again."""
     return max(10.0, window / 40)
 
 
 class Blocks:
-    """A window cut into blocks of `length` seconds: `times` (n,) their middles, columns their minima, counters maxima.
+    """A window in blocks of `length` seconds: `times` (n,) are their middles, columns their minima, counters maxima.
 
-    Blocks without any sample are left out. It refers to the window: keep it no longer than a judgement.
+    Blocks without any sample are left out. It refers to the window: keep it no longer than one judgement.
     """
 
     def __init__(self, window: Window, start: float, end: float, count: int) -> None:
@@ -131,7 +121,7 @@ class Blocks:
         self._first, self._last = np.searchsorted(window.times, (start, end)).tolist()
         times = window.times[self._first : self._last]
         self.length = (end - start) / count
-        self._begins = block_of(times, start, self.length)
+        self._begins = block_starts(times, start, self.length)
         self.times: Floats = start + (np.floor((times[self._begins] - start) / self.length) + 0.5) * self.length
         self._known: dict[str, Floats | None] = {}
 
@@ -141,18 +131,18 @@ class Blocks:
     def get(self, column: str) -> Floats | None:
         """Return a column's values, None where most of them are not known; gaps are filled from the left."""
         if column not in self._known:
-            self._known[column] = _filled(self.raw(column))
+            self._known[column] = _fill_gaps(self.raw(column))
         return self._known[column]
 
     @cached_property
     def served(self) -> Floats | None:
         """Requests up to each block, None where there are too few."""
-        return requests_of(self.get(Series.REQUESTS))
+        return cumulative_requests(self.get(Series.REQUESTS))
 
     @cached_property
     def loads(self) -> list[Floats]:
         """The loads in each block that are known and not constant."""
-        return loads_of(self.served, self.get(Series.SESSIONS))
+        return block_loads(self.served, self.get(Series.SESSIONS))
 
     def raw(self, column: str) -> Floats:
         """Return a column's values with gaps as NaN."""
@@ -163,7 +153,7 @@ class Blocks:
         return np.fmin.reduceat(self._window.minima[column][self._first : self._last], self._begins)
 
 
-def _filled(values: Floats) -> Floats | None:
+def _fill_gaps(values: Floats) -> Floats | None:
     known = ~np.isnan(values)
     if not len(values) or known.sum() < 0.75 * len(values):
         return None
@@ -199,11 +189,11 @@ class Readings:
         self.begin = 0.0
 
     def refresh(self, now: float) -> None:
-        """Read what is due."""
+        """Read the parts of the history that are due."""
         self.begin = self._history.run_start() + WARM_UP
         self._cut.clear()
         for number, (reach, pace, points) in enumerate(REACHES):
-            # The longer ones have nothing to add while the process is younger than the next shorter one.
+            # A longer reach adds nothing while the process is younger than the next shorter one.
             if number and now - self.begin < REACHES[number - 1][0] * 0.9:
                 continue
             if now - self._read[number] >= pace:
@@ -218,13 +208,13 @@ class Readings:
             return known
         for window in self._windows:
             if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step, 5.0):
-                # Every measure asks for the same blocks.
+                # All measures use the same blocks.
                 self._cut[start, end, count] = found = Blocks(window, start, end, count)
                 return found
         return None
 
     def past(self, start: float, end: float, length: float) -> Iterator[Blocks]:
-        """Yield what is known from `start` to `end` in blocks of at least `length` seconds, the newest part first."""
+        """Yield the history from `start` to `end` in blocks of at least `length` seconds, the newest part first."""
         until = end
         for window in self._windows:
             if window is None or not len(window):

@@ -1,9 +1,7 @@
-"""Slopes, trends and drifts of short series: numpy in, numbers out. Every function takes tens to hundreds of points.
+"""Statistics of short series (tens to hundreds of points): slopes, trends, drifts, steps, and how growth is spread.
 
 Sources: Sen 1968 (slope and its interval), Mann 1945 and Kendall 1975 (trend, with ties), Hamed and Rao 1998 (its
 variance under autocorrelation), Newey and West 1987 (long-run variance of a drift).
-
-The shape of growth: blocks of a series, single steps in it, how it spreads over its window, whether it flattens.
 """
 
 from __future__ import annotations
@@ -19,20 +17,20 @@ from numpy.typing import NDArray
 from services.memory.types import Floats
 
 _NORMAL = NormalDist()
-# Kendall's score is decided by rank alone; fewer points than these cannot be significant at all.
+# Kendall's score depends on ranks alone; with fewer points it cannot be significant.
 FEWEST_POINTS = 8
-# Of an autocorrelation, in its standard deviations: one in ten by chance, either side.
+# Significance of an autocorrelation, in standard deviations: one in ten by chance, two-sided.
 SIGNIFICANT = _NORMAL.inv_cdf(0.95)
-# A step is done within so many neighbouring blocks.
+# A step takes so many neighbouring blocks at most.
 STEP_BLOCKS = 3
-# What makes up less than this share of all growth is a stair of a staircase, not a step of its own.
+# A rise of less than this share of all growth is part of a staircase, not a single step.
 STEP_SHARE = 0.24
 STEPS_REMOVED = 2
 SEGMENTS = 8
-# A rise has begun once it is this share of the whole.
+# The onset of a rise: once it is this share of the whole, at the latest after that share of the window.
 ONSET_SHARE = 0.05
 LATEST_ONSET = 0.4
-# Of an interval of 95 %, in standard errors.
+# Width of a 95 % interval, in standard errors.
 WIDTH = 3.92
 
 
@@ -47,19 +45,19 @@ class Trend:
 
 
 def median(values: Floats) -> float:
-    """Return the median of a few values; much faster than numpy's, which is made for many."""
+    """Return the median of a few values, much faster than `np.median`."""
     ordered = np.sort(values)
     half = len(ordered) // 2
     return float(ordered[half]) if len(ordered) % 2 else float(ordered[half - 1] + ordered[half]) / 2
 
 
-def slope(x: Floats, y: Floats) -> float:
-    """Return the Theil-Sen slope alone."""
+def theil_sen_slope(x: Floats, y: Floats) -> float:
+    """Return the Theil-Sen slope of `y` over `x`."""
     first, second = _pairs(len(x))
     return median((y[second] - y[first]) / (x[second] - x[first]))
 
 
-def trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
+def mann_kendall_trend(x: Floats, y: Floats, confidence: float = 0.95) -> Trend:
     """Return the Theil-Sen slope with Sen's interval and Mann-Kendall's p, both corrected for ties and autocorrelation.
 
     `x` (n,) strictly rising, `y` (n,), n >= 2.
@@ -108,7 +106,7 @@ def _autocorrelation_factor(residuals: Floats) -> float:
     # Beyond a quarter of the series an autocorrelation rests on too few pairs.
     lags = np.arange(1, max(2, n // 4))
     correlations = np.correlate(ranks, ranks, "full")[n : n + len(lags)] / float(ranks @ ranks)
-    # Only up to where they fade: the negative ones that every detrended series has further on would hide them.
+    # Only up to where they fade: the negative ones at larger lags of every detrended series would cancel them.
     faded = correlations < SIGNIFICANT / math.sqrt(n)
     correlations[np.maximum.accumulate(faded)] = 0.0
     weights = (n - lags) * (n - lags - 1) * (n - lags - 2)
@@ -137,18 +135,18 @@ def drift_score(y: Floats) -> float:
 
 
 def largest_fall(y: Floats) -> float:
-    """Return how far `y` ever fell below an earlier value."""
+    """Return the largest fall of `y` below an earlier value."""
     return float((np.maximum.accumulate(y) - y).max())
 
 
-def block_of(times: Floats, start: float, length: float) -> NDArray[np.intp]:
-    """Return where in sorted `times` each block of `length` from `start` begins; empty blocks are left out."""
+def block_starts(times: Floats, start: float, length: float) -> NDArray[np.intp]:
+    """Return the indices in sorted `times` at which blocks of `length` from `start` begin, without empty blocks."""
     numbers = np.floor((times - start) / length)
     return np.flatnonzero(np.diff(numbers, prepend=-np.inf))
 
 
-def without_steps(y: Floats) -> Floats:
-    """Return `y` without up to two single up-steps; a staircase of five or more stairs stays as it is."""
+def remove_steps(y: Floats) -> Floats:
+    """Return `y` without up to two single steps upwards; a staircase of five or more stays as it is."""
     y = y.copy()
     for _ in range(STEPS_REMOVED):
         steps = np.diff(y)
@@ -159,7 +157,7 @@ def without_steps(y: Floats) -> Floats:
         for length in range(1, STEP_BLOCKS + 1):
             rises = y[length:] - y[:-length] - usual * length
             where = int(np.argmax(rises))
-            # A longer one must be clearly higher, else noise would make every step as long as it may be.
+            # A longer step must be clearly higher, else noise would make every step as long as possible.
             if rises[where] > best * 1.1:
                 best, at, size = float(rises[where]), where, length
         if size == 0 or best <= max(STEP_SHARE * total, 6.0 * spread):
@@ -169,10 +167,9 @@ def without_steps(y: Floats) -> Floats:
     return y
 
 
-def spread_of(y: Floats) -> tuple[int, float]:
-    """Cut `y` into eight: return how many of the seven rises between are above zero, and the share of the five least.
-
-    The share is of the net growth: 5/7 for a line, 0 for one or two steps.
+def growth_spread(y: Floats) -> tuple[int, float]:
+    """Return how evenly growth is spread over eight segments: how many of the seven rises between them are positive,
+    and the share of the net growth in the five smallest (5/7 for a line, 0 for one or two steps).
     """
     lows = np.array([median(part) for part in np.array_split(y, SEGMENTS)])
     rises = np.diff(lows)
@@ -184,27 +181,27 @@ def spread_of(y: Floats) -> tuple[int, float]:
 
 @dataclass(frozen=True, slots=True)
 class GrowthPace:
-    """What is left of the pace: second half over first, its standard error, last 40 % over the whole."""
+    """How the slope changes: second half over first, the standard error of that ratio, last 40 % over the whole."""
 
     halves: float
     error: float
     late: float
 
 
-def onset(y: Floats) -> int:
-    """Return where the rise of `y` begins, at the latest after 40 %: what was before would hide that it slows down."""
+def rise_onset(y: Floats) -> int:
+    """Return the index where the rise of `y` begins, at the latest after 40 %: a flat start would hide a slowdown."""
     total = median(y[-3:]) - median(y[:3])
     low = np.flatnonzero(y[: int(len(y) * LATEST_ONSET)] <= median(y[:3]) + ONSET_SHARE * total)
     return int(low[-1]) if len(low) else 0
 
 
-def pace_kept(x: Floats, y: Floats) -> GrowthPace:
-    """Compare the slopes of parts of a rising series."""
+def growth_pace(x: Floats, y: Floats) -> GrowthPace:
+    """Return how the slope of a rising series changes over its length."""
     n = len(x)
     half, late = n // 2, n - max(8, int(n * 0.4))
-    first, second = trend(x[: half + 1], y[: half + 1]), trend(x[half:], y[half:])
-    whole = slope(x, y)
-    kept = slope(x[late:], y[late:]) / whole if whole > 0.0 else 0.0
+    first, second = mann_kendall_trend(x[: half + 1], y[: half + 1]), mann_kendall_trend(x[half:], y[half:])
+    whole = theil_sen_slope(x, y)
+    kept = theil_sen_slope(x[late:], y[late:]) / whole if whole > 0.0 else 0.0
     if first.slope <= 0.0 or whole <= 0.0:
         return GrowthPace(np.inf, 0.0, kept)
     ratio = second.slope / first.slope

@@ -1,7 +1,4 @@
-"""Who grows along with the memory: containers and types from censuses, owners from the ledger, threads, descriptors.
-
-Gathers what is needed to name suspects: censuses and, since the warm-up, threads and descriptors by group.
-"""
+"""The suspects of a leak: containers, types, traced lines, owners, threads or descriptors that grow with the memory."""
 
 from __future__ import annotations
 
@@ -10,23 +7,23 @@ from collections import Counter
 from collections.abc import Sequence
 
 from services.core.i18n import _
-from services.memory.leaks.findings import CensusHistory, Finding
-from services.memory.leaks.probes import Probes
+from services.memory.leaks.findings import Finding
+from services.memory.leaks.probes import CensusHistory, Probes
 from services.memory.leaks.readings import HOUR, Blocks
-from services.memory.leaks.statistics import slope as theil_sen
+from services.memory.leaks.statistics import theil_sen_slope
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, VerdictState
 from services.memory.objects.types import Census, ContainerCount
 from services.memory.types import OWNERS, owner_column
 
 MOST = 8
-# What explains less than this share of the growth is not worth naming.
+# What explains less than this share of the growth is no suspect.
 LEAST_SHARE = 0.1
 LEAST_ENTRIES = 8
-# Where several explain the same growth, the most specific comes first: container or line, type, plain type, owner.
+# Ranks where several explain the same growth: the most specific first (container or line, type, built-in type, owner).
 OWN_TYPE, PLAIN_TYPE, GENERAL = 0.9, 0.6, 0.5
-# A container's entries are of a type when both grow by the same number, give or take this much.
+# A container's entries are taken for objects of a type when both grow by the same number within this share.
 ALIKE = 0.15
-# Types of the language itself say little about who made them.
+# Built-in types say little about who made their objects.
 PLAIN = frozenset(
     (
         *("dict", "list", "tuple", "set", "frozenset", "str", "bytes", "bytearray", "int", "float", "complex", "bool"),
@@ -34,23 +31,23 @@ PLAIN = frozenset(
         *("collections.deque", "collections.OrderedDict", "collections.defaultdict", "weakref.ReferenceType"),
     )
 )
-# What is kept to watch the memory grows with each census and is bounded: it is never the leak.
-WATCHERS = "services.memory."
-WATCHERS_CONTAINER = re.compile(r"\bmemory\.(objects|detector|history|ledger|tracer|sampler|pauses)\b")
-# What was made once, when a module was imported or a cache filled, has stopped growing: from the middle census on it
-# must have gone on at no less than this share of its mean pace.
-GONE_ON = 0.3
+# Bounded memory of the monitoring itself: it grows with each census and is never the leak.
+MONITORING_MODULES = "services.memory."
+MONITORING_CONTAINER = re.compile(r"\bmemory\.(objects|detector|history|ledger|tracer|sampler|pauses)\b")
+# Growth must have continued after the middle census at this share of its mean pace at least: what was made once, when a
+# module was imported or a cache filled, has stopped.
+STEADY_SHARE = 0.3
 _SUSPECTS = {LeakKind.THREADS: SuspectKind.THREAD, LeakKind.DESCRIPTORS: SuspectKind.DESCRIPTOR}
 
 
-def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
-    """Return the owners whose bytes grow, with the share of `slope` (bytes an hour) that each explains."""
+def owner_suspects(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
+    """Return the owners in the ledger whose bytes grow, each with the share of `slope` (bytes an hour) it explains."""
     found = []
     for owner in OWNERS:
         values = blocks.get(owner_column(owner))
         if values is None:
             continue
-        growth = theil_sen(blocks.times, values) * HOUR
+        growth = theil_sen_slope(blocks.times, values) * HOUR
         share = growth / slope if slope > 0 else 0.0
         if share >= LEAST_SHARE:
             detail = _("{share} of the growth in the ledger").format(share=f"{min(share, 1.0):.0%}")
@@ -58,8 +55,8 @@ def by_owner(blocks: Blocks, slope: float) -> list[tuple[float, Suspect]]:
     return sorted(found, key=lambda pair: -pair[0])
 
 
-def by_line(lines: Sequence[tuple[str, float]], slope: float) -> list[tuple[float, Suspect]]:
-    """Return the traced lines that allocate what grows."""
+def line_suspects(lines: Sequence[tuple[str, float]], slope: float) -> list[tuple[float, Suspect]]:
+    """Return the traced lines whose allocations grow, each with the share of `slope` (bytes an hour) it explains."""
     return [
         (min(growth / slope, 1.0), Suspect(SuspectKind.LINE, line, _("what this line allocates stays"), growth))
         for line, growth in lines
@@ -67,17 +64,17 @@ def by_line(lines: Sequence[tuple[str, float]], slope: float) -> list[tuple[floa
     ]
 
 
-def by_census(censuses: Sequence[Census], slope: float, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
-    """Return containers and types that grew between the first and the last census, what explains most first."""
+def census_suspects(censuses: Sequence[Census], slope: float, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
+    """Return containers and types that grew from the first to the last census, by the share of `slope` they explain."""
     if len(censuses) < 2:
         return []
     hours = max(censuses[-1].time - censuses[0].time, 1.0) / HOUR
-    change = _Change(censuses, grown=slope * hours, hours=hours)
+    change = _CensusDifference(censuses, grown=slope * hours, hours=hours)
     return sorted(_containers(change) + _types(change, kind), key=lambda pair: -pair[0])
 
 
-class _Change:
-    """What changed from one census to a later one, by type; `grown` is the growth in bytes that is to be explained."""
+class _CensusDifference:
+    """Counts and bytes by type that came between two censuses; `grown` is the growth in bytes to be explained."""
 
     def __init__(self, censuses: Sequence[Census], grown: float, hours: float) -> None:
         first, middle, last = censuses[0], censuses[len(censuses) // 2], censuses[-1]
@@ -87,26 +84,26 @@ class _Change:
         self.counts: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
         for name, now in last.types.items():
-            if name.startswith(WATCHERS):
+            if name.startswith(MONITORING_MODULES):
                 continue
             before, between = first.types.get(name), middle.types.get(name)
             count = now.count - (before.count if before else 0)
-            if not self.went_on(count, now.count - (between.count if between else 0)):
+            if not self.kept_growing(count, now.count - (between.count if between else 0)):
                 continue
             self.counts[name] = count
             self.sizes[name] = now.bytes - (before.bytes if before else 0)
 
-    def went_on(self, more: int, lately: int) -> bool:
-        """Whether what has become `more` has gone on growing since the middle census, by `lately`."""
-        return lately >= GONE_ON * self._late * more
+    def kept_growing(self, more: int, lately: int) -> bool:
+        """Whether growth by `more` in all continued after the middle census, by `lately`."""
+        return lately >= STEADY_SHARE * self._late * more
 
-    def lengthened(self, container: ContainerCount, more: int) -> bool:
-        """Whether a container that has `more` entries has gone on growing; yes if it was not among those counted."""
+    def kept_lengthening(self, container: ContainerCount, more: int) -> bool:
+        """Whether a container with `more` entries kept growing; yes if the middle census did not count it."""
         between = self._middle.get(container.address)
-        return between is None or self.went_on(more, container.length - between.length)
+        return between is None or self.kept_growing(more, container.length - between.length)
 
 
-def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
+def _types(change: _CensusDifference, kind: LeakKind | None) -> list[tuple[float, Suspect]]:
     found = []
     most = max((count for name, count in change.counts.items() if name not in PLAIN), default=0)
     for name, count in change.counts.items():
@@ -116,11 +113,11 @@ def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]
         share = size / change.grown
         own = name not in PLAIN
         if own and count >= 0.1 * most:
-            # Objects of a class of its own hold plain ones: theirs are counted as far as there are as many.
+            # Objects of a class hold built-in ones: these count towards it where there are about as many.
             plain = (other for other in PLAIN & change.counts.keys() if change.counts[other] >= 0.8 * count)
             share = max(share, min(0.95, (size + sum(change.sizes[other] for other in plain)) / change.grown))
             if kind is LeakKind.NATIVE:
-                # Native memory has no size here; what multiplies may hold it.
+                # A census does not size native memory; the type that multiplies may hold it.
                 share = max(share, 0.3 * count / most)
         if share >= LEAST_SHARE:
             detail = _("{more} more, now {total}").format(more=f"{count:,}", total=f"{change.last.types[name].count:,}")
@@ -129,21 +126,25 @@ def _types(change: _Change, kind: LeakKind | None) -> list[tuple[float, Suspect]
     return found
 
 
-def _containers(change: _Change) -> list[tuple[float, Suspect]]:
+def _containers(change: _CensusDifference) -> list[tuple[float, Suspect]]:
     before = {container.address: container for container in change.first.containers}
     by_name = {container.name: container for container in change.first.containers}
-    # A census names the longest only: one that was not among them may have been just as long as the last of them.
+    # A census lists the longest only: a container missing from it may have been as long as the shortest listed.
     shortest = min((container.length for container in change.first.containers), default=0)
     found = []
     for container in change.last.containers:
         old = before.get(container.address) or by_name.get(container.name)
         more = container.length - (old.length if old is not None else min(shortest, container.length))
-        if more < LEAST_ENTRIES or WATCHERS_CONTAINER.search(container.name) or not change.lengthened(container, more):
+        if (
+            more < LEAST_ENTRIES
+            or MONITORING_CONTAINER.search(container.name)
+            or not change.kept_lengthening(container, more)
+        ):
             continue
         alike = (name for name, count in change.counts.items() if abs(count - more) <= ALIKE * more)
         share_new = more / container.length
         held = container.held_bytes - old.held_bytes if old is not None else container.held_bytes * share_new
-        # Entries that hold little and match no type may still be what grows: behind the others, the longest first.
+        # Entries that hold little and match no type may still be what grows: ranked last, the longest first.
         share = max(min(1.0, max(held, sum(change.sizes[name] for name in alike)) / change.grown), 0.15)
         detail = _("{more} more entries, now {total}").format(more=f"{more:,}", total=f"{container.length:,}")
         suspect = Suspect(SuspectKind.CONTAINER, container.name, detail, more / change.hours)
@@ -151,7 +152,9 @@ def _containers(change: _Change) -> list[tuple[float, Suspect]]:
     return found
 
 
-def by_group(now: Counter[str], before: Counter[str], hours: float, kind: SuspectKind) -> list[tuple[float, Suspect]]:
+def group_suspects(
+    now: Counter[str], before: Counter[str], hours: float, kind: SuspectKind
+) -> list[tuple[float, Suspect]]:
     """Return the groups of threads or descriptors that grew, the fastest first."""
     found = []
     for name, more in (now - before).most_common(MOST):
@@ -160,24 +163,24 @@ def by_group(now: Counter[str], before: Counter[str], hours: float, kind: Suspec
     return found
 
 
-def ordered(*groups: Sequence[tuple[float, Suspect]]) -> tuple[Suspect, ...]:
+def rank_suspects(*groups: Sequence[tuple[float, Suspect]]) -> tuple[Suspect, ...]:
     """Return the suspects of all groups, what explains most first."""
     found = sorted((pair for group in groups for pair in group), key=lambda pair: -pair[0])
     return tuple(suspect for _share, suspect in found[:MOST])
 
 
 class SuspectCollector:
-    """Looks around in this process, at a pace that fits the suspicion."""
+    """Collects what names suspects: censuses over time, and the groups of threads and descriptors after the warm-up."""
 
     def __init__(self, probes: Probes) -> None:
         self._lines = probes.lines
         self._probes = {LeakKind.THREADS: probes.threads, LeakKind.DESCRIPTORS: probes.descriptors}
         self._groups: dict[LeakKind, tuple[float, Counter[str]]] = {}
-        self.censuses = CensusHistory(probes.census)
+        self.census_history = CensusHistory(probes.census)
 
-    def look(self, found: Finding | None, now: float) -> None:
-        """Look around if it is time to."""
-        self.censuses.look(
+    def collect(self, found: Finding | None, now: float) -> None:
+        """Take a census if one is due; on the first call, count threads and descriptors as the baseline."""
+        self.census_history.update(
             now, suspicious=found is not None, urgent=found is not None and found.state is VerdictState.LEAK
         )
         for kind, probe in self._probes.items():
@@ -185,12 +188,16 @@ class SuspectCollector:
                 self._groups[kind] = (now, probe())
 
     def suspects(self, found: Finding, now: float) -> tuple[Suspect, ...]:
-        """Return who grows along with the finding, what explains most first."""
-        slope = max(found.look.growth.slope, 1e-9)
+        """Return what grows along with the finding, what explains most first."""
+        slope = max(found.trend.growth.slope, 1e-9)
         probe = self._probes.get(found.kind)
         if probe is not None and found.kind in self._groups:
             began, before = self._groups[found.kind]
-            return ordered(by_group(probe(), before, max(now - began, 1.0) / HOUR, _SUSPECTS[found.kind]))
+            return rank_suspects(group_suspects(probe(), before, max(now - began, 1.0) / HOUR, _SUSPECTS[found.kind]))
         lines = self._lines() if self._lines is not None else ()
-        censuses = self.censuses.since(now - found.look.window)
-        return ordered(by_line(lines, slope), by_census(censuses, slope, found.kind), by_owner(found.blocks, slope))
+        censuses = self.census_history.since(now - found.trend.window)
+        return rank_suspects(
+            line_suspects(lines, slope),
+            census_suspects(censuses, slope, found.kind),
+            owner_suspects(found.blocks, slope),
+        )

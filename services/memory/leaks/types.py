@@ -1,4 +1,4 @@
-"""The verdict: whether memory grows, of what kind, how fast, since when, and who is suspected."""
+"""The verdict of the detector: whether memory grows, what kind, how fast, since when, and the suspects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class VerdictState(StrEnum):
-    """What can be said now; too little data is an honest answer."""
+    """What the detector can say now."""
 
     UNKNOWN = "too_little_data"
     FLAT = "flat"
@@ -49,7 +49,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the detector says, and why.
+    """What the detector says and the evidence for it.
 
     Slopes are of the series that was judged (live bytes, or RSS where only RSS grows; a count for threads and
     descriptors). `window` is the stretch in seconds that the verdict rests on; `level` the RSS in bytes at its end.

@@ -1,4 +1,4 @@
-"""Judges one measure at all time scales, over and over, and remembers what it saw."""
+"""The growth of one measure in windows of every length, re-assessed as the windows move on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.memory.leaks.growth import (
     WATCHED_SHARE,
     Doubt,
     Growth,
-    assess,
-    by_requests,
+    assess_growth,
+    blocks_by_requests,
+    remove_load,
     rises_with_time,
-    without_load,
 )
 from services.memory.leaks.readings import (
     BLOCKS,
@@ -28,30 +28,30 @@ from services.memory.leaks.readings import (
     Blocks,
     Measure,
     Readings,
-    pace_of,
+    review_interval,
 )
 from services.memory.leaks.statistics import median
 from services.memory.types import Floats, Series, owner_column
 
-# Windows of whole days from here on have the time of day taken out.
+# From this length on, windows are whole days and their daily cycle is removed.
 DAILY = 3 * DAY
 BLOCKS_A_DAY = 12
 MOST_BLOCKS = 112
-# How far back a level counts as having been there before, and the share of that time it must have lasted.
-MEMORY = 8 * DAY
-LASTED = 0.1
-# Of its growth, a leak has this share above that level.
+# A level counts as seen before if it lasted for this share of so many seconds before the window.
+LOOKBACK = 8 * DAY
+LASTING_SHARE = 0.1
+# A leak has this share of its growth above that level.
 NEW_SHARE = 0.5
-# A window that grew must still grow this much later: two windows in a row.
+# Growth must still be there this much later, in seconds and as a share of the window.
 CONFIRM_SECONDS = 25.0
 CONFIRM_SHARE = 0.04
-# What owners explain is looked at when they account for this share of the growth.
+# Owners of bounded memory are considered when they account for this share of the growth.
 EXPLAINED_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTrend:
-    """A window that was judged: its length in seconds, what it showed, since when it looks like a leak."""
+    """The growth in one window: its length in seconds, its end, and since when it has looked like a leak."""
 
     window: float
     time: float
@@ -60,66 +60,66 @@ class WindowTrend:
 
     @property
     def leaks(self) -> bool:
-        """Whether this and the looks before it name a leak."""
+        """Whether the growth is a leak: significant, free of doubts and confirmed."""
         return not self.growth.doubts and self.growth.significant
 
     @property
     def suspicious(self) -> bool:
-        """Whether it looks like a leak, be it for the first time."""
+        """Whether the growth looks like a leak, confirmed or not."""
         return self.growth.significant and not self.growth.doubts - {Doubt.UNCONFIRMED}
 
     @property
     def watched(self) -> bool:
-        """Whether it grows, if not beyond doubt."""
+        """Whether the growth deserves watching: significant, and no doubt makes it harmless."""
         harmless = {Doubt.STEPS, Doubt.WANDERING, Doubt.RETURNING, Doubt.LOAD}
         return self.growth.significant and not self.growth.doubts & harmless
 
 
 class MeasureWatch:
-    """The looks at one measure, one per time scale."""
+    """The trends of one measure, one per window length."""
 
     def __init__(self, measure: Measure) -> None:
         self.measure = measure
-        self.looks: dict[float, WindowTrend] = {}
+        self.trends: dict[float, WindowTrend] = {}
         self._begin = 0.0
 
-    def begin_again(self, moment: float) -> None:
-        """Forget what was seen and judge only what comes after `moment`."""
-        self.looks = {}
+    def restart(self, moment: float) -> None:
+        """Drop all trends and assess only what comes after `moment`."""
+        self.trends = {}
         self._begin = moment
 
-    def look(self, readings: Readings, now: float, headroom: float | None) -> None:
-        """Judge the scales that are due."""
+    def update(self, readings: Readings, now: float, headroom: float | None) -> None:
+        """Assess the windows that are due; `headroom` is what is left up to the limit, in bytes."""
         for window in SCALES:
             if now - window < max(self._begin, readings.begin + min(WARM_UP_SHARE * window, HOUR)):
-                self.looks = {known: look for known, look in self.looks.items() if known < window}
+                self.trends = {known: trend for known, trend in self.trends.items() if known < window}
                 break
-            before = self.looks.get(window)
-            if before is not None and now - before.time < pace_of(window):
+            before = self.trends.get(window)
+            if before is not None and now - before.time < review_interval(window):
                 continue
-            blocks = blocks_of(readings, window, now)
-            growth = None if blocks is None else self._judge(readings, blocks, window, now, headroom)
+            blocks = window_blocks(readings, window, now)
+            growth = None if blocks is None else self._assess(readings, blocks, window, now, headroom)
             if blocks is None or growth is None:
-                self.looks.pop(window, None)
+                self.trends.pop(window, None)
                 continue
-            self.looks[window] = self._confirmed(WindowTrend(window, now, growth), before)
+            self.trends[window] = self._confirm(WindowTrend(window, now, growth), before)
 
-    def doubt(self, look: WindowTrend, doubt: Doubt) -> None:
-        """Put a doubt on a window that looks like a leak; the next look at it decides."""
-        self.looks[look.window] = replace(look, growth=replace(look.growth, doubts=frozenset({doubt})))
+    def doubt(self, trend: WindowTrend, doubt: Doubt) -> None:
+        """Replace the doubts of a window that looks like a leak by this one, until it is assessed again."""
+        self.trends[trend.window] = replace(trend, growth=replace(trend.growth, doubts=frozenset({doubt})))
 
-    def _confirmed(self, look: WindowTrend, before: WindowTrend | None) -> WindowTrend:
-        if not look.leaks:
-            return look
-        since = before.since if before is not None and before.since is not None else look.time
-        if look.time - since >= max(CONFIRM_SECONDS, CONFIRM_SHARE * look.window):
-            return replace(look, since=since)
-        return replace(look, since=since, growth=replace(look.growth, doubts=frozenset({Doubt.UNCONFIRMED})))
+    def _confirm(self, trend: WindowTrend, before: WindowTrend | None) -> WindowTrend:
+        if not trend.leaks:
+            return trend
+        since = before.since if before is not None and before.since is not None else trend.time
+        if trend.time - since >= max(CONFIRM_SECONDS, CONFIRM_SHARE * trend.window):
+            return replace(trend, since=since)
+        return replace(trend, since=since, growth=replace(trend.growth, doubts=frozenset({Doubt.UNCONFIRMED})))
 
-    def _judge(
+    def _assess(
         self, readings: Readings, blocks: Blocks, window: float, now: float, headroom: float | None
     ) -> Growth | None:
-        y = values_of(self.measure, blocks)
+        y = measure_values(self.measure, blocks)
         if y is None or len(y) < FEWEST_BLOCKS:
             return None
         least = self.measure.least(window, headroom)
@@ -127,54 +127,54 @@ class MeasureWatch:
             return NO_GROWTH
         x = (blocks.times - blocks.times[0]) / HOUR
         if window >= DAILY:
-            y = without_time_of_day(x, y)
-        y = without_load(x, y, blocks.loads)
-        growth = assess(x, y, least=least)
+            y = remove_daily_cycle(x, y)
+        y = remove_load(x, y, blocks.loads)
+        growth = assess_growth(x, y, least=least)
         if not growth.significant:
             return growth
         doubts = set(growth.doubts)
         served = blocks.served
         if served is not None and doubts & {Doubt.SLOWING, Doubt.STEPS}:
-            again, minima = by_requests(y, served)
+            again, minima = blocks_by_requests(y, served)
             if len(again) >= FEWEST_BLOCKS:
-                requested = assess(again, minima, least=least)
+                requested = assess_growth(again, minima, least=least)
                 if requested.significant and not requested.doubts & {Doubt.SLOWING, Doubt.STEPS}:
                     doubts -= {Doubt.SLOWING, Doubt.STEPS}
         if any(rises_with_time(x, load) for load in blocks.loads):
             doubts.add(Doubt.LOAD)
-        if self._was_there(readings, y, growth.grown, window, now):
+        if self._level_seen_before(readings, y, growth.grown, window, now):
             doubts.add(Doubt.RETURNING)
         if self.measure.series in {Series.LIVE, Series.RSS} and _explained(x, y, blocks, growth, least):
             doubts.add(Doubt.EXPLAINED)
         return replace(growth, doubts=frozenset(doubts))
 
-    def _was_there(self, readings: Readings, y: Floats, grown: float, window: float, now: float) -> bool:
-        start = max(readings.begin, now - window - MEMORY)
-        parts = [values_of(self.measure, blocks) for blocks in readings.past(start, now - window, window / BLOCKS)]
+    def _level_seen_before(self, readings: Readings, y: Floats, grown: float, window: float, now: float) -> bool:
+        start = max(readings.begin, now - window - LOOKBACK)
+        parts = [measure_values(self.measure, blocks) for blocks in readings.past(start, now - window, window / BLOCKS)]
         known = [part for part in parts if part is not None]
         if not known:
             return False
-        highest = float(np.quantile(np.concatenate(known), 1.0 - LASTED))
+        highest = float(np.quantile(np.concatenate(known), 1.0 - LASTING_SHARE))
         return median(y[-3:]) - highest < NEW_SHARE * grown
 
 
-def values_of(measure: Measure, blocks: Blocks) -> Floats | None:
-    """Return what a measure judges: RSS without live bytes where both are known, else its series as it is."""
+def measure_values(measure: Measure, blocks: Blocks) -> Floats | None:
+    """Return the values that a measure assesses: RSS without live bytes where both are known, else its series."""
     values = blocks.get(measure.series)
     live = blocks.get(Series.LIVE) if measure.series is Series.RSS else None
     return values if values is None or live is None else values - live
 
 
-def blocks_of(readings: Readings, window: float, now: float) -> Blocks | None:
-    """Return the blocks in which a window of `window` seconds is judged, None where too much of it is missing."""
+def window_blocks(readings: Readings, window: float, now: float) -> Blocks | None:
+    """Return the blocks of the window of `window` seconds that ends at `now`, None where over a quarter is missing."""
     days = int(window / DAY)
     count = BLOCKS if window < DAILY else days * min(BLOCKS_A_DAY, MOST_BLOCKS // days)
     blocks = readings.blocks(now - window, now, count)
     return blocks if blocks is not None and len(blocks) >= 0.75 * count else None
 
 
-def without_time_of_day(x: Floats, y: Floats) -> Floats:
-    """Return `y` at `x` hours (whole days) without what comes back every day at the same time; the trend stays."""
+def remove_daily_cycle(x: Floats, y: Floats) -> Floats:
+    """Return `y` at `x` hours (whole days) without its daily cycle; the trend stays."""
     hours = median(np.diff(x))
     slots = np.floor((x % 24.0) / hours + 0.01).astype(np.int64)
     days = np.floor(x / 24.0)
@@ -199,12 +199,12 @@ def _slope_between_days(days: Floats, slots: NDArray[np.int64], y: Floats) -> fl
 
 
 def _explained(x: Floats, y: Floats, blocks: Blocks, growth: Growth, least: float) -> bool:
-    """Whether what is left is no leak once the owners are taken out that hold what they were given to hold."""
+    """Whether the growth is no leak once owners of bounded or requested memory are subtracted."""
     known = [values for owner in EXPLAINED if (values := blocks.get(owner_column(owner))) is not None]
     if not known:
         return False
     held = np.sum(known, axis=0)
     if median(held[-4:]) - median(held[:4]) < EXPLAINED_SHARE * growth.grown:
         return False
-    rest = assess(x, y - held, least=least)
+    rest = assess_growth(x, y - held, least=least)
     return not rest.significant or bool(rest.doubts)

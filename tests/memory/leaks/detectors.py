@@ -1,4 +1,4 @@
-"""A detector over a real history that is fed by hand."""
+"""A detector over a real history whose samples the test supplies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = 1_760_000_000.0
 Columns = Callable[[float], Mapping[str, float]]
 
 
-class HandClock(Clock):
+class ManualClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
@@ -31,8 +31,8 @@ class HandClock(Clock):
 
 
 @dataclass
-class Notes(NullEventSink):
-    """A reporter that remembers."""
+class RecordedEvents(NullEventSink):
+    """An event sink that records."""
 
     events: list[tuple[EventKind, str, dict[str, float]]] = field(default_factory=list)
 
@@ -50,10 +50,10 @@ class Process:
     """A made-up process with a real history and detector; `columns` gives its samples by the second."""
 
     def __init__(self, columns: Columns, probes: Probes | None = None) -> None:
-        self.clock, self.history, self.notes = HandClock(), History(), Notes()
+        self.clock, self.history, self.recorded = ManualClock(), History(), RecordedEvents()
         self.columns = columns
         self.chance = np.random.default_rng(1)
-        self.detector = Detector(self.clock, self.history, probes, self.notes)
+        self.detector = Detector(self.clock, self.history, probes, self.recorded)
 
     @property
     def age(self) -> float:

@@ -109,10 +109,10 @@ def test_growth_of_rss_alone_is_retention_and_a_trim_settles_it() -> None:
     verdict = process.run(900)
     assert verdict.state is VerdictState.WATCH
     assert verdict.kind is LeakKind.RETENTION
-    trimmed = process.detector.trim_and_look(SERVICE)
+    trimmed = process.detector.trim_and_recheck(SERVICE)
     assert trimmed.given_back == pytest.approx(450 * MB, rel=0.01)
     assert "nothing leaks" in trimmed.words
-    assert process.notes.of(EventKind.TRIM) == [trimmed.words]
+    assert process.recorded.of(EventKind.TRIM) == [trimmed.words]
     assert process.detector.verdict.kind is None
     assert process.run(600).state is VerdictState.FLAT
 
@@ -124,7 +124,7 @@ def test_trim_that_gives_nothing_back_says_so() -> None:
         Probes(trim=lambda: None, rss=lambda: int(1050 * MB)),
     )
     process.run(900)
-    assert "only 0 MB" in process.detector.trim_and_look(SERVICE).words
+    assert "only 0 MB" in process.detector.trim_and_recheck(SERVICE).words
 
 
 def test_growth_of_the_index_is_watched_not_named() -> None:
@@ -170,7 +170,7 @@ def test_garbage_is_collected_before_it_is_called_a_leak() -> None:
     process = Process(columns, Probes(collect=collect))
     states = {process.run(30).state for _ in range(40)}
     assert VerdictState.LEAK not in states
-    assert 1 <= len(process.notes.of(EventKind.COLLECTION)) <= 4
+    assert 1 <= len(process.recorded.of(EventKind.COLLECTION)) <= 4
 
 
 def test_cycles_are_a_leak_where_the_collector_is_off() -> None:
@@ -231,9 +231,9 @@ def test_change_of_state_is_an_event() -> None:
     """Fails if the time line does not show when a leak was named, or shows each judgement."""
     process = Process(leaking)
     process.run(600)
-    told = process.notes.of(EventKind.VERDICT)
-    assert any(text.startswith("Leak of Python objects") for text in told)
-    assert len(told) <= 3
+    headlines = process.recorded.of(EventKind.VERDICT)
+    assert any(text.startswith("Leak of Python objects") for text in headlines)
+    assert len(headlines) <= 3
 
 
 def test_leak_that_ends_is_taken_back() -> None:

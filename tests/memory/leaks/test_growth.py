@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.memory.leaks.growth import Doubt, assess
-from services.memory.leaks.statistics import block_of, spread_of, without_steps
+from services.memory.leaks.growth import Doubt, assess_growth
+from services.memory.leaks.statistics import block_starts, growth_spread, remove_steps
 
 X = np.arange(32, dtype=np.float64)
 CHANCE = np.random.default_rng(2)
@@ -16,14 +16,14 @@ NOISE = CHANCE.normal(0, 0.4, 32)
 
 
 def doubts(y: np.ndarray, least: float = 10.0) -> frozenset[Doubt]:
-    growth = assess(X, y, least=least)
+    growth = assess_growth(X, y, least=least)
     assert growth.significant
     return growth.doubts
 
 
 def test_steady_growth_leaves_no_doubt() -> None:
     """Fails if a plain leak is doubted."""
-    growth = assess(X, 2.0 * X + NOISE, least=10.0)
+    growth = assess_growth(X, 2.0 * X + NOISE, least=10.0)
     assert growth.significant
     assert not growth.doubts
     assert growth.slope == pytest.approx(2.0, abs=0.1)
@@ -33,7 +33,7 @@ def test_steady_growth_leaves_no_doubt() -> None:
 
 def test_flat_is_no_growth() -> None:
     """Fails if noise counts as growth."""
-    assert not assess(X, 600 + NOISE, least=0.5).significant
+    assert not assess_growth(X, 600 + NOISE, least=0.5).significant
 
 
 def test_little_growth_is_small() -> None:
@@ -45,31 +45,31 @@ def test_little_growth_is_small() -> None:
 def test_single_steps_are_no_growth(stairs: int) -> None:
     """Fails if one or two big loads count as growth."""
     y = NOISE + 100.0 * np.searchsorted(np.array([8, 21])[:stairs], X)
-    assert not assess(X, y, least=10.0).significant
+    assert not assess_growth(X, y, least=10.0).significant
 
 
 def test_ramp_of_three_blocks_is_a_step() -> None:
     """Fails if a load that takes a while is not taken for a step."""
-    assert not assess(X, NOISE + np.interp(X, [10, 13], [0, 300]), least=10.0).significant
+    assert not assess_growth(X, NOISE + np.interp(X, [10, 13], [0, 300]), least=10.0).significant
 
 
 def test_three_steps_are_doubted() -> None:
     """Fails if three loads in a window are a leak."""
     y = NOISE + 100.0 * np.searchsorted([6, 15, 24], X)
-    growth = assess(X, y, least=10.0)
+    growth = assess_growth(X, y, least=10.0)
     assert not growth.significant or growth.doubts
 
 
 def test_staircase_stays() -> None:
     """Fails if the stairs of a leak that comes in pieces are removed as single steps."""
     y = NOISE + 20.0 * (X // 4)
-    assert np.array_equal(without_steps(y), y)
+    assert np.array_equal(remove_steps(y), y)
     assert not doubts(y)
 
 
 def test_leak_beside_a_step_is_seen() -> None:
     """Fails if a big load hides a leak, or inflates its slope."""
-    growth = assess(X, 2.0 * X + NOISE + np.where(X > 12, 500.0, 0.0), least=10.0)
+    growth = assess_growth(X, 2.0 * X + NOISE + np.where(X > 12, 500.0, 0.0), least=10.0)
     assert not growth.doubts
     assert growth.slope == pytest.approx(2.0, abs=0.3)
 
@@ -86,7 +86,7 @@ def test_what_speeds_up_does_not_slow_down() -> None:
 
 def test_growth_at_the_start_alone_is_doubted() -> None:
     """Fails if growth that has ended is a leak."""
-    growth = assess(X, np.minimum(X, 12) * 5 + NOISE, least=10.0)
+    growth = assess_growth(X, np.minimum(X, 12) * 5 + NOISE, least=10.0)
     assert not growth.significant or Doubt.SLOWING in growth.doubts
 
 
@@ -94,14 +94,14 @@ def test_random_walks_are_rarely_leaks() -> None:
     """Fails without the test against a random walk: three in a hundred of them rise steadily enough by chance."""
     chance = np.random.default_rng(8)
     walks = chance.normal(0, 1, (1000, 32)).cumsum(axis=1)
-    found = [assess(X, walk, least=1.0) for walk in walks]
+    found = [assess_growth(X, walk, least=1.0) for walk in walks]
     assert sum(growth.significant and not growth.doubts for growth in found) <= 8
 
 
 def test_noise_is_rarely_significant() -> None:
     """Fails if significance is not what it says."""
     chance = np.random.default_rng(9)
-    found = [assess(X, y, least=0.01) for y in chance.normal(0, 1, (1000, 32))]
+    found = [assess_growth(X, y, least=0.01) for y in chance.normal(0, 1, (1000, 32))]
     assert sum(growth.significant for growth in found) <= 20
     assert sum(growth.significant and not growth.doubts for growth in found) <= 2
 
@@ -113,7 +113,7 @@ def test_level_and_unit_change_nothing(seed: int, slope: float, power: int, leve
     # Sixty-fourths, so that no rounding makes or breaks a tie.
     y = np.round((slope * X + np.random.default_rng(seed).normal(0, 1, 32)) * 64) / 64
     scale = 2.0**power
-    plain, changed = assess(X, y, least=4.0), assess(X, (y + 2.0**level) * scale, least=4.0 * scale)
+    plain, changed = assess_growth(X, y, least=4.0), assess_growth(X, (y + 2.0**level) * scale, least=4.0 * scale)
     assert changed.significant == plain.significant
     assert changed.doubts == plain.doubts
 
@@ -123,17 +123,17 @@ def test_level_and_unit_change_nothing(seed: int, slope: float, power: int, leve
 def test_more_growth_is_never_less_significant(seed: int, more: float) -> None:
     """Fails if adding a rise makes growth vanish."""
     y = np.random.default_rng(seed).normal(0, 1, 32) + X
-    assert assess(X, y, least=1.0).significant <= assess(X, y + more * X, least=1.0).significant
+    assert assess_growth(X, y, least=1.0).significant <= assess_growth(X, y + more * X, least=1.0).significant
 
 
 def test_spread_of_line_and_step() -> None:
     """Fails if growth all along cannot be told from growth at once."""
-    assert spread_of(X) == (7, pytest.approx(5 / 7))
-    rises, share = spread_of(np.where(X > 15, 10.0, 0.0))
+    assert growth_spread(X) == (7, pytest.approx(5 / 7))
+    rises, share = growth_spread(np.where(X > 15, 10.0, 0.0))
     assert (rises, share) == (1, 0.0)
 
 
 def test_blocks_begin_where_samples_are() -> None:
     """Fails if a block without samples is not left out."""
     times = np.array([0.0, 1.0, 2.5, 9.0, 10.0])
-    assert block_of(times, 0.0, 2.0).tolist() == [0, 2, 3, 4]
+    assert block_starts(times, 0.0, 2.0).tolist() == [0, 2, 3, 4]

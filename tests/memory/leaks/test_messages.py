@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.memory.leaks.messages import duration, headline, number, size
+from services.memory.leaks.messages import duration_text, headline, number_text, size_text
 from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 
 MB = 2.0**20
@@ -59,7 +59,7 @@ def test_too_little_data() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     """Fails if a duration is told in a unit that says nothing."""
-    assert duration(seconds) == text
+    assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_numbers(value: float, text: str) -> None:
     """Fails if a small number loses its decimal or a rounded zero keeps its sign."""
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 def test_sizes() -> None:
     """Fails if big sizes are told in thousands of MB."""
-    assert size(641 * MB) == "641 MB"
-    assert size(20_480 * MB) == "20.0 GB"
+    assert size_text(641 * MB) == "641 MB"
+    assert size_text(20_480 * MB) == "20.0 GB"

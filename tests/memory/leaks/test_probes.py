@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from services.memory.leaks.probes import descriptor_groups, grouped, own_process, thread_groups
+from services.memory.leaks.probes import descriptor_groups, process_probes, thread_groups, without_numbers
 
 linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 
 
 def test_numbers_do_not_make_names_different() -> None:
     """Fails if threads that are made in series each have a name of their own."""
-    assert grouped("ThreadPoolExecutor-12_3") == grouped("ThreadPoolExecutor-7_0")
-    assert grouped("<job at 0x7f12ab>") == grouped("<job at 0x55ffaa>")
+    assert without_numbers("ThreadPoolExecutor-12_3") == without_numbers("ThreadPoolExecutor-7_0")
+    assert without_numbers("<job at 0x7f12ab>") == without_numbers("<job at 0x55ffaa>")
 
 
 def test_threads_are_counted_by_name() -> None:
@@ -49,9 +49,9 @@ def test_descriptors_are_counted_by_target(tmp_path: Path) -> None:
     assert sum(count for name, count in grown.items() if name.endswith("/left-open-N.txt")) == 3
 
 
-def test_own_process_has_everything_but_tracing() -> None:
+def test_process_probes_have_everything_but_tracing() -> None:
     """Fails if the running service is judged with blind probes."""
-    probes = own_process()
+    probes = process_probes()
     assert probes.threads is not None
     assert probes.descriptors is not None
     assert probes.collect is not None

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.memory.leaks.statistics import _autocorrelation_factor, drift_score, largest_fall, median, trend
+from services.memory.leaks.statistics import (
+    _autocorrelation_factor,
+    drift_score,
+    largest_fall,
+    mann_kendall_trend,
+    median,
+)
 
 HOURS = np.arange(24, dtype=np.float64)
 # Sixty-fourths, so that no rounding makes or breaks a tie.
@@ -21,7 +27,7 @@ def test_slope_is_the_median_of_all_pairs() -> None:
     x = np.arange(10.0)
     y = 3.0 * x
     y[4] = 1000.0
-    assert trend(x, y).slope == pytest.approx(3.0)
+    assert mann_kendall_trend(x, y).slope == pytest.approx(3.0)
 
 
 def test_slope_and_interval_are_those_of_scipy() -> None:
@@ -29,7 +35,7 @@ def test_slope_and_interval_are_those_of_scipy() -> None:
     from scipy.stats import theilslopes
 
     y = 0.5 * HOURS + np.random.default_rng(3).normal(0, 2, len(HOURS))
-    found, expected = trend(HOURS, y), theilslopes(y, HOURS, alpha=0.95)
+    found, expected = mann_kendall_trend(HOURS, y), theilslopes(y, HOURS, alpha=0.95)
     assert found.slope == pytest.approx(expected.slope)
     # Without autocorrelation the intervals are the same up to the rounding of a rank.
     assert found.low == pytest.approx(expected.low_slope, abs=0.06)
@@ -42,7 +48,7 @@ def test_p_is_that_of_kendall() -> None:
 
     y = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0, 8.0, 7.0, 10.0, 9.0])
     # 45 pairs, 4 of them falling: the score is 37; its variance 10 * 9 * 25 / 18 = 125.
-    assert trend(np.arange(10.0), y).p == pytest.approx(norm.sf(36 / math.sqrt(125)), rel=0.01)
+    assert mann_kendall_trend(np.arange(10.0), y).p == pytest.approx(norm.sf(36 / math.sqrt(125)), rel=0.01)
 
 
 def test_ties_make_the_score_less_variable() -> None:
@@ -51,7 +57,7 @@ def test_ties_make_the_score_less_variable() -> None:
 
     y = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0])
     # 45 pairs, 9 tied: the score is 36; the variance (2250 - 3 * 3 * 2 * 11) / 18 = 114.
-    assert trend(np.arange(10.0), y).p == pytest.approx(norm.sf(35 / math.sqrt(114)), rel=0.01)
+    assert mann_kendall_trend(np.arange(10.0), y).p == pytest.approx(norm.sf(35 / math.sqrt(114)), rel=0.01)
 
 
 def test_neighbours_that_resemble_each_other_prove_less() -> None:
@@ -65,7 +71,7 @@ def test_neighbours_that_resemble_each_other_prove_less() -> None:
 
 def test_flat_series_has_no_trend() -> None:
     """Fails if a series of equal values divides by zero or is significant."""
-    found = trend(HOURS, np.full(24, 7.0))
+    found = mann_kendall_trend(HOURS, np.full(24, 7.0))
     assert (found.slope, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
@@ -74,17 +80,17 @@ def test_shift_and_scale_change_nothing(y: np.ndarray, shift: float, power: int)
     """Fails if a judgement depends on the level or the unit."""
     x = np.arange(float(len(y)))
     scale = 2.0**power
-    plain, scaled = trend(x, y), trend(x, y * scale)
+    plain, scaled = mann_kendall_trend(x, y), mann_kendall_trend(x, y * scale)
     assert scaled.slope == plain.slope * scale
     assert scaled.p == plain.p
-    assert trend(x, y + shift).slope == pytest.approx(plain.slope, abs=1e-6)
+    assert mann_kendall_trend(x, y + shift).slope == pytest.approx(plain.slope, abs=1e-6)
 
 
 @given(series)
 def test_reversal_turns_the_trend_round(y: np.ndarray) -> None:
     """Fails if rising and falling are not treated alike."""
     x = np.arange(float(len(y)))
-    plain, mirrored = trend(x, y), trend(x, y[::-1])
+    plain, mirrored = mann_kendall_trend(x, y), mann_kendall_trend(x, y[::-1])
     assert mirrored.slope == pytest.approx(-plain.slope)
     assert mirrored.low == pytest.approx(-plain.high)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from services.memory.leaks.suspects import by_census, by_group, by_line, ordered
+from services.memory.leaks.suspects import census_suspects, group_suspects, line_suspects, rank_suspects
 from services.memory.leaks.types import LeakKind, SuspectKind
 from services.memory.objects.types import ContainerCount
 from tests.memory.leaks.detectors import MB, census
@@ -16,7 +16,7 @@ def names(found: list) -> list[str]:
 
 def test_one_census_tells_nothing() -> None:
     """Fails if everything that lives is suspected of growing."""
-    assert by_census([census(0.0, {"dict": (1000, 10_000_000)})], MB, LeakKind.PYTHON) == []
+    assert census_suspects([census(0.0, {"dict": (1000, 10_000_000)})], MB, LeakKind.PYTHON) == []
 
 
 def test_container_that_holds_the_growth_comes_before_types() -> None:
@@ -28,13 +28,13 @@ def test_container_that_holds_the_growth_comes_before_types() -> None:
     )
     types = {"app.Item": (100, 10_000), "dict": (500, 50_000)}
     later = {"app.Item": (1100, 2 * 2**20), "dict": (1500, 8 * 2**20)}
-    found = by_census([census(0.0, types, before), census(HOUR, later, after)], 10 * MB, LeakKind.PYTHON)
+    found = census_suspects([census(0.0, types, before), census(HOUR, later, after)], 10 * MB, LeakKind.PYTHON)
     assert names(found)[:2] == ["app._cache", "app.Item"]
 
 
 def test_plain_types_come_after_own_ones() -> None:
     """Fails if "dict" is all that is said where a class of the program grows by as many."""
-    found = by_census(
+    found = census_suspects(
         [
             census(0.0, {"app.Item": (0, 0), "dict": (0, 0)}),
             census(HOUR, {"app.Item": (10_000, 480_000), "dict": (10_000, 9_000_000)}),
@@ -47,7 +47,7 @@ def test_plain_types_come_after_own_ones() -> None:
 
 def test_types_without_bytes_are_suspected_of_native_memory() -> None:
     """Fails if an index or image whose memory is native is never named."""
-    found = by_census(
+    found = census_suspects(
         [census(0.0, {"faiss.Index": (1, 56)}), census(HOUR, {"faiss.Index": (61, 3416)})], 500 * MB, LeakKind.NATIVE
     )
     assert names(found) == ["faiss.Index"]
@@ -57,23 +57,25 @@ def test_containers_too_short_for_the_first_census_are_not_taken_for_new() -> No
     """Fails if a container that was merely not among the longest counts as grown from nothing."""
     long = tuple(ContainerCount(number, "list", 500, f"app.list{number}") for number in range(5))
     after = (*long, ContainerCount(9, "dict", 503, "app.old", 5 * 2**20))
-    found = by_census([census(0.0, {}, long), census(HOUR, {}, after)], 5 * MB, LeakKind.PYTHON)
+    found = census_suspects([census(0.0, {}, long), census(HOUR, {}, after)], 5 * MB, LeakKind.PYTHON)
     assert found == []
 
 
-def test_the_watching_itself_is_no_suspect() -> None:
+def test_the_monitoring_itself_is_no_suspect() -> None:
     """Fails if the detector names its own bounded records."""
     name = "services.memory.objects.types.TypeCount"
-    found = by_census([census(0.0, {name: (0, 0)}), census(HOUR, {name: (9000, 900_000)})], 1 * MB, LeakKind.PYTHON)
+    found = census_suspects(
+        [census(0.0, {name: (0, 0)}), census(HOUR, {name: (9000, 900_000)})], 1 * MB, LeakKind.PYTHON
+    )
     assert found == []
 
 
-def test_containers_of_the_watching_are_no_suspects() -> None:
+def test_containers_of_the_monitoring_are_no_suspects() -> None:
     """Fails if the last census is found to hold a long dictionary of its own."""
     name = "console.ui.runtime_access._process._runtime.memory.objects._last.types"
     after = (ContainerCount(1, "dict", 9000, name, 2 * 2**20), ContainerCount(2, "dict", 9000, "app.memory", 2 * 2**20))
     before = (ContainerCount(1, "dict", 10, name, 1000), ContainerCount(2, "dict", 10, "app.memory", 1000))
-    found = by_census([census(0.0, {}, before), census(HOUR, {}, after)], 4 * MB, LeakKind.PYTHON)
+    found = census_suspects([census(0.0, {}, before), census(HOUR, {}, after)], 4 * MB, LeakKind.PYTHON)
     assert names(found) == ["app.memory"]
 
 
@@ -88,23 +90,23 @@ def test_what_grew_once_is_no_suspect() -> None:
         ContainerCount(1, "dict", 9000, "lib.fields", 3 * 2**20),
         ContainerCount(2, "dict", 990, "app.blobs", 2**21),
     )
-    looks = [
+    censuses = [
         census(0.0, {"lib.Field": (0, 0)}, before),
         census(HOUR, {"lib.Field": (9000, 900_000)}, middle),
         census(2 * HOUR, {"lib.Field": (9000, 900_000)}, after),
     ]
-    assert names(by_census(looks, 2 * MB, LeakKind.PYTHON)) == ["app.blobs"]
+    assert names(census_suspects(censuses, 2 * MB, LeakKind.PYTHON)) == ["app.blobs"]
 
 
 def test_groups_that_grew() -> None:
     """Fails if groups that stayed or shrank are suspected."""
-    found = by_group(Counter(a=5, b=30, c=2), Counter(a=5, b=10, c=9), 2.0, SuspectKind.THREAD)
+    found = group_suspects(Counter(a=5, b=30, c=2), Counter(a=5, b=10, c=9), 2.0, SuspectKind.THREAD)
     assert [(suspect.name, suspect.slope) for _share, suspect in found] == [("b", 10.0)]
 
 
 def test_small_lines_are_left_out_and_the_list_is_bounded() -> None:
     """Fails if the list of suspects is as long as the program."""
     lines = [(f"app.py:{number}", 10 * MB) for number in range(20)] + [("app.py:99", 0.1 * MB)]
-    found = ordered(by_line(lines, 50 * MB))
+    found = rank_suspects(line_suspects(lines, 50 * MB))
     assert len(found) == 8
-    assert "app.py:99" not in {suspect.name for suspect in ordered(by_line(lines[-3:], 50 * MB))}
+    assert "app.py:99" not in {suspect.name for suspect in rank_suspects(line_suspects(lines[-3:], 50 * MB))}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from console.api.schemas import ProblemOut
 from services.app.container import Runtime
 from services.core.access import Actor
@@ -180,50 +180,50 @@ async def budget(
 
 
 @router.put("/budget", summary="Dry run, pause", responses=_ADMIN)
-async def change(body: BudgetIn, context: Context, asker: Asker) -> BudgetOut:
+async def change(body: BudgetIn, context: Context, actor: Caller) -> BudgetOut:
     """Switch the dry run or the pause. Administrators only."""
-    return await context.threads.call(_change, context, asker, body)
+    return await context.threads.call(_change, context, actor, body)
 
 
 @router.post("/budget/steps/{name}", summary="Take or undo a step", responses=_STEP)
 async def step(
-    name: Annotated[str, Path(max_length=50)], context: Context, asker: Asker, body: StepIn | None = None
+    name: Annotated[str, Path(max_length=50)], context: Context, actor: Caller, body: StepIn | None = None
 ) -> DecisionOut:
     """Take a step now whatever the level, or end one that is in force. Administrators only."""
     governor = context.runtime.governor
-    act = governor.undo if body is not None and body.undo else governor.take
-    return decision_out(await context.threads.call(act, asker, name))
+    act = governor.undo_action if body is not None and body.undo else governor.run_action
+    return decision_out(await context.threads.call(act, actor, name))
 
 
 @router.post("/budget/undo", summary="Undo all steps", responses=_ADMIN)
-async def undo_all(context: Context, asker: Asker) -> list[DecisionOut]:
+async def undo_all(context: Context, actor: Caller) -> list[DecisionOut]:
     """End every step that is in force, the last one first. Administrators only."""
-    undone = await context.threads.call(context.runtime.governor.undo_all, asker)
+    undone = await context.threads.call(context.runtime.governor.undo_all, actor)
     return [decision_out(decision) for decision in undone]
 
 
 @router.post("/budget/webhook/test", summary="Send a test alert", responses=_ADMIN)
-async def webhook_test(context: Context, asker: Asker) -> WebhookTestOut:
+async def webhook_test(context: Context, actor: Caller) -> WebhookTestOut:
     """Send a test to the configured address and wait for how it fares. Administrators only."""
-    delivery = await context.threads.call(context.runtime.webhook.send_test, asker)
+    delivery = await context.threads.call(context.runtime.webhook.send_test, actor)
     return WebhookTestOut(arrived=delivery.arrived, problem=delivery.problem)
 
 
 @router.post("/restart", status_code=202, summary="Restart as planned", responses=_CONFLICT)
-async def restart(context: Context, asker: Asker, wanted: RestartIn | None = None) -> RestartOut:
+async def restart(context: Context, actor: Caller, wanted: RestartIn | None = None) -> RestartOut:
     """Load the next process, let work under way end, then change over; answers at once. Administrators only."""
     reason = (wanted.reason if wanted else "").strip() or _("asked for over the API")
-    await context.threads.call(context.runtime.restarts.request, asker, reason)
+    await context.threads.call(context.runtime.restarts.request, actor, reason)
     return restart_out(context.runtime)
 
 
-def _change(context: ApiContext, asker: Actor, body: BudgetIn) -> BudgetOut:
+def _change(context: ApiContext, actor: Actor, body: BudgetIn) -> BudgetOut:
     governor = context.runtime.governor
-    asker.require_admin(_("Change the budget"))
+    actor.require_admin(_("Change the budget"))
     if body.dry_run is not None:
-        governor.set_dry_run(asker, body.dry_run)
+        governor.set_dry_run(actor, body.dry_run)
     if body.paused is not None:
-        governor.set_enabled(asker, not body.paused)
+        governor.set_enabled(actor, not body.paused)
     return _budget(context.runtime, MOST_DECISIONS)
 
 
@@ -255,7 +255,7 @@ def _budget(runtime: Runtime, decisions: int) -> BudgetOut:
         paused=not state.enabled,
         warning=state.warning,
         next_step=state.next_step,
-        steps=[_step_out(each) for each in governor.step_states()],
+        steps=[_step_out(each) for each in governor.action_statuses()],
         doors=[
             DoorOut(door=door, by=why.by, reason=why.reason, hint=why.hint) for door, why in admission.closed().items()
         ],

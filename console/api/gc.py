@@ -16,14 +16,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from console.api.schemas import ProblemOut
 from services.app.gc_pause_impact import who_waited
 from services.core.access import Actor
 from services.memory.effects import Effect
 from services.memory.gc.explain import explain
 from services.memory.gc.types import GCSettings
-from services.memory.sampling.gc_pauses import longest
+from services.memory.sampling.gc_pauses import longest_pauses
 
 Thresholds = tuple[int, int, int]
 router = APIRouter(prefix="/api/collector", tags=["collector"])
@@ -193,42 +193,42 @@ async def state(context: Context) -> CollectorOut:
 
 
 @router.put("", summary="Change the collector", responses=_ADMIN)
-async def change(body: SettingsIn, context: Context, asker: Asker) -> CollectorOut:
+async def change(body: SettingsIn, context: Context, actor: Caller) -> CollectorOut:
     """Use other settings: for `trial_seconds`, or from now on and after restarts. Administrators only."""
-    return await context.threads.call(_change, context, asker, body)
+    return await context.threads.call(_change, context, actor, body)
 
 
 @router.post("/keep", summary="Keep what is on trial", responses=_TRIAL)
-async def keep(context: Context, asker: Asker) -> CollectorOut:
+async def keep(context: Context, actor: Caller) -> CollectorOut:
     """Keep the trial's settings, also after restarts. Administrators only."""
-    await context.threads.call(context.runtime.memory.collector.keep, asker)
+    await context.threads.call(context.runtime.memory.collector.keep, actor)
     return await state(context)
 
 
 @router.post("/revert", summary="End the trial", responses=_TRIAL)
-async def revert(context: Context, asker: Asker) -> CollectorOut:
+async def revert(context: Context, actor: Caller) -> CollectorOut:
     """Go back to what was before the trial. Administrators only."""
-    await context.threads.call(context.runtime.memory.collector.revert, asker)
+    await context.threads.call(context.runtime.memory.collector.revert, actor)
     return await state(context)
 
 
 @router.post("/freeze", summary="Hide all objects from the collector", responses=_ADMIN)
-async def freeze(context: Context, asker: Asker) -> EffectOut:
+async def freeze(context: Context, actor: Caller) -> EffectOut:
     """Hide all present objects, after a last full collection. Administrators only."""
-    return effect_out(await context.threads.call(context.runtime.memory.collector.freeze, asker))
+    return effect_out(await context.threads.call(context.runtime.memory.collector.freeze, actor))
 
 
 @router.post("/unfreeze", summary="Show them again", responses=_ADMIN)
-async def unfreeze(context: Context, asker: Asker) -> EffectOut:
+async def unfreeze(context: Context, actor: Caller) -> EffectOut:
     """Show the hidden objects to the collector again. Administrators only."""
-    return effect_out(await context.threads.call(context.runtime.memory.collector.unfreeze, asker))
+    return effect_out(await context.threads.call(context.runtime.memory.collector.unfreeze, actor))
 
 
 @router.post("/collect", summary="Collect now", responses=_ADMIN)
-async def collect(context: Context, asker: Asker, body: CollectIn | None = None) -> EffectOut:
+async def collect(context: Context, actor: Caller, body: CollectIn | None = None) -> EffectOut:
     """Collect a generation and those below it; all threads stand still meanwhile. Administrators only."""
     wanted = body or CollectIn()
-    return effect_out(await context.threads.call(context.runtime.memory.collector.collect, asker, wanted.generation))
+    return effect_out(await context.threads.call(context.runtime.memory.collector.collect, actor, wanted.generation))
 
 
 @router.get("/effects", summary="What actions did of late")
@@ -264,7 +264,7 @@ def _state(context: ApiContext) -> CollectorOut:
     )
 
 
-def _change(context: ApiContext, asker: Actor, body: SettingsIn) -> CollectorOut:
+def _change(context: ApiContext, actor: Actor, body: SettingsIn) -> CollectorOut:
     collector = context.runtime.memory.collector
     now = collector.settings
     wanted = GCSettings(
@@ -272,7 +272,7 @@ def _change(context: ApiContext, asker: Actor, body: SettingsIn) -> CollectorOut
         now.automatic if body.automatic is None else body.automatic,
         now.policy if body.policy is None else body.policy,
     )
-    collector.change(asker, wanted, body.trial_seconds)
+    collector.change(actor, wanted, body.trial_seconds)
     return _state(context)
 
 
@@ -281,7 +281,7 @@ def _pauses(context: ApiContext) -> PausesOut:
     recorder = runtime.memory.pauses
     recent, everything = recorder.recent(), recorder.pauses()
     stopped = who_waited(
-        longest(recent, _LONGEST),
+        longest_pauses(recent, _LONGEST),
         runtime.requests.latest(),
         runtime.scopes.running(),
         speed=runtime.memory.clock.speed,
@@ -320,6 +320,6 @@ async def offers(context: Context) -> OffersOut:
 
 
 @reclaim_router.post("/{name}", summary="Give it back", responses=_REFUSED)
-async def release(name: str, context: Context, asker: Asker) -> EffectOut:
+async def release(name: str, context: Context, actor: Caller) -> EffectOut:
     """Give something back, and return what that did. Administrators only."""
-    return effect_out(await context.threads.call(context.runtime.memory.reclaimers.release, asker, name))
+    return effect_out(await context.threads.call(context.runtime.memory.reclaimers.release, actor, name))

@@ -10,18 +10,18 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from console.api.schemas import ProblemOut
-from services.memory.gc_experiment.analysis import Judgement, Ratio, judge
+from services.memory.gc_experiment.analysis import Analysis, Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, ExperimentState, Setting
 from services.memory.gc_experiment.workload import (
-    LEAST_OPERATIONS,
-    LEAST_ROUNDS,
-    MOST_OPERATIONS,
-    MOST_ROUNDS,
-    MOST_SETTINGS,
+    MAX_OPERATIONS,
+    MAX_ROUNDS,
+    MAX_SETTINGS,
+    MIN_OPERATIONS,
+    MIN_ROUNDS,
     label,
 )
 
@@ -50,9 +50,9 @@ class ExperimentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    settings: list[SettingIn] = Field(min_length=1, max_length=MOST_SETTINGS)
-    rounds: int = Field(ROUNDS, ge=LEAST_ROUNDS, le=MOST_ROUNDS)
-    operations: int = Field(OPERATIONS, ge=LEAST_OPERATIONS, le=MOST_OPERATIONS, description="In each run")
+    settings: list[SettingIn] = Field(min_length=1, max_length=MAX_SETTINGS)
+    rounds: int = Field(ROUNDS, ge=MIN_ROUNDS, le=MAX_ROUNDS)
+    operations: int = Field(OPERATIONS, ge=MIN_OPERATIONS, le=MAX_OPERATIONS, description="In each run")
     seed: int = Field(1, ge=0, le=2**31 - 1)
 
 
@@ -176,7 +176,7 @@ def state_out(state: ExperimentState) -> StateOut:
 
 def result_out(result: ExperimentResult) -> ResultOut:
     """Return a finished experiment with what it says."""
-    judgement: Judgement = judge(result)
+    judgement: Analysis = analyze(result)
     return ResultOut(
         id=result.id,
         began=result.began,
@@ -233,12 +233,12 @@ def _run(result: ExperimentResult, place: int) -> RunOut:
 
 
 @router.post("", status_code=202, summary="Start an experiment", responses=_START)
-async def start(body: ExperimentIn, context: Context, asker: Asker) -> StateOut:
+async def start(body: ExperimentIn, context: Context, actor: Caller) -> StateOut:
     """Do the same work under several settings, each in fresh processes, one at a time. Administrators only."""
     settings = [setting.setting() for setting in body.settings]
     experiments = context.runtime.experiments
     return state_out(
-        await context.threads.call(experiments.start, asker, settings, body.rounds, body.operations, body.seed)
+        await context.threads.call(experiments.start, actor, settings, body.rounds, body.operations, body.seed)
     )
 
 
@@ -249,9 +249,9 @@ async def state(context: Context) -> StateOut:
 
 
 @router.delete("", summary="Cancel the experiment", responses=_ADMIN)
-async def cancel(context: Context, asker: Asker) -> StateOut:
+async def cancel(context: Context, actor: Caller) -> StateOut:
     """End it, and answer when nothing is left of it; fine if none runs. Administrators only."""
-    return state_out(await context.threads.call(context.runtime.experiments.cancel, asker))
+    return state_out(await context.threads.call(context.runtime.experiments.cancel, actor))
 
 
 @router.get("/results", summary="What was found")

@@ -63,9 +63,9 @@ def steps(runtime: Runtime) -> Sequence[BudgetAction]:
             BudgetLevel.HIGH,
             _("Slow ingestion down"),
             _("Documents are taken in one at a time, in small portions, with a rest after each. None is lost."),
-            take=lambda: _slow_down(runtime),
+            run=lambda: _slow_down(runtime),
             undo=lambda: _full_speed(runtime),
-            needed=lambda: _no_documents(runtime),
+            skip_reason=lambda: _no_documents(runtime),
         ),
         _release(
             runtime,
@@ -82,7 +82,7 @@ def steps(runtime: Runtime) -> Sequence[BudgetAction]:
             BudgetLevel.HARD,
             _("Refuse new uploads and long questions"),
             _("They get an answer that says why, and when to come back. What is under way goes on."),
-            take=lambda: _close_doors(runtime),
+            run=lambda: _close_doors(runtime),
             undo=lambda: _open_doors(runtime),
         ),
         _restart(runtime),
@@ -115,8 +115,8 @@ def _collect_and_trim(runtime: Runtime, cool_down: float) -> BudgetAction:
         BudgetLevel.SOFT,
         _("Collect garbage and give free pages back"),
         _("Nobody notices but for a pause of some tens of milliseconds."),
-        take=take,
-        needed=needed,
+        run=take,
+        skip_reason=needed,
         cool_down=cool_down,
     )
 
@@ -154,7 +154,7 @@ def _release(
 
     cool_down = runtime.settings.budget_cool_down_seconds
     return BudgetAction(
-        name, level, label, explanation, take, estimate=estimate, needed=needed, cool_down=cool_down, timeout=5.0
+        name, level, label, explanation, take, estimate=estimate, skip_reason=needed, cool_down=cool_down, timeout=5.0
     )
 
 
@@ -223,9 +223,9 @@ def _restart(runtime: Runtime) -> BudgetAction:
         BudgetLevel.HARD,
         _("Restart"),
         _("Work under way comes to its end first. Only where that helps, and not again soon."),
-        take=take,
+        run=take,
         estimate=_gain(runtime),
-        needed=needed,
+        skip_reason=needed,
         cool_down=max(60.0, runtime.settings.budget_cool_down_seconds),
         patience=runtime.settings.budget_restart_after_seconds,
     )

@@ -14,10 +14,10 @@ from services.core.admission import MemoryHeadroom, Refusal
 from services.core.events import EventKind
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
-from services.memory.budget.journal import recalled
-from services.memory.budget.levels import Refusals
+from services.memory.budget.journal import decision_from_event
+from services.memory.budget.levels import RefusalLog
 from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
-from services.memory.fork_permit import use_admission
+from services.memory.fork_permit import set_admission
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
     """
     settings, limit = runtime.settings, runtime.memory.limit
     marks = watermarks(settings)
-    refusals = Refusals(runtime.clock.time)
+    refusals = RefusalLog(runtime.clock.time)
 
     def budget() -> Budget:
         size, source = limit.find()
@@ -60,7 +60,7 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
     )
 
     def room() -> MemoryHeadroom | None:
-        if not governor.acting or not runtime.ready:
+        if not governor.enforcing or not runtime.ready:
             return None
         held = governor.budget()
         if not held.limit:
@@ -71,20 +71,20 @@ def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -
 
     def refused(refusal: Refusal) -> None:
         if refusal.door is None or refusal.by == BY:
-            refusals.note(refusal.what)
+            refusals.record(refusal.what)
 
     def look() -> None:
-        governor.look()
-        if refusals.going_on and (told := refusals.sweep()):
-            governor.note(told)
+        governor.check()
+        if refusals.active and (told := refusals.poll()):
+            governor.record_refusal(told)
 
     runtime.governor = governor
     for step in steps(runtime):
-        governor.add_step(step)
+        governor.add_action(step)
     if watched:
         _recall(runtime)
         runtime.admission.watch(room)
-        use_admission(runtime.admission)
+        set_admission(runtime.admission)
         runtime.admission.add_listener(refused)
         _BudgetWatch(runtime, look).start(closing)
 
@@ -107,9 +107,9 @@ def _recall(runtime: Runtime) -> None:
     governor = runtime.governor
     found = runtime.events.between(0.0, runtime.clock.time(), _RECALLED, {EventKind.BUDGET})
     decisions = (
-        recalled(event.time, event.actor, event.detail, event.figures, governor.steps()) for event in reversed(found)
+        decision_from_event(event.time, event.actor, event.detail, event.figures, governor.actions()) for event in reversed(found)
     )
-    governor.recall(decision for decision in decisions if decision is not None)
+    governor.restore_decisions(decision for decision in decisions if decision is not None)
 
 
 class _BudgetWatch:

@@ -37,7 +37,7 @@ from services.core.requests.registry import RequestRegistry
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.clock import Clock
-from services.memory.fork_permit import use_scopes
+from services.memory.fork_permit import set_request_registry
 from services.memory.gc.policy import CollectionPolicy
 from services.memory.gc_experiment.runner import Experiments
 from services.memory.monitor import MemoryMonitor
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
-    from services.knowledge.parsing import ParserPool
+    from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
 
 log = structlog.get_logger(__name__)
@@ -219,7 +219,7 @@ class Runtime:
         self.database.create_tables()
         self.preferences = Preferences(self.database)
         watch(self, self._closing, sampled=self._watched)
-        use_scopes(self.scopes)
+        set_request_registry(self.scopes)
         self.gate = AccessControl(self.settings, self.reporter, self.clock.time)
         keep_restarts(self, self._closing)
         collect_by_policy(self)

@@ -19,7 +19,13 @@ from services.core.settings import MEGABYTE
 from services.memory.budget.types import BudgetLevel
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import Operation, OperationKind, Workload
-from services.memory.gc_experiment.workload import LEAST_RECORDED, MOST_UPLOAD_BYTES, built_in, repeated, size_of
+from services.memory.gc_experiment.workload import (
+    MAX_UPLOAD_BYTES,
+    MIN_RECORDED,
+    built_in_operations,
+    random_size,
+    repeat_operations,
+)
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
@@ -55,9 +61,9 @@ def offer_experiments(runtime: Runtime, closing: ExitStack) -> None:
 
     def workload(operations: int, seed: int) -> Workload:
         done = recorded(runtime, seed)
-        wanted = repeated(done, operations) if len(done) >= LEAST_RECORDED else built_in(operations, seed)
+        wanted = repeat_operations(done, operations) if len(done) >= MIN_RECORDED else built_in_operations(operations, seed)
         tracked = min(MOST_LONG_LIVED, len(gc.get_objects()) + gc.get_freeze_count())
-        return Workload(wanted, seed, len(done) >= LEAST_RECORDED, tracked)
+        return Workload(wanted, seed, len(done) >= MIN_RECORDED, tracked)
 
     def service() -> dict[str, Any]:
         same = {name: getattr(runtime.settings, name) for name in _SAME}
@@ -90,9 +96,9 @@ def recorded(runtime: Runtime, seed: int) -> list[Operation]:
     for request in reversed(runtime.requests.latest()):
         kind = _kind(request)
         if kind is OperationKind.UPLOAD and sizes:
-            found.append((kind, min(chance.choice(sizes), MOST_UPLOAD_BYTES)))
+            found.append((kind, min(chance.choice(sizes), MAX_UPLOAD_BYTES)))
         elif kind is not None:
-            found.append((kind, size_of(kind, chance)))
+            found.append((kind, random_size(kind, chance)))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from services.core.errors import TimedOutError
 from services.core.settings import Settings
-from services.memory.gc_experiment.child import Orders, live
+from services.memory.gc_experiment.child import ChildOrders, run_child_main
 from services.memory.gc_experiment.types import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class PageNode:
 class Service:
     """Performs operations on a runtime of its own."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: ChildOrders) -> None:
         import structlog
 
         from services.app.container import Runtime
@@ -124,4 +124,4 @@ class Service:
 
 
 if __name__ == "__main__":
-    live(Service)
+    run_child_main(Service)

@@ -80,7 +80,7 @@ class Parts:
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
     parts = Parts(tmp_path)
-    parts.governor.look()
+    parts.governor.check()
     return parts
 
 
@@ -103,15 +103,15 @@ def test_they_come_in_the_order_of_what_they_cost(parts: Parts) -> None:
 def test_only_what_is_worth_it_is_released(parts: Parts) -> None:
     """Caches would be emptied for the sake of some kilobytes."""
     step = parts.step("caches")
-    assert "nothing of the kind" in step.needed()
+    assert "nothing of the kind" in step.skip_reason()
     parts.offer("answer_cache", 5000)
-    assert "less than 1 MB" in step.needed()
+    assert "less than 1 MB" in step.skip_reason()
     assert step.estimate() == 5000
     parts.offer("embedding_cache", 3 * MEGABYTE)
-    assert step.needed() == ""
+    assert step.skip_reason() == ""
     parts.offer("windows", 50 * MEGABYTE)
     assert step.estimate() == 3 * MEGABYTE + 5000
-    assert step.take() == "The embedding_cache: released; The answer_cache: released"
+    assert step.run() == "The embedding_cache: released; The answer_cache: released"
 
 
 def test_what_cannot_be_released_does_not_keep_the_rest(parts: Parts) -> None:
@@ -122,7 +122,7 @@ def test_what_cannot_be_released_does_not_keep_the_rest(parts: Parts) -> None:
 
     parts.offer("embedding_cache", MEGABYTE, broken)
     parts.offer("answer_cache", None)
-    assert parts.step("caches").take() == "The embedding_cache: The disk is full.; The answer_cache: released"
+    assert parts.step("caches").run() == "The embedding_cache: The disk is full.; The answer_cache: released"
 
 
 def test_collecting_is_not_repeated_for_nothing(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,20 +130,20 @@ def test_collecting_is_not_repeated_for_nothing(parts: Parts, monkeypatch: pytes
     rss = [500 * MEGABYTE]
     monkeypatch.setattr("services.app.budget_actions.rss_bytes", lambda: rss[0])
     step = parts.step("collect")
-    assert step.needed() == ""
-    assert "7 objects" in step.take()
-    assert "nothing back the last time" in step.needed()
+    assert step.skip_reason() == ""
+    assert "7 objects" in step.run()
+    assert "nothing back the last time" in step.skip_reason()
     rss[0] += 20 * MEGABYTE
-    assert step.needed() == ""
+    assert step.skip_reason() == ""
 
 
 def test_ingestion_is_slowed_down_and_comes_back(parts: Parts) -> None:
     """It would be slow for ever, or slowed down although nothing is being taken in."""
     step = parts.step("slow_ingestion")
-    assert step.needed()
+    assert step.skip_reason()
     parts.queue = 3
-    assert step.needed() == ""
-    step.take()
+    assert step.skip_reason() == ""
+    step.run()
     assert parts.admission.low_memory
     assert parts.admission.pause_seconds > 0
     assert step.undo is not None
@@ -154,7 +154,7 @@ def test_ingestion_is_slowed_down_and_comes_back(parts: Parts) -> None:
 def test_doors_close_with_a_reason_and_open_for_the_budget_alone(parts: Parts) -> None:
     """A refusal without a reason explains nothing; a restart's closed door would open with the budget's."""
     step = parts.step("refuse")
-    step.take()
+    step.run()
     closed = parts.admission.closed()
     assert set(closed) == {Gate.UPLOADS, Gate.LONG_QUESTIONS}
     assert "no new files" in closed[Gate.UPLOADS].reason
@@ -170,27 +170,27 @@ def test_a_restart_is_asked_for_where_it_helps_and_not_again_soon(parts: Parts) 
     step = parts.step("restart")
     assert step.level is BudgetLevel.HARD
     assert step.patience > 0
-    assert step.needed() == ""
-    step.take()
+    assert step.skip_reason() == ""
+    step.run()
     assert [actor for actor, _reason in parts.requested] == [SERVICE]
-    assert "asked for a restart 0 minutes ago" in step.needed()
-    assert "asked for a restart 0 minutes ago" in parts.step("restart").needed()  # another process
+    assert "asked for a restart 0 minutes ago" in step.skip_reason()
+    assert "asked for a restart 0 minutes ago" in parts.step("restart").skip_reason()  # another process
 
 
 def test_a_restart_that_would_not_help_is_passed_over(parts: Parts) -> None:
     """A limit under what merely running takes would be answered by one restart after the other."""
     parts.refusal = "Nothing would start Millpond again."
-    assert parts.step("restart").needed() == parts.refusal
+    assert parts.step("restart").skip_reason() == parts.refusal
     with pytest.raises(ConflictError):
-        parts.step("restart").take()
+        parts.step("restart").run()
     parts.refusal = ""
-    assert parts.step("restart").needed() == ""  # a request that was refused is none
+    assert parts.step("restart").skip_reason() == ""  # a request that was refused is none
     parts.floor = 960
     parts.governor = Governor(
         parts.clock, parts.governor.budget, NullEventSink(), rss=lambda: 990 * MEGABYTE, floor=lambda: 960 * MEGABYTE
     )
-    parts.governor.look()
-    assert "960 MB when it has just started" in parts.step("restart").needed()
+    parts.governor.check()
+    assert "960 MB when it has just started" in parts.step("restart").skip_reason()
 
 
 def test_a_restart_is_no_help_against_others(parts: Parts) -> None:
@@ -203,5 +203,5 @@ def test_a_restart_is_no_help_against_others(parts: Parts) -> None:
         used=lambda rss: rss + 600 * MEGABYTE,
         floor=lambda: 300 * MEGABYTE,
     )
-    parts.governor.look()
-    assert "others in the container" in parts.step("restart").needed()
+    parts.governor.check()
+    assert "others in the container" in parts.step("restart").skip_reason()

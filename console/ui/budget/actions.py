@@ -32,7 +32,7 @@ def actions_view(runtime: Runtime) -> None:
     """Draw the list and keep it fresh."""
     rerun_for_notices()
     st.subheader(_("Steps"), anchor=False, help=_("Taken from top to bottom, undone from bottom to top."))
-    steps = runtime.governor.step_states()
+    steps = runtime.governor.action_statuses()
     if not steps:
         st.caption(_("No step is known to this process."))
     why = disabled_reason(runtime)
@@ -64,7 +64,7 @@ def _button(runtime: Runtime, step: ActionStatus, why: str | None) -> None:
 
 
 def _act(runtime: Runtime, name: str, undo: bool) -> None:
-    act = runtime.governor.undo if undo else runtime.governor.take
+    act = runtime.governor.undo_action if undo else runtime.governor.run_action
     decision = attempt(act, page_actor(runtime), name)
     if decision is not None:
         notify(f"{decision.label}: {decision.outcome}")

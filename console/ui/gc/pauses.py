@@ -12,9 +12,9 @@ import streamlit as st
 from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart, Json, axis, base_layout, time_layout
 from console.ui.error_boundary import guarded
-from console.ui.memory.charts import Shared
 from console.ui.shared.formatting import local_time
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.tick_cache import TickCache
 from services.app.container import Runtime
 from services.app.gc_pause_impact import API, PauseImpact, who_waited
 from services.core.i18n import _, plural
@@ -22,7 +22,7 @@ from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
 _PERIOD_SECONDS = 3.0
 _LONGEST = 20
-_drawn: Shared[tuple[EncodedChart, EncodedChart]] = Shared(most=2)
+_drawn: TickCache[tuple[EncodedChart, EncodedChart]] = TickCache(most=2)
 _HEIGHT = 260
 # The colours that the collections have on the memory page.
 SHADES = ("fourth", "second", "first")

@@ -18,8 +18,8 @@ from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt
-from console.ui.objects.toolbar import exports
 from console.ui.session_state import notify
+from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Runtime
 from services.core.i18n import _, plural
@@ -204,7 +204,7 @@ def _foot(result: ExperimentResult) -> None:
             )
         )
     )
-    exports(
+    export_buttons(
         [
             {"setting": label(result.settings[run.setting]), "round": run.round + 1, **asdict(run.figures)}
             for run in result.runs

@@ -1,16 +1,8 @@
-"""The live charts of the memory page.
-
-What the memory page shows, built once per range and tick: twenty open tabs cost hardly more than one.
-"""
+"""The live charts of the page "Memory" and their toolbar: range, pause, export. Built once per range and tick."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 import streamlit as st
 
@@ -21,51 +13,49 @@ from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requ
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.tick_cache import TickCache
 from services.app.container import Runtime
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range, range_name, span
 
-# A process younger than this, in seconds, is shown by its first minutes: an hour of nothing tells nobody anything.
+# A process younger than this, in seconds, is shown by its first minutes: an hour would be nearly empty.
 _YOUNG = 900.0
 _ZOOM = "memory"
 _MOST_MARKS = 100
-Value = TypeVar("Value")
 
 
 def range_bar(runtime: Runtime) -> Range:
-    """Draw the choice of the range, the switch that pauses, and the exports; return the range."""
+    """Draw the range, the pause switch and the exports; return the range."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         choice = Range(
             st.segmented_control(
                 _("Range"),
                 list(Range),
                 key=Key.MEMORY_RANGE,
-                default=_from_address() or _usual(runtime),
+                default=_range_from_address() or _default_range(runtime),
                 required=True,
                 format_func=range_name,
                 label_visibility="collapsed",
-                on_change=_to_address,
+                on_change=_store_in_address,
             )
         )
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
-            st.toggle(
-                _("Pause"), key=Key.MEMORY_PAUSE, help=_("Nothing on this page changes until it is switched off.")
-            )
+            st.toggle(_("Pause"), key=Key.MEMORY_PAUSE, help=_("Stops updates of this page until it is switched off."))
             _exports(choice)
     return choice
 
 
-def _from_address() -> Range | None:
+def _range_from_address() -> Range | None:
     name = query(Query.RANGE)
     return Range(name) if name in set(Range) else None
 
 
-def _usual(runtime: Runtime) -> Range:
+def _default_range(runtime: Runtime) -> Range:
     memory = runtime.memory
     return Range.MINUTES if memory.clock.time() - memory.history.run_start() < _YOUNG else Range.HOUR
 
 
-def _to_address() -> None:
+def _store_in_address() -> None:
     set_query(Query.RANGE, st.session_state[Key.MEMORY_RANGE].value)
 
 
@@ -74,13 +64,13 @@ def _exports(choice: Range) -> None:
     with st.popover(_("Export"), icon=":material/download:"):
         st.link_button(_("History as CSV"), f"{address}csv", icon=":material/table:")
         st.link_button(_("History as JSON"), f"{address}json", icon=":material/data_object:")
-        st.caption(_("Each chart can save itself as a picture or an HTML page: the buttons at its upper right."))
+        st.caption(_("To save a chart as an image or an HTML page, use the buttons at its upper right."))
 
 
 @st.fragment
 @guarded
 def charts_view(runtime: Runtime, choice: Range) -> None:
-    """Draw the charts of a range and keep them fresh."""
+    """Draw the charts of a range and keep them up to date."""
     shown = memory_charts(runtime, choice)
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
@@ -93,48 +83,8 @@ def charts_view(runtime: Runtime, choice: Range) -> None:
             with st.container(gap="xsmall"):
                 draw_chart(shown.requests, key="chart-requests")
     if "gpu" not in shown.lines:
-        st.caption(_("There is no GPU in this machine that can be watched."))
+        st.caption(_("There is no GPU in this machine that can be monitored."))
     heartbeat("memory-charts", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACES[choice].beat)
-
-
-class Shared(Generic[Value]):
-    """Values that all tabs share for a tick of `seconds` each: the first to ask builds, the others wait for it.
-
-    Keeps one value per key, at most `most` keys. Time is the process's own, whatever clock the samples have.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[object, _Entry[Value]] = OrderedDict()
-
-    def get(self, key: object, seconds: float, build: Callable[[], Value]) -> Value:
-        """Return the value of `key`, built at most once per tick."""
-        with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
-        with entry.lock:
-            tick = int(time.monotonic() / seconds)
-            if entry.value is None or entry.tick != tick:
-                entry.value = build()
-                entry.tick = tick
-            return entry.value
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._entries.clear()
-
-
-class _Entry(Generic[Value]):
-    """One value, the tick that it was built in, and the lock under which that is done."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.tick = -1
-        self.value: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +97,13 @@ class MemoryCharts:
     empty: bool
 
 
-_boards: Shared[MemoryCharts] = Shared(most=len(Range))
-
-
-_owners: Shared[EncodedChart] = Shared(most=2)
+_charts_cache: TickCache[MemoryCharts] = TickCache(most=len(Range))
+_owners_cache: TickCache[EncodedChart] = TickCache(most=2)
 
 
 def memory_charts(runtime: Runtime, choice: Range) -> MemoryCharts:
     """Return the charts of a range, at most as old as its beat."""
-    return _boards.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
+    return _charts_cache.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
 
 
 def encoded_owners_chart(runtime: Runtime) -> EncodedChart | None:
@@ -163,7 +111,7 @@ def encoded_owners_chart(runtime: Runtime) -> EncodedChart | None:
     ledger = runtime.memory.ledger.last
     if ledger is None:
         return None
-    return _owners.get((id(runtime), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
+    return _owners_cache.get((id(runtime), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
 
 
 def _build(runtime: Runtime, choice: Range) -> MemoryCharts:
@@ -178,12 +126,12 @@ def _build(runtime: Runtime, choice: Range) -> MemoryCharts:
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=runtime.memory.detector.verdict.per_request)
     return MemoryCharts(
-        _drawn(ledger, choice),
-        {chart.name: _drawn(chart, choice) for chart in charts if chart is not None},
-        _drawn(requests, choice) if requests else None,
+        _encoded(ledger, choice),
+        {chart.name: _encoded(chart, choice) for chart in charts if chart is not None},
+        _encoded(requests, choice) if requests else None,
         len(fine) == 0,
     )
 
 
-def _drawn(chart: Chart, choice: Range) -> EncodedChart:
+def _encoded(chart: Chart, choice: Range) -> EncodedChart:
     return EncodedChart.of(replace(chart, subject=f"{choice}{chart.subject}"))

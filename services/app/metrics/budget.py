@@ -55,9 +55,9 @@ def budget(runtime: Runtime) -> Iterator[MetricValue]:
     yield MetricValue(_FLOOR, state.floor or None)
     yield MetricValue(_RESERVED, state.reserved)
     yield MetricValue(_LEVEL, float(state.level))
-    yield MetricValue(_ACTING, float(governor.acting))
-    counts = governor.counts()
-    for step in governor.steps():
+    yield MetricValue(_ACTING, float(governor.enforcing))
+    counts = governor.decision_counts()
+    for step in governor.actions():
         yield MetricValue(_STEP, float(step.name in state.active), (step.name,))
         for kind in (DecisionKind.TAKEN, DecisionKind.UNDONE, DecisionKind.PASSED_OVER, DecisionKind.FAILED):
             yield MetricValue(_DECISIONS, counts.get((step.name, kind), 0), (step.name, kind.value))

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from services.core.memory_report import Owner
-from services.memory.gc.policy import Reason
+from services.memory.gc.policy import CollectionReason
 from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
@@ -200,7 +200,7 @@ def policy(runtime: Runtime) -> Iterator[MetricValue]:
     """Return what the policy did; every reason is listed."""
     state = runtime.policy.state()
     yield MetricValue(_POLICY, float(state.active))
-    for reason in Reason:
+    for reason in CollectionReason:
         yield MetricValue(_RUNS, state.runs.get(reason, 0), (reason.value,))
     yield MetricValue(_SPENT, state.seconds)
     yield MetricValue(_GROWN, state.grown.blocks)

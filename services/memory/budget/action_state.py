@@ -1,4 +1,4 @@
-"""Which steps were taken, which are in force, and which may be taken now."""
+"""The state of each budget action: whether it is in force, when it ran last, and when it may run again."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from services.memory.budget.types import ActionStatus, BudgetAction
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# So long it is believed that a step would not help.
-PASSED_SECONDS = 5.0
-# A step that gave back less than this waits twice as long each time before it is repeated, up to so many cool-downs.
-_LEAST_GAIN = 2 * MEGABYTE
-_MOST_COOL_DOWNS = 16
+# An action that would not help is asked again after this time.
+SKIP_SECONDS = 5.0
+# The cool-down doubles each time an action frees less than this, up to the given multiple.
+_MIN_FREED_BYTES = 2 * MEGABYTE
+_MAX_BACKOFF = 16
 
 
 @dataclass(slots=True)
 class ActionState:
-    """What is known of one step. `real` is whether it really was done, not in a dry run; `by` a person's name or ""."""
+    """The state of one action.
 
-    step: BudgetAction
+    `real` is False where it ran in a dry run only. `by` is the name of the person who ran it, "" for the budget.
+    """
+
+    action: BudgetAction
     place: int
     active: bool = False
     real: bool = False
@@ -36,108 +39,108 @@ class ActionState:
     last: float | None = None
     taken: int = 0
     freed: int | None = None
-    in_vain: int = 0  # how often in a row it gave back next to nothing, while the pressure did not grow
-    not_before: float = 0.0  # when it may be taken again
-    end_not_before: float = 0.0  # when its end may be tried again
-    told: bool = False  # that it would not help, since the last time that all was calm
+    futile_runs: int = 0  # consecutive runs that freed next to nothing while the pressure did not grow
+    not_before: float = 0.0  # earliest time of the next run
+    undo_not_before: float = 0.0  # earliest time of the next attempt to undo it
+    reported: bool = False  # whether the journal says that it would not help, since the level was last CALM
 
 
 class ActionStates:
-    """The steps in their order, and of those in force the order in which they were taken."""
+    """All actions in the order in which they are run, and those in force in the order in which they were run."""
 
     def __init__(self) -> None:
-        self._records: dict[str, ActionState] = {}
+        self._by_name: dict[str, ActionState] = {}
         self._active: list[ActionState] = []
 
-    def add(self, step: BudgetAction) -> None:
-        """Add a step; a second one of its name takes the first one's place."""
-        old = self._records.get(step.name)
-        self._records[step.name] = ActionState(step, old.place if old else len(self._records))
+    def add(self, action: BudgetAction) -> None:
+        """Add an action; a second one of the same name replaces the first."""
+        old = self._by_name.get(action.name)
+        self._by_name[action.name] = ActionState(action, old.place if old else len(self._by_name))
 
     @property
-    def records(self) -> Sequence[ActionState]:
-        """All steps in the order in which they are taken."""
-        return tuple(self._records.values())
+    def states(self) -> Sequence[ActionState]:
+        """The states of all actions, in the order in which the actions are run."""
+        return tuple(self._by_name.values())
 
     @property
-    def steps(self) -> Sequence[BudgetAction]:
-        """All steps in the order in which they are taken."""
-        return tuple(record.step for record in self._records.values())
+    def actions(self) -> Sequence[BudgetAction]:
+        """All actions in the order in which they are run."""
+        return tuple(state.action for state in self._by_name.values())
 
     @property
     def active(self) -> Sequence[ActionState]:
-        """Those in force, in the order in which they were taken."""
+        """The actions in force, in the order in which they were run."""
         return tuple(self._active)
 
-    def states(self) -> list[ActionStatus]:
-        """Return how each step stands."""
+    def statuses(self) -> list[ActionStatus]:
+        """Return the status of each action, with its present estimate."""
         return [
             ActionStatus(
-                name=record.step.name,
-                level=record.step.level,
-                label=record.step.label,
-                explanation=record.step.explanation,
-                undoable=record.step.undo is not None,
-                active=record.active,
-                by=record.by,
-                since=record.since,
-                last=record.last,
-                taken=record.taken,
-                freed=record.freed,
-                estimate=_asked(record.step.estimate, None),
-                reason="" if record.active else _asked(record.step.needed, ""),
+                name=state.action.name,
+                level=state.action.level,
+                label=state.action.label,
+                explanation=state.action.explanation,
+                undoable=state.action.undo is not None,
+                active=state.active,
+                by=state.by,
+                since=state.since,
+                last=state.last,
+                taken=state.taken,
+                freed=state.freed,
+                estimate=_call_or_default(state.action.estimate, None),
+                reason="" if state.active else _call_or_default(state.action.skip_reason, ""),
             )
-            for record in self.records
+            for state in self.states
         ]
 
-    def known(self, name: str) -> ActionState:
-        """Return what is known of a step.
+    def get(self, name: str) -> ActionState:
+        """Return the state of an action.
 
         Raises:
-            NotFoundError: there is none of that name.
+            NotFoundError: there is no action of that name.
         """
-        record = self._records.get(name)
-        if record is None:
-            raise NotFoundError(_("There is no step named {name}.").format(name=name[:50]))
-        return record
+        state = self._by_name.get(name)
+        if state is None:
+            raise NotFoundError(_("There is no action named {name}.").format(name=name[:50]))
+        return state
 
-    def taken(self, record: ActionState, now: float, freed: int | None, *, by: str, real: bool) -> None:
-        """Note that a step was taken."""
-        record.last, record.freed = now, freed
-        record.taken += 1
-        record.told = False
-        in_vain = record.step.undo is None and freed is not None and freed < _LEAST_GAIN
-        record.in_vain = record.in_vain + 1 if in_vain else 0
-        record.not_before = now + record.step.cool_down * min(2**record.in_vain, _MOST_COOL_DOWNS)
-        if record.step.undo is not None:
-            record.active, record.real, record.by, record.since = True, real, by, now
-            if record not in self._active:
-                self._active.append(record)
+    def record_run(self, state: ActionState, now: float, freed: int | None, *, by: str, real: bool) -> None:
+        """Record that an action was run."""
+        state.last, state.freed = now, freed
+        state.taken += 1
+        state.reported = False
+        futile = state.action.undo is None and freed is not None and freed < _MIN_FREED_BYTES
+        state.futile_runs = state.futile_runs + 1 if futile else 0
+        state.not_before = now + state.action.cool_down * min(2**state.futile_runs, _MAX_BACKOFF)
+        if state.action.undo is not None:
+            state.active, state.real, state.by, state.since = True, real, by, now
+            if state not in self._active:
+                self._active.append(state)
 
-    def undone(self, record: ActionState, now: float, *, rest: bool) -> None:
-        """Note that a step is in force no more; `rest` keeps the budget from taking it again at once."""
-        record.active, record.real, record.by, record.since = False, False, "", None
-        record.not_before = now + record.step.cool_down if rest else 0.0
-        if record in self._active:
-            self._active.remove(record)
+    def record_undo(self, state: ActionState, now: float, *, cool_down: bool) -> None:
+        """Record that an action is no longer in force; with `cool_down` the budget does not run it again at once."""
+        state.active, state.real, state.by, state.since = False, False, "", None
+        state.not_before = now + state.action.cool_down if cool_down else 0.0
+        if state in self._active:
+            self._active.remove(state)
 
-    def pressed(self) -> None:
-        """Note that memory has become shorter: what brought nothing may bring something now."""
-        for record in self._records.values():
-            if record.in_vain and record.last is not None:
-                record.in_vain = 0
-                record.not_before = min(record.not_before, record.last + record.step.cool_down)
+    def reset_backoff(self) -> None:
+        """End longer cool-downs: the pressure has grown, so what freed nothing before may free something now."""
+        for state in self._by_name.values():
+            if state.futile_runs and state.last is not None:
+                state.futile_runs = 0
+                state.not_before = min(state.not_before, state.last + state.action.cool_down)
 
-    def calm(self) -> None:
-        """Note that all is calm: what would not help may be told again next time."""
-        for record in self._records.values():
-            record.told = False
+    def reset_reported(self) -> None:
+        """Have skipped actions reported again: the level is back at CALM."""
+        for state in self._by_name.values():
+            state.reported = False
 
 
-def _asked(ask: Callable[[], T], otherwise: T) -> T:
+def _call_or_default(call: Callable[[], T], default: T) -> T:
     try:
-        return ask()
+        return call()
     except Exception:
-        # A step that cannot tell must not take the whole table away.
-        log.exception("a step of the memory budget could not be asked")
-        return otherwise
+        # One action that fails must not hide the status of the others.
+        log.exception("budget action's estimate failed")
+        return default

@@ -1,6 +1,6 @@
-"""Takes and undoes steps: evidence before, effect after, a decision in the journal each time.
+"""Runs and undoes budget actions, and records each as a decision with its evidence, outcome and RSS before and after.
 
-Calls what a step does: errors become words, and what may take long is not waited for without an end.
+An action's errors become its outcome. An action with a timeout runs in its own thread, which is not waited for longer.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# In a dry run a step that would be repeated is told so much more seldom: nothing comes of it.
-_DRY_PATIENCE = 10
+# In a dry run a repeatable action is recorded only once in so many cool-downs, since it changes nothing.
+_DRY_RUN_COOL_DOWNS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known when something is decided; bytes."""
+    """The measurements that a decision is based on, in bytes."""
 
     now: float
     used: int
@@ -42,74 +42,78 @@ class Situation:
 
 
 class ActionRunner:
-    """Does what was decided. One call at a time; whoever decides sees to that."""
+    """Executes decisions. Not thread-safe: the governor makes one call at a time."""
 
     def __init__(
         self,
         now: Callable[[], float],
         rss: Callable[[], int],
         owners: Callable[[], Mapping[Owner, int]],
-        force: ActionStates,
+        states: ActionStates,
         journal: Journal,
     ) -> None:
         self._now = now
         self._rss = rss
         self._owners = owners
-        self._force = force
+        self._states = states
         self._journal = journal
-        self.acting = CallRunner()
+        self.calls = CallRunner()
 
-    def take(self, record: ActionState, situation: Situation, actor: Actor, *, dry: bool) -> Decision:
-        """Take a step, or in a dry run say so."""
-        step, by = record.step, "" if actor is SERVICE else actor.name
-        evidence = messages.evidence(situation.budget, situation.used, situation.rss, step.level)
+    def run(self, state: ActionState, situation: Situation, actor: Actor, *, dry: bool) -> Decision:
+        """Run an action, or in a dry run only record that it would be run."""
+        action, by = state.action, "" if actor is SERVICE else actor.name
+        evidence = messages.evidence(situation.budget, situation.used, situation.rss, action.level)
         if dry:
-            self._force.taken(record, situation.now, None, by=by, real=False)
-            if step.undo is None:
-                record.not_before = situation.now + _DRY_PATIENCE * step.cool_down
-            outcome = messages.would_free(step.estimate())
-            return self.tell(DecisionKind.TAKEN, situation, evidence, outcome, record, actor=actor, dry=True)
+            self._states.record_run(state, situation.now, None, by=by, real=False)
+            if action.undo is None:
+                state.not_before = situation.now + _DRY_RUN_COOL_DOWNS * action.cool_down
+            outcome = messages.would_free(action.estimate())
+            return self.record_decision(DecisionKind.TAKEN, situation, evidence, outcome, state, actor=actor, dry=True)
         owners = self._owners()
-        acted, after, seconds = self._call(record, step.take)
-        if acted.failed:
-            record.not_before = self._now() + step.cool_down
+        result, after, seconds = self._call(state, action.run)
+        if result.failed:
+            state.not_before = self._now() + action.cool_down
         else:
-            self._force.taken(record, self._now(), situation.rss - after, by=by, real=True)
-        return self.tell(
-            DecisionKind.FAILED if acted.failed else DecisionKind.TAKEN,
+            self._states.record_run(state, self._now(), situation.rss - after, by=by, real=True)
+        return self.record_decision(
+            DecisionKind.FAILED if result.failed else DecisionKind.TAKEN,
             situation,
             evidence,
-            acted.outcome,
-            record,
+            result.outcome,
+            state,
             actor=actor,
             after=after,
             seconds=seconds,
             owners=(owners, self._owners()),
         )
 
-    def undo(self, record: ActionState, situation: Situation, actor: Actor) -> Decision:
-        """End a step that is in force; one that a person ended is not taken again before its cool-down."""
-        step = record.step
-        by_itself = actor is SERVICE
-        evidence = messages.recovery(situation.budget, situation.used, situation.rss, step.level) if by_itself else ""
-        if not record.real or step.undo is None:
-            self._force.undone(record, situation.now, rest=not by_itself)
-            return self.tell(DecisionKind.UNDONE, situation, evidence, _("it would end"), record, actor=actor, dry=True)
-        acted, after, seconds = self._call(record, step.undo)
-        if acted.failed:
-            record.end_not_before = self._now() + step.cool_down
+    def undo(self, state: ActionState, situation: Situation, actor: Actor) -> Decision:
+        """Undo an action in force; one that a person undid is not run again before its cool-down."""
+        action = state.action
+        automatic = actor is SERVICE
+        evidence = messages.recovery(situation.budget, situation.used, situation.rss, action.level) if automatic else ""
+        if not state.real or action.undo is None:
+            self._states.record_undo(state, situation.now, cool_down=not automatic)
+            return self.record_decision(
+                DecisionKind.UNDONE, situation, evidence, _("it would be undone"), state, actor=actor, dry=True
+            )
+        result, after, seconds = self._call(state, action.undo)
+        if result.failed:
+            state.undo_not_before = self._now() + action.cool_down
         else:
-            self._force.undone(record, self._now(), rest=not by_itself)
-        kind = DecisionKind.FAILED if acted.failed else DecisionKind.UNDONE
-        return self.tell(kind, situation, evidence, acted.outcome, record, actor=actor, after=after, seconds=seconds)
+            self._states.record_undo(state, self._now(), cool_down=not automatic)
+        kind = DecisionKind.FAILED if result.failed else DecisionKind.UNDONE
+        return self.record_decision(
+            kind, situation, evidence, result.outcome, state, actor=actor, after=after, seconds=seconds
+        )
 
-    def tell(
+    def record_decision(
         self,
         kind: DecisionKind,
         situation: Situation,
         evidence: str,
         outcome: str,
-        record: ActionState | None = None,
+        state: ActionState | None = None,
         *,
         actor: Actor = SERVICE,
         dry: bool = False,
@@ -117,12 +121,12 @@ class ActionRunner:
         seconds: float = 0.0,
         owners: tuple[Mapping[Owner, int], Mapping[Owner, int]] = ({}, {}),
     ) -> Decision:
-        """Put a decision into the journal and return it."""
+        """Record a decision in the journal and return it."""
         decision = Decision(
             time=self._now(),
             level=situation.level,
-            step=record.step.name if record else "",
-            label=record.step.label if record else "",
+            step=state.action.name if state else "",
+            label=state.action.label if state else "",
             evidence=evidence,
             outcome=outcome,
             rss_before=situation.rss,
@@ -135,32 +139,32 @@ class ActionRunner:
             owners_before=owners[0],
             owners_after=owners[1],
         )
-        self._journal.add(decision, record.place if record else -1, situation.budget.limit)
+        self._journal.add(decision, state.place if state else -1, situation.budget.limit)
         return decision
 
-    def _call(self, record: ActionState, call: Callable[[], str]) -> tuple[CallResult, int, float]:
-        """Call and return how it ended, the RSS after and how long it took, in bytes and seconds."""
+    def _call(self, state: ActionState, call: Callable[[], str]) -> tuple[CallResult, int, float]:
+        """Call and return the result, the RSS afterwards in bytes, and the duration in seconds."""
         began = time.perf_counter()
-        acted = self.acting.call(record.step.name, call, record.step.timeout)
-        return acted, self._rss(), time.perf_counter() - began
+        result = self.calls.call(state.action.name, call, state.action.timeout)
+        return result, self._rss(), time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call ended."""
+    """The outcome of a call in words, and whether it failed."""
 
     outcome: str
     failed: bool = False
 
 
 class CallRunner:
-    """Runs calls by name; a name whose last call has not ended is not called again."""
+    """Runs calls by name; while a call runs past its timeout, its name is not called again."""
 
     def __init__(self) -> None:
         self._running: dict[str, threading.Thread] = {}
 
     def busy(self, name: str) -> bool:
-        """Return whether a call was given up waiting for and has not ended."""
+        """Return whether a call that timed out is still running."""
         thread = self._running.get(name)
         if thread is not None and not thread.is_alive():
             del self._running[name]
@@ -168,30 +172,32 @@ class CallRunner:
         return thread is not None
 
     def call(self, name: str, call: Callable[[], str], timeout: float) -> CallResult:
-        """Call; with a `timeout` in seconds in a thread of its own. Never raises."""
+        """Call, with a `timeout` (seconds, 0: none) in a thread of its own. Never raises."""
         if not timeout:
-            return _called(name, call)
+            return _run_call(name, call)
         if self.busy(name):
-            return CallResult(_("the last try has not ended yet"), failed=True)
-        found: list[CallResult] = []
+            return CallResult(_("the previous run has not ended yet"), failed=True)
+        results: list[CallResult] = []
         thread = threading.Thread(
-            target=lambda: found.append(_called(name, call)), name=f"budget-{name}"[:15], daemon=True
+            target=lambda: results.append(_run_call(name, call)), name=f"budget-{name}"[:15], daemon=True
         )
         thread.start()
         thread.join(timeout)
-        if found:
-            return found[0]
+        if results:
+            return results[0]
         self._running[name] = thread
-        return CallResult(_("not through after {seconds:.0f} s; it goes on").format(seconds=timeout), failed=True)
+        return CallResult(
+            _("not finished after {seconds:.0f} s; it continues in the background").format(seconds=timeout), failed=True
+        )
 
 
-def _called(name: str, call: Callable[[], str]) -> CallResult:
+def _run_call(name: str, call: Callable[[], str]) -> CallResult:
     try:
         return CallResult(call())
     except MillpondError as error:
-        log.warning("a step of the memory budget failed", step=name, reason=str(error))
+        log.warning("budget action failed", action=name, reason=str(error))
         return CallResult(error.message, failed=True)
     except Exception as error:
-        # The budget must go on with its other steps.
-        log.exception("a step of the memory budget failed", step=name)
+        # The budget must go on with its other actions.
+        log.exception("budget action failed", action=name)
         return CallResult(_("an unexpected error: {kind}").format(kind=type(error).__name__), failed=True)

@@ -1,4 +1,4 @@
-"""Keeps RSS within the budget: looks several times a second, acts in steps, goes back in the other order."""
+"""Keeps RSS within the memory budget: checks several times a second, runs actions in order, undoes them in reverse."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.core.errors import BusyError, ConflictError
 from services.core.events import EventSink
 from services.core.i18n import _
 from services.memory.budget import messages
-from services.memory.budget.action_state import PASSED_SECONDS, ActionState, ActionStates
+from services.memory.budget.action_state import SKIP_SECONDS, ActionState, ActionStates
 from services.memory.budget.actions import ActionRunner, Situation
 from services.memory.budget.journal import Journal
-from services.memory.budget.levels import LevelWatch
+from services.memory.budget.levels import LevelTracker
 from services.memory.budget.types import (
     ActionStatus,
     Budget,
@@ -31,28 +31,29 @@ from services.memory.clock import Clock
 if TYPE_CHECKING:
     from services.core.memory_report import Owner
 
-# How long the effect of a step is watched before the next one, in seconds, by level. Over the hard watermark nobody
-# waits: what the last step gave back shows in the next look.
+# Seconds to wait for the effect of an action before the next one, by level. Over the hard watermark there is no wait:
+# what the last action freed shows in the next check.
 SETTLE_SECONDS: Mapping[BudgetLevel, float] = {
     BudgetLevel.CALM: 1.0,
     BudgetLevel.SOFT: 4.0,
     BudgetLevel.HIGH: 2.0,
     BudgetLevel.HARD: 0.0,
 }
-_PATIENCE_SECONDS = 20.0
+_LOCK_TIMEOUT_SECONDS = 20.0
 
 
 class Governor:
-    """Decides by what it is told; `look` is called by one thread. Thread-safe.
+    """Decides which budget actions run, and when; `check` is called by one thread. Thread-safe.
 
     Args:
-        budget: the limit and the watermarks, asked in each look: quick.
+        budget: the limit and the watermarks, read in each check, so it must be quick.
         rss: of this process, in bytes.
-        used: from the RSS what is held against the limit, in bytes; by default the RSS itself.
-        ready: whether the service is; before, nothing is done.
-        floor: RSS when it was ready, in bytes; 0: the first RSS that is seen then.
-        reserved: bytes that are promised to work in progress.
-        owners: what each owner holds, for the effect of a step (some 25 ms).
+        used: returns the bytes that count against the limit, given the RSS; by default the RSS itself.
+        ready: whether the service is ready; before that nothing is done.
+        floor: RSS when the service was ready, in bytes; 0: the first RSS seen after that.
+        reserved: bytes reserved for work in progress.
+        owners: bytes by owner, for the effect of an action (about 25 ms).
+        settle: seconds to wait for the effect of an action, by level.
     """
 
     def __init__(
@@ -72,242 +73,246 @@ class Governor:
         settle: Mapping[BudgetLevel, float] = SETTLE_SECONDS,
     ) -> None:
         self._clock = clock
-        self._ask_budget = budget
+        self._read_budget = budget
         self._rss = rss
         self._used = used
         self._ready = ready
-        self._ask_floor = floor
+        self._read_floor = floor
         self._reserved = reserved
         self._settle = settle
         self._dry_run = dry_run
         self._enabled = enabled
         self._floor = self._peak = 0
-        self._settled = 0.0  # when the effect of the last step has been seen
-        self._watch = LevelWatch()
-        self._force = ActionStates()
+        self._settled_at = 0.0  # when the effect of the last action has shown
+        self._levels = LevelTracker()
+        self._states = ActionStates()
         self._journal = Journal(reporter)
-        self._stepping = ActionRunner(clock.time, rss, owners, self._force, self._journal)
-        self._deciding = threading.RLock()  # held while a step is being taken
+        self._runner = ActionRunner(clock.time, rss, owners, self._states, self._journal)
+        self._lock = threading.RLock()  # held while an action runs
 
-    # What there is
+    # Queries and manual control
 
-    def add_step(self, step: BudgetAction) -> None:
-        """Add a step after those that are there."""
-        self._force.add(step)
+    def add_action(self, action: BudgetAction) -> None:
+        """Add an action after the existing ones."""
+        self._states.add(action)
 
-    def steps(self) -> Sequence[BudgetAction]:
-        """Return the steps in the order in which they are taken."""
-        return self._force.steps
+    def actions(self) -> Sequence[BudgetAction]:
+        """Return the actions in the order in which they are run."""
+        return self._states.actions
 
     def add_listener(self, listener: Callable[[Decision], None]) -> None:
-        """Have `listener` called with each decision, in the thread of whoever decided; it is quick."""
+        """Call `listener` with each decision, in the thread that decided; it must be quick."""
         self._journal.add_listener(listener)
 
-    def recall(self, decisions: Iterable[Decision]) -> None:
-        """Take in what earlier runs decided, the newest first."""
-        self._journal.recall(decisions)
+    def restore_decisions(self, decisions: Iterable[Decision]) -> None:
+        """Add the decisions of earlier runs, newest first."""
+        self._journal.restore(decisions)
 
     @property
-    def acting(self) -> bool:
-        """Whether the budget really does something: neither paused nor in a dry run."""
+    def enforcing(self) -> bool:
+        """Whether the budget acts: it is neither paused nor in a dry run."""
         return self._enabled and not self._dry_run
 
     @property
     def level(self) -> BudgetLevel:
-        """The level that was reached."""
-        return self._watch.level
+        """The present level."""
+        return self._levels.level
 
     def budget(self) -> Budget:
-        """Return the limit and the watermarks as they are now."""
-        return replace(self._ask_budget(), floor=self._floor)
+        """Return the present limit and watermarks."""
+        return replace(self._read_budget(), floor=self._floor)
 
     def state(self) -> GovernorState:
-        """Return how the budget stands."""
-        found = self._situation()
-        waiting = next((record for record in self._force.records if self._is_due(record, found)), None)
+        """Return the state of the budget."""
+        situation = self._situation()
+        due = next((state for state in self._states.states if self._is_due(state, situation)), None)
         return GovernorState(
-            budget=found.budget,
-            level=found.level,
-            since=self._watch.since or found.now,
-            rss=found.rss,
+            budget=situation.budget,
+            level=situation.level,
+            since=self._levels.since or situation.now,
+            rss=situation.rss,
             dry_run=self._dry_run,
             enabled=self._enabled,
-            active=tuple(record.step.name for record in self._force.active),
-            next_step=waiting.step.name if waiting else "",
-            used=found.used,
+            active=tuple(state.action.name for state in self._states.active),
+            next_step=due.action.name if due else "",
+            used=situation.used,
             reserved=self._reserved(),
             floor=self._floor,
-            peak=max(self._peak, found.used),
-            warning=messages.warning(found.budget, found.rss, found.used),
+            peak=max(self._peak, situation.used),
+            warning=messages.warning(situation.budget, situation.rss, situation.used),
         )
 
-    def step_states(self) -> list[ActionStatus]:
-        """Return how each step stands, in the order in which they are taken."""
-        return self._force.states()
+    def action_statuses(self) -> list[ActionStatus]:
+        """Return the status of each action, in the order in which they are run."""
+        return self._states.statuses()
 
     def decisions(self, limit: int = 200) -> list[Decision]:
-        """Return what was decided of late, the newest first; what is from before the last start comes from events."""
+        """Return the most recent decisions, newest first; those of earlier runs were restored from events."""
         return self._journal.newest(limit)
 
-    def counts(self) -> Mapping[tuple[str, DecisionKind], int]:
-        """Return how often what was decided in this process, by step ("": none) and kind."""
+    def decision_counts(self) -> Mapping[tuple[str, DecisionKind], int]:
+        """Return the number of decisions of this process, by action ("": none) and kind."""
         return self._journal.counts()
 
     def set_dry_run(self, actor: Actor, dry_run: bool) -> None:
-        """Only say what would be done, or do it again; what is in force is undone.
+        """Switch the dry run on or off; actions in force are undone.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            BusyError: a step is being taken, and that does not end.
+            ForbiddenError: `actor` is not an administrator.
+            BusyError: an action is still running.
         """
         actor.require_admin(_("Change the budget"))
-        with self._alone():
+        with self._locked():
             if dry_run != self._dry_run:
-                self._clear(actor)
+                self._undo_all(actor)
                 self._dry_run = dry_run
-                outcome = _("The budget only says what it would do") if dry_run else _("The budget acts")
-                self._stepping.tell(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
+                outcome = _("Dry run: the budget only reports what it would do") if dry_run else _("The budget acts")
+                self._runner.record_decision(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
 
     def set_enabled(self, actor: Actor, enabled: bool) -> None:
-        """Pause the budget (what it has in force is undone) or let it act again; errors as for `set_dry_run`."""
+        """Pause the budget, undoing its actions, or resume it; errors as for `set_dry_run`."""
         actor.require_admin(_("Change the budget"))
-        with self._alone():
+        with self._locked():
             if enabled != self._enabled:
-                self._clear(actor)
+                self._undo_all(actor)
                 self._enabled = enabled
-                self._watch.forget(self._clock.time())
-                outcome = _("The budget goes on") if enabled else _("The budget is paused")
-                self._stepping.tell(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
+                self._levels.reset(self._clock.time())
+                outcome = _("The budget is resumed") if enabled else _("The budget is paused")
+                self._runner.record_decision(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
 
-    def take(self, actor: Actor, name: str) -> Decision:
-        """Take one step by hand, also in a dry run; one that can be undone stays until somebody undoes it.
+    def run_action(self, actor: Actor, name: str) -> Decision:
+        """Run one action by hand, also in a dry run; one that can be undone stays in force until a person undoes it.
 
         Raises:
-            ForbiddenError, NotFoundError, BusyError: as for `set_dry_run`; there is no such step.
-            ConflictError: it is in force already.
+            ForbiddenError, NotFoundError, BusyError: as for `set_dry_run`; there is no such action.
+            ConflictError: it is already in force.
         """
-        actor.require_admin(_("Take a step of the budget"))
-        with self._alone():
-            record = self._force.known(name)
-            if record.active and record.real:
-                raise ConflictError(_("{label}: that is in force already.").format(label=record.step.label))
-            return self._stepping.take(record, self._situation(), actor, dry=False)
+        actor.require_admin(_("Run a budget action"))
+        with self._locked():
+            state = self._states.get(name)
+            if state.active and state.real:
+                raise ConflictError(_("{label} is already in force.").format(label=state.action.label))
+            return self._runner.run(state, self._situation(), actor, dry=False)
 
-    def undo(self, actor: Actor, name: str) -> Decision:
-        """End one step that is in force; the budget may take it again after its cool-down.
+    def undo_action(self, actor: Actor, name: str) -> Decision:
+        """Undo one action in force; the budget may run it again after its cool-down.
 
         Raises:
-            ForbiddenError, NotFoundError, BusyError: as for `take`.
+            ForbiddenError, NotFoundError, BusyError: as for `run_action`.
             ConflictError: it is not in force.
         """
-        actor.require_admin(_("Undo a step of the budget"))
-        with self._alone():
-            record = self._force.known(name)
-            if not record.active:
-                raise ConflictError(_("{label}: that is not in force.").format(label=record.step.label))
-            return self._stepping.undo(record, self._situation(), actor)
+        actor.require_admin(_("Undo a budget action"))
+        with self._locked():
+            state = self._states.get(name)
+            if not state.active:
+                raise ConflictError(_("{label} is not in force.").format(label=state.action.label))
+            return self._runner.undo(state, self._situation(), actor)
 
     def undo_all(self, actor: Actor) -> list[Decision]:
-        """End every step that is in force, the last one first; errors as for `undo`."""
-        actor.require_admin(_("Undo the steps of the budget"))
-        with self._alone():
-            return self._clear(actor)
+        """Undo every action in force, the last one first; errors as for `undo_action`."""
+        actor.require_admin(_("Undo all budget actions"))
+        with self._locked():
+            return self._undo_all(actor)
 
-    # What goes on by itself
+    # Periodic work
 
-    def look(self) -> None:
-        """Look once, and act where it is time (some microseconds when all is calm)."""
+    def check(self) -> None:
+        """Measure once, and run or undo an action where it is due (some microseconds at CALM)."""
         if not self._enabled or not self._ready():
             return
-        if not self._deciding.acquire(blocking=False):  # a person acts: next time
+        if not self._lock.acquire(blocking=False):  # a person is changing something: check next time
             return
         try:
-            self._look()
+            self._check()
         finally:
-            self._deciding.release()
+            self._lock.release()
 
-    def note(self, outcome: str, evidence: str = "") -> None:
-        """Put into the journal what was refused for want of memory, or that this has ended."""
-        self._stepping.tell(DecisionKind.REFUSED, self._situation(), evidence, outcome)
+    def record_refusal(self, outcome: str, evidence: str = "") -> None:
+        """Record in the journal that work was refused for lack of memory, or that refusals have ended."""
+        self._runner.record_decision(DecisionKind.REFUSED, self._situation(), evidence, outcome)
 
-    def _look(self) -> None:
-        found = self._situation()
-        self._floor = self._floor or self._ask_floor() or found.rss
-        self._peak = max(self._peak, found.used)
-        if not found.budget.limit:
+    def _check(self) -> None:
+        situation = self._situation()
+        self._floor = self._floor or self._read_floor() or situation.rss
+        self._peak = max(self._peak, situation.used)
+        if not situation.budget.limit:
             return
-        level = self._watch.look(found.now, found.used, found.budget)
-        if level is not found.level:
-            self._note_level(found.level, replace(found, level=level))
-        if level is not BudgetLevel.CALM or self._force.active:
-            self._act(replace(found, level=level))
+        level = self._levels.update(situation.now, situation.used, situation.budget)
+        if level is not situation.level:
+            self._record_level(situation.level, replace(situation, level=level))
+        if level is not BudgetLevel.CALM or self._states.active:
+            self._act(replace(situation, level=level))
 
-    def _note_level(self, before: BudgetLevel, found: Situation) -> None:
-        if found.level is BudgetLevel.CALM:
-            self._force.calm()
-        if found.level > before:
-            self._settled = found.now  # what is more urgent does not wait for the effect of what was less
-            self._force.pressed()
-        words = messages.evidence if found.level > before else messages.recovery
-        evidence = words(found.budget, found.used, found.rss, max(found.level, before) if before else found.level)
-        outcome = messages.change(before, found.level)
-        self._stepping.tell(DecisionKind.LEVEL, found, evidence, outcome, dry=self._dry_run)
+    def _record_level(self, before: BudgetLevel, situation: Situation) -> None:
+        if situation.level is BudgetLevel.CALM:
+            self._states.reset_reported()
+        if situation.level > before:
+            self._settled_at = situation.now  # a more urgent level does not wait for the effect of a less urgent action
+            self._states.reset_backoff()
+        message = messages.evidence if situation.level > before else messages.recovery
+        evidence = message(
+            situation.budget, situation.used, situation.rss, max(situation.level, before) if before else situation.level
+        )
+        outcome = messages.change(before, situation.level)
+        self._runner.record_decision(DecisionKind.LEVEL, situation, evidence, outcome, dry=self._dry_run)
 
-    def _act(self, found: Situation) -> None:
-        """Undo or take one step, if the effect of the last one has been seen."""
-        if found.now < self._settled:
+    def _act(self, situation: Situation) -> None:
+        """Undo or run one action, once the effect of the last one has shown."""
+        if situation.now < self._settled_at:
             return
-        for record in reversed(self._force.active):
-            if record.step.level > found.level and not record.by and found.now >= record.end_not_before:
-                self._stepping.undo(record, found, SERVICE)
-                self._wait(found.level)
+        for state in reversed(self._states.active):
+            if state.action.level > situation.level and not state.by and situation.now >= state.undo_not_before:
+                self._runner.undo(state, situation, SERVICE)
+                self._wait_for_effect(situation.level)
                 return
-        for record in self._force.records:
-            if self._is_due(record, found) and found.used >= found.budget.reached(record.step.level):
-                reason = self._reason(record)
+        for state in self._states.states:
+            if self._is_due(state, situation) and situation.used >= situation.budget.reached(state.action.level):
+                reason = self._skip_reason(state)
                 if not reason:
-                    self._stepping.take(record, found, SERVICE, dry=self._dry_run)
-                    self._wait(found.level)
+                    self._runner.run(state, situation, SERVICE, dry=self._dry_run)
+                    self._wait_for_effect(situation.level)
                     return
-                self._pass_over(record, found, reason)
+                self._skip(state, situation, reason)
 
-    def _pass_over(self, record: ActionState, found: Situation, reason: str) -> None:
-        record.not_before = found.now + PASSED_SECONDS
-        if not record.told:
-            record.told = True
-            evidence = messages.evidence(found.budget, found.used, found.rss, record.step.level)
-            self._stepping.tell(DecisionKind.PASSED_OVER, found, evidence, reason, record, dry=self._dry_run)
+    def _skip(self, state: ActionState, situation: Situation, reason: str) -> None:
+        state.not_before = situation.now + SKIP_SECONDS
+        if not state.reported:
+            state.reported = True
+            evidence = messages.evidence(situation.budget, situation.used, situation.rss, state.action.level)
+            self._runner.record_decision(
+                DecisionKind.PASSED_OVER, situation, evidence, reason, state, dry=self._dry_run
+            )
 
-    def _reason(self, record: ActionState) -> str:
-        """Return why a step would not help; one that cannot tell is taken."""
-        answer = self._stepping.acting.call(record.step.name, record.step.needed, 0.0)
+    def _skip_reason(self, state: ActionState) -> str:
+        """Return why an action would not help, "" where it would or where that cannot be told."""
+        answer = self._runner.calls.call(state.action.name, state.action.skip_reason, 0.0)
         return "" if answer.failed else answer.outcome
 
-    def _is_due(self, record: ActionState, found: Situation) -> bool:
-        step = record.step
+    def _is_due(self, state: ActionState, situation: Situation) -> bool:
+        action = state.action
         return (
-            BudgetLevel.CALM < step.level <= found.level
-            and not record.active
-            and found.now >= record.not_before
-            and self._watch.lasted(step.level, found.now) >= step.patience
-            and not self._stepping.acting.busy(step.name)
+            BudgetLevel.CALM < action.level <= situation.level
+            and not state.active
+            and situation.now >= state.not_before
+            and self._levels.seconds_at_least(action.level, situation.now) >= action.patience
+            and not self._runner.calls.busy(action.name)
         )
 
     def _situation(self) -> Situation:
         rss = self._rss()
-        return Situation(self._clock.time(), self._used(rss), rss, self.budget(), self._watch.level)
+        return Situation(self._clock.time(), self._used(rss), rss, self.budget(), self._levels.level)
 
-    def _clear(self, actor: Actor) -> list[Decision]:
-        return [self._stepping.undo(record, self._situation(), actor) for record in reversed(self._force.active)]
+    def _undo_all(self, actor: Actor) -> list[Decision]:
+        return [self._runner.undo(state, self._situation(), actor) for state in reversed(self._states.active)]
 
-    def _wait(self, level: BudgetLevel) -> None:
-        self._settled = self._clock.time() + self._settle.get(level, 0.0)
+    def _wait_for_effect(self, level: BudgetLevel) -> None:
+        self._settled_at = self._clock.time() + self._settle.get(level, 0.0)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._deciding.acquire(timeout=_PATIENCE_SECONDS):
-            raise BusyError(_("A step of the budget is being taken just now."), _("Try again in a moment."))
+    def _locked(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
+            raise BusyError(_("A budget action is running."), _("Try again in a moment."))
         try:
             yield
         finally:
-            self._deciding.release()
+            self._lock.release()

@@ -1,4 +1,4 @@
-"""What the budget decided: the newest in RAM, and as events on the time line, from which they come back."""
+"""The journal of budget decisions: the newest in RAM, all as events, from which they are restored after a restart."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from itertools import islice
 from services.core.events import EventKind, EventSink
 from services.memory.budget.types import BudgetAction, BudgetLevel, Decision, DecisionKind
 
-KEPT = 500
-_KINDS = tuple(DecisionKind)  # written by their place in it: append only
+MAX_DECISIONS = 500
+_KINDS = tuple(DecisionKind)  # events store the index: append only
 
 
 class Journal:
-    """Bounded. Thread-safe. Listeners are called in the thread of whoever decided."""
+    """A bounded list of decisions. Thread-safe. Listeners are called in the thread that decided."""
 
     def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._decisions: deque[Decision] = deque(maxlen=KEPT)
+        self._decisions: deque[Decision] = deque(maxlen=MAX_DECISIONS)
         self._listeners: list[Callable[[Decision], None]] = []
         self._counts: dict[tuple[str, DecisionKind], int] = {}
 
     def add_listener(self, listener: Callable[[Decision], None]) -> None:
-        """Have `listener` called with each decision."""
+        """Call `listener` with each decision."""
         self._listeners.append(listener)
 
     def add(self, decision: Decision, place: int, limit: int, *, event: bool = True) -> None:
-        """Keep a decision; `place` is that of its step among the steps, -1 for none, `limit` in bytes."""
+        """Record a decision; `place` is the index of its action (-1: none), `limit` the memory limit in bytes."""
         with self._lock:
             self._decisions.appendleft(decision)
             key = (decision.step, decision.kind)
@@ -52,39 +52,39 @@ class Journal:
         for listener in self._listeners:
             listener(decision)
 
-    def recall(self, decisions: Iterable[Decision]) -> None:
-        """Put decisions of earlier runs, the newest first, behind those of this one."""
+    def restore(self, decisions: Iterable[Decision]) -> None:
+        """Add decisions of earlier runs, newest first, behind those of this one."""
         with self._lock:
-            self._decisions.extend(islice(decisions, KEPT - len(self._decisions)))
+            self._decisions.extend(islice(decisions, MAX_DECISIONS - len(self._decisions)))
 
     def newest(self, limit: int) -> list[Decision]:
-        """Return the newest first."""
+        """Return the newest `limit` decisions, newest first."""
         with self._lock:
             return list(islice(self._decisions, limit))
 
     def counts(self) -> Mapping[tuple[str, DecisionKind], int]:
-        """Return how often what was decided in this process, by step and kind."""
+        """Return the number of decisions of this process by action and kind."""
         with self._lock:
             return dict(self._counts)
 
 
-def recalled(
-    time: float, actor: str, detail: str, figures: Mapping[str, float], steps: Sequence[BudgetAction]
+def decision_from_event(
+    time: float, actor: str, detail: str, figures: Mapping[str, float], actions: Sequence[BudgetAction]
 ) -> Decision | None:
-    """Return the decision that an event of an earlier run tells of, None where it tells of none."""
+    """Return the decision that an event of an earlier run records, None where it records none."""
     number, place = int(figures.get("kind", -1)), int(figures.get("step", -1))
     if not 0 <= number < len(_KINDS):
         return None
-    step = steps[place] if 0 <= place < len(steps) else None
+    action = actions[place] if 0 <= place < len(actions) else None
     kind = _KINDS[number]
     before = int(figures.get("rss_before", 0))
     return Decision(
         time=time,
         level=BudgetLevel(min(max(int(figures.get("level", 0)), BudgetLevel.CALM), BudgetLevel.HARD)),
-        step=step.name if step else "",
-        label=step.label if step else "",
+        step=action.name if action else "",
+        label=action.label if action else "",
         evidence="",
-        outcome=detail.removeprefix(f"{step.label}: ") if step else detail,
+        outcome=detail.removeprefix(f"{action.label}: ") if action else detail,
         rss_before=before,
         rss_after=int(figures.get("rss_after", before)),
         dry_run=bool(figures.get("dry_run", 0)),

@@ -1,7 +1,4 @@
-"""Which level RSS has reached, by watermarks that want to be held for a while: nothing but arithmetic.
-
-Refusals as stretches of time: that they began, and that they ended, rather than each of a thousand.
-"""
+"""The level of memory use, by watermarks with sustained times and hysteresis, and periods of refused work."""
 
 from __future__ import annotations
 
@@ -13,32 +10,32 @@ from collections.abc import Callable
 from services.core.i18n import _, plural
 from services.memory.budget.types import Budget, BudgetLevel
 
-# RSS that has come to rest between where a level is left and where it is reached is no longer pressed: what stays there
-# (modules that work has imported) no step gives back, and the level would last for ever.
+# Use that stays between the two bounds of a watermark for so long counts as left: no action can free what stays
+# (e.g. imported modules), and the level would never end.
 SETTLED_SECONDS = 30.0
-# Refusals have ended when none has come for so long.
+# A period of refusals ends when there was none for so long.
 QUIET_SECONDS = 30.0
-_NAMED = 3
+_MAX_NAMES = 3
 
 
-class LevelWatch:
-    """Told what is used, keeps the level.
+class LevelTracker:
+    """Tracks the level from successive measurements.
 
-    Upwards several levels are passed at once: whatever is over the hard watermark for the hard one's sustained time is
-    at HARD, however short it was over the soft one. Downwards each level must have been left for its own time, or RSS
-    have stayed under its watermark for `SETTLED_SECONDS`.
+    Upwards it may skip levels: use over the hard watermark for its sustained time is HARD, however briefly it was
+    over the soft one. Downwards each level must have been left for its release time, or use must have stayed under its
+    watermark for `SETTLED_SECONDS`.
     """
 
     def __init__(self) -> None:
         self.level = BudgetLevel.CALM
         self.since = 0.0
-        self._reached: dict[BudgetLevel, float] = {}  # since when the level is at least this
-        self._over: dict[BudgetLevel, float] = {}
-        self._below: dict[BudgetLevel, float] = {}  # since when under where it is reached
-        self._under: dict[BudgetLevel, float] = {}  # since when under where it is left
+        self._reached: dict[BudgetLevel, float] = {}  # since when the level is at least the key
+        self._over: dict[BudgetLevel, float] = {}  # since when use is over the watermark
+        self._below: dict[BudgetLevel, float] = {}  # since when use is under the watermark
+        self._under: dict[BudgetLevel, float] = {}  # since when use is under the watermark less its hysteresis
 
-    def look(self, now: float, used: int, budget: Budget) -> BudgetLevel:
-        """Take in what is used now and return the level."""
+    def update(self, now: float, used: int, budget: Budget) -> BudgetLevel:
+        """Add a measurement of `used` bytes and return the level."""
         self.since = self.since or now
         level = BudgetLevel.CALM
         for mark in budget.watermarks:
@@ -69,12 +66,12 @@ class LevelWatch:
         self._reached = {each: now for each in BudgetLevel if each <= level} | kept
         self.level, self.since = level, now
 
-    def lasted(self, level: BudgetLevel, now: float) -> float:
-        """Return for how many seconds the level has been at least `level`."""
+    def seconds_at_least(self, level: BudgetLevel, now: float) -> float:
+        """Return for how many seconds the level has been `level` or above."""
         return now - self._reached.get(level, now)
 
-    def forget(self, now: float) -> None:
-        """Begin anew at CALM."""
+    def reset(self, now: float) -> None:
+        """Start over at CALM."""
         self.level, self.since = BudgetLevel.CALM, now
         self._reached.clear()
         self._over.clear()
@@ -82,8 +79,8 @@ class LevelWatch:
         self._under.clear()
 
 
-class Refusals:
-    """Told of each refusal by whoever refuses, in any thread; `sweep` says what has begun and ended."""
+class RefusalLog:
+    """Counts refusals and reports when a period of them begins and ends, rather than each one. Thread-safe."""
 
     def __init__(self, now: Callable[[], float], *, quiet: float = QUIET_SECONDS) -> None:
         self._now = now
@@ -91,33 +88,33 @@ class Refusals:
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._last = 0.0
-        self._told = False
+        self._begin_reported = False
 
-    def note(self, what: str) -> None:
-        """Something was refused; `what` in words."""
+    def record(self, what: str) -> None:
+        """Record that `what` (in words) was refused."""
         with self._lock:
             self._last = self._now()
-            # Few kinds of work exist; should that change, what is new counts as the rest.
+            # Bounded: there are few kinds of work, and further ones are counted together.
             self._counts[what if what in self._counts or len(self._counts) < 20 else _("something else")] += 1
 
     @property
-    def going_on(self) -> bool:
-        """Whether something was refused of late."""
+    def active(self) -> bool:
+        """Whether a period of refusals has not ended yet."""
         return bool(self._counts)
 
-    def sweep(self) -> str:
-        """Return what is to be told: that refusals began, or ended; mostly an empty text (under a microsecond)."""
+    def poll(self) -> str:
+        """Return a message if a period of refusals has begun or ended, else "" (under a microsecond)."""
         if not self._counts:
             return ""
         with self._lock:
-            names = ", ".join(name for name, _count in self._counts.most_common(_NAMED))
-            if not self._told:
-                self._told = True
-                return _("Refused for want of memory: {names}").format(names=names)
+            names = ", ".join(name for name, _count in self._counts.most_common(_MAX_NAMES))
+            if not self._begin_reported:
+                self._begin_reported = True
+                return _("Refused for lack of memory: {names}").format(names=names)
             if self._now() - self._last < self._quiet:
                 return ""
             total = sum(self._counts.values())
             self._counts.clear()
-            self._told = False
+            self._begin_reported = False
         text = plural("{count} request was refused", "{count} requests were refused", total)
-        return _("Nothing is refused any more; {text}: {names}").format(text=text, names=names)
+        return _("Refusals have ended; {text}: {names}").format(text=text, names=names)

@@ -1,4 +1,4 @@
-"""What the budget says of itself."""
+"""Texts about the memory budget, for its page, events and the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.memory.budget.types import Budget, BudgetLevel, LimitSource
 
 
 def level_name(level: BudgetLevel) -> str:
-    """Return what people call a level."""
+    """Return the name of a level."""
     names = {
         BudgetLevel.CALM: _("calm"),
         BudgetLevel.SOFT: _("soft"),
@@ -19,7 +19,7 @@ def level_name(level: BudgetLevel) -> str:
 
 
 def source_name(source: LimitSource) -> str:
-    """Return where a limit comes from, in words."""
+    """Return the name of the source of a limit."""
     names = {
         LimitSource.CONFIGURED: _("configured"),
         LimitSource.CONTAINER: _("the container's"),
@@ -29,14 +29,14 @@ def source_name(source: LimitSource) -> str:
 
 
 def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
-    """Return by what a step is justified."""
+    """Return the figures that justify running an action."""
     over = used - budget.reached(level)
-    words = (
+    template = (
         _("{used} MB used, {over} MB over the {level} watermark of {mark} MB; the limit is {limit} MB")
         if over >= 0
         else _("{used} MB used, {under} MB under the {level} watermark of {mark} MB; the limit is {limit} MB")
     )
-    text = words.format(
+    text = template.format(
         used=_mb(used),
         over=_mb(over),
         under=_mb(-over),
@@ -50,52 +50,54 @@ def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
 
 
 def recovery(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
-    """Return by what the end of a step is justified."""
+    """Return the figures that justify undoing an action."""
     settled = used >= budget.left(level)
-    words = (
+    template = (
         _("{used} MB used, for a while under the {level} watermark of {mark} MB")
         if settled
         else _("{used} MB used, under the {mark} MB at which the level {level} is left")
     )
     mark = budget.reached(level) if settled else budget.left(level)
-    text = words.format(used=_mb(used), mark=_mb(mark), level=level_name(level))
+    text = template.format(used=_mb(used), mark=_mb(mark), level=level_name(level))
     return text + _(" ({rss} MB of it in this process)").format(rss=_mb(rss)) if used > rss else text
 
 
 def change(before: BudgetLevel, after: BudgetLevel) -> str:
-    """Return that another level was reached."""
-    words = _("Level {after}, up from {before}") if after > before else _("Level {after}, down from {before}")
-    return words.format(after=level_name(after), before=level_name(before))
+    """Return the text for a change of level."""
+    template = _("Level {after}, up from {before}") if after > before else _("Level {after}, down from {before}")
+    return template.format(after=level_name(after), before=level_name(before))
 
 
 def would_free(estimate: int | None) -> str:
-    """Return what a step would do in a dry run."""
+    """Return the outcome of an action in a dry run."""
     if estimate is None:
-        return _("it would be taken; nobody can tell what it would free")
-    return _("it would be taken and free about {size} MB").format(size=_mb(estimate))
+        return _("it would run; what it would free is unknown")
+    return _("it would run and free about {size} MB").format(size=_mb(estimate))
 
 
 def warning(budget: Budget, rss: int, used: int) -> str:
-    """Return what no step can help against, "" if there is nothing of the kind."""
+    """Return a warning about what no action can help against, "" if there is none."""
     floor = budget.floor
     if not budget.limit or not floor:
         return ""
-    for level, words in (
+    for level, template in (
         (
             BudgetLevel.HARD,
-            _("Millpond took {floor} MB when it had just started, more than the hard watermark of {mark} MB: it can "
-              "take in nothing. Neither steps nor a restart help, only a limit above {limit} MB."),
+            _("Millpond used {floor} MB right after its start, more than the hard watermark of {mark} MB: it cannot "
+              "take in anything. Neither actions nor a restart help, only a limit above {limit} MB."),
         ),
         (
             BudgetLevel.SOFT,
-            _("Millpond took {floor} MB when it had just started, more than the soft watermark of {mark} MB: a restart "
-              "would not help, and little room is left. Give it more than {limit} MB."),
+            _("Millpond used {floor} MB right after its start, more than the soft watermark of {mark} MB: a restart "
+              "would not help, and little headroom is left. Set a limit above {limit} MB."),
         ),
     ):  # fmt: skip
         if floor >= budget.reached(level):
-            return words.format(floor=_mb(floor), mark=_mb(budget.reached(level)), limit=_mb(budget.limit))
+            return template.format(floor=_mb(floor), mark=_mb(budget.reached(level)), limit=_mb(budget.limit))
     if used - rss > budget.limit // 2:
-        return _("Others in the container use {size} MB; no step here can give that back.").format(size=_mb(used - rss))
+        return _("Other processes in the container use {size} MB, which no action here can free.").format(
+            size=_mb(used - rss)
+        )
     return ""
 
 

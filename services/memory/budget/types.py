@@ -1,4 +1,4 @@
-"""The words of the memory budget."""
+"""The types of the memory budget: limit, watermarks, actions, decisions. Sizes in bytes, durations in seconds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from enum import IntEnum, StrEnum
 from services.core.memory_report import Owner
 from services.core.settings import MEGABYTE
 
-# Watermarks of a small limit keep so far from each other and from the limit, and hysteresis is at least half of it.
-LEAST_DISTANCE = 16 * MEGABYTE
-# Where the limit is little more than what the service takes when ready, shares of it would lie at or under that: then
-# watermarks lie at these shares of the room between the two, from soft to hard, and hysteresis is a share of it too.
-_SHARES_OF_ROOM = (0.3, 0.5, 0.7)
-_HYSTERESIS_OF_ROOM = 0.15
-_LEAST_HYSTERESIS = 4 * MEGABYTE
+# Watermarks of a small limit keep this distance from each other and from the limit.
+MIN_DISTANCE_BYTES = 16 * MEGABYTE
+# Where the limit is little above the RSS when ready, shares of it would lie at or under that RSS: watermarks then
+# lie at these shares of the headroom between the two, from soft to hard, and hysteresis is a share of it too.
+_HEADROOM_SHARES = (0.3, 0.5, 0.7)
+_HYSTERESIS_HEADROOM_SHARE = 0.15
+_MIN_HYSTERESIS_BYTES = 4 * MEGABYTE
 
 
 class BudgetLevel(IntEnum):
-    """How far RSS has come: under all watermarks, or over one of them for its sustained time."""
+    """The highest watermark that use has been over for its sustained time; CALM: none."""
 
     CALM = 0
     SOFT = 1
@@ -28,7 +28,7 @@ class BudgetLevel(IntEnum):
 
 
 class LimitSource(StrEnum):
-    """Where the limit comes from."""
+    """The source of the limit."""
 
     CONFIGURED = "configured"
     CONTAINER = "container"
@@ -37,10 +37,10 @@ class LimitSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """A share of the limit.
+    """A watermark at a share of the limit.
 
-    It is reached when RSS was over `share` for `sustained` seconds, and left when RSS was under `share - hysteresis`
-    for `release` seconds (None: as long as `sustained`).
+    It is reached when use was over `share` for `sustained` seconds, and left when use was under `share - hysteresis`
+    for `release` seconds (None: the same as `sustained`).
     """
 
     level: BudgetLevel
@@ -51,16 +51,16 @@ class Watermark:
 
     @property
     def release_seconds(self) -> float:
-        """How long RSS must be under the watermark before it counts as left."""
+        """Seconds that use must be under the watermark before it counts as left."""
         return self.sustained if self.release is None else self.release
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limit in bytes (0: none), where it comes from, and the watermarks from soft to hard.
+    """The limit in bytes (0: none), its source, and the watermarks from soft to hard.
 
-    `floor` is the RSS when the service was ready, in bytes (0: not known yet): a watermark above it can be left again
-    by falling to it, however wide its hysteresis.
+    `floor` is the RSS when the service was ready, in bytes (0: not known yet): a watermark above it is left when use
+    falls to it, however wide the hysteresis.
     """
 
     limit: int
@@ -70,11 +70,11 @@ class Budget:
 
     def reached(self, level: BudgetLevel) -> int:
         """Return the bytes at which a watermark is reached; 0 for CALM."""
-        # From hard to soft: each keeps its distance to what is above it.
+        # From hard to soft: each keeps its distance from the one above.
         ceiling = self.limit
-        distance = LEAST_DISTANCE if self.limit > 8 * LEAST_DISTANCE else self.limit // 8
+        distance = MIN_DISTANCE_BYTES if self.limit > 8 * MIN_DISTANCE_BYTES else self.limit // 8
         for mark in reversed(self.watermarks):
-            ceiling = max(0, min(self._wanted(mark), ceiling - distance))
+            ceiling = max(0, min(self._unspaced(mark), ceiling - distance))
             if mark.level is level:
                 return ceiling
         return 0
@@ -86,21 +86,21 @@ class Budget:
             if mark.level is level:
                 hysteresis = int(mark.hysteresis * self.limit)
                 if 0 < self.floor < self.limit:
-                    hysteresis = min(hysteresis, int(_HYSTERESIS_OF_ROOM * (self.limit - self.floor)))
-                usual = over - max(hysteresis, _LEAST_HYSTERESIS)
-                nearest = over - _LEAST_HYSTERESIS
-                return max(0, usual, min(nearest, self.floor + LEAST_DISTANCE) if self.floor < nearest else usual)
+                    hysteresis = min(hysteresis, int(_HYSTERESIS_HEADROOM_SHARE * (self.limit - self.floor)))
+                usual = over - max(hysteresis, _MIN_HYSTERESIS_BYTES)
+                nearest = over - _MIN_HYSTERESIS_BYTES
+                return max(0, usual, min(nearest, self.floor + MIN_DISTANCE_BYTES) if self.floor < nearest else usual)
         return 0
 
-    def _wanted(self, mark: Watermark) -> int:
-        """Return where a watermark would lie without the others."""
+    def _unspaced(self, mark: Watermark) -> int:
+        """Return the bytes of a watermark regardless of the others."""
         share = int(mark.share * self.limit)
         if not 0 < self.floor < self.limit:
             return share
-        return max(share, self.floor + int(_SHARES_OF_ROOM[mark.level - 1] * (self.limit - self.floor)))
+        return max(share, self.floor + int(_HEADROOM_SHARES[mark.level - 1] * (self.limit - self.floor)))
 
     def level_of(self, used: int) -> BudgetLevel:
-        """Return the highest watermark that `used` bytes are over, without regard to time."""
+        """Return the highest watermark that `used` bytes are over, regardless of time."""
         return max(
             (mark.level for mark in self.watermarks if used >= self.reached(mark.level)), default=BudgetLevel.CALM
         )
@@ -108,47 +108,47 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetAction:
-    """Something that the budget does at `level`. The order in which steps are given is that in which they are taken.
+    """An action that the budget runs at `level`; actions run in the order in which they are added.
 
-    `estimate` says what it would free (bytes, None: unknown), `take` does it and returns the outcome in words, `undo`
-    ends it on the way back, in the reverse order (None: it happens once and may be repeated after `cool_down` seconds).
-    `needed` says whether it would help at all; where it would not, the step is passed over and the reason told; it is
-    quick. `patience` is how many seconds the level must have lasted first. `timeout` is for steps that may take longer
-    than half a second: they run in a thread of their own and are given up waiting for after so many seconds (0: in the
-    watching thread).
+    `estimate` returns the bytes it would free (None: unknown). `run` does it and returns the outcome in words. `undo`
+    reverts it when the level falls, in reverse order (None: it can be repeated after `cool_down` seconds instead).
+    `skip_reason` returns why it would not help now ("": it would); it must be quick, and a skipped action is recorded
+    with its reason. `patience` is how many seconds the level must have lasted first. `timeout` is for actions that may
+    take longer than half a second: they run in a thread of their own, which is waited for at most so many seconds (0:
+    in the watching thread).
     """
 
     name: str
     level: BudgetLevel
     label: str
     explanation: str
-    take: Callable[[], str]
+    run: Callable[[], str]
     undo: Callable[[], str] | None = None
     estimate: Callable[[], int | None] = lambda: None
-    needed: Callable[[], str] = lambda: ""  # why it would not help, "" when it would
+    skip_reason: Callable[[], str] = lambda: ""
     cool_down: float = 60.0
     patience: float = 0.0
     timeout: float = 0.0
 
 
 class DecisionKind(StrEnum):
-    """What was decided."""
+    """The kind of a decision."""
 
     LEVEL = "level"  # another level was reached; `step` is ""
     TAKEN = "taken"
     UNDONE = "undone"
-    PASSED_OVER = "passed_over"  # it would not have helped; `outcome` says why
-    FAILED = "failed"  # the step raised or took too long; `outcome` says how
-    REFUSED = "refused"  # work was refused or kept waiting because it would not have fitted; `step` is ""
-    MODE = "mode"  # a person paused the budget, switched to a dry run, or back; `step` is ""
+    PASSED_OVER = "passed_over"  # the action would not have helped; `outcome` says why
+    FAILED = "failed"  # the action raised or took too long; `outcome` says how
+    REFUSED = "refused"  # work was refused or delayed for lack of memory; `step` is ""
+    MODE = "mode"  # a person paused or resumed the budget, or switched the dry run; `step` is ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the budget did, or in a dry run would have done, and why: `evidence` in words with its figures.
+    """What the budget did, or in a dry run would have done, and why: `evidence` has the figures in words.
 
-    Bytes; `rss_after` equals `rss_before` where nothing was done. The owners' bytes are there where they were weighed.
-    `actor` is "millpond" for the budget itself, else the person's name.
+    `step` is the action's name. `rss_after` equals `rss_before` where nothing was done. The owners' bytes are there
+    where an action was run. `actor` is "millpond" for the budget itself, else the person's name.
     """
 
     time: float
@@ -169,16 +169,16 @@ class Decision:
 
     @property
     def freed(self) -> int:
-        """RSS that was given back, negative where it grew."""
+        """The RSS freed in bytes, negative where it grew."""
         return self.rss_before - self.rss_after
 
 
 @dataclass(frozen=True, slots=True)
 class ActionStatus:
-    """How one step stands: `estimate` in bytes (None: unknown), `reason` why it would not help now ("": it would).
+    """The status of one action: `estimate` in bytes (None: unknown), `reason` why it would not help now ("": it would).
 
-    `active` only for steps that can be undone; `by` is the person who took it ("": the budget); `last` and `taken` are
-    of this process, `freed` is what it gave back the last time.
+    `active` is for actions that can be undone; `by` is the person who ran it ("": the budget); `last` and `taken` are
+    of this process; `freed` is what its last run freed.
     """
 
     name: str
@@ -198,11 +198,11 @@ class ActionStatus:
 
 @dataclass(frozen=True, slots=True)
 class GovernorState:
-    """How the budget stands. `active` are the names of steps in force, `since` when the level was reached.
+    """The state of the budget. `active` are the names of actions in force, `since` when the level was reached.
 
-    `rss` is that of this process; `used` is what is held against the limit: the same, or the control group's use where
-    the limit is the container's and others in it use more. `reserved` are bytes promised to work that has begun.
-    `warning` says in words what no step can help against ("": nothing), e.g. a limit under the RSS when ready.
+    `rss` is that of this process; `used` is what counts against the limit: the same, or the control group's use where
+    the limit is the container's and other processes in it use more. `reserved` are bytes reserved for work in progress.
+    `warning` says in words what no action can help against ("": nothing), e.g. a limit under the RSS when ready.
     """
 
     budget: Budget

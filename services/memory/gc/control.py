@@ -11,10 +11,10 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.effects import Effect, LedgerSource, MeasuredAction, RecentEffects, measured
-from services.memory.gc.explain import gate, own_rules
-from services.memory.gc.interpreter import InterpreterGC, Yield, check_generation, collect
-from services.memory.gc.trials import ActionGuard, KeptSettings, Trials
+from services.memory.effects import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
+from services.memory.gc.explain import current_rules, read_gate_counts
+from services.memory.gc.interpreter import CollectionResult, InterpreterGC, collect, validate_generation
+from services.memory.gc.trials import ActionGuard, SavedSettings, Trials
 from services.memory.gc.types import GCSettings, GCState, Trial
 from services.memory.sampling.gc_pauses import PauseRecorder
 
@@ -41,7 +41,7 @@ class GCControl:
         self._effects = effects or RecentEffects()
         self._acting = ActionGuard(reporter)
         self._own = InterpreterGC()
-        self._trying = Trials(clock, pauses, self._acting, KeptSettings(preferences), self._own)
+        self._trying = Trials(clock, pauses, self._acting, SavedSettings(preferences), self._own)
         self._lock = threading.RLock()
 
     @property
@@ -68,11 +68,11 @@ class GCControl:
 
         Not to `count`, `tracked` is what it was at the last count, 0 before there was any.
         """
-        stats, counts, found = gc.get_stats(), gc.get_count(), gate()
+        stats, counts, found = gc.get_stats(), gc.get_count(), read_gate_counts()
         return GCState(
             settings=self.settings,
             kept=self._trying.kept.settings,
-            defaults=own_rules().defaults,
+            defaults=current_rules().defaults,
             counts=(counts[0], counts[1], counts[2]),
             collections=(stats[0]["collections"], stats[1]["collections"], stats[2]["collections"]),
             frozen=gc.get_freeze_count(),
@@ -125,23 +125,23 @@ class GCControl:
         Cycles among hidden objects do not come back until they are shown again.
         """
 
-        def act() -> MeasuredAction:
+        def act() -> ActionOutcome:
             last = collect(self._pauses, 2)
             hidden = self._own.freeze()
             collect(self._pauses, 2)  # nothing is left to look at: the gate of generation 2 begins anew
             text = plural("{count} object is hidden now", "{count} objects are hidden now", hidden)
-            return MeasuredAction(text, last.found, last.uncollectable)
+            return ActionOutcome(text, last.found, last.uncollectable)
 
         return self._act(actor, "freeze", _("Freeze"), act)
 
     def unfreeze(self, actor: Actor) -> Effect:
         """Show all hidden objects to the collector again, and have it look at them at once."""
 
-        def act() -> MeasuredAction:
+        def act() -> ActionOutcome:
             shown = self._own.unfreeze()
             first = collect(self._pauses, 2)
             text = plural("{count} object is seen again", "{count} objects are seen again", shown)
-            return MeasuredAction(text, first.found, first.uncollectable)
+            return ActionOutcome(text, first.found, first.uncollectable)
 
         return self._act(actor, "unfreeze", _("Unfreeze"), act)
 
@@ -153,16 +153,16 @@ class GCControl:
             BadInputError: there is no such generation.
         """
 
-        def act() -> MeasuredAction:
-            check_generation(generation)
+        def act() -> ActionOutcome:
+            validate_generation(generation)
             done = collect(self._pauses, generation)
             text = plural("{count} object found", "{count} objects found", done.found)
             told = _("generation {number}: {text}").format(number=generation, text=text)
-            return MeasuredAction(told, done.found, done.uncollectable)
+            return ActionOutcome(told, done.found, done.uncollectable)
 
         return self._act(actor, "collect", _("Collect"), act)
 
-    def run(self, generation: int) -> Yield:
+    def run(self, generation: int) -> CollectionResult:
         """Collect for the service's own policy: no looks at the memory before and after, no event."""
         return collect(self._pauses, generation)
 
@@ -170,9 +170,9 @@ class GCControl:
         """Put everything back as Python has it; safe to call twice."""
         self._trying.close()
 
-    def _act(self, actor: Actor, action: str, label: str, act: Callable[[], MeasuredAction]) -> Effect:
+    def _act(self, actor: Actor, action: str, label: str, act: Callable[[], ActionOutcome]) -> Effect:
         with self._acting.allowed(actor, label, EventKind.COLLECTION), self._lock:
-            effect = measured(self._accounts, self._clock.time, action, actor.name, act)
+            effect = measure_effect(self._accounts, self._clock.time, action, actor.name, act)
         self._effects.add(effect)
         self._acting.tell(
             actor,

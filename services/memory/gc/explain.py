@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _WORD = ctypes.sizeof(ctypes.c_ssize_t)
 _SEARCHED_WORDS = 4096  # the collector's state lies in the first 8 KB of the interpreter's
 # Where the layout was looked at; elsewhere the two words behind the pointers may mean something else.
-_KNOWN = ((3, 11), (3, 12), (3, 13))
+_KNOWN_LAYOUTS = ((3, 11), (3, 12), (3, 13))
 Thresholds = tuple[int, int, int]
 _INCREMENTAL = ((3, 14, 0), (3, 14, 4))
 _HIGHER_DEFAULT = (3, 13, 0)
@@ -49,11 +49,13 @@ class Explanation:
 
 def explain(state: GCState, rules: Rules | None = None) -> tuple[Explanation, ...]:
     """Return what a person should know before changing something, with the figures of `state` filled in."""
-    rules = rules or own_rules()
+    rules = rules or current_rules()
     parts = [
-        Explanation(_("Thresholds in Python {version}").format(version=_version(rules)), _thresholds(rules)),
-        Explanation(_("When a full collection comes"), when_full(state, rules)),
-        Explanation(_("Lowering threshold 2 here"), lowering_threshold2(state, rules)),
+        Explanation(
+            _("Thresholds in Python {version}").format(version=_format_version(rules)), _explain_thresholds(rules)
+        ),
+        Explanation(_("When a full collection comes"), explain_full_collections(state, rules)),
+        Explanation(_("Lowering threshold 2 here"), explain_threshold2(state, rules)),
         Explanation(
             _("Off"),
             _(
@@ -62,17 +64,17 @@ def explain(state: GCState, rules: Rules | None = None) -> tuple[Explanation, ..
                 "them."
             ),
         ),
-        Explanation(_("Freeze"), freezing(state)),
+        Explanation(_("Freeze"), explain_freezing(state)),
     ]
     return tuple(parts)
 
 
-def _version(rules: Rules) -> str:
+def _format_version(rules: Rules) -> str:
     return ".".join(str(part) for part in rules.version)
 
 
-def _thresholds(rules: Rules) -> str:
-    defaults = _("Python's own are {values}.").format(values=_listed(rules.defaults))
+def _explain_thresholds(rules: Rules) -> str:
+    defaults = _("Python's own are {values}.").format(values=_join_values(rules.defaults))
     if rules.scheme is Scheme.INCREMENTAL:
         return (
             defaults
@@ -106,9 +108,9 @@ def _thresholds(rules: Rules) -> str:
     )
 
 
-def when_full(state: GCState, rules: Rules | None = None) -> str:
+def explain_full_collections(state: GCState, rules: Rules | None = None) -> str:
     """Say when the next full collection comes by itself: by the counters, and by the gate."""
-    rules = rules or own_rules()
+    rules = rules or current_rules()
     if state.settings.off:
         return _("Never by itself: the collector is off.")
     if rules.scheme is Scheme.INCREMENTAL:
@@ -122,20 +124,22 @@ def when_full(state: GCState, rules: Rules | None = None) -> str:
         "The counters ask for it after {least} net allocations at the earliest. Whatever the thresholds are, "
         "it is put off until the objects that survived generation 1 since the last full collection are a "
         "quarter of those that it left (in CPython: long_lived_pending, long_lived_total)."
-    ).format(least=_number(least or 0))
+    ).format(least=_format_count(least or 0))
     if state.long_lived is None or state.pending is None:
         return counted + " " + _("This Python does not tell the two numbers.")
     need = -(-state.long_lived // 4)
     now = _("Now these are {pending} of the {need} that are needed ({total} objects were left): the gate is closed.")
     if state.pending >= need:
         now = _("Now these are {pending}, {need} are enough ({total} objects were left): only the counters decide.")
-    told = now.format(pending=_number(state.pending), need=_number(need), total=_number(state.long_lived))
+    told = now.format(
+        pending=_format_count(state.pending), need=_format_count(need), total=_format_count(state.long_lived)
+    )
     return f"{counted} {told}"
 
 
-def lowering_threshold2(state: GCState, rules: Rules | None = None) -> str:
+def explain_threshold2(state: GCState, rules: Rules | None = None) -> str:
     """Say what a lower threshold 2 would do here: from the rules and the present counts, nothing is simulated."""
-    rules = rules or own_rules()
+    rules = rules or current_rules()
     if rules.scheme is not Scheme.GENERATIONS:
         return _("Nothing: threshold 2 is not used in this Python.")
     if state.settings.off:
@@ -146,21 +150,21 @@ def lowering_threshold2(state: GCState, rules: Rules | None = None) -> str:
         "midst of much work, raises the bar for the next, so that there can be fewer of them in the end."
     )
     if state.long_lived is None:
-        gate = _("Where the gate waits longer than the counters, it changes nothing.")
+        effect = _("Where the gate waits longer than the counters, it changes nothing.")
     elif state.long_lived // 4 >= least:
-        gate = _(
+        effect = _(
             "Nothing, most likely: the gate waits for {need} survivors, and the counters ask already after "
             "{least} net allocations, which cannot have left as many. The gate decides here, not threshold 2."
-        ).format(need=_number(state.long_lived // 4), least=_number(least))
+        ).format(need=_format_count(state.long_lived // 4), least=_format_count(least))
     else:
-        gate = _(
+        effect = _(
             "Full collections may come earlier, as long as {need} objects (a quarter of those that the last "
             "one left) survive in less than {least} net allocations; otherwise the gate decides."
-        ).format(need=_number(state.long_lived // 4), least=_number(least))
-    return f"{gate} {lesson}"
+        ).format(need=_format_count(state.long_lived // 4), least=_format_count(least))
+    return f"{effect} {lesson}"
 
 
-def freezing(state: GCState) -> str:
+def explain_freezing(state: GCState) -> str:
     """Say what freezing does, and what it hides now."""
     told = _(
         "Freezing moves all present objects where the collector does not look: collections become short, but "
@@ -169,21 +173,21 @@ def freezing(state: GCState) -> str:
     )
     if not state.frozen:
         return told + " " + _("Nothing is frozen.")
-    return told + " " + _("{count} objects are frozen now.").format(count=_number(state.frozen))
+    return told + " " + _("{count} objects are frozen now.").format(count=_format_count(state.frozen))
 
 
-def _listed(values: Thresholds) -> str:
+def _join_values(values: Thresholds) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _number(value: int) -> str:
+def _format_count(value: int) -> str:
     return f"{value:,}"
 
 
-def gate() -> tuple[int, int] | None:
+def read_gate_counts() -> tuple[int, int] | None:
     """Return (`long_lived_total`, `long_lived_pending`): objects that the last full collection left, and those that
     grew old since (they count on after their end); None where this Python has no gate or its counts are not found."""
-    address = _address()
+    address = _gate_address()
     if address is None:
         return None
     total, pending = (ctypes.c_ssize_t * 2).from_address(address)
@@ -191,14 +195,14 @@ def gate() -> tuple[int, int] | None:
 
 
 @cache
-def _address() -> int | None:
-    rules = own_rules()
-    if not rules.gated or rules.version[:2] not in _KNOWN:
+def _gate_address() -> int | None:
+    rules = current_rules()
+    if not rules.gated or rules.version[:2] not in _KNOWN_LAYOUTS:
         return None
     get = ctypes.pythonapi.PyInterpreterState_Get
     get.restype = ctypes.c_void_p
     base = get()
-    size = _mapped_from(base)
+    size = _readable_bytes_from(base)
     wanted = (id(gc.garbage), id(gc.callbacks))
     words = (ctypes.c_ssize_t * min(_SEARCHED_WORDS, size // _WORD)).from_address(base)
     found = list(words)
@@ -209,7 +213,7 @@ def _address() -> int | None:
     return None
 
 
-def _mapped_from(address: int) -> int:
+def _readable_bytes_from(address: int) -> int:
     """Return how many bytes from `address` on can be read."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
@@ -257,7 +261,7 @@ class Rules:
         return (first + 1) * ((second + 2) * (third + 1) + 1)
 
 
-def rules_of(version: tuple[int, int, int], *, free_threaded: bool = False) -> Rules:
+def rules_for(version: tuple[int, int, int], *, free_threaded: bool = False) -> Rules:
     """Return what holds for CPython `version`."""
     if free_threaded:
         return Rules(version, Scheme.FREE_THREADED, (2000, 10, 10))
@@ -266,6 +270,6 @@ def rules_of(version: tuple[int, int, int], *, free_threaded: bool = False) -> R
     return Rules(version, Scheme.GENERATIONS, (2000 if version >= _HIGHER_DEFAULT else 700, 10, 10))
 
 
-def own_rules() -> Rules:
+def current_rules() -> Rules:
     """Return what holds for the Python that runs this."""
-    return rules_of(sys.version_info[:3], free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
+    return rules_for(sys.version_info[:3], free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")))

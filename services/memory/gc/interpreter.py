@@ -23,14 +23,14 @@ from services.memory.sampling.gc_pauses import PauseRecorder
 _COUNT_SECONDS = 15.0
 GENERATIONS = 3
 # Below this the collector would run at nearly every allocation; above it, it would never run.
-LOWEST, HIGHEST = 50, 10_000_000
-MOST_RUNS = 10_000
-SHORTEST_TRIAL, LONGEST_TRIAL = 1.0, 86_400.0
+MIN_THRESHOLD0, MAX_THRESHOLD0 = 50, 10_000_000
+MAX_RUNS = 10_000
+MIN_TRIAL_SECONDS, MAX_TRIAL_SECONDS = 1.0, 86_400.0
 # A collection while another one runs would return at once and find nothing. Reentrant: what it ends may ask for one.
-_one_at_a_time = threading.RLock()
+_collecting = threading.RLock()
 
 
-def thresholds() -> Thresholds:
+def current_thresholds() -> Thresholds:
     """Return the thresholds that are in use."""
     first, second, third = gc.get_threshold()
     return first, second, third
@@ -48,7 +48,7 @@ class InterpreterGC:
     def use(self, settings: GCSettings) -> None:
         """Set thresholds, and switch on or off."""
         if self._found is None:
-            self._found = thresholds(), gc.isenabled()
+            self._found = current_thresholds(), gc.isenabled()
         gc.set_threshold(*settings.thresholds)
         (gc.enable if settings.automatic else gc.disable)()
 
@@ -87,7 +87,7 @@ class InterpreterGC:
             self._found = None
 
 
-def check_settings(settings: GCSettings) -> None:
+def validate_settings(settings: GCSettings) -> None:
     """Let usable settings pass.
 
     Raises:
@@ -99,35 +99,37 @@ def check_settings(settings: GCSettings) -> None:
             _("Thresholds are three whole numbers; nothing was changed."), _("For example {x}.").format(x="700, 10, 10")
         )
     first, *runs = thresholds
-    if first != 0 and not LOWEST <= first <= HIGHEST:
+    if first != 0 and not MIN_THRESHOLD0 <= first <= MAX_THRESHOLD0:
         raise BadInputError(
             _("A threshold 0 of {value} cannot be used; nothing was changed.").format(value=first),
-            _("Give 0, which switches the collector off, or {low} to {high}.").format(low=LOWEST, high=HIGHEST),
+            _("Give 0, which switches the collector off, or {low} to {high}.").format(
+                low=MIN_THRESHOLD0, high=MAX_THRESHOLD0
+            ),
         )
     for number, value in enumerate(runs, start=1):
-        if not 0 <= value <= MOST_RUNS:
+        if not 0 <= value <= MAX_RUNS:
             raise BadInputError(
                 _("A threshold {number} of {value} cannot be used; nothing was changed.").format(
                     number=number, value=value
                 ),
-                _("Give 0 to {high}.").format(high=MOST_RUNS),
+                _("Give 0 to {high}.").format(high=MAX_RUNS),
             )
 
 
-def check_trial(seconds: float) -> None:
+def validate_trial_seconds(seconds: float) -> None:
     """Let a usable length of a trial pass.
 
     Raises:
         BadInputError: it is too short, too long or no number.
     """
-    if not (math.isfinite(seconds) and SHORTEST_TRIAL <= seconds <= LONGEST_TRIAL):
+    if not (math.isfinite(seconds) and MIN_TRIAL_SECONDS <= seconds <= MAX_TRIAL_SECONDS):
         raise BadInputError(
             _("A trial of {seconds} seconds cannot be made; nothing was changed.").format(seconds=seconds),
-            _("Give {low} to {high} seconds.").format(low=int(SHORTEST_TRIAL), high=int(LONGEST_TRIAL)),
+            _("Give {low} to {high} seconds.").format(low=int(MIN_TRIAL_SECONDS), high=int(MAX_TRIAL_SECONDS)),
         )
 
 
-def check_generation(generation: int) -> None:
+def validate_generation(generation: int) -> None:
     """Let 0, 1 and 2 pass.
 
     Raises:
@@ -140,7 +142,7 @@ def check_generation(generation: int) -> None:
         )
 
 
-def as_thresholds(values: object) -> Thresholds | None:
+def parse_thresholds(values: object) -> Thresholds | None:
     """Return three whole numbers out of something that was stored, or None when it is something else."""
     if not isinstance(values, list | tuple) or len(values) != GENERATIONS:
         return None
@@ -150,7 +152,7 @@ def as_thresholds(values: object) -> Thresholds | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Yield:
+class CollectionResult:
     """What a collection brought: objects found and not collectable, `seconds` in which all threads stood still."""
 
     found: int
@@ -158,19 +160,19 @@ class Yield:
     seconds: float
 
 
-def collect(pauses: PauseRecorder, generation: int) -> Yield:
+def collect(pauses: PauseRecorder, generation: int) -> CollectionResult:
     """Collect a generation and those below it, marked in the pauses as asked for."""
-    with _one_at_a_time, pauses.asked():
-        before = _uncollectable()
+    with _collecting, pauses.asked():
+        before = _uncollectable_count()
         began = time.perf_counter()
         found = gc.collect(generation)
-        return Yield(found, _uncollectable() - before, time.perf_counter() - began)
+        return CollectionResult(found, _uncollectable_count() - before, time.perf_counter() - began)
 
 
-def _uncollectable() -> int:
+def _uncollectable_count() -> int:
     return sum(each["uncollectable"] for each in gc.get_stats())
 
 
-def full_collections() -> int:
+def full_collection_count() -> int:
     """Return how many full collections this process has had, whoever began them."""
     return int(gc.get_stats()[-1]["collections"])

@@ -22,14 +22,14 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.memory.clock import Clock
 from services.memory.gc.control import GCControl
-from services.memory.gc.interpreter import full_collections
+from services.memory.gc.interpreter import full_collection_count
 from services.memory.process import rss_bytes
 
 log = structlog.get_logger(__name__)
 
 MB = 1_000_000
 BLOCK_SHARE, RSS_SHARE = 0.2, 0.1
-_PATIENCE = 4
+_MAX_BACKOFF = 4
 # Nothing was asked for so long (seconds of the clock): a quiet moment.
 QUIET_SECONDS = 3.0
 # After work, so long a quiet is used in any case: what was in use at the last full collection and is not any more
@@ -38,14 +38,14 @@ LONG_QUIET_SECONDS = 30.0
 # Big work that ends in the midst of other work waits so long for a quiet moment.
 BIG_WORK_SECONDS = 10.0
 # Its own pauses may take this share of the time.
-COST = 0.01
+MAX_PAUSE_SHARE = 0.01
 # Above such a pause the young generations are tried first when idle.
-LONG_SECONDS = 0.020
+LONG_PAUSE_SECONDS = 0.020
 # Only what is worth a look goes on the time line, and not more often than this.
 NOTABLE_OBJECTS, NOTABLE_BYTES, EVENT_SECONDS = 10_000, 16_000_000, 60.0
 
 
-class Reason(StrEnum):
+class CollectionReason(StrEnum):
     """Why the policy collected."""
 
     IDLE = "idle"
@@ -66,7 +66,7 @@ class PolicyRun:
     """A collection that the policy made. `seconds` is the pause, `found` counts objects, `what` is the big work."""
 
     time: float
-    reason: Reason
+    reason: CollectionReason
     generation: int
     seconds: float
     found: int
@@ -78,9 +78,9 @@ class PolicyRun:
     def told(self) -> str:
         """Why and with what result, in words."""
         reasons = {
-            Reason.IDLE: _("in a quiet moment"),
-            Reason.ALLOCATION: _("because memory in use had grown"),
-            Reason.BIG_WORK: _("after big work: {what}").format(what=self.what),
+            CollectionReason.IDLE: _("in a quiet moment"),
+            CollectionReason.ALLOCATION: _("because memory in use had grown"),
+            CollectionReason.BIG_WORK: _("after big work: {what}").format(what=self.what),
         }
         found = plural("{count} object found", "{count} objects found", self.found)
         return _("generation {number} {why}: {found} in {pause:.0f} ms").format(
@@ -99,27 +99,27 @@ class PolicyState:
     needed_blocks: int
     seconds: float
     last: PolicyRun | None = None
-    runs: Mapping[Reason, int] = field(default_factory=dict)
+    runs: Mapping[CollectionReason, int] = field(default_factory=dict)
 
 
 # In a quiet moment a collection disturbs nobody: about 2 MB of Python objects are worth it.
-IDLE = HeapUse(20_000, 16 * MB)
+IDLE_GROWTH = HeapUse(20_000, 16 * MB)
 
 
 # After big work it is likely to bring something.
-BIG_WORK = HeapUse(5_000, 8 * MB)
+BIG_WORK_GROWTH = HeapUse(5_000, 8 * MB)
 
 
 # Under load by a share of what is in use, between these two.
-LEAST, MOST = HeapUse(50_000, 32 * MB), HeapUse(300_000, 128 * MB)
+MIN_LOAD_GROWTH, MAX_LOAD_GROWTH = HeapUse(50_000, 32 * MB), HeapUse(300_000, 128 * MB)
 
 
 # A collection under load that gave back less than this share of what had come, or hardly anything, was in vain: then
 # more must come for the next.
-_WORTH, _HARDLY = 0.1, HeapUse(5000, 4 * MB)
+_WORTHWHILE_SHARE, _MIN_FREED = 0.1, HeapUse(5000, 4 * MB)
 
 
-def own_level() -> HeapUse:
+def current_heap_use() -> HeapUse:
     """Return what this process has in use now (0.2 ms)."""
     return HeapUse(sys.getallocatedblocks(), rss_bytes())
 
@@ -127,10 +127,10 @@ def own_level() -> HeapUse:
 class AllocationGrowth:
     """Follows the memory in use from its lowest point since the last full collection."""
 
-    def __init__(self, level: Callable[[], HeapUse] = own_level) -> None:
+    def __init__(self, level: Callable[[], HeapUse] = current_heap_use) -> None:
         self._level = level
         self._low = level()
-        self._runs = full_collections()
+        self._runs = full_collection_count()
         self._patience = 1
 
     @property
@@ -140,11 +140,11 @@ class AllocationGrowth:
 
     def begin(self) -> None:
         """Count from now on."""
-        self._runs, self._low = full_collections(), self._level()
+        self._runs, self._low = full_collection_count(), self._level()
 
     def look(self) -> HeapUse:
         """Return what is in use now; a full collection that somebody else made begins a new count."""
-        level, runs = self._level(), full_collections()
+        level, runs = self._level(), full_collection_count()
         if runs != self._runs:
             self._runs, self._low = runs, level
         self._low = HeapUse(min(self._low.blocks, level.blocks), min(self._low.rss, level.rss))
@@ -156,24 +156,24 @@ class AllocationGrowth:
 
     def needed(self) -> HeapUse:
         """Return what must have come under load."""
-        blocks = min(max(int(BLOCK_SHARE * self._low.blocks), LEAST.blocks), MOST.blocks)
-        rss = min(max(int(RSS_SHARE * self._low.rss), LEAST.rss), MOST.rss)
+        blocks = min(max(int(BLOCK_SHARE * self._low.blocks), MIN_LOAD_GROWTH.blocks), MAX_LOAD_GROWTH.blocks)
+        rss = min(max(int(RSS_SHARE * self._low.rss), MIN_LOAD_GROWTH.rss), MAX_LOAD_GROWTH.rss)
         return HeapUse(blocks * self._patience, rss * self._patience)
 
     def collected(self, before: HeapUse, *, under_load: bool) -> HeapUse:
         """Begin a new count after a full collection of our own; returns what is in use now."""
         grown, after = self.grown(before), self._level()
-        worth = before.blocks - after.blocks >= max(_WORTH * grown.blocks, _HARDLY.blocks)
-        worth = worth or before.rss - after.rss >= max(_WORTH * grown.rss, _HARDLY.rss)
+        worth = before.blocks - after.blocks >= max(_WORTHWHILE_SHARE * grown.blocks, _MIN_FREED.blocks)
+        worth = worth or before.rss - after.rss >= max(_WORTHWHILE_SHARE * grown.rss, _MIN_FREED.rss)
         if worth:
             self._patience = 1
         elif under_load:
-            self._patience = min(2 * self._patience, _PATIENCE)
-        self._runs, self._low = full_collections(), after
+            self._patience = min(2 * self._patience, _MAX_BACKOFF)
+        self._runs, self._low = full_collection_count(), after
         return after
 
 
-def reached(grown: HeapUse, needed: HeapUse) -> bool:
+def exceeds(grown: HeapUse, needed: HeapUse) -> bool:
     """Return whether enough came, in blocks or in resident memory."""
     return grown.blocks >= needed.blocks or grown.rss >= needed.rss
 
@@ -200,7 +200,7 @@ class CollectionPolicy:
         collector: GCControl,
         *,
         done: Callable[[], int] = lambda: 0,
-        level: Callable[[], HeapUse] = own_level,
+        level: Callable[[], HeapUse] = current_heap_use,
     ) -> None:
         self._clock = clock
         self._busy = busy
@@ -216,7 +216,7 @@ class CollectionPolicy:
         self._next = 0.0  # no earlier than this, by the monotonic clock: costs are real seconds
         self._full_seconds = 0.0
         self._seconds = 0.0
-        self._runs: Counter[Reason] = Counter()
+        self._runs: Counter[CollectionReason] = Counter()
         self._last: PolicyRun | None = None
         self._told_at = float("-inf")
         self.enabled = True
@@ -232,7 +232,7 @@ class CollectionPolicy:
         grown, needed = self._growth.grown(self._growth.look()), self._growth.needed()
         told = off or _(
             "on: {grown} blocks came since the last full collection; when idle {idle} are enough, under load {needed}"
-        ).format(grown=f"{grown.blocks:,}", idle=f"{IDLE.blocks:,}", needed=f"{needed.blocks:,}")
+        ).format(grown=f"{grown.blocks:,}", idle=f"{IDLE_GROWTH.blocks:,}", needed=f"{needed.blocks:,}")
         return PolicyState(not off, told, grown, needed.blocks, self._seconds, self._last, dict(self._runs))
 
     def big_work_done(self, what: str, *, at_once: bool = False, certain: bool = False) -> None:
@@ -276,14 +276,14 @@ class CollectionPolicy:
             work = self._big_work
             if waited or quiet or now - work.ended >= BIG_WORK_SECONDS:
                 self._big_work = None
-                if work.certain or reached(grown, BIG_WORK):
-                    self._collect(Reason.BIG_WORK, level, work.what)
-        elif quiet and reached(grown, IDLE):
+                if work.certain or exceeds(grown, BIG_WORK_GROWTH):
+                    self._collect(CollectionReason.BIG_WORK, level, work.what)
+        elif quiet and exceeds(grown, IDLE_GROWTH):
             self._collect_quietly(level)
         elif quiet_for >= LONG_QUIET_SECONDS and self._worked_at == self._growth.full:
-            self._collect(Reason.IDLE, level)
-        elif reached(grown, self._growth.needed()):
-            self._collect(Reason.ALLOCATION, level)
+            self._collect(CollectionReason.IDLE, level)
+        elif exceeds(grown, self._growth.needed()):
+            self._collect(CollectionReason.ALLOCATION, level)
 
     def _off(self) -> str:
         settings = self._collector.settings
@@ -295,22 +295,24 @@ class CollectionPolicy:
 
     def _collect_quietly(self, level: HeapUse) -> None:
         """Where a full collection takes long, try the young objects first: that may be enough."""
-        if self._full_seconds >= LONG_SECONDS:
+        if self._full_seconds >= LONG_PAUSE_SECONDS:
             found = self._collector.run(1)
             after = self._growth.look()
-            if not reached(self._growth.grown(after), IDLE):
-                self._note(PolicyRun(self._clock.time(), Reason.IDLE, 1, found.seconds, found.found, level, after))
+            if not exceeds(self._growth.grown(after), IDLE_GROWTH):
+                self._note(
+                    PolicyRun(self._clock.time(), CollectionReason.IDLE, 1, found.seconds, found.found, level, after)
+                )
                 return
-        self._collect(Reason.IDLE, level)
+        self._collect(CollectionReason.IDLE, level)
 
-    def _collect(self, reason: Reason, level: HeapUse, what: str = "") -> None:
+    def _collect(self, reason: CollectionReason, level: HeapUse, what: str = "") -> None:
         found = self._collector.run(2)
         self._full_seconds = found.seconds
-        after = self._growth.collected(level, under_load=reason is Reason.ALLOCATION)
+        after = self._growth.collected(level, under_load=reason is CollectionReason.ALLOCATION)
         self._note(PolicyRun(self._clock.time(), reason, 2, found.seconds, found.found, level, after, what))
 
     def _note(self, run: PolicyRun) -> None:
-        self._next = time.monotonic() + run.seconds / COST
+        self._next = time.monotonic() + run.seconds / MAX_PAUSE_SHARE
         self._seconds += run.seconds
         self._runs[run.reason] += 1
         self._last = run

@@ -26,30 +26,36 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.gc.interpreter import InterpreterGC, as_thresholds, check_settings, check_trial, thresholds
+from services.memory.gc.interpreter import (
+    InterpreterGC,
+    current_thresholds,
+    parse_thresholds,
+    validate_settings,
+    validate_trial_seconds,
+)
 from services.memory.gc.types import GCSettings, PauseSummary, Trial
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 
 log = structlog.get_logger(__name__)
 
-KEY = "collector"
+PREFERENCE_KEY = "collector"
 # Fewer collections than this on a side and nothing is said: the p95 of 30 is the second largest.
-ENOUGH = 30
+MIN_COLLECTIONS = 30
 # Pauses are worse when their p95 is both this many times and this much (in seconds) longer.
-TIMES, LONGER = 1.5, 0.002
+WORSE_FACTOR, WORSE_SECONDS = 1.5, 0.002
 # And when at least so many of them are over that line: one slow full collection proves nothing.
-SEEN = 3
+MIN_WORSE_PAUSES = 3
 # So many pauses are remembered (PauseRecorder); with so many there may have been earlier ones.
-REMEMBERED = 1000
+RECORDED_PAUSES = 1000
 # What is compared with: the last ten minutes before the trial, or as long as the trial itself.
-BEFORE_SECONDS = 600.0
+BASELINE_SECONDS = 600.0
 
 
 class Trials:
     """Changes settings, on trial or for good. Thread-safe. `GCControl` documents what its methods do."""
 
     def __init__(
-        self, clock: Clock, pauses: PauseRecorder, acting: ActionGuard, kept: KeptSettings, own: InterpreterGC
+        self, clock: Clock, pauses: PauseRecorder, acting: ActionGuard, kept: SavedSettings, own: InterpreterGC
     ) -> None:
         self.kept = kept
         self.trial: Trial | None = None
@@ -66,7 +72,7 @@ class Trials:
     @property
     def settings(self) -> GCSettings:
         """What is in use now, read from Python itself."""
-        return GCSettings(thresholds(), gc.isenabled(), self._policy)
+        return GCSettings(current_thresholds(), gc.isenabled(), self._policy)
 
     def start(self) -> None:
         """Use what was kept, if anything."""
@@ -75,24 +81,24 @@ class Trials:
             if kept is None or self._closed:
                 return
             self._use(kept)
-        told = _("kept settings of the collector in use: {settings}").format(settings=in_words(kept))
+        told = _("kept settings of the collector in use: {settings}").format(settings=describe_settings(kept))
         self._acting.tell(SERVICE, EventKind.SETTINGS, told)
 
     def change(self, actor: Actor, settings: GCSettings, trial_seconds: float | None) -> Trial | None:
         """Use settings, for a while or from now on."""
         with self._acting.allowed(actor, _("Change the collector"), EventKind.SETTINGS), self._lock:
-            check_settings(settings)
+            validate_settings(settings)
             if trial_seconds is None:
                 self.kept.keep(settings)
                 self._end(_("ended: other settings were kept"))
                 told = _("collector set and kept: {settings}")
             else:
-                check_trial(trial_seconds)
+                validate_trial_seconds(trial_seconds)
                 self.trial = self._begin(actor, settings, trial_seconds)
                 told = _("collector on trial for {seconds:g} s: {settings}")
             self._use(settings)
             trial = self.trial
-        text = told.format(settings=in_words(settings), seconds=trial_seconds)
+        text = told.format(settings=describe_settings(settings), seconds=trial_seconds)
         self._acting.tell(actor, EventKind.SETTINGS, text)
         return trial
 
@@ -102,7 +108,7 @@ class Trials:
             trial = self._running()
             self.kept.keep(trial.tried)
             self._end(_("kept by {actor}").format(actor=actor.name))
-        told = _("trial kept: {settings}").format(settings=in_words(trial.tried))
+        told = _("trial kept: {settings}").format(settings=describe_settings(trial.tried))
         self._acting.tell(actor, EventKind.SETTINGS, told)
 
     def revert(self, actor: Actor) -> None:
@@ -117,7 +123,7 @@ class Trials:
             if trial is None or self._closed:
                 return
             now = self._clock.time()
-            trial, worse = compared(trial, self._pauses.recent(), now)
+            trial, worse = compare_pauses(trial, self._pauses.recent(), now)
             self.trial = trial
             if worse:
                 self._go_back(SERVICE, trial.verdict)
@@ -143,7 +149,7 @@ class Trials:
         now, running = self._clock.time(), self.trial
         if running is None:
             before = self.settings
-            earlier = summary(self._pauses.recent(), now - max(seconds, BEFORE_SECONDS), now)
+            earlier = summarize_pauses(self._pauses.recent(), now - max(seconds, BASELINE_SECONDS), now)
         else:
             before, earlier = running.before, running.before_pauses
             self._end(_("ended: other settings are tried in its place"))
@@ -174,7 +180,9 @@ class Trials:
         trial = self._running()
         self._use(trial.before)
         self._end(verdict)
-        told = _("collector back to {settings}: {verdict}").format(settings=in_words(trial.before), verdict=verdict)
+        told = _("collector back to {settings}: {verdict}").format(
+            settings=describe_settings(trial.before), verdict=verdict
+        )
         self._acting.tell(actor, EventKind.SETTINGS, told)
 
 
@@ -204,7 +212,7 @@ class ActionGuard:
         self._reporter.action(actor.name, kind, text, **figures)
 
 
-class KeptSettings:
+class SavedSettings:
     """Reads and writes them; without preferences they last as long as the process."""
 
     def __init__(self, preferences: Preferences | None) -> None:
@@ -228,20 +236,20 @@ class KeptSettings:
                 "automatic": settings.automatic,
                 "policy": settings.policy,
             }
-            self._preferences.set(KEY, value)
+            self._preferences.set(PREFERENCE_KEY, value)
         self._kept = settings
 
     def _read(self) -> GCSettings | None:
         if self._preferences is None:
             return None
-        value = self._preferences.get(KEY)
+        value = self._preferences.get(PREFERENCE_KEY)
         if value is None:
             return None
-        thresholds = as_thresholds(value.get("thresholds"))
+        thresholds = parse_thresholds(value.get("thresholds"))
         if thresholds is not None:
             settings = GCSettings(thresholds, value.get("automatic") is not False, value.get("policy") is not False)
             try:
-                check_settings(settings)
+                validate_settings(settings)
             except MillpondError as error:
                 log.warning("kept settings of the collector are not used", error=str(error))
                 return None
@@ -250,16 +258,16 @@ class KeptSettings:
         return None
 
 
-def summary(pauses: Sequence[Pause], begin: float, end: float) -> PauseSummary:
+def summarize_pauses(pauses: Sequence[Pause], begin: float, end: float) -> PauseSummary:
     """Sum up the collections from `begin` to `end` that nobody asked for; `end` exclusive.
 
     What is remembered may reach back less far: then the share is that of the time it covers.
     """
-    if pauses and len(pauses) >= REMEMBERED:
+    if pauses and len(pauses) >= RECORDED_PAUSES:
         begin = max(begin, pauses[0].time)
     within = [pause.seconds for pause in pauses if begin <= pause.time < end and not pause.asked]
     share = sum(within) / (end - begin) if end > begin else 0.0
-    return PauseSummary(len(within), percentile_95(within) if len(within) >= ENOUGH else None, share)
+    return PauseSummary(len(within), percentile_95(within) if len(within) >= MIN_COLLECTIONS else None, share)
 
 
 def percentile_95(values: Sequence[float]) -> float:
@@ -267,19 +275,19 @@ def percentile_95(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
-def compared(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, bool]:
+def compare_pauses(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, bool]:
     """Return the trial with its pauses up to now, and whether they are clearly worse than before."""
-    pauses = summary(recent, trial.began, now)
+    pauses = summarize_pauses(recent, trial.began, now)
     before, during = trial.before_p95, pauses.p95
     worse = False
     if before is None or during is None:
         verdict = _("too few collections to say: {before} before, {now} in the trial; {enough} are needed").format(
-            before=trial.before_pauses.collections, now=pauses.collections, enough=ENOUGH
+            before=trial.before_pauses.collections, now=pauses.collections, enough=MIN_COLLECTIONS
         )
     else:
-        line = max(before * TIMES, before + LONGER)
+        line = max(before * WORSE_FACTOR, before + WORSE_SECONDS)
         over = sum(pause.seconds > line for pause in recent if pause.time >= trial.began and not pause.asked)
-        worse = during > line and over >= SEEN
+        worse = during > line and over >= MIN_WORSE_PAUSES
         told = _("pauses got worse: p95 {now:.2f} ms, {before:.2f} ms before")
         if not worse:
             told = _("pauses are not clearly worse: p95 {now:.2f} ms, {before:.2f} ms before")
@@ -287,7 +295,7 @@ def compared(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, 
     return replace(trial, now_p95=during, now_pauses=pauses, verdict=verdict), worse
 
 
-def in_words(settings: GCSettings) -> str:
+def describe_settings(settings: GCSettings) -> str:
     """Return settings in one line."""
     thresholds = ", ".join(str(each) for each in settings.thresholds)
     parts = [_("thresholds {thresholds}").format(thresholds=thresholds)]

@@ -24,14 +24,14 @@ from services.memory.gc_experiment.types import ExperimentResult, RunFigures
 # All 2**n ways are tried, up to so many rounds; with more, the newest are left out of that test.
 _EXACT_ROUNDS = 10
 # What cannot be told from nothing: it is added to both sides, so that no pause at all has a logarithm too.
-LEAST_SECONDS = 1e-6
+OFFSET_SECONDS = 1e-6
 ALPHA = 0.05
-LEAST_ROUNDS = 3  # with fewer an interval says nothing
+MIN_ANALYSIS_ROUNDS = 3  # with fewer an interval says nothing
 # A difference that is certain but smaller than this is not worth a change: pauses, and memory or throughput.
-LEAST_PAUSE = 0.05
-LEAST_OTHER = 0.01
+MIN_PAUSE_CHANGE = 0.05
+MIN_OTHER_CHANGE = 0.01
 # More or less so much of the total pause, and the experiment is too noisy for any answer.
-TOO_WIDE = 0.25
+MAX_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Ratio:
         return math.sqrt(self.high / self.low) - 1 if self.low > 0 and math.isfinite(self.high) else math.inf
 
 
-def paired(values: Sequence[float], reference: Sequence[float], *, alpha: float, least: float = 0.0) -> Ratio:
+def paired_ratio(values: Sequence[float], reference: Sequence[float], *, alpha: float, least: float = 0.0) -> Ratio:
     """Compare a setting's values with the reference's, round by round.
 
     Args:
@@ -72,12 +72,12 @@ def paired(values: Sequence[float], reference: Sequence[float], *, alpha: float,
     mean = fmean(logs)
     if len(logs) < 2:
         return Ratio(math.exp(mean), 0.0, math.inf, 1.0)
-    half = student(alpha, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
+    half = student_t_quantile(alpha, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
     low, high = (math.exp(max(-700.0, min(700.0, edge))) for edge in (mean - half, mean + half))
-    return Ratio(math.exp(mean), low, high, flipped(logs))
+    return Ratio(math.exp(mean), low, high, randomization_p(logs))
 
 
-def flipped(differences: Sequence[float]) -> float:
+def randomization_p(differences: Sequence[float]) -> float:
     """Return the two-sided p of the exact randomisation test that the differences lie around 0."""
     tried = np.array(differences[:_EXACT_ROUNDS])
     signs = np.array(list(product((1.0, -1.0), repeat=len(tried))))
@@ -85,12 +85,12 @@ def flipped(differences: Sequence[float]) -> float:
     return float((np.abs(signs @ tried) >= seen).mean())
 
 
-def spread(values: Sequence[float]) -> tuple[float, float, float]:
+def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the median, the smallest and the largest."""
     return median(values), min(values), max(values)
 
 
-def student(alpha: float, freedom: int) -> float:
+def student_t_quantile(alpha: float, freedom: int) -> float:
     """Return the two-sided quantile of Student's t: |t| is above it with probability `alpha`.
 
     G. W. Hill, "Algorithm 396: Student's t-quantiles", Communications of the ACM 13 (1970); exact for 1 and 2 degrees
@@ -135,14 +135,14 @@ class Figure(StrEnum):
 
 # What advice is built on. How often it collects is neither good nor bad by itself; nor are the percentiles: many more
 # small collections make them smaller although all threads together wait longer.
-ACTED_ON = (Figure.PAUSE, Figure.LONGEST, Figure.PEAK, Figure.FLOOR, Figure.THROUGHPUT)
+DECISIVE_FIGURES = (Figure.PAUSE, Figure.LONGEST, Figure.PEAK, Figure.FLOOR, Figure.THROUGHPUT)
 
 
 # How each is read off a run, and what is added on both sides so that nothing can be compared with something.
-VALUES: Mapping[Figure, tuple[Callable[[RunFigures], float], float]] = {
-    Figure.PAUSE: (lambda run: run.pause, LEAST_SECONDS),
-    Figure.P99: (lambda run: run.p99, LEAST_SECONDS),
-    Figure.LONGEST: (lambda run: run.longest, LEAST_SECONDS),
+FIGURE_VALUES: Mapping[Figure, tuple[Callable[[RunFigures], float], float]] = {
+    Figure.PAUSE: (lambda run: run.pause, OFFSET_SECONDS),
+    Figure.P99: (lambda run: run.p99, OFFSET_SECONDS),
+    Figure.LONGEST: (lambda run: run.longest, OFFSET_SECONDS),
     Figure.FULL: (lambda run: float(run.collections[2]), 1.0),
     Figure.PEAK: (lambda run: float(run.peak), 0.0),
     Figure.FLOOR: (lambda run: float(run.floor), 0.0),
@@ -162,7 +162,7 @@ class Advice(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Analysis:
     """`ratios[i]` compares setting i + 1 with the defaults. `setting` is a place in the result's settings (0: none);
     `gains` and `prices` are what is certainly better and worse with it. `share` is how much of the processor time the
     pauses took with the defaults, `resolution` how small a change of the total pause this experiment could tell, as a
@@ -177,38 +177,40 @@ class Judgement:
     resolution: float
 
 
-def judge(result: ExperimentResult) -> Judgement:
+def analyze(result: ExperimentResult) -> Analysis:
     """Return what a result says. The intervals are so wide that all of them together hold at 95% (Bonferroni)."""
     others = range(1, len(result.settings))
-    alpha = ALPHA / len(others) / len(ACTED_ON)
-    ratios = tuple(compare(result.of(place), result.of(0), alpha=alpha) for place in others)
+    alpha = ALPHA / len(others) / len(DECISIVE_FIGURES)
+    ratios = tuple(compare_runs(result.of(place), result.of(0), alpha=alpha) for place in others)
     share = median(run.pause_share for run in result.of(0))
     resolution = median(ratio[Figure.PAUSE].width for ratio in ratios)
     advice, setting = _advice(result, ratios, resolution)
-    gains, prices = _sides(ratios[setting - 1]) if setting else ((), ())
-    return Judgement(advice, ratios, setting, gains, prices, share, resolution)
+    gains, prices = _gains_and_costs(ratios[setting - 1]) if setting else ((), ())
+    return Analysis(advice, ratios, setting, gains, prices, share, resolution)
 
 
-def compare(runs: list[RunFigures], reference: list[RunFigures], *, alpha: float = ALPHA) -> Mapping[Figure, Ratio]:
+def compare_runs(
+    runs: list[RunFigures], reference: list[RunFigures], *, alpha: float = ALPHA
+) -> Mapping[Figure, Ratio]:
     """Return the ratio of each figure, round by round."""
     return {
-        figure: paired([value(run) for run in runs], [value(run) for run in reference], alpha=alpha, least=least)
-        for figure, (value, least) in VALUES.items()
+        figure: paired_ratio([value(run) for run in runs], [value(run) for run in reference], alpha=alpha, least=least)
+        for figure, (value, least) in FIGURE_VALUES.items()
     }
 
 
-def matters(figure: Figure, ratio: Ratio) -> bool:
+def is_relevant(figure: Figure, ratio: Ratio) -> bool:
     """Whether a difference is certain and large enough to act on."""
-    least = LEAST_PAUSE if figure in {Figure.PAUSE, Figure.P99, Figure.LONGEST} else LEAST_OTHER
+    least = MIN_PAUSE_CHANGE if figure in {Figure.PAUSE, Figure.P99, Figure.LONGEST} else MIN_OTHER_CHANGE
     return ratio.told and abs(math.log(ratio.value)) >= math.log1p(least)
 
 
-def _sides(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
+def _gains_and_costs(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
     """Return what is better and what is worse."""
     gains: list[Figure] = []
     prices: list[Figure] = []
-    for figure in ACTED_ON:
-        if not matters(figure, ratios[figure]):
+    for figure in DECISIVE_FIGURES:
+        if not is_relevant(figure, ratios[figure]):
             continue
         better = (ratios[figure].value < 1) != (figure is Figure.THROUGHPUT)
         (gains if better else prices).append(figure)
@@ -218,9 +220,9 @@ def _sides(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...], tuple[Fi
 def _advice(
     result: ExperimentResult, ratios: tuple[Mapping[Figure, Ratio], ...], resolution: float
 ) -> tuple[Advice, int]:
-    if result.rounds < LEAST_ROUNDS:
+    if result.rounds < MIN_ANALYSIS_ROUNDS:
         return Advice.TOO_FEW, 0
-    sides = {place: _sides(ratios[place - 1]) for place in range(1, len(result.settings))}
+    sides = {place: _gains_and_costs(ratios[place - 1]) for place in range(1, len(result.settings))}
     if any(any(sides[place]) for place in sides if result.settings[place].control):
         return Advice.TOO_NOISY, 0
     # Without the collector nothing that refers to itself is ever freed: a bound of what can be gained, no advice.
@@ -233,7 +235,7 @@ def _advice(
         return Advice.TRADE, gaining[0]
     if any(sides[place][1] for place in able):
         return Advice.KEEP, 0
-    return (Advice.TOO_NOISY if resolution > TOO_WIDE else Advice.NO_DIFFERENCE), 0
+    return (Advice.TOO_NOISY if resolution > MAX_INTERVAL else Advice.NO_DIFFERENCE), 0
 
 
 def _rank(ratios: Mapping[Figure, Ratio]) -> float:

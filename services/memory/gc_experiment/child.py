@@ -40,7 +40,7 @@ _RESET_PEAK = "5"  # see proc(5)
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ChildOrders:
     """What the parent wants. `folder` is the child's own, empty and removed by the parent; `service` are settings of
     the service that the workload's body may use."""
 
@@ -57,7 +57,7 @@ class Orders:
         return json.dumps({**asdict(self), "folder": str(self.folder), "parent": os.getpid()}).encode() + b"\n"
 
     @classmethod
-    def decoded(cls, line: bytes) -> tuple[Orders, int]:
+    def decoded(cls, line: bytes) -> tuple[ChildOrders, int]:
         """Return the orders and the parent's process number."""
         told = json.loads(line)
         parent = int(told.pop("parent"))
@@ -71,45 +71,45 @@ class Orders:
         ), parent
 
 
-class Body(Protocol):
+class OperationExecutor(Protocol):
     """What performs the operations: made by the wiring, of the real parts."""
 
     def perform(self, operation: Operation) -> None: ...
     def close(self) -> None: ...
 
 
-def live(open_body: Callable[[Orders], Body]) -> None:
+def run_child_main(open_body: Callable[[ChildOrders], OperationExecutor]) -> None:
     """Do what the parent tells, once, and return; the last line of output is what was measured."""
-    _step_back()
-    out = _silence()
-    orders, parent = Orders.decoded(sys.stdin.buffer.readline())
-    _bind(parent, orders.cpu_seconds)
+    _lower_priority()
+    out = _redirect_output()
+    orders, parent = ChildOrders.decoded(sys.stdin.buffer.readline())
+    _bind_to_parent(parent, orders.cpu_seconds)
     body = open_body(orders)
     try:
         for operation in orders.operations[:WARM_UP]:
             body.perform(operation)
-        kept = long_lived(orders.long_lived)
-        use(orders.setting)
+        kept = create_long_lived_objects(orders.long_lived)
+        apply_setting(orders.setting)
         wanted = gc.get_threshold(), gc.isenabled()
 
         def told(share: float) -> None:
-            _say(out, {"share": round(share, 4)})
+            _send(out, {"share": round(share, 4)})
 
         figures = measure(orders.operations, body.perform, told)
         if (gc.get_threshold(), gc.isenabled()) != wanted:
             raise RuntimeError("something in the workload has changed the collector's settings")
         del kept
-        _say(out, {"figures": asdict(figures)})
+        _send(out, {"figures": asdict(figures)})
     finally:
         body.close()
 
 
-def _say(out: IO[bytes], message: dict[str, Any]) -> None:
+def _send(out: IO[bytes], message: dict[str, Any]) -> None:
     out.write(json.dumps(message).encode() + b"\n")
     out.flush()
 
 
-def _silence() -> IO[bytes]:
+def _redirect_output() -> IO[bytes]:
     """Keep the way to the parent for ourselves: what the workload prints goes nowhere."""
     out = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_WRONLY)
@@ -118,7 +118,7 @@ def _silence() -> IO[bytes]:
     return out
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Take what others leave of the processor, and be the first to go when memory runs out."""
     with suppress(OSError, AttributeError):
         os.nice(NICENESS)
@@ -126,7 +126,7 @@ def _step_back() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
-def _bind(parent: int, cpu_seconds: int) -> None:
+def _bind_to_parent(parent: int, cpu_seconds: int) -> None:
     """End with the parent, and after so much processor time; leave no core file, which would hold documents."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -178,7 +178,7 @@ class PauseLog:
             self.seconds.append(took)
 
 
-def use(setting: Setting) -> None:
+def apply_setting(setting: Setting) -> None:
     """Set this process's collector, after a full collection so that every child begins alike."""
     gc.unfreeze()
     gc.collect()
@@ -209,7 +209,7 @@ def measure(
             told(number / len(operations))
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     pauses.stop()
-    peak = max(peak, _peak(), rss_bytes())
+    peak = max(peak, _read_peak(), rss_bytes())
     gc.collect()
     trim_heap()
     floor = rss_bytes()
@@ -238,7 +238,7 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def long_lived(count: int) -> list[object]:
+def create_long_lived_objects(count: int) -> list[object]:
     """Return objects that the collector has to look after, so many that it has `count` in all.
 
     They are as a service's own: records with a mapping, a list and a link to the one before.
@@ -258,7 +258,7 @@ def _reset_peak() -> None:
         _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
 
 
-def _peak() -> int:
+def _read_peak() -> int:
     """Return the greatest RSS since `_reset_peak` in bytes; 0 where the system does not tell."""
     with suppress(OSError, ValueError, IndexError):
         for line in _STATUS.read_text(encoding="ascii").splitlines():

@@ -23,7 +23,7 @@ import structlog
 from services.core.errors import CancelledError, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
-from services.memory.gc_experiment.child import Orders
+from services.memory.gc_experiment.child import ChildOrders
 from services.memory.gc_experiment.types import RunFigures
 
 log = structlog.get_logger(__name__)
@@ -32,10 +32,10 @@ ROOT = str(Path(__file__).resolve().parents[3])
 # What a child's environment has: nothing of the service's own gets in, neither settings nor secrets.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _FIXED = {"PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TOKENIZERS_PARALLELISM": "false"}
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _END_SECONDS = 5.0
-_WORDS = 2000  # of what it said at the end, for the log
-_LONGEST_LINE = 1 << 20
+_STDERR_TAIL_BYTES = 2000  # of what it said at the end, for the log
+_MAX_LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ChildLimits:
 
 def run_child(
     command: Sequence[str],
-    orders: Orders,
+    orders: ChildOrders,
     limits: ChildLimits,
     *,
     stop: Callable[[], MillpondError | None],
@@ -58,7 +58,7 @@ def run_child(
     """Run one child to its end and return what it measured.
 
     Args:
-        command: Python module and arguments, see `services.memory.gc_experiment.child.live`.
+        command: Python module and arguments, see `services.memory.gc_experiment.child.run_child_main`.
         stop: asked several times a second; an error that it returns ends the child and is raised.
         told: gets the share of the operations that is done.
 
@@ -86,20 +86,20 @@ def run_child(
             return _listen(process, orders, limits, stop, told)
         except EOFError:
             _await_end(process)
-            _end(process)
+            _kill(process)
             errors.seek(0, os.SEEK_END)
-            errors.seek(max(0, errors.tell() - _WORDS))
+            errors.seek(max(0, errors.tell() - _STDERR_TAIL_BYTES))
             words = errors.read().decode("utf-8", "replace")
             log.warning("experiment child crashed", status=process.returncode, words=words)
-            raise _crash(process.returncode, words) from None
+            raise _crash_error(process.returncode, words) from None
         finally:
             if process.returncode is None:
-                _end(process)
+                _kill(process)
 
 
 def _listen(
     process: subprocess.Popen[bytes],
-    orders: Orders,
+    orders: ChildOrders,
     limits: ChildLimits,
     stop: Callable[[], MillpondError | None],
     told: Callable[[float], None],
@@ -114,12 +114,12 @@ def _listen(
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while True:
-        if error := stop() or _over(process, deadline, limits):
+        if error := stop() or _limit_error(process, deadline, limits):
             raise error
-        if not poll.poll(_LOOK_SECONDS * 1000):
+        if not poll.poll(_POLL_SECONDS * 1000):
             continue
         piece = os.read(descriptor, 65_536)
-        if not piece or len(pending) > _LONGEST_LINE:
+        if not piece or len(pending) > _MAX_LINE_BYTES:
             raise EOFError
         *lines, pending = (pending + piece).split(b"\n")
         for line in lines:
@@ -130,7 +130,7 @@ def _listen(
             told(float(message["share"]))
 
 
-def _over(process: subprocess.Popen[bytes], deadline: float, limits: ChildLimits) -> MillpondError | None:
+def _limit_error(process: subprocess.Popen[bytes], deadline: float, limits: ChildLimits) -> MillpondError | None:
     """Return why the child must end now, if it must."""
     if time.monotonic() > deadline:
         return TimedOutError(
@@ -156,7 +156,7 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """End the child and all that it has started, and take its exit status so that no zombie stays."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -167,7 +167,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _crash(status: int, words: str) -> MillpondError:
+def _crash_error(status: int, words: str) -> MillpondError:
     last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
     if status < 0:
         how = _("by signal {signal}").format(signal=signal.Signals(-status).name)
@@ -185,11 +185,11 @@ def _environment() -> dict[str, str]:
     return {**kept, **_FIXED, "PYTHONPATH": ROOT}
 
 
-def remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Remove a child's folder, whatever is in it."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def cancelled() -> MillpondError:
+def cancelled_error() -> MillpondError:
     """Return what says that somebody has cancelled."""
     return CancelledError(_("The experiment was cancelled; nothing was kept of it."), _("Start it anew when you like."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.core.i18n import _
-from services.memory.gc_experiment.analysis import ALPHA, LEAST_ROUNDS, Advice, Figure, Judgement, Ratio
+from services.memory.gc_experiment.analysis import ALPHA, MIN_ANALYSIS_ROUNDS, Advice, Analysis, Figure, Ratio
 from services.memory.gc_experiment.types import ExperimentResult
 from services.memory.gc_experiment.workload import label
 
@@ -39,7 +39,7 @@ def _percent(ratio: float) -> str:
     return f"{percent:+.{digits}f}%".replace("-", "−")
 
 
-def headline(judgement: Judgement, result: ExperimentResult) -> str:
+def headline(judgement: Analysis, result: ExperimentResult) -> str:
     """Return the answer in a few words."""
     name = label(result.settings[judgement.setting])
     return {
@@ -52,7 +52,7 @@ def headline(judgement: Judgement, result: ExperimentResult) -> str:
     }[judgement.advice]
 
 
-def recommendation(judgement: Judgement, result: ExperimentResult) -> str:
+def recommendation(judgement: Analysis, result: ExperimentResult) -> str:
     """Return what to do and why, in sentences, in the words that events and pages use."""
     parts = [_reason(judgement, result)]
     if judgement.share < _SMALL_SHARE:
@@ -65,11 +65,11 @@ def recommendation(judgement: Judgement, result: ExperimentResult) -> str:
     return " ".join(parts)
 
 
-def _reason(judgement: Judgement, result: ExperimentResult) -> str:
+def _reason(judgement: Analysis, result: ExperimentResult) -> str:
     advice = judgement.advice
     if advice is Advice.TOO_FEW:
         return _("{rounds} rounds give no interval worth the name; do at least {least}, better 6.").format(
-            rounds=result.rounds, least=LEAST_ROUNDS
+            rounds=result.rounds, least=MIN_ANALYSIS_ROUNDS
         )
     if advice is Advice.TOO_NOISY:
         return _noisy(judgement)
@@ -91,7 +91,7 @@ def _reason(judgement: Judgement, result: ExperimentResult) -> str:
     )
 
 
-def _noisy(judgement: Judgement) -> str:
+def _noisy(judgement: Analysis) -> str:
     if judgement.resolution > 1:
         return _("Equal runs differ too much. Do more rounds, or start it in a quieter moment.")
     return _(

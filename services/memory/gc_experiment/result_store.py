@@ -19,11 +19,11 @@ from services.memory.gc_experiment.types import ExperimentResult
 
 log = structlog.get_logger(__name__)
 
-KEPT = 20
-_LARGEST = 4 * 1024 * 1024
+MAX_RESULTS = 20
+_MAX_RESULT_BYTES = 4 * 1024 * 1024
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _WORK = "work-"
-_result = TypeAdapter(ExperimentResult)
+_result_adapter = TypeAdapter(ExperimentResult)
 
 
 class ResultStore:
@@ -58,7 +58,7 @@ class ResultStore:
         partial = path.with_suffix(".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial.write_bytes(_result.dump_json(result))
+            partial.write_bytes(_result_adapter.dump_json(result))
             partial.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -69,7 +69,7 @@ class ResultStore:
             ) from error
         with self._lock:
             self._known[result.id] = result
-        for old in self.results()[KEPT:]:
+        for old in self.results()[MAX_RESULTS:]:
             with self._lock:
                 del self._known[old.id]
             with suppress(OSError):
@@ -104,9 +104,9 @@ class ResultStore:
 
     def _read(self, path: Path) -> None:
         try:
-            if path.stat().st_size > _LARGEST:
+            if path.stat().st_size > _MAX_RESULT_BYTES:
                 return
-            result = _result.validate_json(path.read_bytes())
+            result = _result_adapter.validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             log.warning("experiment unreadable", name=path.name, reason=type(error).__name__)
             return

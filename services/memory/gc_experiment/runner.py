@@ -21,9 +21,9 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.settings import MEGABYTE
 from services.memory.clock import Clock
-from services.memory.gc_experiment.analysis import judge
-from services.memory.gc_experiment.child import Orders
-from services.memory.gc_experiment.child_process import ChildLimits, cancelled, remove, run_child
+from services.memory.gc_experiment.analysis import analyze
+from services.memory.gc_experiment.child import ChildOrders
+from services.memory.gc_experiment.child_process import ChildLimits, cancelled_error, remove_folder, run_child
 from services.memory.gc_experiment.messages import headline
 from services.memory.gc_experiment.result_store import ResultStore
 from services.memory.gc_experiment.types import (
@@ -35,7 +35,7 @@ from services.memory.gc_experiment.types import (
     Setting,
     Workload,
 )
-from services.memory.gc_experiment.workload import DEFAULTS, checked, counted, label, order
+from services.memory.gc_experiment.workload import DEFAULTS, count_operations, label, setting_order, validate_experiment
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +124,7 @@ class Experiments:
             UnavailableError: there is no room for a child within the memory budget, or the service is closing.
         """
         actor.require_admin(_("Start a threshold experiment"))
-        wanted = checked(settings, rounds, operations)
+        wanted = validate_experiment(settings, rounds, operations)
         with self._lock:
             if self._closed:
                 raise UnavailableError(_("Millpond is being closed."), _("Start it again afterwards."))
@@ -194,7 +194,7 @@ class Experiments:
                 recorded=workload.recorded,
                 seed=seed,
                 long_lived=workload.long_lived,
-                counts=counted(workload.operations),
+                counts=count_operations(workload.operations),
                 runs=tuple(runs),
             )
             self._shelf.add(result)
@@ -209,7 +209,7 @@ class Experiments:
             )
         else:
             self._state = replace(self._state, phase=ExperimentPhase.FINISHED, remaining=None, result=result.id)
-            words = headline(judge(result), result)
+            words = headline(analyze(result), result)
             told = _("threshold experiment finished: {words}").format(words=words)
             self._tell(state.actor, told, seconds=result.took)
 
@@ -299,9 +299,9 @@ class ExperimentSeries:
         """
         made: list[Run] = []
         for round_ in range(self.rounds):
-            for place in order(len(self.settings), round_):
+            for place in setting_order(len(self.settings), round_):
                 if self.stopping.is_set():
-                    raise cancelled()
+                    raise cancelled_error()
                 if made:
                     self.laboratory.check_room()
                 self.begins(len(made), place)
@@ -316,7 +316,7 @@ class ExperimentSeries:
 
     def _run(self, workload: Workload, setting: Setting) -> RunFigures:
         laboratory, folder = self.laboratory, self.folder()
-        orders = Orders(
+        orders = ChildOrders(
             folder=folder,
             setting=setting,
             operations=workload.operations,
@@ -329,11 +329,11 @@ class ExperimentSeries:
         try:
             return run_child(laboratory.command, orders, limits, stop=self._stop, told=self.shares)
         finally:
-            remove(folder)
+            remove_folder(folder)
 
     def _stop(self) -> MillpondError | None:
         if self.stopping.is_set():
-            return cancelled()
+            return cancelled_error()
         if self.laboratory.room() < 0:
             return UnavailableError(
                 _("The service itself needs the memory; the experiment made room for it."),

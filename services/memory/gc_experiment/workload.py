@@ -14,11 +14,11 @@ from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.memory.gc_experiment.types import Operation, OperationKind, Setting
 
-MOST_SETTINGS = 8
-LEAST_ROUNDS, MOST_ROUNDS = 1, 20
-LEAST_OPERATIONS, MOST_OPERATIONS = 10, 2000
+MAX_SETTINGS = 8
+MIN_ROUNDS, MAX_ROUNDS = 1, 20
+MIN_OPERATIONS, MAX_OPERATIONS = 10, 2000
 # The first threshold is a C int; the others are compared with counts that never come near.
-MOST_THRESHOLD = 2**31 - 1
+MAX_THRESHOLD = 2**31 - 1
 REFERENCE = Setting()
 CONTROL = Setting(control=True)
 OFF = Setting(automatic=False)
@@ -33,7 +33,7 @@ OFFERED: tuple[Setting, ...] = (
     OFF,
     FROZEN,
 )
-USUAL: tuple[Setting, ...] = (REFERENCE, Setting((300, 5, 5)), Setting((10_000, 20, 50)), FROZEN)
+PRESELECTED: tuple[Setting, ...] = (REFERENCE, Setting((300, 5, 5)), Setting((10_000, 20, 50)), FROZEN)
 # As this interpreter came up: somebody may change them while the service runs.
 DEFAULTS: tuple[int, int, int] = gc.get_threshold()
 # Of 100 operations, as a small team's day looks: each click is a run of a page; some questions, a file now and then.
@@ -45,8 +45,8 @@ SHARES: dict[OperationKind, int] = {
     OperationKind.DELETE: 2,
 }
 # With fewer than so many recorded operations the recording says little about the service.
-LEAST_RECORDED = 60
-MOST_UPLOAD_BYTES = 32 * 1024
+MIN_RECORDED = 60
+MAX_UPLOAD_BYTES = 32 * 1024
 _QUESTION_CHARACTERS = (20, 120)
 _UPLOAD_BYTES = (500, 4000)
 
@@ -61,7 +61,7 @@ def label(setting: Setting) -> str:
     return _("{name}, frozen after the start").format(name=name) if setting.frozen else name
 
 
-def checked(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[Setting, ...]:
+def validate_experiment(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[Setting, ...]:
     """Return what is compared: the defaults first, nothing twice.
 
     Raises:
@@ -73,9 +73,9 @@ def checked(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[
             _("There is nothing to compare the defaults with."), _("Choose at least one other setting.")
         )
     for what, value, least, most in (
-        (_("settings"), len(wanted), 2, MOST_SETTINGS),
-        (_("rounds"), rounds, LEAST_ROUNDS, MOST_ROUNDS),
-        (_("operations"), operations, LEAST_OPERATIONS, MOST_OPERATIONS),
+        (_("settings"), len(wanted), 2, MAX_SETTINGS),
+        (_("rounds"), rounds, MIN_ROUNDS, MAX_ROUNDS),
+        (_("operations"), operations, MIN_OPERATIONS, MAX_OPERATIONS),
     ):
         if not least <= value <= most:
             raise BadInputError(
@@ -84,15 +84,15 @@ def checked(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[
             )
     for setting in wanted:
         for threshold in setting.thresholds or ():
-            if not 1 <= threshold <= MOST_THRESHOLD:
+            if not 1 <= threshold <= MAX_THRESHOLD:
                 raise BadInputError(
                     _("{value} is no threshold.").format(value=threshold),
-                    _("Choose between {least} and {most}.").format(least=1, most=MOST_THRESHOLD),
+                    _("Choose between {least} and {most}.").format(least=1, most=MAX_THRESHOLD),
                 )
     return wanted
 
 
-def order(settings: int, round_: int) -> list[int]:
+def setting_order(settings: int, round_: int) -> list[int]:
     """Return in which order the settings take their turns in a round.
 
     Every second round goes backwards, and each pair of rounds begins with another one: no setting always comes first,
@@ -102,26 +102,26 @@ def order(settings: int, round_: int) -> list[int]:
     return turn[::-1] if round_ % 2 else turn
 
 
-def built_in(count: int, seed: int) -> tuple[Operation, ...]:
+def built_in_operations(count: int, seed: int) -> tuple[Operation, ...]:
     """Return `count` operations in an order that depends on `seed` alone."""
     chance = random.Random(seed)  # noqa: S311 - must be the same each time
     kinds = [kind for kind, share in SHARES.items() for _number in range(share)]
-    return tuple((kind, size_of(kind, chance)) for kind in chance.choices(kinds, k=count))
+    return tuple((kind, random_size(kind, chance)) for kind in chance.choices(kinds, k=count))
 
 
-def repeated(recorded: Sequence[Operation], count: int) -> tuple[Operation, ...]:
+def repeat_operations(recorded: Sequence[Operation], count: int) -> tuple[Operation, ...]:
     """Return `count` operations: what was recorded, in its order, again and again if need be."""
     return tuple(recorded[number % len(recorded)] for number in range(count)) if recorded else ()
 
 
-def size_of(kind: OperationKind, chance: random.Random) -> int:
+def random_size(kind: OperationKind, chance: random.Random) -> int:
     """Return a usual size: characters of a question, bytes of a file."""
     if kind in {OperationKind.QUESTION, OperationKind.ANSWER}:
         return chance.randint(*_QUESTION_CHARACTERS)
     return chance.randint(*_UPLOAD_BYTES) if kind is OperationKind.UPLOAD else 0
 
 
-def counted(operations: Sequence[Operation]) -> dict[str, int]:
+def count_operations(operations: Sequence[Operation]) -> dict[str, int]:
     """Return how many of each kind there are."""
     found = Counter(kind.value for kind, _size in operations)
     return {kind.value: found[kind.value] for kind in OperationKind if found[kind.value]}

@@ -20,20 +20,20 @@ from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.history import HistoryStore
 from services.memory.history.downsample import HOURS, MINUTES, Points, Tier, Values, join, samples, thin
-from services.memory.history.ring import HOUR, ClosedHour, Ring, at_pace, close_hour, split_hours
+from services.memory.history.ring import HOUR, ClosedHour, Ring, close_hour, downsample, split_hours
 from services.memory.types import COLUMNS, Floats, Sample, Window
 
 log = structlog.get_logger(__name__)
 
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 # More than an hour, so that a window of an hour is whole at its start.
 _RING_ROWS = 4200
 # Hours that wait for a disk that cannot be written.
 _WAITING_HOURS = 48
 # Columns that are read and merged at once: bounds what a long window of all columns takes.
-_AT_ONCE = 6
+_COLUMNS_PER_READ = 6
 _INDEX = {column: place for place, column in enumerate(COLUMNS)}
-_LINES = 200
+_ROWS_PER_CHUNK = 200
 
 
 class History:
@@ -133,7 +133,7 @@ class History:
         return self._last_seen
 
     def window(
-        self, start: float, end: float, *, columns: Collection[str] = COLUMNS, points: int = MOST_POINTS
+        self, start: float, end: float, *, columns: Collection[str] = COLUMNS, points: int = MAX_POINTS
     ) -> Window:
         """Return the history from `start` to `end` (seconds since the epoch) in at most `points` points.
 
@@ -172,15 +172,18 @@ class History:
         if tier is None:
             yield samples(rows.times, rows.runs, rows.values)
             return
-        in_ram = join([*(_choose(hour.points(tier), columns) for hour in closed), at_pace(rows, tier)])
-        places = [range(place, min(place + _AT_ONCE, len(columns))) for place in range(0, len(columns), _AT_ONCE)]
+        in_ram = join([*(_select_columns(hour.points(tier), columns) for hour in closed), downsample(rows, tier)])
+        places = [
+            range(place, min(place + _COLUMNS_PER_READ, len(columns)))
+            for place in range(0, len(columns), _COLUMNS_PER_READ)
+        ]
         places = places or [range(0)]
         read = 0
         try:
             for piece in self._read(tier, start, end, [[columns[place] for place in part] for part in places]):
                 # An hour that was written meanwhile would be there twice.
                 before = piece.where(piece.times < in_ram.times[0]) if len(in_ram) else piece
-                yield join([before, _choose(in_ram, places[read])])
+                yield join([before, _select_columns(in_ram, places[read])])
                 read += 1
         except MillpondError as error:
             self._report(error)
@@ -248,7 +251,7 @@ def _between(points: Points, start: float, end: float) -> Points:
     return points.where((points.times >= start) & (points.times <= end))
 
 
-def _choose(points: Points, columns: Sequence[int]) -> Points:
+def _select_columns(points: Points, columns: Sequence[int]) -> Points:
     chosen = np.asarray(columns, dtype=np.intp)
     means, minima, maxima = points.means[:, chosen], points.minima[:, chosen], points.maxima[:, chosen]
     return Points(points.times, points.counts, points.runs, means, minima, maxima)
@@ -269,8 +272,8 @@ def csv_lines(window: Window, *, extremes: bool = False) -> Iterator[str]:
         header += [f"{column}.min" for column in window.minima] + [f"{column}.max" for column in window.maxima]
         values += [*window.minima.values(), *window.maxima.values()]
     yield ",".join(header) + "\r\n"
-    for start in range(0, len(window), _LINES):
-        part = slice(start, start + _LINES)
+    for start in range(0, len(window), _ROWS_PER_CHUNK):
+        part = slice(start, start + _ROWS_PER_CHUNK)
         parts = (window.times, window.runs, *values)
         rows = zip(*(of[part].tolist() for of in parts), strict=True)
         yield "".join(

@@ -125,11 +125,11 @@ class ClosedHour:
 
 def close_hour(rows: Rows) -> ClosedHour:
     """Merge the rows of one hour."""
-    minutes = at_pace(rows, MINUTES)
+    minutes = downsample(rows, MINUTES)
     return ClosedHour(minutes, merge(minutes, np.floor(minutes.times / HOURS.step).astype(np.int64)))
 
 
-def at_pace(rows: Rows, tier: Tier) -> Points:
+def downsample(rows: Rows, tier: Tier) -> Points:
     """Return rows merged to the pace of a tier."""
     points = samples(rows.times, rows.runs, rows.values)
     return merge(points, np.floor(points.times / tier.step).astype(np.int64))

@@ -57,7 +57,7 @@ blocks = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),  # float32 (3, length): means, minima, maxima
 )
 _META = 0  # in place of a column: float64 (3, length): times, counts, runs
-_MOST_NAMES, _MOST_BLOCKS = 1 << 12, 1 << 6
+_MAX_NAMES, _MAX_BLOCKS = 1 << 12, 1 << 6
 _COLUMN_QUERY = sa.select(blocks.c.number, blocks.c.data).where(
     blocks.c.place.between(sa.bindparam("low"), sa.bindparam("high")),
     blocks.c.number.between(sa.bindparam("first"), sa.bindparam("last")),
@@ -79,20 +79,20 @@ class HistoryStore:
             connections=2,
             patience=1.0,
         )
-        with _trouble():
+        with _storage_errors():
             self._database.create_tables()
             with self._database.write() as connection:
                 self._ids = assign_names(connection)
-                self.run = fact(connection, "run") + 1
+                self.run = get_fact(connection, "run") + 1
                 set_fact(connection, "run", self.run)
-                self.merged = fact(connection, "merged")
+                self.merged = get_fact(connection, "merged")
 
     def close(self) -> None:
         self._database.close()
 
     def rows(self) -> Rows:
         """Return the journal."""
-        with _trouble(), self._database.read() as connection:
+        with _storage_errors(), self._database.read() as connection:
             return read_journal(connection, self._ids, self._capacity)
 
     def write(self, rows: Rows, merged: Sequence[tuple[Tier, Points]], merged_to: int) -> None:
@@ -100,7 +100,7 @@ class HistoryStore:
 
         `merged_to` is the number of the first row that is in no block yet.
         """
-        with _trouble(), self._database.write() as connection:
+        with _storage_errors(), self._database.write() as connection:
             write_journal(connection, rows, self._ids, self._capacity)
             for tier, points in merged:
                 patch_blocks(connection, tier, points, self._ids)
@@ -113,7 +113,7 @@ class HistoryStore:
         A piece holds places in COLUMNS. All pieces are of one state of the file: the same points in each.
         """
         ids = [[self._ids[COLUMNS[column]] for column in piece] for piece in pieces]
-        with _trouble(), self._database.read() as connection:
+        with _storage_errors(), self._database.read() as connection:
             connection.exec_driver_sql("BEGIN")
             yield from read_blocks(connection, tier, start, end, ids)
 
@@ -124,7 +124,7 @@ class HistoryStore:
 
 
 @contextmanager
-def _trouble() -> Iterator[None]:
+def _storage_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
@@ -175,7 +175,7 @@ def assign_names(connection: Connection) -> dict[str, int]:
     return ids
 
 
-def fact(connection: Connection, name: str) -> int:
+def get_fact(connection: Connection, name: str) -> int:
     """Return a number that is kept under a name, 0 when there is none."""
     return int(connection.scalar(sa.select(facts.c.value).where(facts.c.name == name)) or 0)
 
@@ -234,7 +234,7 @@ def _patch_block(connection: Connection, tier: Tier, number: int, points: Points
 
 
 def _place(tier: Tier, id_: int, number: int) -> int:
-    return (tier.id * _MOST_NAMES + id_) * _MOST_BLOCKS + number % tier.kept
+    return (tier.id * _MAX_NAMES + id_) * _MAX_BLOCKS + number % tier.kept
 
 
 def _block(stored: bytes | None, tier: Tier, kind: type[np.floating[Any]]) -> NDArray[np.floating[Any]]:

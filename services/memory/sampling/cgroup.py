@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 # Version 1 says "no limit" with the greatest number of pages.
 _NO_LIMIT = 1 << 60
-_MOST = 1 << 16
+_MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,71 +29,71 @@ class MemoryGroup:
     def used_bytes(self) -> int | None:
         """Return the bytes that the group holds and the kernel cannot simply drop: without files read long ago, as
         `kubectl top` counts."""
-        used = _number(self.used)
+        used = _read_number(self.used)
         if used is None:
             return None
-        return max(0, used - (field(read(self.stat) or b"", self.inactive) or 0))
+        return max(0, used - (parse_field(read_small_file(self.stat) or b"", self.inactive) or 0))
 
     def limit_bytes(self) -> int | None:
         """Return the least limit of the group and those above it, None without one."""
-        limits = [limit for limit in map(_number, self.limits) if limit is not None and limit < _NO_LIMIT]
+        limits = [limit for limit in map(_read_number, self.limits) if limit is not None and limit < _NO_LIMIT]
         return min(limits, default=None)
 
 
 def find_group(proc: str = "/proc", root: str = "/sys/fs/cgroup") -> MemoryGroup | None:
     """Return the group of this process, None where the system has none with memory figures."""
-    lines = (read(f"{proc}/self/cgroup") or b"").decode(errors="replace").splitlines()
+    lines = (read_small_file(f"{proc}/self/cgroup") or b"").decode(errors="replace").splitlines()
     entries = [line.split(":", 2) for line in lines if line.count(":") >= 2]
     for _id, controllers, path in entries:
         if "memory" in controllers.split(","):
-            for folder in _folders(Path(root) / "memory", path):
+            for folder in _candidate_folders(Path(root) / "memory", path):
                 if (folder / "memory.usage_in_bytes").exists():
-                    above = _above(folder, Path(root) / "memory", "memory.limit_in_bytes")
+                    above = _limit_files(folder, Path(root) / "memory", "memory.limit_in_bytes")
                     stat = str(folder / "memory.stat")
                     return MemoryGroup(str(folder / "memory.usage_in_bytes"), stat, b"total_inactive_file", above)
     for number, controllers, path in entries:
         if number == "0" and not controllers:
-            for folder in _folders(Path(root), path):
+            for folder in _candidate_folders(Path(root), path):
                 if (folder / "memory.current").exists():
-                    above = _above(folder, Path(root), "memory.max")
+                    above = _limit_files(folder, Path(root), "memory.max")
                     return MemoryGroup(
                         str(folder / "memory.current"), str(folder / "memory.stat"), b"inactive_file", above
                     )
     return None
 
 
-def _folders(root: Path, path: str) -> Iterator[Path]:
+def _candidate_folders(root: Path, path: str) -> Iterator[Path]:
     """Yield where the group may be: at its path, or at the root, where a container sees its own group."""
     if ".." not in PurePosixPath(path).parts:
         yield root / path.lstrip("/")
     yield root
 
 
-def _above(folder: Path, root: Path, name: str) -> tuple[str, ...]:
+def _limit_files(folder: Path, root: Path, name: str) -> tuple[str, ...]:
     folders = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
     return tuple(str(place / name) for place in folders if (place / name).exists())
 
 
-def _number(path: str) -> int | None:
-    text = (read(path) or b"").strip()
+def _read_number(path: str) -> int | None:
+    text = (read_small_file(path) or b"").strip()
     return int(text) if text.isdigit() else None  # "max" is no limit
 
 
-def read(path: str) -> bytes | None:
+def read_small_file(path: str) -> bytes | None:
     """Return what a small file says, None where it is not there or not for us to read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return os.read(descriptor, _MOST)
+        return os.read(descriptor, _MAX_BYTES)
     except OSError:
         return None
     finally:
         os.close(descriptor)
 
 
-def field(text: bytes, name: bytes) -> int | None:
+def parse_field(text: bytes, name: bytes) -> int | None:
     """Return the number after `name` at the beginning of a line, as in /proc/meminfo and memory.stat."""
     place = 0 if text.startswith(name) else text.find(b"\n" + name) + 1
     if place == 0 and not text.startswith(name):

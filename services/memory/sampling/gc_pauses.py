@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from services.memory.types import Series
 
 _GENERATIONS = 3
-_RECENT = 1000
+_RECORDED = 1000
 _COUNTS = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
 _RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
 
@@ -66,9 +66,9 @@ class PauseRecorder:
         self._seconds = array("d", [0.0] * _GENERATIONS)
         self._buckets = [array("q", [0] * (len(self.bounds) + 1)) for _ in range(_GENERATIONS)]
         self._runs = 0
-        self._times, self._took = (array("d", [0.0] * _RECENT) for _ in range(2))
-        self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECENT) for _ in range(3))
-        self._asked = bytearray(_RECENT)
+        self._times, self._took = (array("d", [0.0] * _RECORDED) for _ in range(2))
+        self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECORDED) for _ in range(3))
+        self._asked = bytearray(_RECORDED)
         self._asking = 0  # the thread that calls for a collection
 
     def start(self) -> None:
@@ -86,10 +86,10 @@ class PauseRecorder:
         of all pauses in seconds, both since the start."""
         return {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
 
-    def recent(self, limit: int = _RECENT) -> list[Pause]:
+    def recent(self, limit: int = _RECORDED) -> list[Pause]:
         """Return the newest pauses, oldest first."""
         last = self._runs
-        places = (number % _RECENT for number in range(max(0, last - min(limit, _RECENT)), last))
+        places = (number % _RECORDED for number in range(max(0, last - min(limit, _RECORDED)), last))
         return [
             Pause(
                 self._times[place],
@@ -131,7 +131,7 @@ class PauseRecorder:
         generation = info["generation"]
         self._seconds[generation] += took
         self._buckets[generation][bisect_left(self.bounds, took)] += 1
-        place = self._runs % _RECENT
+        place = self._runs % _RECORDED
         self._times[place] = self._now()
         self._kinds[place] = generation
         self._took[place] = took
@@ -155,7 +155,7 @@ class PauseFigures:
     longest: float | None
 
 
-def figures(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFigures:
+def summarize_recent(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFigures:
     """Return the figures from `begin` on of `recent`, oldest first, of which at most `kept` are ever known."""
     if len(recent) >= kept:
         begin = max(begin, recent[0].time)
@@ -165,6 +165,6 @@ def figures(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFig
     return PauseFigures(begin, len(lengths), sum(lengths), lengths[math.ceil(0.95 * len(lengths)) - 1], lengths[-1])
 
 
-def longest(recent: Sequence[Pause], limit: int) -> list[Pause]:
+def longest_pauses(recent: Sequence[Pause], limit: int) -> list[Pause]:
     """Return the longest pauses, the longest first."""
     return sorted(recent, key=lambda pause: (-pause.seconds, pause.time))[:limit]

@@ -82,10 +82,10 @@ class DeviceSource:
             log.info("no GPU figures", reason=str(error))
             return []
         self._nvml = nvml
-        return [device for device in _handles(nvml) if device is not None]
+        return [device for device in _visible_devices(nvml) if device is not None]
 
 
-def _handles(nvml: ModuleType) -> list[Any]:
+def _visible_devices(nvml: ModuleType) -> list[Any]:
     """Return the devices that CUDA_VISIBLE_DEVICES leaves, all without it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:

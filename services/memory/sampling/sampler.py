@@ -19,12 +19,12 @@ log = structlog.get_logger(__name__)
 
 Source = Callable[[], Mapping[str, float]]
 # What one source may take of a core. One that took longer is asked less often; its last values stand meanwhile.
-_SHARE = 0.0005
-_LONGEST = 15.0
+_MAX_SOURCE_SHARE = 0.0005
+_MAX_PERIOD_SECONDS = 15.0
 
 
 @dataclass(slots=True)
-class _Asked:
+class _SourceState:
     """A source, how often it is asked (seconds of the clock), and what it said last."""
 
     name: str
@@ -48,7 +48,7 @@ class Sampler:
         self._sink = sink
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._sources: list[_Asked] = []
+        self._sources: list[_SourceState] = []
         self._derived: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,7 +56,7 @@ class Sampler:
 
     def add_source(self, source: Source, *, seconds: float = 0.0, name: str = "") -> None:
         """Have each sample carry what `source` returns; it is asked every `seconds`, by default with each sample."""
-        self._sources.append(_Asked(name or _name(source), source, seconds))
+        self._sources.append(_SourceState(name or _name(source), source, seconds))
 
     def add_derived(self, derive: Callable[[Mapping[str, float]], Mapping[str, float]]) -> None:
         """Have each sample also carry what `derive` makes of the values that the sources have returned."""
@@ -88,7 +88,7 @@ class Sampler:
         """Return the mean CPU seconds of one call by source."""
         return {asked.name: asked.spent / asked.calls for asked in self._sources.copy() if asked.calls}
 
-    def _ask(self, asked: _Asked, now: float) -> Mapping[str, float]:
+    def _ask(self, asked: _SourceState, now: float) -> Mapping[str, float]:
         if now < asked.due:
             return asked.values
         began = time.thread_time()
@@ -104,7 +104,7 @@ class Sampler:
         took = time.thread_time() - began
         asked.calls += 1
         asked.spent += took
-        pace = min(max(asked.seconds, took / _SHARE), _LONGEST)
+        pace = min(max(asked.seconds, took / _MAX_SOURCE_SHARE), _MAX_PERIOD_SECONDS)
         # Half a sample early, so that a pace of five samples does not become six.
         asked.due = now + pace - self._seconds / 2
         return asked.values

@@ -18,13 +18,13 @@ import psutil
 
 from services.memory.limit import MemoryLimit
 from services.memory.process import rss_bytes
-from services.memory.sampling.cgroup import field, read
+from services.memory.sampling.cgroup import parse_field, read_small_file
 from services.memory.types import Series
 
 # Mean bytes of a block where no ledger measures it (CPython 3.11 with torch and Streamlit: 80 to 95).
 _BLOCK_BYTES = 90.0
 # Samples without `live` at the start, so that the first reading of the ledger makes no step in it.
-_PATIENCE = 10
+_WARM_UP_SAMPLES = 10
 _KB = 1024
 
 
@@ -102,11 +102,11 @@ class HeapSource:
             self._read, self._blocks, self._size = read, blocks, read / blocks
         if self._read is None:
             self._waited += 1
-            return {Series.LIVE: heap + blocks * self._size} if self._waited > _PATIENCE else {}
+            return {Series.LIVE: heap + blocks * self._size} if self._waited > _WARM_UP_SAMPLES else {}
         return {Series.LIVE: heap + self._read + (blocks - self._blocks) * self._size}
 
 
-class SurroundingsSource:
+class SystemSource:
     """Reads the surroundings. `limit_bytes` is what RSS is held against; 0: the container's limit or the RAM.
 
     Where somebody else also holds RSS against a `limit`, it is the same one.
@@ -130,7 +130,7 @@ class SurroundingsSource:
         group = self._group
         used, group_limit = (group.used_bytes(), group.limit_bytes()) if group else (None, None)
         found: dict[str, float | None] = {
-            Series.PRESSURE: _share(read(self._pressure)),
+            Series.PRESSURE: _pressure_share(read_small_file(self._pressure)),
             Series.GROUP_USED: used,
             Series.GROUP_LIMIT: group_limit,
             Series.AVAILABLE: self._available(),
@@ -139,11 +139,11 @@ class SurroundingsSource:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def _available(self) -> int:
-        kilobytes = field(read(self._memory) or b"", b"MemAvailable:")
+        kilobytes = parse_field(read_small_file(self._memory) or b"", b"MemAvailable:")
         return _KB * kilobytes if kilobytes is not None else int(psutil.virtual_memory().available)
 
 
-def _share(text: bytes | None) -> float | None:
+def _pressure_share(text: bytes | None) -> float | None:
     """Return the share of the last 10 s in which some task waited for memory.
 
     https://docs.kernel.org/accounting/psi.html

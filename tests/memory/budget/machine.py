@@ -1,4 +1,4 @@
-"""A governor over a process that exists on paper: RSS and time are what the test says."""
+"""A governor over a simulated process: the test sets RSS and time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MARKS = (
 COOL_DOWN = 60.0
 
 
-class PaperClock(Clock):
-    """A clock that stands until it is set on."""
+class ManualClock(Clock):
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class PaperClock(Clock):
 
 
 @dataclass
-class Told:
-    """A reporter that keeps the events."""
+class RecordingEventSink:
+    """An event sink that keeps the events."""
 
     events: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)
 
@@ -58,11 +58,11 @@ class Told:
 
 
 class Machine:
-    """The governor; at each level a step that happens once and one that is undone. What they did is in `done`."""
+    """The governor, with two actions at each level: one runs once, one can be undone. `done` lists their runs."""
 
-    def __init__(self, *, floor: int = 300, limit: int = LIMIT, dry_run: bool = False, steps: bool = True) -> None:
-        self.clock = PaperClock()
-        self.told = Told()
+    def __init__(self, *, floor: int = 300, limit: int = LIMIT, dry_run: bool = False, actions: bool = True) -> None:
+        self.clock = ManualClock()
+        self.sink = RecordingEventSink()
         self.rss = floor
         self.limit = limit
         self.others = 0
@@ -74,20 +74,20 @@ class Machine:
         self.governor = Governor(
             self.clock,
             lambda: Budget(self.limit * MEGABYTE, LimitSource.CONFIGURED, MARKS),
-            self.told,
+            self.sink,
             rss=lambda: self.rss * MEGABYTE,
             used=lambda rss: rss + self.others * MEGABYTE,
             floor=lambda: floor * MEGABYTE,
             dry_run=dry_run,
         )
-        if steps:
+        if actions:
             for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
                 name = level.name.lower()
-                self.governor.add_step(self.step(f"once_{name}", level))
-                self.governor.add_step(self.step(f"keep_{name}", level, undoable=True))
+                self.governor.add_action(self.action(f"once_{name}", level))
+                self.governor.add_action(self.action(f"keep_{name}", level, undoable=True))
 
-    def step(self, name: str, level: BudgetLevel, *, undoable: bool = False, patience: float = 0.0) -> BudgetAction:
-        def take() -> str:
+    def action(self, name: str, level: BudgetLevel, *, undoable: bool = False, patience: float = 0.0) -> BudgetAction:
+        def run() -> str:
             if name in self.broken:
                 raise RuntimeError(name)
             self.done.append(name)
@@ -99,7 +99,7 @@ class Machine:
         def undo() -> str:
             if name in self.broken:
                 raise RuntimeError(name)
-            assert self.in_force[-1:] == [name], "undone out of order, or what was not done"
+            assert self.in_force[-1:] == [name], "undone out of order, or without having run"
             self.in_force.pop()
             self.done.append(f"-{name}")
             return "undone"
@@ -109,19 +109,19 @@ class Machine:
             level,
             name,
             "",
-            take,
+            run,
             undo if undoable else None,
-            needed=lambda: self.pointless.get(name, ""),
+            skip_reason=lambda: self.pointless.get(name, ""),
             cool_down=COOL_DOWN,
             patience=patience,
         )
 
     def run(self, seconds: float, rss: int | None = None, *, until: Callable[[], bool] | None = None) -> None:
-        """Let time go by, four looks a second."""
+        """Advance the clock, with four checks a second."""
         if rss is not None:
             self.rss = rss
         for _number in range(round(seconds * 4)):
-            self.governor.look()
+            self.governor.check()
             if until is not None and until():
                 return
             self.clock.now += 0.25
@@ -131,5 +131,5 @@ class Machine:
         return self.governor.level
 
     def decided(self, kind: DecisionKind) -> list[Decision]:
-        """The decisions of a kind, oldest first."""
+        """Return the decisions of a kind, oldest first."""
         return [each for each in reversed(self.governor.decisions(500)) if each.kind is kind]

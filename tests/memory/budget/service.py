@@ -1,4 +1,4 @@
-"""A real service with a small budget, told what to do line by line: `-m tests.memory.budget.service FOLDER MB`.
+"""A real service with a small budget, driven by lines of commands: `-m tests.memory.budget.service FOLDER MB`.
 
 The limit is MB above the RSS when ready. Each command is answered by one line of JSON.
 """
@@ -22,10 +22,10 @@ from services.memory.budget.types import BudgetLevel
 from services.memory.process import rss_bytes
 
 
-class Working:
-    """The service, its ballast, and the highest RSS that was seen."""
+class DrivenService:
+    """The service, its ballast, and the highest RSS seen."""
 
-    def __init__(self, folder: Path, room_mb: int, mode: str, webhook: str) -> None:
+    def __init__(self, folder: Path, headroom_mb: int, mode: str, webhook: str) -> None:
         self.runtime = Runtime(
             Settings(
                 data_dir=folder,
@@ -37,7 +37,7 @@ class Working:
                 webhook_url=webhook,
             )
         )
-        self.room = room_mb
+        self.headroom = headroom_mb
         self.ballast: list[bytes] = []
         self.peak = 0
         self.stopping = threading.Event()
@@ -46,7 +46,7 @@ class Working:
     def start(self) -> dict[str, Any]:
         self.runtime.start()
         limit = self.runtime.memory.limit
-        limit._configured = rss_bytes() + self.room * MEGABYTE
+        limit._configured = rss_bytes() + self.headroom * MEGABYTE
         limit._until = 0.0
         self.watcher.start()
         return {"ready": rss_bytes(), "limit": limit.find()[0]}
@@ -66,13 +66,13 @@ class Working:
                 refused.append(error.message)
         return {"refused": refused}
 
-    def carry(self, mb: int) -> dict[str, Any]:
-        """Hold so much ballast from now on; bytes that are really there."""
+    def allocate(self, mb: int) -> dict[str, Any]:
+        """Hold so many MB of ballast, all of it resident."""
         self.ballast = [b"x" * MEGABYTE for _number in range(mb)]
         return {"rss": rss_bytes()}
 
-    def look(self) -> dict[str, Any]:
-        """Return how everything stands."""
+    def status(self) -> dict[str, Any]:
+        """Return the state of the budget and the service."""
         governor, runtime = self.runtime.governor, self.runtime
         state = governor.state()
         counts = runtime.library.counts()
@@ -114,32 +114,32 @@ class Working:
         return {"refused": ""}
 
     def restart(self) -> dict[str, Any]:
-        """Return why a restart would be passed over."""
-        (step,) = [step for step in self.runtime.governor.steps() if step.name == "restart"]
-        return {"reason": step.needed()}
+        """Return why a restart would be skipped."""
+        (action,) = [action for action in self.runtime.governor.actions() if action.name == "restart"]
+        return {"reason": action.skip_reason()}
 
     def metrics(self) -> dict[str, Any]:
-        """Return what is exposed of the budget, by name and labels."""
+        """Return the metrics by name and labels."""
         text = self.runtime.metrics.render()[0].decode()
         lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("millpond_")]
         return {name: float(value) for name, _space, value in lines}
 
     def undo(self) -> dict[str, Any]:
-        """End everything by hand."""
+        """Undo all actions by hand."""
         return {"undone": [each.step for each in self.runtime.governor.undo_all(SERVICE)]}
 
 
-def main(folder: str, room_mb: str, mode: str = "act", webhook: str = "") -> None:
+def main(folder: str, headroom_mb: str, mode: str = "act", webhook: str = "") -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    working = Working(Path(folder), int(room_mb), mode, webhook)
+    service = DrivenService(Path(folder), int(headroom_mb), mode, webhook)
     try:
-        print(json.dumps(working.start()), flush=True)
+        print(json.dumps(service.start()), flush=True)
         for line in sys.stdin:
             name, *arguments = line.split()
-            print(json.dumps(getattr(working, name)(*map(int, arguments))), flush=True)
+            print(json.dumps(getattr(service, name)(*map(int, arguments))), flush=True)
     finally:
-        working.stopping.set()
-        working.runtime.close()
+        service.stopping.set()
+        service.runtime.close()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from services.core.access import SERVICE, Actor, Role
 from services.core.errors import ConflictError, ForbiddenError, NotFoundError
 from services.core.events import EventKind
 from services.core.settings import MEGABYTE
-from services.memory.budget.action_state import PASSED_SECONDS
+from services.memory.budget.action_state import SKIP_SECONDS
 from services.memory.budget.governor import Governor
-from services.memory.budget.journal import KEPT, recalled
+from services.memory.budget.journal import MAX_DECISIONS, decision_from_event
 from services.memory.budget.types import BudgetAction, BudgetLevel, DecisionKind
 from tests.memory.budget.machine import COOL_DOWN, SUSTAINED, Machine
 
@@ -26,7 +26,7 @@ paths = st.lists(
 
 
 def test_steps_come_in_their_order_and_one_after_the_other() -> None:
-    """Conversations would go before caches, or all at once although the first step was enough."""
+    """Conversations would go before caches, or all at once although the first action was enough."""
     machine = Machine()
     machine.run(6, 720)
     assert machine.done == ["once_soft"]
@@ -49,7 +49,7 @@ def test_a_step_that_was_enough_is_the_last() -> None:
 
 
 def test_over_the_hard_watermark_nobody_waits() -> None:
-    """Doors that close after every step's effect was watched for seconds close too late for a burst."""
+    """Gates that close only after the effect of every action was awaited close too late for a burst."""
     machine = Machine()
     machine.run(1)
     machine.run(2, 950)
@@ -99,7 +99,7 @@ def test_what_gave_nothing_back_is_repeated_more_and_more_seldom_until_memory_ge
 
 
 def test_what_would_not_help_is_passed_over_and_said_once() -> None:
-    """A step that costs somebody something for nothing; or an event each second that says so."""
+    """An action that costs something for nothing; or an event each second that says so."""
     machine = Machine()
     machine.pointless["once_soft"] = "there is nothing of the kind"
     machine.run(40, 720)
@@ -107,7 +107,7 @@ def test_what_would_not_help_is_passed_over_and_said_once() -> None:
     (passed,) = machine.decided(DecisionKind.PASSED_OVER)
     assert (passed.step, passed.outcome) == ("once_soft", "there is nothing of the kind")
     del machine.pointless["once_soft"]
-    machine.run(PASSED_SECONDS + 1)
+    machine.run(SKIP_SECONDS + 1)
     assert machine.done == ["keep_soft", "once_soft"]
 
 
@@ -126,10 +126,10 @@ def test_a_step_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_what_cannot_be_undone_keeps_nothing_else_in_force() -> None:
-    """A step whose end fails would keep the doors closed for ever."""
-    machine = Machine(steps=False)
+    """An action whose undo fails would keep the gates closed for ever."""
+    machine = Machine(actions=False)
     for name in ("first", "second"):
-        machine.governor.add_step(machine.step(name, BudgetLevel.SOFT, undoable=True))
+        machine.governor.add_action(machine.action(name, BudgetLevel.SOFT, undoable=True))
     machine.run(15, 720)
     machine.broken.add("second")
     machine.in_force.remove("second")
@@ -143,9 +143,9 @@ def test_what_cannot_be_undone_keeps_nothing_else_in_force() -> None:
 
 
 def test_patience_is_counted_from_when_the_level_was_reached() -> None:
-    """A restart would come before the steps before it had any time to help."""
-    machine = Machine(steps=False)
-    machine.governor.add_step(machine.step("restart", BudgetLevel.HARD, patience=30.0))
+    """A restart would come before the actions before it had any time to help."""
+    machine = Machine(actions=False)
+    machine.governor.add_action(machine.action("restart", BudgetLevel.HARD, patience=30.0))
     machine.run(25, 950)
     machine.run(10, 300)
     machine.run(25, 950)
@@ -168,7 +168,7 @@ def test_a_dry_run_only_says_what_it_would_do() -> None:
 
 
 def test_a_pause_ends_what_is_in_force() -> None:
-    """Doors that nobody watches any more would stay closed."""
+    """Gates that nobody watches any more would stay closed."""
     machine = Machine()
     machine.run(3, 950)
     machine.governor.set_enabled(ADMIN, False)
@@ -197,17 +197,17 @@ def test_what_a_person_takes_stays_until_a_person_ends_it() -> None:
     """The budget would open at once what an administrator has just closed."""
     machine = Machine()
     machine.run(1)
-    taken = machine.governor.take(ADMIN, "keep_hard")
+    taken = machine.governor.run_action(ADMIN, "keep_hard")
     assert (taken.actor, taken.kind) == ("Ann", DecisionKind.TAKEN)
     machine.run(60, 950)
     machine.run(90, 300)
     assert machine.in_force == ["keep_hard"]
     with pytest.raises(ConflictError):
-        machine.governor.take(ADMIN, "keep_hard")
-    machine.governor.undo(ADMIN, "keep_hard")
+        machine.governor.run_action(ADMIN, "keep_hard")
+    machine.governor.undo_action(ADMIN, "keep_hard")
     assert machine.in_force == []
     with pytest.raises(ConflictError):
-        machine.governor.undo(ADMIN, "keep_hard")
+        machine.governor.undo_action(ADMIN, "keep_hard")
 
 
 def test_what_a_person_ends_is_not_taken_again_at_once() -> None:
@@ -223,13 +223,13 @@ def test_what_a_person_ends_is_not_taken_again_at_once() -> None:
 
 
 def test_only_an_administrator_changes_anything() -> None:
-    """Somebody who may only look would open the doors."""
+    """A user without rights would open the gates."""
     machine = Machine()
     machine.run(3, 950)
     before = list(machine.done)
     for change in (
-        lambda: machine.governor.take(USER, "once_soft"),
-        lambda: machine.governor.undo(USER, "keep_hard"),
+        lambda: machine.governor.run_action(USER, "once_soft"),
+        lambda: machine.governor.undo_action(USER, "keep_hard"),
         lambda: machine.governor.undo_all(USER),
         lambda: machine.governor.set_enabled(USER, False),
         lambda: machine.governor.set_dry_run(USER, True),
@@ -237,14 +237,14 @@ def test_only_an_administrator_changes_anything() -> None:
         with pytest.raises(ForbiddenError):
             change()
     with pytest.raises(NotFoundError):
-        machine.governor.take(ADMIN, "no such step")
+        machine.governor.run_action(ADMIN, "no such action")
     assert machine.done == before
-    assert machine.governor.acting
+    assert machine.governor.enforcing
 
 
 def test_what_hangs_is_given_up_waiting_for() -> None:
-    """A step that hangs would keep the doors open while the memory fills up."""
-    machine = Machine(steps=False)
+    """An action that hangs would keep the gates open while the memory fills up."""
+    machine = Machine(actions=False)
     hold = threading.Event()
     calls = []
 
@@ -253,8 +253,8 @@ def test_what_hangs_is_given_up_waiting_for() -> None:
         hold.wait(20)
         return "done at last"
 
-    machine.governor.add_step(BudgetAction("hangs", BudgetLevel.HARD, "hangs", "", hang, cool_down=1.0, timeout=0.05))
-    machine.governor.add_step(machine.step("keep", BudgetLevel.HARD, undoable=True))
+    machine.governor.add_action(BudgetAction("hangs", BudgetLevel.HARD, "hangs", "", hang, cool_down=1.0, timeout=0.05))
+    machine.governor.add_action(machine.action("keep", BudgetLevel.HARD, undoable=True))
     machine.run(10, 950)
     assert machine.in_force == ["keep"]
     assert len(calls) == 1
@@ -281,7 +281,7 @@ def test_others_in_the_container_count_and_are_said() -> None:
     assert machine.level is BudgetLevel.HARD
     state = machine.governor.state()
     assert (state.used, state.rss) == (950 * MEGABYTE, 350 * MEGABYTE)
-    assert "Others in the container use 600 MB" in state.warning
+    assert "Other processes in the container use 600 MB" in state.warning
     assert "350 MB of it in this process" in machine.governor.decisions()[0].evidence
 
 
@@ -290,45 +290,46 @@ def test_decisions_come_back_from_events() -> None:
     machine = Machine()
     machine.run(3, 950)
     machine.run(60, 300)
-    events = [event for event in machine.told.events if event[1] is EventKind.BUDGET]
+    events = [event for event in machine.sink.events if event[1] is EventKind.BUDGET]
     found = [
-        recalled(0.0, actor, detail, figures, machine.governor.steps()) for actor, _kind, detail, figures in events
+        decision_from_event(0.0, actor, detail, figures, machine.governor.actions())
+        for actor, _kind, detail, figures in events
     ]
-    newest = list(reversed(machine.governor.decisions(KEPT)))
+    newest = list(reversed(machine.governor.decisions(MAX_DECISIONS)))
     assert len(found) == len(newest)
     for old, new in zip(found, newest, strict=True):
         assert old is not None
         assert (old.kind, old.step, old.level, old.actor) == (new.kind, new.step, new.level, "millpond")
         assert (old.rss_before, old.rss_after, old.undone) == (new.rss_before, new.rss_after, new.undone)
-    assert recalled(0.0, "", "something else", {"rss": 1.0}, machine.governor.steps()) is None
+    assert decision_from_event(0.0, "", "something else", {"rss": 1.0}, machine.governor.actions()) is None
     again = Machine()
-    again.governor.recall(each for each in reversed(found) if each is not None)
+    again.governor.restore_decisions(each for each in reversed(found) if each is not None)
     assert [each.step for each in again.governor.decisions(3)] == [each.step for each in newest[::-1][:3]]
 
 
 def test_listeners_hear_each_decision() -> None:
     """An alert would be missing."""
     machine = Machine()
-    heard: list[DecisionKind] = []
-    machine.governor.add_listener(lambda decision: heard.append(decision.kind))
+    kinds: list[DecisionKind] = []
+    machine.governor.add_listener(lambda decision: kinds.append(decision.kind))
     machine.run(3, 950)
-    assert heard[0] is DecisionKind.LEVEL
-    assert heard.count(DecisionKind.TAKEN) == len(ALL)
+    assert kinds[0] is DecisionKind.LEVEL
+    assert kinds.count(DecisionKind.TAKEN) == len(ALL)
 
 
 def test_before_it_is_ready_nothing_is_done() -> None:
     """While the models are loaded nothing can be released, and the floor is not known."""
-    machine = Machine(steps=False)
+    machine = Machine(actions=False)
     ready = threading.Event()
     governor = Governor(
-        machine.clock, machine.governor.budget, machine.told, rss=lambda: machine.rss * MEGABYTE, ready=ready.is_set
+        machine.clock, machine.governor.budget, machine.sink, rss=lambda: machine.rss * MEGABYTE, ready=ready.is_set
     )
     machine.rss = 950
-    governor.look()
+    governor.check()
     assert governor.state().floor == 0
     machine.rss = 320
     ready.set()
-    governor.look()
+    governor.check()
     assert governor.state().floor == 320 * MEGABYTE
     assert governor.decisions() == []
 
@@ -364,7 +365,7 @@ def test_a_dry_run_never_acts(path: list[tuple[int, float]]) -> None:
 @settings(max_examples=20, deadline=None)
 @given(path=paths, broken=st.sets(st.sampled_from(ALL)))
 def test_defects_of_steps_never_stop_it(path: list[tuple[int, float]], broken: set[str]) -> None:
-    """A step that fails at some moment would end the looks, or be tried without end."""
+    """An action that fails at some moment would end the checks, or be tried without end."""
     machine = Machine()
     machine.broken = broken
     for rss, seconds in path:

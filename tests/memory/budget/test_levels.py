@@ -35,8 +35,8 @@ def test_a_jump_passes_all_levels_at_once() -> None:
 
 
 def test_hysteresis_keeps_a_level_until_rss_is_well_under_it() -> None:
-    """RSS that sways around a watermark would switch steps on and off without end."""
-    machine = Machine(steps=False)
+    """RSS that sways around a watermark would switch actions on and off without end."""
+    machine = Machine(actions=False)
     machine.run(10, 710)
     for _number in range(20):
         machine.run(1, 690)
@@ -51,7 +51,7 @@ def test_hysteresis_keeps_a_level_until_rss_is_well_under_it() -> None:
 
 def test_rss_at_rest_under_a_watermark_leaves_it() -> None:
     """What work has imported stays: with hysteresis alone a tight budget would refuse files until the next restart."""
-    machine = Machine(steps=False)
+    machine = Machine(actions=False)
     machine.run(1, 910)
     machine.run(29, 880)
     assert machine.level is BudgetLevel.HARD
@@ -63,8 +63,8 @@ def test_rss_at_rest_under_a_watermark_leaves_it() -> None:
 
 
 def test_it_comes_down_through_levels_in_their_own_time() -> None:
-    """From hard to calm in one look, everything that was stopped would start at the same moment."""
-    machine = Machine(steps=False)
+    """From hard to calm in one check, everything that was stopped would start at the same moment."""
+    machine = Machine(actions=False)
     machine.run(1, 950)
     machine.run(6, 820)
     assert machine.level is BudgetLevel.HIGH
@@ -91,7 +91,7 @@ def test_watermarks_of_any_limit_keep_their_distance(limit: int) -> None:
 
 @given(limit=st.integers(50, 100_000), floor=st.integers(0, 2000), used=st.integers(0, 110_000))
 def test_what_is_left_is_always_under_what_is_reached(limit: int, floor: int, used: int) -> None:
-    """A level whose two ends are crossed would be entered and left in each look."""
+    """A level whose two ends are crossed would be entered and left in each check."""
     held = budget(limit, floor)
     for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
         assert held.left(level) < held.reached(level) <= held.limit
@@ -100,7 +100,7 @@ def test_what_is_left_is_always_under_what_is_reached(limit: int, floor: int, us
 
 def test_a_watermark_just_above_the_floor_can_be_left() -> None:
     """With a limit 150 MB above the RSS when ready, soft could never be left: hysteresis reaches under the floor."""
-    machine = Machine(floor=345, limit=510, steps=False)
+    machine = Machine(floor=345, limit=510, actions=False)
     machine.run(1)
     machine.run(10, 400)
     assert machine.level is BudgetLevel.SOFT

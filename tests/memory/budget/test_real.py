@@ -20,7 +20,7 @@ SECONDS = 120.0
 
 
 class Child:
-    """A service in a process of its own that does what it is told."""
+    """A service in a child process, driven by commands."""
 
     def __init__(self, folder: Path, *arguments: object) -> None:
         command = [sys.executable, "-m", "tests.memory.budget.service", str(folder), *map(str, arguments)]
@@ -60,7 +60,7 @@ class Child:
         return self._answer()
 
     def taken(self, kind: str = "taken") -> list[str]:
-        return [each["step"] for each in self("look")["decisions"] if each["kind"] == kind]
+        return [each["step"] for each in self("status")["decisions"] if each["kind"] == kind]
 
     def close(self) -> int:
         assert self._process.stdin is not None
@@ -92,17 +92,17 @@ def test_a_service_stays_within_150_mb_above_its_floor(tmp_path: Path) -> None:
     """With documents in the queue and ballast that leaves them no room, it would be killed, or lose what was queued."""
     with closing(Listener()) as listener, working(tmp_path / "data", 150, "act", listener.url) as child:
         child("add", 6, 120)
-        child("carry", 120)
-        eventually(lambda: child("look")["level"] == "HARD", seconds=SECONDS, what="the hard watermark")
-        eventually(lambda: "refuse" in child.taken(), seconds=SECONDS, what="the doors")
-        steps = [step for step in child.taken() if step in {"collect", "slow_ingestion", "refuse"}]
-        assert [*dict.fromkeys(steps)] == ["collect", "slow_ingestion", "refuse"]
+        child("allocate", 120)
+        eventually(lambda: child("status")["level"] == "HARD", seconds=SECONDS, what="the hard watermark")
+        eventually(lambda: "refuse" in child.taken(), seconds=SECONDS, what="the refusals")
+        actions = [step for step in child.taken() if step in {"collect", "slow_ingestion", "refuse"}]
+        assert [*dict.fromkeys(actions)] == ["collect", "slow_ingestion", "refuse"]
 
         (refused,) = child("add", 1, 5)["refused"]
         assert "short of memory" in refused
         assert "short of memory" in child("ask", 3000)["refused"]
         assert not child("ask", 30)["refused"]
-        under_pressure = child("look")
+        under_pressure = child("status")
         assert under_pressure["peak"] <= under_pressure["limit"]
         assert under_pressure["pace"] > 0
         assert set(under_pressure["closed"]) == {"uploads", "long_questions"}
@@ -114,38 +114,38 @@ def test_a_service_stays_within_150_mb_above_its_floor(tmp_path: Path) -> None:
         assert metrics['millpond_budget_limit_bytes{source="configured"}'] == under_pressure["limit"]
         assert not [name for name, value in metrics.items() if name.startswith("millpond_part_unread") and value]
         # It would help, but nobody would start this process again.
-        eventually(lambda: "restart" in child.taken("passed_over"), seconds=SECONDS, what="the last step")
+        eventually(lambda: "restart" in child.taken("passed_over"), seconds=SECONDS, what="the last action")
 
-        child("carry", 0)
-        eventually(lambda: not child("look")["active"], seconds=SECONDS, what="the recovery")
+        child("allocate", 0)
+        eventually(lambda: not child("status")["active"], seconds=SECONDS, what="the recovery")
         undone = [step for step in child.taken("undone") if step in {"refuse", "slow_ingestion"}]
         assert undone[:2] == ["refuse", "slow_ingestion"]
-        eventually(lambda: not child("look")["unfinished"], seconds=SECONDS, what="the end of the queue")
-        after = child("look")
+        eventually(lambda: not child("status")["unfinished"], seconds=SECONDS, what="the end of the queue")
+        after = child("status")
         assert (after["searchable"], after["failed"], after["closed"], after["pace"]) == (6, 0, [], 0.0)
         assert after["peak"] <= after["limit"]
         assert not child("add", 1, 3)["refused"]
         assert any(each["owners"] for each in after["decisions"] if each["step"] == "collect")
 
-    # Of levels and refusals somebody hears, while the service goes on and as it ends.
+    # Alerts report levels and refusals while the service runs and as it ends.
     alerts = [alert for body in listener.bodies() for alert in body["alerts"]]
     kinds = [alert["kind"] for alert in alerts]
     assert kinds[0] == "level_up"
     assert [alert for alert in alerts if alert["kind"] == "level_up" and "Level hard" in alert["text"]]
     assert "level_down" in kinds
-    assert "Refused for want of memory" in next(alert["text"] for alert in alerts if alert["kind"] == "refusals")
+    assert "Refused for lack of memory" in next(alert["text"] for alert in alerts if alert["kind"] == "refusals")
 
 
 def test_a_dry_run_lets_everything_in_and_a_low_limit_asks_for_no_restart(tmp_path: Path) -> None:
     """A dry run would refuse documents; a limit under the floor would be answered by one restart after the other."""
     with working(tmp_path / "data", 20, "dry-run") as child:
-        child("carry", 60)
-        eventually(lambda: "refuse" in child("look")["active"], seconds=SECONDS, what="the decisions")
-        look = child("look")
-        assert all(each["dry"] for each in look["decisions"])
-        assert (look["closed"], look["pace"]) == ([], 0.0)
+        child("allocate", 60)
+        eventually(lambda: "refuse" in child("status")["active"], seconds=SECONDS, what="the decisions")
+        status = child("status")
+        assert all(each["dry"] for each in status["decisions"])
+        assert (status["closed"], status["pace"]) == ([], 0.0)
         assert child("add", 1, 3)["refused"] == []
-        eventually(lambda: child("look")["searchable"] == 1, seconds=SECONDS, what="the document")
-        assert look["peak"] > look["limit"]
+        eventually(lambda: child("status")["searchable"] == 1, seconds=SECONDS, what="the document")
+        assert status["peak"] > status["limit"]
         assert "when it has just started" in child("restart")["reason"]
-        assert child("look")["floor"] < child.started["ready"] + 10 * MEGABYTE
+        assert child("status")["floor"] < child.started["ready"] + 10 * MEGABYTE

@@ -14,7 +14,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError, ForbiddenError
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.gc.explain import gate, own_rules
+from services.memory.gc.explain import current_rules, read_gate_counts
 from services.memory.gc.types import GCSettings, GCState
 from services.memory.monitor import MemoryMonitor
 from tests.memory.gc.child import Ear, Parts, containers, old_garbage
@@ -31,7 +31,7 @@ def own_gc() -> list[object]:
 
 
 def defaults() -> dict[str, Any]:
-    return {"found": gc.get_threshold(), "told": own_rules().defaults}
+    return {"found": gc.get_threshold(), "told": current_rules().defaults}
 
 
 def counters_to_full() -> dict[str, Any]:
@@ -42,18 +42,18 @@ def counters_to_full() -> dict[str, Any]:
     kept: list[list[object]] = []
     while gc.get_stats()[2]["collections"] == before:
         kept.append([])
-    return {"allocated": len(kept), "told": own_rules().allocations_to_full(gc.get_threshold())}
+    return {"allocated": len(kept), "told": current_rules().allocations_to_full(gc.get_threshold())}
 
 
 def gate_counts() -> dict[str, Any]:
     """Have many objects grow old, and then a full collection."""
     gc.collect()
-    first, objects = gate(), len(gc.get_objects())
+    first, objects = read_gate_counts(), len(gc.get_objects())
     nodes = containers(50_000)
     gc.collect(1)
-    second = gate()
+    second = read_gate_counts()
     gc.collect()
-    return {"objects": objects, "first": first, "second": second, "third": gate(), "nodes": len(nodes)}
+    return {"objects": objects, "first": first, "second": second, "third": read_gate_counts(), "nodes": len(nodes)}
 
 
 def actions() -> dict[str, Any]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.memory.gc.explain import Scheme, explain, lowering_threshold2, own_rules, rules_of, when_full
+from services.memory.gc.explain import (
+    Scheme,
+    current_rules,
+    explain,
+    explain_full_collections,
+    explain_threshold2,
+    rules_for,
+)
 from services.memory.gc.types import GCSettings, GCState
 from tests.memory.gc.child import run
 
@@ -26,7 +33,7 @@ def test_each_python_has_its_own_rules(
     version: tuple[int, int, int], defaults: tuple[int, int, int], scheme: Scheme
 ) -> None:
     """Fails when the page names defaults, or an incremental collector, that this Python does not have."""
-    rules = rules_of(version)
+    rules = rules_for(version)
     assert rules.defaults == defaults
     assert rules.scheme is scheme
 
@@ -43,7 +50,7 @@ def test_the_counters_ask_for_a_full_collection_when_we_say() -> None:
     assert told["allocated"] == pytest.approx(told["told"], rel=0.02)
 
 
-@pytest.mark.skipif(not own_rules().gated, reason="this Python has no gate")
+@pytest.mark.skipif(not current_rules().gated, reason="this Python has no gate")
 def test_the_gate_counts_what_grew_old() -> None:
     """Fails when the two numbers of the gate are read from a wrong place."""
     told = run("scenes:gate_counts")
@@ -58,21 +65,21 @@ def test_the_gate_counts_what_grew_old() -> None:
 def test_a_closed_gate_is_said_to_decide() -> None:
     """Fails when somebody with a big heap is told that a lower threshold 2 brings more full collections."""
     big = _state(long_lived=4_000_000, pending=500)
-    assert "The gate decides here" in lowering_threshold2(big, rules_of(BEFORE))
-    assert "500 of the 1,000,000" in when_full(big, rules_of(BEFORE))
+    assert "The gate decides here" in explain_threshold2(big, rules_for(BEFORE))
+    assert "500 of the 1,000,000" in explain_full_collections(big, rules_for(BEFORE))
     small = _state(long_lived=40_000, pending=20_000)
-    assert "may come earlier" in lowering_threshold2(small, rules_of(BEFORE))
-    assert "only the counters decide" in when_full(small, rules_of(BEFORE))
+    assert "may come earlier" in explain_threshold2(small, rules_for(BEFORE))
+    assert "only the counters decide" in explain_full_collections(small, rules_for(BEFORE))
 
 
 def test_incremental_and_off_are_explained_as_such() -> None:
     """Fails when the explanation speaks of generations, or of a next collection, where there are none."""
-    assert "not used" in lowering_threshold2(_state(), rules_of(INCREMENTAL))
-    assert "part by part" in when_full(_state(), rules_of(INCREMENTAL))
+    assert "not used" in explain_threshold2(_state(), rules_for(INCREMENTAL))
+    assert "part by part" in explain_full_collections(_state(), rules_for(INCREMENTAL))
     off = _state(GCSettings((0, 10, 10)))
-    assert "off" in when_full(off, rules_of(BEFORE))
+    assert "off" in explain_full_collections(off, rules_for(BEFORE))
     assert any("threshold 0 of 0" in part.text for part in explain(off))
-    for rules in (rules_of(BEFORE), rules_of(INCREMENTAL), rules_of(BEFORE, free_threaded=True)):
+    for rules in (rules_for(BEFORE), rules_for(INCREMENTAL), rules_for(BEFORE, free_threaded=True)):
         assert all(part.title and part.text for part in explain(_state(frozen=77), rules))
 
 

@@ -5,10 +5,25 @@ from dataclasses import replace
 
 import pytest
 
-from services.memory.gc_experiment.analysis import Advice, Figure, flipped, judge, paired, student
+from services.memory.gc_experiment.analysis import (
+    Advice,
+    Figure,
+    analyze,
+    paired_ratio,
+    randomization_p,
+    student_t_quantile,
+)
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.types import ExperimentResult, OperationKind, Run, RunFigures, Setting
-from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE, built_in, counted, order, repeated
+from services.memory.gc_experiment.workload import (
+    CONTROL,
+    OFF,
+    REFERENCE,
+    built_in_operations,
+    count_operations,
+    repeat_operations,
+    setting_order,
+)
 
 MB = 2**20
 OTHER = Setting((2000, 10, 10))
@@ -64,63 +79,63 @@ def made(
 )
 def test_quantiles_of_students_t(alpha: float, freedom: int, expected: float) -> None:
     """The intervals are as wide as the tables say."""
-    assert student(alpha, freedom) == pytest.approx(expected, rel=2e-3)
+    assert student_t_quantile(alpha, freedom) == pytest.approx(expected, rel=2e-3)
 
 
 def test_the_exact_test() -> None:
     """Six rounds that all agree are as rare as 2 in 64; rounds that disagree tell nothing."""
-    assert flipped([0.1] * 6) == pytest.approx(2 / 64)
-    assert flipped([0.1, -0.1, 0.1, -0.1]) == 1.0
+    assert randomization_p([0.1] * 6) == pytest.approx(2 / 64)
+    assert randomization_p([0.1, -0.1, 0.1, -0.1]) == 1.0
 
 
 def test_pairing_takes_out_the_drift_of_the_machine() -> None:
     """A machine that gets slower from round to round hides a difference of 5% from medians, not from pairs."""
     reference = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    ratio = paired([1.05 * value for value in reference], reference, alpha=0.05)
+    ratio = paired_ratio([1.05 * value for value in reference], reference, alpha=0.05)
     assert ratio.value == pytest.approx(1.05)
     assert ratio.told
 
 
 def test_equal_settings_are_rarely_told_apart() -> None:
     """A against A, 400 times under noise: any advice but none comes in hardly more cases than the level promises."""
-    found = [judge(made([{}, {}], noise=0.1, seed=seed)).advice for seed in range(400)]
+    found = [analyze(made([{}, {}], noise=0.1, seed=seed)).advice for seed in range(400)]
     wrong = sum(advice not in {Advice.NO_DIFFERENCE, Advice.TOO_NOISY} for advice in found)
     assert wrong <= 0.083 * 400  # 5%, and three standard errors
 
 
 def test_noise_alone_is_no_advice() -> None:
     """Equal settings give "no difference" when the noise is small and "too noisy" when it is great."""
-    quiet = judge(made([{}, {}], noise=0.02, seed=3))
+    quiet = analyze(made([{}, {}], noise=0.02, seed=3))
     assert quiet.advice is Advice.NO_DIFFERENCE
     assert "within what equal runs differ by" in recommendation(quiet, made([{}, {}], noise=0.02, seed=3))
-    loud = [judge(made([{}, {}], noise=0.5, seed=seed)).advice for seed in range(40)]
+    loud = [analyze(made([{}, {}], noise=0.5, seed=seed)).advice for seed in range(40)]
     assert loud.count(Advice.TOO_NOISY) >= 34
 
 
 def test_a_control_that_differs_spoils_the_experiment() -> None:
     """When the defaults differ from themselves, nothing else is believed."""
     result = made([{}, {"pause": 0.5}, {"pause": 1.4}], noise=0.01, settings=(REFERENCE, OTHER, CONTROL))
-    assert judge(result).advice is Advice.TOO_NOISY
+    assert analyze(result).advice is Advice.TOO_NOISY
 
 
 def test_better_trade_and_keep() -> None:
     """Less pause for nothing is advised; less pause for more RSS is named as a trade with both sides; worse is not."""
     better = made([{}, {"pause": 0.7}], noise=0.01)
-    found = judge(better)
+    found = analyze(better)
     assert (found.advice, found.setting, found.prices) == (Advice.BETTER, 1, ())
     assert headline(found, better).startswith("(2000, 10, 10) is better")
     trade = made([{}, {"pause": 0.7, "peak": 1.1}], noise=0.01)
-    found = judge(trade)
+    found = analyze(trade)
     assert (found.advice, found.gains, found.prices) == (Advice.TRADE, (Figure.PAUSE,), (Figure.PEAK,))
     words = recommendation(found, trade)
     assert "total pause −3" in words
     assert "peak of RSS +" in words
-    assert judge(made([{}, {"pause": 1.5}], noise=0.01)).advice is Advice.KEEP
+    assert analyze(made([{}, {"pause": 1.5}], noise=0.01)).advice is Advice.KEEP
 
 
 def test_less_memory_for_more_pause_is_a_trade_too() -> None:
     """Settings that collect more often and so need less RSS are offered with their price."""
-    found = judge(made([{}, {"pause": 1.6, "peak": 0.9, "floor": 0.9}], noise=0.01))
+    found = analyze(made([{}, {"pause": 1.6, "peak": 0.9, "floor": 0.9}], noise=0.01))
     assert found.advice is Advice.TRADE
     assert set(found.gains) == {Figure.PEAK, Figure.FLOOR}
     assert found.prices == (Figure.PAUSE,)
@@ -128,7 +143,7 @@ def test_less_memory_for_more_pause_is_a_trade_too() -> None:
 
 def test_the_collector_off_is_a_bound_and_no_advice() -> None:
     """However fast it is without the collector, that is not recommended."""
-    found = judge(made([{}, {"pause": 1e-9}], noise=0.01, settings=(REFERENCE, OFF)))
+    found = analyze(made([{}, {"pause": 1e-9}], noise=0.01, settings=(REFERENCE, OFF)))
     assert found.ratios[0][Figure.PAUSE].told
     assert found.setting == 0
     assert found.advice is Advice.NO_DIFFERENCE
@@ -137,21 +152,21 @@ def test_the_collector_off_is_a_bound_and_no_advice() -> None:
 def test_two_rounds_are_too_few() -> None:
     """However large the difference, two rounds give no answer."""
     result = made([{}, {"pause": 0.5}], rounds=2)
-    assert judge(result).advice is Advice.TOO_FEW
-    assert "at least 3" in recommendation(judge(result), result)
-    assert judge(made([{}, {"pause": 0.5}], rounds=1)).advice is Advice.TOO_FEW
+    assert analyze(result).advice is Advice.TOO_FEW
+    assert "at least 3" in recommendation(analyze(result), result)
+    assert analyze(made([{}, {"pause": 0.5}], rounds=1)).advice is Advice.TOO_FEW
 
 
 def test_small_pauses_are_put_into_proportion() -> None:
     """Where pauses take next to none of the time, the advice says that little is to be had."""
     result = made([{"pause": 0.01}, {"pause": 0.005}], noise=0.01)
-    assert "little is to be had" in recommendation(judge(result), result)
+    assert "little is to be had" in recommendation(analyze(result), result)
 
 
 @pytest.mark.parametrize("settings", [2, 3, 5])
 def test_the_order_favours_none(settings: int) -> None:
     """Over the rounds each setting comes first, and each comes before and after each other one."""
-    rounds = [order(settings, number) for number in range(2 * settings)]
+    rounds = [setting_order(settings, number) for number in range(2 * settings)]
     assert all(sorted(turn) == list(range(settings)) for turn in rounds)
     assert {turn[0] for turn in rounds} == set(range(settings))
     before = {(a, b) for turn in rounds for i, a in enumerate(turn) for b in turn[i + 1 :]}
@@ -160,9 +175,9 @@ def test_the_order_favours_none(settings: int) -> None:
 
 def test_workloads_are_the_same_each_time() -> None:
     """The same seed gives the same operations; a recording is repeated in its order."""
-    assert built_in(300, 7) == built_in(300, 7) != built_in(300, 8)
-    assert set(counted(built_in(500, 1))) == {kind.value for kind in OperationKind}
-    assert repeated([(OperationKind.PAGE, 0), (OperationKind.QUESTION, 9)], 3) == (
+    assert built_in_operations(300, 7) == built_in_operations(300, 7) != built_in_operations(300, 8)
+    assert set(count_operations(built_in_operations(500, 1))) == {kind.value for kind in OperationKind}
+    assert repeat_operations([(OperationKind.PAGE, 0), (OperationKind.QUESTION, 9)], 3) == (
         (OperationKind.PAGE, 0),
         (OperationKind.QUESTION, 9),
         (OperationKind.PAGE, 0),

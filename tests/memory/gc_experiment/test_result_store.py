@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.core.errors import NotFoundError
-from services.memory.gc_experiment.result_store import KEPT, ResultStore
+from services.memory.gc_experiment.result_store import MAX_RESULTS, ResultStore
 from services.memory.gc_experiment.types import ExperimentResult
 from tests.memory.gc_experiment.test_analysis import made
 
@@ -18,13 +18,13 @@ def result(number: int) -> ExperimentResult:
 def test_results_outlive_a_restart_and_the_oldest_go(tmp_path: Path) -> None:
     """What was measured is read back as it was; there are never more files than promised."""
     shelf = ResultStore(tmp_path / "new")
-    for number in range(KEPT + 3):
+    for number in range(MAX_RESULTS + 3):
         shelf.add(result(number))
     again = ResultStore(tmp_path / "new")
     assert again.results() == shelf.results()
-    assert [kept.began for kept in again.results()] == [float(number) for number in range(KEPT + 2, 2, -1)]
+    assert [kept.began for kept in again.results()] == [float(number) for number in range(MAX_RESULTS + 2, 2, -1)]
     assert again.get(f"{5:016x}") == result(5)
-    assert len(list((tmp_path / "new").iterdir())) == KEPT
+    assert len(list((tmp_path / "new").iterdir())) == MAX_RESULTS
     with pytest.raises(NotFoundError):
         again.get("../../etc/passwd")
 

@@ -12,7 +12,7 @@ import pytest
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind
-from services.memory.gc_experiment.analysis import Figure, judge
+from services.memory.gc_experiment.analysis import Figure, analyze
 from services.memory.gc_experiment.types import ExperimentPhase, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
 from tests.memory.gc_experiment.environments import MB, Heard, children, experimenting, finished, gone, laboratory, left
@@ -64,7 +64,7 @@ def test_a_planted_difference_is_told_and_equal_settings_do_the_same(tmp_path: P
         experiments.start(SERVICE, [OFTEN, CONTROL], rounds=4, operations=100)
         finished(experiments)
         result = experiments.result(experiments.state().result)
-    often, _control = judge(result).ratios
+    often, _control = analyze(result).ratios
     assert often[Figure.PAUSE].told
     assert often[Figure.PAUSE].value > 1.2
     same = [[run.collections for run in result.of(place)] for place in (0, 2)]

@@ -13,14 +13,14 @@ import threading
 from collections import deque
 from typing import Any
 
-from services.memory.gc_experiment.child import Orders, live
+from services.memory.gc_experiment.child import ChildOrders, run_child_main
 from services.memory.gc_experiment.types import Operation, OperationKind
 
 AT = 20  # operations before what goes wrong
 
 
 class Tiny:
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: ChildOrders) -> None:
         self._how = orders.service.get("how", "")
         self._done = 0
         self._kept: deque[Any] = deque(maxlen=200)
@@ -57,4 +57,4 @@ def operations(count: int, size: int = 50) -> tuple[Operation, ...]:
 
 
 if __name__ == "__main__":
-    live(Tiny)
+    run_child_main(Tiny)

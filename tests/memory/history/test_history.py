@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.memory.history.history import MOST_POINTS, History
+from services.memory.history.history import MAX_POINTS, History
 from services.memory.types import COLUMNS, Sample, Series
 from tests.memory.history.histories import BEGAN, DAY, HOUR, fill, seconds, values_at
 
@@ -68,7 +68,7 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 
 @pytest.mark.parametrize("length", [300.0, HOUR, DAY, 14 * DAY, 365 * DAY])
-@pytest.mark.parametrize("points", [1, 100, MOST_POINTS])
+@pytest.mark.parametrize("points", [1, 100, MAX_POINTS])
 def test_no_range_has_too_many_points(two_days: History, length: float, points: int) -> None:
     """However long the range, no more points are sent than asked for, all inside of it, the newest among them."""
     end = BEGAN + 2 * DAY

@@ -15,7 +15,7 @@ import pytest
 from services.memory.sampling.cgroup import find_group
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
-from services.memory.sampling.sources import HeapSource, ProcessSource, SurroundingsSource
+from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSource
 from services.memory.types import Series
 from tests.servers import ROOT
 
@@ -67,10 +67,10 @@ def test_without_proc_what_can_be_known_is_there(tmp_path: Path) -> None:
     values = ProcessSource(nowhere)()
     assert values[Series.THREADS] == threading.active_count()
     assert values[Series.RSS] > MEGABYTE
-    around = SurroundingsSource(proc=nowhere, groups=nowhere)()
+    around = SystemSource(proc=nowhere, groups=nowhere)()
     assert set(around) == {Series.AVAILABLE, Series.LIMIT}
     assert around[Series.LIMIT] == psutil.virtual_memory().total
-    assert SurroundingsSource(123, proc=nowhere, groups=nowhere)()[Series.LIMIT] == 123
+    assert SystemSource(123, proc=nowhere, groups=nowhere)()[Series.LIMIT] == 123
 
 
 @needs_heap_figures
@@ -211,7 +211,7 @@ def test_a_container_of_version_2_is_found(tmp_path: Path) -> None:
     assert group is not None
     assert group.used_bytes() == 750
     assert group.limit_bytes() == 900
-    values = SurroundingsSource(proc=str(proc), groups=str(root))()
+    values = SystemSource(proc=str(proc), groups=str(root))()
     assert values[Series.GROUP_LIMIT] == values[Series.LIMIT] == 900
 
 
@@ -239,7 +239,7 @@ def test_a_container_of_version_1_is_found(tmp_path: Path) -> None:
     assert group is not None
     assert group.used_bytes() == 700
     assert group.limit_bytes() is None
-    values = SurroundingsSource(proc=str(proc), groups=str(root))()
+    values = SystemSource(proc=str(proc), groups=str(root))()
     assert values[Series.LIMIT] == psutil.virtual_memory().total
     assert Series.GROUP_LIMIT not in values
 
@@ -251,7 +251,7 @@ def test_pressure_and_available_memory_are_read(tmp_path: Path) -> None:
         memory="some avg10=12.50 avg60=1.00 avg300=0.00 total=5\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n",
     )
     group_files(tmp_path, meminfo="MemTotal:       2048 kB\nMemFree:  1 kB\nMemAvailable:       1024 kB\n")
-    values = SurroundingsSource(proc=str(tmp_path), groups=str(tmp_path))()
+    values = SystemSource(proc=str(tmp_path), groups=str(tmp_path))()
     assert values[Series.PRESSURE] == 0.125
     assert values[Series.AVAILABLE] == MEGABYTE
 

@@ -15,8 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from console.api.context import ApiContext, Asker, Context
-from console.api.search import client_of
+from console.api.context import ApiContext, Caller, Context, client_of
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
@@ -86,12 +85,12 @@ async def cancel(
     id: Annotated[str, Path(max_length=64)],  # noqa: A002 - the parameter's public name
     request: Request,
     context: Context,
-    asker: Asker,
+    actor: Caller,
     user: Annotated[str, Query(max_length=200, description="Whom the request is for, as it was said with it")] = "",
 ) -> Response:
     """Ask a request to end. An administrator may end any, everybody else their own."""
     with acting_for(client_of(request, user)):
-        if not context.runtime.scopes.cancel(asker, id):
+        if not context.runtime.scopes.cancel(actor, id):
             raise NotFoundError(
                 _("This request has ended, or never was."), _("GET /api/requests lists those that run.")
             )
@@ -101,7 +100,7 @@ async def cancel(
 @requests_router.get("/caches", summary="How the caches do")
 async def caches(context: Context) -> list[dict[str, Any]]:
     """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first look-up."""
-    return [{**asdict(figures), "hit_rate": figures.hit_rate} for figures in context.runtime.caches.figures()]
+    return [{**asdict(stats), "hit_rate": stats.hit_rate} for stats in context.runtime.caches.stats()]
 
 
 @status_router.get("", summary="Counts, resources and chat model")

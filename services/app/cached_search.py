@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from services.app.build_chat import library_stamp
-from services.core.cache import key_of, normalised
+from services.core.cache import cache_key, normalised_text
 from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ def search(
     """
     began = time.perf_counter()
     cache = runtime.caches.searches
-    stamp = library_stamp(runtime) if cache.on else None
-    key = key_of(FORMAT, normalised(query), k, sorted(collection_ids), asdict(settings) if settings else None, stamp)
+    stamp = library_stamp(runtime) if cache.enabled else None
+    key = cache_key(
+        FORMAT, normalised_text(query), k, sorted(collection_ids), asdict(settings) if settings else None, stamp
+    )
     if stamp is not None and not fresh:
         found = _read(cache.get(key), (time.perf_counter() - began) * 1000)
         if found is not None:

@@ -150,11 +150,11 @@ def _own_caches(runtime: Runtime) -> list[Reclaimer]:
 
     def reclaimer(cache: ByteCache, cost: str) -> Reclaimer:
         def release() -> str:
-            entries = cache.figures().entries
+            entries = cache.stats().entries
             cache.clear()
             return plural("{count} entry let go", "{count} entries let go", entries)
 
-        return Reclaimer(cache.name, cache.label, cost, lambda: cache.figures().bytes, release, lambda: cache.on)
+        return Reclaimer(cache.name, cache.label, cost, lambda: cache.stats().bytes, release, lambda: cache.enabled)
 
     return [reclaimer(cache, cost) for cache, cost in costs]
 

@@ -10,10 +10,10 @@ from typing import Any
 from services.chat import prompt
 from services.chat.history_window import Turn
 from services.chat.types import BackendChoice, Citation, Message
-from services.core.cache import ByteCache, key_of, normalised
+from services.core.cache import ByteCache, cache_key, normalised_text
 from services.core.errors import MillpondError
 
-FORMAT = 1  # of what is kept, and of how answers come about; the shared level may outlive a version
+FORMAT = 1  # of what is kept, and of how answers come about
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class AnswerCache:
 
     def place(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> AnswerKey | None:
         """Return where the answer to a question belongs now, None where it cannot be kept."""
-        if not self._cache.on:
+        if not self._cache.enabled:
             return None
         stamp = self._stamp()
         if stamp is None:
@@ -60,7 +60,7 @@ class AnswerCache:
             choice = asdict(replace(self._choice(), api_key=""))
         except MillpondError:
             return None  # told when the model is asked, if it comes to that
-        key = key_of(FORMAT, prompt.RULES, normalised(question), said, sorted(collection_ids), choice, stamp)
+        key = cache_key(FORMAT, prompt.RULES, normalised_text(question), said, sorted(collection_ids), choice, stamp)
         return AnswerKey(key, stamp)
 
     def get(self, place: AnswerKey) -> CachedAnswer | None:

@@ -7,38 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from services.core.cache import ByteCache, Caches, key_of, normalised
+from services.core.cache import ByteCache, Caches, cache_key, normalised_text
 from services.core.memory_report import Owner
 from services.core.settings import Settings
 from tests.servers import eventually
-
-
-class Shelf:
-    """A shared level in a dictionary, which may be broken."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.broken = False
-        self.asked = 0
-
-    def get(self, key: str) -> bytes | None:
-        self.asked += 1
-        self._work()
-        return self.kept.get(key)
-
-    def put(self, key: str, value: bytes, seconds: float) -> None:
-        assert seconds > 0
-        self._work()
-        self.kept[key] = value
-
-    def remove(self, prefix: str) -> None:
-        self._work()
-        for key in [key for key in self.kept if key.startswith(prefix)]:
-            del self.kept[key]
-
-    def _work(self) -> None:
-        if self.broken:
-            raise ConnectionError("the shared cache is away")
 
 
 class Watch:
@@ -60,10 +32,10 @@ def test_what_was_put_is_found() -> None:
     kept = cache()
     kept.put("a", b"value")
     assert (kept.get("a"), kept.get("b")) == (b"value", None)
-    figures = kept.figures()
-    assert (figures.hits, figures.misses, figures.entries) == (1, 1, 1)
-    assert figures.hit_rate == 0.5
-    assert cache().figures().hit_rate is None
+    stats = kept.stats()
+    assert (stats.hits, stats.misses, stats.entries) == (1, 1, 1)
+    assert stats.hit_rate == 0.5
+    assert cache().stats().hit_rate is None
 
 
 def test_the_budget_is_never_passed() -> None:
@@ -73,10 +45,10 @@ def test_the_budget_is_never_passed() -> None:
         kept.put(f"key-{number}", bytes(number * 7))
         if number > 3:
             kept.get("key-1")
-        assert kept.figures().bytes <= 20_000
+        assert kept.stats().bytes <= 20_000
     assert kept.get("key-1") is not None
     assert kept.get("key-2") is None
-    assert kept.figures().evicted > 100
+    assert kept.stats().evicted > 100
 
 
 def test_bytes_are_counted_as_python_has_them() -> None:
@@ -87,13 +59,13 @@ def test_bytes_are_counted_as_python_has_them() -> None:
         kept.put(key, value)
         kept.put(key, value)
     least = sum(sys.getsizeof(key) + sys.getsizeof(value) for key, value in pairs)
-    assert least < kept.figures().bytes < least + 20 * 400
+    assert least < kept.stats().bytes < least + 20 * 400
     held = kept.memory_report()
-    assert (held.owner, held.bytes) == (Owner.OWN_CACHES, kept.figures().bytes)
+    assert (held.owner, held.bytes) == (Owner.OWN_CACHES, kept.stats().bytes)
     assert 0 < held.large < held.bytes
-    before = kept.figures().bytes
+    before = kept.stats().bytes
     assert kept.clear() == before
-    assert (kept.figures().bytes, kept.memory_report().large, kept.figures().entries) == (0, 0, 0)
+    assert (kept.stats().bytes, kept.memory_report().large, kept.stats().entries) == (0, 0, 0)
 
 
 def test_a_value_beyond_the_budget_is_not_kept() -> None:
@@ -114,7 +86,7 @@ def test_entries_grow_old() -> None:
     assert kept.get("a") == b"x"
     watch.seconds = 61.0
     assert kept.get("a") is None
-    assert kept.figures().bytes == 0
+    assert kept.stats().bytes == 0
 
 
 def test_shrinking_keeps_what_was_used_last() -> None:
@@ -124,7 +96,7 @@ def test_shrinking_keeps_what_was_used_last() -> None:
         kept.put(str(number), bytes(500))
     freed = kept.shrink(10_000)
     assert freed > 0
-    assert kept.figures().bytes <= 10_000
+    assert kept.stats().bytes <= 10_000
     assert kept.get("49") is not None
     assert kept.get("0") is None
 
@@ -144,7 +116,7 @@ def test_one_makes_it_for_all_who_wait() -> None:
 
     def ask() -> None:
         enter.wait(10)
-        found.append(kept.get_or_make("a", make))
+        found.append(kept.get_or_compute("a", make))
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
@@ -154,8 +126,8 @@ def test_one_makes_it_for_all_who_wait() -> None:
     for thread in threads:
         thread.join(10)
     assert (len(made), found) == (1, [b"once"] * 16)
-    assert kept.figures().misses == 1
-    assert kept.figures().hits == 15
+    assert kept.stats().misses == 1
+    assert kept.stats().hits == 15
 
 
 def test_when_the_first_fails_the_next_tries() -> None:
@@ -171,13 +143,13 @@ def test_when_the_first_fails_the_next_tries() -> None:
 
     def first() -> None:
         try:
-            kept.get_or_make("a", fail)
+            kept.get_or_compute("a", fail)
         except ValueError as error:
             outcomes.append(error)
 
     threads = [
         threading.Thread(target=first),
-        threading.Thread(target=lambda: outcomes.append(kept.get_or_make("a", lambda: b"yes"))),
+        threading.Thread(target=lambda: outcomes.append(kept.get_or_compute("a", lambda: b"yes"))),
     ]
     threads[0].start()
     assert entered.wait(10)
@@ -189,42 +161,36 @@ def test_when_the_first_fails_the_next_tries() -> None:
     assert kept.get("a") == b"yes"
 
 
-def test_the_shared_level_answers_and_learns() -> None:
-    """What another process put there is a hit of its own kind, and is kept here from then on."""
-    shelf = Shelf()
-    one, other = cache(shared=shelf), cache(shared=shelf)
-    one.put("a", b"x")
-    assert other.get("a") == b"x"
-    assert other.get_or_make("a", lambda: b"never") == b"x"
-    assert (other.figures().shared_hits, other.figures().hits) == (1, 1)
-    other.remove("a")
-    assert shelf.kept == {}
-    assert other.get_or_make("b", lambda: b"y") == b"y"
-    assert one.get_or_make("b", lambda: b"z") == b"y"
-
-
-def test_a_broken_shared_level_is_counted_not_raised() -> None:
-    """Somebody else's failure never reaches an answer."""
-    shelf = Shelf()
-    kept = cache(shared=shelf)
-    shelf.broken = True
-    assert kept.get("a") is None
-    kept.put("a", b"x")
-    assert kept.get("a") == b"x"
-    kept.remove("a")
-    assert kept.get_or_make("a", lambda: b"y") == b"y"
-    assert kept.figures().failures >= 4
-
-
 def test_a_budget_of_nothing_is_off() -> None:
-    """Nothing is kept, asked or counted."""
-    shelf = Shelf()
-    kept = cache(budget=0, shared=shelf)
+    """Nothing is kept or counted."""
+    kept = cache(budget=0)
     kept.put("a", b"x")
     assert kept.get("a") is None
-    assert kept.get_or_make("a", lambda: b"y") == b"y"
-    assert shelf.asked == 0
-    assert (kept.figures().misses, kept.figures().entries) == (0, 0)
+    assert kept.get_or_compute("a", lambda: b"y") == b"y"
+    assert kept.get_or_compute("a", lambda: b"z") == b"z"
+    assert (kept.stats().misses, kept.stats().entries) == (0, 0)
+
+
+def test_a_finalizer_in_the_midst_of_an_operation_changes_nothing() -> None:
+    """The garbage collector may run one at any moment, in the thread that holds the lock; the books must stay right."""
+    found: list[object] = []
+
+    def now() -> float:
+        if kept is not None:
+            found.append((kept.get("b"), kept.shrink(0), kept.stats().entries))
+            kept.put("c", b"z")
+            kept.remove("b")
+        return 0.0
+
+    kept: ByteCache | None = None
+    made = kept = cache(now=now)
+    made.put("b", b"y")
+    assert found == [(None, 0, 0)]
+    kept = None
+    assert made.get("b") == b"y"
+    assert made.get("c") is None
+    assert made.clear() > 0
+    assert (made.stats().bytes, made.memory_report().large) == (0, 0)
 
 
 def test_many_threads_keep_the_books_right() -> None:
@@ -237,7 +203,7 @@ def test_many_threads_keep_the_books_right() -> None:
         while time.monotonic() < until:
             number = (number * 1103515245 + 12345) % 2**31
             key = f"k{number % 300}"
-            value = kept.get_or_make(key, lambda number=number: bytes(number % 900))
+            value = kept.get_or_compute(key, lambda number=number: bytes(number % 900))
             assert isinstance(value, bytes)
             if number % 97 == 0:
                 kept.shrink(10_000)
@@ -249,24 +215,24 @@ def test_many_threads_keep_the_books_right() -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert 0 <= kept.figures().bytes <= 50_000
+    assert 0 <= kept.stats().bytes <= 50_000
     kept.clear()
-    assert (kept.figures().bytes, kept.memory_report().large) == (0, 0)
-    assert not kept._flights
+    assert (kept.stats().bytes, kept.memory_report().large) == (0, 0)
+    assert not kept._pending
 
 
 def test_the_registry_shares_its_budget(tmp_path: object) -> None:
     """Together the caches of answers and searches take what the setting allows; 0 switches off."""
     caches = Caches(Settings(data_dir=tmp_path, answer_cache_mb=4, embedding_cache_mb=0))
-    assert sum(figures.budget for figures in caches.figures()) == 4 * 1024 * 1024
+    assert sum(stats.budget for stats in caches.stats()) == 4 * 1024 * 1024
     assert len(caches.memory_reports()) == 2
     for number in range(100):
         caches.answers.put(str(number), bytes(1000))
         caches.searches.put(str(number), bytes(3000))
     caches.shrink(100_000)
-    assert 50_000 < sum(figures.bytes for figures in caches.figures()) <= 100_000
+    assert 50_000 < sum(stats.bytes for stats in caches.stats()) <= 100_000
     assert caches.clear() > 0
-    assert sum(figures.bytes for figures in caches.figures()) == 0
+    assert sum(stats.bytes for stats in caches.stats()) == 0
 
 
 @pytest.mark.parametrize(
@@ -275,18 +241,18 @@ def test_the_registry_shares_its_budget(tmp_path: object) -> None:
 )
 def test_questions_that_are_the_same(one: str, other: str, same: bool) -> None:
     """Blanks and composition do not matter, letters do; a key is short whatever was asked."""
-    assert (normalised(one) == normalised(other)) is same
-    assert (key_of(normalised(one)) == key_of(normalised(other))) is same
-    assert len(key_of("x" * 100_000)) == 48
+    assert (normalised_text(one) == normalised_text(other)) is same
+    assert (cache_key(normalised_text(one)) == cache_key(normalised_text(other))) is same
+    assert len(cache_key("x" * 100_000)) == 48
 
 
 def test_keys_tell_their_parts_apart() -> None:
     """What belongs to one part cannot look like another's."""
     parts: list[Callable[[], str]] = [
-        lambda: key_of("a", "b"),
-        lambda: key_of("ab"),
-        lambda: key_of("a", ["b"]),
-        lambda: key_of("a", None),
-        lambda: key_of('a","b'),
+        lambda: cache_key("a", "b"),
+        lambda: cache_key("ab"),
+        lambda: cache_key("a", ["b"]),
+        lambda: cache_key("a", None),
+        lambda: cache_key('a","b'),
     ]
     assert len({make() for make in parts}) == len(parts)

@@ -43,7 +43,7 @@ def test_caches_show_their_hit_rates(app: AppTest, runtime: Runtime, add: Callab
     open_page(app, "overview")
     assert not app.exception
     assert [subheader.value for subheader in app.subheader].count("Caches") == 1
-    assert runtime.caches.embeddings.figures().hits > 0
+    assert runtime.caches.embeddings.stats().hits > 0
 
 
 def test_without_a_page_nobody_has_a_tab() -> None:

@@ -14,7 +14,7 @@ from console.ui.shared.formatting import count, escape, size
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.streamlit.uploads import held_uploads
 from services.app.container import Runtime
-from services.core.cache import CacheFigures
+from services.core.cache import CacheStats
 from services.core.i18n import _, plural
 from services.memory.process import rss_bytes
 
@@ -101,26 +101,23 @@ def _resources(runtime: Runtime) -> None:
 def caches_view(runtime: Runtime) -> None:
     """Draw the caches and keep them fresh."""
     st.subheader(_("Caches"), anchor=False)
-    figures = runtime.caches.figures()
-    on = [one for one in figures if one.budget]
-    if not on:
+    enabled = [stats for stats in runtime.caches.stats() if stats.budget]
+    if not enabled:
         st.caption(_("All caches are switched off by the settings."))
-    for one in on:
-        filled = min(1.0, one.bytes / one.budget)
-        st.progress(filled, f"**{escape(one.label)}** · {_words(one)}")
+    for stats in enabled:
+        filled = min(1.0, stats.bytes / stats.budget)
+        st.progress(filled, f"**{escape(stats.label)}** · {_summary(stats)}")
     heartbeat("caches", _CACHES_PERIOD_SECONDS)
 
 
-def _words(figures: CacheFigures) -> str:
-    rate = figures.hit_rate
+def _summary(stats: CacheStats) -> str:
+    rate = stats.hit_rate
     parts = [
-        _("{used} of {budget}").format(used=escape(size(figures.bytes)), budget=escape(size(figures.budget))),
+        _("{used} of {budget}").format(used=escape(size(stats.bytes)), budget=escape(size(stats.budget))),
         _("hit rate {rate:.0%}").format(rate=rate) if rate is not None else _("not asked yet"),
-        plural("{count} hit", "{count} hits", figures.hits + figures.shared_hits),
-        plural("{count} miss", "{count} misses", figures.misses),
+        plural("{count} hit", "{count} hits", stats.hits),
+        plural("{count} miss", "{count} misses", stats.misses),
     ]
-    if figures.shared_hits:
-        parts.append(_("{count} from the shared level").format(count=count(figures.shared_hits)))
-    if figures.evicted:
-        parts.append(_("{count} let go").format(count=count(figures.evicted)))
+    if stats.evicted:
+        parts.append(_("{count} let go").format(count=count(stats.evicted)))
     return " · ".join(parts)

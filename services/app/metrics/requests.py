@@ -41,20 +41,11 @@ _MISSES = Family(
     "millpond_cache_misses_total", "Look-ups that a cache of our own could not answer.", ("cache",), kind="counter"
 )
 _ENTRIES = Family("millpond_cache_entries", "Entries of a cache of our own.", ("cache",))
-_SHARED_HITS = Family(
-    "millpond_cache_shared_hits_total",
-    "Look-ups that the level answered which several processes share.",
-    ("cache",),
-    kind="counter",
-)
 _EVICTED = Family(
     "millpond_cache_evicted_total",
     "Entries that were let go for want of room, of age, or of memory.",
     ("cache",),
     kind="counter",
-)
-_SHARED_FAILURES = Family(
-    "millpond_cache_shared_failures_total", "Failures of the shared level.", ("cache",), kind="counter"
 )
 _CACHE_BYTES = Family("millpond_cache_bytes", "What a cache of our own holds.", ("cache",))
 _CACHE_BUDGET = Family("millpond_cache_budget_bytes", "What a cache of our own may hold at most.", ("cache",))
@@ -62,9 +53,7 @@ CACHE_FAMILIES = (
     _HITS,
     _MISSES,
     _ENTRIES,
-    _SHARED_HITS,
     _EVICTED,
-    _SHARED_FAILURES,
     _CACHE_BYTES,
     _CACHE_BUDGET,
 )
@@ -117,16 +106,14 @@ class LibraryGauges:
 
 def caches(runtime: Runtime) -> Iterator[MetricValue]:
     """Return how often our caches had what was looked for; of modules that are loaded."""
-    for figures in runtime.caches.figures():
-        named = (figures.name,)
-        yield MetricValue(_HITS, figures.hits, named)
-        yield MetricValue(_MISSES, figures.misses, named)
-        yield MetricValue(_ENTRIES, figures.entries, named)
-        yield MetricValue(_SHARED_HITS, figures.shared_hits, named)
-        yield MetricValue(_EVICTED, figures.evicted, named)
-        yield MetricValue(_SHARED_FAILURES, figures.failures, named)
-        yield MetricValue(_CACHE_BYTES, figures.bytes, named)
-        yield MetricValue(_CACHE_BUDGET, figures.budget, named)
+    for stats in runtime.caches.stats():
+        named = (stats.name,)
+        yield MetricValue(_HITS, stats.hits, named)
+        yield MetricValue(_MISSES, stats.misses, named)
+        yield MetricValue(_ENTRIES, stats.entries, named)
+        yield MetricValue(_EVICTED, stats.evicted, named)
+        yield MetricValue(_CACHE_BYTES, stats.bytes, named)
+        yield MetricValue(_CACHE_BUDGET, stats.budget, named)
     windows = ("conversation_windows",)
     yield MetricValue(_HITS, runtime.metrics.total(Counter.WINDOW_HITS), windows)
     yield MetricValue(_MISSES, runtime.metrics.total(Counter.WINDOW_MISSES), windows)

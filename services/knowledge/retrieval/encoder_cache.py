@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.core.cache import ByteCache, key_of, normalised
+from services.core.cache import ByteCache, cache_key, normalised_text
 from services.knowledge.retrieval.language_trust import TextEncoder
 
 Vector = NDArray[np.float32]
@@ -35,9 +35,9 @@ class CachedEncoder:
 
     def embed_query(self, text: str) -> Vector:
         """Return a text's vector, float32 (d,), normalised; the text's blanks do not matter."""
-        text = normalised(text)
-        found = self._cache.get_or_make(
-            key_of(self._encoder.fingerprint, text), lambda: self._encoder.embed_query(text).astype("<f4").tobytes()
+        text = normalised_text(text)
+        found = self._cache.get_or_compute(
+            cache_key(self._encoder.fingerprint, text), lambda: self._encoder.embed_query(text).astype("<f4").tobytes()
         )
         return np.frombuffer(found, dtype="<f4").astype(np.float32)  # a copy: what is kept must not be written to
 

@@ -48,13 +48,13 @@ def create_app(settings: Settings) -> st.App:
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         runtime = runtime_access.runtime()
         runtime.sessions = memory.connected_tabs
-        holdings = StreamlitMemory()
-        runtime.add_memory_reporter(holdings)
+        streamlit_memory = StreamlitMemory()
+        runtime.add_memory_reporter(streamlit_memory)
         runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
         provide(api, runtime)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(Reaper(runtime, holdings).run)
+                tasks.start_soon(Reaper(runtime, streamlit_memory).run)
                 yield {"runtime": runtime}
                 tasks.cancel_scope.cancel()
         finally:

@@ -1,7 +1,7 @@
-"""The error boundary: what a person sees when something fails.
+"""Error boundary and notices of pages.
 
-An expected failure (`MillpondError`) becomes its message and hint. Anything else is a defect: logged with its traceback
-under a reference id, of which the person sees only the id.
+An expected failure (`MillpondError`) is shown as its message and hint. Anything else is a defect: logged with its
+traceback under a reference id, and the user sees only the id.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Result = TypeVar("Result")
 
 @contextmanager
 def boundary() -> Iterator[None]:
-    """Show what goes wrong inside instead of letting it reach Streamlit.
+    """Show errors raised inside instead of passing them to Streamlit.
 
     Streamlit's own control flow (stop, rerun, switch page) derives from BaseException and passes through.
     """
     try:
         with acting_for(page_user()):
             yield
-    except Exception as error:  # noqa: BLE001 - the last stop before the person
+    except Exception as error:  # noqa: BLE001 - the last handler before the user
         show_error(error)
 
 
@@ -52,7 +52,7 @@ def guarded(function: Callable[Args, None]) -> Callable[Args, None]:
 
 
 def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | None:
-    """Run an action of a widget's callback; on an expected failure, tell it on the next run and return None."""
+    """Run an action in a widget's callback; an expected failure is shown on the next run and returns None."""
     try:
         with acting_for(page_user()):
             return action(*args, **kwargs)
@@ -62,30 +62,30 @@ def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwa
 
 
 def show_error(error: Exception) -> bool:
-    """Show `error`; returns True, which is how `st.App(on_script_error=...)` learns that nothing is left to show."""
+    """Show `error`; return True, which tells `st.App(on_script_error=...)` that it was handled."""
     if isinstance(error, MillpondError):
         st.error(escape(error.hint) or " ", title=escape(error.message), icon=":material/error:")
         return True
     reference = secrets.token_hex(4)
     log.error("defect", reference=reference, exc_info=error)
     st.error(
-        _("The reference is {reference}; the log has the details. Reload the page to go on.").format(
+        _("The reference is {reference}; the log has the details. Reload the page to continue.").format(
             reference=reference
         ),
-        title=_("Something went wrong that should not have."),
+        title=_("An internal error occurred."),
         icon=":material/bug_report:",
     )
     return True
 
 
 def rerun_for_notices() -> None:
-    """Run the whole page when an action within a fragment has left something to tell: fragments redraw too often."""
+    """Rerun the whole page when an action in a fragment left a notice, which the next tick would remove."""
     if state_of(Notices).waiting:
         st.rerun()
 
 
 def show_notices() -> None:
-    """Show, once, what actions have left to be told."""
+    """Show the waiting notices, once."""
     notices = state_of(Notices)
     waiting, notices.waiting = notices.waiting, []
     for notice in waiting:

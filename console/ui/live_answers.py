@@ -1,7 +1,7 @@
-"""Answers in progress: each is written by a thread of its own, so that it outlives reruns, reloads and page switches.
+"""Answers in progress: each is generated in a thread of its own, so that it outlives reruns, reloads and page switches.
 
-A page reads what is there so far and draws it; any tab that opens the conversation sees the same. One answer at a time
-per conversation; how many there are in all is limited by `AnswerService`.
+A page draws the draft; every tab that opens the conversation sees the same. One answer at a time per conversation;
+`AnswerService` limits their total number.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from services.core.errors import ConflictError, MillpondError
 from services.core.i18n import _
 
 log = structlog.get_logger(__name__)
-_KEPT = 64  # failures that wait for their conversation to be opened
+_MOST_FAILURES = 64  # that wait for their conversation to be opened
 
 
 class QuestionMode(StrEnum):
-    """How a question came about: new, in place of the last one, or the last one again."""
+    """How a question was asked: new, edited in place of the last one, or the last one again."""
 
     NEW = "new"
     EDITED = "edited"
@@ -33,7 +33,7 @@ class QuestionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveDraft:
-    """An answer as far as it is written. `position` in the queue counts from 1, 0 when it does not wait."""
+    """An answer as generated so far. `position` in the queue counts from 1; 0 when it is not queued."""
 
     text: str = ""
     citations: tuple[Citation, ...] = ()
@@ -44,8 +44,8 @@ class LiveDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an answer did not come about, and the question that it was for."""
+class AnswerFailure:
+    """Why an answer failed, and its question."""
 
     question: str
     message: str
@@ -53,13 +53,13 @@ class Failure:
 
 
 class LiveAnswer:
-    """One answer being written. `draft` and `done` may be read from any thread."""
+    """One answer being generated. `draft` and `done` may be read from any thread."""
 
-    def __init__(self, question: str, answer: AnswerStream, asked: QuestionMode = QuestionMode.NEW) -> None:
+    def __init__(self, question: str, answer: AnswerStream, mode: QuestionMode = QuestionMode.NEW) -> None:
         self.question = question
-        self.asked = asked
+        self.mode = mode
         self.done = threading.Event()
-        self.failure: Failure | None = None
+        self.failure: AnswerFailure | None = None
         self._answer = answer
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -70,7 +70,7 @@ class LiveAnswer:
         self._position = 0
 
     def draft(self) -> LiveDraft:
-        """Return what is there now."""
+        """Return the answer so far."""
         with self._lock:
             if len(self._pieces) > 1:
                 self._pieces = ["".join(self._pieces)]
@@ -80,30 +80,30 @@ class LiveAnswer:
             )
 
     def stop(self) -> None:
-        """Ask the answer to end; what is written so far is kept."""
+        """Stop the answer; the text so far is kept."""
         self._stop.set()
         self._answer.cancel()
 
     def run(self) -> bool:
-        """Write the answer (the thread's body); return whether it came about."""
+        """Generate the answer (the thread's body); return whether it succeeded."""
         try:
             with self._answer:
                 for event in self._answer:
-                    self._take(event)
+                    self._apply(event)
         except MillpondError as error:
-            self.failure = Failure(self.question, error.message, error.hint)
+            self.failure = AnswerFailure(self.question, error.message, error.hint)
         except Exception as error:
             reference = secrets.token_hex(4)
             log.exception("defect", reference=reference)
             del error
-            self.failure = Failure(
+            self.failure = AnswerFailure(
                 self.question,
-                _("Something went wrong that should not have."),
+                _("An internal error occurred."),
                 _("The reference is {reference}; the log has the details.").format(reference=reference),
             )
         return self.failure is None
 
-    def _take(self, event: AnswerEvent) -> None:
+    def _apply(self, event: AnswerEvent) -> None:
         with self._lock:
             match event:
                 case Waiting(position=position):
@@ -123,17 +123,17 @@ class LiveAnswers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._live: dict[str, LiveAnswer] = {}
-        self._failures: dict[str, Failure] = {}
+        self._failures: dict[str, AnswerFailure] = {}
 
     def start(
-        self, conversation_id: str, question: str, writing: AnswerStream, asked: QuestionMode = QuestionMode.NEW
+        self, conversation_id: str, question: str, stream: AnswerStream, mode: QuestionMode = QuestionMode.NEW
     ) -> LiveAnswer:
-        """Begin an answer in the background.
+        """Start an answer in the background.
 
         Raises:
-            ConflictError: the conversation's last answer is still being written.
+            ConflictError: the conversation's last answer is not complete yet.
         """
-        answer = LiveAnswer(question, writing, asked)
+        answer = LiveAnswer(question, stream, mode)
         with self._lock:
             if conversation_id in self._live:
                 raise ConflictError(
@@ -141,9 +141,7 @@ class LiveAnswers:
                 )
             self._live[conversation_id] = answer
             self._failures.pop(conversation_id, None)
-        threading.Thread(
-            target=self._write, args=(conversation_id, answer), name="millpond-answer", daemon=True
-        ).start()
+        threading.Thread(target=self._run, args=(conversation_id, answer), name="millpond-answer", daemon=True).start()
         return answer
 
     def get(self, conversation_id: str) -> LiveAnswer | None:
@@ -151,12 +149,12 @@ class LiveAnswers:
         with self._lock:
             return self._live.get(conversation_id)
 
-    def failure(self, conversation_id: str) -> Failure | None:
-        """Return, once, why the conversation's last answer did not come about."""
+    def failure(self, conversation_id: str) -> AnswerFailure | None:
+        """Return, once, why the conversation's last answer failed."""
         with self._lock:
             return self._failures.pop(conversation_id, None)
 
-    def _write(self, conversation_id: str, answer: LiveAnswer) -> None:
+    def _run(self, conversation_id: str, answer: LiveAnswer) -> None:
         try:
             answer_run(answer.run)
         finally:
@@ -164,7 +162,7 @@ class LiveAnswers:
                 del self._live[conversation_id]
                 if answer.failure is not None:
                     self._failures[conversation_id] = answer.failure
-                    while len(self._failures) > _KEPT:
+                    while len(self._failures) > _MOST_FAILURES:
                         del self._failures[next(iter(self._failures))]
             answer.done.set()
 

@@ -1,7 +1,7 @@
-"""Typed session state: what one browser tab remembers, and the keys of its widgets.
+"""Typed session state of one browser tab, keys of widgets, parameters of the address bar.
 
-Each page has one dataclass; `state_of(cls)` returns the tab's own. Only small things live here: ids, choices, counters.
-Documents, messages and answers are read from the services each time.
+Each page has one dataclass; `state_of(cls)` returns the tab's own. It holds ids, choices and counters only: documents,
+messages and answers are read from the services on each run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ State = TypeVar("State")
 
 
 class Query(StrEnum):
-    """Parameters of the address bar, so that a link opens the same view."""
+    """Parameters of the address bar: a link opens the same view."""
 
     CONVERSATION = "conversation"
     DOCUMENT = "document"
     OLDER_SNAPSHOT = "old"
     NEWER_SNAPSHOT = "new"
     RANGE = "range"
-    TYPE = "type"  # objects page: what a suspect of the memory page leads to
+    TYPE = "type"  # objects page; suspects on the memory page link to it
     CONTAINER = "container"  # objects page
     SNAPSHOT = "snapshot"  # objects page
     SINCE = "since"  # objects page
@@ -39,7 +39,7 @@ class Query(StrEnum):
 
 
 class Key(StrEnum):
-    """Keys of widgets that more than one place, or a test, needs to name."""
+    """Keys of widgets that several places, or a test, refer to."""
 
     CHAT_INPUT = "chat-input"
     CHAT_STOP = "chat-stop"
@@ -54,7 +54,7 @@ class Key(StrEnum):
     RETRIEVAL_RUN = "retrieval-run"
     RETRIEVAL_APPLY = "retrieval-apply"
     CONFIRM = "confirm"
-    OBJECTS_LOOK = "objects-look"
+    OBJECTS_SNAPSHOT = "objects-look"
     OBJECTS_SEARCH = "objects-search"
     OBJECTS_OURS = "objects-ours"
     OBJECTS_REPEAT = "objects-repeat"
@@ -81,17 +81,17 @@ class Key(StrEnum):
     COLLECTOR_TRY = "collector-try"
     COLLECTOR_KEEP = "collector-keep"
     COLLECTOR_MINUTES = "collector-minutes"
-    COLLECTOR_DEFAULTS = "collector-defaults"
+
     TRIAL_KEEP = "trial-keep"
     TRIAL_BACK = "trial-back"
     ACCESS_TOKEN = "access-token"  # noqa: S105 - a widget's key
-    ACCESS_GIVE = "access-give"
+    ACCESS_ENTER = "access-give"
     ACCESS_LEAVE = "access-leave"
 
 
 @dataclass
 class Notice:
-    """Something to tell on the next run: a toast when it went well, a message with a hint when not."""
+    """A message for the next run: a toast for a success, an error with a hint for a problem."""
 
     kind: Literal["done", "problem"]
     text: str
@@ -100,17 +100,17 @@ class Notice:
 
 @dataclass
 class Notices:
-    """What this tab still has to be told."""
+    """The messages that this tab has not shown yet."""
 
     waiting: list[Notice] = field(default_factory=list)
 
 
 @dataclass
 class ChatState:
-    """Chat page: where the visible messages end, and what is being edited.
+    """Chat page: the visible window of messages, and the question being edited.
 
-    `before` is the id of the message that the shown window ends before; None shows the newest. `draft` collections and
-    window belong to a conversation that has no row yet.
+    `before` is the id of the message that the window ends before; None shows the newest. The `draft` fields belong to
+    a conversation that is not stored yet.
     """
 
     before: int | None = None
@@ -122,8 +122,8 @@ class ChatState:
 
 @dataclass
 class DocumentsState:
-    """Documents page: `uploads` counts emptied uploaders, `shown` are the ids of the table's rows, `selected` those
-    that are ticked."""
+    """Documents page: `uploads` and `tables` number the uploader and table widgets, `shown` are the ids of the table's
+    rows, `selected` those of the selected ones."""
 
     uploads: int = 0
     collection: int | None = None
@@ -134,15 +134,15 @@ class DocumentsState:
 
 @dataclass
 class AllocationsState:
-    """Allocations page: `shown` is what of tracing and its snapshots the page was drawn with."""
+    """Allocations page: `shown` is the state of tracing and snapshots that the page was drawn with."""
 
     shown: tuple[object, ...] = ()
 
 
 @dataclass
 class GCForm:
-    """Garbage collection page: `known` are the settings that the form was filled with, `fills` counts how often: when
-    others are in force the fields are filled anew."""
+    """Garbage collection page: the settings that the form shows, and how often it was filled: it is filled again when
+    other settings come into force."""
 
     known: object = None
     fills: int = 0
@@ -150,14 +150,14 @@ class GCForm:
 
 @dataclass
 class ModelState:
-    """Choice of the chat model: `saved` counts, so that a key that was typed does not stay in its field."""
+    """Choice of the chat model: the number of saves, so that a typed key does not stay in its field."""
 
     saved: int = 0
 
 
 @dataclass
 class ObjectsState:
-    """Objects page: what the last looks found, as names and numbers; `asked` is what `instances` answer."""
+    """Objects page: the last results, as names and numbers; `asked` is the type and snapshot of `instances`."""
 
     instances: Instances | None = None
     asked: tuple[str, str] = ("", "")
@@ -168,22 +168,22 @@ class ObjectsState:
 
 @dataclass
 class RetrievalState:
-    """Retrieval test page: the last result, None when nothing was run yet."""
+    """Retrieval test page: the last result, None before the first run."""
 
     result: SearchResult | None = None
 
 
 @dataclass
 class MemoryState:
-    """Memory page: what the last trim gave back."""
+    """Memory page: the result of the last trim."""
 
     trimmed: Trimmed | None = None
 
 
 @dataclass
 class ExperimentForm:
-    """Threshold experiment: `own` settings that were added to those offered, `chosen` what was chosen then; `shown` is
-    what of the experiments the results were drawn with."""
+    """Threshold experiment: `own` settings that the user added, `chosen` the selection at that time; `shown` is the
+    state of the experiments that the results were drawn with."""
 
     own: tuple[Setting, ...] = ()
     chosen: tuple[Setting, ...] = ()
@@ -191,7 +191,7 @@ class ExperimentForm:
 
 
 def state_of(kind: type[State]) -> State:
-    """Return this tab's `kind`, a dataclass with defaults."""
+    """Return this tab's instance of `kind`, a dataclass with defaults."""
     name = f"millpond.{kind.__name__}"
     if name not in st.session_state:
         st.session_state[name] = kind()
@@ -211,7 +211,7 @@ def notify_problem(error: MillpondError) -> None:
 
 
 def query(name: Query) -> str:
-    """Return a parameter of the address bar, "" when it is not there."""
+    """Return a parameter of the address bar, "" when it is missing."""
     return st.query_params.get(name, "")
 
 
@@ -222,7 +222,7 @@ def query_number(name: Query) -> int | None:
 
 
 def set_query(name: Query, value: str | int | None) -> None:
-    """Put a parameter into the address bar, or take it out."""
+    """Set a parameter of the address bar; None or "" removes it."""
     if value is None or value == "":
         st.query_params.pop(name, None)
     else:

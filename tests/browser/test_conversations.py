@@ -40,7 +40,7 @@ def test_a_conversation_is_renamed_exported_and_deleted(page: Page, console: Ser
 
     choose(page, "Delete")
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("Its 2 messages go.")).to_be_visible()
+    expect(dialog.get_by_text("Deletes its 2 messages.")).to_be_visible()
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("The conversation was deleted.")).to_be_visible()
     expect(page.get_by_text("No conversations yet.")).to_be_visible()

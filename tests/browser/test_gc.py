@@ -39,7 +39,7 @@ def button(tab: Page, name: str) -> Locator:
 def give(tab: Page, token: str) -> None:
     """Give a token at the top of the page."""
     if not tab.get_by_role("textbox", name="Token").is_visible():
-        button(tab, "Look only").click()
+        button(tab, "Read-only").click()
     tab.get_by_role("textbox", name="Token").fill(token)
     tab.locator(".st-key-access-give").get_by_role("button").click()
 
@@ -58,11 +58,11 @@ def test_who_may_only_look_gives_the_token_and_acts(tab: Page) -> None:
     expect(tab.get_by_text("This is not the administrator's token")).to_be_visible()
     expect(collect).to_be_disabled()
     give(tab, TOKEN)
-    expect(tab.get_by_text("This tab may act now.")).to_be_visible()
+    expect(tab.get_by_text("This tab now has administrator rights.")).to_be_visible()
     expect(collect).to_be_enabled()
     collect.click()
     expect(tab.get_by_text(re.compile("Collect: generation 0: .* administrator"))).to_be_visible()
-    button(tab, "Administrator: leave").click()
+    button(tab, "Leave administrator mode").click()
     expect(collect).to_be_disabled()
 
 

@@ -192,7 +192,7 @@ def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) 
 
     suspect.get_by_role("link", name="What holds it").click()
     expect(page).to_have_url(re.compile(r"/objects\?container=tests.consoles.leaky.FORGOTTEN"))
-    page.get_by_role("button", name="Look now").click()
+    page.get_by_role("button", name="Take a snapshot").click()
     expect(page.get_by_text("1 container.")).to_be_visible(timeout=PATIENCE)
     graph = page.locator(".stGraphVizChart svg")
     for _try in range(4):  # the table is painted: a click that comes while it is painted anew is lost

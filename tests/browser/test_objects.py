@@ -15,14 +15,14 @@ PATIENCE = 120_000
 def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> None:
     """The whole way of a person who hunts a leak: look, compare, pick a type and an object, read who holds it."""
     page.goto("/objects")
-    expect(page.get_by_text("Nobody has looked yet")).to_be_visible()
-    expect(page.get_by_text("This one stands still for")).to_be_visible()  # the cost is said before the click
-    page.get_by_role("button", name="Look now").click()
-    expect(page.get_by_text("objects counted").or_(page.get_by_text("Everything stood still for")).first).to_be_visible(
+    expect(page.get_by_text("No snapshot yet")).to_be_visible()
+    expect(page.get_by_text("Making the copy pauses this one for")).to_be_visible()  # the cost is said before the click
+    page.get_by_role("button", name="Take a snapshot").click()
+    expect(page.get_by_text("objects counted").or_(page.get_by_text("The process was paused for")).first).to_be_visible(
         timeout=PATIENCE
     )
     first = console.client.get("/api/objects/census").json()["snapshot"]["name"]
-    page.get_by_role("button", name="Look now").click()
+    page.get_by_role("button", name="Take a snapshot").click()
     eventually(lambda: len(console.client.get("/api/objects/census").json()["snapshots"]) == 2, what="the second look")
 
     page.goto(f"/objects?since={first}&type=services.app.container.Runtime")

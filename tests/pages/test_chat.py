@@ -136,7 +136,7 @@ def test_a_deleted_document_is_said_to_be_deleted(app: AppTest, add: Add, runtim
     runtime.library.delete([document.id])
     source = next(button for button in app.button if button.key and button.key.startswith("cite-"))
     source.click().run()
-    assert any("no longer kept" in warning.value for warning in app.warning)
+    assert any("no longer stored" in warning.value for warning in app.warning)
     assert not app.exception
 
 

@@ -57,12 +57,12 @@ def test_a_file_that_cannot_be_read_says_why(app: AppTest, runtime: Runtime) -> 
     app.run()
     assert runtime.ingestion.wait_idle(60)
     app.run()
-    [job] = [job for job in runtime.library.jobs() if job.status is DocumentStatus.FAILED]
+    [job] = [job for job in runtime.library.jobs.recent() if job.status is DocumentStatus.FAILED]
     assert job.hint
     assert any(caption.value.replace("\\", "").startswith(job.error[:20]) for caption in app.caption)
     assert runtime.library.count_documents(statuses=(DocumentStatus.READY,)) == 1
     app.button(key=f"job-remove-{job.id}").click().run()
-    assert not [job for job in runtime.library.jobs() if job.status is DocumentStatus.FAILED]
+    assert not [job for job in runtime.library.jobs.recent() if job.status is DocumentStatus.FAILED]
 
 
 def test_jobs_in_progress_are_shown_and_cancelled(
@@ -77,7 +77,7 @@ def test_jobs_in_progress_are_shown_and_cancelled(
     if runtime.library.document(intake.document.id).status is DocumentStatus.QUEUED:
         assert any(text.value == "waiting.txt" for text in app.text)
         app.button(key=f"job-cancel-{job_id}").click().run()
-        assert not runtime.library.jobs(unfinished_only=True)
+        assert not runtime.library.jobs.recent(unfinished_only=True)
 
 
 def test_filters_narrow_the_table(app: AppTest, add: Add) -> None:

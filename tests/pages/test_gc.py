@@ -173,11 +173,11 @@ def test_who_may_only_look(app: AppTest, look_only: Runtime) -> None:
     acting_buttons = {"collector-collect-0", "collector-collect-2", "collector-freeze", Key.COLLECTOR_TRY.value}
     assert not enabled(app) & acting_buttons
     app.text_input(key=Key.ACCESS_TOKEN).set_value("wrong")
-    app.button(key=Key.ACCESS_GIVE).click().run()
+    app.button(key=Key.ACCESS_ENTER).click().run()
     assert any("This is not the administrator" in str(error.proto) for error in app.error)
     assert not enabled(app) & acting_buttons
     app.text_input(key=Key.ACCESS_TOKEN).set_value("open-sesame")
-    app.button(key=Key.ACCESS_GIVE).click().run()
+    app.button(key=Key.ACCESS_ENTER).click().run()
     assert enabled(app) >= acting_buttons
     app.button(key="collector-collect-0").click().run()
     assert look_only.memory.effects.latest()[0].actor == "administrator"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.ui.memory import charts
+from console.ui.shared.tick_cache import TickCache
 from services.app.container import Runtime
 from services.core.memory_report import MemoryReport, Owner
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, Verdict, VerdictState
@@ -114,7 +114,7 @@ def test_the_other_tables(app: AppTest, watched: Runtime, detail: str) -> None:
 
 def test_tabs_share_the_work() -> None:
     """Within a tick a value is built once for all who ask; only a bounded number of values is kept."""
-    shared: charts.Shared[int] = charts.Shared(most=2)
+    shared: TickCache[int] = TickCache(most=2)
     built: list[int] = []
 
     def build() -> int:

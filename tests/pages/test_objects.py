@@ -22,8 +22,8 @@ def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest,
         runtime.memory.objects.delete(snapshot.name)
     page = open_page(app, "objects")
     assert not page.exception
-    assert "Two looks show what grew." in shown(page)
-    assert "This one stands still for" in shown(page)
+    assert "Two snapshots show what grew." in shown(page)
+    assert "Making the copy pauses this one for" in shown(page)
     assert not page.dataframe
 
 
@@ -37,7 +37,7 @@ def test_a_look_that_fails_is_told_with_what_to_do(
 
     monkeypatch.setattr(Inspector, "take", refuse)
     page = open_page(app, "objects")
-    page.button(Key.OBJECTS_LOOK).click().run()
+    page.button(Key.OBJECTS_SNAPSHOT).click().run()
     assert not page.exception
     assert "Free some memory" in shown(page)
 

@@ -25,6 +25,14 @@ def test_every_setting_is_listed_and_secrets_are_not_shown(
     assert "set, hidden" in table.to_string()
 
 
+def test_an_old_name_of_a_setting_is_shown_with_the_new_one(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever set it for an earlier version learns what it is called now."""
+    monkeypatch.setenv("MILLPOND_LOOKS_TOTAL", "2")
+    open_page(app, "settings")
+    texts = [caption.value for caption in app.caption]
+    assert "`MILLPOND_LOOKS_TOTAL` is now called `MILLPOND_DIAGNOSTICS_TOTAL`; the old name is still read." in texts
+
+
 def test_a_model_is_chosen_without_a_restart(app: AppTest, runtime: Runtime) -> None:
     """The choice is in force at once, and the key is asked for but never shown."""
     open_page(app, "settings")

@@ -8,10 +8,10 @@ from console.ui.budget.charts import BUDGET_COLUMNS, BUDGET_POINTS, budget_chart
 from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
-from console.ui.memory.charts import Shared
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.tick_cache import TickCache
 from services.app.container import Runtime
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range, range_name, span
@@ -23,7 +23,7 @@ _MOST_ROWS = 60
 _MOST_OWNERS = 3
 _LEAST_BYTES = 256 * 1024
 _RANGES = (Range.MINUTES, Range.HOUR, Range.DAY)
-_charts: Shared[EncodedChart] = Shared(most=len(_RANGES))
+_charts: TickCache[EncodedChart] = TickCache(most=len(_RANGES))
 _ICONS = {
     DecisionKind.LEVEL: ":material/height:",
     DecisionKind.TAKEN: ":material/bolt:",

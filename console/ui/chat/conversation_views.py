@@ -1,7 +1,4 @@
-"""Above a conversation: its title, which collections it asks, its window, and what can be done with it.
-
-The conversations in the sidebar: search, start, choose.
-"""
+"""Views of conversations: the bar above one (title, collections, history window, menu) and the list in the sidebar."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _SHOWN = 40
 
 
 def conversation_bar(runtime: Runtime, conversation: Conversation | None) -> None:
-    """Draw the bar; a conversation without a row yet keeps its choices in the tab."""
+    """Draw the bar; the choices of a conversation that is not stored yet are kept in the tab."""
     with st.container(horizontal=True, vertical_alignment="center", key="conversation-bar"):
         title = escape(shorten(conversation.title, 70)) if conversation else _("New conversation")
         st.subheader(title or _("Untitled"), anchor=False, width="stretch")
@@ -66,12 +63,12 @@ def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
     if turns is None:
         turns = runtime.settings.history_turns
     wanted = st.number_input(
-        _("Turns sent along"),
+        _("History turns"),
         0,
         _MOST_TURNS,
         value=min(turns, _MOST_TURNS),
         key=window,
-        help=_("How many questions and answers before this one the chat model sees. All are kept on disk."),
+        help=_("How many earlier questions and answers the chat model sees. All are kept on disk."),
         on_change=_set_turns,
         args=(runtime, conversation, window),
     )
@@ -109,8 +106,10 @@ def _menu(runtime: Runtime, conversation: Conversation) -> None:
             _("Delete this conversation?"),
             [
                 shorten(conversation.title, 80),
-                plural("Its {count} message goes.", "Its {count} messages go.", conversation.messages),
-                _("The documents stay."),
+                plural(
+                    "This deletes its {count} message.", "This deletes its {count} messages.", conversation.messages
+                ),
+                _("The documents are kept."),
             ],
             _("Delete"),
             partial(_delete, runtime, conversation.id),
@@ -154,7 +153,7 @@ def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> N
 
 
 def conversation_list(conversations: Conversations, current: Conversation | None) -> None:
-    """Draw the list; choosing one puts it into the address bar."""
+    """Draw the list in the sidebar; choosing one puts it into the address bar."""
     st.button(
         _("New conversation"),
         key=Key.CONVERSATION_NEW,
@@ -163,7 +162,7 @@ def conversation_list(conversations: Conversations, current: Conversation | None
         on_click=open_conversation,
         args=("",),
     )
-    words = st.text_input(
+    text = st.text_input(
         _("Search conversations"),
         key=Key.CONVERSATION_SEARCH,
         type="search",
@@ -171,9 +170,9 @@ def conversation_list(conversations: Conversations, current: Conversation | None
         label_visibility="collapsed",
         live=True,
     )
-    found = conversations.conversations(query=words or "", limit=_SHOWN + 1)
+    found = conversations.conversations(query=text or "", limit=_SHOWN + 1)
     if not found:
-        st.caption(_("No conversation contains that.") if words else _("No conversations yet."))
+        st.caption(_("No conversation contains this text.") if text else _("No conversations yet."))
     with st.container(gap=None, key="conversation-list"):
         for conversation in found[:_SHOWN]:
             title = escape(shorten(conversation.title, 44)) or _("Untitled")
@@ -192,7 +191,7 @@ def conversation_list(conversations: Conversations, current: Conversation | None
 
 
 def open_conversation(conversation_id: str) -> None:
-    """Go to a conversation; "" is a new one."""
+    """Open a conversation; "" opens a new one."""
     set_query(Query.CONVERSATION, conversation_id)
     state = state_of(ChatState)
     state.before = state.editing = None

@@ -1,4 +1,4 @@
-"""One stored message: question or answer, its sources, its cost, and what can be done with it."""
+"""One stored message: question or answer with its sources, cost and actions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerCost, AnswerState, Message, MessageRole
 from services.core.i18n import _
 
-Asks = Callable[[str, str, AnswerStream, QuestionMode], None]
+# Starts a new answer, given conversation id, question, answer and how the question was asked.
+StartAnswer = Callable[[str, str, AnswerStream, QuestionMode], None]
 
 
-def show_message(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
-    """Draw a message, `last` if it ends the conversation; `asks` starts an answer (conversation, question, it, how)."""
+def show_message(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
+    """Draw a message; the `last` of a conversation can be asked again and edited."""
     if message.role is MessageRole.USER:
-        _question(runtime, message, last=last, asks=asks)
+        _question(runtime, message, last=last, start_answer=start_answer)
     else:
-        _answer(runtime, message, last=last, asks=asks)
+        _answer(runtime, message, last=last, start_answer=start_answer)
 
 
-def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
+def _question(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     state = state_of(ChatState)
     with st.chat_message("user", avatar=":material/person:"):
         if state.editing == message.id:
@@ -39,7 +40,7 @@ def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> 
                 with st.container(horizontal=True):
                     if st.form_submit_button(_("Ask again"), type="primary"):
                         answer = runtime.answering.edit(message.conversation_id, text, user=page_user())
-                        asks(message.conversation_id, text, answer, QuestionMode.EDITED)
+                        start_answer(message.conversation_id, text, answer, QuestionMode.EDITED)
                         st.rerun()
                     if st.form_submit_button(_("Cancel")):
                         state.editing = None
@@ -47,10 +48,10 @@ def _question(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> 
             return
         st.markdown(escape_block(message.text))
         if last:  # a question without an answer, after a crash
-            _again(runtime, message, asks)
+            _retry_actions(runtime, message, start_answer)
 
 
-def _answer(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> None:
+def _answer(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     with st.chat_message("assistant", avatar=":material/water:"):
         if message.error:
             st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
@@ -60,13 +61,13 @@ def _answer(runtime: Runtime, message: Message, *, last: bool, asks: Asks) -> No
         elif message.text:
             st.markdown(text)
         if message.state is AnswerState.STOPPED:
-            st.caption(_("Stopped before the end.") if message.text else _("Stopped before it began."))
+            st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
         citation_buttons(runtime.library, message.citations, str(message.id))
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
                 _thumbs(runtime, message)
             if last:
-                _again(runtime, message, asks)
+                _retry_actions(runtime, message, start_answer)
             st.caption(escape(_cost(message)), width="content")
 
 
@@ -82,10 +83,10 @@ def _rate(runtime: Runtime, message_id: int, key: str) -> None:
     attempt(runtime.conversations.feedback, message_id, 0 if value is None else (1 if value else -1))
 
 
-def _again(runtime: Runtime, message: Message, asks: Asks) -> None:
+def _retry_actions(runtime: Runtime, message: Message, start_answer: StartAnswer) -> None:
     if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
         answer = runtime.answering.regenerate(message.conversation_id, user=page_user())
-        asks(message.conversation_id, "", answer, QuestionMode.AGAIN)
+        start_answer(message.conversation_id, "", answer, QuestionMode.AGAIN)
         st.rerun()
     st.button(
         _("Edit question"),
@@ -106,7 +107,7 @@ def _edit(runtime: Runtime, message: Message) -> None:
 
 
 def _cost(message: Message) -> str:
-    """Return what the answer took, on one line; what is not known is left out."""
+    """Return model, times, tokens and memory of the answer on one line, as far as they are known."""
     cost: AnswerCost = message.cost
     parts = [message.model, _("from the cache") if cost.cached else ""]
     if cost.first_token_ms is not None:
@@ -114,7 +115,7 @@ def _cost(message: Message) -> str:
     if cost.retrieval_ms is not None:
         parts.append(_("retrieval {time}").format(time=milliseconds(cost.retrieval_ms)))
     if cost.total_ms is not None:
-        parts.append(_("in all {time}").format(time=milliseconds(cost.total_ms)))
+        parts.append(_("total {time}").format(time=milliseconds(cost.total_ms)))
     if cost.prompt_tokens is not None and cost.answer_tokens is not None:
         parts.append(
             _("{prompt} + {answer} tokens").format(prompt=count(cost.prompt_tokens), answer=count(cost.answer_tokens))

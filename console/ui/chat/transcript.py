@@ -1,4 +1,4 @@
-"""A conversation on the screen: its messages, the answer that is being written, the field for the next question."""
+"""The transcript of a conversation: stored messages, the answer in progress, the input for the next question."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from console.navigation import PageName, page
 from console.ui.chat.message import show_message
 from console.ui.current_actor import page_user
 from console.ui.error_boundary import attempt, guarded
@@ -19,16 +20,16 @@ from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerState, Conversation, Message, MessageRole
 from services.core.i18n import _
 
-_SHOWN = 20  # messages at a time; older ones are read from disk when asked for
+_SHOWN = 20  # messages at a time; older ones are read from disk on request
 _BEAT_SECONDS = 0.3
 _DRAW_SECONDS = 0.08
 _DRAWS = 6  # redraws within one run of the fragment, so that text flows between two beats
 
 
 def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAnswer | None) -> None:
-    """Draw a conversation; None is a new one, which gets its row with the first question.
+    """Draw a conversation; None is a new one, which is stored with its first question.
 
-    `live` is the answer that was being written before the conversation was read: the page is drawn anew when it ends.
+    `live` is the answer that was in progress before the conversation was read: the page is redrawn when it ends.
     """
     messages = _shown(runtime, conversation)
     if live is not None and conversation is not None:
@@ -36,10 +37,10 @@ def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAns
     if conversation is None or not (messages or live):
         _welcome(runtime)
     for message in messages:
-        show_message(runtime, message, last=message is messages[-1] and not live, asks=_start)
+        show_message(runtime, message, last=message is messages[-1] and not live, start_answer=_start)
     if conversation is not None:
         if live is not None:
-            _writing(conversation.id)
+            _live_answer(conversation.id)
         else:
             _failure(conversation.id, messages)
     question = st.chat_input(
@@ -50,11 +51,11 @@ def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAns
 
 
 def _shown(runtime: Runtime, conversation: Conversation | None) -> Sequence[Message]:
-    """Return the window of messages that is on the screen, with buttons to move it."""
+    """Return the visible window of messages and draw the buttons that move it."""
     if conversation is None:
         return ()
     state = state_of(ChatState)
-    if state.conversation != conversation.id:  # another one was opened, by a link or the list
+    if state.conversation != conversation.id:  # another one was opened
         state.conversation, state.before, state.editing = conversation.id, None, None
     messages = runtime.conversations.messages(conversation.id, limit=_SHOWN + 1, before=state.before)
     more = len(messages) > _SHOWN
@@ -71,16 +72,16 @@ def _shown(runtime: Runtime, conversation: Conversation | None) -> Sequence[Mess
 
 
 def _with_question(messages: Sequence[Message], live: LiveAnswer, conversation_id: str) -> list[Message]:
-    """Return the messages as they will be below the answer being written, whether or not that is stored yet."""
+    """Return the messages above the answer in progress, whether or not its question is stored yet."""
     messages = list(messages)
     question = live.question.strip()
-    if live.asked is not QuestionMode.NEW and messages and messages[-1].role is MessageRole.ASSISTANT:
+    if live.mode is not QuestionMode.NEW and messages and messages[-1].role is MessageRole.ASSISTANT:
         messages.pop()
-    if live.asked is QuestionMode.AGAIN:
+    if live.mode is QuestionMode.AGAIN:
         return messages
     stored = bool(messages) and messages[-1].role is MessageRole.USER and messages[-1].text == question
     if not stored:
-        if live.asked is QuestionMode.EDITED and messages:
+        if live.mode is QuestionMode.EDITED and messages:
             messages.pop()
         messages.append(Message(0, conversation_id, MessageRole.USER, question, datetime.now(UTC)))
     return messages
@@ -97,13 +98,12 @@ def _welcome(runtime: Runtime) -> None:
         if counts.searchable:
             st.markdown(f"### {_('Ask your documents')}", text_alignment="center", anchors=False)
             st.caption(
-                _("In English, Chinese or any language they are written in. Each answer names its sources."),
+                _("In English, Chinese or any other language they are written in. Each answer cites its sources."),
                 text_alignment="center",
             )
             return
         st.markdown(f"### {_('Add documents, then ask them')}", text_alignment="center", anchors=False)
         st.caption(_("They stay on this machine."), text_alignment="center")
-        from console.navigation import PageName, page
 
         st.page_link(page(PageName.DOCUMENTS), label=_("Add documents"), icon=":material/upload_file:")
 
@@ -122,14 +122,14 @@ def _ask(runtime: Runtime, conversation: Conversation | None, question: str) -> 
     st.rerun()
 
 
-def _start(conversation_id: str, question: str, answer: AnswerStream, asked: QuestionMode) -> None:
+def _start(conversation_id: str, question: str, answer: AnswerStream, mode: QuestionMode) -> None:
     state = state_of(ChatState)
     state.before = state.editing = None
-    attempt(live_answers.start, conversation_id, question, answer, asked)
+    attempt(live_answers.start, conversation_id, question, answer, mode)
 
 
 def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
-    """Show why the last question got no answer, unless that is stored with it; the question goes back to the field."""
+    """Show why the last question failed, unless its message shows that; put the question back into the input."""
     failure = live_answers.failure(conversation_id)
     if failure is None:
         return
@@ -144,8 +144,8 @@ def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
 
 @st.fragment
 @guarded
-def _writing(conversation_id: str) -> None:
-    """Draw the answer as it grows; any tab may watch it, or stop it."""
+def _live_answer(conversation_id: str) -> None:
+    """Draw the answer as it grows; every tab may watch or stop it."""
     live = live_answers.get(conversation_id)
     if live is None:
         st.rerun()
@@ -171,6 +171,6 @@ def _draw(place: st.delta_generator.DeltaGenerator, draft: LiveDraft, drawn: Liv
     elif draft.position:
         place.markdown(f":gray[{_('Waiting: number {position} in the queue').format(position=draft.position)}]")
     else:
-        words = _("Writing …") if draft.retrieved else _("Searching the documents …")
-        place.markdown(f":shimmer[{words}]")
+        status = _("Writing …") if draft.retrieved else _("Searching the documents …")
+        place.markdown(f":shimmer[{status}]")
     return draft

@@ -67,10 +67,10 @@ def _actions(library: Library, document: Document) -> None:
         )
         _download(library, document)
         if document.job_id is not None and document.status in {DocumentStatus.FAILED, DocumentStatus.CANCELLED}:
-            st.button(_("Retry"), key="document-retry", on_click=attempt, args=(library.retry, document.job_id))
+            st.button(_("Retry"), key="document-retry", on_click=attempt, args=(library.jobs.retry, document.job_id))
         if st.button(_("Re-chunk"), key="document-rechunk"):
             ask_rechunk(library, [document.id])
-        st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.reembed, [document.id]))
+        st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.jobs.reembed, [document.id]))
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
             confirm(
                 _("Delete this document?"),
@@ -82,7 +82,7 @@ def _actions(library: Library, document: Document) -> None:
 
 def _download(library: Library, document: Document) -> None:
     try:
-        library.original(document.id)
+        library.reader.original(document.id)
     except NotFoundError:  # what could not be read was not kept
         return
     # Streamed from disk by the API; st.download_button would hold the file in RAM.
@@ -101,7 +101,7 @@ def _chunks(library: Library, document: Document) -> None:
         return
     pages = -(-document.chunks // _CHUNKS)
     number = st.pagination(pages, key=f"chunk-page-{document.id}-{pages}") if pages > 1 else 1
-    for chunk in library.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
+    for chunk in library.reader.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
         with st.container(border=True, gap="xsmall"):
             where = location(chunk.page, chunk.sheet, chunk.heading)
             tokens = _("{count} tokens").format(count=chunk.tokens)
@@ -111,7 +111,7 @@ def _chunks(library: Library, document: Document) -> None:
 
 
 def _text(library: Library, document: Document) -> None:
-    sections = library.sections(document.id)
+    sections = library.reader.sections(document.id)
     if not sections:
         st.caption(_("No text yet."))
         return
@@ -125,6 +125,6 @@ def _text(library: Library, document: Document) -> None:
 
 def _pages(library: Library, document: Document) -> None:
     number = st.pagination(document.pages, key=f"page-{document.id}")
-    image = library.page_image(document.id, number, width=1000)
+    image = library.reader.page_image(document.id, number, width=1000)
     with st.container(border=True, width=860):
         st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

@@ -18,8 +18,8 @@ _ORDER = {DocumentStatus.EMBEDDING: 0, DocumentStatus.PARSING: 1, DocumentStatus
 
 def job_list(library: Library) -> bool:
     """Draw unfinished and failed jobs; return whether anything is still running."""
-    jobs = library.jobs(limit=200)
-    unfinished = library.jobs(unfinished_only=True, limit=200)
+    jobs = library.jobs.recent(limit=200)
+    unfinished = library.jobs.recent(unfinished_only=True, limit=200)
     failed = [job for job in jobs if job.status is DocumentStatus.FAILED]
     if unfinished:
         _running(library, sorted(unfinished, key=lambda job: (_ORDER.get(job.status, 3), job.id)))
@@ -30,7 +30,7 @@ def job_list(library: Library) -> bool:
 
 def _running(library: Library, jobs: Sequence[Job]) -> None:
     with st.container(border=True, gap="xsmall", key="jobs-running"):
-        if reason := library.paused:
+        if reason := library.jobs.pause_reason:
             st.caption(
                 _(":material/pause_circle: Waiting, nothing is lost: {reason}").format(reason=escape(reason)),
             )
@@ -44,10 +44,10 @@ def _running(library: Library, jobs: Sequence[Job]) -> None:
                 icon=":material/close:",
                 type="tertiary",
                 on_click=attempt,
-                args=(library.cancel, job.id),
+                args=(library.jobs.cancel, job.id),
             )
         if len(jobs) > _SHOWN:
-            rest = len(library.jobs(unfinished_only=True, limit=100_000)) - _SHOWN
+            rest = len(library.jobs.recent(unfinished_only=True, limit=100_000)) - _SHOWN
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(plural("{count} more file is waiting.", "{count} more files are waiting.", rest))
                 st.button(_("Cancel all"), key="job-cancel-all", type="tertiary", on_click=_cancel_all, args=(library,))
@@ -60,8 +60,8 @@ def _what(job: Job) -> str:
 
 
 def _cancel_all(library: Library) -> None:
-    for job in library.jobs(unfinished_only=True, limit=100_000):
-        attempt(library.cancel, job.id)
+    for job in library.jobs.recent(unfinished_only=True, limit=100_000):
+        attempt(library.jobs.cancel, job.id)
 
 
 def _failed(library: Library, jobs: Sequence[Job]) -> None:
@@ -77,14 +77,14 @@ def _failed(library: Library, jobs: Sequence[Job]) -> None:
                     key=f"job-retry-{job.id}",
                     icon=":material/refresh:",
                     on_click=attempt,
-                    args=(library.retry, job.id),
+                    args=(library.jobs.retry, job.id),
                 )
                 st.button(
                     _("Remove"),
                     key=f"job-remove-{job.id}",
                     icon=":material/delete:",
                     on_click=attempt,
-                    args=(library.remove, job.id),
+                    args=(library.jobs.remove, job.id),
                 )
         if len(jobs) > _SHOWN:
             st.caption(
@@ -94,6 +94,6 @@ def _failed(library: Library, jobs: Sequence[Job]) -> None:
 
 
 def _remove_all(library: Library) -> None:
-    for job in library.jobs(limit=100_000):
+    for job in library.jobs.recent(limit=100_000):
         if job.status is DocumentStatus.FAILED:
-            attempt(library.remove, job.id)
+            attempt(library.jobs.remove, job.id)

@@ -251,7 +251,7 @@ def _move(library: Library, ids: list[int], collection_id: int) -> None:
 
 
 def _reembed(library: Library, ids: list[int]) -> None:
-    jobs = attempt(library.reembed, ids)
+    jobs = attempt(library.jobs.reembed, ids)
     if jobs is not None:
         notify(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
         _clear()
@@ -295,7 +295,7 @@ def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
                 _("Tokens that neighbouring chunks share"), 0, 1024, 24, step=4, key="rechunk-overlap"
             )
             if st.form_submit_button(_("Re-chunk"), type="primary"):
-                jobs = library.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
+                jobs = library.jobs.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
                 notify(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
                 close_dialog()
 

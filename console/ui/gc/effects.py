@@ -171,7 +171,7 @@ def _megabytes(size: int) -> str:
 def reclaim_view(runtime: Runtime) -> None:
     """Draw the list and keep it fresh."""
     rerun_for_notices()
-    offers = runtime.memory.reclaimers.offers()
+    offers = runtime.memory.reclaimers.available()
     last = {effect.action: effect for effect in reversed(runtime.memory.effects.latest())}
     st.caption(
         _("The memory budget takes the same steps by itself when it has to. What is not measured is called unknown.")

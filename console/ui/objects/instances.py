@@ -13,8 +13,8 @@ import streamlit as st
 
 from console.ui.charts.palette import PALETTE, owner_name
 from console.ui.error_boundary import show_error
-from console.ui.objects.toolbar import exports
 from console.ui.session_state import ObjectsState, Query, query, query_number, set_query, state_of
+from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
 from services.core.i18n import _, plural
@@ -73,7 +73,7 @@ def _instances(inspector: Inspector, kind: str) -> None:
                 told=told, pause=milliseconds(found.paused * 1000)
             )
         )
-        exports([asdict(entry) for entry in found.objects], "objects")
+        export_buttons([asdict(entry) for entry in found.objects], "objects")
 
 
 def _table(found: Instances) -> None:
@@ -175,7 +175,7 @@ def _facts(found: ObjectView, holders: RetentionPaths) -> None:
                 took=milliseconds(holders.took * 1000),
             )
         )
-        exports([asdict(step) for step in holders.path], "path")
+        export_buttons([asdict(step) for step in holders.path], "path")
     st.code(plain(found.text), language=None, wrap_lines=True)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.objects.toolbar import cost_text, exports
+from console.ui.objects.toolbar import cost_text
 from console.ui.session_state import ObjectsState, state_of
+from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import count, escape, kilobytes, milliseconds, plain, size
 from services.core.i18n import _
 from services.memory.objects.inspector import Inspector
@@ -93,7 +94,7 @@ def _parts(found: DeepSize) -> None:
             )
         )
     st.caption(_("What several attributes lead to counts for the first of them."))
-    exports(rows, "deep-size")
+    export_buttons(rows, "deep-size")
 
 
 def _summary(found: Summary) -> None:
@@ -122,4 +123,4 @@ def _summary(found: Summary) -> None:
             pause=milliseconds(found.paused * 1000),
         )
     )
-    exports(rows, "summary")
+    export_buttons(rows, "summary")

@@ -10,8 +10,8 @@ import streamlit as st
 
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
-from console.ui.objects.toolbar import exports
 from console.ui.session_state import Key
+from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
 from services.core.access import Actor
@@ -216,7 +216,7 @@ def _types(report: RepeatReport, place: int) -> None:
             ),
         },
     )
-    exports([asdict(growth) for growth in report.types], f"growth-{place}")
+    export_buttons([asdict(growth) for growth in report.types], f"growth-{place}")
 
 
 def _containers(report: RepeatReport, place: int) -> None:

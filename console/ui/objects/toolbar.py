@@ -1,19 +1,11 @@
-"""The head of the objects page: which look is shown, compared with which, and a new one with its cost said before.
-
-Tables as CSV and JSON files.
-"""
+"""The toolbar of the page "Objects": its part, the snapshot shown and compared with, and taking a new one."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -39,7 +31,7 @@ class ObjectsView(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShownSnapshot:
-    """The look that is shown, and the one it is compared with, if any."""
+    """The snapshot that is shown with its census, and the one it is compared with, if any."""
 
     snapshot: Snapshot
     census: Census
@@ -47,12 +39,12 @@ class ShownSnapshot:
 
 
 def view_choice() -> ObjectsView:
-    """Draw the choice of the part and return it."""
+    """Draw the choice of the page's part and return it."""
     labels = {
         ObjectsView.TYPES: _("Types"),
         ObjectsView.CONTAINERS: _("Containers"),
         ObjectsView.OWNERS: _("Deep sizes"),
-        ObjectsView.REPEAT: _("Do it n times"),
+        ObjectsView.REPEAT: _("Repetition test"),
     }
     asked = query(Query.VIEW) or (ObjectsView.CONTAINERS if query(Query.CONTAINER) else ObjectsView.TYPES)
     start = ObjectsView(asked) if asked in set(ObjectsView) else ObjectsView.TYPES
@@ -76,24 +68,26 @@ def _choose_view() -> None:
 
 
 def cost_text(what: str) -> str:
-    """Return what a look costs, said before the click: `what` names the look, how long everything stands still."""
+    """Return the cost of `what`, which runs in a copy of the process, as Markdown: the pause of this process."""
     pause = expected_pause_seconds()
     words = _("about {pause}").format(pause=milliseconds(max(1.0, pause * 1000)))
     still = f"**{words}**" if pause > NOTICEABLE_PAUSE_SECONDS else words
-    return _("{what} happens in a copy of the process. This one stands still for {pause}, for the copy.").format(
+    return _("{what} runs in a copy of the process. Making the copy pauses this one for {pause}.").format(
         what=what, pause=still
     )
 
 
 def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
-    """Draw the bar; returns what is to be shown, None before the first look."""
+    """Draw the toolbar; return what is to be shown, None before the first snapshot."""
     snapshots = inspector.snapshots()[::-1]
     by_name = {snapshot.name: snapshot for snapshot in snapshots}
     with st.container(horizontal=True, vertical_alignment="bottom", key="objects-bar"):
         if snapshots:
-            _choice(_("Look"), Query.SNAPSHOT, [*by_name], by_name)
+            _choice(_("Snapshot"), Query.SNAPSHOT, [*by_name], by_name)
             _choice(_("Compared with"), Query.SINCE, ["", *by_name], by_name)
-        pressed = st.button(_("Look now"), key=Key.OBJECTS_LOOK, type="primary", icon=":material/visibility:")
+        pressed = st.button(
+            _("Take a snapshot"), key=Key.OBJECTS_SNAPSHOT, type="primary", icon=":material/photo_camera:"
+        )
         if snapshots:
             _manage(inspector, snapshots)
     if pressed:
@@ -101,14 +95,14 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
             taken = inspector.take()
         set_query(Query.SNAPSHOT, None)
         if snapshots and not query(Query.SINCE):
-            set_query(Query.SINCE, snapshots[0].name)  # what grew since the last look is what one looks again for
+            set_query(Query.SINCE, snapshots[0].name)  # a further snapshot is taken to see what grew since the last
         notify(_("{count} objects counted.").format(count=count(taken.objects)))
         st.rerun()
-    st.caption(cost_text(_("The look")))
+    st.caption(cost_text(_("The count")))
     if not snapshots:
         st.info(
-            _("A look counts every object by type and names the biggest containers. Two looks show what grew."),
-            title=_("Nobody has looked yet"),
+            _("A snapshot counts all objects by type and names the largest containers. Two snapshots show what grew."),
+            title=_("No snapshot yet"),
             icon=":material/account_tree:",
         )
         return None
@@ -121,16 +115,16 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
 
 def _figures(census: Census) -> None:
     figures = [
-        (_("Objects"), count(census.objects), _("All that live, each counted once")),
+        (_("Objects"), count(census.objects), _("All live objects, each counted once")),
         (_("Python objects"), size(census.bytes), _("Their own bytes, without the data of arrays")),
-        (_("Of these over 512 bytes"), size(census.large_bytes), _("Held by malloc, not by Python's own arenas")),
+        (_("Of these over 512 bytes"), size(census.large_bytes), _("Allocated by malloc, not in Python's own arenas")),
         (_("Arrays and tensors"), size(census.native_bytes), _("Their data, in native memory")),
     ]
     with st.grid(4, gap="small"):
         for label, value, explained in figures:
             st.metric(label, value, border=True, help=explained)
     st.caption(
-        _("Everything stood still for {pause}; the look took {took} in the copy.").format(
+        _("The process was paused for {pause}; counting took {took} in the copy.").format(
             pause=milliseconds(census.paused * 1000), took=milliseconds(census.took * 1000)
         )
     )
@@ -147,12 +141,12 @@ def _choice(label: str, name: Query, names: list[str], known: dict[str, Snapshot
         names,
         key=key,
         format_func=lambda name: _title(known[name]) if name in known else _("nothing"),
-        on_change=partial(_chosen, name, key),
+        on_change=partial(_store_in_address, name, key),
         width=290,
     )
 
 
-def _chosen(name: Query, key: str) -> None:
+def _store_in_address(name: Query, key: str) -> None:
     set_query(name, st.session_state[key])
 
 
@@ -164,9 +158,9 @@ def _title(snapshot: Snapshot) -> str:
 
 
 def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
-    with st.popover(_("Looks"), icon=":material/inventory_2:", key="objects-manage"):
+    with st.popover(_("Snapshots"), icon=":material/inventory_2:", key="objects-manage"):
         st.caption(
-            _("The newest {most} stay on disk; older ones make room unless they are kept as a baseline.").format(
+            _("The newest {most} stay on disk; older ones are deleted unless they are kept as a baseline.").format(
                 most=MOST_SNAPSHOTS
             )
         )
@@ -174,7 +168,7 @@ def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{escape(_title(snapshot))}, {escape(size(snapshot.disk_bytes))}")
                 st.button(
-                    _("Let go") if snapshot.kept else _("Keep"),
+                    _("Do not keep") if snapshot.kept else _("Keep"),
                     key=f"objects-keep-{snapshot.name}",
                     type="tertiary",
                     on_click=_keep,
@@ -188,8 +182,8 @@ def _manage(inspector: Inspector, snapshots: list[Snapshot]) -> None:
                     help=_("Delete"),
                 ):
                     confirm(
-                        _("Delete this look?"),
-                        (_title(snapshot), _("{size} on disk are given back.").format(size=size(snapshot.disk_bytes))),
+                        _("Delete this snapshot?"),
+                        (_title(snapshot), _("This frees {size} on disk.").format(size=size(snapshot.disk_bytes))),
                         _("Delete"),
                         partial(_delete, inspector, snapshot.name),
                     )
@@ -201,36 +195,4 @@ def _keep(inspector: Inspector, name: str, kept: bool) -> None:
 
 def _delete(inspector: Inspector, name: str) -> str:
     inspector.delete(name)
-    return _("The look is deleted.")
-
-
-def exports(rows: Sequence[dict[str, Any]], name: str) -> None:
-    """Draw two buttons that hand out `rows`; made only when one is pressed."""
-    with st.container(horizontal=True, width="content"):
-        for kind, mime, made in (("CSV", "text/csv", as_csv), ("JSON", "application/json", as_json)):
-            st.download_button(
-                kind,
-                data=partial(made, rows),
-                file_name=f"{name}.{kind.lower()}",
-                mime=mime,
-                key=f"objects-{name}-{kind.lower()}",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-                help=_("Everything of this table, as a file"),
-                disabled=not rows,
-            )
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as CSV with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def as_json(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a JSON list."""
-    return json.dumps(list(rows), ensure_ascii=False, indent=1)
+    return _("The snapshot was deleted.")

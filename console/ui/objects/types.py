@@ -12,8 +12,9 @@ from typing import Any
 
 import streamlit as st
 
-from console.ui.objects.toolbar import ShownSnapshot, exports
+from console.ui.objects.toolbar import ShownSnapshot
 from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
+from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import kilobytes, plain
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
@@ -40,7 +41,7 @@ def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
         )
         ours = st.toggle(_("Only our types"), key=Key.OBJECTS_OURS)
         changed = shown.since is not None and st.toggle(_("Only what changed"), key="objects-changed", value=True)
-        exports(rows, "types")
+        export_buttons(rows, "types")
     wanted = (text or "").strip().lower()
     rows = [row for row in rows if wanted in row["type"].lower() and (not ours or row["type"].startswith(OURS))]
     if changed:
@@ -170,7 +171,7 @@ def containers_view(inspector: Inspector, shown: ShownSnapshot) -> None:
             live=True,
             width=360,
         )
-        exports([asdict(entry) for entry in found], "containers")
+        export_buttons([asdict(entry) for entry in found], "containers")
     wanted = (text or "").strip().lower()
     fitting = [entry for entry in found if wanted in entry.name.lower()]
     if not fitting:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from console.ui.shared.formatting import plain
 from services.core.i18n import _
-from services.core.settings import Settings
+from services.core.settings import Settings, renamed_settings
 
 
 def settings_table(settings: Settings) -> None:
@@ -36,3 +36,9 @@ def settings_table(settings: Settings) -> None:
             columns[3]: st.column_config.TextColumn(width="large"),
         },
     )
+    for setting in renamed_settings():
+        st.caption(
+            _("{old} is now called {new}; the old name is still read.").format(
+                old=f"`{setting.old}`", new=f"`{setting.new}`"
+            )
+        )

@@ -1,1 +1,1 @@
-"""What pages draw with."""
+"""Views and helpers that several pages share."""

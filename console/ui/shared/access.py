@@ -1,7 +1,4 @@
-"""Where somebody who may only look gives the administrator's token.
-
-What is seen while the services start, or when they could not.
-"""
+"""Before the page itself: progress or failure of the start, and the form for the administrator's token."""
 
 from __future__ import annotations
 
@@ -19,53 +16,53 @@ _PERIOD_SECONDS = 0.5
 
 
 def access_view(runtime: Runtime) -> None:
-    """Draw, where visitors are users, what this tab may do and the way to more; else nothing."""
+    """Draw the tab's rights and the token form where visitors are users only; otherwise nothing."""
     if not runtime.gate.guarded:
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="access"):
         if is_admin(runtime):
             st.button(
-                _("Administrator: leave"),
+                _("Leave administrator mode"),
                 key=Key.ACCESS_LEAVE,
                 icon=":material/lock_open:",
                 type="tertiary",
-                help=_("This tab may only look again."),
+                help=_("Makes this tab read-only again."),
                 on_click=leave_admin,
             )
             return
-        label = _("Look only: give the administrator's token")
+        label = _("Read-only: enter the administrator's token")
         with st.popover(label, icon=":material/lock:", type="tertiary", key="access-popover"):
             if not runtime.gate.can_admit:
-                st.caption(_("No token is set, so nobody may act here: set admin_token and restart."))
+                st.caption(_("No token is set, so nobody can change anything here: set admin_token and restart."))
                 return
             with st.form("access-form", border=False):
                 st.text_input(_("Token"), type="password", key=Key.ACCESS_TOKEN, max_chars=500)
                 st.form_submit_button(
-                    _("Give"),
-                    key=Key.ACCESS_GIVE,
+                    _("Enter"),
+                    key=Key.ACCESS_ENTER,
                     type="primary",
                     icon=":material/key:",
-                    on_click=_give,
+                    on_click=_enter_token,
                     args=(runtime,),
                 )
-            st.caption(_("It counts for this tab, until it is closed. Each try is put on the time line."))
+            st.caption(_("Valid for this tab until it is closed. Every attempt is recorded as an event."))
 
 
-def _give(runtime: Runtime) -> None:
+def _enter_token(runtime: Runtime) -> None:
     token = str(st.session_state.get(Key.ACCESS_TOKEN) or "").strip()
     st.session_state[Key.ACCESS_TOKEN] = ""  # not kept in the field
 
-    def give() -> bool:
+    def enter() -> bool:
         enter_admin_token(runtime, token)
         return True
 
-    if attempt(give):
-        notify(_("This tab may act now."))
+    if attempt(enter):
+        notify(_("This tab now has administrator rights."))
 
 
 @st.fragment
 def startup_view(runtime: Runtime) -> None:
-    """Show the stage of the start; the page comes by itself when all is ready."""
+    """Show the stage of the start, or its failure; the page follows automatically when the services are ready."""
     if runtime.ready:
         st.rerun()
     failure = runtime.failure

@@ -1,9 +1,7 @@
-"""Sources of an answer: numbered buttons, and the passage that each opens.
+"""Citations of an answer: numbered buttons, the passage that each opens, and highlighting in passages.
 
-Finding cited words and query terms in a passage, and marking them.
-
-A citation keeps its words, not coordinates: the place is found again by comparing letters and digits alone, so that
-line breaks, hyphens and typography do not matter. Pure functions.
+A citation stores its words, not coordinates. They are located by comparing letters and digits only, so that line
+breaks, hyphens and typography do not matter.
 """
 
 from __future__ import annotations
@@ -28,16 +26,16 @@ from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
 _SHORT_WORD = 3  # letters
-_LEAST_SHARE = 0.6  # of the quote's letters that have to be found for a place to count as the cited one
+_LEAST_SHARE = 0.6  # of the quote's letters that must match for a location to count as the cited one
 
 
 def citation_buttons(library: Library, citations: Sequence[Citation], key: str) -> None:
-    """Draw one button for each source; it opens the passage at the side."""
+    """Draw one button per source, which opens the passage in a drawer."""
     if not citations:
         return
     cited = any(citation.cited for citation in citations)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"sources-{key}"):
-        st.caption(_("Sources") if cited else _("Read for this answer, not cited"), width="content")
+        st.caption(_("Sources") if cited else _("Retrieved for this answer, not cited"), width="content")
         for citation in citations:
             where = location(citation.page, citation.sheet)
             name = shorten(citation.document, 36)
@@ -53,12 +51,12 @@ def _tooltip(citation: Citation) -> str:
 
 
 def open_citation(library: Library, citation: Citation) -> NoReturn:
-    """Open the passage with the cited words marked, in a drawer on the right."""
+    """Open the passage with the cited words highlighted, in a drawer on the right."""
 
     def body() -> None:
         found = _find(library, citation)
         if found is None:
-            _gone(citation)
+            _deleted(citation)
         else:
             _passage(library, citation, *found)
 
@@ -68,20 +66,20 @@ def open_citation(library: Library, citation: Citation) -> NoReturn:
 
 
 def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:
-    """Return the document and the chunk that has the cited words now; None when the document is gone."""
+    """Return the document and the chunk that now contains the cited words; None if the document was deleted."""
     try:
         document = library.document(citation.document_id)
     except NotFoundError:
         return None
-    chunk = library.chunk(citation.chunk_id)
+    chunk = library.reader.chunk(citation.chunk_id)
     if chunk is None and citation.quote:
-        chunk = library.locate(citation.document_id, citation.quote)
+        chunk = library.reader.locate(citation.document_id, citation.quote)
     return document, chunk
 
 
-def _gone(citation: Citation) -> None:
+def _deleted(citation: Citation) -> None:
     st.warning(
-        _("Its text is no longer kept. What the answer quoted from it is below."),
+        _("Its text is no longer stored. The quote in the answer is below."),
         title=_("The document was deleted"),
         icon=":material/scan_delete:",
     )
@@ -94,8 +92,8 @@ def _passage(library: Library, citation: Citation, document: Document, chunk: Ch
         st.caption(_("This document is disabled: new answers do not use it."))
     if chunk is None:
         st.warning(
-            _("The document has changed since. What the answer quoted is below."),
-            title=_("The passage is not there any more"),
+            _("The document has changed since. The quote in the answer is below."),
+            title=_("The passage no longer exists"),
             icon=":material/edit_document:",
         )
         if citation.quote:
@@ -123,7 +121,7 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
     )
     words = (citation.quote,) if citation.quote and number == first else ()
     try:
-        image = library.page_image(document.id, number, width=1000, highlight=words)
+        image = library.reader.page_image(document.id, number, width=1000, highlight=words)
     except MillpondError as error:
         st.caption(escape(f"{error.message} {error.hint}"))
         return
@@ -132,7 +130,7 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
-    """Return the letters and digits of `text`, folded, and the position of each in `text`."""
+    """Return the letters and digits of `text`, case-folded, and the position of each in `text`."""
     letters: list[str] = []
     positions: list[int] = []
     for position, character in enumerate(text):
@@ -144,7 +142,7 @@ def _letters(text: str) -> tuple[str, list[int]]:
 
 
 def find_quote(text: str, quote: str) -> Span | None:
-    """Return where `quote` stands in `text` as (start, end), exactly or nearly; None when it is not there."""
+    """Return the span (start, end) of `quote` in `text`, exact or approximate; None if it is not found."""
     wanted, _ = _letters(quote)
     letters, positions = _letters(text)
     if not wanted or not letters:
@@ -166,10 +164,10 @@ def find_quote(text: str, quote: str) -> Span | None:
 
 
 def find_terms(text: str, terms: Iterable[str]) -> list[Span]:
-    """Return where words of `text` begin with one of `terms`, merged and in order.
+    """Return the spans of words in `text` that start with one of `terms`, merged and in order.
 
-    Terms are the lexical search's: stems of words, pairs of characters in scripts without spaces. Short words are
-    left out: "the" and "of" on a coloured ground hide what was found.
+    Terms are the lexical search's: word stems, character pairs in scripts without spaces. Short words are skipped:
+    a highlighted "the" or "of" would hide the hits.
     """
     letters, positions = _letters(text)
     spans: list[Span] = []
@@ -205,7 +203,7 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
-    """Return `text` as escaped Markdown with the stretches of `spans` on a coloured ground."""
+    """Return `text` as escaped Markdown with `spans` highlighted."""
     pieces: list[str] = []
     at = 0
     for start, end in spans:
@@ -218,7 +216,7 @@ def marked(text: str, spans: Iterable[Span]) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Split into lines that keep their ends apart: a mark must not reach over a line break."""
+    """Return lines and line ends separately: a highlight must not cross a line break."""
     parts: list[str] = []
     for line in text.splitlines(keepends=True):
         body = line.rstrip("\r\n")

@@ -1,7 +1,7 @@
-"""Dialogs: every destructive action says what goes, can be cancelled, and tells afterwards what it did.
+"""Dialogs: every destructive action states what it removes, can be cancelled, and reports what it did.
 
-A dialog that a live fragment opens would vanish with the fragment's next tick. So whoever wants one asks for it with
-`open_dialog`, and `console.app` draws it, on every run until it is closed.
+A dialog opened within a live fragment would vanish at the fragment's next tick. `open_dialog` therefore stores it, and
+`console.app` draws it on every run until it is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Body = Callable[[], None]
 
 @dataclass
 class OpenDialog:
-    """The dialog that this tab shows, if any."""
+    """The open dialog of this tab, if any."""
 
     title: str = ""
     body: Body | None = None
@@ -32,7 +32,7 @@ class OpenDialog:
 
 
 def open_dialog(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
-    """Open a dialog, at the side if `drawer`; `body` draws it and ends it with `close_dialog`."""
+    """Open a dialog, at the side if `drawer`; `body` draws it and closes it with `close_dialog`."""
     dialog = state_of(OpenDialog)
     dialog.title, dialog.body, dialog.page, dialog.drawer = title, body, "", drawer
     st.rerun()
@@ -40,35 +40,35 @@ def open_dialog(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
 
 
 def close_dialog() -> NoReturn:
-    """Close the dialog from within."""
-    _forget()
+    """Close the dialog, from its body."""
+    _discard()
     st.rerun()
     raise AssertionError("st.rerun returned")
 
 
 def show_dialog(page: str) -> None:
-    """Draw the dialog that was asked for on `page`; going to another page closes it."""
+    """Draw the dialog that was opened on `page`; going to another page closes it."""
     dialog = state_of(OpenDialog)
     if dialog.body is None:
         return
     dialog.page = dialog.page or page
     if dialog.page != page:
-        _forget()
+        _discard()
         return
     position: Literal["center", "right"] = "right" if dialog.drawer else "center"
     draw = st.dialog(
-        escape(dialog.title), width=760 if dialog.drawer else "small", position=position, on_dismiss=_forget
+        escape(dialog.title), width=760 if dialog.drawer else "small", position=position, on_dismiss=_discard
     )
     draw(guarded(dialog.body))()
 
 
-def _forget() -> None:
+def _discard() -> None:
     state_of(OpenDialog).body = None
 
 
-def confirm(title: str, goes: Iterable[str], label: str, action: Callable[[], str]) -> NoReturn:
-    """Ask before `action`; `goes` are lines that say what it removes. What `action` returns is told afterwards."""
-    lines = tuple(goes)
+def confirm(title: str, consequences: Iterable[str], label: str, action: Callable[[], str]) -> NoReturn:
+    """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards."""
+    lines = tuple(consequences)
 
     def body() -> None:
         for line in lines:
@@ -85,7 +85,7 @@ def confirm(title: str, goes: Iterable[str], label: str, action: Callable[[], st
 
 
 def prompt_for_name(title: str, label: str, value: str, action: Callable[[str], str]) -> NoReturn:
-    """Ask for a name and hand it to `action`, which returns what to tell; its failure is shown in the dialog."""
+    """Ask for a name and pass it to `action`, which returns the notice to show; a failure is shown in the dialog."""
 
     def body() -> None:
         with st.form("name-form", border=False):
@@ -98,7 +98,7 @@ def prompt_for_name(title: str, label: str, value: str, action: Callable[[str], 
 
 
 def deletion_text(report: DeletionReport) -> str:
-    """Return what a deletion has removed."""
+    """Return a sentence about what a deletion removed."""
     return _("Deleted {documents}, {chunks} and {size}.").format(
         documents=plural("{count} document", "{count} documents", report.documents),
         chunks=_("{count} chunks").format(count=count(report.chunks)),

@@ -1,11 +1,11 @@
-"""The clock of live fragments: ticks in the browser, and only while its tab is seen.
+"""Heartbeat of live fragments: ticks in the browser, only while its tab is visible.
 
-`st.fragment(run_every=...)` keeps ticking in a hidden tab and cannot change its pace. This component sits in a fragment
-and makes that fragment run again after `seconds`; 0 stops it. A tab that comes back into view ticks at once.
+`st.fragment(run_every=...)` keeps ticking in a hidden tab and cannot change its period. This component reruns the
+fragment that contains it every `seconds`; 0 stops it. A tab that becomes visible ticks at once.
 
-Streamlit runs only one fragment for changes that come at the same moment, so each beat comes with its own small delay:
-several fragments of a page, ticking at the same pace, would otherwise keep one another from being drawn. That a beat
-does not take a click's place is seen to by `console.ui.streamlit.internals`, by the end of the key.
+Streamlit runs only one fragment for simultaneous changes, so each beat has a small random delay: fragments with the
+same period would otherwise starve each other. `console.ui.streamlit.internals` recognises beats by the end of their
+key and lets clicks pass before them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import streamlit as st
 
 from console.ui.streamlit.internals import TICK
 
-# New `data` may call the function again before or after the last call's clean-up, or without it: each call stops the
-# timer that the element has, and cleans up only its own.
+# New `data` may call the function before, after or without the last call's clean-up: each call stops the element's
+# timer, and cleans up only its own.
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.heartbeat?.()
@@ -38,9 +38,9 @@ _component = st.components.v2.component("millpond_heartbeat", js=_JS)
 
 
 def heartbeat(key: str, seconds: float) -> None:
-    """Run the surrounding fragment again every `seconds`; 0: not until something else makes it run."""
+    """Rerun the surrounding fragment every `seconds`; 0 stops that."""
     _component(key=f"{key}{TICK}", data={"seconds": seconds}, height=1, on_beat_change=_ignore)
 
 
 def _ignore() -> None:
-    """The tick itself is all: Streamlit runs the fragment because the component's value changed."""
+    """Do nothing: Streamlit reruns the fragment because the component's value changed."""

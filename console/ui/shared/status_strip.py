@@ -1,4 +1,4 @@
-"""One thin line on every page: is all well, memory, documents, chat model, work in progress. Each part is a link."""
+"""The status bar of every page: health, memory, documents, chat model, work in progress. Each part is a link."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _MODEL_ICON = {
 @st.fragment
 @guarded
 def status_strip(runtime: Runtime) -> None:
-    """Draw the strip and keep it fresh."""
+    """Draw the status bar and keep it up to date."""
     counts = runtime.library.counts()
     model = runtime.models.status()
-    trouble = [check for check in runtime.health.ready().checks if not check.ok]
+    failed = [check for check in runtime.health.ready().checks if not check.ok]
     restart = runtime.restarts.state()
     if restart.phase is not RestartPhase.RUNNING:
         st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
-        if trouble:
+        if failed:
             st.page_link(
                 page(PageName.OVERVIEW),
-                label=_("Needs attention: {part}").format(part=escape(trouble[0].name)),
+                label=_("Needs attention: {part}").format(part=escape(failed[0].name)),
                 icon=":material/warning:",
-                help=escape(trouble[0].detail),
+                help=escape(failed[0].detail),
             )
         _memory(runtime)
         _budget(runtime)
@@ -54,13 +54,13 @@ def status_strip(runtime: Runtime) -> None:
         chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
         if counts.jobs_unfinished:
-            running = plural("{count} file being taken in", "{count} files being taken in", counts.jobs_unfinished)
+            running = plural("{count} file being processed", "{count} files being processed", counts.jobs_unfinished)
             st.page_link(page(PageName.DOCUMENTS), label=running, icon=":material/sync:")
         label = _("No chat model") if model.state == "off" else escape(shorten(model.label, 40))
-        words = {"down": _("not reachable"), "loading": _("loading")}.get(model.state, "")
+        state = {"down": _("unreachable"), "loading": _("loading")}.get(model.state, "")
         st.page_link(
             page(PageName.SETTINGS),
-            label=f"{label}, {words}" if words else label,
+            label=f"{label}, {state}" if state else label,
             icon=_MODEL_ICON.get(model.state, ":material/smart_toy:"),
             help=escape(f"{model.message} {model.hint}".strip()) or None,
         )
@@ -68,7 +68,7 @@ def status_strip(runtime: Runtime) -> None:
 
 
 def _memory(runtime: Runtime) -> None:
-    """Draw the verdict, and RSS against its limit as last sampled."""
+    """Draw the verdict, and the last sampled RSS with its limit."""
     verdict, sample = runtime.memory.detector.verdict, runtime.memory.history.latest()
     st.page_link(
         page(PageName.MEMORY),
@@ -83,15 +83,15 @@ def _memory(runtime: Runtime) -> None:
 
 
 def _budget(runtime: Runtime) -> None:
-    """Draw how the budget stands where that is worth a look: above calm, or something is refused."""
+    """Draw the budget's level where it is above calm or something is refused."""
     state, closed = runtime.governor.state(), runtime.admission.closed()
     if state.level is BudgetLevel.CALM and not closed:
         return
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
-        refused = ", ".join(gate_name(door).lower() for door in closed)
-        words = _("Refused: {what}") if state.level is BudgetLevel.CALM else _("{label}, refused: {what}")
-        label = words.format(label=label, what=refused)
+        refused = ", ".join(gate_name(gate).lower() for gate in closed)
+        template = _("Refused: {what}") if state.level is BudgetLevel.CALM else _("{label}, refused: {what}")
+        label = template.format(label=label, what=refused)
     st.page_link(
         page(PageName.BUDGET),
         label=escape(label),
@@ -110,9 +110,9 @@ def _brief(verdict: Verdict) -> str:
     per_hour = (
         number_text(slope, signed=True) if is_counted(verdict.kind) else f"{number_text(slope / MB, signed=True)} MB"
     )
-    words = (
+    template = (
         _("Leak of {kind}, {growth} an hour")
         if verdict.state is VerdictState.LEAK
         else _("Watch {kind}, {growth} an hour")
     )
-    return words.format(kind=kind_name(verdict.kind), growth=per_hour)
+    return template.format(kind=kind_name(verdict.kind), growth=per_hour)

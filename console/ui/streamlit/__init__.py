@@ -1,1 +1,1 @@
-"""All private API of Streamlit that the console uses, and what it keeps in memory."""
+"""All private API of Streamlit that the console uses, and the memory that Streamlit holds."""

@@ -1,8 +1,6 @@
-"""What Streamlit holds of this process's memory: sessions, caches, files.
+"""Memory reports about Streamlit: sessions, caches, uploaded and media files; the number of connected tabs.
 
-Everything here is asked now and then by the ledger's thread, takes a bounded time, and keeps nothing alive.
-
-How many browser tabs are connected.
+The ledger's thread calls this periodically: it takes a bounded time and keeps nothing alive.
 """
 
 from __future__ import annotations
@@ -22,53 +20,53 @@ from services.memory.ledger.object_size import MOST_OBJECTS, ObjectSize, ObjectS
 
 # Belong to the process, not to whoever refers to them: Streamlit's own, and the services of each room.
 _SHARED_TYPES = (Services, *streamlit.SHARED_TYPES)
-# All sessions that were ever seen, and still live.
-_met: weakref.WeakSet[AppSession] = weakref.WeakSet()
-_met_lock = threading.Lock()
+# All sessions that were ever registered and still exist.
+_registered: weakref.WeakSet[AppSession] = weakref.WeakSet()
+_registered_lock = threading.Lock()
 
 
 def register_session() -> None:
-    """Remember the session whose script runs, without keeping it alive: it may be gone before the next look."""
+    """Register the session whose script runs, by a weak reference: it may end before the next report."""
     session = streamlit.current_session()
     if session is not None:
-        with _met_lock:
-            _met.add(session)
+        with _registered_lock:
+            _registered.add(session)
 
 
 def live_sessions() -> list[AppSession]:
-    """Return the sessions of connected tabs, and of those that were disconnected a moment ago and may come back."""
+    """Return the sessions of connected tabs and of disconnected ones that may still reconnect."""
     return [*streamlit.connected_sessions(), *streamlit.disconnected_sessions()]
 
 
 def unreachable_sessions() -> list[AppSession]:
-    """Return the sessions that nobody can come back to, and that are in memory all the same."""
+    """Return the sessions that no tab can reconnect to and that are still in memory."""
     live = {id(session) for session in live_sessions()}
-    with _met_lock:
-        _met.update(streamlit.expired_sessions())
-        return [session for session in _met if id(session) not in live]
+    with _registered_lock:
+        _registered.update(streamlit.expired_sessions())
+        return [session for session in _registered if id(session) not in live]
 
 
 class StreamlitMemory:
-    """Reports what Streamlit holds; call it (`services.core.memory_report.MemoryReporter`)."""
+    """Reports what Streamlit holds: a callable `services.core.memory_report.MemoryReporter`."""
 
     def __init__(self) -> None:
-        # Of each session when it was last weighed, and how much that was.
-        self._weights: weakref.WeakKeyDictionary[AppSession, tuple[int, ObjectSize]] = weakref.WeakKeyDictionary()
-        self._looks = 0
+        # Per session: the report that last measured it, and the size.
+        self._sizes: weakref.WeakKeyDictionary[AppSession, tuple[int, ObjectSize]] = weakref.WeakKeyDictionary()
+        self._reports = 0
 
     def __call__(self) -> Iterable[MemoryReport]:
-        """Return all of it; what two parts share counts for the first."""
-        scales = ObjectSizer((*_SHARED_TYPES, *_services()))
+        """Return all reports; memory that two parts share counts for the first."""
+        sizer = ObjectSizer((*_SHARED_TYPES, *_services()))
         found = [*uploads(), *media(), *cached_data()]
-        cached = scales.weigh(*streamlit.cached_resources())
-        found += cached.resources(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
-        return [*found, *self._sessions(scales)]
+        cached = sizer.measure(*streamlit.cached_resources())
+        found += cached.memory_reports(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
+        return [*found, *self._sessions(sizer)]
 
-    def _sessions(self, scales: ObjectSizer) -> Iterator[MemoryReport]:
+    def _sessions(self, sizer: ObjectSizer) -> Iterator[MemoryReport]:
         live = live_sessions()
-        self._looks += 1
-        with _met_lock:
-            _met.update(live)
+        self._reports += 1
+        with _registered_lock:
+            _registered.update(live)
         expired = unreachable_sessions()
         for sessions, owner, name in (
             (live, Owner.SESSIONS, _("Browser tabs")),
@@ -76,34 +74,33 @@ class StreamlitMemory:
         ):
             if sessions:
                 detail = plural("{count} session", "{count} sessions", len(sessions))
-                yield from self._weigh(sessions, scales).resources(owner, name, detail, len(sessions))
+                yield from self._measure(sessions, sizer).memory_reports(owner, name, detail, len(sessions))
 
-    def _weigh(self, sessions: list[AppSession], scales: ObjectSizer) -> ObjectSize:
-        """Weigh as many sessions as one look may, first those that have waited longest; of the others take what they
-        weighed before."""
+    def _measure(self, sessions: list[AppSession], sizer: ObjectSizer) -> ObjectSize:
+        """Measure as many sessions as one report may, the longest unmeasured first; the others keep their last size."""
         total = ObjectSize()
-        for session in sorted(sessions, key=self._last_weighed):
+        for session in sorted(sessions, key=self._last_measured):
             if total.visited < MOST_OBJECTS:
                 parts = streamlit.parts_of(session)
-                weight = scales.weigh(*parts, most=MOST_OBJECTS - total.visited)
-                # One that was cut short by those before it comes first the next time.
-                if weight.complete or not total.visited or session not in self._weights:
-                    self._weights[session] = self._looks, weight.without_addresses()
+                size = sizer.measure(*parts, limit=MOST_OBJECTS - total.visited)
+                # One that did not fit after those before it comes first the next time.
+                if size.complete or not total.visited or session not in self._sizes:
+                    self._sizes[session] = self._reports, size.without_addresses()
                 else:
                     total.visited = MOST_OBJECTS
-                    weight = self._weights[session][1]
+                    size = self._sizes[session][1]
             else:
-                weight = self._weights.get(session, (0, ObjectSize()))[1]
-            total.add(weight)
+                size = self._sizes.get(session, (0, ObjectSize()))[1]
+            total.add(size)
         return total
 
     def bytes_of(self, sessions: Iterable[AppSession]) -> int:
-        """Return what sessions weigh, as far as a look has weighed them; takes no time."""
-        weights = [self._weights[session][1] for session in sessions if session in self._weights]
-        return int(sum(weight.python + weight.native for weight in weights))
+        """Return the bytes of sessions as last measured; costs nothing."""
+        sizes = [self._sizes[session][1] for session in sessions if session in self._sizes]
+        return int(sum(size.python + size.native for size in sizes))
 
-    def _last_weighed(self, session: AppSession) -> int:
-        return self._weights.get(session, (0, None))[0]
+    def _last_measured(self, session: AppSession) -> int:
+        return self._sizes.get(session, (0, None))[0]
 
 
 def _services() -> set[type]:
@@ -118,9 +115,9 @@ def _services() -> set[type]:
 
 
 def session_parts() -> list[object]:
-    """Return what sessions that still live keep for their scripts, for one who measures it closely."""
-    with _met_lock:
-        sessions = {id(session): session for session in (*live_sessions(), *_met)}
+    """Return the objects that all existing sessions keep for their scripts, for a deep measurement."""
+    with _registered_lock:
+        sessions = {id(session): session for session in (*live_sessions(), *_registered)}
     return [part for session in sessions.values() for part in streamlit.parts_of(session)]
 
 
@@ -131,7 +128,7 @@ def uploads() -> list[MemoryReport]:
 
 
 def media() -> list[MemoryReport]:
-    """Report pictures, sounds and downloads that pages show."""
+    """Report images, sounds and downloads that pages show."""
     return _contents(list(streamlit.media_files().values()), Owner.MEDIA, _("Media files"))
 
 
@@ -141,16 +138,16 @@ def cached_data() -> list[MemoryReport]:
 
 
 def _contents(contents: list[bytes], owner: Owner, name: str) -> list[MemoryReport]:
-    """Report objects of bytes: those that malloc holds by their address."""
+    """Report bytes objects; those allocated by malloc with their address ranges."""
     if not contents:
         return []
     sizes = [(id(content), content.__sizeof__()) for content in contents]
     ranges = tuple((address, size) for address, size in sizes if size > LARGEST_SMALL)
     total = sum(size for _address, size in sizes)
-    detail = _("{count} of them").format(count=len(contents))
+    detail = plural("{count} object", "{count} objects", len(contents))
     return [MemoryReport(name, detail, total, len(contents), owner=owner, region=Region.PYTHON, ranges=ranges)]
 
 
 def connected_tabs() -> int:
-    """Return the number of tabs with a connection; those that are waiting to come back do not count."""
+    """Return the number of connected tabs."""
     return streamlit.connected_count()

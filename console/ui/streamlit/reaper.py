@@ -1,7 +1,7 @@
-"""The reaper: takes what closed browser tabs have left in memory, and gives it back.
+"""The reaper: releases the memory that closed browser tabs leave behind.
 
-Never from a tab that may come back: Streamlit keeps a session for `disconnectedSessionTTL` seconds after its connection
-broke, and until then it counts as alive here. Sessions are ended on the event loop's thread, as Streamlit does it.
+It spares tabs that may reconnect: Streamlit keeps a session for `disconnectedSessionTTL` seconds after its connection
+broke, and until then it counts as live. Sessions are shut down on the event loop's thread, as Streamlit does.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from services.memory.reclaimers import Reclaimer
 
 log = structlog.get_logger(__name__)
 
-_READY_SECONDS = 0.1  # so often it is asked whether the services are ready
+_READY_SECONDS = 0.1  # between checks whether the services are ready
 SWEEP_SECONDS = 15.0
 LOOP_SECONDS = 10.0
-# Worth an event; less is added up until it comes to so much.
+# What makes a sweep worth an event; smaller ones are added up.
 NOTABLE_BYTES = 8_000_000
 NOTABLE_SESSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep took: sessions that were ended, bytes of uploads and media files that were forgotten."""
+    """What a sweep released: sessions with their bytes, bytes of uploads and of media files."""
 
     sessions: int = 0
     session_bytes: int = 0
@@ -47,11 +47,11 @@ class SweepResult:
 
     @property
     def bytes(self) -> int:
-        """All of it."""
+        """All bytes released."""
         return self.session_bytes + self.upload_bytes + self.media_bytes
 
     def plus(self, other: SweepResult) -> SweepResult:
-        """Return both together."""
+        """Return the sum of both."""
         return SweepResult(
             self.sessions + other.sessions,
             self.session_bytes + other.session_bytes,
@@ -61,39 +61,39 @@ class SweepResult:
 
 
 class Reaper:
-    """Sweeps every `SWEEP_SECONDS` of the services' clock, and when it is asked to. Build it on the event loop."""
+    """Sweeps every `SWEEP_SECONDS` of the services' clock, and on request. To be built on the event loop's thread."""
 
-    def __init__(self, services: Runtime, holdings: StreamlitMemory) -> None:
+    def __init__(self, services: Runtime, memory: StreamlitMemory) -> None:
         self._services = services
-        self._holdings = holdings
+        self._memory = memory
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        # Those that something holds although they are empty: they are not ended again at each sweep.
+        # Shut down, but still referenced by something: not to be shut down again at each sweep.
         self._ended: weakref.WeakSet[AppSession] = weakref.WeakSet()
-        self._untold = SweepResult()
+        self._unreported = SweepResult()
         self._orphans: frozenset[str] = frozenset()  # media files that no tab showed at the last sweep
 
     async def run(self) -> None:
-        """Sweep until cancelled, and offer the parts once the services can take the offer."""
+        """Register the reclaimers when the services are ready, then sweep until cancelled."""
         while not self._services.ready:
             await asyncio.sleep(_READY_SECONDS)
-        self.offer()
+        self.register_reclaimers()
         while True:
             await asyncio.sleep(SWEEP_SECONDS / self._services.clock.speed)
             try:
                 self.sweep()
             except Exception:
-                # The next sweep must come although this one failed.
+                # A failed sweep must not prevent the next one.
                 log.exception("sweep failed")
 
-    def offer(self) -> None:
-        """Offer each part to people and to the memory budget."""
+    def register_reclaimers(self) -> None:
+        """Make each part releasable by users and by the memory budget."""
         add = self._services.memory.reclaimers.add
         add(
             Reclaimer(
                 "uploads",
                 _("Uploads of closed tabs"),
-                _("Nothing is lost: their tabs cannot come back."),
+                _("Nothing is lost: their tabs cannot reconnect."),
                 lambda: sum(uploads.abandoned_uploads().values()),
                 lambda: self._on_loop(self._release_uploads),
             )
@@ -102,8 +102,8 @@ class Reaper:
             Reclaimer(
                 "sessions",
                 _("Expired sessions"),
-                _("Nothing is lost: their tabs cannot come back."),
-                lambda: self._holdings.bytes_of(self._gone()),
+                _("Nothing is lost: their tabs cannot reconnect."),
+                lambda: self._memory.bytes_of(self._unreachable()),
                 lambda: self._on_loop(self._release_sessions),
             )
         )
@@ -120,59 +120,59 @@ class Reaper:
             Reclaimer(
                 "streamlit_caches",
                 _("Streamlit's caches"),
-                _("Results that pages keep are computed again when they are needed."),
+                _("Cached results of pages are computed again when needed."),
                 lambda: sum(len(content) for content in streamlit.cached_data()),
                 _release_caches,
             )
         )
 
     def sweep(self) -> SweepResult:
-        """Take everything that nobody can come back to. On the event loop's thread only."""
-        released = self._take()
+        """Release everything of unreachable sessions. On the event loop's thread only."""
+        released = self._release_all()
         streamlit.expire_caches()
-        self._untold = told = self._untold.plus(released)
-        if (told.bytes >= NOTABLE_BYTES or told.sessions >= NOTABLE_SESSIONS) and self._services.ready:
-            self._untold = SweepResult()
-            text = _("left by closed tabs: {sessions}").format(sessions=_count(told.sessions))
+        self._unreported = total = self._unreported.plus(released)
+        if (total.bytes >= NOTABLE_BYTES or total.sessions >= NOTABLE_SESSIONS) and self._services.ready:
+            self._unreported = SweepResult()
+            text = _("left by closed tabs: {sessions}").format(sessions=_count(total.sessions))
             self._services.reporter.event(
                 EventKind.RELEASE,
                 text,
-                sessions=told.sessions,
-                bytes=told.bytes,
-                upload_bytes=told.upload_bytes,
-                media_bytes=told.media_bytes,
+                sessions=total.sessions,
+                bytes=total.bytes,
+                upload_bytes=total.upload_bytes,
+                media_bytes=total.media_bytes,
             )
-            # Files are no objects that a policy counts: their pages go back to the system by a trim.
-            self._services.policy.big_work_done(_("closed tabs"), certain=told.bytes >= NOTABLE_BYTES)
+            # Files are not objects that the policy counts: only a trim returns their pages to the system.
+            self._services.policy.big_work_done(_("closed tabs"), certain=total.bytes >= NOTABLE_BYTES)
         return released
 
-    def _take(self) -> SweepResult:
-        gone = self._gone()
-        session_bytes = self._holdings.bytes_of(gone)
-        # Before the sessions end, which takes their files along.
+    def _release_all(self) -> SweepResult:
+        unreachable = self._unreachable()
+        session_bytes = self._memory.bytes_of(unreachable)
+        # Before the sessions are shut down, which removes their files.
         upload_bytes = sum(uploads.abandoned_uploads().values())
         expired = streamlit.pop_expired_sessions()
         ended = 0
-        for session in {id(session): session for session in (*gone, *expired)}.values():
+        for session in {id(session): session for session in (*unreachable, *expired)}.values():
             if streamlit.shut_down(session):
                 self._ended.add(session)
                 ended += 1
-        del gone, expired
+        del unreachable, expired
         for name in uploads.abandoned_uploads():
             streamlit.remove_uploads(name)
-        # A page that is being drawn shows nothing for a moment: only what nobody has shown for long is taken.
+        # A page that is being redrawn shows nothing for a moment: only orphans of two sweeps in a row are removed.
         orphans = _orphaned_media()
         lasting = {name: content for name, content in orphans.items() if name in self._orphans}
         self._orphans = frozenset(orphans)
         if lasting:
-            _forget_media()
+            _remove_orphaned_media()
         return SweepResult(ended, session_bytes, upload_bytes, sum(map(len, lasting.values())))
 
-    def _gone(self) -> list[AppSession]:
+    def _unreachable(self) -> list[AppSession]:
         return [session for session in unreachable_sessions() if session not in self._ended]
 
     def _release_sessions(self) -> str:
-        return _count(self._take().sessions)
+        return _count(self._release_all().sessions)
 
     def _release_uploads(self) -> str:
         found = uploads.abandoned_uploads()
@@ -182,14 +182,14 @@ class Reaper:
 
     def _release_media(self) -> str:
         before = len(streamlit.media_files())
-        _forget_media()
+        _remove_orphaned_media()
         return plural("{count} media file", "{count} media files", max(0, before - len(streamlit.media_files())))
 
     def _on_loop(self, call: Callable[[], str]) -> str:
-        """Call something on the event loop's thread, from any thread.
+        """Run `call` on the event loop's thread, from any thread.
 
         Raises:
-            UnavailableError: the loop has no time for it, or has ended.
+            UnavailableError: the loop is busy or has ended.
         """
         if threading.get_ident() == self._thread:
             return call()
@@ -198,7 +198,7 @@ class Reaper:
         def act() -> None:
             try:
                 done.set_result(call())
-            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+            except Exception as error:  # noqa: BLE001 - passed to the caller
                 done.set_exception(error)
 
         try:
@@ -206,7 +206,7 @@ class Reaper:
             return done.result(LOOP_SECONDS)
         except (RuntimeError, TimeoutError) as error:
             raise UnavailableError(
-                _("The web server has no time to release what closed tabs left; nothing was released."),
+                _("The web server is too busy to release the memory of closed tabs; nothing was released."),
                 _("Try again in a moment."),
             ) from error
 
@@ -219,7 +219,7 @@ def _orphaned_media() -> dict[str, bytes]:
     return {name: content for name, content in files.items() if name not in shown}
 
 
-def _forget_media() -> None:
+def _remove_orphaned_media() -> None:
     live = {session.id for session in live_sessions()}
     streamlit.remove_media(name for name in streamlit.media_of_sessions() if name not in live)
 

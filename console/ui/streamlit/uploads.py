@@ -1,7 +1,7 @@
-"""Uploaded bytes: out of Streamlit's RAM as soon as they are on disk.
+"""Uploaded files: released from Streamlit's memory as soon as they are on disk.
 
-`st.file_uploader` keeps every file in the process until the browser tab closes, and longer when it closes at the wrong
-moment: what is left then is the reaper's (`console.ui.streamlit.reaper`).
+`st.file_uploader` keeps every file until the browser tab closes, and longer if it closes during the upload: then
+`console.ui.streamlit.reaper` removes it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from console.ui.streamlit.memory import live_sessions
 
 
 def release_uploads(files: Iterable[UploadedFile]) -> None:
-    """Forget uploaded files: their bytes, and the records by which this tab could read them again."""
+    """Release uploaded files of this tab: their bytes, and the records to read them again."""
     for file in files:
         streamlit.remove_upload(file.file_id)
-        file.close()  # the widget's old value stays in the session until the next run; an empty one costs nothing
+        file.close()  # the widget's old value stays in the session until the next run, without its bytes
 
 
 def held_uploads() -> tuple[int, int]:
-    """Return how many uploaded files Streamlit holds for all tabs, and how many bytes."""
+    """Return the number of uploaded files that Streamlit holds for all tabs, and their bytes."""
     contents = [content for files in streamlit.uploaded_files().values() for content in files]
     return len(contents), sum(map(len, contents))
 
 
 def abandoned_uploads() -> dict[str, int]:
-    """Return the bytes of uploads by session, of those sessions that nobody can come back to."""
-    files = streamlit.uploaded_files()  # before the sessions: an upload needs a session that is there
+    """Return the bytes of uploads per session, of sessions that no tab can reconnect to."""
+    files = streamlit.uploaded_files()  # before the sessions: an upload needs an existing session
     live = {session.id for session in live_sessions()}
     return {name: sum(map(len, contents)) for name, contents in files.items() if name not in live}

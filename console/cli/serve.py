@@ -16,6 +16,7 @@ import click
 
 from console.cli.listen import address_of, listen, refuse_exposure
 from console.cli.supervisor_link import How, Said, SupervisorLink, restarter, systemd_listener
+from console.cli.terminal import warn_of_old_names
 from services.core.errors import CancelledError
 from services.core.i18n import _, use_language
 from services.core.settings import MEGABYTE, Settings
@@ -67,6 +68,7 @@ def serve(settings: Settings) -> int:
     refuse_exposure(settings)
     opening = _open(settings)
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
+    warn_of_old_names()
 
     from console.asgi import create_app
     from console.cli.server import DrainingServer

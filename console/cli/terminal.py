@@ -7,10 +7,13 @@ from types import TracebackType
 from typing import Self
 
 import click
+import structlog
 
-from services.core.settings import Settings
+from services.core.settings import Settings, renamed_settings
 from services.memory.process import rss_bytes
 from services.operations.logging import configure
+
+log = structlog.get_logger(__name__)
 
 LABEL_WIDTH = 48
 
@@ -19,6 +22,13 @@ def quiet_logs(settings: Settings) -> None:
     """Set up logging for a command: only what went wrong, so that its output stays its own."""
     level = settings.log_level if settings.log_level in {"debug", "error"} else "warning"
     configure(level=level, style=settings.log_format, rss_bytes=rss_bytes)
+    warn_of_old_names()
+
+
+def warn_of_old_names() -> None:
+    """Log what the settings are called now that were given under names of earlier versions."""
+    for setting in renamed_settings():
+        log.warning("a setting was given under its old name, which is still read", old=setting.old, new=setting.new)
 
 
 class Bar:

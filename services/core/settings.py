@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 MEGABYTE = 1024 * 1024
 DATABASE_FILE = "millpond.db"
+_PREFIX = "MILLPOND_"
+_CONFIG_VARIABLE = "MILLPOND_CONFIG"
+
+# Fields by the name that they had in earlier versions, which is still read.
+RENAMED = {
+    "looks_per_user": "diagnostics_per_user",
+    "looks_total": "diagnostics_total",
+    "looks_waiting": "diagnostics_waiting",
+    "look_seconds": "diagnostics_seconds",
+}
 
 
 def default_data_dir() -> Path:
@@ -21,10 +40,11 @@ def default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
 
-    Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), defaults.
+    Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), names of earlier
+    versions (`RENAMED`) in the environment and then in the file, defaults.
     """
 
-    model_config = SettingsConfigDict(env_prefix="MILLPOND_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
     database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the data folder")
@@ -136,10 +156,12 @@ class Settings(BaseSettings):
     uploads_total: int = Field(16, ge=1, description="Uploads being received at once in all")
     uploads_waiting: int = Field(256, ge=0, description="Uploads that may wait for a slot")
     upload_seconds: float = Field(3600.0, gt=0, description="Longest time for receiving one upload, in seconds")
-    looks_per_user: int = Field(1, ge=1, description="Heavy looks at memory and objects at once for one user")
-    looks_total: int = Field(1, ge=1, description="Heavy looks at memory and objects at once in all")
-    looks_waiting: int = Field(16, ge=0, description="Heavy looks that may wait for a slot")
-    look_seconds: float = Field(600.0, gt=0, description="Longest time for one heavy look, in seconds")
+    diagnostics_per_user: int = Field(
+        1, ge=1, description="Heavy diagnostics (object censuses, graphs) at once for one user"
+    )
+    diagnostics_total: int = Field(1, ge=1, description="Heavy diagnostics at once in all")
+    diagnostics_waiting: int = Field(16, ge=0, description="Heavy diagnostics that may wait for a slot")
+    diagnostics_seconds: float = Field(600.0, gt=0, description="Longest time for one heavy diagnostic, in seconds")
     history_turns: int = Field(5, ge=0, description="Turns of a conversation sent along and held in RAM")
 
     openai_base_url: str = Field("", description="URL of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1")
@@ -148,6 +170,9 @@ class Settings(BaseSettings):
     ollama_url: str = Field("http://127.0.0.1:11434", description="Where Ollama is looked for")
     gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
     gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")
+    gguf_cache_precision: Literal["q8_0", "f16"] = Field(
+        "q8_0", description="What the local model keeps of its context: q8_0 takes half the memory of f16"
+    )
 
     @field_validator("webhook_url")
     @classmethod
@@ -156,10 +181,6 @@ class Settings(BaseSettings):
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("must begin with http:// or https:// and name a host")
         return value
-
-    gguf_cache_precision: Literal["q8_0", "f16"] = Field(
-        "q8_0", description="What the local model keeps of its context: q8_0 takes half the memory of f16"
-    )
 
     @classmethod
     def settings_customise_sources(
@@ -170,13 +191,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the TOML file."""
-        import os
-
+        """Arguments, then environment, then the TOML file, then old names in either."""
+        file = _config_file(settings_cls)
+        current = {name: value for name, value in file.items() if name not in RENAMED}
+        former = {new: file[old] for old, new in RENAMED.items() if old in file} | {
+            RENAMED[old]: value for old, value in _former_variables().items()
+        }
         return (
             init_settings,
             env_settings,
-            TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get("MILLPOND_CONFIG") or None),
+            InitSettingsSource(settings_cls, current),
+            InitSettingsSource(settings_cls, former),
         )
 
     @property
@@ -188,3 +213,29 @@ class Settings(BaseSettings):
     def upload_limit_bytes(self) -> int:
         """Largest file in bytes."""
         return self.upload_limit_mb * MEGABYTE
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedSetting:
+    """A setting that was given under the name of an earlier version; names as they stand where it was given."""
+
+    old: str
+    new: str
+
+
+def renamed_settings() -> list[RenamedSetting]:
+    """Return the settings that environment and file give under old names; of a file that cannot be read, none."""
+    file: dict[str, Any] = {}
+    with suppress(OSError, ValueError):  # whoever reads the settings says what is wrong with it
+        file = _config_file(Settings)
+    variables = [RenamedSetting(_PREFIX + old.upper(), _PREFIX + RENAMED[old].upper()) for old in _former_variables()]
+    return [*variables, *(RenamedSetting(old, new) for old, new in RENAMED.items() if old in file)]
+
+
+def _config_file(settings: type[BaseSettings]) -> dict[str, Any]:
+    return dict(TomlConfigSettingsSource(settings, toml_file=os.environ.get(_CONFIG_VARIABLE) or None).toml_data)
+
+
+def _former_variables() -> dict[str, str]:
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    return {old: variables[_PREFIX + old.upper()] for old in RENAMED if _PREFIX + old.upper() in variables}

@@ -125,3 +125,11 @@ def test_settings_that_cannot_be_read_are_told_of(tmp_path: Path, content: bytes
     assert done.returncode == 1
     assert done.stderr.startswith(f"The settings in {path} cannot be read: ")
     assert "MILLPOND_CONFIG must name" in done.stderr
+
+
+def test_an_old_name_of_a_setting_is_said(tmp_path: Path) -> None:
+    """Whoever set it for an earlier version learns the new name, and the command does its work."""
+    done = run("status", "--data-dir", str(tmp_path), looks_total=2)
+    assert done.returncode == 0
+    assert "MILLPOND_LOOKS_TOTAL" in done.stderr
+    assert "MILLPOND_DIAGNOSTICS_TOTAL" in done.stderr

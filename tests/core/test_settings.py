@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.core.settings import Settings
+from services.core.settings import RENAMED, RenamedSetting, Settings, renamed_settings
 
 
 def test_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,47 @@ def test_key_is_not_shown() -> None:
 def test_database_lies_in_the_data_folder(tmp_path: Path) -> None:
     """Without a database URL, state is one SQLite file in the data folder."""
     assert Settings(data_dir=tmp_path).effective_database_url == f"sqlite:///{tmp_path}/millpond.db"
+
+
+def test_old_names_are_still_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation whose environment and file were written for an earlier version runs as before, and learns the
+    new names.
+    """
+    config = tmp_path / "millpond.toml"
+    config.write_text("looks_waiting = 3\nlook_seconds = 7.5\nport = 9000\n")
+    monkeypatch.setenv("MILLPOND_CONFIG", str(config))
+    monkeypatch.setenv("MILLPOND_LOOKS_TOTAL", "4")
+    settings = Settings()
+    assert (settings.diagnostics_total, settings.diagnostics_waiting, settings.diagnostics_seconds) == (4, 3, 7.5)
+    assert settings.port == 9000
+    assert renamed_settings() == [
+        RenamedSetting("MILLPOND_LOOKS_TOTAL", "MILLPOND_DIAGNOSTICS_TOTAL"),
+        RenamedSetting("looks_waiting", "diagnostics_waiting"),
+        RenamedSetting("look_seconds", "diagnostics_seconds"),
+    ]
+
+
+def test_a_new_name_wins_over_an_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the two stand; of two old ones, the environment's counts."""
+    config = tmp_path / "millpond.toml"
+    config.write_text("diagnostics_total = 2\nlooks_waiting = 3\n")
+    monkeypatch.setenv("MILLPOND_CONFIG", str(config))
+    monkeypatch.setenv("MILLPOND_LOOKS_TOTAL", "4")
+    monkeypatch.setenv("millpond_looks_waiting", "5")
+    monkeypatch.setenv("MILLPOND_LOOKS_PER_USER", "6")
+    monkeypatch.setenv("MILLPOND_DIAGNOSTICS_PER_USER", "1")
+    settings = Settings()
+    assert (settings.diagnostics_total, settings.diagnostics_waiting, settings.diagnostics_per_user) == (2, 5, 1)
+
+
+def test_an_old_name_is_checked_like_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that cannot be used is refused under either name."""
+    monkeypatch.setenv("MILLPOND_LOOKS_TOTAL", "0")
+    with pytest.raises(ValidationError, match="diagnostics_total"):
+        Settings()
+
+
+def test_every_old_name_leads_to_a_setting() -> None:
+    """A name that leads nowhere would be refused at the start; one that still exists could not be renamed."""
+    assert set(RENAMED.values()) <= set(Settings.model_fields)
+    assert not set(RENAMED) & set(Settings.model_fields)

@@ -40,7 +40,9 @@ def policies(settings: Settings) -> dict[RequestKind, RequestLimits]:
         RequestKind.ANSWER: RequestLimits(s.answers_per_user, s.answers_total, s.answers_waiting, s.answer_seconds),
         RequestKind.SEARCH: RequestLimits(s.searches_per_user, s.searches_total, s.searches_waiting, s.search_seconds),
         RequestKind.UPLOAD: RequestLimits(s.uploads_per_user, s.uploads_total, s.uploads_waiting, s.upload_seconds),
-        RequestKind.DIAGNOSTIC: RequestLimits(s.looks_per_user, s.looks_total, s.looks_waiting, s.look_seconds),
+        RequestKind.DIAGNOSTIC: RequestLimits(
+            s.diagnostics_per_user, s.diagnostics_total, s.diagnostics_waiting, s.diagnostics_seconds
+        ),
     }
 
 

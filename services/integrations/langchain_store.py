@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,11 +58,10 @@ class ExternalStore:
         added = insert_chunks(
             connection,
             revision_id,
-            [text.draft for text in texts],
+            [replace(text.draft, metadata=text.metadata) for text in texts],
             vectors,
             position=0 if last is None else last + 1,
             external_ids=keys,
-            metadatas=[text.metadata for text in texts],
         )
         if len(added):
             connection.execute(

@@ -1,0 +1,158 @@
+"""Knowledge bases of LangChain and Langchain-Chatchat on disk: folders with `index.faiss` and `index.pkl`.
+
+Texts and metadata come from the pickle, vectors from the index where that is a flat one. Neither file is loaded by the
+library that wrote it: `index.faiss` is mapped after its header was compared with its length, `index.pkl` is read as
+data. Sources become names and nothing else; no path in them is followed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.core.i18n import _
+from services.integrations.docstore_pickle import StoredText, read_docstore
+from services.knowledge.document_import import PreparedChunk, PreparedDocument
+from services.knowledge.file_names import collection_name, display_name
+from services.knowledge.index.segment import Vectors
+
+INDEX_FILE, DOCSTORE_FILE = "index.faiss", "index.pkl"
+_CHATCHAT_FOLDER = "vector_store"
+# Flat indexes: by inner product, by distance, and how old versions wrote both
+# (https://github.com/facebookresearch/faiss/blob/main/faiss/impl/index_write.cpp, write_index_header and IndexFlat).
+_FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})
+# Format, dimension, vectors, two unused, trained, metric, how many numbers follow.
+_HEADER = struct.Struct("<4siqqqBiQ")
+_LARGEST_DIMENSION = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """A folder that can be imported; `passed_over` are others of the same name, made with another model."""
+
+    name: str
+    folder: Path
+    passed_over: tuple[Path, ...] = ()
+
+
+def find_knowledge_bases(path: Path) -> list[KnowledgeBase]:
+    """Return what can be imported in `path` and below it, by name.
+
+    In Langchain-Chatchat's layout (NAME/vector_store/MODEL) a knowledge base may be there once for each embedding
+    model, with the same texts: the one that was written last counts.
+    """
+    folders = [file.parent for file in sorted(path.rglob(DOCSTORE_FILE)) if (file.parent / INDEX_FILE).is_file()]
+    by_base: dict[tuple[str, Path], list[Path]] = {}
+    for folder in folders:
+        by_base.setdefault(_base(folder.resolve()), []).append(folder)
+    found = []
+    for (name, _place), same in by_base.items():
+        newest = max(same, key=lambda folder: (folder / DOCSTORE_FILE).stat().st_mtime)
+        others = tuple(folder for folder in same if folder != newest)
+        found.append(KnowledgeBase(name, newest, others))
+    return sorted(found, key=lambda base: (base.name.casefold(), str(base.folder)))
+
+
+def _base(folder: Path) -> tuple[str, Path]:
+    """Return the name of a knowledge base, and the folder that is its own."""
+    own = folder
+    if folder.name == _CHATCHAT_FOLDER:
+        own = folder.parent
+    elif folder.parent.name == _CHATCHAT_FOLDER:
+        own = folder.parent.parent
+    return collection_name(own.name) or _("Imported"), own
+
+
+def read_documents(folder: Path) -> Iterator[PreparedDocument]:
+    """Yield a document for each source of a knowledge base, its chunks in the order of the index.
+
+    Raises:
+        BadInputError: the document store is no such thing, or contains more than data (before the first document).
+    """
+    texts = read_docstore(folder / DOCSTORE_FILE)
+    vectors = read_vectors(folder / INDEX_FILE)
+    if vectors is not None and len(vectors) != sum(text.position is not None for text in texts):
+        vectors = None  # index and texts are not of the same moment
+    by_source: dict[str, list[StoredText]] = {}
+    for text in texts:
+        if text.text.strip():
+            by_source.setdefault(_source(text.metadata), []).append(text)
+    names = source_names(list(by_source))
+    for source, own in by_source.items():
+        chunks = [PreparedChunk(text.text, page_of(text.metadata), text.metadata) for text in own]
+        yield PreparedDocument(names[source], chunks, _rows(vectors, [text.position for text in own]))
+
+
+def _source(metadata: dict[str, Any]) -> str:
+    source = metadata.get("source")
+    return source if isinstance(source, str) else ""
+
+
+def _rows(vectors: Vectors | None, positions: Sequence[int | None]) -> Vectors | None:
+    rows = [position for position in positions if position is not None]
+    if vectors is None or len(rows) != len(positions) or max(rows) >= len(vectors):
+        return None
+    return np.array(vectors[rows], dtype=np.float32)
+
+
+def page_of(metadata: dict[str, Any]) -> int | None:
+    """Return the page, counted from 1: LangChain's PDF loaders count `page` from 0, others `page_number` from 1."""
+    for field, first in (("page", 0), ("page_number", 1)):
+        number = metadata.get(field)
+        if isinstance(number, int) and not isinstance(number, bool) and first <= number < 1_000_000:
+            return number - first + 1
+    return None
+
+
+def source_names(sources: Sequence[str]) -> dict[str, str]:
+    """Return a name for each source: its last part; sources that share it are named with their folders."""
+    steps = {source: _steps(source) for source in sources}
+    names = {source: steps[source][-1] for source in sources}
+    shared = {name for name, count in Counter(names.values()).items() if count > 1}
+    taken = {name for name in names.values() if name not in shared}
+    for source, name in names.items():
+        if name in shared:
+            names[source] = _distinct(" › ".join(steps[source]), taken)
+        taken.add(names[source])
+    return names
+
+
+def _steps(source: str) -> list[str]:
+    parts = source.replace("\\", "/").split("/")
+    steps = [display_name(part) for part in parts if part.strip(" .")]
+    return steps or [_("Texts without a source")]
+
+
+def _distinct(wanted: str, taken: set[str]) -> str:
+    name, number = display_name(wanted), 1
+    while name in taken:
+        number += 1
+        name = display_name(f"{wanted[:200]} ({number})")
+    return name
+
+
+def read_vectors(path: Path) -> Vectors | None:
+    """Return the vectors of a flat index, float32 (n, d), mapped from the file; None where it is another kind.
+
+    An index that is cut off or says more than it holds counts as another kind: the texts do not depend on it.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(_HEADER.size)
+    except OSError:
+        return None
+    if len(header) < _HEADER.size:
+        return None
+    kind, dimension, count, _unused, _unused_too, _trained, metric, numbers = _HEADER.unpack(header)
+    # By metrics other than these two, inner product and distance, vectors do not compare by their direction.
+    usable = kind in _FLAT and metric in {0, 1} and 0 < dimension <= _LARGEST_DIMENSION and count > 0
+    if not usable or numbers != count * dimension or size != _HEADER.size + 4 * numbers:
+        return None
+    return np.memmap(path, dtype="<f4", mode="r", offset=_HEADER.size, shape=(count, dimension))

@@ -1,0 +1,170 @@
+"""Documents that come as chunks: from other programs' knowledge bases, with texts, metadata and perhaps vectors.
+
+They are stored as they are. Vectors are kept where the embedder would have made the same; where not, the document can
+be found by its words at once and is embedded anew in the background, like any whose model was changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from services.core.admission import Admission, Gate
+from services.core.database import Database
+from services.core.errors import BadInputError
+from services.core.events import Counter, EventKind, EventSink, NullEventSink
+from services.core.i18n import _
+from services.core.settings import Settings
+from services.knowledge.file_names import display_name
+from services.knowledge.index.segment import Vectors
+from services.knowledge.ingestion import Ingestion
+from services.knowledge.store.collections import CollectionStore
+from services.knowledge.store.documents import read_document
+from services.knowledge.store.intake import RevisionPlan
+from services.knowledge.store.prepared import PreparedRevision, admit_prepared
+from services.knowledge.text.chunks import lexical_terms
+from services.knowledge.types import ChunkDraft, Document
+
+# Vectors are of our model when a few texts, embedded again, come out as they are but for rounding.
+LEAST_COSINE = 0.99
+SAMPLES = 4
+_CHUNK_BYTES = 16 * 1024  # what a chunk takes in RAM until it is stored
+
+
+class ChunkEncoder(Protocol):
+    """What is needed of `Embedder`."""
+
+    fingerprint: str
+    dimension: int
+
+    def embed_chunks(self, texts: Sequence[str]) -> Vectors: ...
+    def token_count(self, text: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """One text with its page, counted from 1, and what else its program knew of it, as JSON has it."""
+
+    text: str
+    page: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document in chunks; `vectors` is float32 (n, d), a row for each, or None."""
+
+    name: str
+    chunks: Sequence[PreparedChunk]
+    vectors: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedDocument:
+    """What became of a document: whether it was there already, and whether its vectors could be used."""
+
+    document: Document
+    duplicate: bool = False
+    vectors_kept: bool = False
+
+
+class DocumentImporter:
+    """Stores documents that come as chunks. Thread-safe; what `add` returned is on disk."""
+
+    def __init__(
+        self,
+        database: Database,
+        ingestion: Ingestion,
+        embedder: ChunkEncoder,
+        settings: Settings,
+        *,
+        reporter: EventSink | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        self._ingestion = ingestion
+        self._embedder = embedder
+        self._settings = settings
+        self._reporter = reporter or NullEventSink()
+        self._admission = admission or Admission()
+        self._collections = CollectionStore(database)
+
+    def add(self, document: PreparedDocument, collection_id: int | None = None) -> ImportedDocument:
+        """Store a document; one with the same texts in the collection is left as it is, another of its name replaced.
+
+        Raises:
+            BadInputError: there is no text in it.
+            BusyError: too many documents wait for their vectors.
+            NotFoundError: there is no such collection.
+            UnavailableError: no documents are taken at present, to keep within the memory budget.
+        """
+        if not any(chunk.text.strip() for chunk in document.chunks):
+            raise BadInputError(_("The document has no text; nothing of it was kept."))
+        self._admission.check(Gate.UPLOADS)
+        with self._admission.reserve(_CHUNK_BYTES * len(document.chunks), _("A new document")):
+            return self._add(document, collection_id)
+
+    def _add(self, document: PreparedDocument, collection_id: int | None) -> ImportedDocument:
+        name = display_name(document.name)
+        vectors = self.usable_vectors(document)
+        size = sum(len(chunk.text.encode()) for chunk in document.chunks)
+        settings, ingestion = self._settings, self._ingestion
+        revision = PreparedRevision(
+            name=name,
+            sha256=content_hash(document.chunks),
+            size_bytes=size,
+            drafts=[self._draft(chunk, name) for chunk in document.chunks],
+            vectors=vectors,
+            dimension=self._embedder.dimension,
+            fingerprint=self._embedder.fingerprint,
+        )
+        plan = RevisionPlan.from_settings(settings)
+        target = self._collections.default_id() if collection_id is None else collection_id
+        with ingestion.writer.change() as change:
+            admitted, switch = admit_prepared(change.connection, revision, target, plan)
+            if switch is not None:
+                change.switches.append(switch)
+            change.unneeded.extend(admitted.unneeded)
+            stored = read_document(change.connection, admitted.document_id, ingestion.board.live())
+        ingestion.abandon(admitted.ended)
+        ingestion.wake()
+        if not admitted.duplicate:
+            self._reporter.count(Counter.BYTES_RECEIVED, size)
+            self._reporter.event(EventKind.UPLOAD, name, bytes=size, documents=1, chunks=len(document.chunks))
+        return ImportedDocument(stored, admitted.duplicate, vectors is not None)
+
+    def usable_vectors(self, document: PreparedDocument) -> Vectors | None:
+        """Return the document's vectors, normalised, if our model made them: a few of its texts are embedded again."""
+        vectors, chunks = document.vectors, document.chunks
+        if vectors is None or vectors.shape != (len(chunks), self._embedder.dimension):
+            return None
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
+            return None
+        normalised: Vectors = np.asarray(vectors / lengths, dtype=np.float32)
+        rows = np.unique(np.linspace(0, len(chunks) - 1, min(SAMPLES, len(chunks))).astype(int))
+        again = self._embedder.embed_chunks([chunks[row].text for row in rows])
+        cosines = np.sum(again * normalised[rows], axis=1)
+        return normalised if np.all(cosines >= LEAST_COSINE) else None
+
+    def _draft(self, chunk: PreparedChunk, name: str) -> ChunkDraft:
+        return ChunkDraft(
+            chunk.text,
+            self._embedder.token_count(chunk.text),
+            lexical_terms(chunk.text, (), name),
+            chunk.page,
+            metadata=chunk.metadata or None,
+        )
+
+
+def content_hash(chunks: Sequence[PreparedChunk]) -> str:
+    """Return the sha256 that stands for texts, pages and metadata; no file has it, so none counts as the same."""
+    content = hashlib.sha256(b"millpond prepared document 1\n")
+    for chunk in chunks:
+        content.update(json.dumps([chunk.text, chunk.page, chunk.metadata], sort_keys=True).encode())
+        content.update(b"\n")
+    return content.hexdigest()

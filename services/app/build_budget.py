@@ -1,92 +1,77 @@
-"""Keeps the process within its memory budget: what is held against what, what is done, and who hears of it."""
+"""Builds the memory budget: the governor, the thread that checks it, the headroom that admission asks for."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import structlog
 
-from services.app.budget_actions import BY, steps
-from services.core.admission import MemoryHeadroom, Refusal
-from services.core.events import EventKind
+from services.app.budget_actions import BUDGET
+from services.core.admission import Admission, MemoryHeadroom, Refusal
+from services.core.events import EventKind, EventSink
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.budget.journal import decision_from_event
 from services.memory.budget.levels import RefusalLog
 from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
+from services.memory.clock import Clock
 from services.memory.fork_permit import set_admission
+from services.memory.limit import MemoryLimit
+from services.memory.monitor import MemoryMonitor
 from services.memory.process import rss_bytes
-
-if TYPE_CHECKING:
-    from services.app.container import Runtime
+from services.operations.event_log import EventLog
 
 log = structlog.get_logger(__name__)
 
-# Often enough for a burst that allocates 100 MB a second; a look costs some tens of microseconds.
-LOOK_SECONDS = 0.25
-_LEAST_WAIT = 0.02  # of real time, however fast the clock goes
+# Often enough for a burst that allocates 100 MB a second; a check costs some tens of microseconds.
+CHECK_SECONDS = 0.25
+_MIN_WAIT_SECONDS = 0.02  # of real time, however fast the clock goes
 HYSTERESIS = 0.05
-_RECALLED = 200
+_RESTORED_DECISIONS = 200
 
 
-def keep_budget(runtime: Runtime, closing: ExitStack, *, watched: bool = True) -> None:
-    """Give `runtime` its governor, and have it look several times a second in a thread of its own if `watched`.
+def build_governor(
+    settings: Settings,
+    clock: Clock,
+    reporter: EventSink,
+    memory: MemoryMonitor,
+    admission: Admission,
+    *,
+    ready: Callable[[], bool],
+    ready_rss: Callable[[], int],
+) -> Governor:
+    """Return the governor, without actions: they are added once the services exist that they act on.
 
-    Not by `memory-watch`: that one is busy for tens of milliseconds at a time, and copies of the process take longer.
+    Args:
+        settings: watermarks and mode.
+        clock: what it goes by.
+        reporter: gets an event for each decision.
+        memory: the limit, and the ledger for the effect of an action.
+        admission: what is reserved for work in progress.
+        ready: whether the process is ready; before, nothing is done.
+        ready_rss: RSS when it became ready, in bytes; 0 before.
     """
-    settings, limit = runtime.settings, runtime.memory.limit
     marks = watermarks(settings)
-    refusals = RefusalLog(runtime.clock.time)
 
     def budget() -> Budget:
-        size, source = limit.find()
+        size, source = memory.limit.current()
         return Budget(size, source, marks)
 
-    governor = Governor(
-        runtime.clock,
+    return Governor(
+        clock,
         budget,
-        runtime.reporter,
+        reporter,
         rss=rss_bytes,
-        used=limit.used,
+        used=memory.limit.used,
         dry_run=settings.budget == "dry-run",
         enabled=settings.budget != "off",
-        ready=lambda: runtime.ready,
-        floor=lambda: runtime.ready_rss,
-        reserved=lambda: runtime.admission.reserved,
-        owners=lambda: runtime.memory.ledger.take().owners,
+        ready=ready,
+        floor=ready_rss,
+        reserved=lambda: admission.reserved,
+        owners=lambda: memory.ledger.build().owners,
     )
-
-    def room() -> MemoryHeadroom | None:
-        if not governor.enforcing or not runtime.ready:
-            return None
-        held = governor.budget()
-        if not held.limit:
-            return None
-        return MemoryHeadroom(
-            limit.used(rss_bytes()), held.reached(BudgetLevel.HARD), children=held.source is LimitSource.CONTAINER
-        )
-
-    def refused(refusal: Refusal) -> None:
-        if refusal.door is None or refusal.by == BY:
-            refusals.record(refusal.what)
-
-    def look() -> None:
-        governor.check()
-        if refusals.active and (told := refusals.poll()):
-            governor.record_refusal(told)
-
-    runtime.governor = governor
-    for step in steps(runtime):
-        governor.add_action(step)
-    if watched:
-        _recall(runtime)
-        runtime.admission.watch(room)
-        set_admission(runtime.admission)
-        runtime.admission.add_listener(refused)
-        _BudgetWatch(runtime, look).start(closing)
 
 
 def watermarks(settings: Settings) -> tuple[Watermark, ...]:
@@ -102,22 +87,63 @@ def watermarks(settings: Settings) -> tuple[Watermark, ...]:
     )
 
 
-def _recall(runtime: Runtime) -> None:
-    """Have the page show what earlier runs decided."""
-    governor = runtime.governor
-    found = runtime.events.between(0.0, runtime.clock.time(), _RECALLED, {EventKind.BUDGET})
+def watch_budget(
+    governor: Governor,
+    clock: Clock,
+    limit: MemoryLimit,
+    admission: Admission,
+    closing: ExitStack,
+    *,
+    ready: Callable[[], bool],
+) -> None:
+    """Check the budget several times a second in a thread of its own, and refuse work for which there is no headroom.
+
+    Not in `memory-watch`: that thread is busy for tens of milliseconds at a time, and copies of the process take
+    longer.
+    """
+    refusals = RefusalLog(clock.time)
+
+    def headroom() -> MemoryHeadroom | None:
+        if not governor.enforcing or not ready():
+            return None
+        budget = governor.budget()
+        if not budget.limit:
+            return None
+        return MemoryHeadroom(
+            limit.used(rss_bytes()), budget.reached(BudgetLevel.HARD), children=budget.source is LimitSource.CONTAINER
+        )
+
+    def refused(refusal: Refusal) -> None:
+        if refusal.door is None or refusal.by == BUDGET:
+            refusals.note(refusal.what)
+
+    def check() -> None:
+        governor.check()
+        if refusals.going_on and (summary := refusals.sweep()):
+            governor.record_refusal(summary)
+
+    admission.watch(headroom)
+    set_admission(admission)
+    admission.add_listener(refused)
+    _BudgetThread(clock, check).start(closing)
+
+
+def restore_decisions(governor: Governor, events: EventLog, clock: Clock) -> None:
+    """Have the budget page show what earlier runs decided; the actions must have been added."""
+    found = events.between(0.0, clock.time(), _RESTORED_DECISIONS, {EventKind.BUDGET})
     decisions = (
-        decision_from_event(event.time, event.actor, event.detail, event.figures, governor.actions()) for event in reversed(found)
+        decision_from_event(event.time, event.actor, event.detail, event.figures, governor.actions())
+        for event in reversed(found)
     )
     governor.restore_decisions(decision for decision in decisions if decision is not None)
 
 
-class _BudgetWatch:
-    """The thread that looks."""
+class _BudgetThread:
+    """The thread that checks the budget."""
 
-    def __init__(self, runtime: Runtime, look: Callable[[], None]) -> None:
-        self._clock = runtime.clock
-        self._look = look
+    def __init__(self, clock: Clock, check: Callable[[], None]) -> None:
+        self._clock = clock
+        self._check = check
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-budget", daemon=True)
 
@@ -126,13 +152,13 @@ class _BudgetWatch:
         closing.callback(self._close)
 
     def _run(self) -> None:
-        seconds = max(LOOK_SECONDS, _LEAST_WAIT * self._clock.speed)
+        seconds = max(CHECK_SECONDS, _MIN_WAIT_SECONDS * self._clock.speed)
         while not self._clock.wait(self._stopping, seconds):
             try:
-                self._look()
+                self._check()
             except Exception:
-                # The budget must hold although one look failed.
-                log.exception("the memory budget could not look")
+                # The budget must hold although one check failed.
+                log.exception("the memory budget could not be checked")
 
     def _close(self) -> None:
         self._stopping.set()

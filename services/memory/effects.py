@@ -1,4 +1,4 @@
-"""What an action did to the memory: looks before and after, in the same words for everything that acts."""
+"""The effect of an action on memory, measured with a ledger before and after it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from services.memory.process import rss_bytes
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one action did. Bytes; `seconds` is how long the action itself took, without the looks.
+    """The effect of one action. Sizes in bytes; `seconds` is the duration of the action itself, without the ledgers.
 
-    `found` and `uncollectable` are objects, None where the action was no collection. `detail` is the outcome in words.
+    `found` and `uncollectable` are counts of objects, None where the action was no collection. `detail` is the outcome
+    in words.
     """
 
     action: str
     actor: str
     time: float
     seconds: float
-    rss_before: int
-    rss_after: int
+    rss_before_bytes: int
+    rss_after_bytes: int
     owners_before: Mapping[Owner, int] = field(default_factory=dict)
     owners_after: Mapping[Owner, int] = field(default_factory=dict)
     found: int | None = None
@@ -34,52 +35,52 @@ class Effect:
 
     @property
     def freed(self) -> int:
-        """RSS that was given back, negative where it grew."""
-        return self.rss_before - self.rss_after
+        """The RSS freed in bytes, negative where it grew."""
+        return self.rss_before_bytes - self.rss_after_bytes
 
 
 class RecentEffects:
-    """The effects of late, of everybody who acted: bounded, shared by all who look. Thread-safe."""
+    """The most recent effects of all actions, bounded. Thread-safe."""
 
     def __init__(self, limit: int = 20) -> None:
-        self._kept: deque[Effect] = deque(maxlen=limit)
+        self._effects: deque[Effect] = deque(maxlen=limit)
 
     def add(self, effect: Effect) -> Effect:
-        """Keep an effect; returns it."""
-        self._kept.append(effect)
+        """Add an effect and return it."""
+        self._effects.append(effect)
         return effect
 
     def latest(self) -> tuple[Effect, ...]:
-        """Return those that are kept, the newest first."""
-        return tuple(reversed(self._kept.copy()))
+        """Return the recorded effects, newest first."""
+        return tuple(reversed(self._effects.copy()))
 
 
 class LedgerSource(Protocol):
-    """What is needed of the ledger."""
+    """Builds a ledger."""
 
-    def take(self) -> Ledger: ...
+    def build(self) -> Ledger: ...
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredAction:
-    """What an action says of itself."""
+class ActionOutcome:
+    """The outcome that an action reports; counts of objects where it was a collection."""
 
     detail: str = ""
     found: int | None = None
     uncollectable: int | None = None
 
 
-def measured(
-    accounts: LedgerSource, now: Callable[[], float], action: str, actor: str, act: Callable[[], MeasuredAction]
+def measure_effect(
+    ledger_source: LedgerSource, now: Callable[[], float], action: str, actor: str, act: Callable[[], ActionOutcome]
 ) -> Effect:
-    """Call `act` between two ledgers (about 25 ms each) and return what it did; its errors pass through."""
-    before = accounts.take()
+    """Call `act` between two ledgers (about 25 ms each) and return its effect; its errors pass through."""
+    before = ledger_source.build()
     rss_before = rss_bytes()
     began = time.perf_counter()
     outcome = act()
     seconds = time.perf_counter() - began
     rss_after = rss_bytes()
-    after = accounts.take()
+    after = ledger_source.build()
     return Effect(
         action,
         actor,

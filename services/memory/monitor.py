@@ -1,4 +1,4 @@
-"""The memory room as one thing: sampler, history, ledger, verdict, tracing, objects, started and closed together."""
+"""The memory monitor: sampler, history, ledger, leak detector, tracer and object census, started and closed together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from services.memory.tracing.tracer import Tracer
 log = structlog.get_logger(__name__)
 
 SYSTEM_SECONDS = 5.0
-LEDGER_SECONDS = 5.0  # so often it is asked whether one is due
+LEDGER_SECONDS = 5.0  # between checks whether one is due
 DETECTOR_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
 TRIAL_SECONDS = 1.0
@@ -39,19 +39,19 @@ TRIAL_SECONDS = 1.0
 
 @dataclass(slots=True)
 class _PeriodicTask:
-    """Something that is done at a pace; `due` by the clock, in seconds since the epoch."""
+    """A task of the watcher thread; `due` by the clock, in seconds since the epoch."""
 
     call: Callable[[], object]
     seconds: float
     due: float
-    watching: bool = True
+    monitoring: bool = True
 
 
 class MemoryMonitor:
-    """Watches the memory of this process. Pages and the API read from it; none of them measures by itself.
+    """Monitors the memory of this process. Pages and the API read from it; none of them measures by itself.
 
-    Two threads: `memory-sampler` looks once a second and never waits for anything; `memory-watch` does what takes
-    longer (ledger, verdict, writing the history).
+    Two threads: `memory-sampler` samples once a second and never blocks; `memory-watch` runs the periodic tasks that
+    take longer (ledger, leak detector, writing the history).
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class MemoryMonitor:
         limit: MemoryLimit | None = None,
         preferences: Preferences | None = None,
     ) -> None:
-        """Build the parts; `limit` is what RSS is held against.
+        """Build the parts; `limit` is the limit of RSS.
 
-        By default that is `limit_bytes`, 0: the container's limit or all RAM. What is kept of the collector's settings
-        is in `preferences`.
+        By default that is `limit_bytes`, 0: the container's limit or all RAM. Saved settings of the garbage collector
+        are read from `preferences`.
         """
         self.clock = clock
         self.limit = limit or MemoryLimit(limit_bytes)
@@ -76,9 +76,9 @@ class MemoryMonitor:
         self.objects = Inspector(clock, folder / "objects")
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
-        self.ledger.set_census(lambda: self.objects.last)
+        self.ledger.set_census_source(lambda: self.objects.last)
         probes = process_probes(self.objects.census, self.tracer.lines)
-        probes = replace(probes, collect=lambda: self.collector.run(2))  # marked as asked for among the pauses
+        probes = replace(probes, collect=lambda: self.collector.collect_unrecorded(2))  # recorded as requested among the pauses
         self.detector = Detector(clock, self.history, probes, reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
@@ -86,38 +86,38 @@ class MemoryMonitor:
         self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
-        self._spending = CpuShare()
+        self._cpu_share = CpuShare()
         heap = HeapSource()
         self.sampler.add_source(self.ledger.columns, name="ledger")
         self.sampler.add_source(ProcessSource(), name="process")
         self.sampler.add_source(heap, name="heap")
         self.sampler.add_source(self.pauses, name="collector")
-        surroundings = SystemSource(limit=self.limit)
-        self.sampler.add_source(surroundings, seconds=SYSTEM_SECONDS, name="surroundings")
+        system = SystemSource(limit=self.limit)
+        self.sampler.add_source(system, seconds=SYSTEM_SECONDS, name="system")
         self.sampler.add_source(torch_columns, name="torch")
         self.sampler.add_source(self._devices, name="devices")
-        self.sampler.add_source(self._spending, name="spending")
+        self.sampler.add_source(self._cpu_share, name="cpu_share")
         self.sampler.add_derived(heap.live)
         self._stopping = threading.Event()
-        self._work: list[_PeriodicTask] = []
-        for work, seconds in (
-            (self._account, LEDGER_SECONDS),
-            (self._judge, DETECTOR_SECONDS),
+        self._tasks: list[_PeriodicTask] = []
+        for task, seconds in (
+            (self._build_ledger, LEDGER_SECONDS),
+            (self._detect, DETECTOR_SECONDS),
             (self._flush, FLUSH_SECONDS),
             (self.collector.check, TRIAL_SECONDS),
         ):
-            self.add_work(work, seconds)
+            self.add_task(task, seconds)
         self._watcher = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the threads."""
         self.pauses.start()
         self.collector.start()
         self.sampler.start()
         self._watcher.start()
 
     def close(self) -> None:
-        """Stop watching and write what is not on disk; safe to call twice."""
+        """Stop the threads and write what is not on disk; safe to call twice."""
         self._stopping.set()
         self.sampler.close()
         if self._watcher.is_alive():
@@ -129,35 +129,35 @@ class MemoryMonitor:
         self.tracer.close()
         self.history.close()
 
-    def add_work(self, work: Callable[[], object], seconds: float, *, watching: bool = True) -> None:
-        """Have `memory-watch` call `work` every `seconds` of the clock; a failure is logged and changes nothing.
+    def add_task(self, call: Callable[[], object], seconds: float, *, monitoring: bool = True) -> None:
+        """Have `memory-watch` call `call` every `seconds` of the clock; a failure is logged and changes nothing.
 
-        What is added after `start` begins with the thread's next round. What is not `watching`, but acts, does not
-        count as a cost of watching.
+        A task added after `start` begins with the thread's next round. The CPU time of one that is not `monitoring`,
+        but acts, is left out of the monitor's cost.
         """
-        self._work.append(_PeriodicTask(work, seconds, self.clock.time(), watching))
+        self._tasks.append(_PeriodicTask(call, seconds, self.clock.time(), monitoring))
 
     def _watch(self) -> None:
         clock = self.clock
-        while not clock.wait(self._stopping, min(work.due for work in self._work) - clock.time()):
-            for work in self._work.copy():
-                if work.due <= clock.time():
+        while not clock.wait(self._stopping, min(task.due for task in self._tasks) - clock.time()):
+            for task in self._tasks.copy():
+                if task.due <= clock.time():
                     began = time.thread_time()
                     try:
-                        work.call()
+                        task.call()
                     except Exception:
-                        # Watching must never end because one look failed.
-                        log.exception("watching failed", work=getattr(work.call, "__qualname__", "?"))
-                    if not work.watching:
-                        self._spending.leave_out(time.thread_time() - began)
-                    work.due = max(work.due + work.seconds, clock.time())
-            self._spending.note()
+                        # One failing task must not end the thread.
+                        log.exception("memory task failed", task=getattr(task.call, "__qualname__", "?"))
+                    if not task.monitoring:
+                        self._cpu_share.exclude(time.thread_time() - began)
+                    task.due = max(task.due + task.seconds, clock.time())
+            self._cpu_share.record()
 
-    def _account(self) -> None:
+    def _build_ledger(self) -> None:
         if self.ledger.due():
-            self.ledger.take()
+            self.ledger.build()
 
-    def _judge(self) -> None:
+    def _detect(self) -> None:
         self.detector.judge()
 
     def _flush(self) -> None:

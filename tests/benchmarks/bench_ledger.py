@@ -93,8 +93,8 @@ def planted() -> Row:
         ).stdout
         for line in output.splitlines():
             if line.startswith("{"):
-                plant = json.loads(line)
-                errors[plant["plant"]] = abs(plant["found"] - plant["bytes"]) / SIZE
+                case = json.loads(line)
+                errors[case["case"]] = abs(case["found"] - case["bytes"]) / SIZE
     worst = max(errors, key=errors.__getitem__)
     return Row(
         "largest error of a planted 100 MB",
@@ -107,18 +107,18 @@ def planted() -> Row:
 
 def cost() -> list[Row]:
     """Processor time of a ledger at its pace, and how long other threads wait for one; with the model loaded."""
-    from services.app.container import Runtime
+    from services.app.startup import Application
     from services.core.settings import Settings
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        Runtime(Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)) as runtime,
+        Application(Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)) as services,
     ):
         gc.collect()
         took, pauses = [], []
         for _ in range(LOOKS):
             with _Ticker() as ticker:
-                took.append(runtime.memory.ledger.take().took)
+                took.append(services.memory.ledger.build().took)
             pauses.append(ticker.longest)
     seconds, pause = statistics.median(took), statistics.median(pauses)
     return [

@@ -36,7 +36,7 @@ class Heap:
         self.cached = 40_000_000
         self.looks = 0
 
-    def take(self) -> Ledger:
+    def build(self) -> Ledger:
         self.looks += 1
         return Ledger(0.0, self.cached, {Owner.OWN_CACHES: self.cached}, (), ())
 
@@ -75,7 +75,7 @@ def test_what_it_would_free_and_what_it_freed(
     all_of_them: Reclaimers, heap: Heap, told: Told, effects: RecentEffects
 ) -> None:
     """Before the click it must be said what it would free, after it what became of each owner, and who did it."""
-    offer = all_of_them.offers()[0]
+    offer = all_of_them.available()[0]
     assert (offer.name, offer.label, offer.bytes) == ("cache", "The cache", 40_000_000)
     effect = all_of_them.release(SERVICE, "cache")
     assert (effect.owners_before[Owner.OWN_CACHES], effect.owners_after[Owner.OWN_CACHES]) == (40_000_000, 0)
@@ -84,7 +84,7 @@ def test_what_it_would_free_and_what_it_freed(
     assert [(actor, kind, detail) for actor, kind, detail, _figures in told.heard] == [
         ("millpond", EventKind.RELEASE, "The cache: emptied")
     ]
-    assert all_of_them.offers()[0].bytes == 0
+    assert all_of_them.available()[0].bytes == 0
 
 
 def test_who_may_only_look_releases_nothing(all_of_them: Reclaimers, heap: Heap) -> None:
@@ -111,7 +111,7 @@ def test_an_estimate_that_fails_is_unknown(all_of_them: Reclaimers) -> None:
         raise ZeroDivisionError
 
     also(all_of_them, lambda: "", broken)
-    assert [offer.bytes for offer in all_of_them.offers()] == [40_000_000, None]
+    assert [offer.bytes for offer in all_of_them.available()] == [40_000_000, None]
 
 
 def test_a_failure_is_told_and_blocks_nothing(all_of_them: Reclaimers, told: Told, effects: RecentEffects) -> None:

@@ -1,9 +1,7 @@
-"""The mappings by what they are for: every resident byte lies in one piece of one area.
+"""The address space by purpose: every resident byte lies in one part of one area.
 
-Where the zero-initialised data (.bss) of a library lies: an anonymous mapping that follows the library's own, and
-that the kernel joins with whatever anonymous memory comes next.
-
-Where the stacks of threads lie.
+Anonymous mappings are divided further: the kernel merges the zero-initialised data (.bss) of libraries and the stacks
+of threads with whatever anonymous memory comes next.
 """
 
 from __future__ import annotations
@@ -21,34 +19,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.memory.ledger.allocators import stack_of
+from services.memory.ledger.allocators import thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
 from services.memory.ledger.smaps import PAGE, Bools, Mapping, Residency
 
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
-HEAP = 64 << 20
+ARENA_ALIGNMENT = 64 << 20
 # Where mimalloc, which Arrow uses, asks for its memory (MI_HINT_BASE, MI_HINT_MAX); the kernel puts nothing there.
 _MIMALLOC = range(2 << 40, 30 << 40)
 _HEAP_HEADER = 256  # heap_info, then the arena itself
-# Anonymous memory beyond this is not looked at page by page (4 GB), and not at all where so much is unused.
+# Anonymous memory beyond this is not examined page by page (4 GB), and not at all where so much is unused.
 _MOST_PAGES = 1 << 20
 _LARGEST_UNUSED = 1 << 30
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?( \(deleted\))?$")
 _DATABASE = re.compile(r"(-shm|-wal|\.db|\.sqlite3?)( \(deleted\))?$")
-_LOAD = 1
+_PT_LOAD = 1
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _MOST_SEGMENTS = 64
 MEGABYTE = 1 << 20
-# glibc's guard is a page, that of other libraries some more.
+# glibc's guard is one page, those of other libraries are larger.
 _LARGEST_GUARD = MEGABYTE
-# Where no limit is set (ARCH_STACK_DEFAULT_SIZE on x86-64).
-_WITHOUT_LIMIT = 2 * MEGABYTE
+# The default stack size where no limit is set (ARCH_STACK_DEFAULT_SIZE on x86-64).
+_UNLIMITED_STACK = 2 * MEGABYTE
 Range = tuple[int, int]
 
 
 class Area(Enum):
-    """What a piece of the address space is for."""
+    """What a part of the address space is used for."""
 
     LIBRARIES = auto()
     RELOCATIONS = auto()
@@ -60,11 +58,11 @@ class Area(Enum):
     GPU = auto()
     DATABASE = auto()
     FILES = auto()
-    ANONYMOUS = auto()  # Python's arenas, and what nobody knows
+    ANONYMOUS = auto()  # pymalloc's arenas, and what is unknown
 
 
-# How the kernel names mappings that are of one kind.
-_NAMES = {
+# Areas by the beginning of the name that the kernel gives a mapping.
+_AREA_BY_NAME = {
     "[heap]": Area.HEAP,
     "[stack": Area.STACKS,
     "[v": Area.LIBRARIES,  # vdso, vvar, vsyscall
@@ -72,9 +70,7 @@ _NAMES = {
     "/dev/dri/": Area.GPU,
     "/dev/kfd": Area.GPU,
 }
-
-
-Cut = tuple[int, int, Area]
+Stretch = tuple[int, int, Area]
 
 
 class MappedPart(NamedTuple):
@@ -87,26 +83,26 @@ class MappedPart(NamedTuple):
     path: str
 
 
-class Sorter:
-    """Sorts mappings into pieces."""
+class AreaClassifier:
+    """Divides mappings into parts of one area each."""
 
     def __init__(self, mappings: Sequence[Mapping], residency: Residency, blocks: BlockFinder) -> None:
         self._mappings = mappings
         self._residency = residency
         self._blocks = blocks
-        self._cuts = _cuts(mappings)
+        self._stretches = _known_stretches(mappings)
         files = [mapping for mapping in mappings if mapping.path.startswith("/")]
         self._libraries = {file.path for file in files if "x" in file.permissions or _LIBRARY.search(file.path)}
 
-    def pieces(self) -> list[MappedPart]:
-        """Return all pieces in the order of their addresses; their resident bytes add up to those of the mappings."""
+    def classify(self) -> list[MappedPart]:
+        """Return all parts in the order of their addresses; their resident bytes add up to those of the mappings."""
         found: list[MappedPart] = []
         run: list[Mapping] = []
         following = [*self._mappings[1:], None]
         for mapping, after in zip(self._mappings, following, strict=True):
             area = self._area(mapping, after)
             if run and (area is not None or mapping.start != run[-1].end):
-                found += self._of_anonymous(run)
+                found += self._divide_anonymous(run)
                 run = []
             if area is None:
                 run.append(mapping)
@@ -116,14 +112,14 @@ class Sorter:
                 found.append(MappedPart(mapping.start, mapping.end, Area.RELOCATIONS, mapping.anonymous, mapping.path))
             else:
                 found.append(MappedPart(mapping.start, mapping.end, area, mapping.rss, mapping.path))
-        return [*found, *self._of_anonymous(run)] if run else found
+        return [*found, *self._divide_anonymous(run)] if run else found
 
     def _area(self, mapping: Mapping, following: Mapping | None) -> Area | None:
-        """Return what a mapping is for as a whole, None for anonymous memory, which takes a closer look."""
+        """Return the area of a whole mapping, None for anonymous memory, which has to be divided."""
         path = mapping.path
         if path in self._libraries:
             return Area.LIBRARIES
-        named = next((area for start, area in _NAMES.items() if path.startswith(start)), None)
+        named = next((area for start, area in _AREA_BY_NAME.items() if path.startswith(start)), None)
         if named is not None:
             return named
         if path.startswith("/") or mapping.permissions.endswith("s"):
@@ -140,11 +136,14 @@ class Sorter:
         return Area.HEAP if self._is_arena(mapping, following) else None
 
     def _is_arena(self, mapping: Mapping, following: Mapping | None) -> bool:
-        """Whether this is an arena that malloc made for a thread: at a multiple of 64 MB, up to the next multiple
-        either used or reserved, and it begins with the address of the arena, close behind such a multiple."""
-        if mapping.start % HEAP:
+        """Whether this is an arena that malloc made for a thread.
+
+        It begins at a multiple of 64 MB, is used or reserved up to the next multiple, and its first word is the address
+        of the arena, which lies close behind such a multiple.
+        """
+        if mapping.start % ARENA_ALIGNMENT:
             return False
-        limit = -(-mapping.end // HEAP) * HEAP
+        limit = -(-mapping.end // ARENA_ALIGNMENT) * ARENA_ALIGNMENT
         reserved = (
             following is not None
             and following.permissions == "---p"
@@ -154,24 +153,23 @@ class Sorter:
         if mapping.end != limit and not reserved:
             return False
         words = self._residency.words(np.array([mapping.start], np.uint64), 1)
-        return words is None or 0 < int(words[0, 0]) % HEAP < _HEAP_HEADER
+        return words is None or 0 < int(words[0, 0]) % ARENA_ALIGNMENT < _HEAP_HEADER
 
-    def _of_anonymous(self, run: Sequence[Mapping]) -> Iterator[MappedPart]:
-        """Divide anonymous mappings without a gap between them: a block of malloc's may lie across several, because
-        part of it was advised to use huge pages."""
+    def _divide_anonymous(self, run: Sequence[Mapping]) -> Iterator[MappedPart]:
+        """Divide adjacent anonymous mappings: a block of malloc may span several, where part of it uses huge pages."""
         start, end, rss = run[0].start, run[-1].end, sum(mapping.rss for mapping in run)
-        cuts = [cut for cut in self._cuts if cut[0] < end and cut[1] > start]
-        if not cuts and self._blocks.is_one(start, end):
+        known = [stretch for stretch in self._stretches if stretch[0] < end and stretch[1] > start]
+        if not known and self._blocks.is_block(start, end):
             yield MappedPart(start, end, Area.BLOCKS, rss, "")
             return
         resident = self._residency.pages(start, end) if (end - start) // PAGE <= _MOST_PAGES else None
-        parts: list[Cut] = []
+        parts: list[Stretch] = []
         position = start
-        for first, last, area in [*cuts, (end, end, Area.ANONYMOUS)]:
+        for first, last, area in [*known, (end, end, Area.ANONYMOUS)]:
             first, last = max(first, position), min(last, end)  # noqa: PLW2901 - cut to this mapping
             if first > position:
-                taken = self._blocks.within(position, first, start, resident) if resident is not None else []
-                for begin, finish in [*taken, (first, first)]:
+                blocks = self._blocks.blocks_within(position, first, start, resident) if resident is not None else []
+                for begin, finish in [*blocks, (first, first)]:
                     if begin > position:
                         parts.append((position, begin, Area.ANONYMOUS))
                     if finish > begin:
@@ -180,11 +178,11 @@ class Sorter:
             if last > first:
                 parts.append((first, last, area))
                 position = last
-        yield from _weighed(rss, parts, resident)
+        yield from _with_resident_bytes(rss, parts, resident)
 
 
-def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator[MappedPart]:
-    """Give each part its share of resident bytes; `resident` says which pages from the first on are."""
+def _with_resident_bytes(rss: int, parts: Sequence[Stretch], resident: Bools | None) -> Iterator[MappedPart]:
+    """Yield parts with their share of `rss` bytes; `resident` says which pages from the first part on are resident."""
     if resident is None:
         weights = [float(end - start) for start, end, _area in parts]
     else:
@@ -199,9 +197,9 @@ def _weighed(rss: int, parts: Sequence[Cut], resident: Bools | None) -> Iterator
         yield MappedPart(start, end, area, size, "")
 
 
-def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:
-    """Return the stretches of anonymous mappings that are .bss or stacks, ascending and apart from each other."""
-    found: list[Cut] = []
+def _known_stretches(mappings: Sequence[Mapping]) -> list[Stretch]:
+    """Return the stretches of anonymous memory that are .bss or stacks, ascending and without overlaps."""
+    found: list[Stretch] = []
     base, path = 0, ""
     for before, mapping in pairwise(mappings):
         if before.path != path:
@@ -212,24 +210,24 @@ def _cuts(mappings: Sequence[Mapping]) -> list[Cut]:
             and before.end == mapping.start
             and "w" in before.permissions
         ):
-            for start, end in zero_initialised(before.path):
+            for start, end in bss_ranges(before.path):
                 limit = -(-(base + end) // PAGE) * PAGE
                 if base + start <= mapping.start < limit:
                     found.append((mapping.start, limit, Area.RELOCATIONS))
-    ranges = of_python_threads()
+    ranges = python_thread_stacks()
     known = {start for start, _end in ranges}
-    ranges += [(start, end) for start, end in behind_guards(mappings) if not _covered(start, end, ranges, known)]
+    ranges += [(start, end) for start, end in guarded_stacks(mappings) if not _covered(start, end, ranges, known)]
     found += [(start, end, Area.STACKS) for start, end in ranges]
-    return _apart(sorted(found))
+    return _without_overlaps(sorted(found))
 
 
 def _covered(start: int, end: int, ranges: Sequence[tuple[int, int]], known: set[int]) -> bool:
     return start in known or any(first < end and last > start for first, last in ranges)
 
 
-def _apart(cuts: Sequence[Cut]) -> list[Cut]:
-    kept: list[Cut] = []
-    for start, end, area in cuts:
+def _without_overlaps(stretches: Sequence[Stretch]) -> list[Stretch]:
+    kept: list[Stretch] = []
+    for start, end, area in stretches:
         first = max(start, kept[-1][1]) if kept else start
         if end > first:
             kept.append((first, end, area))
@@ -237,10 +235,10 @@ def _apart(cuts: Sequence[Cut]) -> list[Cut]:
 
 
 @lru_cache(maxsize=4096)
-def zero_initialised(path: str) -> tuple[tuple[int, int], ...]:
+def bss_ranges(path: str) -> tuple[tuple[int, int], ...]:
     """Return (start, end) of the .bss of an ELF file, relative to where it is loaded; empty for any other file.
 
-    System V ABI, program headers: what of a segment's memory size goes beyond its size in the file.
+    System V ABI, program headers: the part of a segment's memory size beyond its size in the file.
     """
     try:
         with Path(path).open("rb") as file:
@@ -251,7 +249,7 @@ def zero_initialised(path: str) -> tuple[tuple[int, int], ...]:
             segments = [_SEGMENT.unpack(file.read(_SEGMENT.size)) for _ in range(min(header[10], _MOST_SEGMENTS))]
     except (OSError, struct.error):
         return ()
-    loads = [segment for segment in segments if segment[0] == _LOAD]
+    loads = [segment for segment in segments if segment[0] == _PT_LOAD]
     base = min((address for _type, _flags, _offset, address, *_rest in loads), default=0) & -4096
     return tuple(
         (address + file_size - base, address + memory_size - base)
@@ -260,16 +258,16 @@ def zero_initialised(path: str) -> tuple[tuple[int, int], ...]:
     )
 
 
-def of_python_threads() -> list[Range]:
-    """Return (start, end) of the stacks of Python's own threads but the main one, exactly, where glibc tells."""
+def python_thread_stacks() -> list[Range]:
+    """Return the exact (start, end) of the stacks of Python's threads except the main one, where glibc tells."""
     if sys.platform != "linux":
         return []
     # Under this lock no thread can end: it has to leave the list first, while it is still alive.
     with threading._active_limbo_lock:  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
         stacks = [
-            stack_of(thread.ident)
+            thread_stack(thread.ident)
             for thread in threading._active.values()  # type: ignore[attr-defined] # noqa: SLF001 - see above
-            # Those that Python did not start may be gone without a word.
+            # Threads that Python did not start may have ended unnoticed.
             if thread.ident is not None
             and thread is not threading.main_thread()
             and type(thread) is not threading._DummyThread  # noqa: SLF001 - see above
@@ -277,10 +275,12 @@ def of_python_threads() -> list[Range]:
     return [stack for stack in stacks if stack is not None]
 
 
-def behind_guards(mappings: Sequence[Mapping]) -> list[Range]:
-    """Return (start, end) of what looks like the stack of a thread: anonymous memory right after a page that nobody
-    may touch. Before Linux 6.7 the kernel joins a stack with what lies above it, so it is no longer than usual."""
-    longest = _default_size()
+def guarded_stacks(mappings: Sequence[Mapping]) -> list[Range]:
+    """Return (start, end) of likely thread stacks: anonymous memory right after an inaccessible guard.
+
+    Before Linux 6.7 the kernel merges a stack with what lies above it: it is cut at the default stack size.
+    """
+    longest = _default_stack_bytes()
     return [
         (mapping.start, min(mapping.end, mapping.start + longest))
         for guard, mapping in pairwise(mappings)
@@ -293,8 +293,8 @@ def behind_guards(mappings: Sequence[Mapping]) -> list[Range]:
     ]
 
 
-def _default_size() -> int:
+def _default_stack_bytes() -> int:
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
-    return _WITHOUT_LIMIT if limit in {resource.RLIM_INFINITY, -1} else max(limit, _WITHOUT_LIMIT)
+    return _UNLIMITED_STACK if limit in {resource.RLIM_INFINITY, -1} else max(limit, _UNLIMITED_STACK)

@@ -1,12 +1,8 @@
-"""What the two allocators of the process say: the C library's malloc and Python's own.
+"""Figures of the two allocators of this process: the C library's malloc (glibc 2.33 or newer) and Python's pymalloc.
 
-What the C library says about its allocator, where it is glibc 2.33 or newer, and about thread stacks.
-
-Python's own allocator, as it describes itself.
-
-The figures exist as text only: `sys._debugmallocstats()` prints them to the C library's stderr. The function behind it
-takes the stream as an argument (exported since Python 3.3, later for guppy3), so they are printed into memory here and
-no descriptor is touched.
+Those of pymalloc exist as text only: `sys._debugmallocstats()` prints them to the C library's stderr. The function
+behind it takes the stream as an argument (exported since Python 3.3, later for guppy3), so they are printed into memory
+here and no descriptor is touched.
 """
 
 from __future__ import annotations
@@ -26,30 +22,30 @@ from services.memory.types import Series
 
 @dataclass(frozen=True, slots=True)
 class Allocators:
-    """Their figures; None where this system or this Python does not tell."""
+    """The figures of malloc and pymalloc; None where this system or this Python has none."""
 
     heap: MallocHeap | None
     pymalloc: Pymalloc | None
 
     def unknown(self) -> list[str]:
-        """Say in words what cannot be told."""
-        words = []
+        """Return texts on what is not known."""
+        texts = []
         if self.heap is None:
-            words.append(
+            texts.append(
                 _(
-                    "This system's C library does not tell what its allocator has in use: free memory, and anonymous "
+                    "This system's C library does not report what its allocator has in use: free memory, and anonymous "
                     "memory of which nothing is known, counts as native memory in use."
                 )
             )
         if self.pymalloc is None:
-            words.append(
-                _("This Python does not tell what its allocator has in use: its free memory counts as objects.")
+            texts.append(
+                _("This Python does not report what its allocator has in use: its free memory counts as objects.")
             )
         elif self.pymalloc.estimated:
-            words.append(
-                _("While allocations are traced, Python tells how many small objects live, but not how large they are.")
+            texts.append(
+                _("While allocations are traced, Python reports how many small objects there are, but not their size.")
             )
-        return words
+        return texts
 
     def series(self) -> Mapping[str, float]:
         """Return the columns of a sample that these figures make."""
@@ -57,14 +53,14 @@ class Allocators:
 
 
 class AllocatorReader:
-    """Asks both."""
+    """Reads the figures of both allocators."""
 
     def __init__(self) -> None:
         self._pymalloc = PymallocReader()
 
     def read(self) -> Allocators:
-        """Ask now; Python's takes 0.3 ms for each 100 MB with other threads waiting."""
-        return Allocators(heap(), self._pymalloc.read())
+        """Read the figures; pymalloc's take 0.3 ms for each 100 MB, with the GIL held."""
+        return Allocators(malloc_heap(), self._pymalloc.read())
 
 
 class _Mallinfo(ctypes.Structure):
@@ -87,8 +83,8 @@ class MallocHeap:
     mapped: int
 
 
-def heap() -> MallocHeap | None:
-    """Return malloc's figures, None where the C library has none (0.01 to some ms, without the GIL)."""
+def malloc_heap() -> MallocHeap | None:
+    """Return the figures of malloc, None where the C library has none (0.01 ms to some ms, without the GIL)."""
     mallinfo = _mallinfo()
     if mallinfo is None:
         return None
@@ -96,9 +92,9 @@ def heap() -> MallocHeap | None:
     return MallocHeap(info.arena, info.uordblks, info.hblkhd)
 
 
-def stack_of(thread: int) -> tuple[int, int] | None:
+def thread_stack(thread: int) -> tuple[int, int] | None:
     """Return (start, end) of a thread's stack, guard left out; `thread` is its pthread_t and must be alive."""
-    library = _threads()
+    library = _pthread_library()
     attributes = ctypes.create_string_buffer(128)  # pthread_attr_t has 56 bytes on 64-bit Linux
     if library is None or library.pthread_getattr_np(ctypes.c_void_p(thread), attributes):
         return None
@@ -108,7 +104,7 @@ def stack_of(thread: int) -> tuple[int, int] | None:
     return None if failed or not address.value else (address.value, address.value + size.value)
 
 
-# Libraries are opened once: each time makes classes that only the collector gets rid of.
+# Libraries are opened once: each opening makes classes that only the garbage collector frees.
 @cache
 def _mallinfo() -> ctypes._NamedFuncPointer | None:
     try:
@@ -120,8 +116,8 @@ def _mallinfo() -> ctypes._NamedFuncPointer | None:
 
 
 @cache
-def _threads() -> ctypes.PyDLL | None:
-    """Return the C library, called without letting go of the GIL: the calls take microseconds."""
+def _pthread_library() -> ctypes.PyDLL | None:
+    """Return the C library, called with the GIL held: the calls take microseconds."""
     try:
         library = ctypes.PyDLL(None)
         _ = library.pthread_getattr_np, library.pthread_attr_getstack, library.pthread_attr_destroy
@@ -132,9 +128,9 @@ def _threads() -> ctypes.PyDLL | None:
 
 @dataclass(frozen=True, slots=True)
 class Pymalloc:
-    """Bytes that pymalloc took from the system, and those in blocks that are in use, its own overhead included.
+    """Bytes that pymalloc took from the system (`arenas`) and those in use, its overhead included (`used`).
 
-    Both are `estimated` while allocations are traced: then it describes itself as switched off.
+    Both are `estimated` while allocations are traced, as pymalloc then reports itself as switched off.
     """
 
     arenas: int
@@ -143,31 +139,25 @@ class Pymalloc:
 
 
 _NUMBER = r"[^=\n]*=\s*([\d,]+)"
-
-
 _ARENAS = re.compile(r"^\s*[\d,]+ arenas \* [\d,]+ bytes/arena" + _NUMBER, re.MULTILINE)
-
-
 _BLOCKS = re.compile(r"bytes in allocated blocks" + _NUMBER)
-
-
 _OVERHEAD = re.compile(r"bytes lost to (?:pool headers|quantization)" + _NUMBER)
 
 
 class PymallocReader:
-    """Reads the figures (0.3 ms at 100 MB, with the GIL). The stream in memory is made once and kept."""
+    """Reads the figures of pymalloc (0.3 ms at 100 MB, with the GIL held) through one stream in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stream: int | None = None
         self._text = ctypes.c_void_p()
         self._size = ctypes.c_size_t()
-        self._library = _library()
+        self._library = _pymalloc_library()
         self._blocks = 0
         self._last = Pymalloc(0, 0)
 
     def read(self) -> Pymalloc | None:
-        """Return the figures, None where this Python does not tell."""
+        """Return the figures, None where this Python has none."""
         if self._library is None:
             return None
         with self._lock:
@@ -176,16 +166,16 @@ class PymallocReader:
                 return None
             if not text and tracemalloc.is_tracing():
                 return self._estimate()
-            found = parse(text)
+            found = parse_pymalloc(text)
             if found is not None:
                 self._blocks, self._last = sys.getallocatedblocks(), found
             return found
 
     def _estimate(self) -> Pymalloc:
-        """Infer the figures from the number of blocks, which is still told, and what they were before."""
+        """Estimate the figures from the last ones and the number of blocks, which is still reported."""
         growth = sys.getallocatedblocks() / self._blocks if self._blocks else 0.0
         used = int(self._last.used * growth)
-        # Arenas rarely go back to the system.
+        # Arenas are rarely returned to the system.
         return Pymalloc(max(self._last.arenas, int(self._last.arenas * growth)), used, estimated=True)
 
     def _print(self, library: ctypes.PyDLL) -> str | None:
@@ -200,21 +190,23 @@ class PymallocReader:
         return ctypes.string_at(self._text.value or 0, self._size.value).decode("ascii", "replace")
 
 
-def parse(text: str) -> Pymalloc | None:
-    """Return the figures in `text`, None when it is of a form that is not known; "" says that pymalloc is not used."""
+def parse_pymalloc(text: str) -> Pymalloc | None:
+    """Return the figures in `text`, None in an unknown format; "" means that pymalloc is not used."""
     if not text:
         return Pymalloc(0, 0)
     arenas, blocks = _ARENAS.search(text), _BLOCKS.search(text)
     if arenas is None or blocks is None:
         return None
-    return Pymalloc(_number(arenas[1]), _number(blocks[1]) + sum(map(_number, _OVERHEAD.findall(text))))
+    return Pymalloc(
+        _parse_number(arenas[1]), _parse_number(blocks[1]) + sum(map(_parse_number, _OVERHEAD.findall(text)))
+    )
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _library() -> ctypes.PyDLL | None:
+def _pymalloc_library() -> ctypes.PyDLL | None:
     library = ctypes.pythonapi
     try:
         library.open_memstream.restype = ctypes.c_void_p

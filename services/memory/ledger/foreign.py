@@ -1,4 +1,4 @@
-"""What libraries in this process tell about their own memory. Nothing is imported that is not there already."""
+"""Memory reports of third-party libraries in this process. Nothing is imported that is not loaded already."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.ledger.smaps import Mapping
 
-# A trace of tracemalloc is a table entry and a record that malloc holds apart: 32 and 16 bytes by tracemalloc's own
-# count, which leaves the record out, 48 and 32 with malloc's overhead (Python/hashtable.c, Python/tracemalloc.c).
+# A trace of tracemalloc is a table entry of 32 bytes, which tracemalloc counts, and a record of 16 bytes, which it does
+# not; with malloc's overhead 48 and 32 (Python/hashtable.c, Python/tracemalloc.c).
 _ENTRY = 32
 _WITH_OVERHEAD = 80
 _BUCKET = 8
 
 
-def foreign(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
-    """Yield what SQLite, tracemalloc, Arrow and CUDA hold."""
+def library_reports(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
+    """Yield what SQLite, tracemalloc, Arrow and pinned CUDA memory hold."""
     if (size := sqlite_bytes(mappings)) is not None:
         yield MemoryReport(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
     if size := tracing_bytes():
@@ -33,18 +33,18 @@ def foreign(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
 
 
 def sqlite_bytes(mappings: Iterable[Mapping]) -> int | None:
-    """Return what SQLite has allocated (sqlite3_memory_used), None where its library cannot be asked."""
+    """Return the bytes that SQLite has allocated (sqlite3_memory_used), None where its library is not accessible."""
     if "_sqlite3" not in sys.modules:
         return None
     paths = {mapping.path for mapping in mappings if "libsqlite3" in mapping.path}
     module: str | None = getattr(sys.modules["_sqlite3"], "__file__", None)
-    # Without a library of its own it is part of Python's module, or of Python.
-    told = [used() for path in (sorted(paths) or (module,)) if (used := _memory_used(path)) is not None]
-    return sum(told) if told else None
+    # Without a shared library SQLite is linked into Python's module, or into Python.
+    sizes = [used() for path in (sorted(paths) or (module,)) if (used := _sqlite_memory_used(path)) is not None]
+    return sum(sizes) if sizes else None
 
 
 @cache
-def _memory_used(library: str | None) -> Callable[[], int] | None:
+def _sqlite_memory_used(library: str | None) -> Callable[[], int] | None:
     try:
         used = ctypes.CDLL(library).sqlite3_memory_used
     except (OSError, AttributeError, TypeError):
@@ -54,20 +54,23 @@ def _memory_used(library: str | None) -> Callable[[], int] | None:
 
 
 def tracing_bytes() -> int:
-    """Return what tracemalloc's tables take, 0 when it is off. It tells the size of its tables alone: the number of
-    traces follows from it, for tables have a power of two of buckets, between a quarter and half of them full."""
+    """Return the bytes of tracemalloc's traces, 0 when it is off.
+
+    tracemalloc reports the size of its tables alone. The number of traces follows from it, as tables have a power of
+    two of buckets, between a quarter and half of them full.
+    """
     if not tracemalloc.is_tracing():
         return 0
-    told = tracemalloc.get_tracemalloc_memory()
-    buckets = 1 << max(0, (told // (_BUCKET + _ENTRY // 2)).bit_length() - 1)
-    while told > buckets * (_BUCKET + _ENTRY // 2):
+    reported = tracemalloc.get_tracemalloc_memory()
+    buckets = 1 << max(0, (reported // (_BUCKET + _ENTRY // 2)).bit_length() - 1)
+    while reported > buckets * (_BUCKET + _ENTRY // 2):
         buckets *= 2
-    traces = max(0, told - buckets * _BUCKET) // _ENTRY
+    traces = max(0, reported - buckets * _BUCKET) // _ENTRY
     return buckets * _BUCKET + traces * _WITH_OVERHEAD
 
 
 def arrow_bytes() -> int:
-    """Return what Arrow's memory pool holds; it has an allocator of its own."""
+    """Return the bytes in Arrow's memory pool, which has an allocator of its own."""
     module = sys.modules.get("pyarrow")
     with suppress(AttributeError):
         return int(module.default_memory_pool().bytes_allocated()) if module is not None else 0
@@ -75,7 +78,7 @@ def arrow_bytes() -> int:
 
 
 def pinned_bytes() -> int:
-    """Return what torch keeps of pinned host memory, 0 where CUDA is not in use."""
+    """Return the bytes of pinned host memory that torch holds, 0 where CUDA is not in use."""
     if not cuda_in_use():
         return 0
     with suppress(AttributeError, RuntimeError):
@@ -92,18 +95,17 @@ def cuda_in_use() -> bool:
 
 
 class DriverMemory:
-    """What the GPU's driver took for itself when it was started: the anonymous memory without a name that came with
-    it. The driver has no figures of its own."""
+    """The host memory of the GPU's driver, which has no figures: what unnamed memory grew by when it started."""
 
     def __init__(self) -> None:
         self._before = 0
-        self._took: int | None = None
+        self._driver: int | None = None
 
-    def of(self, unnamed: int) -> int:
-        """Return how many of `unnamed` bytes are the driver's."""
+    def driver_bytes(self, unnamed: int) -> int:
+        """Return how many of `unnamed` bytes belong to the driver."""
         if not cuda_in_use():
-            self._before, self._took = unnamed, None
+            self._before, self._driver = unnamed, None
             return 0
-        if self._took is None:
-            self._took = max(0, unnamed - self._before)
-        return min(self._took, unnamed)
+        if self._driver is None:
+            self._driver = max(0, unnamed - self._before)
+        return min(self._driver, unnamed)

@@ -1,9 +1,4 @@
-"""Divides RSS among its owners, at a slower pace than the sampler.
-
-How much of malloc's memory is Python's: objects over 512 bytes, as the last census counted them.
-
-The ledger: RSS divided among its owners.
-"""
+"""The ledger: the RSS of this process divided among its owners, rebuilt at a slower pace than samples are taken."""
 
 from __future__ import annotations
 
@@ -18,13 +13,13 @@ import structlog
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, MemoryReporter, Owner, Region
 from services.memory.clock import Clock
-from services.memory.ledger.address_space import Area, Sorter
+from services.memory.ledger.address_space import Area, AreaClassifier
 from services.memory.ledger.allocators import AllocatorReader, Allocators
-from services.memory.ledger.divide import Division, Figures, divide
-from services.memory.ledger.foreign import DriverMemory, foreign
+from services.memory.ledger.divide import AllocatorFigures, Division, divide
+from services.memory.ledger.foreign import DriverMemory, library_reports
 from services.memory.ledger.mmap_blocks import Addresses, BlockFinder
 from services.memory.ledger.smaps import Mapping as MemoryMapping
-from services.memory.ledger.smaps import Residency, SmapsReader, parse
+from services.memory.ledger.smaps import Residency, SmapsReader, parse_smaps
 from services.memory.objects.types import Census
 from services.memory.process import rss_bytes
 from services.memory.types import Series, owner_column
@@ -32,44 +27,106 @@ from services.memory.types import Series, owner_column
 log = structlog.get_logger(__name__)
 
 PACE_SECONDS = 30.0
-# Earlier when RSS has moved by this share; never so often that it costs more than the other share of a core.
-MOVED_SHARE = 0.05
+# Earlier when RSS has changed by the first share; never so often that it takes more than the second share of a core.
+CHANGED_SHARE = 0.05
 CORE_SHARE = 0.002
 
 
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every byte of RSS under one owner; the values of `owners` add up to `rss`.
+
+    `held` are the reports it was built from, `unknown` texts on what this system does not tell, `took` the processor
+    time in seconds. `overclaimed` is how many bytes were reported beyond what is resident. `series` are further columns
+    of a sample that come from the same reading, by name.
+    """
+
+    time: float
+    rss: int
+    owners: Mapping[Owner, int]
+    held: tuple[MemoryReport, ...] = ()
+    unknown: tuple[str, ...] = ()
+    took: float = 0.0
+    overclaimed: int = 0
+    series: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unnamed(self) -> int:
+        """Bytes that no owner could be found for."""
+        return self.owners.get(Owner.UNNAMED, 0)
+
+
+class LargeObjectEstimate:
+    """How much of malloc's memory is in Python objects over 512 bytes, estimated from the last census.
+
+    Between two censuses growth counts as native; shrinkage is shared in proportion.
+    """
+
+    def __init__(self, last_census: Callable[[], Census | None]) -> None:
+        self._last_census = last_census
+        self._time: float | None = None
+        self._counted = 0
+        self._share: float | None = None
+        self._least = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there has been a census."""
+        return self._time is not None
+
+    def update(self, reports: Sequence[MemoryReport]) -> None:
+        """Use a new census if there is one, less the large objects that `reports` name."""
+        census = self._last_census()
+        if census is not None and census.time != self._time:
+            self._time = census.time
+            reported = sum(
+                r.large + sum(length for _address, length in r.ranges) for r in reports if r.region is Region.PYTHON
+            )
+            self._counted = max(0, census.large_bytes - reported)
+            self._share = None
+
+    def bytes_within(self, malloc: int) -> int:
+        """Return how many of `malloc` unreported bytes are in large Python objects."""
+        if self._share is None:
+            self._least = malloc
+            self._share = min(1.0, self._counted / malloc) if malloc else 0.0
+        self._least = min(self._least, malloc)
+        return int(self._share * self._least)
+
+
 class LedgerBuilder:
-    """Makes ledgers. Parts that hold something big register as holders."""
+    """Builds ledgers. Parts that hold much memory register a memory reporter."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._taking = threading.Lock()
+        self._building = threading.Lock()
         self._reporters: list[MemoryReporter] = []
         self._last: Ledger | None = None
         self._costs: deque[float] = deque(maxlen=5)
         self._smaps = SmapsReader()
         self._allocators = AllocatorReader()
         self._blocks: Addresses | None = None
-        self._large = LargeObjects(lambda: None)
+        self._large_objects = LargeObjectEstimate(lambda: None)
         self._driver = DriverMemory()
 
-    def add_memory_reporter(self, holder: MemoryReporter) -> None:
-        """Ask `holder` each time what it holds; twice does no harm."""
-        if holder not in self._reporters:
-            self._reporters.append(holder)
+    def add_memory_reporter(self, reporter: MemoryReporter) -> None:
+        """Ask `reporter` for each ledger; adding one twice has no effect."""
+        if reporter not in self._reporters:
+            self._reporters.append(reporter)
 
-    def set_census(self, last: Callable[[], Census | None]) -> None:
-        """Have the ledger ask `last` for the newest census: it tells large Python objects from other native memory."""
-        self._large = LargeObjects(last)
+    def set_census_source(self, last_census: Callable[[], Census | None]) -> None:
+        """Use the newest census to tell large Python objects from other native memory."""
+        self._large_objects = LargeObjectEstimate(last_census)
 
     def memory_reports(self) -> list[MemoryReport]:
-        """Ask all holders now; one that fails is left out and logged."""
+        """Return what all reporters report now; one that fails is left out and logged."""
         found: list[MemoryReport] = []
-        for holder in self._reporters:
+        for reporter in self._reporters:
             try:
-                found += holder()
+                found += reporter()
             except Exception:
-                # A part that cannot say what it holds must not hide what the others do.
-                log.exception("a holder failed", holder=getattr(holder, "__qualname__", ""))
+                # One part that fails to report must not hide the others.
+                log.exception("a memory reporter failed", reporter=getattr(reporter, "__qualname__", ""))
         return found
 
     def due(self) -> bool:
@@ -78,44 +135,44 @@ class LedgerBuilder:
         if last is None:
             return True
         passed = self._clock.time() - last.time
-        # Of the last looks the cheapest: libraries that are new, or a collection that happens to run, come only once.
+        # The cheapest of the last builds: newly loaded libraries or a collection in between cost only once.
         if passed * CORE_SHARE < min(self._costs):
             return False
-        return passed >= PACE_SECONDS or abs(rss_bytes() - last.rss) > MOVED_SHARE * last.rss
+        return passed >= PACE_SECONDS or abs(rss_bytes() - last.rss) > CHANGED_SHARE * last.rss
 
-    def take(self) -> Ledger:
-        """Make a ledger now (about 20 ms of processor time for 900 mappings)."""
-        with self._taking:
+    def build(self) -> Ledger:
+        """Build a ledger now (about 20 ms of processor time for 900 mappings)."""
+        with self._building:
             began = time.thread_time()
-            held = self.memory_reports()
-            # One right after the other: what is allocated in between would have no name.
+            reports = self.memory_reports()
+            # Read one right after the other: what is allocated in between would be unnamed.
             text = self._smaps.read()
             allocators = self._allocators.read()
-            mappings = parse(text)
+            mappings = parse_smaps(text)
             del text
             if not mappings:
                 rss = rss_bytes()
-                division = _without_maps(rss, held)
+                division = _divide_reports_alone(rss, reports)
             else:
                 rss = sum(mapping.rss for mapping in mappings)
-                held += foreign(mappings)
-                division = self._divide(mappings, held, allocators)
-                driver = self._driver.of(division.owners.get(Owner.UNNAMED, 0))
-                division.give(Owner.GPU_HOST, driver)
-                division.give(Owner.UNNAMED, -driver)
-            # By construction the owners add up to RSS; this says so even if a piece was miscounted.
-            division.give(Owner.UNNAMED, rss - sum(division.owners.values()))
+                reports += library_reports(mappings)
+                division = self._divide(mappings, reports, allocators)
+                driver = self._driver.driver_bytes(division.owners.get(Owner.UNNAMED, 0))
+                division.add(Owner.GPU_HOST, driver)
+                division.add(Owner.UNNAMED, -driver)
+            # The owners add up to RSS by construction; this keeps it so even if a part was miscounted.
+            division.add(Owner.UNNAMED, rss - sum(division.owners.values()))
             if division.overclaimed:
-                log.debug("more was reported than is there", bytes=division.overclaimed)
+                log.debug("more memory was reported than is resident", bytes=division.overclaimed)
             ledger = Ledger(
                 self._clock.time(),
                 rss,
                 {owner: division.owners.get(owner, 0) for owner in Owner},
-                tuple(held),
+                tuple(reports),
                 tuple(self._unknown(allocators, mappings)),
                 time.thread_time() - began,
                 division.overclaimed,
-                {**allocators.series(), **_series(mappings)},
+                {**allocators.series(), **_smaps_series(mappings)},
             )
             self._costs.append(ledger.took)
             self._last = ledger
@@ -134,43 +191,41 @@ class LedgerBuilder:
         return {**last.series, **{owner_column(owner): float(size) for owner, size in last.owners.items()}}
 
     def _divide(
-        self, mappings: Sequence[MemoryMapping], held: Sequence[MemoryReport], allocators: Allocators
+        self, mappings: Sequence[MemoryMapping], reports: Sequence[MemoryReport], allocators: Allocators
     ) -> Division:
         heap = allocators.heap
-        self._large.look(held)
+        self._large_objects.update(reports)
         with Residency() as residency:
             blocks = BlockFinder(residency, heap.mapped if heap else 0, self._blocks)
-            found = Sorter(mappings, residency, blocks).pieces()
+            parts = AreaClassifier(mappings, residency, blocks).classify()
             self._blocks = blocks.addresses
-            figures = Figures(
+            figures = AllocatorFigures(
                 heap,
-                sum(piece.end - piece.start for piece in found if piece.area is Area.HEAP),
+                sum(part.end - part.start for part in parts if part.area is Area.HEAP),
                 blocks.found,
                 allocators.pymalloc,
-                self._large.within,
+                self._large_objects.bytes_within,
             )
-            return divide(found, held, figures, residency)
+            return divide(parts, reports, figures, residency)
 
     def _unknown(self, allocators: Allocators, mappings: Sequence[MemoryMapping]) -> list[str]:
-        words = allocators.unknown()
+        texts = allocators.unknown()
         if not mappings:
-            words.append(
-                _("This system does not tell what lies in the process's memory: only what parts report is named.")
-            )
-        elif not self._large.known:
-            words.append(_("Objects have not been counted yet: large Python objects count as native memory."))
-        return words
+            texts.append(_("This system does not describe the process's memory: only what parts report is named."))
+        elif not self._large_objects.known:
+            texts.append(_("Objects have not been counted yet: large Python objects count as native memory."))
+        return texts
 
 
-def _without_maps(rss: int, held: Sequence[MemoryReport]) -> Division:
-    """Believe the reports, as far as RSS has room for them."""
+def _divide_reports_alone(rss: int, reports: Sequence[MemoryReport]) -> Division:
+    """Divide RSS by the reports alone, scaled down where they exceed it."""
     division = Division()
-    claims = [(r.owner, r.bytes) for r in held if r.region is not Region.ELSEWHERE]
-    division.give(Owner.UNNAMED, division.share(rss, claims))
+    claims = [(r.owner, r.bytes) for r in reports if r.region is not Region.ELSEWHERE]
+    division.add(Owner.UNNAMED, division.allot(rss, claims))
     return division
 
 
-def _series(mappings: Sequence[MemoryMapping]) -> Mapping[str, float]:
+def _smaps_series(mappings: Sequence[MemoryMapping]) -> Mapping[str, float]:
     if not mappings:
         return {}
     return {
@@ -178,63 +233,3 @@ def _series(mappings: Sequence[MemoryMapping]) -> Mapping[str, float]:
         Series.PSS: float(sum(mapping.pss for mapping in mappings)),
         Series.SWAP: float(sum(mapping.swap for mapping in mappings)),
     }
-
-
-class LargeObjects:
-    """Estimates it between two censuses. What grows meanwhile counts as native; of what shrinks, objects take their
-    share."""
-
-    def __init__(self, last: Callable[[], Census | None]) -> None:
-        self._last = last
-        self._time: float | None = None
-        self._counted = 0
-        self._share: float | None = None
-        self._least = 0
-
-    @property
-    def known(self) -> bool:
-        """Whether there was a census."""
-        return self._time is not None
-
-    def look(self, held: Sequence[MemoryReport]) -> None:
-        """Take in a new census; what is reported now was reported then, and is not counted again."""
-        census = self._last()
-        if census is not None and census.time != self._time:
-            self._time = census.time
-            reported = sum(
-                r.large + sum(length for _address, length in r.ranges) for r in held if r.region is Region.PYTHON
-            )
-            self._counted = max(0, census.large_bytes - reported)
-            self._share = None
-
-    def within(self, malloc: int) -> int:
-        """Return how many of `malloc` bytes that nobody reported are large objects."""
-        if self._share is None:
-            self._least = malloc
-            self._share = min(1.0, self._counted / malloc) if malloc else 0.0
-        self._least = min(self._least, malloc)
-        return int(self._share * self._least)
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Every byte of RSS under one owner; the values of `owners` add up to `rss`.
-
-    `held` are the reports that went in, `unknown` says in words what this system cannot tell, `took` is the cost in
-    seconds of processor time. `overclaimed` is how many bytes the parts reported beyond what there is where they said.
-    `series` are the dear columns of a sample that fall out of the same look, by name.
-    """
-
-    time: float
-    rss: int
-    owners: Mapping[Owner, int]
-    held: tuple[MemoryReport, ...] = ()
-    unknown: tuple[str, ...] = ()
-    took: float = 0.0
-    overclaimed: int = 0
-    series: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def unnamed(self) -> int:
-        """Bytes that no owner could be found for."""
-        return self.owners.get(Owner.UNNAMED, 0)

@@ -1,5 +1,6 @@
-"""Malloc's big blocks, found by what glibc writes in front of each: they have mappings of their own, which the kernel
-joins with their neighbours'.
+"""malloc's large blocks with mappings of their own, found by the header that glibc writes in front of each.
+
+The kernel merges these mappings with their neighbours, so mappings alone do not show them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from services.memory.ledger.smaps import PAGE, Bools, Residency
 
 _MAPPED = 2  # IS_MMAPPED, with neither of the two other flags (glibc, malloc/malloc.c)
 _FLAGS = 7
-_LARGEST = 1 << 47  # a process has no more addresses; what says more is somebody else's data
-# So many pages are asked at once, and altogether at most in one look (2 GB).
+_LARGEST = 1 << 47  # the address space of a process; a larger size is other data
+# Pages that are probed at once, and altogether in one search at most (2 GB).
 _BATCH = 1024
 _MOST_PROBES = 1 << 19
 
@@ -22,9 +23,9 @@ Addresses = NDArray[np.uint64]
 
 
 class BlockFinder:
-    """Finds blocks until `expected` bytes of them are found; begins with those that were `known` at the last look.
+    """Finds blocks until `expected` bytes of them are found, beginning with those `known` from the last search.
 
-    `found` is how many bytes they have, resident or not.
+    `found` is the size of the blocks found so far in bytes, resident or not.
     """
 
     def __init__(self, residency: Residency, expected: int, known: Addresses | None = None) -> None:
@@ -40,20 +41,23 @@ class BlockFinder:
 
     @property
     def addresses(self) -> Addresses:
-        """Where the blocks begin, for the next look."""
+        """The addresses of the blocks, for the next search."""
         return np.array(sorted(self._blocks), np.uint64)
 
-    def is_one(self, start: int, end: int) -> bool:
-        """Whether [start, end) is one block."""
+    def is_block(self, start: int, end: int) -> bool:
+        """Whether [start, end) is exactly one block."""
         if start not in self._blocks and self.found < self._expected:
             size = self._sizes(np.array([start], np.uint64))
             if len(size) and int(size[0]) == end - start:
                 self._add(start, end - start)
         return self._blocks.get(start) == end - start
 
-    def within(self, start: int, end: int, origin: int, resident: Bools) -> list[tuple[int, int]]:
-        """Return (start, end) of the blocks in [start, end), ascending; `resident` says which pages from `origin` on
-        may be read. The first page of a block is always resident: it carries the block's size."""
+    def blocks_within(self, start: int, end: int, origin: int, resident: Bools) -> list[tuple[int, int]]:
+        """Return (start, end) of the blocks in [start, end), ascending.
+
+        `resident` says which pages from `origin` on are resident: only these are probed. The first page of a block
+        always is, as it carries the header.
+        """
         if self.found < self._expected:
             self._search(start, end, origin, resident)
             known = sorted(self._blocks)

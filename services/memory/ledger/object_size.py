@@ -1,7 +1,7 @@
-"""What a few Python objects weigh together with what only they refer to: a walk that is bounded and can be interrupted.
+"""The size of a few Python objects with all they refer to, by a bounded walk.
 
-Every step is short, so other threads get their turn between any two of them. Of a long container a random sample is
-weighed and the rest inferred from it, so that a million entries cost as much as a thousand.
+Each step is short, so that other threads can run in between. Long containers are measured by a random sample and the
+rest is inferred from it: a million entries cost as much as a thousand.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, Region, allocated
 
-# Entries of a container that are weighed; more are inferred from so many.
-_SAMPLE = 512
+# Entries of a container that are measured; the rest is inferred from them.
+_SAMPLE_SIZE = 512
 MOST_OBJECTS = 20_000
-# Single blocks from this size on are reported by their address.
-_BLOCK = 64 * 1024
+# Blocks of this size and more are reported by address.
+_LARGE_BLOCK = 64 * 1024
 
-_COLLECTOR_HEADER = 16
+_GC_HEADER = 16
 
-# Shared by everybody, or a way into everything: not part of what one owner holds.
+# Types that are shared by everybody, or lead to everything: not part of what one owner holds.
 _BOUNDARIES: tuple[type, ...] = (
     type,
     types.ModuleType,
@@ -43,9 +43,11 @@ _BOUNDARIES: tuple[type, ...] = (
 
 @dataclass
 class ObjectSize:
-    """Bytes of Python objects, of these in objects over 512 bytes, and of arrays and tensors; the blocks of both by
-    address and length, which `python` and `native` contain; `visited` objects were looked at, and `complete` is false
-    when that was the limit."""
+    """Bytes of Python objects (`large`: of these in objects over 512 bytes), and `native` bytes of arrays and tensors.
+
+    `objects` and `arrays` are large blocks of both by address and length, included in `python` and `native`. `complete`
+    is false when the walk ended at its limit, after `visited` objects.
+    """
 
     python: float = 0.0
     large: float = 0.0
@@ -56,7 +58,7 @@ class ObjectSize:
     complete: bool = True
 
     def add(self, other: ObjectSize) -> None:
-        """Take another weight in."""
+        """Add another size to this one."""
         self.python += other.python
         self.large += other.large
         self.native += other.native
@@ -66,11 +68,11 @@ class ObjectSize:
         self.complete = self.complete and other.complete
 
     def without_addresses(self) -> ObjectSize:
-        """Return the same for later, when things may lie elsewhere."""
+        """Return the size without addresses, which may be outdated later."""
         return ObjectSize(self.python, self.large, self.native, complete=self.complete)
 
-    def resources(self, owner: Owner, name: str, detail: str, loads: int) -> list[MemoryReport]:
-        """Return the weight as reports to the ledger."""
+    def memory_reports(self, owner: Owner, name: str, detail: str, loads: int) -> list[MemoryReport]:
+        """Return the size as reports to the ledger."""
         found = []
         if self.python:
             blocks = sum(length for _address, length in self.objects)
@@ -95,94 +97,96 @@ class ObjectSize:
 
 
 class ObjectSizer:
-    """Weighs objects, each once: what one call has seen weighs nothing in the next. `boundaries` are types whose
-    objects, with all that they refer to, belong to somebody else."""
+    """Measures objects, each once: what one call has visited counts as nothing in the next.
+
+    Objects of `boundaries` types, with all that they refer to, belong to other owners and are left out.
+    """
 
     def __init__(self, boundaries: Iterable[type] = ()) -> None:
         self._boundaries = (*_BOUNDARIES, *boundaries)
         self._seen: set[int] = set()
         self._random = random.Random(0)  # noqa: S311 - a sample, not a secret
 
-    def weigh(self, *roots: object, most: int = MOST_OBJECTS) -> ObjectSize:
-        """Weigh `roots` and what they refer to, `most` objects of it (1.5 microseconds each)."""
-        weight = ObjectSize()
+    def measure(self, *roots: object, limit: int = MOST_OBJECTS) -> ObjectSize:
+        """Return the size of `roots` and what they refer to, at most `limit` objects of it (1.5 microseconds each)."""
+        total = ObjectSize()
         waiting: list[tuple[object, float]] = [(root, 1.0) for root in roots]
         while waiting:
-            thing, factor = waiting.pop()
-            if id(thing) in self._seen or issubclass(type(thing), self._boundaries):
+            value, factor = waiting.pop()
+            if id(value) in self._seen or issubclass(type(value), self._boundaries):
                 continue
-            if weight.visited >= most:
-                weight.complete = False
+            if total.visited >= limit:
+                total.complete = False
                 break
-            weight.visited += 1
-            self._seen.add(id(thing))
-            self._add(weight, thing, factor)
-            children, times = self._sampled(_references(thing))
+            total.visited += 1
+            self._seen.add(id(value))
+            self._add(total, value, factor)
+            children, times = self._sampled(_references(value))
             waiting += [(child, factor * times) for child in children]
-        return weight
+        return total
 
     def _sampled(self, children: list[object]) -> tuple[list[object], float]:
-        """Return the children to weigh, and for how many each of them stands."""
-        if len(children) <= _SAMPLE:
+        """Return the children to measure, and how many children each of them stands for."""
+        if len(children) <= _SAMPLE_SIZE:
             return children, 1.0
-        chosen = self._random.sample(children, _SAMPLE)
-        # The same object many times over is no more than one object.
-        different = len({id(child) for child in chosen}) / _SAMPLE
-        return chosen, max(1.0, different**2 * len(children) / _SAMPLE)
+        chosen = self._random.sample(children, _SAMPLE_SIZE)
+        # An object that occurs many times counts once.
+        different = len({id(child) for child in chosen}) / _SAMPLE_SIZE
+        return chosen, max(1.0, different**2 * len(children) / _SAMPLE_SIZE)
 
-    def _add(self, weight: ObjectSize, thing: object, factor: float) -> None:
-        kind = type(thing)
-        size = _own_size(thing, kind)
-        data = _array(thing, kind)
+    def _add(self, total: ObjectSize, value: object, factor: float) -> None:
+        kind = type(value)
+        size = _own_size(value, kind)
+        data = _array_data(value, kind)
         if data is not None:
             address, length, inside = data
             size -= length if inside else 0
-            weight.native += factor * length
-            if length >= _BLOCK and factor == 1.0:
-                weight.arrays.append((address, length))
-        weight.python += factor * allocated(size)
+            total.native += factor * length
+            if length >= _LARGE_BLOCK and factor == 1.0:
+                total.arrays.append((address, length))
+        total.python += factor * allocated(size)
         if size > LARGEST_SMALL:
-            weight.large += factor * allocated(size)
-            if size >= _BLOCK and factor == 1.0 and kind in {bytes, str}:
-                weight.objects.append((id(thing), allocated(size)))
+            total.large += factor * allocated(size)
+            if size >= _LARGE_BLOCK and factor == 1.0 and kind in {bytes, str}:
+                total.objects.append((id(value), allocated(size)))
 
 
-def _own_size(thing: object, kind: type) -> int:
-    # Where a class counts in Python, as pandas does, it counts what it refers to as well.
+def _own_size(value: object, kind: type) -> int:
+    # A `__sizeof__` written in Python, as that of pandas, includes what the object refers to.
     if type(kind.__sizeof__) is types.FunctionType:
-        return object.__sizeof__(thing) + _COLLECTOR_HEADER
-    return sys.getsizeof(thing)
+        return object.__sizeof__(value) + _GC_HEADER
+    return sys.getsizeof(value)
 
 
-def _references(thing: object) -> list[object]:
-    kind = type(thing)
+def _references(value: object) -> list[object]:
+    kind = type(value)
     if kind is types.FunctionType:
-        # What it was made with, not the module that it is from.
-        return [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]  # type: ignore[attr-defined]
+        # Its closure, not the globals of its module.
+        return [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]  # type: ignore[attr-defined]
     numpy = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
-        base = [thing.base] if thing.base is not None else []  # type: ignore[attr-defined]
-        return base + (thing.ravel().tolist() if thing.dtype.hasobject else [])  # type: ignore[attr-defined]
-    return gc.get_referents(thing)
+        base = [value.base] if value.base is not None else []  # type: ignore[attr-defined]
+        return base + (value.ravel().tolist() if value.dtype.hasobject else [])  # type: ignore[attr-defined]
+    return gc.get_referents(value)
 
 
-def _filled(cell: types.CellType) -> bool:
+def _is_filled(cell: types.CellType) -> bool:
     try:
         return cell.cell_contents is not None
     except ValueError:
         return False
 
 
-def _array(thing: object, kind: type) -> tuple[int, int, bool] | None:
+def _array_data(value: object, kind: type) -> tuple[int, int, bool] | None:
     """Return (address, length, whether getsizeof counts them too) of an array's or tensor's own data."""
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
     if numpy is not None and issubclass(kind, numpy.ndarray):
-        if not thing.flags.owndata:  # type: ignore[attr-defined]
+        if not value.flags.owndata:  # type: ignore[attr-defined]
             return None
-        return thing.ctypes.data, thing.nbytes, True  # type: ignore[attr-defined]
+        return value.ctypes.data, value.nbytes, True  # type: ignore[attr-defined]
     if torch is not None and issubclass(kind, getattr(torch, "Tensor", ())):
-        if thing.device.type != "cpu" or thing.layout is not torch.strided:  # type: ignore[attr-defined]
+        if value.device.type != "cpu" or value.layout is not torch.strided:  # type: ignore[attr-defined]
             return None
-        storage = thing.untyped_storage()  # type: ignore[attr-defined]
+        storage = value.untyped_storage()  # type: ignore[attr-defined]
         return storage.data_ptr(), storage.nbytes(), False
     return None

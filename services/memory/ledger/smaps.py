@@ -1,10 +1,8 @@
-"""The mappings of this process and what of them is resident: /proc/self/smaps
-(https://www.kernel.org/doc/html/latest/filesystems/proc.html).
+"""The memory mappings of this process, which pages are resident, and safe reads of memory.
 
-Which pages of an address range are in RAM, and words of memory that may be gone by the time they are read.
-
-The kernel answers both without a risk to this process (/proc/self/pagemap, process_vm_readv): an address that is no
-longer mapped is an error, not a crash.
+Mappings come from /proc/self/smaps (https://www.kernel.org/doc/html/latest/filesystems/proc.html), pages from
+/proc/self/pagemap, and words of memory from process_vm_readv: for the last two an address that is no longer mapped is
+an error, not a crash.
 """
 
 from __future__ import annotations
@@ -25,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMAPS = Path("/proc/self/smaps")
-# Some more than the last time, for mappings that came meanwhile.
-_ROOM = 1.25
-_LEAST_ROOM = 256 * 1024
+# The buffer is this much larger than the last text, for mappings that came meanwhile.
+_BUFFER_MARGIN = 1.25
+_LEAST_BUFFER = 256 * 1024
 _FIELDS = rb"(?:[A-Z]\w*: [^\n]*\n)*?"
 _MAPPING = re.compile(
     rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *([^\n]*)\n"
@@ -37,11 +35,11 @@ _MAPPING = re.compile(
     rb"(?:%(fields)bSwap: +(\d+) kB\n)?" % {b"fields": _FIELDS}
 )
 PAGE = mmap.PAGESIZE
-# A range below this is taken for resident as a whole: who allocates so little writes to it.
+# Ranges smaller than this count as resident: so little memory is usually written to at once.
 SMALL = 64 * 1024
 _PRESENT = np.uint64(1 << 63)
-# Mapped by nobody else, or a page of a file. The kernel's page of zeros, which stands in for memory that was read and
-# never written, is neither.
+# Exclusively mapped, or a page of a file. The kernel's zero page, which backs memory that was read but never written,
+# is neither.
 _OWN = np.uint64((1 << 56) | (1 << 61))
 _SLICE_PAGES = 1 << 16
 _MOST_VECTORS = 1024  # UIO_MAXIOV
@@ -65,45 +63,43 @@ class Mapping(NamedTuple):
 
 
 class SmapsReader:
-    """Reads /proc/self/smaps. One C call reads all of it without the GIL: Python's own read would take it back for
-    each of hundreds of pages."""
+    """Reads /proc/self/smaps in one C call without the GIL: Python's read would reacquire it for each page."""
 
     def __init__(self, file: Path = SMAPS) -> None:
         self._file = file
-        self._room = _LEAST_ROOM
-        self._libc = _libc()
+        self._buffer_bytes = _LEAST_BUFFER
+        self._library = _stdio_library()
 
     def read(self) -> list[memoryview]:
-        """Return the text as it is now, in parts, without another allocation after it was read; empty where the
-        system does not tell."""
-        if self._libc is None:
+        """Return the text in parts, without an allocation after it was read; empty where the file does not exist."""
+        if self._library is None:
             try:
                 return [memoryview(self._file.read_bytes())]
             except OSError:
                 return []
-        stream = self._libc.fopen(bytes(self._file), b"re")
+        stream = self._library.fopen(bytes(self._file), b"re")
         if not stream:
             return []
         parts: list[memoryview] = []
         try:
-            got = self._room
-            while got == self._room:
-                buffer = (ctypes.c_char * self._room)()
-                got = self._libc.fread(buffer, 1, self._room, stream)
+            got = self._buffer_bytes
+            while got == self._buffer_bytes:
+                buffer = (ctypes.c_char * self._buffer_bytes)()
+                got = self._library.fread(buffer, 1, self._buffer_bytes, stream)
                 parts.append(memoryview(buffer)[:got])
         finally:
-            self._libc.fclose(stream)
-        self._room = max(_LEAST_ROOM, int(sum(map(len, parts)) * _ROOM))
+            self._library.fclose(stream)
+        self._buffer_bytes = max(_LEAST_BUFFER, int(sum(map(len, parts)) * _BUFFER_MARGIN))
         return parts
 
 
-def parse(text: Iterable[memoryview]) -> list[Mapping]:
+def parse_smaps(text: Iterable[memoryview]) -> list[Mapping]:
     """Return the mappings in the order of their addresses."""
-    # A loop in Python, so that other threads get their turn between any two mappings.
-    return [_mapping(match) for match in _MAPPING.finditer(b"".join(text))]
+    # A loop in Python, so that other threads can run between any two mappings.
+    return [_parse_mapping(match) for match in _MAPPING.finditer(b"".join(text))]
 
 
-def _mapping(match: re.Match[bytes]) -> Mapping:
+def _parse_mapping(match: re.Match[bytes]) -> Mapping:
     start, end, permissions, offset, path, *sizes = match.groups()
     rss, pss, clean, dirty, anonymous, swap = [1024 * int(size or 0) for size in sizes]
     return Mapping(
@@ -120,7 +116,7 @@ def _mapping(match: re.Match[bytes]) -> Mapping:
     )
 
 
-def _libc() -> ctypes.CDLL | None:
+def _stdio_library() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
         library.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
@@ -134,7 +130,7 @@ def _libc() -> ctypes.CDLL | None:
 
 
 class Residency:
-    """Answers for this process; `known` tells whether the system lets it. To be used as a context."""
+    """The resident pages and memory words of this process, as a context manager."""
 
     def __init__(self) -> None:
         self._pagemap = -1
@@ -144,8 +140,8 @@ class Residency:
     def __enter__(self) -> Self:
         with suppress(OSError):
             self._pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-            # While a forked child lives, what it shares is not our own alone, like this page that nobody writes to.
-            _, address = _witness()
+            # While a forked child lives, the pages shared with it are not exclusive, like this one that nobody writes.
+            _page, address = _reference_page()
             entry = int.from_bytes(os.pread(self._pagemap, 8, 8 * (address // PAGE)), sys.byteorder)
             self._forked = bool(entry) and not entry & int(_OWN)
         return self
@@ -157,15 +153,11 @@ class Residency:
 
     @property
     def known(self) -> bool:
+        """Whether the system says which pages are resident."""
         return self._pagemap >= 0
 
-    @property
-    def readable(self) -> bool:
-        """Whether words can be read."""
-        return self._readv is not None
-
     def pages(self, start: int, end: int) -> Bools | None:
-        """Return for each page of [start, end) whether it is resident; None when the system does not tell."""
+        """Return for each page of [start, end) whether it is resident; None where the system does not tell."""
         first, last = start // PAGE, -(-end // PAGE)
         slices = []
         for page in range(first, last, _SLICE_PAGES):
@@ -176,33 +168,34 @@ class Residency:
                 return None
             if len(entries) < count:
                 return None
-            there = (entries & _PRESENT) != 0
-            slices.append(there if self._forked else there & ((entries & _OWN) != 0))
+            present = (entries & _PRESENT) != 0
+            slices.append(present if self._forked else present & ((entries & _OWN) != 0))
         return np.concatenate(slices) if slices else np.zeros(0, np.bool_)
 
     def words(self, addresses: NDArray[np.uint64], count: int) -> Words | None:
-        """Return `count` words of 8 bytes at each address, uint64 (n, count); zeros for what is gone, None when
-        nothing can be read."""
+        """Return `count` words of 8 bytes at each address, uint64 (n, count): zeros where nothing is mapped; None where
+        process_vm_readv is not available.
+        """
         found = np.zeros((len(addresses), count), np.uint64)
         position = 0
         while position < len(addresses) and self._readv is not None:
             part = found[position : position + _MOST_VECTORS]
-            here = np.array([[part.ctypes.data, part.nbytes]], np.uint64)
-            there = np.empty((len(part), 2), np.uint64)
-            there[:, 0] = addresses[position : position + len(part)]
-            there[:, 1] = 8 * count
-            got = self._readv(os.getpid(), here.ctypes.data, 1, there.ctypes.data, len(part), 0)
+            local = np.array([[part.ctypes.data, part.nbytes]], np.uint64)
+            remote = np.empty((len(part), 2), np.uint64)
+            remote[:, 0] = addresses[position : position + len(part)]
+            remote[:, 1] = 8 * count
+            got = self._readv(os.getpid(), local.ctypes.data, 1, remote.ctypes.data, len(part), 0)
             if got < 0 and ctypes.get_errno() != errno.EFAULT:
                 self._readv = None
                 return None
             read = max(0, got) // (8 * count)
-            # It stops at the first address that is gone: that one is left out.
+            # The call stops at the first unmapped address: skip that one.
             position += read if read == len(part) else read + 1
         return found if self._readv is not None else None
 
 
 @cache
-def _witness() -> tuple[mmap.mmap, int]:
+def _reference_page() -> tuple[mmap.mmap, int]:
     """Return a page that is written once, and its address."""
     page = mmap.mmap(-1, PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     page[0] = 1

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.settings import Settings
 from services.memory.clock import Clock
@@ -21,9 +22,9 @@ from services.memory.types import Series, owner_column
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with Runtime(Settings(data_dir=tmp_path_factory.mktemp("ledger"))) as runtime:
-        yield runtime
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with Application(Settings(data_dir=tmp_path_factory.mktemp("ledger"))) as services:
+        yield services
 
 
 def held(size: int, owner: Owner = Owner.OWN_CACHES, region: Region = Region.NATIVE) -> MemoryReport:
@@ -37,13 +38,13 @@ def check(ledger: Ledger) -> None:
     assert set(ledger.owners) == set(Owner)
 
 
-def test_a_ready_runtime_has_nearly_no_unnamed_memory(runtime: Runtime) -> None:
+def test_a_ready_runtime_has_nearly_no_unnamed_memory(services: Services) -> None:
     """With the real model loaded, more than 5 % without a name would leave the page's question open."""
-    ledger = runtime.memory.ledger.take()
+    ledger = services.memory.ledger.build()
     check(ledger)
     assert ledger.unnamed <= 0.05 * ledger.rss
     assert ledger.overclaimed <= 0.01 * ledger.rss
-    weights = runtime.embedder.memory_report()
+    weights = services.embedder.memory_report()
     assert sum(length for _address, length in weights.ranges) == pytest.approx(weights.bytes, rel=0.02)
     assert ledger.owners[Owner.MODELS] >= 0.95 * weights.bytes
     assert ledger.owners[Owner.OWN_CACHES] >= 1_500_000  # the ring of the history
@@ -52,10 +53,10 @@ def test_a_ready_runtime_has_nearly_no_unnamed_memory(runtime: Runtime) -> None:
     assert ledger.owners[Owner.DATABASE] > 100_000
 
 
-def test_the_ledger_becomes_columns_of_the_samples(runtime: Runtime) -> None:
+def test_the_ledger_becomes_columns_of_the_samples(services: Services) -> None:
     """Charts and the detector read owners from the history; a column that is missing would break both."""
-    ledger = runtime.memory.ledger.take()
-    columns = runtime.memory.ledger.columns()
+    ledger = services.memory.ledger.build()
+    columns = services.memory.ledger.columns()
     assert columns[owner_column(Owner.MODELS)] == ledger.owners[Owner.MODELS]
     assert columns[Series.PYTHON_USED] > 10_000_000
     assert 0 < columns[Series.USS] <= columns[Series.PSS] <= ledger.rss * 1.01
@@ -64,14 +65,14 @@ def test_the_ledger_becomes_columns_of_the_samples(runtime: Runtime) -> None:
 
 def test_a_holder_that_fails_hides_no_other() -> None:
     """One part with a defect must not take the names of all others with it, nor end the ledger."""
-    accountant = LedgerBuilder(Clock())
+    builder = LedgerBuilder(Clock())
 
     def fails() -> list[MemoryReport]:
         raise RuntimeError("defect")
 
-    accountant.add_memory_reporter(fails)
-    accountant.add_memory_reporter(lambda: [held(1000)])
-    ledger = accountant.take()
+    builder.add_memory_reporter(fails)
+    builder.add_memory_reporter(lambda: [held(1000)])
+    ledger = builder.build()
     check(ledger)
     assert ledger.owners[Owner.OWN_CACHES] == 1000
 
@@ -79,9 +80,9 @@ def test_a_holder_that_fails_hides_no_other() -> None:
 @pytest.mark.parametrize("region", list(Region))
 def test_claims_beyond_what_there_is_are_scaled_and_said(region: Region) -> None:
     """A part that reports too much must not make other owners negative or RSS larger, and it must not go unnoticed."""
-    accountant = LedgerBuilder(Clock())
-    accountant.add_memory_reporter(lambda: [held(10**12, region=region), held(10**6, Owner.MODELS, region)])
-    ledger = accountant.take()
+    builder = LedgerBuilder(Clock())
+    builder.add_memory_reporter(lambda: [held(10**12, region=region), held(10**6, Owner.MODELS, region)])
+    ledger = builder.build()
     check(ledger)
     if region is Region.ELSEWHERE:
         assert ledger.owners[Owner.OWN_CACHES] == ledger.owners[Owner.MODELS] == ledger.overclaimed == 0
@@ -95,12 +96,12 @@ def test_a_range_that_two_parts_report_counts_once() -> None:
 
     data = np.ones(20_000_000, np.uint8)
     place = (data.ctypes.data, data.nbytes)
-    accountant = LedgerBuilder(Clock())
-    before = accountant.take()
+    builder = LedgerBuilder(Clock())
+    before = builder.build()
     for owner in (Owner.MODELS, Owner.UPLOADS):
         report = MemoryReport("shared", "", data.nbytes, 1, owner=owner, region=Region.NATIVE, ranges=(place,))
-        accountant.add_memory_reporter(lambda report=report: [report])
-    ledger = accountant.take()
+        builder.add_memory_reporter(lambda report=report: [report])
+    ledger = builder.build()
     check(ledger)
     assert ledger.owners[Owner.MODELS] + ledger.owners[Owner.UPLOADS] == pytest.approx(data.nbytes, rel=0.02)
     # Taken out twice it would be 40 MB; what else the process does meanwhile is less than the margin.
@@ -110,26 +111,24 @@ def test_a_range_that_two_parts_report_counts_once() -> None:
 def test_addresses_that_are_gone_harm_nobody() -> None:
     """A part may free its memory while it is looked at: the ledger then reads nothing, and does not crash."""
     ranges = ((8, 10**9), (2**46, 10**9), (2**63, 4096))
-    accountant = LedgerBuilder(Clock())
-    accountant.add_memory_reporter(lambda: [MemoryReport("gone", "", 0, 1, region=Region.NATIVE, ranges=ranges)])
-    check(accountant.take())
+    builder = LedgerBuilder(Clock())
+    builder.add_memory_reporter(lambda: [MemoryReport("gone", "", 0, 1, region=Region.NATIVE, ranges=ranges)])
+    check(builder.build())
 
 
 def test_a_census_tells_large_objects_from_native_memory() -> None:
     """Without one the ledger says that it cannot tell; with one it does, and what is freed later is no longer there."""
     gc.collect()  # garbage of other tests, collected in the middle, would be missing from the difference
-    accountant = LedgerBuilder(Clock())
-    accountant.add_memory_reporter(
-        lambda: [MemoryReport("text", "", 3_000_000, 1, owner=Owner.SESSIONS, large=3_000_000)]
-    )
-    before = accountant.take()
+    builder = LedgerBuilder(Clock())
+    builder.add_memory_reporter(lambda: [MemoryReport("text", "", 3_000_000, 1, owner=Owner.SESSIONS, large=3_000_000)])
+    before = builder.build()
     assert before.unknown
     census: list[Census] = []
-    accountant.set_census(lambda: census[-1] if census else None)
-    before = accountant.take()
+    builder.set_census_source(lambda: census[-1] if census else None)
+    before = builder.build()
     assert before.unknown
     census.append(Census(1.0, {}, (), 0, 9_000_000, 5_000_000, 0.0, 0.0))
-    after = accountant.take()
+    after = builder.build()
     check(after)
     assert not after.unknown
     # What a session reports of the same five million is not counted again.
@@ -141,32 +140,32 @@ def test_the_pace_follows_rss_within_its_cost(monkeypatch: pytest.MonkeyPatch) -
     clock = Clock()
     now = 1000.0
     monkeypatch.setattr(clock, "time", lambda: now)
-    accountant = LedgerBuilder(clock)
-    assert accountant.due()
-    rss = accountant.take().rss
-    accountant._costs.clear()
-    accountant._costs.append(0.03)
+    builder = LedgerBuilder(clock)
+    assert builder.due()
+    rss = builder.build().rss
+    builder._costs.clear()
+    builder._costs.append(0.03)
     monkeypatch.setattr(module, "rss_bytes", lambda: rss)
     now += 29
-    assert not accountant.due()
+    assert not builder.due()
     now += 2
-    assert accountant.due()
+    assert builder.due()
     now -= 17  # 14 s after the last: at 30 ms each, a fifteenth second is needed
     monkeypatch.setattr(module, "rss_bytes", lambda: int(rss * 1.2))
-    assert not accountant.due()
+    assert not builder.due()
     now += 2
-    assert accountant.due()
-    accountant._costs[0] = 0.1
+    assert builder.due()
+    builder._costs[0] = 0.1
     now += 20
-    assert not accountant.due()
+    assert not builder.due()
 
 
 def test_without_proc_only_reports_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On macOS nothing tells what RSS consists of: the rest stays unnamed, and the ledger says why."""
-    accountant = LedgerBuilder(Clock())
-    monkeypatch.setattr(accountant, "_smaps", SmapsReader(tmp_path / "smaps"))
-    accountant.add_memory_reporter(lambda: [held(4_000_000, Owner.MODELS)])
-    ledger = accountant.take()
+    builder = LedgerBuilder(Clock())
+    monkeypatch.setattr(builder, "_smaps", SmapsReader(tmp_path / "smaps"))
+    builder.add_memory_reporter(lambda: [held(4_000_000, Owner.MODELS)])
+    ledger = builder.build()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == 4_000_000
     assert ledger.unnamed == ledger.rss - 4_000_000
@@ -180,15 +179,15 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
     # Shared, so that the kernel does not join it to a neighbour with another share.
     data = np.frombuffer(mmap.mmap(-1, 50_000_000), np.uint8)
     data[:] = 1
-    monkeypatch.setattr(allocators, "heap", lambda: None)
-    monkeypatch.setattr(address_space, "stack_of", lambda _thread: None)
+    monkeypatch.setattr(allocators, "malloc_heap", lambda: None)
+    monkeypatch.setattr(address_space, "thread_stack", lambda _thread: None)
     monkeypatch.setattr(Residency, "words", lambda *_: None)
-    accountant = LedgerBuilder(Clock())
+    builder = LedgerBuilder(Clock())
     report = MemoryReport(
         "m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=((data.ctypes.data, data.nbytes),)
     )
-    accountant.add_memory_reporter(lambda: [report])
-    ledger = accountant.take()
+    builder.add_memory_reporter(lambda: [report])
+    ledger = builder.build()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == data.nbytes
     assert ledger.owners[Owner.NATIVE_FREE] <= 5_000_000  # what Arrow keeps
@@ -199,7 +198,7 @@ def test_without_glibc_free_memory_counts_as_used(monkeypatch: pytest.MonkeyPatc
 def test_without_figures_from_python_nothing_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python whose allocator describes itself in other words: its memory is named, its free part is not told."""
     monkeypatch.setattr(PymallocReader, "read", lambda _self: None)
-    ledger = LedgerBuilder(Clock()).take()
+    ledger = LedgerBuilder(Clock()).build()
     check(ledger)
     assert ledger.owners[Owner.PYTHON] > 5_000_000
     assert ledger.owners[Owner.PYTHON_FREE] == 0
@@ -213,11 +212,11 @@ def test_without_pagemap_ranges_have_the_share_of_their_mapping(monkeypatch: pyt
     data = np.ones(50_000_000, np.uint8)
     monkeypatch.setattr(Residency, "__enter__", lambda self: self)
     monkeypatch.setattr(Residency, "pages", lambda *_: None)
-    accountant = LedgerBuilder(Clock())
+    builder = LedgerBuilder(Clock())
     place = ((data.ctypes.data, data.nbytes),)
     report = MemoryReport("m", "", data.nbytes, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=place)
-    accountant.add_memory_reporter(lambda: [report])
-    ledger = accountant.take()
+    builder.add_memory_reporter(lambda: [report])
+    ledger = builder.build()
     check(ledger)
     assert ledger.owners[Owner.MODELS] == pytest.approx(data.nbytes, rel=0.05)
 
@@ -226,4 +225,4 @@ def test_nothing_is_imported_to_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger must not load Arrow, torch or SQLite to find that they hold nothing."""
     for name in ("pyarrow", "torch", "_sqlite3"):
         monkeypatch.delitem(foreign.sys.modules, name, raising=False)
-    assert list(foreign.foreign([])) == []
+    assert list(foreign.library_reports([])) == []

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from tests.memory.ledger.ledger_cases.registry import GROUPS, plants_of
+from tests.memory.ledger.ledger_cases.registry import GROUPS, cases_of
 from tests.servers import ROOT, environment
 
-# Of 100 MB; for what was planted as nothing, of the same 100 MB.
+# Of 100 MB; the same where a case is to leave nothing.
 TOLERANCE = 5_000_000
-PLANTS = [(group, function.__name__) for group in GROUPS for function in plants_of(group)]
+CASES = [(group, function.__name__) for group in GROUPS for function in cases_of(group)]
 
 Found = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[Found]:
-    """What fresh processes found, by plant: two at a time."""
+    """What fresh processes found, by case: two at a time."""
 
-    def plant(group: str) -> list[dict[str, Any]]:
+    def run(group: str) -> list[dict[str, Any]]:
         completed = subprocess.run(
             [sys.executable, "-m", "tests.memory.ledger.ledger_cases", group],
             cwd=ROOT,
@@ -37,13 +37,13 @@ def found() -> Iterator[Found]:
         return [json.loads(line) for line in completed.stdout.splitlines() if line.startswith("{")]
 
     with ThreadPoolExecutor(2) as pool:
-        yield {line["plant"]: line for lines in pool.map(plant, GROUPS) for line in lines}
+        yield {line["case"]: line for lines in pool.map(run, GROUPS) for line in lines}
 
 
-@pytest.mark.parametrize("name", [name for _group, name in PLANTS])
+@pytest.mark.parametrize("name", [name for _group, name in CASES])
 def test_planted_memory_is_found_under_its_owner(found: Found, name: str) -> None:
     """100 MB that show under another name than that of their owner, or not at all, would send people astray."""
-    plant = found[name]
-    assert abs(plant["found"] - plant["bytes"]) <= TOLERANCE, plant
-    if plant["owner"] != "unnamed":
-        assert abs(plant["unnamed"]) <= TOLERANCE, plant
+    case = found[name]
+    assert abs(case["found"] - case["bytes"]) <= TOLERANCE, case
+    if case["owner"] != "unnamed":
+        assert abs(case["unnamed"]) <= TOLERANCE, case

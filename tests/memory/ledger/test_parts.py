@@ -15,12 +15,11 @@ import pytest
 
 from services.core.memory_report import Owner, Region
 from services.memory.ledger import address_space, foreign
-from services.memory.ledger.address_space import Area, Sorter, of_python_threads
-from services.memory.ledger.allocators import Pymalloc, PymallocReader, heap, stack_of
-from services.memory.ledger.allocators import parse as parse_pymalloc
+from services.memory.ledger.address_space import Area, AreaClassifier, python_thread_stacks
+from services.memory.ledger.allocators import Pymalloc, PymallocReader, malloc_heap, parse_pymalloc, thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
 from services.memory.ledger.object_size import ObjectSizer
-from services.memory.ledger.smaps import PAGE, Mapping, Residency, SmapsReader, parse
+from services.memory.ledger.smaps import PAGE, Mapping, Residency, SmapsReader, parse_smaps
 from tests.servers import ROOT
 
 SMAPS = b"""\
@@ -49,7 +48,7 @@ VmFlags: rd wr
 
 def test_mappings_are_read_whatever_else_a_kernel_says() -> None:
     """Fields come and go with the kernel's version; names may have blanks."""
-    first, second = parse([memoryview(SMAPS[:100]), memoryview(SMAPS[100:])])
+    first, second = parse_smaps([memoryview(SMAPS[:100]), memoryview(SMAPS[100:])])
     k = 1024
     path = "/usr/lib/name with blanks.so (deleted)"
     assert first == Mapping(0x55E0, 0x55F0, "r--p", 0x1000, path, 8 * k, 2 * k, 4 * k, 4 * k, 5 * k)
@@ -59,26 +58,26 @@ def test_mappings_are_read_whatever_else_a_kernel_says() -> None:
 def test_all_mappings_of_this_process_are_read() -> None:
     """A mapping that the expression does not match would be memory that nobody sees."""
     reader = SmapsReader()
-    reader._room = PAGE  # several parts
+    reader._buffer_bytes = PAGE  # several parts
     text = b"".join(reader.read())
-    assert len(parse([memoryview(text)])) == text.count(b"\nVmFlags:")
+    assert len(parse_smaps([memoryview(text)])) == text.count(b"\nVmFlags:")
     assert len(reader.read()) == 1
 
 
-def test_the_pieces_add_up_to_the_mappings() -> None:
+def test_the_parts_add_up_to_the_mappings() -> None:
     """Cutting mappings into stacks, blocks and the rest must neither lose nor make bytes."""
     blocks = [np.ones(size, np.uint8) for size in (300_000, 5_000_000, 40_000_000)]
-    mappings = parse(SmapsReader().read())
-    figures = heap()
+    mappings = parse_smaps(SmapsReader().read())
+    figures = malloc_heap()
     assert figures is not None
     with Residency() as residency:
         finder = BlockFinder(residency, figures.mapped)
-        pieces = Sorter(mappings, residency, finder).pieces()
-    assert sum(piece.rss for piece in pieces) == sum(mapping.rss for mapping in mappings)
-    assert all(piece.rss >= 0 for piece in pieces)
+        parts = AreaClassifier(mappings, residency, finder).classify()
+    assert sum(part.rss for part in parts) == sum(mapping.rss for mapping in mappings)
+    assert all(part.rss >= 0 for part in parts)
     assert finder.found == pytest.approx(figures.mapped, abs=2_000_000)
     big = blocks[-1].ctypes.data
-    (place,) = {piece.area for piece in pieces if piece.start <= big < piece.end}
+    (place,) = {part.area for part in parts if part.start <= big < part.end}
     assert place is Area.BLOCKS
 
 
@@ -93,13 +92,13 @@ def test_what_only_looks_like_a_block_is_none() -> None:
     start = area.ctypes.data
     with Residency() as residency:
         finder = BlockFinder(residency, 10**9)
-        found = finder.within(start, start + area.nbytes, start, np.ones(6, np.bool_))
+        found = finder.blocks_within(start, start + area.nbytes, start, np.ones(6, np.bool_))
         assert found == [(start + 2 * PAGE, start + 4 * PAGE)]
         assert finder.found == 2 * PAGE
         assert BlockFinder(residency, 0, np.array([start], np.uint64)).found == 0
 
 
-def test_known_blocks_are_looked_at_again_and_not_searched_for() -> None:
+def test_known_blocks_are_probed_again_and_not_searched_for() -> None:
     """A search visits every page: it must not be needed at each look. What was freed must not stay a block."""
     block = np.ones(50_000_000, np.uint8)
     address = block.ctypes.data // PAGE * PAGE
@@ -157,12 +156,12 @@ def test_memory_shared_with_a_forked_child_is_still_resident() -> None:
 
 def test_the_bss_of_a_library_is_known() -> None:
     """libpython's zero-initialised data lies behind its last mapping; files that are no libraries have none."""
-    libraries = {mapping.path for mapping in parse(SmapsReader().read()) if ".so" in mapping.path}
-    found = [part for path in libraries for part in address_space.zero_initialised(path)]
+    libraries = {mapping.path for mapping in parse_smaps(SmapsReader().read()) if ".so" in mapping.path}
+    found = [part for path in libraries for part in address_space.bss_ranges(path)]
     assert found
     assert all(0 < start < end < 1 << 30 for start, end in found)
-    assert address_space.zero_initialised(__file__) == ()
-    assert address_space.zero_initialised("/nowhere") == ()
+    assert address_space.bss_ranges(__file__) == ()
+    assert address_space.bss_ranges("/nowhere") == ()
 
 
 PYMALLOC = """\
@@ -234,7 +233,7 @@ def test_stacks_of_python_threads_are_known_exactly() -> None:
 
     def body() -> None:
         seen.append(ctypes.addressof(ctypes.c_char_p()))
-        own = stack_of(threading.get_ident())
+        own = thread_stack(threading.get_ident())
         assert own is not None
         seen.extend(own)
         ready.set()
@@ -243,17 +242,17 @@ def test_stacks_of_python_threads_are_known_exactly() -> None:
     thread = threading.Thread(target=body)
     thread.start()
     ready.wait()
-    assert (seen[1], seen[2]) in of_python_threads()
+    assert (seen[1], seen[2]) in python_thread_stacks()
     go.set()
     thread.join()
-    assert (seen[1], seen[2]) not in of_python_threads()
+    assert (seen[1], seen[2]) not in python_thread_stacks()
 
 
 def test_sqlite_tells_what_it_holds() -> None:
     """The caches of all connections together, wherever Python's SQLite comes from."""
     import sqlite3
 
-    mappings = parse(SmapsReader().read())
+    mappings = parse_smaps(SmapsReader().read())
     connection = sqlite3.connect(":memory:")
     before = foreign.sqlite_bytes(mappings)
     connection.execute("CREATE TABLE t (b BLOB)")
@@ -270,9 +269,9 @@ def test_what_comes_with_the_gpus_driver_is_named(monkeypatch: pytest.MonkeyPatc
     driver = foreign.DriverMemory()
     started = False
     monkeypatch.setattr(foreign, "cuda_in_use", lambda: started)
-    assert driver.of(5) == 0
+    assert driver.driver_bytes(5) == 0
     started = True
-    assert [driver.of(size) for size in (105, 300, 60)] == [100, 100, 60]
+    assert [driver.driver_bytes(size) for size in (105, 300, 60)] == [100, 100, 60]
 
 
 class Node:
@@ -281,7 +280,7 @@ class Node:
         self.itself = self
 
 
-def test_weighing_counts_each_object_once_and_stops_at_boundaries() -> None:
+def test_measuring_counts_each_object_once_and_stops_at_boundaries() -> None:
     """Cycles must end, shared things count once, and what belongs to the process is not the session's."""
 
     class Everything:
@@ -290,44 +289,44 @@ def test_weighing_counts_each_object_once_and_stops_at_boundaries() -> None:
 
     text = "y" * 1_000_000
     roots = [Node(text), Node(text), Node(Everything()), Node(sys), Node(np)]
-    scales = ObjectSizer([Everything])
-    weight = scales.weigh(*roots)
-    assert weight.complete
-    assert weight.python == pytest.approx(1_000_000, abs=20_000)
-    assert weight.objects == [(id(text), pytest.approx(1_000_064, abs=32))]
-    assert scales.weigh(text).python == 0
+    sizer = ObjectSizer([Everything])
+    size = sizer.measure(*roots)
+    assert size.complete
+    assert size.python == pytest.approx(1_000_000, abs=20_000)
+    assert size.objects == [(id(text), pytest.approx(1_000_064, abs=32))]
+    assert sizer.measure(text).python == 0
 
 
-def test_weighing_a_million_entries_is_quick_and_close() -> None:
+def test_measuring_a_million_entries_is_quick_and_close() -> None:
     """Long containers are inferred from a sample; one text that a million entries share is still one text."""
     rows = deque({"name": f"{number:050d}", "value": number + 10**6} for number in range(100_000))
     shared = ["z" * 100_000] * 1_000_000
-    weight = ObjectSizer().weigh(rows)
+    size = ObjectSizer().measure(rows)
     one = sys.getsizeof(rows[0]) + sys.getsizeof(rows[0]["name"]) + 32
-    assert weight.python == pytest.approx(100_000 * one, rel=0.1)
-    assert ObjectSizer().weigh(shared).python == pytest.approx(sys.getsizeof(shared) + 100_000, rel=0.1)
+    assert size.python == pytest.approx(100_000 * one, rel=0.1)
+    assert ObjectSizer().measure(shared).python == pytest.approx(sys.getsizeof(shared) + 100_000, rel=0.1)
 
 
-def test_weighing_knows_arrays_tables_and_tensors() -> None:
+def test_measuring_knows_arrays_tables_and_tensors() -> None:
     """Their data is malloc's, at an address; pandas counts deep by itself and must not be counted twice."""
     import pandas as pd
     import torch
 
     array, tensor = np.ones(1_000_000, np.float32), torch.ones(500_000)
     table = pd.DataFrame({"a": np.arange(250_000, dtype=np.float64)})
-    weight = ObjectSizer().weigh([array, array[:10], tensor, table])
-    assert weight.native == pytest.approx(4_000_000 + 2_000_000 + 2_000_000, rel=0.01)
-    assert weight.python < 100_000
-    assert (array.ctypes.data, array.nbytes) in weight.arrays
-    python, native = weight.resources(Owner.SESSIONS, "tab", "", 1)
+    size = ObjectSizer().measure([array, array[:10], tensor, table])
+    assert size.native == pytest.approx(4_000_000 + 2_000_000 + 2_000_000, rel=0.01)
+    assert size.python < 100_000
+    assert (array.ctypes.data, array.nbytes) in size.arrays
+    python, native = size.memory_reports(Owner.SESSIONS, "tab", "", 1)
     assert (python.region, native.region) == (Region.PYTHON, Region.NATIVE)
 
 
-def test_weighing_gives_up_after_a_bound(tmp_path: Path) -> None:
+def test_measuring_ends_at_its_limit(tmp_path: Path) -> None:
     """A chain of a million objects must not keep the ledger's thread for seconds."""
     chain: list[object] = []
     for _ in range(100_000):
         chain = [chain, tmp_path]
-    assert not ObjectSizer().weigh(chain).complete
+    assert not ObjectSizer().measure(chain).complete
     while chain:
         chain = chain[0]  # type: ignore[assignment]

@@ -1,1 +1,1 @@
-"""100 MB in each kind of owner, planted in a process that says where the ledger finds them."""
+"""Cases that allocate 100 MB in each kind of owner, in a process that reports where the ledger finds them."""

@@ -13,21 +13,21 @@ import numpy as np
 from services.core.memory_report import Owner, object_bytes
 from services.memory.clock import Clock
 from services.memory.ledger.ledger import LedgerBuilder
-from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, c_library, plant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Allocations, c_library, ledger_case
 
 
-@plant("allocators")
-def small_python_objects(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def small_python_objects(_builder: LedgerBuilder) -> Allocations:
     keep = [os.urandom(200) for _ in range(SIZE // 240)]
     yield Owner.PYTHON, sum(-(-sys.getsizeof(each) // 16) * 16 for each in keep)
 
 
-@plant("allocators")
-def large_python_objects(accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def large_python_objects(builder: LedgerBuilder) -> Allocations:
     from services.memory.objects.inspector import Inspector
 
     inspector = Inspector(Clock())
-    accountant.set_census(lambda: inspector.last)
+    builder.set_census_source(lambda: inspector.last)
     inspector.census()
     yield None
     keep = [bytes([number]) * MEGABYTE for number in range(100)]
@@ -35,8 +35,8 @@ def large_python_objects(accountant: LedgerBuilder) -> Planted:
     yield Owner.PYTHON, object_bytes(keep)[0]
 
 
-@plant("allocators")
-def freed_python_objects(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def freed_python_objects(_builder: LedgerBuilder) -> Allocations:
     keep = [os.urandom(200) for _ in range(SIZE // 240)]
     # An arena goes back to the system when nothing in it lives.
     pins = keep[::500]
@@ -44,20 +44,20 @@ def freed_python_objects(_accountant: LedgerBuilder) -> Planted:
     yield Owner.PYTHON_FREE, SIZE - 240 * len(pins)
 
 
-@plant("allocators")
-def one_native_block(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def one_native_block(_builder: LedgerBuilder) -> Allocations:
     keep = np.ones(SIZE, np.uint8)
     yield Owner.NATIVE, keep.nbytes
 
 
-@plant("allocators")
-def many_native_blocks(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def many_native_blocks(_builder: LedgerBuilder) -> Allocations:
     with _blocks(SIZE // 2000, 1984):
         yield Owner.NATIVE, SIZE
 
 
-@plant("allocators")
-def freed_native_blocks(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("allocators")
+def freed_native_blocks(_builder: LedgerBuilder) -> Allocations:
     libc = c_library()
     with _blocks(SIZE // 2000, 1984):
         # At the top of the heap: what lies below cannot go back to the system.

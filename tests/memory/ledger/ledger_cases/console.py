@@ -10,7 +10,7 @@ import numpy as np
 
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import LedgerBuilder
-from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, plant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Allocations, ledger_case
 
 
 class _Streamlit:
@@ -47,24 +47,24 @@ def _tabs(shell: _Streamlit) -> object:
 _streamlit: _Streamlit | None = None
 
 
-def _console(accountant: LedgerBuilder) -> _Streamlit:
-    global _streamlit  # noqa: PLW0603 - one for all plants of this process
+def _console(builder: LedgerBuilder) -> _Streamlit:
+    global _streamlit  # noqa: PLW0603 - one for all cases of this process
     if _streamlit is None:
         from console.ui.streamlit import internals, memory
 
         _streamlit = _Streamlit()
         internals.exists = lambda: True  # type: ignore[assignment]
         internals.get_instance = lambda: _streamlit  # type: ignore[assignment, return-value]
-        accountant.add_memory_reporter(memory.StreamlitMemory())
+        builder.add_memory_reporter(memory.StreamlitMemory())
     return _streamlit
 
 
-@plant("console")
-def uploaded_files(accountant: LedgerBuilder) -> Planted:
+@ledger_case("console")
+def uploaded_files(builder: LedgerBuilder) -> Allocations:
     from streamlit.proto.Common_pb2 import FileURLs
     from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
-    manager = _console(accountant).uploaded_file_mgr
+    manager = _console(builder).uploaded_file_mgr
     yield None
     sizes = [60 * MEGABYTE, 30 * MEGABYTE, *[10_000] * 1000]
     records = [UploadedFileRec(str(i), "a.txt", "text/plain", os.urandom(size)) for i, size in enumerate(sizes)]
@@ -77,20 +77,20 @@ def uploaded_files(accountant: LedgerBuilder) -> Planted:
     manager.remove_session_files("tab")
 
 
-@plant("console")
-def media_files(accountant: LedgerBuilder) -> Planted:
-    storage = _console(accountant)._storage
+@ledger_case("console")
+def media_files(builder: LedgerBuilder) -> Allocations:
+    storage = _console(builder)._storage
     names = [storage.load_and_get_id(os.urandom(5 * MEGABYTE), "image/png", None) for _ in range(20)]  # type: ignore[arg-type]
     yield Owner.MEDIA, SIZE
     for name in names:
         storage.delete_file(name)
 
 
-@plant("console")
-def cached_results(accountant: LedgerBuilder) -> Planted:
+@ledger_case("console")
+def cached_results(builder: LedgerBuilder) -> Allocations:
     import streamlit
 
-    _console(accountant)
+    _console(builder)
     cached = streamlit.cache_data(show_spinner=False)(lambda number: os.urandom(10 * MEGABYTE + number))
     for number in range(10):
         cached(number)
@@ -99,11 +99,11 @@ def cached_results(accountant: LedgerBuilder) -> Planted:
     cached.clear()
 
 
-@plant("console")
-def cached_objects(accountant: LedgerBuilder) -> Planted:
+@ledger_case("console")
+def cached_objects(builder: LedgerBuilder) -> Allocations:
     import streamlit
 
-    _console(accountant)
+    _console(builder)
 
     @streamlit.cache_resource(show_spinner=False)
     def resource() -> object:
@@ -114,9 +114,9 @@ def cached_objects(accountant: LedgerBuilder) -> Planted:
     resource.clear()
 
 
-@plant("console")
-def session_state(accountant: LedgerBuilder) -> Planted:
-    shell = _console(accountant)
+@ledger_case("console")
+def session_state(builder: LedgerBuilder) -> Allocations:
+    shell = _console(builder)
     shell.session = session = _session()
     shell.sessions = [shell]
     yield None
@@ -125,12 +125,12 @@ def session_state(accountant: LedgerBuilder) -> Planted:
     shell.session = None
 
 
-@plant("console")
-def expired_session(accountant: LedgerBuilder) -> Planted:
-    shell = _console(accountant)
+@ledger_case("console")
+def expired_session(builder: LedgerBuilder) -> Allocations:
+    shell = _console(builder)
     shell.session = kept_by_mistake = _session()
     shell.sessions = [shell]
-    accountant.take()
+    builder.build()
     shell.sessions = []
     shell.session = None
     yield None

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from services.core.memory_report import MemoryReport, Owner, Region
-from services.memory.ledger.allocators import stack_of
+from services.memory.ledger.allocators import thread_stack
 from services.memory.ledger.ledger import LedgerBuilder
-from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, hold, plant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Allocations, add_report, ledger_case
 
 
-@plant("mappings")
-def memory_that_was_never_touched(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def memory_that_was_never_touched(_builder: LedgerBuilder) -> Allocations:
     keep = np.empty(SIZE, np.uint8)
     read = np.zeros(SIZE, np.uint8)
     int(read.sum())
@@ -28,8 +28,8 @@ def memory_that_was_never_touched(_accountant: LedgerBuilder) -> Planted:
     del keep, read
 
 
-@plant("mappings")
-def unclaimed_anonymous_memory(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def unclaimed_anonymous_memory(_builder: LedgerBuilder) -> Allocations:
     untouched = np.empty(SIZE, np.uint8)
     with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
         area.write(b"x" * SIZE)
@@ -37,13 +37,13 @@ def unclaimed_anonymous_memory(_accountant: LedgerBuilder) -> Planted:
     del untouched
 
 
-@plant("mappings")
-def touched_stacks(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def touched_stacks(_builder: LedgerBuilder) -> Allocations:
     done, ready = threading.Event(), threading.Barrier(5)
     before = threading.stack_size(64 << 20)
 
     def touch() -> None:
-        stack = stack_of(threading.get_ident())
+        stack = thread_stack(threading.get_ident())
         assert stack is not None
         ctypes.memset(stack[0] + (1 << 20), 1, SIZE // 4)
         ready.wait()
@@ -60,16 +60,16 @@ def touched_stacks(_accountant: LedgerBuilder) -> Planted:
         thread.join()
 
 
-@plant("mappings")
-def generated_code(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def generated_code(_builder: LedgerBuilder) -> Allocations:
     access = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access) as area:
         area.write(b"\xc3" * SIZE)
         yield Owner.KERNELS, SIZE
 
 
-@plant("mappings")
-def memory_file(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def memory_file(_builder: LedgerBuilder) -> Allocations:
     descriptor = os.memfd_create("plant")
     os.truncate(descriptor, SIZE)
     with mmap.mmap(descriptor, SIZE) as area:
@@ -78,47 +78,47 @@ def memory_file(_accountant: LedgerBuilder) -> Planted:
         yield Owner.FILES, SIZE
 
 
-@plant("mappings")
-def mapped_file(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def mapped_file(_builder: LedgerBuilder) -> Allocations:
     with _mapped("plant.bin") as data:
         int(data.sum())
         yield Owner.FILES, SIZE
 
 
-@plant("mappings")
-def mapped_model_by_address(accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def mapped_model_by_address(builder: LedgerBuilder) -> Allocations:
     with _mapped("model.safetensors") as data:
         int(data.sum())
         part = (data.ctypes.data + 8, SIZE - 8)
-        hold(accountant, MemoryReport("m", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=(part,)))
+        add_report(builder, MemoryReport("m", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=(part,)))
         yield Owner.MODELS, SIZE
 
 
-@plant("mappings")
-def mapped_model_by_name(accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def mapped_model_by_name(builder: LedgerBuilder) -> Allocations:
     with _mapped("model.gguf") as data:
         int(data.sum())
         files = ((str(data.filename), SIZE),)
-        hold(accountant, MemoryReport("g", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, files=files))
+        add_report(builder, MemoryReport("g", "", SIZE, 1, owner=Owner.MODELS, region=Region.NATIVE, files=files))
         yield Owner.MODELS, SIZE
 
 
-@plant("mappings")
-def library(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def library(_builder: LedgerBuilder) -> Allocations:
     with _mapped("libplant.so.1") as data:
         int(data.sum())
         yield Owner.LIBRARIES, SIZE
 
 
-@plant("mappings")
-def relocated_library(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def relocated_library(_builder: LedgerBuilder) -> Allocations:
     with _mapped("libmoved.so", "c") as data:
         data[:] = 1
         yield Owner.RELOCATIONS, SIZE
 
 
-@plant("mappings")
-def database_file(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("mappings")
+def database_file(_builder: LedgerBuilder) -> Allocations:
     with _mapped("plant.db-shm") as data:
         int(data.sum())
         yield Owner.DATABASE, SIZE

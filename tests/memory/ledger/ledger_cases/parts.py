@@ -11,11 +11,11 @@ import numpy as np
 
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.ledger.ledger import LedgerBuilder
-from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Planted, hold, plant
+from tests.memory.ledger.ledger_cases.registry import MEGABYTE, SIZE, Allocations, add_report, ledger_case
 
 
-@plant("parts")
-def tensor_of_a_model(accountant: LedgerBuilder) -> Planted:
+@ledger_case("parts")
+def tensor_of_a_model(builder: LedgerBuilder) -> Allocations:
     import torch
 
     from services.knowledge.embedding.bert_encoder import ranges
@@ -25,18 +25,18 @@ def tensor_of_a_model(accountant: LedgerBuilder) -> Planted:
     tensors = [torch.ones(2500) for _ in range(5000)] + [torch.ones(12_500_000)]
     places = tuple(part for tensor in tensors for part in ranges(tensor))
     size = sum(tensor.nbytes for tensor in tensors)
-    hold(accountant, MemoryReport("t", "", size, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=places))
+    add_report(builder, MemoryReport("t", "", size, 1, owner=Owner.MODELS, region=Region.NATIVE, ranges=places))
     yield Owner.MODELS, size
 
 
-@plant("parts")
-def index_codes(accountant: LedgerBuilder) -> Planted:
+@ledger_case("parts")
+def index_codes(builder: LedgerBuilder) -> Allocations:
     from services.knowledge.index.segment import Codec
     from services.knowledge.index.vector_index import VectorIndex
 
     count = SIZE // 396
     index = VectorIndex(384, Codec.wide(384))
-    accountant.add_memory_reporter(lambda: [index.memory_report()])
+    builder.add_memory_reporter(lambda: [index.memory_report()])
     yield None
     codes = np.random.default_rng(0).integers(0, 256, (count, 384), np.uint8)
     index.load(np.arange(count), np.zeros(count, np.int32), codes)
@@ -44,8 +44,8 @@ def index_codes(accountant: LedgerBuilder) -> Planted:
     yield Owner.INDEX, count * 396
 
 
-@plant("parts")
-def sqlite_cache(_accountant: LedgerBuilder) -> Planted:
+@ledger_case("parts")
+def sqlite_cache(_builder: LedgerBuilder) -> Allocations:
     import sqlite3
 
     connection = sqlite3.connect(":memory:")
@@ -57,15 +57,15 @@ def sqlite_cache(_accountant: LedgerBuilder) -> Planted:
     connection.close()
 
 
-@plant("parts")
-def conversation_windows(accountant: LedgerBuilder) -> Planted:
+@ledger_case("parts")
+def conversation_windows(builder: LedgerBuilder) -> Allocations:
     from collections import deque
 
     from services.chat.history_window import HistoryWindows, Turn
 
     yield None
     windows = HistoryWindows(None)  # type: ignore[arg-type]
-    accountant.add_memory_reporter(lambda: [windows.memory_report()])
+    builder.add_memory_reporter(lambda: [windows.memory_report()])
     chance = random.Random(0)
     texts = [chance.randbytes(chance.choice([100, 9900])).decode("latin-1") for _ in range(SIZE // 5000)]
     for start in range(0, len(texts) - 100, 100):
@@ -75,12 +75,12 @@ def conversation_windows(accountant: LedgerBuilder) -> Planted:
     yield Owner.CONVERSATIONS, sum(map(sys.getsizeof, texts))
 
 
-@plant("parts")
-def allocation_traces(_accountant: LedgerBuilder) -> Planted:
-    from services.memory.ledger.allocators import heap
+@ledger_case("parts")
+def allocation_traces(_builder: LedgerBuilder) -> Allocations:
+    from services.memory.ledger.allocators import malloc_heap
 
     def malloc() -> int:
-        figures = heap()
+        figures = malloc_heap()
         assert figures is not None
         return figures.used + figures.mapped
 

@@ -1,4 +1,4 @@
-"""The plants by group; each module of this package is a group."""
+"""The ledger cases by group; each module of this package is a group."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from services.memory.ledger.ledger import LedgerBuilder
 MEGABYTE = 1_000_000
 SIZE = 100 * MEGABYTE
 
-# Yields None when it is prepared, if that takes memory of its own, then what was planted.
-Plant = Callable[[LedgerBuilder], Iterator[tuple[Owner, int] | None]]
-Planted = Iterator[tuple[Owner, int] | None]
+# Yields None once prepared, if that takes memory of its own, then owner and bytes of what was allocated.
+LedgerCase = Callable[[LedgerBuilder], Iterator[tuple[Owner, int] | None]]
+Allocations = Iterator[tuple[Owner, int] | None]
 GROUPS = ("allocators", "mappings", "parts", "console")
-_PLANTS: dict[str, list[Plant]] = {}
+_CASES: dict[str, list[LedgerCase]] = {}
 
 
-def plant(group: str) -> Callable[[Plant], Plant]:
-    def register(function: Plant) -> Plant:
-        _PLANTS.setdefault(group, []).append(function)
+def ledger_case(group: str) -> Callable[[LedgerCase], LedgerCase]:
+    def register(function: LedgerCase) -> LedgerCase:
+        _CASES.setdefault(group, []).append(function)
         return function
 
     return register
 
 
-def hold(accountant: LedgerBuilder, *held: MemoryReport) -> None:
-    accountant.add_memory_reporter(lambda: held)
+def add_report(builder: LedgerBuilder, *reports: MemoryReport) -> None:
+    builder.add_memory_reporter(lambda: reports)
 
 
-def plants_of(group: str) -> list[Plant]:
-    """Return the plants of a group; what other groups need is not imported."""
+def cases_of(group: str) -> list[LedgerCase]:
+    """Return the cases of a group; other groups and what they need are not imported."""
     importlib.import_module(f"tests.memory.ledger.ledger_cases.{group}")
-    return _PLANTS[group]
+    return _CASES[group]
 
 
 def c_library() -> ctypes.CDLL:

@@ -1,6 +1,7 @@
-"""Sends alerts to an address that somebody configured: never in the way of anybody, never more than it can bear.
+"""Alerts to an address that somebody configured: POSTed in the background, gathered, signed, retried, then dropped.
 
-What alerts say, and how they are written for the server that takes them.
+Signatures follow the Standard Webhooks specification (https://www.standardwebhooks.com); `X-Millpond-Signature` of
+version 0.1 is sent beside them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import hmac
 import ipaddress
 import json
 import threading
+from binascii import Error as Base64Error
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,18 +29,42 @@ from services.core.i18n import _
 
 if TYPE_CHECKING:
     import httpx
+    import standardwebhooks
+    import tenacity
 
 log = structlog.get_logger(__name__)
 
-WAITING = 100  # alerts; the oldest are dropped and counted
-TOGETHER = 20  # alerts in one delivery
+MAX_WAITING = 100  # alerts; the oldest are dropped and counted
+MAX_PER_DELIVERY = 20
 GATHER_SECONDS = 1.0  # a flood goes out as one delivery
 TIMEOUT_SECONDS = 5.0
-BACK_OFF_SECONDS = (1.0, 5.0, 20.0)  # before the second, third and fourth try
+BACK_OFF_SECONDS = (1.0, 5.0, 20.0)  # before the second, third and fourth attempt
 CLOSE_SECONDS = 3.0
-_TRY_AGAIN = frozenset({408, 425, 429})  # and everything from 500 on
 SIGNATURE_HEADER = "X-Millpond-Signature"
-_LONGEST_TEXT = 500
+_TEMPORARY_STATUS = frozenset({408, 425, 429})  # and everything from 500 on
+_MAX_TEXT = 500
+_STANDARD_SECRET = "whsec_"  # noqa: S105 - the prefix of keys in base64, as the specification writes them
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    LEVEL_UP = "level_up"
+    LEVEL_DOWN = "level_down"
+    REFUSALS = "refusals"  # they began or ended
+    RESTART = "restart"
+    VERDICT = "verdict"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that an operator should know; `figures` by name: bytes and seconds as the name says."""
+
+    kind: AlertKind
+    text: str
+    time: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +78,13 @@ class Delivery:
 
     @property
     def arrived(self) -> bool:
-        """Whether the server took it."""
+        """Whether the server accepted it."""
         return not self.problem
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookState:
-    """How the webhook stands: `address` is host and port ("": none is configured), counts are of alerts."""
+    """State of the webhook: `address` is host and port ("": none is configured), counts are of alerts."""
 
     address: str
     signed: bool
@@ -68,11 +95,28 @@ class WebhookState:
     last: Delivery | None
 
 
-class Webhook:
-    """POSTs alerts from a thread of its own. Without an address it takes them and does nothing.
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One delivery: `id` and `body` are the same at each attempt, so that a server can tell repetitions."""
 
-    A delivery that does not arrive is tried again a few times, then dropped. Redirects are not followed: they would
-    carry the alerts to a host that nobody chose.
+    id: str
+    body: bytes
+
+
+class _DeliveryError(Exception):
+    """An attempt that did not arrive; `temporary`: another one may."""
+
+    def __init__(self, problem: str, *, temporary: bool) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.temporary = temporary
+
+
+class Webhook:
+    """POSTs alerts from a thread of its own. Without an address it accepts them and does nothing.
+
+    A delivery that does not arrive is retried a few times, then dropped. Redirects are not followed: they would carry
+    the alerts to a host that nobody chose.
     """
 
     def __init__(
@@ -89,19 +133,21 @@ class Webhook:
         """Send to `url` ("": nowhere), signed if there is a `secret`; `instance` says who sends.
 
         Raises:
-            BadInputError: `url` is no http(s) address.
+            BadInputError: `url` is no http(s) address, or `secret` begins with "whsec_" and is no base64.
         """
-        self._url = checked_address(url) if url else ""
+        self._url = validated_address(url) if url else ""
         self._secret = secret
+        if self._url and secret:
+            _signer(secret)
         self._instance = instance
         self._now = now
         self._gather = gather
         self._timeout = timeout
         self._back_off = tuple(back_off)
         self._changed = threading.Condition()
-        self._waiting: deque[Alert] = deque(maxlen=WAITING)
+        self._waiting: deque[Alert] = deque(maxlen=MAX_WAITING)
         self._stopping = threading.Event()
-        self._delivered = self._failed = self._dropped = self._untold = 0
+        self._delivered = self._failed = self._dropped = self._unreported = 0
         self._last: Delivery | None = None
         self._thread: threading.Thread | None = None
 
@@ -112,7 +158,7 @@ class Webhook:
             self._thread.start()
 
     def close(self) -> None:
-        """Try what waits once more and end; waits a few seconds at most. Safe to call twice."""
+        """Try what waits once more and end; waits for `CLOSE_SECONDS` at most. Safe to call twice."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -121,21 +167,21 @@ class Webhook:
             self._thread = None
 
     def send(self, alert: Alert) -> None:
-        """Have an alert sent soon; returns at once, never raises."""
+        """Queue an alert; returns at once, never raises."""
         if not self._url or self._stopping.is_set():
             return
         with self._changed:
-            if len(self._waiting) == WAITING:
+            if len(self._waiting) == MAX_WAITING:
                 self._dropped += 1
-                self._untold += 1
+                self._unreported += 1
             self._waiting.append(alert)
             self._changed.notify_all()
 
     def send_test(self, actor: Actor) -> Delivery:
-        """Send a test now, once, and return how that ended (takes up to the timeout).
+        """Send a test now, in one attempt, and return how that ended (takes up to the timeout).
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` is no administrator.
             BadInputError: no address is configured.
             UnavailableError: it did not arrive; the message says why.
         """
@@ -143,23 +189,25 @@ class Webhook:
         if not self._url:
             raise BadInputError(_("No address for alerts is configured."), _("Set MILLPOND_WEBHOOK_URL."))
         text = _("A test of the alerts, sent by {name}").format(name=actor.name)
-        body = self._body([Alert(AlertKind.TEST, text, self._now())], 0)
-        problem, _again = self._post(body)
-        self._last = delivery = Delivery(self._now(), 1, 1, problem)
-        if problem:
+        message = self._message([Alert(AlertKind.TEST, text, self._now())], 0)
+        try:
+            self._post(message)
+        except _DeliveryError as error:
+            self._last = Delivery(self._now(), 1, 1, error.problem)
             raise UnavailableError(
                 _("The test did not arrive at {address}: {problem}.").format(
-                    address=shown_address(self._url), problem=problem
+                    address=public_address(self._url), problem=error.problem
                 ),
                 _("Check the address and the server behind it."),
-            )
+            ) from error
+        self._last = delivery = Delivery(self._now(), 1, 1, "")
         return delivery
 
     def state(self) -> WebhookState:
-        """Return how the webhook stands."""
+        """Return address, counts and the last delivery."""
         with self._changed:
             return WebhookState(
-                shown_address(self._url) if self._url else "",
+                public_address(self._url) if self._url else "",
                 bool(self._secret),
                 len(self._waiting),
                 self._delivered,
@@ -169,7 +217,7 @@ class Webhook:
             )
 
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
+        while (batch := self._next_batch()) is not None:
             alerts, dropped = batch
             try:
                 self._deliver(alerts, dropped)
@@ -177,7 +225,7 @@ class Webhook:
                 # Alerts are not worth the thread's end: the next ones may arrive.
                 log.exception("alerts could not be sent")
 
-    def _next(self) -> tuple[list[Alert], int] | None:
+    def _next_batch(self) -> tuple[list[Alert], int] | None:
         """Wait for alerts and for those that follow at once; None: the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
@@ -185,18 +233,20 @@ class Webhook:
                 return None
         self._stopping.wait(self._gather)
         with self._changed:
-            alerts = [self._waiting.popleft() for _number in range(min(TOGETHER, len(self._waiting)))]
-            dropped, self._untold = self._untold, 0
+            alerts = [self._waiting.popleft() for _number in range(min(MAX_PER_DELIVERY, len(self._waiting)))]
+            dropped, self._unreported = self._unreported, 0
             return alerts, dropped
 
     def _deliver(self, alerts: list[Alert], dropped: int) -> None:
-        body = self._body(alerts, dropped)
+        message = self._message(alerts, dropped)
         problem, tries = "", 0
-        for pause in (*self._back_off, None):
-            problem, again = self._post(body)
-            tries += 1
-            if not problem or not again or pause is None or self._stopping.wait(pause):
-                break
+        try:
+            for attempt in self._retrying():
+                with attempt:
+                    tries = attempt.retry_state.attempt_number
+                    self._post(message)
+        except _DeliveryError as error:
+            problem = error.problem
         with self._changed:
             self._last = Delivery(self._now(), len(alerts), tries, problem)
             if problem:
@@ -204,73 +254,68 @@ class Webhook:
             else:
                 self._delivered += len(alerts)
         if problem:
-            log.warning("alerts did not arrive", address=shown_address(self._url), problem=problem, tries=tries)
+            log.warning("alerts did not arrive", address=public_address(self._url), problem=problem, tries=tries)
 
-    def _body(self, alerts: Sequence[Alert], dropped: int) -> bytes:
-        return body_of(alerts, instance=self._instance, delivery=uuid4().hex, time=self._now(), dropped=dropped)
+    def _retrying(self) -> tenacity.Retrying:
+        """Return the attempts of one delivery; `close` cuts the pause between two short, and the attempt after it is
+        the last one."""
+        import tenacity
 
-    def _post(self, body: bytes) -> tuple[str, bool]:
-        """Send once; return what went wrong ("": nothing) and whether it is worth another try."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, _DeliveryError) and error.temporary),
+            stop=tenacity.stop_after_attempt(len(self._back_off) + 1) | tenacity.stop_when_event_set(self._stopping),
+            wait=tenacity.wait_chain(*(tenacity.wait_fixed(seconds) for seconds in (*self._back_off, 0.0))),
+            sleep=tenacity.sleep_using_event(self._stopping),
+            reraise=True,
+        )
+
+    def _message(self, alerts: Sequence[Alert], dropped: int) -> _Message:
+        delivery = uuid4().hex
+        body = delivery_body(alerts, instance=self._instance, delivery=delivery, time=self._now(), dropped=dropped)
+        return _Message(delivery, body)
+
+    def _post(self, message: _Message) -> None:
+        """Send once.
+
+        Raises:
+            _DeliveryError: it did not arrive.
+        """
         import httpx
 
-        headers = {"Content-Type": "application/json", "User-Agent": "millpond"}
-        if self._secret:
-            headers[SIGNATURE_HEADER] = signature(self._secret, body)
         timeout = min(self._timeout, CLOSE_SECONDS / 2) if self._stopping.is_set() else self._timeout
         try:
             with (
                 httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not _is_loopback(self._url)) as client,
-                client.stream("POST", self._url, content=body, headers=headers) as answer,
+                client.stream("POST", self._url, content=message.body, headers=self._headers(message)) as response,
             ):
-                return _judged(answer)  # the answer's body is nobody's concern and stays unread
-        except httpx.TimeoutException:
-            return _("no answer within {seconds:.0f} s").format(seconds=timeout), True
+                _check_response(response)  # its body is of no interest and stays unread
+        except httpx.TimeoutException as error:
+            raise _DeliveryError(
+                _("no answer within {seconds:.0f} s").format(seconds=timeout), temporary=True
+            ) from error
         except httpx.HTTPError as error:
-            return _("no connection ({kind})").format(kind=type(error).__name__), True
-        except httpx.InvalidURL:
-            return _("the address is none"), False
+            raise _DeliveryError(
+                _("no connection ({kind})").format(kind=type(error).__name__), temporary=True
+            ) from error
+        except httpx.InvalidURL as error:
+            raise _DeliveryError(_("the address is none"), temporary=False) from error
+
+    def _headers(self, message: _Message) -> dict[str, str]:
+        """Return the headers of one attempt; its time is part of the standard signature."""
+        sent = datetime.fromtimestamp(int(self._now()), UTC)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "millpond",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(sent.timestamp())),
+        }
+        if self._secret:
+            headers["webhook-signature"] = _signer(self._secret).sign(message.id, sent, message.body.decode())
+            headers[SIGNATURE_HEADER] = body_signature(self._secret, message.body)
+        return headers
 
 
-def _judged(answer: httpx.Response) -> tuple[str, bool]:
-    status = answer.status_code
-    if 200 <= status < 300:
-        return "", False
-    if answer.is_redirect:
-        return _("the server answered {status}, a redirect, which is not followed").format(status=status), False
-    return _("the server answered {status}").format(status=status), status >= 500 or status in _TRY_AGAIN
-
-
-def _is_loopback(url: str) -> bool:
-    """Return whether the server is on this machine; such a request never goes through a proxy."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class AlertKind(StrEnum):
-    """What an alert is about."""
-
-    LEVEL_UP = "level_up"
-    LEVEL_DOWN = "level_down"
-    REFUSALS = "refusals"  # they began or ended
-    RESTART = "restart"
-    VERDICT = "verdict"
-    TEST = "test"
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Something that somebody should hear of; `figures` by name: bytes and seconds as the name says."""
-
-    kind: AlertKind
-    text: str
-    time: float
-    figures: Mapping[str, float] = field(default_factory=dict)
-
-
-def checked_address(url: str) -> str:
+def validated_address(url: str) -> str:
     """Return the address of a webhook if it can be one.
 
     Raises:
@@ -279,27 +324,24 @@ def checked_address(url: str) -> str:
     url = url.strip()
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets or a port that are none
-        fits = False
-    if not fits or any(character.isspace() or ord(character) < 32 for character in url):
+        valid = False
+    if not valid or any(character.isspace() or ord(character) < 32 for character in url):
         raise BadInputError(
             _("The address for alerts is none."), _("It looks like https://alerts.example.org/millpond.")
         )
     return url
 
 
-def shown_address(url: str) -> str:
+def public_address(url: str) -> str:
     """Return the host and port of a webhook: the rest of its address may be a secret."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def body_of(alerts: Sequence[Alert], *, instance: str, delivery: str, time: float, dropped: int) -> bytes:
-    """Return the JSON of one delivery.
-
-    `text` sums up the alerts, as chat servers show it; `id` is the same each time that the delivery is tried.
-    """
-    lines = [alert.text[:_LONGEST_TEXT] for alert in alerts]
+def delivery_body(alerts: Sequence[Alert], *, instance: str, delivery: str, time: float, dropped: int) -> bytes:
+    """Return the JSON of one delivery; `text` sums up the alerts, as chat servers show it."""
+    lines = [alert.text[:_MAX_TEXT] for alert in alerts]
     if dropped:
         lines.append(_("{count} older alerts were dropped.").format(count=dropped))
     value = {
@@ -312,7 +354,7 @@ def body_of(alerts: Sequence[Alert], *, instance: str, delivery: str, time: floa
         "alerts": [
             {
                 "kind": alert.kind.value,
-                "text": alert.text[:_LONGEST_TEXT],
+                "text": alert.text[:_MAX_TEXT],
                 "time": alert.time,
                 "figures": dict(alert.figures),
             }
@@ -322,6 +364,48 @@ def body_of(alerts: Sequence[Alert], *, instance: str, delivery: str, time: floa
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def signature(secret: str, body: bytes) -> str:
+def body_signature(secret: str, body: bytes) -> str:
     """Return the value of `SIGNATURE_HEADER`: HMAC-SHA256 (RFC 2104) of the body, which carries its own time."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def _signer(secret: str) -> standardwebhooks.Webhook:
+    """Return what signs by the specification: a secret that begins with "whsec_" is a key in base64, any other text is
+    the key itself.
+
+    Raises:
+        BadInputError: it begins with "whsec_" and holds no key.
+    """
+    import standardwebhooks
+    from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+    try:
+        return standardwebhooks.Webhook(secret if secret.startswith(_STANDARD_SECRET) else secret.encode())
+    except (Base64Error, EmptyWebhookSecretError) as error:
+        raise BadInputError(
+            _("The key for the signature of alerts cannot be used: after whsec_ it must be base64."),
+            _("Set MILLPOND_WEBHOOK_SECRET to such a key, or to any other text."),
+        ) from error
+
+
+def _check_response(response: httpx.Response) -> None:
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    if response.is_redirect:
+        raise _DeliveryError(
+            _("the server answered {status}, a redirect, which is not followed").format(status=status), temporary=False
+        )
+    raise _DeliveryError(
+        _("the server answered {status}").format(status=status),
+        temporary=status >= 500 or status in _TEMPORARY_STATUS,
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    """Return whether the server is on this machine; such a request never goes through a proxy."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -10,11 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import standardwebhooks
 
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ForbiddenError, UnavailableError
 from services.core.settings import Settings
-from services.operations.webhook import TOGETHER, WAITING, Alert, AlertKind, Webhook, checked_address
+from services.operations.webhook import MAX_PER_DELIVERY, MAX_WAITING, Alert, AlertKind, Webhook, validated_address
 from tests.operations.listener import Listener
 from tests.servers import eventually
 
@@ -70,12 +72,36 @@ def test_an_alert_arrives_with_its_signature(listener: Listener) -> None:
     assert "token" not in state.address
 
 
+@pytest.mark.parametrize(
+    ("secret", "key"), [(SECRET, SECRET.encode()), ("whsec_" + base64.b64encode(b"0" * 24).decode(), b"0" * 24)]
+)
+def test_receivers_verify_by_the_standard(listener: Listener, secret: str, key: bytes) -> None:
+    """A receiver with a library for Standard Webhooks checks signature and time, and tells repetitions by the id."""
+    listener.answers = [503]
+    with sending(listener.url, secret) as webhook:
+        webhook.send(alert())
+        eventually(delivered(webhook), what="the delivery")
+    receiver = standardwebhooks.Webhook(key)
+    said = [receiver.verify(body, headers) for _path, headers, body in listener.requests]
+    assert [one["text"] for one in said] == ["Level high, up from calm"] * 2
+    assert {headers["webhook-id"] for _path, headers, _body in listener.requests} == {said[0]["id"]}
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(b"another key").verify(listener.requests[0][2], listener.requests[0][1])
+
+
+def test_a_key_that_is_none_is_refused() -> None:
+    """Signatures that no receiver can check would be found out with the first alert."""
+    with pytest.raises(BadInputError, match="base64"):
+        Webhook("http://127.0.0.1:9/", "whsec_", instance="mill", now=time.time)
+
+
 def test_without_a_secret_nothing_is_signed(listener: Listener) -> None:
     """A signature with an empty key would look like one."""
     with sending(listener.url) as webhook:
         webhook.send(alert())
         eventually(delivered(webhook), what="the delivery")
     assert "X-Millpond-Signature" not in listener.requests[0][1]
+    assert "webhook-signature" not in listener.requests[0][1]
 
 
 def test_a_delivery_is_tried_again(listener: Listener) -> None:
@@ -111,16 +137,16 @@ def test_a_flood_goes_out_together(listener: Listener) -> None:
     with sending(listener.url) as webhook:
         webhook.send(alert("first"))
         eventually(lambda: listener.requests, what="the first request")
-        for number in range(WAITING + 30):
+        for number in range(MAX_WAITING + 30):
             webhook.send(alert(f"number {number}"))
-        assert webhook.state().waiting == WAITING
+        assert webhook.state().waiting == MAX_WAITING
         assert webhook.state().dropped == 30
         listener.hold.set()
-        eventually(delivered(webhook, WAITING + 1), what="the delivery of all")
+        eventually(delivered(webhook, MAX_WAITING + 1), what="the delivery of all")
     bodies = listener.bodies()
-    assert len(bodies) == 1 + WAITING // TOGETHER
+    assert len(bodies) == 1 + MAX_WAITING // MAX_PER_DELIVERY
     assert bodies[1]["dropped"] == 30
-    assert bodies[-1]["alerts"][-1]["text"] == f"number {WAITING + 29}"
+    assert bodies[-1]["alerts"][-1]["text"] == f"number {MAX_WAITING + 29}"
 
 
 def test_nobody_waits_for_a_server_that_hangs(listener: Listener) -> None:
@@ -132,6 +158,18 @@ def test_nobody_waits_for_a_server_that_hangs(listener: Listener) -> None:
         last = webhook.state().last
         assert last is not None
         assert "no answer" in last.problem
+    assert not [thread for thread in threading.enumerate() if thread.name == "webhook"]
+
+
+def test_the_end_does_not_wait_for_the_next_attempt(listener: Listener) -> None:
+    """A pause of 20 seconds between two attempts would outlive the process's last seconds."""
+    listener.answers = [503, 503]
+    started = time.monotonic()
+    with sending(listener.url, back_off=(60.0,)) as webhook:
+        webhook.send(alert())
+        eventually(lambda: listener.requests, what="the first attempt")
+    assert time.monotonic() - started < 20
+    eventually(lambda: len(listener.requests) == 2, what="the last attempt")
     assert not [thread for thread in threading.enumerate() if thread.name == "webhook"]
 
 
@@ -185,7 +223,7 @@ def test_without_an_address_nothing_runs() -> None:
 def test_what_is_no_address_is_refused(url: str) -> None:
     """Found out at the first alert, that is too late."""
     with pytest.raises(BadInputError):
-        checked_address(url)
+        validated_address(url)
 
 
 def test_settings_refuse_what_is_no_address() -> None:

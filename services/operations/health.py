@@ -48,13 +48,17 @@ class Health:
     def __init__(self, checks: Mapping[str, Callable[[], Check]]) -> None:
         self._checks = dict(checks)
 
+    def set_check(self, name: str, check: Callable[[], Check]) -> None:
+        """Have `check` say how the part `name` is from now on; a new part comes last."""
+        self._checks[name] = check
+
     def live(self) -> Check:
         """Return at once: a process that can answer is alive."""
         return Check("process", ok=True, detail=_("alive"))
 
     def ready(self) -> Readiness:
         """Run all checks; one that fails never hides the others."""
-        return Readiness(tuple(_run(name, check) for name, check in self._checks.items()))
+        return Readiness(tuple(_run(name, check) for name, check in list(self._checks.items())))
 
 
 def _run(name: str, check: Callable[[], Check]) -> Check:

@@ -89,9 +89,16 @@ class Metrics:
         """Put a page's run into its histogram."""
         self._page_runs.labels(page).observe(seconds)
 
-    def add_part(self, part: str, families: Iterable[Family], read: ReadPart) -> None:
-        """Ask `read` at each scrape for values of `families`; what fails there costs these values only."""
+    def add_part(self, part: str, families: Iterable[Family], read: ReadPart = tuple) -> None:
+        """Ask `read` at each scrape for values of `families`; what fails there costs these values only.
+
+        By default the families have no values until `connect_part`.
+        """
         self._parts.add(part, families, read)
+
+    def connect_part(self, part: str, read: ReadPart) -> None:
+        """Ask `read` for the values of a part that was added before."""
+        self._parts.connect(part, read)
 
     def show_pauses(self, source: PauseHistogram) -> None:
         """Expose the collector's pauses as `source` has recorded them."""
@@ -154,6 +161,11 @@ class PartCollector(Collector):
                 raise ValueError(f"{family.name} is exposed by another part")
         self._parts[part] = (families, read)
 
+    def connect(self, part: str, read: ReadPart) -> None:
+        """Ask `read` for the values of a part that was added before."""
+        families, _read = self._parts[part]
+        self._parts[part] = (families, read)
+
     def families(self) -> Iterator[Family]:
         """Return all families in the order in which they are exposed."""
         for families, _read in self._parts.values():
@@ -163,7 +175,7 @@ class PartCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the values of all parts now."""
         unread = _metric(_UNREAD)
-        for part, (families, read) in self._parts.items():
+        for part, (families, read) in list(self._parts.items()):
             metrics = {family.name: _metric(family) for family in families}
             unread.add_metric([part], 0.0 if self._read(part, metrics, read) else 1.0)
             yield from metrics.values()

@@ -1,22 +1,12 @@
-"""Alerts to an address that somebody configured: POSTed in the background, gathered, signed, retried, then dropped.
-
-Signatures follow the Standard Webhooks specification (https://www.standardwebhooks.com); `X-Millpond-Signature` of
-version 0.1 is sent beside them.
-"""
+"""Sends alerts to a configured address: in the background, several in one delivery, retried, then dropped."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
-import json
 import threading
-from binascii import Error as Base64Error
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -26,10 +16,10 @@ import structlog
 from services.core.access import Actor
 from services.core.errors import BadInputError, UnavailableError
 from services.core.i18n import _
+from services.operations.alerts import Alert, AlertKind, delivery_body, signature_headers, standard_signer
 
 if TYPE_CHECKING:
     import httpx
-    import standardwebhooks
     import tenacity
 
 log = structlog.get_logger(__name__)
@@ -40,31 +30,7 @@ GATHER_SECONDS = 1.0  # a flood goes out as one delivery
 TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = (1.0, 5.0, 20.0)  # before the second, third and fourth attempt
 CLOSE_SECONDS = 3.0
-SIGNATURE_HEADER = "X-Millpond-Signature"
 _TEMPORARY_STATUS = frozenset({408, 425, 429})  # and everything from 500 on
-_MAX_TEXT = 500
-_STANDARD_SECRET = "whsec_"  # noqa: S105 - the prefix of keys in base64, as the specification writes them
-
-
-class AlertKind(StrEnum):
-    """What an alert is about."""
-
-    LEVEL_UP = "level_up"
-    LEVEL_DOWN = "level_down"
-    REFUSALS = "refusals"  # they began or ended
-    RESTART = "restart"
-    VERDICT = "verdict"
-    TEST = "test"
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Something that an operator should know; `figures` by name: bytes and seconds as the name says."""
-
-    kind: AlertKind
-    text: str
-    time: float
-    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +104,7 @@ class Webhook:
         self._url = validated_address(url) if url else ""
         self._secret = secret
         if self._url and secret:
-            _signer(secret)
+            standard_signer(secret)
         self._instance = instance
         self._now = now
         self._gather = gather
@@ -282,11 +248,16 @@ class Webhook:
         """
         import httpx
 
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "millpond",
+            **signature_headers(self._secret, message.id, self._now(), message.body),
+        }
         timeout = min(self._timeout, CLOSE_SECONDS / 2) if self._stopping.is_set() else self._timeout
         try:
             with (
                 httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not _is_loopback(self._url)) as client,
-                client.stream("POST", self._url, content=message.body, headers=self._headers(message)) as response,
+                client.stream("POST", self._url, content=message.body, headers=headers) as response,
             ):
                 _check_response(response)  # its body is of no interest and stays unread
         except httpx.TimeoutException as error:
@@ -299,20 +270,6 @@ class Webhook:
             ) from error
         except httpx.InvalidURL as error:
             raise _DeliveryError(_("the address is none"), temporary=False) from error
-
-    def _headers(self, message: _Message) -> dict[str, str]:
-        """Return the headers of one attempt; its time is part of the standard signature."""
-        sent = datetime.fromtimestamp(int(self._now()), UTC)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "millpond",
-            "webhook-id": message.id,
-            "webhook-timestamp": str(int(sent.timestamp())),
-        }
-        if self._secret:
-            headers["webhook-signature"] = _signer(self._secret).sign(message.id, sent, message.body.decode())
-            headers[SIGNATURE_HEADER] = body_signature(self._secret, message.body)
-        return headers
 
 
 def validated_address(url: str) -> str:
@@ -337,55 +294,6 @@ def validated_address(url: str) -> str:
 def public_address(url: str) -> str:
     """Return the host and port of a webhook: the rest of its address may be a secret."""
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def delivery_body(alerts: Sequence[Alert], *, instance: str, delivery: str, time: float, dropped: int) -> bytes:
-    """Return the JSON of one delivery; `text` sums up the alerts, as chat servers show it."""
-    lines = [alert.text[:_MAX_TEXT] for alert in alerts]
-    if dropped:
-        lines.append(_("{count} older alerts were dropped.").format(count=dropped))
-    value = {
-        "id": delivery,
-        "service": "millpond",
-        "instance": instance,
-        "time": time,
-        "text": "\n".join(lines),
-        "dropped": dropped,
-        "alerts": [
-            {
-                "kind": alert.kind.value,
-                "text": alert.text[:_MAX_TEXT],
-                "time": alert.time,
-                "figures": dict(alert.figures),
-            }
-            for alert in alerts
-        ],
-    }
-    return json.dumps(value, ensure_ascii=False).encode()
-
-
-def body_signature(secret: str, body: bytes) -> str:
-    """Return the value of `SIGNATURE_HEADER`: HMAC-SHA256 (RFC 2104) of the body, which carries its own time."""
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-def _signer(secret: str) -> standardwebhooks.Webhook:
-    """Return what signs by the specification: a secret that begins with "whsec_" is a key in base64, any other text is
-    the key itself.
-
-    Raises:
-        BadInputError: it begins with "whsec_" and holds no key.
-    """
-    import standardwebhooks
-    from standardwebhooks.webhooks import EmptyWebhookSecretError
-
-    try:
-        return standardwebhooks.Webhook(secret if secret.startswith(_STANDARD_SECRET) else secret.encode())
-    except (Base64Error, EmptyWebhookSecretError) as error:
-        raise BadInputError(
-            _("The key for the signature of alerts cannot be used: after whsec_ it must be base64."),
-            _("Set MILLPOND_WEBHOOK_SECRET to such a key, or to any other text."),
-        ) from error
 
 
 def _check_response(response: httpx.Response) -> None:

@@ -16,7 +16,8 @@ import standardwebhooks
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ForbiddenError, UnavailableError
 from services.core.settings import Settings
-from services.operations.webhook import MAX_PER_DELIVERY, MAX_WAITING, Alert, AlertKind, Webhook, validated_address
+from services.operations.alerts import Alert, AlertKind
+from services.operations.webhook import MAX_PER_DELIVERY, MAX_WAITING, Webhook, validated_address
 from tests.operations.listener import Listener
 from tests.servers import eventually
 

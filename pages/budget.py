@@ -1,7 +1,4 @@
-"""Budget: how memory is kept within its limit, what was done and why.
-
-The page of the memory budget: how it stands, what it does in which order, what it did and why.
-"""
+"""Budget: memory use against the limit, the actions in their order, and the decisions with their reasons."""
 
 from __future__ import annotations
 
@@ -11,23 +8,23 @@ from console.ui.budget.actions import actions_view, admission_view
 from console.ui.budget.control import alerts_view, control_view, restart_view
 from console.ui.budget.decisions import chart_view, decisions_view
 from console.ui.budget.gauge import gauge_view
-from console.ui.runtime_access import runtime
-from services.app.container import Runtime
+from console.ui.runtime_access import ready_services
+from services.app.container import Services
 
 
-def budget_view(runtime: Runtime) -> None:
+def budget_view(services: Services) -> None:
     """Draw the page."""
-    gauge_view(runtime)
-    chart_view(runtime)
-    steps, beside = st.columns([3, 2], gap="medium")
-    with steps:
-        actions_view(runtime)
-    with beside:
-        admission_view(runtime)
-        control_view(runtime)
-        restart_view(runtime)
-        alerts_view(runtime)
-    decisions_view(runtime)
+    gauge_view(services)
+    chart_view(services)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        actions_view(services)
+    with right:
+        admission_view(services)
+        control_view(services)
+        restart_view(services)
+        alerts_view(services)
+    decisions_view(services)
 
 
-budget_view(runtime())
+budget_view(ready_services())

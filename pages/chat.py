@@ -1,4 +1,4 @@
-"""Chat: ask the documents, in conversations that are kept."""
+"""Chat: questions to the documents, in stored conversations."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from console.ui.budget.banner import refusal_banner
 from console.ui.chat.conversation_views import conversation_bar, conversation_list
 from console.ui.chat.transcript import chat_view
 from console.ui.live_answers import live_answers
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 from console.ui.session_state import Query, query, set_query
 from services.chat.types import Conversation
 from services.core.admission import Gate
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 
-services = runtime()
+services = ready_services()
 conversation: Conversation | None = None
 live = None
 if name := query(Query.CONVERSATION):
-    live = live_answers.get(name)  # before anything is read: an answer that ends meanwhile draws the page again
+    live = live_answers.get(name)  # before anything is read: an answer that ends meanwhile redraws the page
     try:
         conversation = services.conversations.conversation(name)
     except NotFoundError:
         set_query(Query.CONVERSATION, None)
         st.warning(
             _("It was deleted, or the link is wrong."),
-            title=_("This conversation is not here"),
+            title=_("Conversation not found"),
             icon=":material/scan_delete:",
         )
 with st.sidebar:

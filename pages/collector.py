@@ -1,7 +1,4 @@
-"""Garbage collection: what the collector does, and what can be given back.
-
-The page of the garbage collector: its state on top, and below it one of the parts.
-"""
+"""Garbage collection: the collector's state, and below it one part: control, release, pauses or experiment."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from console.ui.gc.pauses import pauses_view
 from console.ui.gc.settings_form import settings_view
 from console.ui.gc.status import status_view
 from console.ui.gc_experiment.page import experiment_view
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 from console.ui.session_state import Key, Query, query, set_query
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 
 
 class GCView(StrEnum):
-    """The parts of the page; the value is in the address bar."""
+    """The parts of the page; their values stand in the address bar."""
 
     CONTROL = "control"
     RECLAIM = "reclaim"
@@ -30,25 +27,25 @@ class GCView(StrEnum):
     EXPERIMENT = "experiment"
 
 
-def collector_view(runtime: Runtime) -> None:
+def collector_view(services: Services) -> None:
     """Draw the page."""
-    status_view(runtime)
-    view = _choice()
-    draw: dict[GCView, Callable[[Runtime], None]] = {
+    status_view(services)
+    view = _chosen_view()
+    draw: dict[GCView, Callable[[Services], None]] = {
         GCView.CONTROL: settings_view,
         GCView.RECLAIM: reclaim_view,
         GCView.PAUSES: pauses_view,
         GCView.EXPERIMENT: experiment_view,
     }
-    draw[view](runtime)
+    draw[view](services)
     if view in {GCView.CONTROL, GCView.RECLAIM}:
-        effects_view(runtime)
+        effects_view(services)
 
 
-def _choice() -> GCView:
+def _chosen_view() -> GCView:
     names = {
         GCView.CONTROL: _("Control"),
-        GCView.RECLAIM: _("Give memory back"),
+        GCView.RECLAIM: _("Release memory"),
         GCView.PAUSES: _("Pauses"),
         GCView.EXPERIMENT: _("Experiment"),
     }
@@ -62,13 +59,13 @@ def _choice() -> GCView:
         format_func=lambda view: names[view],
         key=Key.COLLECTOR_VIEW,
         label_visibility="collapsed",
-        on_change=_to_address,
+        on_change=_store_in_address,
     )
     return GCView(chosen or start)
 
 
-def _to_address() -> None:
+def _store_in_address() -> None:
     set_query(Query.VIEW, st.session_state[Key.COLLECTOR_VIEW])
 
 
-collector_view(runtime())
+collector_view(ready_services())

@@ -1,4 +1,4 @@
-"""Documents: taking files in, watching them, and what is known of each."""
+"""Documents: upload, progress, the document table, and the details of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
 from console.ui.documents.upload import collections_bar, upload_panel
 from console.ui.error_boundary import guarded, rerun_for_notices
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 from console.ui.session_state import Query, query_number
 from console.ui.shared.heartbeat import heartbeat
 from services.core.admission import Gate
@@ -25,14 +25,14 @@ IDLE_SECONDS = 3.0  # another session may add something
 @st.fragment
 @guarded
 def live_view(library: Library, collection_id: int | None) -> None:
-    """Jobs and table, drawn again in place while something changes."""
+    """Draw jobs and table, and keep them up to date."""
     rerun_for_notices()
     busy = job_list(library)
     document_table(library, collection_id)
     heartbeat("documents-beat", BUSY_SECONDS if busy else IDLE_SECONDS)
 
 
-services = runtime()
+services = ready_services()
 document_id = query_number(Query.DOCUMENT)
 if document_id is not None:
     try:
@@ -40,7 +40,7 @@ if document_id is not None:
     except NotFoundError:
         st.warning(
             _("It was deleted, or the link is wrong."),
-            title=_("This document is not here"),
+            title=_("Document not found"),
             icon=":material/scan_delete:",
         )
         document_id = None

@@ -1,4 +1,4 @@
-"""Memory: where every megabyte is, and whether it grows."""
+"""Memory: the verdict, charts, the ledger, and tables of what happened."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from console.ui.memory.charts import charts_view, range_bar
 from console.ui.memory.details import details_view
 from console.ui.memory.ledger import ledger_view
 from console.ui.memory.verdict import verdict_view
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 
-services = runtime()
+services = ready_services()
 verdict_view(services)
 choice = range_bar(services)
 charts_view(services, choice)

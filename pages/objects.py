@@ -1,4 +1,4 @@
-"""Objects: which types grow, and what holds them."""
+"""Objects: types and containers that grow, and what holds them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from console.ui.objects.owners import owners_view
 from console.ui.objects.repeat import repeat_view
 from console.ui.objects.toolbar import ObjectsView, objects_toolbar, view_choice
 from console.ui.objects.types import containers_view, types_view
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 
-inspector = runtime().memory.objects
+inspector = ready_services().memory.objects
 view = view_choice()
 if view is ObjectsView.REPEAT:
     repeat_view(inspector)

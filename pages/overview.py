@@ -1,11 +1,11 @@
-"""Overview: what is held, how much, and whether every part works."""
+"""Overview: key figures, health, resources in memory, requests and caches."""
 
 from __future__ import annotations
 
 from console.ui.overview.overview import caches_view, overview_view
 from console.ui.overview.requests import requests_view
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 
-overview_view(runtime())
-requests_view(runtime())
-caches_view(runtime())
+overview_view(ready_services())
+requests_view(ready_services())
+caches_view(ready_services())

@@ -1,4 +1,4 @@
-"""Retrieval test: what a question finds, and why."""
+"""Retrieval test: the hits of a query, with their scores."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import streamlit as st
 
 from console.ui.error_boundary import boundary
 from console.ui.retrieval.retrieval import retrieval_form, retrieval_hits
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 from console.ui.session_state import RetrievalState, state_of
 
-services = runtime()
+services = ready_services()
 left, right = st.columns([3, 7], gap="medium")
 with left, boundary():
     retrieval_form(services)

@@ -1,22 +1,24 @@
-"""Settings: the chat model, how retrieval is tuned, and the settings in force."""
+"""Settings: the chat model, retrieval in use, and all settings in force."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.runtime_access import runtime
+from console.ui.runtime_access import ready_services
 from console.ui.settings.models import model_chooser
 from console.ui.settings.table import settings_table
 from services.core.i18n import _
 
-services = runtime()
+services = ready_services()
 st.subheader(_("Chat model"), anchor=False)
 model_chooser(services.models)
 st.subheader(_("Retrieval"), anchor=False)
 retrieval = services.library.retrieval_settings()
 st.markdown(
-    _("{k} hits, weight of meaning {dense:g}, weight of words {lexical:g}, least score {threshold:g}.").format(
+    _(
+        "{k} hits, weight of dense search {dense:g}, of lexical search {lexical:g}, score threshold {threshold:g}."
+    ).format(
         k=retrieval.k,
         dense=retrieval.dense_weight,
         lexical=retrieval.lexical_weight,
@@ -25,5 +27,5 @@ st.markdown(
 )
 st.page_link(page(PageName.RETRIEVAL), label=_("Try others in the retrieval test"))
 st.subheader(_("Settings in force"), anchor=False)
-st.caption(_("Set in the environment or in the file that MILLPOND_CONFIG names; a restart takes them over."))
+st.caption(_("Set in the environment or in the file that MILLPOND_CONFIG names; changes need a restart."))
 settings_table(services.settings)

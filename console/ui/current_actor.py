@@ -10,7 +10,7 @@ import streamlit as st
 from console.ui import runtime_access
 from console.ui.session_state import state_of
 from console.ui.streamlit.internals import current_session_id
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import Actor, Role
 from services.core.i18n import _
 from services.core.requests.registry import NOBODY
@@ -23,19 +23,19 @@ class AdminToken:
     token: str = ""
 
 
-def page_actor(runtime: Runtime | None = None) -> Actor:
-    """Return the actor of this tab for `runtime`, by default the process's own."""
-    return (runtime or runtime_access.runtime()).gate.actor(state_of(AdminToken).token)
+def page_actor(services: Services | None = None) -> Actor:
+    """Return the actor of this tab for `services`, by default the process's own."""
+    return (services or runtime_access.ready_services()).access.actor(state_of(AdminToken).token)
 
 
-def enter_admin_token(runtime: Runtime, token: str) -> None:
+def enter_admin_token(services: Services, token: str) -> None:
     """Give this tab the administrator's rights.
 
     Raises:
         ForbiddenError: the token is wrong.
         BusyError: too many wrong tokens were entered.
     """
-    runtime.gate.enter(token, place=st.context.ip_address or "local")
+    services.access.enter(token, place=st.context.ip_address or "local")
     state_of(AdminToken).token = token
 
 
@@ -44,14 +44,14 @@ def leave_admin() -> None:
     state_of(AdminToken).token = ""
 
 
-def is_admin(runtime: Runtime | None = None) -> bool:
+def is_admin(services: Services | None = None) -> bool:
     """Return whether this tab may use actions of an administrator."""
-    return page_actor(runtime).role is Role.ADMIN
+    return page_actor(services).role is Role.ADMIN
 
 
-def disabled_reason(runtime: Runtime | None = None) -> str | None:
+def disabled_reason(services: Services | None = None) -> str | None:
     """Return why buttons for administrators are disabled in this tab, as their tooltip; None where they are enabled."""
-    if is_admin(runtime):
+    if is_admin(services):
         return None
     return _("Only an administrator can do this. Enter the token at the top of the page.")
 

@@ -1,6 +1,6 @@
-"""The one Runtime of the process: the ASGI lifespan, the API and every page get the same object.
+"""The one application of the process: the ASGI lifespan, the API and every page get the same services.
 
-Work that is no HTTP request: runs of pages, and answers that pages asked for. Each is noted as a request is.
+Also the work that is no HTTP request: runs of pages, and answers that pages requested. Each is logged as a request is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from uuid import uuid4
 import streamlit as st
 import structlog
 
-from services.app.container import Runtime
+from services.app.container import Foundation, Services
+from services.app.startup import Application
 from services.core.errors import MillpondError, UnavailableError
 from services.core.i18n import _
 from services.core.settings import Settings
@@ -26,17 +27,17 @@ _DEFAULT_PAGE = "chat"  # has no path of its own
 
 
 class _Process:
-    """Holds the Runtime outside of Streamlit's cache, which anybody's "clear cache" empties for everybody."""
+    """Holds the application outside of Streamlit's cache, which anybody's "clear cache" empties for everybody."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._url = ""
-        self._runtime: Runtime | None = None
+        self._application: Application | None = None
         self._starting: threading.Thread | None = None
         self._on_failure: Callable[[], None] | None = None
         self._clock: Clock | None = None
-        self._before: Callable[[Runtime], None] | None = None
+        self._before: Callable[[Application], None] | None = None
         self._patience = 0.0
 
     def configure(  # noqa: PLR0917 - called once, by the function below
@@ -45,67 +46,70 @@ class _Process:
         url: str,
         on_failure: Callable[[], None] | None,
         clock: Clock | None,
-        before: Callable[[Runtime], None] | None,
+        before: Callable[[Application], None] | None,
         patience: float,
     ) -> None:
         with self._lock:
-            if self._runtime is not None:
-                raise RuntimeError("configure() comes before the first runtime()")
+            if self._application is not None:
+                raise RuntimeError("configure() comes before the first application()")
             self._settings, self._url, self._on_failure, self._clock = settings, url, on_failure, clock
             self._before, self._patience = before, patience
 
-    def runtime(self) -> Runtime:
+    def application(self) -> Application:
         with self._lock:
-            if self._runtime is None:
-                self._runtime = Runtime(self._settings or Settings(), self._clock)
+            if self._application is None:
+                self._application = Application(self._settings or Settings(), self._clock)
                 self._starting = threading.Thread(
-                    target=self._start, args=(self._runtime,), name="millpond-start", daemon=True
+                    target=self._start, args=(self._application,), name="millpond-start", daemon=True
                 )
                 self._starting.start()
-            return self._runtime
+            return self._application
 
-    def peek(self) -> Runtime | None:
-        return self._runtime
+    def existing(self) -> Application | None:
+        return self._application
 
     def stop_answers(self) -> None:
-        with self._lock:
-            runtime = self._runtime
-        if runtime is not None and runtime.ready:
-            runtime.answering.close()
+        application = self._application
+        if application is not None and application.ready:
+            application.services.answers.close()
 
     def close(self) -> None:
         with self._lock:
-            runtime, starting = self._runtime, self._starting
-            self._runtime = self._starting = None
+            application, starting = self._application, self._starting
+            self._application = self._starting = None
         if starting is not None:
             starting.join()  # a start cannot be interrupted half-way; it takes seconds
-        if runtime is not None:
-            runtime.close()
+        if application is not None:
+            application.close()
 
-    def _start(self, runtime: Runtime) -> None:
+    def _start(self, application: Application) -> None:
         try:
-            _load_what_pages_need()
+            _import_page_libraries()
             if self._before is not None:
-                self._before(runtime)
-            runtime.start(self._url, patience=self._patience)
+                self._before(application)
+            application.start(self._url, patience=self._patience)
         except MillpondError as error:
-            runtime.failure = error
+            application.fail(error)
             log.error("start failed", kind=error.kind, message=error.message)  # noqa: TRY400 - expected, no traceback
         except Exception:
             reference = uuid4().hex[:12]
             log.exception("start failed", reference=reference)
-            runtime.failure = UnavailableError(
-                _("Millpond could not start because of a defect (reference {reference}).").format(reference=reference),
-                _("The log has the details under this reference."),
+            application.fail(
+                UnavailableError(
+                    _("Millpond could not start because of a defect (reference {reference}).").format(
+                        reference=reference
+                    ),
+                    _("The log has the details under this reference."),
+                )
             )
-        if runtime.failure is not None and self._on_failure is not None:
+        if application.failure is not None and self._on_failure is not None:
             self._on_failure()
 
 
-def _load_what_pages_need() -> None:
-    """Import what the first table on a page would: 70 MB that belong to what the service takes when it is ready.
+def _import_page_libraries() -> None:
+    """Import what the first table on a page would: 70 MB that belong to the memory of a ready process.
 
-    The memory budget reckons from that figure, and the first visitor need not wait.
+    The memory budget starts from that figure, and the first visitor need not wait.
     """
     import pandas as pd  # noqa: F401 - for the pages; it brings pyarrow
 
@@ -119,34 +123,46 @@ def configure(
     url: str = "",
     on_failure: Callable[[], None] | None = None,
     clock: Clock | None = None,
-    before: Callable[[Runtime], None] | None = None,
+    before: Callable[[Application], None] | None = None,
     patience: float = 0.0,
 ) -> None:
-    """Say how the Runtime is to be built, before it is first asked for; by default from environment and file.
+    """Set how the application is built, before it is first asked for; by default from environment and file.
 
     Args:
         settings: all settings.
         url: the address of this server, told to other processes that find the data folder locked.
-        on_failure: called when the start was given up; `runtime().failure` says why.
+        on_failure: called when the start was given up; `application().failure` says why.
         clock: what everything that watches goes by; None: the real time. Tests pass a faster one.
         before: called in the starting thread before the data folder is opened; it may wait, and give up by raising.
-        patience: seconds to wait for another process to let go of the data folder.
+        patience: seconds to wait for another process to release the data folder.
     """
     _process.configure(settings, url, on_failure, clock, before, patience)
 
 
 @st.cache_resource(show_spinner=False)
-def runtime() -> Runtime:
-    """Return the process's Runtime; the first call makes it start in the background.
+def application() -> Application:
+    """Return the process's application; the first call makes it start in the background."""
+    return _process.application()
 
-    Until `runtime().ready`, its services raise `UnavailableError`.
+
+def ready_services() -> Services:
+    """Return the services of the process.
+
+    Raises:
+        UnavailableError: they are still starting, or could not start.
     """
-    return _process.runtime()
+    return application().services
 
 
-def built() -> Runtime | None:
-    """Return the process's Runtime if it was asked for already; costs nothing, from any thread."""
-    return _process.peek()
+def existing_application() -> Application | None:
+    """Return the process's application if it was asked for already; costs nothing, from any thread."""
+    return _process.existing()
+
+
+def existing_foundation() -> Foundation | None:
+    """Return what the process's application has from its first moment; None before anybody asked for it."""
+    application = _process.existing()
+    return application.foundation if application is not None else None
 
 
 def stop_answers() -> None:
@@ -155,30 +171,30 @@ def stop_answers() -> None:
 
 
 def close() -> None:
-    """Stop the Runtime, at shutdown."""
+    """Stop the application, at shutdown."""
     _process.close()
-    runtime.clear()
+    application.clear()
 
 
 @contextmanager
-def page_run(runtime: Runtime, path: str) -> Iterator[None]:
-    """Note the full run of a page's script, however it ends. Runs of live parts alone do not come here."""
+def page_run(services: Services, path: str) -> Iterator[None]:
+    """Log the full run of a page's script, however it ends. Runs of fragments alone do not come here."""
     page = path or _DEFAULT_PAGE
     began = time.perf_counter()
     try:
-        with runtime.requests.during("PAGE", f"/{page}", log_as="page run"):
+        with services.request_log.during("PAGE", f"/{page}", log_as="page run"):
             yield
     finally:
-        runtime.metrics.page_run(page, time.perf_counter() - began)
+        services.metrics.page_run(page, time.perf_counter() - began)
 
 
 def answer_run(write: Callable[[], bool]) -> None:
-    """Note an answer that a page asked for; `write` returns whether it came about."""
-    runtime = built()
-    begun = runtime.requests.begin() if runtime is not None else None
+    """Log an answer that a page requested; `write` returns whether it came about."""
+    foundation = existing_foundation()
+    begun = foundation.request_log.begin() if foundation is not None else None
     status = 500
     try:
         status = 200 if write() else 500
     finally:
-        if runtime is not None and begun is not None:
-            runtime.requests.end(begun, "ANSWER", "/chat", status)
+        if foundation is not None and begun is not None:
+            foundation.request_log.end(begun, "ANSWER", "/chat", status)

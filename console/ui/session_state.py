@@ -16,7 +16,7 @@ from services.core.errors import MillpondError
 from services.knowledge.types import SearchResult
 from services.memory.gc_experiment.types import Setting
 from services.memory.leaks.types import Trimmed
-from services.memory.objects.types import DeepSize, Instances, RetentionPaths, Summary
+from services.memory.objects.types import DeepSize, HeapSummary, Instances, RetentionPaths
 
 State = TypeVar("State")
 
@@ -163,7 +163,7 @@ class ObjectsState:
     asked: tuple[str, str] = ("", "")
     holders: RetentionPaths | None = None
     size: DeepSize | None = None
-    summary: Summary | None = None
+    summary: HeapSummary | None = None
 
 
 @dataclass

@@ -71,7 +71,7 @@ def test_thresholds_collections_a_trial_and_giving_back(tab: Page) -> None:
     tab.goto("/collector")
     give(tab, TOKEN)
     state = tab.locator(".st-key-collector-state")
-    expect(state).to_contain_text("at its usual thresholds (700, 10, 10)")
+    expect(state).to_contain_text("at its default thresholds (700, 10, 10)")
 
     button(tab, "Generation 2").click()
     newest = tab.locator(".st-key-effect-newest")
@@ -89,16 +89,16 @@ def test_thresholds_collections_a_trial_and_giving_back(tab: Page) -> None:
     button(tab, "Apply for 1 minute").click()
     expect(state).to_contain_text("changed thresholds (2,500, 10, 10)")
     trial = tab.locator(".st-key-collector-trial")
-    expect(trial).to_contain_text(re.compile("On trial by administrator: back to 700, 10, 10 in"))
+    expect(trial).to_contain_text(re.compile("Trial by administrator: reverts to 700, 10, 10 in"))
     expect(trial).to_contain_text("p95 before")
     expect(button(tab, "Keep").first).to_be_enabled()
     # Nobody keeps it: it goes back by itself, and the form shows what is in force again.
-    expect(state).to_contain_text("at its usual thresholds (700, 10, 10)", timeout=60_000)
-    expect(tab.get_by_text("time is over and nobody kept it")).to_be_visible()
+    expect(state).to_contain_text("at its default thresholds (700, 10, 10)", timeout=60_000)
+    expect(tab.get_by_text("time is over and the trial was not kept")).to_be_visible()
     expect(tab.get_by_role("spinbutton", name="Threshold 0")).to_have_value("700")
     expect(trial).to_have_count(0)
 
-    tab.get_by_text("Give memory back", exact=True).click()
+    tab.get_by_text("Release memory", exact=True).click()
     row = tab.locator(".st-key-reclaim-heap")
     expect(row).to_contain_text("would free")
     row.get_by_role("button").click()
@@ -107,4 +107,4 @@ def test_thresholds_collections_a_trial_and_giving_back(tab: Page) -> None:
 
     tab.get_by_text("Pauses", exact=True).click()
     expect(tab.get_by_role("figure", name="Pauses over time")).to_be_visible()
-    expect(tab.get_by_role("figure", name="How many were how long")).to_be_visible()
+    expect(tab.get_by_role("figure", name="Distribution of pauses")).to_be_visible()

@@ -44,8 +44,8 @@ def use_model(page: Page, url: str) -> None:
     page.get_by_label("URL").press("Enter")
     page.get_by_label("Model", exact=True).fill("tiny")
     page.get_by_label("Model", exact=True).press("Enter")
-    page.get_by_role("button", name="Use it").click()
-    expect(page.get_by_text("Answers are now written by")).to_be_visible()
+    page.get_by_role("button", name="Use this model").click()
+    expect(page.get_by_text("Answers now come from")).to_be_visible()
 
 
 def take_in(page: Page, console: Server) -> dict[str, int]:
@@ -53,7 +53,7 @@ def take_in(page: Page, console: Server) -> dict[str, int]:
     page.goto("/documents")
     expect(page.get_by_text("No documents yet")).to_be_visible()
     upload(page, ("manual.pdf", "application/pdf", manual()), ("手册.txt", "text/plain", CHINESE.encode()))
-    expect(page.get_by_text("2 files are being taken in.")).to_be_visible()
+    expect(page.get_by_text("2 files are being processed.")).to_be_visible()
     page.reload()  # progress belongs to the server, not to the tab
     expect(page.get_by_role("link", name=re.compile("2 documents"))).to_be_visible()
     expect(page.locator(".st-key-jobs-running")).to_have_count(0, timeout=120_000)
@@ -98,8 +98,8 @@ def stop_an_answer(page: Page, conversation: str) -> None:
         answered(page, 3)
     page.goto("/settings")
     page.get_by_role("radio", name="No model: quote the documents").click()
-    page.get_by_role("button", name="Use it").click()
-    expect(page.get_by_text("Answers are now written by")).to_be_visible()
+    page.get_by_role("button", name="Use this model").click()
+    expect(page.get_by_text("Answers now come from")).to_be_visible()
 
 
 def delete(page: Page, document_id: int) -> None:

@@ -25,20 +25,20 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     page.get_by_role("button", name="Take a snapshot").click()
     eventually(lambda: len(console.client.get("/api/objects/census").json()["snapshots"]) == 2, what="the second look")
 
-    page.goto(f"/objects?since={first}&type=services.app.container.Runtime")
+    page.goto(f"/objects?since={first}&type=services.app.startup.Application")
     expect(page.get_by_text("No such object")).to_be_visible(timeout=PATIENCE)  # it was there before
-    found = console.client.get("/api/objects/objects", params={"type": "services.app.container.Runtime"}).json()
+    found = console.client.get("/api/objects/objects", params={"type": "services.app.startup.Application"}).json()
     address = found["objects"][0]["address"]
-    page.goto(f"/objects?type=services.app.container.Runtime&object={address}")
-    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.container.Runtime")).to_be_visible(
+    page.goto(f"/objects?type=services.app.startup.Application&object={address}")
+    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.startup.Application")).to_be_visible(
         timeout=PATIENCE
     )
-    expect(page.get_by_text(re.compile(r"console\..*Runtime|_runtime")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"console\..*Application|_application")).first).to_be_visible()
     expect(page.get_by_text("It is reached from a module")).to_be_visible()
     page.reload()  # the address bar keeps type and object
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
 
-    page.goto("/objects?type=services.app.container.Runtime&object=4096")
+    page.goto("/objects?type=services.app.startup.Application&object=4096")
     expect(page.get_by_text("The object is gone")).to_be_visible(timeout=PATIENCE)
 
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from console.ui import runtime_access
 from console.ui.live_answers import live_answers
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.settings import Settings
 from services.knowledge.types import Document
 from tests.servers import eventually
@@ -20,18 +20,18 @@ PAGES = Path(__file__).resolve().parents[2] / "pages"
 
 
 @pytest.fixture(scope="package")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The real services over an empty data folder, started the way the pages start them."""
     runtime_access.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
-    runtime = runtime_access.runtime()
-    eventually(lambda: runtime.ready or runtime.failure, what="the start")
-    assert runtime.failure is None
-    yield runtime
+    services = runtime_access.runtime()
+    eventually(lambda: services.ready or services.failure, what="the start")
+    assert services.failure is None
+    yield services
     runtime_access.close()
 
 
 @pytest.fixture
-def runtime(started: Runtime) -> Iterator[Runtime]:
+def services(started: Services) -> Iterator[Services]:
     """The services, emptied afterwards."""
     yield started
     for conversation in started.conversations.conversations(limit=1000):
@@ -48,20 +48,20 @@ def runtime(started: Runtime) -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def add(runtime: Runtime) -> Callable[..., Document]:
+def add(services: Services) -> Callable[..., Document]:
     """Take in a file and wait until nothing more happens to it."""
 
     def add(name: str, content: str | bytes, collection_id: int | None = None) -> Document:
         data = content.encode() if isinstance(content, str) else content
-        intake = runtime.library.add(io.BytesIO(data), name, collection_id)
-        assert runtime.ingestion.wait_idle(60)
-        return runtime.library.document(intake.document.id)
+        intake = services.library.add(io.BytesIO(data), name, collection_id)
+        assert services.ingestion.wait_idle(60)
+        return services.library.document(intake.document.id)
 
     return add
 
 
 @pytest.fixture
-def app(runtime: Runtime) -> AppTest:
+def app(services: Services) -> AppTest:
     """The app before its first run, on the chat page."""
     return AppTest.from_file(str(ENTRY_POINT), default_timeout=30)
 

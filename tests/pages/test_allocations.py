@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import SERVICE
 from services.memory import fork_snapshot
 from services.memory.tracing.tracer import Tracer
@@ -15,16 +15,16 @@ from tests.pages.conftest import open_page
 
 
 @pytest.fixture
-def tracer(runtime: Runtime) -> Iterator[Tracer]:
+def tracer(services: Services) -> Iterator[Tracer]:
     """The tracer of the pages' services, off and without snapshots before and after."""
 
     def clean() -> None:
-        runtime.memory.tracer.stop(SERVICE)
-        for info in runtime.memory.tracer.snapshots():
-            runtime.memory.tracer.delete(SERVICE, info.id)
+        services.memory.tracer.stop(SERVICE)
+        for info in services.memory.tracer.snapshots():
+            services.memory.tracer.delete(SERVICE, info.id)
 
     clean()
-    yield runtime.memory.tracer
+    yield services.memory.tracer
     clean()
 
 

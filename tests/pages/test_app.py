@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from console.navigation import PageName
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.errors import ConflictError
 from tests.pages.conftest import ENTRY_POINT, open_page
 
@@ -51,28 +51,28 @@ def test_a_failed_start_says_why(not_ready: SimpleNamespace) -> None:
 
 
 def test_an_expected_failure_is_a_message_with_a_hint(
-    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page whose service refuses shows message and hint; the strip and the menu stay."""
 
     def refuse(*_args: Any, **_options: Any) -> None:
         raise ConflictError("The disk is on holiday.", "Wait until it is back.")
 
-    monkeypatch.setattr(runtime.library, "collections", refuse)
+    monkeypatch.setattr(services.library, "collections", refuse)
     open_page(app, "documents")
     assert not app.exception
     assert [error.value for error in app.error] == ["Wait until it is back\\."]
 
 
 def test_a_defect_shows_a_reference_and_no_traceback(
-    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody foresaw gives the person an id to look for in the log, and nothing else."""
 
     def break_down(*_args: Any, **_options: Any) -> None:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr(runtime.library, "collections", break_down)
+    monkeypatch.setattr(services.library, "collections", break_down)
     open_page(app, "documents")
     assert not app.exception
     [error] = app.error

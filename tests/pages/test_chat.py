@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.types import AnswerState, MessageRole
 from services.knowledge.types import Document
 from tests.pages.conftest import finish
@@ -40,7 +40,7 @@ def test_an_answer_quotes_and_names_its_source(app: AppTest, add: Add, text: str
     assert app.subheader[0].value.replace("\\", "").startswith(question[:10])
 
 
-def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, services: Services) -> None:
     """The address bar names the conversation; another tab with it shows the same messages."""
     add("mill.txt", MILL)
     app.run()
@@ -68,27 +68,27 @@ def test_nothing_relevant_looks_different(app: AppTest, add: Add) -> None:
     assert not [button for button in app.button if button.key and button.key.startswith("cite-")]
 
 
-def test_a_question_that_is_too_long_is_kept(app: AppTest, runtime: Runtime) -> None:
+def test_a_question_that_is_too_long_is_kept(app: AppTest, services: Services) -> None:
     """The limit is told with a hint, and what was typed is back in the field."""
     app.run()
-    question = "x" * (runtime.settings.question_characters + 1)
+    question = "x" * (services.settings.question_characters + 1)
     ask(app, question)
     assert len(app.error) == 1
     assert app.chat_input(key=Key.CHAT_INPUT).proto.value == question
 
 
-def test_thumbs_are_stored(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_thumbs_are_stored(app: AppTest, add: Add, services: Services) -> None:
     """A thumb up is in the database and shown after a reload."""
     add("mill.txt", MILL)
     app.run()
     ask(app, "How often are the seals inspected?")
-    [conversation] = runtime.conversations.conversations()
-    answer = runtime.conversations.messages(conversation.id)[-1]
+    [conversation] = services.conversations.conversations()
+    answer = services.conversations.messages(conversation.id)[-1]
     app.feedback(key=f"feedback-{answer.id}").set_value(1).run()
-    assert runtime.conversations.messages(conversation.id)[-1].feedback == 1
+    assert services.conversations.messages(conversation.id)[-1].feedback == 1
 
 
-def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add, services: Services) -> None:
     """The edited question takes the old one's place; regenerating leaves one answer."""
     add("mill.txt", MILL)
     app.run()
@@ -99,20 +99,20 @@ def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add,
     [again] = [button for button in app.button if button.label == "Ask again"]
     again.click().run()
     finish(app)
-    [conversation] = runtime.conversations.conversations()
-    texts = [(message.role, message.text) for message in runtime.conversations.messages(conversation.id)]
+    [conversation] = services.conversations.conversations()
+    texts = [(message.role, message.text) for message in services.conversations.messages(conversation.id)]
     assert texts[0] == (MessageRole.USER, "Who writes the water level?")
     assert len(texts) == 2
     app.button(key="chat-regenerate").click().run()
     finish(app)
-    assert len(runtime.conversations.messages(conversation.id)) == 2
+    assert len(services.conversations.messages(conversation.id)) == 2
 
 
-def test_long_conversations_are_paged(app: AppTest, runtime: Runtime) -> None:
+def test_long_conversations_are_paged(app: AppTest, services: Services) -> None:
     """Only the newest messages are on the screen; older ones come when asked for."""
-    conversation = runtime.conversations.create(title="Long")
+    conversation = services.conversations.create(title="Long")
     for number in range(15):
-        answer = runtime.answering.ask(conversation.id, f"Question number {number}")
+        answer = services.answers.ask(conversation.id, f"Question number {number}")
         for _event in answer:
             pass
     app.query_params["conversation"] = conversation.id
@@ -128,12 +128,12 @@ def test_long_conversations_are_paged(app: AppTest, runtime: Runtime) -> None:
     assert any("Question number 14" in element.value for element in app.markdown)
 
 
-def test_a_deleted_document_is_said_to_be_deleted(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_a_deleted_document_is_said_to_be_deleted(app: AppTest, add: Add, services: Services) -> None:
     """A source whose document is gone opens with what was quoted, and says what happened."""
     document = add("mill.txt", MILL)
     app.run()
     ask(app, "How often are the seals inspected?")
-    runtime.library.delete([document.id])
+    services.library.delete([document.id])
     source = next(button for button in app.button if button.key and button.key.startswith("cite-"))
     source.click().run()
     assert any("no longer stored" in warning.value for warning in app.warning)
@@ -151,10 +151,10 @@ def test_a_source_opens_with_its_words_marked(app: AppTest, add: Add) -> None:
     assert "twelve months" in marked[0]
 
 
-def test_stopping_keeps_what_there_is(app: AppTest, runtime: Runtime) -> None:
+def test_stopping_keeps_what_there_is(app: AppTest, services: Services) -> None:
     """The stop button ends the answer; its end is marked as early and the field is open again."""
-    conversation = runtime.conversations.create(title="Stop")
-    answer = runtime.answering.ask(conversation.id, "A question")
+    conversation = services.conversations.create(title="Stop")
+    answer = services.answers.ask(conversation.id, "A question")
     live = live_answers.start(conversation.id, "A question", answer, QuestionMode.NEW)
     live.stop()
     assert live.done.wait(30)
@@ -162,14 +162,14 @@ def test_stopping_keeps_what_there_is(app: AppTest, runtime: Runtime) -> None:
     app.run()
     assert not app.exception
     assert app.chat_input(key=Key.CHAT_INPUT).disabled is False
-    states = [message.state for message in runtime.conversations.messages(conversation.id)]
+    states = [message.state for message in services.conversations.messages(conversation.id)]
     assert AnswerState.FAILED not in states
 
 
-def test_conversations_are_searched_and_chosen(app: AppTest, runtime: Runtime) -> None:
+def test_conversations_are_searched_and_chosen(app: AppTest, services: Services) -> None:
     """The list narrows while typing, and a click opens what it names."""
-    wanted = runtime.conversations.create(title="Seals of the mill")
-    runtime.conversations.create(title="Something else")
+    wanted = services.conversations.create(title="Seals of the mill")
+    services.conversations.create(title="Something else")
     app.run()
     app.text_input(key=Key.CONVERSATION_SEARCH).set_value("seals").run()
     entries = [button for button in app.button if button.key and button.key == f"conversation-{wanted.id}"]
@@ -180,25 +180,25 @@ def test_conversations_are_searched_and_chosen(app: AppTest, runtime: Runtime) -
     assert app.query_params["conversation"] == wanted.id
 
 
-def test_the_scope_of_a_new_conversation_is_kept(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_the_scope_of_a_new_conversation_is_kept(app: AppTest, add: Add, services: Services) -> None:
     """Collections and window chosen before the first question belong to the conversation it begins."""
-    other = runtime.library.create_collection("Other")
+    other = services.library.create_collection("Other")
     add("mill.txt", MILL)
     app.run()
     app.multiselect(key="chat-collections-new").select(other.id).run()
     app.number_input(key="chat-turns-new").set_value(2).run()
     ask(app, "How often are the seals inspected?")
-    [conversation] = runtime.conversations.conversations()
+    [conversation] = services.conversations.conversations()
     assert (conversation.collection_ids, conversation.history_turns) == ((other.id,), 2)
 
 
-def test_the_scope_of_a_conversation_is_changed(app: AppTest, runtime: Runtime) -> None:
+def test_the_scope_of_a_conversation_is_changed(app: AppTest, services: Services) -> None:
     """Collections and window of a conversation that exists are stored as soon as they are chosen."""
-    other = runtime.library.create_collection("Other")
-    conversation = runtime.conversations.create(title="Scope")
+    other = services.library.create_collection("Other")
+    conversation = services.conversations.create(title="Scope")
     app.query_params["conversation"] = conversation.id
     app.run()
     app.multiselect(key=f"chat-collections-{conversation.id}").select(other.id).run()
     app.number_input(key=f"chat-turns-{conversation.id}").set_value(1).run()
-    changed = runtime.conversations.conversation(conversation.id)
+    changed = services.conversations.conversation(conversation.id)
     assert (changed.collection_ids, changed.history_turns) == ((other.id,), 1)

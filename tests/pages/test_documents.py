@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import DocumentsState, Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.knowledge.types import Document, DocumentStatus
 from tests.pages.conftest import open_page
 
@@ -24,60 +24,60 @@ def test_an_empty_library_says_what_to_do(app: AppTest) -> None:
     assert [info.value for info in app.info] == ["Drop files above. They stay on this machine."]
 
 
-def test_uploaded_files_are_taken_in_and_let_go(app: AppTest, runtime: Runtime) -> None:
+def test_uploaded_files_are_taken_in_and_let_go(app: AppTest, services: Services) -> None:
     """Dropped files become documents; the uploader is empty again and its bytes are gone."""
     open_page(app, "documents")
     uploader = app.file_uploader[0]
     uploader.upload("mill.txt", b"The seals are inspected every twelve months.")
     uploader.upload("pond.txt", b"The pond is four metres deep.")
     app.run()
-    assert runtime.ingestion.wait_idle(60)
+    assert services.ingestion.wait_idle(60)
     app.run()
     assert sorted(names(app)) == ["mill.txt", "pond.txt"]
     assert app.session_state[f"millpond.{DocumentsState.__name__}"].uploads == 1
     assert app.file_uploader[0].value == []
-    assert runtime.library.count_documents(statuses=(DocumentStatus.READY,)) == 2
+    assert services.library.count_documents(statuses=(DocumentStatus.READY,)) == 2
 
 
-def test_the_same_content_again_is_told(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_the_same_content_again_is_told(app: AppTest, add: Add, services: Services) -> None:
     """A duplicate is not an error and adds nothing."""
     add("mill.txt", "The seals are inspected every twelve months.")
     open_page(app, "documents")
     app.file_uploader[0].upload("copy.txt", b"The seals are inspected every twelve months.")
     app.run()
     assert any("nothing was done" in toast.value for toast in app.toast)
-    assert runtime.library.count_documents() == 1
+    assert services.library.count_documents() == 1
 
 
-def test_a_file_that_cannot_be_read_says_why(app: AppTest, runtime: Runtime) -> None:
+def test_a_file_that_cannot_be_read_says_why(app: AppTest, services: Services) -> None:
     """An empty file is refused or fails with a reason and a hint; the others go on."""
     open_page(app, "documents")
     app.file_uploader[0].upload("broken.pdf", b"%PDF-1.7 this is not a PDF")
     app.file_uploader[0].upload("mill.txt", b"The seals are inspected every twelve months.")
     app.run()
-    assert runtime.ingestion.wait_idle(60)
+    assert services.ingestion.wait_idle(60)
     app.run()
-    [job] = [job for job in runtime.library.jobs.recent() if job.status is DocumentStatus.FAILED]
+    [job] = [job for job in services.library.jobs.recent() if job.status is DocumentStatus.FAILED]
     assert job.hint
     assert any(caption.value.replace("\\", "").startswith(job.error[:20]) for caption in app.caption)
-    assert runtime.library.count_documents(statuses=(DocumentStatus.READY,)) == 1
+    assert services.library.count_documents(statuses=(DocumentStatus.READY,)) == 1
     app.button(key=f"job-remove-{job.id}").click().run()
-    assert not [job for job in runtime.library.jobs.recent() if job.status is DocumentStatus.FAILED]
+    assert not [job for job in services.library.jobs.recent() if job.status is DocumentStatus.FAILED]
 
 
 def test_jobs_in_progress_are_shown_and_cancelled(
-    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queued file has its line with a button that takes it out of the queue."""
-    monkeypatch.setattr(runtime.ingestion, "wake", lambda: None)
-    intake = runtime.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
+    monkeypatch.setattr(services.ingestion, "wake", lambda: None)
+    intake = services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
     open_page(app, "documents")
     job_id = intake.document.job_id
     assert job_id is not None
-    if runtime.library.document(intake.document.id).status is DocumentStatus.QUEUED:
+    if services.library.document(intake.document.id).status is DocumentStatus.QUEUED:
         assert any(text.value == "waiting.txt" for text in app.text)
         app.button(key=f"job-cancel-{job_id}").click().run()
-        assert not runtime.library.jobs.recent(unfinished_only=True)
+        assert not services.library.jobs.recent(unfinished_only=True)
 
 
 def test_filters_narrow_the_table(app: AppTest, add: Add) -> None:
@@ -91,11 +91,11 @@ def test_filters_narrow_the_table(app: AppTest, add: Add) -> None:
     assert [info.value for info in app.info] == ["Change the filter to see more."]
 
 
-def test_many_documents_are_paged(app: AppTest, runtime: Runtime) -> None:
+def test_many_documents_are_paged(app: AppTest, services: Services) -> None:
     """One page of rows is drawn, however many documents there are."""
     for number in range(53):
-        runtime.library.add(io.BytesIO(f"Note number {number}.".encode()), f"note-{number:02}.txt")
-    assert runtime.ingestion.wait_idle(120)
+        services.library.add(io.BytesIO(f"Note number {number}.".encode()), f"note-{number:02}.txt")
+    assert services.ingestion.wait_idle(120)
     open_page(app, "documents")
     assert len(names(app)) == 50
     app.get_by_key(f"{Key.DOCUMENT_PAGE}-2").set_value(2)
@@ -103,7 +103,7 @@ def test_many_documents_are_paged(app: AppTest, runtime: Runtime) -> None:
     assert len(names(app)) == 3
 
 
-def test_ticked_documents_are_acted_on_whatever_the_rows_do(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_ticked_documents_are_acted_on_whatever_the_rows_do(app: AppTest, add: Add, services: Services) -> None:
     """Ticks are kept by document, not by row: a new first row does not move them."""
     first = add("mill.txt", "The seals are inspected every twelve months.")
     open_page(app, "documents")
@@ -112,7 +112,7 @@ def test_ticked_documents_are_acted_on_whatever_the_rows_do(app: AppTest, add: A
     add("pond.txt", "The pond is four metres deep.")
     app.run()
     app.button(key="bulk-disable").click().run()
-    enabled = {document.name: document.enabled for document in runtime.library.documents()}
+    enabled = {document.name: document.enabled for document in services.library.documents()}
     assert enabled == {"mill.txt": False, "pond.txt": True}
 
 
@@ -135,17 +135,17 @@ def test_a_document_that_is_gone_says_so(app: AppTest) -> None:
     assert [warning.value for warning in app.warning] == ["It was deleted, or the link is wrong."]
 
 
-def test_a_document_is_disabled_in_its_view(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_a_document_is_disabled_in_its_view(app: AppTest, add: Add, services: Services) -> None:
     """The switch takes it out of answers and keeps it in the library."""
     document = add("mill.txt", "The seals are inspected every twelve months.")
     open_page(app, "documents", document=str(document.id))
     app.toggle[0].set_value(False).run()
-    assert runtime.library.document(document.id).enabled is False
+    assert services.library.document(document.id).enabled is False
 
 
-def test_collections_are_made_and_kept_apart(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_collections_are_made_and_kept_apart(app: AppTest, add: Add, services: Services) -> None:
     """Choosing a collection narrows the table to its documents."""
-    other = runtime.library.create_collection("Other 合同")
+    other = services.library.create_collection("Other 合同")
     add("mill.txt", "The seals are inspected every twelve months.")
     add("pond.txt", "The pond is four metres deep.", other.id)
     open_page(app, "documents")
@@ -154,7 +154,7 @@ def test_collections_are_made_and_kept_apart(app: AppTest, add: Add, runtime: Ru
     assert names(app) == ["pond.txt"]
 
 
-def test_an_action_that_is_refused_is_told(app: AppTest, add: Add, runtime: Runtime) -> None:
+def test_an_action_that_is_refused_is_told(app: AppTest, add: Add, services: Services) -> None:
     """Re-embedding what is not ready is refused by the library; the page shows why, not nothing."""
     document = add("broken.pdf", b"%PDF-1.7 this is not a PDF")
     open_page(app, "documents")

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.gc.effects import effect_chart
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.types import BackendChoice
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import ForbiddenError
@@ -27,11 +27,11 @@ JOINER = "\u2060"  # between the colon and the digits of a time, so that no icon
 
 
 @pytest.fixture
-def acting(runtime: Runtime) -> Iterator[Runtime]:
+def acting(services: Services) -> Iterator[Services]:
     """The services; their collector is as it was afterwards."""
-    before = runtime.memory.collector.settings
-    yield runtime
-    collector = runtime.memory.collector
+    before = services.memory.collector.settings
+    yield services
+    collector = services.memory.collector
     if collector.trial is not None:
         collector.revert(SERVICE)
     if collector.settings != before:
@@ -41,10 +41,10 @@ def acting(runtime: Runtime) -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def look_only(acting: Runtime, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+def look_only(acting: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
     """The services, whose visitors may only look."""
     settings = acting.settings.model_copy(update={"visitors": "user", "admin_token": SecretStr("open-sesame")})
-    monkeypatch.setattr(acting.gate, "_settings", settings)
+    monkeypatch.setattr(acting.access, "_settings", settings)
     return acting
 
 
@@ -57,20 +57,20 @@ def enabled(app: AppTest) -> set[str]:
     return {str(button.key) for button in app.button if not button.disabled}
 
 
-def test_state_and_figures(app: AppTest, acting: Runtime) -> None:
+def test_state_and_figures(app: AppTest, acting: Services) -> None:
     """The page says in one sentence how the collector stands, with its figures, defaults and rules."""
     open_page(app, "collector")
     assert not app.exception
     assert not app.error
-    assert "Python collects by itself at its usual thresholds" in words(app)
+    assert "Python collects automatically at its default thresholds" in words(app)
     assert "Thresholds in Python" in words(app)
     assert labels(app) >= {"Collections", "Pauses, total", "Pauses, p95", "Tracked objects", "Frozen", "Uncollectable"}
     default = acting.memory.collector.state().defaults[0]
     assert any(field.label == f"Threshold 0 (default {default:,})" for field in app.number_input)
 
 
-def test_a_trial_is_shown_kept_and_gone_back_from(app: AppTest, acting: Runtime) -> None:
-    """A change could not be tried, its countdown not be seen, or Keep and Go back do nothing."""
+def test_a_trial_is_shown_kept_and_gone_back_from(app: AppTest, acting: Services) -> None:
+    """A change could not be tried, its countdown not be seen, or Keep and Revert do nothing."""
     collector = acting.memory.collector
     before = collector.settings
     open_page(app, "collector")
@@ -80,7 +80,7 @@ def test_a_trial_is_shown_kept_and_gone_back_from(app: AppTest, acting: Runtime)
     app.button(key=Key.COLLECTOR_TRY).click().run()
     assert collector.settings.thresholds[0] == 4321
     assert collector.trial is not None
-    assert re.search(r"goes back by itself in [67]:\d\d", words(app).replace(JOINER, ""))
+    assert re.search(r"reverts automatically in [67]:\d\d", words(app).replace(JOINER, ""))
     assert labels(app) >= {"p95 before", "p95 in the trial"}
     app.button(key=Key.TRIAL_BACK).click().run()
     assert collector.settings == before
@@ -95,16 +95,16 @@ def test_a_trial_is_shown_kept_and_gone_back_from(app: AppTest, acting: Runtime)
     assert collector.state().kept == replace(before, thresholds=(4321, *before.thresholds[1:]))
 
 
-def test_off_is_said(app: AppTest, acting: Runtime) -> None:
+def test_off_is_said(app: AppTest, acting: Services) -> None:
     """A collector that is off would look like one that works."""
     open_page(app, "collector")
-    next(toggle for toggle in app.toggle if toggle.label == "Python collects by itself").set_value(False).run()
+    next(toggle for toggle in app.toggle if toggle.label == "Collect automatically").set_value(False).run()
     app.button(key=Key.COLLECTOR_KEEP).click().run()
     assert acting.memory.collector.settings.off
-    assert "Nothing is collected by itself" in words(app)
+    assert "Automatic collection is off" in words(app)
 
 
-def test_nonsense_is_told(app: AppTest, acting: Runtime) -> None:
+def test_nonsense_is_told(app: AppTest, acting: Services) -> None:
     """A threshold that cannot be used would break the page, or be used."""
     before = acting.memory.collector.settings
     open_page(app, "collector")
@@ -115,7 +115,7 @@ def test_nonsense_is_told(app: AppTest, acting: Runtime) -> None:
     assert acting.memory.collector.settings == before
 
 
-def test_collecting_shows_what_it_did(app: AppTest, acting: Runtime) -> None:
+def test_collecting_shows_what_it_did(app: AppTest, acting: Services) -> None:
     """Pause, objects found, uncollectable and RSS before and after are on the page after a click, and who did it."""
     open_page(app, "collector")
     app.button(key="collector-collect-2").click().run()
@@ -129,14 +129,14 @@ def test_collecting_shows_what_it_did(app: AppTest, acting: Runtime) -> None:
     assert len(app.expander) >= 2, "the effects before the newest are gone"
 
 
-def test_nothing_was_done_yet(app: AppTest, acting: Runtime) -> None:
+def test_nothing_was_done_yet(app: AppTest, acting: Services) -> None:
     """Before the first action the page says what will be there, in place of an empty heading."""
     acting.memory.effects._kept.clear()
     open_page(app, "collector")
-    assert any("Nothing was done yet" in str(info.proto) for info in app.info)
+    assert any("No actions yet" in str(info.proto) for info in app.info)
 
 
-def test_giving_back(app: AppTest, acting: Runtime) -> None:
+def test_giving_back(app: AppTest, acting: Services) -> None:
     """Each offer has its words and its button; after a click it says what it freed."""
     acting.retriever.search("What is new?")
     open_page(app, "collector", view="reclaim")
@@ -148,26 +148,26 @@ def test_giving_back(app: AppTest, acting: Runtime) -> None:
     assert acting.memory.effects.latest()[0].action == "search_caches"
 
 
-def test_pauses_and_who_waited(app: AppTest, acting: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_and_who_waited(app: AppTest, acting: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both charts and the list are there; before the first pause the page says so."""
     acting.memory.collector.collect(SERVICE, 2)
     open_page(app, "collector", view="pauses")
     assert not app.error
     assert "Pauses over time" in words(app)
-    assert "Who was waiting" in str(app.dataframe[0].proto)
+    assert "Delayed" in str(app.dataframe[0].proto)
     monkeypatch.setattr(acting.memory.pauses, "recent", lambda *_limit: [])
     app.run()
-    assert any("No pause yet" in str(info.proto) for info in app.info)
+    assert any("No pauses yet" in str(info.proto) for info in app.info)
 
 
-def test_the_experiment_has_its_part(app: AppTest, acting: Runtime) -> None:
+def test_the_experiment_has_its_part(app: AppTest, acting: Services) -> None:
     """The part would be missing, or fail to draw."""
     open_page(app, "collector", view="experiment")
     assert not app.exception
     assert not app.error
 
 
-def test_who_may_only_look(app: AppTest, look_only: Runtime) -> None:
+def test_who_may_only_look(app: AppTest, look_only: Services) -> None:
     """Buttons that act are disabled for a visitor, until the right token is given; a wrong one changes nothing."""
     open_page(app, "collector")
     acting_buttons = {"collector-collect-0", "collector-collect-2", "collector-freeze", Key.COLLECTOR_TRY.value}
@@ -189,13 +189,13 @@ def test_who_may_only_look(app: AppTest, look_only: Runtime) -> None:
     ("page", "key"),
     [("memory", Key.MEMORY_TRIM), ("allocations", Key.TRACING_START), ("retrieval", Key.RETRIEVAL_APPLY)],
 )
-def test_other_pages_buttons_too(app: AppTest, look_only: Runtime, page: str, key: str) -> None:
+def test_other_pages_buttons_too(app: AppTest, look_only: Services, page: str, key: str) -> None:
     """What acts elsewhere would look as if a visitor could use it."""
     open_page(app, page)
     assert next(button for button in app.button if button.key == key).disabled
 
 
-ACTS: dict[str, Callable[[Runtime, Actor], object]] = {
+ACTS: dict[str, Callable[[Services, Actor], object]] = {
     "change": lambda r, who: r.memory.collector.change(who, GCSettings((5000, 10, 10))),
     "keep": lambda r, who: r.memory.collector.keep(who),
     "revert": lambda r, who: r.memory.collector.revert(who),
@@ -219,7 +219,7 @@ ACTS: dict[str, Callable[[Runtime, Actor], object]] = {
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_services_refuse_by_themselves(acting: Runtime, act: str) -> None:
+def test_services_refuse_by_themselves(acting: Services, act: str) -> None:
     """The check would be in pages and routes alone, where another caller goes around it."""
     before = acting.memory.collector.settings, acting.models.choice(), acting.library.retrieval_settings()
     with pytest.raises(ForbiddenError, match="only an administrator"):

@@ -11,7 +11,7 @@ from console.ui.gc_experiment import page as form
 from console.ui.gc_experiment import page as view
 from console.ui.gc_experiment import result as result_view
 from console.ui.gc_experiment.result import experiment_charts
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import SERVICE
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
@@ -29,17 +29,17 @@ LOW = Setting((300, 5, 5))
 def script() -> None:
     from console.ui.error_boundary import show_notices
     from console.ui.gc_experiment.page import experiment_view
-    from console.ui.runtime_access import runtime
+    from console.ui.runtime_access import ready_services
 
     show_notices()
-    experiment_view(runtime())
+    experiment_view(ready_services())
 
 
 Make = Callable[..., Experiments]
 
 
 @pytest.fixture
-def make(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Put experiments of another laboratory, over results of another time, into the pages' services."""
     built: list[Experiments] = []
 
@@ -47,7 +47,7 @@ def make(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         for number, result in enumerate(results):
             ResultStore(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
         built.append(Experiments(tmp_path, Clock(), NullEventSink(), lab or laboratory()))
-        monkeypatch.setattr(runtime, "experiments", built[-1])
+        monkeypatch.setattr(services, "experiments", built[-1])
         return built[-1]
 
     yield make
@@ -129,17 +129,17 @@ def test_each_answer_has_a_face(make: Make, result: ExperimentResult, kind: str,
     assert any(button.key == result_view.TRY for button in app.button)
 
 
-def test_try_these_settings(make: Make, runtime: Runtime) -> None:
+def test_try_these_settings(make: Make, services: Services) -> None:
     """The button puts the collector of this service on trial, for the minutes given, and no longer."""
     make(None, made([{}, {"pause": 0.6}], noise=0.01, settings=(REFERENCE, LOW)))
     app = opened()
     app.number_input(key=result_view.TRY_MINUTES).set_value(2).run()
     app.button(key=result_view.TRY).click().run()
-    trial = runtime.memory.collector.trial
+    trial = services.memory.collector.trial
     assert trial is not None
     assert trial.tried.thresholds == (300, 5, 5)
     assert trial.until - trial.began == pytest.approx(120)
-    runtime.memory.collector.revert(SERVICE)
+    services.memory.collector.revert(SERVICE)
 
 
 def test_older_results_can_be_chosen(make: Make) -> None:

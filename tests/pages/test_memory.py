@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.shared.tick_cache import TickCache
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.memory_report import MemoryReport, Owner
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, Verdict, VerdictState
 from services.memory.ledger.ledger import Ledger
@@ -16,15 +16,15 @@ from tests.servers import eventually
 
 
 @pytest.fixture
-def watched(runtime: Runtime) -> Runtime:
+def watched(services: Services) -> Services:
     """The services, once something was measured."""
 
     def measured() -> bool:
-        sample = runtime.memory.history.latest()
-        return sample is not None and sample.get("sampler_cpu") is not None and runtime.memory.ledger.last is not None
+        sample = services.memory.history.latest()
+        return sample is not None and sample.get("sampler_cpu") is not None and services.memory.ledger.last is not None
 
     eventually(measured, what="the first ledger and two samples")
-    return runtime
+    return services
 
 
 def words(app: AppTest) -> str:
@@ -33,7 +33,7 @@ def words(app: AppTest) -> str:
     return re.sub(r"\\(.)", r"\1", "\n".join(str(element.value) for element in texts))
 
 
-def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Runtime) -> None:
+def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Services) -> None:
     """The page draws without an error, with its main chart and the ledger, and says that there is no GPU."""
     open_page(app, "memory")
     assert not app.exception
@@ -41,19 +41,19 @@ def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Runtime
     written = words(app)
     assert "Who owns the memory" in written
     assert "Every byte of RSS" in written
-    assert "Watching costs" in written
+    assert "Sampling costs" in written
     sample = watched.memory.history.latest()
     if sample is not None and sample.get("gpu_total") is None:
         assert "There is no GPU" in written
 
 
-def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kind, growth, evidence and suspects of a verdict are on the page and in the strip; names in it are only text."""
     verdict = Verdict(
         VerdictState.LEAK,
         watched.memory.clock.time(),
-        window=3600.0,
-        level=5e8,
+        window_seconds=3600.0,
+        level_bytes=5e8,
         kind=LeakKind.PYTHON,
         slope_per_hour=30 * 2.0**20,
         interval=(28 * 2.0**20, 32 * 2.0**20),
@@ -69,7 +69,7 @@ def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Runtime, monk
     assert not any("<b>" in str(caption.value) for caption in app.caption)
 
 
-def test_a_limit_of_the_system_is_told(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_of_the_system_is_told(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the ledger cannot know here is said in words, and what is held stands in the table."""
     held = MemoryReport("Weights", "of a model", 47 * 2**20, 1, owner=Owner.MODELS)
     ledger = Ledger(watched.memory.clock.time(), 2**29, {Owner.UNNAMED: 2**29}, (held,), ("No maps on this system.",))
@@ -79,29 +79,29 @@ def test_a_limit_of_the_system_is_told(app: AppTest, watched: Runtime, monkeypat
     assert any("Weights" in str(table.value) for table in app.dataframe)
 
 
-def test_nothing_seen_yet(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_seen_yet(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first sample and ledger the page says so instead of failing."""
     monkeypatch.setattr(watched.memory.history, "latest", lambda: None)
     monkeypatch.setattr(type(watched.memory.ledger), "last", property(lambda _self: None))
     open_page(app, "memory")
     assert not app.error
     titles = [str(info.proto) for info in app.info]
-    assert any("Nothing seen yet" in title for title in titles)
+    assert any("No samples yet" in title for title in titles)
     assert any("No ledger yet" in title for title in titles)
 
 
-def test_a_sampler_that_fell_silent_is_told(app: AppTest, watched: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sampler_that_fell_silent_is_told(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old figures are not shown as if they were of now."""
     sample = watched.memory.history.latest()
     assert sample is not None
     old = replace(sample, time=sample.time - 600)
     monkeypatch.setattr(watched.memory.history, "latest", lambda: old)
     open_page(app, "memory")
-    assert any("Watching has stopped" in str(error.proto) for error in app.error)
+    assert any("Sampling has stopped" in str(error.proto) for error in app.error)
 
 
 @pytest.mark.parametrize("detail", ["requests", "collections"])
-def test_the_other_tables(app: AppTest, watched: Runtime, detail: str) -> None:
+def test_the_other_tables(app: AppTest, watched: Services, detail: str) -> None:
     """Requests with their memory and collections with their pauses are listed."""
     import gc
 

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.errors import UnavailableError
 from services.memory.objects.inspector import Inspector
 from tests.pages.conftest import open_page
@@ -16,10 +16,10 @@ def shown(app: AppTest) -> str:
     return " ".join(f"{getattr(part, 'title', '')} {part.value}" for part in parts)
 
 
-def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest, runtime: Runtime) -> None:
+def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest, services: Services) -> None:
     """An empty table would look like a process without objects; the pause is to be known before the click."""
-    for snapshot in runtime.memory.objects.snapshots():
-        runtime.memory.objects.delete(snapshot.name)
+    for snapshot in services.memory.objects.snapshots():
+        services.memory.objects.delete(snapshot.name)
     page = open_page(app, "objects")
     assert not page.exception
     assert "Two snapshots show what grew." in shown(page)
@@ -28,7 +28,7 @@ def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest,
 
 
 def test_a_look_that_fails_is_told_with_what_to_do(
-    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the process cannot be copied, the page must say so instead of breaking."""
 
@@ -42,9 +42,9 @@ def test_a_look_that_fails_is_told_with_what_to_do(
     assert "Free some memory" in shown(page)
 
 
-def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(app: AppTest, runtime: Runtime) -> None:
+def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(app: AppTest, services: Services) -> None:
     """A link opens the same comparison; an address that belongs to nothing any more has a face of its own."""
-    first, second = runtime.memory.objects.take("one"), runtime.memory.objects.take("two")
+    first, second = services.memory.objects.take("one"), services.memory.objects.take("two")
     page = open_page(app, "objects", since=first.name, snapshot=second.name)
     assert not page.exception
     table = page.dataframe[0].value

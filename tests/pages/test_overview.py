@@ -5,7 +5,7 @@ from collections.abc import Callable
 from streamlit.testing.v1 import AppTest
 
 from console.ui.current_actor import page_user
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.requests import RequestKind
 from services.knowledge.types import Document
 from tests.pages.conftest import open_page
@@ -15,11 +15,11 @@ def texts(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
-def test_requests_are_listed_and_can_be_cancelled(app: AppTest, runtime: Runtime) -> None:
-    """Who, what, since when, place and memory; the button ends that request; afterwards it is among those of late."""
-    limit = runtime.scopes.policy(RequestKind.DIAGNOSTIC)
-    with runtime.scopes.open(RequestKind.DIAGNOSTIC, "census of objects", user="ann") as first:
-        second = runtime.scopes.open(RequestKind.DIAGNOSTIC, "deep size", user="bob")
+def test_requests_are_listed_and_can_be_cancelled(app: AppTest, services: Services) -> None:
+    """Who, what, since when, place and memory; the button ends that request; afterwards it is among the recently finished."""
+    limit = services.requests.policy(RequestKind.DIAGNOSTIC)
+    with services.requests.open(RequestKind.DIAGNOSTIC, "census of objects", user="ann") as first:
+        second = services.requests.open(RequestKind.DIAGNOSTIC, "deep size", user="bob")
         assert limit.total == 1
         open_page(app, "overview")
         assert not app.exception
@@ -32,18 +32,18 @@ def test_requests_are_listed_and_can_be_cancelled(app: AppTest, runtime: Runtime
         assert not first.cancelled
         second.close()
     app.run()
-    assert any("Ended of late" in expander.label for expander in app.expander)
+    assert any("Recently finished" in expander.label for expander in app.expander)
 
 
-def test_caches_show_their_hit_rates(app: AppTest, runtime: Runtime, add: Callable[..., Document]) -> None:
+def test_caches_show_their_hit_rates(app: AppTest, services: Services, add: Callable[..., Document]) -> None:
     """Each cache with its share of hits and of its budget."""
     add("pump.txt", "Pump seals are covered for 12 months.")
-    runtime.retriever.search("How long are seals covered?")
-    runtime.retriever.search("How long are seals covered?")
+    services.retriever.search("How long are seals covered?")
+    services.retriever.search("How long are seals covered?")
     open_page(app, "overview")
     assert not app.exception
     assert [subheader.value for subheader in app.subheader].count("Caches") == 1
-    assert runtime.caches.embeddings.stats().hits > 0
+    assert services.caches.embeddings.stats().hits > 0
 
 
 def test_without_a_page_nobody_has_a_tab() -> None:

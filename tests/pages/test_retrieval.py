@@ -5,7 +5,7 @@ from collections.abc import Callable
 from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import Key
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import SERVICE
 from services.knowledge.types import Document, RetrievalSettings
 from tests.pages.conftest import open_page
@@ -38,20 +38,20 @@ def test_hits_have_all_scores_and_marked_terms(app: AppTest, add: Add) -> None:
     assert names[:3] == ["fused", "dense", "lexical"]
     assert any("mill" in link.value for link in app.page_link)
     assert any(":orange-background[" in element.value for element in app.markdown)
-    assert any("trust in the embedding" in caption.value for caption in app.caption)
+    assert any("weight of the embedding" in caption.value for caption in app.caption)
 
 
-def test_settings_apply_to_chat(app: AppTest, runtime: Runtime) -> None:
+def test_settings_apply_to_chat(app: AppTest, services: Services) -> None:
     """What was tried is kept for chat only when asked to."""
-    before = runtime.library.retrieval_settings()
+    before = services.library.retrieval_settings()
     open_page(app, "retrieval")
     app.number_input(key="retrieval-k").set_value(3)
     app.slider(key="retrieval-threshold").set_value(0.25)
     search(app, "seals")
-    assert runtime.library.retrieval_settings() == before
+    assert services.library.retrieval_settings() == before
     app.button(key=Key.RETRIEVAL_APPLY).click().run()
-    applied = runtime.library.retrieval_settings()
-    runtime.library.apply_retrieval_settings(SERVICE, before)
+    applied = services.library.retrieval_settings()
+    services.library.apply_retrieval_settings(SERVICE, before)
     assert (applied.k, applied.threshold) == (3, 0.25)
     assert isinstance(applied, RetrievalSettings)
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.types import BackendChoice, BackendKind
 from services.core.access import SERVICE
 from services.core.settings import Settings
@@ -12,11 +12,11 @@ from tests.pages.conftest import open_page
 
 
 def test_every_setting_is_listed_and_secrets_are_not_shown(
-    app: AppTest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table has each setting; of a key it says only that there is one."""
     monkeypatch.setattr(
-        runtime, "settings", runtime.settings.model_copy(update={"openai_api_key": SecretStr("sk-very-secret")})
+        services, "settings", services.settings.model_copy(update={"openai_api_key": SecretStr("sk-very-secret")})
     )
     open_page(app, "settings")
     table = app.dataframe[0].value
@@ -33,7 +33,7 @@ def test_an_old_name_of_a_setting_is_shown_with_the_new_one(app: AppTest, monkey
     assert "`MILLPOND_LOOKS_TOTAL` is now called `MILLPOND_DIAGNOSTICS_TOTAL`; the old name is still read." in texts
 
 
-def test_a_model_is_chosen_without_a_restart(app: AppTest, runtime: Runtime) -> None:
+def test_a_model_is_chosen_without_a_restart(app: AppTest, services: Services) -> None:
     """The choice is in force at once, and the key is asked for but never shown."""
     open_page(app, "settings")
     app.get_by_key("model-kind").set_value(BackendKind.OPENAI)
@@ -43,12 +43,12 @@ def test_a_model_is_chosen_without_a_restart(app: AppTest, runtime: Runtime) -> 
     app.text_input(key="model-key-0").set_value("sk-very-secret").run()
     app.button(key="model-use").click().run()
     try:
-        choice = runtime.models.choice()
+        choice = services.models.choice()
         assert (choice.kind, choice.url, choice.model) == (BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny")
         open_page(app, "settings")
         assert all("sk-very-secret" not in str(field.value) for field in app.text_input)
     finally:
-        runtime.models.choose(SERVICE, BackendChoice())
+        services.models.choose(SERVICE, BackendChoice())
 
 
 def test_a_server_that_is_down_is_reported_with_a_hint(app: AppTest) -> None:

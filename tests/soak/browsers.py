@@ -67,8 +67,8 @@ class Browsers:
                     _fill(page, "Model", model)
                 else:
                     page.get_by_role("radio", name="No model: quote the documents").click()
-                page.get_by_role("button", name="Use it").click()
-                expect(page.get_by_text("Answers are now written by")).to_be_visible(timeout=PATIENCE_MS)
+                page.get_by_role("button", name="Use this model").click()
+                expect(page.get_by_text("Answers now come from")).to_be_visible(timeout=PATIENCE_MS)
             finally:
                 context.close()
 

@@ -43,7 +43,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     """Return one bar from 0 to the limit: zones between the watermarks, over them what is used and promised."""
     budget = state.budget
     limit = max(budget.limit, 1)
-    top = max(limit, state.used + state.reserved)
+    top = max(limit, state.used_bytes + state.reserved_bytes)
     layout = base_layout(74)
     layout["margin"] = {"l": 2, "r": 2, "t": 20, "b": 2}
     layout["showlegend"] = False
@@ -70,12 +70,12 @@ def gauge_chart(state: GovernorState) -> Chart:
         for mark in budget.watermarks
     ]
     shade = LEVEL_COLOURS[state.level]
-    own = min(state.rss, state.used)
+    own = min(state.rss_bytes, state.used_bytes)
     bars = [_bar(_("This process"), 0, own, shade, 1.0)]
-    if state.used - own > MEGABYTE:
-        bars.append(_bar(_("Others in the container"), own, state.used - own, shade, 0.55))
-    if state.reserved:
-        bars.append(_bar(_("Promised to work in progress"), state.used, state.reserved, shade, 0.3))
+    if state.used_bytes - own > MEGABYTE:
+        bars.append(_bar(_("Others in the container"), own, state.used_bytes - own, shade, 0.55))
+    if state.reserved_bytes:
+        bars.append(_bar(_("Promised to work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
     return Chart("gauge", _("Use against the limit"), tuple(bars), layout)
 
 

@@ -13,17 +13,17 @@ from console.ui.session_state import Key, notify
 from console.ui.shared import dialogs
 from console.ui.shared.formatting import count, escape, minutes
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _, plural
 from services.operations.restarts import RestartPhase, RestartState
 
 
 @st.fragment
 @guarded
-def control_view(runtime: Runtime) -> None:
+def control_view(services: Services) -> None:
     """Draw the switches, and keep them as they are for everybody."""
     rerun_for_notices()
-    state, why = runtime.governor.state(), disabled_reason(runtime)
+    state, why = services.governor.state(), disabled_reason(services)
     st.subheader(_("Control"), anchor=False)
     # What another tab has switched shows here, too.
     st.session_state[Key.BUDGET_DRY_RUN] = state.dry_run
@@ -34,7 +34,7 @@ def control_view(runtime: Runtime) -> None:
         disabled=why is not None,
         help=why or _("Only say what would be done"),
         on_change=_dry_run,
-        args=(runtime,),
+        args=(services,),
     )
     st.toggle(
         _("Pause the budget"),
@@ -42,7 +42,7 @@ def control_view(runtime: Runtime) -> None:
         disabled=why is not None,
         help=why or _("Nothing is decided, and what is in force is undone"),
         on_change=_pause,
-        args=(runtime,),
+        args=(services,),
     )
     st.button(
         _("Undo all steps"),
@@ -51,30 +51,30 @@ def control_view(runtime: Runtime) -> None:
         disabled=why is not None or not state.active,
         help=why or (None if state.active else _("No step is in force.")),
         on_click=_undo_all,
-        args=(runtime,),
+        args=(services,),
     )
     heartbeat("budget-control", PERIOD_SECONDS)
 
 
-def _dry_run(runtime: Runtime) -> None:
-    attempt(runtime.governor.set_dry_run, page_actor(runtime), bool(st.session_state[Key.BUDGET_DRY_RUN]))
+def _dry_run(services: Services) -> None:
+    attempt(services.governor.set_dry_run, page_actor(services), bool(st.session_state[Key.BUDGET_DRY_RUN]))
 
 
-def _pause(runtime: Runtime) -> None:
-    attempt(runtime.governor.set_enabled, page_actor(runtime), not st.session_state[Key.BUDGET_PAUSE])
+def _pause(services: Services) -> None:
+    attempt(services.governor.set_enabled, page_actor(services), not st.session_state[Key.BUDGET_PAUSE])
 
 
-def _undo_all(runtime: Runtime) -> None:
-    undone = attempt(runtime.governor.undo_all, page_actor(runtime))
+def _undo_all(services: Services) -> None:
+    undone = attempt(services.governor.undo_all, page_actor(services))
     if undone is not None:
         notify(plural("{count} step undone", "{count} steps undone", len(undone)))
 
 
 @st.fragment
 @guarded
-def alerts_view(runtime: Runtime) -> None:
+def alerts_view(services: Services) -> None:
     """Draw where alerts go, how the last one fared, and the button that sends a test."""
-    state, why = runtime.webhook.state(), disabled_reason(runtime)
+    state, why = services.webhook.state(), disabled_reason(services)
     st.subheader(_("Alerts"), anchor=False)
     if not state.address:
         st.caption(_("Nobody is told: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
@@ -97,26 +97,26 @@ def alerts_view(runtime: Runtime) -> None:
         disabled=why is not None,
         help=why,
         on_click=_send_test,
-        args=(runtime,),
+        args=(services,),
     )
     heartbeat("budget-alerts", PERIOD_SECONDS)
 
 
-def _send_test(runtime: Runtime) -> None:
-    delivery = attempt(runtime.webhook.send_test, page_actor(runtime))
+def _send_test(services: Services) -> None:
+    delivery = attempt(services.webhook.send_test, page_actor(services))
     if delivery is not None:
         notify(_("The test has arrived.") if delivery.arrived else delivery.problem)
 
 
 @st.fragment
 @guarded
-def restart_view(runtime: Runtime) -> None:
+def restart_view(services: Services) -> None:
     """Draw what is known of the planned restart, and the way to ask for one."""
-    state, why = runtime.restarts.state(), disabled_reason(runtime)
+    state, why = services.restarts.state(), disabled_reason(services)
     st.subheader(_("Planned restart"), anchor=False)
-    for line in _lines(state, runtime.clock.time()):
+    for line in _lines(state, services.clock.time()):
         st.caption(escape(line))
-    refusal = runtime.restarts.refusal()
+    refusal = services.restarts.refusal()
     underway = state.phase is not RestartPhase.RUNNING
     if st.button(
         _("Restart now"),
@@ -125,11 +125,11 @@ def restart_view(runtime: Runtime) -> None:
         disabled=why is not None or underway or bool(refusal),
         help=why or escape(refusal) or None,
     ):
-        confirm_restart(runtime)
+        confirm_restart(services)
     heartbeat("budget-restart", PERIOD_SECONDS)
 
 
-def confirm_restart(runtime: Runtime) -> NoReturn:
+def confirm_restart(services: Services) -> NoReturn:
     """Ask before a restart, and ask for one."""
     dialogs.confirm(
         _("Restart Millpond?"),
@@ -138,12 +138,12 @@ def confirm_restart(runtime: Runtime) -> NoReturn:
             _("Open tabs come back by themselves. Caches and idle conversations in memory are dropped."),
         ),
         _("Restart"),
-        lambda: _ask(runtime),
+        lambda: _ask(services),
     )
 
 
-def _ask(runtime: Runtime) -> str:
-    runtime.restarts.request(page_actor(runtime), _("asked for on the budget page"))
+def _ask(services: Services) -> str:
+    services.restarts.request(page_actor(services), _("asked for on the budget page"))
     return _("The restart has begun.")
 
 

@@ -12,7 +12,7 @@ from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range, range_name, span
 from services.memory.budget.types import Decision, DecisionKind
@@ -35,9 +35,9 @@ _ICONS = {
 }
 
 
-def chart_view(runtime: Runtime) -> None:
+def chart_view(services: Services) -> None:
     """Draw the chart with the choice of its range."""
-    young = runtime.memory.clock.time() - runtime.memory.history.run_start() < _YOUNG_SECONDS
+    young = services.memory.clock.time() - services.memory.history.run_start() < _YOUNG_SECONDS
     choice = st.segmented_control(
         _("Range"),
         _RANGES,
@@ -47,26 +47,26 @@ def chart_view(runtime: Runtime) -> None:
         format_func=range_name,
         label_visibility="collapsed",
     )
-    _chart(runtime, Range(choice or Range.HOUR))
+    _chart(services, Range(choice or Range.HOUR))
 
 
 @st.fragment
 @guarded
-def _chart(runtime: Runtime, choice: Range) -> None:
-    drawn = _charts.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
+def _chart(services: Services, choice: Range) -> None:
+    drawn = _charts.get((id(services), choice), PACES[choice].beat / 2, lambda: _build(services, choice))
     draw_chart(drawn, key="chart-budget")
     heartbeat("budget-chart", PACES[choice].beat)
 
 
-def _build(runtime: Runtime, choice: Range) -> EncodedChart:
-    now = runtime.memory.clock.time()
+def _build(services: Services, choice: Range) -> EncodedChart:
+    now = services.memory.clock.time()
     start, end = span(choice, now, BUDGET_POINTS)
-    window = runtime.memory.history.window(start, end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
+    window = services.memory.history.window(start, end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
     return EncodedChart.of(
         budget_chart(
             window,
-            runtime.governor.state().budget,
-            runtime.governor.decisions(),
+            services.governor.state().budget,
+            services.governor.decisions(),
             span=(now - PACES[choice].seconds, now),
         )
     )
@@ -74,10 +74,10 @@ def _build(runtime: Runtime, choice: Range) -> EncodedChart:
 
 @st.fragment
 @guarded
-def decisions_view(runtime: Runtime) -> None:
+def decisions_view(services: Services) -> None:
     """Draw what was decided, the newest first, and keep it fresh."""
     st.subheader(_("What was decided"), anchor=False)
-    found = runtime.governor.decisions(_MOST_ROWS)
+    found = services.governor.decisions(_MOST_ROWS)
     if not found:
         st.caption(_("Nothing had to be decided yet: memory stayed under the soft watermark."))
     else:

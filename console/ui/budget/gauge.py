@@ -9,7 +9,7 @@ from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import escape, minutes, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.memory.budget.messages import source_name
 from services.memory.budget.types import BudgetLevel, GovernorState
@@ -31,17 +31,17 @@ _TEXT_COLOURS = {
 
 @st.fragment
 @guarded
-def gauge_view(runtime: Runtime) -> None:
+def gauge_view(services: Services) -> None:
     """Draw level, gauge and figures, and keep them fresh."""
     rerun_for_notices()
-    state = runtime.governor.state()
+    state = services.governor.state()
     with st.container(border=True, gap="xsmall", key="budget-head"):
         mark = f":{_TEXT_COLOURS[state.level]}[{LEVEL_ICONS[state.level]}]"
         st.markdown(f"#### {mark} {escape(state_sentence(state))}")
         if state.budget.limit:
             draw_chart(EncodedChart.of(gauge_chart(state)), key="chart-gauge", titled=False)
         st.caption(escape(_where(state)))
-        for line in _notes(runtime, state):
+        for line in _notes(services, state):
             st.caption(line)
     if state.warning:
         st.warning(escape(state.warning), icon=":material/warning:")
@@ -51,9 +51,9 @@ def gauge_view(runtime: Runtime) -> None:
 def state_sentence(state: GovernorState) -> str:
     """Return level, use and limit in one sentence."""
     if not state.budget.limit:
-        return _("No limit is known: {used} used").format(used=size(state.used))
+        return _("No limit is known: {used} used").format(used=size(state.used_bytes))
     words = _("{level}: {used} of {limit}").format(
-        level=level_word(state.level), used=size(state.used), limit=size(state.budget.limit)
+        level=level_word(state.level), used=size(state.used_bytes), limit=size(state.budget.limit)
     )
     if not state.enabled:
         return _("{words}; the budget is paused").format(words=words)
@@ -74,17 +74,17 @@ def _where(state: GovernorState) -> str:
     )
 
 
-def _notes(runtime: Runtime, state: GovernorState) -> list[str]:
+def _notes(services: Services, state: GovernorState) -> list[str]:
     parts = []
     if state.level is not BudgetLevel.CALM:
-        since = max(0.0, runtime.clock.time() - state.since)
+        since = max(0.0, services.clock.time() - state.since)
         parts.append(_("Above calm for {time}").format(time=minutes(since)))
-    if state.floor:
-        parts.append(_("{size} when it had just started").format(size=size(state.floor)))
-    if state.peak:
-        parts.append(_("at most {size} since").format(size=size(state.peak)))
-    if state.reserved:
-        parts.append(_("{size} promised to work in progress").format(size=size(state.reserved)))
-    if state.used > state.rss:
-        parts.append(_("{size} of it in this process").format(size=size(state.rss)))
+    if state.ready_rss_bytes:
+        parts.append(_("{size} when it had just started").format(size=size(state.ready_rss_bytes)))
+    if state.peak_bytes:
+        parts.append(_("at most {size} since").format(size=size(state.peak_bytes)))
+    if state.reserved_bytes:
+        parts.append(_("{size} promised to work in progress").format(size=size(state.reserved_bytes)))
+    if state.used_bytes > state.rss_bytes:
+        parts.append(_("{size} of it in this process").format(size=size(state.rss_bytes)))
     return [escape(" · ".join(parts))] if parts else []

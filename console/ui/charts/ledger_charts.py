@@ -114,7 +114,7 @@ def _with_ends(window: Window) -> tuple[Window, frozenset[int]]:
     return (
         Window(
             np.array(times, dtype=np.float64),
-            window.step,
+            window.step_seconds,
             {column: values[index] for column, values in window.means.items()},
             {column: values[index] for column, values in window.minima.items()},
             {column: values[index] for column, values in window.maxima.items()},

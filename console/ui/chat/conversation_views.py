@@ -12,7 +12,7 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
 from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.conversations import Conversations
 from services.chat.types import Conversation
 from services.core.i18n import _, plural
@@ -21,31 +21,33 @@ _MOST_TURNS = 50
 _SHOWN = 40
 
 
-def conversation_bar(runtime: Runtime, conversation: Conversation | None) -> None:
+def conversation_bar(services: Services, conversation: Conversation | None) -> None:
     """Draw the bar; the choices of a conversation that is not stored yet are kept in the tab."""
     with st.container(horizontal=True, vertical_alignment="center", key="conversation-bar"):
         title = escape(shorten(conversation.title, 70)) if conversation else _("New conversation")
         st.subheader(title or _("Untitled"), anchor=False, width="stretch")
-        with st.popover(_scope(runtime, conversation), icon=":material/filter_alt:", type="tertiary", key="chat-scope"):
-            _choices(runtime, conversation)
+        with st.popover(
+            _scope(services, conversation), icon=":material/filter_alt:", type="tertiary", key="chat-scope"
+        ):
+            _choices(services, conversation)
         if conversation is not None:
-            _menu(runtime, conversation)
+            _menu(services, conversation)
 
 
-def _scope(runtime: Runtime, conversation: Conversation | None) -> str:
+def _scope(services: Services, conversation: Conversation | None) -> str:
     ids = conversation.collection_ids if conversation else state_of(ChatState).draft_collections
     if not ids:
         return _("All collections")
-    names = {collection.id: collection.name for collection in runtime.library.collections()}
+    names = {collection.id: collection.name for collection in services.library.collections()}
     known = [names[i] for i in ids if i in names]
     if len(known) == 1:
         return escape(shorten(known[0], 30))
     return plural("{count} collection", "{count} collections", len(known))
 
 
-def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
+def _choices(services: Services, conversation: Conversation | None) -> None:
     state = state_of(ChatState)
-    collections = {collection.id: collection for collection in runtime.library.collections()}
+    collections = {collection.id: collection for collection in services.library.collections()}
     ids = conversation.collection_ids if conversation else state.draft_collections
     name = conversation.id if conversation else "new"
     scope, window = f"chat-collections-{name}", f"chat-turns-{name}"
@@ -57,11 +59,11 @@ def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
         placeholder=_("All"),
         key=scope,
         on_change=_set_collections,
-        args=(runtime, conversation, scope),
+        args=(services, conversation, scope),
     )
     turns = conversation.history_turns if conversation else state.draft_turns
     if turns is None:
-        turns = runtime.settings.history_turns
+        turns = services.settings.history_turns
     wanted = st.number_input(
         _("History turns"),
         0,
@@ -70,23 +72,23 @@ def _choices(runtime: Runtime, conversation: Conversation | None) -> None:
         key=window,
         help=_("How many earlier questions and answers the chat model sees. All are kept on disk."),
         on_change=_set_turns,
-        args=(runtime, conversation, window),
+        args=(services, conversation, window),
     )
     if conversation is None:
         state.draft_collections, state.draft_turns = tuple(chosen), int(wanted)
 
 
-def _set_collections(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+def _set_collections(services: Services, conversation: Conversation | None, key: str) -> None:
     if conversation is not None:
-        attempt(runtime.conversations.set_collections, conversation.id, tuple(st.session_state[key]))
+        attempt(services.conversations.set_collections, conversation.id, tuple(st.session_state[key]))
 
 
-def _set_turns(runtime: Runtime, conversation: Conversation | None, key: str) -> None:
+def _set_turns(services: Services, conversation: Conversation | None, key: str) -> None:
     if conversation is not None:
-        attempt(runtime.conversations.set_history_turns, conversation.id, int(st.session_state[key]))
+        attempt(services.conversations.set_history_turns, conversation.id, int(st.session_state[key]))
 
 
-def _menu(runtime: Runtime, conversation: Conversation) -> None:
+def _menu(services: Services, conversation: Conversation) -> None:
     rename, markdown, json, delete = _("Rename"), _("Export Markdown"), _("Export JSON"), _("Delete")
     chosen = st.menu_button(
         _("More"),
@@ -97,10 +99,10 @@ def _menu(runtime: Runtime, conversation: Conversation) -> None:
     )
     if chosen == rename:
         prompt_for_name(
-            _("Rename conversation"), _("Title"), conversation.title, partial(_rename, runtime, conversation.id)
+            _("Rename conversation"), _("Title"), conversation.title, partial(_rename, services, conversation.id)
         )
     elif chosen in {markdown, json}:
-        _export(runtime, conversation, as_json=chosen == json)
+        _export(services, conversation, as_json=chosen == json)
     elif chosen == delete:
         confirm(
             _("Delete this conversation?"),
@@ -112,25 +114,25 @@ def _menu(runtime: Runtime, conversation: Conversation) -> None:
                 _("The documents are kept."),
             ],
             _("Delete"),
-            partial(_delete, runtime, conversation.id),
+            partial(_delete, services, conversation.id),
         )
 
 
-def _rename(runtime: Runtime, conversation_id: str, title: str) -> str:
-    runtime.conversations.rename(conversation_id, title)
+def _rename(services: Services, conversation_id: str, title: str) -> str:
+    services.conversations.rename(conversation_id, title)
     return _("Renamed.")
 
 
-def _delete(runtime: Runtime, conversation_id: str) -> str:
-    runtime.answering.stop(conversation_id)
-    runtime.conversations.delete(conversation_id)
+def _delete(services: Services, conversation_id: str) -> str:
+    services.answers.stop(conversation_id)
+    services.conversations.delete(conversation_id)
     open_conversation("")
     return _("The conversation was deleted.")
 
 
-def _export(runtime: Runtime, conversation: Conversation, *, as_json: bool) -> NoReturn:
+def _export(services: Services, conversation: Conversation, *, as_json: bool) -> NoReturn:
     def body() -> None:
-        text = runtime.conversations.export(conversation.id, "json" if as_json else "markdown")
+        text = services.conversations.export(conversation.id, "json" if as_json else "markdown")
         stem = re.sub(r"[^\w\-]+", "-", conversation.title).strip("-")[:60] or "conversation"
         st.markdown(
             plural(

@@ -12,7 +12,7 @@ from console.ui.live_answers import QuestionMode
 from console.ui.session_state import ChatState, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerCost, AnswerState, Message, MessageRole
 from services.core.i18n import _
@@ -21,15 +21,15 @@ from services.core.i18n import _
 StartAnswer = Callable[[str, str, AnswerStream, QuestionMode], None]
 
 
-def show_message(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
+def show_message(services: Services, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     """Draw a message; the `last` of a conversation can be asked again and edited."""
     if message.role is MessageRole.USER:
-        _question(runtime, message, last=last, start_answer=start_answer)
+        _question(services, message, last=last, start_answer=start_answer)
     else:
-        _answer(runtime, message, last=last, start_answer=start_answer)
+        _answer(services, message, last=last, start_answer=start_answer)
 
 
-def _question(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
+def _question(services: Services, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     state = state_of(ChatState)
     with st.chat_message("user", avatar=":material/person:"):
         if state.editing == message.id:
@@ -39,7 +39,7 @@ def _question(runtime: Runtime, message: Message, *, last: bool, start_answer: S
                 )
                 with st.container(horizontal=True):
                     if st.form_submit_button(_("Ask again"), type="primary"):
-                        answer = runtime.answering.edit(message.conversation_id, text, user=page_user())
+                        answer = services.answers.edit(message.conversation_id, text, user=page_user())
                         start_answer(message.conversation_id, text, answer, QuestionMode.EDITED)
                         st.rerun()
                     if st.form_submit_button(_("Cancel")):
@@ -48,10 +48,10 @@ def _question(runtime: Runtime, message: Message, *, last: bool, start_answer: S
             return
         st.markdown(escape_block(message.text))
         if last:  # a question without an answer, after a crash
-            _retry_actions(runtime, message, start_answer)
+            _retry_actions(services, message, start_answer)
 
 
-def _answer(runtime: Runtime, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
+def _answer(services: Services, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     with st.chat_message("assistant", avatar=":material/water:"):
         if message.error:
             st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
@@ -62,30 +62,30 @@ def _answer(runtime: Runtime, message: Message, *, last: bool, start_answer: Sta
             st.markdown(text)
         if message.state is AnswerState.STOPPED:
             st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
-        citation_buttons(runtime.library, message.citations, str(message.id))
+        citation_buttons(services.library, message.citations, str(message.id))
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
-                _thumbs(runtime, message)
+                _thumbs(services, message)
             if last:
-                _retry_actions(runtime, message, start_answer)
+                _retry_actions(services, message, start_answer)
             st.caption(escape(_cost(message)), width="content")
 
 
-def _thumbs(runtime: Runtime, message: Message) -> None:
+def _thumbs(services: Services, message: Message) -> None:
     key = f"feedback-{message.id}"
     if key not in st.session_state and message.feedback:
         st.session_state[key] = 1 if message.feedback > 0 else 0
-    st.feedback("thumbs", key=key, on_change=_rate, args=(runtime, message.id, key))
+    st.feedback("thumbs", key=key, on_change=_rate, args=(services, message.id, key))
 
 
-def _rate(runtime: Runtime, message_id: int, key: str) -> None:
+def _rate(services: Services, message_id: int, key: str) -> None:
     value = st.session_state[key]
-    attempt(runtime.conversations.feedback, message_id, 0 if value is None else (1 if value else -1))
+    attempt(services.conversations.feedback, message_id, 0 if value is None else (1 if value else -1))
 
 
-def _retry_actions(runtime: Runtime, message: Message, start_answer: StartAnswer) -> None:
+def _retry_actions(services: Services, message: Message, start_answer: StartAnswer) -> None:
     if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
-        answer = runtime.answering.regenerate(message.conversation_id, user=page_user())
+        answer = services.answers.regenerate(message.conversation_id, user=page_user())
         start_answer(message.conversation_id, "", answer, QuestionMode.AGAIN)
         st.rerun()
     st.button(
@@ -94,13 +94,13 @@ def _retry_actions(runtime: Runtime, message: Message, start_answer: StartAnswer
         icon=":material/edit:",
         type="tertiary",
         on_click=_edit,
-        args=(runtime, message),
+        args=(services, message),
     )
 
 
-def _edit(runtime: Runtime, message: Message) -> None:
+def _edit(services: Services, message: Message) -> None:
     """Open the conversation's last question for editing."""
-    for earlier in reversed(runtime.conversations.messages(message.conversation_id, limit=4)):
+    for earlier in reversed(services.conversations.messages(message.conversation_id, limit=4)):
         if earlier.role is MessageRole.USER:
             state_of(ChatState).editing = earlier.id
             return

@@ -15,7 +15,7 @@ from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_an
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
 from console.ui.shared.formatting import answer_markdown, escape
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
 from services.chat.types import AnswerState, Conversation, Message, MessageRole
 from services.core.i18n import _
@@ -26,18 +26,18 @@ _DRAW_SECONDS = 0.08
 _DRAWS = 6  # redraws within one run of the fragment, so that text flows between two beats
 
 
-def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAnswer | None) -> None:
+def chat_view(services: Services, conversation: Conversation | None, live: LiveAnswer | None) -> None:
     """Draw a conversation; None is a new one, which is stored with its first question.
 
     `live` is the answer that was in progress before the conversation was read: the page is redrawn when it ends.
     """
-    messages = _shown(runtime, conversation)
+    messages = _shown(services, conversation)
     if live is not None and conversation is not None:
         messages = _with_question(messages, live, conversation.id)
     if conversation is None or not (messages or live):
-        _welcome(runtime)
+        _welcome(services)
     for message in messages:
-        show_message(runtime, message, last=message is messages[-1] and not live, start_answer=_start)
+        show_message(services, message, last=message is messages[-1] and not live, start_answer=_start)
     if conversation is not None:
         if live is not None:
             _live_answer(conversation.id)
@@ -47,17 +47,17 @@ def chat_view(runtime: Runtime, conversation: Conversation | None, live: LiveAns
         _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
     )
     if question:
-        _ask(runtime, conversation, question)
+        _ask(services, conversation, question)
 
 
-def _shown(runtime: Runtime, conversation: Conversation | None) -> Sequence[Message]:
+def _shown(services: Services, conversation: Conversation | None) -> Sequence[Message]:
     """Return the visible window of messages and draw the buttons that move it."""
     if conversation is None:
         return ()
     state = state_of(ChatState)
     if state.conversation != conversation.id:  # another one was opened
         state.conversation, state.before, state.editing = conversation.id, None, None
-    messages = runtime.conversations.messages(conversation.id, limit=_SHOWN + 1, before=state.before)
+    messages = services.conversations.messages(conversation.id, limit=_SHOWN + 1, before=state.before)
     more = len(messages) > _SHOWN
     messages = messages[-_SHOWN:]
     if more or state.before is not None:
@@ -91,8 +91,8 @@ def _move(before: int | None) -> None:
     state_of(ChatState).before = before
 
 
-def _welcome(runtime: Runtime) -> None:
-    counts = runtime.library.counts()
+def _welcome(services: Services) -> None:
+    counts = services.library.counts()
     with st.container(horizontal_alignment="center", key="welcome"):
         st.space("large")
         if counts.searchable:
@@ -108,16 +108,16 @@ def _welcome(runtime: Runtime) -> None:
         st.page_link(page(PageName.DOCUMENTS), label=_("Add documents"), icon=":material/upload_file:")
 
 
-def _ask(runtime: Runtime, conversation: Conversation | None, question: str) -> None:
+def _ask(services: Services, conversation: Conversation | None, question: str) -> None:
     if conversation is None:
         state = state_of(ChatState)
-        conversation = runtime.conversations.create(
+        conversation = services.conversations.create(
             history_turns=state.draft_turns, collection_ids=state.draft_collections
         )
         set_query(Query.CONVERSATION, conversation.id)
         state.draft_collections, state.draft_turns = (), None
     _start(
-        conversation.id, question, runtime.answering.ask(conversation.id, question, user=page_user()), QuestionMode.NEW
+        conversation.id, question, services.answers.ask(conversation.id, question, user=page_user()), QuestionMode.NEW
     )
     st.rerun()
 

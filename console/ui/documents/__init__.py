@@ -1,1 +1,1 @@
-"""Views of the page "Documents": upload, jobs, table and one document."""
+"""Views of the page "Documents": upload, jobs, document table and document details."""

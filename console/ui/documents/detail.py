@@ -1,4 +1,4 @@
-"""One document: what it is, its chunks, its text and its pages."""
+"""Details of one document: facts, actions, chunks, text and page images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECTIONS = 20
 
 
 def document_view(library: Library, document: Document) -> None:
-    """Draw the view of one document."""
+    """Draw the details of a document."""
     if st.button(_("All documents"), icon=":material/arrow_back:", type="tertiary", key="document-back"):
         set_query(Query.DOCUMENT, None)
         st.rerun()
@@ -59,7 +59,7 @@ def _facts(document: Document) -> None:
 def _actions(library: Library, document: Document) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.toggle(
-            _("Answers may use it"),
+            _("Use in answers"),
             value=document.enabled,
             key=f"document-enabled-{document.id}-{document.enabled}",
             on_change=attempt,
@@ -83,7 +83,7 @@ def _actions(library: Library, document: Document) -> None:
 def _download(library: Library, document: Document) -> None:
     try:
         library.reader.original(document.id)
-    except NotFoundError:  # what could not be read was not kept
+    except NotFoundError:  # the original of an unreadable file is not kept
         return
     # Streamed from disk by the API; st.download_button would hold the file in RAM.
     st.link_button(_("Download original"), f"/api/documents/{document.id}/original", icon=":material/download:")

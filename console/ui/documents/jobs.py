@@ -1,4 +1,4 @@
-"""Work in progress: one line per file, the same for every session, and what has failed with what to do."""
+"""Ingestion jobs: those in progress with their progress bars, and failed ones with their hints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDER = {DocumentStatus.EMBEDDING: 0, DocumentStatus.PARSING: 1, DocumentStatus
 
 
 def job_list(library: Library) -> bool:
-    """Draw unfinished and failed jobs; return whether anything is still running."""
+    """Draw unfinished and failed jobs; return whether any is unfinished."""
     jobs = library.jobs.recent(limit=200)
     unfinished = library.jobs.recent(unfinished_only=True, limit=200)
     failed = [job for job in jobs if job.status is DocumentStatus.FAILED]
@@ -32,12 +32,12 @@ def _running(library: Library, jobs: Sequence[Job]) -> None:
     with st.container(border=True, gap="xsmall", key="jobs-running"):
         if reason := library.jobs.pause_reason:
             st.caption(
-                _(":material/pause_circle: Waiting, nothing is lost: {reason}").format(reason=escape(reason)),
+                _(":material/pause_circle: Paused, nothing is lost: {reason}").format(reason=escape(reason)),
             )
         for job in jobs[:_SHOWN]:
             name, bar, button = st.columns([5, 5, 1], vertical_alignment="center", wrap=False)
             name.text(plain(job.document), wrap=False, width="stretch")
-            bar.progress(progress_share(job.progress), escape(_what(job)))
+            bar.progress(progress_share(job.progress), escape(_label(job)))
             button.button(
                 _("Cancel"),
                 key=f"job-cancel-{job.id}",
@@ -49,14 +49,14 @@ def _running(library: Library, jobs: Sequence[Job]) -> None:
         if len(jobs) > _SHOWN:
             rest = len(library.jobs.recent(unfinished_only=True, limit=100_000)) - _SHOWN
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(plural("{count} more file is waiting.", "{count} more files are waiting.", rest))
+                st.caption(plural("{count} more file is queued.", "{count} more files are queued.", rest))
                 st.button(_("Cancel all"), key="job-cancel-all", type="tertiary", on_click=_cancel_all, args=(library,))
 
 
-def _what(job: Job) -> str:
+def _label(job: Job) -> str:
     label = progress_label(job.status, job.progress)
-    again = {JobKind.RECHUNK: _("re-chunk"), JobKind.REEMBED: _("re-embed")}.get(job.kind)
-    return f"{label} ({again})" if again else label
+    kind = {JobKind.RECHUNK: _("re-chunk"), JobKind.REEMBED: _("re-embed")}.get(job.kind)
+    return f"{label} ({kind})" if kind else label
 
 
 def _cancel_all(library: Library) -> None:
@@ -65,7 +65,7 @@ def _cancel_all(library: Library) -> None:
 
 
 def _failed(library: Library, jobs: Sequence[Job]) -> None:
-    title = plural("{count} file could not be taken in", "{count} files could not be taken in", len(jobs))
+    title = plural("{count} file could not be processed", "{count} files could not be processed", len(jobs))
     with st.expander(title, expanded=True, icon=":material/error:", key="jobs-failed"):
         for job in jobs[:_SHOWN]:
             with st.container(horizontal=True, vertical_alignment="center", key=f"job-failed-{job.id}"):
@@ -87,9 +87,7 @@ def _failed(library: Library, jobs: Sequence[Job]) -> None:
                     args=(library.jobs.remove, job.id),
                 )
         if len(jobs) > _SHOWN:
-            st.caption(
-                _("{count} more: choose the status Failed below to see them all.").format(count=len(jobs) - _SHOWN)
-            )
+            st.caption(_("{count} more: select the status Failed below to see all.").format(count=len(jobs) - _SHOWN))
             st.button(_("Remove all failed"), key="job-remove-all", on_click=_remove_all, args=(library,))
 
 

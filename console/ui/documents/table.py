@@ -1,7 +1,4 @@
-"""The table of documents: filter, sort, page, tick and act on many.
-
-What can be done to documents, in the table and in the view of one.
-"""
+"""The document table: filters, order, pages, selection and bulk actions."""
 
 from __future__ import annotations
 
@@ -29,13 +26,13 @@ _COLOURS = {
     DocumentStatus.FAILED: "red",
     DocumentStatus.CANCELLED: "orange",
 }
-_NAMED = 5
+_MOST_NAMES = 5  # in the confirmation of a deletion
 
 
 def document_table(library: Library, collection_id: int | None) -> None:
-    """Draw the documents of a collection (None: of all) with their filters and actions."""
+    """Draw the documents of a collection (None: of all) with filters and bulk actions."""
     if library.count_documents(collection_ids=(collection_id,) if collection_id is not None else ()) == 0:
-        _nothing(filtered=False)
+        _empty(filtered=False)
         return
     text, statuses, order, descending = _filters()
     filters: dict[str, Any] = {
@@ -45,7 +42,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
     }
     total = library.count_documents(**filters)
     if total == 0:
-        _nothing(filtered=True)
+        _empty(filtered=True)
         return
     actions = st.container()
     table = st.container()
@@ -99,9 +96,9 @@ def _filters() -> tuple[str, tuple[DocumentStatus, ...], str, bool]:
     return (text or "").strip(), statuses.get(status or _("All"), ()), by, descending
 
 
-def _nothing(*, filtered: bool) -> None:
+def _empty(*, filtered: bool) -> None:
     if filtered:
-        st.info(_("Change the filter to see more."), title=_("No document fits"), icon=":material/search_off:")
+        st.info(_("Change the filter to see more."), title=_("No matching documents"), icon=":material/search_off:")
     else:
         st.info(
             _("Drop files above. They stay on this machine."),
@@ -115,7 +112,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
 
     state = state_of(DocumentsState)
     ids = tuple(document.id for document in documents)
-    if ids != state.shown:  # ticks belong to row numbers: other rows need another widget
+    if ids != state.shown:  # the selection refers to row numbers: other rows need another widget
         state.shown = ids
         state.tables += 1
     key = f"documents-{state.tables}"
@@ -141,7 +138,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
         placeholder="",
         height="content" if len(ids) <= 16 else 600,
         alt=_("Documents"),
-        on_select=partial(_selected, key),
+        on_select=partial(_store_selection, key),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
         column_config={
@@ -162,7 +159,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
                 key="document-toggle",
                 on_click=_toggle,
                 args=(library,),
-                help=_("Whether answers may use it"),
+                help=_("Whether answers use it"),
             ),
             "collection": column.TextColumn(_("Collection"), width=96),
             "chunks": column.NumberColumn(_("Chunks"), format="localized", width=66),
@@ -174,26 +171,26 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
     )
 
 
-def _selected(key: str) -> None:
+def _store_selection(key: str) -> None:
     state = state_of(DocumentsState)
     rows = st.session_state[key].selection.rows
     here = {state.shown[row] for row in rows if row < len(state.shown)}
     state.selected = frozenset((state.selected - set(state.shown)) | here)
 
 
-def _clicked(key: str) -> int | None:
+def _clicked_id(key: str) -> int | None:
     shown = state_of(DocumentsState).shown
     row = int(st.session_state[key].row)
     return shown[row] if row < len(shown) else None
 
 
 def _open() -> None:
-    set_query(Query.DOCUMENT, _clicked("document-open"))
-    st.rerun()  # the view of one document takes the whole page, not this fragment
+    set_query(Query.DOCUMENT, _clicked_id("document-open"))
+    st.rerun()  # the details take the whole page, not this fragment
 
 
 def _toggle(library: Library) -> None:
-    document_id = _clicked("document-toggle")
+    document_id = _clicked_id("document-toggle")
     if document_id is not None:
         attempt(_switch, library, document_id)
 
@@ -208,7 +205,9 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
     none = not selected
     with st.container(horizontal=True, vertical_alignment="center", key="bulk-actions"):
         st.caption(
-            _("Tick rows to act on several") if none else plural("{count} selected", "{count} selected", len(selected)),
+            _("Select rows for bulk actions")
+            if none
+            else plural("{count} selected", "{count} selected", len(selected)),
             width="content",
         )
         st.button(
@@ -270,29 +269,29 @@ def _clear() -> None:
 
 
 def deletion_lines(documents: Sequence[Document]) -> list[str]:
-    """Return lines that say what deleting `documents` removes."""
-    lines = [shorten(document.name, 80) for document in documents[:_NAMED]]
-    if len(documents) > _NAMED:
-        lines.append(plural("and {count} more", "and {count} more", len(documents) - _NAMED))
+    """Return the consequences of deleting `documents`, for the confirmation."""
+    lines = [shorten(document.name, 80) for document in documents[:_MOST_NAMES]]
+    if len(documents) > _MOST_NAMES:
+        lines.append(plural("and {count} more", "and {count} more", len(documents) - _MOST_NAMES))
     lines.append(
-        _("The original files ({size}), {chunks} chunks, their search terms and vectors go.").format(
+        _("Deletes the original files ({size}), {chunks} chunks, their search terms and vectors.").format(
             size=size(sum(document.size_bytes for document in documents)),
             chunks=count(sum(document.chunks for document in documents)),
         )
     )
-    lines.append(_("Answers that cite them stay, but their sources can no longer be opened."))
+    lines.append(_("Answers that cite them are kept, but their sources can no longer be opened."))
     return lines
 
 
 def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
-    """Ask for a chunk size, then build new chunks beside the old ones."""
+    """Ask for a chunk size, then queue jobs that rebuild the chunks."""
 
     def body() -> None:
-        st.markdown(_("New chunks are built beside the old ones, which keep answering until the new ones are ready."))
+        st.markdown(_("The old chunks stay in use until the new ones are ready."))
         with st.form("rechunk-form", border=False):
-            tokens = st.number_input(_("Largest chunk in tokens"), 16, 4096, 200, step=8, key="rechunk-tokens")
+            tokens = st.number_input(_("Maximum chunk size in tokens"), 16, 4096, 200, step=8, key="rechunk-tokens")
             overlap = st.number_input(
-                _("Tokens that neighbouring chunks share"), 0, 1024, 24, step=4, key="rechunk-overlap"
+                _("Overlap of neighbouring chunks in tokens"), 0, 1024, 24, step=4, key="rechunk-overlap"
             )
             if st.form_submit_button(_("Re-chunk"), type="primary"):
                 jobs = library.jobs.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))

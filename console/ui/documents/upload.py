@@ -1,7 +1,4 @@
-"""Taking files in: drag and drop, from the browser's bytes to the library's files on disk.
-
-Which collection is looked at, and making, renaming and deleting collections.
-"""
+"""Uploads by drag and drop, and the collection that is shown: choose, create, rename, delete."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ from console.ui.session_state import DocumentsState, Key, notify, notify_problem
 from console.ui.shared.dialogs import confirm, deletion_text, prompt_for_name
 from console.ui.shared.formatting import escape, shorten
 from console.ui.streamlit.uploads import release_uploads
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
 from services.knowledge.library import Library
 from services.knowledge.types import Collection, Intake
 
-_NAMED = 3  # problems that are told one by one; more are counted
-_ALL = 0  # a row id counts from 1
+_MOST_PROBLEMS = 3  # that are shown one by one; more are counted
+_ALL = 0  # ids count from 1
 
 
-def upload_panel(runtime: Runtime, collection_id: int | None, limit_mb: int) -> None:
-    """Draw the drop zone; dropped files go into the collection (None: the default one) at once."""
+def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -> None:
+    """Draw the drop zone; dropped files are added to the collection (None: the default one) at once."""
     state = state_of(DocumentsState)
     files = st.file_uploader(
         _("Drop documents here: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, EPUB, text"),
@@ -37,27 +34,27 @@ def upload_panel(runtime: Runtime, collection_id: int | None, limit_mb: int) -> 
         key=f"uploader-{state.uploads}",  # a new key is a new, empty uploader
     )
     if files:
-        _take(runtime, files, collection_id)
+        _store(services, files, collection_id)
         state.uploads += 1
         st.rerun()
 
 
-def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | None) -> None:
-    taken: list[Intake] = []
+def _store(services: Services, files: Sequence[UploadedFile], collection_id: int | None) -> None:
+    stored: list[Intake] = []
     problems: list[tuple[str, MillpondError]] = []
     bar = st.progress(0.0)
     megabytes = sum(file.size for file in files) / 2**20
     detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
     scope: RequestScope | None = None
     try:
-        scope = runtime.scopes.open(RequestKind.UPLOAD, detail, user=page_user())
+        scope = services.requests.open(RequestKind.UPLOAD, detail, user=page_user())
         for position in scope.positions():
             bar.progress(0.0, _("Waiting: number {position} in the queue").format(position=position))
         for number, file in enumerate(files, start=1):
             bar.progress(number / len(files), _("Storing {name}").format(name=escape(shorten(file.name, 60))))
             try:
                 scope.check()
-                taken.append(runtime.library.add(file, file.name, collection_id))
+                stored.append(services.library.add(file, file.name, collection_id))
             except MillpondError as error:
                 problems.append((file.name, error))
             finally:
@@ -67,29 +64,29 @@ def _take(runtime: Runtime, files: Sequence[UploadedFile], collection_id: int | 
             scope.close()
         release_uploads(files)
         bar.empty()
-    _report(taken, problems)
+    _notify(stored, problems)
 
 
-def _report(taken: Sequence[Intake], problems: Sequence[tuple[str, MillpondError]]) -> None:
-    new = sum(not intake.duplicate for intake in taken)
+def _notify(stored: Sequence[Intake], problems: Sequence[tuple[str, MillpondError]]) -> None:
+    new = sum(not intake.duplicate for intake in stored)
     if new:
-        notify(plural("{count} file is being taken in.", "{count} files are being taken in.", new))
-    duplicates = [intake.document.name for intake in taken if intake.duplicate]
+        notify(plural("{count} file is being processed.", "{count} files are being processed.", new))
+    duplicates = [intake.document.name for intake in stored if intake.duplicate]
     if len(duplicates) == 1:
-        notify(_("{name} is there already; nothing was done.").format(name=shorten(duplicates[0], 60)))
+        notify(_("{name} already exists and was skipped.").format(name=shorten(duplicates[0], 60)))
     elif duplicates:
-        notify(_("{count} files are there already; nothing was done.").format(count=len(duplicates)))
-    for name, error in problems[:_NAMED]:
+        notify(_("{count} files already exist and were skipped.").format(count=len(duplicates)))
+    for name, error in problems[:_MOST_PROBLEMS]:
         notify_problem(BadInputError(f"{shorten(name, 80)}: {error.message}", error.hint))
-    if len(problems) > _NAMED:
-        rest = len(problems) - _NAMED
+    if len(problems) > _MOST_PROBLEMS:
+        rest = len(problems) - _MOST_PROBLEMS
         notify_problem(
-            BadInputError(plural("{count} more file was refused.", "{count} more files were refused.", rest))
+            BadInputError(plural("{count} more file was rejected.", "{count} more files were rejected.", rest))
         )
 
 
 def collections_bar(library: Library) -> int | None:
-    """Draw the bar; return the chosen collection, None for all."""
+    """Draw the choice of collection with its actions; return the chosen one, None for all."""
     state = state_of(DocumentsState)
     collections = {collection.id: collection for collection in library.collections()}
     if state.collection not in collections:
@@ -115,8 +112,8 @@ def collections_bar(library: Library) -> int | None:
                     _("Delete the collection {name}?").format(name=shorten(current.name, 60)),
                     [
                         plural(
-                            "It goes with its {count} document: the original file, chunks, search terms and vectors.",
-                            "It goes with its {count} documents: original files, chunks, search terms and vectors.",
+                            "Deletes its {count} document with the original file, chunks, search terms and vectors.",
+                            "Deletes its {count} documents with original files, chunks, search terms and vectors.",
                             current.documents,
                         )
                     ],
@@ -137,7 +134,7 @@ def _is_default(library: Library, collection_id: int) -> bool:
 
 def _create(library: Library, name: str) -> str:
     state_of(DocumentsState).collection = library.create_collection(name).id
-    return _("The collection {name} is there.").format(name=shorten(name, 60))
+    return _("The collection {name} was created.").format(name=shorten(name, 60))
 
 
 def _rename(library: Library, collection_id: int, name: str) -> str:

@@ -1,9 +1,4 @@
-"""What actions did to the memory: the newest in full, those before it folded.
-
-What an action did, as bars to either side of zero: which owner lost, which gained.
-
-What can be given back: what each would free, what is lost by it, one button each.
-"""
+"""Effects of actions on memory, as figures and a chart of the owners that changed; releasing memory by reclaimer."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import notify
 from console.ui.shared.formatting import ago, count, escape, milliseconds, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.effects import Effect
@@ -27,32 +22,32 @@ from services.memory.reclaimers import ReclaimOffer
 
 _PERIOD_SECONDS = 3.0
 _SHOWN = 6
-LEAST_BYTES = 64 * 1024  # smaller changes are the two looks' own
+LEAST_BYTES = 64 * 1024  # smaller changes come from the two measurements themselves
 _MOST = 8
 _RECLAIM_PERIOD_SECONDS = 5.0
 
 
 @st.fragment
 @guarded
-def effects_view(runtime: Runtime) -> None:
-    """Draw what was done of late, by whomever, and keep it fresh."""
-    found = runtime.memory.effects.latest()[:_SHOWN]
-    st.subheader(_("What it did"), anchor=False)
+def effects_view(services: Services) -> None:
+    """Draw the latest effects, the newest in full, and keep them up to date."""
+    found = services.memory.effects.latest()[:_SHOWN]
+    st.subheader(_("Effects"), anchor=False)
     if not found:
         st.info(
-            _("Collect, freeze or give something back: what that does to the memory is measured and shown here."),
-            title=_("Nothing was done yet"),
+            _("Collect, freeze or release something: the effect on memory is measured and shown here."),
+            title=_("No actions yet"),
             icon=":material/balance:",
         )
     else:
-        st.caption(_("Measured on the whole process: what others did in the same moment is in it."))
+        st.caption(_("Measured on the whole process: includes what others did at the same time."))
     for place, effect in enumerate(found):
         if place == 0:
             with st.container(border=True, gap="small", key="effect-newest"):
-                st.markdown(f"**{_headline(runtime, effect)}**")
+                st.markdown(f"**{_headline(services, effect)}**")
                 effect_view(effect, key=_key(effect))
         else:
-            with st.expander(_headline(runtime, effect), key=f"effect-{_key(effect)}"):
+            with st.expander(_headline(services, effect), key=f"effect-{_key(effect)}"):
                 effect_view(effect, key=_key(effect))
     heartbeat("collector-effects", _PERIOD_SECONDS)
 
@@ -60,9 +55,9 @@ def effects_view(runtime: Runtime) -> None:
 def effect_view(effect: Effect, *, key: str) -> None:
     """Draw one effect: its figures, and the owners that changed as bars to either side of zero."""
     figures = [
-        (_("Pause") if effect.found is not None else _("It took"), milliseconds(1000 * effect.seconds)),
-        (_("RSS before"), size(effect.rss_before)),
-        (_("RSS after"), size(effect.rss_after)),
+        (_("Pause") if effect.found is not None else _("Duration"), milliseconds(1000 * effect.seconds)),
+        (_("RSS before"), size(effect.rss_before_bytes)),
+        (_("RSS after"), size(effect.rss_after_bytes)),
         (_("Change"), rss_change(effect)),
     ]
     if effect.found is not None:
@@ -74,39 +69,39 @@ def effect_view(effect: Effect, *, key: str) -> None:
             st.metric(label, value, border=True)
     chart = effect_chart(effect)
     if chart is None:
-        st.caption(_("No owner changed by more than the two looks themselves make."))
+        st.caption(_("No owner changed by more than the measurement itself does."))
     else:
-        st.caption(_("Owners that changed, MB before → after: to the left less than before, to the right more"))
+        st.caption(_("Owners that changed, MB before → after: decrease to the left, increase to the right"))
         draw_chart(EncodedChart.of(chart), key=f"chart-{key}", titled=False)
 
 
-def effect_title(runtime: Runtime, effect: Effect) -> str:
-    """Return what was done, as people call it."""
+def effect_title(services: Services, effect: Effect) -> str:
+    """Return the name of the action."""
     own = {"collect": _("Collect"), "freeze": _("Freeze"), "unfreeze": _("Unfreeze")}
-    return own.get(effect.action) or runtime.memory.reclaimers.label(effect.action)
+    return own.get(effect.action) or services.memory.reclaimers.label(effect.action)
 
 
-def effect_summary(runtime: Runtime, effect: Effect) -> str:
-    """Return what was done and with what outcome, as plain text."""
-    return ": ".join(word for word in (effect_title(runtime, effect), effect.detail) if word)
+def effect_summary(services: Services, effect: Effect) -> str:
+    """Return the action and its outcome as plain text."""
+    return ": ".join(word for word in (effect_title(services, effect), effect.detail) if word)
 
 
 def rss_change(effect: Effect) -> str:
-    """Return what became of RSS."""
-    grown = effect.rss_after - effect.rss_before
+    """Return the change of RSS with sign and unit."""
+    grown = effect.rss_after_bytes - effect.rss_before_bytes
     return signed_size(grown) if grown else _("unchanged")
 
 
-def effect_age(runtime: Runtime, effect: Effect) -> str:
-    """Return how long ago it was, by the clock of what watches."""
-    now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
+def effect_age(services: Services, effect: Effect) -> str:
+    """Return how long ago the effect was, by the clock of the memory services."""
+    now = datetime.fromtimestamp(services.memory.clock.time(), UTC)
     return ago(datetime.fromtimestamp(effect.time, UTC), now)
 
 
-def _headline(runtime: Runtime, effect: Effect) -> str:
+def _headline(services: Services, effect: Effect) -> str:
     rss = _("RSS {change}").format(change=rss_change(effect))
     return " · ".join(
-        escape(part) for part in (effect_summary(runtime, effect), rss, effect_age(runtime, effect), effect.actor)
+        escape(part) for part in (effect_summary(services, effect), rss, effect_age(services, effect), effect.actor)
     )
 
 
@@ -115,7 +110,7 @@ def _key(effect: Effect) -> str:
 
 
 def owner_changes(effect: Effect) -> list[tuple[Owner, int, int]]:
-    """Return the owners that changed with their bytes before and after, the largest change first."""
+    """Return the owners that changed with their bytes before and after, largest change first."""
     owners = {*effect.owners_before, *effect.owners_after}
     found = [(owner, effect.owners_before.get(owner, 0), effect.owners_after.get(owner, 0)) for owner in owners]
     changed = [entry for entry in found if abs(entry[2] - entry[1]) >= LEAST_BYTES]
@@ -123,14 +118,14 @@ def owner_changes(effect: Effect) -> list[tuple[Owner, int, int]]:
 
 
 def effect_chart(effect: Effect) -> Chart | None:
-    """Return the owners that changed as bars, None where none did by more than a look itself makes."""
+    """Return the owners that changed as bars to either side of zero; None if none changed by `LEAST_BYTES`."""
     found = owner_changes(effect)
     if not found:
         return None
     deltas = [(after - before) / MEGABYTE for _owner, before, after in found]
     reach = max(abs(delta) for delta in deltas)
     layout = base_layout(44 + 24 * len(found))
-    # Room for the words at the ends of the bars.
+    # Room for the labels at the ends of the bars.
     low, high = min(0.0, *deltas), max(0.0, *deltas)
     room = 0.9 * reach
     layout["xaxis"] = {
@@ -168,38 +163,36 @@ def _megabytes(size: int) -> str:
 
 @st.fragment
 @guarded
-def reclaim_view(runtime: Runtime) -> None:
-    """Draw the list and keep it fresh."""
+def reclaim_view(services: Services) -> None:
+    """Draw what can be released, with estimate and cost, and keep it up to date."""
     rerun_for_notices()
-    offers = runtime.memory.reclaimers.available()
-    last = {effect.action: effect for effect in reversed(runtime.memory.effects.latest())}
-    st.caption(
-        _("The memory budget takes the same steps by itself when it has to. What is not measured is called unknown.")
-    )
+    offers = services.memory.reclaimers.available()
+    last = {effect.action: effect for effect in reversed(services.memory.effects.latest())}
+    st.caption(_("The memory budget releases the same things automatically when needed."))
     if not offers:
-        st.info(_("Nothing can be given back at present."), icon=":material/compress:")
-    why = disabled_reason(runtime)
+        st.info(_("Nothing can be released at present."), icon=":material/compress:")
+    why = disabled_reason(services)
     for offer in offers:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"reclaim-{offer.name}"):
             with st.container(gap="xxsmall", width="stretch"):
                 st.markdown(f"**{escape(offer.label)}** · {_would(offer)}")
-                st.caption(_words(runtime, offer, last.get(offer.name)))
+                st.caption(_words(services, offer, last.get(offer.name)))
             st.button(
-                _("Give back"),
+                _("Release"),
                 key=f"reclaim-{offer.name}-do",
                 icon=":material/compress:",
                 disabled=why is not None,
                 help=why,
                 on_click=_release,
-                args=(runtime, offer.name),
+                args=(services, offer.name),
             )
     heartbeat("collector-reclaim", _RECLAIM_PERIOD_SECONDS)
 
 
-def _release(runtime: Runtime, name: str) -> None:
-    effect = attempt(runtime.memory.reclaimers.release, page_actor(runtime), name)
+def _release(services: Services, name: str) -> None:
+    effect = attempt(services.memory.reclaimers.release, page_actor(services), name)
     if effect is not None:
-        notify(effect_summary(runtime, effect))
+        notify(effect_summary(services, effect))
 
 
 def _would(offer: ReclaimOffer) -> str:
@@ -210,12 +203,12 @@ def _would(offer: ReclaimOffer) -> str:
     return _("would free {size}").format(size=escape(size(offer.bytes)))
 
 
-def _words(runtime: Runtime, offer: ReclaimOffer, effect: Effect | None) -> str:
+def _words(services: Services, offer: ReclaimOffer, effect: Effect | None) -> str:
     parts = [escape(offer.cost)]
     if effect is not None:
         parts.append(
             _("Last time, {when}: {outcome}; RSS {change}.").format(
-                when=effect_age(runtime, effect),
+                when=effect_age(services, effect),
                 outcome=escape(effect.detail),
                 change=escape(rss_change(effect)),
             )

@@ -1,7 +1,4 @@
-"""The collector's pauses: over time, as a histogram, and the longest with who was waiting.
-
-The collector's pauses as charts: over time, and how many were how long.
-"""
+"""The collector's pauses: charts over time and as a histogram, and the longest with what they delayed."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import local_time
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
-from services.app.container import Runtime
+from services.app.container import Services
 from services.app.gc_pause_impact import API, PauseImpact, who_waited
 from services.core.i18n import _, plural
 from services.memory.sampling.gc_pauses import Pause, longest_pauses
@@ -24,25 +21,25 @@ _PERIOD_SECONDS = 3.0
 _LONGEST = 20
 _drawn: TickCache[tuple[EncodedChart, EncodedChart]] = TickCache(most=2)
 _HEIGHT = 260
-# The colours that the collections have on the memory page.
+# The colours of the generations on the page "Memory".
 SHADES = ("fourth", "second", "first")
 _SYMBOLS = ("circle", "square", "diamond")
 
 
 @st.fragment
 @guarded
-def pauses_view(runtime: Runtime) -> None:
-    """Draw the pauses and keep them fresh."""
-    recent = runtime.memory.pauses.recent()
+def pauses_view(services: Services) -> None:
+    """Draw the pauses and keep them up to date."""
+    recent = services.memory.pauses.recent()
     if not recent:
         st.info(
-            _("All threads stand still while the collector runs. It has not run since Millpond watches it."),
-            title=_("No pause yet"),
+            _("A collection pauses all threads. None has run since Millpond started to record them."),
+            title=_("No pauses yet"),
             icon=":material/hourglass_top:",
         )
         heartbeat("collector-pauses", _PERIOD_SECONDS)
         return
-    over_time, histogram = _drawn.get(id(runtime), _PERIOD_SECONDS / 2, lambda: _charts(runtime, recent))
+    over_time, histogram = _drawn.get(id(services), _PERIOD_SECONDS / 2, lambda: _charts(services, recent))
     with st.grid(2, min_column_width=320, gap="medium"):
         with st.container(gap="xsmall"):
             draw_chart(over_time, key="chart-pauses")
@@ -55,23 +52,23 @@ def pauses_view(runtime: Runtime) -> None:
             len(recent),
         )
     )
-    st.subheader(_("The longest, and who was waiting"), anchor=False)
+    st.subheader(_("The longest pauses and what they delayed"), anchor=False)
     _table(
         who_waited(
             longest_pauses(recent, _LONGEST),
-            runtime.requests.latest(),
-            runtime.scopes.running(),
-            speed=runtime.memory.clock.speed,
+            services.request_log.latest(),
+            services.requests.running(),
+            speed=services.memory.clock.speed,
         )
     )
     heartbeat("collector-pauses", _PERIOD_SECONDS)
 
 
-def _charts(runtime: Runtime, recent: Sequence[Pause]) -> tuple[EncodedChart, EncodedChart]:
-    span = recent[0].time, max(runtime.memory.clock.time(), recent[0].time + 10.0)
+def _charts(services: Services, recent: Sequence[Pause]) -> tuple[EncodedChart, EncodedChart]:
+    span = recent[0].time, max(services.memory.clock.time(), recent[0].time + 10.0)
     over_time = pauses_chart(recent, span)
     return EncodedChart.of(over_time), EncodedChart.of(
-        histogram_chart(runtime.memory.pauses.bounds, runtime.memory.pauses.pauses())
+        histogram_chart(services.memory.pauses.bounds, services.memory.pauses.pauses())
     )
 
 
@@ -98,26 +95,26 @@ def _table(stopped: Sequence[PauseImpact]) -> None:
             "time": column.DatetimeColumn(_("When"), format="YYYY-MM-DD HH:mm:ss", width=150),
             "generation": column.TextColumn(_("Generation"), width=90),
             "ms": column.NumberColumn(_("Pause, ms"), format="%.2f", width=90),
-            "who": column.TextColumn(_("Who was waiting"), width=300),
-            "asked": column.CheckboxColumn(_("Asked for"), width=80, help=_("Millpond or a person called for it")),
+            "who": column.TextColumn(_("Delayed"), width=300),
+            "asked": column.CheckboxColumn(_("Requested"), width=80, help=_("By Millpond or a user")),
             "freed": column.NumberColumn(_("Objects freed"), format="localized", width=110),
-            "uncollectable": column.NumberColumn(_("Could not be freed"), format="localized", width=130),
+            "uncollectable": column.NumberColumn(_("Uncollectable"), format="localized", width=130),
         },
     )
 
 
 def waiting_text(waiting: Mapping[str, int]) -> str:
-    """Return who was waiting, in words."""
+    """Return what a pause delayed, by kind of work, as text."""
     if not waiting:
-        return _("nobody")
+        return _("nothing")
     words = {
         "PAGE": lambda n: plural("{count} page", "{count} pages", n),
         "ANSWER": lambda n: plural("{count} answer for a page", "{count} answers for pages", n),
         API: lambda n: plural("{count} request", "{count} requests", n),
-        "answer": lambda n: plural("{count} answer under way", "{count} answers under way", n),
-        "search": lambda n: plural("{count} search under way", "{count} searches under way", n),
-        "upload": lambda n: plural("{count} upload under way", "{count} uploads under way", n),
-        "look": lambda n: plural("{count} look under way", "{count} looks under way", n),
+        "answer": lambda n: plural("{count} answer in progress", "{count} answers in progress", n),
+        "search": lambda n: plural("{count} search in progress", "{count} searches in progress", n),
+        "upload": lambda n: plural("{count} upload in progress", "{count} uploads in progress", n),
+        "look": lambda n: plural("{count} diagnostic in progress", "{count} diagnostics in progress", n),
     }
     return ", ".join(words[kind](n) if kind in words else f"{n} {kind}" for kind, n in waiting.items())
 
@@ -151,7 +148,7 @@ def pauses_chart(recent: Sequence[Pause], span: tuple[float, float]) -> Chart:
 
 
 def histogram_chart(bounds: Sequence[float], pauses: Mapping[int, tuple[Sequence[int], float]]) -> Chart:
-    """Return how many pauses were how long since the start, by generation; `bounds` in seconds."""
+    """Return the histogram of pauses since the start, by generation; `bounds` in seconds."""
     labels = [f"≤ {1000 * bound:g}" for bound in bounds]
     labels.append(f"> {1000 * bounds[-1]:g}")
     counts = [list(pauses[generation][0]) for generation in range(len(SHADES))]
@@ -174,4 +171,4 @@ def histogram_chart(bounds: Sequence[float], pauses: Mapping[int, tuple[Sequence
         }
         for generation, shade in enumerate(SHADES)
     )
-    return Chart("pauses-histogram", _("How many were how long"), traces, layout, subject=f"{first}-{last}")
+    return Chart("pauses-histogram", _("Distribution of pauses"), traces, layout, subject=f"{first}-{last}")

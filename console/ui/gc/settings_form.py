@@ -1,4 +1,4 @@
-"""The collector's settings: changed on trial or for good, and what can be done to it at once."""
+"""The collector's settings, changed on trial or permanently, and its actions: collect, freeze, unfreeze."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from console.ui.gc.status import trial_p95
 from console.ui.session_state import GCForm, Key, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.effects import Effect
@@ -27,34 +27,34 @@ _MINUTES = 10
 
 @st.fragment
 @guarded
-def settings_view(runtime: Runtime) -> None:
-    """Draw trial, settings and actions, and keep them fresh."""
+def settings_view(services: Services) -> None:
+    """Draw trial, settings and actions, and keep them up to date."""
     rerun_for_notices()
-    collector = runtime.memory.collector
+    collector = services.memory.collector
     state, trial = collector.state(), collector.trial
     if trial is not None:
-        _trial(runtime, trial)
+        _trial(services, trial)
     elif (last := collector.last_trial) is not None:
         st.caption(
-            _("The last trial, begun by {actor}: {verdict}.").format(
+            _("The last trial, started by {actor}: {verdict}.").format(
                 actor=escape(last.actor), verdict=escape(last.verdict)
             )
         )
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _form(runtime, state)
+        _form(services, state)
     with right:
-        _actions(runtime, state)
+        _actions(services, state)
     heartbeat("collector-settings", _TRIAL_SECONDS if trial else _IDLE_SECONDS)
 
 
-def _trial(runtime: Runtime, trial: Trial) -> None:
-    now = runtime.memory.clock.time()
+def _trial(services: Services, trial: Trial) -> None:
+    now = services.memory.clock.time()
     left, whole = max(0.0, trial.until - now), max(1e-9, trial.until - trial.began)
     before, during = trial_p95(trial)
-    why = disabled_reason(runtime)
+    why = disabled_reason(services)
     with st.container(border=True, gap="small", key="collector-trial"):
-        title = _("On trial by {actor}: back to {before} in {time}").format(
+        title = _("Trial by {actor}: reverts to {before} in {time}").format(
             actor=escape(trial.actor), before=_thresholds(trial.before), time=minutes(left)
         )
         st.progress(min(1.0, max(0.0, 1 - left / whole)), f"**{title}**")
@@ -69,22 +69,20 @@ def _trial(runtime: Runtime, trial: Trial) -> None:
                 disabled=why is not None,
                 help=why,
                 on_click=_do,
-                args=(runtime.memory.collector.keep, runtime, _("Kept: a restart comes up with it too.")),
+                args=(services.memory.collector.keep, services, _("Saved, also for restarts.")),
             )
             st.button(
-                _("Go back"),
+                _("Revert"),
                 key=Key.TRIAL_BACK,
                 icon=":material/undo:",
                 disabled=why is not None,
                 help=why,
                 on_click=_do,
-                args=(runtime.memory.collector.revert, runtime, _("Back to what was before the trial.")),
+                args=(services.memory.collector.revert, services, _("Reverted to the settings before the trial.")),
             )
         st.caption(
             escape(
-                _("It goes back by itself when pauses get clearly worse. So far: {verdict}.").format(
-                    verdict=trial.verdict
-                )
+                _("Reverts automatically if pauses get clearly worse. So far: {verdict}.").format(verdict=trial.verdict)
             )
         )
 
@@ -93,24 +91,22 @@ def _thresholds(settings: GCSettings) -> str:
     return ", ".join(count(each) for each in settings.thresholds)
 
 
-def _form(runtime: Runtime, state: GCState) -> None:
+def _form(services: Services, state: GCState) -> None:
     form = state_of(GCForm)
     if form.known != state.settings:  # changed elsewhere, or by a trial that ended
         form.known, form.fills = state.settings, form.fills + 1
     st.subheader(_("Settings"), anchor=False)
     thresholds = _threshold_fields(state, form.fills)
     automatic = st.toggle(
-        _("Python collects by itself"),
+        _("Collect automatically"),
         value=state.settings.automatic,
         key=f"collector-automatic-{form.fills}",
-        help=_("gc.enable and gc.disable"),
+        help=_("By Python, at the thresholds: gc.enable and gc.disable"),
     )
-    policy = st.toggle(
-        _("Own policy: collect at good moments"), value=state.settings.policy, key=f"collector-policy-{form.fills}"
-    )
-    _policy_words(runtime)
+    policy = st.toggle(_("Collect when idle"), value=state.settings.policy, key=f"collector-policy-{form.fills}")
+    _policy_state(services)
     wanted = GCSettings(thresholds, automatic, policy)
-    why = disabled_reason(runtime)
+    why = disabled_reason(services)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.number_input(_("Minutes"), 1, 24 * 60, _MINUTES, key=Key.COLLECTOR_MINUTES, width=120)
         st.button(
@@ -119,27 +115,27 @@ def _form(runtime: Runtime, state: GCState) -> None:
             type="primary",
             icon=":material/science:",
             disabled=why is not None,
-            help=why or _("Goes back by itself unless it is kept."),
+            help=why or _("Reverts automatically unless it is kept."),
             on_click=_apply,
-            args=(runtime, wanted, 60.0 * length),
+            args=(services, wanted, 60.0 * length),
         )
         st.button(
             _("Apply and keep"),
             key=Key.COLLECTOR_KEEP,
             icon=":material/save:",
             disabled=why is not None,
-            help=why or _("A restart comes up with it too."),
+            help=why or _("Also for restarts."),
             on_click=_apply,
-            args=(runtime, wanted, None),
+            args=(services, wanted, None),
         )
     _explanations(state)
 
 
 def _threshold_fields(state: GCState, fills: int) -> tuple[int, int, int]:
     helps = (
-        _("Net allocations of containers until generation 0 is collected; 0 switches the collector off"),
-        _("Runs of generation 0 until generation 1 is collected in its place"),
-        _("Runs of generation 1 until generation 2, a full collection; a gate of its own may put that off"),
+        _("Net allocations of containers until generation 0 is collected; 0 turns automatic collection off"),
+        _("Collections of generation 0 until generation 1 is collected with it"),
+        _("Collections of generation 1 until a full collection; a further condition may postpone that"),
     )
     values = []
     with st.grid(3, min_column_width=165, gap="small"):
@@ -157,7 +153,7 @@ def _threshold_fields(state: GCState, fills: int) -> tuple[int, int, int]:
                 )
             )
     st.caption(
-        _("Counted so far: {counts}. A generation is collected when its count is above its threshold.").format(
+        _("Current counts: {counts}. A generation is collected when its count exceeds its threshold.").format(
             counts=", ".join(count(each) for each in state.counts)
         )
     )
@@ -166,23 +162,23 @@ def _threshold_fields(state: GCState, fills: int) -> tuple[int, int, int]:
 
 def _explanations(state: GCState) -> None:
     parts = explain(state)
-    with st.expander(_("How it works in this Python, with the figures of now"), icon=":material/menu_book:"):
+    with st.expander(_("How it works in this Python, with current figures"), icon=":material/menu_book:"):
         for part in parts:
             st.markdown(f"**{escape(part.title)}.** {escape(part.text)}")
 
 
-def _policy_words(runtime: Runtime) -> None:
-    """Say what the policy waits for, and when and why it last collected."""
-    state = runtime.policy.state()
-    st.caption(escape(_("It is {state}.").format(state=state.told)))
+def _policy_state(services: Services) -> None:
+    """Draw what the policy waits for, and when and why it last collected."""
+    state = services.gc_policy.state()
+    st.caption(escape(_("It is {state}.").format(state=state.description)))
     if state.last is None:
         return
-    now = datetime.fromtimestamp(runtime.memory.clock.time(), UTC)
+    now = datetime.fromtimestamp(services.memory.clock.time(), UTC)
     st.caption(
         escape(
-            _("Last time {when}: {told}. {runs} in all, {pause} of pauses.").format(
+            _("Last time {when}: {told}. {runs} in total, {pause} of pauses.").format(
                 when=ago(datetime.fromtimestamp(state.last.time, UTC), now),
-                told=state.last.told,
+                told=state.last.description,
                 runs=plural("{count} collection", "{count} collections", sum(state.runs.values())),
                 pause=milliseconds(1000 * state.seconds),
             )
@@ -190,32 +186,32 @@ def _policy_words(runtime: Runtime) -> None:
     )
 
 
-def _apply(runtime: Runtime, settings: GCSettings, seconds: float | None) -> None:
+def _apply(services: Services, settings: GCSettings, seconds: float | None) -> None:
     def change(actor: Actor) -> bool:
-        runtime.memory.collector.change(actor, settings, seconds)
+        services.memory.collector.change(actor, settings, seconds)
         return True
 
-    said = _("Applied and kept.") if seconds is None else _("On trial for {time}.").format(time=minutes(seconds or 0))
-    _do(change, runtime, said)
+    text = _("Applied and saved.") if seconds is None else _("On trial for {time}.").format(time=minutes(seconds or 0))
+    _do(change, services, text)
 
 
-def _do(action: Callable[[Actor], object], runtime: Runtime, said: str) -> None:
+def _do(action: Callable[[Actor], object], services: Services, text: str) -> None:
     def act() -> bool:
-        action(page_actor(runtime))
+        action(page_actor(services))
         return True
 
     if attempt(act):
-        notify(said)
+        notify(text)
 
 
-def _actions(runtime: Runtime, state: GCState) -> None:
-    collector = runtime.memory.collector
+def _actions(services: Services, state: GCState) -> None:
+    collector = services.memory.collector
     st.subheader(_("Collect now"), anchor=False)
-    why = disabled_reason(runtime)
+    why = disabled_reason(services)
     helps = (
         _("New objects only"),
         _("New and young objects"),
-        _("All objects: stops everything for longest, finds most"),
+        _("All objects: the longest pause, finds most"),
     )
     with st.container(horizontal=True, gap="small"):
         for generation, note in enumerate(helps):
@@ -226,7 +222,7 @@ def _actions(runtime: Runtime, state: GCState) -> None:
                 disabled=why is not None,
                 help=why or note,
                 on_click=_act,
-                args=(runtime, lambda actor, wanted=generation: collector.collect(actor, wanted)),
+                args=(services, lambda actor, wanted=generation: collector.collect(actor, wanted)),
             )
     st.subheader(_("Freeze"), anchor=False)
     st.caption(escape(explain_freezing(state)))
@@ -238,20 +234,20 @@ def _actions(runtime: Runtime, state: GCState) -> None:
             disabled=why is not None,
             help=why or _("gc.freeze, after a last full collection"),
             on_click=_act,
-            args=(runtime, collector.freeze),
+            args=(services, collector.freeze),
         )
         st.button(
             _("Unfreeze"),
             key="collector-unfreeze",
             icon=":material/mode_heat:",
             disabled=why is not None or not state.frozen,
-            help=why or (None if state.frozen else _("Nothing is hidden.")),
+            help=why or (None if state.frozen else _("No objects are frozen.")),
             on_click=_act,
-            args=(runtime, collector.unfreeze),
+            args=(services, collector.unfreeze),
         )
 
 
-def _act(runtime: Runtime, action: Callable[[Actor], Effect]) -> None:
-    effect = attempt(action, page_actor(runtime))
+def _act(services: Services, action: Callable[[Actor], Effect]) -> None:
+    effect = attempt(action, page_actor(services))
     if effect is not None:
-        notify(effect_summary(runtime, effect))  # draws the whole page, with the effect on it
+        notify(effect_summary(services, effect))  # draws the whole page, with the effect on it

@@ -13,7 +13,7 @@ from console.ui.gc_experiment.result import results_view
 from console.ui.session_state import ExperimentForm, notify, state_of
 from console.ui.shared.formatting import escape, minutes
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _, plural
 from services.core.settings import MEGABYTE
 from services.memory.gc_experiment.analysis import MIN_ANALYSIS_ROUNDS
@@ -33,11 +33,11 @@ _MOST_OWN = 8
 _LENGTHS = (200, OPERATIONS, 1500)
 
 
-def experiment_view(runtime: Runtime) -> None:
+def experiment_view(services: Services) -> None:
     """Draw everything about the experiment; when one begins or ends, the results are drawn anew too."""
-    state_of(ExperimentForm).shown = _shown(runtime.experiments)
-    _bar(runtime)
-    results_view(runtime)
+    state_of(ExperimentForm).shown = _shown(services.experiments)
+    _bar(services)
+    results_view(services)
 
 
 def _shown(experiments: Experiments) -> tuple[object, ...]:
@@ -48,22 +48,22 @@ def _shown(experiments: Experiments) -> tuple[object, ...]:
 
 @st.fragment
 @guarded
-def _bar(runtime: Runtime) -> None:
+def _bar(services: Services) -> None:
     rerun_for_notices()
-    experiments = runtime.experiments
+    experiments = services.experiments
     if state_of(ExperimentForm).shown != _shown(experiments):
         st.rerun()
     state = experiments.state()
     if state.phase is ExperimentPhase.RUNNING:
-        _running(runtime, state)
+        _running(services, state)
     else:
         _ended(state)
-        experiment_form(runtime)
+        experiment_form(services)
     heartbeat("experiment", _RUNNING_SECONDS if state.phase is ExperimentPhase.RUNNING else _IDLE_SECONDS)
 
 
-def _running(runtime: Runtime, state: ExperimentState) -> None:
-    why = disabled_reason(runtime)
+def _running(services: Services, state: ExperimentState) -> None:
+    why = disabled_reason(services)
     with st.container(border=True, gap="small", key="experiment-running"):
         name = label(state.settings[state.setting]) if state.setting < len(state.settings) else ""
         words = _("Run {run} of {runs}: {name}").format(run=state.run, runs=state.runs, name=name)
@@ -85,12 +85,12 @@ def _running(runtime: Runtime, state: ExperimentState) -> None:
             disabled=why is not None,
             help=why or _("Ends the present run at once; nothing is kept of the experiment."),
             on_click=_cancel,
-            args=(runtime,),
+            args=(services,),
         )
 
 
-def _cancel(runtime: Runtime) -> None:
-    if attempt(runtime.experiments.cancel, page_actor(runtime)) is not None:
+def _cancel(services: Services) -> None:
+    if attempt(services.experiments.cancel, page_actor(services)) is not None:
         notify(_("The experiment was cancelled; nothing of it is left."))
 
 
@@ -110,7 +110,7 @@ def _ended(state: ExperimentState) -> None:
         st.info(escape(state.hint) or " ", title=escape(state.message), icon=":material/cancel:")
 
 
-def experiment_form(runtime: Runtime) -> None:
+def experiment_form(services: Services) -> None:
     """Draw the choice of settings, rounds and length, with the time that it would take, and the button."""
     st.subheader(_("Try settings on the same work"), anchor=False)
     wanted = _settings()
@@ -138,7 +138,7 @@ def experiment_form(runtime: Runtime) -> None:
             format_func=lambda number: f"{lengths[number]} ({number})",
             help=_("Operations in each run"),
         )
-        why = disabled_reason(runtime)
+        why = disabled_reason(services)
         st.button(
             _("Start"),
             key=START,
@@ -147,9 +147,9 @@ def experiment_form(runtime: Runtime) -> None:
             disabled=why is not None or not wanted,
             help=why,
             on_click=_start,
-            args=(runtime, wanted, rounds, int(operations or OPERATIONS)),
+            args=(services, wanted, rounds, int(operations or OPERATIONS)),
         )
-    _cost(runtime, len(wanted) + 1, rounds, int(operations or OPERATIONS))
+    _cost(services, len(wanted) + 1, rounds, int(operations or OPERATIONS))
 
 
 def _settings() -> list[Setting]:
@@ -192,8 +192,8 @@ def _add(setting: Setting, chosen: tuple[Setting, ...]) -> None:
         state.own, state.chosen = (*state.own, setting), (*chosen, setting)
 
 
-def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None:
-    seconds = runtime.experiments.estimate(settings, rounds, operations)
+def _cost(services: Services, settings: int, rounds: int, operations: int) -> None:
+    seconds = services.experiments.estimate(settings, rounds, operations)
     runs = plural("{count} run", "{count} runs", settings * rounds)
     st.caption(
         escape(
@@ -204,12 +204,12 @@ def _cost(runtime: Runtime, settings: int, rounds: int, operations: int) -> None
             ).format(
                 runs=runs,
                 time=minutes(seconds),
-                size=round(runtime.experiments.expected / MEGABYTE),
+                size=round(services.experiments.expected / MEGABYTE),
             )
         )
     )
 
 
-def _start(runtime: Runtime, settings: list[Setting], rounds: int, operations: int) -> None:
-    if attempt(runtime.experiments.start, page_actor(runtime), settings, rounds, operations) is not None:
+def _start(services: Services, settings: list[Setting], rounds: int, operations: int) -> None:
+    if attempt(services.experiments.start, page_actor(services), settings, rounds, operations) is not None:
         notify(_("The experiment has begun."))

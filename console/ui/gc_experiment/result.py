@@ -21,7 +21,7 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import notify
 from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _, plural
 from services.memory.gc.types import GCSettings
 from services.memory.gc_experiment.analysis import Advice, Analysis, Figure, analyze, is_relevant, median_and_range
@@ -47,9 +47,9 @@ _JITTER = 0.16
 Value = Callable[[RunFigures], float]
 
 
-def results_view(runtime: Runtime) -> None:
+def results_view(services: Services) -> None:
     """Draw the newest result, or the one that is chosen; nothing where there is none."""
-    results = runtime.experiments.results()
+    results = services.experiments.results()
     if not results:
         return
     result = _choice(results)
@@ -60,7 +60,7 @@ def results_view(runtime: Runtime) -> None:
         title=escape(headline(judgement, result)),
         icon=_ICONS[judgement.advice],
     )
-    _try(runtime, result, judgement)
+    _try(services, result, judgement)
     _title(_("What each setting did: median (least to greatest) of the rounds"))
     _table([_row(result, place) for place in range(len(result.settings))], _("Figures by setting"))
     st.markdown(
@@ -89,14 +89,14 @@ def _choice(results: list[ExperimentResult]) -> ExperimentResult:
     return by_id.get(str(chosen), results[0])
 
 
-def _try(runtime: Runtime, result: ExperimentResult, judgement: Analysis) -> None:
+def _try(services: Services, result: ExperimentResult, judgement: Analysis) -> None:
     """Draw the way into a trial, for settings that a trial can take: thresholds."""
     able = [setting for setting in result.settings if setting.thresholds is not None and not setting.frozen]
     able = [setting for setting in able if setting.automatic]
     if not able:
         return
     advised = result.settings[judgement.setting]
-    why = disabled_reason(runtime)
+    why = disabled_reason(services)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             _("Settings"),
@@ -114,16 +114,16 @@ def _try(runtime: Runtime, result: ExperimentResult, judgement: Analysis) -> Non
             disabled=why is not None,
             help=why or _("In this service, on trial: they go back by themselves unless they are kept."),
             on_click=_begin_trial,
-            args=(runtime, chosen, 60.0 * length),
+            args=(services, chosen, 60.0 * length),
         )
 
 
-def _begin_trial(runtime: Runtime, setting: Setting, seconds: float) -> None:
+def _begin_trial(services: Services, setting: Setting, seconds: float) -> None:
     if setting.thresholds is None:
         return
-    collector = runtime.memory.collector
+    collector = services.memory.collector
     wanted = GCSettings(setting.thresholds, setting.automatic, collector.state().settings.policy)
-    if attempt(collector.change, page_actor(runtime), wanted, seconds) is not None:
+    if attempt(collector.change, page_actor(services), wanted, seconds) is not None:
         notify(_("On trial for {time}: {name}.").format(time=minutes(seconds), name=label(setting)))
 
 

@@ -14,7 +14,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range, range_name, span
 
@@ -24,7 +24,7 @@ _ZOOM = "memory"
 _MOST_MARKS = 100
 
 
-def range_bar(runtime: Runtime) -> Range:
+def range_bar(services: Services) -> Range:
     """Draw the range, the pause switch and the exports; return the range."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         choice = Range(
@@ -32,7 +32,7 @@ def range_bar(runtime: Runtime) -> Range:
                 _("Range"),
                 list(Range),
                 key=Key.MEMORY_RANGE,
-                default=_range_from_address() or _default_range(runtime),
+                default=_range_from_address() or _default_range(services),
                 required=True,
                 format_func=range_name,
                 label_visibility="collapsed",
@@ -50,8 +50,8 @@ def _range_from_address() -> Range | None:
     return Range(name) if name in set(Range) else None
 
 
-def _default_range(runtime: Runtime) -> Range:
-    memory = runtime.memory
+def _default_range(services: Services) -> Range:
+    memory = services.memory
     return Range.MINUTES if memory.clock.time() - memory.history.run_start() < _YOUNG else Range.HOUR
 
 
@@ -69,9 +69,9 @@ def _exports(choice: Range) -> None:
 
 @st.fragment
 @guarded
-def charts_view(runtime: Runtime, choice: Range) -> None:
+def charts_view(services: Services, choice: Range) -> None:
     """Draw the charts of a range and keep them up to date."""
-    shown = memory_charts(runtime, choice)
+    shown = memory_charts(services, choice)
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
     draw_chart(shown.ledger, key="chart-ledger")
@@ -101,30 +101,30 @@ _charts_cache: TickCache[MemoryCharts] = TickCache(most=len(Range))
 _owners_cache: TickCache[EncodedChart] = TickCache(most=2)
 
 
-def memory_charts(runtime: Runtime, choice: Range) -> MemoryCharts:
+def memory_charts(services: Services, choice: Range) -> MemoryCharts:
     """Return the charts of a range, at most as old as its beat."""
-    return _charts_cache.get((id(runtime), choice), PACES[choice].beat / 2, lambda: _build(runtime, choice))
+    return _charts_cache.get((id(services), choice), PACES[choice].beat / 2, lambda: _build(services, choice))
 
 
-def encoded_owners_chart(runtime: Runtime) -> EncodedChart | None:
+def encoded_owners_chart(services: Services) -> EncodedChart | None:
     """Return the chart of the newest ledger, None before the first."""
-    ledger = runtime.memory.ledger.last
+    ledger = services.memory.ledger.last
     if ledger is None:
         return None
-    return _owners_cache.get((id(runtime), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
+    return _owners_cache.get((id(services), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
 
 
-def _build(runtime: Runtime, choice: Range) -> MemoryCharts:
-    history, now = runtime.memory.history, runtime.memory.clock.time()
+def _build(services: Services, choice: Range) -> MemoryCharts:
+    history, now = services.memory.history, services.memory.clock.time()
     start, end = span(choice, now, LEDGER_POINTS)
     stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
-    events = runtime.events.between(start, end, _MOST_MARKS)
+    events = services.events.between(start, end, _MOST_MARKS)
     seen = (now - PACES[choice].seconds, now)
     ledger = ledger_chart(stacked, events, span=seen, zoom=_ZOOM)
     start, end = span(choice, now, LINE_POINTS)
     fine = history.window(start, end, columns=LINE_COLUMNS, points=LINE_POINTS)
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
-    requests = requests_chart(fine, per_request=runtime.memory.detector.verdict.per_request)
+    requests = requests_chart(fine, per_request=services.memory.detector.verdict.per_request)
     return MemoryCharts(
         _encoded(ledger, choice),
         {chart.name: _encoded(chart, choice) for chart in charts if chart is not None},

@@ -1,4 +1,4 @@
-"""What happened: events, requests with their memory before and after, collections with their pauses."""
+"""Tables below the charts: events, requests with memory before and after, collections with pauses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
 from console.ui.shared.formatting import count, local_time, plain, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.events import EventKind
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range
@@ -34,15 +34,15 @@ class Detail(StrEnum):
 
 @st.fragment
 @guarded
-def details_view(runtime: Runtime, choice: Range) -> None:
-    """Draw the chosen table and keep it fresh."""
+def details_view(services: Services, choice: Range) -> None:
+    """Draw the chosen table and keep it up to date."""
     names = {
         Detail.EVENTS: _("Events"),
         Detail.REQUESTS: _("Requests"),
         Detail.COLLECTIONS: _("Collections"),
     }
     shown = st.segmented_control(
-        _("What happened"),
+        _("Details"),
         list(Detail),
         key="memory-detail",
         default=Detail.EVENTS,
@@ -50,16 +50,16 @@ def details_view(runtime: Runtime, choice: Range) -> None:
         format_func=lambda detail: names[detail],
         label_visibility="collapsed",
     )
-    tables: dict[Detail, Callable[[Runtime, Range], None]] = {
+    tables: dict[Detail, Callable[[Services, Range], None]] = {
         Detail.EVENTS: _events,
         Detail.REQUESTS: _requests,
         Detail.COLLECTIONS: _collections,
     }
-    tables[Detail(shown or Detail.EVENTS)](runtime, choice)
+    tables[Detail(shown or Detail.EVENTS)](services, choice)
     heartbeat("memory-details", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
-def _events(runtime: Runtime, choice: Range) -> None:
+def _events(services: Services, choice: Range) -> None:
     kinds = st.multiselect(
         _("Kinds"),
         list(EventKind),
@@ -69,9 +69,9 @@ def _events(runtime: Runtime, choice: Range) -> None:
         label_visibility="collapsed",
         width=420,
     )
-    found = _between(runtime, choice, kinds)
+    found = _between(services, choice, kinds)
     if not found:
-        st.caption(_("Nothing of that kind happened in this range.") if kinds else _("Nothing happened in this range."))
+        st.caption(_("No events of these kinds in this range.") if kinds else _("No events in this range."))
         return
     rows: dict[str, list[Any]] = {
         "time": [local_time(event.time) for event in reversed(found)],
@@ -94,9 +94,9 @@ def _events(runtime: Runtime, choice: Range) -> None:
     )
 
 
-def _between(runtime: Runtime, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
-    now = runtime.memory.clock.time()
-    return runtime.events.between(now - PACES[choice].seconds, now, _MOST_ROWS, kinds or None)
+def _between(services: Services, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
+    now = services.memory.clock.time()
+    return services.events.between(now - PACES[choice].seconds, now, _MOST_ROWS, kinds or None)
 
 
 def _figures(event: Event) -> str:
@@ -112,14 +112,14 @@ def _figure(name: str, value: float) -> str:
     return f"{words} {value:,.6g}"
 
 
-def _requests(runtime: Runtime, _choice: Range) -> None:
-    found = runtime.requests.latest(_MOST_ROWS)
+def _requests(services: Services, _choice: Range) -> None:
+    found = services.request_log.latest(_MOST_ROWS)
     if not found:
-        st.caption(_("No request that did work has been served since the start."))
+        st.caption(_("No requests since the start."))
         return
     st.caption(
-        _("{count} since the start. A change is the request's own only where no other one overlapped with it.").format(
-            count=count(runtime.requests.total)
+        _("{count} since the start. A change belongs to the request alone only if no other one overlapped it.").format(
+            count=count(services.request_log.total)
         )
     )
     heap = [_change(request.heap_before, request.heap_after) for request in found]
@@ -157,12 +157,12 @@ def _change(before: int | None, after: int | None) -> float | None:
     return None if before is None or after is None else (after - before) / 1024
 
 
-def _collections(runtime: Runtime, _choice: Range) -> None:
-    found = runtime.memory.pauses.recent(_MOST_ROWS)[::-1]
+def _collections(services: Services, _choice: Range) -> None:
+    found = services.memory.pauses.recent(_MOST_ROWS)[::-1]
     if not found:
         st.caption(_("No collection yet."))
         return
-    st.caption(_("All threads stand still during a collection; those of older generations look at more objects."))
+    st.caption(_("A collection pauses all threads; those of older generations examine more objects."))
     column = st.column_config
     _table(
         {
@@ -178,7 +178,7 @@ def _collections(runtime: Runtime, _choice: Range) -> None:
             "generation": column.TextColumn(_("Generation"), width=90),
             "ms": column.NumberColumn(_("Pause, ms"), format="%.2f", width=90),
             "collected": column.NumberColumn(_("Objects freed"), format="localized", width=110),
-            "uncollectable": column.NumberColumn(_("Could not be freed"), format="localized", width=130),
+            "uncollectable": column.NumberColumn(_("Uncollectable"), format="localized", width=130),
         },
     )
 

@@ -1,4 +1,4 @@
-"""The newest ledger: every owner with its share, what is held under which name, and what cannot be known here."""
+"""The newest ledger: owners with their shares, memory reports by name, and what this system cannot measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.ui.memory.charts import encoded_owners_chart
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Region
 from services.memory.ledger.ledger import Ledger
@@ -25,21 +25,21 @@ MEGABYTE = 1024 * 1024
 
 @st.fragment
 @guarded
-def ledger_view(runtime: Runtime) -> None:
-    """Draw the newest ledger and keep it fresh."""
-    ledger, drawn = runtime.memory.ledger.last, encoded_owners_chart(runtime)
+def ledger_view(services: Services) -> None:
+    """Draw the newest ledger and keep it up to date."""
+    ledger, drawn = services.memory.ledger.last, encoded_owners_chart(services)
     st.subheader(_("The ledger now"), anchor=False)
     if ledger is None or drawn is None:
         st.info(
-            _("It follows within half a minute of the start."),
+            _("The first one follows within half a minute of the start."),
             title=_("No ledger yet"),
             icon=":material/hourglass_top:",
         )
         heartbeat("memory-ledger", 1.0)
         return
-    age = max(0.0, runtime.memory.clock.time() - ledger.time)
+    age = max(0.0, services.memory.clock.time() - ledger.time)
     st.caption(
-        _("Every byte of RSS ({size}) under one owner; taken {age} s ago in {took}.").format(
+        _("Every byte of RSS ({size}) assigned to one owner, {age} s ago in {took}.").format(
             size=size(ledger.rss), age=round(age), took=milliseconds(1000 * ledger.took)
         )
     )
@@ -57,7 +57,7 @@ def _held(ledger: Ledger) -> None:
 
     held = sorted(ledger.held, key=lambda resource: resource.bytes, reverse=True)
     if not held:
-        st.caption(_("No part has reported yet what it holds."))
+        st.caption(_("No memory reports yet."))
         return
     column = st.column_config
     frame = pd.DataFrame(
@@ -72,11 +72,11 @@ def _held(ledger: Ledger) -> None:
     st.dataframe(
         frame,
         hide_index=True,
-        alt=_("What is held"),
+        alt=_("Memory reports"),
         height="content" if len(held) <= 12 else 460,
         column_config={
-            "what": column.TextColumn(_("Held"), width=130),
-            "detail": column.TextColumn(_("Which"), width=200),
+            "what": column.TextColumn(_("Component"), width=130),
+            "detail": column.TextColumn(_("Detail"), width=200),
             "owner": column.TextColumn(_("Owner"), width=110),
             "megabytes": column.NumberColumn(_("MB"), format="%.2f", width=70),
             "loads": column.NumberColumn(_("Loaded"), format="%d", width=62, help=_("How often it was loaded")),
@@ -97,6 +97,6 @@ def _unknown(unknown: Sequence[str]) -> None:
     if unknown:
         st.info(
             "\n".join(f"- {escape(line)}" for line in unknown),
-            title=_("What this system cannot tell"),
+            title=_("What this system cannot measure"),
             icon=":material/help:",
         )

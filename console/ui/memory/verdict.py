@@ -1,4 +1,4 @@
-"""The answer in one sentence, what it rests on, and who is suspected."""
+"""The verdict on memory in one sentence, its evidence and suspects, and the main figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key, MemoryState, Query, state_of
 from console.ui.shared.formatting import escape, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.leaks.messages import headline
@@ -19,7 +19,7 @@ from services.memory.leaks.types import Suspect, SuspectKind, VerdictState
 from services.memory.types import Sample, Series
 
 _PERIOD_SECONDS = 3.0
-_SILENT_SECONDS = 15.0  # without a sample: the sampler has stopped
+_STALE_SECONDS = 15.0  # without a sample: the sampler has stopped
 STATE_ICONS = {
     VerdictState.UNKNOWN: ":material/hourglass_top:",
     VerdictState.FLAT: ":material/check_circle:",
@@ -36,30 +36,28 @@ _COLOURS = {
 
 @st.fragment
 @guarded
-def verdict_view(runtime: Runtime) -> None:
-    """Draw the verdict and the main figures, and keep them fresh."""
+def verdict_view(services: Services) -> None:
+    """Draw the verdict and the main figures, and keep them up to date."""
     rerun_for_notices()
-    sample = runtime.memory.history.latest()
+    sample = services.memory.history.latest()
     if sample is None:
-        st.info(
-            _("The first look comes within a second."), title=_("Nothing seen yet"), icon=":material/hourglass_top:"
-        )
+        st.info(_("The first one follows within a second."), title=_("No samples yet"), icon=":material/hourglass_top:")
         heartbeat("memory-headline", 1.0)
         return
-    silent = runtime.memory.clock.time() - sample.time
-    if silent > _SILENT_SECONDS * max(1.0, runtime.memory.clock.speed):
+    silent = services.memory.clock.time() - sample.time
+    if silent > _STALE_SECONDS * max(1.0, services.memory.clock.speed):
         st.error(
-            _("What is shown below is from before. The log says what went wrong."),
-            title=_("Watching has stopped: the last look was {seconds} s ago").format(seconds=round(silent)),
+            _("The figures below are out of date. The log says what went wrong."),
+            title=_("Sampling has stopped: the last sample is {seconds} s old").format(seconds=round(silent)),
             icon=":material/error:",
         )
-    _verdict(runtime)
+    _verdict(services)
     _figures(sample)
     heartbeat("memory-headline", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
-def _verdict(runtime: Runtime) -> None:
-    verdict = runtime.memory.detector.verdict
+def _verdict(services: Services) -> None:
+    verdict = services.memory.detector.verdict
     with st.container(border=True, gap="xsmall", key="verdict"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
@@ -68,35 +66,37 @@ def _verdict(runtime: Runtime) -> None:
                 _("Trim and check again"),
                 key=Key.MEMORY_TRIM,
                 icon=":material/compress:",
-                disabled=(why := disabled_reason(runtime)) is not None,
-                help=why or _("Gives what the allocator keeps back to the system: what stays is in use."),
+                disabled=(why := disabled_reason(services)) is not None,
+                help=why or _("Returns free memory of the allocator to the system: what remains is in use."),
                 on_click=_trim,
-                args=(runtime,),
+                args=(services,),
             )
         for line in verdict.evidence:
             st.caption(escape(line))
         if trimmed := state_of(MemoryState).trimmed:
             st.caption(
                 _(":material/compress: {words} RSS was {before} and is {after}.").format(
-                    words=escape(trimmed.words), before=size(trimmed.rss_before), after=size(trimmed.rss_after)
+                    words=escape(trimmed.words),
+                    before=size(trimmed.rss_before_bytes),
+                    after=size(trimmed.rss_after_bytes),
                 )
             )
         if verdict.suspects:
             _suspects(verdict.suspects)
 
 
-def _trim(runtime: Runtime) -> None:
-    state_of(MemoryState).trimmed = attempt(runtime.memory.detector.trim_and_recheck, page_actor(runtime))
+def _trim(services: Services) -> None:
+    state_of(MemoryState).trimmed = attempt(services.memory.detector.trim_and_recheck, page_actor(services))
 
 
 def _suspects(suspects: tuple[Suspect, ...]) -> None:
-    st.markdown(_("**Suspects**, the likeliest first"))
+    st.markdown(_("**Suspects**, most likely first"))
     for number, suspect in enumerate(suspects[:5], start=1):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"suspect-{number}"):
             st.markdown(f"{number}. {escape(_suspect_name(suspect))}", width="content")
             if suspect.detail:
                 st.caption(escape(suspect.detail), width="content")
-            if suspect.kind not in {SuspectKind.CONTAINER, SuspectKind.TYPE}:  # their own bytes are the least of it
+            if suspect.kind not in {SuspectKind.CONTAINER, SuspectKind.TYPE}:  # their own bytes say little
                 st.caption(_suspect_slope(suspect), width="content")
             link = _LINKS.get(suspect.kind)
             if link is not None:
@@ -109,7 +109,7 @@ def _suspects(suspects: tuple[Suspect, ...]) -> None:
                 )
 
 
-# Where a kind of suspect leads, and the parameter that names it there.
+# The page that a kind of suspect links to, and the parameter that names it there.
 _LINKS = {
     SuspectKind.CONTAINER: (PageName.OBJECTS, Query.CONTAINER),
     SuspectKind.TYPE: (PageName.OBJECTS, Query.TYPE),
@@ -143,7 +143,7 @@ def _suspect_slope(suspect: Suspect) -> str:
 
 
 def _figures(sample: Sample) -> None:
-    """Draw the newest sample; what the system cannot tell is left out."""
+    """Draw the newest sample; what the system cannot measure is left out."""
     rss, limit = sample.get(Series.RSS), sample.get(Series.LIMIT)
     figures: list[tuple[str, str, str]] = [(_("RSS"), size(rss), "")]
     if rss is not None and limit:
@@ -167,5 +167,5 @@ def _figures(sample: Sample) -> None:
             st.metric(label, value, border=True, width=120, help=note or None)
     if (cost := sample.get(Series.SAMPLER_CPU)) is not None:
         st.caption(
-            _("Watching costs {share} % of one core, however many tabs are open.").format(share=f"{100 * cost:.2f}")
+            _("Sampling costs {share} % of one core, however many tabs are open.").format(share=f"{100 * cost:.2f}")
         )

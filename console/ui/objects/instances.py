@@ -19,7 +19,7 @@ from console.ui.shared.formatting import escape, milliseconds, plain, shorten, s
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import GraphNode, Instances, ObjectView, PathStep, RetentionPaths, Root
+from services.memory.objects.types import GraphNode, Instances, ObjectView, PathRoot, PathStep, RetentionPaths
 
 _TITLE = 44
 _LABEL = 30
@@ -236,16 +236,16 @@ def _line(depth: int, step: PathStep) -> str:
     return f"{'  ' * depth}{plain(step.label)}  →  {name}" if depth else name
 
 
-def root_text(root: Root) -> str:
+def root_text(root: PathRoot) -> str:
     """Return in a sentence what a path begins with."""
     return {
-        Root.MODULE: _("It is reached from a module: it lives until that name lets go of it."),
-        Root.THREAD: _("It is reached from a local variable of a running function: it lives until that returns."),
-        Root.NATIVE: _(
+        PathRoot.MODULE: _("It is reached from a module: it lives until that name lets go of it."),
+        PathRoot.THREAD: _("It is reached from a local variable of a running function: it lives until that returns."),
+        PathRoot.NATIVE: _(
             "Nothing in Python that can be followed holds it: native code does, or an expression that was just "
             "being computed."
         ),
-        Root.CYCLE: _(
+        PathRoot.CYCLE: _(
             "It is part of a cycle that nothing else reaches: the next collection frees it, unless native code holds "
             "on to it."
         ),

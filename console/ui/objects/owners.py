@@ -10,7 +10,7 @@ from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import count, escape, kilobytes, milliseconds, plain, size
 from services.core.i18n import _
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import DeepSize, Summary
+from services.memory.objects.types import DeepSize, HeapSummary
 
 
 def owners_view(inspector: Inspector) -> None:
@@ -97,7 +97,7 @@ def _parts(found: DeepSize) -> None:
     export_buttons(rows, "deep-size")
 
 
-def _summary(found: Summary) -> None:
+def _summary(found: HeapSummary) -> None:
     import pandas as pd
 
     rows = [

@@ -17,8 +17,8 @@ from console.ui.shared.heartbeat import heartbeat
 from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.repeat import LEAST, MOST, RepeatRunner
-from services.memory.objects.repeat_types import RepeatProgress, RepeatReport, RepeatState, Stage
+from services.memory.objects.repeat import FEWEST_REPETITIONS, MOST_REPETITIONS, RepeatRunner
+from services.memory.objects.repeat_types import RepeatProgress, RepeatReport, RepeatStage, RepeatState
 
 _BUSY_SECONDS, _IDLE_SECONDS = 0.7, 5.0
 _BY_HAND = ""
@@ -53,7 +53,9 @@ def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
         action = st.selectbox(
             _("What"), list(labels), format_func=lambda name: labels[name], key="objects-action", width=320
         )
-        times = st.number_input(_("How often"), LEAST, MOST, 20, key="objects-times", width=130)
+        times = st.number_input(
+            _("How often"), FEWEST_REPETITIONS, MOST_REPETITIONS, 20, key="objects-times", width=130
+        )
         what = ""
         if action == _BY_HAND:
             what = st.text_input(_("What it is"), max_chars=80, key="objects-what", width=240)
@@ -84,16 +86,16 @@ def _start(repeats: RepeatRunner, action: str, times: int, what: str) -> None:
 
 def _running(repeats: RepeatRunner, progress: RepeatProgress) -> None:
     stages = {
-        Stage.START: _("Beginning"),
-        Stage.LOOKING: _("Counting all objects"),
-        Stage.WARM_UP: _("Warming up"),
-        Stage.REPEATING: _("Repeating"),
-        Stage.COMPARING: _("Comparing"),
+        RepeatStage.START: _("Beginning"),
+        RepeatStage.LOOKING: _("Counting all objects"),
+        RepeatStage.WARM_UP: _("Warming up"),
+        RepeatStage.REPEATING: _("Repeating"),
+        RepeatStage.COMPARING: _("Comparing"),
     }
     done = _("{done} of {times}").format(done=progress.done, times=progress.times)
-    told = f"{stages[progress.stage]} · {done}" if progress.stage is Stage.REPEATING else stages[progress.stage]
-    counted = progress.stage in {Stage.REPEATING, Stage.LOOKING}
-    share = progress.done / progress.times if counted else float(progress.stage is Stage.COMPARING)
+    told = f"{stages[progress.stage]} · {done}" if progress.stage is RepeatStage.REPEATING else stages[progress.stage]
+    counted = progress.stage in {RepeatStage.REPEATING, RepeatStage.LOOKING}
+    share = progress.done / progress.times if counted else float(progress.stage is RepeatStage.COMPARING)
     st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
     why = disabled_reason()
     with st.container(horizontal=True):

@@ -1,7 +1,4 @@
-"""What this process holds, whether each part works, and how much there is of everything.
-
-How our caches do: hit rates, what they hold of their budget.
-"""
+"""Key figures, health checks, resources in memory, and caches with hit rates and use of their budget."""
 
 from __future__ import annotations
 
@@ -13,50 +10,49 @@ from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, size
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.streamlit.uploads import held_uploads
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.cache import CacheStats
 from services.core.i18n import _, plural
 from services.memory.process import rss_bytes
 
 _PERIOD_SECONDS = 3.0
-_CACHES_PERIOD_SECONDS = 3.0
 
 
 @st.fragment
 @guarded
-def overview_view(runtime: Runtime) -> None:
-    """Draw figures, checks and resources, and keep them fresh."""
-    _figures(runtime)
+def overview_view(services: Services) -> None:
+    """Draw figures, checks and resources, and keep them up to date."""
+    _figures(services)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader(_("Health"), anchor=False)
-        _checks(runtime)
+        _checks(services)
     with right:
-        st.subheader(_("Held in memory, once"), anchor=False)
-        _resources(runtime)
+        st.subheader(_("Shared resources in memory"), anchor=False)
+        _resources(services)
     heartbeat("overview", _PERIOD_SECONDS)
 
 
-def _figures(runtime: Runtime) -> None:
-    counts = runtime.library.counts()
-    running, waiting = runtime.answering.slots()
+def _figures(services: Services) -> None:
+    counts = services.library.counts()
+    running, waiting = services.answers.slots()
     figures = [
         (_("RSS"), size(rss_bytes())),
         (_("Documents"), count(counts.documents)),
-        (_("Answering questions"), count(counts.searchable)),
+        (_("Searchable documents"), count(counts.searchable)),
         (_("Chunks"), count(counts.chunks)),
         (_("Files on disk"), size(counts.bytes)),
         (_("Jobs running"), count(counts.jobs_unfinished)),
         (_("Jobs failed"), count(counts.jobs_failed)),
-        (_("Answers now"), f"{running} + {waiting}" if waiting else str(running)),
+        (_("Answers in progress"), f"{running} + {waiting}" if waiting else str(running)),
     ]
     with st.grid(4, gap="small"):
         for label, value in figures:
             st.metric(label, value, border=True)
 
 
-def _checks(runtime: Runtime) -> None:
-    readiness = runtime.health.ready()
+def _checks(services: Services) -> None:
+    readiness = services.health.ready()
     rows = {
         f":green[:material/check_circle:] {escape(check.name)}"
         if check.ok
@@ -64,14 +60,14 @@ def _checks(runtime: Runtime) -> None:
         for check in readiness.checks
     }
     st.table(rows, border="horizontal")
-    minutes = int((time.time() - runtime.started_at) // 60)
+    minutes = int((time.time() - services.started_at) // 60)
     st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))
 
 
-def _resources(runtime: Runtime) -> None:
+def _resources(services: Services) -> None:
     import pandas as pd
 
-    resources = runtime.resources()
+    resources = services.resources()
     files, upload_bytes = held_uploads()
     rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
     rows.append(
@@ -86,7 +82,7 @@ def _resources(runtime: Runtime) -> None:
     st.dataframe(
         pd.DataFrame(rows, columns=[name, detail, megabytes, loads]),
         hide_index=True,
-        alt=_("Resources held once"),
+        alt=_("Shared resources in memory"),
         column_config={
             name: st.column_config.TextColumn(width=140),
             detail: st.column_config.TextColumn(width=300),
@@ -98,26 +94,26 @@ def _resources(runtime: Runtime) -> None:
 
 @st.fragment
 @guarded
-def caches_view(runtime: Runtime) -> None:
-    """Draw the caches and keep them fresh."""
+def caches_view(services: Services) -> None:
+    """Draw the caches and keep them up to date."""
     st.subheader(_("Caches"), anchor=False)
-    enabled = [stats for stats in runtime.caches.stats() if stats.budget]
+    enabled = [stats for stats in services.caches.stats() if stats.budget]
     if not enabled:
-        st.caption(_("All caches are switched off by the settings."))
+        st.caption(_("All caches are disabled in the settings."))
     for stats in enabled:
         filled = min(1.0, stats.bytes / stats.budget)
         st.progress(filled, f"**{escape(stats.label)}** · {_summary(stats)}")
-    heartbeat("caches", _CACHES_PERIOD_SECONDS)
+    heartbeat("caches", _PERIOD_SECONDS)
 
 
 def _summary(stats: CacheStats) -> str:
     rate = stats.hit_rate
     parts = [
         _("{used} of {budget}").format(used=escape(size(stats.bytes)), budget=escape(size(stats.budget))),
-        _("hit rate {rate:.0%}").format(rate=rate) if rate is not None else _("not asked yet"),
+        _("hit rate {rate:.0%}").format(rate=rate) if rate is not None else _("not used yet"),
         plural("{count} hit", "{count} hits", stats.hits),
         plural("{count} miss", "{count} misses", stats.misses),
     ]
     if stats.evicted:
-        parts.append(_("{count} let go").format(count=count(stats.evicted)))
+        parts.append(_("{count} evicted").format(count=count(stats.evicted)))
     return " · ".join(parts)

@@ -1,4 +1,4 @@
-"""The requests that run or wait, who they are for, and a button that ends one; below them those of late."""
+"""Running and queued requests with their users and a cancel button, and recently finished ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import notify
 from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.access import Role
 from services.core.i18n import _, plural
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
@@ -24,14 +24,14 @@ _RECENT = 50
 
 @st.fragment
 @guarded
-def requests_view(runtime: Runtime) -> None:
-    """Draw the requests and keep them fresh."""
+def requests_view(services: Services) -> None:
+    """Draw the requests and keep them up to date."""
     rerun_for_notices()
     st.subheader(_("Requests"), anchor=False)
-    running = runtime.scopes.running()
+    running = services.requests.running()
     if not running:
-        st.caption(_("None runs and none waits."))
-    actor, user, now = page_actor(runtime), page_user(), rss_bytes()
+        st.caption(_("No requests are running or queued."))
+    actor, user, now = page_actor(services), page_user(), rss_bytes()
     for request in running[:_SHOWN]:
         with st.container(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"request-{request.id}"
@@ -45,35 +45,35 @@ def requests_view(runtime: Runtime) -> None:
                     type="tertiary",
                     disabled=request.cancelled,
                     on_click=_cancel,
-                    args=(runtime, request.id),
+                    args=(services, request.id),
                 )
     if len(running) > _SHOWN:
         more = len(running) - _SHOWN
         st.caption(plural("{count} more request", "{count} more requests", more))
-    _recent(runtime.scopes.recent(_RECENT))
+    _recent(services.requests.recent(_RECENT))
     heartbeat("requests", _PERIOD_SECONDS)
 
 
 def request_kind_name(kind: RequestKind) -> str:
-    """Return what people call a kind of request."""
+    """Return the name of a kind of request."""
     names = {
         RequestKind.ANSWER: _("Answer"),
         RequestKind.SEARCH: _("Search"),
         RequestKind.UPLOAD: _("Upload"),
-        RequestKind.DIAGNOSTIC: _("Look at the memory"),
+        RequestKind.DIAGNOSTIC: _("Diagnostic"),
     }
     return names[kind]
 
 
 def outcome_name(outcome: Outcome) -> str:
-    """Return what people call the end of a request."""
+    """Return the name of an outcome."""
     names = {
         Outcome.DONE: _("done"),
         Outcome.CANCELLED: _("cancelled"),
-        Outcome.TIMED_OUT: _("out of time"),
+        Outcome.TIMED_OUT: _("timed out"),
         Outcome.REFUSED: _("refused"),
         Outcome.FAILED: _("failed"),
-        Outcome.DROPPED: _("let go"),
+        Outcome.DROPPED: _("abandoned"),
     }
     return names[outcome]
 
@@ -93,7 +93,7 @@ def _line(request: RunningRequest, rss: int) -> str:
         parts.append(_("for {time}").format(time=milliseconds(max(0.0, time.time() - request.began) * 1000)))
     if request.rss_before is not None:
         parts.append(
-            _("RSS {before} before, {change} since").format(
+            _("RSS {before} at the start, {change} since").format(
                 before=escape(size(request.rss_before)), change=escape(signed_size(rss - request.rss_before))
             )
         )
@@ -102,32 +102,32 @@ def _line(request: RunningRequest, rss: int) -> str:
     return " · ".join(parts)
 
 
-def _cancel(runtime: Runtime, request_id: str) -> None:
-    if attempt(runtime.scopes.cancel, page_actor(runtime), request_id):
+def _cancel(services: Services, request_id: str) -> None:
+    if attempt(services.requests.cancel, page_actor(services), request_id):
         notify(_("The request is being cancelled."))
 
 
-def _recent(ended: list[FinishedRequest]) -> None:
-    if not ended:
+def _recent(finished: list[FinishedRequest]) -> None:
+    if not finished:
         return
     import pandas as pd
 
     rows = [
         (
-            request_kind_name(one.kind),
-            plain(one.user),
-            plain(one.detail),
-            outcome_name(one.outcome),
-            round(one.waited * 1000),
-            round(one.seconds * 1000),
-            one.rss_before / 2**20,
-            (one.rss_after - one.rss_before) / 2**20,
+            request_kind_name(each.kind),
+            plain(each.user),
+            plain(each.detail),
+            outcome_name(each.outcome),
+            round(each.waited * 1000),
+            round(each.seconds * 1000),
+            each.rss_before / 2**20,
+            (each.rss_after - each.rss_before) / 2**20,
         )
-        for one in ended
+        for each in finished
     ]
     names = [
-        _("What"),
-        _("Who"),
+        _("Kind"),
+        _("User"),
         _("Detail"),
         _("Outcome"),
         _("Waited, ms"),
@@ -135,11 +135,11 @@ def _recent(ended: list[FinishedRequest]) -> None:
         _("RSS before, MB"),
         _("Change, MB"),
     ]
-    with st.expander(_("Ended of late"), key="requests-recent"):
+    with st.expander(_("Recently finished"), key="requests-recent"):
         st.dataframe(
             pd.DataFrame(rows, columns=names),
             hide_index=True,
-            alt=_("Requests that ended of late"),
+            alt=_("Recently finished requests"),
             column_config={
                 names[6]: st.column_config.NumberColumn(format="%.1f"),
                 names[7]: st.column_config.NumberColumn(format="%+.1f", help=_("Of the whole process")),

@@ -1,4 +1,4 @@
-"""Retrieval test: a query with settings of its own on the left, hits with all their scores on the right."""
+"""The retrieval test: a query with its own settings, and the hits with all their scores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from console.ui.current_actor import disabled_reason, page_actor, page_user
 from console.ui.session_state import Key, Query, RetrievalState, notify, state_of
 from console.ui.shared.citations import find_terms, marked
 from console.ui.shared.formatting import escape, location, milliseconds, shorten
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind
 from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 
 
-def retrieval_form(runtime: Runtime) -> None:
-    """Draw the settings; running the test keeps its result in the tab."""
-    library = runtime.library
+def retrieval_form(services: Services) -> None:
+    """Draw the query and its settings; the result of a run is kept in the tab."""
+    library = services.library
     state = state_of(RetrievalState)
     applied = library.retrieval_settings()
     collections = {collection.id: collection for collection in library.collections()}
@@ -34,25 +34,23 @@ def retrieval_form(runtime: Runtime) -> None:
             key="retrieval-collections",
         )
         k = st.number_input(_("Hits (k)"), 1, 100, value=applied.k, key="retrieval-k")
-        dense = st.slider(_("Weight of meaning (dense)"), 0.0, 2.0, applied.dense_weight, 0.1, key="retrieval-dense")
-        lexical = st.slider(
-            _("Weight of words (lexical)"), 0.0, 2.0, applied.lexical_weight, 0.1, key="retrieval-lexical"
-        )
+        dense = st.slider(_("Dense weight (meaning)"), 0.0, 2.0, applied.dense_weight, 0.1, key="retrieval-dense")
+        lexical = st.slider(_("Lexical weight (words)"), 0.0, 2.0, applied.lexical_weight, 0.1, key="retrieval-lexical")
         threshold = st.slider(
-            _("Least score"),
+            _("Score threshold"),
             0.0,
             1.0,
             applied.threshold,
             0.01,
             key="retrieval-threshold",
-            help=_("Hits whose fused score is lower are left out."),
+            help=_("Hits with a lower fused score are left out."),
         )
         with st.container(horizontal=True):
             run = st.form_submit_button(_("Search"), type="primary", key=Key.RETRIEVAL_RUN, icon=":material/search:")
             apply = st.form_submit_button(
                 _("Apply to chat"),
                 key=Key.RETRIEVAL_APPLY,
-                disabled=(why := disabled_reason(runtime)) is not None,
+                disabled=(why := disabled_reason(services)) is not None,
                 help=why or _("Chat and API use these settings from now on."),
             )
     settings = RetrievalSettings(int(k), float(dense), float(lexical), float(threshold))
@@ -60,28 +58,30 @@ def retrieval_form(runtime: Runtime) -> None:
     if (run or apply) and not (settings.dense_weight or settings.lexical_weight):
         raise BadInputError(_("Both weights are 0, so nothing can be found."), _("Raise one of them."))
     if apply:
-        library.apply_retrieval_settings(page_actor(runtime), settings)
-        notify(_("Chat now searches with these settings."))
+        library.apply_retrieval_settings(page_actor(services), settings)
+        notify(_("Chat now uses these settings."))
         st.rerun()
     if run:
         if not query.strip():
-            raise BadInputError(_("The query is empty."), _("Enter what to look for."))
-        limit = runtime.settings.question_characters
+            raise BadInputError(_("The query is empty."), _("Enter a query."))
+        limit = services.settings.question_characters
         if len(query) > limit:
             raise BadInputError(_("The query has more than {limit} characters.").format(limit=limit), _("Shorten it."))
-        state.result = _search(runtime, query, tuple(chosen), settings)
+        state.result = _search(services, query, tuple(chosen), settings)
 
 
-def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings) -> SearchResult:
+def _search(
+    services: Services, query: str, collection_ids: tuple[int, ...], settings: RetrievalSettings
+) -> SearchResult:
     queue = st.empty()
     detail = plural("query of {count} character", "query of {count} characters", len(query))
-    scope = runtime.scopes.open(RequestKind.SEARCH, detail, user=page_user())
+    scope = services.requests.open(RequestKind.SEARCH, detail, user=page_user())
     try:
         for position in scope.positions():
             queue.caption(_("Waiting: number {position} in the queue").format(position=position))
         queue.empty()
         scope.check()
-        result = runtime.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
+        result = services.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
     except BaseException as error:
         scope.close(error)
         raise
@@ -90,36 +90,36 @@ def _search(runtime: Runtime, query: str, collection_ids: tuple[int, ...], setti
 
 
 def _describe(settings: RetrievalSettings) -> str:
-    return _("In force for chat: {k} hits, dense {dense:g}, lexical {lexical:g}, least score {threshold:g}").format(
+    return _("In use by chat: {k} hits, dense {dense:g}, lexical {lexical:g}, score threshold {threshold:g}").format(
         k=settings.k, dense=settings.dense_weight, lexical=settings.lexical_weight, threshold=settings.threshold
     )
 
 
 def retrieval_hits(result: SearchResult | None) -> None:
-    """Draw the hits; "never run" and "nothing found" have faces of their own."""
+    """Draw the hits, or that the test was not run yet or found nothing."""
     if result is None:
         st.info(
-            _("Enter a query and search. Nothing is asked of the chat model."),
+            _("Enter a query and search. The chat model is not used."),
             title=_("Not run yet"),
             icon=":material/manage_search:",
         )
         return
     if not result.hits:
         st.warning(
-            _("Try other words, other collections, or a lower least score."),
-            title=_("Searched, and found nothing"),
+            _("Try other words, other collections, or a lower score threshold."),
+            title=_("No hits"),
             icon=":material/search_off:",
         )
         _timings(result)
         return
     if not result.relevant:
         st.warning(
-            _("Chat would say that it found nothing. The best of the rest is below."),
-            title=_("No hit stands out"),
+            _("Chat would answer that it found nothing. The best hits are below."),
+            title=_("No relevant hit"),
             icon=":material/help:",
         )
     _timings(result)
-    best = _best(result.hits)
+    best = _best_lexical(result.hits)
     for number, hit in enumerate(result.hits, start=1):
         _hit(number, hit, result.terms, best)
 
@@ -130,14 +130,14 @@ def _timings(result: SearchResult) -> None:
         _("embedding {time}").format(time=milliseconds(result.embed_ms)),
         _("dense {time}").format(time=milliseconds(result.dense_ms)),
         _("lexical {time}").format(time=milliseconds(result.lexical_ms)),
-        _("in all {time}").format(time=milliseconds(result.total_ms)),
-        _("trust in the embedding for this script {share:.0%}").format(share=result.dense_trust),
+        _("total {time}").format(time=milliseconds(result.total_ms)),
+        _("weight of the embedding for this script {share:.0%}").format(share=result.dense_trust),
     ]
     st.caption(" · ".join(parts))
 
 
-def _best(hits: Sequence[Hit]) -> float:
-    """Return the largest lexical score, which is what the bars of lexical scores are relative to."""
+def _best_lexical(hits: Sequence[Hit]) -> float:
+    """Return the largest lexical score, to which the bars of lexical scores are relative."""
     return max((hit.lexical_score or 0.0 for hit in hits), default=0.0) or 1.0
 
 

@@ -1,4 +1,4 @@
-"""Choosing the chat model, testing it, and putting it to use without a restart."""
+"""The choice of the chat model: select, test, use without a restart."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.core.i18n import _
 
 
 def model_chooser(models: ChatModels) -> None:
-    """Draw the choice with the state of what is chosen now."""
+    """Draw the choice with the status of the current model."""
     now = models.choice()
     show_status(models.status())
     kind = st.segmented_control(
-        _("Who writes the answers"),
+        _("Answers from"),
         list(BackendKind),
         default=now.kind,
         required=True,
@@ -30,16 +30,16 @@ def model_chooser(models: ChatModels) -> None:
             _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
         ):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
-            with st.spinner(_("Asking it …")):
+            with st.spinner(_("Testing …")):
                 status = models.probe(choice)
             show_status(status)
         why = disabled_reason()
-        useless = why is not None or choice is None or choice == now
-        if st.button(_("Use it"), type="primary", key="model-use", disabled=useless, help=why):
+        disabled = why is not None or choice is None or choice == now
+        if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
             models.choose(page_actor(), choice)
             state_of(ModelState).saved += 1
-            notify(_("Answers are now written by: {name}.").format(name=_title(choice.kind)))
+            notify(_("Answers now come from: {name}.").format(name=_title(choice.kind)))
             st.rerun()
 
 
@@ -53,7 +53,7 @@ def _title(kind: BackendKind) -> str:
 
 
 def show_status(status: BackendStatus) -> None:
-    """Draw a back end's state with what to do about it."""
+    """Draw a back end's status with its hint."""
     text = escape(f"{status.message} {status.hint}".strip()) or " "
     title = escape(status.label)
     if status.state == "ready":
@@ -67,19 +67,19 @@ def show_status(status: BackendStatus) -> None:
 
 
 def _fields(models: ChatModels, kind: BackendKind, now: BackendChoice) -> BackendChoice | None:
-    """Draw what a kind needs; return the choice, None while something is missing."""
+    """Draw the fields of a kind of back end; return the choice, None while it is incomplete."""
     old = now if now.kind is kind else BackendChoice(kind)
     if kind is BackendKind.NONE:
-        st.caption(
-            _("The sentences that answer best are quoted with their sources. No language model is needed for that.")
-        )
+        st.caption(_("The sentences that answer best are quoted with their sources. This needs no language model."))
         return BackendChoice(kind)
     if kind is BackendKind.OPENAI:
         return _openai(old)
     if kind is BackendKind.OLLAMA:
         return _ollama(models, old)
     path = st.text_input(_("GGUF file on the server"), value=old.path, key="model-path", placeholder="/path/model.gguf")
-    st.caption(_("Needs the extra gguf. The file is loaded with the first question and unloaded with another choice."))
+    st.caption(
+        _("Needs the extra gguf. The file is loaded at the first question and unloaded when another model is chosen.")
+    )
     return BackendChoice(kind, path=path.strip()) if path and path.strip() else None
 
 
@@ -90,23 +90,25 @@ def _openai(old: BackendChoice) -> BackendChoice | None:
         _("Key"),
         type="password",
         key=f"model-key-{state_of(ModelState).saved}",
-        placeholder=_("Kept as it is") if old.api_key else _("None"),
+        placeholder=_("Unchanged") if old.api_key else _("None"),
         help=_("Stored in the data folder. Leave empty to keep the stored one."),
     )
     url, model = (url or "").strip(), (model or "").strip()
     if not url or not model:
-        st.caption(_("URL and model are needed."))
+        st.caption(_("URL and model are required."))
         return None
-    # A stored key goes to the server it was given for, and to no other.
+    # A stored key is sent only to the server that it was entered for.
     kept = old.api_key if url == old.url else ""
     return BackendChoice(BackendKind.OPENAI, url=url, model=model, api_key=(key or "") or kept)
 
 
 def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
-    url = (st.text_input(_("URL"), value=old.url, key="model-url", placeholder=_("Found by itself")) or "").strip()
+    url = (st.text_input(_("URL"), value=old.url, key="model-url", placeholder=_("Found automatically")) or "").strip()
     names = models.ollama_models(url or None)
     if not names:
-        st.caption(_("No Ollama answers there, or it has no model. Start it, or pull one with: ollama pull llama3.2"))
+        st.caption(
+            _("No Ollama responds there, or it has no model. Start it, or pull a model with: ollama pull llama3.2")
+        )
         model = st.text_input(_("Model"), value=old.model, key="model-name")
         return BackendChoice(BackendKind.OLLAMA, url=url, model=model.strip()) if model and model.strip() else None
     name = st.selectbox(

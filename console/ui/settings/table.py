@@ -1,4 +1,4 @@
-"""The settings in force; they come from environment and file, so they are shown here and changed there."""
+"""The table of settings in force, which come from environment and file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.core.settings import Settings, renamed_settings
 
 
 def settings_table(settings: Settings) -> None:
-    """Draw every setting with its value and where it is set; secrets are only said to be there."""
+    """Draw every setting with its value and origin; of secrets only that they are set."""
     import pandas as pd
 
     rows = []

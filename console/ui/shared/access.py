@@ -9,18 +9,19 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import Key, notify
 from console.ui.shared.formatting import escape
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.i18n import _
 
 _PERIOD_SECONDS = 0.5
 
 
-def access_view(runtime: Runtime) -> None:
+def access_view(services: Services) -> None:
     """Draw the tab's rights and the token form where visitors are users only; otherwise nothing."""
-    if not runtime.gate.guarded:
+    if not services.access.guarded:
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="access"):
-        if is_admin(runtime):
+        if is_admin(services):
             st.button(
                 _("Leave administrator mode"),
                 key=Key.ACCESS_LEAVE,
@@ -32,7 +33,7 @@ def access_view(runtime: Runtime) -> None:
             return
         label = _("Read-only: enter the administrator's token")
         with st.popover(label, icon=":material/lock:", type="tertiary", key="access-popover"):
-            if not runtime.gate.can_admit:
+            if not services.access.can_admit:
                 st.caption(_("No token is set, so nobody can change anything here: set admin_token and restart."))
                 return
             with st.form("access-form", border=False):
@@ -43,17 +44,17 @@ def access_view(runtime: Runtime) -> None:
                     type="primary",
                     icon=":material/key:",
                     on_click=_enter_token,
-                    args=(runtime,),
+                    args=(services,),
                 )
             st.caption(_("Valid for this tab until it is closed. Every attempt is recorded as an event."))
 
 
-def _enter_token(runtime: Runtime) -> None:
+def _enter_token(services: Services) -> None:
     token = str(st.session_state.get(Key.ACCESS_TOKEN) or "").strip()
     st.session_state[Key.ACCESS_TOKEN] = ""  # not kept in the field
 
     def enter() -> bool:
-        enter_admin_token(runtime, token)
+        enter_admin_token(services, token)
         return True
 
     if attempt(enter):
@@ -61,14 +62,14 @@ def _enter_token(runtime: Runtime) -> None:
 
 
 @st.fragment
-def startup_view(runtime: Runtime) -> None:
+def startup_view(application: Application) -> None:
     """Show the stage of the start, or its failure; the page follows automatically when the services are ready."""
-    if runtime.ready:
+    if application.ready:
         st.rerun()
-    failure = runtime.failure
+    failure = application.failure
     if failure is not None:
         st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
         return
-    st.markdown(f":shimmer[{escape(_('Millpond is starting: {stage} …').format(stage=runtime.stage))}]")
+    st.markdown(f":shimmer[{escape(_('Millpond is starting: {stage} …').format(stage=application.stage))}]")
     st.skeleton(height=220)
     heartbeat("starting", _PERIOD_SECONDS)

@@ -13,7 +13,7 @@ from console.ui.error_boundary import guarded
 from console.ui.memory.verdict import STATE_ICONS
 from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.heartbeat import heartbeat
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.i18n import _, plural
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.messages import MB, duration_text, headline, is_counted, kind_name, number_text
@@ -32,12 +32,12 @@ _MODEL_ICON = {
 
 @st.fragment
 @guarded
-def status_strip(runtime: Runtime) -> None:
+def status_strip(services: Services) -> None:
     """Draw the status bar and keep it up to date."""
-    counts = runtime.library.counts()
-    model = runtime.models.status()
-    failed = [check for check in runtime.health.ready().checks if not check.ok]
-    restart = runtime.restarts.state()
+    counts = services.library.counts()
+    model = services.models.status()
+    failed = [check for check in services.health.ready().checks if not check.ok]
+    restart = services.restarts.state()
     if restart.phase is not RestartPhase.RUNNING:
         st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
@@ -48,8 +48,8 @@ def status_strip(runtime: Runtime) -> None:
                 icon=":material/warning:",
                 help=escape(failed[0].detail),
             )
-        _memory(runtime)
-        _budget(runtime)
+        _memory(services)
+        _budget(services)
         documents = plural("{count} document", "{count} documents", counts.documents)
         chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
@@ -67,9 +67,9 @@ def status_strip(runtime: Runtime) -> None:
     heartbeat("strip", _PERIOD_SECONDS)
 
 
-def _memory(runtime: Runtime) -> None:
+def _memory(services: Services) -> None:
     """Draw the verdict, and the last sampled RSS with its limit."""
-    verdict, sample = runtime.memory.detector.verdict, runtime.memory.history.latest()
+    verdict, sample = services.memory.detector.verdict, services.memory.history.latest()
     st.page_link(
         page(PageName.MEMORY),
         label=escape(_brief(verdict)),
@@ -82,9 +82,9 @@ def _memory(runtime: Runtime) -> None:
     st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")
 
 
-def _budget(runtime: Runtime) -> None:
+def _budget(services: Services) -> None:
     """Draw the budget's level where it is above calm or something is refused."""
-    state, closed = runtime.governor.state(), runtime.admission.closed()
+    state, closed = services.governor.state(), services.admission.closed()
     if state.level is BudgetLevel.CALM and not closed:
         return
     label = _("Memory {level}").format(level=level_word(state.level).lower())
@@ -105,7 +105,7 @@ def _brief(verdict: Verdict) -> str:
     if verdict.state is VerdictState.UNKNOWN:
         return _("Too little data yet")
     if verdict.state is VerdictState.FLAT:
-        return _("Memory flat for {time}").format(time=duration_text(verdict.window))
+        return _("Memory flat for {time}").format(time=duration_text(verdict.window_seconds))
     slope = verdict.slope_per_hour or 0.0
     per_hour = (
         number_text(slope, signed=True) if is_counted(verdict.kind) else f"{number_text(slope / MB, signed=True)} MB"

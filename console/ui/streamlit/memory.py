@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from streamlit.runtime.app_session import AppSession
 
-from console.ui import runtime_access
 from console.ui.streamlit import internals as streamlit
-from services.app.container import Runtime as Services
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.i18n import _, plural
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, Region
 from services.memory.ledger.object_size import MOST_OBJECTS, ObjectSize, ObjectSizer
 
 # Belong to the process, not to whoever refers to them: Streamlit's own, and the services of each room.
-_SHARED_TYPES = (Services, *streamlit.SHARED_TYPES)
+_SHARED_TYPES = (Application, Services, *streamlit.SHARED_TYPES)
 # All sessions that were ever registered and still exist.
 _registered: weakref.WeakSet[AppSession] = weakref.WeakSet()
 _registered_lock = threading.Lock()
@@ -49,14 +49,16 @@ def unreachable_sessions() -> list[AppSession]:
 class StreamlitMemory:
     """Reports what Streamlit holds: a callable `services.core.memory_report.MemoryReporter`."""
 
-    def __init__(self) -> None:
+    def __init__(self, service_types: Callable[[], Iterable[type]] = tuple) -> None:
+        """Take what returns the types of the services: fragments of pages refer to them, nobody there owns them."""
+        self._service_types = service_types
         # Per session: the report that last measured it, and the size.
         self._sizes: weakref.WeakKeyDictionary[AppSession, tuple[int, ObjectSize]] = weakref.WeakKeyDictionary()
         self._reports = 0
 
     def __call__(self) -> Iterable[MemoryReport]:
         """Return all reports; memory that two parts share counts for the first."""
-        sizer = ObjectSizer((*_SHARED_TYPES, *_services()))
+        sizer = ObjectSizer((*_SHARED_TYPES, *self._service_types()))
         found = [*uploads(), *media(), *cached_data()]
         cached = sizer.measure(*streamlit.cached_resources())
         found += cached.memory_reports(Owner.STREAMLIT_CACHES, _("Cached resources"), "", 1)
@@ -101,17 +103,6 @@ class StreamlitMemory:
 
     def _last_measured(self, session: AppSession) -> int:
         return self._sizes.get(session, (0, None))[0]
-
-
-def _services() -> set[type]:
-    """Return the types of the services, as far as they are there: fragments of pages refer to them."""
-    runtime = runtime_access.built()
-    if runtime is None:
-        return set()
-    parts = list(vars(runtime).values())
-    if "memory" in vars(runtime):
-        parts += vars(runtime.memory).values()
-    return {type(part) for part in parts if type(part).__module__.startswith("services.")}
 
 
 def session_parts() -> list[object]:

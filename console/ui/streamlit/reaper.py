@@ -20,7 +20,8 @@ from streamlit.runtime.app_session import AppSession
 from console.ui.streamlit import internals as streamlit
 from console.ui.streamlit import uploads
 from console.ui.streamlit.memory import StreamlitMemory, live_sessions, unreachable_sessions
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.errors import UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _, plural
@@ -60,10 +61,17 @@ class SweepResult:
         )
 
 
+async def reap(application: Application, memory: StreamlitMemory) -> None:
+    """Sweep from the moment at which the services are ready, until cancelled."""
+    while not application.ready:
+        await asyncio.sleep(_READY_SECONDS)
+    await Reaper(application.services, memory).run()
+
+
 class Reaper:
     """Sweeps every `SWEEP_SECONDS` of the services' clock, and on request. To be built on the event loop's thread."""
 
-    def __init__(self, services: Runtime, memory: StreamlitMemory) -> None:
+    def __init__(self, services: Services, memory: StreamlitMemory) -> None:
         self._services = services
         self._memory = memory
         self._loop = asyncio.get_running_loop()
@@ -74,9 +82,7 @@ class Reaper:
         self._orphans: frozenset[str] = frozenset()  # media files that no tab showed at the last sweep
 
     async def run(self) -> None:
-        """Register the reclaimers when the services are ready, then sweep until cancelled."""
-        while not self._services.ready:
-            await asyncio.sleep(_READY_SECONDS)
+        """Register the reclaimers, then sweep until cancelled."""
         self.register_reclaimers()
         while True:
             await asyncio.sleep(SWEEP_SECONDS / self._services.clock.speed)
@@ -131,7 +137,7 @@ class Reaper:
         released = self._release_all()
         streamlit.expire_caches()
         self._unreported = total = self._unreported.plus(released)
-        if (total.bytes >= NOTABLE_BYTES or total.sessions >= NOTABLE_SESSIONS) and self._services.ready:
+        if total.bytes >= NOTABLE_BYTES or total.sessions >= NOTABLE_SESSIONS:
             self._unreported = SweepResult()
             text = _("left by closed tabs: {sessions}").format(sessions=_count(total.sessions))
             self._services.reporter.event(
@@ -143,7 +149,7 @@ class Reaper:
                 media_bytes=total.media_bytes,
             )
             # Files are not objects that the policy counts: only a trim returns their pages to the system.
-            self._services.policy.big_work_done(_("closed tabs"), certain=total.bytes >= NOTABLE_BYTES)
+            self._services.gc_policy.report_large_work(_("closed tabs"), certain=total.bytes >= NOTABLE_BYTES)
         return released
 
     def _release_all(self) -> SweepResult:

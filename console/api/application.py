@@ -1,6 +1,9 @@
-"""The HTTP API as one application: every route with its full path, mounted beside the pages."""
+"""The HTTP API as one ASGI application, and the routes under which it stands beside the pages."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -22,7 +25,7 @@ from console.api import (
     tracing,
 )
 from console.api.context import ApiContext, Threads
-from services.app.container import Runtime
+from services.app.startup import Application
 
 DOCS = "/docs"
 PATHS = (
@@ -38,9 +41,38 @@ PATHS = (
 )
 
 
+def _describe_sent_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Describe each field of an answer as required: it is always sent, whether its type has a default or not."""
+    schemas = document["components"]["schemas"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            for schema in _referenced(answers, schemas, set()):
+                if "properties" in schema:
+                    schema["required"] = list(schema["properties"])
+                    for field in schema["properties"].values():
+                        field.pop("default", None)
+    return document
+
+
+def _referenced(value: Any, schemas: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield the schemas that `value` refers to, directly or through others, each once."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _referenced(each, schemas, seen)
+    elif isinstance(value, dict):
+        name = str(value.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            yield schemas[name]
+            yield from _referenced(schemas[name], schemas, seen)
+        for each in value.values():
+            yield from _referenced(each, schemas, seen)
+
+
 def create_api() -> FastAPI:
-    """Build the API; `provide` gives it its services."""
-    api = FastAPIOffline(
+    """Return the API without its services; `provide` connects them."""
+    api: FastAPI = FastAPIOffline(
         docs_url=DOCS,
         redoc_url=None,
         static_url="/docs/assets",
@@ -49,6 +81,8 @@ def create_api() -> FastAPI:
         description="Documents, search and chat. Errors are problem documents (RFC 9457).",
         version="1",
     )
+    describe = api.openapi
+    api.openapi = lambda: _describe_sent_fields(describe())  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(api)
     for router in (
         operations.health_router,
@@ -73,23 +107,23 @@ def create_api() -> FastAPI:
     return api
 
 
-def provide(api: FastAPI, runtime: Runtime) -> None:
-    """Connect the API to the services; called inside of the event loop that serves it."""
-    settings = runtime.settings
-    api.state.context = ApiContext(runtime, Threads(settings.answers_total + settings.answers_waiting))
+def provide(api: FastAPI, application: Application) -> None:
+    """Connect the API to the services. Must be called in the event loop that serves it."""
+    settings = application.foundation.settings
+    api.state.context = ApiContext(application, Threads(settings.answers_total + settings.answers_waiting))
 
 
 def routes(api: FastAPI) -> list[BaseRoute]:
     """Return the routes that lead to the API.
 
-    Routes rather than mounts: a mount would cut its prefix off the path, and the addresses in the API's description
-    and in its problem documents would no longer be the real ones.
+    Routes and not mounts: a mount would strip its prefix from the path, and the addresses in the OpenAPI document and
+    in problem documents would be wrong.
     """
-    return [Route(path, endpoint=_Through(api), include_in_schema=False) for path in PATHS]
+    return [Route(path, endpoint=_Forward(api), include_in_schema=False) for path in PATHS]
 
 
-class _Through:
-    """An endpoint that hands the request on as it is."""
+class _Forward:
+    """An endpoint that passes the request on unchanged."""
 
     def __init__(self, api: FastAPI) -> None:
         self._api = api

@@ -20,10 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text
-from console.api.context import ApiContext, Context
+from console.api.context import ApiContext, Context, client_of
 from console.api.problems import STATUS, openai_error
 from console.api.schemas import Id
-from console.api.search import client_of
 from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Finished, Message, MessageRole, Token, Waiting
 from services.core.errors import BadInputError, MillpondError, UnavailableError
 from services.core.i18n import _
@@ -110,7 +109,7 @@ async def models(context: Context) -> dict[str, Any]:
 @router.get("/models/{model}", summary="Look at a model")
 async def model(model: str, context: Context) -> dict[str, Any]:
     """Return the model of that name."""
-    await context.threads.call(context.runtime.models.check_name, model)
+    await context.threads.call(context.services.models.check_name, model)
     return await _model(context) | {"id": model}
 
 
@@ -125,7 +124,7 @@ async def completions(
     before comes from a cache, and its `cost` says so, unless `Cache-Control` is `no-cache`.
     """
     turns = body.conversation()
-    answer = context.runtime.answering.complete(
+    answer = context.services.answers.complete(
         turns,
         user=client_of(request, body.user or ""),
         model=body.model or None,
@@ -144,11 +143,11 @@ async def completions(
 
 
 async def _model(context: ApiContext) -> dict[str, Any]:
-    status = await context.threads.call(context.runtime.models.status)
+    status = await context.threads.call(context.services.models.status)
     return {
         "id": MODEL,
         "object": "model",
-        "created": int(context.runtime.started_at),
+        "created": int(context.foundation.started_at),
         "owned_by": "millpond",
         "answers_through": status.label,
     }

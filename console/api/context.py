@@ -1,35 +1,44 @@
-"""What route functions get handed: the services and the threads to call them in.
+"""What route functions get: the services, the caller, request scopes, and the threads in which services are called.
 
-Where calls into the services run: bounded pools of threads, never the event loop.
+Calls into the services run in bounded thread pools, never in the event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Annotated, NoReturn, ParamSpec, TypeVar, cast
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
-from services.app.container import Runtime
+from services.app.container import Foundation, Platform, Services
+from services.app.startup import Application
 from services.core.access import Actor
+from services.core.errors import CancelledError
+from services.core.i18n import _
+from services.core.requests import RequestKind, RequestScope
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CALLS_AT_ONCE = 16
-SPARE = 8  # threads in which questions past the limits learn that they are
+MAX_CALLS = 16
+SPARE_ANSWERS = 8  # threads in which questions beyond the limits are refused
+_POLL_SECONDS = 0.02
 
 
 class Threads:
     """A pool for short calls and one for answers, so that long answers never hold up a status request.
 
-    To be made inside of the event loop that uses it. `answers` is how many may run or wait by the settings.
+    Must be created inside the event loop that uses it. `answers` is how many may run or wait by the settings.
     """
 
     def __init__(self, answers: int) -> None:
-        self.calls = CapacityLimiter(CALLS_AT_ONCE)
-        self.answers = CapacityLimiter(answers + SPARE)
+        self.calls = CapacityLimiter(MAX_CALLS)
+        self.answers = CapacityLimiter(answers + SPARE_ANSWERS)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short call; waits for a free thread if all are busy."""
@@ -38,10 +47,25 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """The services of the process, and where calls into them run."""
+    """The services of the process and the threads in which they are called."""
 
-    runtime: Runtime
+    application: Application
     threads: Threads
+
+    @property
+    def foundation(self) -> Foundation:
+        """What exists from the first moment."""
+        return self.application.foundation
+
+    @property
+    def platform(self) -> Platform:
+        """What exists once the data folder is open; raises UnavailableError before."""
+        return self.application.platform
+
+    @property
+    def services(self) -> Services:
+        """Every service; raises UnavailableError unless the process is ready."""
+        return self.application.services
 
 
 def _context(request: Request) -> ApiContext:
@@ -52,17 +76,63 @@ Context = Annotated[ApiContext, Depends(_context)]
 
 
 def _actor(request: Request) -> Actor:
-    """Return who asks: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
+    """Return the caller: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
 
     Raises:
-        ForbiddenError: another token was given, where visitors may only look.
-        BusyError: too many wrong ones came from that address.
+        ForbiddenError: the token is wrong, where visitors have read access only.
+        BusyError: too many wrong tokens came from that address.
     """
-    gate = cast("ApiContext", request.app.state.context).runtime.gate
+    access = cast("ApiContext", request.app.state.context).platform.access
     scheme, _space, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        return gate.actor(name="api")
-    return gate.admit(token.strip(), "api", request.client.host if request.client else "")
+        return access.actor(name="api")
+    return access.admit(token.strip(), "api", request.client.host if request.client else "")
 
 
-Asker = Annotated[Actor, Depends(_actor)]
+Caller = Annotated[Actor, Depends(_actor)]
+
+
+def client_of(request: Request, user: str = "") -> str:
+    """Return whose request it is: the client's address, and the user it names, if any."""
+    host = request.client.host if request.client else "unknown"
+    return f"{host}/{user}" if user else host
+
+
+@asynccontextmanager
+async def request_scope(context: ApiContext, kind: RequestKind, detail: str) -> AsyncIterator[RequestScope]:
+    """Wait for a slot and run the body within a request scope; the slot is released however the body ends.
+
+    Awaiting ends with the scope's cancellation and time limit. An awaited thread is not abandoned: it must call `check`
+    itself.
+
+    Raises:
+        BusyError: the queue is full.
+        CancelledError, TimedOutError: the scope was ended.
+    """
+    scope = context.foundation.requests.open(kind, detail)
+    loop = asyncio.get_running_loop()
+    try:
+        with anyio.CancelScope() as ending:
+            scope.on_cancel(partial(loop.call_soon_threadsafe, ending.cancel))
+            while not scope.begin():
+                await anyio.sleep(_POLL_SECONDS)
+            ending.deadline = anyio.current_time() + scope.remaining()
+            yield scope
+        if ending.cancelled_caught:
+            _raise_cause(scope)
+    except BaseException as error:
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            scope.cancel()
+        scope.close(error)
+        raise
+    scope.close()
+
+
+def _raise_cause(scope: RequestScope) -> NoReturn:
+    """Raise the error with which a scope was ended.
+
+    Raises:
+        CancelledError, TimedOutError: as the scope says.
+    """
+    scope.check()
+    raise CancelledError(_("The request was cancelled; nothing of it was kept."))

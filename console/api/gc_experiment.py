@@ -1,18 +1,16 @@
-"""The threshold experiment: start, watch, cancel, and read what was found.
-
-The bodies of requests and answers about threshold experiments.
-"""
+"""The GC threshold experiment over HTTP: start, progress, cancel, results. Bytes and seconds."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.schemas import ProblemOut
-from services.memory.gc_experiment.analysis import Analysis, Ratio, analyze
+from console.api.schemas import Projection, problem_responses
+from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, ExperimentState, Setting
@@ -26,19 +24,18 @@ from services.memory.gc_experiment.workload import (
 )
 
 router = APIRouter(prefix="/api/experiment", tags=["experiment"])
-_ADMIN: dict[int | str, dict[str, Any]] = {403: {"model": ProblemOut}}
-_START: dict[int | str, dict[str, Any]] = {**_ADMIN, 409: {"model": ProblemOut}, 503: {"model": ProblemOut}}
+_ADMIN = problem_responses(403)
 
 
 class SettingIn(BaseModel):
-    """Settings of the collector. Without thresholds this Python's own; `control`: those once more."""
+    """Settings of the collector; null thresholds: the defaults of this Python version."""
 
     model_config = ConfigDict(extra="forbid")
 
     thresholds: tuple[int, int, int] | None = None
     automatic: bool = True
-    frozen: bool = Field(False, description="Hide what lives after the start from the collector")
-    control: bool = Field(False, description="The defaults a second time, to see how much equal runs differ")
+    frozen: bool = Field(False, description="Freeze all objects that are alive after the start")
+    control: bool = Field(False, description="Repeat the defaults, to see how much equal runs differ")
 
     def setting(self) -> Setting:
         """Return it as the services know it."""
@@ -46,7 +43,7 @@ class SettingIn(BaseModel):
 
 
 class ExperimentIn(BaseModel):
-    """What to try. The defaults are always part of it: the others are compared with them."""
+    """The settings to compare. The defaults are always included: the others are compared with them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,8 +64,8 @@ class SettingOut(BaseModel):
 
 
 class StateOut(BaseModel):
-    """How the present or last experiment stands. `run` of `runs` is at work; `progress` is from 0 to 1; `remaining` is
-    estimated, in seconds; `result` is the id of what was found, "" while there is nothing."""
+    """The state of the current or last experiment. `run` of `runs` is in progress; `progress` is from 0 to 1;
+    `remaining` is estimated, in seconds; `result` is the id of the result, "" while there is none."""
 
     phase: ExperimentPhase
     settings: list[SettingOut]
@@ -83,32 +80,36 @@ class StateOut(BaseModel):
     result: str
 
 
-class RunOut(BaseModel):
-    """What one run measured. Bytes and seconds; `pause` and the percentiles are processor time of the thread that
+def _figure(name: str) -> Any:
+    return Field(validation_alias=AliasPath("figures", name))
+
+
+class RunOut(Projection):
+    """The figures of one run. Bytes and seconds; `pause` and the percentiles are processor time of the thread that
     collected, `throughput` is operations per second of processor time."""
 
     setting: int
     round: int
-    pause: float
-    pause_wall: float
-    p50: float
-    p95: float
-    p99: float
-    longest: float
-    collections: tuple[int, int, int]
-    collected: int
-    base: int
-    peak: int
-    floor: int
-    operations: int
-    seconds: float
-    cpu_seconds: float
-    throughput: float
+    pause: float = _figure("pause")
+    pause_wall: float = _figure("pause_wall")
+    p50: float = _figure("p50")
+    p95: float = _figure("p95")
+    p99: float = _figure("p99")
+    longest: float = _figure("longest")
+    collections: tuple[int, int, int] = _figure("collections")
+    collected: int = _figure("collected")
+    base: int = _figure("base")
+    peak: int = _figure("peak")
+    floor: int = _figure("floor")
+    operations: int = _figure("operations")
+    seconds: float = _figure("seconds")
+    cpu_seconds: float = _figure("cpu_seconds")
+    throughput: float = _figure("throughput")
 
 
 class RatioOut(BaseModel):
-    """How many times as much as with the defaults, with its interval and the p of an exact test; an end of the interval
-    is None where nothing is known."""
+    """The ratio to the defaults with its interval and the p-value of an exact test; ends of the interval are null where
+    they are not known."""
 
     value: float
     low: float | None
@@ -118,8 +119,8 @@ class RatioOut(BaseModel):
 
 
 class ResultOut(BaseModel):
-    """A finished experiment. `ratios[i]` compares `settings[i + 1]` with `settings[0]`, the defaults; `advised` is a
-    place in `settings`, 0: none."""
+    """A finished experiment. `ratios[i]` compares `settings[i + 1]` with `settings[0]`, the defaults; `advised` is an
+    index into `settings`, 0: none."""
 
     id: str
     began: float
@@ -146,37 +147,22 @@ class ResultsOut(BaseModel):
     results: list[ResultOut]
 
 
-def setting_out(setting: Setting) -> SettingOut:
-    """Return a setting with its name."""
-    return SettingOut(
-        name=label(setting),
-        thresholds=setting.thresholds,
-        automatic=setting.automatic,
-        frozen=setting.frozen,
-        control=setting.control,
+def _setting_out(setting: Setting) -> SettingOut:
+    return SettingOut(name=label(setting), **asdict(setting))
+
+
+def _state_out(state: ExperimentState) -> StateOut:
+    return StateOut.model_validate(
+        {
+            **asdict(state),
+            "settings": [_setting_out(setting) for setting in state.settings],
+            "progress": 1.0 if state.phase is ExperimentPhase.FINISHED else state.progress,
+        }
     )
 
 
-def state_out(state: ExperimentState) -> StateOut:
-    """Return how an experiment stands."""
-    return StateOut(
-        phase=state.phase,
-        settings=[setting_out(setting) for setting in state.settings],
-        run=state.run,
-        runs=state.runs,
-        progress=1.0 if state.phase is ExperimentPhase.FINISHED else state.progress,
-        actor=state.actor,
-        began=state.began,
-        remaining=state.remaining,
-        message=state.message,
-        hint=state.hint,
-        result=state.result,
-    )
-
-
-def result_out(result: ExperimentResult) -> ResultOut:
-    """Return a finished experiment with what it says."""
-    judgement: Analysis = analyze(result)
+def _result_out(result: ExperimentResult) -> ResultOut:
+    analysis = analyze(result)
     return ResultOut(
         id=result.id,
         began=result.began,
@@ -184,17 +170,17 @@ def result_out(result: ExperimentResult) -> ResultOut:
         actor=result.actor,
         python=result.python,
         defaults=result.defaults,
-        settings=[setting_out(setting) for setting in result.settings],
+        settings=[_setting_out(setting) for setting in result.settings],
         rounds=result.rounds,
         recorded=result.recorded,
         seed=result.seed,
         counts=result.counts,
-        advice=judgement.advice.value,
-        advised=judgement.setting,
-        headline=headline(judgement, result),
-        recommendation=recommendation(judgement, result),
-        ratios=[{figure.value: _ratio(ratio) for figure, ratio in each.items()} for each in judgement.ratios],
-        runs=[_run(result, place) for place in range(len(result.runs))],
+        advice=analysis.advice.value,
+        advised=analysis.setting,
+        headline=headline(analysis, result),
+        recommendation=recommendation(analysis, result),
+        ratios=[{figure.value: _ratio(ratio) for figure, ratio in each.items()} for each in analysis.ratios],
+        runs=[RunOut.model_validate(run) for run in result.runs],
     )
 
 
@@ -209,66 +195,43 @@ def _ratio(ratio: Ratio) -> RatioOut:
     )
 
 
-def _run(result: ExperimentResult, place: int) -> RunOut:
-    run, figures = result.runs[place], result.runs[place].figures
-    return RunOut(
-        setting=run.setting,
-        round=run.round,
-        pause=figures.pause,
-        pause_wall=figures.pause_wall,
-        p50=figures.p50,
-        p95=figures.p95,
-        p99=figures.p99,
-        longest=figures.longest,
-        collections=figures.collections,
-        collected=figures.collected,
-        base=figures.base,
-        peak=figures.peak,
-        floor=figures.floor,
-        operations=figures.operations,
-        seconds=figures.seconds,
-        cpu_seconds=figures.cpu_seconds,
-        throughput=figures.throughput,
-    )
-
-
-@router.post("", status_code=202, summary="Start an experiment", responses=_START)
+@router.post("", status_code=202, summary="Start an experiment", responses=problem_responses(403, 409, 503))
 async def start(body: ExperimentIn, context: Context, actor: Caller) -> StateOut:
-    """Do the same work under several settings, each in fresh processes, one at a time. Administrators only."""
+    """Run the same workload under several settings, each in fresh processes, one at a time. Administrators only."""
     settings = [setting.setting() for setting in body.settings]
-    experiments = context.runtime.experiments
-    return state_out(
+    experiments = context.services.experiments
+    return _state_out(
         await context.threads.call(experiments.start, actor, settings, body.rounds, body.operations, body.seed)
     )
 
 
-@router.get("", summary="How the experiment stands")
+@router.get("", summary="Progress of the experiment")
 async def state(context: Context) -> StateOut:
-    """Return the present or last experiment's progress."""
-    return state_out(context.runtime.experiments.state())
+    """Return the progress of the current or last experiment."""
+    return _state_out(context.services.experiments.state())
 
 
 @router.delete("", summary="Cancel the experiment", responses=_ADMIN)
 async def cancel(context: Context, actor: Caller) -> StateOut:
-    """End it, and answer when nothing is left of it; fine if none runs. Administrators only."""
-    return state_out(await context.threads.call(context.runtime.experiments.cancel, actor))
+    """Cancel it and answer once its processes have ended; no error if none runs. Administrators only."""
+    return _state_out(await context.threads.call(context.services.experiments.cancel, actor))
 
 
-@router.get("/results", summary="What was found")
+@router.get("/results", summary="Results")
 async def results(context: Context) -> ResultsOut:
-    """Return the experiments that are kept, newest first."""
+    """Return the stored results, newest first."""
     return await context.threads.call(_results, context)
 
 
 def _results(context: ApiContext) -> ResultsOut:
-    return ResultsOut(results=[result_out(result) for result in context.runtime.experiments.results()])
+    return ResultsOut(results=[_result_out(result) for result in context.services.experiments.results()])
 
 
-@router.get("/results/{result_id}", summary="One experiment's result", responses={404: {"model": ProblemOut}})
+@router.get("/results/{result_id}", summary="One result", responses=problem_responses(404))
 async def result(result_id: str, context: Context) -> ResultOut:
-    """Return what each run measured, the comparison with the defaults, and the recommendation."""
+    """Return the figures of each run, the comparison with the defaults, and the recommendation."""
     return await context.threads.call(_result, context, result_id)
 
 
 def _result(context: ApiContext, result_id: str) -> ResultOut:
-    return result_out(context.runtime.experiments.result(result_id))
+    return _result_out(context.services.experiments.result(result_id))

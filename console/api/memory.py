@@ -1,6 +1,6 @@
-"""The memory of the process: ledger, verdict, history, events.
+"""The memory of the process over HTTP: ledger, verdict, history, events.
 
-The bodies of the answers about memory. Sizes in bytes, times in seconds since the epoch, durations in seconds.
+Sizes in bytes, times in seconds since the epoch, durations in seconds.
 """
 
 from __future__ import annotations
@@ -9,27 +9,22 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
+from console.api.schemas import Projection
 from services.core.errors import BadInputError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
 from services.core.time_ranges import PACES, Range
 from services.memory.history.history import csv_lines
 from services.memory.leaks.messages import headline
-from services.memory.leaks.types import LeakKind, SuspectKind, Verdict, VerdictState
+from services.memory.leaks.types import LeakKind, Suspect, Verdict, VerdictState
 from services.memory.types import COLUMNS, Floats, Series, Window
 
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 router = APIRouter(prefix="/api/memory", tags=["memory"])
 Moment = Annotated[float | None, Query(ge=0, le=1e11, description="Seconds since the epoch")]
-
-
-class _Out(BaseModel):
-    """Built from the frozen values of the services."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class OwnerOut(BaseModel):
@@ -39,24 +34,15 @@ class OwnerOut(BaseModel):
     bytes: int
 
 
-class SuspectOut(_Out):
-    """Something that grows along; `slope` per hour, in bytes or a count of threads or descriptors."""
-
-    kind: SuspectKind
-    name: str
-    detail: str
-    slope: float
-
-
 class VerdictOut(BaseModel):
-    """What the detector says. Slopes are bytes per hour, counts per hour for threads and file descriptors."""
+    """The detector's verdict. Slopes are bytes per hour, counts per hour for threads and file descriptors."""
 
     state: VerdictState
     kind: LeakKind | None
     headline: str
     time: float
     since: float | None = Field(description="When this state began")
-    window_seconds: float = Field(description="The stretch that the verdict rests on")
+    window_seconds: float = Field(description="The period that the verdict is based on")
     level_bytes: float = Field(description="RSS at its end")
     slope_bytes_per_hour: float | None
     interval: tuple[float, float] | None = Field(description="Of the slope")
@@ -64,11 +50,11 @@ class VerdictOut(BaseModel):
     bytes_per_request_interval: tuple[float, float] | None
     seconds_to_limit: float | None
     evidence: list[str]
-    suspects: list[SuspectOut] = Field(description="The likeliest first")
+    suspects: list[Suspect] = Field(description="The likeliest first")
 
 
-class HeldOut(_Out):
-    """Something big that a part reports to hold, under its owner."""
+class ReportOut(Projection):
+    """A memory report: something big that a component holds, with its owner."""
 
     name: str
     detail: str
@@ -81,7 +67,7 @@ class HeldOut(_Out):
 class MemoryOut(BaseModel):
     """The memory of the process: the newest sample, ledger and verdict.
 
-    The owners add up to `ledger_rss_bytes`, RSS when the ledger was taken. Before the first ledger there are none, and
+    The owners add up to `ledger_rss_bytes`, RSS when the ledger was built. Before the first ledger there are none, and
     `unattributed_bytes`, `ledger_rss_bytes` and `ledger_time` are null.
     """
 
@@ -92,16 +78,16 @@ class MemoryOut(BaseModel):
     unattributed_bytes: int | None
     ledger_rss_bytes: int | None
     ledger_time: float | None
-    ledger_seconds: float | None = Field(description="What taking the ledger cost")
-    held: list[HeldOut]
-    unknown: list[str] = Field(description="What this system cannot tell, in words")
+    ledger_seconds: float | None = Field(description="Processor time that the ledger took")
+    held: list[ReportOut]
+    unknown: list[str] = Field(description="What this system does not report, in words")
     verdict: VerdictOut
-    sampler_cpu: float | None = Field(description="CPU of all watching, 1.0 being one core")
+    sampler_cpu: float | None = Field(description="CPU of all monitoring threads, 1.0 being one core")
     latest: dict[str, float] = Field(description="The newest sample by column")
 
 
 class HistoryOut(BaseModel):
-    """A stretch of the history, column by column, null where nothing is known.
+    """A range of the history, column by column, null where nothing is known.
 
     `minima` and `maxima` are there when asked for. Where `runs` changes, the process was started anew.
     """
@@ -116,8 +102,8 @@ class HistoryOut(BaseModel):
     maxima: dict[str, list[float | None]] | None = None
 
 
-class EventOut(_Out):
-    """Something that happened; `figures` by name: bytes, seconds or counts as the name says."""
+class EventOut(Projection):
+    """An event; `figures` by name: bytes, seconds or counts as the name says."""
 
     time: float
     kind: EventKind
@@ -127,18 +113,18 @@ class EventOut(_Out):
 
 
 class EventsOut(BaseModel):
-    """The newest events of a stretch of time, oldest first."""
+    """The newest events of a range, oldest first."""
 
     events: list[EventOut]
 
 
 class TrimOut(BaseModel):
-    """What giving free pages back has brought, and what the detector says after it."""
+    """The effect of a trim, and the verdict after it."""
 
     rss_before_bytes: int
     rss_after_bytes: int
     freed_bytes: int
-    words: str = Field(description="What that says about the growth")
+    words: str = Field(description="What that means for the growth")
     verdict: VerdictOut
 
 
@@ -149,11 +135,11 @@ async def memory(context: Context) -> MemoryOut:
 
 
 def _memory(context: ApiContext) -> MemoryOut:
-    watched = context.runtime.memory
+    watched = context.platform.memory
     sample, ledger = watched.history.latest(), watched.ledger.last
     rss = sample.get(Series.RSS) if sample else None
     if sample is None or rss is None:
-        raise UnavailableError(_("Nothing has been measured yet."), _("The first look comes within a second."))
+        raise UnavailableError(_("Nothing has been measured yet."), _("The first sample follows within a second."))
     limit = sample.get(Series.LIMIT)
     owners = sorted(ledger.owners.items(), key=lambda entry: -entry[1]) if ledger else []
     return MemoryOut(
@@ -165,7 +151,7 @@ def _memory(context: ApiContext) -> MemoryOut:
         ledger_rss_bytes=ledger.rss if ledger else None,
         ledger_time=ledger.time if ledger else None,
         ledger_seconds=ledger.took if ledger else None,
-        held=[HeldOut.model_validate(held) for held in ledger.held] if ledger else [],
+        held=[ReportOut.model_validate(report) for report in ledger.held] if ledger else [],
         unknown=list(ledger.unknown) if ledger else [],
         verdict=_verdict(watched.detector.verdict),
         sampler_cpu=sample.get(Series.SAMPLER_CPU),
@@ -180,43 +166,43 @@ def _verdict(verdict: Verdict) -> VerdictOut:
         headline=headline(verdict),
         time=verdict.time,
         since=verdict.since,
-        window_seconds=verdict.window,
-        level_bytes=verdict.level,
+        window_seconds=verdict.window_seconds,
+        level_bytes=verdict.level_bytes,
         slope_bytes_per_hour=verdict.slope_per_hour,
         interval=verdict.interval,
         bytes_per_request=verdict.per_request,
         bytes_per_request_interval=verdict.per_request_interval,
         seconds_to_limit=verdict.seconds_to_limit,
         evidence=list(verdict.evidence),
-        suspects=[SuspectOut.model_validate(suspect) for suspect in verdict.suspects],
+        suspects=list(verdict.suspects),
     )
 
 
-@router.get("/history", summary="What was measured", response_model=HistoryOut)
+@router.get("/history", summary="History", response_model=HistoryOut)
 async def history(
     context: Context,
     *,
     choice: Annotated[Range, Query(alias="range", description="How far back from now")] = Range.HOUR,
     start: Moment = None,
     end: Moment = None,
-    points: Annotated[int, Query(ge=1, le=MOST_POINTS)] = MOST_POINTS,
+    points: Annotated[int, Query(ge=1, le=MAX_POINTS)] = MAX_POINTS,
     columns: Annotated[str, Query(description="Names separated by commas; empty: all")] = "",
     extremes: Annotated[bool, Query(description="With minima and maxima of each point")] = False,
     format_: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
-    download: Annotated[bool, Query(description="Offer it as a file")] = False,
+    download: Annotated[bool, Query(description="Send it as a file")] = False,
 ) -> Response:
     """Return a range back from now, or from `start` to `end`, in at most `points` points.
 
     Bytes, counts and shares as the columns say: see `latest` of `/api/memory` for their names. CSV holds the means, an
     empty field where nothing is known.
     """
-    now = context.runtime.memory.clock.time()
+    now = context.platform.memory.clock.time()
     until = now if end is None else end
     since = until - PACES[choice].seconds if start is None else start
     if since >= until:
         raise BadInputError(_("The start is not before the end."), _("Both are seconds since the epoch."))
-    look = context.runtime.memory.history.window
-    window = await context.threads.call(look, since, until, columns=_chosen(columns), points=points)
+    read = context.platform.memory.history.window
+    window = await context.threads.call(read, since, until, columns=_chosen(columns), points=points)
     headers = {"Content-Disposition": f'attachment; filename="millpond-memory.{format_}"'} if download else None
     if format_ == "csv":
         lines = csv_lines(window, extremes=extremes)
@@ -240,7 +226,7 @@ def _json(window: Window, start: float, end: float, *, extremes: bool) -> str:
     found = HistoryOut(
         start=start,
         end=end,
-        step_seconds=window.step,
+        step_seconds=window.step_seconds,
         times=window.times.tolist(),
         runs=window.runs.tolist(),
         columns={name: _values(values) for name, values in window.means.items()},
@@ -254,7 +240,7 @@ def _values(values: Floats) -> list[float | None]:
     return [value if value == value else None for value in values.tolist()]  # noqa: PLR0124 - NaN is not itself
 
 
-@router.get("/events", summary="What happened")
+@router.get("/events", summary="Events")
 async def events(
     context: Context,
     *,
@@ -265,20 +251,20 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=2000)] = 200,
 ) -> EventsOut:
     """Return the newest events of a range, oldest first."""
-    until = context.runtime.memory.clock.time() if end is None else end
+    until = context.platform.memory.clock.time() if end is None else end
     since = until - PACES[choice].seconds if start is None else start
-    found = await context.threads.call(context.runtime.events.between, since, until, limit, kind or None)
-    return EventsOut(events=[EventOut.model_validate(event) for event in found])
+    found = await context.threads.call(context.platform.events.between, since, until, limit, kind or None)
+    return EventsOut.model_validate({"events": found})
 
 
 @router.post("/trim", summary="Trim and check again")
 async def trim(context: Context, actor: Caller) -> TrimOut:
-    """Give what the allocator keeps back to the system and judge anew: what stays is in use. Administrators only."""
-    trimmed = await context.threads.call(context.runtime.memory.detector.trim_and_recheck, actor)
+    """Return free pages of the allocator to the system and judge again: the rest is in use. Administrators only."""
+    trimmed = await context.threads.call(context.platform.memory.detector.trim_and_recheck, actor)
     return TrimOut(
-        rss_before_bytes=trimmed.rss_before,
-        rss_after_bytes=trimmed.rss_after,
-        freed_bytes=trimmed.given_back,
+        rss_before_bytes=trimmed.rss_before_bytes,
+        rss_after_bytes=trimmed.rss_after_bytes,
+        freed_bytes=trimmed.freed_bytes,
         words=trimmed.words,
-        verdict=_verdict(context.runtime.memory.detector.verdict),
+        verdict=_verdict(context.platform.memory.detector.verdict),
     )

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
-from services.memory.objects.repeat import LEAST, MOST
+from services.memory.objects.repeat import FEWEST_REPETITIONS, MOST_REPETITIONS
 from services.memory.objects.types import Census, TypeChange
 
 router = APIRouter(prefix="/api/objects", tags=["objects"])
@@ -37,7 +37,7 @@ class RepeatIn(BaseModel):
     """What to repeat how often, after two repetitions more for the warm-up."""
 
     action: str = Field(description="One of those that GET /api/objects/repeats names; empty: by hand")
-    times: int = Field(20, ge=LEAST, le=MOST)
+    times: int = Field(20, ge=FEWEST_REPETITIONS, le=MOST_REPETITIONS)
 
 
 @router.post("/census", status_code=201, summary="Count all objects and store the snapshot")
@@ -132,27 +132,27 @@ async def repeats(context: Context) -> dict[str, Any]:
 
 
 @router.post("/repeats", status_code=202, summary="Do it n times")
-async def repeat(body: RepeatIn, context: Context, asker: Asker) -> dict[str, Any]:
+async def repeat(body: RepeatIn, context: Context, actor: Caller) -> dict[str, Any]:
     """Begin a series; each of its four censuses comes after a collection, which stops every thread."""
     found = _objects(context).repeats
     if body.action:
-        await context.threads.call(found.start, asker, body.action, body.times)
+        await context.threads.call(found.start, actor, body.action, body.times)
     else:
-        await context.threads.call(found.start_by_hand, asker, body.times)
+        await context.threads.call(found.start_by_hand, actor, body.times)
     return await repeats(context)
 
 
 @router.post("/repeats/mark", summary="Done once more by hand")
-async def mark(context: Context, asker: Asker) -> dict[str, Any]:
+async def mark(context: Context, actor: Caller) -> dict[str, Any]:
     """Say that it was done once more by hand."""
-    _objects(context).repeats.mark(asker)
+    _objects(context).repeats.mark(actor)
     return await repeats(context)
 
 
 @router.delete("/repeats", status_code=202, summary="Cancel the series")
-async def cancel(context: Context, asker: Asker) -> dict[str, Any]:
+async def cancel(context: Context, actor: Caller) -> dict[str, Any]:
     """End the series after the repetition in progress."""
-    _objects(context).repeats.cancel(asker)
+    _objects(context).repeats.cancel(actor)
     return await repeats(context)
 
 
@@ -178,7 +178,7 @@ async def summary(context: Context, format: Format = "json") -> Response:  # noq
 
 
 def _objects(context: ApiContext) -> Inspector:
-    return context.runtime.memory.objects
+    return context.platform.memory.objects
 
 
 def _newest_name(objects: Inspector) -> str:

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context, client_of
+from services.app.startup import Ready
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
@@ -41,13 +42,14 @@ async def healthz() -> dict[str, str]:
 @health_router.get("/readyz", summary="Ready", responses={503: {"description": "A part is missing; see its check"}})
 async def readyz(context: Context) -> Response:
     """Answer 200 when every part can do its work, else 503; one check per part."""
-    runtime = context.runtime
-    readiness = await context.threads.call(runtime.health.ready)
-    if not runtime.ready:
-        detail = runtime.failure.message if runtime.failure else runtime.stage
+    application = context.application
+    readiness = await context.threads.call(application.foundation.health.ready)
+    state = application.state
+    if not isinstance(state, Ready):
+        detail = application.stage
         readiness = Readiness((*readiness.checks, Check("start", ok=False, detail=detail)))
     body: dict[str, Any] = readiness.as_dict()
-    if runtime.ready and runtime.restarts.draining:
+    if isinstance(state, Ready) and state.services.restarts.draining:
         body["status"] = "draining"
     return JSONResponse(body, status_code=200 if readiness.ok else 503, headers={"Cache-Control": "no-store"})
 
@@ -61,7 +63,7 @@ async def readyz(context: Context) -> Response:
 async def metrics(request: Request, context: Context) -> Response:
     """Return all metrics in Prometheus's text format, or in OpenMetrics if `Accept` asks for it; also at the start."""
     accept = ",".join(request.headers.getlist("accept"))
-    body, content_type = await context.threads.call(context.runtime.metrics.render, accept)
+    body, content_type = await context.threads.call(context.foundation.metrics.render, accept)
     return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
@@ -71,7 +73,7 @@ async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] 
 
     `limits` by kind: how many of a user and in all run at once, how many may wait, and for how many seconds each.
     """
-    scopes = context.runtime.scopes
+    scopes = context.foundation.requests
     return {
         "rss": rss_bytes(),
         "running": [asdict(running) for running in scopes.running()],
@@ -90,7 +92,7 @@ async def cancel(
 ) -> Response:
     """Ask a request to end. An administrator may end any, everybody else their own."""
     with acting_for(client_of(request, user)):
-        if not context.runtime.scopes.cancel(actor, id):
+        if not context.foundation.requests.cancel(actor, id):
             raise NotFoundError(
                 _("This request has ended, or never was."), _("GET /api/requests lists those that run.")
             )
@@ -100,7 +102,7 @@ async def cancel(
 @requests_router.get("/caches", summary="How the caches do")
 async def caches(context: Context) -> list[dict[str, Any]]:
     """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first look-up."""
-    return [{**asdict(stats), "hit_rate": stats.hit_rate} for stats in context.runtime.caches.stats()]
+    return [{**asdict(stats), "hit_rate": stats.hit_rate} for stats in context.foundation.caches.stats()]
 
 
 @status_router.get("", summary="Counts, resources and chat model")
@@ -110,16 +112,16 @@ async def status(context: Context) -> dict[str, Any]:
 
 
 def _status(context: ApiContext) -> dict[str, Any]:
-    runtime = context.runtime
-    running, waiting = runtime.answering.slots()
+    services = context.services
+    running, waiting = services.answers.slots()
     return {
-        "ready": runtime.ready,
-        "stage": runtime.stage,
-        "started_at": runtime.started_at,
+        "ready": context.application.ready,
+        "stage": context.application.stage,
+        "started_at": services.started_at,
         "rss_bytes": rss_bytes(),
-        "counts": asdict(runtime.library.counts()),
-        "resources": [_shown(held) for held in runtime.resources()],
-        "chat_model": asdict(runtime.models.status()),
+        "counts": asdict(services.library.counts()),
+        "resources": [_shown(held) for held in services.resources()],
+        "chat_model": asdict(services.models.status()),
         "answers": {"running": running, "waiting": waiting},
     }
 

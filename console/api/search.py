@@ -1,49 +1,63 @@
-"""Retrieval without a chat model.
-
-Requests of the API within scopes: waiting for a slot holds no thread.
-"""
+"""Search over HTTP."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import anyio
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, Field
 
-from console.api.context import ApiContext, Context
-from console.api.schemas import SearchIn, SearchOut
-from services.app.cached_search import search as find
-from services.core.errors import CancelledError, NotFoundError
+from console.api.context import ApiContext, Context, request_scope
+from console.api.schemas import Id, Projection
+from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
-from services.knowledge.types import RetrievalSettings, SearchResult
+from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 
 router = APIRouter(prefix="/api/search", tags=["search"])
-_LOOK_SECONDS = 0.02
 
 
-@router.post("", summary="Search the documents")
+class SearchIn(BaseModel):
+    """A query. Weights and threshold default to those that are applied to chat."""
+
+    query: str
+    k: int | None = Field(None, ge=1, le=200, description="Most hits")
+    collections: list[Id] = Field(default_factory=list, description="Ids of the collections to search; empty: all")
+    dense_weight: float | None = Field(None, ge=0)
+    lexical_weight: float | None = Field(None, ge=0)
+    threshold: float | None = Field(None, ge=0, le=1, description="Least fused score")
+
+
+class SearchOut(Projection):
+    """The hits, best first; `relevant` is false when the best is no better than chance would give. Times in ms."""
+
+    query: str
+    hits: list[Hit]
+    relevant: bool
+    dense_trust: float
+    embed_ms: float
+    dense_ms: float
+    lexical_ms: float
+    total_ms: float
+
+
+@router.post("", summary="Search the documents", response_model=SearchOut)
 async def search(
     body: SearchIn, context: Context, cache_control: Annotated[str, Header(max_length=200)] = ""
-) -> SearchOut:
+) -> SearchResult:
     """Return the chunks that answer best, with fused, dense and lexical score.
 
-    What was found before in the same documents comes from a cache, unless `Cache-Control` is `no-cache`.
+    Repeated queries over unchanged documents come from a cache, unless `Cache-Control` is `no-cache`.
     """
     fresh = "no-cache" in cache_control
     detail = plural("query of {count} character", "query of {count} characters", len(body.query))
-    async with scoped(context, RequestKind.SEARCH, detail) as scope:
-        result = await context.threads.call(_search, context, body, scope, fresh)
-    return SearchOut.model_validate(result)
+    async with request_scope(context, RequestKind.SEARCH, detail) as scope:
+        return await context.threads.call(_search, context, body, scope, fresh)
 
 
 def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:
-    missing = set(body.collections) - {collection.id for collection in context.runtime.library.collections()}
+    missing = set(body.collections) - {collection.id for collection in context.services.library.collections()}
     if missing:
         raise NotFoundError(
             _("There is no collection {id}; nothing was searched.").format(id=min(missing)),
@@ -56,9 +70,8 @@ def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: boo
     }
     settings: RetrievalSettings | None = None
     if given:
-        settings = replace(context.runtime.library.retrieval_settings(), **given)
-    return find(
-        context.runtime,
+        settings = replace(context.services.library.retrieval_settings(), **given)
+    return context.services.searches.search(
         body.query,
         k=body.k,
         collection_ids=body.collections,
@@ -66,49 +79,3 @@ def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: boo
         check=scope.check,
         fresh=fresh,
     )
-
-
-def client_of(request: Request, user: str = "") -> str:
-    """Return whose request it is: where it comes from, and whom it is for if the client says so."""
-    host = request.client.host if request.client else "unknown"
-    return f"{host}/{user}" if user else host
-
-
-@asynccontextmanager
-async def scoped(context: ApiContext, kind: RequestKind, detail: str) -> AsyncIterator[RequestScope]:
-    """Wait for a slot, then run what is inside; whatever ends that gives the slot back.
-
-    Awaiting ends with the scope's cancellation and time limit. A thread that is awaited is not left behind: it should
-    ask `check` itself.
-
-    Raises:
-        BusyError: the queue is full.
-        CancelledError, TimedOutError: it was ended.
-    """
-    scope = context.runtime.scopes.open(kind, detail)
-    loop = asyncio.get_running_loop()
-    try:
-        with anyio.CancelScope() as ending:
-            scope.on_cancel(partial(loop.call_soon_threadsafe, ending.cancel))
-            while not scope.begin():
-                await anyio.sleep(_LOOK_SECONDS)
-            ending.deadline = anyio.current_time() + scope.remaining()
-            yield scope
-        if ending.cancelled_caught:
-            _raise_reason(scope)
-    except BaseException as error:
-        if isinstance(error, anyio.get_cancelled_exc_class()):
-            scope.cancel()
-        scope.close(error)
-        raise
-    scope.close()
-
-
-def _raise_reason(scope: RequestScope) -> NoReturn:
-    """Say why a scope was ended.
-
-    Raises:
-        CancelledError, TimedOutError: that is why.
-    """
-    scope.check()
-    raise CancelledError(_("The request was cancelled; nothing of it was kept."))

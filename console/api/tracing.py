@@ -1,112 +1,53 @@
-"""tracemalloc: on and off, snapshots, comparisons.
-
-The bodies of requests and answers about tracing.
-"""
+"""Allocation tracing over HTTP: start and stop, snapshots, comparisons. Bytes and seconds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
-from console.api.context import ApiContext, Asker, Context
+from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.schemas import ProblemOut
+from console.api.schemas import problem_responses
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
-from services.memory.tracing.types import MOST_FRAMES, MOST_MINUTES, Comparison, GroupBy, RowChange, TraceFilters
+from services.memory.tracing.types import (
+    MOST_FRAMES,
+    MOST_MINUTES,
+    Comparison,
+    Cost,
+    GroupBy,
+    RowChange,
+    SnapshotInfo,
+    TraceFilters,
+    TracingStatus,
+)
 
 router = APIRouter(prefix="/api/tracing", tags=["tracing"])
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ProblemOut}}
-_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ProblemOut}}
-
-
-class _Out(BaseModel):
-    """Built from the frozen values of the services."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class TracingOut(_Out):
-    """Whether tracing is on, and what it holds. Bytes and seconds; `until` and `since` in seconds since the epoch.
-
-    `foreign`: something else than Millpond switched it on. `pause`, `stop_pause`: for about how long a snapshot and
-    switching off stop the process. `snapshot_bytes`: RAM that a snapshot needs for a moment.
-    """
-
-    on: bool
-    foreign: bool
-    frames: int
-    since: float
-    until: float
-    remaining: float
-    traced: int
-    peak: int
-    overhead: int
-    blocks: int
-    pause: float
-    stop_pause: float
-    snapshot_bytes: int
-    automatic_seconds: float
-    problem: str
-    snapshots: int
-
-
-class CostOut(_Out):
-    """How many times longer code takes when it only allocates (`slowdown`) and when it parses JSON (`usual`); what
-    each block allocated while tracing is on needs beside itself; Python blocks alive now."""
-
-    frames: int
-    slowdown: float
-    usual: float
-    bytes_per_block: float
-    blocks: int
+_MISSING = problem_responses(404)
+_CONFLICT = problem_responses(409)
 
 
 class StartIn(BaseModel):
-    """How deep to look, and for how long."""
+    """How many frames to record, and for how long."""
 
-    frames: int = Field(1, ge=1, le=MOST_FRAMES, description="Calls that are remembered of each allocation")
+    frames: int = Field(1, ge=1, le=MOST_FRAMES, description="Frames that are recorded of each allocation")
     minutes: float = Field(15, gt=0, le=MOST_MINUTES, allow_inf_nan=False)
 
 
 class DescribeIn(BaseModel):
-    """A name and a note; what is left out stays as it is."""
+    """A name and a note; fields that are left out stay as they are."""
 
     name: str | None = Field(None, max_length=LONGEST_NAME)
     note: str | None = Field(None, max_length=LONGEST_NOTE)
 
 
-class SnapshotOut(_Out):
-    """A snapshot: bytes and blocks traced, different tracebacks stored, its size on disk, and what taking it cost.
-
-    Snapshots with the same `run` are of one stretch of tracing; only these compare well.
-    """
-
-    id: str
-    name: str
-    note: str
-    time: float
-    run: float
-    frames: int
-    bytes: int
-    blocks: int
-    tracebacks: int
-    left_out: int
-    overhead: int
-    size: int
-    paused: float
-    took: float
-    automatic: bool
-    damaged: bool
-
-
 class SnapshotsOut(BaseModel):
     """All snapshots, newest first."""
 
-    snapshots: list[SnapshotOut]
+    snapshots: list[SnapshotInfo]
 
 
 class RowOut(BaseModel):
@@ -126,10 +67,10 @@ class RowOut(BaseModel):
 
 
 class ComparisonOut(BaseModel):
-    """The rows that changed most, first, and the totals of all `row_count`; without `old`: what is in `new`."""
+    """The rows by size of their change and the totals of all `row_count`; without `old`: the contents of `new`."""
 
-    new: SnapshotOut
-    old: SnapshotOut | None
+    new: SnapshotInfo
+    old: SnapshotInfo | None
     by: GroupBy
     same_run: bool
     bytes: int
@@ -150,55 +91,51 @@ def _filters(
 
 
 Chosen = Annotated[TraceFilters, Depends(_filters)]
-
-
 By = Annotated[GroupBy, Query(description="What a row stands for")]
-
-
 Limit = Annotated[int, Query(ge=1, le=5000, description="Most rows")]
 
 
-@router.get("", summary="Whether tracing is on")
-async def status(context: Context) -> TracingOut:
-    """Return depth, remaining time, traced bytes and what tracing itself needs."""
-    return TracingOut.model_validate(await context.threads.call(context.runtime.memory.tracer.status))
+@router.get("", summary="Tracing status")
+async def status(context: Context) -> TracingStatus:
+    """Return depth, remaining time, traced bytes and the overhead of tracing."""
+    return await context.threads.call(context.platform.memory.tracer.status)
 
 
-@router.get("/cost", summary="What tracing would cost")
-async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1) -> CostOut:
-    """Measure it in a copy of the process; the first question for a depth takes a second or two."""
-    return CostOut.model_validate(await context.threads.call(context.runtime.memory.tracer.cost, frames))
+@router.get("/cost", summary="Cost of tracing")
+async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1) -> Cost:
+    """Measure the cost in a copy of the process; the first request for a depth takes a second or two."""
+    return await context.threads.call(context.platform.memory.tracer.cost, frames)
 
 
-@router.post("/start", summary="Switch tracing on", responses=_CONFLICT)
-async def start(body: StartIn, context: Context, asker: Asker) -> TracingOut:
-    """Trace allocations for so many minutes; it ends by itself. Ask for the cost first."""
-    tracer = context.runtime.memory.tracer
-    return TracingOut.model_validate(await context.threads.call(tracer.start, asker, body.frames, body.minutes))
+@router.post("/start", summary="Start tracing", responses=_CONFLICT)
+async def start(body: StartIn, context: Context, actor: Caller) -> TracingStatus:
+    """Trace allocations for so many minutes; it stops by itself. Read the cost first."""
+    tracer = context.platform.memory.tracer
+    return await context.threads.call(tracer.start, actor, body.frames, body.minutes)
 
 
-@router.post("/stop", summary="Switch tracing off")
-async def stop(context: Context, asker: Asker) -> TracingOut:
-    """Stop tracing, if it was started here; the snapshots stay."""
-    return TracingOut.model_validate(await context.threads.call(context.runtime.memory.tracer.stop, asker))
+@router.post("/stop", summary="Stop tracing")
+async def stop(context: Context, actor: Caller) -> TracingStatus:
+    """Stop tracing if Millpond started it; the snapshots are kept."""
+    return await context.threads.call(context.platform.memory.tracer.stop, actor)
 
 
 @router.post("/snapshots", status_code=201, summary="Take a snapshot", responses=_CONFLICT)
-async def take(context: Context, asker: Asker, body: DescribeIn | None = None) -> SnapshotOut:
-    """Write what is traced now to disk, from a copy of the process."""
+async def create_snapshot(context: Context, actor: Caller, body: DescribeIn | None = None) -> SnapshotInfo:
+    """Write the traced allocations to disk, from a copy of the process."""
     name, note = (body.name or "", body.note or "") if body else ("", "")
-    tracer = context.runtime.memory.tracer
-    return SnapshotOut.model_validate(await context.threads.call(tracer.snapshot, asker, name, note))
+    tracer = context.platform.memory.tracer
+    return await context.threads.call(tracer.snapshot, actor, name, note)
 
 
 @router.get("/snapshots", summary="List the snapshots")
 async def snapshots(context: Context) -> SnapshotsOut:
     """Return all, newest first."""
-    found = await context.threads.call(context.runtime.memory.tracer.snapshots)
-    return SnapshotsOut(snapshots=[SnapshotOut.model_validate(info) for info in found])
+    found = await context.threads.call(context.platform.memory.tracer.snapshots)
+    return SnapshotsOut(snapshots=found)
 
 
-@router.get("/snapshots/{snapshot_id}", summary="See what a snapshot holds", responses=_MISSING)
+@router.get("/snapshots/{snapshot_id}", summary="Contents of a snapshot", responses=_MISSING)
 async def snapshot(
     snapshot_id: str, context: Context, filters: Chosen, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
@@ -207,29 +144,28 @@ async def snapshot(
 
 
 @router.patch("/snapshots/{snapshot_id}", summary="Name a snapshot", responses=_MISSING)
-async def describe(snapshot_id: str, body: DescribeIn, context: Context) -> SnapshotOut:
-    """Give a snapshot a name or a note; an automatic one with a name is kept like one that was asked for."""
-    tracer = context.runtime.memory.tracer
-    found = await context.threads.call(tracer.describe, snapshot_id, name=body.name, note=body.note)
-    return SnapshotOut.model_validate(found)
+async def describe(snapshot_id: str, body: DescribeIn, context: Context) -> SnapshotInfo:
+    """Give a snapshot a name or a note; an automatic one with a name is kept like one that was requested."""
+    tracer = context.platform.memory.tracer
+    return await context.threads.call(tracer.describe, snapshot_id, name=body.name, note=body.note)
 
 
 @router.delete("/snapshots/{snapshot_id}", status_code=204, summary="Delete a snapshot", responses=_MISSING)
-async def delete(snapshot_id: str, context: Context, asker: Asker) -> Response:
-    """Remove a snapshot for good."""
-    await context.threads.call(context.runtime.memory.tracer.delete, asker, snapshot_id)
+async def delete(snapshot_id: str, context: Context, actor: Caller) -> Response:
+    """Delete a snapshot permanently."""
+    await context.threads.call(context.platform.memory.tracer.delete, actor, snapshot_id)
     return Response(status_code=204)
 
 
 @router.get(
     "/snapshots/{snapshot_id}/file",
-    summary="Get a snapshot's file",
+    summary="Download a snapshot",
     response_class=FileResponse,
     responses=_MISSING,
 )
 async def file(snapshot_id: str, context: Context) -> Response:
     """Return the file as it is on disk: a zip of NumPy arrays, without pickle."""
-    path = await context.threads.call(context.runtime.memory.tracer.file, snapshot_id)
+    path = await context.threads.call(context.platform.memory.tracer.file, snapshot_id)
     name = f"millpond-allocations-{snapshot_id}.npz"
     return FileResponse(path, media_type="application/octet-stream", headers=attachment(name))
 
@@ -242,7 +178,7 @@ async def compare(
     return _out(await _compare(context, old, new, by=by, filters=filters, limit=limit))
 
 
-@router.get("/export", summary="Get a comparison as a file", responses=_MISSING)
+@router.get("/export", summary="Download a comparison", responses=_MISSING)
 async def export(
     context: Context,
     filters: Chosen,
@@ -253,7 +189,7 @@ async def export(
     limit: Limit = 5000,
     format_: Annotated[Literal["csv", "json"], Query(alias="format")] = "csv",
 ) -> Response:
-    """Return the comparison, or without `old` what is in `new`, as CSV or JSON."""
+    """Return the comparison, or without `old` the contents of `new`, as CSV or JSON."""
     found = await _compare(context, old, new, by=by, filters=filters, limit=limit)
     text, media_type = (as_csv(found), "text/csv") if format_ == "csv" else (as_json(found), "application/json")
     headers = attachment(f"millpond-allocations-by-{by}.{format_}")
@@ -263,14 +199,14 @@ async def export(
 async def _compare(
     context: ApiContext, old: str, new: str, *, by: GroupBy, filters: TraceFilters, limit: int
 ) -> Comparison:
-    tracer = context.runtime.memory.tracer
+    tracer = context.platform.memory.tracer
     return await context.threads.call(tracer.compare, old, new, by, filters, limit=limit)
 
 
 def _out(found: Comparison) -> ComparisonOut:
     return ComparisonOut(
-        new=SnapshotOut.model_validate(found.new),
-        old=SnapshotOut.model_validate(found.old) if found.old else None,
+        new=found.new,
+        old=found.old,
         by=found.by,
         same_run=found.same_run,
         bytes=found.bytes,

@@ -1,8 +1,7 @@
-"""Files that arrive in a form: each goes to disk as it comes, each succeeds or fails by itself.
+"""Uploads: a multipart form is read as a stream of events, and each file goes to disk while it arrives.
 
-A multipart body as a stream of events, so that a file reaches the disk while it arrives.
-
-FastAPI's own form handling first puts whole files into a temporary folder. The tokenizing is python-multipart's.
+FastAPI's own form handling would first put whole files into a temporary folder. Tokenizing is python-multipart's. Each
+file succeeds or fails on its own.
 """
 
 from __future__ import annotations
@@ -14,36 +13,65 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+from pydantic import BaseModel
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from console.api.context import ApiContext
 from console.api.problems import STATUS, title
-from console.api.schemas import LARGEST_ID, RefusedOut, TakenOut, UploadOut
+from console.api.schemas import MAX_ID
 from services.core.errors import BadInputError, CancelledError, MillpondError, TooLargeError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
+from services.knowledge.types import DocumentStatus
 
 if TYPE_CHECKING:
     from services.knowledge.library import Library, UploadSession
     from services.knowledge.types import Intake
 
-FILES_AT_MOST = 256
-_ID = re.compile(r"[1-9][0-9]{0,18}")
-WRITE_BYTES = 1024 * 1024
+MAX_FILES = 256
+WRITE_BYTES = MEGABYTE
 FIELD_BYTES = 4096
+_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
-class RefusedUploadError(Exception):
-    """Not one file was taken: `first` is what was wrong with the first, `errors` with each."""
+class AcceptedOut(BaseModel):
+    """An accepted file; `duplicate`: its content was stored already, nothing was done."""
 
-    def __init__(self, first: MillpondError, errors: list[RefusedOut]) -> None:
+    id: int
+    name: str
+    status: DocumentStatus
+    duplicate: bool
+
+
+class RejectedOut(BaseModel):
+    """A rejected file and the reason. Nothing of it was kept."""
+
+    name: str
+    status: int
+    title: str
+    detail: str
+    hint: str
+
+
+class UploadOut(BaseModel):
+    """The outcome for each file of one request."""
+
+    documents: list[AcceptedOut]
+    errors: list[RejectedOut]
+
+
+class RejectedUploadError(Exception):
+    """Every file was rejected: `first` is the error of the first, `errors` those of all."""
+
+    def __init__(self, first: MillpondError, errors: list[RejectedOut]) -> None:
         super().__init__(str(first))
         self.first = first
         self.errors = errors
 
 
-class _File:
+class _FileUpload:
     """One file on its way to the disk. Its methods block: they are called in threads."""
 
     def __init__(self, library: Library, name: str) -> None:
@@ -52,7 +80,7 @@ class _File:
         self.intake: Intake | None = None
         self.pending = bytearray()
         self._library = library
-        self._reception: UploadSession | None = None
+        self._session: UploadSession | None = None
         self._scope = ExitStack()
 
     @property
@@ -60,55 +88,55 @@ class _File:
         return self.error is None and self.intake is None
 
     def flush(self, collection: int | None) -> None:
-        """Write what is pending; a refusal is kept in `error`."""
+        """Write what is pending; an expected failure is kept in `error`."""
         pending, self.pending = bytes(self.pending), bytearray()
         try:
-            if self._reception is None:
-                self._reception = self._scope.enter_context(self._library.receive(self.name, collection))
-            self._reception.write(pending)
+            if self._session is None:
+                self._session = self._scope.enter_context(self._library.open_upload(self.name, collection))
+            self._session.write(pending)
         except MillpondError as error:
-            self.give_up(error)
+            self.abort(error)
 
     def finish(self, collection: int | None) -> None:
-        """Write the rest and hand the file over; a refusal is kept in `error`."""
+        """Write the rest and hand the file over; an expected failure is kept in `error`."""
         self.flush(collection)
-        if self.open and self._reception is not None:
+        if self.open and self._session is not None:
             try:
-                self.intake = self._reception.finish()
+                self.intake = self._session.finish()
             except MillpondError as error:
-                self.give_up(error)
+                self.abort(error)
             else:
                 self._scope.close()
 
-    def give_up(self, error: MillpondError) -> None:
-        """Leave nothing of the file behind."""
+    def abort(self, error: MillpondError) -> None:
+        """End with `error`; nothing of the file is kept."""
         self.error = error
         self.pending.clear()
         self._scope.__exit__(type(error), error, None)
 
 
-class Upload:
-    """Takes the files of one form.
+class UploadReader:
+    """Reads the files of one form.
 
-    A file is handed over at once when the collection is already known, i.e. when that field came first or was given in
-    the address; otherwise when the form ends, because a file must not land in the wrong collection.
+    A file is handed over as soon as it is complete if the collection is known, i.e. if that field came first or was
+    given in the address; otherwise when the form ends, so that no file gets into the wrong collection.
     """
 
     def __init__(self, context: ApiContext, collection: int | None = None) -> None:
         self._context = context
         self._collection = collection
         self._known = collection is not None
-        self._files: list[_File] = []
+        self._files: list[_FileUpload] = []
 
-    async def take(self, content_type: str, body: AsyncIterator[bytes]) -> UploadOut:
-        """Read the form to its end.
+    async def read(self, content_type: str, body: AsyncIterator[bytes]) -> UploadOut:
+        """Read the form to its end and return what became of each file.
 
         Raises:
-            BadInputError: the form is broken or has no file; what was not handed over before is dropped.
-            RefusedUploadError: every file was refused.
+            BadInputError: the form is malformed or has no file; files that are not handed over yet are dropped.
+            RejectedUploadError: every file was rejected.
         """
         try:
-            await self._read(content_type, body)
+            await self._receive(content_type, body)
             for file in self._files:
                 if file.open:
                     await self._context.threads.call(file.finish, self._collection)
@@ -117,15 +145,15 @@ class Upload:
                 for file in self._files:
                     if file.open:
                         gone = CancelledError(_("The upload was broken off."))
-                        await self._context.threads.call(file.give_up, gone)
+                        await self._context.threads.call(file.abort, gone)
         if not self._files:
             raise BadInputError(
                 _("The form has no file."), _('Send the files as multipart/form-data in fields named "file".')
             )
         return self._report()
 
-    async def _read(self, content_type: str, body: AsyncIterator[bytes]) -> None:
-        file: _File | None = None
+    async def _receive(self, content_type: str, body: AsyncIterator[bytes]) -> None:
+        file: _FileUpload | None = None
         field = ""
         value = bytearray()
         async for event in events(content_type, body):
@@ -143,12 +171,12 @@ class Upload:
             elif file.open and self._known:
                 await self._context.threads.call(file.finish, self._collection)
 
-    def _begin(self, field: str, name: str) -> _File:
-        if len(self._files) >= FILES_AT_MOST:
+    def _begin(self, field: str, name: str) -> _FileUpload:
+        if len(self._files) >= MAX_FILES:
             raise TooLargeError(
-                _("One request may carry {limit} files.").format(limit=FILES_AT_MOST), _("Send the rest in another.")
+                _("One request may carry {limit} files.").format(limit=MAX_FILES), _("Send the rest in another.")
             )
-        file = _File(self._context.runtime.library, name)
+        file = _FileUpload(self._context.services.library, name)
         self._files.append(file)
         if field != "file":
             file.error = BadInputError(
@@ -157,8 +185,8 @@ class Upload:
             )
         return file
 
-    async def _write(self, file: _File, data: bytes) -> None:
-        if file.open:  # what follows in a refused file is read and dropped, so that the files behind it can come
+    async def _write(self, file: _FileUpload, data: bytes) -> None:
+        if file.open:  # the rest of a rejected file is read and dropped, to reach the files after it
             file.pending += data
             if len(file.pending) >= WRITE_BYTES:
                 await self._context.threads.call(file.flush, self._collection)
@@ -166,7 +194,7 @@ class Upload:
     def _set_field(self, name: str, value: str) -> None:
         if name != "collection":
             return  # unknown fields are ignored, as browsers send some of their own
-        if not _ID.fullmatch(value) or int(value) > LARGEST_ID:
+        if not _ID.fullmatch(value) or int(value) > MAX_ID:
             raise BadInputError(
                 _("The field `collection` is not the id of a collection."), _("/api/collections lists the ids.")
             )
@@ -174,8 +202,8 @@ class Upload:
         self._known = True
 
     def _report(self) -> UploadOut:
-        taken = [
-            TakenOut(
+        accepted = [
+            AcceptedOut(
                 id=file.intake.document.id,
                 name=file.intake.document.name,
                 status=file.intake.document.status,
@@ -184,16 +212,16 @@ class Upload:
             for file in self._files
             if file.intake
         ]
-        refused = [(file.name, file.error) for file in self._files if file.error]
+        rejected = [(file.name, file.error) for file in self._files if file.error]
         errors = [
-            RefusedOut(
+            RejectedOut(
                 name=name, status=STATUS[error.kind], title=title(error.kind), detail=error.message, hint=error.hint
             )
-            for name, error in refused
+            for name, error in rejected
         ]
-        if not taken:
-            raise RefusedUploadError(refused[0][1], errors)
-        return UploadOut(documents=taken, errors=errors)
+        if not accepted:
+            raise RejectedUploadError(rejected[0][1], errors)
+        return UploadOut(documents=accepted, errors=errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,35 +257,35 @@ async def events(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
         raise _broken(_("The request is not a multipart form."))
-    collector = _Collector()
+    callbacks = _ParserCallbacks()
     try:
         parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": collector.part_begins,
-                "on_part_data": collector.part_data,
-                "on_part_end": collector.part_ends,
-                "on_header_field": collector.header_field,
-                "on_header_value": collector.header_value,
-                "on_header_end": collector.header_ends,
-                "on_headers_finished": collector.headers_finished,
-                "on_end": collector.body_ends,
+                "on_part_begin": callbacks.part_begins,
+                "on_part_data": callbacks.part_data,
+                "on_part_end": callbacks.part_ends,
+                "on_header_field": callbacks.header_field,
+                "on_header_value": callbacks.header_value,
+                "on_header_end": callbacks.header_ends,
+                "on_headers_finished": callbacks.headers_finished,
+                "on_end": callbacks.body_ends,
             },
         )
         async for piece in body:
             if piece:
                 parser.write(piece)
-            for event in collector.drain():
+            for event in callbacks.drain():
                 yield event
         parser.finalize()
     except FormParserError as error:
         raise _broken(_("The multipart form is broken.")) from error
-    if not collector.complete:
+    if not callbacks.complete:
         raise _broken(_("The multipart form ends too early."))
 
 
-class _Collector:
-    """The parser's callbacks: what they saw since the last `drain`."""
+class _ParserCallbacks:
+    """The parser's callbacks; `drain` returns the events since the last call."""
 
     def __init__(self) -> None:
         self.complete = False

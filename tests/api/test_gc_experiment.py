@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.memory.gc_experiment.workload import LEAST_RECORDED
+from services.memory.gc_experiment.workload import MIN_RECORDED
 from tests.servers import Server, eventually, serving
 
 API = "/api/experiment"
@@ -68,7 +68,7 @@ def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
 def test_the_services_own_work_is_what_is_repeated(tmp_path: Path) -> None:
     """A recording that never reaches the children would recommend settings for somebody else's service."""
     with serving(tmp_path / "data") as server:
-        for number in range(LEAST_RECORDED):
+        for number in range(MIN_RECORDED):
             server.client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
         server.client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 20}).raise_for_status()
         eventually(lambda: server.client.get(API).json()["phase"] != "running", seconds=240, what="the end")

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.api.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadLimit
-from services.app.container import Runtime
+from services.app.container import Foundation
 from services.core.admission import Admission, Gate, MemoryHeadroom
 
 URL = "http://127.0.0.1:8501"
@@ -146,8 +146,8 @@ def test_a_tab_s_file_needs_room_in_memory() -> None:
     """Streamlit takes a file into RAM as a whole: 200 MB of it would pass the budget before anybody could look."""
     admission = Admission()
     admission.watch(lambda: MemoryHeadroom(used=90, ceiling=100))
-    runtime = cast("Runtime", SimpleNamespace(admission=admission))
-    app = UploadLimit(plain, path="/up", limit_bytes=50, runtime=lambda: runtime)
+    foundation = cast("Foundation", SimpleNamespace(admission=admission))
+    app = UploadLimit(plain, path="/up", limit_bytes=50, foundation=lambda: foundation)
     assert send(app, "PUT", "/up/1", content=b"x" * 10).text == "10"
     refused = send(app, "PUT", "/up/1", content=b"x" * 11)
     assert refused.status_code == 503

@@ -35,7 +35,7 @@ def test_types_are_listed_and_compared_as_json_and_csv(server: Server, looks: li
     """Deltas are what the page and scripts look for; both forms must say the same."""
     first = looks[0]["snapshot"]["name"]
     plain = server.client.get("/api/objects/types").json()
-    assert {"str", "dict", "services.app.container.Runtime"} <= {row["type"] for row in plain["types"]}
+    assert {"str", "dict", "services.app.startup.Application"} <= {row["type"] for row in plain["types"]}
     assert [row["bytes"] for row in plain["types"]] == sorted((row["bytes"] for row in plain["types"]), reverse=True)
     compared = server.client.get("/api/objects/types", params={"since": first}).json()
     row = next(row for row in compared["types"] if row["type"] == "dict")
@@ -50,14 +50,14 @@ def test_types_are_listed_and_compared_as_json_and_csv(server: Server, looks: li
 
 
 def test_an_object_and_the_path_to_it(server: Server, looks: list[dict[str, Any]]) -> None:
-    """The one Runtime is held by the shell; its address leads to the path, another type at it leads nowhere."""
-    found = server.client.get("/api/objects/objects", params={"type": "services.app.container.Runtime"}).json()
+    """The one application is held by the shell; its address leads to the path, another type at it leads nowhere."""
+    found = server.client.get("/api/objects/objects", params={"type": "services.app.startup.Application"}).json()
     assert found["total"] == 1
     assert found["objects"][0]["age"] == 2
     address = found["objects"][0]["address"]
-    path = server.client.get(f"/api/objects/paths/{address}", params={"type": "services.app.container.Runtime"}).json()
+    path = server.client.get(f"/api/objects/paths/{address}", params={"type": "services.app.startup.Application"}).json()
     assert path["root"] == "module"
-    assert path["path"][-1]["name"] == "services.app.container.Runtime"
+    assert path["path"][-1]["name"] == "services.app.startup.Application"
     assert path["found"]["name"].startswith("console.")
     gone = server.client.get(f"/api/objects/paths/{address}", params={"type": "services.core.settings.Settings"})
     assert gone.status_code == 404

@@ -58,7 +58,7 @@ def test_nothing_was_changed_and_refusals_are_on_the_time_line(guarded: Server) 
     assert found["settings"]["thresholds"] == found["defaults"]
     assert (found["frozen"], found["trial"]) == (0, None)
     events = guarded.client.get("/api/memory/events", params={"kind": "access"}).json()["events"]
-    assert {"refused: Change the collector"} <= {event["detail"] for event in events}
+    assert {"refused: Change the garbage collector"} <= {event["detail"] for event in events}
     assert {event["actor"] for event in events} == {"api"}
 
 

@@ -39,20 +39,20 @@ class LimitSource(StrEnum):
 class Watermark:
     """A watermark at a share of the limit.
 
-    It is reached when use was over `share` for `sustained` seconds, and left when use was under `share - hysteresis`
-    for `release` seconds (None: the same as `sustained`).
+    It is reached when use was over `share` for `sustained_seconds` seconds, and left when use was under `share - hysteresis`
+    for `release` seconds (None: the same as `sustained_seconds`).
     """
 
     level: BudgetLevel
     share: float
-    sustained: float
+    sustained_seconds: float
     hysteresis: float
     release: float | None = None
 
     @property
     def release_seconds(self) -> float:
         """Seconds that use must be under the watermark before it counts as left."""
-        return self.sustained if self.release is None else self.release
+        return self.sustained_seconds if self.release is None else self.release
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +175,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class ActionStatus:
-    """The status of one action: `estimate` in bytes (None: unknown), `reason` why it would not help now ("": it would).
+    """The status of one action: `estimate_bytes` in bytes (None: unknown), `skip_reason` why it would not help now ("": it would).
 
     `active` is for actions that can be undone; `by` is the person who ran it ("": the budget); `last` and `taken` are
-    of this process; `freed` is what its last run freed.
+    of this process; `freed_bytes` is what its last run freed.
     """
 
     name: str
@@ -191,30 +191,30 @@ class ActionStatus:
     since: float | None
     last: float | None
     taken: int
-    freed: int | None
-    estimate: int | None
-    reason: str
+    freed_bytes: int | None
+    estimate_bytes: int | None
+    skip_reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class GovernorState:
     """The state of the budget. `active` are the names of actions in force, `since` when the level was reached.
 
-    `rss` is that of this process; `used` is what counts against the limit: the same, or the control group's use where
-    the limit is the container's and other processes in it use more. `reserved` are bytes reserved for work in progress.
+    `rss_bytes` is that of this process; `used_bytes` is what counts against the limit: the same, or the control group's use where
+    the limit is the container's and other processes in it use more. `reserved_bytes` are bytes reserved for work in progress.
     `warning` says in words what no action can help against ("": nothing), e.g. a limit under the RSS when ready.
     """
 
     budget: Budget
     level: BudgetLevel
     since: float
-    rss: int
+    rss_bytes: int
     dry_run: bool
     enabled: bool
     active: tuple[str, ...]
     next_step: str = ""
-    used: int = 0
-    reserved: int = 0
-    floor: int = 0  # RSS when ready, 0: not known yet
-    peak: int = 0  # the highest use that was seen since the start
+    used_bytes: int = 0
+    reserved_bytes: int = 0
+    ready_rss_bytes: int = 0  # RSS when ready, 0: not known yet
+    peak_bytes: int = 0  # the highest use that was seen since the start
     warning: str = ""

@@ -52,13 +52,13 @@ class Verdict:
     """What the detector says and the evidence for it.
 
     Slopes are of the series that was judged (live bytes, or RSS where only RSS grows; a count for threads and
-    descriptors). `window` is the stretch in seconds that the verdict rests on; `level` the RSS in bytes at its end.
+    descriptors). `window_seconds` is the stretch in seconds that the verdict rests on; `level_bytes` the RSS in bytes at its end.
     """
 
     state: VerdictState
     time: float
-    window: float = 0.0
-    level: float = 0.0
+    window_seconds: float = 0.0
+    level_bytes: float = 0.0
     kind: LeakKind | None = None
     slope_per_hour: float | None = None
     interval: tuple[float, float] | None = None
@@ -75,11 +75,11 @@ class Trimmed:
     """What a trim gave back: RSS in bytes before and after, and in words what that says about the growth."""
 
     time: float
-    rss_before: int
-    rss_after: int
+    rss_before_bytes: int
+    rss_after_bytes: int
     words: str
 
     @property
-    def given_back(self) -> int:
+    def freed_bytes(self) -> int:
         """Bytes that were free in the allocator and are the system's again."""
-        return max(0, self.rss_before - self.rss_after)
+        return max(0, self.rss_before_bytes - self.rss_after_bytes)

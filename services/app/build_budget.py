@@ -114,15 +114,15 @@ def watch_budget(
         )
 
     def refused(refusal: Refusal) -> None:
-        if refusal.door is None or refusal.by == BUDGET:
-            refusals.note(refusal.what)
+        if refusal.gate is None or refusal.by == BUDGET:
+            refusals.record(refusal.what)
 
     def check() -> None:
         governor.check()
-        if refusals.going_on and (summary := refusals.sweep()):
+        if refusals.active and (summary := refusals.poll()):
             governor.record_refusal(summary)
 
-    admission.watch(headroom)
+    admission.set_headroom_source(headroom)
     set_admission(admission)
     admission.add_listener(refused)
     _BudgetThread(clock, check).start(closing)

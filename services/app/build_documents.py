@@ -1,106 +1,127 @@
-"""Builds the knowledge room: embedding model, index, ingestion, library, retriever.
+"""Builds what handles documents: embedding model, index, parsers, ingestion, library, retriever.
 
-Models that nobody asked for a while are unloaded.
+The modules are heavy (torch, FAISS) and are imported when they are built.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.core.events import EventKind
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.core.admission import Admission
+    from services.core.cache import Caches
+    from services.core.database import Database
+    from services.core.preferences import Preferences
+    from services.core.settings import Settings
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.index import IndexManager
+    from services.knowledge.ingestion import Ingestion
+    from services.knowledge.library import Library
+    from services.knowledge.parsing.pool import ParserPool
+    from services.knowledge.retrieval import Retriever
+    from services.memory.monitor import MemoryMonitor
 
-LOOK_SECONDS = 30.0  # idle times are minutes
+IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 
 
-def load_embedder(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its embedding model: the one that was prepared, else a new one."""
+@dataclass(frozen=True, slots=True)
+class LoadedEmbedder:
+    """An embedding model, the seconds that loading it took, and the RSS before that in bytes."""
+
+    embedder: Embedder
+    seconds: float
+    rss_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is built over the embedding model."""
+
+    index: IndexManager
+    parser: ParserPool
+    ingestion: Ingestion
+    library: Library
+    retriever: Retriever
+
+
+def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
+    """Load the embedding model.
+
+    Raises:
+        MillpondError: it cannot be had.
+    """
     from services.knowledge.embedding import Embedder
 
-    began, before = time.monotonic(), rss_bytes()
-    if runtime.prepared is not None:
-        (runtime.embedder, seconds, before), runtime.prepared = runtime.prepared, None
-    else:
-        runtime.embedder = Embedder.load(runtime.settings)
-        closing.callback(runtime.embedder.close)
-        seconds = time.monotonic() - began
-    idle = runtime.settings.embedding_idle_minutes
-    unload_when_idle(runtime, lambda: runtime.embedder.release_idle(idle))
-    held = runtime.embedder.memory_report()
-    runtime.reporter.event(
+    began, rss_before = time.monotonic(), rss_bytes()
+    embedder = Embedder.load(settings)
+    closing.callback(embedder.close)
+    return LoadedEmbedder(embedder, time.monotonic() - began, rss_before)
+
+
+def register_embedder(loaded: LoadedEmbedder, settings: Settings, memory: MemoryMonitor, reporter: EventSink) -> None:
+    """Report the model that was loaded, and have it unloaded when nobody uses it for a while."""
+    embedder, idle = loaded.embedder, settings.embedding_idle_minutes
+    memory.add_task(lambda: embedder.release_idle(idle), IDLE_CHECK_SECONDS)
+    report = embedder.memory_report()
+    reporter.event(
         EventKind.MODEL,
-        _("embedding model loaded: {name}").format(name=held.detail),
-        seconds=seconds,
-        bytes=held.bytes,
-        rss_before=before,
+        _("embedding model loaded: {name}").format(name=report.detail),
+        seconds=loaded.seconds,
+        bytes=report.bytes,
+        rss_before=loaded.rss_before,
     )
 
 
-def load_knowledge(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its index, parsers, ingestion, library and retriever; the index is read from disk."""
+def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    database: Database,
+    preferences: Preferences,
+    embedder: Embedder,
+    caches: Caches,
+    reporter: EventSink,
+    admission: Admission,
+    closing: ExitStack,
+) -> Knowledge:
+    """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
     from services.knowledge.file_store import FileStore
     from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
-    from services.knowledge.parsing import ParserPool
+    from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.knowledge.retrieval.encoder_cache import CachedEncoder
     from services.knowledge.store import ChunkStore
 
-    settings, database = runtime.settings, runtime.database
     chunks = ChunkStore(database)
-    runtime.keeper = IndexManager(
+    index = IndexManager(
         chunks,
-        dimension=runtime.embedder.dimension,
-        fingerprint=runtime.embedder.fingerprint,
+        dimension=embedder.dimension,
+        fingerprint=embedder.fingerprint,
         snapshots=IndexSnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
         settings=settings,
-        reporter=runtime.reporter,
+        reporter=reporter,
     )
-    runtime.keeper.start()
-    closing.callback(runtime.keeper.close)
+    index.start()
+    closing.callback(index.close)
     files = FileStore(settings.data_dir / "files", settings)
-    runtime.parser = ParserPool(settings, runtime.embedder.tokenizer_file, runtime.embedder.max_tokens)
-    closing.callback(runtime.parser.close)
-    runtime.ingestion = Ingestion(
-        database,
-        files,
-        runtime.parser,
-        runtime.embedder,
-        runtime.keeper,
-        settings,
-        reporter=runtime.reporter,
-        admission=runtime.admission,
-    )
-    runtime.library = Library(
-        database,
-        files,
-        runtime.parser,
-        runtime.ingestion,
-        runtime.keeper,
-        runtime.preferences,
-        settings,
-        reporter=runtime.reporter,
-        admission=runtime.admission,
-    )
-    runtime.retriever = Retriever(
+    parser = ParserPool(settings, embedder.tokenizer_file, embedder.max_tokens)
+    closing.callback(parser.close)
+    ingestion = Ingestion(database, files, parser, embedder, index, settings, reporter=reporter, admission=admission)
+    library = Library(database, files, parser, ingestion, preferences, settings, reporter=reporter, admission=admission)
+    retriever = Retriever(
         database,
         chunks,
-        CachedEncoder(runtime.embedder, runtime.caches.embeddings),
-        runtime.keeper,
-        runtime.library.retrieval_settings,
+        CachedEncoder(embedder, caches.embeddings),
+        index,
+        library.retrieval_settings,
         question_characters=settings.question_characters,
-        reporter=runtime.reporter,
+        reporter=reporter,
     )
-
-
-def unload_when_idle(runtime: Runtime, unload: Callable[[], object]) -> None:
-    """Have `unload` called again and again; it does nothing while its model is in use, or was lately."""
-    runtime.memory.add_work(unload, LOOK_SECONDS)
+    return Knowledge(index, parser, ingestion, library, retriever)

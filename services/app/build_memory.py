@@ -1,20 +1,16 @@
-"""Has the memory of the process watched, and what happens in it put on the time line and into the metrics.
-
-Has the service collect by its own policy, and tells the policy what big work has ended.
-
-Puts the collector's long runs on the time line.
-"""
+"""Builds what watches memory: time line of events, memory monitor, own garbage collection policy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
 
-from services.app.build_operations import hear_of_verdicts
-from services.core.events import EventKind
+from services.core.database import Database
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
-from services.core.settings import MEGABYTE
+from services.core.preferences import Preferences
+from services.core.settings import MEGABYTE, Settings
+from services.memory.clock import Clock
 from services.memory.gc.policy import CollectionPolicy
 from services.memory.limit import MemoryLimit
 from services.memory.monitor import MemoryMonitor
@@ -23,87 +19,102 @@ from services.memory.sampling.gc_pauses import Pause
 from services.memory.types import Series
 from services.operations.event_log import EventLog
 from services.operations.event_reporter import EventReporter
-
-if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from services.app.container import Runtime
+from services.operations.metrics import Metrics
+from services.operations.request_log import RecentRequests
 
 EVENTS_SECONDS = 5.0
 POLICY_SECONDS = 1.0
-# A delete of so many documents at once is big work.
-MANY_DOCUMENTS = 20
+MANY_DOCUMENTS = 20  # deleting so many at once is big work
 LONG_SECONDS = 0.010
 
 
-def watch(runtime: Runtime, closing: ExitStack, *, sampled: bool) -> None:
-    """Give `runtime` its events, reporter and memory monitor, and start them; `closing` ends them.
+def build_events(
+    clock: Clock, database: Database, metrics: Metrics, closing: ExitStack
+) -> tuple[EventLog, EventReporter]:
+    """Return the time line and what reports to it and to the metrics; `closing` writes what is not on disk yet."""
+    events = EventLog(clock.time, database)
+    reporter = EventReporter(events, metrics, rss_bytes)
+    closing.callback(reporter.flush, everything=True)
+    return events, reporter
 
-    Comes before the heavy parts are loaded, so that the history shows what each of them costs. Not `sampled`, nothing
-    runs in the background and no start is noted.
-    """
-    events = EventLog(runtime.clock.time, runtime.database)
-    reports = EventReporter(events, runtime.metrics, rss_bytes)
-    closing.callback(reports.flush, everything=True)
-    reports.listen(partial(hear, runtime))
-    reports.listen(partial(hear_of_verdicts, runtime))
-    settings = runtime.settings
+
+def build_memory(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    clock: Clock,
+    preferences: Preferences,
+    events: EventLog,
+    reporter: EventReporter,
+    request_log: RecentRequests,
+    count_sessions: Callable[[], int],
+) -> MemoryMonitor:
+    """Return the memory monitor, not started."""
     memory = MemoryMonitor(
         settings.data_dir / "memory",
-        runtime.clock,
-        reports,
+        clock,
+        reporter,
         limit=MemoryLimit(settings.memory_limit_mb * MEGABYTE, settings.memory_share),
-        preferences=runtime.preferences,
+        preferences=preferences,
     )
-    runtime.metrics.show_pauses(memory.pauses)
 
     def activity() -> Mapping[str, float]:
-        return {Series.REQUESTS: float(runtime.requests.total), Series.SESSIONS: float(runtime.sessions())}
+        return {Series.REQUESTS: float(request_log.total), Series.SESSIONS: float(count_sessions())}
 
     memory.sampler.add_source(activity, name="activity")
-    memory.add_work(LongCollections(memory.pauses.recent, events).report, EVENTS_SECONDS)
-    memory.add_work(reports.flush, EVENTS_SECONDS)
-    runtime.events, runtime.reporter, runtime.memory = events, reports, memory
-    if sampled:
-        memory.start()
-        closing.callback(memory.close)
-        reports.event(EventKind.START, events.last_end(memory.history.last_seen()))
-        closing.callback(reports.event, EventKind.STOP)
+    memory.add_task(LongCollections(memory.pauses.recent, events).report, EVENTS_SECONDS)
+    memory.add_task(reporter.flush, EVENTS_SECONDS)
+    return memory
 
 
-def collect_by_policy(runtime: Runtime) -> None:
-    """Give `runtime` its policy and have it look each second."""
-    requests = runtime.requests
-    runtime.policy = CollectionPolicy(
-        runtime.clock,
-        lambda: requests.busy,
-        runtime.reporter,
-        runtime.memory.collector,
-        done=lambda: requests.total,
+def start_memory(memory: MemoryMonitor, events: EventLog, reporter: EventSink, closing: ExitStack) -> None:
+    """Start sampling and record the start of the process; `closing` records its end and stops sampling.
+
+    Comes before the heavy parts are loaded, so that the history shows what each of them costs.
+    """
+    memory.start()
+    closing.callback(memory.close)
+    reporter.event(EventKind.START, events.last_end(memory.history.last_seen()))
+    closing.callback(reporter.event, EventKind.STOP)
+
+
+def build_gc_policy(
+    clock: Clock,
+    request_log: RecentRequests,
+    reporter: EventReporter,
+    memory: MemoryMonitor,
+    *,
+    ready: Callable[[], bool],
+) -> CollectionPolicy:
+    """Return the policy that collects when the process is idle; it learns of big work from the events."""
+    policy = CollectionPolicy(
+        clock, lambda: request_log.busy, reporter, memory.collector, done=lambda: request_log.total
     )
 
     def check() -> None:
-        if runtime.ready:
-            runtime.policy.check()
+        if ready():
+            policy.check()
 
-    runtime.memory.add_work(check, POLICY_SECONDS, watching=False)
+    memory.add_task(check, POLICY_SECONDS, monitoring=False)
+    reporter.add_listener(big_work_listener(policy))
+    return policy
 
 
-def hear(runtime: Runtime, kind: EventKind, figures: Mapping[str, float]) -> None:
-    """Listen to the events for the end of big work; ingestion says so itself, once its queue is empty."""
-    if "policy" not in vars(runtime):
-        return
-    if kind is EventKind.DELETION and figures.get("documents", 0) >= MANY_DOCUMENTS:
-        runtime.policy.big_work_done(_("many documents deleted"))
-    elif kind is EventKind.MODEL and figures.get("unloaded"):
-        runtime.policy.big_work_done(_("chat model unloaded"), certain=True)
+def big_work_listener(policy: CollectionPolicy) -> Callable[[EventKind, Mapping[str, float]], None]:
+    """Return a listener that tells `policy` of the end of big work; ingestion reports its end itself."""
+
+    def listener(kind: EventKind, figures: Mapping[str, float]) -> None:
+        if kind is EventKind.DELETION and figures.get("documents", 0) >= MANY_DOCUMENTS:
+            policy.report_large_work(_("many documents deleted"))
+        elif kind is EventKind.MODEL and figures.get("unloaded"):
+            policy.report_large_work(_("chat model unloaded"), certain=True)
+
+    return listener
 
 
 class LongCollections:
-    """Looks now and then through the pauses that were recorded: the recorder itself sits where nothing may be done.
+    """Reports long garbage collections as events: the pause recorder itself runs where nothing else may be done.
 
-    An event for each look that finds any: collections of the oldest generation that stopped all threads for over 10 ms,
-    whether they came by themselves or were asked for.
+    One event per call that finds any: collections of the oldest generation that stopped all threads for over 10 ms,
+    whether automatic or requested.
     """
 
     def __init__(self, recent: Callable[[], Sequence[Pause]], events: EventLog) -> None:
@@ -112,7 +123,7 @@ class LongCollections:
         self._seen = 0.0
 
     def report(self) -> None:
-        """Look at what is new."""
+        """Record what has come since the last call."""
         new = [pause for pause in self._recent() if pause.time > self._seen]
         if not new:
             return

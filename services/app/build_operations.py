@@ -1,94 +1,151 @@
-"""Planned restarts: what counts, what is drained, who is told.
-
-Who hears of what: the memory budget, refusals, restarts and the leak detector send their alerts.
-
-How each part says that it can do its work: what `/readyz` asks.
-"""
+"""Builds planned restarts, the drain before them, and the webhook with what it sends alerts about."""
 
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
-from services.core.events import EventKind
-from services.core.i18n import _, plural
-from services.core.settings import MEGABYTE
+from services.core.admission import Admission
+from services.core.events import EventKind, EventSink
+from services.core.i18n import _
+from services.core.settings import Settings
+from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, Decision, DecisionKind
+from services.memory.clock import Clock
+from services.memory.leaks.detector import Detector
 from services.memory.leaks.messages import headline
+from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
-from services.operations.drain import Drain
-from services.operations.health import Check
+from services.operations.alerts import Alert, AlertKind
+from services.operations.drain import Drain, Successor
+from services.operations.event_reporter import EventReporter
+from services.operations.request_log import RecentRequests
 from services.operations.restarts import RestartPlan, RestartRequest, Restarts
-from services.operations.webhook import Alert, AlertKind, Webhook
+from services.operations.webhook import Webhook
 
-if TYPE_CHECKING:
-    from services.app.container import Runtime
-
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
 
-def keep_restarts(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its restarts, and have the process drained when one is asked for."""
-    settings = runtime.settings
+class LongWork:
+    """The work that a drain waits for, and what it stops: each part registers once it exists. Not `ready`: none."""
 
-    def successor() -> str:
-        return runtime.successor.name if runtime.successor is not None else ""
+    def __init__(self, ready: Callable[[], bool]) -> None:
+        self._ready = ready
+        self._counts: list[Callable[[], int]] = []
+        self._stops: list[Callable[[], object]] = []
 
-    def long_work() -> int:
-        if not runtime.ready:
-            return 0
-        running, waiting = runtime.answering.slots()
-        return max(running + waiting, len(runtime.scopes.running()))
+    def add_count(self, count: Callable[[], int]) -> None:
+        """Have the drain wait while `count` is not 0; of several counts the largest is reported."""
+        self._counts.append(count)
+
+    def add_background(self, stop: Callable[[], object]) -> None:
+        """Have the drain call `stop` for work that goes on at the next start."""
+        self._stops.append(stop)
+
+    def count(self) -> int:
+        """Return how many answers and uploads are under way."""
+        return max((count() for count in self._counts), default=0) if self._ready() else 0
+
+    def stop_background(self) -> None:
+        """Stop what goes on at the next start."""
+        if self._ready():
+            for stop in self._stops:
+                stop()
+
+
+def build_restarts(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    clock: Clock,
+    reporter: EventSink,
+    request_log: RecentRequests,
+    memory: MemoryMonitor,
+    successor: Callable[[], Successor | None],
+) -> Restarts:
+    """Return the restarts; `memory` checks once a second whether a planned one is due."""
+
+    def name() -> str:
+        found = successor()
+        return found.name if found is not None else ""
+
+    restarts = Restarts(
+        clock.time,
+        reporter,
+        plan=RestartPlan.of(settings, clock.time()),
+        served=lambda: request_log.total,
+        successor=name,
+    )
+    memory.add_task(restarts.check, CHECK_SECONDS)
+    return restarts
+
+
+def build_drain(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    clock: Clock,
+    restarts: Restarts,
+    admission: Admission,
+    request_log: RecentRequests,
+    memory: MemoryMonitor,
+    governor: Governor,
+    long_work: LongWork,
+    closing: ExitStack,
+    *,
+    successor: Callable[[], Successor | None],
+    ready_rss: Callable[[], int],
+) -> Drain:
+    """Return the drain, which begins when a restart is requested; `ready_rss`: RSS when ready, in bytes."""
 
     def affordable() -> bool:
         """Whether a second process fits under the soft watermark beside this one."""
-        sample = runtime.memory.history.latest()
+        sample = memory.history.latest()
         rss = sample.get(Series.RSS) if sample else None
-        limit = runtime.governor.state().budget.limit
-        return settings.restart_standby and rss is not None and rss + runtime.ready_rss < limit * settings.budget_soft
+        limit = governor.state().budget.limit
+        return settings.restart_standby and rss is not None and rss + ready_rss() < limit * settings.budget_soft
 
-    def stop_background() -> None:
-        if runtime.ready:
-            runtime.ingestion.close()
-
-    runtime.restarts = Restarts(
-        runtime.clock.time,
-        runtime.reporter,
-        plan=RestartPlan.of(settings, runtime.clock.time()),
-        served=lambda: runtime.requests.total,
-        successor=successor,
-    )
     drain = Drain(
-        runtime.restarts,
-        runtime.admission,
-        lambda: runtime.successor,
-        long_work,
-        lambda: runtime.requests.busy,
+        restarts,
+        admission,
+        successor,
+        long_work.count,
+        lambda: request_log.busy,
         affordable,
-        stop_background,
+        long_work.stop_background,
         seconds=settings.drain_seconds,
-        now=runtime.clock.time,
+        now=clock.time,
     )
-    runtime.restarts.add_listener(drain.begin)
-    runtime.memory.add_work(runtime.restarts.look, LOOK_SECONDS)
+    restarts.add_listener(drain.start)
     closing.callback(drain.close)
+    return drain
 
 
-def send_alerts(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its webhook and have it told what people should hear of."""
-    settings = runtime.settings
+def build_webhook(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    clock: Clock,
+    governor: Governor,
+    restarts: Restarts,
+    reporter: EventReporter,
+    detector: Detector,
+    closing: ExitStack,
+) -> Webhook:
+    """Return the webhook, started; it sends alerts about the budget, refusals, restarts and the leak detector."""
     webhook = Webhook(
         settings.webhook_url,
         settings.webhook_secret.get_secret_value(),
         instance=f"{platform.node()}:{settings.port}",
-        now=runtime.clock.time,
+        now=clock.time,
     )
+    governor.add_listener(_decision_listener(webhook))
+    restarts.add_listener(_restart_listener(webhook))
+    reporter.add_listener(_verdict_listener(webhook, detector))
+    webhook.start()
+    closing.callback(webhook.close)
+    return webhook
+
+
+def _decision_listener(webhook: Webhook) -> Callable[[Decision], None]:
     last = BudgetLevel.CALM
 
-    def decided(decision: Decision) -> None:
+    def listener(decision: Decision) -> None:
         nonlocal last
         if decision.kind is DecisionKind.MODE:
             last = decision.level  # a paused budget begins anew
@@ -106,57 +163,22 @@ def send_alerts(runtime: Runtime, closing: ExitStack) -> None:
         figures = {"level": float(decision.level), "rss_bytes": float(decision.rss_after)}
         webhook.send(Alert(kind, text, decision.time, figures))
 
-    def restarting(request: RestartRequest) -> None:
+    return listener
+
+
+def _restart_listener(webhook: Webhook) -> Callable[[RestartRequest], None]:
+    def listener(request: RestartRequest) -> None:
         text = _("A restart was asked for by {name}: {reason}").format(name=request.actor, reason=request.reason)
         webhook.send(Alert(AlertKind.RESTART, text, request.time))
 
-    runtime.webhook = webhook
-    runtime.governor.add_listener(decided)
-    runtime.restarts.add_listener(restarting)
-    webhook.start()
-    closing.callback(webhook.close)
+    return listener
 
 
-def hear_of_verdicts(runtime: Runtime, kind: EventKind, _figures: Mapping[str, float]) -> None:
-    """Listen to the events for a change of the leak detector's verdict."""
-    if kind is EventKind.VERDICT and "webhook" in vars(runtime):
-        verdict = runtime.memory.detector.verdict
-        figures = {"level_bytes": float(verdict.level)}
-        runtime.webhook.send(Alert(AlertKind.VERDICT, headline(verdict), verdict.time, figures))
+def _verdict_listener(webhook: Webhook, detector: Detector) -> Callable[[EventKind, Mapping[str, float]], None]:
+    def listener(kind: EventKind, _figures: Mapping[str, float]) -> None:
+        if kind is EventKind.VERDICT:
+            verdict = detector.verdict
+            figures = {"level_bytes": float(verdict.level_bytes)}
+            webhook.send(Alert(AlertKind.VERDICT, headline(verdict), verdict.time, figures))
 
-
-def checks(runtime: Runtime) -> Mapping[str, Callable[[], Check]]:
-    """Return one check per part of `runtime`; one of a part that is not there yet raises `UnavailableError`."""
-
-    def store() -> Check:
-        counts = runtime.library.counts()
-        return Check("store", ok=True, detail=plural("{count} document", "{count} documents", counts.documents))
-
-    def index() -> Check:
-        keeper = runtime.keeper
-        return Check("index", ok=keeper.ready, detail=plural("{count} vector", "{count} vectors", len(keeper.index)))
-
-    def embedder() -> Check:
-        return Check("embedder", ok=True, detail=runtime.embedder.memory_report().detail)
-
-    def chat_model() -> Check:
-        status = runtime.models.status()
-        return Check("chat model", ok=status.state != "down", detail=status.message or status.label)
-
-    def disk() -> Check:
-        free_mb = shutil.disk_usage(runtime.settings.data_dir).free // MEGABYTE
-        enough = free_mb >= runtime.settings.free_disk_mb
-        return Check("disk", ok=enough, detail=_("{free} MB free").format(free=f"{free_mb:,}"))
-
-    def accepting() -> Check:
-        draining = runtime.restarts.draining
-        return Check("accepting", ok=not draining, detail=_("draining for a restart") if draining else _("open"))
-
-    return {
-        "store": store,
-        "index": index,
-        "embedder": embedder,
-        "chat model": chat_model,
-        "disk": disk,
-        "accepting": accepting,
-    }
+    return listener

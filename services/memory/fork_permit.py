@@ -1,4 +1,4 @@
-"""Whose turn it is to copy the process: one at a time, where people see it and can cancel it, and if there is room."""
+"""The permit to copy the process: one copy at a time, visible, cancellable, and within the memory budget."""
 
 from __future__ import annotations
 
@@ -14,59 +14,69 @@ from services.core.i18n import _
 from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.memory.process import rss_bytes
 
-CHECK_SECONDS = 0.2  # so often it is asked whether the look was cancelled
-_UNSHARED = 0.25  # of RSS: what counting references writes to, and the results
+CANCELLATION_CHECK_SECONDS = 0.2
+_COPIED_SHARE = 0.25  # of RSS: pages that reference counting writes to, and the results
 
-_turn = threading.Lock()  # one copy at a time: two would need the memory twice
-_scopes: weakref.ref[RequestRegistry] | None = None
+_permit = threading.Lock()  # two copies at once would need the memory twice
+_registry: weakref.ref[RequestRegistry] | None = None
 _admission: weakref.ref[Admission] | None = None
 
 
-def use_scopes(scopes: RequestRegistry) -> None:
-    """Have every look run in a scope of `scopes`, where people see it and can cancel it."""
-    global _scopes  # noqa: PLW0603 - copies of the process are the process's affair, as `_turn` is
-    _scopes = weakref.ref(scopes)
+def set_request_registry(registry: RequestRegistry) -> None:
+    """Run every copy in a scope of `registry`, where users see it and can cancel it."""
+    global _registry  # noqa: PLW0603 - there is one process to copy, as there is one `_permit`
+    _registry = weakref.ref(registry)
 
 
-def use_admission(admission: Admission) -> None:
-    """Have every look ask `admission` for room: a copy of the process takes memory of its own."""
-    global _admission  # noqa: PLW0603 - copies of the process are the process's affair, as `_turn` is
+def set_admission(admission: Admission) -> None:
+    """Reserve memory from `admission` for every copy."""
+    global _admission  # noqa: PLW0603 - there is one process to copy, as there is one `_permit`
     _admission = weakref.ref(admission)
 
 
-def _room(what: str) -> AbstractContextManager[object]:
-    """Return room for the pages that a copy will not share for long.
+def _reserve_memory(what: str) -> AbstractContextManager[object]:
+    """Reserve memory for the pages that a copy will not share for long.
 
     Raises:
-        UnavailableError: the memory budget has none.
+        UnavailableError: the memory budget does not allow it.
     """
     admission = _admission() if _admission else None
     if admission is None:
         return nullcontext()
-    return admission.reserve_for_child(int(rss_bytes() * _UNSHARED), what or _("A look at the memory"))
+    return admission.reserve_for_child(int(rss_bytes() * _COPIED_SHARE), what or _("Memory diagnostics"))
 
 
 @contextmanager
-def in_turn(deadline: float, what: str) -> Iterator[Callable[[], None]]:
-    """Wait for the turn; yields what raises once the look is cancelled."""
-    scopes = _scopes() if _scopes else None
+def acquire_fork_permit(deadline: float, what: str) -> Iterator[Callable[[], None]]:
+    """Wait for the permit and hold it; yields a function that raises once the request is cancelled.
+
+    Args:
+        deadline: of `time.monotonic`, until which to wait.
+        what: the description of the request.
+
+    Raises:
+        BusyError: another copy was still at work at the deadline.
+        CancelledError: the request was cancelled while it waited.
+        UnavailableError: the memory budget does not allow a copy.
+    """
+    registry = _registry() if _registry else None
     scope: RequestScope | None = None
-    if scopes is not None:
-        scope = scopes.open(RequestKind.DIAGNOSTIC, what)
+    if registry is not None:
+        scope = registry.open(RequestKind.DIAGNOSTIC, what)
     try:
         while scope is not None and not scope.begin():
             scope.check()
-            _still_time(deadline)
-            time.sleep(CHECK_SECONDS / 4)
-        while not _turn.acquire(timeout=CHECK_SECONDS):
+            _check_deadline(deadline)
+            time.sleep(CANCELLATION_CHECK_SECONDS / 4)
+        while not _permit.acquire(timeout=CANCELLATION_CHECK_SECONDS):
             if scope is not None:
                 scope.check()
-            _still_time(deadline)
+            _check_deadline(deadline)
         try:
-            with _room(what):
+            with _reserve_memory(what):
                 yield scope.check if scope is not None else lambda: None
         finally:
-            _turn.release()
+            _permit.release()
     except BaseException as error:
         if scope is not None:
             scope.close(error)
@@ -75,6 +85,6 @@ def in_turn(deadline: float, what: str) -> Iterator[Callable[[], None]]:
         scope.close()
 
 
-def _still_time(deadline: float) -> None:
+def _check_deadline(deadline: float) -> None:
     if time.monotonic() > deadline:
-        raise BusyError(_("Another look at the memory is still running."), _("Try again in a moment."))
+        raise BusyError(_("Another memory diagnostic is still running."), _("Try again in a moment."))

@@ -1,4 +1,4 @@
-"""What the memory of this process is held against, and what counts as used: one answer for everybody who asks."""
+"""The memory limit of this process and what counts against it: one answer for all callers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import psutil
 from services.memory.budget.types import LimitSource
 from services.memory.sampling.cgroup import MemoryGroup, find_group
 
-# A container's limit can be changed while it runs; so often it is looked at.
-LIMIT_SECONDS = 5.0
+# A container's limit can change while it runs; it is read again after so many seconds.
+REFRESH_SECONDS = 5.0
 
 
 class MemoryLimit:
@@ -18,7 +18,7 @@ class MemoryLimit:
 
     Args:
         configured: bytes, 0: none.
-        share: of the RAM, where nothing else names a limit.
+        share: of the machine's RAM, used where there is no other limit.
     """
 
     def __init__(
@@ -28,20 +28,20 @@ class MemoryLimit:
         self.total = int(psutil.virtual_memory().total)
         self._configured = configured
         self._share = share
-        self._found = (0, LimitSource.SHARE)
-        self._until = 0.0
+        self._cached = (0, LimitSource.SHARE)
+        self._expires = 0.0
 
-    def find(self) -> tuple[int, LimitSource]:
-        """Return the limit in bytes and where it comes from, at most some seconds old (under a microsecond)."""
+    def current(self) -> tuple[int, LimitSource]:
+        """Return the limit in bytes and its source, at most some seconds old (under a microsecond)."""
         now = time.monotonic()
-        if now >= self._until:
-            self._found = self.of(self.group.limit_bytes() if self.group else None)
-            self._until = now + LIMIT_SECONDS
-        return self._found
+        if now >= self._expires:
+            self._cached = self.effective(self.group.limit_bytes() if self.group else None)
+            self._expires = now + REFRESH_SECONDS
+        return self._cached
 
-    def of(self, container: int | None) -> tuple[int, LimitSource]:
-        """Return the limit where the container's is `container` bytes (None: it has none)."""
-        # One that is above the RAM limits nothing.
+    def effective(self, container: int | None) -> tuple[int, LimitSource]:
+        """Return the limit in bytes and its source, given the container's limit in bytes (None: none)."""
+        # A container's limit above the RAM has no effect.
         container = container if container is not None and container < self.total else None
         if self._configured and (container is None or self._configured <= container):
             return self._configured, LimitSource.CONFIGURED
@@ -50,10 +50,10 @@ class MemoryLimit:
         return int(self.total * self._share), LimitSource.SHARE
 
     def used(self, rss: int) -> int:
-        """Return what counts against the limit: RSS, or what the container uses where the limit is the container's.
+        """Return the bytes that count against the limit: RSS, or the container's use where that is the limit.
 
-        The container's use is without files that the kernel can drop (some 50 microseconds to read).
+        The container's use excludes file pages that the kernel can drop (about 50 microseconds to read).
         """
-        if self.find()[1] is not LimitSource.CONTAINER or self.group is None:
+        if self.current()[1] is not LimitSource.CONTAINER or self.group is None:
             return rss
         return max(rss, self.group.used_bytes() or 0)

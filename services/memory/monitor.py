@@ -77,8 +77,10 @@ class MemoryMonitor:
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census_source(lambda: self.objects.last)
-        probes = process_probes(self.objects.census, self.tracer.lines)
-        probes = replace(probes, collect=lambda: self.collector.collect_unrecorded(2))  # recorded as requested among the pauses
+        probes = process_probes(self.objects.take_census, self.tracer.lines)
+        probes = replace(
+            probes, collect=lambda: self.collector.collect_unrecorded(2)
+        )  # recorded as requested among the pauses
         self.detector = Detector(clock, self.history, probes, reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)
@@ -128,6 +130,23 @@ class MemoryMonitor:
         self.objects.close()
         self.tracer.close()
         self.history.close()
+
+    def parts(self) -> tuple[object, ...]:
+        """Return the parts that others also refer to."""
+        return (
+            self.clock,
+            self.limit,
+            self.history,
+            self.ledger,
+            self.objects,
+            self.tracer,
+            self.detector,
+            self.sampler,
+            self.pauses,
+            self.effects,
+            self.collector,
+            self.reclaimers,
+        )
 
     def add_task(self, call: Callable[[], object], seconds: float, *, monitoring: bool = True) -> None:
         """Have `memory-watch` call `call` every `seconds` of the clock; a failure is logged and changes nothing.

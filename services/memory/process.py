@@ -1,11 +1,9 @@
-"""The memory of this process, as the operating system counts it.
+"""The memory of this process as the operating system and the C library count it, and the settings of its allocator.
 
-OpenBLAS and forks: its threads must be out of the way before this process is copied.
-
-OpenBLAS, when built on POSIX threads as in NumPy's and SciPy's wheels, ends its threads in a handler that the C library
-runs before each fork (`openblas_fork_handler` in its driver/others/memory.c). A multiplication that another thread has
-in progress then waits for them for good, and the fork with it. With one thread nothing is ever handed to others. What
-this service computes in bulk goes through torch and FAISS, which are not affected.
+It also disables the threads of OpenBLAS, which do not survive a fork: built on POSIX threads, as in NumPy's and SciPy's
+wheels, OpenBLAS ends its threads in a handler that the C library runs before each fork (`openblas_fork_handler` in its
+driver/others/memory.c). A multiplication in progress in another thread then waits for them for ever, and the fork with
+it. Bulk computation in this service goes through torch and FAISS, which are not affected.
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ import psutil
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# Where glibc's border between blocks in arenas and blocks with a mapping of their own ends up after the first big file.
+# What glibc's dynamic threshold for mapped blocks reaches after the first large file.
 _MMAP_THRESHOLD = 32 * 1024 * 1024
 _process = psutil.Process()
 _MAPS = Path("/proc/self/maps")
-_NAMES = ("{}", "{}64_", "scipy_{}", "scipy_{}64_")  # as distributions rename them
-_POSIX_THREADS = 1  # what openblas_get_parallel() says; 2 would be OpenMP, which forks well
-_seen: set[str] = set()
+_SYMBOL_FORMATS = ("{}", "{}64_", "scipy_{}", "scipy_{}64_")  # as distributions name the symbols
+_POSIX_THREADS = 1  # of openblas_get_parallel(); 2 is OpenMP, which forks well
+_handled_libraries: set[str] = set()
 
 
 def rss_bytes() -> int:
@@ -35,52 +33,51 @@ def rss_bytes() -> int:
 
 
 def heap_bytes() -> int | None:
-    """Return what the C allocator has handed out in bytes, mapped blocks included; None where it cannot tell.
+    """Return the bytes allocated from the C library, mapped blocks included; None where that is unknown.
 
-    Usually 20 to 50 microseconds; it walks the free lists, which takes 10 ms when they hold 100,000 pieces.
+    Usually 20 to 50 microseconds; it walks the free lists, which takes 10 ms when they hold 100,000 chunks.
     """
     info = getattr(psutil, "heap_info", None)
     if info is None:
         return None
-    found = info()
-    return int(found.heap_used + found.mmap_used)
+    heap = info()
+    return int(heap.heap_used + heap.mmap_used)
 
 
 def trim_heap() -> None:
-    """Give the allocator's free pages back to the operating system, where the C library can (glibc's malloc_trim).
+    """Return the allocator's free pages to the operating system, where the C library can (glibc's malloc_trim).
 
-    What the allocator keeps after a big load is no leak, but it would look like one and is of use to nobody.
+    Free pages that the allocator keeps after a large load look like a leak.
     """
-    # Only there where psutil was built against a C library with heap figures.
+    # Only present where psutil was built against a C library with heap statistics.
     trim = getattr(psutil, "heap_trim", None)
     if trim is not None:
         trim()
 
 
 def limit_arenas(count: int) -> bool:
-    """Have the C library divide the allocator's memory into at most `count` arenas (glibc's mallopt(3)).
+    """Limit the C library's allocator to `count` arenas (glibc's mallopt(3)); return whether that was done.
 
-    By default every thread gets another one, up to eight a core. What lives long is then scattered over all of them and
-    keeps freed pages from going back. Works only before other threads have begun; 0 changes nothing, and what the
-    environment says (MALLOC_ARENA_MAX, GLIBC_TUNABLES) stands. Returns whether it was done.
+    By default there are up to eight arenas per core; long-lived blocks are then scattered over all of them and keep
+    freed pages from being returned. Works only before other threads have started. 0 changes nothing, and settings in
+    the environment (MALLOC_ARENA_MAX, GLIBC_TUNABLES) take precedence.
     """
-    return count > 0 and not _is_told("MALLOC_ARENA_MAX") and _mallopt(_M_ARENA_MAX, count)
+    return count > 0 and not _is_set_by_environment("MALLOC_ARENA_MAX") and _mallopt(_M_ARENA_MAX, count)
 
 
 def fix_mmap_threshold() -> bool:
-    """Fix the size from which a block gets a mapping of its own, 32 MiB, instead of letting it grow (mallopt(3)).
+    """Fix the block size from which glibc maps blocks separately at 32 MiB (mallopt(3)); return whether that was done.
 
-    glibc begins with 128 KiB and takes over the size of each mapped block that is freed, up to 32 MiB; what is free at
-    an arena's end goes back from twice that. So blocks that live long move into the arenas one day, late, which looks
-    like a leak. What the environment says (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, GLIBC_TUNABLES) stands.
-    Returns whether it was done.
+    By default the threshold starts at 128 KiB and rises to the size of each mapped block that is freed, up to 32 MiB;
+    the trim threshold is twice that. Long-lived blocks then move into the arenas at some late point, which looks like a
+    leak. Settings in the environment (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, GLIBC_TUNABLES) take precedence.
     """
-    if _is_told("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+    if _is_set_by_environment("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         return False
     return _mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD) and _mallopt(_M_TRIM_THRESHOLD, 2 * _MMAP_THRESHOLD)
 
 
-def _is_told(*variables: str) -> bool:
+def _is_set_by_environment(*variables: str) -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     return any(name in os.environ or name.lower().removeprefix("malloc_").strip("_") in tunables for name in variables)
 
@@ -94,24 +91,24 @@ def _mallopt(parameter: int, value: int) -> bool:
         return False
 
 
-def compute_in_one_thread() -> None:
-    """Have every OpenBLAS that is loaded by now compute in the thread that calls it (about a millisecond)."""
+def disable_openblas_threads() -> None:
+    """Make every OpenBLAS loaded so far compute in the calling thread only (about a millisecond)."""
     try:
         maps = _MAPS.read_bytes()
     except OSError:
-        return  # no such file system, and no such wheels either
+        return  # no /proc, and no such wheels either
     for line in maps.splitlines() if b"openblas" in maps else ():
         if b"openblas" in line:
             path = line.split(maxsplit=5)[-1].decode("utf-8", "surrogateescape")
-            if path not in _seen:
-                _seen.add(path)
-                _limit(path)
+            if path not in _handled_libraries:
+                _handled_libraries.add(path)
+                _disable_threads_of(path)
 
 
-def _limit(path: str) -> None:
-    with suppress(OSError):  # replaced on disk since it was loaded
+def _disable_threads_of(path: str) -> None:
+    with suppress(OSError):  # the file was replaced on disk since it was loaded
         library = ctypes.CDLL(path)
-        for name in _NAMES:
+        for name in _SYMBOL_FORMATS:
             parallel = getattr(library, name.format("openblas_get_parallel"), None)
             limit = getattr(library, name.format("openblas_set_num_threads"), None)
             if parallel is not None and limit is not None and parallel() == _POSIX_THREADS:

@@ -1,4 +1,4 @@
-"""The things that can be given back, by name: from every room, and from the shell."""
+"""The registry of reclaimers: what can be released to free memory, by name."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from services.core.errors import BusyError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.effects import Effect, LedgerSource, MeasuredAction, RecentEffects, measured
+from services.memory.effects import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 20.0
+LOCK_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reclaimer:
-    """Something that can be given back.
+    """Something that can be released to free memory.
 
-    `estimate` returns what that would free in bytes, measured, or None where nobody can tell; it is quick. `release`
-    does it and returns the outcome in words. `cost` says in words what is lost by it. `present` is whether it exists at
-    all just now: without a GPU there is no cache of its memory.
+    `estimate` returns the bytes that would be freed, measured (None: unknown); it must be quick. `release` does it and
+    returns the outcome in words. `cost` says in words what is lost. `present` is whether it exists at present: without
+    a GPU there is no cache of its memory.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Reclaimer:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A reclaimer with what it would free now; bytes, or None: unknown."""
+class ReclaimOffer:
+    """A reclaimer with the bytes it would free now (None: unknown)."""
 
     name: str
     label: str
@@ -48,62 +48,62 @@ class Offer:
 
 
 class Reclaimers:
-    """All of them, in the order in which they were added. Thread-safe; one is released at a time, so that what is
-    measured is its own."""
+    """All reclaimers, in the order in which they were added. Thread-safe; releases run one at a time, so that each
+    measured effect belongs to one of them."""
 
     def __init__(
-        self, clock: Clock, accounts: LedgerSource, reporter: EventSink, effects: RecentEffects | None = None
+        self, clock: Clock, ledger_source: LedgerSource, reporter: EventSink, effects: RecentEffects | None = None
     ) -> None:
         self._clock = clock
-        self._accounts = accounts
+        self._ledger_source = ledger_source
         self._reporter = reporter
         self._effects = effects or RecentEffects()
         self._known: dict[str, Reclaimer] = {}
         self._releasing = threading.Lock()
 
     def add(self, reclaimer: Reclaimer) -> None:
-        """Offer something; a second one of the same name takes the first one's place."""
+        """Add a reclaimer; a second one of the same name replaces the first."""
         self._known[reclaimer.name] = reclaimer
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What can be released now."""
+        """The names of the reclaimers that are present."""
         return tuple(each.name for each in [*self._known.values()] if each.present())
 
-    def offers(self) -> list[Offer]:
-        """Return what could be given back now."""
+    def available(self) -> list[ReclaimOffer]:
+        """Return the reclaimers that are present, with estimates."""
         return [
-            Offer(each.name, each.label, each.cost, _estimate(each))
+            ReclaimOffer(each.name, each.label, each.cost, _estimate(each))
             for each in [*self._known.values()]
             if each.present()
         ]
 
     def label(self, name: str) -> str:
-        """Return what people call something, its name where there is none."""
+        """Return the label of a reclaimer, its name where it is unknown."""
         known = self._known.get(name)
         return known.label if known else name
 
     def release(self, actor: Actor, name: str) -> Effect:
-        """Give something back and measure what that did.
+        """Release something and return the measured effect.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            NotFoundError: nothing has that name.
-            BusyError: something else is being given back, and that does not end.
-            MillpondError: it could not be given back; the event says so.
+            ForbiddenError: `actor` is not an administrator.
+            NotFoundError: there is no reclaimer of that name.
+            BusyError: another release is still running.
+            MillpondError: the release failed; an event records that.
         """
         reclaimer = self._known.get(name)
-        actor.require_admin(reclaimer.label if reclaimer else _("Give memory back"))
+        actor.require_admin(reclaimer.label if reclaimer else _("Release memory"))
         if reclaimer is None or not reclaimer.present():
             raise NotFoundError(
                 _("There is nothing named {name} to release.").format(name=name[:50]),
-                _("There are: {names}.").format(names=", ".join(self.names)),
+                _("Available: {names}.").format(names=", ".join(self.names)),
             )
-        if not self._releasing.acquire(timeout=PATIENCE_SECONDS):
-            raise BusyError(_("Something else is being given back just now."), _("Try again in a moment."))
+        if not self._releasing.acquire(timeout=LOCK_TIMEOUT_SECONDS):
+            raise BusyError(_("Something else is being released."), _("Try again in a moment."))
         try:
-            effect = measured(
-                self._accounts, self._clock.time, name, actor.name, lambda: MeasuredAction(reclaimer.release())
+            effect = measure_effect(
+                self._ledger_source, self._clock.time, name, actor.name, lambda: ActionOutcome(reclaimer.release())
             )
         except MillpondError as error:
             failed = _("{what}: failed: {reason}").format(what=reclaimer.label, reason=error.message)
@@ -117,8 +117,8 @@ class Reclaimers:
             EventKind.RELEASE,
             f"{reclaimer.label}: {effect.detail}",
             seconds=effect.seconds,
-            rss_before=effect.rss_before,
-            rss_after=effect.rss_after,
+            rss_before=effect.rss_before_bytes,
+            rss_after=effect.rss_after_bytes,
         )
         return effect
 
@@ -127,6 +127,6 @@ def _estimate(reclaimer: Reclaimer) -> int | None:
     try:
         return reclaimer.estimate()
     except Exception:
-        # One part that cannot tell must not take the whole list away.
+        # One failing estimate must not hide the others.
         log.exception("estimate failed", reclaimer=reclaimer.name)
         return None

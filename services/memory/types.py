@@ -1,4 +1,4 @@
-"""Samples and windows of them: what the sampler writes and everything else reads."""
+"""Samples of the process and windows of the history: the sampler writes them, everything else reads them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Floats = NDArray[np.float64]
 
 
 class Series(StrEnum):
-    """The columns of a sample; bytes unless the comment says otherwise. NaN where the system cannot tell."""
+    """The columns of a sample; bytes unless the comment says otherwise. NaN where the value is not available."""
 
     RSS = "rss"
-    USS = "uss"  # dear: read with the ledger
-    PSS = "pss"  # dear
-    SWAP = "swap"  # dear
+    USS = "uss"  # expensive: read with the ledger
+    PSS = "pss"  # expensive
+    SWAP = "swap"  # expensive
     HEAP_USED = "heap_used"  # malloc in use, mapped blocks included
     HEAP_MAPPED = "heap_mapped"  # of these, in mappings of their own
     PYTHON_BLOCKS = "python_blocks"  # count of pymalloc blocks
-    PYTHON_USED = "python_used"  # pymalloc bytes in blocks; dear
-    LIVE = "live"  # what is in use: heap in use plus Python's blocks (the detector's main series)
+    PYTHON_USED = "python_used"  # pymalloc bytes in blocks; expensive
+    LIVE = "live"  # bytes in use: heap in use plus Python's blocks (the detector's main series)
     THREADS = "threads"  # count
     DESCRIPTORS = "descriptors"  # count
     CPU = "cpu"  # of the process, 1.0 = one core
@@ -45,29 +45,29 @@ class Series(StrEnum):
     GPU_USED = "gpu_used"  # of the device, by all processes
     GPU_TOTAL = "gpu_total"
     GPU_BUSY = "gpu_busy"  # share of time, 0 to 1
-    PRESSURE = "pressure"  # share of time that something waited for memory, 0 to 1, over 10 s
+    PRESSURE = "pressure"  # share of time in which some task waited for memory, 0 to 1, over 10 s
     GROUP_USED = "group_used"  # of the cgroup
     GROUP_LIMIT = "group_limit"
     AVAILABLE = "available"  # of the machine
-    LIMIT = "limit"  # what RSS is held against: configured, the cgroup's, or the machine's RAM
+    LIMIT = "limit"  # the limit of RSS: configured, the cgroup's, or the machine's RAM
     TRACED = "traced"  # by tracemalloc, 0 when off
     REQUESTS = "requests"  # served since the start
     SESSIONS = "sessions"  # browser tabs
 
 
 OWNERS: tuple[Owner, ...] = tuple(Owner)
-# Columns of a sample: every series, then the bytes of every owner in the last ledger.
+# Columns of a sample: every series, then the bytes of every owner in the latest ledger.
 COLUMNS: tuple[str, ...] = (*Series, *(f"owner.{owner}" for owner in OWNERS))
 
 
 def owner_column(owner: Owner) -> str:
-    """Return the column that holds an owner's bytes."""
+    """Return the column with an owner's bytes."""
     return f"owner.{owner}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the process. `values` by column name; what is missing is not known."""
+    """One sample of the process. `values` by column name; a missing column is not known."""
 
     time: float
     values: Mapping[str, float]
@@ -80,14 +80,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of the history: `times` (n,) in seconds since the epoch, by column (n,) means, minima and maxima.
+    """A window of the history: `times` (n,) in seconds since the epoch, by column (n,) means, minima and maxima.
 
-    `step` is the time between points in seconds. Minima and maxima equal the means where a point is a single sample.
+    `step_seconds` is the time between points in seconds. Minima and maxima equal the means where a point is a single sample.
     A restart lies between points i and i+1 when `runs[i] != runs[i+1]`; nothing is known for the time in between.
     """
 
     times: Floats
-    step: float
+    step_seconds: float
     means: Mapping[str, Floats]
     minima: Mapping[str, Floats]
     maxima: Mapping[str, Floats]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.app.build_memory import MANY_DOCUMENTS, hear
+from services.app.build_memory import MANY_DOCUMENTS
 from services.core.events import EventKind
 from services.memory.sampling.sampler import CpuShare
 from services.operations.event_log import EventLog
@@ -20,11 +20,11 @@ from tests.servers import Server
 def test_big_work_is_heard_of() -> None:
     """Fails when a delete of many or an unloaded model is not told to the policy, or each small delete is."""
     heard: list[str] = []
-    runtime: Any = SimpleNamespace()
+    policy: Any = SimpleNamespace(report_large_work=lambda what, **_how: heard.append(what))
     reports = EventReporter(EventLog(lambda: 0.0), Metrics(), lambda: 0)
-    reports.listen(lambda kind, figures: hear(runtime, kind, figures))
+    reports.add_listener(lambda kind, figures: hear(runtime, kind, figures))
     reports.event(EventKind.DELETION, "too early to be heard", documents=MANY_DOCUMENTS)
-    runtime.policy = SimpleNamespace(big_work_done=lambda what, **_how: heard.append(what))
+    runtime.policy = SimpleNamespace(report_large_work=lambda what, **_how: heard.append(what))
     reports.event(EventKind.DELETION, "one document", documents=1)
     reports.event(EventKind.MODEL, "loaded", seconds=1.0)
     assert heard == []
@@ -36,10 +36,10 @@ def test_big_work_is_heard_of() -> None:
 def test_what_acts_is_no_cost_of_watching() -> None:
     """Fails when the policy's collections show as the price of the sampler."""
     spending = CpuShare()
-    spending.note()
+    spending.record()
     before = sum(spending.seconds().values())
-    spending.leave_out(5.0)
-    spending.note()
+    spending.exclude(5.0)
+    spending.record()
     assert sum(spending.seconds().values()) == pytest.approx(before - 5.0, abs=1.0)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from services.core.errors import BadInputError, BusyError, NotFoundError, TimedOutError, TooLargeError, UnavailableError
 from services.memory import fork_permit, fork_snapshot
-from services.memory.fork_snapshot import ForkedDefectError, expected_pause, run_forked
+from services.memory.fork_snapshot import ForkDefectError, expected_pause_seconds, run_in_fork
 from tests.servers import eventually
 
 FORKS = 200
@@ -76,7 +76,7 @@ def test_many_forks_beside_busy_threads() -> None:
     """A child that inherits a held lock would hang; descriptors and zombies would pile up."""
     before = descriptors()
     with busy_threads():
-        values = [run_forked(lambda number=number: {"square": number**2}, seconds=60).value for number in range(FORKS)]
+        values = [run_in_fork(lambda number=number: {"square": number**2}, seconds=60).value for number in range(FORKS)]
     assert values == [{"square": number**2} for number in range(FORKS)]
     assert descriptors() == before
     assert zombies() == []
@@ -94,7 +94,7 @@ def test_forks_beside_a_multiplication() -> None:
 
     thread = threading.Thread(target=multiply, daemon=True)
     thread.start()
-    assert [run_forked(lambda number=number: number, seconds=60).value for number in range(25)] == list(range(25))
+    assert [run_in_fork(lambda number=number: number, seconds=60).value for number in range(25)] == list(range(25))
     stopping.set()
     thread.join(60)
     assert not thread.is_alive()
@@ -103,11 +103,11 @@ def test_forks_beside_a_multiplication() -> None:
 
 def test_what_comes_back() -> None:
     """Bytes longer than a pipe and JSON arrive whole, with durations that fit."""
-    big = run_forked(lambda: b"mill" * 1_000_000, seconds=60)
+    big = run_in_fork(lambda: b"mill" * 1_000_000, seconds=60)
     assert big.value == b"mill" * 1_000_000
     assert 0 < big.paused < big.took
-    assert run_forked(lambda: [1, "茶", None], seconds=60).value == [1, "茶", None]
-    assert 0 < expected_pause() < 5
+    assert run_in_fork(lambda: [1, "茶", None], seconds=60).value == [1, "茶", None]
+    assert 0 < expected_pause_seconds() < 5
 
 
 def test_the_child_is_alone() -> None:
@@ -124,7 +124,7 @@ def test_the_child_is_alone() -> None:
         }
 
     with Path("/dev/zero").open("rb"):
-        found = run_forked(look, seconds=60).value
+        found = run_in_fork(look, seconds=60).value
     assert found["files"] == ["/dev/null"] * 3
     assert found["open"] == 5  # those three, the pipe, and the folder just being read
     assert (found["int"], found["term"], found["score"], found["threads"]) == (True, True, "1000", 1)
@@ -140,33 +140,33 @@ def test_failures_are_passed_on() -> None:
         raise ZeroDivisionError("nothing to divide by")
 
     with pytest.raises(NotFoundError, match="No such pond") as expected:
-        run_forked(refuse, seconds=60)
+        run_in_fork(refuse, seconds=60)
     assert expected.value.hint == "Dig one."
-    with pytest.raises(ForkedDefectError, match="nothing to divide by"):
-        run_forked(break_down, seconds=60)
-    with pytest.raises(ForkedDefectError, match="not JSON serializable"):
-        run_forked(object, seconds=60)
+    with pytest.raises(ForkDefectError, match="nothing to divide by"):
+        run_in_fork(break_down, seconds=60)
+    with pytest.raises(ForkDefectError, match="not JSON serializable"):
+        run_in_fork(object, seconds=60)
     with pytest.raises(BadInputError):
-        run_forked(lambda: (_ for _ in ()).throw(BadInputError("no")), seconds=60)
+        run_in_fork(lambda: (_ for _ in ()).throw(BadInputError("no")), seconds=60)
 
 
 def test_a_child_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that hangs, dies or says too much ends in a clear message, and nothing of it stays."""
     before = descriptors()
     with pytest.raises(TimedOutError, match=r"longer than 0\.3 s"):
-        run_forked(threading.Event().wait, seconds=0.3)
+        run_in_fork(threading.Event().wait, seconds=0.3)
     with pytest.raises(UnavailableError, match="status -9"):
-        run_forked(lambda: os.kill(os.getpid(), signal.SIGKILL), seconds=60)
-    monkeypatch.setattr(fork_snapshot, "LARGEST_RESULT", 1000)
+        run_in_fork(lambda: os.kill(os.getpid(), signal.SIGKILL), seconds=60)
+    monkeypatch.setattr(fork_snapshot, "MAX_RESULT_BYTES", 1000)
     with pytest.raises(TooLargeError):
-        run_forked(lambda: b"x" * 1001, seconds=60)
+        run_in_fork(lambda: b"x" * 1001, seconds=60)
     assert descriptors() == before
     assert zombies() == []
 
 
 def test_a_child_that_never_begins_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A fork at the moment when an allocator's lock is held costs one try, not the look."""
-    settle, mark = fork_snapshot._settle, tmp_path / "tried"
+    settle, mark = fork_snapshot._isolate_child, tmp_path / "tried"
 
     def hang_once(*arguments: object) -> None:
         if not mark.exists():
@@ -175,8 +175,8 @@ def test_a_child_that_never_begins_is_tried_again(monkeypatch: pytest.MonkeyPatc
         settle(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fork_snapshot, "_HELLO_SECONDS", 0.3)
-    monkeypatch.setattr(fork_snapshot, "_settle", hang_once)
-    assert run_forked(lambda: 7, seconds=60).value == 7
+    monkeypatch.setattr(fork_snapshot, "_isolate_child", hang_once)
+    assert run_in_fork(lambda: 7, seconds=60).value == 7
     assert mark.exists()
 
 
@@ -185,17 +185,17 @@ def test_one_copy_at_a_time() -> None:
     go, results = threading.Event(), []
 
     def slow() -> None:
-        results.append(run_forked(lambda: time.sleep(1.5), seconds=60))
+        results.append(run_in_fork(lambda: time.sleep(1.5), seconds=60))
         go.set()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    eventually(fork_permit._turn.locked, what="the first copy")
+    eventually(fork_permit._permit.locked, what="the first copy")
     with pytest.raises(BusyError):
-        run_forked(lambda: 1, seconds=0.2)
+        run_in_fork(lambda: 1, seconds=0.2)
     thread.join()
     assert len(results) == 1
-    assert run_forked(lambda: 1, seconds=60).value == 1
+    assert run_in_fork(lambda: 1, seconds=60).value == 1
 
 
 def test_the_child_dies_with_the_parent(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_the_child_dies_with_the_parent(tmp_path: Path) -> None:
 
     parent = os.fork()
     if parent == 0:
-        run_forked(stay, seconds=60)
+        run_in_fork(stay, seconds=60)
         os._exit(0)
     eventually(lambda: mark.exists() and mark.read_text(), what="the child")
     os.kill(parent, signal.SIGKILL)
@@ -220,4 +220,4 @@ def test_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no fork, the message says so instead of an AttributeError."""
     monkeypatch.delattr(os, "fork")
     with pytest.raises(UnavailableError, match="cannot copy"):
-        run_forked(lambda: 1, seconds=1)
+        run_in_fork(lambda: 1, seconds=1)

@@ -6,7 +6,7 @@ import pytest
 
 from services.memory.budget.types import LimitSource
 from services.memory.limit import MemoryLimit
-from services.memory.sampling.sources import SurroundingsSource
+from services.memory.sampling.sources import SystemSource
 from services.memory.types import Series
 
 MB = 1024 * 1024
@@ -39,9 +39,9 @@ def test_the_limit_that_really_holds(
     """A configured limit above the container's would have the kernel kill the process before the budget acts."""
     proc, root = group(tmp_path, container)
     limit = MemoryLimit(configured * MB, 0.5, proc=proc, groups=root)
-    assert limit.find() == (expected[0] * MB, expected[1])
+    assert limit.current() == (expected[0] * MB, expected[1])
     # The strip, the verdict and the budget say the same.
-    assert SurroundingsSource(limit=limit, proc=proc, groups=root)()[Series.LIMIT] == expected[0] * MB
+    assert SystemSource(limit=limit, proc=proc, groups=root)()[Series.LIMIT] == expected[0] * MB
 
 
 def test_without_any_limit_it_is_a_share_of_the_ram(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_without_any_limit_it_is_a_share_of_the_ram(tmp_path: Path) -> None:
         folder.mkdir()
         proc, root = group(folder, container)
         limit = MemoryLimit(0, 0.5, proc=proc, groups=root)
-        assert limit.find() == (int(limit.total * 0.5), LimitSource.SHARE)
+        assert limit.current() == (int(limit.total * 0.5), LimitSource.SHARE)
 
 
 def test_in_a_container_its_use_counts_without_the_page_cache(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_failure_is_told_and_blocks_nothing(all_of_them: Reclaimers, told: Tol
 
 def test_one_at_a_time(all_of_them: Reclaimers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once would each be credited with what both have freed; and nobody waits for ever."""
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_SECONDS", 0.05)
     begun, end = threading.Event(), threading.Event()
 
     def slow() -> str:

@@ -44,7 +44,7 @@ def test_before_anything_was_traced(app: AppTest, tracer: Tracer) -> None:
 def test_a_noticeable_pause_is_said_and_not_made(app: AppTest, tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a fork would stop everything for long, opening the page does not fork; general figures are shown."""
     monkeypatch.setattr(tracer, "_costs", {})
-    monkeypatch.setattr(fork_snapshot, "_measured", [1.0])
+    monkeypatch.setattr(fork_snapshot, "_pauses_per_byte", [1.0])
     open_page(app, "allocations")
     assert any("It costs a lot" in element.value for element in app.markdown)
     assert tracer.known_cost(5) is None

@@ -69,7 +69,7 @@ def _trial(services: Services, trial: Trial) -> None:
                 disabled=why is not None,
                 help=why,
                 on_click=_do,
-                args=(services.memory.collector.keep, services, _("Saved, also for restarts.")),
+                args=(services.memory.collector.keep, services, _("Kept, also for restarts.")),
             )
             st.button(
                 _("Revert"),
@@ -191,7 +191,7 @@ def _apply(services: Services, settings: GCSettings, seconds: float | None) -> N
         services.memory.collector.change(actor, settings, seconds)
         return True
 
-    text = _("Applied and saved.") if seconds is None else _("On trial for {time}.").format(time=minutes(seconds or 0))
+    text = _("Applied and kept.") if seconds is None else _("On trial for {time}.").format(time=minutes(seconds or 0))
     _do(change, services, text)
 
 

@@ -86,9 +86,9 @@ class ActionStates:
                 since=state.since,
                 last=state.last,
                 taken=state.taken,
-                freed=state.freed,
-                estimate=_call_or_default(state.action.estimate, None),
-                reason="" if state.active else _call_or_default(state.action.skip_reason, ""),
+                freed_bytes=state.freed,
+                estimate_bytes=_call_or_default(state.action.estimate, None),
+                skip_reason="" if state.active else _call_or_default(state.action.skip_reason, ""),
             )
             for state in self.states
         ]

@@ -41,7 +41,7 @@ class LevelTracker:
         for mark in budget.watermarks:
             if used >= budget.reached(mark.level):
                 self._below.pop(mark.level, None)
-                if now - self._over.setdefault(mark.level, now) >= mark.sustained:
+                if now - self._over.setdefault(mark.level, now) >= mark.sustained_seconds:
                     level = max(level, mark.level)
             else:
                 self._over.pop(mark.level, None)

@@ -1,9 +1,4 @@
-"""The collector's settings of this very process: read, set, and put back as they were.
-
-What may be set: refuses what Python would misunderstand, and what would bring the process to a standstill.
-
-One collection on demand: what it found, what it could not free, how long everything stood still.
-"""
+"""The garbage collector of this interpreter: reads, validates, applies and restores its settings, and collects."""
 
 from __future__ import annotations
 
@@ -19,41 +14,41 @@ from services.memory.gc.explain import Thresholds
 from services.memory.gc.types import GCSettings
 from services.memory.sampling.gc_pauses import PauseRecorder
 
-# Counting tracked objects copies the collector's lists: 20 ms for a million.
+# Counting tracked objects copies the collector's lists: 20 ms per million.
 _COUNT_SECONDS = 15.0
 GENERATIONS = 3
-# Below this the collector would run at nearly every allocation; above it, it would never run.
+# Below the minimum the collector would run at nearly every allocation, above the maximum never.
 MIN_THRESHOLD0, MAX_THRESHOLD0 = 50, 10_000_000
 MAX_RUNS = 10_000
 MIN_TRIAL_SECONDS, MAX_TRIAL_SECONDS = 1.0, 86_400.0
-# A collection while another one runs would return at once and find nothing. Reentrant: what it ends may ask for one.
+# A collection during another one returns at once and finds nothing. Reentrant: a finalizer may request one.
 _collecting = threading.RLock()
 
 
 def current_thresholds() -> Thresholds:
-    """Return the thresholds that are in use."""
+    """Return the present thresholds."""
     first, second, third = gc.get_threshold()
     return first, second, third
 
 
 class InterpreterGC:
-    """Sets `gc`, and knows how it was before the first change. Whoever calls it holds a lock."""
+    """Applies settings to `gc` and restores those from before the first change. The caller holds a lock."""
 
     def __init__(self) -> None:
-        self._found: tuple[Thresholds, bool] | None = None
+        self._original: tuple[Thresholds, bool] | None = None
         self._froze = False
         self._tracked = 0
         self._counted = float("-inf")
 
-    def use(self, settings: GCSettings) -> None:
-        """Set thresholds, and switch on or off."""
-        if self._found is None:
-            self._found = current_thresholds(), gc.isenabled()
+    def apply(self, settings: GCSettings) -> None:
+        """Set the thresholds, and enable or disable the collector."""
+        if self._original is None:
+            self._original = current_thresholds(), gc.isenabled()
         gc.set_threshold(*settings.thresholds)
         (gc.enable if settings.automatic else gc.disable)()
 
     def freeze(self) -> int:
-        """Hide all present objects; returns how many more are hidden now."""
+        """Hide all present objects from the collector; return how many were added to the hidden ones."""
         before = gc.get_freeze_count()
         gc.freeze()
         self._froze = True
@@ -61,7 +56,7 @@ class InterpreterGC:
         return gc.get_freeze_count() - before
 
     def unfreeze(self) -> int:
-        """Show all objects again; returns how many were hidden."""
+        """Make all objects visible again; return how many were hidden."""
         before = gc.get_freeze_count()
         gc.unfreeze()
         self._froze = False
@@ -69,7 +64,7 @@ class InterpreterGC:
         return before
 
     def tracked(self, *, count: bool = True) -> int:
-        """Return how many objects the collector can see; at most 15 seconds old, unless nothing is to be counted."""
+        """Return the number of tracked objects, at most 15 seconds old; without `count`, that of the last count."""
         now = time.monotonic()
         if count and now - self._counted > _COUNT_SECONDS:
             self._counted = now
@@ -77,26 +72,27 @@ class InterpreterGC:
         return self._tracked
 
     def restore(self) -> None:
-        """Put everything back as it was before the first change."""
+        """Restore the settings from before the first change."""
         if self._froze:
             self.unfreeze()
-        if self._found is not None:
-            found, enabled = self._found
-            gc.set_threshold(*found)
+        if self._original is not None:
+            original, enabled = self._original
+            gc.set_threshold(*original)
             (gc.enable if enabled else gc.disable)()
-            self._found = None
+            self._original = None
 
 
 def validate_settings(settings: GCSettings) -> None:
-    """Let usable settings pass.
+    """Check settings.
 
     Raises:
-        BadInputError: a threshold is no whole number, negative, or out of all proportion.
+        BadInputError: a threshold is not a whole number, or out of range.
     """
     thresholds = settings.thresholds
     if len(thresholds) != GENERATIONS or any(type(each) is not int for each in thresholds):
         raise BadInputError(
-            _("Thresholds are three whole numbers; nothing was changed."), _("For example {x}.").format(x="700, 10, 10")
+            _("Thresholds must be three whole numbers; nothing was changed."),
+            _("For example {x}.").format(x="700, 10, 10"),
         )
     first, *runs = thresholds
     if first != 0 and not MIN_THRESHOLD0 <= first <= MAX_THRESHOLD0:
@@ -117,20 +113,20 @@ def validate_settings(settings: GCSettings) -> None:
 
 
 def validate_trial_seconds(seconds: float) -> None:
-    """Let a usable length of a trial pass.
+    """Check the length of a trial.
 
     Raises:
-        BadInputError: it is too short, too long or no number.
+        BadInputError: it is too short, too long or not a number.
     """
     if not (math.isfinite(seconds) and MIN_TRIAL_SECONDS <= seconds <= MAX_TRIAL_SECONDS):
         raise BadInputError(
-            _("A trial of {seconds} seconds cannot be made; nothing was changed.").format(seconds=seconds),
+            _("A trial of {seconds} seconds is not possible; nothing was changed.").format(seconds=seconds),
             _("Give {low} to {high} seconds.").format(low=int(MIN_TRIAL_SECONDS), high=int(MAX_TRIAL_SECONDS)),
         )
 
 
 def validate_generation(generation: int) -> None:
-    """Let 0, 1 and 2 pass.
+    """Check that `generation` is 0, 1 or 2.
 
     Raises:
         BadInputError: there is no such generation.
@@ -143,7 +139,7 @@ def validate_generation(generation: int) -> None:
 
 
 def parse_thresholds(values: object) -> Thresholds | None:
-    """Return three whole numbers out of something that was stored, or None when it is something else."""
+    """Return a stored value as thresholds, None where it is something else."""
     if not isinstance(values, list | tuple) or len(values) != GENERATIONS:
         return None
     if any(type(each) is not int for each in values):
@@ -153,7 +149,7 @@ def parse_thresholds(values: object) -> Thresholds | None:
 
 @dataclass(frozen=True, slots=True)
 class CollectionResult:
-    """What a collection brought: objects found and not collectable, `seconds` in which all threads stood still."""
+    """The result of a collection: counts of objects, and the `seconds` that all threads stopped."""
 
     found: int
     uncollectable: int
@@ -161,8 +157,8 @@ class CollectionResult:
 
 
 def collect(pauses: PauseRecorder, generation: int) -> CollectionResult:
-    """Collect a generation and those below it, marked in the pauses as asked for."""
-    with _collecting, pauses.asked():
+    """Collect a generation and the younger ones, recorded among the pauses as requested."""
+    with _collecting, pauses.requested():
         before = _uncollectable_count()
         began = time.perf_counter()
         found = gc.collect(generation)
@@ -174,5 +170,5 @@ def _uncollectable_count() -> int:
 
 
 def full_collection_count() -> int:
-    """Return how many full collections this process has had, whoever began them."""
+    """Return the number of full collections in this process, automatic and requested ones."""
     return int(gc.get_stats()[-1]["collections"])

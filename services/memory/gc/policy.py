@@ -1,9 +1,5 @@
-"""When to collect, in place of after every run of a page: in quiet moments, by allocation, after big work.
-
-How much came since the last full collection, whoever made it, and whether that is enough for another one.
-
-What the policy did and how it stands.
-"""
+"""The collection policy: collects when idle, after large work, or when memory in use has grown, instead of after every
+page run."""
 
 from __future__ import annotations
 
@@ -30,32 +26,32 @@ log = structlog.get_logger(__name__)
 MB = 1_000_000
 BLOCK_SHARE, RSS_SHARE = 0.2, 0.1
 _MAX_BACKOFF = 4
-# Nothing was asked for so long (seconds of the clock): a quiet moment.
+# The service is idle after so many seconds of the clock without a request.
 QUIET_SECONDS = 3.0
-# After work, so long a quiet is used in any case: what was in use at the last full collection and is not any more
-# shows in no growth.
+# After work, an idle period of this length is used in any case: objects that were in use at the last full collection
+# and have become garbage since show in no growth.
 LONG_QUIET_SECONDS = 30.0
-# Big work that ends in the midst of other work waits so long for a quiet moment.
-BIG_WORK_SECONDS = 10.0
-# Its own pauses may take this share of the time.
+# The collection after large work waits at most so long for an idle moment.
+LARGE_WORK_SECONDS = 10.0
+# The share of the time that the pauses of this policy may take.
 MAX_PAUSE_SHARE = 0.01
-# Above such a pause the young generations are tried first when idle.
+# If a full collection takes longer, the young generations are collected first when idle.
 LONG_PAUSE_SECONDS = 0.020
-# Only what is worth a look goes on the time line, and not more often than this.
+# Only collections that freed as much emit an event, and not more often than this.
 NOTABLE_OBJECTS, NOTABLE_BYTES, EVENT_SECONDS = 10_000, 16_000_000, 60.0
 
 
 class CollectionReason(StrEnum):
-    """Why the policy collected."""
+    """The reason for a collection."""
 
     IDLE = "idle"
     ALLOCATION = "allocation"
-    BIG_WORK = "big_work"
+    LARGE_WORK = "big_work"
 
 
 @dataclass(frozen=True, slots=True)
 class HeapUse:
-    """What is in use: `blocks` of Python's allocator and resident bytes."""
+    """The memory in use: blocks of Python's allocator and resident bytes."""
 
     blocks: int
     rss: int
@@ -63,7 +59,7 @@ class HeapUse:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRun:
-    """A collection that the policy made. `seconds` is the pause, `found` counts objects, `what` is the big work."""
+    """A collection by the policy. `seconds` is the pause, `found` a count of objects, `what` the large work."""
 
     time: float
     reason: CollectionReason
@@ -75,12 +71,12 @@ class PolicyRun:
     what: str = ""
 
     @property
-    def told(self) -> str:
-        """Why and with what result, in words."""
+    def description(self) -> str:
+        """The reason and the result in words."""
         reasons = {
-            CollectionReason.IDLE: _("in a quiet moment"),
+            CollectionReason.IDLE: _("when idle"),
             CollectionReason.ALLOCATION: _("because memory in use had grown"),
-            CollectionReason.BIG_WORK: _("after big work: {what}").format(what=self.what),
+            CollectionReason.LARGE_WORK: _("after large work: {what}").format(what=self.what),
         }
         found = plural("{count} object found", "{count} objects found", self.found)
         return _("generation {number} {why}: {found} in {pause:.0f} ms").format(
@@ -90,11 +86,11 @@ class PolicyRun:
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """How the policy stands. `told` says in words whether it acts and what it waits for; `grown` is what came since
-    the last full collection, whoever made it; `seconds` is the sum of all its pauses, `runs` their number by reason."""
+    """The state of the policy. `description` says in words whether it acts and what it waits for. `grown` is the growth
+    since the last full collection, `seconds` the sum of all its pauses, `runs` their number by reason."""
 
     active: bool
-    told: str
+    description: str
     grown: HeapUse
     needed_blocks: int
     seconds: float
@@ -102,94 +98,88 @@ class PolicyState:
     runs: Mapping[CollectionReason, int] = field(default_factory=dict)
 
 
-# In a quiet moment a collection disturbs nobody: about 2 MB of Python objects are worth it.
+# When idle a collection disturbs nobody: about 2 MB of Python objects are worth it.
 IDLE_GROWTH = HeapUse(20_000, 16 * MB)
-
-
-# After big work it is likely to bring something.
-BIG_WORK_GROWTH = HeapUse(5_000, 8 * MB)
-
-
-# Under load by a share of what is in use, between these two.
+# After large work a collection is likely to free something.
+LARGE_WORK_GROWTH = HeapUse(5_000, 8 * MB)
+# Under load the growth must be a share of the memory in use, between these two.
 MIN_LOAD_GROWTH, MAX_LOAD_GROWTH = HeapUse(50_000, 32 * MB), HeapUse(300_000, 128 * MB)
-
-
-# A collection under load that gave back less than this share of what had come, or hardly anything, was in vain: then
-# more must come for the next.
+# A collection under load that freed less than this share of the growth, or than this minimum, was not worthwhile: the
+# next one needs more growth.
 _WORTHWHILE_SHARE, _MIN_FREED = 0.1, HeapUse(5000, 4 * MB)
 
 
 def current_heap_use() -> HeapUse:
-    """Return what this process has in use now (0.2 ms)."""
+    """Return the memory in use by this process (0.2 ms)."""
     return HeapUse(sys.getallocatedblocks(), rss_bytes())
 
 
 class AllocationGrowth:
-    """Follows the memory in use from its lowest point since the last full collection."""
+    """Tracks the growth of memory in use from its lowest point since the last full collection."""
 
-    def __init__(self, level: Callable[[], HeapUse] = current_heap_use) -> None:
-        self._level = level
-        self._low = level()
+    def __init__(self, measure: Callable[[], HeapUse] = current_heap_use) -> None:
+        self._measure = measure
+        self._low = measure()
         self._runs = full_collection_count()
-        self._patience = 1
+        self._backoff = 1
 
     @property
-    def full(self) -> int:
-        """How many full collections there had been at the last look."""
+    def full_collections(self) -> int:
+        """The number of full collections at the last update."""
         return self._runs
 
-    def begin(self) -> None:
-        """Count from now on."""
-        self._runs, self._low = full_collection_count(), self._level()
+    def reset(self) -> None:
+        """Measure growth from now on."""
+        self._runs, self._low = full_collection_count(), self._measure()
 
-    def look(self) -> HeapUse:
-        """Return what is in use now; a full collection that somebody else made begins a new count."""
-        level, runs = self._level(), full_collection_count()
+    def update(self) -> HeapUse:
+        """Return the memory in use now; a full collection by anybody else resets the growth."""
+        heap, runs = self._measure(), full_collection_count()
         if runs != self._runs:
-            self._runs, self._low = runs, level
-        self._low = HeapUse(min(self._low.blocks, level.blocks), min(self._low.rss, level.rss))
-        return level
+            self._runs, self._low = runs, heap
+        self._low = HeapUse(min(self._low.blocks, heap.blocks), min(self._low.rss, heap.rss))
+        return heap
 
-    def grown(self, level: HeapUse) -> HeapUse:
-        """Return how far `level` is above the lowest point."""
-        return HeapUse(level.blocks - self._low.blocks, level.rss - self._low.rss)
+    def growth(self, heap: HeapUse) -> HeapUse:
+        """Return by how much `heap` is above the lowest point."""
+        return HeapUse(heap.blocks - self._low.blocks, heap.rss - self._low.rss)
 
     def needed(self) -> HeapUse:
-        """Return what must have come under load."""
+        """Return the growth that a collection under load needs."""
         blocks = min(max(int(BLOCK_SHARE * self._low.blocks), MIN_LOAD_GROWTH.blocks), MAX_LOAD_GROWTH.blocks)
         rss = min(max(int(RSS_SHARE * self._low.rss), MIN_LOAD_GROWTH.rss), MAX_LOAD_GROWTH.rss)
-        return HeapUse(blocks * self._patience, rss * self._patience)
+        return HeapUse(blocks * self._backoff, rss * self._backoff)
 
-    def collected(self, before: HeapUse, *, under_load: bool) -> HeapUse:
-        """Begin a new count after a full collection of our own; returns what is in use now."""
-        grown, after = self.grown(before), self._level()
-        worth = before.blocks - after.blocks >= max(_WORTHWHILE_SHARE * grown.blocks, _MIN_FREED.blocks)
-        worth = worth or before.rss - after.rss >= max(_WORTHWHILE_SHARE * grown.rss, _MIN_FREED.rss)
-        if worth:
-            self._patience = 1
+    def record_collection(self, before: HeapUse, *, under_load: bool) -> HeapUse:
+        """Record a full collection by the policy and reset the growth; return the memory in use now."""
+        grown, after = self.growth(before), self._measure()
+        worthwhile = before.blocks - after.blocks >= max(_WORTHWHILE_SHARE * grown.blocks, _MIN_FREED.blocks)
+        worthwhile = worthwhile or before.rss - after.rss >= max(_WORTHWHILE_SHARE * grown.rss, _MIN_FREED.rss)
+        if worthwhile:
+            self._backoff = 1
         elif under_load:
-            self._patience = min(2 * self._patience, _MAX_BACKOFF)
+            self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
         self._runs, self._low = full_collection_count(), after
         return after
 
 
 def exceeds(grown: HeapUse, needed: HeapUse) -> bool:
-    """Return whether enough came, in blocks or in resident memory."""
+    """Return whether the growth is sufficient, in blocks or in resident memory."""
     return grown.blocks >= needed.blocks or grown.rss >= needed.rss
 
 
 @dataclass(frozen=True, slots=True)
-class _BigWork:
+class _LargeWork:
     what: str
     ended: float
     certain: bool
 
 
 class CollectionPolicy:
-    """Decides when to collect and does it. `busy` says how many requests and answers are under way, `done` how many
-    there have been.
+    """Decides when to collect, and collects. `busy` returns the number of requests and answers in progress, `done` the
+    number of completed ones.
 
-    It respects what a person chose: with the collector switched off, or the policy itself, it does nothing.
+    With the garbage collector or the policy switched off by a user, it does nothing.
     """
 
     def __init__(
@@ -197,62 +187,62 @@ class CollectionPolicy:
         clock: Clock,
         busy: Callable[[], int],
         reporter: EventSink,
-        collector: GCControl,
+        control: GCControl,
         *,
         done: Callable[[], int] = lambda: 0,
-        level: Callable[[], HeapUse] = current_heap_use,
+        measure: Callable[[], HeapUse] = current_heap_use,
     ) -> None:
         self._clock = clock
         self._busy = busy
         self._done = done
         self._reporter = reporter
-        self._collector = collector
-        self._growth = AllocationGrowth(level)
+        self._control = control
+        self._growth = AllocationGrowth(measure)
         self._lock = threading.Lock()
         self._seen = -1
-        self._worked_at: int | None = None  # full collections there had been when something was last asked for
+        self._worked_at: int | None = None  # number of full collections at the last request
         self._quiet_since = clock.time()
-        self._big_work: _BigWork | None = None
-        self._next = 0.0  # no earlier than this, by the monotonic clock: costs are real seconds
+        self._large_work: _LargeWork | None = None
+        self._not_before = 0.0  # earliest next collection by the monotonic clock, as pauses are real seconds
         self._full_seconds = 0.0
         self._seconds = 0.0
         self._runs: Counter[CollectionReason] = Counter()
         self._last: PolicyRun | None = None
-        self._told_at = float("-inf")
+        self._emitted_at = float("-inf")
         self.enabled = True
 
     @property
     def last(self) -> PolicyRun | None:
-        """The collection that it made last: why, how long, what it found."""
+        """The latest collection of the policy."""
         return self._last
 
     def state(self) -> PolicyState:
-        """Return how it stands."""
+        """Return the state of the policy."""
         off = self._off()
-        grown, needed = self._growth.grown(self._growth.look()), self._growth.needed()
-        told = off or _(
-            "on: {grown} blocks came since the last full collection; when idle {idle} are enough, under load {needed}"
+        grown, needed = self._growth.growth(self._growth.update()), self._growth.needed()
+        description = off or _(
+            "on: {grown} new blocks since the last full collection; it collects at {idle} idle, {needed} under load"
         ).format(grown=f"{grown.blocks:,}", idle=f"{IDLE_GROWTH.blocks:,}", needed=f"{needed.blocks:,}")
-        return PolicyState(not off, told, grown, needed.blocks, self._seconds, self._last, dict(self._runs))
+        return PolicyState(not off, description, grown, needed.blocks, self._seconds, self._last, dict(self._runs))
 
-    def big_work_done(self, what: str, *, at_once: bool = False, certain: bool = False) -> None:
-        """Say that something big has ended (an ingestion, a delete of many, an unloaded model).
+    def report_large_work(self, what: str, *, at_once: bool = False, certain: bool = False) -> None:
+        """Report that large work has ended (an ingestion, a bulk delete, an unloaded model).
 
-        The collection follows in the next quiet moment; `at_once`, in this thread, where its cost allows it. Unless
-        `certain`, it is left out when hardly anything came since the last one.
+        The collection follows in the next idle moment; with `at_once` in this thread, where its cost allows it. Unless
+        `certain`, it is skipped when there was little growth since the last one.
         """
-        certain = certain or (self._big_work is not None and self._big_work.certain)
-        self._big_work = _BigWork(what, self._clock.time(), certain)
+        certain = certain or (self._large_work is not None and self._large_work.certain)
+        self._large_work = _LargeWork(what, self._clock.time(), certain)
         if at_once:
-            self._look(waited=True)
+            self._check(waited=True)
 
     def check(self) -> None:
-        """Collect if it is a good moment; called every second or so by `memory-watch`."""
-        self._look(waited=False)
+        """Collect if that is due; called about every second by `memory-watch`."""
+        self._check(waited=False)
 
-    def _look(self, *, waited: bool) -> None:
+    def _check(self, *, waited: bool) -> None:
         if not self._lock.acquire(blocking=False):
-            return  # it is being looked at
+            return  # another thread is checking
         try:
             self._decide(waited=waited)
         finally:
@@ -260,68 +250,74 @@ class CollectionPolicy:
 
     def _decide(self, *, waited: bool) -> None:
         if self._worked_at is None:
-            self._growth.begin()  # what the start brought is there to stay
-        level, now = self._growth.look(), self._clock.time()
+            self._growth.reset()  # objects from the start are there to stay
+        heap, now = self._growth.update(), self._clock.time()
         done = self._done()
         if self._busy() or done != self._seen:
-            self._seen, self._quiet_since, self._worked_at = done, now, self._growth.full
+            self._seen, self._quiet_since, self._worked_at = done, now, self._growth.full_collections
         if self._off():
-            self._big_work = None
+            self._large_work = None
             return
-        if time.monotonic() < self._next:
+        if time.monotonic() < self._not_before:
             return
-        grown, quiet_for = self._growth.grown(level), now - self._quiet_since
+        grown, quiet_for = self._growth.growth(heap), now - self._quiet_since
         quiet = quiet_for >= QUIET_SECONDS
-        if self._big_work is not None:
-            work = self._big_work
-            if waited or quiet or now - work.ended >= BIG_WORK_SECONDS:
-                self._big_work = None
-                if work.certain or exceeds(grown, BIG_WORK_GROWTH):
-                    self._collect(CollectionReason.BIG_WORK, level, work.what)
+        if self._large_work is not None:
+            work = self._large_work
+            if waited or quiet or now - work.ended >= LARGE_WORK_SECONDS:
+                self._large_work = None
+                if work.certain or exceeds(grown, LARGE_WORK_GROWTH):
+                    self._collect(CollectionReason.LARGE_WORK, heap, work.what)
         elif quiet and exceeds(grown, IDLE_GROWTH):
-            self._collect_quietly(level)
-        elif quiet_for >= LONG_QUIET_SECONDS and self._worked_at == self._growth.full:
-            self._collect(CollectionReason.IDLE, level)
+            self._collect_idle(heap)
+        elif quiet_for >= LONG_QUIET_SECONDS and self._worked_at == self._growth.full_collections:
+            self._collect(CollectionReason.IDLE, heap)
         elif exceeds(grown, self._growth.needed()):
-            self._collect(CollectionReason.ALLOCATION, level)
+            self._collect(CollectionReason.ALLOCATION, heap)
 
     def _off(self) -> str:
-        settings = self._collector.settings
+        settings = self._control.settings
         if settings.off:
-            return _("off: the collector is switched off, and that is respected")
+            return _("off: the garbage collector is switched off")
         if not settings.policy or not self.enabled:
             return _("off: switched off")
         return ""
 
-    def _collect_quietly(self, level: HeapUse) -> None:
-        """Where a full collection takes long, try the young objects first: that may be enough."""
+    def _collect_idle(self, heap: HeapUse) -> None:
+        """Collect when idle; where a full collection takes long, try the young generations first."""
         if self._full_seconds >= LONG_PAUSE_SECONDS:
-            found = self._collector.run(1)
-            after = self._growth.look()
-            if not exceeds(self._growth.grown(after), IDLE_GROWTH):
-                self._note(
-                    PolicyRun(self._clock.time(), CollectionReason.IDLE, 1, found.seconds, found.found, level, after)
+            result = self._control.collect_unrecorded(1)
+            after = self._growth.update()
+            if not exceeds(self._growth.growth(after), IDLE_GROWTH):
+                self._record(
+                    PolicyRun(self._clock.time(), CollectionReason.IDLE, 1, result.seconds, result.found, heap, after)
                 )
                 return
-        self._collect(CollectionReason.IDLE, level)
+        self._collect(CollectionReason.IDLE, heap)
 
-    def _collect(self, reason: CollectionReason, level: HeapUse, what: str = "") -> None:
-        found = self._collector.run(2)
-        self._full_seconds = found.seconds
-        after = self._growth.collected(level, under_load=reason is CollectionReason.ALLOCATION)
-        self._note(PolicyRun(self._clock.time(), reason, 2, found.seconds, found.found, level, after, what))
+    def _collect(self, reason: CollectionReason, heap: HeapUse, what: str = "") -> None:
+        result = self._control.collect_unrecorded(2)
+        self._full_seconds = result.seconds
+        after = self._growth.record_collection(heap, under_load=reason is CollectionReason.ALLOCATION)
+        self._record(PolicyRun(self._clock.time(), reason, 2, result.seconds, result.found, heap, after, what))
 
-    def _note(self, run: PolicyRun) -> None:
-        self._next = time.monotonic() + run.seconds / MAX_PAUSE_SHARE
+    def _record(self, run: PolicyRun) -> None:
+        self._not_before = time.monotonic() + run.seconds / MAX_PAUSE_SHARE
         self._seconds += run.seconds
         self._runs[run.reason] += 1
         self._last = run
         freed = run.before.rss - run.after.rss
         log.debug("collected", reason=run.reason.value, seconds=run.seconds, found=run.found, rss_freed=freed)
         notable = run.found >= NOTABLE_OBJECTS or freed >= NOTABLE_BYTES
-        if notable and run.time - self._told_at >= EVENT_SECONDS:
-            self._told_at = run.time
+        if notable and run.time - self._emitted_at >= EVENT_SECONDS:
+            self._emitted_at = run.time
             figures = {"pause_seconds": run.seconds, "found": run.found}
+            figures |= {"rss_before": run.before.rss, "rss_after": run.after.rss}
             self._reporter.action(
-                SERVICE.name, EventKind.POLICY, run.told, rss_before=run.before.rss, rss_after=run.after.rss, **figures
+                SERVICE.name,
+                EventKind.POLICY,
+                run.description,
+                rss_before=run.before.rss,
+                rss_after=run.after.rss,
+                **figures,
             )

@@ -1,13 +1,4 @@
-"""The settings in use, what is kept of them, and the change that is being tried.
-
-What every action has in common: may they, did it work, and who is told.
-
-The settings that a restart comes up with, in the database.
-
-Whether a trial's pauses are worse than those before it: a comparison of p95, with enough of them on both sides.
-
-Settings of the collector in words, for events and pages.
-"""
+"""Changes of the garbage collector's settings: on trial or permanent, saved, and compared by their pauses."""
 
 from __future__ import annotations
 
@@ -39,85 +30,85 @@ from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 log = structlog.get_logger(__name__)
 
 PREFERENCE_KEY = "collector"
-# Fewer collections than this on a side and nothing is said: the p95 of 30 is the second largest.
+# With fewer collections on either side there is no verdict: the p95 of 30 is the second largest.
 MIN_COLLECTIONS = 30
-# Pauses are worse when their p95 is both this many times and this much (in seconds) longer.
+# Pauses are worse when their p95 is longer by both this factor and this many seconds,
 WORSE_FACTOR, WORSE_SECONDS = 1.5, 0.002
-# And when at least so many of them are over that line: one slow full collection proves nothing.
+# and at least so many pauses are over that line: one slow full collection proves nothing.
 MIN_WORSE_PAUSES = 3
-# So many pauses are remembered (PauseRecorder); with so many there may have been earlier ones.
+# The capacity of PauseRecorder: with so many pauses there may have been earlier ones.
 RECORDED_PAUSES = 1000
-# What is compared with: the last ten minutes before the trial, or as long as the trial itself.
+# The pauses of ten minutes before the trial are compared with, or of as long as the trial itself.
 BASELINE_SECONDS = 600.0
 
 
 class Trials:
-    """Changes settings, on trial or for good. Thread-safe. `GCControl` documents what its methods do."""
+    """Changes settings, on trial or permanently. Thread-safe. The methods are documented in `GCControl`."""
 
     def __init__(
-        self, clock: Clock, pauses: PauseRecorder, acting: ActionGuard, kept: SavedSettings, own: InterpreterGC
+        self, clock: Clock, pauses: PauseRecorder, guard: ActionGuard, saved: SavedSettings, interpreter: InterpreterGC
     ) -> None:
-        self.kept = kept
+        self.saved = saved
         self.trial: Trial | None = None
         self.last: Trial | None = None
         self._clock = clock
         self._pauses = pauses
-        self._acting = acting
-        self._own = own
+        self._guard = guard
+        self._interpreter = interpreter
         self._policy = True
-        # Reentrant: the collector may end an object, in the midst of this, whose end asks for the settings.
+        # Reentrant: a collection inside the lock may run a finalizer that reads the settings.
         self._lock = threading.RLock()
         self._closed = False
 
     @property
     def settings(self) -> GCSettings:
-        """What is in use now, read from Python itself."""
+        """The settings in use, read from the interpreter."""
         return GCSettings(current_thresholds(), gc.isenabled(), self._policy)
 
     def start(self) -> None:
-        """Use what was kept, if anything."""
+        """Apply the saved settings, if any."""
         with self._lock:
-            kept = self.kept.settings
+            kept = self.saved.settings
             if kept is None or self._closed:
                 return
-            self._use(kept)
-        told = _("kept settings of the collector in use: {settings}").format(settings=describe_settings(kept))
-        self._acting.tell(SERVICE, EventKind.SETTINGS, told)
+            self._apply(kept)
+        text = _("saved garbage collector settings applied: {settings}").format(settings=describe_settings(kept))
+        self._guard.emit(SERVICE, EventKind.SETTINGS, text)
 
     def change(self, actor: Actor, settings: GCSettings, trial_seconds: float | None) -> Trial | None:
-        """Use settings, for a while or from now on."""
-        with self._acting.allowed(actor, _("Change the collector"), EventKind.SETTINGS), self._lock:
+        """Change the settings, on trial or permanently."""
+        with self._guard.authorize(actor, _("Change the garbage collector"), EventKind.SETTINGS), self._lock:
             validate_settings(settings)
             if trial_seconds is None:
-                self.kept.keep(settings)
-                self._end(_("ended: other settings were kept"))
-                told = _("collector set and kept: {settings}")
+                self.saved.save(settings)
+                self._end(_("ended: other settings were saved"))
+                template = _("garbage collector settings changed and saved: {settings}")
             else:
                 validate_trial_seconds(trial_seconds)
                 self.trial = self._begin(actor, settings, trial_seconds)
-                told = _("collector on trial for {seconds:g} s: {settings}")
-            self._use(settings)
+                template = _("garbage collector settings on trial for {seconds:g} s: {settings}")
+            self._apply(settings)
             trial = self.trial
-        text = told.format(settings=describe_settings(settings), seconds=trial_seconds)
-        self._acting.tell(actor, EventKind.SETTINGS, text)
+        text = template.format(settings=describe_settings(settings), seconds=trial_seconds)
+        self._guard.emit(actor, EventKind.SETTINGS, text)
         return trial
 
     def keep(self, actor: Actor) -> None:
-        """Keep what is being tried."""
-        with self._acting.allowed(actor, _("Keep the settings on trial"), EventKind.SETTINGS), self._lock:
-            trial = self._running()
-            self.kept.keep(trial.tried)
+        """Save the settings on trial."""
+        with self._guard.authorize(actor, _("Keep the settings on trial"), EventKind.SETTINGS), self._lock:
+            trial = self._require_trial()
+            self.saved.save(trial.tried)
             self._end(_("kept by {actor}").format(actor=actor.name))
-        told = _("trial kept: {settings}").format(settings=describe_settings(trial.tried))
-        self._acting.tell(actor, EventKind.SETTINGS, told)
+        text = _("trial kept: {settings}").format(settings=describe_settings(trial.tried))
+        self._guard.emit(actor, EventKind.SETTINGS, text)
 
     def revert(self, actor: Actor) -> None:
-        """Go back to what was before the trial."""
-        with self._acting.allowed(actor, _("End the trial"), EventKind.SETTINGS), self._lock:
-            self._go_back(actor, _("ended by {actor}").format(actor=actor.name))
+        """Revert to the settings from before the trial."""
+        with self._guard.authorize(actor, _("End the trial"), EventKind.SETTINGS), self._lock:
+            self._revert(actor, _("ended by {actor}").format(actor=actor.name))
 
     def check(self) -> None:
-        """End the trial if it is over, or if pauses got worse."""
+        """End the trial if its time is over, or if pauses got worse."""
         with self._lock:
             trial = self.trial
             if trial is None or self._closed:
@@ -126,23 +117,23 @@ class Trials:
             trial, worse = compare_pauses(trial, self._pauses.recent(), now)
             self.trial = trial
             if worse:
-                self._go_back(SERVICE, trial.verdict)
+                self._revert(SERVICE, trial.verdict)
             elif now >= trial.until:
-                told = _("time is over and nobody kept it; {verdict}").format(verdict=trial.verdict)
-                self._go_back(SERVICE, told)
+                text = _("time is over and the trial was not kept; {verdict}").format(verdict=trial.verdict)
+                self._revert(SERVICE, text)
 
     def close(self) -> None:
-        """End the trial and put everything back as it was found; safe to call twice."""
+        """End the trial and restore the original settings; safe to call twice."""
         with self._lock:
             self._closed = True
             if self.trial is not None:
                 self._end(_("ended with the service"))
-                told = _("collector's trial ended with the service; a restart comes up with what was kept")
-                self._acting.tell(SERVICE, EventKind.SETTINGS, told)
-            self._own.restore()
+                text = _("garbage collector trial ended with the service; the saved settings apply after a restart")
+                self._guard.emit(SERVICE, EventKind.SETTINGS, text)
+            self._interpreter.restore()
 
-    def _use(self, settings: GCSettings) -> None:
-        self._own.use(settings)
+    def _apply(self, settings: GCSettings) -> None:
+        self._interpreter.apply(settings)
         self._policy = settings.policy
 
     def _begin(self, actor: Actor, settings: GCSettings, seconds: float) -> Trial:
@@ -152,7 +143,7 @@ class Trials:
             earlier = summarize_pauses(self._pauses.recent(), now - max(seconds, BASELINE_SECONDS), now)
         else:
             before, earlier = running.before, running.before_pauses
-            self._end(_("ended: other settings are tried in its place"))
+            self._end(_("ended: replaced by a trial of other settings"))
         return Trial(
             began=now,
             until=now + seconds,
@@ -160,11 +151,11 @@ class Trials:
             tried=settings,
             before=before,
             before_p95=earlier.p95,
-            verdict=_("just begun"),
+            verdict=_("just started"),
             before_pauses=earlier,
         )
 
-    def _running(self) -> Trial:
+    def _require_trial(self) -> Trial:
         if self.trial is None:
             raise ConflictError(
                 _("No change is on trial; nothing was changed."), _("It may have ended by itself a moment ago.")
@@ -176,59 +167,59 @@ class Trials:
             self.last = replace(self.trial, verdict=verdict, until=self._clock.time())
             self.trial = None
 
-    def _go_back(self, actor: Actor, verdict: str) -> None:
-        trial = self._running()
-        self._use(trial.before)
+    def _revert(self, actor: Actor, verdict: str) -> None:
+        trial = self._require_trial()
+        self._apply(trial.before)
         self._end(verdict)
-        told = _("collector back to {settings}: {verdict}").format(
+        text = _("garbage collector settings reverted to {settings}: {verdict}").format(
             settings=describe_settings(trial.before), verdict=verdict
         )
-        self._acting.tell(actor, EventKind.SETTINGS, told)
+        self._guard.emit(actor, EventKind.SETTINGS, text)
 
 
 class ActionGuard:
-    """Lets administrators act, and puts what became of it on the time line: refusals and failures too."""
+    """Authorizes administrators' actions and emits an event for each refusal and failure."""
 
     def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
 
     @contextmanager
-    def allowed(self, actor: Actor, action: str, kind: EventKind) -> Iterator[None]:
-        """Do what is inside if `actor` may; `action` says in words what it is."""
+    def authorize(self, actor: Actor, action: str, kind: EventKind) -> Iterator[None]:
+        """Run the block if `actor` is an administrator; `action` is its description."""
         try:
             actor.require_admin(action)
         except ForbiddenError:
-            if actor.refused is None:  # else whoever made the actor has been told
-                self.tell(actor, EventKind.ACCESS, _("refused: {action}").format(action=action))
+            if actor.refused is None:  # else it was reported where the actor was made
+                self.emit(actor, EventKind.ACCESS, _("refused: {action}").format(action=action))
             raise
         try:
             yield
         except MillpondError as error:
-            self.tell(actor, kind, _("{action} failed: {reason}").format(action=action, reason=error.message))
+            self.emit(actor, kind, _("{action} failed: {reason}").format(action=action, reason=error.message))
             raise
 
-    def tell(self, actor: Actor, kind: EventKind, text: str, **figures: float) -> None:
-        """Leave an event."""
+    def emit(self, actor: Actor, kind: EventKind, text: str, **figures: float) -> None:
+        """Emit an event."""
         self._reporter.action(actor.name, kind, text, **figures)
 
 
 class SavedSettings:
-    """Reads and writes them; without preferences they last as long as the process."""
+    """The saved settings, in the preferences; without preferences they last as long as the process."""
 
     def __init__(self, preferences: Preferences | None) -> None:
         self._preferences = preferences
-        self._kept = self._read()
+        self._settings = self._read()
 
     @property
     def settings(self) -> GCSettings | None:
-        """What is kept, None while nothing is."""
-        return self._kept
+        """The saved settings, None where there are none."""
+        return self._settings
 
-    def keep(self, settings: GCSettings) -> None:
-        """Keep settings in place of what was kept.
+    def save(self, settings: GCSettings) -> None:
+        """Replace the saved settings.
 
         Raises:
-            StorageError: they could not be written; the old ones are kept.
+            StorageError: they could not be written; the old ones stay.
         """
         if self._preferences is not None:
             value = {
@@ -237,7 +228,7 @@ class SavedSettings:
                 "policy": settings.policy,
             }
             self._preferences.set(PREFERENCE_KEY, value)
-        self._kept = settings
+        self._settings = settings
 
     def _read(self) -> GCSettings | None:
         if self._preferences is None:
@@ -251,17 +242,17 @@ class SavedSettings:
             try:
                 validate_settings(settings)
             except MillpondError as error:
-                log.warning("kept settings of the collector are not used", error=str(error))
+                log.warning("saved gc settings ignored", error=str(error))
                 return None
             return settings
-        log.warning("kept settings of the collector are not used", value=str(value)[:200])
+        log.warning("saved gc settings ignored", value=str(value)[:200])
         return None
 
 
 def summarize_pauses(pauses: Sequence[Pause], begin: float, end: float) -> PauseSummary:
-    """Sum up the collections from `begin` to `end` that nobody asked for; `end` exclusive.
+    """Summarize the automatic collections from `begin` to `end` (exclusive).
 
-    What is remembered may reach back less far: then the share is that of the time it covers.
+    Where the recorded pauses reach back less far, the share is that of the time they cover.
     """
     if pauses and len(pauses) >= RECORDED_PAUSES:
         begin = max(begin, pauses[0].time)
@@ -276,27 +267,27 @@ def percentile_95(values: Sequence[float]) -> float:
 
 
 def compare_pauses(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, bool]:
-    """Return the trial with its pauses up to now, and whether they are clearly worse than before."""
+    """Return the trial with its pauses up to `now`, and whether they are clearly worse than before."""
     pauses = summarize_pauses(recent, trial.began, now)
     before, during = trial.before_p95, pauses.p95
     worse = False
     if before is None or during is None:
-        verdict = _("too few collections to say: {before} before, {now} in the trial; {enough} are needed").format(
+        verdict = _("too few collections to compare: {before} before, {now} in the trial; {enough} are needed").format(
             before=trial.before_pauses.collections, now=pauses.collections, enough=MIN_COLLECTIONS
         )
     else:
         line = max(before * WORSE_FACTOR, before + WORSE_SECONDS)
         over = sum(pause.seconds > line for pause in recent if pause.time >= trial.began and not pause.asked)
         worse = during > line and over >= MIN_WORSE_PAUSES
-        told = _("pauses got worse: p95 {now:.2f} ms, {before:.2f} ms before")
+        text = _("pauses got worse: p95 {now:.2f} ms, {before:.2f} ms before")
         if not worse:
-            told = _("pauses are not clearly worse: p95 {now:.2f} ms, {before:.2f} ms before")
-        verdict = told.format(now=1000 * during, before=1000 * before)
-    return replace(trial, now_p95=during, now_pauses=pauses, verdict=verdict), worse
+            text = _("pauses are not clearly worse: p95 {now:.2f} ms, {before:.2f} ms before")
+        verdict = text.format(now=1000 * during, before=1000 * before)
+    return replace(trial, now_p95=during, verdict=verdict), worse
 
 
 def describe_settings(settings: GCSettings) -> str:
-    """Return settings in one line."""
+    """Return a description of settings in one line."""
     thresholds = ", ".join(str(each) for each in settings.thresholds)
     parts = [_("thresholds {thresholds}").format(thresholds=thresholds)]
     if not settings.automatic:
@@ -305,5 +296,5 @@ def describe_settings(settings: GCSettings) -> str:
         parts.append(_("off, because threshold 0 is 0"))
     else:
         parts.append(_("switched on"))
-    parts.append(_("own policy on") if settings.policy else _("own policy off"))
+    parts.append(_("collect when idle on") if settings.policy else _("collect when idle off"))
     return ", ".join(parts)

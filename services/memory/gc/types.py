@@ -1,4 +1,4 @@
-"""What the collector is set to, and what a trial is."""
+"""The settings and state of the garbage collector, and trials of settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GCSettings:
-    """What can be changed. `thresholds` are those of `gc.set_threshold`: (allocations, runs of gen0, runs of gen1).
+    """The settings. `thresholds` are those of `gc.set_threshold`: (allocations, runs of gen0, runs of gen1).
 
-    `automatic` is whether Python collects by itself; `policy` whether the policy of our own does so at good moments.
+    `automatic` is whether Python collects by itself; `policy` whether Millpond's policy collects when idle.
     """
 
     thresholds: tuple[int, int, int]
@@ -18,16 +18,19 @@ class GCSettings:
 
     @property
     def off(self) -> bool:
-        """Whether nothing is collected by itself: switched off, or by a threshold 0 of 0, which means the same."""
+        """Whether automatic collection is off: disabled, or by a threshold 0 of 0, which has the same effect."""
         return not self.automatic or self.thresholds[0] == 0
 
 
 @dataclass(frozen=True, slots=True)
 class GCState:
-    """How the collector stands now. `counts` are what the thresholds are compared with, `frozen` objects that are
-    hidden from it, `long_lived` and `pending` the two counts of generation 2's own gate (None where this Python has
-    none or does not tell), `kept` the settings that a restart would come up with, `defaults` those of this Python.
-    `tracked` objects are those that it can see; counted every 15 seconds at most."""
+    """The state of the collector.
+
+    `counts` are compared with the thresholds. `kept` are the saved settings, used after a restart; `defaults` the
+    thresholds of this Python. `frozen` objects are hidden from the collector; `tracked` objects are visible to it
+    (counted every 15 seconds at most). `long_lived` and `pending` are the two counts of the gate of generation 2, None
+    where this Python has none or does not expose them.
+    """
 
     settings: GCSettings
     kept: GCSettings | None
@@ -43,9 +46,9 @@ class GCState:
 
 @dataclass(frozen=True, slots=True)
 class PauseSummary:
-    """The pauses of a stretch of time: how many collections, their p95 and the share of the time that they took.
+    """The pauses of a period: number of collections, their p95 and the share of the time that they took.
 
-    Only collections that Python made by itself; `p95` in seconds, None when there are too few to say.
+    Counts only collections that Python started by itself; `p95` in seconds, None when there are too few to say.
     """
 
     collections: int = 0
@@ -55,10 +58,11 @@ class PauseSummary:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A change that goes back by itself at `until` (the clock's time) unless it is kept, or earlier when pauses get
-    worse: `before_p95` and `now_p95` in seconds, None while there are too few collections to say.
+    """A change of settings that is reverted at `until` (the clock's time) unless it is kept, or earlier when pauses get
+    worse.
 
-    `verdict` says in words how the two compare, or how the trial ended.
+    `before_p95` and `now_p95` are in seconds, None while there are too few collections. `verdict` says in words how the
+    two compare, or how the trial ended.
     """
 
     began: float
@@ -70,4 +74,3 @@ class Trial:
     now_p95: float | None = None
     verdict: str = ""
     before_pauses: PauseSummary = PauseSummary()
-    now_pauses: PauseSummary = PauseSummary()

@@ -1,8 +1,6 @@
-"""The control group (container) that this process is in: what it uses and may use.
+"""The control group (container) of this process: its memory use and limit, read from the kernel's files.
 
 https://docs.kernel.org/admin-guide/cgroup-v2.html#memory and .../cgroup-v1/memory.html
-
-Small files of the kernel, read whole.
 """
 
 from __future__ import annotations
@@ -12,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-# Version 1 says "no limit" with the greatest number of pages.
+# In version 1 "no limit" is the largest number of pages.
 _NO_LIMIT = 1 << 60
 _MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryGroup:
-    """Files of one memory controller: `used`, its `stat`, and the limits of the group and of those above it."""
+    """The files of one memory controller: use, statistics, and the limits of the group and of its ancestors."""
 
     used: str
     stat: str
@@ -27,21 +25,21 @@ class MemoryGroup:
     limits: tuple[str, ...]
 
     def used_bytes(self) -> int | None:
-        """Return the bytes that the group holds and the kernel cannot simply drop: without files read long ago, as
-        `kubectl top` counts."""
+        """Return the bytes used by the group without inactive file pages, which the kernel can drop, as `kubectl top`
+        counts."""
         used = _read_number(self.used)
         if used is None:
             return None
         return max(0, used - (parse_field(read_small_file(self.stat) or b"", self.inactive) or 0))
 
     def limit_bytes(self) -> int | None:
-        """Return the least limit of the group and those above it, None without one."""
+        """Return the lowest limit of the group and its ancestors in bytes, None without one."""
         limits = [limit for limit in map(_read_number, self.limits) if limit is not None and limit < _NO_LIMIT]
         return min(limits, default=None)
 
 
 def find_group(proc: str = "/proc", root: str = "/sys/fs/cgroup") -> MemoryGroup | None:
-    """Return the group of this process, None where the system has none with memory figures."""
+    """Return the memory group of this process, None where there is none."""
     lines = (read_small_file(f"{proc}/self/cgroup") or b"").decode(errors="replace").splitlines()
     entries = [line.split(":", 2) for line in lines if line.count(":") >= 2]
     for _id, controllers, path in entries:
@@ -63,7 +61,7 @@ def find_group(proc: str = "/proc", root: str = "/sys/fs/cgroup") -> MemoryGroup
 
 
 def _candidate_folders(root: Path, path: str) -> Iterator[Path]:
-    """Yield where the group may be: at its path, or at the root, where a container sees its own group."""
+    """Yield the folders where the group may be: its path, or the root, where a container sees its own group."""
     if ".." not in PurePosixPath(path).parts:
         yield root / path.lstrip("/")
     yield root
@@ -80,7 +78,7 @@ def _read_number(path: str) -> int | None:
 
 
 def read_small_file(path: str) -> bytes | None:
-    """Return what a small file says, None where it is not there or not for us to read."""
+    """Return the contents of a small file, None where it is missing or not readable."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -94,7 +92,7 @@ def read_small_file(path: str) -> bytes | None:
 
 
 def parse_field(text: bytes, name: bytes) -> int | None:
-    """Return the number after `name` at the beginning of a line, as in /proc/meminfo and memory.stat."""
+    """Return the number after `name` at the start of a line, as in /proc/meminfo and memory.stat."""
     place = 0 if text.startswith(name) else text.find(b"\n" + name) + 1
     if place == 0 and not text.startswith(name):
         return None

@@ -1,7 +1,4 @@
-"""How often the garbage collector ran and how long it stopped everybody.
-
-Sums the collector's pauses up: how many, how long in all, how long the worst of them.
-"""
+"""The pauses of the garbage collector: recorded from `gc.callbacks`, and summarized."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ _RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """One run of the collector: when (seconds since the epoch), its generation, how long all threads stood still, and
-    how many objects it freed and could not free. `asked` is whether our own code called for it or Python began it."""
+    """One collection: its time (seconds since the epoch), generation, the seconds that all threads stopped, and the
+    number of objects it freed and could not free. `asked` is whether our code requested it, rather than Python."""
 
     time: float
     generation: int
@@ -37,8 +34,8 @@ class Pause:
 
 
 class PauseRecorder:
-    """Times each run of the collector. Sits in `gc.callbacks`, so it writes into arrays that are there already, and
-    takes no lock: it may run in the midst of any line of any thread.
+    """Times each collection. As a member of `gc.callbacks` it may run at any line of any thread, so it writes into
+    preallocated arrays and acquires no lock.
 
     `bounds` are the upper bounds of the histogram's buckets in seconds.
     """
@@ -69,10 +66,10 @@ class PauseRecorder:
         self._times, self._took = (array("d", [0.0] * _RECORDED) for _ in range(2))
         self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECORDED) for _ in range(3))
         self._asked = bytearray(_RECORDED)
-        self._asking = 0  # the thread that calls for a collection
+        self._asking = 0  # id of the thread that requests a collection
 
     def start(self) -> None:
-        """Begin to record."""
+        """Start recording."""
         if self._record not in gc.callbacks:
             gc.callbacks.append(self._record)
 
@@ -82,8 +79,8 @@ class PauseRecorder:
             gc.callbacks.remove(self._record)
 
     def pauses(self) -> Mapping[int, tuple[Sequence[int], float]]:
-        """Return by generation: how many pauses fell into each bucket (the last one: above all bounds), and the sum
-        of all pauses in seconds, both since the start."""
+        """Return by generation the counts of pauses per bucket (the last one: above all bounds) and the sum of all
+        pauses in seconds, both since the start."""
         return {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
 
     def recent(self, limit: int = _RECORDED) -> list[Pause]:
@@ -103,8 +100,8 @@ class PauseRecorder:
         ]
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """Mark the collections that this thread has inside as asked for; one thread at a time."""
+    def requested(self) -> Iterator[None]:
+        """Record the collections of this thread inside the block as requested; one thread at a time."""
         self._asking = threading.get_ident()
         try:
             yield
@@ -125,7 +122,7 @@ class PauseRecorder:
             self._began = time.perf_counter()
             return
         if not self._began:
-            return  # switched on in the midst of a run
+            return  # started during a collection
         took = time.perf_counter() - self._began
         self._began = 0.0
         generation = info["generation"]
@@ -143,9 +140,9 @@ class PauseRecorder:
 
 @dataclass(frozen=True, slots=True)
 class PauseFigures:
-    """The pauses from `begin` on: seconds since the epoch, durations in seconds; None where there was no pause.
+    """A summary of the pauses from `begin` (seconds since the epoch) on; durations in seconds, None without a pause.
 
-    `begin` is later than what was asked for where older pauses are no longer known.
+    `begin` is later than requested where older pauses are no longer recorded.
     """
 
     begin: float
@@ -156,7 +153,7 @@ class PauseFigures:
 
 
 def summarize_recent(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFigures:
-    """Return the figures from `begin` on of `recent`, oldest first, of which at most `kept` are ever known."""
+    """Summarize the pauses in `recent` (oldest first) from `begin` on; at most `kept` pauses are ever recorded."""
     if len(recent) >= kept:
         begin = max(begin, recent[0].time)
     lengths = sorted(pause.seconds for pause in recent if pause.time >= begin)
@@ -166,5 +163,5 @@ def summarize_recent(recent: Sequence[Pause], begin: float, kept: int = 1000) ->
 
 
 def longest_pauses(recent: Sequence[Pause], limit: int) -> list[Pause]:
-    """Return the longest pauses, the longest first."""
+    """Return the `limit` longest pauses, longest first."""
     return sorted(recent, key=lambda pause: (-pause.seconds, pause.time))[:limit]

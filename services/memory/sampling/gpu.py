@@ -1,4 +1,4 @@
-"""GPU memory: torch's own figures and the driver's. Costs nothing where there is no GPU."""
+"""GPU memory, as torch and the driver count it. Costs nothing where there is no GPU."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from services.memory.types import Series
 
 log = structlog.get_logger(__name__)
 
-# There once the driver is loaded; importing the NVML binding without one would be for nothing.
+# Exists once the driver is loaded; the NVML binding is imported only then.
 _DRIVER = Path("/dev/nvidiactl")
 
 
 def torch_columns() -> Mapping[str, float]:
-    """Return what torch has allocated, reserved, and had allocated at most, over all devices that it uses.
+    """Return the bytes that torch has allocated, reserved, and allocated at peak, over all its devices.
 
-    Only looks when torch has been imported and CUDA initialised by somebody else: both cost hundreds of megabytes.
+    Empty unless torch is imported and CUDA initialised already: both cost hundreds of megabytes.
     """
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
@@ -41,7 +41,7 @@ def torch_columns() -> Mapping[str, float]:
 
 
 class DeviceSource:
-    """Reads memory and load of the devices that this process may use, by NVML. Nothing without a driver."""
+    """Reads memory and utilization of the devices visible to this process, by NVML. Empty without a driver."""
 
     def __init__(self, driver: Path = _DRIVER) -> None:
         self._driver = driver
@@ -49,7 +49,7 @@ class DeviceSource:
         self._devices: list[Any] | None = None
 
     def __call__(self) -> Mapping[str, float]:
-        """Return used and total bytes over all devices, and their mean load."""
+        """Return used and total bytes over all devices, and their mean utilization (0 to 1)."""
         if self._devices is None:
             self._devices = self._find()
         nvml = self._nvml
@@ -63,11 +63,11 @@ class DeviceSource:
         try:
             busy = [nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100 for device in self._devices]
         except nvml.NVMLError:
-            return values  # devices that are cut into instances (MIG) do not tell
+            return values  # not available for devices split into instances (MIG)
         return values | {Series.GPU_BUSY: sum(busy) / len(busy)}
 
     def close(self) -> None:
-        """Let go of the driver's library."""
+        """Shut NVML down."""
         nvml, self._nvml, self._devices = self._nvml, None, []
         if nvml is not None:
             nvml.nvmlShutdown()
@@ -78,7 +78,7 @@ class DeviceSource:
         try:
             nvml = importlib.import_module("pynvml")
             nvml.nvmlInit()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a driver, the process can do without it
+        except Exception as error:  # noqa: BLE001 - a broken driver must not stop the process
             log.info("no GPU figures", reason=str(error))
             return []
         self._nvml = nvml
@@ -86,7 +86,7 @@ class DeviceSource:
 
 
 def _visible_devices(nvml: ModuleType) -> list[Any]:
-    """Return the devices that CUDA_VISIBLE_DEVICES leaves, all without it."""
+    """Return the devices in CUDA_VISIBLE_DEVICES, or all where it is not set."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]

@@ -1,7 +1,4 @@
-"""The one thread that looks at the process, once a second, however many tabs are open.
-
-What watching itself costs.
-"""
+"""The sampler thread: one sample of the process a second, however many tabs are open, and the CPU cost of monitoring."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ from services.memory.types import Sample, Series
 log = structlog.get_logger(__name__)
 
 Source = Callable[[], Mapping[str, float]]
-# What one source may take of a core. One that took longer is asked less often; its last values stand meanwhile.
+# The share of a core that one source may use. A slower source is read less often; its last values are used meanwhile.
 _MAX_SOURCE_SHARE = 0.0005
 _MAX_PERIOD_SECONDS = 15.0
 
 
 @dataclass(slots=True)
 class _SourceState:
-    """A source, how often it is asked (seconds of the clock), and what it said last."""
+    """A source, the period in which it is read (seconds of the clock), and its latest values."""
 
     name: str
     source: Source
@@ -38,7 +35,7 @@ class _SourceState:
 
 
 class Sampler:
-    """Takes a sample a second and hands it to `sink`. Sources are asked in their order and return values by column.
+    """Samples once a second and passes the sample to `sink`. Sources are read in order and return values by column.
 
     A source that fails is left out of the sample, and logged once until it works again.
     """
@@ -52,78 +49,78 @@ class Sampler:
         self._derived: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._in_trouble = False
+        self._failing = False
 
     def add_source(self, source: Source, *, seconds: float = 0.0, name: str = "") -> None:
-        """Have each sample carry what `source` returns; it is asked every `seconds`, by default with each sample."""
+        """Add the values of `source` to each sample; it is read every `seconds`, by default with each sample."""
         self._sources.append(_SourceState(name or _name(source), source, seconds))
 
     def add_derived(self, derive: Callable[[Mapping[str, float]], Mapping[str, float]]) -> None:
-        """Have each sample also carry what `derive` makes of the values that the sources have returned."""
+        """Add to each sample the values that `derive` computes from those of the sources."""
         self._derived.append(derive)
 
     def start(self) -> None:
-        """Begin sampling."""
+        """Start sampling."""
         self._thread = threading.Thread(target=self._run, name="memory-sampler", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; safe to call twice."""
+        """Stop sampling; safe to call twice."""
         self._stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def sample(self) -> Sample:
-        """Look once, now."""
+        """Take a sample now."""
         with self._lock:
             now = self._clock.time()
             values: dict[str, float] = {}
-            for asked in self._sources.copy():
-                values.update(self._ask(asked, now))
+            for state in self._sources.copy():
+                values.update(self._read(state, now))
             for derive in self._derived:
                 values.update(derive(values))
             return Sample(now, values)
 
     def costs(self) -> dict[str, float]:
         """Return the mean CPU seconds of one call by source."""
-        return {asked.name: asked.spent / asked.calls for asked in self._sources.copy() if asked.calls}
+        return {state.name: state.spent / state.calls for state in self._sources.copy() if state.calls}
 
-    def _ask(self, asked: _SourceState, now: float) -> Mapping[str, float]:
-        if now < asked.due:
-            return asked.values
+    def _read(self, state: _SourceState, now: float) -> Mapping[str, float]:
+        if now < state.due:
+            return state.values
         began = time.thread_time()
         try:
-            asked.values = asked.source()
-            asked.failing = False
+            state.values = state.source()
+            state.failing = False
         except Exception:
-            # Sampling must not end because one figure cannot be had.
-            asked.values = {}
-            if not asked.failing:
-                log.exception("a figure cannot be sampled", source=asked.name)
-            asked.failing = True
+            # One failing source must not end sampling.
+            state.values = {}
+            if not state.failing:
+                log.exception("memory source failed", source=state.name)
+            state.failing = True
         took = time.thread_time() - began
-        asked.calls += 1
-        asked.spent += took
-        pace = min(max(asked.seconds, took / _MAX_SOURCE_SHARE), _MAX_PERIOD_SECONDS)
-        # Half a sample early, so that a pace of five samples does not become six.
-        asked.due = now + pace - self._seconds / 2
-        return asked.values
+        state.calls += 1
+        state.spent += took
+        period = min(max(state.seconds, took / _MAX_SOURCE_SHARE), _MAX_PERIOD_SECONDS)
+        # Half a sample early, so that a period of five samples does not become six.
+        state.due = now + period - self._seconds / 2
+        return state.values
 
     def _run(self) -> None:
         due = self._clock.time()
         while not self._clock.wait(self._stopping, due - self._clock.time()):
             due += self._seconds
             if due < self._clock.time():
-                due = self._clock.time() + self._seconds  # what was missed is not made up for
+                due = self._clock.time() + self._seconds  # missed samples are not made up for
             try:
                 self._sink(self.sample())
             except Exception:
-                # A sample that cannot be taken or kept is a gap in a curve, no reason to end.
-                if not self._in_trouble:
+                # A sample that fails is a gap in the history, no reason to end.
+                if not self._failing:
                     log.exception("sampling failed")
-                self._in_trouble = True
+                self._failing = True
             else:
-                self._in_trouble = False
+                self._failing = False
 
 
 def _name(source: Source) -> str:
@@ -132,34 +129,34 @@ def _name(source: Source) -> str:
 
 
 class CpuShare:
-    """CPU of the threads that watch. Each of them says now and then how much it has used; thread-safe."""
+    """The CPU share of the monitoring threads, each of which records its CPU time now and then. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seconds: dict[str, float] = {}
-        self._left_out: dict[str, float] = {}
+        self._excluded: dict[str, float] = {}
         self._last: tuple[float, float] | None = None
 
-    def note(self) -> None:
-        """Note the CPU time of the thread that calls."""
+    def record(self) -> None:
+        """Record the CPU time of the calling thread."""
         name, seconds = threading.current_thread().name, time.thread_time()
         with self._lock:
-            self._seconds[name] = seconds - self._left_out.get(name, 0.0)
+            self._seconds[name] = seconds - self._excluded.get(name, 0.0)
 
-    def leave_out(self, seconds: float) -> None:
-        """Do not count `seconds` of CPU of the thread that calls: it did something else than to watch."""
+    def exclude(self, seconds: float) -> None:
+        """Do not count `seconds` of CPU time of the calling thread: it did other work than monitoring."""
         name = threading.current_thread().name
         with self._lock:
-            self._left_out[name] = self._left_out.get(name, 0.0) + seconds
+            self._excluded[name] = self._excluded.get(name, 0.0) + seconds
 
     def seconds(self) -> Mapping[str, float]:
-        """Return the CPU seconds by thread."""
+        """Return the CPU seconds by thread name."""
         with self._lock:
             return dict(self._seconds)
 
     def __call__(self) -> Mapping[str, float]:
         """Return the share of one core since the last call."""
-        self.note()
+        self.record()
         now, spent = time.monotonic(), sum(self.seconds().values())
         last, self._last = self._last, (now, spent)
         if last is None or now <= last[0]:

@@ -1,9 +1,4 @@
-"""What the system says of this process: RSS, threads, descriptors, CPU.
-
-What the allocators have handed out: malloc's and Python's.
-
-What is around the process: the machine's memory, its container, memory pressure, and the limit that holds.
-"""
+"""The sources of a sample: figures of the process, of its allocators, and of the machine and container around it."""
 
 from __future__ import annotations
 
@@ -21,15 +16,15 @@ from services.memory.process import rss_bytes
 from services.memory.sampling.cgroup import parse_field, read_small_file
 from services.memory.types import Series
 
-# Mean bytes of a block where no ledger measures it (CPython 3.11 with torch and Streamlit: 80 to 95).
+# Mean bytes of a block until a ledger measures it (CPython 3.11 with torch and Streamlit: 80 to 95).
 _BLOCK_BYTES = 90.0
-# Samples without `live` at the start, so that the first reading of the ledger makes no step in it.
+# Samples without `live` at the start, so that the ledger's first reading makes no step in it.
 _WARM_UP_SAMPLES = 10
 _KB = 1024
 
 
 class ProcessSource:
-    """Reads the process's own figures. Threads are those of the system, native ones too."""
+    """Reads RSS, threads (native ones too), descriptors and CPU of this process."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._threads = f"{proc}/self/task"
@@ -50,7 +45,7 @@ class ProcessSource:
 
     def _count_threads(self) -> int:
         try:
-            # A folder's links are its subfolders and itself twice; the kernel keeps this count for /proc/self/task.
+            # The link count of a folder is its number of subfolders plus two; the kernel keeps it for /proc/self/task.
             links = os.stat(self._threads).st_nlink  # noqa: PTH116 - called each second: a Path would cost more than the call
         except OSError:
             return threading.active_count()
@@ -60,7 +55,7 @@ class ProcessSource:
         try:
             # Since Linux 6.2 the size of this folder is the number of open files; before, it is 0.
             size = os.stat(self._descriptors).st_size  # noqa: PTH116 - as above
-            return size or len(os.listdir(self._descriptors)) - 1  # noqa: PTH208 - as above; without the one that lists
+            return size or len(os.listdir(self._descriptors)) - 1  # noqa: PTH208 - as above; minus the one used for listing
         except OSError:
             pass
         count = getattr(psutil.Process(), "num_fds", None) or getattr(psutil.Process(), "num_handles", None)
@@ -68,11 +63,11 @@ class ProcessSource:
 
 
 class HeapSource:
-    """Reads the allocators. `live` joins the two figures that are cheap into the bytes that are in use.
+    """Reads the allocators: malloc's and Python's. `live` combines the two cheap figures into the bytes in use.
 
-    Python's allocator tells its blocks at once, their bytes only at a price: the ledger reads these now and then.
-    Between two readings `live` moves by the blocks that came and went, at the mean size of a block. So a new reading
-    corrects the error of half a minute and does not shift the curve.
+    The number of Python's blocks is cheap to read, their bytes are expensive: the ledger reads these now and then.
+    Between two readings `live` follows the number of blocks, at their mean size. So a new reading corrects the error of
+    half a minute and does not shift the curve.
     """
 
     def __init__(self) -> None:
@@ -80,10 +75,10 @@ class HeapSource:
         self._read: float | None = None  # bytes of Python's blocks in the last reading
         self._blocks = 0.0  # blocks at that time
         self._size = _BLOCK_BYTES
-        self._waited = 0
+        self._samples = 0
 
     def __call__(self) -> Mapping[str, float]:
-        """Return malloc in use, Python's blocks, and what tracemalloc has traced."""
+        """Return the bytes in use by malloc, the number of Python's blocks, and the bytes traced by tracemalloc."""
         traced = float(_tracemalloc.get_traced_memory()[0])
         values: dict[str, float] = {Series.PYTHON_BLOCKS: float(sys.getallocatedblocks()), Series.TRACED: traced}
         if self._heap_info is not None:
@@ -93,7 +88,7 @@ class HeapSource:
         return values
 
     def live(self, values: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the bytes in use by what the other sources have put into `values`; nothing without heap figures."""
+        """Return the bytes in use, derived from the `values` of the other sources; nothing without heap figures."""
         heap, blocks = values.get(Series.HEAP_USED), values.get(Series.PYTHON_BLOCKS)
         if heap is None or blocks is None:
             return {}
@@ -101,15 +96,15 @@ class HeapSource:
         if read is not None and read != self._read and blocks:
             self._read, self._blocks, self._size = read, blocks, read / blocks
         if self._read is None:
-            self._waited += 1
-            return {Series.LIVE: heap + blocks * self._size} if self._waited > _WARM_UP_SAMPLES else {}
+            self._samples += 1
+            return {Series.LIVE: heap + blocks * self._size} if self._samples > _WARM_UP_SAMPLES else {}
         return {Series.LIVE: heap + self._read + (blocks - self._blocks) * self._size}
 
 
 class SystemSource:
-    """Reads the surroundings. `limit_bytes` is what RSS is held against; 0: the container's limit or the RAM.
+    """Reads memory pressure, the container's use, available memory and the limit of RSS.
 
-    Where somebody else also holds RSS against a `limit`, it is the same one.
+    The limit is `limit` where it is shared with others, else `limit_bytes` (0: the container's limit or the RAM).
     """
 
     def __init__(
@@ -126,7 +121,7 @@ class SystemSource:
         self._group = self._limit.group
 
     def __call__(self) -> Mapping[str, float]:
-        """Return what this system can tell."""
+        """Return the figures that this system provides."""
         group = self._group
         used, group_limit = (group.used_bytes(), group.limit_bytes()) if group else (None, None)
         found: dict[str, float | None] = {
@@ -134,7 +129,7 @@ class SystemSource:
             Series.GROUP_USED: used,
             Series.GROUP_LIMIT: group_limit,
             Series.AVAILABLE: self._available(),
-            Series.LIMIT: self._limit.of(group_limit)[0],
+            Series.LIMIT: self._limit.effective(group_limit)[0],
         }
         return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -144,7 +139,7 @@ class SystemSource:
 
 
 def _pressure_share(text: bytes | None) -> float | None:
-    """Return the share of the last 10 s in which some task waited for memory.
+    """Return the share of the last 10 s in which some task waited for memory (0 to 1), None where it is unknown.
 
     https://docs.kernel.org/accounting/psi.html
     """

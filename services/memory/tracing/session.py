@@ -25,7 +25,7 @@ import structlog
 from services.core.errors import MillpondError, StorageError
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.fork_snapshot import run_forked
+from services.memory.fork_snapshot import run_in_fork
 from services.memory.ledger.foreign import tracing_bytes
 from services.memory.tracing.compare import count_for, group
 from services.memory.tracing.snapshot_file import Traces, collect, write
@@ -132,8 +132,8 @@ def tables() -> tuple[int, int]:
 
 
 def measure(frames: int) -> Cost:
-    """Measure (about half a second, in a child). Errors as `run_forked`."""
-    worst, usual, per_block = run_forked(
+    """Measure (about half a second, in a child). Errors as `run_in_fork`."""
+    worst, usual, per_block = run_in_fork(
         lambda: _measure(frames), seconds=_MEASUREMENT_SECONDS, what=_("cost of tracing")
     ).value
     return Cost(frames, worst, usual, per_block, sys.getallocatedblocks())
@@ -231,10 +231,10 @@ def _own(traces: Traces, place: SourceLine) -> SourceLine | None:
 
 
 def take(shelf: SnapshotStore, status: TracingStatus, now: float, *, automatic: bool) -> SnapshotInfo:
-    """Put a snapshot of the present traces on the shelf. Errors as `run_forked` and `SnapshotStore.add`."""
+    """Put a snapshot of the present traces on the shelf. Errors as `run_in_fork` and `SnapshotStore.add`."""
 
     def write_to(path: Path) -> SnapshotInfo:
-        found = run_forked(lambda: _work(path), seconds=_SNAPSHOT_SECONDS, what=_("snapshot of allocations"))
+        found = run_in_fork(lambda: _work(path), seconds=_SNAPSHOT_SECONDS, what=_("snapshot of allocations"))
         return SnapshotInfo(
             id="",
             time=now,

@@ -127,7 +127,7 @@ class Tracer:
             peak=peak,
             overhead=overhead,
             blocks=blocks,
-            pause=fork_snapshot.expected_pause(),
+            pause=fork_snapshot.expected_pause_seconds(),
             stop_pause=blocks * costing.STOP_SECONDS_PER_TRACE,
             snapshot_bytes=blocks * costing.COPY_BYTES_PER_TRACE,
             automatic_seconds=session.pace if session else 0.0,
@@ -137,7 +137,7 @@ class Tracer:
 
     def pause(self) -> float:
         """Return for about how many seconds a snapshot would stop everything now."""
-        return fork_snapshot.expected_pause()
+        return fork_snapshot.expected_pause_seconds()
 
     def snapshot(self, actor: Actor, name: str = "", note: str = "") -> SnapshotInfo:
         """Take a snapshot in a copy of the process; the process itself stops for the fork only.
@@ -255,8 +255,8 @@ class Tracer:
 
     def _automatic(self) -> None:
         """Take a light snapshot, if it costs nothing that somebody would notice."""
-        pause = fork_snapshot.expected_pause()
-        if pause > fork_snapshot.NOTICEABLE_SECONDS:
+        pause = fork_snapshot.expected_pause_seconds()
+        if pause > fork_snapshot.NOTICEABLE_PAUSE_SECONDS:
             raise UnavailableError(
                 _(
                     "The last automatic snapshot was left out: it would have stopped everything for about "

@@ -12,16 +12,16 @@ from services.core.errors import CancelledError
 from services.core.requests import Outcome, RequestKind, RequestLimits, RequestRegistry
 from services.core.requests.registry import acting_for
 from services.memory import fork_permit
-from services.memory.fork_snapshot import run_forked
+from services.memory.fork_snapshot import run_in_fork
 from tests.servers import eventually
 
 
 @pytest.fixture
 def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[RequestRegistry]:
     """One look at a time, as the runtime has it."""
-    monkeypatch.setattr(fork_permit, "_scopes", None)
+    monkeypatch.setattr(fork_permit, "_registry", None)
     scopes = RequestRegistry({kind: RequestLimits(2, 1, 4, 60.0) for kind in RequestKind})
-    fork_permit.use_scopes(scopes)
+    fork_permit.set_request_registry(scopes)
     yield scopes
     assert scopes.running() == []
 
@@ -30,7 +30,7 @@ def looking(outcome: list[BaseException], user: str) -> threading.Thread:
     def look() -> None:
         try:
             with acting_for(user):
-                run_forked(lambda: time.sleep(60), seconds=60, what="a long look")
+                run_in_fork(lambda: time.sleep(60), seconds=60, what="a long look")
         except CancelledError as error:
             outcome.append(error)
 
@@ -66,5 +66,5 @@ def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegis
 
 def test_a_look_that_ends_is_noted(scopes: RequestRegistry) -> None:
     """With whose it was, and what it found is handed over."""
-    assert run_forked(lambda: 7, seconds=60, what="a short look").value == 7
+    assert run_in_fork(lambda: 7, seconds=60, what="a short look").value == 7
     assert [(one.detail, one.outcome) for one in scopes.recent()] == [("a short look", Outcome.DONE)]

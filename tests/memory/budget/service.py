@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from services.app.container import Runtime
+from services.app.startup import Application
 from services.core.access import SERVICE
 from services.core.errors import MillpondError
 from services.core.settings import MEGABYTE, Settings
@@ -26,7 +26,7 @@ class DrivenService:
     """The service, its ballast, and the highest RSS seen."""
 
     def __init__(self, folder: Path, headroom_mb: int, mode: str, webhook: str) -> None:
-        self.runtime = Runtime(
+        self.application = Application(
             Settings(
                 data_dir=folder,
                 memory_limit_mb=64_000,
@@ -44,12 +44,12 @@ class DrivenService:
         self.watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> dict[str, Any]:
-        self.runtime.start()
-        limit = self.runtime.memory.limit
+        self.services = self.application.start()
+        limit = self.services.memory.limit
         limit._configured = rss_bytes() + self.headroom * MEGABYTE
-        limit._until = 0.0
+        limit._expires = 0.0
         self.watcher.start()
-        return {"ready": rss_bytes(), "limit": limit.find()[0]}
+        return {"ready": rss_bytes(), "limit": limit.current()[0]}
 
     def _watch(self) -> None:
         while not self.stopping.wait(0.01):
@@ -61,7 +61,7 @@ class DrivenService:
         for number in range(count):
             text = "\n\n".join(f"Document {number} says {word} of {number * word}." for word in range(words))
             try:
-                self.runtime.library.add(io.BytesIO(text.encode()), f"{number}-{words}.txt")
+                self.services.library.add(io.BytesIO(text.encode()), f"{number}-{words}.txt")
             except MillpondError as error:
                 refused.append(error.message)
         return {"refused": refused}
@@ -73,24 +73,24 @@ class DrivenService:
 
     def status(self) -> dict[str, Any]:
         """Return the state of the budget and the service."""
-        governor, runtime = self.runtime.governor, self.runtime
+        governor, services = self.services.governor, self.services
         state = governor.state()
-        counts = runtime.library.counts()
+        counts = services.library.counts()
         return {
             "level": state.level.name,
             "active": state.active,
-            "rss": state.rss,
+            "rss": state.rss_bytes,
             "peak": self.peak,
-            "floor": state.floor,
+            "floor": state.ready_rss_bytes,
             "limit": state.budget.limit,
             "hard": state.budget.reached(BudgetLevel.HARD),
-            "reserved": state.reserved,
-            "unfinished": runtime.ingestion.job_store.unfinished(),
+            "reserved": state.reserved_bytes,
+            "unfinished": services.ingestion.job_store.unfinished(),
             "failed": counts.jobs_failed,
             "searchable": counts.searchable,
-            "paused": runtime.ingestion.paused,
-            "closed": [door.value for door in runtime.admission.closed()],
-            "pace": runtime.admission.pause_seconds,
+            "paused": services.ingestion.pause_reason,
+            "closed": [door.value for door in services.admission.closed()],
+            "pace": services.admission.pause_seconds,
             "decisions": [
                 {
                     "kind": each.kind.value,
@@ -108,25 +108,25 @@ class DrivenService:
     def ask(self, characters: int) -> dict[str, Any]:
         """Check a question of so many characters."""
         try:
-            self.runtime.admission.check_question(characters)
+            self.services.admission.check_question(characters)
         except MillpondError as error:
             return {"refused": str(error)}
         return {"refused": ""}
 
     def restart(self) -> dict[str, Any]:
         """Return why a restart would be skipped."""
-        (action,) = [action for action in self.runtime.governor.actions() if action.name == "restart"]
+        (action,) = [action for action in self.services.governor.actions() if action.name == "restart"]
         return {"reason": action.skip_reason()}
 
     def metrics(self) -> dict[str, Any]:
         """Return the metrics by name and labels."""
-        text = self.runtime.metrics.render()[0].decode()
+        text = self.services.metrics.render()[0].decode()
         lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("millpond_")]
         return {name: float(value) for name, _space, value in lines}
 
     def undo(self) -> dict[str, Any]:
         """Undo all actions by hand."""
-        return {"undone": [each.step for each in self.runtime.governor.undo_all(SERVICE)]}
+        return {"undone": [each.step for each in self.services.governor.undo_all(SERVICE)]}
 
 
 def main(folder: str, headroom_mb: str, mode: str = "act", webhook: str = "") -> None:
@@ -139,7 +139,7 @@ def main(folder: str, headroom_mb: str, mode: str = "act", webhook: str = "") ->
             print(json.dumps(getattr(service, name)(*map(int, arguments))), flush=True)
     finally:
         service.stopping.set()
-        service.runtime.close()
+        service.application.close()
 
 
 if __name__ == "__main__":

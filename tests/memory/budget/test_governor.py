@@ -280,7 +280,7 @@ def test_others_in_the_container_count_and_are_said() -> None:
     machine.run(3, 350)
     assert machine.level is BudgetLevel.HARD
     state = machine.governor.state()
-    assert (state.used, state.rss) == (950 * MEGABYTE, 350 * MEGABYTE)
+    assert (state.used_bytes, state.rss_bytes) == (950 * MEGABYTE, 350 * MEGABYTE)
     assert "Other processes in the container use 600 MB" in state.warning
     assert "350 MB of it in this process" in machine.governor.decisions()[0].evidence
 
@@ -326,11 +326,11 @@ def test_before_it_is_ready_nothing_is_done() -> None:
     )
     machine.rss = 950
     governor.check()
-    assert governor.state().floor == 0
+    assert governor.state().ready_rss_bytes == 0
     machine.rss = 320
     ready.set()
     governor.check()
-    assert governor.state().floor == 320 * MEGABYTE
+    assert governor.state().ready_rss_bytes == 320 * MEGABYTE
     assert governor.decisions() == []
 
 

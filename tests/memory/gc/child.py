@@ -1,6 +1,6 @@
-"""Processes of their own for what changes the garbage collector: pytest's stays as it is.
+"""Runs scenarios that change the garbage collector in child processes: pytest's own stays as it is.
 
-`run("module:function", *arguments)` calls a function of a test module's scenes and returns what it returns, as JSON.
+`run("module:function", *arguments)` calls a scenario and returns its result, as JSON.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ SECONDS = 120.0
 
 
 @dataclass
-class Ear(NullEventSink):
-    """A reporter that remembers who did what."""
+class RecordingEventSink(NullEventSink):
+    """An event sink that keeps who did what."""
 
-    heard: list[tuple[str, str, str]] = field(default_factory=list)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - the words count
-        self.heard.append((actor, kind.value, detail))
+    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - the text counts
+        self.events.append((actor, kind.value, detail))
 
 
 class Parts:
-    """A collector with everything real around it, watched from the first line on."""
+    """A GCControl with real parts, whose pauses are recorded from the start."""
 
     def __init__(self, preferences: Preferences | None = None, speed: float = 1.0) -> None:
         self.clock = Clock(speed)
         self.pauses = PauseRecorder(self.clock.time)
         self.pauses.start()
-        self.ear = Ear()
-        self.collector = GCControl(self.clock, LedgerBuilder(self.clock), self.pauses, self.ear, preferences)
+        self.sink = RecordingEventSink()
+        self.collector = GCControl(self.clock, LedgerBuilder(self.clock), self.pauses, self.sink, preferences)
 
 
 class Node:
-    """Something that only the collector can free."""
+    """An object in a cycle: only the collector can free it."""
 
     def __init__(self) -> None:
         self.me = self
@@ -68,19 +68,19 @@ def old_garbage(count: int) -> None:
 
 
 @cache
-def run(scene: str, *arguments: object) -> dict[str, Any]:
-    """Call a scene in a process of its own; asked again, tell what it told."""
-    command = [sys.executable, "-m", "tests.memory.gc.child", scene, json.dumps(arguments)]
+def run(scenario: str, *arguments: object) -> dict[str, Any]:
+    """Run a scenario in a child process and return its result, cached."""
+    command = [sys.executable, "-m", "tests.memory.gc.child", scenario, json.dumps(arguments)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def main() -> None:
-    """Find the scene, play it, print what it returns."""
+    """Run the scenario of the command line and print its result."""
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     module, _colon, function = name.partition(":")
     print(json.dumps(getattr(import_module(f"tests.memory.gc.{module}"), function)(*arguments)))

@@ -40,26 +40,28 @@ def test_each_python_has_its_own_rules(
 
 def test_the_defaults_are_those_of_this_python() -> None:
     """Fails with a Python whose defaults are others than what we say."""
-    told = run("scenes:defaults")
-    assert told["found"] == told["told"]
+    result = run("scenarios:defaults")
+    assert result["found"] == result["explained"]
 
 
 def test_the_counters_ask_for_a_full_collection_when_we_say() -> None:
     """Fails when the thresholds mean something else than what is explained."""
-    told = run("scenes:counters_to_full")
-    assert told["allocated"] == pytest.approx(told["told"], rel=0.02)
+    result = run("scenarios:counters_to_full")
+    assert result["allocated"] == pytest.approx(result["explained"], rel=0.02)
 
 
 @pytest.mark.skipif(not current_rules().gated, reason="this Python has no gate")
 def test_the_gate_counts_what_grew_old() -> None:
     """Fails when the two numbers of the gate are read from a wrong place."""
-    told = run("scenes:gate_counts")
-    total, pending = told["first"]
-    assert total == pytest.approx(told["objects"], rel=0.01)
+    result = run("scenarios:gate_counts")
+    total, pending = result["first"]
+    assert total == pytest.approx(result["objects"], rel=0.01)
     assert pending < 1000
-    assert told["second"][1] >= told["nodes"] * 0.9 or told["second"][0] > total  # a full one may have come between
-    assert told["third"][0] >= told["nodes"]
-    assert told["third"][1] == 0
+    assert (
+        result["second"][1] >= result["nodes"] * 0.9 or result["second"][0] > total
+    )  # a full one may have come between
+    assert result["third"][0] >= result["nodes"]
+    assert result["third"][1] == 0
 
 
 def test_a_closed_gate_is_said_to_decide() -> None:

@@ -18,7 +18,7 @@ def test_the_last_hour_is_there_to_the_second() -> None:
     fill(history, seconds(BEGAN, 2 * HOUR), traced=7.0)
     end = BEGAN + 2 * HOUR
     window = history.window(end - HOUR, end, columns=(Series.RSS, Series.USS, Series.TRACED), points=4000)
-    assert window.step == 1.0
+    assert window.step_seconds == 1.0
     np.testing.assert_array_equal(window.times, end - HOUR + np.arange(3600.0))
     np.testing.assert_array_equal(window.means[Series.RSS], 1e8 + window.times - BEGAN)
     np.testing.assert_array_equal(window.means[Series.RSS], window.minima[Series.RSS])
@@ -31,7 +31,7 @@ def test_a_day_comes_in_minutes_with_their_extremes(tmp_path: Path) -> None:
     history = History(tmp_path)
     fill(history, seconds(BEGAN, 5 * HOUR + 90))
     window = history.window(BEGAN, BEGAN + DAY, columns=(Series.RSS, Series.THREADS))
-    assert window.step == 60.0
+    assert window.step_seconds == 60.0
     assert len(window) == 302
     np.testing.assert_allclose(window.times[:-1], BEGAN + 29.5 + 60 * np.arange(301.0))
     np.testing.assert_allclose(window.means[Series.RSS], 1e8 + window.times - BEGAN, atol=8)
@@ -48,12 +48,12 @@ def test_a_year_comes_in_hours(tmp_path: Path) -> None:
     fill(history, seconds(BEGAN, 20 * DAY, 300.0), flush=DAY)
     end = BEGAN + 20 * DAY
     window = history.window(end - 365 * DAY, end, columns=(Series.RSS,))
-    assert window.step == 3600.0
+    assert window.step_seconds == 3600.0
     assert len(window) == 480
     np.testing.assert_allclose(np.diff(window.times), 3600)
     assert window.times[0] < BEGAN + HOUR
     fortnight = history.window(end - 14 * DAY, end, columns=(Series.RSS,))
-    assert fortnight.step == 900.0
+    assert fortnight.step_seconds == 900.0
     assert fortnight.times[0] == pytest.approx(end - 14 * DAY, abs=900)
     assert fortnight.times[-1] == pytest.approx(end, abs=900)
     history.close()
@@ -75,7 +75,7 @@ def test_no_range_has_too_many_points(two_days: History, length: float, points: 
     window = two_days.window(end - length, end, points=points)
     assert 0 < len(window) <= points
     assert (window.times >= end - length).all()
-    assert window.times[-1] >= end - max(2 * window.step, 10.0)
+    assert window.times[-1] >= end - max(2 * window.step_seconds, 10.0)
     assert set(window.means) == set(COLUMNS)
     assert all(len(values) == len(window) for values in window.maxima.values())
 

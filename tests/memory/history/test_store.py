@@ -78,7 +78,7 @@ def test_an_hour_that_was_over_when_the_process_died_is_merged_later(tmp_path: P
     second = History(tmp_path)
     fill(second, seconds(BEGAN + 5 * DAY, 2 * HOUR))
     window = second.window(BEGAN, BEGAN + 6 * DAY, columns=(Series.RSS,))
-    assert window.step == 60.0
+    assert window.step_seconds == 60.0
     assert np.count_nonzero(window.runs == 1) == 114
     assert np.count_nonzero(window.runs == 2) == 120
     np.testing.assert_allclose(window.means[Series.RSS], 1e8 + window.times - BEGAN, atol=32)

@@ -110,7 +110,7 @@ def test_growth_of_rss_alone_is_retention_and_a_trim_settles_it() -> None:
     assert verdict.state is VerdictState.WATCH
     assert verdict.kind is LeakKind.RETENTION
     trimmed = process.detector.trim_and_recheck(SERVICE)
-    assert trimmed.given_back == pytest.approx(450 * MB, rel=0.01)
+    assert trimmed.freed_bytes == pytest.approx(450 * MB, rel=0.01)
     assert "nothing leaks" in trimmed.words
     assert process.recorded.of(EventKind.TRIM) == [trimmed.words]
     assert process.detector.verdict.kind is None

@@ -20,7 +20,7 @@ def test_minutes_are_not_counted_up_to_an_hour() -> None:
     """Fails if a megabyte in ten minutes is told as six an hour of a process that is called flat."""
     slope, interval = 6 * 2.0**20, (3 * 2.0**20, 12 * 2.0**20)
     verdict = Verdict(
-        VerdictState.FLAT, 0.0, window=600.0, level=641 * 2.0**20, slope_per_hour=slope, interval=interval
+        VerdictState.FLAT, 0.0, window_seconds=600.0, level_bytes=641 * 2.0**20, slope_per_hour=slope, interval=interval
     )
     assert headline(verdict) == "Flat for 10 min: 641 MB, +1.0 MB in that time (0.5 to 2.0)"
 

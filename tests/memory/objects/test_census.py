@@ -18,7 +18,7 @@ HERE = "tests.memory.objects.planted"
 
 @pytest.fixture(scope="module")
 def census(leaks: None) -> Census:
-    return Inspector().census()
+    return Inspector().take_census()
 
 
 @pytest.mark.parametrize("kind", ["InModule", "InClass", "InThread", "InClosure", "InCache", "InLocal", "InCycle"])
@@ -59,7 +59,7 @@ def test_frozen_objects_are_seen() -> None:
     kept = [planted.InModule(number) for number in range(777)]
     gc.freeze()
     try:
-        found = Inspector().census().types[f"{HERE}.InModule"]
+        found = Inspector().take_census().types[f"{HERE}.InModule"]
         assert gc.get_freeze_count() > len(kept)
     finally:
         gc.unfreeze()
@@ -68,10 +68,10 @@ def test_frozen_objects_are_seen() -> None:
 
 def test_untracked_objects_and_native_data_are_counted_apart() -> None:
     """Strings, bytes and arrays are what memory is made of, though the collector knows none of them."""
-    before = Inspector().census()
+    before = Inspector().take_census()
     text, data, array = "x" * 3_000_000, bytes(5_000_000), np.ones(1_000_000)
     view = array[10:]
-    after = Inspector().census()
+    after = Inspector().take_census()
     assert view.base is array
     # Somewhat less than that: others may have let go of some meanwhile.
     assert after.types["str"].bytes - before.types["str"].bytes >= 0.95 * len(text)
@@ -97,7 +97,7 @@ def test_other_threads_run_on_during_a_census() -> None:
 
     ticking = threading.Thread(target=tick)
     ticking.start()
-    census = Inspector().census()
+    census = Inspector().take_census()
     stop.set()
     ticking.join()
     assert longest[0] < max(0.5, census.took / 2)

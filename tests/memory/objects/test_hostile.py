@@ -87,10 +87,10 @@ def test_no_code_of_an_inspected_object_runs(
     folder.mkdir()
     kept = [Hostile(), Listing([1, 2, 3] * 200)]
     monkeypatch.setattr(f"{HERE}.touched", folder)
-    snapshot = inspector.take()
+    snapshot = inspector.take_snapshot()
     hostile = inspector.instances(f"{HERE}.Hostile").objects[0]
     listing = inspector.instances(f"{HERE}.Listing").objects[0]
-    inspector.holders(hostile.address, f"{HERE}.Hostile")
+    inspector.retention_paths(hostile.address, f"{HERE}.Hostile")
     assert [path.name for path in folder.iterdir()] == []
     assert "visible='seen'" in hostile.text
     assert "600 in all" in listing.text

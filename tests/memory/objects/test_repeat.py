@@ -37,7 +37,7 @@ def test_what_each_repetition_leaves_behind_is_counted(inspector: Inspector) -> 
     assert grown[KIND].added.count == 30
     assert grown[KIND].left.count == 15
     assert "tests.memory.objects.planted.InClass" not in grown
-    container = next(growth for growth in report.containers if growth.name.endswith("test_repeats.kept"))
+    container = next(growth for growth in report.containers if growth.name.endswith("test_repeat.kept"))
     assert (container.each, container.after) == (3, 36)
     assert len(report.blocks) == len(report.heap) == len(report.rss) == 11
     assert (report.per_repetition(report.blocks) or 0) > 2

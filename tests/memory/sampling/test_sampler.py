@@ -125,7 +125,7 @@ def test_what_watching_costs_is_counted() -> None:
         while time.thread_time() - began < 0.2:
             pass
         if counted:
-            spending.note()
+            spending.record()
 
     for counted in (True, False):
         thread = threading.Thread(target=work, kwargs={"counted": counted}, name=f"memory-test-{counted}")

@@ -28,10 +28,10 @@ def large_python_objects(builder: LedgerBuilder) -> Allocations:
 
     inspector = Inspector(Clock())
     builder.set_census_source(lambda: inspector.last)
-    inspector.census()
+    inspector.take_census()
     yield None
     keep = [bytes([number]) * MEGABYTE for number in range(100)]
-    inspector.census()
+    inspector.take_census()
     yield Owner.PYTHON, object_bytes(keep)[0]
 
 

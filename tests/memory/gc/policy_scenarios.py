@@ -1,4 +1,4 @@
-"""What the policy is played against, in processes of their own: quiet, load, off, big work; real garbage."""
+"""Scenarios of the collection policy for child processes: idle, load, off, large work; with real garbage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.memory.gc.child import Node, Parts, containers, old_garbage
 from tests.servers import eventually
 
 SPEED = 10.0
-SOMEBODY = Actor("Ada", Role.ADMIN)
+ADMIN = Actor("Ada", Role.ADMIN)
 
 
 class World:
@@ -28,14 +28,14 @@ class World:
         self.policy = CollectionPolicy(
             self.parts.clock,
             lambda: self.busy,
-            self.parts.ear,
+            self.parts.sink,
             self.parts.collector,
             done=lambda: self.done,
         )
         self.policy.check()
 
     def check(self, seconds: float) -> None:
-        """Have it look for some seconds of its clock."""
+        """Check for some seconds of its clock."""
         clock, pause = self.parts.clock, threading.Event()
         until = clock.time() + seconds
         while clock.time() < until:
@@ -43,21 +43,21 @@ class World:
             pause.wait(0.005)
 
     def collected(self) -> bool:
-        """Have it look once; return whether it has collected by now."""
+        """Check once; return whether it has collected by now."""
         self.policy.check()
         return self.policy.last is not None
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         last, state = self.policy.last, self.policy.state()
         return {
             "reason": last.reason.value if last else "",
             "generation": last.generation if last else -1,
             "found": last.found if last else 0,
-            "told": last.told if last else "",
+            "description": last.description if last else "",
             "runs": sum(state.runs.values()),
             "active": state.active,
-            "state": state.told,
-            "heard": self.parts.ear.heard,
+            "state": state.description,
+            "events": self.parts.sink.events,
         }
 
 
@@ -66,9 +66,9 @@ def quiet() -> dict[str, Any]:
     world = World()
     old_garbage(30_000)
     eventually(world.collected, what="a collection when idle")
-    first = world.told()
+    first = world.report()
     world.check(8.0)
-    return {"first": first, "later": world.told()}
+    return {"first": first, "later": world.report()}
 
 
 def long_quiet() -> dict[str, Any]:
@@ -80,9 +80,9 @@ def long_quiet() -> dict[str, Any]:
     world.policy.check()
     del nodes
     eventually(world.collected, what="a collection after a long quiet")
-    first = world.told()
+    first = world.report()
     world.check(40.0)
-    return {"first": first, "later": world.told()}
+    return {"first": first, "later": world.report()}
 
 
 def little() -> dict[str, Any]:
@@ -90,7 +90,7 @@ def little() -> dict[str, Any]:
     world = World()
     old_garbage(2000)
     world.check(8.0)
-    return world.told()
+    return world.report()
 
 
 def load() -> dict[str, Any]:
@@ -99,10 +99,10 @@ def load() -> dict[str, Any]:
     world.busy = 1
     old_garbage(15_000)
     world.check(5.0)
-    some = world.told()
+    some = world.report()
     old_garbage(150_000)
     eventually(world.collected, what="a collection under load")
-    return {"some": some, "much": world.told()}
+    return {"some": some, "much": world.report()}
 
 
 def heavy_load() -> dict[str, Any]:
@@ -124,14 +124,14 @@ def heavy_load() -> dict[str, Any]:
 
 
 def requests_in_between() -> dict[str, Any]:
-    """Ask for something again and again, always done when the policy looks."""
+    """Ask for something again and again, always done when the policy checks."""
     world = World()
     old_garbage(15_000 + 10_000)
     until = time.monotonic() + 0.8
     while time.monotonic() < until:
         world.done += 1
         world.policy.check()
-    return world.told()
+    return world.report()
 
 
 def switched_off() -> dict[str, Any]:
@@ -143,31 +143,31 @@ def switched_off() -> dict[str, Any]:
         ("policy", GCSettings((700, 10, 10), policy=False)),
     ):
         world = World()
-        world.parts.collector.change(SOMEBODY, settings, 1000.0)
+        world.parts.collector.change(ADMIN, settings, 1000.0)
         nodes = [Node() for _ in range(200_000)]
         del nodes
-        world.policy.big_work_done("something", at_once=True, certain=True)
+        world.policy.report_large_work("something", at_once=True, certain=True)
         world.check(5.0)
-        outcomes[name] = world.told()
+        outcomes[name] = world.report()
         world.parts.collector.close()
     return outcomes
 
 
 def big_work() -> dict[str, Any]:
-    """Say that big work has ended: with time for a collection, in the midst of other work, and with nothing to gain."""
+    """Report that large work has ended: with time for a collection, during other work, and with nothing to gain."""
     world = World()
-    world.policy.big_work_done("nothing much", at_once=True)
-    nothing = world.told()
-    world.policy.big_work_done("unloading", at_once=True, certain=True)
-    certain = world.told()
+    world.policy.report_large_work("nothing much", at_once=True)
+    nothing = world.report()
+    world.policy.report_large_work("unloading", at_once=True, certain=True)
+    certain = world.report()
     world.busy = 1
     old_garbage(15_000)
-    world.policy._next = 0.0  # the cost of the last one is not what this is about
-    world.policy.big_work_done("ingestion")
+    world.policy._not_before = 0.0  # the cost of the last one is not what this is about
+    world.policy.report_large_work("ingestion")
     world.policy.check()
-    waiting = world.told()
-    eventually(lambda: world.collected() and world.told()["runs"] == 2, what="a collection in the midst of work")
-    return {"nothing": nothing, "certain": certain, "waiting": waiting, "done": world.told()}
+    waiting = world.report()
+    eventually(lambda: world.collected() and world.report()["runs"] == 2, what="a collection in the midst of work")
+    return {"nothing": nothing, "certain": certain, "waiting": waiting, "done": world.report()}
 
 
 def somebody_else() -> dict[str, Any]:
@@ -176,12 +176,12 @@ def somebody_else() -> dict[str, Any]:
     kept = containers(100_000)
     gc.collect()
     world.check(8.0)
-    return world.told() | {"kept": len(kept)}
+    return world.report() | {"kept": len(kept)}
 
 
 def everything() -> dict[str, Any]:
-    """Play all scenes, each in a world of its own."""
-    scenes = (
+    """Run all scenarios, each with a policy of its own."""
+    scenarios = (
         quiet,
         long_quiet,
         little,
@@ -193,7 +193,7 @@ def everything() -> dict[str, Any]:
         somebody_else,
         in_vain,
     )
-    return {scene.__name__: scene() for scene in scenes}
+    return {scenario.__name__: scenario() for scenario in scenarios}
 
 
 def in_vain() -> dict[str, Any]:
@@ -204,7 +204,7 @@ def in_vain() -> dict[str, Any]:
     needed: list[int] = []
     for _ in range(4):
         kept.append(containers(250_000))
-        world.policy._next = 0.0  # the cost of the last one is not what this is about
+        world.policy._not_before = 0.0  # the cost of the last one is not what this is about
         world.policy.check()
         needed.append(world.policy.state().needed_blocks)
     return {"needed": needed, "runs": sum(world.policy.state().runs.values())}

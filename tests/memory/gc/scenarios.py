@@ -1,4 +1,4 @@
-"""What is played in processes of their own: settings, trials, actions."""
+"""Scenarios for child processes: settings, trials, actions."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from services.memory.clock import Clock
 from services.memory.gc.explain import current_rules, read_gate_counts
 from services.memory.gc.types import GCSettings, GCState
 from services.memory.monitor import MemoryMonitor
-from tests.memory.gc.child import Ear, Parts, containers, old_garbage
+from tests.memory.gc.child import Parts, RecordingEventSink, containers, old_garbage
 from tests.servers import eventually
 
-SOMEBODY = Actor("Ada", Role.ADMIN)
+ADMIN = Actor("Ada", Role.ADMIN)
 GUEST = Actor("guest", Role.USER)
 OTHER = GCSettings((300, 5, 5))
 
 
 def own_gc() -> list[object]:
-    """Return how Python's collector stands."""
+    """Return the state of the interpreter's collector."""
     return [*gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()]
 
 
 def defaults() -> dict[str, Any]:
-    return {"found": gc.get_threshold(), "told": current_rules().defaults}
+    return {"found": gc.get_threshold(), "explained": current_rules().defaults}
 
 
 def counters_to_full() -> dict[str, Any]:
@@ -42,7 +42,7 @@ def counters_to_full() -> dict[str, Any]:
     kept: list[list[object]] = []
     while gc.get_stats()[2]["collections"] == before:
         kept.append([])
-    return {"allocated": len(kept), "told": current_rules().allocations_to_full(gc.get_threshold())}
+    return {"allocated": len(kept), "explained": current_rules().allocations_to_full(gc.get_threshold())}
 
 
 def gate_counts() -> dict[str, Any]:
@@ -61,16 +61,16 @@ def actions() -> dict[str, Any]:
     parts = Parts()
     collector = parts.collector
     old_garbage(20_000)
-    young = collector.collect(SOMEBODY, 0)
-    full = collector.collect(SOMEBODY)
+    young = collector.collect(ADMIN, 0)
+    full = collector.collect(ADMIN)
     kept = containers(30_000)
-    froze = collector.freeze(SOMEBODY)
+    froze = collector.freeze(ADMIN)
     frozen = collector.state()
     hidden = len(gc.get_objects())
     kept.append(kept)
     del kept
-    blind = collector.collect(SOMEBODY)
-    shown = collector.unfreeze(SOMEBODY)
+    blind = collector.collect(ADMIN)
+    shown = collector.unfreeze(ADMIN)
     return {
         "young": young.found,
         "full": [full.found, full.uncollectable, full.seconds, len(full.owners_before), len(full.owners_after)],
@@ -78,7 +78,7 @@ def actions() -> dict[str, Any]:
         "blind": blind.found,
         "shown": [shown.found, shown.detail, collector.state().frozen],
         "asked": [pause.asked for pause in parts.pauses.recent() if pause.generation == 2],
-        "heard": parts.ear.heard,
+        "events": parts.sink.events,
     }
 
 
@@ -87,8 +87,8 @@ def close_puts_back() -> dict[str, Any]:
     before = own_gc()
     parts = Parts()
     built = own_gc()
-    parts.collector.change(SOMEBODY, GCSettings((300, 5, 5), automatic=False))
-    parts.collector.freeze(SOMEBODY)
+    parts.collector.change(ADMIN, GCSettings((300, 5, 5), automatic=False))
+    parts.collector.freeze(ADMIN)
     changed = own_gc()
     parts.collector.close()
     parts.collector.close()
@@ -113,7 +113,7 @@ def refusals() -> dict[str, Any]:
             attempt()
         except ForbiddenError:
             refused += 1
-    return {"refused": refused, "before": before, "after": own_gc(), "heard": parts.ear.heard}
+    return {"refused": refused, "before": before, "after": own_gc(), "events": parts.sink.events}
 
 
 def bad_input() -> dict[str, Any]:
@@ -121,18 +121,18 @@ def bad_input() -> dict[str, Any]:
     parts = Parts()
     before, outcomes = own_gc(), []
     attempts: list[Callable[[], object]] = [
-        lambda: parts.collector.change(SOMEBODY, GCSettings((-1, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((1, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((10**12, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((700, -1, 10))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((700, 10, 10**9))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((cast("int", 700.5), 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, GCSettings((True, 10, 10))),
-        lambda: parts.collector.change(SOMEBODY, OTHER, -5.0),
-        lambda: parts.collector.change(SOMEBODY, OTHER, float("nan")),
-        lambda: parts.collector.change(SOMEBODY, OTHER, 1e9),
-        lambda: parts.collector.collect(SOMEBODY, 7),
-        lambda: parts.collector.collect(SOMEBODY, -1),
+        lambda: parts.collector.change(ADMIN, GCSettings((-1, 10, 10))),
+        lambda: parts.collector.change(ADMIN, GCSettings((1, 10, 10))),
+        lambda: parts.collector.change(ADMIN, GCSettings((10**12, 10, 10))),
+        lambda: parts.collector.change(ADMIN, GCSettings((700, -1, 10))),
+        lambda: parts.collector.change(ADMIN, GCSettings((700, 10, 10**9))),
+        lambda: parts.collector.change(ADMIN, GCSettings((cast("int", 700.5), 10, 10))),
+        lambda: parts.collector.change(ADMIN, GCSettings((True, 10, 10))),
+        lambda: parts.collector.change(ADMIN, OTHER, -5.0),
+        lambda: parts.collector.change(ADMIN, OTHER, float("nan")),
+        lambda: parts.collector.change(ADMIN, OTHER, 1e9),
+        lambda: parts.collector.collect(ADMIN, 7),
+        lambda: parts.collector.collect(ADMIN, -1),
     ]
     for attempt in attempts:
         try:
@@ -140,22 +140,22 @@ def bad_input() -> dict[str, Any]:
             outcomes.append("taken")
         except BadInputError as error:
             outcomes.append("refused" if error.hint else "no hint")
-    return {"outcomes": outcomes, "before": before, "after": own_gc(), "heard": parts.ear.heard}
+    return {"outcomes": outcomes, "before": before, "after": own_gc(), "events": parts.sink.events}
 
 
 def trial_runs_out(folder: str) -> dict[str, Any]:
     """Try something for half a minute of a fast clock, with the real monitor."""
-    clock, ear = Clock(100.0), Ear()
-    monitor = MemoryMonitor(Path(folder), clock, ear)
+    clock, sink = Clock(100.0), RecordingEventSink()
+    monitor = MemoryMonitor(Path(folder), clock, sink)
     monitor.start()
     before = own_gc()
-    monitor.collector.change(SOMEBODY, OTHER, 30.0)
+    monitor.collector.change(ADMIN, OTHER, 30.0)
     during = own_gc()
     eventually(lambda: monitor.collector.trial is None, what="the end of the trial")
     after, last = own_gc(), monitor.collector.last_trial
     monitor.close()
     assert last is not None
-    return {"before": before, "during": during, "after": after, "verdict": last.verdict, "heard": ear.heard}
+    return {"before": before, "during": during, "after": after, "verdict": last.verdict, "events": sink.events}
 
 
 def _collections(count: int, size: int) -> None:
@@ -171,7 +171,7 @@ def trial_gets_worse() -> dict[str, Any]:
     gc.freeze()  # what was imported would blur what is compared
     _collections(60, 1000)
     before = own_gc()
-    parts.collector.change(SOMEBODY, GCSettings((200_000, 10, 10)), 3600.0)
+    parts.collector.change(ADMIN, GCSettings((200_000, 10, 10)), 3600.0)
     parts.collector.check()
     early = parts.collector.trial
     _collections(33, 200_100)
@@ -184,7 +184,7 @@ def trial_gets_worse() -> dict[str, Any]:
         "early": early.verdict,
         "verdict": last.verdict if last else "",
         "p95": [last.before_p95, last.now_p95] if last else [],
-        "heard": parts.ear.heard,
+        "events": parts.sink.events,
     }
 
 
@@ -193,10 +193,10 @@ def trial_stays() -> dict[str, Any]:
     parts = Parts()
     gc.freeze()
     _collections(60, 1000)
-    parts.collector.change(SOMEBODY, GCSettings((701, 10, 10)), 3600.0)
+    parts.collector.change(ADMIN, GCSettings((701, 10, 10)), 3600.0)
     kept = containers(200_000)
     for _ in range(5):
-        parts.collector.run(2)
+        parts.collector.collect_unrecorded(2)
     _collections(60, 1000)
     parts.collector.check()
     trial = parts.collector.trial
@@ -208,12 +208,12 @@ def trial_is_replaced() -> dict[str, Any]:
     parts = Parts()
     collector = parts.collector
     before = own_gc()
-    collector.change(SOMEBODY, OTHER, 600.0)
-    second = collector.change(SOMEBODY, GCSettings((5000, 10, 10)), 600.0)
+    collector.change(ADMIN, OTHER, 600.0)
+    second = collector.change(ADMIN, GCSettings((5000, 10, 10)), 600.0)
     collector.revert(SERVICE)
     reverted = own_gc()
-    collector.change(SOMEBODY, OTHER, 600.0)
-    collector.change(SOMEBODY, GCSettings((900, 10, 10)))
+    collector.change(ADMIN, OTHER, 600.0)
+    collector.change(ADMIN, GCSettings((900, 10, 10)))
     assert second is not None
     return {
         "before": before,
@@ -234,24 +234,24 @@ def first_life(folder: str) -> dict[str, Any]:
     """Keep one thing, try another, and die in the midst of it."""
     _database, preferences = _preferences(folder)
     parts = Parts(preferences)
-    parts.collector.change(SOMEBODY, GCSettings((900, 9, 9)), 600.0)
-    parts.collector.keep(SOMEBODY)
-    parts.collector.change(SOMEBODY, GCSettings((5000, 50, 50), policy=False), 600.0)
-    return {"gc": own_gc(), "kept": _told(parts.collector.state())}
+    parts.collector.change(ADMIN, GCSettings((900, 9, 9)), 600.0)
+    parts.collector.keep(ADMIN)
+    parts.collector.change(ADMIN, GCSettings((5000, 50, 50), policy=False), 600.0)
+    return {"gc": own_gc(), "kept": _kept_values(parts.collector.state())}
 
 
 def second_life(folder: str) -> dict[str, Any]:
     """Start again, as the service does."""
     database, preferences = _preferences(folder)
-    ear = Ear()
-    monitor = MemoryMonitor(Path(folder) / "memory", Clock(), ear, preferences=preferences)
+    sink = RecordingEventSink()
+    monitor = MemoryMonitor(Path(folder) / "memory", Clock(), sink, preferences=preferences)
     built = own_gc()
     monitor.start()
     started, state = own_gc(), monitor.collector.state()
     monitor.close()
     closed = own_gc()
     database.close()
-    return {"built": built, "started": started, "closed": closed, "kept": _told(state), "heard": ear.heard}
+    return {"built": built, "started": started, "closed": closed, "kept": _kept_values(state), "events": sink.events}
 
 
 def spoilt_preferences(folder: str) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def spoilt_preferences(folder: str) -> dict[str, Any]:
     return {"outcomes": outcomes}
 
 
-def _told(state: GCState) -> list[object]:
+def _kept_values(state: GCState) -> list[object]:
     return [*state.kept.thresholds, state.kept.policy] if state.kept else []
 
 
@@ -280,11 +280,11 @@ def many_at_once() -> dict[str, Any]:
     def act(number: int) -> None:
         while time.monotonic() < until:
             try:
-                parts.collector.change(SOMEBODY, GCSettings((300 + number, 5, 5)), 5.0)
+                parts.collector.change(ADMIN, GCSettings((300 + number, 5, 5)), 5.0)
                 parts.collector.check()
-                parts.collector.run(0)
+                parts.collector.collect_unrecorded(0)
                 parts.collector.state()
-                parts.collector.revert(SOMEBODY)
+                parts.collector.revert(ADMIN)
             except Exception as error:  # noqa: BLE001 - whatever it is, the test wants to see it
                 if type(error).__name__ != "ConflictError":
                     errors.append(repr(error))
@@ -296,5 +296,5 @@ def many_at_once() -> dict[str, Any]:
     for thread in threads:
         thread.join()
     if parts.collector.trial is not None:
-        parts.collector.revert(SOMEBODY)
+        parts.collector.revert(ADMIN)
     return {"errors": errors[:5], "before": before, "after": own_gc()}

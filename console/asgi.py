@@ -1,4 +1,4 @@
-"""The ASGI application: Streamlit's pages, the API beside them, one Runtime for both."""
+"""The ASGI application: Streamlit's pages, the API beside them, one set of services for both."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from starlette.routing import Route
 from console.api.application import create_api, provide, routes
 from console.api.middleware import (
     BodyLimit,
+    CloseConnections,
     HostGuard,
-    LeavingConnections,
     RequestContext,
     SecurityHeaders,
     UploadLimit,
@@ -29,7 +29,7 @@ from console.ui.charts import chart
 from console.ui.error_boundary import show_error
 from console.ui.streamlit import internals, memory
 from console.ui.streamlit.memory import StreamlitMemory, session_parts
-from console.ui.streamlit.reaper import Reaper
+from console.ui.streamlit.reaper import reap
 from services.core.i18n import _
 from services.core.settings import Settings
 
@@ -40,22 +40,22 @@ UPLOADS = ("/api/documents", "/_stcore/upload_file")
 
 
 def create_app(settings: Settings) -> st.App:
-    """Build the application. `resources.configure` comes before, so that the Runtime is built with these settings."""
+    """Build the application. `runtime_access.configure` comes before, so that the services get these settings."""
     api = create_api()
     internals.patch_fragment_targets()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
-        runtime = runtime_access.runtime()
-        runtime.sessions = memory.connected_tabs
-        streamlit_memory = StreamlitMemory()
-        runtime.add_memory_reporter(streamlit_memory)
-        runtime.offer_owner("sessions", session_parts, _("Browser tabs"))
-        provide(api, runtime)
+        application = runtime_access.application()
+        streamlit_memory = StreamlitMemory(application.service_types)
+        application.hooks.count_sessions_by(memory.connected_tabs)
+        application.hooks.add_memory_reporter(streamlit_memory)
+        application.hooks.add_owner("sessions", session_parts, _("Browser tabs"))
+        provide(api, application)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(Reaper(runtime, streamlit_memory).run)
-                yield {"runtime": runtime}
+                tasks.start_soon(reap, application, streamlit_memory)
+                yield {"application": application}
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
@@ -66,13 +66,16 @@ def create_app(settings: Settings) -> st.App:
         lifespan=lifespan,
         routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api)],
         middleware=[
-            Middleware(RequestContext, runtime=runtime_access.built),
+            Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders),
-            Middleware(LeavingConnections, leaving=_restarting),
+            Middleware(CloseConnections, leaving=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
             Middleware(
-                UploadLimit, path=UPLOADS[1], limit_bytes=settings.upload_limit_bytes, runtime=runtime_access.built
+                UploadLimit,
+                path=UPLOADS[1],
+                limit_bytes=settings.upload_limit_bytes,
+                foundation=runtime_access.existing_foundation,
             ),
         ],
         on_script_error=show_error,
@@ -98,8 +101,9 @@ async def _first_page(request: Request) -> RedirectResponse:
 
 def _restarting() -> bool:
     """Whether a restart is under way; before the restarts exist there is none."""
-    restarts = vars(runtime_access.built() or object).get("restarts")
-    return restarts is not None and restarts.requested is not None
+    application = runtime_access.existing_application()
+    platform = application.opened if application is not None else None
+    return platform is not None and platform.restarts.requested is not None
 
 
 def known_hosts(settings: Settings) -> list[str]:

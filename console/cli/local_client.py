@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from console.cli.client import AnswerSource, DocumentState
-from services.app.container import Runtime
+from services.app.startup import Application
 from services.chat.types import Finished, MessageRole, Token
 from services.core.errors import StorageError
 from services.core.i18n import _
@@ -16,30 +16,30 @@ from services.core.settings import Settings
 
 
 class LocalClient:
-    """Builds a Runtime, which also carries on with jobs that were left unfinished."""
+    """Starts the services, which also carry on with jobs that were left unfinished."""
 
     def __init__(self, settings: Settings) -> None:
-        self._runtime = Runtime(settings, watched=False)
+        self._application = Application(settings, watched=False)
 
     def __enter__(self) -> Self:
-        self._runtime.start()
+        self._services = self._application.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runtime.close()
+        self._application.close()
 
     def collections(self) -> dict[str, int]:
-        return {collection.name: collection.id for collection in self._runtime.library.collections()}
+        return {collection.name: collection.id for collection in self._services.library.collections()}
 
     def create_collection(self, name: str) -> int:
-        return self._runtime.library.create_collection(name).id
+        return self._services.library.create_collection(name).id
 
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
         try:
             with path.open("rb") as file:
-                intake = self._runtime.library.add(file, name, collection)
+                intake = self._services.library.add(file, name, collection)
         except OSError as error:
             raise StorageError(
                 _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror), ""
@@ -47,7 +47,7 @@ class LocalClient:
         return intake.document.id, intake.duplicate
 
     def state(self, document_id: int) -> DocumentState:
-        document = self._runtime.library.document(document_id)
+        document = self._services.library.document(document_id)
         return DocumentState(
             document.status.value,
             done=document.progress.done,
@@ -59,7 +59,7 @@ class LocalClient:
         )
 
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
-        with self._runtime.answering.complete([(MessageRole.USER, question)], collection_ids=collections) as answer:
+        with self._services.answers.complete([(MessageRole.USER, question)], collection_ids=collections) as answer:
             for event in answer:
                 if isinstance(event, Token):
                     yield event.text

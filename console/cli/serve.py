@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli.listen import address_of, listen, refuse_exposure
-from console.cli.supervisor_link import How, Said, SupervisorLink, restarter, systemd_listener
+from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
 from console.cli.terminal import warn_of_old_names
 from services.core.errors import CancelledError
 from services.core.i18n import _, use_language
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from console.cli.server import DrainingServer
-    from services.app.container import Runtime
+    from services.app.startup import Application
 
 STOP_SECONDS = 3
 # Longer than proxies and clients keep a connection that is idle (nginx: 60 s): whoever closes first must not be the one
@@ -47,7 +47,7 @@ class _Opening:
 
     listener: socket.socket
     handover: SupervisorLink | None
-    how: How
+    how: StartMode
     held: bool
 
     @property
@@ -87,23 +87,23 @@ def serve(settings: Settings) -> int:
         settings,
         url=opening.url,
         on_failure=stop,
-        before=_stand_by(settings, opening.handover, stopped) if opening.how is How.STANDBY else None,
-        patience=0.0 if opening.how is How.FIRST else FOLDER_SECONDS,
+        before=_stand_by(settings, opening.handover, stopped) if opening.how is StartMode.STANDBY else None,
+        patience=0.0 if opening.how is StartMode.FIRST else FOLDER_SECONDS,
     )
     server = DrainingServer(
-        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, runtime_access.runtime)
+        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, runtime_access.application)
     )
     _end_by_signals(stop)
-    runtime = runtime_access.runtime()
-    runtime.successor = _successor(settings, server, opening)
-    announcer = threading.Thread(target=_announce, args=(runtime, opening), name="millpond-announcer", daemon=True)
+    application = runtime_access.application()
+    application.hooks.set_successor(_successor(settings, server, opening))
+    announcer = threading.Thread(target=_announce, args=(application, opening), name="millpond-announcer", daemon=True)
     announcer.start()
     if opening.handover is not None:
         opening.handover.watch(stop)
     server.run(sockets=[opening.listener])
-    if runtime.failure is not None and not isinstance(runtime.failure, CancelledError):
-        raise runtime.failure
-    if server.makes_room:
+    if application.failure is not None and not isinstance(application.failure, CancelledError):
+        raise application.failure
+    if server.restarting:
         click.echo(_("Millpond makes room for its successor; everything is saved"))
         return EXIT_CODE
     click.echo(_("Millpond has stopped; everything is saved"))
@@ -113,13 +113,13 @@ def serve(settings: Settings) -> int:
 def _open(settings: Settings) -> _Opening:
     """Take the listening socket that a supervisor or service manager holds, else open one."""
     handover = SupervisorLink.from_environment()
-    how = handover.how if handover is not None else How.FIRST
+    how = handover.how if handover is not None else StartMode.FIRST
     opened = handover.listener if handover is not None else systemd_listener()
     listener = opened or listen(settings)
     listener.setblocking(False)
     opening = _Opening(listener, handover, how, held=opened is not None or handover is not None)
-    if how is How.FIRST:
-        DataLock(settings.data_dir).refuse()
+    if how is StartMode.FIRST:
+        DataLock(settings.data_dir).require_free()
         if handover is not None:
             handover.listening(listener)
         told = _("Millpond is starting at {url}; its data is in {path}")
@@ -164,15 +164,15 @@ def _end_by_signals(stop: Callable[[], None]) -> None:
 
 def _stand_by(
     settings: Settings, handover: SupervisorLink | None, stopped: threading.Event
-) -> Callable[[Runtime], None]:
+) -> Callable[[Application], None]:
     """Return what a standby does before it opens the data folder: it waits for the process before to let go of it."""
 
-    def wait(runtime: Runtime) -> None:
-        runtime.prepare()
+    def wait(application: Application) -> None:
+        application.prepare()
         if handover is not None:
-            handover.say(Said.LOADED)
+            handover.say(LinkMessage.LOADED)
         lock = DataLock(settings.data_dir)
-        while lock.owner() is not None:
+        while lock.holder() is not None:
             if stopped.wait(0.01):
                 raise CancelledError(_("Millpond was stopped before its turn came."))
 
@@ -186,7 +186,7 @@ def _successor(settings: Settings, server: DrainingServer, opening: _Opening) ->
         hanging = threading.Timer(HANGING_SECONDS, os._exit, (EXIT_CODE,))
         hanging.daemon = True
         hanging.start()
-        server.make_room()
+        server.stop_for_successor()
 
     handover = opening.handover
     if handover is not None:
@@ -194,21 +194,21 @@ def _successor(settings: Settings, server: DrainingServer, opening: _Opening) ->
             _("the supervisor"),
             holds_connections=True,
             prepare=handover.prepare,
-            close_door=server.take_no_more,
+            stop_accepting=server.stop_accepting,
             end=end,
         )
-    if name := restarter(settings.restarted_by):
+    if name := service_manager(settings.restarted_by):
         return Successor(
             name,
             holds_connections=opening.held,
             prepare=lambda _seconds: False,
-            close_door=server.take_no_more,
+            stop_accepting=server.stop_accepting,
             end=end,
         )
     return None
 
 
-def _hold(how: How, stopped: threading.Event, runtime: Callable[[], Runtime]) -> Callable[[], bool]:
+def _hold(how: StartMode, stopped: threading.Event, application: Callable[[], Application]) -> Callable[[], bool]:
     """Return what tells whether connections are still left in the queue: until the services are ready.
 
     The first process takes them at once and shows what its start is doing. A later one does so when it takes long; a
@@ -217,26 +217,26 @@ def _hold(how: How, stopped: threading.Event, runtime: Callable[[], Runtime]) ->
     deadline = time.monotonic() + HOLD_SECONDS
 
     def hold() -> bool:
-        if how is How.FIRST or stopped.is_set() or (how is How.NEXT and time.monotonic() > deadline):
+        if how is StartMode.FIRST or stopped.is_set() or (how is StartMode.NEXT and time.monotonic() > deadline):
             return False
-        return not runtime().ready and runtime().failure is None
+        return application().starting
 
     return hold
 
 
-def _announce(runtime: Runtime, opening: _Opening) -> None:
+def _announce(application: Application, opening: _Opening) -> None:
     """Say on standard output what the start is doing, until it is done; of a later one only that it is ready."""
-    told = ""
+    printed = ""
     url = opening.url  # asked now: when the server stops before it is ready, the socket is gone
     waiting = threading.Event()
-    while not runtime.ready and runtime.failure is None:
-        stage = runtime.stage
-        if stage != told:
-            told = stage
-            if opening.how is How.FIRST:
+    while application.starting:
+        stage = application.stage
+        if stage != printed:
+            printed = stage
+            if opening.how is StartMode.FIRST:
                 click.echo(f"  {stage}")
         waiting.wait(0.1)
-    if runtime.ready:
+    if application.ready:
         if opening.handover is not None:
-            opening.handover.say(Said.READY)
+            opening.handover.say(LinkMessage.READY)
         click.echo(_("Millpond is ready at {url}").format(url=url))

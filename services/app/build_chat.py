@@ -1,62 +1,84 @@
-"""Builds the chat room: conversations, chat models, answering.
-
-The retriever, as chat knows it.
-"""
+"""Builds what handles chat: conversations, chat models, answers; and the retriever as chat knows it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.app.build_documents import unload_when_idle
 from services.chat.types import Passages
 from services.knowledge.types import Quote, SearchResult
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.chat.answer_service import AnswerService
+    from services.chat.conversations import Conversations
+    from services.chat.models import ChatModels
+    from services.core.admission import Admission
+    from services.core.cache import Caches
+    from services.core.database import Database
+    from services.core.events import EventSink
+    from services.core.preferences import Preferences
+    from services.core.requests.registry import RequestRegistry
+    from services.core.settings import Settings
     from services.knowledge.retrieval import Retriever
+    from services.memory.clock import Clock
+    from services.memory.monitor import MemoryMonitor
+
+IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 
 
-def open_chat(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its conversations, chat models and answering."""
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What is built for chat."""
+
+    conversations: Conversations
+    models: ChatModels
+    answers: AnswerService
+
+
+def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    database: Database,
+    preferences: Preferences,
+    clock: Clock,
+    retriever: Retriever,
+    requests: RequestRegistry,
+    caches: Caches,
+    memory: MemoryMonitor,
+    reporter: EventSink,
+    admission: Admission,
+    library_stamp: Callable[[], str | None],
+    closing: ExitStack,
+) -> Chat:
+    """Return conversations, chat models and answers.
+
+    `library_stamp` stands for the documents and settings that cached answers depend on, see
+    `services.app.cached_search`.
+    """
     from services.chat.answer_cache import AnswerCache
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
 
-    settings = runtime.settings
-    runtime.conversations = Conversations(runtime.database, settings, reporter=runtime.reporter)
-    runtime.models = ChatModels(
-        runtime.preferences, settings, reporter=runtime.reporter, admission=runtime.admission, now=runtime.clock.time
-    )
-    unload_when_idle(runtime, runtime.models.local.unload_idle)
-    closing.callback(runtime.models.close)
-    knowledge = PassagesForChat(runtime.retriever)
-    runtime.answering = AnswerService(
-        runtime.conversations,
-        runtime.models,
-        knowledge,
+    conversations = Conversations(database, settings, reporter=reporter)
+    models = ChatModels(preferences, settings, reporter=reporter, admission=admission, now=clock.time)
+    memory.add_task(models.local.unload_idle, IDLE_CHECK_SECONDS)
+    closing.callback(models.close)
+    answers = AnswerService(
+        conversations,
+        models,
+        PassagesForChat(retriever),
         settings,
         rss=rss_bytes,
-        reporter=runtime.reporter,
-        admission=runtime.admission,
-        scopes=runtime.scopes,
-        cache=AnswerCache(runtime.caches.answers, lambda: library_stamp(runtime), runtime.models.choice),
+        reporter=reporter,
+        admission=admission,
+        requests=requests,
+        cache=AnswerCache(caches.answers, library_stamp, models.choice),
     )
-    closing.callback(runtime.answering.close)
-
-
-def library_stamp(runtime: Runtime) -> str | None:
-    """Return what stands for everything that retrieval depends on, None while that changes."""
-    version = runtime.ingestion.writer.version.current() if runtime.keeper.ready else None
-    if version is None:
-        return None
-    settings = asdict(runtime.library.retrieval_settings())
-    return json.dumps([version, settings, runtime.embedder.fingerprint, runtime.settings.language], sort_keys=True)
+    closing.callback(answers.close)
+    return Chat(conversations, models, answers)
 
 
 class PassagesForChat:

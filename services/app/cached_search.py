@@ -1,4 +1,4 @@
-"""Searches as clients ask for them: what was found before is not searched again while the documents stay the same."""
+"""Search for clients: a result is served from the cache while documents and settings stay the same."""
 
 from __future__ import annotations
 
@@ -8,48 +8,80 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from services.app.build_chat import library_stamp
-from services.core.cache import cache_key, normalised_text
+from services.core.cache import ByteCache, cache_key, normalised_text
 from services.knowledge.types import Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.index import IndexManager
+    from services.knowledge.ingestion import Ingestion
+    from services.knowledge.library import Library
+    from services.knowledge.retrieval import Retriever
 
 FORMAT = 1
 
 
-def search(
-    runtime: Runtime,
-    query: str,
-    *,
-    k: int | None = None,
-    collection_ids: Collection[int] = (),
-    settings: RetrievalSettings | None = None,
-    check: Callable[[], object] = lambda: None,
-    fresh: bool = False,
-) -> SearchResult:
-    """As `Retriever.search`; from the cache where the same was found in the same documents, unless `fresh`.
+class LibraryStamp:
+    """Stands for everything that retrieval depends on: equal stamps mean equal results."""
 
-    From the cache, the result says for its times what this look-up took.
-    """
-    began = time.perf_counter()
-    cache = runtime.caches.searches
-    stamp = library_stamp(runtime) if cache.enabled else None
-    key = cache_key(
-        FORMAT, normalised_text(query), k, sorted(collection_ids), asdict(settings) if settings else None, stamp
-    )
-    if stamp is not None and not fresh:
-        found = _read(cache.get(key), (time.perf_counter() - began) * 1000)
-        if found is not None:
-            return found
-    result = runtime.retriever.search(query, k=k, collection_ids=collection_ids, settings=settings, check=check)
-    if stamp is not None and library_stamp(runtime) == stamp:
-        cache.put(key, json.dumps(asdict(result), ensure_ascii=False, separators=(",", ":")).encode())
-    return result
+    def __init__(
+        self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: Embedder, language: str
+    ) -> None:
+        self._ingestion = ingestion
+        self._index = index
+        self._library = library
+        self._embedder = embedder
+        self._language = language
+
+    def __call__(self) -> str | None:
+        """Return the stamp, None while documents are changing."""
+        version = self._ingestion.writer.version.current() if self._index.ready else None
+        if version is None:
+            return None
+        settings = asdict(self._library.retrieval_settings())
+        return json.dumps([version, settings, self._embedder.fingerprint, self._language], sort_keys=True)
 
 
-def _read(value: bytes | None, milliseconds: float) -> SearchResult | None:
-    """Return what was kept; None where there is nothing, or something that nobody here wrote."""
+class CachedSearch:
+    """Searches with the retriever, or returns what was found before for the same stamp."""
+
+    def __init__(self, retriever: Retriever, cache: ByteCache, stamp: Callable[[], str | None]) -> None:
+        self._retriever = retriever
+        self._cache = cache
+        self._stamp = stamp
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        collection_ids: Collection[int] = (),
+        settings: RetrievalSettings | None = None,
+        check: Callable[[], object] = lambda: None,
+        fresh: bool = False,
+    ) -> SearchResult:
+        """As `Retriever.search`; from the cache where the same was found in the same documents, unless `fresh`.
+
+        For a result from the cache, `total_ms` is what the look-up took.
+        """
+        began = time.perf_counter()
+        cache = self._cache
+        stamp = self._stamp() if cache.enabled else None
+        key = cache_key(
+            FORMAT, normalised_text(query), k, sorted(collection_ids), asdict(settings) if settings else None, stamp
+        )
+        if stamp is not None and not fresh:
+            found = _decode(cache.get(key), (time.perf_counter() - began) * 1000)
+            if found is not None:
+                return found
+        result = self._retriever.search(query, k=k, collection_ids=collection_ids, settings=settings, check=check)
+        if stamp is not None and self._stamp() == stamp:
+            cache.put(key, json.dumps(asdict(result), ensure_ascii=False, separators=(",", ":")).encode())
+        return result
+
+
+def _decode(value: bytes | None, milliseconds: float) -> SearchResult | None:
+    """Return a cached result; None where there is none, or one of another format."""
     if value is None:
         return None
     try:

@@ -1,10 +1,10 @@
-"""What the objects page may repeat and measure: actions and owners out of every room, offered by the runtime."""
+"""What the objects page may repeat and measure: actions and owners, registered with the inspector."""
 
 from __future__ import annotations
 
 import gc
 import io
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,52 +12,50 @@ from services.core.errors import TimedOutError
 from services.core.i18n import _
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.chat.answer_service import AnswerService
+    from services.knowledge.ingestion import Ingestion
+    from services.knowledge.library import Library
+    from services.knowledge.retrieval import Retriever
+    from services.memory.objects.inspector import Inspector
 
 _INGESTION_SECONDS = 120.0
 
 
-def offer(runtime: Runtime) -> None:
-    """Register actions for repetition and owners for asizeof; called once, when every service is there."""
-    objects = runtime.memory.objects
+def register_actions(
+    inspector: Inspector, retriever: Retriever, answers: AnswerService, library: Library, ingestion: Ingestion
+) -> None:
+    """Register the actions that the objects page can repeat to see what they leave in memory."""
     question = _("What is written about the memory?")
 
     def search() -> None:
-        runtime.retriever.search(question)
+        retriever.search(question)
 
     def answer() -> None:
         from services.chat.types import MessageRole
 
-        for _event in runtime.answering.complete([(MessageRole.USER, question)], user="repetition", fresh=True):
+        for _event in answers.complete([(MessageRole.USER, question)], user="repetition", fresh=True):
             pass
 
     def document() -> None:
         text = _("A small document for a repetition.") + f" {uuid4().hex}"  # other content each time: no duplicate
-        taken = runtime.library.add(io.BytesIO(text.encode()), "repetition.txt").document.id
+        added = library.add(io.BytesIO(text.encode()), "repetition.txt").document.id
         try:
-            if not runtime.ingestion.wait_idle(_INGESTION_SECONDS):
+            if not ingestion.wait_idle(_INGESTION_SECONDS):
                 raise TimedOutError(_("The queue was never empty."), _("Try again when nothing is taken in."))
         finally:
-            runtime.library.delete([taken])
+            library.delete([added])
 
-    objects.add_action("search", search, _("Search a question"))
-    objects.add_action("answer", answer, _("Answer a question, storing nothing"))
-    objects.add_action("document", document, _("Take in a small document and delete it"))
-    objects.add_action("collect", gc.collect, _("Run the garbage collector"))
-    for name, label in (
-        ("conversations", _("Conversations")),
-        ("answering", _("Answering")),
-        ("models", _("Chat models")),
-        ("keeper", _("Index")),
-        ("embedder", _("Embedding model")),
-        ("retriever", _("Retrieval")),
-        ("caches", _("Caches")),
-        ("library", _("Library of documents")),
-        ("ingestion", _("Ingestion")),
-        ("database", _("Database")),
-        ("memory", _("Watching the memory")),
-        ("events", _("Events")),
-    ):
-        objects.add_owner(name, partial(getattr, runtime, name), label)
-    for name, (get, label) in runtime.offered_owners.items():
-        objects.add_owner(name, get, label)
+    inspector.add_action("search", search, _("Search a question"))
+    inspector.add_action("answer", answer, _("Answer a question, storing nothing"))
+    inspector.add_action("document", document, _("Take in a small document and delete it"))
+    inspector.add_action("collect", gc.collect, _("Run the garbage collector"))
+
+
+def register_owners(inspector: Inspector, owners: Mapping[str, tuple[object, str]]) -> None:
+    """Register the objects that can be measured with all they refer to: by name the object and its label."""
+    for name, (owner, label) in owners.items():
+        inspector.add_owner(name, _constant(owner), label)
+
+
+def _constant(value: object) -> Callable[[], object]:
+    return lambda: value

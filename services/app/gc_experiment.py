@@ -1,6 +1,6 @@
-"""The threshold experiment, with what it needs of the other rooms: a workload, settings for its children, room.
+"""Builds the threshold experiment: the recorded workload, settings for its children, memory headroom.
 
-What is kept of the service's work: what `runtime.requests` keeps anyway, the routes of the last 500 requests in their
+What is kept of the service's work: what the request log keeps anyway, the routes of the last 500 requests in their
 order, and the sizes of the newest documents. Neither a text nor its length is kept or handed to a child, which asks and
 uploads words that mean nothing; a result holds how many operations there were of each kind.
 """
@@ -29,24 +29,18 @@ from services.memory.gc_experiment.workload import (
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
-    from services.operations.request_log import Request
+    from services.core.events import EventSink
+    from services.core.settings import Settings
+    from services.knowledge.library import Library
+    from services.memory.budget.governor import Governor
+    from services.memory.clock import Clock
+    from services.operations.request_log import RecentRequests, Request
 
 COMMAND = ("services.app.gc_experiment_child",)
-MOST_LONG_LIVED = 1_000_000
-_LEAST_BYTES = 512 * MEGABYTE  # of a child of which nothing is known yet
-_SPARE = 0.9  # of the machine's free memory
-_SIZES = 50
-# Settings that make a child's work like the service's own. Models of others, alerts and planned restarts stay out.
-_SAME = (
-    "embedding_model",
-    "embedding_sha256",
-    "embedding_precision",
-    "chunk_tokens",
-    "chunk_overlap_tokens",
-    "history_turns",
-    "language",
-)
+MAX_LONG_LIVED = 1_000_000
+_MIN_CHILD_BYTES = 512 * MEGABYTE  # of a child of which nothing is known yet
+_AVAILABLE_SHARE = 0.9  # of the machine's free memory
+_DOCUMENTS = 50
 _ROUTES: dict[tuple[str, str], OperationKind] = {
     ("POST", "/api/search"): OperationKind.QUESTION,
     ("POST", "/v1/chat/completions"): OperationKind.ANSWER,
@@ -56,44 +50,67 @@ _ROUTES: dict[tuple[str, str], OperationKind] = {
 _METHODS: dict[str, OperationKind] = {"PAGE": OperationKind.PAGE, "ANSWER": OperationKind.ANSWER}
 
 
-def offer_experiments(runtime: Runtime, closing: ExitStack) -> None:
-    """Give `runtime` its experiments; `closing` ends the one that runs."""
+def build_experiments(  # noqa: PLR0917 - the composition root calls it, nobody else
+    settings: Settings,
+    clock: Clock,
+    reporter: EventSink,
+    governor: Governor,
+    request_log: RecentRequests,
+    library: Library,
+    closing: ExitStack,
+) -> Experiments:
+    """Return the experiments; `closing` ends the one that runs."""
 
     def workload(operations: int, seed: int) -> Workload:
-        done = recorded(runtime, seed)
-        wanted = repeat_operations(done, operations) if len(done) >= MIN_RECORDED else built_in_operations(operations, seed)
-        tracked = min(MOST_LONG_LIVED, len(gc.get_objects()) + gc.get_freeze_count())
-        return Workload(wanted, seed, len(done) >= MIN_RECORDED, tracked)
-
-    def service() -> dict[str, Any]:
-        same = {name: getattr(runtime.settings, name) for name in _SAME}
-        return {**same, "embedding_device": "cpu", "embedding_threads": 1, "budget": "off", "free_disk_mb": 0}
+        recorded = recorded_operations(request_log, library, seed)
+        enough = len(recorded) >= MIN_RECORDED
+        wanted = repeat_operations(recorded, operations) if enough else built_in_operations(operations, seed)
+        tracked = min(MAX_LONG_LIVED, len(gc.get_objects()) + gc.get_freeze_count())
+        return Workload(wanted, seed, enough, tracked)
 
     def expected() -> int:
-        last = next(iter(runtime.experiments.results()), None)
-        seen = max((run.figures.peak for run in last.runs), default=0) if last else 0
-        return int(1.1 * seen) if seen else max(_LEAST_BYTES, int(1.2 * rss_bytes()))
+        last = next(iter(experiments.results()), None)
+        peak = max((run.figures.peak for run in last.runs), default=0) if last else 0
+        return int(1.1 * peak) if peak else max(_MIN_CHILD_BYTES, int(1.2 * rss_bytes()))
 
-    def room() -> int:
-        free = int(_SPARE * psutil.virtual_memory().available)
-        state = runtime.governor.state()
+    def headroom() -> int:
+        free = int(_AVAILABLE_SHARE * psutil.virtual_memory().available)
+        state = governor.state()
         if state.enabled and state.level >= BudgetLevel.HIGH:
             return -1
         limit = state.budget.limit
         return min(free, limit - rss_bytes()) if state.enabled and limit else free
 
-    laboratory = ExperimentEnvironment(COMMAND, workload, service, expected, room)
-    folder = runtime.settings.data_dir / "memory" / "experiments"
-    runtime.experiments = Experiments(folder, runtime.clock, runtime.reporter, laboratory)
-    closing.callback(runtime.experiments.close)
+    environment = ExperimentEnvironment(COMMAND, workload, lambda: child_settings(settings), expected, headroom)
+    folder = settings.data_dir / "memory" / "experiments"
+    experiments = Experiments(folder, clock, reporter, environment)
+    closing.callback(experiments.close)
+    return experiments
 
 
-def recorded(runtime: Runtime, seed: int) -> list[Operation]:
-    """Return what the service did of late, oldest first, as kinds and sizes."""
+def child_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings that make a child's work like the service's own, without remote models, alerts and restarts."""
+    return {
+        "embedding_model": settings.embedding_model,
+        "embedding_sha256": settings.embedding_sha256,
+        "embedding_precision": settings.embedding_precision,
+        "chunk_tokens": settings.chunk_tokens,
+        "chunk_overlap_tokens": settings.chunk_overlap_tokens,
+        "history_turns": settings.history_turns,
+        "language": settings.language,
+        "embedding_device": "cpu",
+        "embedding_threads": 1,
+        "budget": "off",
+        "free_disk_mb": 0,
+    }
+
+
+def recorded_operations(request_log: RecentRequests, library: Library, seed: int) -> list[Operation]:
+    """Return what the service did recently, oldest first, as kinds and sizes."""
     chance = random.Random(seed)  # noqa: S311 - must be the same each time
-    sizes = _document_sizes(runtime)
+    sizes = _document_sizes(library)
     found: list[Operation] = []
-    for request in reversed(runtime.requests.latest()):
+    for request in reversed(request_log.latest()):
         kind = _kind(request)
         if kind is OperationKind.UPLOAD and sizes:
             found.append((kind, min(chance.choice(sizes), MAX_UPLOAD_BYTES)))
@@ -109,8 +126,8 @@ def _kind(request: Request) -> OperationKind | None:
     return _METHODS.get(request.method) or _ROUTES.get((request.method, request.route))
 
 
-def _document_sizes(runtime: Runtime) -> list[int]:
+def _document_sizes(library: Library) -> list[int]:
     try:
-        return [max(1, document.size_bytes) for document in runtime.library.documents(limit=_SIZES)]
+        return [max(1, document.size_bytes) for document in library.documents(limit=_DOCUMENTS)]
     except MillpondError:
         return []

@@ -1,10 +1,10 @@
-"""The body of an experiment's child: the real services over an empty folder, doing what they do all day.
+"""The child process of an experiment: the real services over an empty folder, under the usual workload.
 
 Run as `python -m services.app.gc_experiment_child` by `services.memory.gc_experiment`. Questions, answers, uploads and
-deletions are those of the services. A run of a page is not: the shell is not part of a child. What matters of it
-to the collector is done in its place: the services are asked for what pages show, a tree of as many objects that
-refer to each other is built, and each tab's tree is kept until that tab runs a page again. That is less work than a real run, so the share of
-time that collections take is rather too high here than too low.
+deletions are those of the services. A run of a page is not: the shell is not part of a child. What matters of it to the
+collector is simulated: the services are queried for what pages show, a tree of as many objects that refer to each other
+is built, and each tab's tree is kept until that tab runs a page again. That is less work than a real run, so the share
+of time that collections take is overestimated rather than underestimated.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from __future__ import annotations
 import io
 import random
 from collections import deque
-from typing import TYPE_CHECKING
 
 from services.core.errors import TimedOutError
 from services.core.settings import Settings
 from services.memory.gc_experiment.child import ChildOrders, run_child_main
 from services.memory.gc_experiment.types import Operation, OperationKind
-
-if TYPE_CHECKING:
-    from services.app.container import Runtime
 
 TABS = 30
 # A run of a page of this service leaves 450 to 1,500 objects that only the collector can free (Streamlit 1.67, counted
@@ -47,12 +43,12 @@ class PageNode:
 
 
 class Service:
-    """Performs operations on a runtime of its own."""
+    """Performs operations on services of its own."""
 
     def __init__(self, orders: ChildOrders) -> None:
         import structlog
 
-        from services.app.container import Runtime
+        from services.app.startup import Application
 
         # What is logged would go nowhere.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
@@ -60,8 +56,8 @@ class Service:
         self._words = ["".join(self._letters()) for _number in range(_WORDS)]
         self._documents: deque[int] = deque()
         self._tabs: deque[PageNode] = deque(maxlen=TABS)
-        self._runtime: Runtime = Runtime(Settings(data_dir=orders.folder, **orders.service), watched=False)
-        self._runtime.start()
+        self._application = Application(Settings(data_dir=orders.folder, **orders.service), watched=False)
+        self._services = self._application.start()
         for _number in range(_DOCUMENTS):
             self._upload(_DOCUMENT_BYTES)
         for _number in range(TABS):
@@ -73,35 +69,35 @@ class Service:
         if kind is OperationKind.PAGE:
             self._page()
         elif kind is OperationKind.QUESTION:
-            self._runtime.retriever.search(self._text(size))
+            self._services.retriever.search(self._text(size))
         elif kind is OperationKind.ANSWER:
             self._answer(size)
         elif kind is OperationKind.UPLOAD:
             self._upload(size)
         elif self._documents:
-            self._runtime.library.delete([self._documents.popleft()])
+            self._services.library.delete([self._documents.popleft()])
 
     def close(self) -> None:
         """Close the services."""
-        self._runtime.close()
+        self._application.close()
 
     def _answer(self, size: int) -> None:
         from services.chat.types import MessageRole
 
-        for _event in self._runtime.answering.complete([(MessageRole.USER, self._text(size))], user="experiment"):
+        for _event in self._services.answers.complete([(MessageRole.USER, self._text(size))], user="experiment"):
             pass
 
     def _upload(self, size: int) -> None:
         text = self._text(size).encode()
-        self._documents.append(self._runtime.library.add(io.BytesIO(text), "experiment.txt").document.id)
-        if not self._runtime.ingestion.wait_idle(_UPLOAD_SECONDS):
+        self._documents.append(self._services.library.add(io.BytesIO(text), "experiment.txt").document.id)
+        if not self._services.ingestion.wait_idle(_UPLOAD_SECONDS):
             raise TimedOutError("The queue was never empty.")
 
     def _page(self) -> None:
-        runtime = self._runtime
-        texts = [document.name for document in runtime.library.documents(limit=50)]
-        texts += [event.detail for event in runtime.events.between(0.0, runtime.clock.time(), 50)]
-        texts.append(str(runtime.library.counts()))
+        services = self._services
+        texts = [document.name for document in services.library.documents(limit=50)]
+        texts += [event.detail for event in services.events.between(0.0, services.clock.time(), 50)]
+        texts.append(str(services.library.counts()))
         root = PageNode(None, "page")
         level = [root]
         for number in range(TREE_OBJECTS // 4):  # a node has a mapping and two lists of its own

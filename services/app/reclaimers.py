@@ -1,43 +1,58 @@
-"""What each part can give back, offered to people and to the memory budget alike."""
+"""What each part can give back, registered for people and the memory budget alike."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
 
-from services.core.cache import ByteCache
+from services.core.cache import ByteCache, Caches
 from services.core.i18n import _, plural
 from services.core.memory_report import Owner
 from services.memory.ledger.foreign import cuda_in_use
 from services.memory.process import trim_heap
-from services.memory.reclaimers import Reclaimer
+from services.memory.reclaimers import Reclaimer, Reclaimers
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.chat.conversations import Conversations
+    from services.chat.models import ChatModels
+    from services.core.database import Database
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.retrieval import Retriever
+    from services.memory.ledger.ledger import LedgerBuilder
 
-IDLE_SECONDS = 300.0  # a conversation that nobody has asked for so long is idle
+IDLE_SECONDS = 300.0  # a conversation that nobody has used for so long is idle
 
 
-def offer_reclaimers(runtime: Runtime) -> None:
-    """Register what the services can give back; the shell adds what Streamlit keeps."""
+def register_reclaimers(
+    reclaimers: Reclaimers,
+    *,
+    ledger: LedgerBuilder,
+    conversations: Conversations,
+    retriever: Retriever,
+    caches: Caches,
+    models: ChatModels,
+    embedder: Embedder,
+    database: Database,
+) -> None:
+    """Register what the services can give back; the shell adds what the user interface keeps."""
     for reclaimer in (
-        _heap(runtime),
+        _heap(ledger),
         _cuda(),
-        _windows(runtime),
-        _search_caches(runtime),
-        *_own_caches(runtime),
-        _chat_model(runtime),
-        _embedding_model(runtime),
-        _database(runtime),
+        _conversations(conversations),
+        _search_caches(retriever),
+        *_byte_caches(caches),
+        _chat_model(models),
+        _embedding_model(embedder),
+        _database(database),
     ):
-        runtime.memory.reclaimers.add(reclaimer)
+        reclaimers.add(reclaimer)
 
 
-def _heap(runtime: Runtime) -> Reclaimer:
+def _heap(ledger: LedgerBuilder) -> Reclaimer:
     def estimate() -> int | None:
-        """What the last ledger found free in the C library's heap: at most half a minute old."""
-        ledger = runtime.memory.ledger.last
-        return ledger.owners.get(Owner.NATIVE_FREE, 0) if ledger else None
+        """Return what the last ledger found free in the C library's heap: at most half a minute old."""
+        last = ledger.last
+        return last.owners.get(Owner.NATIVE_FREE, 0) if last else None
 
     def release() -> str:
         trim_heap()
@@ -70,16 +85,21 @@ def _cuda() -> Reclaimer:
     )
 
 
-def _chat_model(runtime: Runtime) -> Reclaimer:
+def _torch() -> Any:
+    """Return torch as another module has imported it: importing it for this would cost more than it frees."""
+    return sys.modules["torch"]
+
+
+def _chat_model(models: ChatModels) -> Reclaimer:
     def estimate() -> int:
-        """What it allocated and what of its file was read; nothing while an answer uses it."""
-        held = runtime.models.local.memory_report()
-        return held.bytes if held is not None and not runtime.models.local.busy else 0
+        """Return what it allocated and what of its file was read; 0 while an answer uses it."""
+        report = models.local.memory_report()
+        return report.bytes if report is not None and not models.local.busy else 0
 
     def release() -> str:
-        if runtime.models.local.unload():
+        if models.local.unload():
             return _("the local chat model was unloaded")
-        if runtime.models.local.memory_report() is not None:
+        if models.local.memory_report() is not None:
             return _("an answer uses the local chat model; it was spared")
         return _("no local chat model is loaded")
 
@@ -92,9 +112,9 @@ def _chat_model(runtime: Runtime) -> Reclaimer:
     )
 
 
-def _embedding_model(runtime: Runtime) -> Reclaimer:
+def _embedding_model(embedder: Embedder) -> Reclaimer:
     def release() -> str:
-        if runtime.embedder.release():
+        if embedder.release():
             return _("the weights of the embedding model were let go")
         return _("the embedding model is in use, or was let go already")
 
@@ -102,46 +122,40 @@ def _embedding_model(runtime: Runtime) -> Reclaimer:
         "embedding_model",
         _("Embedding model"),
         _("The next search or document waits about half a second until its weights are read again."),
-        lambda: runtime.embedder.memory_report().bytes,
+        lambda: embedder.memory_report().bytes,
         release,
     )
 
 
-def _torch() -> Any:
-    """Return torch as somebody else has imported it: importing it for this would cost more than it gives."""
-    return sys.modules["torch"]
-
-
-def _windows(runtime: Runtime) -> Reclaimer:
+def _conversations(conversations: Conversations) -> Reclaimer:
     def release() -> str:
-        count, _size = runtime.conversations.release_idle(IDLE_SECONDS)
+        count, _size = conversations.release_idle(IDLE_SECONDS)
         return plural("{count} idle conversation let go", "{count} idle conversations let go", count)
 
     return Reclaimer(
         "windows",
         _("Idle conversations"),
         _("Nothing is lost: their last turns are read from disk with the next question."),
-        lambda: runtime.conversations.idle(IDLE_SECONDS)[1],
+        lambda: conversations.idle(IDLE_SECONDS)[1],
         release,
     )
 
 
-def _search_caches(runtime: Runtime) -> Reclaimer:
+def _search_caches(retriever: Retriever) -> Reclaimer:
     def release() -> str:
-        runtime.retriever.forget()
+        retriever.clear_caches()
         return _("frequencies of words and scripts of letters are forgotten")
 
     return Reclaimer(
         "search_caches",
         _("Search caches"),
         _("The next searches count frequent words anew: some milliseconds each."),
-        lambda: runtime.retriever.memory_report().bytes,
+        lambda: retriever.memory_report().bytes,
         release,
     )
 
 
-def _own_caches(runtime: Runtime) -> list[Reclaimer]:
-    caches = runtime.caches
+def _byte_caches(caches: Caches) -> list[Reclaimer]:
     costs = (
         (caches.embeddings, _("The next questions are embedded anew: some milliseconds each.")),
         (caches.answers, _("Questions that were answered before are answered anew.")),
@@ -159,15 +173,15 @@ def _own_caches(runtime: Runtime) -> list[Reclaimer]:
     return [reclaimer(cache, cost) for cache, cost in costs]
 
 
-def _database(runtime: Runtime) -> Reclaimer:
+def _database(database: Database) -> Reclaimer:
     def release() -> str:
-        count = runtime.database.shrink()
+        count = database.shrink()
         return plural("{count} connection gave back its pages", "{count} connections gave back their pages", count)
 
     return Reclaimer(
         "database",
         _("Cached pages of the database"),
         _("The next queries read pages from the file again."),
-        lambda: None,  # SQLite tells what it has in all, not what of it is cache
+        lambda: None,  # SQLite reports what it has in all, not how much of it is cache
         release,
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.chat.types import BackendChoice, BackendKind, MessageRole
 from services.core.access import SERVICE
 from services.core.events import Counter, EventKind
@@ -25,38 +26,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runtime(folder: Path) -> Iterator[Runtime]:
+def services(folder: Path) -> Iterator[Services]:
     """The real services, after everything that leaves a mark on the time line."""
-    runtime = Runtime(Settings(data_dir=folder, snapshot_seconds=0.1))
-    with runtime:
-        ids = [runtime.library.add(io.BytesIO(TEXT + str(n).encode()), f"{n}.txt").document.id for n in range(12)]
-        runtime.library.add(io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
-        assert runtime.ingestion.wait_idle(120)
-        eventually(lambda: kinds(runtime)[EventKind.TRIM], what="the trim")
-        runtime.library.delete(ids[:2])
-        runtime.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
-        runtime.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
-        runtime.models.choose(SERVICE, BackendChoice())
-        conversation = runtime.conversations.create()
-        list(runtime.answering.ask(conversation.id, "Which fish swim in the pond?"))
-        stopped = runtime.answering.complete([(MessageRole.USER, "Which fish swim in the pond?")])
+    with Application(Settings(data_dir=folder, snapshot_seconds=0.1)) as services:
+        ids = [services.library.add(io.BytesIO(TEXT + str(n).encode()), f"{n}.txt").document.id for n in range(12)]
+        services.library.add(io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
+        assert services.ingestion.wait_idle(120)
+        eventually(lambda: kinds(services)[EventKind.TRIM], what="the trim")
+        services.library.delete(ids[:2])
+        services.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
+        services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
+        services.models.choose(SERVICE, BackendChoice())
+        conversation = services.conversations.create()
+        list(services.answers.ask(conversation.id, "Which fish swim in the pond?"))
+        stopped = services.answers.complete([(MessageRole.USER, "Which fish swim in the pond?")])
         next(stopped)
         stopped.close()
-        runtime.conversations.delete(conversation.id)
-        eventually(lambda: kinds(runtime)[EventKind.SNAPSHOT], what="an index snapshot")
-        yield runtime
+        services.conversations.delete(conversation.id)
+        eventually(lambda: kinds(services)[EventKind.SNAPSHOT], what="an index snapshot")
+        yield services
 
 
-def kinds(runtime: Runtime) -> dict[EventKind, list[Event]]:
+def kinds(services: Services) -> dict[EventKind, list[Event]]:
     found: dict[EventKind, list[Event]] = {kind: [] for kind in EventKind}
-    for event in runtime.events.between(0, 1e12, limit=1000):
+    for event in services.events.between(0, 1e12, limit=1000):
         found[event.kind].append(event)
     return found
 
 
-def test_everything_that_moves_memory_is_on_the_time_line(runtime: Runtime) -> None:
+def test_everything_that_moves_memory_is_on_the_time_line(services: Services) -> None:
     """A step in the curve without a mark beside it leaves one guessing."""
-    found = kinds(runtime)
+    found = kinds(services)
     assert len(found[EventKind.START]) == 1
     (model,) = found[EventKind.MODEL]
     assert model.figures["bytes"] > 10e6
@@ -70,39 +70,39 @@ def test_everything_that_moves_memory_is_on_the_time_line(runtime: Runtime) -> N
     assert all(event.figures["rss"] > 50e6 for event in reported)
 
 
-def test_many_files_are_few_events(runtime: Runtime) -> None:
+def test_many_files_are_few_events(services: Services) -> None:
     """One mark where the upload began, one sum; and one stretch of ingestion however many files it had."""
-    found = kinds(runtime)
+    found = kinds(services)
     uploads = found[EventKind.UPLOAD]
-    eventually(lambda: sum(e.figures["documents"] for e in kinds(runtime)[EventKind.UPLOAD]) == 13, what="the sum")
+    eventually(lambda: sum(e.figures["documents"] for e in kinds(services)[EventKind.UPLOAD]) == 13, what="the sum")
     assert uploads[0].detail == "0.txt"
-    assert len(kinds(runtime)[EventKind.UPLOAD]) < 6
+    assert len(kinds(services)[EventKind.UPLOAD]) < 6
     through = [event for event in found[EventKind.INGESTION] if "documents" in event.figures]
     assert sum(event.figures["documents"] for event in through) == 12
     assert sum(event.figures["failed"] for event in through) == 1
-    assert sum(event.figures["chunks"] for event in through) == runtime.metrics.total(Counter.CHUNKS_EMBEDDED)
+    assert sum(event.figures["chunks"] for event in through) == services.metrics.total(Counter.CHUNKS_EMBEDDED)
     assert len(found[EventKind.INGESTION]) <= 2 * len(through) + 1
 
 
-def test_deletions_say_what_went(runtime: Runtime) -> None:
+def test_deletions_say_what_went(services: Services) -> None:
     """Deleted documents and conversations explain a drop."""
-    first = kinds(runtime)[EventKind.DELETION][0]
+    first = kinds(services)[EventKind.DELETION][0]
     assert (first.detail, first.figures["documents"]) == ("2 documents", 2)
     assert first.figures["chunks"] > 0
 
 
-def test_keys_are_not_on_the_time_line(runtime: Runtime) -> None:
+def test_keys_are_not_on_the_time_line(services: Services) -> None:
     """A change of the chat model is told by its name, never with its key or address."""
-    settings = [event.detail for event in kinds(runtime)[EventKind.SETTINGS]]
+    settings = [event.detail for event in kinds(services)[EventKind.SETTINGS]]
     assert settings[1:] == ["chat model: tiny", "chat model: none"]
-    told = str(runtime.events.between(0, 1e12, limit=1000))
+    told = str(services.events.between(0, 1e12, limit=1000))
     assert "secret" not in told
     assert "127.0.0.1" not in told
 
 
-def test_outcomes_are_counted(runtime: Runtime) -> None:
+def test_outcomes_are_counted(services: Services) -> None:
     """Failed documents and stopped answers are told from the others."""
-    total = runtime.metrics.total
+    total = services.metrics.total
     assert total(Counter.DOCUMENTS_READY) == 12
     assert total(Counter.DOCUMENTS_FAILED) == 1
     assert total(Counter.DOCUMENTS_DELETED) == 2
@@ -111,14 +111,14 @@ def test_outcomes_are_counted(runtime: Runtime) -> None:
     assert total(Counter.BYTES_RECEIVED) > 12 * len(TEXT)
 
 
-def test_samples_carry_the_use(runtime: Runtime) -> None:
+def test_samples_carry_the_use(services: Services) -> None:
     """Growth per request needs the count of requests beside the memory, in the same sample."""
-    before = runtime.requests.total
-    with runtime.requests.during("PAGE", "/chat"):
+    before = services.request_log.total
+    with services.request_log.track("PAGE", "/chat"):
         pass
 
     def carried() -> bool:
-        sample = runtime.memory.history.latest()
+        sample = services.memory.history.latest()
         return sample is not None and sample.get(Series.REQUESTS) == before + 1 and sample.get(Series.SESSIONS) == 0
 
     eventually(carried, what="a sample with the request")
@@ -126,11 +126,11 @@ def test_samples_carry_the_use(runtime: Runtime) -> None:
 
 def test_the_time_line_outlives_the_process(tmp_path: Path) -> None:
     """What happened before a restart is still there, the last sum and the end included."""
-    with Runtime(Settings(data_dir=tmp_path)) as runtime:
+    with Application(Settings(data_dir=tmp_path)) as services:
         for _ in range(3):
-            runtime.reporter.event(EventKind.UPLOAD, "x.txt", documents=1)
+            services.reporter.event(EventKind.UPLOAD, "x.txt", documents=1)
     # Whoever looks is no run of its own: command lines do not watch.
-    with Runtime(Settings(data_dir=tmp_path), watched=False) as runtime:
-        found = kinds(runtime)
+    with Application(Settings(data_dir=tmp_path), watched=False) as services:
+        found = kinds(services)
     assert (len(found[EventKind.START]), len(found[EventKind.STOP])) == (1, 1)
     assert [event.detail for event in found[EventKind.UPLOAD]] == ["x.txt", "2 more"]

@@ -7,7 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.settings import Settings
 from tests.benchmarks.server import text_files
 from tests.benchmarks.table import Row
@@ -17,8 +18,8 @@ TURNS = 3
 
 
 def run() -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder, Runtime(Settings(data_dir=Path(folder))) as runtime:
-        turns = [one_turn(runtime, seed) for seed in range(TURNS + 1)][1:]  # the first one warms up
+    with tempfile.TemporaryDirectory() as folder, Application(Settings(data_dir=Path(folder))) as services:
+        turns = [one_turn(services, seed) for seed in range(TURNS + 1)][1:]  # the first one warms up
     ratio, whole, alone = sorted(turns)[len(turns) // 2]
     return [
         Row(
@@ -31,15 +32,17 @@ def run() -> list[Row]:
     ]
 
 
-def one_turn(runtime: Runtime, seed: int) -> tuple[float, float, float]:
+def one_turn(services: Services, seed: int) -> tuple[float, float, float]:
     """Take in `FILES` files, then embed the same chunks alone; return the ratio and both rates in chunks/s."""
     started = time.perf_counter()
-    intakes = [runtime.library.add(io.BytesIO(data), name) for name, data in text_files(FILES, 40, seed=100 + seed)]
-    runtime.ingestion.wait_idle(timeout=600)
+    intakes = [services.library.add(io.BytesIO(data), name) for name, data in text_files(FILES, 40, seed=100 + seed)]
+    services.ingestion.wait_idle(timeout=600)
     whole_seconds = time.perf_counter() - started
-    texts = [chunk.text for intake in intakes for chunk in runtime.library.chunks(intake.document.id, limit=1000)]
+    texts = [
+        chunk.text for intake in intakes for chunk in services.library.reader.chunks(intake.document.id, limit=1000)
+    ]
     started = time.perf_counter()
-    runtime.embedder.embed_chunks(texts)
+    services.embedder.embed_chunks(texts)
     alone_seconds = time.perf_counter() - started
     whole, alone = len(texts) / whole_seconds, len(texts) / alone_seconds
     return whole / alone, whole, alone

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.app.container import Runtime
+from services.app.startup import Application
 from services.core.settings import Settings
 from tests.benchmarks.server import XQUAD, percentile, serve
 from tests.benchmarks.table import Row
@@ -51,10 +51,10 @@ def measure(language: str) -> list[Row]:
                 five += question.document in found
         quoted = relevant = 0
         settings = Settings(data_dir=data_dir, embedding_cache_mb=0, answer_cache_mb=0)
-        with Runtime(settings) as runtime:
+        with Application(settings) as services:
             for question in questions:
-                result = runtime.retriever.search(question.text)
-                text = _letters(" ".join(quote.text for quote in runtime.retriever.quotes(question.text, result, 3)))
+                result = services.retriever.search(question.text)
+                text = _letters(" ".join(quote.text for quote in services.retriever.quotes(question.text, result, 3)))
                 quoted += any(_letters(answer) in text for answer in question.answers)
                 relevant += result.relevant
                 times.append(result.total_ms)

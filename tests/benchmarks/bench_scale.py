@@ -17,7 +17,8 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.core.settings import Settings
 from services.knowledge.store.tables import chunks, counters, documents, revisions
 from services.knowledge.text.terms import terms
@@ -34,27 +35,27 @@ QUESTIONS = 300
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)
-        with Runtime(settings) as runtime:
-            fingerprint = runtime.embedder.fingerprint
-            collection = runtime.library.default_collection().id
-            vectors = fill(runtime, collection, fingerprint)
-        with Runtime(settings) as runtime:
-            return [compare(runtime, vectors)]
+        with Application(settings) as services:
+            fingerprint = services.embedder.fingerprint
+            collection = services.library.default_collection().id
+            vectors = fill(services, collection, fingerprint)
+        with Application(settings) as services:
+            return [compare(services, vectors)]
 
 
-def compare(runtime: Runtime, vectors: NDArray[np.float32]) -> Row:
+def compare(services: Services, vectors: NDArray[np.float32]) -> Row:
     flat = faiss.IndexFlatIP(DIMENSION)
     flat.add(vectors)
     asked = [question for pair in zip(questions("en"), questions("zh"), strict=True) for question in pair]
     asked = random.Random(5).sample(asked, QUESTIONS)
     ours, raw = [], []
     for question in [*asked[:20], *asked]:
-        vector = runtime.embedder.embed_query(question)[None, :]
+        vector = services.embedder.embed_query(question)[None, :]
         started = time.perf_counter()
         flat.search(vector, 10)
         raw.append((time.perf_counter() - started) * 1000)
         started = time.perf_counter()
-        runtime.retriever.search(question, k=10)
+        services.retriever.search(question, k=10)
         ours.append((time.perf_counter() - started) * 1000)
     ours_p95, raw_p95 = percentile(ours[20:], 0.95), percentile(raw[20:], 0.95)
     return Row(
@@ -67,7 +68,7 @@ def compare(runtime: Runtime, vectors: NDArray[np.float32]) -> Row:
     )
 
 
-def fill(runtime: Runtime, collection: int, fingerprint: str) -> NDArray[np.float32]:
+def fill(services: Services, collection: int, fingerprint: str) -> NDArray[np.float32]:
     """Write `CHUNKS` chunks of real sentences with made-up vectors straight into the database."""
     chance = np.random.default_rng(3)
     centres = chance.standard_normal((500, DIMENSION)).astype(np.float32)
@@ -77,7 +78,7 @@ def fill(runtime: Runtime, collection: int, fingerprint: str) -> NDArray[np.floa
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     texts = _texts()
     now = datetime.now(UTC)
-    with runtime.database.write() as connection:
+    with services.database.write() as connection:
         for number in range(1, CHUNKS // CHUNKS_PER_DOCUMENT + 1):
             connection.execute(
                 documents.insert().values(

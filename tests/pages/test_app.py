@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,15 +8,18 @@ from streamlit.testing.v1 import AppTest
 
 from console.navigation import PageName
 from services.app.container import Services
+from services.app.startup import Application, Starting
 from services.core.errors import ConflictError
+from services.core.settings import Settings
 from tests.pages.conftest import ENTRY_POINT, open_page
 
 
 @pytest.fixture
-def not_ready(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """Services that are still starting."""
-    starting = SimpleNamespace(ready=False, failure=None, stage="loading the embedding model")
-    monkeypatch.setattr("console.ui.runtime_access.runtime", lambda: starting)
+def not_ready(monkeypatch: pytest.MonkeyPatch) -> Application:
+    """An application whose services are still starting."""
+    starting = Application(Settings())
+    starting._state = Starting("loading the embedding model")
+    monkeypatch.setattr("console.ui.runtime_access.application", lambda: starting)
     return starting
 
 
@@ -34,16 +35,16 @@ def test_every_page_runs(app: AppTest, name: PageName) -> None:
     assert "No chat model" in links
 
 
-def test_the_start_has_a_face(not_ready: SimpleNamespace) -> None:
+def test_the_start_has_a_face(not_ready: Application) -> None:
     """Before all is loaded the stage is shown, and no page touches services that are not there."""
     app = AppTest.from_file(str(ENTRY_POINT), default_timeout=30).run()
     assert not app.exception
     assert any("loading the embedding model" in element.value for element in app.markdown)
 
 
-def test_a_failed_start_says_why(not_ready: SimpleNamespace) -> None:
+def test_a_failed_start_says_why(not_ready: Application) -> None:
     """What stopped the start is told with what to do."""
-    not_ready.failure = ConflictError("Another Millpond uses this data folder.", "Open http://127.0.0.1:8501.")
+    not_ready.fail(ConflictError("Another Millpond uses this data folder.", "Open http://127.0.0.1:8501."))
     app = AppTest.from_file(str(ENTRY_POINT), default_timeout=30).run()
     assert [error.value.replace("\\", "").replace("\u2060", "") for error in app.error] == [
         "Open http://127.0.0.1:8501."

@@ -15,11 +15,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import problem_response
-from services.app.container import Runtime
+from services.app.container import Foundation
 from services.core.i18n import _
 from services.core.requests.registry import acting_for
-from services.operations.logging import request_scope
-from services.operations.request_log import figures
+from services.operations.logging import bind_request_id
+from services.operations.request_log import log_fields
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +37,13 @@ PAGES = "(pages)"
 class RequestContext:
     """Gives each request an id (the client's own if it is harmless), logs it, and answers for defects.
 
-    Its duration goes into the metrics of `runtime()`; a call of the API also carries the memory before and after it,
+    Its duration goes into the metrics of `foundation()`; a call of the API also carries the memory before and after it,
     in the log line and in the list of recent requests.
     """
 
-    def __init__(self, app: ASGIApp, *, runtime: Callable[[], Runtime | None] = lambda: None) -> None:
+    def __init__(self, app: ASGIApp, *, foundation: Callable[[], Foundation | None] = lambda: None) -> None:
         self._app = app
-        self._runtime = runtime
+        self._foundation = foundation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,8 +51,8 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        runtime = self._runtime()
-        begun = runtime.requests.begin() if runtime is not None and does_work(scope) else None
+        foundation = self._foundation()
+        begun = foundation.request_log.begin() if foundation is not None and is_recorded(scope) else None
         started = time.perf_counter()
         status = 0
 
@@ -64,7 +64,7 @@ class RequestContext:
             await send(message)
 
         client = scope.get("client")
-        with request_scope(request_id), acting_for(client[0] if client else "unknown"):
+        with bind_request_id(request_id), acting_for(client[0] if client else "unknown"):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
@@ -81,31 +81,31 @@ class RequestContext:
             finally:
                 seconds = time.perf_counter() - started
                 cost: dict[str, float] = {"ms": round(seconds * 1000, 1)}
-                if runtime is not None:
-                    method, route = method_of(scope), route_of(scope)
-                    runtime.metrics.request(method, route, status, seconds)
+                if foundation is not None:
+                    method, route = method_label(scope), route_label(scope)
+                    foundation.metrics.observe_request(method, route, status, seconds)
                     if begun is not None and route == UNKNOWN:
-                        runtime.requests.drop(begun)
+                        foundation.request_log.discard(begun)
                     elif begun is not None:
-                        cost = figures(runtime.requests.end(begun, method, route, status, request_id))
+                        cost = log_fields(foundation.request_log.end(begun, method, route, status, request_id))
                 noisy = scope["path"].startswith(_NOISE) and status < 500
                 (access.debug if noisy else access.info)(
                     "request", method=scope["method"], path=scope["path"], status=status, **cost
                 )
 
 
-def does_work(scope: Scope) -> bool:
+def is_recorded(scope: Scope) -> bool:
     """Return whether a request is one that the count of work takes in: a call of the API."""
     return str(scope["path"]).startswith(_WORK)
 
 
-def method_of(scope: Scope) -> str:
+def method_label(scope: Scope) -> str:
     """Return the request's method, "OTHER" for one that nobody knows."""
     method = str(scope["method"])
     return method if method in _METHODS else "OTHER"
 
 
-def route_of(scope: Scope) -> str:
+def route_label(scope: Scope) -> str:
     """Return the template of the API's route that has answered (after the call), "(pages)" for what Streamlit serves,
     "(unknown)" for paths of ours that do not exist."""
     template = str(getattr(scope.get("route"), "path", ""))

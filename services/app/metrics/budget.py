@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from services.core.admission import Gate
+from services.core.admission import Admission, Gate
+from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, DecisionKind, LimitSource
 from services.operations.metrics import Family, MetricValue
-
-if TYPE_CHECKING:
-    from services.app.container import Runtime
+from services.operations.webhook import Webhook
 
 _LIMIT = Family("millpond_budget_limit_bytes", "What memory is held against; `source` says who set it.", ("source",))
 _WATERMARK = Family("millpond_budget_watermark_bytes", "Where each level is reached.", ("level",))
@@ -41,19 +39,18 @@ _ALERTS_WAITING = Family("millpond_alerts_waiting", "Alerts that wait for the we
 ALERT_FAMILIES = (_ALERTS, _ALERTS_WAITING)
 
 
-def budget(runtime: Runtime) -> Iterator[MetricValue]:
+def budget(governor: Governor) -> Iterator[MetricValue]:
     """Return how the budget stands."""
-    governor = runtime.governor
     state = governor.state()
     for source in LimitSource:
         if source is state.budget.source and state.budget.limit:
             yield MetricValue(_LIMIT, state.budget.limit, (source.value,))
     for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
         yield MetricValue(_WATERMARK, state.budget.reached(level), (level.name.lower(),))
-    yield MetricValue(_USED, state.used)
-    yield MetricValue(_PEAK, state.peak)
-    yield MetricValue(_FLOOR, state.floor or None)
-    yield MetricValue(_RESERVED, state.reserved)
+    yield MetricValue(_USED, state.used_bytes)
+    yield MetricValue(_PEAK, state.peak_bytes)
+    yield MetricValue(_FLOOR, state.ready_rss_bytes or None)
+    yield MetricValue(_RESERVED, state.reserved_bytes)
     yield MetricValue(_LEVEL, float(state.level))
     yield MetricValue(_ACTING, float(governor.enforcing))
     counts = governor.decision_counts()
@@ -63,19 +60,19 @@ def budget(runtime: Runtime) -> Iterator[MetricValue]:
             yield MetricValue(_DECISIONS, counts.get((step.name, kind), 0), (step.name, kind.value))
 
 
-def admission(runtime: Runtime) -> Iterator[MetricValue]:
+def admission(admission: Admission) -> Iterator[MetricValue]:
     """Return what is refused."""
-    closed = runtime.admission.closed()
+    closed = admission.closed()
     for door in Gate:
         yield MetricValue(_CLOSED, float(door in closed), (door.value,))
-    for name, count in runtime.admission.refused().items():
+    for name, count in admission.refusal_counts().items():
         yield MetricValue(_REFUSED, count, (name,))
-    yield MetricValue(_PACE, runtime.admission.pause_seconds)
+    yield MetricValue(_PACE, admission.pause_seconds)
 
 
-def alerts(runtime: Runtime) -> Iterator[MetricValue]:
+def alerts(webhook: Webhook) -> Iterator[MetricValue]:
     """Return how alerts arrive."""
-    state = runtime.webhook.state()
+    state = webhook.state()
     for outcome, count in (("delivered", state.delivered), ("failed", state.failed), ("dropped", state.dropped)):
         yield MetricValue(_ALERTS, count, (outcome,))
     yield MetricValue(_ALERTS_WAITING, state.waiting)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 from services.core.memory_report import Owner
-from services.memory.gc.policy import CollectionReason
+from services.memory.gc.control import GCControl
+from services.memory.gc.policy import CollectionPolicy, CollectionReason
 from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
 from services.operations.metrics import Family, MetricValue
-
-if TYPE_CHECKING:
-    from services.app.container import Runtime
+from services.operations.request_log import RecentRequests
 
 _HOUR = 3600.0
 # What a verdict of these kinds counts is not bytes.
@@ -163,7 +161,7 @@ def verdict(memory: MemoryMonitor) -> Iterator[MetricValue]:
         yield MetricValue(_PER_REQUEST, now.per_request)
     if now.seconds_to_limit is not None and math.isfinite(now.seconds_to_limit):
         yield MetricValue(_TO_LIMIT, now.seconds_to_limit)
-    yield MetricValue(_WINDOW, now.window)
+    yield MetricValue(_WINDOW, now.window_seconds)
     yield MetricValue(_JUDGED_AT, now.time)
 
 
@@ -179,10 +177,9 @@ def _per_second(per_hour: float | None) -> float | None:
     return None if per_hour is None else per_hour / _HOUR
 
 
-def collector(runtime: Runtime) -> Iterator[MetricValue]:
+def collector(control: GCControl) -> Iterator[MetricValue]:
     """Return the settings in use and the trial."""
-    part = runtime.memory.collector
-    state, trial = part.state(count=False), part.trial
+    state, trial = control.state(count=False), control.trial
     yield MetricValue(_ENABLED, float(not state.settings.off))
     for generation, (threshold, count) in enumerate(zip(state.settings.thresholds, state.counts, strict=True)):
         yield MetricValue(_THRESHOLD, threshold, (str(generation),))
@@ -196,9 +193,9 @@ def collector(runtime: Runtime) -> Iterator[MetricValue]:
         yield MetricValue(_TRIAL_P95, trial.now_p95, ("now",))
 
 
-def policy(runtime: Runtime) -> Iterator[MetricValue]:
+def policy(policy: CollectionPolicy) -> Iterator[MetricValue]:
     """Return what the policy did; every reason is listed."""
-    state = runtime.policy.state()
+    state = policy.state()
     yield MetricValue(_POLICY, float(state.active))
     for reason in CollectionReason:
         yield MetricValue(_RUNS, state.runs.get(reason, 0), (reason.value,))
@@ -210,17 +207,25 @@ def policy(runtime: Runtime) -> Iterator[MetricValue]:
 class ProcessGauges:
     """Reads what is known from the first moment on."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(
+        self,
+        ready: Callable[[], bool],
+        request_log: RecentRequests,
+        count_sessions: Callable[[], int],
+        started_at: float,
+    ) -> None:
+        self._ready = ready
+        self._request_log = request_log
+        self._count_sessions = count_sessions
+        self._started_at = started_at
 
     def read(self) -> Iterator[MetricValue]:
         """Return the readings now."""
-        runtime = self._runtime
         yield MetricValue(_BUILD, 1.0, _build())
-        yield MetricValue(_STARTED, runtime.started_at)
-        yield MetricValue(_READY, float(runtime.ready))
-        yield MetricValue(_WORK, runtime.requests.total)
-        yield MetricValue(_SESSIONS, runtime.sessions())
+        yield MetricValue(_STARTED, self._started_at)
+        yield MetricValue(_READY, float(self._ready()))
+        yield MetricValue(_WORK, self._request_log.total)
+        yield MetricValue(_SESSIONS, self._count_sessions())
 
 
 @functools.cache

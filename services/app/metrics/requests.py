@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from services.core.events import Counter
-from services.core.requests import RequestKind
-from services.operations.metrics import Family, MetricValue
+from services.core.requests import RequestKind, RequestRegistry
+from services.operations.metrics import Family, Metrics, MetricValue
 
 if TYPE_CHECKING:
-    from services.app.container import Runtime
+    from services.chat.answer_service import AnswerService
+    from services.chat.models.circuit_breaker import CircuitBreakers
+    from services.core.cache import Caches
+    from services.core.settings import Settings
+    from services.knowledge.index import IndexManager
+    from services.knowledge.ingestion import Ingestion
+    from services.knowledge.library import Library
     from services.knowledge.types import LibraryCounts
 
 _COUNTS_SECONDS = 10.0  # the totals of a big library take a while to add up, and change with every chunk
@@ -66,35 +71,46 @@ _SCOPES_ENDED = Family(
 SCOPE_FAMILIES = (_SCOPES, _SCOPES_WAITING, _SCOPES_ENDED)
 
 
-def answers(runtime: Runtime) -> Iterator[MetricValue]:
-    """Return how the slots are taken."""
-    yield MetricValue(_SLOTS, runtime.settings.answers_total)
-    yield MetricValue(_PLACES, runtime.settings.answers_waiting)
-    running, waiting = runtime.answering.slots()
+def answer_limits(settings: Settings) -> Iterator[MetricValue]:
+    """Return how many answers may run and wait."""
+    yield MetricValue(_SLOTS, settings.answers_total)
+    yield MetricValue(_PLACES, settings.answers_waiting)
+
+
+def answers(settings: Settings, service: AnswerService) -> Iterator[MetricValue]:
+    """Return the limits, and how many answers run and wait."""
+    yield from answer_limits(settings)
+    running, waiting = service.slots()
     yield MetricValue(_RUNNING, running)
     yield MetricValue(_WAITING, waiting)
 
 
-def ingestion(runtime: Runtime) -> Iterator[MetricValue]:
-    """Return how long the queue is."""
-    yield MetricValue(_JOB_LIMIT, runtime.settings.queue_limit)
-    yield MetricValue(_PAUSED, float(bool(runtime.ingestion.paused)))
-    yield MetricValue(_JOBS, runtime.ingestion.job_store.unfinished())
+def ingestion_limits(settings: Settings) -> Iterator[MetricValue]:
+    """Return how long the queue may be."""
+    yield MetricValue(_JOB_LIMIT, settings.queue_limit)
+
+
+def ingestion(settings: Settings, service: Ingestion) -> Iterator[MetricValue]:
+    """Return the limit, and how long the queue is."""
+    yield from ingestion_limits(settings)
+    yield MetricValue(_PAUSED, float(bool(service.pause_reason)))
+    yield MetricValue(_JOBS, service.job_store.unfinished())
 
 
 class LibraryGauges:
     """Reads the library's totals, now and then only."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, index: IndexManager, library: Library) -> None:
+        self._index = index
+        self._library = library
         self._counts: LibraryCounts | None = None
         self._counted = 0.0
 
     def read(self) -> Iterator[MetricValue]:
         """Return the totals, at most some seconds old."""
-        yield MetricValue(_VECTORS, len(self._runtime.keeper.index))
+        yield MetricValue(_VECTORS, len(self._index.index))
         if self._counts is None or time.monotonic() - self._counted > _COUNTS_SECONDS:
-            self._counts = self._runtime.library.counts()
+            self._counts = self._library.counts()
             self._counted = time.monotonic()
         counts = self._counts
         yield MetricValue(_DOCUMENTS, counts.documents)
@@ -104,9 +120,22 @@ class LibraryGauges:
         yield MetricValue(_FAILED, counts.jobs_failed)
 
 
-def caches(runtime: Runtime) -> Iterator[MetricValue]:
-    """Return how often our caches had what was looked for; of modules that are loaded."""
-    for stats in runtime.caches.stats():
+class LRUCacheInfo(Protocol):
+    """What `functools.lru_cache` tells of itself."""
+
+    @property
+    def hits(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def currsize(self) -> int: ...
+
+
+def caches(
+    caches: Caches, metrics: Metrics, letter_scripts: Callable[[], LRUCacheInfo] | None = None
+) -> Iterator[MetricValue]:
+    """Return how the caches do; `letter_scripts` tells of the one of `services.knowledge.retrieval.language_trust`."""
+    for stats in caches.stats():
         named = (stats.name,)
         yield MetricValue(_HITS, stats.hits, named)
         yield MetricValue(_MISSES, stats.misses, named)
@@ -115,11 +144,10 @@ def caches(runtime: Runtime) -> Iterator[MetricValue]:
         yield MetricValue(_CACHE_BYTES, stats.bytes, named)
         yield MetricValue(_CACHE_BUDGET, stats.budget, named)
     windows = ("conversation_windows",)
-    yield MetricValue(_HITS, runtime.metrics.total(Counter.WINDOW_HITS), windows)
-    yield MetricValue(_MISSES, runtime.metrics.total(Counter.WINDOW_MISSES), windows)
-    scripts = sys.modules.get("services.knowledge.retrieval.language_trust")
-    if scripts is not None:
-        info = scripts.script_of.cache_info()
+    yield MetricValue(_HITS, metrics.total(Counter.WINDOW_HITS), windows)
+    yield MetricValue(_MISSES, metrics.total(Counter.WINDOW_MISSES), windows)
+    if letter_scripts is not None:
+        info = letter_scripts()
         labels = ("letter_scripts",)
         yield MetricValue(_HITS, info.hits, labels)
         yield MetricValue(_MISSES, info.misses, labels)
@@ -136,18 +164,18 @@ BREAKER_FAMILIES = (_BREAKER, _OPENED)
 _STATES = {"closed": 0, "half_open": 1, "open": 2}  # of `services.chat.models.circuit_breaker`, not imported by all
 
 
-def breakers(runtime: Runtime) -> Iterator[MetricValue]:
+def breakers(breakers: CircuitBreakers) -> Iterator[MetricValue]:
     """Return how the breaker of each chat back end stands."""
-    for status in runtime.models.breakers.statuses():
+    for status in breakers.statuses():
         yield MetricValue(_BREAKER, _STATES[status.state.value], (status.backend,))
         yield MetricValue(_OPENED, status.opened, (status.backend,))
 
 
-def scopes(runtime: Runtime) -> Iterator[MetricValue]:
+def scopes(requests: RequestRegistry) -> Iterator[MetricValue]:
     """Return which requests run, wait and have ended."""
     for kind in RequestKind:
-        running, waiting = runtime.scopes.counts(kind)
+        running, waiting = requests.counts(kind)
         yield MetricValue(_SCOPES, running, (kind.value,))
         yield MetricValue(_SCOPES_WAITING, waiting, (kind.value,))
-        for outcome, number in runtime.scopes.ended(kind).items():
+        for outcome, number in requests.outcome_counts(kind).items():
             yield MetricValue(_SCOPES_ENDED, number, (kind.value, outcome.value))

@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 
 from console.ui.streamlit import internals, memory
 from console.ui.streamlit.memory import StreamlitMemory
-from services.app.container import Runtime as Services
+from services.app.startup import Application
 from services.core.memory_report import MemoryReport, Owner
 from services.core.settings import Settings
 from tests.ui.streamlit.process import Process, session
@@ -92,7 +92,7 @@ def test_a_session_that_no_look_has_met_is_known_from_its_script(
 
 
 def test_caches_are_reported_without_the_services(process: Process) -> None:
-    """The console's only cached resource is the Runtime, whose parts report for themselves."""
+    """The console's only cached resource is the application, whose parts report for themselves."""
     cached = st.cache_data(show_spinner=False)(lambda: "d" * 1_000_000)
     resource = st.cache_resource(show_spinner=False)(lambda: ["r" * 2_000_000])
     before = sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES]
@@ -101,9 +101,9 @@ def test_caches_are_reported_without_the_services(process: Process) -> None:
     after = sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES]
     assert after - before == pytest.approx(3_000_000, rel=0.01)
 
-    services = Services(Settings())
-    services.ballast = "b" * 5_000_000  # type: ignore[attr-defined]
-    st.cache_resource(show_spinner=False)(lambda: services)()
+    application = Application(Settings())
+    application.ballast = "b" * 5_000_000  # type: ignore[attr-defined]
+    st.cache_resource(show_spinner=False)(lambda: application)()
     assert sizes(list(StreamlitMemory()()))[Owner.STREAMLIT_CACHES] - after < 100_000
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _recent: deque[Any] = deque(maxlen=200)
@@ -23,18 +23,18 @@ def _page(number: int) -> str:
     return text(number, 1_500_000)
 
 
-def filling_cache(_runtime: Runtime) -> Step:
+def filling_cache(_services: Services) -> Step:
     """lru_cache with a limit; the more pages it knows, the rarer a new one is asked for (150 MB)."""
     chance = random.Random(5)
     return lambda _number: _page(chance.randrange(100))
 
 
-def filling_deque(_runtime: Runtime) -> Step:
+def filling_deque(_services: Services) -> Step:
     """The last 200 results, for a page that shows them (60 MB)."""
     return lambda number: _recent.append(rows(number, 1_000))
 
 
-def filling_tokenizer(_runtime: Runtime) -> Step:
+def filling_tokenizer(_services: Services) -> Step:
     """The word cache of a BPE tokenizer: 10,000 words, about 8 kB each at its worst (tokenizers issue 1539)."""
     from tokenizers import Tokenizer, models, trainers
 
@@ -48,7 +48,7 @@ def filling_tokenizer(_runtime: Runtime) -> Step:
     return step
 
 
-def growing_pool(_runtime: Runtime) -> Step:
+def growing_pool(_services: Services) -> Step:
     """A thread pool makes its threads as they are needed, up to its maximum."""
     pool = _kept["pool"] = ThreadPoolExecutor(max_workers=48, thread_name_prefix="render")
     finish = threading.Event()
@@ -67,7 +67,7 @@ def growing_pool(_runtime: Runtime) -> Step:
     return step
 
 
-def expiring_sessions(_runtime: Runtime) -> Step:
+def expiring_sessions(_services: Services) -> Step:
     """Sessions that are dropped 120 requests after their last use."""
 
     def step(number: int) -> None:
@@ -78,7 +78,7 @@ def expiring_sessions(_runtime: Runtime) -> Step:
     return step
 
 
-def batches_in_and_out(runtime: Runtime) -> Step:
+def batches_in_and_out(services: Services) -> Step:
     """Documents come in batches and are all deleted when there are enough of them: a sawtooth."""
     import io
 
@@ -88,15 +88,15 @@ def batches_in_and_out(runtime: Runtime) -> Step:
         if number % 10 == 0:
             for part in range(4):
                 content = text(number * 10 + part, 12_000).encode()
-                added.append(runtime.library.add(io.BytesIO(content), f"batch-{number}-{part}.txt").document.id)
+                added.append(services.library.add(io.BytesIO(content), f"batch-{number}-{part}.txt").document.id)
         if len(added) >= 48:
-            runtime.library.delete(added)
+            services.library.delete(added)
             added.clear()
 
     return step
 
 
-def pauses(_runtime: Runtime) -> Step:
+def pauses(_services: Services) -> Step:
     """Buffers that live for one request: the high-water mark of RSS, nothing more."""
     import numpy as np
 

@@ -6,7 +6,7 @@ import functools
 import queue
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
@@ -25,12 +25,12 @@ class _Analysis:
         return sum(word in question for word in self.words)
 
 
-def cached_method(_runtime: Runtime) -> Step:
+def cached_method(_services: Services) -> Step:
     """lru_cache on a method keeps every `self` that it was called on (Python's FAQ; flake8-bugbear B019)."""
     return lambda number: _Analysis(text(number, 12_000)).score(f"Who owes the miller {number}?")
 
 
-def by_request(_runtime: Runtime) -> Step:
+def by_request(_services: Services) -> Step:
     """Responses by request id, for a retry that never comes."""
 
     def step(number: int) -> None:
@@ -39,7 +39,7 @@ def by_request(_runtime: Runtime) -> Step:
     return step
 
 
-def slow_consumer(_runtime: Runtime) -> Step:
+def slow_consumer(_services: Services) -> Step:
     """A queue without a limit whose consumer takes two of three messages."""
 
     def step(number: int) -> None:

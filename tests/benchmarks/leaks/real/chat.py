@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypedDict
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, text
 
@@ -16,7 +16,7 @@ class _Talk(TypedDict):
     messages: Annotated[list[str], lambda old, new: old + new]
 
 
-def window_memory(_runtime: Runtime) -> Step:
+def window_memory(_services: Services) -> Step:
     """ConversationBufferWindowMemory shows the model k turns and keeps them all (langchain issues 2610, 2290)."""
     from langchain_classic.memory import ConversationBufferWindowMemory
 
@@ -30,7 +30,7 @@ def window_memory(_runtime: Runtime) -> Step:
     return step
 
 
-def histories(_runtime: Runtime) -> Step:
+def histories(_services: Services) -> Step:
     """A dictionary of chat histories by session id, as the documentation of RunnableWithMessageHistory shows it."""
     from langchain_core.chat_history import InMemoryChatMessageHistory
     from langchain_core.runnables import RunnableLambda
@@ -65,7 +65,7 @@ def _graph() -> Any:
     return graph.compile(checkpointer=InMemorySaver())
 
 
-def saver_of_one_thread(_runtime: Runtime) -> Step:
+def saver_of_one_thread(_services: Services) -> Step:
     """InMemorySaver keeps every checkpoint of a thread, each with the whole conversation so far."""
     graph = _assistants["graph"] = _graph()
 
@@ -77,7 +77,7 @@ def saver_of_one_thread(_runtime: Runtime) -> Step:
     return step
 
 
-def saver_of_many_threads(_runtime: Runtime) -> Step:
+def saver_of_many_threads(_services: Services) -> Step:
     """A thread id for each request, and nobody calls delete_thread (langgraph: persistence, troubleshooting)."""
     graph = _assistants["graph"] = _graph()
 

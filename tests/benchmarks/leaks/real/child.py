@@ -14,7 +14,8 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-from services.app.container import Runtime
+from services.app.container import Services
+from services.app.startup import Application
 from services.memory.leaks import findings
 from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.process import rss_bytes
@@ -37,11 +38,11 @@ _RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 1, VerdictState.WATCH: 2, V
 class _Observer:
     """Looks at the verdicts as they come and keeps the one that counts."""
 
-    def __init__(self, runtime: Runtime, is_leak: bool) -> None:
-        self._detector = runtime.memory.detector
-        self._clock = runtime.clock
+    def __init__(self, services: Services, is_leak: bool) -> None:
+        self._detector = services.memory.detector
+        self._clock = services.clock
         self._is_leak = is_leak
-        self.began = runtime.clock.time()
+        self.began = services.clock.time()
         self.counts: Verdict = self._detector.verdict
         self.seconds: float | None = None
         self.changes: list[Change] = []
@@ -67,16 +68,16 @@ def run(case: Scenario, folder: Path, *, minutes: float) -> Record:
     clock = SteppedClock()
     # What censuses may cost is counted against the service's clock, though at a tenth: they take real seconds.
     findings.time = SimpleNamespace(perf_counter=lambda: clock.time() / 10.0)  # type: ignore[assignment] # all it uses
-    with Runtime(settings(folder), clock) as runtime:
-        work = Work(runtime)
-        runtime.memory.sampler.add_source(lambda: {Series.REQUESTS: float(work.requests)})
+    with Application(settings(folder), clock) as services:
+        work = Work(services)
+        services.memory.sampler.add_source(lambda: {Series.REQUESTS: float(work.requests)})
         clock.begin()
         for _ in range(int(WARM_UP_MINUTES * REQUESTS_PER_MINUTE)):
             work.request()
             clock.advance(60.0 / REQUESTS_PER_MINUTE)
         before = rss_bytes()
-        step = case.begin(runtime)
-        observer = _Observer(runtime, case.is_leak)
+        step = case.begin(services)
+        observer = _Observer(services, case.is_leak)
         numbers = itertools.count()
         end = minutes * 60.0
         while observer.passed < end and rss_bytes() < MOST_BYTES:
@@ -91,7 +92,7 @@ def run(case: Scenario, folder: Path, *, minutes: float) -> Record:
         return Record(
             name=case.name,
             verdict=observer.counts,
-            last=runtime.memory.detector.verdict,
+            last=services.memory.detector.verdict,
             seconds=observer.seconds,
             watched=observer.passed,
             requests=work.requests,

@@ -8,22 +8,22 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, text
 
 _open: list[Any] = []
 
 
-def _folder(runtime: Runtime, name: str) -> Path:
-    folder = runtime.settings.data_dir / name
+def _folder(services: Services, name: str) -> Path:
+    folder = services.settings.data_dir / name
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def open_files(runtime: Runtime) -> Step:
+def open_files(services: Services) -> Step:
     """A log of each request, opened and never closed."""
-    folder = _folder(runtime, "journal")
+    folder = _folder(services, "journal")
 
     def step(number: int) -> None:
         file = (folder / f"journal-{number}.txt").open("w")
@@ -33,9 +33,9 @@ def open_files(runtime: Runtime) -> Step:
     return step
 
 
-def raw_descriptors(runtime: Runtime) -> Step:
+def raw_descriptors(services: Services) -> Step:
     """os.open without os.close: no Python object holds them, so no garbage collection ends them."""
-    folder = _folder(runtime, "spool")
+    folder = _folder(services, "spool")
 
     def step(number: int) -> None:
         os.open(folder / "spool.bin", os.O_CREAT | os.O_RDWR)
@@ -43,7 +43,7 @@ def raw_descriptors(runtime: Runtime) -> Step:
     return step
 
 
-def sockets(_runtime: Runtime) -> Step:
+def sockets(_services: Services) -> Step:
     """Connections that are never closed."""
     listener = socket.create_server(("127.0.0.1", 0))
     _open.append(listener)
@@ -56,9 +56,9 @@ def sockets(_runtime: Runtime) -> Step:
     return step
 
 
-def connections(runtime: Runtime) -> Step:
+def connections(services: Services) -> Step:
     """A connection to SQLite for each request, never closed: a file and a page cache each."""
-    folder = _folder(runtime, "orders")
+    folder = _folder(services, "orders")
     with sqlite3.connect(folder / "orders.db") as first:
         first.execute("create table sack (id integer primary key, note text)")
         first.executemany("insert into sack (note) values (?)", [(text(i, 500),) for i in range(300)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows
 
@@ -36,7 +36,7 @@ class _Visit:
         self.rows.clear()
 
 
-def stored_exceptions(_runtime: Runtime) -> Step:
+def stored_exceptions(_services: Services) -> Step:
     """Exceptions kept for a report: the traceback keeps every frame with its locals (documentation of `traceback`)."""
 
     def handle(number: int) -> int:
@@ -52,7 +52,7 @@ def stored_exceptions(_runtime: Runtime) -> Step:
     return step
 
 
-def cycles(_runtime: Runtime) -> Step:
+def cycles(_services: Services) -> Step:
     """Trees whose parts know their parents, in a process that switched the collector off to save time."""
     gc.disable()
 
@@ -63,7 +63,7 @@ def cycles(_runtime: Runtime) -> Step:
     return step
 
 
-def finalizers(_runtime: Runtime) -> Step:
+def finalizers(_services: Services) -> Step:
     """weakref.finalize with a bound method of its own object (warned of in the documentation of `weakref`)."""
     return _Visit
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
@@ -46,7 +46,7 @@ class _Page:
 # Leaks
 
 
-def models_per_request(_runtime: Runtime) -> Step:
+def models_per_request(_services: Services) -> Step:
     """A pydantic model is made for each request and kept under its name."""
     from pydantic import create_model
 
@@ -57,14 +57,14 @@ def models_per_request(_runtime: Runtime) -> Step:
     return step
 
 
-def http_clients(_runtime: Runtime) -> Step:
+def http_clients(_services: Services) -> Step:
     """An httpx client for each request, each with its own certificates, never closed."""
     import httpx
 
     return lambda _number: _clients.append(httpx.Client(trust_env=False))
 
 
-def frozen_garbage(_runtime: Runtime) -> Step:
+def frozen_garbage(_services: Services) -> Step:
     """gc.freeze() after each request, as somebody read that it makes collections quick: garbage is kept with it."""
 
     def step(number: int) -> None:
@@ -74,7 +74,7 @@ def frozen_garbage(_runtime: Runtime) -> Step:
     return step
 
 
-def parsed_trees(_runtime: Runtime) -> Step:
+def parsed_trees(_services: Services) -> Step:
     """Trees of lxml kept for later: all of it lives in libxml2."""
     from lxml import etree
 
@@ -84,7 +84,7 @@ def parsed_trees(_runtime: Runtime) -> Step:
     return step
 
 
-def suspended_cursors(_runtime: Runtime) -> Step:
+def suspended_cursors(_services: Services) -> Step:
     """Generators that were left after their first row."""
 
     def read(number: int) -> Iterator[object]:
@@ -99,12 +99,12 @@ def suspended_cursors(_runtime: Runtime) -> Step:
     return step
 
 
-def child_processes(_runtime: Runtime) -> Step:
+def child_processes(_services: Services) -> Step:
     """Children whose output is a pipe that nobody reads or closes."""
     return lambda _number: _children.append(subprocess.Popen(["true"], stdout=subprocess.PIPE))
 
 
-def data_frames(_runtime: Runtime) -> Step:
+def data_frames(_services: Services) -> Step:
     """A data frame of figures for each request, appended to a list for a report that is never written."""
     import numpy as np
     import pandas as pd
@@ -115,7 +115,7 @@ def data_frames(_runtime: Runtime) -> Step:
     return step
 
 
-def timers(_runtime: Runtime) -> Step:
+def timers(_services: Services) -> Step:
     """A timer for each request that should have been cancelled."""
 
     def step(number: int) -> None:
@@ -131,7 +131,7 @@ def timers(_runtime: Runtime) -> Step:
 # Look-alikes
 
 
-def late_imports(_runtime: Runtime) -> Step:
+def late_imports(_services: Services) -> Step:
     """Modules are imported as pages need them, for the first half of the run."""
     names = [
         "pandas",
@@ -151,7 +151,7 @@ def late_imports(_runtime: Runtime) -> Step:
     return step
 
 
-def records(_runtime: Runtime) -> Step:
+def records(_services: Services) -> Step:
     """A buffer keeps the largest size that was ever needed; records become rarer."""
     import numpy as np
 
@@ -166,7 +166,7 @@ def records(_runtime: Runtime) -> Step:
     return step
 
 
-def flushed_journal(_runtime: Runtime) -> Step:
+def flushed_journal(_services: Services) -> Step:
     """Entries are written out when there are 150 of them: a slow saw."""
 
     def step(number: int) -> None:
@@ -177,7 +177,7 @@ def flushed_journal(_runtime: Runtime) -> Step:
     return step
 
 
-def connection_pool(_runtime: Runtime) -> Step:
+def connection_pool(_services: Services) -> Step:
     """Connections are made as they are needed, up to 60."""
     listener = socket.create_server(("127.0.0.1", 0))
     pool = _kept["pool"] = []
@@ -190,7 +190,7 @@ def connection_pool(_runtime: Runtime) -> Step:
     return step
 
 
-def weak_cache(_runtime: Runtime) -> Step:
+def weak_cache(_services: Services) -> Step:
     """A weak cache over the last 150 pages."""
     known: weakref.WeakValueDictionary[int, _Page] = weakref.WeakValueDictionary()
     last: deque[_Page] = deque(maxlen=150)
@@ -203,13 +203,13 @@ def weak_cache(_runtime: Runtime) -> Step:
     return step
 
 
-def growing_library(runtime: Runtime) -> Step:
+def growing_library(services: Services) -> Step:
     """Documents come in during the first half, and stay: memory that has a reason."""
 
     def step(number: int) -> None:
         if number < 200 and number % 4 == 0:
             content = text(number, 20_000).encode()
-            runtime.library.add(io.BytesIO(content), f"chronicle-{number}.txt")
+            services.library.add(io.BytesIO(content), f"chronicle-{number}.txt")
 
     return step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows
 
@@ -23,7 +23,7 @@ class _RequestHandler(logging.Handler):
         record.__dict__["request"] = self.request["number"]
 
 
-def handlers(_runtime: Runtime) -> Step:
+def handlers(_services: Services) -> Step:
     """A logging handler for each request, never removed (logging: "removeHandler")."""
     logger = logging.getLogger("mill.requests")
     logger.propagate = False
@@ -35,7 +35,7 @@ def handlers(_runtime: Runtime) -> Step:
     return step
 
 
-def callbacks(_runtime: Runtime) -> Step:
+def callbacks(_services: Services) -> Step:
     """Each page registers itself for news and is never taken off the list."""
 
     def step(number: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _kept: dict[str, Any] = {}
 
 
-def cached_data(_runtime: Runtime) -> Step:
+def cached_data(_services: Services) -> Step:
     """st.cache_data without max_entries or ttl on a function of the question (Streamlit: "Caching overview")."""
     import streamlit as st
 
@@ -22,7 +22,7 @@ def cached_data(_runtime: Runtime) -> Step:
     return lambda number: report(f"What was ground on day {number}?")
 
 
-def uploads(_runtime: Runtime) -> Step:
+def uploads(_services: Services) -> Step:
     """The uploaded files of tabs that were closed (Streamlit keeps them in RAM until the session is removed)."""
     from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
     from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -36,7 +36,7 @@ def uploads(_runtime: Runtime) -> Step:
     return step
 
 
-def session_state(_runtime: Runtime) -> Step:
+def session_state(_services: Services) -> Step:
     """Sessions that expired and are still alive, each with what its page kept (streamlit issue 12506)."""
     from streamlit.logger import set_log_level
     from streamlit.runtime.state import SessionState

@@ -7,7 +7,7 @@ import math
 import tracemalloc
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _kept: dict[str, Any] = {}
@@ -16,7 +16,7 @@ _fragments: list[bytes] = []
 DAY = 1200.0  # seconds on the service's clock: a day in a hurry
 
 
-def one_big_load(_runtime: Runtime) -> Step:
+def one_big_load(_services: Services) -> Step:
     """A dictionary and a table are loaded once, after a while, and stay."""
     import numpy as np
 
@@ -28,18 +28,18 @@ def one_big_load(_runtime: Runtime) -> Step:
     return step
 
 
-def warm_up(runtime: Runtime) -> Step:
+def warm_up(services: Services) -> Step:
     """Each new shape of a batch makes oneDNN prepare and keep a kernel; there are 200 shapes."""
 
     def step(number: int) -> None:
         lengths = 1 + number % 20
         batch = 1 + (number // 20) % 10
-        runtime.embedder.embed_chunks([text(i, 40 * lengths) for i in range(batch)])
+        services.embedder.embed_chunks([text(i, 40 * lengths) for i in range(batch)])
 
     return step
 
 
-def fragmentation(_runtime: Runtime) -> Step:
+def fragmentation(_services: Services) -> Step:
     """Many small blocks are freed but for a few, which keep their pages from going back."""
 
     def step(number: int) -> None:
@@ -50,7 +50,7 @@ def fragmentation(_runtime: Runtime) -> Step:
     return step
 
 
-def saw_of_cycles(_runtime: Runtime) -> Step:
+def saw_of_cycles(_services: Services) -> Step:
     """Cycles that are collected every 100 requests by a collector that runs by plan."""
     gc.disable()
 
@@ -68,10 +68,10 @@ def daily_rate(seconds: float) -> float:
     return 10.0 - 8.0 * math.cos(2 * math.pi * seconds / DAY)
 
 
-def daily_swing(runtime: Runtime) -> Step:
+def daily_swing(services: Services) -> Step:
     """Visitors come in the morning and leave in the evening, each with 3 MB."""
     visitors: dict[int, Any] = {}
-    clock = runtime.clock
+    clock = services.clock
     began = clock.time()
     _kept["visitors"] = visitors
 
@@ -85,7 +85,7 @@ def daily_swing(runtime: Runtime) -> Step:
     return step
 
 
-def tracing(_runtime: Runtime) -> Step:
+def tracing(_services: Services) -> Step:
     """tracemalloc is switched on for a while: its tables grow with what is allocated meanwhile, then go."""
 
     def step(number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step
 
@@ -17,7 +17,7 @@ def _plot(number: int) -> None:
     figure.savefig(io.BytesIO(), format="png")
 
 
-def figures(_runtime: Runtime) -> Step:
+def figures(_services: Services) -> Step:
     """pyplot keeps every figure until it is closed (matplotlib: `pyplot.figure`, "figure.max_open_warning")."""
     import matplotlib as mpl
 

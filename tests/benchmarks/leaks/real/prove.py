@@ -14,13 +14,13 @@ STEPS = 400
 
 
 def run_here(name: str) -> None:
-    from services.app.container import Runtime
+    from services.app.startup import Application
     from tests.benchmarks.leaks.real.library import scenario
     from tests.benchmarks.leaks.real.readings import read
     from tests.benchmarks.leaks.real.work import settings
 
-    with tempfile.TemporaryDirectory() as folder, Runtime(settings(Path(folder))) as runtime:
-        step = scenario(name).begin(runtime)
+    with tempfile.TemporaryDirectory() as folder, Application(settings(Path(folder))) as services:
+        step = scenario(name).begin(services)
         for number in range(STEPS // 2):
             step(number)
         first = read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 
 # Called with its number, 0 first, once or more often for each request.
@@ -32,7 +32,7 @@ class Scenario:
     """
 
     name: str
-    begin: Callable[[Runtime], Step]
+    begin: Callable[[Services], Step]
     kind: LeakKind | None = None
     suspects: tuple[str, ...] = ()
     per_step: float = 0.0

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows
 
@@ -15,7 +15,7 @@ _pools: list[ThreadPoolExecutor] = []
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def executors(_runtime: Runtime) -> Step:
+def executors(_services: Services) -> Step:
     """An executor for each call that is never shut down (concurrent.futures: "Executor.shutdown")."""
 
     def step(number: int) -> None:
@@ -27,7 +27,7 @@ def executors(_runtime: Runtime) -> Step:
     return step
 
 
-def waiting_threads(_runtime: Runtime) -> Step:
+def waiting_threads(_services: Services) -> Step:
     """A thread for each request that waits for an answer which never comes."""
 
     def step(number: int) -> None:
@@ -38,7 +38,7 @@ def waiting_threads(_runtime: Runtime) -> Step:
     return step
 
 
-def tasks(_runtime: Runtime) -> Step:
+def tasks(_services: Services) -> Step:
     """Tasks that wait for ever, kept in a set so that they are not collected (asyncio: "create_task")."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="events", daemon=True).start()

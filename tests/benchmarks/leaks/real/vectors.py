@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, text
 
@@ -25,7 +25,7 @@ def _index(number: int) -> Any:
     return index
 
 
-def rebuilt_indexes(_runtime: Runtime) -> Step:
+def rebuilt_indexes(_services: Services) -> Step:
     """An index is built anew after a change, and the old one stays in a list (faiss issues 1350, 2131)."""
 
     def step(number: int) -> None:
@@ -35,7 +35,7 @@ def rebuilt_indexes(_runtime: Runtime) -> Step:
     return step
 
 
-def disowned_index(_runtime: Runtime) -> Step:
+def disowned_index(_services: Services) -> Step:
     """An index that was handed to C++ with this.disown() and that nobody deletes (faiss issue 581)."""
 
     def step(number: int) -> None:
@@ -45,7 +45,7 @@ def disowned_index(_runtime: Runtime) -> Step:
     return step
 
 
-def lost_malloc(_runtime: Runtime) -> Step:
+def lost_malloc(_services: Services) -> Step:
     """A C library that forgets to free its buffers."""
     library = ctypes.CDLL(None)
     library.malloc.restype = ctypes.c_void_p
@@ -58,7 +58,7 @@ def lost_malloc(_runtime: Runtime) -> Step:
     return step
 
 
-def arrays_in_closures(_runtime: Runtime) -> Step:
+def arrays_in_closures(_services: Services) -> Step:
     """Functions kept for later, each with the array that it closes over."""
     import numpy as np
 
@@ -69,7 +69,7 @@ def arrays_in_closures(_runtime: Runtime) -> Step:
     return step
 
 
-def graph_of_losses(_runtime: Runtime) -> Step:
+def graph_of_losses(_services: Services) -> Step:
     """`total += loss` keeps the graph of every step (PyTorch FAQ, "My model reports out of memory")."""
     import torch
 
@@ -83,11 +83,11 @@ def graph_of_losses(_runtime: Runtime) -> Step:
     return step
 
 
-def encodings(runtime: Runtime) -> Step:
+def encodings(services: Services) -> Step:
     """Encodings of the tokenizer kept by document: small in Python, big in Rust (tokenizers issues 1539, 1495)."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(runtime.embedder.tokenizer_file))
+    tokenizer = Tokenizer.from_file(str(services.embedder.tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
 

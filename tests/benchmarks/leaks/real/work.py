@@ -6,7 +6,7 @@ import io
 import itertools
 from collections import deque
 
-from services.app.container import Runtime
+from services.app.container import Services
 from services.core.settings import Settings
 from tests.benchmarks.leaks.real.scenario import text
 
@@ -19,15 +19,15 @@ CONVERSATION_ANSWERS = 10
 class Work:
     """Uses a running service as people do. `requests` counts what was served."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, services: Services) -> None:
         self.requests = 0
-        self._runtime = runtime
+        self._runtime = services
         self._numbers = itertools.count()
         self._documents: deque[int] = deque()
         self._conversation = ""
         for _ in range(DOCUMENTS):
             self._upload()
-        runtime.ingestion.wait_idle(120)
+        services.ingestion.wait_idle(120)
 
     def request(self) -> None:
         """Serve one request."""
@@ -51,7 +51,7 @@ class Work:
             if self._conversation:
                 conversations.delete(self._conversation)
             self._conversation = conversations.create().id
-        for _event in self._runtime.answering.ask(self._conversation, f"Who came to the mill on day {number}?"):
+        for _event in self._runtime.answers.ask(self._conversation, f"Who came to the mill on day {number}?"):
             pass
 
 

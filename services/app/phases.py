@@ -1,0 +1,322 @@
+"""The phases of a start: foundation, platform (the data folder is open), services (models and index are loaded).
+
+The folders of `services` meet in `services.app` only. Each part is built by a function that takes what it needs and
+returns it; what concerns several parts is registered with the part that exists earlier.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from services.app import health_checks
+from services.app.budget_actions import budget_actions
+from services.app.build_budget import build_governor, restore_decisions, watch_budget
+from services.app.build_chat import build_chat
+from services.app.build_documents import LoadedEmbedder, build_knowledge, load_embedder, register_embedder
+from services.app.build_memory import build_events, build_gc_policy, build_memory, start_memory
+from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
+from services.app.cached_search import CachedSearch, LibraryStamp
+from services.app.container import Foundation, Platform, Services
+from services.app.diagnostics import register_actions, register_owners
+from services.app.gc_experiment import build_experiments
+from services.app.metrics import registration
+from services.app.reclaimers import register_reclaimers
+from services.app.shell_hooks import ShellHooks
+from services.core.access import AccessControl
+from services.core.admission import Admission
+from services.core.cache import Caches
+from services.core.database import Database
+from services.core.errors import StorageError
+from services.core.events import EventSink
+from services.core.i18n import _
+from services.core.preferences import Preferences
+from services.core.requests.registry import RequestRegistry
+from services.core.settings import Settings
+from services.memory.clock import Clock
+from services.memory.fork_permit import set_request_registry
+from services.memory.process import heap_bytes, rss_bytes
+from services.operations.data_lock import DataLock
+from services.operations.health import Check, Health
+from services.operations.metrics import Metrics
+from services.operations.request_log import RecentRequests
+
+
+def build_foundation(
+    settings: Settings,
+    clock: Clock,
+    *,
+    reporter: Callable[[], EventSink],
+    starting: Callable[[], Check],
+    ready: Callable[[], bool],
+    count_sessions: Callable[[], int],
+) -> Foundation:
+    """Build what exists from the first moment.
+
+    Args:
+        settings: all settings.
+        clock: what everything that watches goes by.
+        reporter: returns where events go at present.
+        starting: the health check of a part that does not exist yet.
+        ready: whether the process is ready.
+        count_sessions: how many browser tabs are connected.
+    """
+    health = Health(dict.fromkeys(health_checks.NAMES, starting))
+    health.set_check(health_checks.DISK, health_checks.disk_check(settings.data_dir, settings.free_disk_mb))
+    foundation = Foundation(
+        settings=settings,
+        clock=clock,
+        metrics=Metrics(),
+        request_log=RecentRequests(rss_bytes, heap_bytes, clock.time),
+        requests=RequestRegistry(settings, rss_bytes, now=clock.time, reporter=reporter),
+        admission=Admission(),
+        caches=Caches(settings),
+        health=health,
+        started_at=time.time(),
+    )
+    registration.register_foundation(foundation, ready=ready, count_sessions=count_sessions)
+    return foundation
+
+
+def open_platform(
+    base: Foundation,
+    closing: ExitStack,
+    hooks: ShellHooks,
+    long_work: LongWork,
+    *,
+    url: str,
+    patience: float,
+    watched: bool,
+    ready: Callable[[], bool],
+    ready_rss: Callable[[], int],
+) -> Platform:
+    """Open the data folder, and build what works while models and index are loading.
+
+    Args:
+        base: what exists already.
+        closing: ends what is started here.
+        hooks: what the shell registered.
+        long_work: what a drain waits for.
+        url: the address of this server, told to other processes that find the data folder locked.
+        patience: seconds to wait for another process to release the folder.
+        watched: whether memory is sampled and the budget checked.
+        ready: whether the process is ready.
+        ready_rss: RSS when it became ready, in bytes; 0 before.
+
+    Raises:
+        ConflictError: another process holds the data folder.
+        MillpondError: a part cannot be had.
+    """
+    settings, clock, request_log = base.settings, base.clock, base.request_log
+    _lock_folder(settings, url, patience, closing)
+
+    # The tables must be known to the schema before it is created.
+    import services.chat.store
+    import services.knowledge.store  # noqa: F401
+
+    database = Database(settings.effective_database_url)
+    closing.callback(database.close)
+    database.create_tables()
+    preferences = Preferences(database)
+    events, reporter = build_events(clock, database, base.metrics, closing)
+    memory = build_memory(settings, clock, preferences, events, reporter, request_log, hooks.sessions)
+    if watched:
+        start_memory(memory, events, reporter, closing)
+    set_request_registry(base.requests)
+    governor = build_governor(settings, clock, reporter, memory, base.admission, ready=ready, ready_rss=ready_rss)
+    restarts = build_restarts(settings, clock, reporter, request_log, memory, hooks.successor)
+    build_drain(
+        settings,
+        clock,
+        restarts,
+        base.admission,
+        request_log,
+        memory,
+        governor,
+        long_work,
+        closing,
+        successor=hooks.successor,
+        ready_rss=ready_rss,
+    )
+    gc_policy = build_gc_policy(clock, request_log, reporter, memory, ready=ready)
+    if watched:
+        watch_budget(governor, clock, memory.limit, base.admission, closing, ready=ready)
+    webhook = build_webhook(settings, clock, governor, restarts, reporter, memory.detector, closing)
+    platform = Platform(
+        settings=settings,
+        clock=clock,
+        metrics=base.metrics,
+        request_log=request_log,
+        requests=base.requests,
+        admission=base.admission,
+        caches=base.caches,
+        health=base.health,
+        started_at=base.started_at,
+        database=database,
+        preferences=preferences,
+        events=events,
+        reporter=reporter,
+        memory=memory,
+        gc_policy=gc_policy,
+        governor=governor,
+        restarts=restarts,
+        webhook=webhook,
+        access=AccessControl(settings, reporter, clock.time),
+    )
+    base.health.set_check(health_checks.ACCEPTING, health_checks.accepting_check(restarts))
+    registration.register_platform(platform)
+    return platform
+
+
+def _lock_folder(settings: Settings, url: str, patience: float, closing: ExitStack) -> None:
+    """Create the data folder where it is missing, and keep other processes out of it."""
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageError(
+            _("The data folder {path} cannot be created: {reason}.").format(path=folder, reason=error.strerror),
+            _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
+        ) from error
+    lock = DataLock(folder)
+    lock.acquire(url, patience=patience)
+    closing.callback(lock.release)
+
+
+def load_services(
+    base: Platform, closing: ExitStack, *, prepared: LoadedEmbedder | None, enter: Callable[[str], None]
+) -> Services:
+    """Load models and index, build what answers questions over them, and warm up.
+
+    Args:
+        base: what exists already.
+        closing: ends what is started here.
+        prepared: an embedding model that was loaded ahead.
+        enter: called with each stage, in words.
+
+    Raises:
+        MillpondError: a part cannot be had.
+    """
+    settings, health = base.settings, base.health
+    enter(_("loading the embedding model"))
+    loaded = prepared or load_embedder(settings, closing)
+    embedder = loaded.embedder
+    register_embedder(loaded, settings, base.memory, base.reporter)
+    health.set_check(health_checks.EMBEDDER, health_checks.embedder_check(embedder))
+
+    enter(_("loading the index"))
+    knowledge = build_knowledge(
+        settings, base.database, base.preferences, embedder, base.caches, base.reporter, base.admission, closing
+    )
+    health.set_check(health_checks.STORE, health_checks.store_check(knowledge.library))
+    health.set_check(health_checks.INDEX, health_checks.index_check(knowledge.index))
+    registration.register_knowledge(base.metrics, settings, base.caches, knowledge)
+
+    enter(_("opening the conversations"))
+    stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder, settings.language)
+    chat = build_chat(
+        settings,
+        base.database,
+        base.preferences,
+        base.clock,
+        knowledge.retriever,
+        base.requests,
+        base.caches,
+        base.memory,
+        base.reporter,
+        base.admission,
+        stamp,
+        closing,
+    )
+    health.set_check(health_checks.CHAT_MODEL, health_checks.chat_model_check(chat.models))
+    registration.register_chat(base.metrics, settings, chat)
+
+    enter(_("warming up"))
+    knowledge.retriever.search(_("warm-up"))
+    experiments = build_experiments(
+        settings, base.clock, base.reporter, base.governor, base.request_log, knowledge.library, closing
+    )
+    return Services(
+        settings=settings,
+        clock=base.clock,
+        metrics=base.metrics,
+        request_log=base.request_log,
+        requests=base.requests,
+        admission=base.admission,
+        caches=base.caches,
+        health=health,
+        started_at=base.started_at,
+        database=base.database,
+        preferences=base.preferences,
+        events=base.events,
+        reporter=base.reporter,
+        memory=base.memory,
+        gc_policy=base.gc_policy,
+        governor=base.governor,
+        restarts=base.restarts,
+        webhook=base.webhook,
+        access=base.access,
+        embedder=embedder,
+        index=knowledge.index,
+        parser=knowledge.parser,
+        ingestion=knowledge.ingestion,
+        library=knowledge.library,
+        retriever=knowledge.retriever,
+        searches=CachedSearch(knowledge.retriever, base.caches.searches, stamp),
+        conversations=chat.conversations,
+        models=chat.models,
+        answers=chat.answers,
+        experiments=experiments,
+        ready_rss=rss_bytes(),
+    )
+
+
+def register_services(services: Services, long_work: LongWork, *, watched: bool) -> None:
+    """Register what acts on the services with the parts that exist since before them."""
+    memory, answers, requests = services.memory, services.answers, services.requests
+    register_actions(memory.objects, services.retriever, answers, services.library, services.ingestion)
+    register_owners(
+        memory.objects,
+        {
+            "conversations": (services.conversations, _("Conversations")),
+            "answering": (answers, _("Answering")),
+            "models": (services.models, _("Chat models")),
+            "keeper": (services.index, _("Index")),
+            "embedder": (services.embedder, _("Embedding model")),
+            "retriever": (services.retriever, _("Retrieval")),
+            "caches": (services.caches, _("Caches")),
+            "library": (services.library, _("Library of documents")),
+            "ingestion": (services.ingestion, _("Ingestion")),
+            "database": (services.database, _("Database")),
+            "memory": (memory, _("Watching the memory")),
+            "events": (services.events, _("Events")),
+        },
+    )
+    register_reclaimers(
+        memory.reclaimers,
+        ledger=memory.ledger,
+        conversations=services.conversations,
+        retriever=services.retriever,
+        caches=services.caches,
+        models=services.models,
+        embedder=services.embedder,
+        database=services.database,
+    )
+    for action in budget_actions(
+        services.settings,
+        services.clock,
+        services.preferences,
+        services.admission,
+        memory.collector,
+        memory.reclaimers,
+        services.ingestion,
+        services.governor,
+        services.restarts,
+    ):
+        services.governor.add_action(action)
+    if watched:
+        restore_decisions(services.governor, services.events, services.clock)
+    long_work.add_count(lambda: sum(answers.slots()))
+    long_work.add_count(lambda: len(requests.running()))
+    long_work.add_background(services.ingestion.close)

@@ -1,0 +1,73 @@
+"""What the shell adds to the services: the count of browser tabs, memory reports, owners, who starts the next process.
+
+The shell registers before, during or after the start; what needs a service waits here until that service exists.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.core.memory_report import MemoryReporter
+    from services.memory.ledger.ledger import LedgerBuilder
+    from services.memory.objects.inspector import Inspector
+    from services.operations.drain import Successor
+
+
+class ShellHooks:
+    """Registrations of the shell. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count_sessions: Callable[[], int] = lambda: 0
+        self._successor: Successor | None = None
+        self._reporters: list[MemoryReporter] = []
+        self._owners: dict[str, tuple[Callable[[], object], str]] = {}
+        self._ledger: LedgerBuilder | None = None
+        self._inspector: Inspector | None = None
+
+    def count_sessions_by(self, count: Callable[[], int]) -> None:
+        """Have `count` called for the number of connected browser tabs."""
+        self._count_sessions = count
+
+    def sessions(self) -> int:
+        """Return the number of connected browser tabs; 0 without a user interface."""
+        return self._count_sessions()
+
+    def set_successor(self, successor: Successor | None) -> None:
+        """Set who starts the next process after this one; None: nobody."""
+        self._successor = successor
+
+    def successor(self) -> Successor | None:
+        """Return who starts the next process, None where nobody does."""
+        return self._successor
+
+    def add_memory_reporter(self, reporter: MemoryReporter) -> None:
+        """Have the ledger also ask `reporter`: the shell reports so what the user interface keeps."""
+        with self._lock:
+            self._reporters.append(reporter)
+            if self._ledger is not None:
+                self._ledger.add_memory_reporter(reporter)
+
+    def add_owner(self, name: str, get: Callable[[], object], label: str) -> None:
+        """Have the objects page also offer what `get` returns for a deep measurement."""
+        with self._lock:
+            self._owners[name] = get, label
+            if self._inspector is not None:
+                self._inspector.add_owner(name, get, label)
+
+    def connect_ledger(self, ledger: LedgerBuilder) -> None:
+        """Hand the memory reporters over, also those that are registered later."""
+        with self._lock:
+            self._ledger = ledger
+            for reporter in self._reporters:
+                ledger.add_memory_reporter(reporter)
+
+    def connect_inspector(self, inspector: Inspector) -> None:
+        """Hand the owners over, also those that are registered later."""
+        with self._lock:
+            self._inspector = inspector
+            for name, (get, label) in self._owners.items():
+                inspector.add_owner(name, get, label)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.budget.actions import actions_view, admission_view
+from console.ui.budget.actions import actions_view
+from console.ui.budget.admission import admission_view
 from console.ui.budget.control import alerts_view, control_view, restart_view
 from console.ui.budget.decisions import chart_view, decisions_view
 from console.ui.budget.gauge import gauge_view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.budget.banner import refusal_banner
+from console.ui.budget.admission import refusal_banner
 from console.ui.chat.conversation_views import conversation_bar, conversation_list
 from console.ui.chat.transcript import chat_view
 from console.ui.live_answers import live_answers

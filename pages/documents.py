@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.budget.banner import refusal_banner
+from console.ui.budget.admission import refusal_banner
 from console.ui.documents.detail import document_view
 from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table

@@ -13,7 +13,7 @@ from console.ui.streamlit.internals import current_session_id
 from services.app.container import Services
 from services.core.access import Actor, Role
 from services.core.i18n import _
-from services.core.requests.registry import NOBODY
+from services.core.requests.registry import DEFAULT_USER
 
 
 @dataclass
@@ -35,7 +35,7 @@ def enter_admin_token(services: Services, token: str) -> None:
         ForbiddenError: the token is wrong.
         BusyError: too many wrong tokens were entered.
     """
-    services.access.enter(token, place=st.context.ip_address or "local")
+    services.access.sign_in(token, address=st.context.ip_address or "local")
     state_of(AdminToken).token = token
 
 
@@ -60,5 +60,5 @@ def page_user() -> str:
     """Return the user name of the tab whose script runs, a digest of its secret session id."""
     session_id = current_session_id()
     if session_id is None:
-        return NOBODY
+        return DEFAULT_USER
     return f"tab {hashlib.blake2b(session_id.encode(), digest_size=4).hexdigest()}"

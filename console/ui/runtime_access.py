@@ -182,10 +182,10 @@ def page_run(services: Services, path: str) -> Iterator[None]:
     page = path or _DEFAULT_PAGE
     began = time.perf_counter()
     try:
-        with services.request_log.during("PAGE", f"/{page}", log_as="page run"):
+        with services.request_log.track("PAGE", f"/{page}", log_as="page run"):
             yield
     finally:
-        services.metrics.page_run(page, time.perf_counter() - began)
+        services.metrics.observe_page_run(page, time.perf_counter() - began)
 
 
 def answer_run(write: Callable[[], bool]) -> None:

@@ -23,10 +23,10 @@ PAGES = Path(__file__).resolve().parents[2] / "pages"
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The real services over an empty data folder, started the way the pages start them."""
     runtime_access.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
-    services = runtime_access.runtime()
-    eventually(lambda: services.ready or services.failure, what="the start")
-    assert services.failure is None
-    yield services
+    application = runtime_access.application()
+    eventually(lambda: application.ready or application.failure, what="the start")
+    assert application.failure is None
+    yield application.services
     runtime_access.close()
 
 

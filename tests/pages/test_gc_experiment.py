@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from console.ui import runtime_access
 from console.ui.gc_experiment import page as form
 from console.ui.gc_experiment import page as view
 from console.ui.gc_experiment import result as result_view
 from console.ui.gc_experiment.result import experiment_charts
 from services.app.container import Services
+from services.app.startup import Ready
 from services.core.access import SERVICE
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
@@ -47,7 +49,8 @@ def make(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         for number, result in enumerate(results):
             ResultStore(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
         built.append(Experiments(tmp_path, Clock(), NullEventSink(), lab or laboratory()))
-        monkeypatch.setattr(services, "experiments", built[-1])
+        changed = replace(services, experiments=built[-1])
+        monkeypatch.setattr(runtime_access.application(), "_state", Ready(changed))
         return built[-1]
 
     yield make

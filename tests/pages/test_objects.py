@@ -44,7 +44,7 @@ def test_a_look_that_fails_is_told_with_what_to_do(
 
 def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(app: AppTest, services: Services) -> None:
     """A link opens the same comparison; an address that belongs to nothing any more has a face of its own."""
-    first, second = services.memory.objects.take("one"), services.memory.objects.take("two")
+    first, second = services.memory.objects.take_snapshot("one"), services.memory.objects.take_snapshot("two")
     page = open_page(app, "objects", since=first.name, snapshot=second.name)
     assert not page.exception
     table = page.dataframe[0].value

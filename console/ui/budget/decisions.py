@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import streamlit as st
 
-from console.ui.budget.charts import BUDGET_COLUMNS, BUDGET_POINTS, budget_chart
+from console.ui.budget.gauge import LEVEL_COLOURS, level_word
+from console.ui.charts.annotations import inert, restart_shapes
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.palette import owner_name
+from console.ui.charts.figure import MEGABYTE, Chart, Json, known, line, moments, numbers, time_layout
+from console.ui.charts.palette import colour, owner_name
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
@@ -14,9 +19,23 @@ from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
 from services.app.container import Services
 from services.core.i18n import _
-from services.core.time_ranges import PACES, Range, range_name, span
-from services.memory.budget.types import Decision, DecisionKind
+from services.core.time_ranges import PACING, Range, range_label, time_window
+from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
+from services.memory.types import Series, Window
 
+BUDGET_POINTS = 400
+BUDGET_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT)
+_MOST_DECISIONS = 100
+_IN_SIGHT = 0.6  # of the soft watermark: below, drawing it would press the curve flat
+_WORD_PIXELS = 36
+_SYMBOLS = {
+    DecisionKind.TAKEN: "triangle-down",
+    DecisionKind.UNDONE: "triangle-up",
+    DecisionKind.FAILED: "x",
+    DecisionKind.REFUSED: "square",
+    DecisionKind.LEVEL: "circle",
+    DecisionKind.MODE: "diamond",
+}
 _PERIOD_SECONDS = 3.0
 _YOUNG_SECONDS = 900.0
 _MOST_ROWS = 60
@@ -44,7 +63,7 @@ def chart_view(services: Services) -> None:
         key=Key.BUDGET_RANGE,
         default=Range.MINUTES if young else Range.HOUR,
         required=True,
-        format_func=range_name,
+        format_func=range_label,
         label_visibility="collapsed",
     )
     _chart(services, Range(choice or Range.HOUR))
@@ -53,21 +72,21 @@ def chart_view(services: Services) -> None:
 @st.fragment
 @guarded
 def _chart(services: Services, choice: Range) -> None:
-    drawn = _charts.get((id(services), choice), PACES[choice].beat / 2, lambda: _build(services, choice))
+    drawn = _charts.get((id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice))
     draw_chart(drawn, key="chart-budget")
-    heartbeat("budget-chart", PACES[choice].beat)
+    heartbeat("budget-chart", PACING[choice].refresh_seconds)
 
 
 def _build(services: Services, choice: Range) -> EncodedChart:
     now = services.memory.clock.time()
-    start, end = span(choice, now, BUDGET_POINTS)
+    start, end = time_window(choice, now, BUDGET_POINTS)
     window = services.memory.history.window(start, end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
     return EncodedChart.of(
         budget_chart(
             window,
             services.governor.state().budget,
             services.governor.decisions(),
-            span=(now - PACES[choice].seconds, now),
+            span=(now - PACING[choice].seconds, now),
         )
     )
 
@@ -121,3 +140,72 @@ def _because(decision: Decision) -> str:
     if told:
         parts.append(", ".join(told))
     return escape(" · ".join(parts))
+
+
+def budget_chart(
+    window: Window, budget: Budget, decisions: Sequence[Decision], *, span: tuple[float, float], height: int = 280
+) -> Chart:
+    """Return RSS over time with the watermarks as they are now, and a mark for each decision where RSS then was."""
+    layout = time_layout(height, _("MB"), span=time_window)
+    layout["shapes"] = restart_shapes(window)
+    traces = [line(_("RSS"), numbers(window.means[Series.RSS], per=MEGABYTE), "rss", unit=_("MB"), width=2)]
+    peaks = window.maxima[Series.RSS]
+    top = float(np.nanmax(peaks)) if known(peaks) else 0.0
+    if known(peaks) and float(np.nanmax(peaks - window.means[Series.RSS])) > MEGABYTE:
+        traces.append(line(_("RSS, peak"), numbers(peaks, per=MEGABYTE), "peak", unit=_("MB"), width=1, dash="dot"))
+    shown = [each for each in decisions if each.kind in _SYMBOLS and time_window[0] <= each.time <= time_window[1]][:_MOST_DECISIONS]
+    if shown:
+        traces.append(_marks(shown))
+    marks = [(mark.level, budget.reached(mark.level)) for mark in budget.watermarks]
+    if budget.limit and marks and top >= _IN_SIGHT * marks[0][1]:
+        _add_lines(layout, budget, marks)
+        layout["yaxis"]["range"] = [0, round(max(top, budget.limit) / MEGABYTE * 1.06, 1)]
+    return Chart("budget", _("RSS, watermarks and decisions"), tuple(traces), layout, moments(window.times))
+
+
+def _marks(decisions: Sequence[Decision]) -> Json:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": _("Decisions"),
+        "x": [int(each.time * 1000) for each in decisions],
+        "y": [round(each.rss_before / MEGABYTE, 1) for each in decisions],
+        "text": [inert(": ".join(part for part in (each.label, each.outcome) if part))[:140] for each in decisions],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "color": [colour(LEVEL_COLOURS[each.level]) for each in decisions],
+            "size": 10,
+            "symbol": [_SYMBOLS[each.kind] for each in decisions],
+            "line": {"color": colour("background"), "width": 1},
+        },
+    }
+
+
+def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[BudgetLevel, int]]) -> None:
+    named = [(level_word(level).lower(), LEVEL_COLOURS[level], height) for level, height in marks]
+    layout.setdefault("annotations", [])
+    for place, (text, shade, height) in enumerate((*named, (_("limit"), "limit", budget.limit))):
+        layout["shapes"].append(
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": round(height / MEGABYTE, 1),
+                "y1": round(height / MEGABYTE, 1),
+                "line": {"color": colour(shade), "width": 1.2, "dash": "dot"},
+            }
+        )
+        layout["annotations"].append(
+            {
+                "text": text,
+                "xref": "paper",
+                "x": 0.004,
+                "xshift": _WORD_PIXELS * place,  # the lines may lie closer than words are high
+                "y": round(height / MEGABYTE, 1),
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "font": {"color": colour(shade), "size": 11},
+            }
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.ui.budget.charts import gauge_chart, level_word
 from console.ui.charts.chart import EncodedChart, draw_chart
+from console.ui.charts.figure import MEGABYTE, Chart, Json, base_layout
+from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import escape, minutes, size
 from console.ui.shared.heartbeat import heartbeat
@@ -21,6 +22,7 @@ LEVEL_ICONS = {
     BudgetLevel.HIGH: ":material/priority_high:",
     BudgetLevel.HARD: ":material/front_hand:",
 }
+LEVEL_COLOURS = {BudgetLevel.CALM: "calm", BudgetLevel.SOFT: "soft", BudgetLevel.HIGH: "high", BudgetLevel.HARD: "hard"}
 _TEXT_COLOURS = {
     BudgetLevel.CALM: "green",
     BudgetLevel.SOFT: "orange",
@@ -88,3 +90,80 @@ def _notes(services: Services, state: GovernorState) -> list[str]:
     if state.used_bytes > state.rss_bytes:
         parts.append(_("{size} of it in this process").format(size=size(state.rss_bytes)))
     return [escape(" · ".join(parts))] if parts else []
+
+
+def level_word(level: BudgetLevel) -> str:
+    """Return a level's name at the beginning of a sentence."""
+    return {
+        BudgetLevel.CALM: _("Calm"),
+        BudgetLevel.SOFT: _("Soft"),
+        BudgetLevel.HIGH: _("High"),
+        BudgetLevel.HARD: _("Hard"),
+    }[level]
+
+
+def gauge_chart(state: GovernorState) -> Chart:
+    """Return one bar from 0 to the limit: zones between the watermarks, over them what is used and promised."""
+    budget = state.budget
+    limit = max(budget.limit, 1)
+    top = max(limit, state.used_bytes + state.reserved_bytes)
+    layout = base_layout(74)
+    layout["margin"] = {"l": 2, "r": 2, "t": 20, "b": 2}
+    layout["showlegend"] = False
+    layout["barmode"] = "overlay"
+    layout["xaxis"] = {"range": [0, top / MEGABYTE], "visible": False, "fixedrange": True}
+    layout["yaxis"] = {"range": [0, 1], "visible": False, "fixedrange": True}
+    layout["hovermode"] = "closest"
+    borders = [0, *(budget.reached(mark.level) for mark in budget.watermarks), limit]
+    levels = [BudgetLevel.CALM, *(mark.level for mark in budget.watermarks)]
+    layout["shapes"] = [
+        _box(left, right, 0.0, 1.0, f"zone-{LEVEL_COLOURS[level]}")
+        for level, left, right in zip(levels, borders[:-1], borders[1:], strict=True)
+    ]
+    layout["annotations"] = [
+        {
+            "text": level_word(mark.level).lower(),
+            "x": budget.reached(mark.level) / MEGABYTE,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "xanchor": "left",
+            "showarrow": False,
+            "font": {"color": colour(LEVEL_COLOURS[mark.level]), "size": 11},
+        }
+        for mark in budget.watermarks
+    ]
+    shade = LEVEL_COLOURS[state.level]
+    own = min(state.rss_bytes, state.used_bytes)
+    bars = [_bar(_("This process"), 0, own, shade, 1.0)]
+    if state.used_bytes - own > MEGABYTE:
+        bars.append(_bar(_("Others in the container"), own, state.used_bytes - own, shade, 0.55))
+    if state.reserved_bytes:
+        bars.append(_bar(_("Promised to work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
+    return Chart("gauge", _("Use against the limit"), tuple(bars), layout)
+
+
+def _box(left: int, right: int, bottom: float, top: float, shade: str) -> Json:
+    return {
+        "type": "rect",
+        "layer": "below",
+        "x0": left / MEGABYTE,
+        "x1": right / MEGABYTE,
+        "y0": bottom,
+        "y1": top,
+        "fillcolor": colour(shade),
+        "line": {"width": 0},
+    }
+
+
+def _bar(name: str, base: int, width: int, shade: str, opacity: float) -> Json:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": [0.5],
+        "x": [round(width / MEGABYTE, 1)],
+        "base": [round(base / MEGABYTE, 1)],
+        "width": [0.46],
+        "marker": {"color": colour(shade), "opacity": opacity, "line": {"width": 0}},
+        "hovertemplate": f"{name}: {width / MEGABYTE:,.0f} {_('MB')}<extra></extra>",
+    }

@@ -29,7 +29,7 @@ def status_view(services: Services) -> None:
             left = max(0.0, trial.until - services.memory.clock.time())
             st.caption(escape(_("Trial in progress; reverts automatically in {time}.").format(time=minutes(left))))
         elif state.kept is not None and state.kept != state.settings:
-            st.caption(_("Not saved: a restart restores the saved settings."))
+            st.caption(_("Not kept: a restart restores the kept settings."))
         if state.frozen:
             st.caption(_("{count} objects are frozen: the collector ignores them.").format(count=count(state.frozen)))
     _figures(services, state)

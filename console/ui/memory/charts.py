@@ -16,7 +16,7 @@ from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
 from services.app.container import Services
 from services.core.i18n import _
-from services.core.time_ranges import PACES, Range, range_name, span
+from services.core.time_ranges import PACING, Range, range_label, time_window
 
 # A process younger than this, in seconds, is shown by its first minutes: an hour would be nearly empty.
 _YOUNG = 900.0
@@ -34,7 +34,7 @@ def range_bar(services: Services) -> Range:
                 key=Key.MEMORY_RANGE,
                 default=_range_from_address() or _default_range(services),
                 required=True,
-                format_func=range_name,
+                format_func=range_label,
                 label_visibility="collapsed",
                 on_change=_store_in_address,
             )
@@ -84,7 +84,7 @@ def charts_view(services: Services, choice: Range) -> None:
                 draw_chart(shown.requests, key="chart-requests")
     if "gpu" not in shown.lines:
         st.caption(_("There is no GPU in this machine that can be monitored."))
-    heartbeat("memory-charts", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACES[choice].beat)
+    heartbeat("memory-charts", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else PACING[choice].refresh_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ _owners_cache: TickCache[EncodedChart] = TickCache(most=2)
 
 def memory_charts(services: Services, choice: Range) -> MemoryCharts:
     """Return the charts of a range, at most as old as its beat."""
-    return _charts_cache.get((id(services), choice), PACES[choice].beat / 2, lambda: _build(services, choice))
+    return _charts_cache.get((id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice))
 
 
 def encoded_owners_chart(services: Services) -> EncodedChart | None:
@@ -116,12 +116,12 @@ def encoded_owners_chart(services: Services) -> EncodedChart | None:
 
 def _build(services: Services, choice: Range) -> MemoryCharts:
     history, now = services.memory.history, services.memory.clock.time()
-    start, end = span(choice, now, LEDGER_POINTS)
+    start, end = time_window(choice, now, LEDGER_POINTS)
     stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
     events = services.events.between(start, end, _MOST_MARKS)
-    seen = (now - PACES[choice].seconds, now)
+    seen = (now - PACING[choice].seconds, now)
     ledger = ledger_chart(stacked, events, span=seen, zoom=_ZOOM)
-    start, end = span(choice, now, LINE_POINTS)
+    start, end = time_window(choice, now, LINE_POINTS)
     fine = history.window(start, end, columns=LINE_COLUMNS, points=LINE_POINTS)
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=services.memory.detector.verdict.per_request)

@@ -16,7 +16,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.events import EventKind
 from services.core.i18n import _
-from services.core.time_ranges import PACES, Range
+from services.core.time_ranges import PACING, Range
 from services.operations.event_log import Event
 
 _PERIOD_SECONDS = 5.0
@@ -96,7 +96,7 @@ def _events(services: Services, choice: Range) -> None:
 
 def _between(services: Services, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
     now = services.memory.clock.time()
-    return services.events.between(now - PACES[choice].seconds, now, _MOST_ROWS, kinds or None)
+    return services.events.between(now - PACING[choice].seconds, now, _MOST_ROWS, kinds or None)
 
 
 def _figures(event: Event) -> str:

@@ -130,7 +130,7 @@ def _holders(inspector: Inspector, address: int, kind: str) -> None:
     if state.holders is None or state.holders.found.address != address:
         try:
             with st.spinner(_("Looking for what holds it in a copy of the process")):
-                state.holders = inspector.holders(address, kind)
+                state.holders = inspector.retention_paths(address, kind)
         except NotFoundError as error:
             st.warning(escape(error.hint), title=_("The object is gone"), icon=":material/delete_sweep:")
             return

@@ -16,7 +16,7 @@ from services.memory.objects.types import DeepSize, HeapSummary
 def owners_view(inspector: Inspector) -> None:
     """Draw both halves."""
     state = state_of(ObjectsState)
-    seconds = inspector.expected_seconds()
+    seconds = inspector.expected_pympler_seconds()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(_("One part, with all it leads to"), anchor=False)

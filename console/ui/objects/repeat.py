@@ -73,7 +73,7 @@ def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
         _(
             "It is done twice to warm up, then {times} times. Before, in the middle and after, four looks count all "
             "objects, each after a full collection, which **stops every thread for about {pause}**."
-        ).format(times=times, pause=milliseconds(inspector.expected_collection() * 1000))
+        ).format(times=times, pause=milliseconds(inspector.expected_collection_seconds() * 1000))
     )
 
 
@@ -87,14 +87,14 @@ def _start(repeats: RepeatRunner, action: str, times: int, what: str) -> None:
 def _running(repeats: RepeatRunner, progress: RepeatProgress) -> None:
     stages = {
         RepeatStage.START: _("Beginning"),
-        RepeatStage.LOOKING: _("Counting all objects"),
+        RepeatStage.SNAPSHOT: _("Counting all objects"),
         RepeatStage.WARM_UP: _("Warming up"),
         RepeatStage.REPEATING: _("Repeating"),
         RepeatStage.COMPARING: _("Comparing"),
     }
     done = _("{done} of {times}").format(done=progress.done, times=progress.times)
     told = f"{stages[progress.stage]} · {done}" if progress.stage is RepeatStage.REPEATING else stages[progress.stage]
-    counted = progress.stage in {RepeatStage.REPEATING, RepeatStage.LOOKING}
+    counted = progress.stage in {RepeatStage.REPEATING, RepeatStage.SNAPSHOT}
     share = progress.done / progress.times if counted else float(progress.stage is RepeatStage.COMPARING)
     st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
     why = disabled_reason()

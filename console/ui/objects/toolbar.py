@@ -92,7 +92,7 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
             _manage(inspector, snapshots)
     if pressed:
         with st.spinner(_("Counting all objects in a copy of the process")):
-            taken = inspector.take()
+            taken = inspector.take_snapshot()
         set_query(Query.SNAPSHOT, None)
         if snapshots and not query(Query.SINCE):
             set_query(Query.SINCE, snapshots[0].name)  # a further snapshot is taken to see what grew since the last

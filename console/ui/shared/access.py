@@ -18,7 +18,7 @@ _PERIOD_SECONDS = 0.5
 
 def access_view(services: Services) -> None:
     """Draw the tab's rights and the token form where visitors are users only; otherwise nothing."""
-    if not services.access.guarded:
+    if not services.access.sign_in_required:
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="access"):
         if is_admin(services):
@@ -33,7 +33,7 @@ def access_view(services: Services) -> None:
             return
         label = _("Read-only: enter the administrator's token")
         with st.popover(label, icon=":material/lock:", type="tertiary", key="access-popover"):
-            if not services.access.can_admit:
+            if not services.access.has_token:
                 st.caption(_("No token is set, so nobody can change anything here: set admin_token and restart."))
                 return
             with st.form("access-form", border=False):

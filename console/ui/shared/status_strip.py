@@ -5,10 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.budget.actions import gate_name
-from console.ui.budget.charts import level_word
+from console.ui.budget.admission import gate_name
 from console.ui.budget.control import restart_words
-from console.ui.budget.gauge import LEVEL_ICONS, state_sentence
+from console.ui.budget.gauge import LEVEL_ICONS, level_word, state_sentence
 from console.ui.error_boundary import guarded
 from console.ui.memory.verdict import STATE_ICONS
 from console.ui.shared.formatting import escape, shorten, size

@@ -98,14 +98,14 @@ def open_budget(browser: Browser, server: Server, watch: Watch) -> Page:
     page = context.new_page()
     watch.of(page)
     page.goto("/budget")
-    expect(page.get_by_text("What was decided")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Decisions")).to_be_visible(timeout=PATIENCE)
     return page
 
 
 def test_real_work_crosses_each_watermark_and_the_page_tells(
     browser: Browser, tight: Tight, watch: Watch, tmp_path: Path
 ) -> None:
-    """Files of open tabs fill the memory: levels, steps and refusals show with their reasons, and go with the tabs."""
+    """Files of open tabs fill the memory: levels, actions and refusals show with their reasons, and go with the tabs."""
     server = tight.server
     page = open_budget(browser, server, watch)
     head = page.locator(".st-key-budget-head")
@@ -122,7 +122,7 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
             expect(head).to_contain_text(re.compile(reached), timeout=PATIENCE)
         refuse = page.locator(".st-key-step-refuse")
         expect(refuse).to_contain_text("In force for", timeout=PATIENCE)
-        expect(page.locator(".st-key-step-collect")).to_contain_text("taken")
+        expect(page.locator(".st-key-step-collect")).to_contain_text(re.compile(r"run \d+ time"))
         expect(page.locator(".st-key-decisions")).to_contain_text("over the hard watermark")
         expect(page.locator(".st-key-status-strip")).to_contain_text("refused: new files")
         answer = server.client.post("/api/documents", files={"file": ("more.txt", b"more text")})
@@ -150,8 +150,8 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
     page.context.close()
 
 
-def test_switches_and_steps_by_hand(browser: Browser, tight: Tight, watch: Watch) -> None:
-    """A dry run is switched on and off, a step is taken and undone, and the page and the service agree on it."""
+def test_switches_and_actions_by_hand(browser: Browser, tight: Tight, watch: Watch) -> None:
+    """A dry run is switched on and off, an action is run and undone, and the page and the service agree on it."""
     page = open_budget(browser, tight.server, watch)
     eventually(lambda: tight.budget()["level"] == "calm", what="calm")
     dry_run = page.get_by_text("Dry run", exact=True)
@@ -160,10 +160,10 @@ def test_switches_and_steps_by_hand(browser: Browser, tight: Tight, watch: Watch
     expect(page.locator(".st-key-budget-head")).to_contain_text("dry run, nothing is done")
     dry_run.click()
     eventually(lambda: not tight.budget()["dry_run"], what="the end of the dry run")
-    page.locator(".st-key-step-refuse").get_by_role("button", name="Take").click()
+    page.locator(".st-key-step-refuse").get_by_role("button", name="Run").click()
     eventually(lambda: tight.budget()["doors"], what="closed doors")
     expect(page.locator(".st-key-step-refuse")).to_contain_text("In force for")
-    page.get_by_role("button", name="Undo all steps").click()
+    page.get_by_role("button", name="Undo all actions").click()
     eventually(lambda: not tight.budget()["doors"], what="open doors")
     page.context.close()
 
@@ -186,13 +186,13 @@ def test_a_tab_comes_back_by_itself_after_a_restart(browser: Browser, watch: Wat
         page.evaluate("window.untouched = true")
         page.get_by_role("button", name="Restart now").click()
         page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
-        expect(page.get_by_text("A restart is being prepared; you can go on").first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("A restart is being prepared; you can continue to work").first).to_be_visible(timeout=PATIENCE)
         eventually(lambda: holder() not in {0, old}, seconds=120, what="the next process")
         # The page of the next process: no restart is under way there.
         button = page.get_by_role("button", name="Restart now")
         expect(button.first).to_be_enabled(timeout=PATIENCE)
         expect(button).to_have_count(1)  # the old page's is there, too, until the new one is drawn
-        expect(page.get_by_text("A restart is being prepared; you can go on")).to_have_count(0)
+        expect(page.get_by_text("A restart is being prepared; you can continue to work")).to_have_count(0)
         assert page.evaluate("window.untouched")
         assert page.url.endswith("/budget")
         page.context.close()

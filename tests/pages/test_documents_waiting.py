@@ -19,7 +19,7 @@ def test_documents_that_wait_for_memory_say_so(
     room = [MemoryHeadroom(0, 5 * MEGABYTE)]
     monkeypatch.setattr(services.admission, "_room", lambda: room[0])
     services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
-    eventually(lambda: services.ingestion.paused, what="the pause")
+    eventually(lambda: services.ingestion.pause_reason, what="the pause")
     open_page(app, "documents")
     assert any("nothing is lost: The next document needs about 8 MB" in caption.value for caption in app.caption)
     room[0] = MemoryHeadroom(0, 500 * MEGABYTE)

@@ -1,1 +1,1 @@
-"""Views of the page "Budget": limit, watermarks, actions and decisions."""
+"""Views of the page "Budget": limit and watermarks, actions, admission, decisions, control."""

@@ -21,56 +21,57 @@ _MOST_RUNNING = 8
 @st.fragment
 @guarded
 def admission_view(services: Services) -> None:
-    """Draw the doors and what is under way, and keep that fresh."""
-    st.subheader(_("Taken in at present"), anchor=False)
+    """Draw the gates and the requests in progress, and keep them up to date."""
+    st.subheader(_("Admission"), anchor=False)
     closed = services.admission.closed()
     refused = services.admission.refusal_counts()
-    for door in Gate:
-        shut = closed.get(door)
-        if shut is None:
-            st.markdown(f":green[:material/door_open:] {escape(gate_name(door))}")
+    for gate in Gate:
+        closure = closed.get(gate)
+        if closure is None:
+            st.markdown(f":green[:material/check_circle:] {escape(gate_name(gate))}")
         else:
-            st.markdown(
-                f":red[:material/block:] **{escape(gate_name(door))}**: {escape(shut.reason)} {escape(shut.hint)}"
-            )
+            why = f"{escape(closure.reason)} {escape(closure.hint)}"
+            st.markdown(f":red[:material/block:] **{escape(gate_name(gate))}**: {why}")
     if services.admission.pause_seconds:
-        slow = _("Files being taken in rest {seconds:g} s after each").format(seconds=services.admission.pause_seconds)
+        slow = _("Ingestion pauses {seconds:g} s after each file").format(seconds=services.admission.pause_seconds)
         st.markdown(f":orange[:material/speed:] {escape(slow)}")
     if total := sum(refused.values()):
         st.caption(
             escape(
-                _("Refused since the start: {total}, {room} of them because there was no room").format(
+                _("Refused since the start: {total}, {room} of them for lack of memory").format(
                     total=count(total), room=count(refused.get("room", 0))
                 )
             )
         )
     free = services.admission.free_bytes()
     if free is not None:
-        promised = size(services.admission.reserved)
+        reserved = size(services.admission.reserved)
         st.caption(
             escape(
-                _("Room for new work: {free}; promised: {promised}").format(free=size(max(0, free)), promised=promised)
+                _("Available for new work: {free}; reserved: {reserved}").format(
+                    free=size(max(0, free)), reserved=reserved
+                )
             )
         )
     _running(services)
     heartbeat("budget-doors", PERIOD_SECONDS)
 
 
-def gate_name(door: Gate) -> str:
-    """Return what goes through a door."""
+def gate_name(gate: Gate) -> str:
+    """Return the name of what a gate admits."""
     return {
         Gate.UPLOADS: _("New files"),
         Gate.LONG_QUESTIONS: _("Long questions"),
         Gate.QUESTIONS: _("Questions"),
-    }[door]
+    }[gate]
 
 
 def _running(services: Services) -> None:
     running = services.requests.running()
     if not running:
-        st.caption(_("No request is under way."))
+        st.caption(_("No requests in progress."))
         return
-    st.markdown(f"**{escape(_('Under way'))}**")
+    st.markdown(f"**{escape(_('In progress'))}**")
     now = services.clock.time()
     for each in running[:_MOST_RUNNING]:
         st.caption(_line(each, now))
@@ -83,13 +84,13 @@ def _line(each: RunningRequest, now: float) -> str:
         RequestKind.ANSWER: _("Answer"),
         RequestKind.SEARCH: _("Search"),
         RequestKind.UPLOAD: _("Upload"),
-        RequestKind.DIAGNOSTIC: _("Look"),
+        RequestKind.DIAGNOSTIC: _("Diagnostic"),
     }
     words = kinds.get(each.kind, str(each.kind))
     if each.detail:
         words += f": {shorten(each.detail, 60)}"
     state = (
-        _("waits, place {place}").format(place=each.position)
+        _("queued, position {position}").format(position=each.position)
         if each.began is None
         else _("for {time}").format(time=minutes(max(0.0, now - each.began)))
     )
@@ -98,17 +99,17 @@ def _line(each: RunningRequest, now: float) -> str:
 
 @st.fragment
 @guarded
-def refusal_banner(admission: Admission, *doors: Gate) -> None:
-    """Say why something is refused at present, as long as it is; nothing otherwise. The first of `doors` counts."""
+def refusal_banner(admission: Admission, *gates: Gate) -> None:
+    """Show why the first closed one of `gates` refuses work, as long as it does; otherwise nothing."""
     closed = admission.closed()
-    found = next(((door, closed[door]) for door in doors if door in closed), None)
+    found = next(((gate, closed[gate]) for gate in gates if gate in closed), None)
     if found is not None:
-        door, why = found
+        gate, why = found
         with st.container(key="refusal-banner", gap="xsmall"):
             st.warning(
                 f"{escape(why.reason)} {escape(why.hint)}",
-                title=_("{what} are refused at present").format(what=escape(gate_name(door))),
+                title=_("{what} are refused at present").format(what=escape(gate_name(gate))),
                 icon=":material/front_hand:",
             )
-            st.page_link(page(PageName.BUDGET), label=_("What the memory budget did"), icon=":material/speed:")
+            st.page_link(page(PageName.BUDGET), label=_("Decisions of the memory budget"), icon=":material/speed:")
     heartbeat("refusal", _BANNER_SECONDS)

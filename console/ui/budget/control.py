@@ -1,4 +1,4 @@
-"""The switches of the budget, and the planned restart."""
+"""Control of the budget: dry run, pause, undo; alerts by webhook; planned restarts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from services.operations.restarts import RestartPhase, RestartState
 @st.fragment
 @guarded
 def control_view(services: Services) -> None:
-    """Draw the switches, and keep them as they are for everybody."""
+    """Draw the switches and keep them up to date."""
     rerun_for_notices()
     state, why = services.governor.state(), disabled_reason(services)
     st.subheader(_("Control"), anchor=False)
-    # What another tab has switched shows here, too.
+    # Another tab may have changed them.
     st.session_state[Key.BUDGET_DRY_RUN] = state.dry_run
     st.session_state[Key.BUDGET_PAUSE] = not state.enabled
     st.toggle(
         _("Dry run"),
         key=Key.BUDGET_DRY_RUN,
         disabled=why is not None,
-        help=why or _("Only say what would be done"),
+        help=why or _("Decisions are recorded, but not carried out"),
         on_change=_dry_run,
         args=(services,),
     )
@@ -40,16 +40,16 @@ def control_view(services: Services) -> None:
         _("Pause the budget"),
         key=Key.BUDGET_PAUSE,
         disabled=why is not None,
-        help=why or _("Nothing is decided, and what is in force is undone"),
+        help=why or _("Stops decisions and undoes the actions in force"),
         on_change=_pause,
         args=(services,),
     )
     st.button(
-        _("Undo all steps"),
+        _("Undo all actions"),
         key=Key.BUDGET_UNDO,
         icon=":material/undo:",
         disabled=why is not None or not state.active,
-        help=why or (None if state.active else _("No step is in force.")),
+        help=why or (None if state.active else _("No action is in force.")),
         on_click=_undo_all,
         args=(services,),
     )
@@ -67,17 +67,17 @@ def _pause(services: Services) -> None:
 def _undo_all(services: Services) -> None:
     undone = attempt(services.governor.undo_all, page_actor(services))
     if undone is not None:
-        notify(plural("{count} step undone", "{count} steps undone", len(undone)))
+        notify(plural("{count} action undone", "{count} actions undone", len(undone)))
 
 
 @st.fragment
 @guarded
 def alerts_view(services: Services) -> None:
-    """Draw where alerts go, how the last one fared, and the button that sends a test."""
+    """Draw the webhook's address and deliveries, and the button that sends a test."""
     state, why = services.webhook.state(), disabled_reason(services)
     st.subheader(_("Alerts"), anchor=False)
     if not state.address:
-        st.caption(_("Nobody is told: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
+        st.caption(_("Not configured: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
         return
     signed = _("signed") if state.signed else _("not signed")
     st.caption(escape(_("Sent to {address}, {signed}").format(address=state.address, signed=signed)))
@@ -111,7 +111,7 @@ def _send_test(services: Services) -> None:
 @st.fragment
 @guarded
 def restart_view(services: Services) -> None:
-    """Draw what is known of the planned restart, and the way to ask for one."""
+    """Draw the plan for restarts, and the button that requests one."""
     state, why = services.restarts.state(), disabled_reason(services)
     st.subheader(_("Planned restart"), anchor=False)
     for line in _lines(state, services.clock.time()):
@@ -130,21 +130,21 @@ def restart_view(services: Services) -> None:
 
 
 def confirm_restart(services: Services) -> NoReturn:
-    """Ask before a restart, and ask for one."""
+    """Ask for confirmation, then request a restart."""
     dialogs.confirm(
         _("Restart Millpond?"),
         (
-            _("Answers that are being written come to their end first. Files being taken in stop and go on after."),
-            _("Open tabs come back by themselves. Caches and idle conversations in memory are dropped."),
+            _("Answers in progress are finished first. Files in progress are interrupted and resumed afterwards."),
+            _("Open tabs reconnect automatically. Caches and idle conversations in memory are dropped."),
         ),
         _("Restart"),
-        lambda: _ask(services),
+        lambda: _request_restart(services),
     )
 
 
-def _ask(services: Services) -> str:
-    services.restarts.request(page_actor(services), _("asked for on the budget page"))
-    return _("The restart has begun.")
+def _request_restart(services: Services) -> str:
+    services.restarts.request(page_actor(services), _("requested on the budget page"))
+    return _("The restart has started.")
 
 
 def _lines(state: RestartState, now: float) -> list[str]:
@@ -154,26 +154,26 @@ def _lines(state: RestartState, now: float) -> list[str]:
         lines.append(_("By {actor}: {reason}").format(actor=state.requested.actor, reason=state.requested.reason))
     if state.plan.requests:
         lines.append(
-            _("Planned after {count} requests; {served} were served").format(
+            _("Planned after {count} requests; {served} served so far").format(
                 count=count(state.plan.requests), served=count(state.served)
             )
         )
     if state.plan.at:
         lines.append(_("Planned in {time}").format(time=minutes(max(0.0, state.plan.at - now))))
     if not state.plan.requests and not state.plan.at:
-        lines.append(_("None is planned; the budget asks for one only as its last step."))
+        lines.append(_("None planned; the budget requests one only as its last action."))
     if state.successor:
-        lines.append(_("Started again by {name}").format(name=state.successor))
+        lines.append(_("Restarted by {name}").format(name=state.successor))
     else:
-        lines.append(_("Nobody would start it again: use millpond serve --supervise, or a service manager."))
+        lines.append(_("Nothing would restart it: use millpond serve --supervise, or a service manager."))
     return lines
 
 
 def restart_words(state: RestartState) -> str:
-    """Return how far a restart is, for everybody."""
+    """Return the progress of a restart as a sentence."""
     return {
-        RestartPhase.RUNNING: _("No restart is under way"),
-        RestartPhase.PREPARING: _("A restart is being prepared; you can go on"),
-        RestartPhase.DRAINING: _("Millpond is restarting: what is under way comes to its end first"),
-        RestartPhase.ENDING: _("Millpond is restarting and is back in a moment"),
+        RestartPhase.RUNNING: _("No restart in progress"),
+        RestartPhase.PREPARING: _("A restart is being prepared; you can continue to work"),
+        RestartPhase.DRAINING: _("Millpond is restarting: requests in progress are finished first"),
+        RestartPhase.ENDING: _("Millpond is restarting and will be back in a moment"),
     }[state.phase]

@@ -1,4 +1,4 @@
-"""What the budget did and why: over time in a chart, below it one by one."""
+"""The decisions of the budget: over time in a chart, and as a list with evidence and effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUDGET_POINTS = 400
 BUDGET_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT)
 _MOST_DECISIONS = 100
 _IN_SIGHT = 0.6  # of the soft watermark: below, drawing it would press the curve flat
-_WORD_PIXELS = 36
+_LABEL_PIXELS = 36
 _SYMBOLS = {
     DecisionKind.TAKEN: "triangle-down",
     DecisionKind.UNDONE: "triangle-up",
@@ -94,11 +94,11 @@ def _build(services: Services, choice: Range) -> EncodedChart:
 @st.fragment
 @guarded
 def decisions_view(services: Services) -> None:
-    """Draw what was decided, the newest first, and keep it fresh."""
-    st.subheader(_("What was decided"), anchor=False)
+    """Draw the decisions, newest first, and keep them up to date."""
+    st.subheader(_("Decisions"), anchor=False)
     found = services.governor.decisions(_MOST_ROWS)
     if not found:
-        st.caption(_("Nothing had to be decided yet: memory stayed under the soft watermark."))
+        st.caption(_("No decisions yet: memory stayed below the soft watermark."))
     else:
         with st.container(border=True, gap="small", height=420 if len(found) > 5 else "content", key="decisions"):
             for decision in found:
@@ -108,18 +108,18 @@ def decisions_view(services: Services) -> None:
 
 
 def _headline(decision: Decision) -> str:
-    """Return when, what and how it ended."""
+    """Return time, action and outcome as Markdown."""
     time = local_time(decision.time).strftime("%d %b %H:%M:%S")
-    told = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
+    text = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
     if decision.kind is not DecisionKind.PASSED_OVER:
-        told = f"**{told}**"
+        text = f"**{text}**"
     dry = f" :gray-badge[{escape(_('dry run'))}]" if decision.dry_run else ""
     by = "" if decision.actor in {"", "millpond"} else f" :blue-badge[{escape(decision.actor)}]"
-    return f"{_ICONS.get(decision.kind, ':material/bolt:')} {escape(time)} · {told}{dry}{by}"
+    return f"{_ICONS.get(decision.kind, ':material/bolt:')} {escape(time)} · {text}{dry}{by}"
 
 
 def _because(decision: Decision) -> str:
-    """Return the evidence before and the effect after."""
+    """Return the evidence and the effect as Markdown."""
     parts = [decision.evidence] if decision.evidence else []
     if decision.rss_after != decision.rss_before:
         parts.append(
@@ -136,9 +136,11 @@ def _because(decision: Decision) -> str:
         ),
         key=lambda entry: -abs(entry[0]),
     )
-    told = [f"{owner_name(owner)} {signed_size(by)}" for by, owner in changes[:_MOST_OWNERS] if abs(by) >= _LEAST_BYTES]
-    if told:
-        parts.append(", ".join(told))
+    owners = [
+        f"{owner_name(owner)} {signed_size(by)}" for by, owner in changes[:_MOST_OWNERS] if abs(by) >= _LEAST_BYTES
+    ]
+    if owners:
+        parts.append(", ".join(owners))
     return escape(" · ".join(parts))
 
 
@@ -146,14 +148,14 @@ def budget_chart(
     window: Window, budget: Budget, decisions: Sequence[Decision], *, span: tuple[float, float], height: int = 280
 ) -> Chart:
     """Return RSS over time with the watermarks as they are now, and a mark for each decision where RSS then was."""
-    layout = time_layout(height, _("MB"), span=time_window)
+    layout = time_layout(height, _("MB"), span=span)
     layout["shapes"] = restart_shapes(window)
     traces = [line(_("RSS"), numbers(window.means[Series.RSS], per=MEGABYTE), "rss", unit=_("MB"), width=2)]
     peaks = window.maxima[Series.RSS]
     top = float(np.nanmax(peaks)) if known(peaks) else 0.0
     if known(peaks) and float(np.nanmax(peaks - window.means[Series.RSS])) > MEGABYTE:
         traces.append(line(_("RSS, peak"), numbers(peaks, per=MEGABYTE), "peak", unit=_("MB"), width=1, dash="dot"))
-    shown = [each for each in decisions if each.kind in _SYMBOLS and time_window[0] <= each.time <= time_window[1]][:_MOST_DECISIONS]
+    shown = [each for each in decisions if each.kind in _SYMBOLS and span[0] <= each.time <= span[1]][:_MOST_DECISIONS]
     if shown:
         traces.append(_marks(shown))
     marks = [(mark.level, budget.reached(mark.level)) for mark in budget.watermarks]
@@ -201,7 +203,7 @@ def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[BudgetLevel, 
                 "text": text,
                 "xref": "paper",
                 "x": 0.004,
-                "xshift": _WORD_PIXELS * place,  # the lines may lie closer than words are high
+                "xshift": _LABEL_PIXELS * place,  # the lines may be closer together than a label is high
                 "y": round(height / MEGABYTE, 1),
                 "xanchor": "left",
                 "yanchor": "bottom",

@@ -1,4 +1,4 @@
-"""How memory stands against its limit: one sentence, one gauge."""
+"""Memory use against the limit: one sentence, a gauge with the watermarks, and the main figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEXT_COLOURS = {
 @st.fragment
 @guarded
 def gauge_view(services: Services) -> None:
-    """Draw level, gauge and figures, and keep them fresh."""
+    """Draw level, gauge and figures, and keep them up to date."""
     rerun_for_notices()
     state = services.governor.state()
     with st.container(border=True, gap="xsmall", key="budget-head"):
@@ -53,20 +53,20 @@ def gauge_view(services: Services) -> None:
 def state_sentence(state: GovernorState) -> str:
     """Return level, use and limit in one sentence."""
     if not state.budget.limit:
-        return _("No limit is known: {used} used").format(used=size(state.used_bytes))
-    words = _("{level}: {used} of {limit}").format(
+        return _("No limit known: {used} used").format(used=size(state.used_bytes))
+    use = _("{level}: {used} of {limit}").format(
         level=level_word(state.level), used=size(state.used_bytes), limit=size(state.budget.limit)
     )
     if not state.enabled:
-        return _("{words}; the budget is paused").format(words=words)
-    return _("{words}; dry run, nothing is done").format(words=words) if state.dry_run else words
+        return _("{use}; the budget is paused").format(use=use)
+    return _("{use}; dry run, nothing is done").format(use=use) if state.dry_run else use
 
 
 def _where(state: GovernorState) -> str:
-    """Return the watermarks in bytes, and where the limit comes from."""
+    """Return the watermarks in bytes and the source of the limit."""
     budget = state.budget
     if not budget.limit:
-        return _("Set MILLPOND_MEMORY_LIMIT_MB to give it one.")
+        return _("Set MILLPOND_MEMORY_LIMIT_MB to set a limit.")
     marks = " · ".join(
         _("{level} from {bytes}").format(level=level_word(mark.level).lower(), bytes=size(budget.reached(mark.level)))
         for mark in budget.watermarks
@@ -82,18 +82,18 @@ def _notes(services: Services, state: GovernorState) -> list[str]:
         since = max(0.0, services.clock.time() - state.since)
         parts.append(_("Above calm for {time}").format(time=minutes(since)))
     if state.ready_rss_bytes:
-        parts.append(_("{size} when it had just started").format(size=size(state.ready_rss_bytes)))
+        parts.append(_("{size} after the start").format(size=size(state.ready_rss_bytes)))
     if state.peak_bytes:
-        parts.append(_("at most {size} since").format(size=size(state.peak_bytes)))
+        parts.append(_("peak {size}").format(size=size(state.peak_bytes)))
     if state.reserved_bytes:
-        parts.append(_("{size} promised to work in progress").format(size=size(state.reserved_bytes)))
+        parts.append(_("{size} reserved for work in progress").format(size=size(state.reserved_bytes)))
     if state.used_bytes > state.rss_bytes:
         parts.append(_("{size} of it in this process").format(size=size(state.rss_bytes)))
     return [escape(" · ".join(parts))] if parts else []
 
 
 def level_word(level: BudgetLevel) -> str:
-    """Return a level's name at the beginning of a sentence."""
+    """Return the name of a level, capitalised."""
     return {
         BudgetLevel.CALM: _("Calm"),
         BudgetLevel.SOFT: _("Soft"),
@@ -103,7 +103,7 @@ def level_word(level: BudgetLevel) -> str:
 
 
 def gauge_chart(state: GovernorState) -> Chart:
-    """Return one bar from 0 to the limit: zones between the watermarks, over them what is used and promised."""
+    """Return one bar from 0 to the limit: zones between the watermarks, over them used and reserved memory."""
     budget = state.budget
     limit = max(budget.limit, 1)
     top = max(limit, state.used_bytes + state.reserved_bytes)
@@ -138,7 +138,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     if state.used_bytes - own > MEGABYTE:
         bars.append(_bar(_("Others in the container"), own, state.used_bytes - own, shade, 0.55))
     if state.reserved_bytes:
-        bars.append(_bar(_("Promised to work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
+        bars.append(_bar(_("Reserved for work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
     return Chart("gauge", _("Use against the limit"), tuple(bars), layout)
 
 

@@ -1,7 +1,4 @@
-"""The threshold experiment: choose settings, watch the runs, read what they say.
-
-What an experiment shall try, and for how long that would take.
-"""
+"""The threshold experiment: its form with the expected duration, its progress, and its results."""
 
 from __future__ import annotations
 
@@ -34,14 +31,14 @@ _LENGTHS = (200, OPERATIONS, 1500)
 
 
 def experiment_view(services: Services) -> None:
-    """Draw everything about the experiment; when one begins or ends, the results are drawn anew too."""
+    """Draw form or progress, and the results; the results are redrawn when an experiment starts or ends."""
     state_of(ExperimentForm).shown = _shown(services.experiments)
     _bar(services)
     results_view(services)
 
 
 def _shown(experiments: Experiments) -> tuple[object, ...]:
-    """Return what the results below depend on."""
+    """Return the state that the results depend on."""
     state = experiments.state()
     return state.phase is ExperimentPhase.RUNNING, *(result.id for result in experiments.results())
 
@@ -73,7 +70,7 @@ def _running(services: Services, state: ExperimentState) -> None:
         left = _("about {time} left").format(time=minutes(state.remaining)) if state.remaining is not None else ""
         st.caption(
             escape(
-                _("Begun by {actor}; {left}. Each run is a process of its own with low priority.").format(
+                _("Started by {actor}; {left}. Each run is a separate process with low priority.").format(
                     actor=state.actor, left=left or _("no estimate yet")
                 )
             )
@@ -83,7 +80,7 @@ def _running(services: Services, state: ExperimentState) -> None:
             key=CANCEL,
             icon=":material/stop:",
             disabled=why is not None,
-            help=why or _("Ends the present run at once; nothing is kept of the experiment."),
+            help=why or _("Ends the current run at once and discards the experiment."),
             on_click=_cancel,
             args=(services,),
         )
@@ -91,17 +88,17 @@ def _running(services: Services, state: ExperimentState) -> None:
 
 def _cancel(services: Services) -> None:
     if attempt(services.experiments.cancel, page_actor(services)) is not None:
-        notify(_("The experiment was cancelled; nothing of it is left."))
+        notify(_("The experiment was cancelled and discarded."))
 
 
 def _ended(state: ExperimentState) -> None:
     if state.phase is ExperimentPhase.NEVER:
         st.info(
             _(
-                "The same work is done under each setting in fresh processes, several times in turn, so that you see "
-                "what a setting does before this service uses it."
+                "An experiment runs the same work under each setting, several times in turn and in fresh processes. It "
+                "shows the effect of a setting before this service uses it."
             ),
-            title=_("No experiment was made yet"),
+            title=_("No experiments yet"),
             icon=":material/science:",
         )
     elif state.phase is ExperimentPhase.FAILED:
@@ -111,8 +108,8 @@ def _ended(state: ExperimentState) -> None:
 
 
 def experiment_form(services: Services) -> None:
-    """Draw the choice of settings, rounds and length, with the time that it would take, and the button."""
-    st.subheader(_("Try settings on the same work"), anchor=False)
+    """Draw the choice of settings, rounds and length, the expected duration, and the start button."""
+    st.subheader(_("Compare settings"), anchor=False)
     wanted = _settings()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rounds = int(
@@ -123,7 +120,7 @@ def experiment_form(services: Services) -> None:
                 ROUNDS,
                 key=ROUNDS_KEY,
                 width=130,
-                help=_("Each round runs every setting once, in another order. Fewer than {least} tell nothing.").format(
+                help=_("Each round runs every setting once, in a new order. Needs at least {least} to tell.").format(
                     least=MIN_ANALYSIS_ROUNDS
                 ),
             )
@@ -153,9 +150,9 @@ def experiment_form(services: Services) -> None:
 
 
 def _settings() -> list[Setting]:
-    """Return what is compared with the defaults."""
+    """Draw the settings to compare with the defaults, and return them."""
     state = state_of(ExperimentForm)
-    # This Python's own thresholds are among those that are offered: not twice under two names.
+    # This Python's defaults are among the offered thresholds: not twice under two names.
     offered = [each for each in OFFERED if each != REFERENCE and each.thresholds != DEFAULTS]
     options = list(dict.fromkeys((*offered, *state.own)))
     chosen = st.multiselect(
@@ -164,9 +161,9 @@ def _settings() -> list[Setting]:
         default=[each for each in state.chosen or PRESELECTED if each in options],
         format_func=label,
         key=f"{SETTINGS}-{len(state.own)}",
-        help=_("The control is the defaults once more: what it differs by is what equal runs differ by."),
+        help=_("The control is the defaults once more: its difference shows how much equal runs differ."),
     )
-    with st.popover(_("Thresholds of your own"), icon=":material/add:", width="content"):
+    with st.popover(_("Custom thresholds"), icon=":material/add:", width="content"):
         values = [
             int(
                 st.number_input(
@@ -198,9 +195,9 @@ def _cost(services: Services, settings: int, rounds: int, operations: int) -> No
     st.caption(
         escape(
             _(
-                "{runs}, about {time}. They go one after the other with low priority, in processes of about {size} MB "
-                "that leave nothing behind. The work is made of what this service did of late: kinds and sizes; no "
-                "text of anybody is kept or used. Where too little is known, a built-in mixture takes its place."
+                "{runs}, about {time}, one after the other with low priority, in separate processes of about {size} "
+                "MB. The workload follows the kinds and sizes of this service's recent requests, without anybody's "
+                "text; with too few of them a built-in mixture is used."
             ).format(
                 runs=runs,
                 time=minutes(seconds),
@@ -212,4 +209,4 @@ def _cost(services: Services, settings: int, rounds: int, operations: int) -> No
 
 def _start(services: Services, settings: list[Setting], rounds: int, operations: int) -> None:
     if attempt(services.experiments.start, page_actor(services), settings, rounds, operations) is not None:
-        notify(_("The experiment has begun."))
+        notify(_("The experiment has started."))

@@ -1,7 +1,4 @@
-"""What an experiment says: a sentence, tables with the spread of the rounds, charts with each of them.
-
-The threshold experiment as charts: every run a point, each setting's median a line.
-"""
+"""The result of an experiment: advice in a sentence, tables with the spread of the rounds, charts with every run."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ Value = Callable[[RunFigures], float]
 
 
 def results_view(services: Services) -> None:
-    """Draw the newest result, or the one that is chosen; nothing where there is none."""
+    """Draw the chosen result, by default the newest; nothing where there is none."""
     results = services.experiments.results()
     if not results:
         return
@@ -61,11 +58,9 @@ def results_view(services: Services) -> None:
         icon=_ICONS[judgement.advice],
     )
     _try(services, result, judgement)
-    _title(_("What each setting did: median (least to greatest) of the rounds"))
+    _title(_("By setting: median (minimum to maximum) of the rounds"))
     _table([_row(result, place) for place in range(len(result.settings))], _("Figures by setting"))
-    st.markdown(
-        f"**{escape(_('Against the defaults, round by round: change (interval), ● where it is certain and matters'))}**"
-    )
+    st.markdown(f"**{escape(_('Compared with the defaults: change (interval), ● where significant and relevant'))}**")
     _table([_against(result, judgement, place) for place in range(1, len(result.settings))], _("Changes by setting"))
     with st.grid(2, min_column_width=320, gap="medium"):
         for chart in experiment_charts(result):
@@ -90,18 +85,18 @@ def _choice(results: list[ExperimentResult]) -> ExperimentResult:
 
 
 def _try(services: Services, result: ExperimentResult, judgement: Analysis) -> None:
-    """Draw the way into a trial, for settings that a trial can take: thresholds."""
-    able = [setting for setting in result.settings if setting.thresholds is not None and not setting.frozen]
-    able = [setting for setting in able if setting.automatic]
-    if not able:
+    """Draw the form that starts a trial, for settings that a trial can use: thresholds."""
+    usable = [setting for setting in result.settings if setting.thresholds is not None and not setting.frozen]
+    usable = [setting for setting in usable if setting.automatic]
+    if not usable:
         return
     advised = result.settings[judgement.setting]
     why = disabled_reason(services)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             _("Settings"),
-            able,
-            index=able.index(advised) if advised in able else 0,
+            usable,
+            index=usable.index(advised) if advised in usable else 0,
             format_func=label,
             key=f"{TRY}-{result.id}",
             width=220,
@@ -112,7 +107,7 @@ def _try(services: Services, result: ExperimentResult, judgement: Analysis) -> N
             key=TRY,
             icon=":material/science:",
             disabled=why is not None,
-            help=why or _("In this service, on trial: they go back by themselves unless they are kept."),
+            help=why or _("On trial in this service: reverts automatically unless kept."),
             on_click=_begin_trial,
             args=(services, chosen, 60.0 * length),
         )
@@ -144,8 +139,8 @@ def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
         _("p99 pause"): shown(lambda run: run.p99, _duration),
         _("Longest"): shown(lambda run: run.longest, _duration),
         _("Collections 0 / 1 / 2"): " / ".join(collections),
-        _("Peak of RSS"): shown(lambda run: run.peak, size),
-        _("Floor of RSS"): shown(lambda run: run.floor, size),
+        _("RSS peak"): shown(lambda run: run.peak, size),
+        _("RSS floor"): shown(lambda run: run.floor, size),
         _("Operations per CPU second"): shown(lambda run: run.throughput, lambda number: f"{number:,.1f}"),
         _("Operations per second"): shown(lambda run: run.wall_throughput, lambda number: f"{number:,.1f}"),
     }
@@ -166,7 +161,7 @@ def _against(result: ExperimentResult, judgement: Analysis, place: int) -> dict[
 
 
 def _duration(seconds: float) -> str:
-    """Return a pause, the short ones in microseconds."""
+    """Return a pause with its unit, short ones in microseconds."""
     return milliseconds(1000 * seconds) if seconds >= 0.001 or not seconds else f"{1e6 * seconds:.0f} µs"
 
 
@@ -191,7 +186,7 @@ def _foot(result: ExperimentResult) -> None:
         escape(
             _(
                 "Workload {source}, seed {seed}: {kinds}; {objects} long-lived objects. Python {python}, defaults "
-                "{defaults}. {rounds} in {time}. Pauses are processor time of the thread that collects."
+                "{defaults}. {rounds} in {time}. Pauses are CPU time of the collecting thread."
             ).format(
                 source=source,
                 seed=result.seed,
@@ -236,7 +231,7 @@ def experiment_charts(result: ExperimentResult) -> tuple[Chart, ...]:
 
 
 def short_label(setting: Setting) -> str:
-    """Return a setting's name where there is little room."""
+    """Return the short name of a setting, for axes."""
     if setting.control:
         return _("Control")
     if not setting.automatic:
@@ -286,7 +281,7 @@ def _chart(
 
 
 def _points(result: ExperimentResult, text: str, shade: str, value: Value) -> Json:
-    """Return each run as a point; the rounds stand side by side, so that drift of the machine shows as a slope."""
+    """Return each run as a point; rounds are side by side, so that a drift of the machine shows as a slope."""
     runs = sorted(result.runs, key=lambda run: (run.setting, run.round))
     last = max(1, result.rounds - 1)
     return {

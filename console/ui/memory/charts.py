@@ -103,7 +103,9 @@ _owners_cache: TickCache[EncodedChart] = TickCache(most=2)
 
 def memory_charts(services: Services, choice: Range) -> MemoryCharts:
     """Return the charts of a range, at most as old as its beat."""
-    return _charts_cache.get((id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice))
+    return _charts_cache.get(
+        (id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice)
+    )
 
 
 def encoded_owners_chart(services: Services) -> EncodedChart | None:

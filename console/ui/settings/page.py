@@ -1,8 +1,9 @@
-"""The choice of the chat model: select, test, use without a restart."""
+"""The page "Settings": the choice of the chat model (select, test, use without a restart) and the settings in force."""
 
 from __future__ import annotations
 
 import streamlit as st
+from pydantic import SecretStr
 
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.session_state import ModelState, notify, state_of
@@ -10,6 +11,7 @@ from console.ui.shared.formatting import escape, plain
 from services.chat.models import ChatModels
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.i18n import _
+from services.core.settings import Settings, renamed_settings
 
 
 def model_chooser(models: ChatModels) -> None:
@@ -119,3 +121,37 @@ def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
         key="model-name-found",
     )
     return BackendChoice(BackendKind.OLLAMA, url=url, model=name)
+
+
+def settings_table(settings: Settings) -> None:
+    """Draw every setting with its value and origin; of secrets only that they are set."""
+    import pandas as pd
+
+    rows = []
+    for name, about in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            shown = _("set, hidden") if value.get_secret_value() else ""
+        else:
+            shown = plain(str(value))
+        changed = name in settings.model_fields_set
+        rows.append((name, shown, _("yes") if changed else "", about.description or "", f"MILLPOND_{name.upper()}"))
+    columns = [_("Setting"), _("Value"), _("Set"), _("What it is"), _("Environment")]
+    st.dataframe(
+        pd.DataFrame(rows, columns=columns),
+        hide_index=True,
+        height=560,
+        alt=_("Settings in force"),
+        column_config={
+            columns[0]: st.column_config.TextColumn(width=190, pinned=True),
+            columns[1]: st.column_config.TextColumn(width=220),
+            columns[2]: st.column_config.TextColumn(width=50),
+            columns[3]: st.column_config.TextColumn(width="large"),
+        },
+    )
+    for setting in renamed_settings():
+        st.caption(
+            _("{old} is now called {new}; the old name is still read.").format(
+                old=f"`{setting.old}`", new=f"`{setting.new}`"
+            )
+        )

@@ -1,11 +1,12 @@
-"""An answer in progress, read from the event loop: the blocking iterator runs in a thread, a disconnect ends it."""
+"""An answer in progress, read in the event loop: the blocking iterator runs in a thread, a disconnect closes it."""
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -13,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from services.chat.types import AnswerEvent, Retrieved
-from services.core.errors import CancelledError
+from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved
+from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
 from services.operations.logging import current_request_id
 
 if TYPE_CHECKING:
     from services.chat.answer_stream import AnswerStream
 
-WATCH_SECONDS = 0.25
+POLL_SECONDS = 0.25
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -29,13 +30,14 @@ class AnswerEvents:
     """Iterates over an answer's events without blocking the loop.
 
     Leaving the context, also because the task was cancelled, closes the answer: the model call ends and the slot is
-    free again.
+    released.
     """
 
     def __init__(self, answer: AnswerStream, limiter: CapacityLimiter) -> None:
         self._answer = answer
         self._limiter = limiter
         self._read: deque[AnswerEvent] = deque()  # by `open`, for `next`
+        self._message: Message | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,18 +48,18 @@ class AnswerEvents:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the answer; when this returns, its slot is free. Safe to call twice."""
+        """Close the answer; on return its slot is released. Safe to call twice."""
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._answer.close)
 
     async def open(self, request: Request) -> Self:
-        """Wait until there is something to send: text, or a place in the queue. A failure closes the answer.
+        """Wait for the first event to send: text, or a place in the queue. A failure closes the answer.
 
-        Until then a failure can still become a proper status. The events that were read on the way come from `next`.
+        Until then a failure can still become an HTTP status. `next` returns the events that were read here.
 
         Raises:
-            MillpondError: the answer does not come about.
-            CancelledError: the client is gone.
+            MillpondError: the answer failed.
+            CancelledError: the client disconnected.
         """
         read: deque[AnswerEvent] = deque()
         try:
@@ -75,14 +77,42 @@ class AnswerEvents:
         """Return the next event, None at the end."""
         if self._read:
             return self._read.popleft()
-        # The thread is not waited for when the task is cancelled: closing the answer is what makes it return.
-        return await to_thread.run_sync(next, self._answer, None, abandon_on_cancel=True, limiter=self._limiter)
+        # When the task is cancelled, the thread is abandoned: it returns when the answer is closed.
+        event = await to_thread.run_sync(next, self._answer, None, abandon_on_cancel=True, limiter=self._limiter)
+        if isinstance(event, Finished):
+            self._message = event.message
+        return event
 
-    async def next_while_connected(self, request: Request) -> AnswerEvent | None:
-        """Return the next event, or give up when the client goes away before any of the answer was sent.
+    async def read(self, request: Request) -> Message:
+        """Read the answer to its end, close it and return its message.
 
         Raises:
-            CancelledError: the client is gone.
+            MillpondError: the answer failed.
+            CancelledError: the client disconnected.
+            UnavailableError: it was interrupted.
+        """
+        async with self:
+            while await self.next_while_connected(request) is not None:
+                pass
+        return self.message()
+
+    def message(self) -> Message:
+        """Return the message of an answer that was read to its end: part of one must not pass for the whole.
+
+        Raises:
+            UnavailableError: it was interrupted from our side.
+        """
+        if self._message is None or self._message.state is not AnswerState.COMPLETE:
+            raise UnavailableError(
+                _("The answer was interrupted: it was cancelled, or Millpond is stopping."), _("Ask again.")
+            )
+        return self._message
+
+    async def next_while_connected(self, request: Request) -> AnswerEvent | None:
+        """Return the next event, unless the client disconnects first.
+
+        Raises:
+            CancelledError: the client disconnected.
         """
         event: AnswerEvent | None = None
         failure: Exception | None = None
@@ -91,7 +121,7 @@ class AnswerEvents:
         async def watch(scope: anyio.CancelScope) -> None:
             nonlocal gone
             while not await request.is_disconnected():
-                await anyio.sleep(WATCH_SECONDS)
+                await anyio.sleep(POLL_SECONDS)
             gone = True
             scope.cancel()
 
@@ -105,12 +135,12 @@ class AnswerEvents:
         if failure is not None:
             raise failure
         if gone:
-            raise CancelledError(_("The client went away."))
+            raise CancelledError(_("The client disconnected."))
         return event
 
 
 class AnswerResponse(StreamingResponse):
-    """Sends an answer as server-sent events and closes it in the end, however the sending ends."""
+    """Sends an answer as server-sent events and closes it, however the sending ends."""
 
     media_type = "text/event-stream"
 
@@ -124,6 +154,12 @@ class AnswerResponse(StreamingResponse):
 
 
 def defect_text() -> str:
-    """Return what a client is told when the rest of an answer fails by a defect; the caller logs it."""
+    """Return the message for a client when the rest of an answer fails by a defect; the caller logs it."""
     text = _("Something went wrong on our side. The log has the details under the reference {reference}.")
     return text.format(reference=current_request_id())
+
+
+def server_sent(document: dict[str, Any], event: str = "") -> bytes:
+    """Return one server-sent event with a JSON document as its data."""
+    head = f"event: {event}\n" if event else ""
+    return f"{head}data: {json.dumps(document, ensure_ascii=False)}\n\n".encode()

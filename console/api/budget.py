@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -52,7 +52,7 @@ class RestartIn(_In):
     reason: str = Field("", max_length=200, description="Shown on the time line")
 
 
-class WatermarkOut(BaseModel):
+class WatermarkOut(Projection):
     """A watermark: reached at `reached_bytes` after `sustained_seconds`, left under `left_bytes`."""
 
     level: LevelName
@@ -101,7 +101,7 @@ class DecisionOut(Projection):
     owners_after: dict[str, int]
 
 
-class ClosedGateOut(BaseModel):
+class ClosedGateOut(Projection):
     """A kind of work that is refused at present."""
 
     door: Gate
@@ -110,7 +110,7 @@ class ClosedGateOut(BaseModel):
     hint: str
 
 
-class RestartOut(BaseModel):
+class RestartOut(Projection):
     """The state of a planned restart."""
 
     phase: RestartPhase
@@ -143,7 +143,7 @@ class WebhookOut(Projection):
     last_problem: str = Field(description="Why the last delivery failed; empty: it arrived, or there was none")
 
 
-class BudgetOut(BaseModel):
+class BudgetOut(Projection):
     """The budget: level, use, limit, actions, refused work, decisions (the newest first)."""
 
     level: LevelName
@@ -232,54 +232,33 @@ def _budget(platform: Platform, decisions: int) -> BudgetOut:
     governor, admission = platform.governor, platform.admission
     state = governor.state()
     limits = state.budget
-    body: dict[str, Any] = {
-        "level": state.level,
-        "since": state.since,
-        "used_bytes": state.used_bytes,
-        "rss_bytes": state.rss_bytes,
-        "reserved_bytes": state.reserved_bytes,
-        "ready_rss_bytes": state.ready_rss_bytes,
-        "peak_bytes": state.peak_bytes,
-        "limit_bytes": limits.limit,
-        "limit_source": limits.source,
-        "watermarks": [
-            {
-                "level": mark.level,
-                "share": mark.share,
-                "reached_bytes": limits.reached(mark.level),
-                "left_bytes": limits.left(mark.level),
-                "sustained_seconds": mark.sustained_seconds,
-            }
+    return BudgetOut.of(
+        state,
+        limit_bytes=limits.limit,
+        limit_source=limits.source,
+        watermarks=[
+            WatermarkOut.of(mark, reached_bytes=limits.reached(mark.level), left_bytes=limits.left(mark.level))
             for mark in limits.watermarks
         ],
-        "dry_run": state.dry_run,
-        "paused": not state.enabled,
-        "warning": state.warning,
-        "next_step": state.next_step,
-        "steps": governor.action_statuses(),
-        "doors": [
-            {"door": gate, "by": closure.by, "reason": closure.reason, "hint": closure.hint}
-            for gate, closure in admission.closed().items()
-        ],
-        "refused": admission.refused(),
-        "ingestion_pause_seconds": admission.pause_seconds,
-        "decisions": governor.decisions(decisions) if decisions else [],
-        "restart": _restart_out(platform),
-        "webhook": platform.webhook.state(),
-    }
-    return BudgetOut.model_validate(body)
+        paused=not state.enabled,
+        steps=governor.action_statuses(),
+        doors=[ClosedGateOut.of(closure, door=gate) for gate, closure in admission.closed().items()],
+        refused=admission.refusal_counts(),
+        ingestion_pause_seconds=admission.pause_seconds,
+        decisions=governor.decisions(decisions) if decisions else [],
+        restart=_restart_out(platform),
+        webhook=platform.webhook.state(),
+    )
 
 
 def _restart_out(platform: Platform) -> RestartOut:
     state = platform.restarts.state()
     request = state.requested
-    return RestartOut(
-        phase=state.phase,
+    return RestartOut.of(
+        state,
         requested_at=request.time if request else None,
         actor=request.actor if request else "",
         reason=request.reason if request else "",
-        deadline=state.deadline,
-        successor=state.successor,
         planned_after_requests=state.plan.requests,
         planned_at=state.plan.at,
         requests_served=state.served,

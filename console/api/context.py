@@ -86,7 +86,7 @@ def _actor(request: Request) -> Actor:
     scheme, _space, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return access.actor(name="api")
-    return access.admit(token.strip(), "api", request.client.host if request.client else "")
+    return access.authenticate(token.strip(), "api", request.client.host if request.client else "")
 
 
 Caller = Annotated[Actor, Depends(_actor)]

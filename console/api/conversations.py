@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -11,23 +10,20 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import JSONResponse, Response
 
-from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text
+from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import Context, client_of
 from console.api.problems import STATUS, problem
 from console.api.schemas import MAX_ID, Id, problem_responses
 from services.chat.types import (
     AnswerEvent,
-    AnswerState,
     Citation,
     Conversation,
-    Finished,
     Message,
     Retrieved,
     Token,
     Waiting,
 )
-from services.core.errors import MillpondError, UnavailableError
-from services.core.i18n import _
+from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
 
@@ -136,38 +132,23 @@ async def ask(conversation_id: Name, body: QuestionIn, request: Request, context
     answer = context.services.answers.ask(conversation_id, body.question, user=client_of(request, body.user or ""))
     stream = AnswerEvents(answer, context.threads.answers)
     if not body.stream:
-        message: Message | None = None
-        async with stream:
-            while (event := await stream.next_while_connected(request)) is not None:
-                message = event.message if isinstance(event, Finished) else message
-        return JSONResponse(_MESSAGE.dump_python(_require_complete(message), mode="json"), headers=HEADERS)
+        message = await stream.read(request)
+        return JSONResponse(_MESSAGE.dump_python(message, mode="json"), headers=HEADERS)
     return AnswerResponse(stream, _events(await stream.open(request), request.url.path))
 
 
 async def _events(stream: AnswerEvents, path: str) -> AsyncIterator[bytes]:
-    message: Message | None = None
     try:
         while (event := await stream.next()) is not None:
-            message = event.message if isinstance(event, Finished) else message
-            yield _sse(*_serialize(event))
-        _require_complete(message)
+            name, document = _serialize(event)
+            yield server_sent(document, name)
+        stream.message()
     except MillpondError as error:
-        status = STATUS[error.kind]
-        yield _sse("error", problem(status, error.message, error.hint, kind=error.kind, path=path))
+        failure = problem(STATUS[error.kind], error.message, error.hint, kind=error.kind, path=path)
+        yield server_sent(failure, "error")
     except Exception:
         log.exception("defect in an answer")
-        yield _sse("error", problem(500, defect_text(), path=path))
-
-
-def _require_complete(message: Message | None) -> Message:
-    """Return the message, unless the answer was interrupted: part of an answer must not pass for the whole.
-
-    Raises:
-        UnavailableError: it was interrupted from our side.
-    """
-    if message is None or message.state is not AnswerState.COMPLETE:
-        raise UnavailableError(_("The answer was stopped before its end."), _("Ask again."))
-    return message
+        yield server_sent(problem(500, defect_text(), path=path), "error")
 
 
 def _serialize(event: AnswerEvent) -> tuple[str, dict[str, Any]]:
@@ -179,7 +160,3 @@ def _serialize(event: AnswerEvent) -> tuple[str, dict[str, Any]]:
         citations = _CITATIONS.dump_python(event.citations, mode="json")
         return "retrieved", {"citations": citations, "relevant": event.relevant}
     return "finished", _MESSAGE.dump_python(event.message, mode="json")
-
-
-def _sse(kind: str, document: dict[str, Any]) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(document, ensure_ascii=False)}\n\n".encode()

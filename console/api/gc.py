@@ -5,8 +5,6 @@ Bytes, durations in seconds, times in seconds since the epoch.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -51,7 +49,7 @@ class PausesOut(BaseModel):
     longest: list[PauseImpact]
 
 
-class CollectorOut(BaseModel):
+class CollectorOut(Projection):
     """The state of the collector."""
 
     settings: GCSettings
@@ -95,7 +93,7 @@ class OwnerChangeOut(BaseModel):
     bytes_after: int
 
 
-class EffectOut(BaseModel):
+class EffectOut(Projection):
     """The effect of an action on memory."""
 
     action: str
@@ -128,7 +126,7 @@ def _effect_out(effect: Effect) -> EffectOut:
         for owner in sorted({*effect.owners_before, *effect.owners_after})
         if (before := effect.owners_before.get(owner, 0)) | (after := effect.owners_after.get(owner, 0))
     ]
-    return EffectOut.model_validate({**asdict(effect), "owners": owners})
+    return EffectOut.of(effect, owners=owners)
 
 
 @router.get("", summary="State of the collector")
@@ -203,14 +201,12 @@ async def release(name: str, context: Context, actor: Caller) -> EffectOut:
 def _state(context: ApiContext) -> CollectorOut:
     collector = context.platform.memory.collector
     state = collector.state()
-    return CollectorOut.model_validate(
-        {
-            **asdict(state),
-            "trial": collector.trial,
-            "last_trial": collector.last_trial,
-            "policy": context.platform.gc_policy.state().description,
-            "explanations": explain(state),
-        }
+    return CollectorOut.of(
+        state,
+        trial=collector.trial,
+        last_trial=collector.last_trial,
+        policy=context.platform.gc_policy.state().description,
+        explanations=explain(state),
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterable
 
 from fastapi import APIRouter
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.schemas import Projection, problem_responses
@@ -53,7 +52,7 @@ class ExperimentIn(BaseModel):
     seed: int = Field(1, ge=0, le=2**31 - 1)
 
 
-class SettingOut(BaseModel):
+class SettingOut(Projection):
     """A setting with its name."""
 
     name: str
@@ -63,7 +62,7 @@ class SettingOut(BaseModel):
     control: bool
 
 
-class StateOut(BaseModel):
+class StateOut(Projection):
     """The state of the current or last experiment. `run` of `runs` is in progress; `progress` is from 0 to 1;
     `remaining` is estimated, in seconds; `result` is the id of the result, "" while there is none."""
 
@@ -80,34 +79,30 @@ class StateOut(BaseModel):
     result: str
 
 
-def _figure(name: str) -> Any:
-    return Field(validation_alias=AliasPath("figures", name))
-
-
 class RunOut(Projection):
     """The figures of one run. Bytes and seconds; `pause` and the percentiles are processor time of the thread that
     collected, `throughput` is operations per second of processor time."""
 
     setting: int
     round: int
-    pause: float = _figure("pause")
-    pause_wall: float = _figure("pause_wall")
-    p50: float = _figure("p50")
-    p95: float = _figure("p95")
-    p99: float = _figure("p99")
-    longest: float = _figure("longest")
-    collections: tuple[int, int, int] = _figure("collections")
-    collected: int = _figure("collected")
-    base: int = _figure("base")
-    peak: int = _figure("peak")
-    floor: int = _figure("floor")
-    operations: int = _figure("operations")
-    seconds: float = _figure("seconds")
-    cpu_seconds: float = _figure("cpu_seconds")
-    throughput: float = _figure("throughput")
+    pause: float
+    pause_wall: float
+    p50: float
+    p95: float
+    p99: float
+    longest: float
+    collections: tuple[int, int, int]
+    collected: int
+    base: int
+    peak: int
+    floor: int
+    operations: int
+    seconds: float
+    cpu_seconds: float
+    throughput: float
 
 
-class RatioOut(BaseModel):
+class RatioOut(Projection):
     """The ratio to the defaults with its interval and the p-value of an exact test; ends of the interval are null where
     they are not known."""
 
@@ -118,7 +113,7 @@ class RatioOut(BaseModel):
     certain: bool
 
 
-class ResultOut(BaseModel):
+class ResultOut(Projection):
     """A finished experiment. `ratios[i]` compares `settings[i + 1]` with `settings[0]`, the defaults; `advised` is an
     index into `settings`, 0: none."""
 
@@ -147,52 +142,32 @@ class ResultsOut(BaseModel):
     results: list[ResultOut]
 
 
-def _setting_out(setting: Setting) -> SettingOut:
-    return SettingOut(name=label(setting), **asdict(setting))
+def _settings_out(settings: Iterable[Setting]) -> list[SettingOut]:
+    return [SettingOut.of(setting, name=label(setting)) for setting in settings]
 
 
 def _state_out(state: ExperimentState) -> StateOut:
-    return StateOut.model_validate(
-        {
-            **asdict(state),
-            "settings": [_setting_out(setting) for setting in state.settings],
-            "progress": 1.0 if state.phase is ExperimentPhase.FINISHED else state.progress,
-        }
-    )
+    progress = 1.0 if state.phase is ExperimentPhase.FINISHED else state.progress
+    return StateOut.of(state, settings=_settings_out(state.settings), progress=progress)
 
 
 def _result_out(result: ExperimentResult) -> ResultOut:
     analysis = analyze(result)
-    return ResultOut(
-        id=result.id,
-        began=result.began,
-        took=result.took,
-        actor=result.actor,
-        python=result.python,
-        defaults=result.defaults,
-        settings=[_setting_out(setting) for setting in result.settings],
-        rounds=result.rounds,
-        recorded=result.recorded,
-        seed=result.seed,
-        counts=result.counts,
+    return ResultOut.of(
+        result,
+        settings=_settings_out(result.settings),
         advice=analysis.advice.value,
         advised=analysis.setting,
         headline=headline(analysis, result),
         recommendation=recommendation(analysis, result),
-        ratios=[{figure.value: _ratio(ratio) for figure, ratio in each.items()} for each in analysis.ratios],
-        runs=[RunOut.model_validate(run) for run in result.runs],
+        ratios=[{figure.value: _ratio_out(ratio) for figure, ratio in each.items()} for each in analysis.ratios],
+        runs=[RunOut.of(run.figures, setting=run.setting, round=run.round) for run in result.runs],
     )
 
 
-def _ratio(ratio: Ratio) -> RatioOut:
+def _ratio_out(ratio: Ratio) -> RatioOut:
     known = ratio.low > 0
-    return RatioOut(
-        value=ratio.value,
-        low=ratio.low if known else None,
-        high=ratio.high if known else None,
-        p=ratio.p,
-        certain=ratio.told,
-    )
+    return RatioOut.of(ratio, low=ratio.low if known else None, high=ratio.high if known else None, certain=ratio.significant)
 
 
 @router.post("", status_code=202, summary="Start an experiment", responses=problem_responses(403, 409, 503))

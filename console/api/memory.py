@@ -16,7 +16,7 @@ from console.api.schemas import Projection
 from services.core.errors import BadInputError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
-from services.core.time_ranges import PACES, Range
+from services.core.time_ranges import PACING, Range
 from services.memory.history.history import csv_lines
 from services.memory.leaks.messages import headline
 from services.memory.leaks.types import LeakKind, Suspect, Verdict, VerdictState
@@ -34,7 +34,7 @@ class OwnerOut(BaseModel):
     bytes: int
 
 
-class VerdictOut(BaseModel):
+class VerdictOut(Projection):
     """The detector's verdict. Slopes are bytes per hour, counts per hour for threads and file descriptors."""
 
     state: VerdictState
@@ -118,7 +118,7 @@ class EventsOut(BaseModel):
     events: list[EventOut]
 
 
-class TrimOut(BaseModel):
+class TrimOut(Projection):
     """The effect of a trim, and the verdict after it."""
 
     rss_before_bytes: int
@@ -153,28 +153,19 @@ def _memory(context: ApiContext) -> MemoryOut:
         ledger_seconds=ledger.took if ledger else None,
         held=[ReportOut.model_validate(report) for report in ledger.held] if ledger else [],
         unknown=list(ledger.unknown) if ledger else [],
-        verdict=_verdict(watched.detector.verdict),
+        verdict=_verdict_out(watched.detector.verdict),
         sampler_cpu=sample.get(Series.SAMPLER_CPU),
         latest={column: value for column in sample.values if (value := sample.get(column)) is not None},
     )
 
 
-def _verdict(verdict: Verdict) -> VerdictOut:
-    return VerdictOut(
-        state=verdict.state,
-        kind=verdict.kind,
+def _verdict_out(verdict: Verdict) -> VerdictOut:
+    return VerdictOut.of(
+        verdict,
         headline=headline(verdict),
-        time=verdict.time,
-        since=verdict.since,
-        window_seconds=verdict.window_seconds,
-        level_bytes=verdict.level_bytes,
         slope_bytes_per_hour=verdict.slope_per_hour,
-        interval=verdict.interval,
         bytes_per_request=verdict.per_request,
         bytes_per_request_interval=verdict.per_request_interval,
-        seconds_to_limit=verdict.seconds_to_limit,
-        evidence=list(verdict.evidence),
-        suspects=list(verdict.suspects),
     )
 
 
@@ -198,7 +189,7 @@ async def history(
     """
     now = context.platform.memory.clock.time()
     until = now if end is None else end
-    since = until - PACES[choice].seconds if start is None else start
+    since = until - PACING[choice].seconds if start is None else start
     if since >= until:
         raise BadInputError(_("The start is not before the end."), _("Both are seconds since the epoch."))
     read = context.platform.memory.history.window
@@ -252,7 +243,7 @@ async def events(
 ) -> EventsOut:
     """Return the newest events of a range, oldest first."""
     until = context.platform.memory.clock.time() if end is None else end
-    since = until - PACES[choice].seconds if start is None else start
+    since = until - PACING[choice].seconds if start is None else start
     found = await context.threads.call(context.platform.events.between, since, until, limit, kind or None)
     return EventsOut.model_validate({"events": found})
 
@@ -261,10 +252,4 @@ async def events(
 async def trim(context: Context, actor: Caller) -> TrimOut:
     """Return free pages of the allocator to the system and judge again: the rest is in use. Administrators only."""
     trimmed = await context.threads.call(context.platform.memory.detector.trim_and_recheck, actor)
-    return TrimOut(
-        rss_before_bytes=trimmed.rss_before_bytes,
-        rss_after_bytes=trimmed.rss_after_bytes,
-        freed_bytes=trimmed.freed_bytes,
-        words=trimmed.words,
-        verdict=_verdict(context.platform.memory.detector.verdict),
-    )
+    return TrimOut.of(trimmed, verdict=_verdict_out(context.platform.memory.detector.verdict))

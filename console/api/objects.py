@@ -44,7 +44,7 @@ class RepeatIn(BaseModel):
 async def take(context: Context, body: CensusIn | None = None) -> dict[str, Any]:
     """Take a census in a copy of the process; `paused` is how long this one stood still, in seconds."""
     body = body or CensusIn()
-    snapshot = await context.threads.call(_objects(context).take, body.label, kept=body.baseline)
+    snapshot = await context.threads.call(_objects(context).take_snapshot, body.label, kept=body.baseline)
     census = await context.threads.call(_objects(context).snapshot, snapshot.name)
     return {"snapshot": asdict(snapshot), **_figures(census)}
 
@@ -116,7 +116,7 @@ async def paths(
     """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone."""
     if not 0 < address <= _LARGEST:
         raise NotFoundError(_("No object can have this address."), _("GET /api/objects/objects lists some."))
-    return asdict(await context.threads.call(_objects(context).holders, address, type))
+    return asdict(await context.threads.call(_objects(context).retention_paths, address, type))
 
 
 @router.get("/repeats", summary="Repetitions")
@@ -160,7 +160,7 @@ async def cancel(context: Context, actor: Caller) -> dict[str, Any]:
 async def owners(context: Context) -> dict[str, Any]:
     """Return the owners by name, and about how many seconds all of the objects would take."""
     found = _objects(context)
-    return {"owners": found.owners, "expected_seconds": found.expected_seconds()}
+    return {"owners": found.owners, "expected_seconds": found.expected_pympler_seconds()}
 
 
 @router.get("/sizes/{owner}", summary="Deep size of an owner")

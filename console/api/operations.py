@@ -78,7 +78,7 @@ async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] 
         "rss": rss_bytes(),
         "running": [asdict(running) for running in scopes.running()],
         "recent": [asdict(ended) for ended in scopes.recent(limit)],
-        "limits": {kind.value: asdict(scopes.policy(kind)) for kind in RequestKind},
+        "limits": {kind.value: asdict(scopes.limits(kind)) for kind in RequestKind},
     }
 
 

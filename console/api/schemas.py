@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,12 @@ class Projection(BaseModel):
     """
 
     model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, value: object, **others: Any) -> Self:
+        """Return the body for `value`: each field is the attribute of that name, unless it is among `others`."""
+        fields = {name: getattr(value, name) for name in cls.model_fields if name not in others}
+        return cls.model_validate(fields | others)
 
 
 class ProblemOut(BaseModel):

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.schemas import problem_responses
+from console.api.schemas import Projection, problem_responses
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (
@@ -66,7 +66,7 @@ class RowOut(BaseModel):
     traceback: list[str]
 
 
-class ComparisonOut(BaseModel):
+class ComparisonOut(Projection):
     """The rows by size of their change and the totals of all `row_count`; without `old`: the contents of `new`."""
 
     new: SnapshotInfo
@@ -140,7 +140,7 @@ async def snapshot(
     snapshot_id: str, context: Context, filters: Chosen, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
     """Return the lines, files or tracebacks that hold most."""
-    return _out(await _compare(context, "", snapshot_id, by=by, filters=filters, limit=limit))
+    return _comparison_out(await _compare(context, "", snapshot_id, by=by, filters=filters, limit=limit))
 
 
 @router.patch("/snapshots/{snapshot_id}", summary="Name a snapshot", responses=_MISSING)
@@ -175,7 +175,7 @@ async def compare(
     context: Context, filters: Chosen, *, old: str, new: str, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
     """Return the lines, files or tracebacks that changed most from `old` to `new`."""
-    return _out(await _compare(context, old, new, by=by, filters=filters, limit=limit))
+    return _comparison_out(await _compare(context, old, new, by=by, filters=filters, limit=limit))
 
 
 @router.get("/export", summary="Download a comparison", responses=_MISSING)
@@ -203,16 +203,5 @@ async def _compare(
     return await context.threads.call(tracer.compare, old, new, by, filters, limit=limit)
 
 
-def _out(found: Comparison) -> ComparisonOut:
-    return ComparisonOut(
-        new=found.new,
-        old=found.old,
-        by=found.by,
-        same_run=found.same_run,
-        bytes=found.bytes,
-        bytes_diff=found.bytes_diff,
-        blocks=found.blocks,
-        blocks_diff=found.blocks_diff,
-        row_count=found.row_count,
-        rows=[RowOut(**values) for values in as_rows(found)],
-    )
+def _comparison_out(comparison: Comparison) -> ComparisonOut:
+    return ComparisonOut.of(comparison, rows=as_rows(comparison))

@@ -137,6 +137,6 @@ def test_stop_ends_answers_in_progress(slow_model: ModelServer, tmp_path_factory
             while "Seals" not in next(lines):
                 pass
             assert server.stop() == 0
-            assert "broken off" in "".join(lines)
+            assert "interrupted" in "".join(lines)
         assert slow_model.wait(lambda: slow_model.open == 0)
         assert "Traceback" not in server.log.read_text()

@@ -145,7 +145,7 @@ def test_a_refusal_is_titled_by_its_status() -> None:
 def test_a_tab_s_file_needs_room_in_memory() -> None:
     """Streamlit takes a file into RAM as a whole: 200 MB of it would pass the budget before anybody could look."""
     admission = Admission()
-    admission.watch(lambda: MemoryHeadroom(used=90, ceiling=100))
+    admission.set_headroom_source(lambda: MemoryHeadroom(used=90, ceiling=100))
     foundation = cast("Foundation", SimpleNamespace(admission=admission))
     app = UploadLimit(plain, path="/up", limit_bytes=50, foundation=lambda: foundation)
     assert send(app, "PUT", "/up/1", content=b"x" * 10).text == "10"

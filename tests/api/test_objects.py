@@ -55,7 +55,9 @@ def test_an_object_and_the_path_to_it(server: Server, looks: list[dict[str, Any]
     assert found["total"] == 1
     assert found["objects"][0]["age"] == 2
     address = found["objects"][0]["address"]
-    path = server.client.get(f"/api/objects/paths/{address}", params={"type": "services.app.startup.Application"}).json()
+    path = server.client.get(
+        f"/api/objects/paths/{address}", params={"type": "services.app.startup.Application"}
+    ).json()
     assert path["root"] == "module"
     assert path["path"][-1]["name"] == "services.app.startup.Application"
     assert path["found"]["name"].startswith("console.")

@@ -13,8 +13,8 @@ _WORDS = {"title", "description", "summary", "operationId", "tags"}  # they may 
 
 # What differs from the released document, by place, and the line of the changelog that says so.
 _ALWAYS_SENT = (
-    "The OpenAPI document lists every field of an answer as required: `errors` of an upload and `minima` and `maxima` of "
-    "the memory history, which were always sent, now too."
+    "The OpenAPI document lists every field of an answer as required: `errors` of an upload and `minima` and `maxima` "
+    "of the memory history, which were always sent, now too."
 )
 STATED = {
     f"{place} / application/json / schema / required / {field}": _ALWAYS_SENT

@@ -111,7 +111,7 @@ def test_others_may_not_be_cancelled(narrow: Server) -> None:
         assert narrow.client.delete("/api/requests/none").status_code == 403
         assert narrow.client.delete("/api/requests/none", headers=ADMIN).status_code == 404
         assert narrow.client.delete(f"/api/requests/{mine}", params={"user": "ann"}).status_code == 202
-        assert "broken off" in "".join(lines)
+        assert "interrupted" in "".join(lines)
 
 
 def test_an_upload_is_seen_and_cancelled(narrow: Server) -> None:

@@ -1,7 +1,4 @@
-"""A few objects of a type, and what holds the one that is picked.
-
-What holds an object as a graph in DOT and as text: pure functions.
-"""
+"""Instances of a type, and the retention paths of the selected one as a graph and as text."""
 
 from __future__ import annotations
 
@@ -21,12 +18,12 @@ from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import GraphNode, Instances, ObjectView, PathRoot, PathStep, RetentionPaths
 
-_TITLE = 44
-_LABEL = 30
+_MOST_TITLE = 44  # characters
+_MOST_LABEL = 30
 
 
 def instances_view(inspector: Inspector) -> None:
-    """Draw objects of the type in the address bar, and the holders of the object in it."""
+    """Draw instances of the type in the address bar, and the retention paths of the object in it."""
     kind, address = query(Query.TYPE), query_number(Query.OBJECT)
     if not kind:
         return
@@ -34,7 +31,7 @@ def instances_view(inspector: Inspector) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader(escape(kind), anchor=False, width="stretch")
         with st.container(horizontal=True, width="content"):
-            st.button(_("Look again"), key="objects-again", icon=":material/refresh:", on_click=_forget)
+            st.button(_("Refresh"), key="objects-again", icon=":material/refresh:", on_click=_discard)
             st.button(_("Close"), key="objects-close", icon=":material/close:", type="tertiary", on_click=_close)
     if query(Query.VIEW) != "containers" and not query(Query.CONTAINER):
         _instances(inspector, kind)
@@ -47,7 +44,7 @@ def _instances(inspector: Inspector, kind: str) -> None:
     since = query(Query.SINCE)
     if state.instances is None or state.asked != (kind, since):
         try:
-            with st.spinner(_("Looking for objects of this type in a copy of the process")):
+            with st.spinner(_("Searching for objects of this type in a copy of the process")):
                 state.instances = inspector.instances(kind, since=since)
         except MillpondError as error:
             show_error(error)
@@ -56,21 +53,21 @@ def _instances(inspector: Inspector, kind: str) -> None:
     found = state.instances
     if not found.objects:
         st.info(
-            _("None that was not there at the look it is compared with.") if since else _("None lives now."),
+            _("None is newer than the snapshot it is compared with.") if since else _("None is alive now."),
             title=_("No such object"),
             icon=":material/search_off:",
         )
         return
     _table(found)
-    told = (
-        plural("{count} new object since the other look", "{count} new objects since the other look", found.total)
+    summary = (
+        plural("{count} object since the snapshot", "{count} objects since the snapshot", found.total)
         if since
         else plural("{count} object", "{count} objects", found.total)
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            _("{told}, the biggest shown; stood still for {pause}. Select one to see what holds it.").format(
-                told=told, pause=milliseconds(found.paused * 1000)
+            _("{objects}, the largest are shown; paused for {pause}. Select one to see what holds it.").format(
+                objects=summary, pause=milliseconds(found.paused * 1000)
             )
         )
         export_buttons([asdict(entry) for entry in found.objects], "objects")
@@ -103,15 +100,15 @@ def _table(found: Instances) -> None:
         placeholder="–",
         height="content" if len(rows) <= 10 else 390,
         alt=_("Objects"),
-        on_select=partial(_selected, key, addresses),
+        on_select=partial(_store_selection, key, addresses),
         selection_mode="single-row",
         selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
         column_config={
             "text": column.TextColumn(_("Object"), width=420),
-            "bytes": column.TextColumn(_("Own"), width=80),
-            "deep": column.TextColumn(_("With all it leads to"), width=130),
+            "bytes": column.TextColumn(_("Own size"), width=80),
+            "deep": column.TextColumn(_("Deep size"), width=130, help=_("With everything it refers to")),
             "age": column.NumberColumn(
-                _("Age"), width=55, help=_("In how many looks in a row, back from the newest, it was there")
+                _("Age"), width=55, help=_("The number of latest snapshots in a row that contain it")
             ),
             "owner": column.TextColumn(_("Owner"), width=120),
             "name": column.TextColumn(_("Held as"), width=380),
@@ -119,7 +116,7 @@ def _table(found: Instances) -> None:
     )
 
 
-def _selected(key: str, addresses: list[int]) -> None:
+def _store_selection(key: str, addresses: list[int]) -> None:
     rows = st.session_state[key].selection.rows
     set_query(Query.OBJECT, addresses[rows[0]] if rows else None)
     state_of(ObjectsState).holders = None
@@ -129,10 +126,10 @@ def _holders(inspector: Inspector, address: int, kind: str) -> None:
     state = state_of(ObjectsState)
     if state.holders is None or state.holders.found.address != address:
         try:
-            with st.spinner(_("Looking for what holds it in a copy of the process")):
+            with st.spinner(_("Searching for what holds it in a copy of the process")):
                 state.holders = inspector.retention_paths(address, kind)
         except NotFoundError as error:
-            st.warning(escape(error.hint), title=_("The object is gone"), icon=":material/delete_sweep:")
+            st.warning(escape(error.hint), title=_("The object no longer exists"), icon=":material/delete_sweep:")
             return
         except MillpondError as error:
             if error.kind is ErrorKind.BUSY:
@@ -167,7 +164,7 @@ def _facts(found: ObjectView, holders: RetentionPaths) -> None:
     referrers = plural("{count} object refers to it", "{count} objects refer to it", holders.referrers)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            _("{referrers}. Own size {own}, with all it leads to {deep}{more}. The look took {took}.").format(
+            _("{referrers}. Own size {own}, deep size {deep}{more}. The search took {took}.").format(
                 referrers=referrers,
                 own=escape(size(found.bytes)),
                 deep=escape(size(found.deep_bytes)),
@@ -179,19 +176,19 @@ def _facts(found: ObjectView, holders: RetentionPaths) -> None:
     st.code(plain(found.text), language=None, wrap_lines=True)
 
 
-def _forget() -> None:
+def _discard() -> None:
     state = state_of(ObjectsState)
     state.instances = state.holders = None
 
 
 def _close() -> None:
-    _forget()
+    _discard()
     for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
         set_query(name, None)
 
 
 def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
-    """Return the graph: roots at the left, the object at the right, its shortest path drawn strong."""
+    """Return the graph in DOT: roots on the left, the object on the right, its shortest path emphasised."""
     side = 1 if dark else 0
     ink, quiet, accent, panel = (PALETTE[name][side] for name in ("text", "quiet", "accent", "panel"))
     steps = [step.address for step in holders.path]
@@ -209,25 +206,25 @@ def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
         lines.append(f"n{node.address} [label={_quoted(_node_text(node))}{shape}{strong}];")
     for link in holders.links:
         strong = f', color="{accent}", penwidth=2' if (link.source, link.target) in on_path else ""
-        label = _quoted(shorten(link.label, _LABEL))
+        label = _quoted(shorten(link.label, _MOST_LABEL))
         lines.append(f"n{link.source} -> n{link.target} [label={label}{strong}];")
     return "\n".join([*lines, "}"])
 
 
 def _node_text(node: GraphNode) -> str:
-    title = shorten(node.title, _TITLE)
-    kind = shorten(node.type, _TITLE)
+    title = shorten(node.title, _MOST_TITLE)
+    kind = shorten(node.type, _MOST_TITLE)
     return title if node.root else f"{title}\n{size(node.bytes)}" if kind == title else f"{title}\n{kind}"
 
 
 def _quoted(text: str) -> str:
-    """Return text as a DOT string: only a quote and a backslash mean something in one."""
+    """Return text as a DOT string, where only quotes and backslashes are special."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "\\n".join(plain(line) for line in escaped.split("\n")) + '"'
 
 
 def path_text(holders: RetentionPaths) -> str:
-    """Return the shortest path as lines, one for each reference."""
+    """Return the shortest path as lines, one per reference."""
     return "\n".join(_line(depth, step) for depth, step in enumerate(holders.path))
 
 
@@ -237,7 +234,7 @@ def _line(depth: int, step: PathStep) -> str:
 
 
 def root_text(root: PathRoot) -> str:
-    """Return in a sentence what a path begins with."""
+    """Return a sentence about the root of a path."""
     return {
         PathRoot.MODULE: _("It is reached from a module: it lives until that name lets go of it."),
         PathRoot.THREAD: _("It is reached from a local variable of a running function: it lives until that returns."),

@@ -1,4 +1,4 @@
-"""pympler on demand: the deep size of one part, and its summary over all objects; the cost is said before the click."""
+"""pympler on demand: the deep size of one component, and a summary of all objects; the cost is shown beforehand."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from services.memory.objects.types import DeepSize, HeapSummary
 
 
 def owners_view(inspector: Inspector) -> None:
-    """Draw both halves."""
+    """Draw deep size and summary side by side."""
     state = state_of(ObjectsState)
     seconds = inspector.expected_pympler_seconds()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(_("One part, with all it leads to"), anchor=False)
+        st.subheader(_("Deep size of a component"), anchor=False)
         _deep(inspector, state)
     with right:
-        st.subheader(_("pympler's summary"), anchor=False)
+        st.subheader(_("Summary by pympler"), anchor=False)
         st.caption(
             _("{cost} It takes about {seconds:.0f} s there.").format(cost=cost_text(_("The count")), seconds=seconds)
         )
-        if st.button(_("Make the summary"), key="objects-summary", icon=":material/summarize:"):
+        if st.button(_("Create the summary"), key="objects-summary", icon=":material/summarize:"):
             with st.spinner(_("Counting in a copy of the process")):
                 state.summary = inspector.summary()
         if state.summary is None:
-            st.info(
-                _("It lists types the way pympler counts them."), title=_("Not made yet"), icon=":material/summarize:"
-            )
+            st.info(_("It lists types as pympler counts them."), title=_("No summary yet"), icon=":material/summarize:")
         else:
             _summary(state.summary)
 
@@ -40,16 +38,16 @@ def owners_view(inspector: Inspector) -> None:
 def _deep(inspector: Inspector, state: ObjectsState) -> None:
     owners = inspector.owners
     st.caption(
-        _("{cost} asizeof follows every reference: from milliseconds to minutes, ended after 180 s.").format(
+        _("{cost} asizeof follows every reference, for milliseconds to minutes; it is stopped after 180 s.").format(
             cost=cost_text(_("The measurement"))
         )
     )
     if not owners:
-        st.info(_("They appear when Millpond has started."), title=_("Nothing to measure yet"))
+        st.info(_("Components appear when Millpond has started."), title=_("Nothing to measure yet"))
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         owner = st.selectbox(
-            _("Part"), list(owners), format_func=lambda name: owners[name], key="objects-owner", width=260
+            _("Component"), list(owners), format_func=lambda name: owners[name], key="objects-owner", width=260
         )
         pressed = st.button(_("Measure"), key="objects-measure", icon=":material/straighten:")
     if pressed and owner:
@@ -57,7 +55,7 @@ def _deep(inspector: Inspector, state: ObjectsState) -> None:
             state.size = inspector.deep_size(owner)
     if state.size is None:
         st.info(
-            _("Choose a part: what it holds is added up by attribute. Native memory is not seen by it."),
+            _("Choose a component: its memory is added up by attribute. Native memory is not included."),
             title=_("Not measured yet"),
             icon=":material/straighten:",
         )
@@ -69,7 +67,7 @@ def _parts(found: DeepSize) -> None:
     import pandas as pd
 
     st.markdown(
-        _("**{owner}: {size}** in Python objects, {took} in the copy, stood still for {pause}").format(
+        _("**{owner}: {size}** in Python objects, {took} in the copy, paused for {pause}").format(
             owner=escape(found.owner),
             size=escape(size(found.bytes)),
             took=milliseconds(found.took * 1000),
@@ -81,7 +79,7 @@ def _parts(found: DeepSize) -> None:
         pd.DataFrame(rows, columns=["attribute", "kb"]),
         hide_index=True,
         placeholder="–",
-        alt=_("Parts by attribute"),
+        alt=_("Deep size by attribute"),
         column_config={
             "attribute": st.column_config.TextColumn(_("Attribute"), width=260),
             "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
@@ -89,11 +87,11 @@ def _parts(found: DeepSize) -> None:
     )
     if found.failed:
         st.caption(
-            _("pympler broke off at: {names}. References were followed instead.").format(
+            _("pympler failed at: {names}. References were followed instead.").format(
                 names=escape(", ".join(found.failed))
             )
         )
-    st.caption(_("What several attributes lead to counts for the first of them."))
+    st.caption(_("Objects that several attributes share count for the first of them."))
     export_buttons(rows, "deep-size")
 
 
@@ -109,7 +107,7 @@ def _summary(found: HeapSummary) -> None:
         hide_index=True,
         placeholder="–",
         height=420,
-        alt=_("pympler's summary"),
+        alt=_("Summary by pympler"),
         column_config={
             "type": st.column_config.TextColumn(_("Type"), width=260),
             "count": st.column_config.NumberColumn(_("Objects"), format="localized", width=100),
@@ -117,7 +115,7 @@ def _summary(found: HeapSummary) -> None:
         },
     )
     st.caption(
-        _("{count} types, {took} in the copy, stood still for {pause}").format(
+        _("{count} types, {took} in the copy, paused for {pause}").format(
             count=count(len(rows)),
             took=milliseconds(found.took * 1000),
             pause=milliseconds(found.paused * 1000),

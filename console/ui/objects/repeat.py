@@ -1,4 +1,4 @@
-"""Do it n times: what each repetition of something leaves behind."""
+"""The repetition test: what each repetition of an action leaves behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BY_HAND = ""
 @st.fragment
 @guarded
 def repeat_view(inspector: Inspector) -> None:
-    """Draw the series in progress or the form for one, and the last reports."""
+    """Draw the test in progress or the form for one, and the last reports."""
     rerun_for_notices()
     repeats = inspector.repeats
     progress = repeats.progress
@@ -38,8 +38,8 @@ def repeat_view(inspector: Inspector) -> None:
     reports = repeats.reports
     if not reports and progress is None:
         st.info(
-            _("Choose something that should leave nothing behind, and see whether it does."),
-            title=_("Nothing was repeated yet"),
+            _("Choose an action that should leave nothing behind, and see whether it does."),
+            title=_("No tests yet"),
             icon=":material/repeat:",
         )
     for place, report in enumerate(reports):
@@ -48,17 +48,17 @@ def repeat_view(inspector: Inspector) -> None:
 
 
 def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
-    labels = {**repeats.actions, _BY_HAND: _("I do it myself")}
+    labels = {**repeats.actions, _BY_HAND: _("By hand")}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         action = st.selectbox(
-            _("What"), list(labels), format_func=lambda name: labels[name], key="objects-action", width=320
+            _("Action"), list(labels), format_func=lambda name: labels[name], key="objects-action", width=320
         )
         times = st.number_input(
             _("How often"), FEWEST_REPETITIONS, MOST_REPETITIONS, 20, key="objects-times", width=130
         )
         what = ""
         if action == _BY_HAND:
-            what = st.text_input(_("What it is"), max_chars=80, key="objects-what", width=240)
+            what = st.text_input(_("Name of the action"), max_chars=80, key="objects-what", width=240)
         st.button(
             _("Start"),
             key=Key.OBJECTS_REPEAT,
@@ -71,8 +71,8 @@ def _form(inspector: Inspector, repeats: RepeatRunner) -> None:
         )
     st.caption(
         _(
-            "It is done twice to warm up, then {times} times. Before, in the middle and after, four looks count all "
-            "objects, each after a full collection, which **stops every thread for about {pause}**."
+            "The action runs twice to warm up, then {times} times. Four snapshots, before, in between and after, count "
+            "all objects, each after a full collection, which **pauses all threads for about {pause}**."
         ).format(times=times, pause=milliseconds(inspector.expected_collection_seconds() * 1000))
     )
 
@@ -86,22 +86,22 @@ def _start(repeats: RepeatRunner, action: str, times: int, what: str) -> None:
 
 def _running(repeats: RepeatRunner, progress: RepeatProgress) -> None:
     stages = {
-        RepeatStage.START: _("Beginning"),
+        RepeatStage.START: _("Starting"),
         RepeatStage.SNAPSHOT: _("Counting all objects"),
         RepeatStage.WARM_UP: _("Warming up"),
         RepeatStage.REPEATING: _("Repeating"),
         RepeatStage.COMPARING: _("Comparing"),
     }
     done = _("{done} of {times}").format(done=progress.done, times=progress.times)
-    told = f"{stages[progress.stage]} · {done}" if progress.stage is RepeatStage.REPEATING else stages[progress.stage]
+    text = f"{stages[progress.stage]} · {done}" if progress.stage is RepeatStage.REPEATING else stages[progress.stage]
     counted = progress.stage in {RepeatStage.REPEATING, RepeatStage.SNAPSHOT}
     share = progress.done / progress.times if counted else float(progress.stage is RepeatStage.COMPARING)
-    st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {told}")
+    st.progress(min(1.0, share), f"**{escape(plain(progress.action))}** · {text}")
     why = disabled_reason()
     with st.container(horizontal=True):
         if progress.by_hand:
             st.button(
-                _("I did it once more"),
+                _("Count a repetition"),
                 key="objects-mark",
                 type="primary",
                 icon=":material/add:",
@@ -131,9 +131,9 @@ def _report(report: RepeatReport, place: int) -> None:
         times = plural("{count} time", "{count} times", report.done)
         st.markdown(f"**{escape(plain(report.action))}** · {times} · {ago(moment)}")
         if report.state is RepeatState.CANCELLED:
-            st.info(_("Nothing can be said about it."), title=_("Cancelled"), icon=":material/stop_circle:")
+            st.info(_("There is no result."), title=_("Cancelled"), icon=":material/stop_circle:")
         elif report.state is RepeatState.FAILED:
-            st.error(escape(report.error), title=_("It could not be repeated to the end"), icon=":material/error:")
+            st.error(escape(report.error), title=_("The test failed"), icon=":material/error:")
         else:
             _result(report, place)
 
@@ -143,18 +143,20 @@ def _result(report: RepeatReport, place: int) -> None:
         st.warning(_sentence(report), title=_("It leaves objects behind"), icon=":material/trending_up:")
     elif report.containers:
         st.warning(
-            _("No type grows by itself, but containers become longer."),
-            title=_("Something grows"),
+            _("No type grows, but containers become longer."),
+            title=_("Containers grow"),
             icon=":material/trending_up:",
         )
     else:
         st.success(
-            _("Whatever it makes is let go again."), title=_("No type and no container grows"), icon=":material/check:"
+            _("Everything it allocates is freed again."),
+            title=_("No type and no container grows"),
+            icon=":material/check:",
         )
     figures = [
-        (_("Blocks each time"), _signed(report.per_repetition(report.blocks))),
-        (_("Heap each time"), _signed_size(report.per_repetition(report.heap))),
-        (_("RSS each time"), _signed_size(report.per_repetition(report.rss))),
+        (_("Blocks per repetition"), _signed(report.per_repetition(report.blocks))),
+        (_("Heap per repetition"), _signed_size(report.per_repetition(report.heap))),
+        (_("RSS per repetition"), _signed_size(report.per_repetition(report.rss))),
         (_("Longest collection"), milliseconds(report.longest_pause * 1000)),
     ]
     with st.grid(4, gap="small"):
@@ -171,7 +173,7 @@ def _sentence(report: RepeatReport) -> str:
     name = escape(plain(growth.type))
     if growth.each:
         return _(
-            "Each repetition leaves {each} of {type}, {size}; {left} made in the first half are there at the end."
+            "Each repetition leaves {each} of {type}, {size}; {left} of the first half still exist at the end."
         ).format(
             each=count(growth.each),
             type=name,
@@ -208,13 +210,13 @@ def _types(report: RepeatReport, place: int) -> None:
         alt=_("Types that grow"),
         column_config={
             "type": column.TextColumn(_("Type"), width=330),
-            "each": column.NumberColumn(_("Each time"), width=90, help=_("The same number every time")),
+            "each": column.NumberColumn(_("Per repetition"), width=110, help=_("Where it is the same every time")),
             "count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
             "kb": column.NumberColumn(_("KB added"), format="localized", width=100),
             "first": column.NumberColumn(_("First half"), format="%+d", width=90),
             "second": column.NumberColumn(_("Second half"), format="%+d", width=100),
             "left": column.NumberColumn(
-                _("Left"), width=70, help=_("Made in the first half and still there at the end")
+                _("Left"), width=70, help=_("Created in the first half and still alive at the end")
             ),
         },
     )
@@ -236,7 +238,7 @@ def _containers(report: RepeatReport, place: int) -> None:
         column_config={
             "name": column.TextColumn(_("Container that becomes longer"), width=420),
             "type": column.TextColumn(_("Type"), width=120),
-            "each": column.NumberColumn(_("Each time"), width=90),
+            "each": column.NumberColumn(_("Per repetition"), width=110),
             "before": column.NumberColumn(_("Before"), format="localized", width=80),
             "after": column.NumberColumn(_("After"), format="localized", width=80),
         },

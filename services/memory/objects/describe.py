@@ -1,5 +1,4 @@
-"""Objects as bounded text: contents of plain ones, addresses of all others. No foreign `__repr__`, no property, no
-`__str__` is ever called, and what looks like a secret is masked."""
+"""Objects as bounded text, with secrets masked; no `__repr__`, `__str__` or property of an inspected object runs."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from itertools import islice
 from typing import Any, cast
 
 from services.memory.objects.heap import is_subtype, type_name
-from services.memory.objects.labels import anchor, attributes, slots
+from services.memory.objects.labels import attributes, global_name, slots
 
 MASK = "••••••"
 _SECRET_NAME = re.compile(
@@ -25,21 +24,21 @@ _BRACKETS: dict[object, tuple[str, str]] = {
     frozenset: ("{", "}"),
     tuple: ("(", ")"),
 }
-_ENTRIES = 6
-_TEXT = 60
+_MOST_ENTRIES = 6
+_LONGEST_TEXT = 60
 _DEPTH = 2
 LONGEST = 400
 
 
 def is_secret_name(name: object) -> bool:
-    """Return whether what is kept under `name` should not be shown."""
+    """Return whether the name of a value suggests a secret."""
     if type(name) is bytes:
         name = name[:100].decode("utf-8", "replace")
     return type(name) is str and bool(_SECRET_NAME.search(name[-100:]))
 
 
 def describe(value: object, *, under: str = "") -> str:
-    """Return a bounded text for any object; `under` is the name it is kept under, which may tell that it is secret."""
+    """Return a bounded text for any object; `under` is the name of the object, which may suggest a secret."""
     text = MASK if _masked(value, under) else _describe(value, _DEPTH)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
@@ -56,7 +55,7 @@ def _describe(value: object, depth: int) -> str:
     plain = _PLAIN.get(kind)
     if plain is not None:
         return plain(value)
-    if name := anchor(value):
+    if name := global_name(value):
         return f"{type_name(kind)} {name}"
     for family in (dict, list, tuple, set, frozenset, deque):
         if is_subtype(kind, family):
@@ -66,9 +65,9 @@ def _describe(value: object, depth: int) -> str:
 
 
 def _text(value: Any) -> str:
-    text = value[:_TEXT]
+    text = value[:_LONGEST_TEXT]
     shown = MASK if _SECRET_TEXT.search(value[:200]) else repr(text)
-    return shown if len(value) <= _TEXT else f"{shown}… ({len(value):,} characters)"
+    return shown if len(value) <= _LONGEST_TEXT else f"{shown}… ({len(value):,} characters)"
 
 
 def _bytes(value: Any) -> str:
@@ -101,15 +100,15 @@ def _container(value: Any, family: Any, depth: int) -> str:
     if depth <= 0:
         return f"{left}…{right} ({length:,})" if length else left + right
     if family is dict:
-        shown = [_pair(key, item, depth - 1) for key, item in _some(dict.items(value))]
+        shown = [_pair(key, item, depth - 1) for key, item in _first_entries(dict.items(value))]
     else:
-        shown = [_describe(item, depth - 1) for item in _some(family.__iter__(value))]
+        shown = [_describe(item, depth - 1) for item in _first_entries(family.__iter__(value))]
     more = f", … {length:,} in all" if length > len(shown) else ""
     return f"{left}{', '.join(shown)}{more}{right}"
 
 
-def _some(values: Iterable[Any]) -> Iterator[Any]:
-    return islice(values, _ENTRIES)
+def _first_entries(values: Iterable[Any]) -> Iterator[Any]:
+    return islice(values, _MOST_ENTRIES)
 
 
 def _pair(key: object, item: object, depth: int) -> str:
@@ -127,8 +126,8 @@ def _instance(value: object, depth: int) -> str:
         return f"{name} {shape}"
     if depth <= 0:
         return name
-    fields: list[tuple[object, object]] = list(_some((attributes(value) or {}).items()))
-    fields += list(_some(slots(value)))[: _ENTRIES - len(fields)]
+    fields: list[tuple[object, object]] = list(_first_entries((attributes(value) or {}).items()))
+    fields += list(_first_entries(slots(value)))[: _MOST_ENTRIES - len(fields)]
     shown = [
         f"{field}={MASK if _masked(item, field) else _describe(item, depth - 1)}"
         for field, item in fields

@@ -1,12 +1,8 @@
-"""All objects of this process as arrays: who they are, how big they are, and who refers to whom.
+"""All objects of this process as arrays: addresses, types, sizes (native data of arrays and tensors too), references.
 
-Made in a forked child (`services.memory.fork_snapshot`), which may take its time and may hold every object: it dies
-with them. Nothing in here runs code of an inspected object: types are asked by `type`, never by `isinstance`,
-attributes are read from the type's own dictionary, and `__sizeof__` is called only where it is written in C.
-
-Names of types, functions and modules, read without running code of theirs.
-
-The data of arrays and tensors: native memory that the size of a Python object does not, or should not, include.
+Made in a forked child (`services.memory.fork_snapshot`), which may hold every object until it exits. Nothing here runs
+code of an inspected object: types are read by `type`, never by `isinstance`, attributes and names from the type's own
+dictionary, and `__sizeof__` is called only where it is written in C.
 """
 
 from __future__ import annotations
@@ -28,18 +24,18 @@ from services.memory.objects.threads import ThreadLocals
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
 _CHUNK = 500_000
-_HEADER_BYTES = 16  # of an object that the collector knows
+_HEADER_BYTES = 16  # of an object that the collector can track
 _HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made at run time, so the collector knows what it refers to
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made at run time; the collector sees its references
 _TYPE_DICT = type.__dict__["__dict__"]
 _FLAGS = type.__dict__["__flags__"]
-_MOST_ROUNDS = 50  # of following tuples and dictionaries that the collector has let go
-_NONE = np.empty(0, dtype=np.int64)
+_MOST_ROUNDS = 50  # of following tuples and dictionaries that the collector no longer tracks
+_NO_INTS = np.empty(0, dtype=np.int64)
 _MRO = type.__dict__["__mro__"]
 _QUALNAME = type.__dict__["__qualname__"]
 _MODULE = type.__dict__["__module__"]
 _NAMESPACE: Any = vars(ModuleType)["__dict__"]
-_LONGEST = 160
+_LONGEST_NAME = 160
 
 
 class ObjectHeap:
@@ -50,10 +46,10 @@ class ObjectHeap:
     """
 
     def __init__(self, carried: ThreadLocals | None = None) -> None:
-        """Look at everything now, and at what was carried over the fork."""
-        prepare()
+        """Read all objects now, and those that were carried over the fork."""
+        prepare_child()
         own = {id(self), id(self.__dict__), *(carried.hidden() if carried else ())}
-        # The oldest first: what was made last has the highest index.
+        # The oldest first: the newest objects have the highest indices.
         generations = [gc.get_objects(generation=generation) for generation in (2, 1, 0)]
         own |= {id(generations), *map(id, generations)}
         objects = [value for generation in generations for value in generation if id(value) not in own]
@@ -62,35 +58,35 @@ class ObjectHeap:
         known = np.sort(np.fromiter(own, dtype=np.int64, count=len(own)))
         lengths: list[Ints] = []
         edges: list[Ints] = []
-        loose: list[object] = []
+        untracked: list[object] = []
         for _round in range(_MOST_ROUNDS):
-            counts, targets, fresh = _follow(fresh, known)
+            counts, targets, fresh = _collect_references(fresh, known)
             if not lengths and carried:
                 fresh = _with_untracked(fresh, carried)
             lengths.append(counts)
             edges.append(targets)
             if not fresh:
                 break
-            loose.extend(fresh)
+            untracked.extend(fresh)
             found = np.fromiter(map(id, fresh), dtype=np.int64, count=len(fresh))
             known = np.sort(np.concatenate((known, found)))
-        objects.extend(loose)
+        objects.extend(untracked)
         self.objects: list[object] = objects
         self.addresses: Ints = np.fromiter(map(id, objects), dtype=np.int64, count=len(objects))
         self._order = np.argsort(self.addresses, kind="stable")
         self._sorted = self.addresses[self._order]
-        self.types, self.kinds = _kinds(objects)
-        counts, self.targets = self._with_untold(_joined(lengths), _joined(edges), carried)
+        self.types, self.kinds = _type_indices(objects)
+        counts, self.targets = self._with_hidden_references(_concatenate(lengths), _concatenate(edges), carried)
         self.starts: Ints = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
         self.sources: Indices = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        self.sizes: Ints = _sizes(objects, self.types, self.kinds)
+        self.sizes: Ints = _own_sizes(objects, self.types, self.kinds)
 
-    def _with_untold(self, counts: Ints, targets: Ints, carried: ThreadLocals | None) -> tuple[Ints, Ints]:
-        """Add the references that the collector does not tell of.
+    def _with_hidden_references(self, counts: Ints, targets: Ints, carried: ThreadLocals | None) -> tuple[Ints, Ints]:
+        """Add the references that the collector does not report.
 
-        These are the dictionary of each type that is written in C, and what other threads have in thread-locals.
+        These are the dictionaries of types written in C, and the thread-locals of other threads.
         """
-        untold = [
+        hidden = [
             (index, id(mapping[0]))
             for number, meta in enumerate(self.types)
             if is_subtype(meta, type)
@@ -99,20 +95,20 @@ class ObjectHeap:
             and (mapping := gc.get_referents(_TYPE_DICT.__get__(value)))  # empty for a type that is not ready yet
         ]
         if carried:
-            untold += [(place, id(content)) for value, content in carried.contents if (place := self.find(id(value)))]
-        if not untold:
+            hidden += [(place, id(content)) for value, content in carried.contents if (place := self.find(id(value)))]
+        if not hidden:
             return counts, targets
-        untold.sort()
-        places = np.array([place for place, _address in untold], dtype=np.int64)
+        hidden.sort()
+        places = np.array([place for place, _address in hidden], dtype=np.int64)
         ends = np.cumsum(counts)
-        targets = np.insert(targets, ends[places], [address for _place, address in untold])
+        targets = np.insert(targets, ends[places], [address for _place, address in hidden])
         return counts + np.bincount(places, minlength=len(counts)), targets
 
     def __len__(self) -> int:
         return len(self.objects)
 
     def index(self, addresses: Ints) -> Ints:
-        """Return the indices of objects by address, -1 for those that are not here."""
+        """Return the indices of objects by address, -1 for unknown addresses."""
         found = np.minimum(np.searchsorted(self._sorted, addresses), len(self._sorted) - 1)
         return np.where(self._sorted[found] == addresses, self._order[found], -1)
 
@@ -131,23 +127,23 @@ class ObjectHeap:
         return found
 
 
-def prepare() -> None:
-    """Make the child see everything: frozen objects too; and stop tracing, which would slow it down."""
+def prepare_child() -> None:
+    """Prepare the child: unfreeze objects so that all are listed, and stop tracing, which would slow it down."""
     gc.disable()
     gc.unfreeze()
     if tracemalloc.is_tracing():
         tracemalloc.stop()
 
 
-def _follow(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[object]]:
+def _collect_references(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[object]]:
     """Return how many referents each object has, their addresses in order, and those neither tracked nor known."""
     referents, is_tracked = gc.get_referents, gc.is_tracked
     lengths: list[Ints] = []
     addresses: list[Ints] = []
-    loose: dict[int, object] = {}
+    untracked: dict[int, object] = {}
     for start in range(0, len(objects), _CHUNK):
         chunk = objects[start : start + _CHUNK]
-        # A frame that is not tracked belongs to a thread which does not exist here: its memory may be gone.
+        # An untracked frame belongs to a thread that does not exist here: its memory may be gone.
         lists = [referents(value) if type(value) is not FrameType or is_tracked(value) else [] for value in chunk]
         lengths.append(np.fromiter(map(len, lists), dtype=np.int64, count=len(chunk)))
         flat = list(chain.from_iterable(lists))
@@ -156,13 +152,13 @@ def _follow(objects: Sequence[object], known: Ints) -> tuple[Ints, Ints, list[ob
         once, first = np.unique(numbers, return_index=True)
         fresh = first[~_contains(known, once)].tolist()
         values = list(compress(map(flat.__getitem__, fresh), map(not_, map(is_tracked, map(flat.__getitem__, fresh)))))
-        loose.update(zip(map(id, values), values, strict=True))
-    return _joined(lengths), _joined(addresses), list(loose.values())
+        untracked.update(zip(map(id, values), values, strict=True))
+    return _concatenate(lengths), _concatenate(addresses), list(untracked.values())
 
 
-def _with_untracked(loose: list[object], carried: ThreadLocals) -> list[object]:
-    """Add what only a local variable refers to: the collector knows neither the frame nor, say, a text in it."""
-    found = {id(value): value for value in loose}
+def _with_untracked(untracked: list[object], carried: ThreadLocals) -> list[object]:
+    """Add what only a local variable refers to: the collector tracks neither the frame nor, say, a string in it."""
+    found = {id(value): value for value in untracked}
     for _thread, _function, _variable, value in carried.variables:
         if not gc.is_tracked(value):
             found.setdefault(id(value), value)
@@ -178,11 +174,11 @@ def _contains(ordered: Ints, values: Ints) -> NDArray[np.bool_]:
     return equal
 
 
-def _joined(parts: list[Ints]) -> Ints:
-    return np.concatenate(parts) if parts else _NONE
+def _concatenate(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else _NO_INTS
 
 
-def _kinds(objects: Sequence[object]) -> tuple[list[type], Indices]:
+def _type_indices(objects: Sequence[object]) -> tuple[list[type], Indices]:
     """Return the types and for each object the index of its own."""
     kinds = list(map(type, objects))
     numbers = np.fromiter(map(id, kinds), dtype=np.int64, count=len(kinds))
@@ -190,15 +186,15 @@ def _kinds(objects: Sequence[object]) -> tuple[list[type], Indices]:
     return [kinds[position] for position in first.tolist()], inverse.astype(np.int32).reshape(-1)
 
 
-def _sizes(objects: Sequence[object], types: Sequence[type], kinds: Indices) -> Ints:
-    """Return the own size of each object; a `__sizeof__` that is not written in C is not believed, and not run."""
+def _own_sizes(objects: Sequence[object], types: Sequence[type], kinds: Indices) -> Ints:
+    """Return the own size of each object; a `__sizeof__` that is not written in C is not run."""
     sizes = np.zeros(len(objects), dtype=np.int64)
     trusted = np.array([_has_own_size(kind) for kind in types], dtype=bool)[kinds] if types else np.empty(0, dtype=bool)
-    believed = list(compress(objects, trusted.tolist()))
+    measurable = list(compress(objects, trusted.tolist()))
     try:
-        sizes[trusted] = np.fromiter(map(sys.getsizeof, believed), dtype=np.int64, count=len(believed))
-    except Exception:  # noqa: BLE001 - whatever an extension type raises: ask one by one
-        sizes[trusted] = [own_size(value) for value in believed]
+        sizes[trusted] = np.fromiter(map(sys.getsizeof, measurable), dtype=np.int64, count=len(measurable))
+    except Exception:  # noqa: BLE001 - an extension type may raise anything: measure one by one
+        sizes[trusted] = [own_size(value) for value in measurable]
     sizes[~trusted] = [own_size(value) for value in compress(objects, (~trusted).tolist())]
     return sizes
 
@@ -209,7 +205,7 @@ def own_size(value: object) -> int:
     if _has_own_size(kind):
         try:
             return sys.getsizeof(value)
-        except Exception:  # noqa: BLE001 - whatever an extension type raises
+        except Exception:  # noqa: BLE001 - an extension type may raise anything
             return 0
     return object.__sizeof__(value) + (_HEADER_BYTES if _flags(kind) & _HAVE_GC else 0)
 
@@ -227,21 +223,21 @@ def _has_own_size(kind: type) -> bool:
 
 
 def bases(kind: type) -> tuple[type, ...]:
-    """Return a type and its bases in the order in which attributes are looked up."""
+    """Return a type and its bases in method resolution order."""
     found = _MRO.__get__(kind)
     return found if type(found) is tuple else (kind,)
 
 
 def is_subtype(kind: type, family: type) -> bool:
-    """Return whether `kind` is `family` or derived from it; no metaclass is asked."""
+    """Return whether `kind` is `family` or derived from it; no metaclass is involved."""
     return any(base is family for base in bases(kind))
 
 
 def type_name(kind: type) -> str:
     """Return a type's module and qualified name, "dict" and the like without a module."""
-    name = _text(_QUALNAME.__get__(kind)) or "?"
+    name = _plain_text(_QUALNAME.__get__(kind)) or "?"
     try:
-        module = _text(_MODULE.__get__(kind))
+        module = _plain_text(_MODULE.__get__(kind))
     except AttributeError:
         module = ""
     return name if module in {"", "builtins"} else f"{module}.{name}"
@@ -249,33 +245,33 @@ def type_name(kind: type) -> str:
 
 def function_name(function: FunctionType) -> str:
     """Return a function's module and qualified name."""
-    module, name = _text(function.__module__), _text(function.__qualname__)
+    module, name = _plain_text(function.__module__), _plain_text(function.__qualname__)
     return f"{module}.{name}" if module else name
 
 
 def module_name(module: ModuleType) -> str:
     """Return a module's name."""
-    return _text(namespace(module).get("__name__")) or "?"
+    return _plain_text(namespace(module).get("__name__")) or "?"
 
 
 def namespace(module: ModuleType) -> dict[str, object]:
     """Return a module's own dictionary.
 
-    Not by attribute: a module may have a class of its own that loads things when it is asked for one.
+    Not by attribute: the class of a lazy module may import things when one is read.
     """
     found = _NAMESPACE.__get__(module)
     return found if type(found) is dict else {}
 
 
-def _text(value: object) -> str:
-    """Return a bounded text if it is one, not a subclass with manners of its own."""
-    return value[:_LONGEST] if type(value) is str else ""
+def _plain_text(value: object) -> str:
+    """Return a string, cut to a limit; "" for anything else, subclasses included."""
+    return value[:_LONGEST_NAME] if type(value) is str else ""
 
 
 def native_sizes(heap: ObjectHeap) -> Ints:
-    """Return for each object the bytes of native data that it owns, and add tensors' storage to the heap's sizes.
+    """Return the bytes of native data that each object owns, and add the storage of tensors to the heap's sizes.
 
-    A storage that several tensors share is counted with the first of them; data on a GPU is not counted.
+    A storage that several tensors share counts for the first of them; data on a GPU does not count.
     """
     native = np.zeros(len(heap), dtype=np.int64)
     torch = sys.modules.get("torch")
@@ -299,7 +295,7 @@ def _array_bytes(array: Any) -> int:
 
 
 def _storage_bytes(torch: Any, tensor: Any, seen: set[int]) -> int:
-    base = torch._C.TensorBase  # noqa: SLF001 - subclasses may override what torch.Tensor offers
+    base = torch._C.TensorBase  # noqa: SLF001 - subclasses may override methods of torch.Tensor
     try:
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - the same
             if base.device.__get__(tensor).type != "cpu":

@@ -18,6 +18,7 @@ from services.memory.fork_snapshot import ForkResult, run_in_fork
 from services.memory.objects import census, snapshots
 from services.memory.objects.graph import ReferenceGraph
 from services.memory.objects.heap import ObjectHeap, native_sizes
+from services.memory.objects.owner_rules import OwnerRules
 from services.memory.objects.repeat import RepeatRunner
 from services.memory.objects.retention import RetentionFinder
 from services.memory.objects.snapshots import Snapshot, SnapshotFolder
@@ -57,6 +58,7 @@ class Inspector:
 
     def __init__(self, clock: Clock | None = None, folder: Path | None = None) -> None:
         self._clock = clock or Clock()
+        self.owner_rules = OwnerRules()
         self.run = int(self._clock.time() * 1000)
         self._folder = SnapshotFolder(folder) if folder else None
         self._owners: dict[str, tuple[str, Callable[[], object]]] = {}
@@ -271,7 +273,7 @@ class Inspector:
     def _inspect(self, inspect: Callable[[RetentionFinder], dict[str, Any]]) -> ForkResult[dict[str, Any]]:
         def inspect_heap() -> dict[str, Any]:
             heap = ObjectHeap(carried)
-            return inspect(RetentionFinder(heap, ReferenceGraph(heap, carried)))
+            return inspect(RetentionFinder(heap, ReferenceGraph(heap, carried), self.owner_rules))
 
         with carry_thread_locals() as carried:
             return run_in_fork(inspect_heap, seconds=INSPECTION_SECONDS, what=_("inspection of objects"))

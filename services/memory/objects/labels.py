@@ -1,4 +1,7 @@
-"""By which name an object refers to another: attribute, key, closure variable. Runs no code of theirs."""
+"""Labels of references: the attribute, key or closure variable by which one object refers to another.
+
+No code of inspected objects runs.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ from services.memory.objects.heap import bases, function_name, is_subtype, modul
 
 _TYPE_DICT: Any = type.__dict__["__dict__"]
 _LONGEST_KEY = 40
-LRU = type(functools.lru_cache(maxsize=1)(lambda: None))
+LruCacheType = type(functools.lru_cache(maxsize=1)(lambda: None))
 
 
 def attributes(value: object) -> dict[object, object] | None:
-    """Return an object's attribute dictionary itself, None where it has none (or where its class makes one up)."""
+    """Return an object's attribute dictionary itself, None where it has none or its class computes one."""
     kind = type(value)
     if is_subtype(kind, ModuleType):
         return cast("dict[object, object]", namespace(cast("ModuleType", value)))
@@ -41,7 +44,7 @@ def attributes(value: object) -> dict[object, object] | None:
                 return None
             try:
                 found = descriptor.__get__(value)
-            except Exception:  # noqa: BLE001 - an extension type's own
+            except Exception:  # noqa: BLE001 - an extension type may raise anything
                 return None
             return found if type(found) is dict else None
     return None
@@ -56,20 +59,20 @@ def slots(value: object) -> Iterator[tuple[str, object]]:
                     yield name, member.__get__(value)
                 except AttributeError:  # the slot is empty
                     continue
-                except Exception:  # noqa: BLE001, S112 - an extension type's own
+                except Exception:  # noqa: BLE001, S112 - an extension type may raise anything
                     continue
 
 
-def anchor(value: object) -> str | None:
-    """Return the full name of what has one wherever it is referred to from: module, class, function; else None."""
+def global_name(value: object) -> str | None:
+    """Return the full name of a module, class, function or cached function, None for other objects."""
     kind = type(value)
     if is_subtype(kind, ModuleType):
-        return module_name(value)  # type: ignore[arg-type] # its type was just looked at
+        return module_name(value)  # type: ignore[arg-type] # its type was just checked
     if is_subtype(kind, type):
-        return type_name(value)  # type: ignore[arg-type] # its type was just looked at
+        return type_name(value)  # type: ignore[arg-type] # its type was just checked
     if kind is FunctionType:
-        return function_name(value)  # type: ignore[arg-type] # its type was just looked at
-    if kind is LRU:
+        return function_name(value)  # type: ignore[arg-type] # its type was just checked
+    if kind is LruCacheType:
         wrapped = (attributes(value) or {}).get("__wrapped__")
         if type(wrapped) is FunctionType:
             return f"{function_name(wrapped)}.<lru_cache>"
@@ -77,49 +80,49 @@ def anchor(value: object) -> str | None:
 
 
 def key_text(key: object) -> str:
-    """Return a key as text: short and harmless ones themselves, of others the type."""
+    """Return a key as text: simple keys themselves (shortened), of others the type."""
     kind = type(key)
     if kind is str:
         text = cast("str", key)
         if len(text) > _LONGEST_KEY:
-            text = "…" + text[1 - _LONGEST_KEY :]  # the end tells more of paths and urls
+            text = "…" + text[1 - _LONGEST_KEY :]  # the end of a path or URL says more
         return repr(text) if text.isprintable() else "str"
     if kind in {int, bool, type(None)}:
         text = repr(key)
         return text if len(text) <= _LONGEST_KEY else "int"
-    return anchor(key) or type_name(kind)
+    return global_name(key) or type_name(kind)
 
 
-class Labels:
-    """Finds the names of references; remembers the contents of dictionaries that are asked about again."""
+class ReferenceLabels:
+    """Finds the labels of references; indexes long dictionaries from the second look-up on."""
 
     def __init__(self) -> None:
-        self._asked: set[int] = set()
+        self._visited: set[int] = set()
         self._keys: dict[int, dict[int, object]] = {}
 
     def key_of(self, mapping: dict[object, object], target: object) -> tuple[bool, object]:
-        """Return whether a dictionary holds an object as a value, and under which key."""
+        """Return whether an object is a value of a dictionary, and its key."""
         address = id(mapping)
         if address in self._keys:
             known = self._keys[address]
             return id(target) in known, known.get(id(target))
-        if address in self._asked and len(mapping) > 50:
+        if address in self._visited and len(mapping) > 50:
             self._keys[address] = {id(value): key for key, value in dict.items(mapping)}
             return self.key_of(mapping, target)
-        self._asked.add(address)
+        self._visited.add(address)
         for key, value in dict.items(mapping):
             if value is target:
                 return True, key
         return False, None
 
     def reference(self, holder: object, target: object) -> str:
-        """Return how `holder` refers to `target`, to be put behind the holder's name: ".x", "[3]", ".<closure>.x"."""
+        """Return how `holder` refers to `target`, to append to the holder's name: ".x", "[3]", ".<closure>.x"."""
         kind = type(holder)
         special = _thread_local if is_subtype(kind, threading.local) else _SPECIAL.get(kind)
         if special is not None:
             return special(holder, target)
         if is_subtype(kind, dict):
-            found, key = self.key_of(holder, target)  # type: ignore[arg-type] # its type was just looked at
+            found, key = self.key_of(holder, target)  # type: ignore[arg-type] # its type was just checked
             if found:
                 return f"[{key_text(key)}]"
         elif (position := _position(holder, target)) is not None:
@@ -142,7 +145,7 @@ class Labels:
 
 
 def _position(holder: object, target: object) -> int | None:
-    """Return where a list or tuple has `target`; compares by identity, so that no `__eq__` is called."""
+    """Return the position of `target` in a list or tuple, compared by identity so that no `__eq__` runs."""
     for family in (list, tuple):
         if is_subtype(type(holder), family):
             iterator: Iterator[object] = family.__iter__(cast("Any", holder))
@@ -158,7 +161,7 @@ def _slot(holder: object, target: object) -> str:
 
 
 def _function(holder: object, target: object) -> str:
-    assert type(holder) is FunctionType  # noqa: S101 - the table of special types asks it
+    assert type(holder) is FunctionType  # noqa: S101 - looked up by this type
     for name, cell in zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=False):
         if cell is target:
             return f".<closure>.{name}"
@@ -168,7 +171,7 @@ def _function(holder: object, target: object) -> str:
         except ValueError:  # not filled yet
             continue
     if holder.__closure__ is target:
-        return ""  # the next step names the variable
+        return ""  # the next reference names the variable
     if holder.__defaults__ is target or holder.__kwdefaults__ is target:
         return ".<defaults>"
     if holder.__globals__ is target:
@@ -186,7 +189,7 @@ def closure_variable(function: object, closure: object, cell: object) -> str:
     return ""
 
 
-def _cell(_holder: object, _target: object) -> str:
+def _unlabelled(_holder: object, _target: object) -> str:
     return ""
 
 
@@ -202,11 +205,11 @@ def _running(holder: object, target: object) -> str:
 
 
 def _method(holder: object, target: object) -> str:
-    assert type(holder) is MethodType  # noqa: S101 - the table of special types asks it
+    assert type(holder) is MethodType  # noqa: S101 - looked up by this type
     return ".__self__" if holder.__self__ is target else ".__func__"
 
 
-def _builtin(_holder: object, _target: object) -> str:
+def _builtin_method(_holder: object, _target: object) -> str:
     return ".__self__"
 
 
@@ -214,17 +217,13 @@ def _thread_local(_holder: object, _target: object) -> str:
     return ".<thread-local>"
 
 
-def _lru(_holder: object, _target: object) -> str:
-    return ""
-
-
 _SPECIAL: dict[type, Callable[[object, object], str]] = {
     FunctionType: _function,
-    CellType: _cell,
+    CellType: _unlabelled,
     FrameType: _running,
     GeneratorType: _running,
     CoroutineType: _running,
     MethodType: _method,
-    BuiltinMethodType: _builtin,
-    LRU: _lru,
+    BuiltinMethodType: _builtin_method,
+    LruCacheType: _unlabelled,
 }

@@ -1,4 +1,4 @@
-"""What a series of repetitions tells."""
+"""The progress and the report of a series of repetitions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 from services.memory.objects.types import Amount
 
 
-class Stage(StrEnum):
-    """What a series is doing."""
+class RepeatStage(StrEnum):
+    """What a series is doing now."""
 
     START = "start"
-    LOOKING = "looking"
+    SNAPSHOT = "looking"
     WARM_UP = "warm_up"
     REPEATING = "repeating"
     COMPARING = "comparing"
@@ -28,10 +28,10 @@ class RepeatState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepeatProgress:
-    """How far a series is. `waits`: a person does it, and is to mark each time now."""
+    """How far a series is. `waits`: it waits for a person to mark the next repetition."""
 
     action: str
-    stage: Stage
+    stage: RepeatStage
     done: int
     times: int
     by_hand: bool
@@ -41,10 +41,10 @@ class RepeatProgress:
 
 @dataclass(frozen=True, slots=True)
 class TypeGrowth:
-    """A type of which every repetition leaves some.
+    """A type of which repetitions leave objects behind.
 
-    `first` and `second` are what was added in each half, `left` what was made in the first half and is still there at
-    the end, `each` how many objects a repetition leaves if it is always the same number, else None.
+    `first` and `second` are what was added in each half, `left` what was created in the first half and is still there
+    at the end, `each` how many objects each repetition leaves if it is always the same number, else None.
     """
 
     type: str
@@ -57,7 +57,7 @@ class TypeGrowth:
 
 @dataclass(frozen=True, slots=True)
 class ContainerGrowth:
-    """A container that was longer in the middle, and still longer at the end."""
+    """A container that was longer in the middle than at the start, and longer still at the end."""
 
     name: str
     type: str
@@ -76,10 +76,11 @@ class RepeatGrowth:
 
 @dataclass(frozen=True, slots=True)
 class RepeatReport:
-    """What came of a series.
+    """The outcome of a series.
 
     `blocks` (count), `heap` and `rss` (bytes) are the figures after each repetition, the first one before any.
-    `longest_pause` is the longest collection, in seconds; `snapshots` are start, warmed up, middle and end.
+    `longest_pause` is the longest collection, in seconds; `snapshots` are those at the start, after the warm-up, in the
+    middle and at the end.
     """
 
     action: str
@@ -97,11 +98,6 @@ class RepeatReport:
     types: tuple[TypeGrowth, ...]
     containers: tuple[ContainerGrowth, ...]
 
-    @property
-    def grows(self) -> bool:
-        """Whether repetitions leave objects behind."""
-        return bool(self.types or self.containers)
-
     def per_repetition(self, figures: tuple[int, ...]) -> float | None:
-        """Return the growth of a figure for each repetition, from first to last; None without any."""
+        """Return the mean growth of a figure per repetition; None without repetitions."""
         return (figures[-1] - figures[0]) / (len(figures) - 1) if len(figures) > 1 else None

@@ -1,4 +1,4 @@
-"""What the forked child finds out about single objects: a few of a type, and what holds one."""
+"""Descriptions of single objects and the paths that retain them, found in the forked child."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from services.core.errors import NotFoundError
 from services.core.i18n import _
-from services.memory.objects.census import Reach
+from services.memory.objects.census import ReachableSize
 from services.memory.objects.describe import describe
-from services.memory.objects.graph import ROOT, UNSEEN, ReferenceGraph
+from services.memory.objects.graph import ROOT, UNREACHED, ReferenceGraph
 from services.memory.objects.heap import Ints, ObjectHeap, bases, type_name
-from services.memory.objects.labels import anchor
-from services.memory.objects.names import Names, owner_of
+from services.memory.objects.labels import global_name
+from services.memory.objects.names import ObjectNamer
+from services.memory.objects.owner_rules import OwnerRules
 
 MOST_NODES = 60
 _MOST_REFERRERS = 8
@@ -23,28 +24,29 @@ _MOST_SHOWN_STEPS = 24
 
 
 class RetentionFinder:
-    """Answers questions about one heap."""
+    """Finds objects of a heap and the references that keep them alive."""
 
-    def __init__(self, heap: ObjectHeap, ways: ReferenceGraph) -> None:
+    def __init__(self, heap: ObjectHeap, graph: ReferenceGraph, owner_rules: OwnerRules) -> None:
         self.heap = heap
-        self.ways = ways
-        self._names = Names(ways)
+        self._owner_rules = owner_rules
+        self.graph = graph
+        self._names = ObjectNamer(graph)
 
     def instances(self, kind: str, known: Ints | None, limit: int) -> tuple[int, list[dict[str, Any]]]:
-        """Return how many objects of a type there are, and the biggest of them.
+        """Return the number of objects of a type, and descriptions of the largest.
 
         Args:
             kind: the type's name.
             known: addresses of that type in an earlier snapshot; objects at these are left out.
-            limit: most objects to describe.
+            limit: how many objects to describe at most.
         """
         numbers = [number for number, candidate in enumerate(self.heap.types) if type_name(candidate) == kind]
         found = np.flatnonzero(np.isin(self.heap.kinds, numbers))
         if known is not None:
             found = found[~np.isin(self.heap.addresses[found], known)]
-        # The biggest, and among equals the ones that came last.
+        # The largest, and among equals the newest.
         order = np.lexsort((-found, -self.heap.sizes[found]))
-        reach = Reach(self.heap)
+        reach = ReachableSize(self.heap)
         return len(found), [self._instance(int(index), reach) for index in found[order[:limit]]]
 
     def container(self, address: int) -> tuple[str, str] | None:
@@ -54,10 +56,10 @@ class RetentionFinder:
             return None
         return type_name(type(self.heap.objects[index])), self._names.name(index)
 
-    def _instance(self, index: int, reach: Reach) -> dict[str, Any]:
-        path = self.ways.path(index)
-        name = self._names.name_of(path)
-        deep, complete = reach.bytes(index)
+    def _instance(self, index: int, reach: ReachableSize) -> dict[str, Any]:
+        path = self.graph.path(index)
+        name = self._names.path_name(path)
+        deep, complete = reach.measure(index)
         return {
             "address": int(self.heap.addresses[index]),
             "type": type_name(type(self.heap.objects[index])),
@@ -70,23 +72,23 @@ class RetentionFinder:
             "part": self._part(path),
         }
 
-    def holders(self, address: int, kind: str) -> dict[str, Any]:
-        """Return what holds an object: the shortest way from a root, and the ways over its other holders.
+    def retention_paths(self, address: int, kind: str) -> dict[str, Any]:
+        """Return the shortest path from a root to an object, and the paths over its other referrers.
 
         Raises:
             NotFoundError: there is no object of that type at that address any more.
         """
         index = self.heap.find(address)
         if index is None or type_name(type(self.heap.objects[index])) != kind:
-            raise NotFoundError(_("The object is gone."), _("Take another look at its type."))
-        path = self.ways.path(index)
-        referrers = [int(holder) for holder in np.unique(self.heap.referrers(address)) if int(holder) != index]
+            raise NotFoundError(_("The object is gone."), _("Reload the objects of its type."))
+        path = self.graph.path(index)
+        referrers = [int(referrer) for referrer in np.unique(self.heap.referrers(address)) if int(referrer) != index]
         graph = _PathGraph(self)
         graph.add(path)
-        for way in self._other_ways(index, path, referrers):
-            graph.add(way)
+        for other in self._other_paths(index, path, referrers):
+            graph.add(other)
         return {
-            "found": self._instance(index, Reach(self.heap)),
+            "found": self._instance(index, ReachableSize(self.heap)),
             "path": self._steps(path),
             "root": self._root(path[0]),
             "referrers": len(referrers),
@@ -94,24 +96,24 @@ class RetentionFinder:
             "links": graph.links,
         }
 
-    def _other_ways(self, index: int, path: Sequence[int], referrers: Sequence[int]) -> list[list[int]]:
-        if int(self.ways.before[index]) == UNSEEN:
+    def _other_paths(self, index: int, path: Sequence[int], referrers: Sequence[int]) -> list[list[int]]:
+        if int(self.graph.parents[index]) == UNREACHED:
             return self._cycle(index)
-        ways = (self.ways.path(holder) for holder in referrers if holder not in path)
-        fresh = sorted((way for way in ways if index not in way), key=len)
-        return [[*way, index] for way in fresh[:_MOST_REFERRERS]]
+        paths = (self.graph.path(referrer) for referrer in referrers if referrer not in path)
+        fresh = sorted((other for other in paths if index not in other), key=len)
+        return [[*other, index] for other in fresh[:_MOST_REFERRERS]]
 
     def _cycle(self, index: int) -> list[list[int]]:
-        """Return the references among what refers to an object that no root reaches, a few steps back."""
+        """Return references that lead to an object that no root reaches, a few steps back."""
         found: list[list[int]] = []
         seen, waiting = {index}, deque([index])
         while waiting and len(found) < _MOST_REFERRERS * 2:
             target = waiting.popleft()
-            for holder in np.unique(self.heap.referrers(int(self.heap.addresses[target])))[:_MOST_REFERRERS].tolist():
-                found.append([holder, target])
-                if holder not in seen:
-                    seen.add(holder)
-                    waiting.append(holder)
+            for referrer in np.unique(self.heap.referrers(int(self.heap.addresses[target])))[:_MOST_REFERRERS].tolist():
+                found.append([referrer, target])
+                if referrer not in seen:
+                    seen.add(referrer)
+                    waiting.append(referrer)
         return found
 
     def _steps(self, path: Sequence[int]) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ class RetentionFinder:
         ]
 
     def visible(self, path: Sequence[int]) -> list[tuple[int, str]]:
-        """Return the places on a path that are worth a node, each with the label of the reference that leads to it."""
+        """Return the places on a path that get a node, each with the label of the reference that leads to it."""
         found: list[tuple[int, str]] = []
         label = ""
         for place in range(len(path)):
@@ -135,46 +137,46 @@ class RetentionFinder:
         return found
 
     def title(self, index: int) -> str:
-        """Return what an object is, in a few words."""
+        """Return a short title of an object: its global name, variable or type."""
         value = self.heap.objects[index]
-        return anchor(value) or self.ways.variables.get(index) or type_name(type(value))
+        return global_name(value) or self.graph.variables.get(index) or type_name(type(value))
 
     def _root(self, index: int) -> str:
-        """Return what kind of root a path begins with: module, type, thread, native or cycle."""
-        if int(self.ways.before[index]) != ROOT:
+        """Return the kind of root that a path begins with, a value of `PathRoot`."""
+        if int(self.graph.parents[index]) != ROOT:
             return "cycle"
-        if index in self.ways.variables:
+        if index in self.graph.variables:
             return "thread"
-        return "module" if anchor(self.heap.objects[index]) else "native"
+        return "module" if global_name(self.heap.objects[index]) else "native"
 
     def _part(self, path: Sequence[int]) -> str:
-        return self._names.start(path[self._names.anchor_place(path)])
+        return self._names.root_name(path[self._names.last_named(path)])
 
     def _owner(self, path: Sequence[int]) -> str:
         objects = self.heap.objects
-        way: list[tuple[str, bool]] = []
+        types: list[tuple[str, bool]] = []
         for index in reversed(path):
-            if name := anchor(objects[index]):
-                way.append((name, False))
+            if name := global_name(objects[index]):
+                types.append((name, False))
             else:
-                way.extend((type_name(base), True) for base in bases(type(objects[index]))[:-1])
-        return owner_of(way).value
+                types.extend((type_name(base), True) for base in bases(type(objects[index]))[:-1])
+        return self._owner_rules.owner_of(types).value
 
 
 class _PathGraph:
-    """Nodes and links of several paths, each once."""
+    """The nodes and links of several paths, each once."""
 
-    def __init__(self, looker: RetentionFinder) -> None:
-        self._looker = looker
+    def __init__(self, finder: RetentionFinder) -> None:
+        self._finder = finder
         self.nodes: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
         self._seen: set[int] = set()
         self._linked: set[tuple[int, int]] = set()
 
     def add(self, path: Sequence[int]) -> None:
-        """Add a path, as far as there is room for its nodes."""
-        heap = self._looker.heap
-        visible = self._looker.visible(path)
+        """Add a path unless its nodes exceed the limit."""
+        heap = self._finder.heap
+        visible = self._finder.visible(path)
         fresh = [place for place, _label in visible if path[place] not in self._seen]
         if len(self.nodes) + len(fresh) > MOST_NODES:
             return
@@ -188,7 +190,7 @@ class _PathGraph:
                     {
                         "address": address,
                         "type": type_name(type(heap.objects[index])),
-                        "title": self._looker.title(index),
+                        "title": self._finder.title(index),
                         "bytes": int(heap.sizes[index]),
                         "root": place == 0,
                     }

@@ -1,5 +1,8 @@
-"""Censuses on disk with the address of every object, so that any two can be compared later. Written and read by the
-forked child alone: this process never holds them. Plain arrays and JSON in an npz, no pickle."""
+"""Snapshots on disk: a census with the address of every object, so that any two can be compared later.
+
+Objects are written and read in the forked child alone: this process never holds them. Plain arrays and JSON in an npz
+file, no pickle.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _LARGEST = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known of a stored census without reading it whole; `kept`: not removed to make room for newer ones."""
+    """What is known of a snapshot without reading its objects; `kept`: never removed to make room for newer ones."""
 
     name: str
     time: float
@@ -37,15 +40,15 @@ class Snapshot:
     bytes: int
     label: str = ""
     kept: bool = False
-    run: int = 0  # the process it was taken in: addresses mean nothing in another
+    run: int = 0  # identifies the process: addresses mean nothing in another
     disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A snapshot's objects in the order of their addresses.
+class StoredObjects:
+    """The objects of a snapshot in the order of their addresses.
 
-    (n,) addresses, indices into `types`, sizes in bytes, numbers of entries (0 for what is no container).
+    (n,) `addresses`, `kinds` as indices into `types`, `sizes` in bytes, `lengths` of containers (0 for other objects).
     """
 
     types: list[str]
@@ -55,13 +58,13 @@ class Stored:
     lengths: NDArray[np.uint32]
 
     def select(self, type_name: str) -> NDArray[np.bool_]:
-        """Return which objects are of the type."""
+        """Return a mask of the objects of a type."""
         number = self.types.index(type_name) if type_name in self.types else -1
         return np.equal(self.kinds, number) if number >= 0 else np.zeros(len(self.kinds), dtype=bool)
 
 
 class SnapshotFolder:
-    """The stored snapshots, a bounded number of them; the oldest make room unless they are kept."""
+    """The stored snapshots, bounded in number and bytes; the oldest are removed first unless they are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,20 +73,21 @@ class SnapshotFolder:
         """Return a snapshot's file.
 
         Raises:
-            NotFoundError: there is none of that name.
+            NotFoundError: there is no snapshot of that name.
         """
         path = self.folder / f"{name}.npz"
         if not _NAME.fullmatch(name) or not path.is_file():
             raise NotFoundError(
-                _("There is no such snapshot; it may have made room for newer ones."), _("Take another look.")
+                _("There is no such snapshot; it may have been removed to make room for newer ones."),
+                _("Choose another."),
             )
         return path
 
     def prepare(self, snapshot: Snapshot) -> Path:
-        """Make room for a new snapshot and return where it is to be written."""
+        """Make room for a new snapshot and return the path to write it to."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for partial in self.folder.glob("*.part"):
-            partial.unlink(missing_ok=True)  # of a child that was ended
+            partial.unlink(missing_ok=True)  # left by a child that was killed
         self._prune()
         return self.folder / f"{snapshot.name}.npz"
 
@@ -97,19 +101,19 @@ class SnapshotFolder:
         return found
 
     def delete(self, name: str) -> None:
-        """Remove one."""
+        """Remove a snapshot."""
         self.path(name).unlink(missing_ok=True)
         (self.folder / f"{name}.census").unlink(missing_ok=True)
         (self.folder / f"{name}.json").unlink(missing_ok=True)
 
     def keep(self, name: str, *, kept: bool) -> Snapshot:
-        """Protect a snapshot from making room, as a baseline, or no longer."""
+        """Set whether a snapshot is kept as a baseline, never removed to make room."""
         changed = replace(self.info(name), kept=kept)
         self._write(f"{name}.json", asdict(changed))
         return changed
 
     def info(self, name: str) -> Snapshot:
-        """Return what is known of a snapshot."""
+        """Return a snapshot by name."""
         self.path(name)
         for snapshot in self.all():
             if snapshot.name == name:
@@ -117,7 +121,7 @@ class SnapshotFolder:
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it."))
 
     def census(self, name: str) -> Census:
-        """Return the census that a snapshot was made of."""
+        """Return the census of a snapshot."""
         self.path(name)
         try:
             found = json.loads((self.folder / f"{name}.census").read_text(encoding="utf-8"))
@@ -127,9 +131,9 @@ class SnapshotFolder:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it.")) from error
 
-    def note(self, snapshot: Snapshot, taken: Census) -> None:
-        """Write down what is known of a snapshot whose file is there."""
-        self._write(f"{snapshot.name}.census", asdict(taken))
+    def record(self, snapshot: Snapshot, census: Census) -> None:
+        """Record a snapshot whose objects have been written, and its census."""
+        self._write(f"{snapshot.name}.census", asdict(census))
         self._write(f"{snapshot.name}.json", asdict(snapshot))
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
@@ -150,8 +154,8 @@ class SnapshotFolder:
             spare = spare or list(known)
 
 
-def write(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
-    """Write all objects of a heap and the numbers of their entries; returns the size of the file in bytes."""
+def write_objects(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
+    """Write all objects of a heap and the lengths of containers; return the size of the file in bytes."""
     order = np.argsort(heap.addresses, kind="stable")
     names: dict[str, int] = {}
     numbers = np.array([names.setdefault(type_name(kind), len(names)) for kind in heap.types], dtype=np.uint32)
@@ -170,16 +174,16 @@ def write(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
     return path.stat().st_size
 
 
-def read(path: Path) -> Stored:
-    """Read what `write` wrote.
+def read_objects(path: Path) -> StoredObjects:
+    """Read what `write_objects` wrote.
 
     Raises:
-        DamagedError: the file is not what was written.
+        DamagedError: the file is damaged or no snapshot.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             types: list[str] = json.loads(file["types"].tobytes())
-            stored = Stored(types, file["addresses"], file["kinds"], file["sizes"], file["lengths"])
+            stored = StoredObjects(types, file["addresses"], file["kinds"], file["sizes"], file["lengths"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it.")) from error
     if not len(stored.addresses) == len(stored.kinds) == len(stored.sizes) == len(stored.lengths):
@@ -187,8 +191,8 @@ def read(path: Path) -> Stored:
     return stored
 
 
-def common(first: Stored, second: Stored) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which objects of each are in the other too: same address, same type."""
+def objects_in_both(first: StoredObjects, second: StoredObjects) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return masks of the objects of each that are in the other too: same address, same type."""
     mine, theirs = np.zeros(len(first.addresses), dtype=bool), np.zeros(len(second.addresses), dtype=bool)
     if not len(first.addresses) or not len(second.addresses):
         return mine, theirs
@@ -200,74 +204,71 @@ def common(first: Stored, second: Stored) -> tuple[NDArray[np.bool_], NDArray[np
     return mine, theirs
 
 
-def totals(stored: Stored, chosen: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
-    """Return by type count and bytes of the chosen objects."""
+def totals_by_type(stored: StoredObjects, chosen: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
+    """Return count and bytes of the chosen objects by type."""
     length = len(stored.types)
     counts = np.bincount(stored.kinds[chosen], minlength=length)
     sizes = np.bincount(stored.kinds[chosen], weights=stored.sizes[chosen], minlength=length)
     return {name: (int(counts[n]), int(sizes[n])) for n, name in enumerate(stored.types) if counts[n]}
 
 
-def compare(before: Path, after: Path) -> list[list[Any]]:
-    """Return by type: name, count and bytes after, count and bytes before, survived, new, gone (counts, bytes)."""
-    first, second = read(before), read(after)
-    old, kept = common(first, second)
+def compare_snapshots(before: Path, after: Path) -> list[list[Any]]:
+    """Return for each type: name, then count and bytes of after, before, survived, new, gone."""
+    first, second = read_objects(before), read_objects(after)
+    old, kept = objects_in_both(first, second)
     tables = (
-        totals(second, np.ones_like(kept)),
-        totals(first, np.ones_like(old)),
-        totals(second, kept),
-        totals(second, ~kept),
-        totals(first, ~old),
+        totals_by_type(second, np.ones_like(kept)),
+        totals_by_type(first, np.ones_like(old)),
+        totals_by_type(second, kept),
+        totals_by_type(second, ~kept),
+        totals_by_type(first, ~old),
     )
     names: Iterable[str] = dict.fromkeys((*second.types, *first.types))
     return [[name, *(figure for table in tables for figure in table.get(name, (0, 0)))] for name in names]
 
 
-def survivors(first: Path, second: Path, third: Path) -> dict[str, tuple[int, int]]:
-    """Return by type what came between the first and the second snapshot and is still there in the third.
-
-    This is the three-snapshot method: what one repetition makes and lets go again is in none of the later two.
-    """
-    a, b, c = read(first), read(second), read(third)
-    in_a = common(a, b)[1]
-    in_c = common(b, c)[0]
-    return totals(b, ~in_a & in_c)
+def surviving_objects(first: Path, second: Path, third: Path) -> dict[str, tuple[int, int]]:
+    """Return by type what was created between the first and second snapshot and is still there in the third."""
+    a, b, c = read_objects(first), read_objects(second), read_objects(third)
+    in_a = objects_in_both(a, b)[1]
+    in_c = objects_in_both(b, c)[0]
+    return totals_by_type(b, ~in_a & in_c)
 
 
-def lengthened(paths: Sequence[Path], most: int) -> list[list[int]]:
+def lengthened_containers(paths: Sequence[Path], most: int) -> list[list[int]]:
     """Return address and lengths of the containers that are longer in each snapshot than in the one before.
 
-    Those that grew most come first, at most `most` of them.
+    The `most` that grew most, in that order.
     """
-    stored = [read(path) for path in paths]
+    stored = [read_objects(path) for path in paths]
     last = stored[-1]
     columns = [last.lengths.astype(np.int64)]
-    going = last.lengths > 0
+    remaining = last.lengths > 0
     for earlier in reversed(stored[:-1]):
-        mine, _theirs = common(last, earlier)
+        mine, _theirs = objects_in_both(last, earlier)
         place = np.minimum(np.searchsorted(earlier.addresses, last.addresses), max(0, len(earlier.addresses) - 1))
         column = (
             np.where(mine, earlier.lengths[place].astype(np.int64), 0) if len(earlier.addresses) else 0 * columns[0]
         )
-        going &= mine & (column < columns[0])
+        remaining &= mine & (column < columns[0])
         columns.insert(0, column)
-    chosen = np.flatnonzero(going)
+    chosen = np.flatnonzero(remaining)
     chosen = chosen[np.argsort(columns[0][chosen] - columns[-1][chosen], kind="stable")[:most]]
     return [[int(last.addresses[place]), *(int(column[place]) for column in columns)] for place in chosen]
 
 
-def ages(paths: Iterable[Path], addresses: Sequence[int], type_name: str) -> list[int]:
-    """Return for each address in how many snapshots in a row, going back from the newest, it was of that type."""
+def snapshot_ages(paths: Iterable[Path], addresses: Sequence[int], type_name: str) -> list[int]:
+    """Return for each address in how many consecutive snapshots, back from the newest, it was of that type."""
     wanted = np.array(addresses, dtype=np.int64)
     age = np.zeros(len(addresses), dtype=np.int64)
-    going = np.ones(len(addresses), dtype=bool)
+    remaining = np.ones(len(addresses), dtype=bool)
     for path in paths:
         try:
-            stored = read(path)
+            stored = read_objects(path)
         except DamagedError:
             continue
-        going &= np.isin(wanted, stored.addresses[stored.select(type_name)])
-        if not going.any():
+        remaining &= np.isin(wanted, stored.addresses[stored.select(type_name)])
+        if not remaining.any():
             break
-        age += going
+        age += remaining
     return [int(value) for value in age]

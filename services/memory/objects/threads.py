@@ -1,12 +1,13 @@
-"""What the running threads hold: local variables and thread-locals, carried over the fork.
+"""Local variables and thread-locals of running threads, carried over a fork.
 
-A forked child has no other thread than its own. The interpreter clears the thread-locals of the others there, and their
-frames must not be touched: the memory of their stacks may be gone. So the forking thread takes hold of these objects at
-the very last moment before the fork, and lets go of them right after it in this process; only the child keeps them.
+A forked child has only its own thread. The interpreter clears the thread-locals of the others there, and their frames
+must not be touched: the memory of their stacks may be gone. So the forking thread references these objects immediately
+before the fork and releases them right after it in this process; only the child keeps them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -19,16 +20,18 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-_OPTIMIZED = 0x1  # CO_OPTIMIZED: the locals are no dictionary of their own; reading them makes a copy
+from services.memory import fork_snapshot
+
+_OPTIMIZED = 0x1  # CO_OPTIMIZED: reading the locals makes a copy
 _MOST_FRAMES = 60
 _SCAN_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class ThreadLocals:
-    """What was taken over the fork.
+    """Objects carried over the fork.
 
-    `variables` are (name of thread, function, variable, object), `contents` are (thread-local object, dictionary of one
+    `variables` are (thread name, function, variable, object), `contents` are (thread-local object, dictionary of one
     thread).
     """
 
@@ -37,69 +40,71 @@ class ThreadLocals:
     contents: list[tuple[object, dict[str, object]]] = field(default_factory=list)
 
     def hidden(self) -> set[int]:
-        """Return the addresses of its own containers, which are no holders that a person should see."""
+        """Return the addresses of its own containers, which must not show up as referrers."""
         own = {id(self), id(self.variables), id(self.contents)}
         return own | {id(entry) for entry in self.variables} | {id(entry) for entry in self.contents}
 
 
 class _ThreadLocalScan:
-    """Fills `ThreadLocals` at the fork of the thread that asked for it."""
+    """Fills `ThreadLocals` at the fork of the thread that requested it."""
 
     def __init__(self) -> None:
-        self.wanted: ThreadLocals | None = None
+        self.requested: ThreadLocals | None = None
         self._locals: list[weakref.ref[threading.local]] = []
         self._scanned = -_SCAN_SECONDS
 
     def scan(self) -> None:
-        """Find the thread-local objects; Python keeps no list of them, so this walks over all objects now and then."""
+        """Find the thread-local objects; Python has no list of them, so this walks over all objects once a minute."""
         if time.monotonic() - self._scanned < _SCAN_SECONDS:
             return
         self._scanned = time.monotonic()
         kinds = {id(kind) for kind in _with_subclasses(threading.local)}
         self._locals = [weakref.ref(value) for value in gc.get_objects() if id(type(value)) in kinds]
 
-    def take(self) -> None:
-        wanted = self.wanted
-        if wanted is None or wanted.thread != threading.get_ident():
+    def capture(self) -> None:
+        """Fill the requested `ThreadLocals` (before the fork)."""
+        requested = self.requested
+        if requested is None or requested.thread != threading.get_ident():
             return
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         frames = sys._current_frames()  # noqa: SLF001 - the documented way to see other threads
-        # A variable with this call's own frame would close a cycle, which keeps all that its callers hold until it is
-        # collected.
-        _take_frames(names.get(wanted.thread) or "", _caller(frames.pop(wanted.thread)), wanted.variables)
+        # Keeping this call's own frame in a variable would close a cycle, which keeps alive all that its callers hold
+        # until the next collection.
+        _collect_frames(names.get(requested.thread) or "", _caller(frames.pop(requested.thread)), requested.variables)
         for ident, frame in frames.items():
-            _take_frames(names.get(ident) or str(ident), frame, wanted.variables)
+            _collect_frames(names.get(ident) or str(ident), frame, requested.variables)
         for reference in self._locals:
             value = reference()
             if value is not None:
-                wanted.contents.extend((value, content) for content in _contents(value))
+                requested.contents.extend((value, content) for content in _thread_dictionaries(value))
 
-    def let_go(self) -> None:
-        wanted = self.wanted
-        if wanted is not None and wanted.thread == threading.get_ident():
-            wanted.variables.clear()
-            wanted.contents.clear()
+    def release(self) -> None:
+        """Empty it in this process (after the fork)."""
+        requested = self.requested
+        if requested is not None and requested.thread == threading.get_ident():
+            requested.variables.clear()
+            requested.contents.clear()
 
 
-_carrier = _ThreadLocalScan()
-_turn = threading.Lock()
+_scan = _ThreadLocalScan()
+_lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_carrier.take, after_in_parent=_carrier.let_go)
+    os.register_at_fork(before=_scan.capture, after_in_parent=_scan.release)
 
 
 @contextmanager
-def carrying() -> Iterator[ThreadLocals]:
-    """Carry what threads hold over the fork that this thread makes inside of the block; here it stays empty."""
-    with _turn:
-        _carrier.scan()
-        carried = _carrier.wanted = ThreadLocals(threading.get_ident())
+def carry_thread_locals() -> Iterator[ThreadLocals]:
+    """Carry thread-locals over the fork that this thread makes inside the block; in this process it stays empty."""
+    with _lock:
+        _scan.scan()
+        carried = _scan.requested = ThreadLocals(threading.get_ident())
         try:
             yield carried
         finally:
-            _carrier.wanted = None
+            _scan.requested = None
 
 
-def _take_frames(thread: str, frame: FrameType | None, found: list[tuple[str, str, str, object]]) -> None:
+def _collect_frames(thread: str, frame: FrameType | None, found: list[tuple[str, str, str, object]]) -> None:
     for _depth in range(_MOST_FRAMES):
         if frame is None:
             return
@@ -107,16 +112,16 @@ def _take_frames(thread: str, frame: FrameType | None, found: list[tuple[str, st
         function = _function_name(frame)
         found.extend((thread, function, name, value) for name, value in values.items())
         if frame.f_code.co_flags & _OPTIMIZED and type(values) is dict:
-            # Up to Python 3.12 the copy stays with the frame and would keep alive what the function lets go.
+            # Up to Python 3.12 the copy stays with the frame and would keep alive what the function releases.
             values.clear()
         frame = frame.f_back
 
 
 def _caller(frame: FrameType) -> FrameType | None:
-    """Return the innermost frame that is not part of the look itself."""
+    """Return the innermost frame that is not part of the inspection itself."""
     found: FrameType | None = frame
     while found is not None and _module(found).startswith(
-        ("services.memory.objects", "services.memory.fork_snapshot", "contextlib")
+        (__package__ or __name__, fork_snapshot.__name__, contextlib.__name__)
     ):
         found = found.f_back
     return found
@@ -136,7 +141,7 @@ def _with_subclasses(kind: type[Any]) -> list[type[Any]]:
     return [kind, *(found for child in type.__subclasses__(kind) for found in _with_subclasses(child))]
 
 
-def _contents(value: threading.local) -> list[dict[str, object]]:
+def _thread_dictionaries(value: threading.local) -> list[dict[str, object]]:
     """Return the dictionaries that the threads have in a thread-local object."""
     tables = [table for table in gc.get_referents(value) if type(table) is dict]
     return [content for table in tables for content in table.values() if type(content) is dict]

@@ -1,4 +1,4 @@
-"""What a look at the living objects yields. Nothing in here refers to an inspected object: names and numbers only."""
+"""Results of inspecting objects: names and numbers only, no reference to an inspected object."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TypeCount:
 
 @dataclass(frozen=True, slots=True)
 class ContainerCount:
-    """A big container: how many entries, its type, and the shortest name found for it (module and attribute path).
+    """A large container: type, number of entries, and its shortest name (module and attribute path).
 
-    `held_bytes` are its own and those of everything whose shortest way from a module leads through it.
+    `held_bytes` are its own and those of everything whose shortest path from a root leads through it.
     """
 
     address: int
@@ -37,10 +37,10 @@ class ContainerCount:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """All living objects that the collector knows, and what they refer to directly, at one moment.
+    """All living objects that the collector tracks, and what they refer to, at one moment.
 
     `bytes` are the objects' own without `native_bytes` (data of arrays and tensors). `large_bytes` is the part of
-    `bytes` in objects over 512 bytes, which malloc holds and not pymalloc.
+    `bytes` in objects over 512 bytes, which come from malloc and not pymalloc.
     `paused` is how long other threads were stopped, `took` the whole duration, both in seconds.
     """
 
@@ -57,8 +57,8 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
-class Lengthened:
-    """A container that is longer in each of several snapshots: its type, its name, its numbers of entries."""
+class LengthenedContainer:
+    """A container that was longer in each snapshot than in the one before: type, name, numbers of entries."""
 
     type: str
     name: str
@@ -67,7 +67,7 @@ class Lengthened:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """So many objects of so many bytes."""
+    """A number of objects and their bytes."""
 
     count: int = 0
     bytes: int = 0
@@ -77,8 +77,7 @@ class Amount:
 class TypeChange:
     """A type in two snapshots. An object that is in both has the same address and type in both.
 
-    The last three are None when the snapshots are of different runs, whose addresses have nothing to do with each
-    other.
+    The last three are None when the snapshots are of different processes, whose addresses cannot be compared.
     """
 
     type: str
@@ -90,16 +89,16 @@ class TypeChange:
 
     @property
     def delta(self) -> Amount:
-        """What was added, negative where it became less."""
+        """What was added; negative where objects were freed."""
         return Amount(self.after.count - self.before.count, self.after.bytes - self.before.bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """One object, as text and numbers. `age`: in how many snapshots in a row, back from the newest, it was there.
+    """One object, as text and numbers. `age`: in how many consecutive snapshots, back from the newest, it was there.
 
-    `deep_bytes` are its own and those of all that it leads to; `deep_complete` is false when there was too much to
-    follow. `part` is the module, class, function or thread that holds it, `name` the whole way from there.
+    `deep_bytes` are its own and those of all it reaches; `deep_complete` is false when there was too much to follow.
+    `part` is the module, class, function or thread that holds it, `name` the whole path from there.
     """
 
     address: int
@@ -116,7 +115,7 @@ class ObjectView:
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """The biggest objects of a type; `total` counts all of them (since the baseline, when there is one)."""
+    """The largest objects of a type; `total` counts all of them (since the baseline, when there is one)."""
 
     type: str
     total: int
@@ -125,8 +124,8 @@ class Instances:
     took: float
 
 
-class Root(StrEnum):
-    """What a way to an object begins with."""
+class PathRoot(StrEnum):
+    """What a path to an object begins with."""
 
     MODULE = "module"
     THREAD = "thread"
@@ -136,7 +135,7 @@ class Root(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """One reference on the way from a root: how it is called, and what it leads to."""
+    """One reference on a path from a root: its label, and the object it leads to."""
 
     label: str
     name: str
@@ -145,7 +144,7 @@ class PathStep:
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """An object in the graph of holders."""
+    """An object in the graph of references."""
 
     address: int
     type: str
@@ -155,8 +154,8 @@ class GraphNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A reference in the graph, by the addresses of both ends."""
+class GraphLink:
+    """A reference in the graph, by the addresses of both objects."""
 
     source: int
     target: int
@@ -165,16 +164,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class RetentionPaths:
-    """What holds an object: the shortest way from a root as `path`, and the ways over other holders as a graph.
+    """What retains an object: the shortest path from a root as `path`, and paths over other referrers as a graph.
 
-    `referrers` counts everything that refers to it directly.
+    `referrers` is the number of objects that refer to it directly.
     """
 
     found: ObjectView
-    root: Root
+    root: PathRoot
     path: tuple[PathStep, ...]
     nodes: tuple[GraphNode, ...]
-    links: tuple[Link, ...]
+    links: tuple[GraphLink, ...]
     referrers: int
     paused: float
     took: float
@@ -182,9 +181,9 @@ class RetentionPaths:
 
 @dataclass(frozen=True, slots=True)
 class DeepSize:
-    """What pympler's asizeof says of one owner, in all and by attribute.
+    """The size of one owner by pympler's asizeof, in total and by attribute.
 
-    It broke off at those that `failed`; these were measured by following references instead.
+    Where it `failed`, attributes were measured by following references instead.
     """
 
     owner: str
@@ -196,8 +195,8 @@ class DeepSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """pympler's summary over all objects: name of type, count, bytes."""
+class HeapSummary:
+    """pympler's summary over all objects: rows of type name, count, bytes."""
 
     time: float
     rows: tuple[tuple[str, int, int], ...]

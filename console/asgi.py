@@ -24,14 +24,16 @@ from console.api.middleware import (
     UploadLimit,
 )
 from console.navigation import PageName
-from console.ui import runtime_access
+from console.ui import allocations, live_answers, runtime_access
 from console.ui.charts import chart
 from console.ui.error_boundary import show_error
-from console.ui.streamlit import internals, memory
+from console.ui.streamlit import internals, memory, owners
 from console.ui.streamlit.memory import StreamlitMemory, session_parts
 from console.ui.streamlit.reaper import reap
 from services.core.i18n import _
+from services.core.memory_report import Owner
 from services.core.settings import Settings
+from services.memory.tracing.source import register_machinery
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
@@ -51,6 +53,9 @@ def create_app(settings: Settings) -> st.App:
         application.hooks.count_sessions_by(memory.connected_tabs)
         application.hooks.add_memory_reporter(streamlit_memory)
         application.hooks.add_owner("sessions", session_parts, _("Browser tabs"))
+        owners.register_owners(application.hooks)
+        application.hooks.add_owner_rule(live_answers, Owner.CONVERSATIONS)
+        register_machinery(allocations)
         provide(api, application)
         try:
             async with anyio.create_task_group() as tasks:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.chat.types import Passages
+from services.core.memory_report import Owner
 from services.knowledge.types import Quote, SearchResult
 from services.memory.process import rss_bytes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
     from services.memory.clock import Clock
     from services.memory.monitor import MemoryMonitor
+    from services.memory.objects.owner_rules import OwnerRules
 
 IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 
@@ -79,6 +81,16 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     )
     closing.callback(answers.close)
     return Chat(conversations, models, answers)
+
+
+def register_owners(rules: OwnerRules) -> None:
+    """Register who owns what the modules built here hold."""
+    from services import chat
+    from services.chat import models
+
+    rules.register(chat, Owner.CONVERSATIONS)
+    rules.register(models, Owner.MODELS)
+    rules.register_library("xllamacpp", Owner.MODELS)
 
 
 class PassagesForChat:

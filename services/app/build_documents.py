@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
+from services.core.memory_report import Owner
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.memory.monitor import MemoryMonitor
+    from services.memory.objects.owner_rules import OwnerRules
 
 IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 
@@ -63,6 +65,17 @@ def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
     embedder = Embedder.load(settings)
     closing.callback(embedder.close)
     return LoadedEmbedder(embedder, time.monotonic() - began, rss_before)
+
+
+def register_owners(rules: OwnerRules) -> None:
+    """Register who owns what the modules built here hold."""
+    from services.knowledge import embedding, index
+
+    rules.register(index, Owner.INDEX)
+    rules.register(embedding, Owner.MODELS)
+    rules.register_library("faiss", Owner.INDEX)
+    for library in ("sentence_transformers", "transformers", "tokenizers", "torch"):
+        rules.register_library(library, Owner.MODELS)
 
 
 def register_embedder(loaded: LoadedEmbedder, settings: Settings, memory: MemoryMonitor, reporter: EventSink) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
+from services.core import database
 from services.core.database import Database
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
+from services.core.memory_report import Owner
 from services.core.preferences import Preferences
 from services.core.settings import MEGABYTE, Settings
 from services.memory.clock import Clock
 from services.memory.gc.policy import CollectionPolicy
 from services.memory.limit import MemoryLimit
 from services.memory.monitor import MemoryMonitor
+from services.memory.objects.owner_rules import OwnerRules
 from services.memory.process import rss_bytes
 from services.memory.sampling.gc_pauses import Pause
 from services.memory.types import Series
@@ -29,10 +32,10 @@ LONG_SECONDS = 0.010
 
 
 def build_events(
-    clock: Clock, database: Database, metrics: Metrics, closing: ExitStack
+    clock: Clock, storage: Database, metrics: Metrics, closing: ExitStack
 ) -> tuple[EventLog, EventReporter]:
     """Return the time line and what reports to it and to the metrics; `closing` writes what is not on disk yet."""
-    events = EventLog(clock.time, database)
+    events = EventLog(clock.time, storage)
     reporter = EventReporter(events, metrics, rss_bytes)
     closing.callback(reporter.flush, everything=True)
     return events, reporter
@@ -59,10 +62,18 @@ def build_memory(  # noqa: PLR0917 - the composition root calls it, nobody else
     def activity() -> Mapping[str, float]:
         return {Series.REQUESTS: float(request_log.total), Series.SESSIONS: float(count_sessions())}
 
+    register_owners(memory.objects.owner_rules)
     memory.sampler.add_source(activity, name="activity")
     memory.add_task(LongCollections(memory.pauses.recent, events).report, EVENTS_SECONDS)
     memory.add_task(reporter.flush, EVENTS_SECONDS)
     return memory
+
+
+def register_owners(rules: OwnerRules) -> None:
+    """Register who owns what the database's modules hold."""
+    rules.register(database, Owner.DATABASE)
+    rules.register_library("sqlalchemy", Owner.DATABASE)
+    rules.register_library("sqlite3", Owner.DATABASE)
 
 
 def start_memory(memory: MemoryMonitor, events: EventLog, reporter: EventSink, closing: ExitStack) -> None:

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from services.app import health_checks
+from services.app import build_chat, build_documents, health_checks
 from services.app.budget_actions import budget_actions
 from services.app.build_budget import build_governor, restore_decisions, watch_budget
-from services.app.build_chat import build_chat
-from services.app.build_documents import LoadedEmbedder, build_knowledge, load_embedder, register_embedder
+from services.app.build_documents import LoadedEmbedder
 from services.app.build_memory import build_events, build_gc_policy, build_memory, start_memory
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
 from services.app.cached_search import CachedSearch, LibraryStamp
@@ -200,13 +199,16 @@ def load_services(
     """
     settings, health = base.settings, base.health
     enter(_("loading the embedding model"))
-    loaded = prepared or load_embedder(settings, closing)
+    rules = base.memory.objects.owner_rules
+    build_documents.register_owners(rules)
+    build_chat.register_owners(rules)
+    loaded = prepared or build_documents.load_embedder(settings, closing)
     embedder = loaded.embedder
-    register_embedder(loaded, settings, base.memory, base.reporter)
+    build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
     health.set_check(health_checks.EMBEDDER, health_checks.embedder_check(embedder))
 
     enter(_("loading the index"))
-    knowledge = build_knowledge(
+    knowledge = build_documents.build_knowledge(
         settings, base.database, base.preferences, embedder, base.caches, base.reporter, base.admission, closing
     )
     health.set_check(health_checks.STORE, health_checks.store_check(knowledge.library))
@@ -215,7 +217,7 @@ def load_services(
 
     enter(_("opening the conversations"))
     stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder, settings.language)
-    chat = build_chat(
+    chat = build_chat.build_chat(
         settings,
         base.database,
         base.preferences,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.core.memory_report import MemoryReporter
+    from services.core.memory_report import MemoryReporter, Owner
     from services.memory.ledger.ledger import LedgerBuilder
     from services.memory.objects.inspector import Inspector
+    from services.memory.objects.owner_rules import OwnerRules
     from services.operations.drain import Successor
 
 
@@ -25,8 +27,10 @@ class ShellHooks:
         self._successor: Successor | None = None
         self._reporters: list[MemoryReporter] = []
         self._owners: dict[str, tuple[Callable[[], object], str]] = {}
+        self._owner_rules: list[tuple[ModuleType, Owner]] = []
         self._ledger: LedgerBuilder | None = None
         self._inspector: Inspector | None = None
+        self._rules: OwnerRules | None = None
 
     def count_sessions_by(self, count: Callable[[], int]) -> None:
         """Have `count` called for the number of connected browser tabs."""
@@ -57,6 +61,20 @@ class ShellHooks:
             self._owners[name] = get, label
             if self._inspector is not None:
                 self._inspector.add_owner(name, get, label)
+
+    def add_owner_rule(self, module: ModuleType, owner: Owner) -> None:
+        """Have the objects page count what `module` holds as that of `owner`."""
+        with self._lock:
+            self._owner_rules.append((module, owner))
+            if self._rules is not None:
+                self._rules.register(module, owner)
+
+    def connect_owner_rules(self, rules: OwnerRules) -> None:
+        """Hand the rules about owners over, also those that are registered later."""
+        with self._lock:
+            self._rules = rules
+            for module, owner in self._owner_rules:
+                rules.register(module, owner)
 
     def connect_ledger(self, ledger: LedgerBuilder) -> None:
         """Hand the memory reporters over, also those that are registered later."""

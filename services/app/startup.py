@@ -227,6 +227,7 @@ class Application:
         )
         platform.memory.ledger.add_memory_reporter(self._memory_reports)
         self.hooks.connect_ledger(platform.memory.ledger)
+        self.hooks.connect_owner_rules(platform.memory.objects.owner_rules)
         prepared, self._prepared = self._prepared, None
         services = load_services(platform, self._closing, prepared=prepared, enter=self._enter)
         register_services(services, self._long_work, watched=self._watched)

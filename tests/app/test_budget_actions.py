@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any
 
 import pytest
 
-from services.app.budget_actions import steps
+from services.app.budget_actions import budget_actions
 from services.app.build_budget import watermarks
-from services.app.container import Runtime
 from services.core.access import SERVICE, Actor
 from services.core.admission import Admission, Gate
 from services.core.database import Database
@@ -25,7 +24,7 @@ from services.memory.reclaimers import Reclaimer, Reclaimers
 
 
 class Parts:
-    """What the steps act on: real but for the collector, the queue and the restarts, which keep what they were told."""
+    """What the actions act on: real but for the collector, the queue and the restarts, which record calls."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'steps.db'}")
@@ -48,30 +47,29 @@ class Parts:
             floor=lambda: self.floor * MEGABYTE,
         )
 
-    def runtime(self) -> Runtime:
+    def actions(self) -> Sequence[BudgetAction]:
         def request(actor: Actor, reason: str) -> None:
             if self.refusal:
                 raise ConflictError(self.refusal)
             self.requested.append((actor, reason))
 
-        return cast(
-            "Runtime",
-            SimpleNamespace(
-                settings=self.settings,
-                clock=self.clock,
-                admission=self.admission,
-                preferences=self.preferences,
-                governor=self.governor,
-                memory=SimpleNamespace(
-                    reclaimers=self.reclaimers, collector=SimpleNamespace(run=lambda _g: SimpleNamespace(found=7))
-                ),
-                ingestion=SimpleNamespace(job_store=SimpleNamespace(unfinished=lambda: self.queue), wake=lambda: None),
-                restarts=SimpleNamespace(refusal=lambda: self.refusal, request=request),
-            ),
+        collector: Any = SimpleNamespace(collect_unrecorded=lambda _g: SimpleNamespace(found=7))
+        ingestion: Any = SimpleNamespace(job_store=SimpleNamespace(unfinished=lambda: self.queue), wake=lambda: None)
+        restarts: Any = SimpleNamespace(refusal=lambda: self.refusal, request=request)
+        return budget_actions(
+            self.settings,
+            self.clock,
+            self.preferences,
+            self.admission,
+            collector,
+            self.reclaimers,
+            ingestion,
+            self.governor,
+            restarts,
         )
 
     def step(self, name: str) -> BudgetAction:
-        return next(step for step in steps(self.runtime()) if step.name == name)
+        return next(step for step in self.actions() if step.name == name)
 
     def offer(self, name: str, size: int | None, release: Callable[[], str] = lambda: "released") -> None:
         self.reclaimers.add(Reclaimer(name, f"The {name}", "", lambda: size, release))
@@ -86,7 +84,7 @@ def parts(tmp_path: Path) -> Parts:
 
 def test_they_come_in_the_order_of_what_they_cost(parts: Parts) -> None:
     """Uploads would be refused, or conversations go, before the caches."""
-    found = steps(parts.runtime())
+    found = parts.actions()
     assert [step.name for step in found] == [
         "collect",
         "caches",

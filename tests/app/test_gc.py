@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.app.build_memory import MANY_DOCUMENTS
+from services.app.build_memory import MANY_DOCUMENTS, big_work_listener
 from services.core.events import EventKind
 from services.memory.sampling.sampler import CpuShare
 from services.operations.event_log import EventLog
@@ -22,9 +22,8 @@ def test_big_work_is_heard_of() -> None:
     heard: list[str] = []
     policy: Any = SimpleNamespace(report_large_work=lambda what, **_how: heard.append(what))
     reports = EventReporter(EventLog(lambda: 0.0), Metrics(), lambda: 0)
-    reports.add_listener(lambda kind, figures: hear(runtime, kind, figures))
     reports.event(EventKind.DELETION, "too early to be heard", documents=MANY_DOCUMENTS)
-    runtime.policy = SimpleNamespace(report_large_work=lambda what, **_how: heard.append(what))
+    reports.add_listener(big_work_listener(policy))
     reports.event(EventKind.DELETION, "one document", documents=1)
     reports.event(EventKind.MODEL, "loaded", seconds=1.0)
     assert heard == []

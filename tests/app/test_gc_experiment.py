@@ -3,15 +3,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from services.app.container import Runtime
-from services.app.gc_experiment import recorded
+from services.app.gc_experiment import recorded_operations
+from services.knowledge.library import Library
 from services.memory.gc_experiment.types import OperationKind
 from services.operations.request_log import RecentRequests
 
 
-def runtime(requests: RecentRequests, sizes: list[int]) -> Runtime:
-    library = SimpleNamespace(documents=lambda limit: [SimpleNamespace(size_bytes=size) for size in sizes[:limit]])
-    return cast("Runtime", SimpleNamespace(requests=requests, library=library))
+def library(sizes: list[int]) -> Library:
+    documents = [SimpleNamespace(size_bytes=size) for size in sizes]
+    return cast("Library", SimpleNamespace(documents=lambda limit: documents[:limit]))
 
 
 def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:
@@ -28,7 +28,7 @@ def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:
     did("POST", "/api/search", 400)
     did("ANSWER", "/chat")
     did("DELETE", "/api/documents/{document_id}", 204)
-    found = recorded(runtime(requests, [50_000_000]), seed=1)
+    found = recorded_operations(requests, library([50_000_000]), seed=1)
     assert [kind for kind, _size in found] == [
         OperationKind.PAGE,
         OperationKind.UPLOAD,
@@ -37,12 +37,12 @@ def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:
         OperationKind.DELETE,
     ]
     assert dict(found)[OperationKind.UPLOAD] == 32 * 1024
-    assert found == recorded(runtime(requests, [50_000_000]), seed=1)
+    assert found == recorded_operations(requests, library([50_000_000]), seed=1)
 
 
 def test_no_text_of_anybody_is_in_what_children_get() -> None:
     """Operations are kinds and numbers: a question's words can be in none of them."""
     requests = RecentRequests(lambda: 1, lambda: None)
     requests.end(requests.begin(), "POST", "/api/search", 200, "id-of-a-request")
-    found: list[Any] = recorded(runtime(requests, []), seed=1)
+    found: list[Any] = recorded_operations(requests, library([]), seed=1)
     assert [(type(kind), type(size)) for kind, size in found] == [(OperationKind, int)]

@@ -53,7 +53,7 @@ def test_a_real_collection_meets_a_real_request() -> None:
     requests = RecentRequests(lambda: 0, lambda: None)
     recorder.start()
     try:
-        with requests.during("GET", "/api"):
+        with requests.track("GET", "/api"):
             worker = threading.Thread(target=gc.collect)
             worker.start()
             worker.join()

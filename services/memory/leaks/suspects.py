@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from services import memory
 from services.core.i18n import _
 from services.memory.leaks.findings import Finding
 from services.memory.leaks.probes import CensusHistory, Probes
@@ -32,8 +33,9 @@ PLAIN = frozenset(
     )
 )
 # Bounded memory of the monitoring itself: it grows with each census and is never the leak.
-MONITORING_MODULES = "services.memory."
-MONITORING_CONTAINER = re.compile(r"\bmemory\.(objects|detector|history|ledger|tracer|sampler|pauses)\b")
+MONITORING_MODULES = f"{memory.__name__}."
+MONITORING_PARTS = ("objects", "detector", "history", "ledger", "tracer", "sampler", "pauses")  # of `MemoryMonitor`
+MONITORING_CONTAINER = re.compile(rf"\bmemory\.({'|'.join(MONITORING_PARTS)})\b")
 # Growth must have continued after the middle census at this share of its mean pace at least: what was made once, when a
 # module was imported or a cache filled, has stopped.
 STEADY_SHARE = 0.3

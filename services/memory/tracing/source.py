@@ -14,16 +14,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from services.memory import fork_snapshot
 from services.memory.tracing.types import Comparison, Row, SourceLine
 
 _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
-_TRACING = tuple(
-    str(_ROOT / name)
-    for name in ("services/memory/tracing", "services/memory/fork_snapshot.py", "console/ui/allocations")
-)
+# Where tracing itself allocates; the shell adds its pages about allocations.
+_machinery = {str(Path(__file__).parent), str(fork_snapshot.__file__)}
 _LARGEST_SOURCE = 4 * 1024 * 1024
 _LONGEST_LINE = 300
 _IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
@@ -37,9 +37,15 @@ def is_ours(file: str) -> bool:
     return file.startswith(OUR_FOLDERS)
 
 
+def register_machinery(module: ModuleType) -> None:
+    """Count the files of a package, or a module's file, as part of tracing itself."""
+    file = Path(str(module.__file__))
+    _machinery.add(str(file.parent if file.name == "__init__.py" else file))
+
+
 def is_machinery(file: str) -> bool:
     """Return whether a file belongs to the import system or to tracing itself."""
-    return file.startswith((*_IMPORT_FILES, *_TRACING)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
+    return file.startswith((*_IMPORT_FILES, *_machinery)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
 
 
 def short(file: str) -> str:

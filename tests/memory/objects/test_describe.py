@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from services.core.memory_report import Owner
 from services.memory.objects.describe import LONGEST, MASK, describe
-from services.memory.objects.names import owner_of
 
 
 @dataclass
@@ -90,19 +88,3 @@ def test_slots_are_shown_and_empty_ones_left_out() -> None:
 def test_text_is_bounded(value: object) -> None:
     """One huge value must not fill the page."""
     assert len(describe(value)) <= LONGEST
-
-
-@pytest.mark.parametrize(
-    ("way", "owner"),
-    [
-        ([("dict", True), ("services.chat.history_window.HistoryWindows", True)], Owner.CONVERSATIONS),
-        ([("streamlit.runtime.state.session_state.SessionState", True)], Owner.SESSIONS),
-        ([("faiss.swigfaiss.IndexFlat", True), ("services.knowledge.index.manager", False)], Owner.INDEX),
-        ([("torch", False)], Owner.PYTHON),
-        ([("torch.nn.Linear", True)], Owner.MODELS),
-        ([("some.module", False)], Owner.PYTHON),
-    ],
-)
-def test_the_way_tells_the_owner(way: list[tuple[str, bool]], owner: Owner) -> None:
-    """Objects under the wrong owner send a person to the wrong part of the program."""
-    assert owner_of(way) is owner

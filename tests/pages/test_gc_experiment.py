@@ -21,7 +21,7 @@ from services.memory.gc_experiment.result_store import ResultStore
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
-from tests.memory.gc_experiment.environments import MB, laboratory
+from tests.memory.gc_experiment.environments import MB, fake_environment
 from tests.memory.gc_experiment.test_analysis import made
 from tests.servers import eventually
 
@@ -42,13 +42,13 @@ Make = Callable[..., Experiments]
 
 @pytest.fixture
 def make(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Put experiments of another laboratory, over results of another time, into the pages' services."""
+    """Put experiments of another environment, over results of another time, into the pages' services."""
     built: list[Experiments] = []
 
     def make(lab: ExperimentEnvironment | None = None, *results: ExperimentResult) -> Experiments:
         for number, result in enumerate(results):
             ResultStore(tmp_path).add(replace(result, id=f"{number:016x}", began=float(number)))
-        built.append(Experiments(tmp_path, Clock(), NullEventSink(), lab or laboratory()))
+        built.append(Experiments(tmp_path, Clock(), NullEventSink(), lab or fake_environment()))
         changed = replace(services, experiments=built[-1])
         monkeypatch.setattr(runtime_access.application(), "_state", Ready(changed))
         return built[-1]
@@ -84,7 +84,7 @@ def test_before_any_experiment(make: Make) -> None:
 
 def test_start_watch_and_cancel(make: Make) -> None:
     """The button starts it, progress names the run, another button ends it, and the page says so."""
-    experiments = make(laboratory("hang"))
+    experiments = make(fake_environment("hang"))
     app = opened()
     app.multiselect(key=f"{form.SETTINGS}-0").set_value([LOW]).run()
     app.button(key=form.START).click().run()
@@ -99,13 +99,13 @@ def test_start_watch_and_cancel(make: Make) -> None:
 
 def test_a_failure_is_shown_with_its_reason(make: Make) -> None:
     """A crashed child has a face of its own, and no room for one is a message, not a broken page."""
-    experiments = make(laboratory("crash"))
+    experiments = make(fake_environment("crash"))
     experiments.start(SERVICE, [OFF], 1, 50)
     eventually(lambda: not experiments.running, what="the failure")
     app = opened()
     assert len(app.error) == 1
     assert "planted defect" in str(app.error[0].proto)
-    make(laboratory(room=10 * MB))
+    make(fake_environment(headroom=10 * MB))
     app = opened()
     app.button(key=form.START).click().run()
     assert "memory budget" in str(app.error[0].proto)
@@ -116,7 +116,7 @@ def test_a_failure_is_shown_with_its_reason(make: Make) -> None:
     [
         (made([{}, {"pause": 0.6}], noise=0.01, settings=(REFERENCE, LOW)), "success", "is better"),
         (made([{}, {"pause": 0.6, "peak": 1.2}], noise=0.01, settings=(REFERENCE, LOW)), "success", "is a trade"),
-        (made([{}, {}], noise=0.01, settings=(REFERENCE, LOW)), "success", "No difference that"),
+        (made([{}, {}], noise=0.01, settings=(REFERENCE, LOW)), "success", "No measurable difference"),
         (made([{}, {}], noise=0.6, settings=(REFERENCE, LOW)), "warning", "Too noisy"),
         (made([{}, {}], rounds=2, settings=(REFERENCE, LOW)), "warning", "Too few rounds"),
     ],

@@ -1,1 +1,1 @@
-"""Views of the page "Objects": types, instances, retention paths and repetition."""
+"""Views of the page "Objects": types, containers, instances, retention paths, deep sizes, repetition test."""

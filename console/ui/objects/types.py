@@ -1,7 +1,4 @@
-"""Types by count and bytes, with what survived, came and went since another look.
-
-The biggest containers with their names: where a program keeps what it keeps.
-"""
+"""Tables of a snapshot: types by count and bytes, the largest containers by name, compared with another snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ _CONTAINER_ROWS = 400
 
 
 def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
-    """Draw the table; a selected row opens some objects of its type."""
+    """Draw the table of types; a selected row opens instances of its type."""
     rows = _compared(inspector, shown) if shown.since else _plain(shown)
     with st.container(horizontal=True, vertical_alignment="center"):
         text = st.text_input(
@@ -39,8 +36,8 @@ def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
             live=True,
             width=260,
         )
-        ours = st.toggle(_("Only our types"), key=Key.OBJECTS_OURS)
-        changed = shown.since is not None and st.toggle(_("Only what changed"), key="objects-changed", value=True)
+        ours = st.toggle(_("Only Millpond's types"), key=Key.OBJECTS_OURS)
+        changed = shown.since is not None and st.toggle(_("Only changes"), key="objects-changed", value=True)
         export_buttons(rows, "types")
     wanted = (text or "").strip().lower()
     rows = [row for row in rows if wanted in row["type"].lower() and (not ours or row["type"].startswith(OURS))]
@@ -51,17 +48,17 @@ def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
     if not rows:
         st.info(
             _("Change the filter to see more."),
-            title=_("Nothing changed") if changed and not wanted else _("No type fits"),
+            title=_("No changes") if changed and not wanted else _("No matching types"),
             icon=":material/search_off:",
         )
         return
     _type_table(rows[:_TYPE_ROWS], compared=shown.since is not None)
-    told = plural("{count} type", "{count} types", len(rows))
+    text = plural("{count} type", "{count} types", len(rows))
     if len(rows) > _TYPE_ROWS:
-        told = _("{told}, the first {rows} shown").format(told=told, rows=_TYPE_ROWS)
+        text = _("{types}, the first {rows} shown").format(types=text, rows=_TYPE_ROWS)
     if shown.since is not None and shown.since.run != shown.snapshot.run:
-        told += ". " + _("The other look is of another run: only amounts can be compared, not single objects")
-    st.caption(_("{told}. Select a row to see some objects and what holds them.").format(told=told))
+        text += ". " + _("The other snapshot is of another run: only counts are comparable, not single objects")
+    st.caption(_("{types}. Select a row to see some objects and what holds them.").format(types=text))
 
 
 def _plain(shown: ShownSnapshot) -> list[Row]:
@@ -73,7 +70,7 @@ def _plain(shown: ShownSnapshot) -> list[Row]:
 
 
 def _compared(inspector: Inspector, shown: ShownSnapshot) -> list[Row]:
-    assert shown.since is not None  # noqa: S101 - the caller looked
+    assert shown.since is not None  # noqa: S101 - the caller checked
     with st.spinner(_("Comparing")):
         changes = inspector.compare(shown.since.name, shown.snapshot.name)
     rows: list[Row] = []
@@ -112,12 +109,12 @@ def _type_table(rows: Sequence[Row], *, compared: bool) -> None:
                 _("Survived"),
                 format="localized",
                 width=90,
-                help=_("Same address and same type in both looks; an address can be used again."),
+                help=_("Same address and type in both snapshots; addresses can be reused."),
             ),
         }
     else:
         columns["native_kb"] = column.NumberColumn(
-            _("KB of these native"),
+            _("Native KB of these"),
             format="localized",
             width=140,
             help=_("Data of arrays and tensors, outside of Python"),
@@ -157,7 +154,7 @@ def _type_selected(key: str, names: list[str]) -> None:
 
 
 def containers_view(inspector: Inspector, shown: ShownSnapshot) -> None:
-    """Draw the table; a selected row shows what holds the container."""
+    """Draw the table of containers; a selected row shows what holds the container."""
     before = inspector.snapshot(shown.since.name).containers if shown.since else ()
     found = list(shown.census.containers)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -176,15 +173,15 @@ def containers_view(inspector: Inspector, shown: ShownSnapshot) -> None:
     fitting = [entry for entry in found if wanted in entry.name.lower()]
     if not fitting:
         st.info(
-            _("It may have become smaller than what is listed, or gone. Look again, or change the filter."),
-            title=_("No container of that name"),
+            _("It may be smaller than those listed, or deleted. Take a new snapshot, or change the filter."),
+            title=_("No container of this name"),
             icon=":material/search_off:",
         )
         return
     _container_table(fitting[:_CONTAINER_ROWS], before, compared=shown.since is not None)
     st.caption(
-        _("{told}. What a container holds counts for the shortest way from a module; select a row to see it.").format(
-            told=plural("{count} container", "{count} containers", len(fitting))
+        _("{containers}. Contents count for the container with the shortest path from a module. Select a row.").format(
+            containers=plural("{count} container", "{count} containers", len(fitting))
         )
     )
 

@@ -1,4 +1,4 @@
-"""Streamlit's entry point: navigation, the page within its error boundary, the status strip."""
+"""Streamlit's entry point: navigation, the page within its error boundary, dialogs, the status bar."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import streamlit as st
 
 from console.navigation import groups
 from console.ui.error_boundary import boundary, show_notices
-from console.ui.runtime_access import page_run, runtime
+from console.ui.runtime_access import application, page_run
 from console.ui.shared.access import access_view, startup_view
 from console.ui.shared.dialogs import show_dialog
 from console.ui.shared.status_strip import status_strip
 from console.ui.streamlit.memory import register_session
+from services.app.startup import Ready
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 
@@ -20,8 +21,9 @@ st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout=
 st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 register_session()
 current = st.navigation(groups(), expanded=True)
-services = runtime()
-if services.ready:
+state = application().state
+if isinstance(state, Ready):
+    services = state.services
     with page_run(services, current.url_path):
         show_notices()
         with boundary():
@@ -30,8 +32,8 @@ if services.ready:
             current.run()
         with boundary():
             show_dialog(current.url_path)
-        with st.bottom, boundary():  # below the chat's field, and in sight however far one has scrolled
+        with st.bottom, boundary():  # below the chat's input, always visible
             status_strip(services)
 else:
     with boundary():
-        startup_view(services)
+        startup_view(application())

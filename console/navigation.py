@@ -1,4 +1,4 @@
-"""The pages by name: their files, titles and groups. `console.app` shows them, links elsewhere refer to them."""
+"""The pages: names, titles, icons and groups, for the menu and for links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).resolve().parent.parent / "pages"
 
 
 class PageName(StrEnum):
-    """The pages; the value is the file's name and the path in the address bar."""
+    """The pages; a value is the file's name and the path of the URL."""
 
     CHAT = "chat"
     DOCUMENTS = "documents"
@@ -45,7 +45,7 @@ def page(name: PageName) -> st.Page:
 
 
 def groups() -> dict[str, list[st.Page]]:
-    """Return the pages in their groups, in the order of the menu."""
+    """Return the pages by group, in the order of the menu."""
     return {
         _("Work"): [page(PageName.CHAT), page(PageName.DOCUMENTS), page(PageName.RETRIEVAL)],
         _("Memory"): [

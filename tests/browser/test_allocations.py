@@ -44,13 +44,13 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     expect(page.get_by_text("Tracing is on").first).to_be_visible()
     expect(page.get_by_text("No snapshot yet")).to_be_visible()
     page.get_by_role("button", name="Take a snapshot").click()
-    expect(page.get_by_text("One snapshot says what it holds")).to_be_visible()
+    expect(page.get_by_text("One snapshot shows what is allocated")).to_be_visible()
 
     document = console.add("traced.txt", b"The miller weighs the grain before it goes to the stones. " * 40)
     assert console.wait_finished(document)["status"] == "ready"
     page.get_by_role("button", name="Take a snapshot").click()
     expect(page.get_by_role("figure", name="What changed")).to_be_visible()
-    page.get_by_text("Our code").click()
+    page.get_by_text("Millpond's code").click()
     expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", re.compile("ours=true"))
     expect(page.get_by_text("Calls that led here").or_(page.get_by_text("ways here")).first).to_be_visible()
 
@@ -68,6 +68,6 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     expect(page.get_by_role("figure", name="What it holds")).to_be_visible()
 
     page.get_by_role("button", name="Stop tracing").click()
-    expect(page.get_by_text("Tracing is off. The snapshots stay.")).to_be_visible()
+    expect(page.get_by_text("Tracing is off. The snapshots are kept.")).to_be_visible()
     expect(page.get_by_role("button", name="Start tracing")).to_be_visible()
     assert console.client.get("/api/tracing").json()["on"] is False

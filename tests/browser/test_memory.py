@@ -15,8 +15,8 @@ from tests.servers import Server, eventually, serving
 
 pytestmark = pytest.mark.browser
 
-LEDGER = "Who owns the memory"
-USE = "Python against native"
+LEDGER = "Memory by owner"
+USE = "Python and native memory"
 PATIENCE = 120_000
 
 

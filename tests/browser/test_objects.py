@@ -39,17 +39,17 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
 
     page.goto("/objects?type=services.app.startup.Application&object=4096")
-    expect(page.get_by_text("The object is gone")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("The object no longer exists")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_series_by_hand_is_marked_and_cancelled(page: Page) -> None:
     """Progress belongs to the server: a person marks each time, reloads in between, and can give up."""
     page.goto("/objects?view=repeat")
     expect(page.get_by_text("No tests yet")).to_be_visible()
-    page.get_by_role("combobox", name="What").click()
+    page.get_by_role("combobox", name="Action").click()
     page.get_by_role("option", name="By hand").click()
-    page.get_by_role("textbox", name="What it is").fill("clicking")
-    page.get_by_role("textbox", name="What it is").press("Enter")
+    page.get_by_role("textbox", name="Name of the action").fill("clicking")
+    page.get_by_role("textbox", name="Name of the action").press("Enter")
     page.get_by_role("button", name="Start").click()
     mark = page.get_by_role("button", name="Count a repetition")
     expect(mark).to_be_enabled(timeout=PATIENCE)

@@ -46,7 +46,7 @@ def test_a_noticeable_pause_is_said_and_not_made(app: AppTest, tracer: Tracer, m
     monkeypatch.setattr(tracer, "_costs", {})
     monkeypatch.setattr(fork_snapshot, "_pauses_per_byte", [1.0])
     open_page(app, "allocations")
-    assert any("It costs a lot" in element.value for element in app.markdown)
+    assert any("Tracing is expensive" in element.value for element in app.markdown)
     assert tracer.known_cost(5) is None
 
 
@@ -58,13 +58,13 @@ def test_on_one_and_two_snapshots(app: AppTest, tracer: Tracer) -> None:
     assert tracer.status().frames == 1
     assert headings(app) == ["Tracing is on"]
     assert len(app.info) == 1
-    assert {metric.label for metric in app.metric} >= {"Ends in", "Traced", "Tracing itself needs"}
+    assert {metric.label for metric in app.metric} >= {"Ends in", "Traced", "Tracing overhead"}
     app.button(key=Key.TRACING_TAKE).click().run()
     assert headings(app) == ["Tracing is on", "What grew", "Snapshots"]
     assert len(app.info) == 1
     app.button(key=Key.TRACING_TAKE).click().run()
     assert not app.info
-    assert any("Only the line itself was remembered" in caption.value for caption in app.caption)
+    assert any("Only the line itself was recorded" in caption.value for caption in app.caption)
     app.text_input(key=Key.TRACING_SEARCH).set_value("no such path").run()
     assert len(app.info) == 1
     app.button(key=Key.TRACING_STOP).click().run()
@@ -96,7 +96,7 @@ def test_something_else_traces(app: AppTest, tracer: Tracer) -> None:
     tracemalloc.start(1)
     try:
         open_page(app, "allocations")
-        assert headings(app)[0] == "Tracing is on, but not by this page"
+        assert headings(app)[0] == "Tracing is on, but was not started here"
         assert not [button for button in app.button if button.key == Key.TRACING_STOP]
     finally:
         tracemalloc.stop()

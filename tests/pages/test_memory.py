@@ -39,7 +39,7 @@ def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Service
     assert not app.exception
     assert not app.error
     written = words(app)
-    assert "Who owns the memory" in written
+    assert "Memory by owner" in written
     assert "Every byte of RSS" in written
     assert "Sampling costs" in written
     sample = watched.memory.history.latest()

@@ -15,7 +15,7 @@ from tests.browser.chromium import find_chromium
 from tests.browser.conftest import FLAGS
 
 PATIENCE_MS = 120_000
-LEDGER = "Who owns the memory"
+LEDGER = "Memory by owner"
 
 
 class BrowserError(Exception):

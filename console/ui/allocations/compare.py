@@ -1,9 +1,4 @@
-"""Two snapshots side by side: what grew, at which line, called from where.
-
-What grew between two snapshots as bars.
-
-One line, file or traceback: its source, and the calls that led there.
-"""
+"""Comparison of two tracing snapshots: chart and table of what grew, and the tracebacks of the selected row."""
 
 from __future__ import annotations
 
@@ -26,19 +21,19 @@ from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, TraceFilters
 
 _ROWS = 100
-_NONE = "none"  # in place of the older snapshot: show what the newer one holds
+_NONE = "none"  # in place of the older snapshot: show the newer one alone
 MOST_BARS = 12
 _LONGEST_LABEL = 34
-_WAYS = 5
+_MOST_TRACEBACKS = 5
 
 
 @st.fragment
 @guarded
 def allocations_comparison(tracer: Tracer) -> None:
-    """Draw the choice of two snapshots and what changed between them, or what to do to get there."""
+    """Draw the choice of two snapshots and what changed between them, or how to take some."""
     snapshots = tracer.snapshots()
     if not snapshots:
-        _nothing_yet(on=tracer.status().on)
+        _no_snapshots(on=tracer.status().on)
         return
     st.subheader(_("What grew"), anchor=False)
     old, new = _pair(snapshots)
@@ -46,19 +41,19 @@ def allocations_comparison(tracer: Tracer) -> None:
     found = tracer.compare(old, new, by, filters, limit=_ROWS)
     if not any(info.run == found.new.run and info.time < found.new.time for info in snapshots) and found.old is None:
         st.info(
-            _("Let the service do what you suspect, then take another snapshot: the difference shows what stayed."),
-            title=_("One snapshot says what it holds, two what grew"),
+            _("Let the service do what you suspect, then take another snapshot: the difference shows what remained."),
+            title=_("One snapshot shows what is allocated, two show what grew"),
             icon=":material/compare:",
         )
     elif not found.same_run:
         st.warning(
-            _("What was allocated before a stretch began is not in its snapshots, so differences say little."),
-            title=_("These snapshots belong to different stretches of tracing"),
+            _("Snapshots lack what was allocated before their run started, so differences say little."),
+            title=_("These snapshots belong to different tracing runs"),
             icon=":material/sync_problem:",
         )
     _totals(found)
     if not any(row.bytes_diff if found.old else row.bytes for row in found.rows):
-        _nothing_left(found, filters)
+        _no_rows(found, filters)
         return
     row = _chart_and_table(found)
     _exports(found, filters)
@@ -66,25 +61,27 @@ def allocations_comparison(tracer: Tracer) -> None:
         allocation_detail(tracer, found, row, filters)
 
 
-def _nothing_yet(*, on: bool) -> None:
+def _no_snapshots(*, on: bool) -> None:
     if on:
         st.info(
-            _("Take one now, let the service do what you suspect, and take another: the difference shows what stayed."),
-            title=_("No snapshot yet"),
+            _("Take one, let the service do what you suspect, and take another: the difference shows what remained."),
+            title=_("No snapshots yet"),
             icon=":material/photo_camera:",
         )
     else:
         st.info(
-            _("Start it, take a snapshot before and after what you suspect, and see which lines hold more memory."),
+            _(
+                "Start tracing, take a snapshot before and after what you suspect, and see which lines hold more memory."
+            ),
             title=_("Allocations have not been traced yet"),
             icon=":material/data_object:",
         )
 
 
 def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
-    """Return the ids of the older and the newer snapshot: those in the address, else the ends of the newest stretch.
+    """Return the ids of the older and the newer snapshot: those in the address, else first and last of the newest run.
 
-    Automatic ones come by themselves: they are compared without being asked for only where there are no others.
+    Automatic ones are the default only where there are no others.
     """
     known = {info.id: info for info in snapshots}
     new = query(Query.NEWER_SNAPSHOT)
@@ -105,7 +102,7 @@ def _pair(snapshots: Sequence[SnapshotInfo]) -> tuple[str, str]:
 
 
 def _names(snapshots: Sequence[SnapshotInfo]) -> dict[str, str]:
-    """Return what each is called, by id. A choice comes back by its name, so no two may have the same one."""
+    """Return the label of each by id; unique, because a selection is identified by its label."""
     names: dict[str, str] = {}
     for info in reversed(snapshots):
         name, number = snapshot_label(info), 1
@@ -117,7 +114,7 @@ def _names(snapshots: Sequence[SnapshotInfo]) -> dict[str, str]:
 
 
 def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) -> str:
-    """Let somebody choose one of `names`, by id; another choice goes to the address, and the page follows that."""
+    """Draw the choice of one of `names`, by id; a new choice is stored in the address and redraws the page."""
     picked = st.selectbox(
         title,
         list(names),
@@ -126,7 +123,7 @@ def _choice(title: str, parameter: Query, names: dict[str, str], chosen: str) ->
         format_func=lambda choice: names[choice],
         width=340,
     )
-    # Not by a callback: Streamlit calls it too when a widget comes back after an interrupted run.
+    # Not in a callback: Streamlit also calls it when a widget reappears after an interrupted run.
     if picked is not None and picked != chosen:
         set_query(parameter, picked)
         st.rerun()
@@ -146,9 +143,11 @@ def _filters() -> tuple[GroupBy, TraceFilters]:
             label_visibility="collapsed",
         )
         ours = st.toggle(
-            _("Our code"),
+            _("Millpond's code"),
             key=Key.TRACING_OURS,
-            help=_("Counts each block for the newest of its calls in Millpond's own code; what has none is left out."),
+            help=_(
+                "Assigns each block to the most recent call in Millpond's own code; blocks without one are left out."
+            ),
         )
         hidden = st.toggle(_("Without imports and tracing"), value=True, key=Key.TRACING_IMPORTS)
         # A suspect's name is "file:line" or "file:line, called by ...".
@@ -180,11 +179,13 @@ def _totals(found: Comparison) -> None:
     )
 
 
-def _nothing_left(found: Comparison, filters: TraceFilters) -> None:
+def _no_rows(found: Comparison, filters: TraceFilters) -> None:
     if filters.text or filters.ours:
-        st.info(_("Change the filters to see more."), title=_("Nothing fits"), icon=":material/search_off:")
+        st.info(_("Change the filters to see more."), title=_("No matching rows"), icon=":material/search_off:")
     elif found.old is None:
-        st.info(_("Nothing was allocated since tracing began."), title=_("It is empty"), icon=":material/inbox:")
+        st.info(
+            _("Nothing was allocated since tracing began."), title=_("The snapshot is empty"), icon=":material/inbox:"
+        )
     else:
         st.success(_("The same lines hold the same bytes."), title=_("Nothing grew"), icon=":material/check_circle:")
 
@@ -259,18 +260,18 @@ def _exports(found: Comparison, filters: TraceFilters) -> None:
         for kind in ("csv", "json"):
             address = "/api/tracing/export?" + urlencode({**parameters, "format": kind})
             st.link_button(kind.upper(), address, icon=":material/download:")
-        st.caption(_("The chart's menu saves it as a picture or an HTML page."), width="content")
+        st.caption(_("The chart's menu saves it as an image or an HTML page."), width="content")
 
 
 def changes_chart(comparison: Comparison) -> Chart:
-    """Return the rows that changed most as horizontal bars; of a single snapshot, those that hold most."""
+    """Return the rows that changed most as horizontal bars; for a single snapshot, the largest ones."""
     rows = [row for row in comparison.rows if _length(comparison, row)][:MOST_BARS]
     values = [_length(comparison, row) for row in rows]
     unit, divisor = (_("MB"), 2**20) if max(map(abs, values), default=0) >= 2**20 else (_("KB"), 2**10)
     layout = base_layout(56 + 26 * max(1, len(rows)))
     positions = list(range(len(rows)))
     low, high = min([0, *values]) / divisor, max([0, *values]) / divisor
-    room = 0.32 * (high - low or 1.0)  # for the words at the end of the bars
+    room = 0.32 * (high - low or 1.0)  # for the labels at the end of the bars
     layout["xaxis"] = {
         **axis(unit),
         "range": [low - room if low else 0.0, high + room if high else 0.0],
@@ -307,7 +308,7 @@ def _length(comparison: Comparison, row: Row) -> int:
 
 
 def _shortened(text: str) -> str:
-    """Return the end of a path, from the beginning of a folder's name where that leaves enough."""
+    """Return the end of a path, starting at a folder's name where possible."""
     if len(text) <= _LONGEST_LABEL:
         return text
     end = text[-_LONGEST_LABEL + 1 :]
@@ -315,13 +316,13 @@ def _shortened(text: str) -> str:
 
 
 def _hover(row: Row) -> str:
-    """Return what is said at the pointer; Plotly reads HTML there, so foreign text is escaped."""
+    """Return the hover text; Plotly reads HTML there, so foreign text is escaped."""
     source = html_escape(row.source[:90])
     return "<br>".join(part for part in (html_escape(said(row.place)), source) if part)
 
 
 def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: TraceFilters) -> None:
-    """Draw the chosen row: how it changed, and up to five ways to it, those that changed most first."""
+    """Draw the selected row: its change, its source, and up to five tracebacks, those that changed most first."""
     with st.container(border=True):
         st.markdown(f"**{escape(said(row.place))}**")
         now = _("{bytes} in {blocks} blocks").format(bytes=size(row.bytes), blocks=count(row.blocks))
@@ -329,35 +330,35 @@ def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: Trac
             now = _("{change}, now {now}").format(change=signed_size(row.bytes_diff), now=now)
         st.caption(escape(now))
         if found.by is GroupBy.TRACEBACK:
-            _way(row)
+            _traceback(row)
             return
         if row.source:
             st.code(row.source, language="python")
-        ways = tracer.compare(
+        tracebacks = tracer.compare(
             found.old.id if found.old else "",
             found.new.id,
             GroupBy.TRACEBACK,
             TraceFilters(ours=filters.ours, hide_imports=filters.hide_imports),
-            limit=_WAYS,
+            limit=_MOST_TRACEBACKS,
             at=row.place,
         )
         if found.new.frames < 2:
-            st.caption(_("Only the line itself was remembered. Trace with more calls to see who called it."))
+            st.caption(_("Only the line itself was recorded. Trace with a greater depth to see its callers."))
             return
         st.caption(
-            _("Calls that led here, most recent last")
-            if ways.row_count <= _WAYS
-            else _("The {shown} of {count} ways here that changed most, most recent call last").format(
-                shown=_WAYS, count=ways.row_count
+            _("Tracebacks, most recent call last")
+            if tracebacks.row_count <= _MOST_TRACEBACKS
+            else _("The {shown} of {count} tracebacks that changed most, most recent call last").format(
+                shown=_MOST_TRACEBACKS, count=tracebacks.row_count
             )
         )
-        for way in ways.rows:
-            difference = signed_size(way.bytes_diff) if found.old else size(way.bytes)
-            with st.expander(escape(f"{difference} · {said(way.frames[0])} … {said(way.place)}")):
-                _way(way)
+        for traceback in tracebacks.rows:
+            difference = signed_size(traceback.bytes_diff) if found.old else size(traceback.bytes)
+            with st.expander(escape(f"{difference} · {said(traceback.frames[0])} … {said(traceback.place)}")):
+                _traceback(traceback)
 
 
-def _way(row: Row) -> None:
+def _traceback(row: Row) -> None:
     """Draw a traceback as Python prints it."""
     sources = source_lines(row.frames)
     lines = []

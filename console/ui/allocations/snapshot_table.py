@@ -1,4 +1,4 @@
-"""The snapshots on disk: what each holds, names and notes, download, deletion."""
+"""The table of tracing snapshots on disk: contents, names and notes, download, deletion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MEGABYTE = 1024 * 1024
 @st.fragment
 @guarded
 def snapshot_table(tracer: Tracer) -> None:
-    """Draw the table of snapshots, nothing when there is none."""
+    """Draw the table of snapshots; nothing if there are none."""
     snapshots = tracer.snapshots()
     if not snapshots:
         return
@@ -31,19 +31,19 @@ def snapshot_table(tracer: Tracer) -> None:
     _table(tracer, snapshots)
     st.caption(
         _(
-            "They lie in the data folder and outlast a restart. At most {own} and {automatic} automatic ones are kept, "
-            "the oldest go first; one with a name counts as taken by you."
+            "Snapshots are stored in the data folder and survive restarts. At most {own} and {automatic} automatic "
+            "ones are kept, the oldest are deleted first; one with a name does not count as automatic."
         ).format(own=KEPT, automatic=AUTOMATIC_KEPT)
     )
 
 
 def snapshot_label(info: SnapshotInfo) -> str:
-    """Return how a snapshot is called in lists: its name or kind, when it was taken, what it holds."""
+    """Return a snapshot's label in lists: its name or kind, time and size."""
     return f"{snapshot_title(info)} · {local_time(info.time):%d %b %H:%M:%S} · {size(info.bytes)}"
 
 
 def snapshot_title(info: SnapshotInfo) -> str:
-    """Return a snapshot's name, or what kind it is."""
+    """Return a snapshot's name, or its kind."""
     if info.damaged:
         return _("Damaged")
     return plain(info.name) or (_("Automatic") if info.automatic else _("Snapshot"))
@@ -89,9 +89,9 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             "time": column.DatetimeColumn(_("Taken"), format="YYYY-MM-DD HH:mm:ss", width=150),
             "bytes": number(_("Traced, MB"), format="%.2f", width=90),
             "blocks": number(_("Blocks"), format="localized", width=84),
-            "frames": number(_("Depth"), format="%d", width=60, help=_("Calls remembered of each allocation")),
+            "frames": number(_("Depth"), format="%d", width=60, help=_("Recorded calls per allocation")),
             "size": number(_("On disk, KB"), format="%.0f", width=90),
-            "paused": number(_("Pause, ms"), format="%.1f", width=84, help=_("How long everything stood still")),
+            "paused": number(_("Pause, ms"), format="%.1f", width=84, help=_("How long all threads were paused")),
             "note": column.TextColumn(_("Note"), width=160),
             "file": column.LinkColumn(_("File"), display_text=_("Download"), width=84),
             "delete": column.ButtonColumn(
@@ -120,7 +120,7 @@ def _edit(tracer: Tracer, info: SnapshotInfo) -> None:
             note = st.text_area(_("Note"), value=info.note, max_chars=LONGEST_NOTE, key="snapshot-note")
             if st.form_submit_button(_("Save"), type="primary", key="snapshot-save"):
                 tracer.describe(info.id, name=name, note=note)
-                notify(_("The snapshot has its name and note."))
+                notify(_("Name and note were saved."))
                 close_dialog()
 
     open_dialog(_("Name and note"), body)
@@ -131,5 +131,5 @@ def _ask_delete(tracer: Tracer, info: SnapshotInfo) -> None:
         tracer.delete(page_actor(), info.id)
         return _("The snapshot was deleted.")
 
-    goes = _("{name} goes, with {size} on disk.").format(name=snapshot_label(info), size=size(info.size))
-    confirm(_("Delete this snapshot?"), [goes], _("Delete"), delete)
+    consequence = _("Deletes {name} with {size} on disk.").format(name=snapshot_label(info), size=size(info.size))
+    confirm(_("Delete this snapshot?"), [consequence], _("Delete"), delete)

@@ -1,4 +1,4 @@
-"""Tracing on and off: what it costs before the click, what is left of its time and what it holds after."""
+"""The toolbar of the page "Allocations": start with the cost beforehand, progress, snapshots, stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEPTHS = (1, 5, 10, 25)
 
 
 def allocations_toolbar(tracer: Tracer) -> None:
-    """Draw the state of tracing and its buttons; when something changes, the rest of the page is drawn anew too."""
+    """Draw the state of tracing and its buttons; a change redraws the rest of the page, too."""
     state_of(AllocationsState).shown = _shown(tracer)
     _bar(tracer)
 
@@ -42,29 +42,35 @@ def _bar(tracer: Tracer) -> None:
     if status.on:
         _running(tracer, status)
     else:
-        _stopped(tracer)
+        _start_form(tracer)
     heartbeat("allocations", _BUSY_SECONDS if status.on else _IDLE_SECONDS)
 
 
 def _shown(tracer: Tracer) -> tuple[object, ...]:
-    """Return what the rest of the page depends on."""
+    """Return the state that the rest of the page depends on."""
     return tracer.status().on, *((info.id, info.name, info.note) for info in tracer.snapshots())
 
 
-def _stopped(tracer: Tracer) -> None:
+def _start_form(tracer: Tracer) -> None:
     st.subheader(_("Tracing is off"), anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         frames = st.segmented_control(
-            _("Calls remembered of each allocation"),
+            _("Depth: recorded calls per allocation"),
             _DEPTHS,
             key=Key.TRACING_FRAMES,
             default=5,
             required=True,
             format_func=str,
-            help=_("1 names the line that allocates, more also who called it, and which line of ours that was."),
+            help=_("1 records the line that allocates; more also record its callers and the line in Millpond's code."),
         )
         minutes = st.number_input(
-            _("Minutes"), 1, MOST_MINUTES, 15, key=Key.TRACING_MINUTES, width=130, help=_("Then it ends by itself.")
+            _("Minutes"),
+            1,
+            MOST_MINUTES,
+            15,
+            key=Key.TRACING_MINUTES,
+            width=130,
+            help=_("Then tracing stops automatically."),
         )
         st.button(
             _("Start tracing"),
@@ -81,9 +87,9 @@ def _stopped(tracer: Tracer) -> None:
 
 def _cost(tracer: Tracer, frames: int) -> None:
     cost = tracer.known_cost(frames)
-    # Measuring forks: a pause that somebody would notice is nothing to be had by merely opening a page.
+    # Measuring forks the process: merely opening a page must not cause a noticeable pause.
     if cost is None and tracer.pause() <= NOTICEABLE_PAUSE_SECONDS:
-        with st.spinner(_("Measuring what it would cost, in a copy of the process"), show_time=False):
+        with st.spinner(_("Measuring the cost in a copy of the process"), show_time=False):
             try:
                 cost = tracer.cost(frames)
             except MillpondError as error:
@@ -91,20 +97,20 @@ def _cost(tracer: Tracer, frames: int) -> None:
     if cost is None:
         st.markdown(
             _(
-                "**It costs a lot:** code that allocates much gets 8 times slower with 1 call remembered, up to 46 "
-                "times with 25, and each block allocated from then on needs about 80 bytes more."
+                "**Tracing is expensive:** code that allocates much gets 8 times slower at depth 1, up to 46 times at "
+                "depth 25, and each block allocated from then on needs about 80 bytes more."
             )
         )
         return
     lines = (
         _(
-            "**What it costs until it ends**, measured on this machine: code that makes many Python objects runs about "
-            "**{usual} times slower**, code that does nothing else **{worst} times**. Only what computes outside "
-            "of Python, such as the embedding model itself, keeps its pace."
+            "**Cost while tracing**, measured on this machine: code that creates many Python objects runs about "
+            "**{usual} times slower**, code that does nothing else **{worst} times**. Only computations outside of "
+            "Python, such as those of the embedding model, keep their speed."
         ).format(usual=_times(cost.usual), worst=_times(cost.slowdown)),
         _(
-            "Each block allocated from then on needs **{bytes:.0f} bytes more**: {more} if the {blocks} that live now "
-            "were all made anew. A snapshot needs more for a moment, and stops everything for {pause}."
+            "Each block allocated from then on needs **{bytes:.0f} bytes more**: {more} if all {blocks} live blocks "
+            "were allocated again. A snapshot needs more for a moment, and pauses all threads for {pause}."
         ).format(
             bytes=cost.bytes_per_block,
             more=escape(size(cost.bytes_per_block * cost.blocks)),
@@ -121,18 +127,18 @@ def _times(factor: float) -> str:
 
 
 def _pause(seconds: float) -> str:
-    """Return a pause in words; in bold where somebody would notice it."""
+    """Return a pause as text, in bold if it is noticeable."""
     words = _("about {pause}").format(pause=milliseconds(max(1.0, seconds * 1000)))
     return f"**{words}**" if seconds > NOTICEABLE_PAUSE_SECONDS else words
 
 
 def _running(tracer: Tracer, status: TracingStatus) -> None:
     if status.foreign:
-        st.subheader(_("Tracing is on, but not by this page"), anchor=False)
+        st.subheader(_("Tracing is on, but was not started here"), anchor=False)
         st.markdown(
             _(
-                "Something else switched it on, PYTHONTRACEMALLOC for example. Snapshots can be taken; it will not end "
-                "by itself."
+                "Something else started it, for example PYTHONTRACEMALLOC. Snapshots can be taken; it does not stop "
+                "automatically."
             )
         )
     else:
@@ -140,9 +146,9 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
     figures = [
         (_("Ends in"), _remaining(status)),
         (_("Traced"), size(status.traced)),
-        (_("In blocks, about"), count(status.blocks)),
-        (_("Tracing itself needs"), size(status.overhead)),
-        (_("Calls remembered"), str(status.frames)),
+        (_("Blocks, about"), count(status.blocks)),
+        (_("Tracing overhead"), size(status.overhead)),
+        (_("Depth"), str(status.frames)),
     ]
     with st.grid(5, gap="small"):
         for label, value in figures:
@@ -156,7 +162,7 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
             icon=":material/photo_camera:",
             disabled=why is not None,
             help=why,
-            on_click=_do,
+            on_click=_run,
             args=(tracer.snapshot, _taken),
         )
         if not status.foreign:
@@ -166,28 +172,28 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
                 icon=":material/stop:",
                 disabled=why is not None,
                 help=why,
-                on_click=_do,
-                args=(tracer.stop, lambda _status: _("Tracing is off. The snapshots stay.")),
+                on_click=_run,
+                args=(tracer.stop, lambda _status: _("Tracing is off. The snapshots are kept.")),
             )
-    st.caption(_explained(status))
+    st.caption(_cost_of_actions(status))
     if status.problem:
         st.caption(f":orange[:material/warning:] {escape(status.problem)}")
 
 
-def _explained(status: TracingStatus) -> str:
+def _cost_of_actions(status: TracingStatus) -> str:
     parts = [
-        _("A snapshot stops everything for {pause} and needs {bytes} for a moment.").format(
+        _("A snapshot pauses all threads for {pause} and needs {bytes} for a moment.").format(
             pause=_pause(status.pause), bytes=escape(size(status.snapshot_bytes))
         )
     ]
     if status.automatic_seconds:
         parts.append(
-            _("One is taken by itself every {seconds:.0f} s, and a last one at the end.").format(
+            _("One is taken automatically every {seconds:.0f} s, and a last one at the end.").format(
                 seconds=status.automatic_seconds
             )
         )
     if not status.foreign:
-        parts.append(_("Switching off stops everything for {pause}.").format(pause=_pause(status.stop_pause)))
+        parts.append(_("Stopping pauses all threads for {pause}.").format(pause=_pause(status.stop_pause)))
     return " ".join(parts)
 
 
@@ -200,7 +206,7 @@ def _remaining(status: TracingStatus) -> str:
 
 
 def _taken(info: SnapshotInfo) -> str:
-    return _("Snapshot taken: {bytes} in {blocks} blocks; everything stopped for {pause}.").format(
+    return _("Snapshot taken: {bytes} in {blocks} blocks; all threads were paused for {pause}.").format(
         bytes=size(info.bytes),
         blocks=count(info.blocks),
         pause=milliseconds(info.paused * 1000),
@@ -208,14 +214,14 @@ def _taken(info: SnapshotInfo) -> str:
 
 
 def _start(tracer: Tracer, frames: int, minutes: int) -> None:
-    # What this page's tables need: imported while traced it would take many times longer and be in every snapshot.
+    # The page's tables need it: imported while tracing it would take much longer and appear in every snapshot.
     import pandas as pd  # noqa: F401 - for its effect
 
     if attempt(tracer.start, page_actor(), frames, float(minutes)) is not None:
         notify(plural("Tracing for {count} minute.", "Tracing for {count} minutes.", minutes))
 
 
-def _do(action: Callable[[Actor], Found], said: Callable[[Found], str]) -> None:
+def _run(action: Callable[[Actor], Found], message: Callable[[Found], str]) -> None:
     found = attempt(action, page_actor())
     if found is not None:
-        notify(said(found))
+        notify(message(found))

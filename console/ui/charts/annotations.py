@@ -1,4 +1,4 @@
-"""What is drawn over the curves: events, restarts, the limit."""
+"""Annotations of charts over time: events, restarts, the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.memory.types import Window
 from services.operations.event_log import Event
 
 MOST_EVENTS = 100
-_MOST_WORDS = 8
+_MOST_LABELS = 8
 _SYMBOLS = {
     EventKind.START: "triangle-right",
     EventKind.STOP: "square",
@@ -28,7 +28,7 @@ _SYMBOLS = {
 
 
 def event_kind_name(kind: EventKind) -> str:
-    """Return what a kind of event is called."""
+    """Return the name of a kind of event."""
     return {
         EventKind.START: _("Start"),
         EventKind.STOP: _("Stop"),
@@ -43,7 +43,7 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.SETTINGS: _("Settings"),
         EventKind.TRACING: _("Tracing"),
         EventKind.VERDICT: _("Verdict"),
-        EventKind.RELEASE: _("Given back"),
+        EventKind.RELEASE: _("Released"),
         EventKind.BUDGET: _("Budget"),
         EventKind.ACCESS: _("Access"),
         EventKind.RESTART: _("Restart"),
@@ -53,7 +53,7 @@ def event_kind_name(kind: EventKind) -> str:
 
 
 def event_trace(events: Sequence[Event]) -> Json:
-    """Return the newest events as marks along the upper edge, with what happened on hovering."""
+    """Return the newest events as markers along the upper edge, with their description on hover."""
     shown = events[-MOST_EVENTS:]
     return {
         "type": "scatter",
@@ -74,25 +74,25 @@ def event_trace(events: Sequence[Event]) -> Json:
 
 
 def event_axis() -> Json:
-    """Return the axis of the marks: 0 at the bottom, 1 at the top, not seen."""
+    """Return the invisible axis of the event markers: 0 at the bottom, 1 at the top."""
     return {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
 
 def inert(text: str) -> str:
-    """Return foreign text so that Plotly takes nothing in it for its own mark-up."""
+    """Return foreign text escaped for Plotly, which reads some HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def restarts(window: Window) -> list[tuple[float, float]]:
-    """Return when the process was away: last moment before and first moment after each restart, in seconds."""
+    """Return the gaps at restarts: last time before and first time after each, in seconds."""
     borders = np.flatnonzero(window.runs[1:] != window.runs[:-1])
     return [(float(window.times[i]), float(window.times[i + 1])) for i in borders.tolist()]
 
 
 def restart_shapes(window: Window) -> list[Json]:
-    """Return a dashed line where each run begins, with a word as long as the words have room."""
+    """Return a dashed line at the start of each run, labelled if there are few."""
     found = restarts(window)
-    text = _("restart") if len(found) <= _MOST_WORDS else ""
+    text = _("restart") if len(found) <= _MOST_LABELS else ""
     return [
         {
             "type": "line",
@@ -116,7 +116,7 @@ def restart_shapes(window: Window) -> list[Json]:
 
 
 def add_limit(layout: Json, limit_mb: float, text: str) -> None:
-    """Draw the limit as a line across the chart, with its name."""
+    """Add the limit to a layout, as a labelled line across the chart."""
     height = round(limit_mb, 1)
     layout["shapes"].append(
         {

@@ -1,5 +1,5 @@
-// One chart. Called anew with each `data`; everything that lasts is kept on the element and, per group of charts that
-// zoom together, on the window.
+// One chart. Called with each new `data`; lasting state is kept on the element and, per group of charts that zoom
+// together, on the window.
 const shared = (window.millpondCharts ??= { library: null, groups: new Map() })
 
 function library() {
@@ -39,7 +39,7 @@ function painted(value, dark) {
   return value
 }
 
-// Plotly's date axes know no time zones: shift to the browser's, so that the axis shows the time on the wall.
+// Plotly's date axes have no time zones: shift to the browser's, so that the axis shows local time.
 const local = (moment) => moment - new Date(moment).getTimezoneOffset() * 60_000
 
 function figureOf(chart, dark) {
@@ -94,11 +94,11 @@ class Drawing {
     host.append(this.box)
     this.resets = 0
     this.group = null
-    this.held = false
+    this.dragging = false
     this.pointer = null
-    this.box.addEventListener("pointerdown", () => (this.held = true))
+    this.box.addEventListener("pointerdown", () => (this.dragging = true))
     this.release = () => {
-      this.held = false
+      this.dragging = false
       setTimeout(() => this.draw(), 0)
     }
     window.addEventListener("pointerup", this.release)
@@ -110,7 +110,7 @@ class Drawing {
     this.sizes.observe(host)
   }
 
-  take(chart, dark) {
+  update(chart, dark) {
     this.chart = chart
     this.box.style.minHeight = `${chart.layout.height}px`
     this.box.setAttribute("role", "figure")
@@ -131,10 +131,10 @@ class Drawing {
   }
 
   async draw() {
-    // Not in the middle of a drag: it would lose its selection.
-    if (!this.stale || this.held || this.gone) return
+    // Not during a drag, which would lose its selection.
+    if (!this.stale || this.dragging || this.gone) return
     const Plotly = await library()
-    if (!this.stale || this.held || this.gone) return
+    if (!this.stale || this.dragging || this.gone) return
     this.stale = false
     const { traces, layout } = figureOf(this.chart, this.dark)
     layout.font.family = getComputedStyle(this.host).fontFamily
@@ -206,10 +206,10 @@ class Drawing {
 export function show(element, data) {
   const drawing = (element.drawing ??= new Drawing(element))
   clearTimeout(drawing.closing)
-  drawing.take(JSON.parse(new TextDecoder().decode(data)), isDark(element))
+  drawing.update(JSON.parse(new TextDecoder().decode(data)), isDark(element))
 }
 
-// Comes at the end, but may also come between two updates: what is still there a moment later stays.
+// Called at the end, but also between two updates: an element that is still connected a moment later stays.
 export function leave(element) {
   const drawing = element.drawing
   if (!drawing) return

@@ -1,12 +1,11 @@
-"""A Plotly chart that stays calm: redrawn in place, keeps its zoom, follows the theme, zooms with its neighbours.
+"""The Plotly component of live charts: redrawn in place, keeps its zoom, follows the theme, zooms with its neighbours.
 
-`st.plotly_chart` makes another element of every new figure, which loses the zoom and flickers, and checks each figure
-again for each tab. Here the finished bytes of a chart go to the browser, where Plotly redraws what has changed.
+`st.plotly_chart` replaces the element for each new figure, which loses the zoom and flickers, and validates each figure
+again for each tab. Here a chart's encoded bytes go to the browser, where Plotly redraws what changed.
 
-The scripts that charts need, served by ourselves: Plotly's from the installed package, and our own.
-
-Streamlit sends a component's code along with every change of its data, so the component itself is a few lines that
-import this module. The addresses change with the content, so browsers may keep it for good.
+The scripts are served from here: Plotly's from the installed package, and `chart.js`. Streamlit sends a component's
+code along with every change of its data, so the component is a few lines that import `chart.js`. The addresses contain
+the version or a digest, so browsers may cache the scripts for good.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ export default function ({{ data, parentElement }}) {{
 
 
 def plotly_script() -> Path:
-    """Return Plotly's script, without importing the package."""
+    """Return the path of Plotly's script, without importing the package."""
     found = find_spec("plotly")
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("plotly")
@@ -52,11 +51,11 @@ def plotly_script() -> Path:
 
 @cache
 def chart_script() -> str:
-    """Return our own module with its colours and words in it."""
+    """Return `chart.js` with its colours and texts."""
     words = {
         "reset": _("Reset the zoom"),
-        "picture": _("Save as a picture"),
-        "page": _("Save as an HTML page that needs nothing else"),
+        "picture": _("Save as an image"),
+        "page": _("Save as a self-contained HTML page"),
         "missing": _("Plotly could not be loaded. Reload the page."),
     }
     constants = {"SCRIPT": PLOTLY_URL, "PALETTE": PALETTE, "WORDS": words}
@@ -66,12 +65,12 @@ def chart_script() -> str:
 
 @cache
 def chart_url() -> str:
-    """Return the address of our own module."""
+    """Return the address of `chart.js`."""
     return CHART_URL.format(digest=hashlib.sha256(chart_script().encode()).hexdigest()[:16])
 
 
 def routes() -> list[Route]:
-    """Return the routes under which browsers find both."""
+    """Return the routes of both scripts."""
 
     async def plotly(_request: Request) -> Response:
         return FileResponse(plotly_script(), media_type="text/javascript", headers=_HEADERS)
@@ -92,7 +91,7 @@ _component = st.components.v2.component(
 
 @dataclass(frozen=True, slots=True)
 class EncodedChart:
-    """A chart that is ready to be sent: made once, for all tabs."""
+    """A chart encoded for the browser, once for all tabs."""
 
     title: str
     height: int
@@ -101,12 +100,12 @@ class EncodedChart:
 
     @classmethod
     def of(cls, chart: Chart) -> EncodedChart:
-        """Return `chart`, ready."""
+        """Return `chart`, encoded."""
         return cls(chart.title, chart.height, chart.points, chart.encoded())
 
 
 def draw_chart(drawn: EncodedChart, *, key: str, titled: bool = True) -> None:
-    """Draw a chart under its title; the same `key` redraws it in place."""
+    """Draw a chart below its title; the same `key` redraws it in place."""
     if titled:
         st.markdown(f"**{escape(drawn.title)}**")
     _component(key=key, data=drawn.encoded, height=drawn.height)

@@ -1,4 +1,4 @@
-"""A chart before it is drawn: Plotly's traces and layout as plain values, with times and colours still to be put in."""
+"""Charts as data: Plotly's traces and layout as plain values, in which times and colours are filled in when drawn."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Json = dict[str, Any]
 class Chart:
     """One chart.
 
-    A trace without `x` gets `times` (milliseconds since the epoch, the same for all of them, so that they are sent
-    once). `zoom` names the charts that zoom together, "" none; `subject` changes when a kept zoom no longer fits.
+    A trace without `x` gets `times` (milliseconds since the epoch, sent once for all traces). `zoom` names the group of
+    charts that zoom together, "" for none; a new `subject` resets the zoom.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Chart:
 
     @property
     def points(self) -> int:
-        """How many points are sent."""
+        """The number of points that are sent."""
         return sum(len(trace.get("x", self.times)) for trace in self.traces)
 
     @property
@@ -45,7 +45,7 @@ class Chart:
         return int(self.layout["height"])
 
     def encoded(self) -> bytes:
-        """Return what the browser gets (see `console.ui.charts.chart`)."""
+        """Return the chart as JSON for `chart.js`."""
         return json.dumps(
             {
                 "name": self.name,
@@ -77,17 +77,17 @@ def _painted(value: Any, *, dark: bool) -> Any:
 
 
 def moments(times: NDArray[np.float64]) -> tuple[int, ...]:
-    """Return times in seconds as the milliseconds that Plotly's date axes take."""
+    """Return times in seconds as milliseconds, for Plotly's date axes."""
     return tuple(int(time * 1000) for time in times.tolist())
 
 
 def numbers(values: NDArray[np.float64], *, per: float = 1.0, digits: int = 2) -> list[float | None]:
-    """Return values divided by `per` and rounded, None where one is not known (JSON has no NaN)."""
+    """Return values divided by `per` and rounded, None for unknown ones (JSON has no NaN)."""
     return [round(value, digits) if math.isfinite(value) else None for value in (values / per).tolist()]
 
 
 def known(values: NDArray[np.float64] | None) -> bool:
-    """Return whether a column holds anything."""
+    """Return whether a column has any finite value."""
     return values is not None and bool(np.isfinite(values).any())
 
 
@@ -117,7 +117,7 @@ def time_layout(height: int, unit: str, *, span: tuple[float, float], second: st
 
 
 def base_layout(height: int) -> Json:
-    """Return what all charts share."""
+    """Return the layout that all charts share."""
     return {
         "height": height,
         "margin": {"l": 56, "r": 16, "t": 8, "b": 28},
@@ -165,7 +165,7 @@ def line(
     second: bool = False,
     digits: int = 1,
 ) -> Json:
-    """Return a line over the chart's times; `second`: against the right axis."""
+    """Return a line over the chart's times; `second` uses the right axis."""
     trace: Json = {
         "type": "scatter",
         "mode": "lines",

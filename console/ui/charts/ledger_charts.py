@@ -1,4 +1,4 @@
-"""The ledger as charts: stacked over time, and as it is now."""
+"""Charts of the ledger: stacked over time, and the newest as bars."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from services.memory.ledger.ledger import Ledger
 from services.memory.types import Floats, Series, Window, owner_column
 from services.operations.event_log import Event
 
-# Ten families, RSS and its peaks make twelve curves; beside them there are the marks of events, and the two ends of
-# each absence that is shown as such, the newest ones.
+# Ten families, RSS and its peaks are twelve curves; the other points are event markers and the two ends of each gap at
+# a restart, the newest ones.
 LEDGER_POINTS = 140
 _MOST_GAPS = ((MOST_POINTS - MOST_EVENTS) // 12 - LEDGER_POINTS) // 2
 LEDGER_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT, *(owner_column(owner) for owner in Owner))
-_LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would press the curves flat
+_LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would flatten the curves
 
 
 def ledger_chart(
@@ -54,7 +54,7 @@ def ledger_chart(
     if events:
         traces.append(event_trace(events))
     _add_limit(layout, window)
-    return Chart("ledger", _("Who owns the memory"), tuple(traces), layout, moments(window.times), zoom)
+    return Chart("ledger", _("Memory by owner"), tuple(traces), layout, moments(window.times), zoom)
 
 
 def _present(window: Window, family: ColourFamily) -> bool:
@@ -91,9 +91,9 @@ def _away(values: list[float | None], away: frozenset[int]) -> list[float | None
 
 
 def _with_ends(window: Window) -> tuple[Window, frozenset[int]]:
-    """Return the window with a point at both ends of each absence, and which points these are.
+    """Return the window with a point at both ends of each restart's gap, and the indices of these points.
 
-    A stack knows no gaps: at these points it falls to zero and rises again, as the process did.
+    Stacked areas cannot have gaps: at these points they fall to zero and rise again, as the process did.
     """
     gaps = restarts(window)[-_MOST_GAPS:]
     if not gaps:
@@ -137,11 +137,11 @@ def _add_limit(layout: Json, window: Window) -> None:
 
 
 def owners_chart(ledger: Ledger, *, height: int = 0) -> Chart:
-    """Return the owners of one ledger as bars, the biggest first, with MB and their share of RSS."""
+    """Return the owners of one ledger as bars, largest first, with MB and their share of RSS."""
     found = sorted(((size, owner) for owner, size in ledger.owners.items() if size > 0), reverse=True)
     layout = base_layout(height or 48 + 24 * max(1, len(found)))
     biggest = found[0][0] / MEGABYTE if found else 1.0
-    # Room for the words at the end of the longest bar.
+    # Room for the label at the end of the longest bar.
     layout["xaxis"] = {**axis(_("MB")), "range": [0, round(1.45 * biggest, 1)], "fixedrange": True}
     layout["yaxis"] = {**axis(), "autorange": "reversed", "showgrid": False, "fixedrange": True}
     layout["showlegend"] = False

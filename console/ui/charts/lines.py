@@ -1,4 +1,4 @@
-"""Curves over time: Python against native, collections, threads, the machine, the GPU."""
+"""Line charts over time: Python and native memory, collections, threads, the machine, the GPU; growth per request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Span = tuple[float, float]
 
 
 def use_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
-    """Return RSS, what of it is in use, and the two allocators: Python's and the C library's."""
+    """Return RSS, the part in use, and the two allocators: Python's and the C library's."""
     curves = (
         (Series.RSS, _("RSS"), "rss"),
         (Series.LIVE, _("In use"), "first"),
@@ -66,11 +66,13 @@ def use_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
         for series, name, shade in curves
         if known(window.means.get(series)) and not (series is Series.TRACED and not _any(window, series))
     ]
-    return _chart(("use", _("Python against native")), window, traces, time_layout(_HEIGHT, _("MB"), span=span), zoom)
+    return _chart(
+        ("use", _("Python and native memory")), window, traces, time_layout(_HEIGHT, _("MB"), span=span), zoom
+    )
 
 
 def collections_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
-    """Return collections per minute by generation, and the share of time that they paused the process."""
+    """Return collections per minute by generation, and the share of time that they pause the process."""
     layout = time_layout(_HEIGHT, _("runs per minute"), span=span, second=_("% of time"))
     traces = [
         line(f"gen{generation}", numbers(60 * _rate(window, series)), shade, unit=_("per min"))
@@ -103,12 +105,12 @@ def counts_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
 
 
 def machine_chart(window: Window, *, span: Span, zoom: str = "") -> Chart | None:
-    """Return the machine's free memory, the cgroup's use and limit, memory pressure and CPU; None: nothing is known."""
+    """Return the machine's free memory, the cgroup's use and limit, memory pressure and CPU; None if none is known."""
     layout = time_layout(_HEIGHT, _("MB"), span=span, second=_("%"))
     curves = (
         (Series.AVAILABLE, _("Available"), "fourth", "solid"),
-        (Series.GROUP_USED, _("Group uses"), "first", "solid"),
-        (Series.GROUP_LIMIT, _("Group's limit"), "limit", "dot"),
+        (Series.GROUP_USED, _("Group use"), "first", "solid"),
+        (Series.GROUP_LIMIT, _("Group limit"), "limit", "dot"),
     )
     traces = [
         line(name, _values(window, series, per=MEGABYTE), shade, unit=_("MB"), dash=dash, digits=0)
@@ -125,7 +127,7 @@ def machine_chart(window: Window, *, span: Span, zoom: str = "") -> Chart | None
 
 
 def gpu_chart(window: Window, *, span: Span, zoom: str = "") -> Chart | None:
-    """Return what torch and the whole device use; None without a GPU."""
+    """Return the memory used by torch and by the whole device; None without a GPU."""
     curves = (
         (Series.GPU_ALLOCATED, _("Allocated"), "first", "solid"),
         (Series.GPU_RESERVED, _("Reserved"), "second", "solid"),
@@ -143,9 +145,9 @@ def gpu_chart(window: Window, *, span: Span, zoom: str = "") -> Chart | None:
 
 
 def requests_chart(window: Window, *, per_request: float | None = None) -> Chart | None:
-    """Return bytes in use against requests served, in the newest run: a slope is growth per request. None: too few.
+    """Return bytes in use against requests served in the newest run, whose slope is growth per request.
 
-    `per_request` is the detector's slope in bytes, drawn through the middle of the points.
+    None if there are too few. `per_request` is the detector's slope in bytes, drawn through the median point.
     """
     if not len(window) or not known(window.means.get(Series.REQUESTS)):
         return None
@@ -199,7 +201,7 @@ def _values(window: Window, series: Series, *, per: float = 1.0) -> list[float |
 
 
 def _broken(window: Window, values: list[float | None]) -> list[float | None]:
-    """Return values with the last one before each restart left out, so that the line breaks there."""
+    """Return values without the last one before each restart, so that the line breaks there."""
     for i in np.flatnonzero(window.runs[1:] != window.runs[:-1]).tolist():
         values[i] = None
     return values
@@ -210,7 +212,7 @@ def _any(window: Window, series: Series) -> bool:
 
 
 def _rate(window: Window, series: Series) -> Floats:
-    """Return the rise per second of a counter since the point before; not known at the first point of a run."""
+    """Return the increase per second of a counter since the previous point; NaN at the first point of a run."""
     values = window.means[series]
     rate: Floats = np.full(len(values), np.nan)
     if len(values) > 1:

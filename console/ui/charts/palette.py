@@ -1,10 +1,8 @@
-"""One colour per owner, and for everything else that is drawn, in light and dark.
+"""Names and colours of memory owners and their families, and all other colours of charts, for light and dark themes.
 
-Figures name colours as `$name`; whoever draws them puts in the ones of the theme, so that a figure is built once for
-all tabs. The families' hues are Paul Tol's "muted" scheme (https://sronpersonalpages.nl/~pault/), which colour-blind
-people can tell apart, with the two darkest lightened for dark backgrounds; neighbours in the stack differ in lightness.
-
-What owners of memory are called, and the ten families into which the stacked chart gathers them.
+Figures refer to colours as `$name` and are built once for all tabs; the browser fills in those of its theme. The
+families' hues are Paul Tol's colour-blind safe "muted" scheme (https://sronpersonalpages.nl/~pault/), with the two
+darkest lightened for dark backgrounds; neighbours in the stack differ in lightness.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from services.core.memory_report import Owner
 
 
 class ColourFamily(StrEnum):
-    """Owners that share a colour. The order is the one in which they are stacked, from the bottom."""
+    """Families of owners that share a colour, in stacking order from the bottom."""
 
     CODE = "code"
     MODELS = "models"
@@ -55,12 +53,12 @@ _FAMILY = {owner: family for family, owners in FAMILY_OWNERS.items() for owner i
 
 
 def family_of(owner: Owner) -> ColourFamily:
-    """Return the family of an owner; one that belongs to none counts as unnamed."""
+    """Return the family of an owner, `UNNAMED` if it has none."""
     return _FAMILY.get(owner, ColourFamily.UNNAMED)
 
 
 def family_name(family: ColourFamily) -> str:
-    """Return what a family is called in a legend."""
+    """Return the name of a family."""
     return {
         ColourFamily.CODE: _("Code"),
         ColourFamily.MODELS: _("Models"),
@@ -76,7 +74,7 @@ def family_name(family: ColourFamily) -> str:
 
 
 def owner_name(owner: Owner) -> str:
-    """Return what an owner is called in tables and charts."""
+    """Return the name of an owner."""
     return {
         Owner.LIBRARIES: _("Shared libraries"),
         Owner.RELOCATIONS: _("Relocated pages"),
@@ -124,7 +122,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     "limit": ("#b42318", "#ff8a7a"),
     "rss": ("#1c2526", "#e6ecec"),
     "peak": ("#8b9899", "#71807f"),
-    # Where memory use stands against its watermarks: quiet grounds for zones, strong ones for what is in use.
+    # Levels of the memory budget: muted for zones, strong for the memory in use.
     "zone-calm": ("#e3eceb", "#22302f"),
     "zone-soft": ("#f6e6b8", "#4d431f"),
     "zone-high": ("#f4cfa6", "#5c3f20"),
@@ -141,12 +139,12 @@ PALETTE: dict[str, tuple[str, str]] = {
 
 
 def colour(name: str) -> str:
-    """Return the name of a colour of `PALETTE` as figures carry it."""
+    """Return the reference to a colour of `PALETTE` for figures."""
     if name not in PALETTE:
         raise KeyError(name)
     return f"${name}"
 
 
 def owner_colour(owner: Owner) -> str:
-    """Return an owner's colour as figures carry it."""
+    """Return the reference to an owner's colour for figures."""
     return colour(family_of(owner))

@@ -236,14 +236,12 @@ def _line(depth: int, step: PathStep) -> str:
 def root_text(root: PathRoot) -> str:
     """Return a sentence about the root of a path."""
     return {
-        PathRoot.MODULE: _("It is reached from a module: it lives until that name lets go of it."),
-        PathRoot.THREAD: _("It is reached from a local variable of a running function: it lives until that returns."),
+        PathRoot.MODULE: _("Reachable from a module: it lives until that name drops it."),
+        PathRoot.THREAD: _("Reachable from a local variable of a running function: it lives until that returns."),
         PathRoot.NATIVE: _(
-            "Nothing in Python that can be followed holds it: native code does, or an expression that was just "
-            "being computed."
+            "No Python object that can be followed holds it: native code does, or an expression being evaluated."
         ),
         PathRoot.CYCLE: _(
-            "It is part of a cycle that nothing else reaches: the next collection frees it, unless native code holds "
-            "on to it."
+            "Part of a cycle that nothing else refers to: the next collection frees it, unless native code holds it."
         ),
     }[root]

@@ -1,4 +1,4 @@
-"""Answers that were given before: to the same question, from the same documents, by the same model."""
+"""The answer cache: answers to the same question, from the same documents, by the same model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from services.chat.types import BackendChoice, Citation, Message
 from services.core.cache import ByteCache, cache_key, normalised_text
 from services.core.errors import MillpondError
 
-FORMAT = 1  # of what is kept, and of how answers come about
+FORMAT_VERSION = 1  # of what is kept, and of how answers come about
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """Where an answer belongs in the cache, and the state of the library that it is right for."""
+    """The cache key of an answer, and the library version that it is valid for."""
 
     key: str
     stamp: str
@@ -26,7 +26,7 @@ class AnswerKey:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer given before: its text, what it cites, the passages that were found for it, the model."""
+    """A cached answer: its text, its citations, the passages retrieved for it, the model that wrote it."""
 
     text: str
     citations: tuple[Citation, ...]
@@ -36,11 +36,11 @@ class CachedAnswer:
 
 
 class AnswerCache:
-    """Answers by everything that they depend on.
+    """Caches answers by everything that they depend on.
 
-    `stamp` stands for the documents, the settings of retrieval and the embedding model; it returns None while they
-    change, and then nothing is looked up or kept. A change to any document changes it, so that a cached answer never
-    cites a document that is gone or switched off.
+    `stamp` returns the version of documents, retrieval settings and embedding model, None while they change; then
+    nothing is looked up or stored. Any change to a document changes it, so a cached answer never cites a document that
+    was deleted or disabled.
     """
 
     def __init__(self, cache: ByteCache, stamp: Callable[[], str | None], choice: Callable[[], BackendChoice]) -> None:
@@ -48,29 +48,31 @@ class AnswerCache:
         self._stamp = stamp
         self._choice = choice
 
-    def place(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> AnswerKey | None:
-        """Return where the answer to a question belongs now, None where it cannot be kept."""
+    def key_for(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> AnswerKey | None:
+        """Return the key of the answer to a question, None if it cannot be cached now."""
         if not self._cache.enabled:
             return None
         stamp = self._stamp()
         if stamp is None:
             return None
-        said = [(turn.question, turn.answer) for turn in turns]
+        history = [(turn.question, turn.answer) for turn in turns]
         try:
             choice = asdict(replace(self._choice(), api_key=""))
         except MillpondError:
-            return None  # told when the model is asked, if it comes to that
-        key = cache_key(FORMAT, prompt.RULES, normalised_text(question), said, sorted(collection_ids), choice, stamp)
+            return None  # the model call reports the error
+        key = cache_key(
+            FORMAT_VERSION, prompt.RULES, normalised_text(question), history, sorted(collection_ids), choice, stamp
+        )
         return AnswerKey(key, stamp)
 
-    def get(self, place: AnswerKey) -> CachedAnswer | None:
-        """Return the answer that was given before."""
-        found = self._cache.get(place.key)
-        return None if found is None else _read(found)
+    def get(self, key: AnswerKey) -> CachedAnswer | None:
+        """Return the cached answer, or None."""
+        data = self._cache.get(key.key)
+        return None if data is None else _decode(data)
 
-    def put(self, place: AnswerKey, message: Message, retrieved: Sequence[Citation], *, relevant: bool) -> None:
-        """Keep an answer, unless the documents have changed since it was begun."""
-        if self._stamp() != place.stamp:
+    def put(self, key: AnswerKey, message: Message, retrieved: Sequence[Citation], *, relevant: bool) -> None:
+        """Cache an answer, unless the documents have changed since its key was made."""
+        if self._stamp() != key.stamp:
             return
         document = {
             "text": message.text,
@@ -79,13 +81,13 @@ class AnswerCache:
             "relevant": relevant,
             "model": message.model,
         }
-        self._cache.put(place.key, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+        self._cache.put(key.key, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _read(found: bytes) -> CachedAnswer | None:
-    """Return what `put` has written; None where somebody else wrote something."""
+def _decode(data: bytes) -> CachedAnswer | None:
+    """Return what `put` encoded; None for anything else."""
     try:
-        document = json.loads(found)
+        document = json.loads(data)
         return CachedAnswer(
             str(document["text"]),
             tuple(map(_citation, document["citations"])),

@@ -1,4 +1,4 @@
-"""One question on its way, and what is known of its answer so far."""
+"""A question to be answered, and its answer as far as it has come."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.chat.answer_generator import Found, Step, Usage
-from services.chat.citations import cited
+from services.chat.answer_generator import RetrievalStep, Step, TokenUsage
+from services.chat.citations import match_citations
 from services.chat.history_window import Turn
 from services.chat.types import AnswerCost, AnswerEvent, AnswerState, Citation, Message, MessageRole
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One question to be answered. `replaces`: the answer that the new one takes the place of; `fresh`: one
-    that was given before will not do."""
+class AnswerTask:
+    """One question to be answered.
+
+    `replaces` is the stored answer that the new one replaces; `fresh` bypasses the answer cache.
+    """
 
     question: str
     user: str
@@ -28,31 +30,31 @@ class Task:
 
 @dataclass(slots=True)
 class AnswerDraft:
-    """An answer on its reader's side: `began` in seconds of `time.monotonic`, `rss` in bytes when it was asked."""
+    """The answer so far; `started_at` by `time.monotonic`, `rss_bytes` of the process when it was asked."""
 
-    began: float
-    rss: int
+    started_at: float
+    rss_bytes: int
     parts: list[str] = field(default_factory=list)
-    found: Found | None = None
-    usage: Usage = field(default_factory=lambda: Usage(None, None))
+    retrieval: RetrievalStep | None = None
+    usage: TokenUsage = field(default_factory=lambda: TokenUsage(None, None))
     first_token_ms: float | None = None
 
-    def take(self, step: Step) -> AnswerEvent | None:
-        """Note a step; return what the reader is told."""
-        if isinstance(step, Found):
-            self.found = step
+    def apply(self, step: Step) -> AnswerEvent | None:
+        """Add a step of the worker; return the event that the reader gets, if any."""
+        if isinstance(step, RetrievalStep):
+            self.retrieval = step
             return step.event
-        if isinstance(step, Usage):
+        if isinstance(step, TokenUsage):
             self.usage = step
             return None
         if self.first_token_ms is None:
-            self.first_token_ms = _milliseconds(self.began)
+            self.first_token_ms = _milliseconds(self.started_at)
         self.parts.append(step.text)
         return step
 
-    def message(self, task: Task, state: AnswerState, rss: int) -> Message:
-        """Return the answer as it would be stored now."""
-        found = self.found
+    def message(self, task: AnswerTask, state: AnswerState, rss: int) -> Message:
+        """Return the answer as a message, not stored yet; `rss` is the process's resident bytes now."""
+        retrieval = self.retrieval
         text = "".join(self.parts).strip()
         return Message(
             id=0,
@@ -61,24 +63,24 @@ class AnswerDraft:
             text=text,
             created_at=datetime.now(UTC),
             state=state,
-            model=found.model if found else "",
-            citations=_citations(found, text),
+            model=retrieval.model if retrieval else "",
+            citations=_citations(retrieval, text),
             cost=AnswerCost(
                 first_token_ms=self.first_token_ms,
-                retrieval_ms=round(found.milliseconds, 1) if found else None,
-                total_ms=_milliseconds(self.began),
+                retrieval_ms=round(retrieval.milliseconds, 1) if retrieval else None,
+                total_ms=_milliseconds(self.started_at),
                 prompt_tokens=self.usage.prompt_tokens,
                 answer_tokens=self.usage.answer_tokens,
-                rss_change_bytes=rss - self.rss,
-                cached=found is not None and found.cached,
+                rss_change_bytes=rss - self.rss_bytes,
+                cached=retrieval is not None and retrieval.cached,
             ),
         )
 
 
-def _citations(found: Found | None, text: str) -> tuple[Citation, ...]:
-    if found is None or not text:
+def _citations(retrieval: RetrievalStep | None, text: str) -> tuple[Citation, ...]:
+    if retrieval is None or not text:
         return ()
-    return found.quotes if found.quotes is not None else cited(text, found.passages)
+    return retrieval.quotes if retrieval.quotes is not None else match_citations(text, retrieval.passages)
 
 
 def _milliseconds(since: float) -> float:

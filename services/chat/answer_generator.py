@@ -1,10 +1,8 @@
-"""How one answer comes about: passages, then the model's words or quoted sentences. Runs in the answer's thread.
+"""Generation of one answer, in its worker's thread: retrieval, then the model's text or quoted sentences.
 
-Follow-up questions: what to search for when a question leans on the one before it.
-
-A question that names its subject is searched as it is. One that has little more than a pronoun ("and when did they
-open it?", "它多少钱？") is searched together with the question before it. Nothing else is: a question about something
-new that the documents do not answer must not be answered with passages on the old subject.
+Follow-up questions: a question that names its subject is the query as it is. One that has little more than a pronoun
+("and when did they open it?", "它多少钱？") is searched together with the question before it. No other is: a question
+about a new subject that the documents do not cover must not be answered with passages on the old one.
 """
 
 from __future__ import annotations
@@ -20,7 +18,14 @@ import structlog
 from services.chat import prompt
 from services.chat.answer_cache import AnswerCache, AnswerKey, CachedAnswer
 from services.chat.answer_stream import StreamStopped, StreamWorker
-from services.chat.citations import CitationFilter, ReasoningFilter, citation_of, is_unspaced, storable, unmarked
+from services.chat.citations import (
+    CitationFilter,
+    ReasoningFilter,
+    is_unspaced,
+    make_citation,
+    neutralize_marks,
+    sanitize,
+)
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
 from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit
@@ -30,8 +35,8 @@ from services.core.i18n import _
 
 log = structlog.get_logger(__name__)
 
-MOST_CHARACTERS = 100_000
-QUOTES = 3
+MAX_ANSWER_CHARACTERS = 100_000
+QUOTE_COUNT = 3
 _WORD = re.compile(r"[^\W_]+")
 _POINTERS = frozenset(
     _WORD.findall("it its they them their he him his she her this that these those one ones there then so same")
@@ -45,47 +50,50 @@ _FUNCTION_WORDS = _POINTERS | frozenset(
     )
 )
 _UNSPACED_POINTERS = re.compile("[它他她其]|这|那|呢|该|上述|前者|后者|それ|これ|その|この")
-MOST_CONTENT_WORDS = 2
-MOST_UNSPACED_CHARACTERS = 12
+MAX_CONTENT_WORDS = 2
+MAX_UNSPACED_CHARACTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Retrieval is done: what the reader is told, the passages by citation number, how long it took."""
+class RetrievalStep:
+    """Retrieval is done: the event for the reader, the passages by citation number, the time it took.
+
+    `quotes` are the citations of an answer that no model writes; `cache_key` is None if it must not be cached.
+    """
 
     event: Retrieved
     passages: tuple[Passage, ...]
     milliseconds: float
     quotes: tuple[Citation, ...] | None = None
     model: str = ""
-    place: AnswerKey | None = None
+    cache_key: AnswerKey | None = None
     cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What the back end counted."""
+class TokenUsage:
+    """The tokens that the back end counted, None where it does not report them."""
 
     prompt_tokens: int | None
     answer_tokens: int | None
 
 
-Step = Found | Token | Usage
+Step = RetrievalStep | Token | TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
-class _Searched:
-    """What was found for which query, in how long, and where the cache would keep the answer."""
+class _Retrieval:
+    """The passages found for a query, the time it took, and the cache key of the answer."""
 
     query: str
     passages: Passages
     milliseconds: float
-    place: AnswerKey | None
+    cache_key: AnswerKey | None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerGenerator:
-    """Writes answers from one knowledge source; `rss` returns the process's resident bytes, for the log."""
+    """Generates answers from one knowledge source; `rss` returns the process's resident bytes, for the log."""
 
     source: KnowledgeSource
     backend: Callable[[], Backend | None]
@@ -93,7 +101,7 @@ class AnswerGenerator:
     cache: AnswerCache | None = None
     breakers: CircuitBreakers = field(default_factory=CircuitBreakers)
 
-    def write(
+    def generate(
         self,
         worker: StreamWorker[Step],
         question: str,
@@ -102,157 +110,167 @@ class AnswerGenerator:
         *,
         fresh: bool = False,
     ) -> None:
-        """Produce the steps of the answer to `question`; `fresh`: not one that was given before."""
-        began = time.monotonic()
-        place = self.cache.place(question, turns, collection_ids) if self.cache else None
-        if place is not None and self.cache is not None and not fresh:
-            remembered = self.cache.get(place)
-            if remembered is not None:
-                self._repeat(worker, remembered, (time.monotonic() - began) * 1000)
+        """Put the steps of the answer to `question` into `worker`; `fresh` bypasses the cache."""
+        started = time.monotonic()
+        key = self.cache.key_for(question, turns, collection_ids) if self.cache else None
+        if key is not None and self.cache is not None and not fresh:
+            cached = self.cache.get(key)
+            if cached is not None:
+                self._replay(worker, cached, (time.monotonic() - started) * 1000)
                 return
         query = question
-        if turns and leans(question):
-            query = joined(turns[-1].question, question)
+        if turns and depends_on_previous(question):
+            query = combined_query(turns[-1].question, question)
         passages = self.source.passages(query, collection_ids)
-        elapsed = (time.monotonic() - began) * 1000
+        elapsed = (time.monotonic() - started) * 1000
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
-        searched = _Searched(query, passages, elapsed, place)
+        retrieval = _Retrieval(query, passages, elapsed, key)
         worker.check()
         if not passages.relevant or not passages.hits:
-            self._say_nothing_found(worker, searched)
+            self._report_nothing_found(worker, retrieval)
             return
         try:
             backend = self.backend()
             worker.check()
             if backend is None:
-                self._quote(worker, searched)
+                self._quote(worker, retrieval)
                 return
-            permit = self.breakers.of(backend.address).enter()
+            permit = self.breakers.get(backend.address).acquire()
         except OpenBreakerError as error:
-            # Not remembered: the model's own answer is wanted as soon as it is there again.
-            self._quote(worker, replace(searched, place=None), because=error.message)
+            # Not cached: once the model works again, its own answer is wanted.
+            self._quote(worker, replace(retrieval, cache_key=None), reason=error.message)
             return
         with permit:
-            self._ask(worker, backend, permit, searched, question=question, turns=turns)
+            self._generate_with_model(worker, backend, permit, retrieval, question=question, turns=turns)
 
-    def _ask(
+    def _generate_with_model(
         self,
         worker: StreamWorker[Step],
         backend: Backend,
         permit: Permit,
-        searched: _Searched,
+        retrieval: _Retrieval,
         *,
         question: str,
         turns: Sequence[Turn],
     ) -> None:
-        """Have the model write the answer."""
-        passages = searched.passages
+        """Stream the answer of the chat model."""
+        passages = retrieval.passages
         built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
-        citations = tuple(citation_of(i, passage) for i, passage in enumerate(built.passages, start=1))
+        citations = tuple(make_citation(i, passage) for i, passage in enumerate(built.passages, start=1))
         self._log("model", model=backend.label)
-        found = Retrieved(citations, relevant=True)
-        worker.put(Found(found, built.passages, searched.milliseconds, model=backend.label, place=searched.place))
+        event = Retrieved(citations, relevant=True)
+        worker.put(
+            RetrievalStep(
+                event, built.passages, retrieval.milliseconds, model=backend.label, cache_key=retrieval.cache_key
+            )
+        )
         try:
-            worker.run(self._generate(worker, backend, built, permit))
+            worker.run(self._stream_model(worker, backend, built, permit))
         except StreamStopped:
             if worker.timed_out:
-                permit.timed_out()
+                permit.record_timeout()
             raise
-        permit.worked()
+        permit.record_success()
 
-    async def _generate(
+    async def _stream_model(
         self, worker: StreamWorker[Step], backend: Backend, built: prompt.Prompt, permit: Permit
     ) -> None:
-        thinking = ReasoningFilter()
-        marks = CitationFilter(len(built.passages))
+        reasoning = ReasoningFilter()
+        citations = CitationFilter(len(built.passages))
         written = 0
-        usage = Usage(None, None)
+        usage = TokenUsage(None, None)
         async with contextlib.aclosing(stream(backend, built)) as pieces:
             async for piece in pieces:
-                permit.heard()
+                permit.record_progress()
                 if piece.prompt_tokens is not None:
-                    usage = Usage(piece.prompt_tokens, piece.answer_tokens)
-                text = marks.feed(thinking.feed(storable(piece.text)))
+                    usage = TokenUsage(piece.prompt_tokens, piece.answer_tokens)
+                text = citations.feed(reasoning.feed(sanitize(piece.text)))
                 if text.strip() or (text and written):
                     if not written:
                         self._log("first token", model=backend.label)
-                    await worker.put_later(Token(text if written else text.lstrip()))
+                    await worker.put_async(Token(text if written else text.lstrip()))
                     written += len(text)
-                if written > MOST_CHARACTERS:
+                if written > MAX_ANSWER_CHARACTERS:
                     raise UnavailableError(
-                        _("The chat model did not stop writing; the answer was ended."),
-                        _("Ask again or choose another."),
+                        _("The chat model did not stop writing; the answer was stopped."),
+                        _("Ask again, or choose another model."),
                     )
-        rest = (marks.feed(thinking.flush()) + marks.flush()).rstrip()
+        rest = (citations.feed(reasoning.flush()) + citations.flush()).rstrip()
         if rest:
-            await worker.put_later(Token(rest))
+            await worker.put_async(Token(rest))
             written += len(rest)
         if not written:
             raise UnavailableError(
                 _("The chat model sent an empty answer."),
                 _("Ask again; if it stays empty, check the model's name and its server's log."),
             )
-        await worker.put_later(usage)
+        await worker.put_async(usage)
 
-    def _repeat(self, worker: StreamWorker[Step], remembered: CachedAnswer, elapsed: float) -> None:
-        """Give an answer that was given before, with its sources."""
+    def _replay(self, worker: StreamWorker[Step], cached: CachedAnswer, elapsed: float) -> None:
+        """Emit a cached answer with its sources; `elapsed` in ms."""
         self._log("retrieval", cached=True, ms=round(elapsed, 1))
-        found = Retrieved(remembered.retrieved, remembered.relevant)
-        worker.put(Found(found, (), elapsed, quotes=remembered.citations, model=remembered.model, cached=True))
-        self._say(worker, remembered.text)
+        event = Retrieved(cached.retrieved, cached.relevant)
+        worker.put(RetrievalStep(event, (), elapsed, quotes=cached.citations, model=cached.model, cached=True))
+        self._emit_text(worker, cached.text)
 
-    def _quote(self, worker: StreamWorker[Step], searched: _Searched, because: str = "") -> None:
-        """Quote the sentences that answer best; `because` says why no model writes."""
-        passages = searched.passages
-        quotes = self.source.quotes(searched.query, passages, QUOTES)
+    def _quote(self, worker: StreamWorker[Step], retrieval: _Retrieval, reason: str = "") -> None:
+        """Quote the sentences that answer best; `reason` is why no model answers."""
+        passages = retrieval.passages
+        quotes = self.source.quotes(retrieval.query, passages, QUOTE_COUNT)
         if not quotes:
-            self._say_nothing_found(worker, searched)
+            self._report_nothing_found(worker, retrieval)
             return
         order = list(dict.fromkeys(quote.hit for quote in quotes))
         chosen = tuple(passages.hits[hit] for hit in order)
         first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
-        citations = tuple(citation_of(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1))
+        citations = tuple(
+            make_citation(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1)
+        )
         event = Retrieved(citations, relevant=True)
-        worker.put(Found(event, chosen, searched.milliseconds, quotes=citations, place=searched.place))
-        lines = [f"“{unmarked(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes]
+        worker.put(
+            RetrievalStep(event, chosen, retrieval.milliseconds, quotes=citations, cache_key=retrieval.cache_key)
+        )
+        lines = [
+            f"“{neutralize_marks(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes
+        ]
         hint = (
-            _("These sentences are quoted, because no language model is at hand. {why}").format(why=because)
-            if because
+            _("These sentences are quoted, because no language model is available. {why}").format(why=reason)
+            if reason
             else _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
         )
-        self._say(worker, "\n\n".join([*lines, hint]))
+        self._emit_text(worker, "\n\n".join([*lines, hint]))
 
-    def _say_nothing_found(self, worker: StreamWorker[Step], searched: _Searched) -> None:
+    def _report_nothing_found(self, worker: StreamWorker[Step], retrieval: _Retrieval) -> None:
         event = Retrieved((), relevant=False)
-        worker.put(Found(event, (), searched.milliseconds, quotes=(), place=searched.place))
-        self._say(
+        worker.put(RetrievalStep(event, (), retrieval.milliseconds, quotes=(), cache_key=retrieval.cache_key))
+        self._emit_text(
             worker,
             _("Nothing relevant to this question was found in the documents.")
             + " "
             + _("Try other words, or add documents that deal with it."),
         )
 
-    def _say(self, worker: StreamWorker[Step], text: str) -> None:
+    def _emit_text(self, worker: StreamWorker[Step], text: str) -> None:
         self._log("first token")
-        # By lines: the text is there as a whole, and every piece costs its reader a change of threads.
-        for piece in storable(text).splitlines(keepends=True):
+        # By lines: the whole text is there already, and each piece costs a switch of threads.
+        for piece in sanitize(text).splitlines(keepends=True):
             worker.put(Token(piece))
 
     def _log(self, stage: str, **fields: object) -> None:
         log.info("answer", stage=stage, rss_bytes=self.rss(), **fields)
 
 
-def leans(question: str) -> bool:
-    """Return whether `question` can hardly be searched without the one before it."""
+def depends_on_previous(question: str) -> bool:
+    """Return whether `question` can only be searched together with the one before it."""
     text = question.strip().lower()
     if any(is_unspaced(c) for c in text):
-        return len(text) <= MOST_UNSPACED_CHARACTERS and _UNSPACED_POINTERS.search(text) is not None
+        return len(text) <= MAX_UNSPACED_CHARACTERS and _UNSPACED_POINTERS.search(text) is not None
     words = _WORD.findall(text)
     content = [word for word in words if word not in _FUNCTION_WORDS]
     points = any(word in _POINTERS for word in words) or text.startswith(_STARTS)
-    return not content or (points and len(content) <= MOST_CONTENT_WORDS)
+    return not content or (points and len(content) <= MAX_CONTENT_WORDS)
 
 
-def joined(previous: str, question: str) -> str:
-    """Return the query for a question that leans on `previous`."""
+def combined_query(previous: str, question: str) -> str:
+    """Return the query for a question that depends on `previous`."""
     return f"{previous.strip()} {question.strip()}"

@@ -1,9 +1,7 @@
-"""An answer in progress, as its reader holds it: an iterator that can be closed from any thread.
+"""An answer in progress: the stream that its reader iterates over, and the worker thread that produces the events.
 
-One answer's thread: it produces events, the reader takes them, either side can end it at once.
-
-The thread runs an event loop for the model call, because a coroutine can be cancelled at any await, also while a server
-hangs; a blocking read cannot.
+Either side can end the answer at any time, from any thread. The worker runs an event loop for the model call, because
+a coroutine can be cancelled at any await, also while a server hangs; a blocking read cannot.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ from services.core.requests.request import Cancellation
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-BUFFERED = 256
+QUEUE_SIZE = 256
 JOIN_SECONDS = 10.0
 
 
 class AnswerStream(Iterator[AnswerEvent]):
-    """Yields the events of one answer. Nothing happens before the first event is asked for.
+    """Yields the events of one answer; the answer starts with the first `next`.
 
-    A plain generator cannot be closed while another thread waits in it; this can. Dropping it closes it too.
+    Unlike a plain generator it can be closed while another thread waits in it. Garbage collection closes it too.
     """
 
     def __init__(self, steps: Generator[AnswerEvent, None, None], cancellation: Cancellation) -> None:
@@ -48,11 +46,11 @@ class AnswerStream(Iterator[AnswerEvent]):
             return next(self._steps)
 
     def cancel(self) -> None:
-        """Tell the answer to stop and return at once; its reader stores what there is."""
+        """Request the answer to stop and return at once; the reading thread stores the text so far."""
         self._cancellation.cancel()
 
     def close(self) -> None:
-        """Stop the answer; when this returns, its thread, connection and slot are gone and the text is stored."""
+        """Stop the answer; on return its thread, connection and slot are released and the text is stored."""
         self._cancellation.cancel()
         with self._reading:
             self._steps.close()
@@ -66,8 +64,8 @@ class AnswerStream(Iterator[AnswerEvent]):
         self.close()
 
 
-class StreamStopped(Exception):  # noqa: N818 - a request, not an error
-    """The reader has gone; the thread winds up."""
+class StreamStopped(Exception):  # noqa: N818 - a signal, not an error
+    """Raised in the worker: nobody reads any more, the thread ends."""
 
 
 class _End:
@@ -75,35 +73,40 @@ class _End:
 
 
 class StreamWorker(Generic[T]):
-    """Runs `produce(worker)` in a thread of its own; `events` are read by one reader."""
+    """Runs `produce(worker)` in a thread of its own; one reader gets the events with `next`."""
 
     def __init__(self, produce: Callable[[StreamWorker[T]], None], name: str) -> None:
-        self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(BUFFERED)
+        self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(QUEUE_SIZE)
         self._stopping = threading.Event()
-        self.timed_out = False  # the reader's deadline has passed
+        self.timed_out = False  # whether the reader's deadline has passed
         self._lock = threading.RLock()
         self._cancel: Callable[[], object] | None = None
         context = contextvars.copy_context()  # log lines carry the request's id
         self._thread = threading.Thread(target=context.run, args=(self._run, produce), name=name, daemon=True)
         self._thread.start()
 
-    # The thread's side
+    # Called by the worker's thread
 
     def put(self, event: T) -> None:
-        """Hand an event to the reader; waits while the reader is far behind.
+        """Queue an event for the reader; waits while the queue is full.
 
         Raises:
-            Stopped: nobody reads any more.
+            StreamStopped: nobody reads any more.
         """
         self._put(event)
 
     def check(self) -> None:
-        """Raise `StreamStopped` when the reader has gone."""
+        """Raise `StreamStopped` if nobody reads any more."""
         if self._stopping.is_set():
             raise StreamStopped
 
     def run(self, call: Coroutine[object, object, None]) -> None:
-        """Run a coroutine to its end; `stop` cancels it."""
+        """Run a coroutine until it is done; `stop` cancels it.
+
+        Raises:
+            StreamStopped: `stop` was called.
+            UnavailableError: the coroutine was cancelled by something else.
+        """
 
         async def cancellable() -> None:
             task = asyncio.current_task()
@@ -123,10 +126,10 @@ class StreamWorker(Generic[T]):
             asyncio.run(cancellable())
         except asyncio.CancelledError:
             self.check()
-            raise UnavailableError(_("The chat model broke the answer off."), _("Ask again.")) from None
+            raise UnavailableError(_("The chat model broke off the answer."), _("Ask again.")) from None
 
-    async def put_later(self, event: T) -> None:
-        """Hand an event to the reader from within `run`; a slow reader slows the model down, not the event loop."""
+    async def put_async(self, event: T) -> None:
+        """Queue an event from within `run`; a slow reader slows the model down, not the event loop."""
         while True:
             self.check()
             try:
@@ -148,7 +151,7 @@ class StreamWorker(Generic[T]):
             self._put(end)
         except StreamStopped:
             if isinstance(end, BaseException) and not isinstance(end, MillpondError):
-                log.exception("failure in an answer that nobody waits for", exc_info=end)
+                log.exception("failure in an answer that nobody reads", exc_info=end)
 
     def _put(self, event: T | _End | BaseException) -> None:
         while True:
@@ -159,7 +162,7 @@ class StreamWorker(Generic[T]):
                 continue
             return
 
-    # The reader's side
+    # Called by the reader
 
     def next(self, deadline: float) -> T | None:
         """Return the next event, or None at the end or after `stop`.
@@ -169,14 +172,14 @@ class StreamWorker(Generic[T]):
 
         Raises:
             TimedOutError: nothing came until `deadline`.
-            BaseException: what `produce` has raised.
+            BaseException: whatever `produce` raised.
         """
         while not self._stopping.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
                 self.timed_out = True
                 raise TimedOutError(
-                    _("The answer took too long and was ended."), _("Ask again, or choose a faster chat model.")
+                    _("The answer took too long and was stopped."), _("Ask again, or choose a faster chat model.")
                 )
             try:
                 event = self._queue.get(timeout=left)
@@ -188,7 +191,7 @@ class StreamWorker(Generic[T]):
         return None
 
     def stop(self) -> None:
-        """Ask the thread to end, from any thread; wakes the reader."""
+        """Request the thread to end and wake the reader; from any thread."""
         with self._lock:
             self._stopping.set()
             if self._cancel is not None:

@@ -1,8 +1,6 @@
-"""Citations: numbers in a streamed text, matched to the passages that the model was given.
+"""Citations: filters over the text that a model streams, and the match of its citation marks to the passages.
 
-What reasoning models write before their answer is not part of it.
-
-Small operations on text that is not ours: questions, passages, what a model wrote.
+Passages, questions and model output are untrusted text: `sanitize` and `neutralize_marks` make them safe to use.
 """
 
 from __future__ import annotations
@@ -17,14 +15,14 @@ _MARK = re.compile(r"[\[【［]\s*(\d{1,3}(?:\s*[,;，、；]\s*\d{1,3})*)\s*[\]
 _MAYBE_MARK = re.compile(r"[\[【［][\d\s,;，、；]{0,40}\Z")
 _NUMBER = re.compile(r"\d+")
 QUOTE_CHARACTERS = 400
-OPENING = "<think>"
-CLOSING = "</think>"
+THINK_OPEN = "<think>"
+THINK_CLOSE = "</think>"
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|\n+")
 _WORD = re.compile(r"\w+")
 
 
-def citation_of(number: int, passage: Passage, quote: str = "", *, cited: bool = True) -> Citation:
-    """Return the citation with `number` of a passage."""
+def make_citation(number: int, passage: Passage, quote: str = "", *, cited: bool = True) -> Citation:
+    """Return a citation of `passage` with a number."""
     return Citation(
         number=number,
         chunk_id=passage.chunk_id,
@@ -39,42 +37,42 @@ def citation_of(number: int, passage: Passage, quote: str = "", *, cited: bool =
     )
 
 
-def unmarked(text: str) -> str:
-    """Return a passage's text with its own bracketed numbers in round brackets: they cite something else."""
+def neutralize_marks(text: str) -> str:
+    """Return a passage's text with its own bracketed numbers in parentheses: they cite something else."""
     return _MARK.sub(r"(\1)", text)
 
 
 def strip_marks(text: str) -> str:
-    """Return `text` without citation marks: those of an earlier answer mean other passages."""
+    """Return `text` without citation marks: those of an earlier answer refer to other passages."""
     return re.sub(r"\s*" + _MARK.pattern, "", text)
 
 
 class CitationFilter:
-    """Rewrites citation marks in a stream: `[1, 3]` becomes `[1][3]`, numbers that no passage has are dropped.
+    """Rewrites citation marks in a stream: `[1, 3]` becomes `[1][3]`, numbers without a passage are dropped.
 
-    A mark may be cut anywhere by the stream: what could still become one is held back, at most 41 characters.
+    The stream may split a mark anywhere: what could still become one is buffered, at most 41 characters.
     """
 
     def __init__(self, passages: int) -> None:
         self._passages = passages
-        self._held = ""
+        self._buffer = ""
 
     def feed(self, text: str) -> str:
-        """Return what can be shown now."""
-        text = self._held + text
+        """Add streamed text; return what can be shown now."""
+        text = self._buffer + text
         unfinished = _MAYBE_MARK.search(text)
         cut = unfinished.start() if unfinished else len(text)
-        # The space before a mark is held too: it goes with a mark that is dropped.
+        # The space before a mark is buffered too: a dropped mark takes it along.
         while unfinished and cut > 0 and text[cut - 1] == " ":
             cut -= 1
         if not unfinished:
             cut = len(text.rstrip(" "))
-        self._held = text[cut:]
+        self._buffer = text[cut:]
         return self._rewrite(text[:cut])
 
     def flush(self) -> str:
-        """Return what was held back; nothing comes after it."""
-        rest, self._held = self._held, ""
+        """Return the buffered rest at the end of the stream."""
+        rest, self._buffer = self._buffer, ""
         return self._rewrite(rest)
 
     def _rewrite(self, text: str) -> str:
@@ -86,10 +84,10 @@ class CitationFilter:
         return match[1] + marks if marks else ""
 
 
-def cited(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
-    """Return the citations of a finished answer, by number, each with the words of its passage that fit best.
+def match_citations(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Return the citations of a finished answer by number, each with the best matching sentence of its passage.
 
-    Where the answer cites nothing, all passages are returned with `cited` false: they are what it was written from.
+    If the answer cites nothing, all passages are returned with `cited` false: they are what it was written from.
     """
     claims: dict[int, list[str]] = {}
     for claim, numbers in _claims(answer):
@@ -98,21 +96,21 @@ def cited(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
                 claims.setdefault(number, []).append(claim)
     if not claims:
         return tuple(
-            citation_of(i, passage, best_sentence(passage.text, answer), cited=False)
+            make_citation(i, passage, best_sentence(passage.text, answer), cited=False)
             for i, passage in enumerate(passages, start=1)
         )
     return tuple(
-        citation_of(number, passages[number - 1], best_sentence(passages[number - 1].text, " ".join(claims[number])))
+        make_citation(number, passages[number - 1], best_sentence(passages[number - 1].text, " ".join(claims[number])))
         for number in sorted(claims)
     )
 
 
 def best_sentence(passage: str, claim: str) -> str:
-    """Return the sentence of `passage` that shares most with `claim`, relative to its length; "" if none does."""
-    wanted = features(claim)
+    """Return the sentence of `passage` that shares most words with `claim`, relative to its length; "" if none does."""
+    wanted = word_features(claim)
     best, best_score = "", 0.0
     for sentence in sentences(passage):
-        have = features(sentence)
+        have = word_features(sentence)
         shared = len(wanted & have)
         score = shared / (len(have) + 8) if have else 0.0  # the constant keeps two-word sentences from winning
         if score > best_score:
@@ -121,7 +119,7 @@ def best_sentence(passage: str, claim: str) -> str:
 
 
 def _claims(answer: str) -> list[tuple[str, list[int]]]:
-    """Return the text before each group of marks, back to the mark or sentence before it, with its numbers."""
+    """Return the claims of an answer with the numbers they cite: the last sentence before each mark."""
     claims: list[tuple[str, list[int]]] = []
     start = 0
     for match in _MARK.finditer(answer):
@@ -136,45 +134,45 @@ class ReasoningFilter:
     """Drops one `<think>...</think>` at the beginning of a stream, however the stream cuts it."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._answering = False
+        self._buffer = ""
+        self._in_reasoning = False
+        self._in_answer = False
 
     def feed(self, text: str) -> str:
-        """Return what belongs to the answer."""
-        if self._answering:
+        """Add streamed text; return the part that belongs to the answer."""
+        if self._in_answer:
             return text
-        self._held += text
-        if not self._thinking:
-            begin = self._held.lstrip()
-            if len(begin) < len(OPENING) and OPENING.startswith(begin):
+        self._buffer += text
+        if not self._in_reasoning:
+            begin = self._buffer.lstrip()
+            if len(begin) < len(THINK_OPEN) and THINK_OPEN.startswith(begin):
                 return ""
-            if not begin.startswith(OPENING):
-                return self._answer(self._held)
-            self._thinking = True
-        end = self._held.find(CLOSING)
+            if not begin.startswith(THINK_OPEN):
+                return self._answer(self._buffer)
+            self._in_reasoning = True
+        end = self._buffer.find(THINK_CLOSE)
         if end < 0:
-            self._held = self._held[-len(CLOSING) :]  # what could be the beginning of the end
+            self._buffer = self._buffer[-len(THINK_CLOSE) :]  # may hold the start of the closing tag
             return ""
-        return self._answer(self._held[end + len(CLOSING) :])
+        return self._answer(self._buffer[end + len(THINK_CLOSE) :])
 
     def flush(self) -> str:
-        """Return what was held back because it looked like the beginning of a thought; nothing comes after it."""
-        return "" if self._answering or self._thinking else self._answer(self._held)
+        """Return the buffered rest at the end of the stream: text that looked like the start of the opening tag."""
+        return "" if self._in_answer or self._in_reasoning else self._answer(self._buffer)
 
     def _answer(self, text: str) -> str:
-        self._answering = True
-        self._held = ""
+        self._in_answer = True
+        self._buffer = ""
         return text
 
 
-def storable(text: str) -> str:
-    """Return `text` without what no database takes: NUL and lone surrogates."""
+def sanitize(text: str) -> str:
+    """Return `text` without what no database stores: NUL is dropped, lone surrogates are replaced."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a person would see nothing: only white space, control and format characters."""
+    """Return whether `text` has nothing visible: only white space, control and format characters."""
     return all(c.isspace() or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Cn"} for c in text)
 
 
@@ -189,7 +187,7 @@ def sentences(text: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-def features(text: str) -> set[str]:
+def word_features(text: str) -> set[str]:
     """Return the words of `text` in lower case; of scripts written without spaces, the pairs of characters."""
     found: set[str] = set()
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):

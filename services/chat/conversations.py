@@ -1,7 +1,4 @@
-"""Conversations: list, search, create, rename, delete, export, feedback; and the messages in them.
-
-A conversation as a file: Markdown for people, JSON for programs.
-"""
+"""Conversations and their messages: list, search, create, rename, delete, feedback; export as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from services.chat.citations import storable
+from services.chat.citations import sanitize
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Citation, Conversation, Message, MessageRole
@@ -26,12 +23,12 @@ from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 
 TITLE_CHARACTERS = 200
-FIRST_TITLE_CHARACTERS = 60
-MOST_TURNS = 50
+DERIVED_TITLE_CHARACTERS = 60
+MAX_HISTORY_TURNS = 50
 
 
 class Conversations:
-    """All conversations: rows on disk, at most k turns of the ones in use in RAM."""
+    """All conversations: complete in the database; of those in use the last k turns are in RAM."""
 
     def __init__(self, database: Database, settings: Settings, *, reporter: EventSink | None = None) -> None:
         self._store = ChatStore(database)
@@ -42,7 +39,7 @@ class Conversations:
     def create(
         self, title: str = "", history_turns: int | None = None, collection_ids: Sequence[int] = ()
     ) -> Conversation:
-        """Create a conversation; without a title it is named after its first question."""
+        """Create a conversation; without a title its first question becomes the title."""
         now = datetime.now(UTC)
         turns = self._settings.history_turns if history_turns is None else history_turns
         conversation = Conversation(
@@ -59,7 +56,7 @@ class Conversations:
 
     def conversations(self, query: str = "", limit: int = 100, offset: int = 0) -> list[Conversation]:
         """Return conversations, the newest activity first, whose title or messages contain `query`."""
-        return self._store.find_conversations(storable(query).strip(), limit, offset)
+        return self._store.find_conversations(sanitize(query).strip(), limit, offset)
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return one conversation.
@@ -80,20 +77,20 @@ class Conversations:
         return self._update(conversation_id, title=title)
 
     def set_history_turns(self, conversation_id: str, k: int) -> Conversation:
-        """Set how many turns are sent along and held in RAM."""
+        """Set the length k of the history window: turns that go into the prompt and stay in RAM."""
         conversation = self._update(conversation_id, history_turns=_checked_turns(k))
-        self._windows.forget(conversation_id)
+        self._windows.invalidate(conversation_id)
         return conversation
 
     def set_collections(self, conversation_id: str, collection_ids: Sequence[int]) -> Conversation:
-        """Set which collections are asked; none means all."""
+        """Set which collections are searched; none means all."""
         return self._update(conversation_id, collection_ids=sorted(set(collection_ids)))
 
     def delete(self, conversation_id: str) -> None:
         """Delete a conversation with all its messages."""
         if not self._store.delete_conversation(conversation_id):
             raise _no_conversation()
-        self._windows.forget(conversation_id)
+        self._windows.invalidate(conversation_id)
         self._reporter.event(EventKind.DELETION, _("a conversation"), conversations=1)
 
     def clear(self, conversation_id: str) -> None:
@@ -101,7 +98,7 @@ class Conversations:
         self.conversation(conversation_id)
         with self._store.write() as connection:
             self._store.delete_messages_from(connection, conversation_id, 0)
-        self._windows.forget(conversation_id)
+        self._windows.invalidate(conversation_id)
 
     def messages(self, conversation_id: str, limit: int = 50, before: int | None = None) -> list[Message]:
         """Return the newest `limit` messages (of those before the message id `before`), oldest first."""
@@ -109,7 +106,7 @@ class Conversations:
         return self._store.newest_messages(conversation_id, max(1, limit), before)
 
     def feedback(self, message_id: int, value: int) -> None:
-        """Store a thumb up (1), down (-1) or none (0) for an answer."""
+        """Store feedback for an answer: 1 up, -1 down, 0 none."""
         if value not in {-1, 0, 1}:
             raise BadInputError(_("Feedback is -1, 0 or 1."), _("Send one of these values."))
         if not 0 < message_id < 2**63 or not self._store.set_feedback(message_id, value):
@@ -126,25 +123,25 @@ class Conversations:
         raise BadInputError(_("A conversation is exported as Markdown or JSON."), _("Choose one of the two."))
 
     def memory_report(self) -> MemoryReport:
-        """Return what the windows hold in RAM."""
+        """Return the RAM that the history windows take."""
         return self._windows.memory_report()
 
     def idle(self, seconds: float) -> tuple[int, int]:
-        """Return how many conversations held in RAM nobody has used for `seconds`, and their bytes."""
+        """Return (count, bytes) of the history windows unused for `seconds`."""
         return self._windows.idle(seconds)
 
     def release_idle(self, seconds: float) -> tuple[int, int]:
-        """Drop those from RAM, not from disk; return how many there were, and their bytes."""
+        """Drop the windows unused for `seconds` from RAM, not from disk; return (count, bytes)."""
         return self._windows.release_idle(seconds)
 
-    # For answering
+    # For the answer service
 
     def turns(self, conversation: Conversation) -> tuple[Turn, ...]:
         """Return the last k turns of a conversation."""
         return self._windows.turns(conversation.id, conversation.history_turns)
 
     def last_question(self, conversation_id: str) -> tuple[Message, Message | None]:
-        """Return the last question and the answer that it has.
+        """Return the last question and its answer, None if it has none.
 
         Raises:
             ConflictError: nothing was asked yet.
@@ -172,7 +169,7 @@ class Conversations:
         return stored
 
     def replace_question(self, old: Message, message: Message) -> Message:
-        """Store `message` in place of the question `old` and what follows it; a title made from `old` follows suit."""
+        """Replace the question `old` and what follows it by `message`; a title derived from `old` is replaced too."""
         stored = self.replace_from(old.id, message)
         conversation = self.conversation(message.conversation_id)
         if conversation.title == title_of(old.text):
@@ -180,10 +177,10 @@ class Conversations:
         return stored
 
     def replace_from(self, first_id: int | None, message: Message, *, question: str = "") -> Message:
-        """Store `message` in place of the messages from `first_id` on (None: after all others), in one transaction.
+        """Replace the messages from `first_id` on by `message` (None: append it), in one transaction.
 
-        `question` is what an answer answers: with it the window goes on, without it is read again. A conversation that
-        was deleted meanwhile stays deleted; the message then has the id 0.
+        With `question`, an appended answer extends the history window; otherwise the window is read again at its next
+        use. A conversation that was deleted meanwhile stays deleted; the message returned has the id 0 then.
         """
         with self._store.write() as connection:
             if first_id is not None:
@@ -192,7 +189,7 @@ class Conversations:
         if stored is not None and first_id is None and question:
             self._windows.add(message.conversation_id, question, stored)
         else:
-            self._windows.forget(message.conversation_id)
+            self._windows.invalidate(message.conversation_id)
         return stored or replace(message, id=0)
 
     def _update(self, conversation_id: str, **values: object) -> Conversation:
@@ -204,11 +201,11 @@ class Conversations:
 def title_of(question: str) -> str:
     """Return a title for a conversation that begins with `question`: one line, cut between words."""
     line = _one_line(question)
-    if len(line) <= FIRST_TITLE_CHARACTERS:
+    if len(line) <= DERIVED_TITLE_CHARACTERS:
         return line
-    cut = line[:FIRST_TITLE_CHARACTERS]
+    cut = line[:DERIVED_TITLE_CHARACTERS]
     shorter = cut.rsplit(" ", 1)[0]
-    return (shorter if len(shorter) > FIRST_TITLE_CHARACTERS // 2 else cut) + "…"
+    return (shorter if len(shorter) > DERIVED_TITLE_CHARACTERS // 2 else cut) + "…"
 
 
 def _one_line(text: str) -> str:
@@ -218,9 +215,10 @@ def _one_line(text: str) -> str:
 
 
 def _checked_turns(turns: int) -> int:
-    if not 0 <= turns <= MOST_TURNS:
+    if not 0 <= turns <= MAX_HISTORY_TURNS:
         raise BadInputError(
-            _("The history window is from 0 to {most} turns.").format(most=MOST_TURNS), _("Choose a smaller number.")
+            _("The history window is from 0 to {most} turns.").format(most=MAX_HISTORY_TURNS),
+            _("Choose a smaller number."),
         )
     return turns
 
@@ -230,13 +228,13 @@ def _no_conversation() -> NotFoundError:
 
 
 def as_json(conversation: Conversation, messages: Iterable[Message]) -> str:
-    """Return the conversation with everything that is stored of it; times in ISO 8601, UTC."""
+    """Return a conversation with all stored fields; times in ISO 8601, UTC."""
     value = {**asdict(conversation), "messages": [asdict(message) for message in messages]}
     return json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n"
 
 
 def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
-    """Return the conversation for reading. HTML in texts and names is escaped: a viewer shows it, not renders it."""
+    """Return a conversation as Markdown. HTML in texts and names is escaped, so that viewers do not render it."""
     lines = [f"# {_escaped(conversation.title) or _('Conversation')}", ""]
     for message in messages:
         who = _("Question") if message.role is MessageRole.USER else _("Answer")

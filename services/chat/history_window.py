@@ -1,8 +1,7 @@
-"""The window of the last k turns: what a conversation holds in RAM.
+"""History windows: the last k turns of the conversations in use, in RAM.
 
-The whole conversation is on disk. RAM holds at most `WINDOWS` conversations (the least recently used one goes first),
-of each at most its last k turns, of each text at most `CHARACTERS` characters: more than a prompt could take. All
-together hold at most `CHARACTERS_IN_ALL`.
+The whole conversation is on disk. RAM holds at most `MAX_WINDOWS` windows (the least recently used is evicted), of each
+text at most `MAX_TEXT_CHARACTERS`, more than a prompt could take, and at most `MAX_TOTAL_CHARACTERS` in all.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from services.core.events import Counter, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner, object_bytes
 
-WINDOWS = 64
-CHARACTERS = 8000
-CHARACTERS_IN_ALL = 4_000_000  # 4 to 16 MB
+MAX_WINDOWS = 64
+MAX_TEXT_CHARACTERS = 8000
+MAX_TOTAL_CHARACTERS = 4_000_000  # 4 to 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,14 @@ class Turn:
 
 
 class HistoryWindows:
-    """The last turns of the conversations in use, read from disk when they are first asked for."""
+    """The history windows of the conversations in use, read from disk at their first use. Thread-safe."""
 
-    def __init__(self, store: ChatStore, windows: int = WINDOWS, *, reporter: EventSink | None = None) -> None:
+    def __init__(self, store: ChatStore, windows: int = MAX_WINDOWS, *, reporter: EventSink | None = None) -> None:
         self._store = store
         self._reporter = reporter or NullEventSink()
         self._limit = windows
         self._windows: OrderedDict[str, deque[Turn]] = OrderedDict()
-        self._used: dict[str, float] = {}  # when, on the monotonic clock; as many as windows
+        self._used: dict[str, float] = {}  # by `time.monotonic`; as many as windows
         self._lock = threading.Lock()
         self._reads = 0
 
@@ -63,7 +62,7 @@ class HistoryWindows:
         return turns
 
     def add(self, conversation_id: str, question: str, answer: Message) -> None:
-        """Put a turn that was just stored behind the others of its window; a window that is not held stays on disk."""
+        """Append a turn that was just stored to its window, if that is in RAM."""
         if not _is_turn(answer):
             return
         with self._lock:
@@ -73,22 +72,19 @@ class HistoryWindows:
                 self._windows.move_to_end(conversation_id)
                 self._shrink()
 
-    def forget(self, conversation_id: str) -> None:
-        """Drop a window; the next use reads it again. Called when stored messages were taken away or replaced."""
+    def invalidate(self, conversation_id: str) -> None:
+        """Drop a window: stored messages were deleted or replaced. Its next use reads it again."""
         with self._lock:
             self._drop(conversation_id)
 
     def idle(self, seconds: float) -> tuple[int, int]:
-        """Return how many windows nobody has used for `seconds`, and their bytes."""
+        """Return (count, bytes) of the windows unused for `seconds`."""
         with self._lock:
             windows = [self._windows[name] for name in self._unused(seconds)]
         return len(windows), _bytes_of(windows)[0]
 
     def release_idle(self, seconds: float) -> tuple[int, int]:
-        """Drop the windows that nobody has used for `seconds`; the next use of each reads it again from disk.
-
-        Returns how many there were, and their bytes.
-        """
+        """Drop the windows unused for `seconds`; their next use reads them from disk. Return (count, bytes)."""
         with self._lock:
             dropped = [self._drop(name) for name in self._unused(seconds)]
         windows = [window for window in dropped if window is not None]
@@ -96,7 +92,7 @@ class HistoryWindows:
 
     def _shrink(self) -> None:
         sizes = {name: _characters(window) for name, window in self._windows.items()}
-        excess = sum(sizes.values()) - CHARACTERS_IN_ALL
+        excess = sum(sizes.values()) - MAX_TOTAL_CHARACTERS
         while len(self._windows) > 1 and (len(self._windows) > self._limit or excess > 0):
             name = next(iter(self._windows))
             self._drop(name)
@@ -111,7 +107,7 @@ class HistoryWindows:
         return self._windows.pop(conversation_id, None)
 
     def memory_report(self) -> MemoryReport:
-        """Return how much the windows hold: their texts, and what keeps these together."""
+        """Return the bytes of the windows: texts, containers and names."""
         with self._lock:
             windows = [*self._windows.values()]
             names = [*self._windows]
@@ -157,7 +153,7 @@ def _is_turn(answer: Message) -> bool:
 
 
 def _turn(question: str, answer: Message) -> Turn:
-    return Turn(question[:CHARACTERS], answer.text[:CHARACTERS])
+    return Turn(question[:MAX_TEXT_CHARACTERS], answer.text[:MAX_TEXT_CHARACTERS])
 
 
 def _characters(window: deque[Turn]) -> int:
@@ -165,6 +161,6 @@ def _characters(window: deque[Turn]) -> int:
 
 
 def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:
-    """Return the bytes of windows with their turns and texts, and what of them malloc holds."""
+    """Return the bytes of windows with their turns and texts, and the part that malloc allocated."""
     turns = [turn for window in windows for turn in window]
     return object_bytes([*windows, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])

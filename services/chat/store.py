@@ -42,12 +42,12 @@ messages = sa.Table(
     sa.Column("error", sa.Text, nullable=False, default=""),
     sa.Column("hint", sa.Text, nullable=False, default=""),
     sa.Index("messages_of_conversation", "conversation_id", "id"),
-    sqlite_autoincrement=True,  # an id that was deleted never names another message
+    sqlite_autoincrement=True,  # ids of deleted messages are never used again
 )
 
 
 class ChatStore:
-    """What is kept of conversations; every write is one transaction."""
+    """Reads and writes conversations and messages; every write is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,28 +87,28 @@ class ChatStore:
 
     def conversation(self, conversation_id: str) -> Conversation | None:
         with self._database.read() as connection:
-            row = connection.execute(_headings().where(conversations.c.id == conversation_id)).first()
+            row = connection.execute(_with_counts().where(conversations.c.id == conversation_id)).first()
         return _conversation(row) if row else None
 
     def find_conversations(self, query: str, limit: int, offset: int) -> list[Conversation]:
-        """Return headings, the newest activity first, whose title or any message contains `query` (any case)."""
-        select = _headings().order_by(conversations.c.updated_at.desc(), conversations.c.id)
+        """Return conversations whose title or messages contain `query` (any case), most recently active first."""
+        select = _with_counts().order_by(conversations.c.updated_at.desc(), conversations.c.id)
         if query:
-            said = (
+            matching = (
                 sa.select(messages.c.id)
                 .where(messages.c.conversation_id == conversations.c.id)
                 .where(messages.c.text.icontains(query, autoescape=True))
                 .exists()
             )
-            select = select.where(sa.or_(conversations.c.title.icontains(query, autoescape=True), said))
+            select = select.where(sa.or_(conversations.c.title.icontains(query, autoescape=True), matching))
         with self._database.read() as connection:
             return [_conversation(row) for row in connection.execute(select.limit(limit).offset(offset))]
 
     def insert_message(self, connection: Connection, message: Message) -> Message | None:
         """Add a message (its `id` is ignored) and touch its conversation; None if that was deleted meanwhile."""
-        moment = message.created_at.timestamp()
+        created_at = message.created_at.timestamp()
         touched = connection.execute(
-            conversations.update().where(conversations.c.id == message.conversation_id).values(updated_at=moment)
+            conversations.update().where(conversations.c.id == message.conversation_id).values(updated_at=created_at)
         )
         if touched.rowcount == 0:
             return None
@@ -117,7 +117,7 @@ class ChatStore:
                 conversation_id=message.conversation_id,
                 role=message.role.value,
                 text=message.text,
-                created_at=moment,
+                created_at=created_at,
                 state=message.state.value,
                 model=message.model,
                 citations=json.dumps([asdict(citation) for citation in message.citations], ensure_ascii=False),
@@ -148,7 +148,7 @@ class ChatStore:
             return done.rowcount > 0
 
     def newest_messages(self, conversation_id: str, limit: int, before: int | None = None) -> list[Message]:
-        """Return at most `limit` messages, the newest ones with an id below `before`, oldest first."""
+        """Return the newest `limit` messages (with an id below `before`), oldest first."""
         select = messages.select().where(messages.c.conversation_id == conversation_id)
         if before is not None:
             select = select.where(messages.c.id < before)
@@ -174,7 +174,7 @@ class ChatStore:
             after = rows[-1].id
 
 
-def _headings() -> sa.Select[Any]:
+def _with_counts() -> sa.Select[Any]:
     count = (
         sa.select(sa.func.count(messages.c.id))
         .where(messages.c.conversation_id == conversations.c.id)
@@ -184,7 +184,7 @@ def _headings() -> sa.Select[Any]:
     return sa.select(conversations, count)
 
 
-def _moment(seconds: float) -> datetime:
+def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -192,8 +192,8 @@ def _conversation(row: Any) -> Conversation:
     return Conversation(
         id=row.id,
         title=row.title,
-        created_at=_moment(row.created_at),
-        updated_at=_moment(row.updated_at),
+        created_at=_utc(row.created_at),
+        updated_at=_utc(row.updated_at),
         messages=row.messages,
         history_turns=row.history_turns,
         collection_ids=tuple(row.collection_ids),
@@ -206,7 +206,7 @@ def _message(row: Any) -> Message:
         conversation_id=row.conversation_id,
         role=MessageRole(row.role),
         text=row.text,
-        created_at=_moment(row.created_at),
+        created_at=_utc(row.created_at),
         state=AnswerState(row.state),
         model=row.model,
         citations=_citations(json.loads(row.citations)),

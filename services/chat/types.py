@@ -1,4 +1,4 @@
-"""What the chat room talks about: conversations, messages, citations, events of an answer in progress."""
+"""Domain types of chat: conversations, messages, citations, the events of an answer in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Passage(Protocol):
-    """A retrieved passage, as `services.knowledge` hands it over."""
+    """A retrieved passage, as `services.knowledge` returns it."""
 
     @property
     def chunk_id(self) -> int: ...
@@ -41,7 +41,7 @@ class Quotation(Protocol):
 
 
 class Passages(Protocol):
-    """What retrieval found for a question."""
+    """The result of retrieval for a question."""
 
     @property
     def hits(self) -> Sequence[Passage]: ...
@@ -50,17 +50,17 @@ class Passages(Protocol):
 
 
 class KnowledgeSource(Protocol):
-    """The small interface through which chat asks for passages; `runtime` connects it."""
+    """The interface through which chat retrieves passages; `services.app` implements it."""
 
     def passages(self, question: str, collection_ids: Sequence[int]) -> Passages:
-        """Return the best passages for `question` with the settings applied to chat; no ids: all collections."""
+        """Return the best passages for `question` by the retrieval settings of chat; no ids: all collections."""
 
     def quotes(self, question: str, passages: Passages, limit: int) -> Sequence[Quotation]:
-        """Return at most `limit` sentences that answer best, in reading order of importance."""
+        """Return at most `limit` sentences that answer best, the best first."""
 
 
 class MessageRole(StrEnum):
-    """Who said it."""
+    """The author of a message."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -75,7 +75,7 @@ class AnswerState(StrEnum):
 
 
 class BackendKind(StrEnum):
-    """The ways to get a chat model."""
+    """The kinds of chat back ends."""
 
     NONE = "none"
     OPENAI = "openai"
@@ -85,7 +85,7 @@ class BackendKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """Which chat model answers. `url`, `model`, `api_key` and `path` as the kind needs them."""
+    """The chosen chat model; each kind uses some of `url`, `model`, `api_key` and `path`."""
 
     kind: BackendKind = BackendKind.NONE
     url: str = ""
@@ -95,7 +95,7 @@ class BackendChoice:
 
     @property
     def name(self) -> str:
-        """What it is called, for those who may not see its address."""
+        """Its name without the address, which not everybody may see."""
         return self.model or PurePath(self.path).stem or self.kind.value
 
 
@@ -103,7 +103,7 @@ class BackendChoice:
 class BackendStatus:
     """Whether a chat model answers. `state`: "ready", "loading", "down" or "off" (none chosen).
 
-    `breaker` is "closed", "half_open" or "open": a model that kept failing is left alone for `retry_seconds`.
+    `breaker` is "closed", "half_open" or "open": after repeated failures no requests are sent for `retry_seconds`.
     """
 
     kind: BackendKind
@@ -117,10 +117,10 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A numbered source of an answer; the passage itself is looked up when it is opened.
+    """A numbered source of an answer; the passage itself is read when the citation is opened.
 
-    `quote` holds the cited words, for highlighting and to find the place again after a document was chunked anew.
-    `cited` is false for a passage that the model was given and did not cite.
+    `quote` holds the cited words, for highlighting and to locate them after the document was rechunked. `cited` is
+    false for a passage that the model was given and did not cite.
     """
 
     number: int
@@ -137,8 +137,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCost:
-    """What an answer took. Times in ms, `rss_change_bytes` signed; None where it is not known. `cached`: it was given
-    before and came from the cache."""
+    """The cost of an answer: times in ms, signed change of RSS in bytes; None where unknown.
+
+    `cached`: it came from the answer cache.
+    """
 
     first_token_ms: float | None = None
     retrieval_ms: float | None = None
@@ -169,7 +171,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation's heading; `collection_ids` empty means all. `history_turns` is its window k."""
+    """A conversation without its messages, of which `messages` is the count.
+
+    Empty `collection_ids` mean all; `history_turns` is the length k of its history window.
+    """
 
     id: str
     title: str
@@ -182,7 +187,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The question waits for a slot; `position` counts from 1."""
+    """The question waits for a slot; `position` in the queue counts from 1."""
 
     position: int
 
@@ -204,7 +209,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer as it was stored (or would have been, for an answer outside a conversation)."""
+    """The answer as it was stored (outside a conversation: as it would have been)."""
 
     message: Message
 

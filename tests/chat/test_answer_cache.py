@@ -212,7 +212,7 @@ def test_keys_hold_no_secret(models: ChatModels, cache: ByteCache, server: Model
     keys = set()
     for secret in ("sk-one", "sk-two"):
         models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", secret))
-        place = answers.place(QUESTION, (), ())
-        assert place is not None
-        keys.add(place.key)
+        key = answers.key_for(QUESTION, (), ())
+        assert key is not None
+        keys.add(key.key)
     assert len(keys) == 1

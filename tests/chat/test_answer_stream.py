@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.chat.answer_stream import BUFFERED, StreamWorker
+from services.chat.answer_stream import QUEUE_SIZE, StreamWorker
 from services.core.errors import TimedOutError
 
 DEADLINE = 20.0
@@ -23,18 +23,18 @@ def test_a_writer_waits_for_a_slow_reader(asynchronous: bool) -> None:
     full = threading.Event()
 
     async def write_async(worker: StreamWorker[int]) -> None:
-        for number in range(BUFFERED * 10):
-            if number == BUFFERED:
+        for number in range(QUEUE_SIZE * 10):
+            if number == QUEUE_SIZE:
                 full.set()
-            await worker.put_later(number)
+            await worker.put_async(number)
             written.append(number)
 
     def write(worker: StreamWorker[int]) -> None:
         if asynchronous:
             worker.run(write_async(worker))
             return
-        for number in range(BUFFERED * 10):
-            if number == BUFFERED:
+        for number in range(QUEUE_SIZE * 10):
+            if number == QUEUE_SIZE:
                 full.set()
             worker.put(number)
             written.append(number)
@@ -44,21 +44,21 @@ def test_a_writer_waits_for_a_slow_reader(asynchronous: bool) -> None:
     assert [worker.next(later()) for _ in range(3)] == [0, 1, 2]
     worker.stop()
     assert worker.join()
-    assert len(written) <= BUFFERED + 4
+    assert len(written) <= QUEUE_SIZE + 4
 
 
 def test_events_come_in_order_and_end() -> None:
     """Nothing is lost between a fast writer and a reader that keeps up."""
 
     def write(worker: StreamWorker[int]) -> None:
-        for number in range(1, BUFFERED * 3):
+        for number in range(1, QUEUE_SIZE * 3):
             worker.put(number)
 
     worker = StreamWorker(write, "answer")
     read = []
     while (event := worker.next(later())) is not None:
         read.append(event)
-    assert read == list(range(1, BUFFERED * 3))
+    assert read == list(range(1, QUEUE_SIZE * 3))
     assert worker.join()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chat.citations import CitationFilter, best_sentence, cited, strip_marks, unmarked
+from services.chat.citations import CitationFilter, best_sentence, match_citations, neutralize_marks, strip_marks
 from tests.chat.conftest import SEALS, VALVES
 
 
@@ -52,14 +52,14 @@ def test_ordinary_text_is_not_held_back() -> None:
 
 def test_only_cited_passages_are_kept_with_the_cited_words() -> None:
     """A citation carries the sentence of its passage that says what the answer says."""
-    (citation,) = cited("It says: seals are covered for 12 months [1]. Not this [9].", [SEALS, VALVES])
+    (citation,) = match_citations("It says: seals are covered for 12 months [1]. Not this [9].", [SEALS, VALVES])
     assert (citation.number, citation.chunk_id, citation.page, citation.cited) == (1, 11, 3, True)
     assert citation.quote == "Seals are covered for 12 months [7]."
 
 
 def test_without_citations_all_passages_are_listed_as_uncited() -> None:
     """A model that cites nothing still leaves a way to check it."""
-    citations = cited("Valves are covered for 24 months.", [SEALS, VALVES])
+    citations = match_citations("Valves are covered for 24 months.", [SEALS, VALVES])
     assert [(c.number, c.cited) for c in citations] == [(1, False), (2, False)]
     assert citations[1].quote == "Valves are covered for 24 months."
 
@@ -80,5 +80,5 @@ def test_the_quote_is_a_part_of_its_passage() -> None:
 
 def test_marks_of_others_are_told_apart() -> None:
     """A document's own [7] and an old answer's [1] are not this answer's citations."""
-    assert unmarked("As shown [7, 8].") == "As shown (7, 8)."
+    assert neutralize_marks("As shown [7, 8].") == "As shown (7, 8)."
     assert strip_marks("Covered [1][2]. Yes【3】") == "Covered. Yes"

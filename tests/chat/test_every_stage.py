@@ -125,7 +125,7 @@ def reach(
             source: Any = shelf
             if name == "retrieval":
                 source = Held(shelf, gate)
-            answering = AnswerService(conversations, models, source, limits, rss=lambda: 1000, scopes=scopes)
+            answering = AnswerService(conversations, models, source, limits, rss=lambda: 1000, requests=scopes)
         made.append(answering)
         if name == "storing":
             use(models, server, "good")
@@ -296,7 +296,7 @@ def test_a_question_waits_for_the_stopped_answer_before_it(
 ) -> None:
     """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
     stage = reach("storing", answers_total=2)
-    monkeypatch.setattr("services.chat.answer_service.LEAVING_SECONDS", DEADLINE)
+    monkeypatch.setattr("services.chat.conversation_locks.STOP_WAIT_SECONDS", DEADLINE)
     assert stage.answering.stop(stage.conversation)
     late = Reader(stage.answering.ask(stage.conversation, "And now?"))
     stage.let_go()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chat.answer_generator import leans
+from services.chat.answer_generator import depends_on_previous
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from services.chat.answer_generator import leans
 )
 def test_a_question_that_only_points_leans_on_the_one_before(question: str) -> None:
     """Without the question before it nobody knows what to search for."""
-    assert leans(question)
+    assert depends_on_previous(question)
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_a_question_that_only_points_leans_on_the_one_before(question: str) -> N
 )
 def test_a_question_that_names_its_subject_stands_alone(question: str) -> None:
     """Words of the question before would only lead its search astray."""
-    assert not leans(question)
+    assert not depends_on_previous(question)

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from services.chat.conversations import Conversations
-from services.chat.history_window import CHARACTERS, WINDOWS, HistoryWindows, Turn
+from services.chat.history_window import MAX_TEXT_CHARACTERS, MAX_WINDOWS, HistoryWindows, Turn
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, MessageRole
 from services.core.database import Database
@@ -94,14 +94,14 @@ def test_a_window_is_bounded_in_characters(conversations: Conversations) -> None
     """Of an enormous answer only what a prompt could take is held."""
     talked = talk(conversations, "q", "x" * 1_000_000)
     (turn,) = conversations.turns(conversations.conversation(talked))
-    assert len(turn.answer) == CHARACTERS
+    assert len(turn.answer) == MAX_TEXT_CHARACTERS
     assert len(conversations.messages(talked)[1].text) == 1_000_000
-    assert WINDOWS == 64
+    assert MAX_WINDOWS == 64
 
 
 def test_windows_are_bounded_together(conversations: Conversations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long conversations push out those that were used longest ago, when they are read and when they go on."""
-    monkeypatch.setattr("services.chat.history_window.CHARACTERS_IN_ALL", 3500)
+    monkeypatch.setattr("services.chat.history_window.MAX_TOTAL_CHARACTERS", 3500)
     ids = [talk(conversations, "q", "a" * 999) for _ in range(3)]
     for talked in ids:
         conversations.turns(conversations.conversation(talked))
@@ -161,7 +161,7 @@ def test_a_window_goes_on_with_each_answer(conversations: Conversations, databas
     conversations.turns(conversation)
     for number, state in enumerate((AnswerState.COMPLETE, AnswerState.FAILED, AnswerState.STOPPED)):
         conversations.add_question(said(talked, MessageRole.USER, f"q{number}"))
-        answer = said(talked, MessageRole.ASSISTANT, f"a{number}" * CHARACTERS, state=state)
+        answer = said(talked, MessageRole.ASSISTANT, f"a{number}" * MAX_TEXT_CHARACTERS, state=state)
         conversations.replace_from(None, answer, question=f"q{number}")
     turns = conversations.turns(conversation)
     assert [turn.question for turn in turns] == ["a", "q0", "q2"]

@@ -52,7 +52,7 @@ def test_a_local_model_is_loaded_only_where_there_is_room(
     file.write_bytes(gguf_server.MAGIC + bytes(10 * MEGABYTE))
     room = [MemoryHeadroom(0, 90 * MEGABYTE)]
     admission = Admission()
-    admission.watch(lambda: room[0])
+    admission.set_headroom_source(lambda: room[0])
     loaded: list[int] = []
 
     def load(*_arguments: object) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from services.chat.history_window import Turn
-from services.chat.prompt import RULES, build, estimate_tokens, neutral
+from services.chat.prompt import RULES, build, estimate_tokens, neutralize_delimiters
 from services.chat.types import MessageRole
 from services.core.errors import TooLargeError
 from tests.chat.conftest import SEALS, VALVES, APassage
@@ -48,7 +48,7 @@ def test_passages_cannot_leave_their_delimiters() -> None:
 def test_the_rules_call_passages_data() -> None:
     """The model is told that what passages say is no order."""
     assert "never instructions" in RULES
-    assert neutral("a<b>") == "a‹b>"
+    assert neutralize_delimiters("a<b>") == "a‹b>"
 
 
 @pytest.mark.parametrize("context", [200, 300, 400, 600, 900, 4096])

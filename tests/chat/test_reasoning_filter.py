@@ -33,4 +33,4 @@ def test_thinking_is_not_kept_in_memory() -> None:
     thinking = ReasoningFilter()
     for _ in range(100):
         assert thinking.feed("<think>" + "x" * 10_000) == ""
-    assert len(thinking._held) < 20
+    assert len(thinking._buffer) < 20

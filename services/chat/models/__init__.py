@@ -1,4 +1,4 @@
-"""The chat models: which one is chosen, whether it answers, and the way to it."""
+"""Chat models: the chosen one, its status, and the back end to reach it."""
 
 from services.chat.models.base import Backend, TextDelta, stream
 from services.chat.models.registry import ChatModels

@@ -1,4 +1,4 @@
-"""What a back end has to offer to the rest of the room."""
+"""The protocol that chat back ends implement, and the stream of text from one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of streamed text; the token counts come with the last one, where the back end tells them."""
+    """A piece of streamed text; the last one has the token counts, if the back end reports them."""
 
     text: str
     prompt_tokens: int | None = None
@@ -25,35 +25,35 @@ class TextDelta:
 
 
 class Backend(Protocol):
-    """A chat model that can be asked. Its connections live as long as one `opened` context."""
+    """A chat model. Its connections live as long as one `open_model` context."""
 
     @property
     def label(self) -> str:
-        """The model's name, for people."""
+        """The model's name, for display."""
 
     @property
     def address(self) -> str:
-        """Model and server in one, for people and for telling back ends apart."""
+        """Model and server, for display and as the key of the back end's circuit breaker."""
 
     @property
     def context_tokens(self) -> int:
-        """How much the model reads and writes at once."""
+        """The size of the model's context: prompt and answer together."""
 
     def count(self, text: str) -> int:
-        """Return the tokens of `text`, or a cautious estimate."""
+        """Return the tokens of `text`, or a conservative estimate."""
 
-    def opened(self, answer_tokens: int) -> AbstractAsyncContextManager[BaseChatModel]:
-        """Return the LangChain model for one answer; leaving the context closes its connections."""
+    def open_model(self, answer_tokens: int) -> AbstractAsyncContextManager[BaseChatModel]:
+        """Return the LangChain model for one answer as a context; leaving it closes the connections."""
 
-    def explained(self, error: BaseException) -> MillpondError:
-        """Return what a person can do about `error`, which this back end has raised."""
+    def explain(self, error: BaseException) -> MillpondError:
+        """Return the error with message and hint for `error`, which this back end raised."""
 
 
 async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[TextDelta]:
-    """Yield what the model writes.
+    """Yield the text that the model writes.
 
     Raises:
-        MillpondError: the back end failed, whatever it was that its client library raised.
+        MillpondError: the back end failed; exceptions of its client library are translated.
     """
     from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
     from langsmith.run_helpers import tracing_context
@@ -61,9 +61,9 @@ async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[TextDelta]:
     messages: list[BaseMessage] = [SystemMessage(prompt.rules)]
     messages += [HumanMessage(text) if role is MessageRole.USER else AIMessage(text) for role, text in prompt.messages]
     try:
-        # Tracing would send documents to a third party if its variables happen to be set in the environment.
+        # Tracing would send documents to a third party if its variables are set in the environment.
         with tracing_context(enabled=False):
-            async with backend.opened(prompt.answer_tokens) as model:
+            async with backend.open_model(prompt.answer_tokens) as model:
                 async for chunk in model.astream(messages):
                     usage = getattr(chunk, "usage_metadata", None)
                     yield TextDelta(
@@ -74,4 +74,4 @@ async def stream(backend: Backend, prompt: Prompt) -> AsyncGenerator[TextDelta]:
     except MillpondError:
         raise
     except Exception as error:
-        raise backend.explained(error) from error
+        raise backend.explain(error) from error

@@ -1,11 +1,11 @@
-"""A circuit breaker around each chat back end: one that keeps failing is left alone for a while.
+"""A circuit breaker for each chat back end: after repeated failures no requests are sent for a while.
 
-After M. Nygard, "Release It!", 2nd ed., section "Circuit Breaker". Closed: everything passes. Open: nothing does, and
-the answer falls back at once instead of waiting for another failure. Half open: exactly one request tries; if it goes
-well the breaker closes, otherwise it opens again for twice as long.
+After M. Nygard, "Release It!", 2nd ed., section "Circuit Breaker". Closed: requests pass. Open: none do, the
+answer falls back at once instead of waiting for another failure. Half open: a single request probes the back end; if it
+succeeds the breaker closes, otherwise it opens again for twice as long.
 
-What counts is whether the back end does its work: refused connections, time-outs, errors of its own (5xx, 429), broken
-streams. What does not: a request that was wrong (other 4xx), and whoever asked has gone.
+Failures are refused connections, time-outs, errors of the server (5xx, 429) and broken streams; not wrong requests
+(other 4xx) and readers that left.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from services.core.errors import ErrorKind, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 
-# Opens also when this share of at least so many requests failed within so many seconds.
-_SHARE, _LEAST, _WINDOW_SECONDS = 0.5, 10, 120.0
-_LONGEST_FACTOR = 16
-_STALL_SECONDS = 10.0  # a back end that has said nothing for so long at the end of an answer's time hangs
-_KEPT = 16  # back ends; the one that was not asked for longest is forgotten
+# It also opens when this share of at least so many requests failed within the window.
+_FAILURE_SHARE, _MIN_REQUESTS, _WINDOW_SECONDS = 0.5, 10, 120.0
+_MAX_BACKOFF_FACTOR = 16
+_STALL_SECONDS = 10.0  # at a time-out, a back end without output for so long counts as failed, else as slow
+_MAX_BREAKERS = 16  # the least recently used is dropped
 
 
 class BreakerState(StrEnum):
@@ -40,8 +40,11 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerStatus:
-    """How a breaker stands. `failures` is how many came one after the other, `retry_seconds` when the next request may
-    try (0: now), `reason` what failed last in words; `opened` counts how often it has opened."""
+    """The state of a breaker.
+
+    `failures` counts consecutive ones, `retry_seconds` is the time until the next request may pass (0: now), `reason`
+    the message of the last failure, `opened` how often the breaker has opened.
+    """
 
     backend: str
     state: BreakerState
@@ -52,11 +55,11 @@ class BreakerStatus:
 
 
 class OpenBreakerError(UnavailableError):
-    """The back end is not asked for now."""
+    """The breaker is open: no request is sent to the back end."""
 
 
 class CircuitBreaker:
-    """The breaker of one back end. Thread-safe. `monotonic` tells the time in seconds and never goes back."""
+    """The breaker of one back end. Thread-safe."""
 
     def __init__(
         self,
@@ -65,75 +68,75 @@ class CircuitBreaker:
         failures: int = 3,
         seconds: float = 20.0,
         monotonic: Callable[[], float] = time.monotonic,
-        changed: Callable[[BreakerStatus], None] | None = None,
+        on_change: Callable[[BreakerStatus], None] | None = None,
     ) -> None:
-        """Begin closed.
+        """Start closed.
 
         Args:
-            backend: the name of the back end, for people.
-            failures: so many in a row open it.
-            seconds: how long it stays open at first.
-            monotonic: the time.
-            changed: called after each change of state, from the thread that caused it.
+            backend: the name of the back end, for display.
+            failures: so many consecutive ones open it.
+            seconds: how long it stays open the first time.
+            monotonic: a clock in seconds that never goes back.
+            on_change: called after each change of state, by the thread that caused it.
         """
         self._backend = backend
-        self._most = failures
+        self._max_failures = failures
         self._seconds = seconds
         self._monotonic = monotonic
-        self._changed = changed
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._state = BreakerState.CLOSED
         self._failures = 0
         self._results: deque[tuple[float, bool]] = deque(maxlen=100)
-        self._until = 0.0
-        self._wait = seconds
+        self._open_until = 0.0
+        self._open_seconds = seconds
         self._probe: Permit | None = None
         self._reason = ""
         self._opened = 0
 
     def status(self) -> BreakerStatus:
-        """Return how it stands."""
+        """Return its state."""
         with self._lock:
             return self._status()
 
-    def enter(self) -> Permit:
-        """Let a request pass; use the permit as a context around it.
+    def acquire(self) -> Permit:
+        """Return a permit for one request, to be used as a context around it.
 
         Raises:
-            OpenBreakerError: the back end is left alone for now; says for how long.
+            OpenBreakerError: no request may pass now; the message says for how long.
         """
         with self._lock:
             now = self._monotonic()
-            if self._state is BreakerState.OPEN and now >= self._until:
+            if self._state is BreakerState.OPEN and now >= self._open_until:
                 self._state = BreakerState.HALF_OPEN
-                told = self._status()
+                change = self._status()
             else:
-                told = None
+                change = None
             if self._state is BreakerState.OPEN or (self._state is BreakerState.HALF_OPEN and self._probe is not None):
                 raise self._refusal()
             permit = Permit(self)
             if self._state is BreakerState.HALF_OPEN:
                 self._probe = permit
-        self._tell(told)
+        self._notify(change)
         return permit
 
     def reset(self) -> None:
-        """Close it: somebody has set the back end up anew."""
+        """Close it: the back end was configured anew."""
         with self._lock:
-            told = self._close()
-        self._tell(told)
+            change = self._close()
+        self._notify(change)
 
-    def _ended(self, permit: Permit, *, worked: bool | None, reason: str = "") -> None:
-        """Take a result; None: nothing is known of the back end."""
+    def _record(self, permit: Permit, *, succeeded: bool | None, reason: str = "") -> None:
+        """Record the result of a request; None: it says nothing about the back end."""
         with self._lock:
             probing = self._probe is permit
             if probing:
                 self._probe = None
-            told = None
-            if worked is not None and (probing or self._state is BreakerState.CLOSED):
-                # Results of requests that began before it opened say nothing new.
-                told = self._close() if worked else self._failed(reason)
-        self._tell(told)
+            change = None
+            if succeeded is not None and (probing or self._state is BreakerState.CLOSED):
+                # Results of requests that began before the breaker opened are no news.
+                change = self._close() if succeeded else self._fail(reason)
+        self._notify(change)
 
     def _close(self) -> BreakerStatus | None:
         changed = self._state is not BreakerState.CLOSED
@@ -141,60 +144,64 @@ class CircuitBreaker:
             self._results.clear()
         else:
             self._results.append((self._monotonic(), True))
-        self._state, self._failures, self._wait, self._probe = BreakerState.CLOSED, 0, self._seconds, None
+        self._state, self._failures, self._open_seconds, self._probe = BreakerState.CLOSED, 0, self._seconds, None
         return self._status() if changed else None
 
-    def _failed(self, reason: str) -> BreakerStatus | None:
+    def _fail(self, reason: str) -> BreakerStatus | None:
         now = self._monotonic()
         self._failures += 1
         self._reason = reason
         self._results.append((now, False))
         again = self._state is BreakerState.HALF_OPEN
-        if not (again or self._failures >= self._most or self._fails_often(now)):
+        if not (again or self._failures >= self._max_failures or self._fails_often(now)):
             return None
-        self._wait = min(2 * self._wait, _LONGEST_FACTOR * self._seconds) if again else self._seconds
-        self._state, self._until = BreakerState.OPEN, now + self._wait
+        self._open_seconds = (
+            min(2 * self._open_seconds, _MAX_BACKOFF_FACTOR * self._seconds) if again else self._seconds
+        )
+        self._state, self._open_until = BreakerState.OPEN, now + self._open_seconds
         self._opened += 1
         return self._status()
 
     def _fails_often(self, now: float) -> bool:
-        recent = [worked for at, worked in self._results if now - at <= _WINDOW_SECONDS]
-        return len(recent) >= _LEAST and recent.count(False) >= _SHARE * len(recent)
+        recent = [succeeded for at, succeeded in self._results if now - at <= _WINDOW_SECONDS]
+        return len(recent) >= _MIN_REQUESTS and recent.count(False) >= _FAILURE_SHARE * len(recent)
 
     def _status(self) -> BreakerStatus:
-        left = max(0.0, self._until - self._monotonic()) if self._state is BreakerState.OPEN else 0.0
+        left = max(0.0, self._open_until - self._monotonic()) if self._state is BreakerState.OPEN else 0.0
         return BreakerStatus(self._backend, self._state, self._failures, left, self._reason, self._opened)
 
     def _refusal(self) -> OpenBreakerError:
         status = self._status()
-        return OpenBreakerError(left_alone(status), _("Look at the model's server, or choose another under Settings."))
+        return OpenBreakerError(
+            open_message(status), _("Look at the model's server, or choose another under Settings.")
+        )
 
-    def _tell(self, status: BreakerStatus | None) -> None:
-        if status is not None and self._changed is not None:
-            self._changed(status)
+    def _notify(self, status: BreakerStatus | None) -> None:
+        if status is not None and self._on_change is not None:
+            self._on_change(status)
 
 
 class Permit:
-    """A request that passed. Leaving the context says how it went; what was not said counts as "nothing is known"."""
+    """Permission for one request. Leaving the context reports its result; without one the breaker learns nothing."""
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
-        self._worked: bool | None = None
+        self._succeeded: bool | None = None
         self._reason = ""
-        self._heard = float("-inf")
+        self._last_output = float("-inf")
 
-    def heard(self) -> None:
-        """The back end is at work: a piece of the answer has come."""
-        self._heard = self._breaker._monotonic()  # noqa: SLF001 - two halves of one thing
+    def record_progress(self) -> None:
+        """Record that a piece of the answer has arrived."""
+        self._last_output = self._breaker._monotonic()  # noqa: SLF001 - permit and breaker are one unit
 
-    def worked(self) -> None:
-        """The back end has answered."""
-        self._worked = True
+    def record_success(self) -> None:
+        """Record that the back end has answered."""
+        self._succeeded = True
 
-    def timed_out(self) -> None:
-        """The time for the answer is over. One that was still writing is slow, not out of order."""
-        if self._breaker._monotonic() - self._heard > _STALL_SECONDS:  # noqa: SLF001 - two halves of one thing
-            self._worked, self._reason = False, _("no answer in time")
+    def record_timeout(self) -> None:
+        """Record that the answer timed out; a back end that was still writing is slow, not broken."""
+        if self._breaker._monotonic() - self._last_output > _STALL_SECONDS:  # noqa: SLF001 - permit and breaker are one unit
+            self._succeeded, self._reason = False, _("no answer in time")
 
     def __enter__(self) -> Self:
         return self
@@ -203,12 +210,12 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, MillpondError) and is_outage(error):
-            self._worked, self._reason = False, error.message
-        self._breaker._ended(self, worked=self._worked, reason=self._reason)  # noqa: SLF001 - two halves of one thing
+            self._succeeded, self._reason = False, error.message
+        self._breaker._record(self, succeeded=self._succeeded, reason=self._reason)  # noqa: SLF001 - permit and breaker are one unit
 
 
 class CircuitBreakers:
-    """The breakers of all back ends that were asked, by name."""
+    """The breakers of the back ends in use, by name. Thread-safe."""
 
     def __init__(
         self,
@@ -218,70 +225,70 @@ class CircuitBreakers:
         monotonic: Callable[[], float] = time.monotonic,
         reporter: EventSink | None = None,
     ) -> None:
-        """Build none yet; the arguments are those of each `CircuitBreaker`, changes go to `reporter`."""
+        """Create none yet; the arguments are those of each `CircuitBreaker`, changes of state go to `reporter`."""
         self._failures = failures
         self._seconds = seconds
         self._monotonic = monotonic
         self._reporter = reporter or NullEventSink()
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._breakers: OrderedDict[str, CircuitBreaker] = OrderedDict()
 
-    def of(self, backend: str) -> CircuitBreaker:
-        """Return the breaker of the back end of that name."""
+    def get(self, backend: str) -> CircuitBreaker:
+        """Return the breaker of the back end of that name, a new one if there is none."""
         with self._lock:
-            breaker = self._known.get(backend)
+            breaker = self._breakers.get(backend)
             if breaker is None:
-                breaker = self._known[backend] = CircuitBreaker(
+                breaker = self._breakers[backend] = CircuitBreaker(
                     backend,
                     failures=self._failures,
                     seconds=self._seconds,
                     monotonic=self._monotonic,
-                    changed=self._tell,
+                    on_change=self._report,
                 )
-                while len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(backend)
+                while len(self._breakers) > _MAX_BREAKERS:
+                    self._breakers.popitem(last=False)
+            self._breakers.move_to_end(backend)
             return breaker
 
     def reset(self) -> None:
-        """Close all of them: somebody has chosen anew."""
+        """Close all: the chat model was chosen anew."""
         with self._lock:
-            known = list(self._known.values())
-        for breaker in known:
+            breakers = list(self._breakers.values())
+        for breaker in breakers:
             breaker.reset()
 
     def statuses(self) -> list[BreakerStatus]:
-        """Return how each stands."""
+        """Return the state of each."""
         with self._lock:
-            known = list(self._known.values())
-        return [breaker.status() for breaker in known]
+            breakers = list(self._breakers.values())
+        return [breaker.status() for breaker in breakers]
 
-    def _tell(self, status: BreakerStatus) -> None:
-        words = {
-            BreakerState.OPEN: left_alone(status),
+    def _report(self, status: BreakerStatus) -> None:
+        messages = {
+            BreakerState.OPEN: open_message(status),
             BreakerState.HALF_OPEN: _("{backend} is tried again with one question.").format(backend=status.backend),
             BreakerState.CLOSED: _("{backend} answers again.").format(backend=status.backend),
         }
         figures = {"failures": float(status.failures), "retry_seconds": round(status.retry_seconds, 1)}
-        self._reporter.event(EventKind.BREAKER, words[status.state], **figures)
+        self._reporter.event(EventKind.BREAKER, messages[status.state], **figures)
 
 
-def left_alone(status: BreakerStatus) -> str:
-    """Return why a back end is not asked, and when it will be again."""
+def open_message(status: BreakerStatus) -> str:
+    """Return why no requests are sent to a back end, and when they will be again."""
     seconds = max(1, round(status.retry_seconds))
-    again = (
+    retry = (
         plural("It is tried again in {count} second.", "It is tried again in {count} seconds.", seconds)
         if status.state is BreakerState.OPEN
         else _("One question is trying it now.")
     )
     reason = f" ({status.reason.rstrip('.')})" if status.reason else ""
-    return _("{backend} failed {failures} times in a row{reason} and is left alone. {again}").format(
-        backend=status.backend, failures=status.failures, reason=reason, again=again
+    return _("{backend} failed {failures} times in a row{reason}; no questions are sent to it. {retry}").format(
+        backend=status.backend, failures=status.failures, reason=reason, retry=retry
     )
 
 
 def is_outage(error: MillpondError) -> bool:
-    """Return whether an error says that the back end does not do its work."""
+    """Return whether an error means that the back end is out of order."""
     if isinstance(error, OpenBreakerError) or error.kind not in {ErrorKind.UNAVAILABLE, ErrorKind.TIMED_OUT}:
         return False
     status = getattr(error.__cause__, "status_code", None)

@@ -1,7 +1,7 @@
-"""What went wrong with a model server, in words: one table for all client libraries.
+"""Maps the exceptions of model servers' client libraries to errors with a message and a hint.
 
-`openai`, `ollama`, `httpx` and `httpx2` name their errors alike, so errors are told apart by the names of their classes
-and by HTTP status: none of the libraries has to be imported for it.
+`openai`, `ollama`, `httpx` and `httpx2` use the same class names, so exceptions are mapped by class name and by HTTP
+status; none of the libraries has to be imported.
 """
 
 from __future__ import annotations
@@ -9,62 +9,69 @@ from __future__ import annotations
 from services.core.errors import MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
 
-SAID_CHARACTERS = 200
+SERVER_MESSAGE_CHARACTERS = 200
 _TIMED_OUT = {"APITimeoutError", "TimeoutException", "TimeoutError", "StreamChunkTimeoutError"}
-_BROKE_OFF = {"ReadError", "RemoteProtocolError", "CloseError", "WriteError", "IncompleteRead"}
-_NO_WAY = {"APIConnectionError", "ConnectError", "ConnectionError", "UnsupportedProtocol", "ProxyError", "gaierror"}
+_INTERRUPTED = {"ReadError", "RemoteProtocolError", "CloseError", "WriteError", "IncompleteRead"}
+_UNREACHABLE = {
+    "APIConnectionError",
+    "ConnectError",
+    "ConnectionError",
+    "UnsupportedProtocol",
+    "ProxyError",
+    "gaierror",
+}
 
 
-def explained(error: BaseException, *, server: str, model: str, secret: str = "") -> MillpondError:
-    """Return what happened and what to do.
+def explain_error(error: BaseException, *, server: str, model: str, secret: str = "") -> MillpondError:
+    """Return the error that says what happened and what to do.
 
     Args:
-        error: what the client library raised.
-        server: the server's address, as people read it.
-        model: the model that was asked for.
-        secret: a key that must not be repeated, should the server have put it into its reply.
+        error: the exception of the client library.
+        server: the server's address, for display.
+        model: the requested model.
+        secret: a key that must not appear in the message, should the server repeat it in its reply.
     """
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status >= 300:
-        return _by_status(status, _said(error, secret), server, model)
+        return _by_status(status, _server_message(error, secret), server, model)
     names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
     if names & _TIMED_OUT:
         return TimedOutError(
             _("{server} did not answer in time.").format(server=server),
             _("It may be loading the model or be overloaded; ask again in a moment."),
         )
-    if names & _BROKE_OFF:
+    if names & _INTERRUPTED:
         return UnavailableError(
             _("{server} broke off in the middle of the answer; what had come is kept.").format(server=server),
             _("Look at the server's log, then ask again."),
         )
-    if names & _NO_WAY:
+    if names & _UNREACHABLE:
         return UnavailableError(
             _("{server} cannot be reached.").format(server=server),
             _("Check that it is running and that the address under Settings is right."),
         )
     if "APIError" in names or "ResponseError" in names:
-        said = _said(error, secret)
+        message = _server_message(error, secret)
         return UnavailableError(
-            _("{server} reported an error: {said}").format(server=server, said=said or _("no reason given")),
+            _("{server} reported an error: {message}").format(server=server, message=message or _("no reason given")),
             _("Look at the server's log, then ask again."),
         )
-    return nonsense(server)
+    return protocol_error(server)
 
 
-def nonsense(server: str) -> UnavailableError:
-    """Return the error for a reply that is not what the protocol says."""
+def protocol_error(server: str) -> UnavailableError:
+    """Return the error for a reply that violates the protocol."""
     return UnavailableError(
         _("{server} sent something that is not an answer.").format(server=server),
         _("Check the address under Settings: it may be another program's, or its path (often /v1) may be missing."),
     )
 
 
-def _by_status(status: int, said: str, server: str, model: str) -> MillpondError:
-    words = said.lower()
+def _by_status(status: int, reply: str, server: str, model: str) -> MillpondError:
+    words = reply.lower()
     if status < 400:
-        return nonsense(server)
-    if status in {400, 413, 422} and any(sign in words for sign in ("context", "too long", "maximum")):
+        return protocol_error(server)
+    if status in {400, 413, 422} and any(word in words for word in ("context", "too long", "maximum")):
         return TooLargeError(
             _("The question and its passages are too long for the model {model}.").format(model=model),
             _("Shorten the question, use fewer hits or a smaller history window, or choose another model."),
@@ -91,7 +98,7 @@ def _by_status(status: int, said: str, server: str, model: str) -> MillpondError
         message, hint = known[status]
     elif status < 500:
         message, hint = (
-            _("{server} did not accept the question: {said}"),
+            _("{server} did not accept the question: {reply}"),
             _("Check the model and the address under Settings."),
         )
     else:
@@ -99,12 +106,12 @@ def _by_status(status: int, said: str, server: str, model: str) -> MillpondError
             _("{server} failed with an error of its own ({status})."),
             _("Look at the server's log, then ask again."),
         )
-    text = message.format(server=server, model=model or "?", said=said or status, status=status)
+    text = message.format(server=server, model=model or "?", reply=reply or status, status=status)
     return UnavailableError(text, hint)
 
 
-def _said(error: BaseException, secret: str) -> str:
-    """Return the server's own words in one short line, without the key."""
+def _server_message(error: BaseException, secret: str) -> str:
+    """Return the server's own message in one short line, without the key."""
     body = getattr(error, "body", None)
     text = ""
     if isinstance(body, dict):
@@ -113,10 +120,10 @@ def _said(error: BaseException, secret: str) -> str:
     text = text or str(getattr(error, "error", "") or getattr(error, "message", "") or error)
     if secret:
         text = text.replace(secret, "…")
-    if "<" in text:  # a page meant for a browser says nothing here
+    if "<" in text:  # an HTML page is no message
         return ""
     line = " ".join(text.split())
-    return line if len(line) <= SAID_CHARACTERS else line[:SAID_CHARACTERS] + "…"
+    return line if len(line) <= SERVER_MESSAGE_CHARACTERS else line[:SERVER_MESSAGE_CHARACTERS] + "…"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

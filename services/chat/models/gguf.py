@@ -1,6 +1,6 @@
-"""A local GGUF model as a LangChain chat model, and as a back end.
+"""The local GGUF model: as LangChain chat model, as back end, and its life cycle in this process.
 
-The one local model of the process: loaded with the first question, spared while it answers, unloaded when idle.
+At most one is loaded: with the first question that needs it, until it has been idle or another one is chosen.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
 from services.chat.models import gguf_server
-from services.chat.models.errors import explained
-from services.chat.models.gguf_server import GGUFServer, address
+from services.chat.models.errors import explain_error
+from services.chat.models.gguf_server import GGUFServer, display_address
 from services.chat.types import BackendChoice, BackendStatus
 from services.core.admission import Admission
 from services.core.errors import MillpondError, UnavailableError
@@ -32,19 +32,19 @@ from services.core.i18n import _
 from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 
-CHAT = "/v1/chat/completions"
+CHAT_PATH = "/v1/chat/completions"
 # What a token of context takes at most in the models of a few hundred million parameters that fit this process.
 _CONTEXT_TOKEN_BYTES = 24 * 1024
 
 
 class GGUFChatModel(BaseChatModel):
-    """Streams from a model that is loaded in this process."""
+    """LangChain's chat model over a model that is loaded in this process."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     server: GGUFServer
     max_tokens: int = 512
-    temperature: float = 0.0  # the same question gets the same answer
+    temperature: float = 0.0  # deterministic
 
     @property
     def _llm_type(self) -> str:
@@ -69,11 +69,11 @@ class GGUFChatModel(BaseChatModel):
         import httpx
 
         with (
-            httpx.Client(**self.server.request(stream=False)) as client,
-            client.stream("POST", CHAT, json=self._asked(messages, stop, kwargs)) as reply,
+            httpx.Client(**self.server.client_options(stream=False)) as client,
+            client.stream("POST", CHAT_PATH, json=self._request_body(messages, stop, kwargs)) as reply,
         ):
             if reply.status_code != 200:
-                raise _Refused(reply.status_code, reply.read())
+                raise _HttpStatusError(reply.status_code, reply.read())
             for line in reply.iter_lines():
                 chunk = _chunk(line)
                 if chunk is not None:
@@ -92,11 +92,11 @@ class GGUFChatModel(BaseChatModel):
 
         async with (
             self.server.in_use(),
-            httpx.AsyncClient(**self.server.request(stream=True)) as client,
-            client.stream("POST", CHAT, json=self._asked(messages, stop, kwargs)) as reply,
+            httpx.AsyncClient(**self.server.client_options(stream=True)) as client,
+            client.stream("POST", CHAT_PATH, json=self._request_body(messages, stop, kwargs)) as reply,
         ):
             if reply.status_code != 200:
-                raise _Refused(reply.status_code, await reply.aread())
+                raise _HttpStatusError(reply.status_code, await reply.aread())
             async for line in reply.aiter_lines():
                 chunk = _chunk(line)
                 if chunk is not None:
@@ -104,25 +104,27 @@ class GGUFChatModel(BaseChatModel):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
-    def _asked(self, messages: list[BaseMessage], stop: list[str] | None, more: dict[str, Any]) -> dict[str, Any]:
+    def _request_body(
+        self, messages: list[BaseMessage], stop: list[str] | None, extra: dict[str, Any]
+    ) -> dict[str, Any]:
         return {
             "messages": convert_to_openai_messages(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
-            # llama.cpp notices a hang-up when it writes, or when all of it is quiet for a second. With this it writes
-            # also while it reads the prompt.
+            # llama.cpp notices a closed connection when it writes, or after a second of inactivity. With this it
+            # writes also while it processes the prompt.
             "return_progress": True,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
-            "repeat_penalty": 1.05,  # without chance in it, a small model falls into loops
+            "repeat_penalty": 1.05,  # without sampling a small model falls into loops
             **({"stop": stop} if stop else {}),
-            **more,
+            **extra,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class GGUF:
-    """The back end over a loaded model."""
+class GGUFBackend:
+    """The back end of a loaded model."""
 
     server: GGUFServer
 
@@ -132,7 +134,7 @@ class GGUF:
 
     @property
     def address(self) -> str:
-        return address(self.server.file)
+        return display_address(self.server.file)
 
     @property
     def context_tokens(self) -> int:
@@ -144,18 +146,18 @@ class GGUF:
         try:
             return self.server.count(text)
         except httpx.HTTPError as error:
-            raise self.explained(error) from error
+            raise self.explain(error) from error
 
     @asynccontextmanager
-    async def opened(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
+    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
         yield GGUFChatModel(server=self.server, max_tokens=answer_tokens)
 
-    def explained(self, error: BaseException) -> MillpondError:
-        return explained(error, server=_("The local model"), model=self.label)
+    def explain(self, error: BaseException) -> MillpondError:
+        return explain_error(error, server=_("The local model"), model=self.label)
 
 
-class _Refused(Exception):  # noqa: N818 - carries a status to the table of explanations
-    """llama.cpp did not take the request."""
+class _HttpStatusError(Exception):
+    """llama.cpp refused a request; for `explain_error`."""
 
     def __init__(self, status_code: int, body: bytes) -> None:
         super().__init__(body.decode("utf-8", "replace"))
@@ -163,7 +165,7 @@ class _Refused(Exception):  # noqa: N818 - carries a status to the table of expl
 
 
 def _chunk(line: str) -> ChatGenerationChunk | None:
-    """Return what one line of the event stream adds, None for lines that add nothing."""
+    """Return the chunk in a line of the event stream, None for lines without one."""
     if not line.startswith("data: ") or line == "data: [DONE]":
         return None
     event = json.loads(line.removeprefix("data: "))
@@ -186,10 +188,10 @@ def _chunk(line: str) -> ChatGenerationChunk | None:
 
 
 class LocalModel:
-    """At most one GGUF file in RAM. Thread-safe; `server` is what is loaded, None while nothing is."""
+    """Loads and unloads the one local model. Thread-safe; `server` is None while none is loaded."""
 
     def __init__(self, settings: Settings, reporter: EventSink, admission: Admission, now: Callable[[], float]) -> None:
-        """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
+        """Load nothing yet. `now` returns seconds since the epoch: idle time is measured by it."""
         self._settings = settings
         self._reporter = reporter
         self._admission = admission
@@ -197,30 +199,30 @@ class LocalModel:
         self._lock = threading.RLock()  # held while a model is loaded
         self.server: gguf_server.GGUFServer | None = None
         self._loads = 0
-        self._wanted = 0.0  # when it was last asked for
+        self._used_at = 0.0
         self._loading = False
         self._closed = False
 
     @property
     def busy(self) -> bool:
-        """Whether an answer uses the model, or is about to."""
+        """Whether an answer uses the model or has reserved it."""
         server = self.server
         return server is not None and server.busy
 
-    def reserved(self, path: str) -> gguf_server.GGUFServer:
+    def acquire(self, path: str) -> gguf_server.GGUFServer:
         """Return the model in the file at `path`, loaded and reserved for an answer.
 
         Raises:
-            MillpondError: there is no such model, or no room for it.
+            MillpondError: there is no such model, or too little memory for it.
         """
-        with self._lock:  # so that nobody unloads it before it is reserved
+        with self._lock:  # nobody may unload it before it is reserved
             server = self._loaded(path)
             server.reserve()
-            self._wanted = self._now()
+            self._used_at = self._now()
         return server
 
     def memory_report(self) -> MemoryReport | None:
-        """Return what the model takes, None while none is loaded."""
+        """Return the memory that the model takes, None while none is loaded."""
         server = self.server
         return server.memory_report(self._loads) if server is not None else None
 
@@ -230,7 +232,7 @@ class LocalModel:
         Raises:
             MillpondError: its file is not there, or no GGUF file.
         """
-        if not gguf_server.installed():
+        if not gguf_server.is_installed():
             return BackendStatus(
                 choice.kind,
                 _("Local model"),
@@ -238,7 +240,7 @@ class LocalModel:
                 _("Local models need the extra that is called gguf."),
                 _("Install it with: pip install 'millpond[gguf]', then start Millpond again."),
             )
-        file = gguf_server.checked_file(choice.path)
+        file = gguf_server.validate_file(choice.path)
         if self._loading:
             return BackendStatus(choice.kind, file.stem, "loading", _("The model is being loaded."))
         server = self.server
@@ -247,28 +249,28 @@ class LocalModel:
         return BackendStatus(choice.kind, file.stem, "ready", message)
 
     def unload(self) -> bool:
-        """Unload the model unless an answer uses it or is about to; the next question loads it again.
+        """Unload the model unless it is busy; the next question loads it again. Return whether it was unloaded.
 
-        Returns whether it was unloaded. Its memory is back in the allocator then; a trim gives it to the system.
+        Its memory is free in the allocator then; a trim returns it to the system.
         """
         with self._lock:
             if self.server is None or self.server.busy:
                 return False
-            self.drop()
+            self.force_unload()
             return True
 
     def unload_idle(self) -> bool:
-        """Unload the model if nobody has asked for it for `model_idle_minutes`; called now and then."""
+        """Unload the model if it was not used for `model_idle_minutes`; called periodically. Return whether it was."""
         minutes = self._settings.model_idle_minutes
         server = self.server
         if not minutes or server is None:
             return False
         if server.busy:
-            self._wanted = self._now()
-        return self._now() - self._wanted >= 60 * minutes and self.unload()
+            self._used_at = self._now()
+        return self._now() - self._used_at >= 60 * minutes and self.unload()
 
-    def drop(self) -> None:
-        """Unload what is loaded, ending the answers that use it."""
+    def force_unload(self) -> None:
+        """Unload the model, ending answers that use it."""
         with self._lock:
             server, self.server = self.server, None
             if server is not None:
@@ -277,17 +279,17 @@ class LocalModel:
                 self._reporter.event(EventKind.MODEL, text, unloaded=1)
 
     def close(self) -> None:
-        """Unload what is loaded; nothing is loaded after this."""
+        """Unload the model; none is loaded after this."""
         self._closed = True
-        self.drop()
+        self.force_unload()
 
     def _loaded(self, path: str) -> gguf_server.GGUFServer:
-        file = gguf_server.checked_file(path)
+        file = gguf_server.validate_file(path)
         if self.server is not None and self.server.file == file:
             return self.server
         if self._closed:
             raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
-        self.drop()
+        self.force_unload()
         settings = self._settings
         needed = file.stat().st_size + settings.gguf_context_tokens * _CONTEXT_TOKEN_BYTES
         began = time.monotonic()

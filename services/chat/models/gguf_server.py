@@ -1,8 +1,8 @@
-"""llama.cpp in this process: one model file, loaded once, unloaded on request.
+"""llama.cpp in this process: loads one model file and serves it over a private Unix socket.
 
-`xllamacpp` runs llama.cpp's server in threads of this process. We speak to it through its own protocol over a Unix
-socket in a private folder, protected by a random key, rather than through its callbacks: those cannot end a request
-before the first token, a closed connection can. So no TCP port is opened, and whoever hangs up stops the work.
+`xllamacpp` runs llama.cpp's server in threads of this process. Requests use its HTTP protocol over a Unix socket in a
+private folder, protected by a random key, rather than its callbacks: those cannot abort a request before the first
+token, a closed connection can. No TCP port is opened.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
 
 MAGIC = b"GGUF"
-BATCH_TOKENS = 128  # a hang-up is noticed between batches
+BATCH_TOKENS = 128  # a closed connection is noticed between batches
 UNLOAD_SECONDS = 10.0
-RESERVED_SECONDS = 10.0  # from asking for the model to using it: the prompt is counted and cut in between
+RESERVED_SECONDS = 10.0  # between reserving and using the model the prompt is built
 CachePrecision = Literal["f16", "q8_0"]
 
 
-def installed() -> bool:
-    """Return whether the extra `gguf` is there, without loading it."""
+def is_installed() -> bool:
+    """Return whether the extra `gguf` is installed, without importing it."""
     return importlib.util.find_spec("xllamacpp") is not None
 
 
-def checked_file(path: str) -> Path:
-    """Return the model file at `path`.
+def validate_file(path: str) -> Path:
+    """Return the path of a model file after a check of its first bytes.
 
     Raises:
-        MillpondError: it is not there, or no GGUF file.
+        MillpondError: the file cannot be read, or is no GGUF file.
     """
     file = Path(path).expanduser()
     hint = _("Enter the full path of a file that ends in .gguf on the machine where Millpond runs.")
@@ -59,22 +59,22 @@ def checked_file(path: str) -> Path:
     return file
 
 
-def address(file: Path) -> str:
-    """Return the model's name for people, and for telling back ends apart."""
+def display_address(file: Path) -> str:
+    """Return the model's name, for display and as the key of its circuit breaker."""
     return _("{model} in this process").format(model=file.stem)
 
 
-class UnloadedError(UnavailableError):
-    """The model was unloaded while it was wanted; it did nothing wrong."""
+class ModelUnloadedError(UnavailableError):
+    """The model was unloaded during an answer; no failure of the model."""
 
     expected = True
 
 
 class GGUFServer:
-    """A loaded model. Requests go over `socket` with `key`; `close` ends them and gives the memory back."""
+    """A loaded model. Requests use `socket` and `key`; `close` ends them and frees the memory."""
 
     def __init__(self, file: Path, context_tokens: int, cache_precision: CachePrecision = "q8_0") -> None:
-        """Load `file`. What the model remembers of a text it reads takes memory by `cache_precision`.
+        """Load `file`; `cache_precision` is that of the keys and values of its context.
 
         Raises:
             UnavailableError: the extra is not installed, or llama.cpp cannot load the file.
@@ -108,7 +108,7 @@ class GGUFServer:
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        # What llama.cpp allocated; the weights themselves stay in the file, which it maps.
+        # Allocated memory, and the file with the weights, which llama.cpp maps.
         self.bytes = max(_anonymous(process) - before, 0) + file.stat().st_size
 
     def _parameters(self, xllamacpp: Any, context_tokens: int, cache_precision: CachePrecision) -> Any:
@@ -117,16 +117,16 @@ class GGUFServer:
         values.hostnames = [str(self.socket)]
         values.api_keys = [self.key]
         values.n_ctx = context_tokens
-        # Keys and values of the context: most of what a small model allocates.
+        # Keys and values of the context are most of what a small model allocates.
         types = {"f16": xllamacpp.ggml_type.GGML_TYPE_F16, "q8_0": xllamacpp.ggml_type.GGML_TYPE_Q8_0}
         values.cache_type_k = values.cache_type_v = types[cache_precision]
         values.n_parallel = 1
         values.n_batch = values.n_ubatch = BATCH_TOKENS
-        # llama.cpp's threads wait for each other spinning: one of them without a core of its own slows it down tenfold.
-        # A core stays free for searches and embedding.
+        # llama.cpp's threads spin while they wait for each other: one without a core of its own makes it ten times
+        # slower. One core stays free for searches and embedding.
         values.cpuparams.n_threads = values.cpuparams_batch.n_threads = max(1, len(os.sched_getaffinity(0)) - 1)
         values.n_threads_http = 4
-        values.cache_ram_mib = 0  # its default keeps up to 8 GB of old prompts
+        values.cache_ram_mib = 0  # the default caches up to 8 GB of prompts
         values.n_ctx_checkpoints = 0
         values.ui = False
         values.sse_ping_interval = 1
@@ -140,55 +140,55 @@ class GGUFServer:
             return bool(self._active) or time.monotonic() - self._reserved < RESERVED_SECONDS
 
     def reserve(self) -> None:
-        """Say that an answer is about to use the model: it builds its prompt first."""
+        """Mark the model as busy for an answer that builds its prompt first."""
         with self._idle:
             self._reserved = time.monotonic()
 
-    def request(self, stream: bool) -> dict[str, Any]:
-        """Return the options of an HTTP client for this server."""
+    def client_options(self, stream: bool) -> dict[str, Any]:
+        """Return the options of an HTTP client for this server; `stream`: an asynchronous one."""
         import httpx
 
         transport = httpx.AsyncHTTPTransport if stream else httpx.HTTPTransport
         return {
             "transport": transport(uds=str(self.socket)),
             "base_url": "http://local-model",
-            # The server closes idle connections on its own; a new one costs nothing here.
+            # The server closes idle connections; a new one costs next to nothing here.
             "headers": {"Authorization": f"Bearer {self.key}", "Connection": "close"},
             "timeout": None,
         }
 
-    def ask(self, path: str, value: dict[str, Any] | None = None) -> Any:
-        """Return the JSON reply to a short request."""
+    def request(self, path: str, value: dict[str, Any] | None = None) -> Any:
+        """Send a short request and return its JSON reply."""
         import httpx
 
-        with httpx.Client(**self.request(stream=False)) as client:
+        with httpx.Client(**self.client_options(stream=False)) as client:
             reply = client.get(path) if value is None else client.post(path, json=value)
             return reply.raise_for_status().json()
 
     def count(self, text: str) -> int:
         """Return the tokens of `text`."""
-        return len(self.ask("/tokenize", {"content": text})["tokens"])
+        return len(self.request("/tokenize", {"content": text})["tokens"])
 
     @contextlib.asynccontextmanager
     async def in_use(self) -> AsyncIterator[None]:
-        """Mark the current task as a user of the model; `close` cancels it.
+        """Register the current task as a user of the model, which `close` cancels.
 
         Raises:
-            UnavailableError: the model was unloaded meanwhile.
+            ModelUnloadedError: the model was unloaded meanwhile.
         """
-        gone = UnloadedError(
+        unloaded = ModelUnloadedError(
             _("The local model was unloaded while it was answering."), _("Ask again with the model chosen now.")
         )
         task = asyncio.current_task()
         with self._idle:
             if self._closing or task is None:
-                raise gone
+                raise unloaded
             self._active[task] = asyncio.get_running_loop()
         try:
             yield
         except asyncio.CancelledError:
             if self._closing:
-                raise gone from None
+                raise unloaded from None
             raise
         finally:
             with self._idle:
@@ -197,7 +197,7 @@ class GGUFServer:
                 self._idle.notify_all()
 
     def memory_report(self, loads: int) -> MemoryReport:
-        """Return what the model takes: the growth of allocated memory while it was loaded, and its file."""
+        """Return the memory of the model: what was allocated while it was loaded, and its mapped file."""
         file_bytes = self.file.stat().st_size
         return MemoryReport(
             name=_("Local chat model"),
@@ -211,7 +211,7 @@ class GGUFServer:
         )
 
     def close(self) -> None:
-        """End the answers in progress and unload the model; safe to call twice."""
+        """Cancel the answers in progress and unload the model; safe to call twice."""
         with self._idle:
             if self._closing:
                 return
@@ -219,15 +219,15 @@ class GGUFServer:
             for task, loop in self._active.items():
                 loop.call_soon_threadsafe(task.cancel)
             self._idle.wait_for(lambda: not self._active, UNLOAD_SECONDS)
-        self._server = None  # its destructor ends the threads and frees the memory
+        self._server = None  # the destructor ends its threads and frees the memory
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _context(self) -> int:
-        properties = self.ask("/props")
+        properties = self.request("/props")
         return int(properties["default_generation_settings"]["n_ctx"])
 
 
 def _anonymous(process: psutil.Process) -> int:
-    """Return the resident bytes that no file is behind."""
+    """Return the resident bytes without those of mapped files."""
     memory = process.memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))

@@ -1,7 +1,4 @@
-"""Which chat model is chosen, whether it answers, and the way to it.
-
-The state of a model server, looked up beside the page that shows it.
-"""
+"""The registry of chat models: the stored choice, the status of each back end, and the back end for an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
-from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, left_alone
+from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, open_message
 from services.chat.models.gguf import LocalModel
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.access import Actor
@@ -24,14 +21,14 @@ from services.core.i18n import _
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 
-PREFERENCE = "chat model"
+PREFERENCE_KEY = "chat model"
 MODEL_NAME = "millpond"
-FRESH_SECONDS = 5.0
-FIRST_LOOK_SECONDS = 1.0
+MAX_AGE_SECONDS = 5.0
+FIRST_PROBE_SECONDS = 1.0
 
 
 class ChatModels:
-    """The chosen back end, kept in the preferences; switching needs no restart. At most one local model is loaded."""
+    """The chosen back end, stored in the preferences; a change needs no restart. Thread-safe."""
 
     def __init__(
         self,
@@ -42,7 +39,7 @@ class ChatModels:
         admission: Admission | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Load nothing yet. `now` is the clock by which an idle model is unloaded, in seconds since the epoch."""
+        """Load nothing yet. `now` returns seconds since the epoch: idle time is measured by it."""
         self._preferences = preferences
         self._reporter = reporter or NullEventSink()
         self._settings = settings
@@ -50,39 +47,39 @@ class ChatModels:
         self.breakers = CircuitBreakers(
             failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
         )
-        self._watch = StatusWatch(self.probe)
+        self._statuses = StatusCache(self.probe)
 
     # The choice
 
     def choice(self) -> BackendChoice:
-        """Return the choice without its key, which is never shown again."""
+        """Return the choice without its key, which is never returned to anybody."""
         return replace(self._choice(), api_key="")
 
     def choose(self, actor: Actor, choice: BackendChoice) -> BackendChoice:
-        """Store a choice and use it from the next question on; an empty key keeps the one stored for the same address.
+        """Store a choice and use it from the next question on; an empty key keeps the stored one of the same address.
 
         Raises:
             ForbiddenError: `actor` may only look.
-            MillpondError: the choice cannot work (no address, no model, no such file); the old one stays.
+            MillpondError: the choice is incomplete or its file is missing; the old one stays.
         """
         actor.require_admin(_("Choose the chat model"))
-        complete = self._completed(choice)
+        complete = self._with_defaults(choice)
         if complete.kind is BackendKind.GGUF:
-            gguf_server.checked_file(complete.path)
+            gguf_server.validate_file(complete.path)
         elif complete.kind is not BackendKind.NONE and not complete.model:
             raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
-        self._preferences.set(PREFERENCE, {**asdict(complete), "kind": complete.kind.value})
-        self._watch.forget()
+        self._preferences.set(PREFERENCE_KEY, {**asdict(complete), "kind": complete.kind.value})
+        self._statuses.invalidate()
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         self.breakers.reset()
         if complete.kind is not BackendKind.GGUF:
-            self.local.drop()
+            self.local.force_unload()
         return replace(complete, api_key="")
 
     def has_key(self, choice: BackendChoice) -> bool:
         """Return whether a key is stored or configured for the address of `choice`."""
         try:
-            return bool(self._completed(replace(choice, api_key="")).api_key)
+            return bool(self._with_defaults(replace(choice, api_key="")).api_key)
         except MillpondError:
             return False
 
@@ -90,34 +87,34 @@ class ChatModels:
         """Return the models that the server of `choice` offers; an empty key means the stored one.
 
         Raises:
-            MillpondError: the server does not tell, or the address is none.
+            MillpondError: the address is invalid, or the server does not list its models.
         """
-        complete = self._completed(choice)
+        complete = self._with_defaults(choice)
         if complete.kind is BackendKind.OPENAI:
-            return servers.openai_models(complete.url, complete.api_key)
+            return servers.list_openai_models(complete.url, complete.api_key)
         if complete.kind is BackendKind.OLLAMA:
-            return servers.ollama_models(complete.url)
+            return servers.list_ollama_models(complete.url)
         return []
 
     def ollama_models(self, url: str | None = None) -> list[str]:
-        """Return the models of an Ollama server, by default the one on its usual port; none where there is none."""
+        """Return the models of an Ollama server, by default the configured one; an empty list if it does not answer."""
         try:
-            return servers.ollama_models(servers.checked(url or self._settings.ollama_url))
+            return servers.list_ollama_models(servers.normalized_url(url or self._settings.ollama_url))
         except MillpondError:
             return []
 
     def gguf_files(self) -> list[str]:
-        """Return the model files that can be chosen: the configured one, and those in `models` in the data folder."""
+        """Return the model files to choose from: the configured one, and those in the data folder's `models`."""
         folder = self._settings.data_dir / "models"
         found = sorted(str(file) for file in folder.glob("*.gguf")) if folder.is_dir() else []
         configured = self._settings.gguf_path
         return [configured, *found] if configured and configured not in found else found
 
     def check_name(self, name: str | None) -> None:
-        """Accept the names that a client of the API may ask for.
+        """Check the model's name in a request to the API.
 
         Raises:
-            NotFoundError: it asks for another model.
+            NotFoundError: it is neither the service's nor the chosen model's.
         """
         if name and name not in {MODEL_NAME, self._choice().model}:
             raise NotFoundError(
@@ -125,30 +122,29 @@ class ChatModels:
                 _("Ask for {name}.").format(name=MODEL_NAME),
             )
 
-    # Its state
+    # Status
 
     def status(self) -> BackendStatus:
-        """Return the state of the chosen back end as of some seconds ago; waits at most a second for the first look."""
+        """Return the status of the chosen back end, a few seconds old; waits at most a second for the first probe."""
         choice = self._choice()
         if choice.kind in {BackendKind.NONE, BackendKind.GGUF}:
             return self._with_breaker(choice, self.probe(choice))
-        return self._with_breaker(choice, self._watch.status(choice))
+        return self._with_breaker(choice, self._statuses.status(choice))
 
     def breaker(self) -> BreakerStatus | None:
-        """Return how the breaker of the chosen back end stands; None where no model is chosen."""
+        """Return the circuit breaker's state of the chosen back end, None if no model is chosen."""
         choice = self._choice()
         if choice.kind is BackendKind.NONE or not choice.name:
             return None
-        return self.breakers.of(self._address(choice)).status()
+        return self.breakers.get(self._address(choice)).status()
 
     def available(self) -> list[BackendStatus]:
-        """Return the state of each way to get a chat model, as configured or found."""
+        """Return the status of each kind of back end, as chosen, configured or found."""
         chosen = self._choice()
-        ways = [BackendChoice(kind) for kind in BackendKind]
-        return [self.probe(chosen if way.kind is chosen.kind else way) for way in ways]
+        return [self.probe(chosen if kind is chosen.kind else BackendChoice(kind)) for kind in BackendKind]
 
     def probe(self, choice: BackendChoice) -> BackendStatus:
-        """Look at a back end now; takes up to two seconds where a server has to be asked."""
+        """Return the present status of a back end; a request to its server takes up to two seconds."""
         labels = {
             BackendKind.NONE: _("No language model"),
             BackendKind.OPENAI: _("OpenAI-compatible server"),
@@ -161,7 +157,7 @@ class ChatModels:
                 choice.kind, label, "off", _("Not set up."), _("Enter what it needs under Settings to use it.")
             )
         try:
-            complete = self._completed(choice)
+            complete = self._with_defaults(choice)
             if complete.kind is BackendKind.NONE:
                 return BackendStatus(
                     complete.kind, label, "off", _("Answers quote the documents."), _("Connect a model under Settings.")
@@ -174,95 +170,95 @@ class ChatModels:
             return BackendStatus(choice.kind, label, "down", error.message, error.hint)
 
     def _with_breaker(self, choice: BackendChoice, status: BackendStatus) -> BackendStatus:
-        """Say that the chosen back end is left alone, if it is, whatever its list of models says."""
+        """Return a status that says so if the back end's circuit breaker is not closed."""
         if choice.kind is BackendKind.NONE:
             return status
-        breaker = self.breakers.of(self._address(choice)).status()
+        breaker = self.breakers.get(self._address(choice)).status()
         if breaker.state is BreakerState.CLOSED:
             return replace(status, breaker=breaker.state.value)
         return replace(
             status,
             state="down",
-            message=left_alone(breaker),
+            message=open_message(breaker),
             hint=_("Until then the documents are quoted."),
             breaker=breaker.state.value,
             retry_seconds=round(breaker.retry_seconds, 1),
         )
 
     def _address(self, choice: BackendChoice) -> str:
-        """Return what the back end of `choice` calls itself, without loading it."""
+        """Return `Backend.address` of `choice` without loading a model."""
         if choice.kind is BackendKind.OPENAI:
-            return servers.OpenAIServer(choice.url, choice.model, "").address
+            return servers.OpenAIBackend(choice.url, choice.model, "").address
         if choice.kind is BackendKind.OLLAMA:
-            return servers.Ollama(choice.url, choice.model).address
-        return gguf_server.address(Path(choice.path))
+            return servers.OllamaBackend(choice.url, choice.model).address
+        return gguf_server.display_address(Path(choice.path))
 
-    # The way to it
+    # The back end
 
     def backend(self) -> Backend | None:
-        """Return the way to the chosen model, None where none is chosen; loads a local model that is not loaded yet.
+        """Return the chosen back end, None if none is chosen; loads a local model that is not loaded yet.
 
         Raises:
-            OpenBreakerError: the local model could not be loaded several times in a row, and is left alone for now.
+            OpenBreakerError: loading the local model failed repeatedly and is not tried for now.
             MillpondError: it cannot be loaded.
         """
         choice = self._choice()
         seconds = self._settings.answer_seconds
         if choice.kind is BackendKind.OPENAI:
-            return servers.OpenAIServer(choice.url, choice.model, choice.api_key, seconds)
+            return servers.OpenAIBackend(choice.url, choice.model, choice.api_key, seconds)
         if choice.kind is BackendKind.OLLAMA:
-            return servers.Ollama(choice.url, choice.model, seconds)
+            return servers.OllamaBackend(choice.url, choice.model, seconds)
         if choice.kind is BackendKind.GGUF:
-            from services.chat.models.gguf import GGUF
+            from services.chat.models.gguf import GGUFBackend
 
-            with self.breakers.of(self._address(choice)).enter():  # each try to load takes seconds and memory
-                return GGUF(self.local.reserved(choice.path))
+            with self.breakers.get(self._address(choice)).acquire():  # each attempt to load takes seconds and memory
+                return GGUFBackend(self.local.acquire(choice.path))
         return None
 
     def close(self) -> None:
-        """Unload what is loaded; nothing is loaded after this."""
-        self._watch.close()
+        """Unload the local model and wait for a running probe; nothing is loaded after this."""
+        self._statuses.close()
         self.local.close()
 
     def _choice(self) -> BackendChoice:
-        """Return the choice with its key: the stored one, else what the settings name."""
-        stored = self._preferences.get(PREFERENCE)
+        """Return the choice with its key: the stored one, else that of the settings."""
+        stored = self._preferences.get(PREFERENCE_KEY)
         if stored is not None:
             return self._with_key(BackendChoice(**{**stored, "kind": BackendKind(stored["kind"])}), "")
         settings = self._settings
         if settings.openai_base_url and settings.openai_model:
-            return self._completed(BackendChoice(BackendKind.OPENAI), stored=False)
+            return self._with_defaults(BackendChoice(BackendKind.OPENAI), stored=False)
         if settings.gguf_path:
-            return self._completed(BackendChoice(BackendKind.GGUF), stored=False)
+            return self._with_defaults(BackendChoice(BackendKind.GGUF), stored=False)
         return BackendChoice()
 
-    def _completed(self, choice: BackendChoice, *, stored: bool = True) -> BackendChoice:
-        """Return a choice with its gaps filled in from the settings, without what its kind has no use for.
+    def _with_defaults(self, choice: BackendChoice, *, stored: bool = True) -> BackendChoice:
+        """Return a choice with missing fields from the settings and without those its kind does not use.
 
         Raises:
-            BadInputError: its address is none.
+            BadInputError: its address is invalid.
         """
         settings, kind = self._settings, choice.kind
         if kind is BackendKind.OPENAI:
-            url = servers.checked(choice.url or settings.openai_base_url)
+            url = servers.normalized_url(choice.url or settings.openai_base_url)
             model = choice.model.strip() or ("" if choice.url else settings.openai_model)
             key = choice.api_key.strip()
-            old = self._preferences.get(PREFERENCE) if stored and not key else None
+            old = self._preferences.get(PREFERENCE_KEY) if stored and not key else None
             if old and old.get("kind") == kind.value and old.get("url") == url:
                 key = str(old.get("api_key", ""))
             return self._with_key(BackendChoice(kind, url, model, key), key)
         if kind is BackendKind.OLLAMA:
-            return BackendChoice(kind, servers.checked(choice.url or settings.ollama_url), choice.model.strip())
+            return BackendChoice(kind, servers.normalized_url(choice.url or settings.ollama_url), choice.model.strip())
         if kind is BackendKind.GGUF:
             return BackendChoice(kind, path=choice.path.strip() or settings.gguf_path)
         return BackendChoice()
 
     def _with_key(self, choice: BackendChoice, key: str) -> BackendChoice:
-        """Return a choice with the configured key if it has none and goes to the configured address, to no other."""
+        """Return a choice with the configured key, if it has none and its address is the configured one."""
         settings = self._settings
         if choice.kind is not BackendKind.OPENAI or choice.api_key or key or not settings.openai_base_url:
             return choice
-        if choice.url != servers.checked(settings.openai_base_url):
+        if choice.url != servers.normalized_url(settings.openai_base_url):
             return choice
         return replace(choice, api_key=settings.openai_api_key.get_secret_value())
 
@@ -281,7 +277,7 @@ class ChatModels:
                 label,
                 "ready" if models else "down",
                 _("Found at {server}; its models: {models}.").format(
-                    server=servers.shown(choice.url), models=", ".join(models[:10]) or _("none")
+                    server=servers.host_of(choice.url), models=", ".join(models[:10]) or _("none")
                 ),
                 "" if models else _("Fetch a model first, with Ollama for example: ollama pull NAME."),
             )
@@ -291,19 +287,19 @@ class ChatModels:
                 label,
                 "down",
                 _("{server} does not offer the model {model}.").format(
-                    server=servers.shown(choice.url), model=choice.model
+                    server=servers.host_of(choice.url), model=choice.model
                 ),
                 _("It offers: {models}.").format(models=", ".join(models[:10]) or _("none")),
             )
         return BackendStatus(
-            choice.kind, label, "ready", _("Connected to {server}.").format(server=servers.shown(choice.url))
+            choice.kind, label, "ready", _("Connected to {server}.").format(server=servers.host_of(choice.url))
         )
 
 
-class StatusWatch:
-    """Keeps the last status; a stale one is returned at once while a thread looks again.
+class StatusCache:
+    """Caches the last status; a stale one is returned at once while a thread probes again.
 
-    `probe` is called in a short-lived thread, one at a time; it has to bound its own time.
+    `probe` is called in a short-lived thread, one at a time; it must limit its own time.
     """
 
     def __init__(self, probe: Callable[[BackendChoice], BackendStatus]) -> None:
@@ -311,40 +307,40 @@ class StatusWatch:
         self._changed = threading.Condition()
         self._choice: BackendChoice | None = None
         self._status: BackendStatus | None = None
-        self._looked = 0.0
+        self._probed_at = 0.0
         self._thread: threading.Thread | None = None
 
     def status(self, choice: BackendChoice) -> BackendStatus:
-        """Return the status of `choice`, at most some seconds old or being renewed."""
+        """Return the status of `choice`, at most `MAX_AGE_SECONDS` old or being refreshed."""
         with self._changed:
             if choice != self._choice:
                 self._choice, self._status = choice, None
-            if self._thread is None and (self._status is None or time.monotonic() - self._looked > FRESH_SECONDS):
-                self._thread = threading.Thread(target=self._look, args=(choice,), name="model status", daemon=True)
+            if self._thread is None and (self._status is None or time.monotonic() - self._probed_at > MAX_AGE_SECONDS):
+                self._thread = threading.Thread(target=self._refresh, args=(choice,), name="model status", daemon=True)
                 self._thread.start()
             if self._status is None:
-                self._changed.wait_for(lambda: self._status is not None, FIRST_LOOK_SECONDS)
+                self._changed.wait_for(lambda: self._status is not None, FIRST_PROBE_SECONDS)
             return self._status or BackendStatus(
                 choice.kind, choice.model, "loading", _("Waiting for the server's reply.")
             )
 
-    def forget(self) -> None:
-        """Look again at the next call."""
+    def invalidate(self) -> None:
+        """Probe again at the next call."""
         with self._changed:
             self._choice = self._status = None
 
     def close(self) -> None:
-        """Wait for a look that is under way."""
+        """Wait for a running probe."""
         thread = self._thread
         if thread is not None:
             thread.join()
 
-    def _look(self, choice: BackendChoice) -> None:
+    def _refresh(self, choice: BackendChoice) -> None:
         try:
             status = self._probe(choice)
             with self._changed:
                 if choice == self._choice:
-                    self._status, self._looked = status, time.monotonic()
+                    self._status, self._probed_at = status, time.monotonic()
         finally:
             with self._changed:
                 self._thread = None

@@ -1,9 +1,4 @@
-"""Any server that speaks OpenAI's protocol, by URL, model and key.
-
-Addresses of model servers: checked, shown without secrets, asked for their models.
-
-Ollama, found on its usual port.
-"""
+"""Back ends on a server: any that speaks OpenAI's protocol, and Ollama; their addresses and lists of models."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from services.chat.models.errors import explained, nonsense
+from services.chat.models.errors import explain_error, protocol_error
 from services.chat.prompt import estimate_tokens
 from services.core.errors import BadInputError, MillpondError, TimedOutError
 from services.core.i18n import _
@@ -24,17 +19,16 @@ from services.core.i18n import _
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-OPENAI_CONTEXT_TOKENS = 8192  # the protocol does not tell; what current models read at least
+OPENAI_CONTEXT_TOKENS = 8192  # the protocol does not report it; current models have at least this
+# Requested explicitly: Ollama silently truncates the start of what exceeds its default.
+OLLAMA_CONTEXT_TOKENS = 8192
 PROBE_SECONDS = 2.0
 PROBE_BYTES = 2_000_000
-OLLAMA_CONTEXT_TOKENS = (
-    8192  # asked for explicitly: Ollama silently cuts the beginning of what is longer than its default
-)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAIServer:
-    """A back end. `seconds` bounds each wait for the server; a whole answer is bounded by its caller."""
+class OpenAIBackend:
+    """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
 
     url: str
     model: str
@@ -47,7 +41,7 @@ class OpenAIServer:
 
     @property
     def address(self) -> str:
-        return _("{model} at {server}").format(model=self.model, server=shown(self.url))
+        return _("{model} at {server}").format(model=self.model, server=host_of(self.url))
 
     @property
     def context_tokens(self) -> int:
@@ -57,14 +51,14 @@ class OpenAIServer:
         return estimate_tokens(text)
 
     @asynccontextmanager
-    async def opened(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
+    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
         from langchain_openai import ChatOpenAI
         from openai import DefaultAsyncHttpxClient
 
         async def key() -> str:
-            return self.key or "none"  # the library insists on one; servers without keys ignore it
+            return self.key or "none"  # the library requires one; servers without keys ignore it
 
-        # With a coroutine for the key only the asynchronous client is built.
+        # With a coroutine as key the library builds only the asynchronous client.
         async with DefaultAsyncHttpxClient(**client_options(self.url, self.seconds)) as client:
             yield ChatOpenAI(
                 model=self.model,
@@ -78,28 +72,28 @@ class OpenAIServer:
                 use_responses_api=False,
             )
 
-    def explained(self, error: BaseException) -> MillpondError:
-        return explained(error, server=shown(self.url), model=self.model, secret=self.key)
+    def explain(self, error: BaseException) -> MillpondError:
+        return explain_error(error, server=host_of(self.url), model=self.model, secret=self.key)
 
 
-def openai_models(url: str, key: str) -> list[str]:
-    """Return the names of the models that a server offers.
+def list_openai_models(url: str, key: str) -> list[str]:
+    """Return the names of the models that a server with OpenAI's protocol offers.
 
     Raises:
-        MillpondError: it does not tell.
+        MillpondError: it cannot be reached, or does not list them.
     """
-    reply = listed(f"{url}/models", key=key)
+    reply = fetch_json(f"{url}/models", key=key)
     models = reply.get("data") if isinstance(reply, dict) else None
     if not isinstance(models, list):
-        raise nonsense(shown(url))
+        raise protocol_error(host_of(url))
     return sorted(str(model["id"]) for model in models if isinstance(model, dict) and "id" in model)
 
 
-def checked(url: str) -> str:
-    """Return an address in one form: scheme, host, port, path without a slash at its end.
+def normalized_url(url: str) -> str:
+    """Return an address in normal form: scheme, host, port, path without a trailing slash.
 
     Raises:
-        BadInputError: it is no http(s) address, or carries a name and password.
+        BadInputError: it is no http(s) address, or contains credentials, a query or a fragment.
     """
     hint = _("An address looks like http://127.0.0.1:8000/v1.")
     try:
@@ -115,17 +109,17 @@ def checked(url: str) -> str:
             _("The address contains more than a host and a path."),
             _("Enter the key in its own field, not in the address."),
         )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+    host_of = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host_of}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def shown(url: str) -> str:
-    """Return host and port of an address, for messages."""
+def host_of(url: str) -> str:
+    """Return host and port of an address, for display."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether the server is on this machine; such a request never goes through a proxy."""
+    """Return whether the server is on this machine; requests to it never use a proxy."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -136,25 +130,25 @@ def is_loopback(url: str) -> bool:
 
 
 def client_options(url: str, seconds: float) -> dict[str, Any]:
-    """Return the options that every HTTP client for `url` gets (of httpx and httpx2 alike)."""
+    """Return the options of every HTTP client for `url` (httpx and httpx2 alike)."""
     return {
-        # A context with all authorities takes 20 ms and 1 MB to build; http has no use for it.
+        # A TLS context takes 20 ms and 1 MB to build; plain HTTP needs none.
         "verify": url.startswith("https:"),
         "trust_env": not is_loopback(url),
         "timeout": seconds,
-        "follow_redirects": False,  # would carry documents and keys to a host that nobody chose
+        "follow_redirects": False,  # would send documents and keys to a host that nobody chose
     }
 
 
-def listed(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> Any:
-    """Return the JSON that a server gives at `url`.
+def fetch_json(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> Any:
+    """Return the JSON document at `url`.
 
     Raises:
-        MillpondError: it cannot be reached, refuses, is slow or sends something else.
+        MillpondError: the server cannot be reached, refuses, is too slow, or sends something else.
     """
     import httpx
 
-    server = shown(url)
+    server = host_of(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     deadline = time.monotonic() + seconds
     received = bytearray()
@@ -166,23 +160,23 @@ def listed(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> Any:
             for part in reply.iter_bytes():
                 received += part
                 if len(received) > PROBE_BYTES:
-                    raise nonsense(server)
+                    raise protocol_error(server)
                 if time.monotonic() > deadline:
                     raise TimedOutError(
                         _("{server} did not answer in time.").format(server=server), _("Try again in a moment.")
                     )
         if reply.status_code != 200:
-            raise explained(_Refused(reply.status_code), server=server, model="")
+            raise explain_error(_HttpStatusError(reply.status_code), server=server, model="")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise explained(error, server=server, model="") from error
+        raise explain_error(error, server=server, model="") from error
     try:
         return json.loads(received)
     except ValueError as error:
-        raise nonsense(server) from error
+        raise protocol_error(server) from error
 
 
-class _Refused(Exception):  # noqa: N818 - carries a status to the table of explanations
-    """A reply with another status than 200."""
+class _HttpStatusError(Exception):
+    """A reply with another status than 200, for `explain_error`."""
 
     def __init__(self, status_code: int) -> None:
         super().__init__("path not found" if status_code == 404 else "")
@@ -190,8 +184,8 @@ class _Refused(Exception):  # noqa: N818 - carries a status to the table of expl
 
 
 @dataclass(frozen=True, slots=True)
-class Ollama:
-    """A back end. `seconds` bounds each wait for the server; a whole answer is bounded by its caller."""
+class OllamaBackend:
+    """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
 
     url: str
     model: str
@@ -203,7 +197,7 @@ class Ollama:
 
     @property
     def address(self) -> str:
-        return _("{model} at {server}").format(model=self.model, server=shown(self.url))
+        return _("{model} at {server}").format(model=self.model, server=host_of(self.url))
 
     @property
     def context_tokens(self) -> int:
@@ -213,7 +207,7 @@ class Ollama:
         return estimate_tokens(text)
 
     @asynccontextmanager
-    async def opened(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
+    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
         import httpx
         from langchain_ollama import ChatOllama
 
@@ -228,18 +222,18 @@ class Ollama:
             client_kwargs={**client_options(self.url, self.seconds), "limits": limits},
         )
 
-    def explained(self, error: BaseException) -> MillpondError:
-        return explained(error, server=f"Ollama ({shown(self.url)})", model=self.model)
+    def explain(self, error: BaseException) -> MillpondError:
+        return explain_error(error, server=f"Ollama ({host_of(self.url)})", model=self.model)
 
 
-def ollama_models(url: str) -> list[str]:
-    """Return the names of the models that are there.
+def list_ollama_models(url: str) -> list[str]:
+    """Return the names of the models that an Ollama server has.
 
     Raises:
-        MillpondError: Ollama does not tell.
+        MillpondError: it cannot be reached, or does not list them.
     """
-    reply = listed(f"{url}/api/tags")
+    reply = fetch_json(f"{url}/api/tags")
     models = reply.get("models") if isinstance(reply, dict) else None
     if not isinstance(models, list):
-        raise nonsense(shown(url))
+        raise protocol_error(host_of(url))
     return sorted(str(model["name"]) for model in models if isinstance(model, dict) and "name" in model)

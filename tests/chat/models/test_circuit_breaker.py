@@ -15,7 +15,7 @@ from services.chat.models.circuit_breaker import (
     OpenBreakerError,
     is_outage,
 )
-from services.chat.models.gguf_server import UnloadedError
+from services.chat.models.gguf_server import ModelUnloadedError
 from services.chat.types import AnswerState, BackendChoice, BackendKind, Message, MessageRole, Token
 from services.core.access import SERVICE
 from services.core.errors import BusyError, MillpondError, TimedOutError, TooLargeError, UnavailableError
@@ -50,18 +50,18 @@ def told() -> list[BreakerState]:
 @pytest.fixture
 def breaker(time: Time, told: list[BreakerState]) -> CircuitBreaker:
     return CircuitBreaker(
-        "tiny", failures=3, seconds=20, monotonic=time, changed=lambda status: told.append(status.state)
+        "tiny", failures=3, seconds=20, monotonic=time, on_change=lambda status: told.append(status.state)
     )
 
 
 def fail(breaker: CircuitBreaker, error: MillpondError = DOWN) -> None:
-    with pytest.raises(type(error)), breaker.enter():
+    with pytest.raises(type(error)), breaker.acquire():
         raise error
 
 
 def work(breaker: CircuitBreaker) -> None:
-    with breaker.enter() as permit:
-        permit.worked()
+    with breaker.acquire() as permit:
+        permit.record_success()
 
 
 def state(breaker: CircuitBreaker) -> BreakerState:
@@ -79,7 +79,7 @@ def test_it_opens_after_failures_in_a_row(breaker: CircuitBreaker, time: Time, t
     fail(breaker)
     time.now += 5
     with pytest.raises(OpenBreakerError, match=r"tiny failed 3 times in a row \(It cannot be reached\).* 15 seconds"):
-        breaker.enter()
+        breaker.acquire()
     assert breaker.status().retry_seconds == 15
     assert told == [BreakerState.OPEN]
 
@@ -97,11 +97,11 @@ def test_half_open_lets_one_through(breaker: CircuitBreaker, time: Time, told: l
     for _ in range(3):
         fail(breaker)
     time.now += 20
-    with breaker.enter() as permit:
+    with breaker.acquire() as permit:
         assert state(breaker) is BreakerState.HALF_OPEN
         with pytest.raises(OpenBreakerError, match="One question is trying it now"):
-            breaker.enter()
-        permit.worked()
+            breaker.acquire()
+        permit.record_success()
     assert told == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
     work(breaker)
 
@@ -126,7 +126,7 @@ def test_a_try_whose_reader_has_gone_tells_nothing(breaker: CircuitBreaker, time
     for _ in range(3):
         fail(breaker)
     time.now += 20
-    with breaker.enter():
+    with breaker.acquire():
         pass
     assert state(breaker) is BreakerState.HALF_OPEN
     work(breaker)
@@ -135,12 +135,12 @@ def test_a_try_whose_reader_has_gone_tells_nothing(breaker: CircuitBreaker, time
 
 def test_results_from_before_it_opened_change_nothing(breaker: CircuitBreaker, time: Time) -> None:
     """A slow success of a request that began long ago must not close it, nor a late failure prolong it."""
-    early, late = breaker.enter(), breaker.enter()
+    early, late = breaker.acquire(), breaker.acquire()
     for _ in range(3):
         fail(breaker)
     time.now += 10
     with early:
-        early.worked()
+        early.record_success()
     assert state(breaker) is BreakerState.OPEN
     with pytest.raises(UnavailableError), late:
         raise DOWN
@@ -164,7 +164,7 @@ class Refused(Exception):  # noqa: N818 - as the libraries name theirs
         (UnavailableError("odd request"), 400, False),
         (TooLargeError("too long"), 400, False),
         (BusyError("no slot"), None, False),
-        (UnloadedError("unloaded"), None, False),
+        (ModelUnloadedError("unloaded"), None, False),
     ],
 )
 def test_what_counts_as_a_failure(error: MillpondError, status: int | None, counts: bool) -> None:
@@ -184,7 +184,7 @@ def test_many_threads_never_try_at_once(breaker: CircuitBreaker, time: Time) -> 
     def ask() -> None:
         start.wait()
         try:
-            permit = breaker.enter()
+            permit = breaker.acquire()
         except OpenBreakerError:
             done.wait()
             return
@@ -203,13 +203,13 @@ def test_back_ends_do_not_share_a_breaker(time: Time) -> None:
     """Another model at the same address works while one is broken; those that nobody asks any more are forgotten."""
     breakers = CircuitBreakers(monotonic=time)
     for _ in range(3):
-        fail(breakers.of("tiny at host"))
-    work(breakers.of("small at host"))
+        fail(breakers.get("tiny at host"))
+    work(breakers.get("small at host"))
     assert [status.state for status in breakers.statuses()] == [BreakerState.OPEN, BreakerState.CLOSED]
     breakers.reset()
     assert {status.state for status in breakers.statuses()} == {BreakerState.CLOSED}
     for number in range(100):
-        breakers.of(str(number))
+        breakers.get(str(number))
     assert len(breakers.statuses()) < 20
 
 

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import HumanMessage, convert_to_openai_messages
 
 from services.chat.answer_service import AnswerService
-from services.chat.citations import features
+from services.chat.citations import word_features
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.models.gguf import GGUFChatModel
@@ -60,7 +60,7 @@ def gguf(file: Path) -> BackendChoice:
 
 def idle(models: ChatModels) -> bool:
     assert models.local.server is not None
-    return not any(slot["is_processing"] for slot in models.local.server.ask("/slots"))
+    return not any(slot["is_processing"] for slot in models.local.server.request("/slots"))
 
 
 def wait_until_idle(models: ChatModels) -> None:
@@ -77,7 +77,7 @@ def test_a_real_model_answers_from_the_passages(
     assert models.status().state == "ready"
     made = conversations.create()
     message = finished(list(answering.ask(made.id, "For how many months are seals covered?")))
-    assert {"oil", "seal", "seals", "valve", "valves"} & features(message.text)
+    assert {"oil", "seal", "seals", "valve", "valves"} & word_features(message.text)
     assert message.model == model_file.stem
     assert message.cost.prompt_tokens is not None
     assert message.cost.prompt_tokens > 100

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.chat.models import ChatModels
-from services.chat.models.servers import checked, is_loopback
+from services.chat.models.servers import is_loopback, normalized_url
 from services.chat.types import BackendChoice, BackendKind
 from services.core.access import SERVICE
 from services.core.database import Database
@@ -149,7 +149,7 @@ def test_a_hanging_server_does_not_hold_a_page_up(models: ChatModels, server: Mo
     """The first look is waited for a moment only; the thread that looks ends by itself."""
     models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("hang"), "tiny"))
     assert models.status().state == "loading"
-    models._watch.close()
+    models._statuses.close()
     status = models.status()
     assert status.state == "down"
     assert "in time" in status.message
@@ -184,10 +184,10 @@ def test_model_files_in_the_data_folder_can_be_chosen(models_with: Callable[...,
 
 def test_addresses_are_brought_into_one_form() -> None:
     """So that a key belongs to one of them whichever way it was typed."""
-    assert checked(" HTTP://Host:80/v1/ ") == "http://host:80/v1"
-    assert checked("http://[::1]:8000/v1") == "http://[::1]:8000/v1"
+    assert normalized_url(" HTTP://Host:80/v1/ ") == "http://host:80/v1"
+    assert normalized_url("http://[::1]:8000/v1") == "http://[::1]:8000/v1"
     assert is_loopback("http://[::1]:8000/v1")
     assert is_loopback("http://localhost/v1")
     assert not is_loopback("http://example.org/v1")
     with pytest.raises(BadInputError):
-        checked("http://host/v1?key=1")
+        normalized_url("http://host/v1?key=1")

@@ -52,7 +52,7 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     expect(page.get_by_role("figure", name="What changed")).to_be_visible()
     page.get_by_text("Millpond's code").click()
     expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", re.compile("ours=true"))
-    expect(page.get_by_text("Calls that led here").or_(page.get_by_text("ways here")).first).to_be_visible()
+    expect(page.get_by_text("most recent call last").first).to_be_visible()
 
     rows = list(csv.DictReader(save(page, "CSV", tmp_path / "rows.csv").splitlines()))
     assert rows

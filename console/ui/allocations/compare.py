@@ -16,9 +16,9 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.formatting import count, escape, plain, signed_size, size
 from services.core.i18n import _
-from services.memory.tracing.source import said, source_lines
+from services.memory.tracing.source import place_text, source_lines
 from services.memory.tracing.tracer import Tracer
-from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, TraceFilters
+from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, SnapshotInfo, TraceComparison, TraceFilters
 
 _ROWS = 100
 _NONE = "none"  # in place of the older snapshot: show the newer one alone
@@ -164,7 +164,7 @@ def _filters() -> tuple[GroupBy, TraceFilters]:
     return GroupBy(by or GroupBy.LINE), TraceFilters(ours=ours, hide_imports=hidden, text=(text or "").strip())
 
 
-def _totals(found: Comparison) -> None:
+def _totals(found: TraceComparison) -> None:
     holds = _("{bytes} in {blocks} blocks").format(bytes=size(found.bytes), blocks=count(found.blocks))
     if found.old is None:
         st.caption(escape(_("Holds {holds}.").format(holds=holds)))
@@ -179,7 +179,7 @@ def _totals(found: Comparison) -> None:
     )
 
 
-def _no_rows(found: Comparison, filters: TraceFilters) -> None:
+def _no_rows(found: TraceComparison, filters: TraceFilters) -> None:
     if filters.text or filters.ours:
         st.info(_("Change the filters to see more."), title=_("No matching rows"), icon=":material/search_off:")
     elif found.old is None:
@@ -190,7 +190,7 @@ def _no_rows(found: Comparison, filters: TraceFilters) -> None:
         st.success(_("The same lines hold the same bytes."), title=_("Nothing grew"), icon=":material/check_circle:")
 
 
-def _chart_and_table(found: Comparison) -> Row | None:
+def _chart_and_table(found: TraceComparison) -> ComparisonRow | None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         draw_chart(EncodedChart.of(changes_chart(found)), key="allocations-chart")
@@ -198,7 +198,7 @@ def _chart_and_table(found: Comparison) -> Row | None:
         return _table(found)
 
 
-def _table(found: Comparison) -> Row | None:
+def _table(found: TraceComparison) -> ComparisonRow | None:
     import pandas as pd
 
     words = {
@@ -212,7 +212,7 @@ def _table(found: Comparison) -> Row | None:
     rows = found.rows
     values: dict[str, object] = {
         "change": [[words[row.change]] for row in rows],
-        "where": [plain(said(row.place)) for row in rows],
+        "where": [plain(place_text(row.place)) for row in rows],
         "bytes_diff": [row.bytes_diff / 1024 for row in rows],
         "blocks_diff": [row.blocks_diff for row in rows],
         "bytes": [row.bytes / 1024 for row in rows],
@@ -243,11 +243,11 @@ def _table(found: Comparison) -> Row | None:
     return rows[picked[0]] if picked and picked[0] < len(rows) else None
 
 
-def _shown(found: Comparison) -> str:
+def _shown(found: TraceComparison) -> str:
     return "**" + _("The first {shown} of {count} rows").format(shown=_ROWS, count=count(found.row_count)) + "**"
 
 
-def _exports(found: Comparison, filters: TraceFilters) -> None:
+def _exports(found: TraceComparison, filters: TraceFilters) -> None:
     parameters = {
         "new": found.new.id,
         "old": found.old.id if found.old else "",
@@ -263,7 +263,7 @@ def _exports(found: Comparison, filters: TraceFilters) -> None:
         st.caption(_("The chart's menu saves it as an image or an HTML page."), width="content")
 
 
-def changes_chart(comparison: Comparison) -> Chart:
+def changes_chart(comparison: TraceComparison) -> Chart:
     """Return the rows that changed most as horizontal bars; for a single snapshot, the largest ones."""
     rows = [row for row in comparison.rows if _length(comparison, row)][:MOST_BARS]
     values = [_length(comparison, row) for row in rows]
@@ -280,7 +280,7 @@ def changes_chart(comparison: Comparison) -> Chart:
     layout["yaxis"] = {
         **axis(),
         "tickvals": positions,
-        "ticktext": [html_escape(_shortened(said(row.place))) for row in rows],
+        "ticktext": [html_escape(_shortened(place_text(row.place))) for row in rows],
         "range": [len(rows) - 0.4, -0.6],
         "showgrid": False,
         "fixedrange": True,
@@ -303,7 +303,7 @@ def changes_chart(comparison: Comparison) -> Chart:
     return Chart("allocations", name, (bars,), layout)
 
 
-def _length(comparison: Comparison, row: Row) -> int:
+def _length(comparison: TraceComparison, row: ComparisonRow) -> int:
     return row.bytes_diff if comparison.old else row.bytes
 
 
@@ -315,16 +315,16 @@ def _shortened(text: str) -> str:
     return "…" + end[max(0, end.find("/")) :]
 
 
-def _hover(row: Row) -> str:
+def _hover(row: ComparisonRow) -> str:
     """Return the hover text; Plotly reads HTML there, so foreign text is escaped."""
     source = html_escape(row.source[:90])
-    return "<br>".join(part for part in (html_escape(said(row.place)), source) if part)
+    return "<br>".join(part for part in (html_escape(place_text(row.place)), source) if part)
 
 
-def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: TraceFilters) -> None:
+def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow, filters: TraceFilters) -> None:
     """Draw the selected row: its change, its source, and up to five tracebacks, those that changed most first."""
     with st.container(border=True):
-        st.markdown(f"**{escape(said(row.place))}**")
+        st.markdown(f"**{escape(place_text(row.place))}**")
         now = _("{bytes} in {blocks} blocks").format(bytes=size(row.bytes), blocks=count(row.blocks))
         if found.old is not None:
             now = _("{change}, now {now}").format(change=signed_size(row.bytes_diff), now=now)
@@ -354,16 +354,16 @@ def allocation_detail(tracer: Tracer, found: Comparison, row: Row, filters: Trac
         )
         for traceback in tracebacks.rows:
             difference = signed_size(traceback.bytes_diff) if found.old else size(traceback.bytes)
-            with st.expander(escape(f"{difference} · {said(traceback.frames[0])} … {said(traceback.place)}")):
+            with st.expander(escape(f"{difference} · {place_text(traceback.frames[0])} … {place_text(traceback.place)}")):
                 _traceback(traceback)
 
 
-def _traceback(row: Row) -> None:
+def _traceback(row: ComparisonRow) -> None:
     """Draw a traceback as Python prints it."""
     sources = source_lines(row.frames)
     lines = []
     for place in row.frames:
-        lines.append(said(place))
+        lines.append(place_text(place))
         if text := sources.get(place):
             lines.append(f"    {text}")
     st.code("\n".join(lines), language=None, wrap_lines=True)

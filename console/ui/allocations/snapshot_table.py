@@ -13,7 +13,7 @@ from console.ui.session_state import notify
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
 from console.ui.shared.formatting import local_time, plain, size
 from services.core.i18n import _
-from services.memory.tracing.snapshot_store import AUTOMATIC_KEPT, KEPT, LONGEST_NAME, LONGEST_NOTE
+from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE, MOST_AUTOMATIC, MOST_SNAPSHOTS
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import SnapshotInfo
 
@@ -33,7 +33,7 @@ def snapshot_table(tracer: Tracer) -> None:
         _(
             "Snapshots are stored in the data folder and survive restarts. At most {own} and {automatic} automatic "
             "ones are kept, the oldest are deleted first; one with a name does not count as automatic."
-        ).format(own=KEPT, automatic=AUTOMATIC_KEPT)
+        ).format(own=MOST_SNAPSHOTS, automatic=MOST_AUTOMATIC)
     )
 
 

@@ -88,7 +88,7 @@ def _start_form(tracer: Tracer) -> None:
 def _cost(tracer: Tracer, frames: int) -> None:
     cost = tracer.known_cost(frames)
     # Measuring forks the process: merely opening a page must not cause a noticeable pause.
-    if cost is None and tracer.pause() <= NOTICEABLE_PAUSE_SECONDS:
+    if cost is None and tracer.expected_pause_seconds() <= NOTICEABLE_PAUSE_SECONDS:
         with st.spinner(_("Measuring the cost in a copy of the process"), show_time=False):
             try:
                 cost = tracer.cost(frames)
@@ -115,7 +115,7 @@ def _cost(tracer: Tracer, frames: int) -> None:
             bytes=cost.bytes_per_block,
             more=escape(size(cost.bytes_per_block * cost.blocks)),
             blocks=count(cost.blocks),
-            pause=_pause(tracer.pause()),
+            pause=_pause(tracer.expected_pause_seconds()),
         ),
     )
     for line in lines:
@@ -163,7 +163,7 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
             disabled=why is not None,
             help=why,
             on_click=_run,
-            args=(tracer.snapshot, _taken),
+            args=(tracer.take_snapshot, _taken),
         )
         if not status.foreign:
             st.button(

@@ -79,7 +79,7 @@ def action_standing(services: Services, action: ActionStatus) -> str:
     if action.taken:
         times = plural("run {count} time", "run {count} times", action.taken)
         last = minutes(max(0.0, now - (action.last or now)))
-        effect = "" if action.freed_bytes is None else _(", RSS {change}").format(change=signed_size(-action.freed))
+        effect = "" if action.freed_bytes is None else _(", RSS {change}").format(change=signed_size(-action.freed_bytes))
         text += " · " + escape(_("{times}, last {time} ago{effect}").format(times=times, time=last, effect=effect))
     return text
 
@@ -89,6 +89,6 @@ def _estimate(action: ActionStatus) -> str:
         return _("effect unknown")
     return (
         _("would free {size}").format(size=size(action.estimate_bytes))
-        if action.estimate > 0
+        if action.estimate_bytes > 0
         else _("would free nothing now")
     )

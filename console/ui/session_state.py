@@ -66,7 +66,7 @@ class Key(StrEnum):
     TRACING_MINUTES = "tracing-minutes"
     TRACING_START = "tracing-start"
     TRACING_STOP = "tracing-stop"
-    TRACING_TAKE = "tracing-take"
+    TRACING_SNAPSHOT = "tracing-take"
     TRACING_BY = "tracing-by"
     TRACING_OURS = "tracing-ours"
     TRACING_IMPORTS = "tracing-imports"

@@ -59,10 +59,10 @@ def test_on_one_and_two_snapshots(app: AppTest, tracer: Tracer) -> None:
     assert headings(app) == ["Tracing is on"]
     assert len(app.info) == 1
     assert {metric.label for metric in app.metric} >= {"Ends in", "Traced", "Tracing overhead"}
-    app.button(key=Key.TRACING_TAKE).click().run()
+    app.button(key=Key.TRACING_SNAPSHOT).click().run()
     assert headings(app) == ["Tracing is on", "What grew", "Snapshots"]
     assert len(app.info) == 1
-    app.button(key=Key.TRACING_TAKE).click().run()
+    app.button(key=Key.TRACING_SNAPSHOT).click().run()
     assert not app.info
     assert any("Only the line itself was recorded" in caption.value for caption in app.caption)
     app.text_input(key=Key.TRACING_SEARCH).set_value("no such path").run()
@@ -76,7 +76,7 @@ def test_different_stretches_and_damage_are_told(app: AppTest, tracer: Tracer) -
     """Comparing what cannot be compared is said; a damaged file is a message, not a broken page."""
     for _stretch in range(2):
         tracer.start(SERVICE, 1, 5)
-        tracer.snapshot(SERVICE)
+        tracer.take_snapshot(SERVICE)
         tracer.stop(SERVICE)
     new, old = tracer.snapshots()
     open_page(app, "allocations", old=old.id, new=new.id)

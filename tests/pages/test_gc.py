@@ -206,7 +206,7 @@ ACTS: dict[str, Callable[[Services, Actor], object]] = {
     "trim": lambda r, who: r.memory.detector.trim_and_recheck(who),
     "trace": lambda r, who: r.memory.tracer.start(who, 1, 1),
     "end tracing": lambda r, who: r.memory.tracer.stop(who),
-    "take": lambda r, who: r.memory.tracer.snapshot(who),
+    "take": lambda r, who: r.memory.tracer.take_snapshot(who),
     "delete": lambda r, who: r.memory.tracer.delete(who, "x"),
     "repeat": lambda r, who: r.memory.objects.repeats.start(who, "collect", 4),
     "repeat by hand": lambda r, who: r.memory.objects.repeats.start_by_hand(who, 4),

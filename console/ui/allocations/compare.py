@@ -354,7 +354,9 @@ def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow
         )
         for traceback in tracebacks.rows:
             difference = signed_size(traceback.bytes_diff) if found.old else size(traceback.bytes)
-            with st.expander(escape(f"{difference} · {place_text(traceback.frames[0])} … {place_text(traceback.place)}")):
+            with st.expander(
+                escape(f"{difference} · {place_text(traceback.frames[0])} … {place_text(traceback.place)}")
+            ):
                 _traceback(traceback)
 
 

@@ -157,7 +157,7 @@ def _running(tracer: Tracer, status: TracingStatus) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             _("Take a snapshot"),
-            key=Key.TRACING_TAKE,
+            key=Key.TRACING_SNAPSHOT,
             type="primary",
             icon=":material/photo_camera:",
             disabled=why is not None,

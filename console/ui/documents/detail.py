@@ -9,6 +9,7 @@ import streamlit as st
 from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
 from console.ui.session_state import Query, set_query
+from console.ui.shared.citations import PDF
 from console.ui.shared.dialogs import confirm, deletion_text
 from console.ui.shared.formatting import ago, escape, escape_block, location, progress_label, size, status_label
 from services.core.errors import NotFoundError
@@ -16,7 +17,6 @@ from services.core.i18n import _, plural
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 
-PDF = "application/pdf"
 _CHUNKS = 20
 _SECTIONS = 20
 

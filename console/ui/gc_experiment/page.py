@@ -120,7 +120,7 @@ def experiment_form(services: Services) -> None:
                 ROUNDS,
                 key=ROUNDS_KEY,
                 width=130,
-                help=_("Each round runs every setting once, in a new order. Needs at least {least} to tell.").format(
+                help=_("Each round runs every setting once, in a new order. At least {least} are needed.").format(
                     least=MIN_ANALYSIS_ROUNDS
                 ),
             )
@@ -196,8 +196,8 @@ def _cost(services: Services, settings: int, rounds: int, operations: int) -> No
         escape(
             _(
                 "{runs}, about {time}, one after the other with low priority, in separate processes of about {size} "
-                "MB. The workload follows the kinds and sizes of this service's recent requests, without anybody's "
-                "text; with too few of them a built-in mixture is used."
+                "MB. The workload follows the kinds and sizes of this service's recent requests; no text is stored or "
+                "used. With too few requests a built-in mixture is used."
             ).format(
                 runs=runs,
                 time=minutes(seconds),

@@ -14,7 +14,6 @@ from typing import NoReturn
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.documents.detail import PDF
 from console.ui.session_state import Query
 from console.ui.shared.dialogs import open_dialog
 from console.ui.shared.formatting import escape, escape_block, location, shorten
@@ -25,6 +24,7 @@ from services.knowledge.library import Library
 from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
+PDF = "application/pdf"  # the media type of documents that have pages to show
 _SHORT_WORD = 3  # letters
 _LEAST_SHARE = 0.6  # of the quote's letters that must match for a location to count as the cited one
 

@@ -18,7 +18,7 @@ from services.core.i18n import _, plural
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, Region
 from services.memory.ledger.object_size import MOST_OBJECTS, ObjectSize, ObjectSizer
 
-# Belong to the process, not to whoever refers to them: Streamlit's own, and the services of each room.
+# Owned by the process, not by whoever refers to them.
 _SHARED_TYPES = (Application, Services, *streamlit.SHARED_TYPES)
 # All sessions that were ever registered and still exist.
 _registered: weakref.WeakSet[AppSession] = weakref.WeakSet()
@@ -50,7 +50,7 @@ class StreamlitMemory:
     """Reports what Streamlit holds: a callable `services.core.memory_report.MemoryReporter`."""
 
     def __init__(self, service_types: Callable[[], Iterable[type]] = tuple) -> None:
-        """Take what returns the types of the services: fragments of pages refer to them, nobody there owns them."""
+        """Create a reporter; `service_types` returns the types of services, which fragments of pages refer to."""
         self._service_types = service_types
         # Per session: the report that last measured it, and the size.
         self._sizes: weakref.WeakKeyDictionary[AppSession, tuple[int, ObjectSize]] = weakref.WeakKeyDictionary()

@@ -11,7 +11,7 @@ from console.ui.error_boundary import boundary, show_notices
 from console.ui.runtime_access import application, page_run
 from console.ui.shared.access import access_view, startup_view
 from console.ui.shared.dialogs import show_dialog
-from console.ui.shared.status_strip import status_strip
+from console.ui.status_strip import status_strip
 from console.ui.streamlit.memory import register_session
 from services.app.startup import Ready
 

@@ -7,7 +7,7 @@ import time
 import psutil
 
 from services.memory.budget.types import LimitSource
-from services.memory.sampling.cgroup import MemoryGroup, find_group
+from services.memory.cgroup import MemoryGroup, find_group
 
 # A container's limit can change while it runs; it is read again after so many seconds.
 REFRESH_SECONDS = 5.0

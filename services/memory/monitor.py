@@ -1,4 +1,4 @@
-"""The memory monitor: sampler, history, ledger, leak detector, tracer and object census, started and closed together."""
+"""The memory monitor: sampler, history, ledger, leak detector, tracer and objects, started and closed together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 import structlog
 
 from services.core.events import EventSink
+from services.core.memory_report import Owner
 from services.core.preferences import Preferences
+from services.memory import tracing
 from services.memory.clock import Clock
 from services.memory.effects import RecentEffects
 from services.memory.gc.control import GCControl
@@ -74,10 +76,11 @@ class MemoryMonitor:
         self.history = History(folder)
         self.ledger = LedgerBuilder(clock)
         self.objects = Inspector(clock, folder / "objects")
+        self.objects.owner_rules.register(tracing, Owner.TRACING)
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census_source(lambda: self.objects.last)
-        probes = process_probes(self.objects.take_census, self.tracer.lines)
+        probes = process_probes(self.objects.take_census, self.tracer.growing_lines)
         probes = replace(
             probes, collect=lambda: self.collector.collect_unrecorded(2)
         )  # recorded as requested among the pauses

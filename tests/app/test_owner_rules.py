@@ -12,7 +12,9 @@ from console.ui import live_answers
 from console.ui.streamlit import owners
 from services.app import build_chat, build_documents, build_memory
 from services.app.shell_hooks import ShellHooks
+from services.core.events import NullEventSink
 from services.core.memory_report import Owner
+from services.memory.clock import Clock
 from services.memory.leaks.suspects import MONITORING_PARTS
 from services.memory.monitor import MemoryMonitor
 from services.memory.objects.owner_rules import OwnerRules
@@ -22,9 +24,10 @@ OPTIONAL = {"xllamacpp"}  # installed with a local chat model only
 
 
 @pytest.fixture(scope="module")
-def rules() -> OwnerRules:
+def rules(tmp_path_factory: pytest.TempPathFactory) -> OwnerRules:
     """The rules of a console that is ready."""
-    rules, hooks = OwnerRules(), ShellHooks()
+    hooks = ShellHooks()
+    rules = MemoryMonitor(tmp_path_factory.mktemp("rules"), Clock(), NullEventSink()).objects.owner_rules
     owners.register_owners(hooks)
     build_memory.register_owners(rules)
     hooks.connect_owner_rules(rules)

@@ -108,7 +108,7 @@ def run_in_fork(work: Callable[[], Result], *, seconds: float, what: str = "") -
                 if not left:
                     break
     raise TimedOutError(
-        _("The copy of the process did not start working; it was ended."), _("Try again in a quieter moment.")
+        _("The copy of the process did not start working; it was ended."), _("Try again in a quieter time.")
     )
 
 
@@ -243,7 +243,7 @@ def _receive(read_end: int, deadline: float, seconds: float, check: Callable[[],
                 _("The diagnostic took longer than {seconds:g} s and was ended; nothing was kept of it.").format(
                     seconds=seconds
                 ),
-                _("Try again in a quieter moment."),
+                _("Try again in a quieter time."),
             )
         piece = os.read(read_end, 1 << 20)
         if not piece:

@@ -99,12 +99,6 @@ class Budget:
             return share
         return max(share, self.floor + int(_HEADROOM_SHARES[mark.level - 1] * (self.limit - self.floor)))
 
-    def level_of(self, used: int) -> BudgetLevel:
-        """Return the highest watermark that `used` bytes are over, regardless of time."""
-        return max(
-            (mark.level for mark in self.watermarks if used >= self.reached(mark.level)), default=BudgetLevel.CALM
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class BudgetAction:

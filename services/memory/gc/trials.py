@@ -189,7 +189,7 @@ class ActionGuard:
         try:
             actor.require_admin(action)
         except ForbiddenError:
-            if actor.refused is None:  # else it was reported where the actor was made
+            if actor.on_refusal is None:  # else it was reported where the actor was made
                 self.emit(actor, EventKind.ACCESS, _("refused: {action}").format(action=action))
             raise
         try:

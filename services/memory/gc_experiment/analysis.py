@@ -1,11 +1,9 @@
-"""What a finished experiment says: each setting against the defaults, and what to do.
+"""Analyzes a finished experiment: each setting against the defaults, and a recommendation.
 
-Whether two settings differ: paired over the rounds, since what the machine does in a round meets all of them.
-
-Ratios are compared by their logarithms: their mean with Student's interval, as Georges, Buytaert and Eeckhout,
-"Statistically rigorous Java performance evaluation" (OOPSLA 2007), do for few runs; beside it an exact test that
-assumes no distribution, in which the sign of each round's difference is flipped in all ways (Fisher's randomisation
-test).
+Settings are compared pairwise over the rounds, since what the machine does in a round affects all of them. Ratios are
+compared by their logarithms: their mean with Student's interval, as Georges, Buytaert and Eeckhout, "Statistically
+rigorous Java performance evaluation" (OOPSLA 2007), do for few runs, and with Fisher's exact randomization test, which
+assumes no distribution: the sign of each round's difference is flipped in all ways.
 """
 
 from __future__ import annotations
@@ -21,23 +19,23 @@ import numpy as np
 
 from services.memory.gc_experiment.types import ExperimentResult, RunFigures
 
-# All 2**n ways are tried, up to so many rounds; with more, the newest are left out of that test.
+# All 2**n sign flips are tried for up to so many rounds; further rounds are left out of that test.
 _EXACT_ROUNDS = 10
-# What cannot be told from nothing: it is added to both sides, so that no pause at all has a logarithm too.
+# Added to both sides, so that the logarithm exists without any pause.
 OFFSET_SECONDS = 1e-6
 ALPHA = 0.05
-MIN_ANALYSIS_ROUNDS = 3  # with fewer an interval says nothing
-# A difference that is certain but smaller than this is not worth a change: pauses, and memory or throughput.
+MIN_ANALYSIS_ROUNDS = 3  # with fewer the interval is meaningless
+# Smaller differences are not worth a change, even if significant: of pauses, and of memory or throughput.
 MIN_PAUSE_CHANGE = 0.05
 MIN_OTHER_CHANGE = 0.01
-# More or less so much of the total pause, and the experiment is too noisy for any answer.
+# With a wider interval of the total pause the experiment is too noisy for a recommendation.
 MAX_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as much as the reference: the geometric mean over the rounds, its interval (0 to infinity where
-    one round says nothing of the spread), and the probability of a difference so large between equal settings."""
+    """The ratio to the reference: the geometric mean over the rounds, its interval (0 to infinity with a single round),
+    and the probability of so large a difference between equal settings."""
 
     value: float
     low: float
@@ -45,27 +43,27 @@ class Ratio:
     p: float
 
     @property
-    def told(self) -> bool:
-        """Whether the interval leaves equality out."""
+    def significant(self) -> bool:
+        """Whether the interval excludes equality."""
         return self.low > 1.0 or self.high < 1.0
 
     @property
     def width(self) -> float:
-        """Half of the interval, as a share: 0.1 is more or less 10%."""
+        """Half the width of the interval, as a share: 0.1 is ±10%."""
         return math.sqrt(self.high / self.low) - 1 if self.low > 0 and math.isfinite(self.high) else math.inf
 
 
-def paired_ratio(values: Sequence[float], reference: Sequence[float], *, alpha: float, least: float = 0.0) -> Ratio:
-    """Compare a setting's values with the reference's, round by round.
+def paired_ratio(values: Sequence[float], reference: Sequence[float], *, alpha: float, offset: float = 0.0) -> Ratio:
+    """Return the ratio of a setting's values to the reference's, paired by round.
 
     Args:
-        alpha: probability that the interval misses the true ratio.
-        least: added to both sides, for figures that can be 0.
+        alpha: probability that the interval excludes the true ratio.
+        offset: added to both sides, for figures that can be 0.
     """
     logs = [
-        math.log((value + least) / (other + least))
+        math.log((value + offset) / (other + offset))
         for value, other in zip(values, reference, strict=True)
-        if value + least > 0 and other + least > 0
+        if value + offset > 0 and other + offset > 0
     ]
     if not logs:
         return Ratio(1.0, 0.0, math.inf, 1.0)
@@ -78,20 +76,21 @@ def paired_ratio(values: Sequence[float], reference: Sequence[float], *, alpha: 
 
 
 def randomization_p(differences: Sequence[float]) -> float:
-    """Return the two-sided p of the exact randomisation test that the differences lie around 0."""
-    tried = np.array(differences[:_EXACT_ROUNDS])
-    signs = np.array(list(product((1.0, -1.0), repeat=len(tried))))
-    seen = abs(tried.sum()) * (1 - 1e-12)
-    return float((np.abs(signs @ tried) >= seen).mean())
+    """Return the two-sided p of the exact randomization test that the differences are centred on 0."""
+    sample = np.array(differences[:_EXACT_ROUNDS])
+    signs = np.array(list(product((1.0, -1.0), repeat=len(sample))))
+    observed = abs(sample.sum()) * (1 - 1e-12)
+    return float((np.abs(signs @ sample) >= observed).mean())
 
 
 def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median, the smallest and the largest."""
+    """Return the median, the minimum and the maximum."""
     return median(values), min(values), max(values)
 
 
 def student_t_quantile(alpha: float, freedom: int) -> float:
-    """Return the two-sided quantile of Student's t: |t| is above it with probability `alpha`.
+    """Return the two-sided quantile of Student's t with `freedom` degrees of freedom: |t| exceeds it with probability
+    `alpha`.
 
     G. W. Hill, "Algorithm 396: Student's t-quantiles", Communications of the ACM 13 (1970); exact for 1 and 2 degrees
     of freedom.
@@ -122,7 +121,7 @@ def student_t_quantile(alpha: float, freedom: int) -> float:
 
 
 class Figure(StrEnum):
-    """What is compared."""
+    """The figures that are compared."""
 
     PAUSE = "pause"
     P99 = "p99"
@@ -133,12 +132,12 @@ class Figure(StrEnum):
     THROUGHPUT = "throughput"
 
 
-# What advice is built on. How often it collects is neither good nor bad by itself; nor are the percentiles: many more
-# small collections make them smaller although all threads together wait longer.
+# The figures that a recommendation is based on. The number of collections is neither good nor bad by itself, nor are
+# the percentiles: many more small collections lower them although all threads together wait longer.
 DECISIVE_FIGURES = (Figure.PAUSE, Figure.LONGEST, Figure.PEAK, Figure.FLOOR, Figure.THROUGHPUT)
 
 
-# How each is read off a run, and what is added on both sides so that nothing can be compared with something.
+# How each figure is read from a run, and the offset that is added to both sides, for figures that can be 0.
 FIGURE_VALUES: Mapping[Figure, tuple[Callable[[RunFigures], float], float]] = {
     Figure.PAUSE: (lambda run: run.pause, OFFSET_SECONDS),
     Figure.P99: (lambda run: run.p99, OFFSET_SECONDS),
@@ -151,70 +150,75 @@ FIGURE_VALUES: Mapping[Figure, tuple[Callable[[RunFigures], float], float]] = {
 
 
 class Advice(StrEnum):
-    """What the experiment leads to."""
+    """The kind of recommendation."""
 
-    TOO_FEW = "too_few"  # rounds, to tell anything
+    TOO_FEW = "too_few"  # too few rounds
     TOO_NOISY = "too_noisy"
     NO_DIFFERENCE = "no_difference"
     KEEP = "keep"  # the defaults are best
-    BETTER = "better"  # `setting` is better and costs nothing that was measured
-    TRADE = "trade"  # `setting` gives one thing for another
+    BETTER = "better"  # `setting` is better and no measured figure got worse
+    TRADE = "trade"  # `setting` improves some figures and worsens others
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """`ratios[i]` compares setting i + 1 with the defaults. `setting` is a place in the result's settings (0: none);
-    `gains` and `prices` are what is certainly better and worse with it. `share` is how much of the processor time the
-    pauses took with the defaults, `resolution` how small a change of the total pause this experiment could tell, as a
-    share."""
+    """The analysis of an experiment.
+
+    `ratios[i]` compares setting i + 1 with the defaults. `setting` is an index into the result's settings (0: none);
+    `gains` and `costs` are the figures that it significantly improves and worsens. `share` is the share of CPU time
+    that pauses took with the defaults, `resolution` the smallest change of the total pause that this experiment can
+    detect, as a share.
+    """
 
     advice: Advice
     ratios: tuple[Mapping[Figure, Ratio], ...]
     setting: int
     gains: tuple[Figure, ...]
-    prices: tuple[Figure, ...]
+    costs: tuple[Figure, ...]
     share: float
     resolution: float
 
 
 def analyze(result: ExperimentResult) -> Analysis:
-    """Return what a result says. The intervals are so wide that all of them together hold at 95% (Bonferroni)."""
+    """Analyze a result. The intervals hold at 95% all together (Bonferroni)."""
     others = range(1, len(result.settings))
     alpha = ALPHA / len(others) / len(DECISIVE_FIGURES)
     ratios = tuple(compare_runs(result.of(place), result.of(0), alpha=alpha) for place in others)
     share = median(run.pause_share for run in result.of(0))
     resolution = median(ratio[Figure.PAUSE].width for ratio in ratios)
     advice, setting = _advice(result, ratios, resolution)
-    gains, prices = _gains_and_costs(ratios[setting - 1]) if setting else ((), ())
-    return Analysis(advice, ratios, setting, gains, prices, share, resolution)
+    gains, costs = _gains_and_costs(ratios[setting - 1]) if setting else ((), ())
+    return Analysis(advice, ratios, setting, gains, costs, share, resolution)
 
 
 def compare_runs(
     runs: list[RunFigures], reference: list[RunFigures], *, alpha: float = ALPHA
 ) -> Mapping[Figure, Ratio]:
-    """Return the ratio of each figure, round by round."""
+    """Return the ratio of each figure, paired by round."""
     return {
-        figure: paired_ratio([value(run) for run in runs], [value(run) for run in reference], alpha=alpha, least=least)
-        for figure, (value, least) in FIGURE_VALUES.items()
+        figure: paired_ratio(
+            [value(run) for run in runs], [value(run) for run in reference], alpha=alpha, offset=offset
+        )
+        for figure, (value, offset) in FIGURE_VALUES.items()
     }
 
 
 def is_relevant(figure: Figure, ratio: Ratio) -> bool:
-    """Whether a difference is certain and large enough to act on."""
-    least = MIN_PAUSE_CHANGE if figure in {Figure.PAUSE, Figure.P99, Figure.LONGEST} else MIN_OTHER_CHANGE
-    return ratio.told and abs(math.log(ratio.value)) >= math.log1p(least)
+    """Return whether a difference is significant and large enough to act on."""
+    threshold = MIN_PAUSE_CHANGE if figure in {Figure.PAUSE, Figure.P99, Figure.LONGEST} else MIN_OTHER_CHANGE
+    return ratio.significant and abs(math.log(ratio.value)) >= math.log1p(threshold)
 
 
 def _gains_and_costs(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
-    """Return what is better and what is worse."""
+    """Return the figures that are better and those that are worse."""
     gains: list[Figure] = []
-    prices: list[Figure] = []
+    costs: list[Figure] = []
     for figure in DECISIVE_FIGURES:
         if not is_relevant(figure, ratios[figure]):
             continue
         better = (ratios[figure].value < 1) != (figure is Figure.THROUGHPUT)
-        (gains if better else prices).append(figure)
-    return tuple(gains), tuple(prices)
+        (gains if better else costs).append(figure)
+    return tuple(gains), tuple(costs)
 
 
 def _advice(
@@ -222,22 +226,22 @@ def _advice(
 ) -> tuple[Advice, int]:
     if result.rounds < MIN_ANALYSIS_ROUNDS:
         return Advice.TOO_FEW, 0
-    sides = {place: _gains_and_costs(ratios[place - 1]) for place in range(1, len(result.settings))}
-    if any(any(sides[place]) for place in sides if result.settings[place].control):
+    changes = {place: _gains_and_costs(ratios[place - 1]) for place in range(1, len(result.settings))}
+    if any(any(changes[place]) for place in changes if result.settings[place].control):
         return Advice.TOO_NOISY, 0
-    # Without the collector nothing that refers to itself is ever freed: a bound of what can be gained, no advice.
-    able = [place for place in sides if result.settings[place].automatic and not result.settings[place].control]
-    gaining = sorted((place for place in able if sides[place][0]), key=lambda place: _rank(ratios[place - 1]))
-    for place in gaining:
-        if not sides[place][1]:
+    # Without the collector no cycle is ever freed: it shows the possible gain, but is never recommended.
+    candidates = [place for place in changes if result.settings[place].automatic and not result.settings[place].control]
+    gainers = sorted((place for place in candidates if changes[place][0]), key=lambda place: _rank(ratios[place - 1]))
+    for place in gainers:
+        if not changes[place][1]:
             return Advice.BETTER, place
-    if gaining:
-        return Advice.TRADE, gaining[0]
-    if any(sides[place][1] for place in able):
+    if gainers:
+        return Advice.TRADE, gainers[0]
+    if any(changes[place][1] for place in candidates):
         return Advice.KEEP, 0
     return (Advice.TOO_NOISY if resolution > MAX_INTERVAL else Advice.NO_DIFFERENCE), 0
 
 
 def _rank(ratios: Mapping[Figure, Ratio]) -> float:
-    """Return what sorts the best first: by the total pause, whatever else was gained."""
+    """Return the sort key, best first: the ratio of the total pause, whatever else was gained."""
     return ratios[Figure.PAUSE].value

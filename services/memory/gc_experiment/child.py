@@ -1,9 +1,7 @@
-"""The child's life: low in priority, bound to its parent, silent but for JSON lines on what was its standard output.
+"""The child process of an experiment: runs a workload under a setting and measures its pauses and RSS.
 
-It reads one line of JSON, which says what to do, and keeps its input open: when that ends, so does the child. So it
-ends with its parent however that ends, and on Linux the kernel sees to it as well.
-
-The child's measuring: pauses by `gc.callbacks`, peak and floor of RSS, while a workload runs.
+It reads one line of JSON with its orders and writes JSON lines to what was its standard output. Its priority is low,
+and it ends with its parent however that ends: it exits when its input is closed, and on Linux the kernel kills it.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ from services.memory.gc_experiment.workload import DEFAULTS
 from services.memory.process import rss_bytes, trim_heap
 
 NICENESS = 10
-WARM_UP = 10  # operations that are not measured, so that what is made only once is there
+WARM_UP = 10  # operations before the measurement, for what is created only once
 _PR_SET_PDEATHSIG = 1
 _PARENT_GONE = 3
 _GENERATIONS = 3
-# Pauses that are kept for the percentiles; later ones still count into the sums. 8 MB.
+# Pauses recorded for the percentiles (8 MB); later ones count in the sums only.
 _MOST_PAUSES = 1_000_000
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -41,8 +39,8 @@ _RESET_PEAK = "5"  # see proc(5)
 
 @dataclass(frozen=True, slots=True)
 class ChildOrders:
-    """What the parent wants. `folder` is the child's own, empty and removed by the parent; `service` are settings of
-    the service that the workload's body may use."""
+    """The parent's orders. `folder` is the child's own, created empty and removed by the parent; `service` has settings
+    of the service for the executor."""
 
     folder: Path
     setting: Setting
@@ -52,56 +50,56 @@ class ChildOrders:
     service: dict[str, Any]
     cpu_seconds: int
 
-    def encoded(self) -> bytes:
-        """Return the one line that tells it."""
+    def encode(self) -> bytes:
+        """Return the orders as one line of JSON."""
         return json.dumps({**asdict(self), "folder": str(self.folder), "parent": os.getpid()}).encode() + b"\n"
 
     @classmethod
-    def decoded(cls, line: bytes) -> tuple[ChildOrders, int]:
-        """Return the orders and the parent's process number."""
-        told = json.loads(line)
-        parent = int(told.pop("parent"))
-        setting = told.pop("setting")
+    def decode(cls, line: bytes) -> tuple[ChildOrders, int]:
+        """Return the orders and the parent's process id."""
+        values = json.loads(line)
+        parent = int(values.pop("parent"))
+        setting = values.pop("setting")
         thresholds = setting.pop("thresholds")
-        operations = tuple((OperationKind(kind), int(size)) for kind, size in told.pop("operations"))
+        operations = tuple((OperationKind(kind), int(size)) for kind, size in values.pop("operations"))
         return cls(
-            **{**told, "folder": Path(told["folder"])},
+            **{**values, "folder": Path(values["folder"])},
             setting=Setting(tuple(thresholds) if thresholds else None, **setting),
             operations=operations,
         ), parent
 
 
 class OperationExecutor(Protocol):
-    """What performs the operations: made by the wiring, of the real parts."""
+    """Executes the operations, with real parts of the service."""
 
     def perform(self, operation: Operation) -> None: ...
     def close(self) -> None: ...
 
 
-def run_child_main(open_body: Callable[[ChildOrders], OperationExecutor]) -> None:
-    """Do what the parent tells, once, and return; the last line of output is what was measured."""
+def run_child_main(open_executor: Callable[[ChildOrders], OperationExecutor]) -> None:
+    """Execute the parent's orders and return; the last line of output has the measurements."""
     _lower_priority()
     out = _redirect_output()
-    orders, parent = ChildOrders.decoded(sys.stdin.buffer.readline())
+    orders, parent = ChildOrders.decode(sys.stdin.buffer.readline())
     _bind_to_parent(parent, orders.cpu_seconds)
-    body = open_body(orders)
+    executor = open_executor(orders)
     try:
         for operation in orders.operations[:WARM_UP]:
-            body.perform(operation)
+            executor.perform(operation)
         kept = create_long_lived_objects(orders.long_lived)
         apply_setting(orders.setting)
         wanted = gc.get_threshold(), gc.isenabled()
 
-        def told(share: float) -> None:
+        def report(share: float) -> None:
             _send(out, {"share": round(share, 4)})
 
-        figures = measure(orders.operations, body.perform, told)
+        figures = measure(orders.operations, executor.perform, report)
         if (gc.get_threshold(), gc.isenabled()) != wanted:
-            raise RuntimeError("something in the workload has changed the collector's settings")
+            raise RuntimeError("the workload has changed the collector's settings")
         del kept
         _send(out, {"figures": asdict(figures)})
     finally:
-        body.close()
+        executor.close()
 
 
 def _send(out: IO[bytes], message: dict[str, Any]) -> None:
@@ -110,16 +108,16 @@ def _send(out: IO[bytes], message: dict[str, Any]) -> None:
 
 
 def _redirect_output() -> IO[bytes]:
-    """Keep the way to the parent for ourselves: what the workload prints goes nowhere."""
+    """Return the output to the parent; what the workload prints is discarded."""
     out = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
     return out
 
 
 def _lower_priority() -> None:
-    """Take what others leave of the processor, and be the first to go when memory runs out."""
+    """Lower the CPU priority, and be the first process that the OOM killer takes."""
     with suppress(OSError, AttributeError):
         os.nice(NICENESS)
     with suppress(OSError):
@@ -127,7 +125,7 @@ def _lower_priority() -> None:
 
 
 def _bind_to_parent(parent: int, cpu_seconds: int) -> None:
-    """End with the parent, and after so much processor time; leave no core file, which would hold documents."""
+    """Exit with the parent and after `cpu_seconds` of CPU time; write no core file, which would contain documents."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -147,7 +145,7 @@ def _bind_to_parent(parent: int, cpu_seconds: int) -> None:
 
 
 class PauseLog:
-    """Every collection's pause, from `start` to `stop`. Makes no object that the collector knows."""
+    """Records the pause of every collection, from `start` to `stop`, without creating objects that gc tracks."""
 
     def __init__(self) -> None:
         self.seconds = array("d")
@@ -158,11 +156,11 @@ class PauseLog:
         self._began = self._began_wall = 0.0
 
     def start(self) -> None:
-        """Begin to record."""
+        """Start recording."""
         gc.callbacks.append(self._record)
 
     def stop(self) -> None:
-        """Record no more."""
+        """Stop recording."""
         gc.callbacks.remove(self._record)
 
     def _record(self, phase: str, info: dict[str, int]) -> None:
@@ -179,7 +177,7 @@ class PauseLog:
 
 
 def apply_setting(setting: Setting) -> None:
-    """Set this process's collector, after a full collection so that every child begins alike."""
+    """Apply a setting to this process, after a full collection so that all runs start alike."""
     gc.unfreeze()
     gc.collect()
     trim_heap()
@@ -193,9 +191,9 @@ def apply_setting(setting: Setting) -> None:
 
 
 def measure(
-    operations: tuple[Operation, ...], perform: Callable[[Operation], None], told: Callable[[float], None]
+    operations: tuple[Operation, ...], perform: Callable[[Operation], None], report: Callable[[float], None]
 ) -> RunFigures:
-    """Perform the operations and return what that took; `told` gets the share that is done, now and then."""
+    """Perform the operations and return the measurements; `report` is called now and then with the share done."""
     pauses, tracked, base = PauseLog(), len(gc.get_objects()), rss_bytes()
     marks = max(1, len(operations) // 50)
     peak = base
@@ -206,7 +204,7 @@ def measure(
         perform(operation)
         if number % marks == 0:
             peak = max(peak, rss_bytes())
-            told(number / len(operations))
+            report(number / len(operations))
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     pauses.stop()
     peak = max(peak, _read_peak(), rss_bytes())
@@ -234,14 +232,14 @@ def measure(
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    """Return the value below which `share` of the ordered values lie (nearest rank); 0 where there are none."""
+    """Return the percentile `share` (0 to 1) of ordered values by nearest rank; 0 where there are none."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def create_long_lived_objects(count: int) -> list[object]:
-    """Return objects that the collector has to look after, so many that it has `count` in all.
+    """Create objects until the collector tracks `count` in all, and return them.
 
-    They are as a service's own: records with a mapping, a list and a link to the one before.
+    They resemble a service's own: records with a mapping, a list and a link to the previous one.
     """
     kept: list[object] = []
     before: object = None
@@ -249,7 +247,7 @@ def create_long_lived_objects(count: int) -> list[object]:
         before = {"id": number, "name": f"object {number}", "values": [number, number / 2], "before": (before,)}
         kept.append(before)
         if number % 100 == 0:
-            before = None  # no chain that the interpreter would have to free by recursion
+            before = None  # no long chain, which would be freed by recursion
     return kept
 
 
@@ -259,7 +257,7 @@ def _reset_peak() -> None:
 
 
 def _read_peak() -> int:
-    """Return the greatest RSS since `_reset_peak` in bytes; 0 where the system does not tell."""
+    """Return the peak RSS since `_reset_peak` in bytes; 0 where it is not available."""
     with suppress(OSError, ValueError, IndexError):
         for line in _STATUS.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

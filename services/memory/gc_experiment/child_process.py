@@ -1,4 +1,4 @@
-"""The parent's side of one child: starting it, listening, holding it to its limits, leaving nothing of it behind."""
+"""The parent's side of one child process: starts it, reads its messages, enforces its limits, cleans up after it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from services.memory.gc_experiment.types import RunFigures
 log = structlog.get_logger(__name__)
 
 ROOT = str(Path(__file__).resolve().parents[3])
-# What a child's environment has: nothing of the service's own gets in, neither settings nor secrets.
+# A child's environment has none of the service's own variables, neither settings nor secrets.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _FIXED = {"PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TOKENIZERS_PARALLELISM": "false"}
 _POLL_SECONDS = 0.2
 _END_SECONDS = 5.0
-_STDERR_TAIL_BYTES = 2000  # of what it said at the end, for the log
+_STDERR_TAIL_BYTES = 2000  # of its last output, for the log
 _MAX_LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """How long a child may live, in seconds by the wall and of processor time, and how large its RSS may get."""
+    """The limits of a child: seconds of wall and CPU time, and bytes of RSS."""
 
     seconds: float
     cpu_seconds: int
@@ -53,29 +53,29 @@ def run_child(
     limits: ChildLimits,
     *,
     stop: Callable[[], MillpondError | None],
-    told: Callable[[float], None],
+    progress: Callable[[float], None],
 ) -> RunFigures:
-    """Run one child to its end and return what it measured.
+    """Run one child to its end and return its measurements.
 
     Args:
         command: Python module and arguments, see `services.memory.gc_experiment.child.run_child_main`.
-        stop: asked several times a second; an error that it returns ends the child and is raised.
-        told: gets the share of the operations that is done.
+        stop: called several times a second; an error that it returns ends the child and is raised.
+        progress: called with the share of the operations that is done.
 
     Raises:
-        UnavailableError: it could not be started, or ended before it was done.
-        TimedOutError, TooLargeError: it passed a limit and was ended.
+        UnavailableError: it could not be started, or it ended early.
+        TimedOutError, TooLargeError: it exceeded a limit and was killed.
     """
     with tempfile.TemporaryFile() as errors:
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own module, no input of anybody's
+            process = subprocess.Popen(  # noqa: S603 - our own module, no external input
                 [sys.executable, "-m", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd="/",
                 env=_environment(),
-                start_new_session=True,  # so that it can be ended with all that it starts
+                start_new_session=True,  # so that it can be killed with its own children
             )
         except OSError as error:
             raise UnavailableError(
@@ -83,31 +83,31 @@ def run_child(
                 _("Free some memory and try again."),
             ) from error
         try:
-            return _listen(process, orders, limits, stop, told)
+            return _read_messages(process, orders, limits, stop, progress)
         except EOFError:
             _await_end(process)
             _kill(process)
             errors.seek(0, os.SEEK_END)
             errors.seek(max(0, errors.tell() - _STDERR_TAIL_BYTES))
-            words = errors.read().decode("utf-8", "replace")
-            log.warning("experiment child crashed", status=process.returncode, words=words)
-            raise _crash_error(process.returncode, words) from None
+            output = errors.read().decode("utf-8", "replace")
+            log.warning("experiment child crashed", status=process.returncode, output=output)
+            raise _crash_error(process.returncode, output) from None
         finally:
             if process.returncode is None:
                 _kill(process)
 
 
-def _listen(
+def _read_messages(
     process: subprocess.Popen[bytes],
     orders: ChildOrders,
     limits: ChildLimits,
     stop: Callable[[], MillpondError | None],
-    told: Callable[[float], None],
+    progress: Callable[[float], None],
 ) -> RunFigures:
     assert process.stdin is not None  # noqa: S101 - tells the type checker what PIPE guarantees
     assert process.stdout is not None  # noqa: S101 - as above
     with suppress(BrokenPipeError):
-        process.stdin.write(orders.encoded())
+        process.stdin.write(orders.encode())
         process.stdin.flush()
     deadline = time.monotonic() + limits.seconds
     pending, descriptor = b"", process.stdout.fileno()
@@ -127,15 +127,15 @@ def _listen(
             if "figures" in message:
                 found = message["figures"]
                 return RunFigures(**{**found, "collections": tuple(found["collections"])})
-            told(float(message["share"]))
+            progress(float(message["share"]))
 
 
 def _limit_error(process: subprocess.Popen[bytes], deadline: float, limits: ChildLimits) -> MillpondError | None:
-    """Return why the child must end now, if it must."""
+    """Return an error if the child exceeds a limit."""
     if time.monotonic() > deadline:
         return TimedOutError(
             _("A run took longer than {seconds:.0f} s and was ended.").format(seconds=limits.seconds),
-            _("Try again in a quieter moment, or with fewer operations."),
+            _("Try again at a quieter time, or with fewer operations."),
         )
     with suppress(psutil.Error):
         if (rss := psutil.Process(process.pid).memory_info().rss) > limits.bytes:
@@ -149,7 +149,7 @@ def _limit_error(process: subprocess.Popen[bytes], deadline: float, limits: Chil
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:
-    """Give a child that closes its output a moment to end by itself; its status stays to be taken."""
+    """Wait briefly for a child that closed its output to exit; it is not reaped."""
     deadline = time.monotonic() + _END_SECONDS
     options = os.WEXITED | os.WNOWAIT | os.WNOHANG
     while os.waitid(os.P_PID, process.pid, options) is None and time.monotonic() < deadline:
@@ -157,7 +157,7 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the child and all that it has started, and take its exit status so that no zombie stays."""
+    """Kill the child with its own children, and reap it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -167,16 +167,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _crash_error(status: int, words: str) -> MillpondError:
-    last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
+def _crash_error(status: int, output: str) -> MillpondError:
+    last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
     if status < 0:
         how = _("by signal {signal}").format(signal=signal.Signals(-status).name)
     else:
         how = _("with exit code {code}").format(code=status)
     return UnavailableError(
         _("A run of the experiment crashed {how}.").format(how=how)
-        + (" " + _("It said last: {words}").format(words=last[:200]) if last else ""),
-        _("The log has the details. Often the machine was short of memory."),
+        + (" " + _("Its last output: {output}").format(output=last[:200]) if last else ""),
+        _("The log has the details. The machine may have been short of memory."),
     )
 
 
@@ -186,10 +186,10 @@ def _environment() -> dict[str, str]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a child's folder, whatever is in it."""
+    """Remove a child's folder with its contents."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def cancelled_error() -> MillpondError:
-    """Return what says that somebody has cancelled."""
-    return CancelledError(_("The experiment was cancelled; nothing was kept of it."), _("Start it anew when you like."))
+    """Return the error of a cancelled experiment."""
+    return CancelledError(_("The experiment was cancelled; nothing was kept of it."), _("Start it again at any time."))

@@ -1,4 +1,4 @@
-"""A judgement in sentences."""
+"""Texts about an analysis, for its page, events and the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SMALL_SHARE = 0.01
 
 
 def figure_name(figure: Figure) -> str:
-    """Return what a figure is called."""
+    """Return the name of a figure."""
     return {
         Figure.PAUSE: _("total pause"),
         Figure.P99: _("p99 pause"),
@@ -26,7 +26,7 @@ def figure_name(figure: Figure) -> str:
 
 
 def change(ratio: Ratio) -> str:
-    """Return a ratio as a change in percent with its interval."""
+    """Return a ratio as a change in percent, with its interval."""
     value, low, high = (_percent(number) for number in (ratio.value, ratio.low, ratio.high))
     return _("{value} ({low} to {high})").format(value=value, low=low, high=high)
 
@@ -39,66 +39,66 @@ def _percent(ratio: float) -> str:
     return f"{percent:+.{digits}f}%".replace("-", "−")
 
 
-def headline(judgement: Analysis, result: ExperimentResult) -> str:
-    """Return the answer in a few words."""
-    name = label(result.settings[judgement.setting])
+def headline(analysis: Analysis, result: ExperimentResult) -> str:
+    """Return the result in a few words."""
+    name = label(result.settings[analysis.setting])
     return {
-        Advice.TOO_FEW: _("Too few rounds to tell settings apart"),
-        Advice.TOO_NOISY: _("Too noisy for an answer"),
-        Advice.NO_DIFFERENCE: _("No difference that this experiment can tell"),
-        Advice.KEEP: _("Keep the defaults: what was tried is only worse"),
-        Advice.BETTER: _("{name} is better, and costs nothing that was measured").format(name=name),
-        Advice.TRADE: _("{name} is a trade").format(name=name),
-    }[judgement.advice]
+        Advice.TOO_FEW: _("Too few rounds to compare settings"),
+        Advice.TOO_NOISY: _("Too noisy for a result"),
+        Advice.NO_DIFFERENCE: _("No measurable difference"),
+        Advice.KEEP: _("Keep the defaults: the other settings are only worse"),
+        Advice.BETTER: _("{name} is better, at no measured cost").format(name=name),
+        Advice.TRADE: _("{name} is a trade-off").format(name=name),
+    }[analysis.advice]
 
 
-def recommendation(judgement: Analysis, result: ExperimentResult) -> str:
-    """Return what to do and why, in sentences, in the words that events and pages use."""
-    parts = [_reason(judgement, result)]
-    if judgement.share < _SMALL_SHARE:
+def recommendation(analysis: Analysis, result: ExperimentResult) -> str:
+    """Return what to do and why, in sentences."""
+    parts = [_reason(analysis, result)]
+    if analysis.share < _SMALL_SHARE:
         parts.append(
             _(
-                "Whatever the setting, little is to be had: with the defaults all pauses together took {share:.2f}% of "
-                "the processor time."
-            ).format(share=100 * judgement.share)
+                "Whatever the setting, there is little to gain: with the defaults all pauses together took "
+                "{share:.2f}% of CPU time."
+            ).format(share=100 * analysis.share)
         )
     return " ".join(parts)
 
 
-def _reason(judgement: Analysis, result: ExperimentResult) -> str:
-    advice = judgement.advice
+def _reason(analysis: Analysis, result: ExperimentResult) -> str:
+    advice = analysis.advice
     if advice is Advice.TOO_FEW:
-        return _("{rounds} rounds give no interval worth the name; do at least {least}, better 6.").format(
+        return _("{rounds} rounds give no usable interval; run at least {least}, preferably 6.").format(
             rounds=result.rounds, least=MIN_ANALYSIS_ROUNDS
         )
     if advice is Advice.TOO_NOISY:
-        return _noisy(judgement)
+        return _noisy(analysis)
     if advice is Advice.NO_DIFFERENCE:
         return _(
-            "What differs between the settings is within what equal runs differ by (changes of the total pause under "
-            "about {share:.0f}% stay unseen). Keep the defaults."
-        ).format(share=100 * judgement.resolution)
+            "The settings differ no more than equal runs do (changes of the total pause under about {share:.0f}% are "
+            "not detectable). Keep the defaults."
+        ).format(share=100 * analysis.resolution)
     if advice is Advice.KEEP:
-        return _("No setting gives anything that is certain at {level:.0f}%; some certainly cost something.").format(
+        return _("No setting brings a significant gain (at {level:.0f}%); some have a significant cost.").format(
             level=100 * (1 - ALPHA)
         )
-    ratios = judgement.ratios[judgement.setting - 1]
-    gains = _listed(judgement.gains, ratios)
+    ratios = analysis.ratios[analysis.setting - 1]
+    gains = _join_changes(analysis.gains, ratios)
     if advice is Advice.BETTER:
-        return _("Against the defaults: {gains}. Nothing else that was measured got worse.").format(gains=gains)
-    return _("Against the defaults it gives {gains}, and takes {prices}. Which of the two matters is yours.").format(
-        gains=gains, prices=_listed(judgement.prices, ratios)
-    )
-
-
-def _noisy(judgement: Analysis) -> str:
-    if judgement.resolution > 1:
-        return _("Equal runs differ too much. Do more rounds, or start it in a quieter moment.")
+        return _("Against the defaults: {gains}. No other measured figure got worse.").format(gains=gains)
     return _(
-        "Equal runs differ by so much that nothing under about {share:.0f}% can be told. Do more rounds, or start it "
-        "in a quieter moment."
-    ).format(share=100 * judgement.resolution)
+        "Against the defaults it gains {gains}, at the cost of {costs}. Which matters more is for you to decide."
+    ).format(gains=gains, costs=_join_changes(analysis.costs, ratios))
 
 
-def _listed(figures: tuple[Figure, ...], ratios: Mapping[Figure, Ratio]) -> str:
+def _noisy(analysis: Analysis) -> str:
+    if analysis.resolution > 1:
+        return _("Equal runs differ too much. Run more rounds, or start it at a quieter time.")
+    return _(
+        "Equal runs differ so much that no change under about {share:.0f}% is detectable. Run more rounds, or start it "
+        "at a quieter time."
+    ).format(share=100 * analysis.resolution)
+
+
+def _join_changes(figures: tuple[Figure, ...], ratios: Mapping[Figure, Ratio]) -> str:
     return "; ".join(f"{figure_name(figure)} {change(ratios[figure])}" for figure in figures)

@@ -1,4 +1,4 @@
-"""The results on disk: JSON, written whole or not at all, bounded in number, the oldest go first."""
+"""The results on disk: JSON files, written atomically and bounded in number; the oldest are removed first."""
 
 from __future__ import annotations
 
@@ -27,33 +27,41 @@ _result_adapter = TypeAdapter(ExperimentResult)
 
 
 class ResultStore:
-    """A folder of results. Ids are made here; nothing from outside ever becomes part of a path unchecked."""
+    """A folder of results. Ids are generated here; no external text becomes part of a path unchecked."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._known: dict[str, ExperimentResult] = {}
+        self._results: dict[str, ExperimentResult] = {}
         with suppress(OSError):
-            self._sweep()
+            self._load()
 
     def results(self) -> list[ExperimentResult]:
-        """Return all, newest first."""
+        """Return all results, newest first."""
         with self._lock:
-            return sorted(self._known.values(), key=lambda result: result.began, reverse=True)
+            return sorted(self._results.values(), key=lambda result: result.began, reverse=True)
 
     def get(self, result_id: str) -> ExperimentResult:
-        """Return one; NotFoundError when it is not there."""
+        """Return a result.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
         with self._lock:
-            found = self._known.get(result_id)
+            found = self._results.get(result_id)
         if found is None:
             raise NotFoundError(
-                _("This experiment is not here; it made room for a newer one, or never was."),
+                _("This experiment does not exist; it may have been removed for a newer one."),
                 _("Choose another from the list."),
             )
         return found
 
     def add(self, result: ExperimentResult) -> None:
-        """Put a result on the shelf; StorageError when the disk refuses."""
+        """Store a result.
+
+        Raises:
+            StorageError: it could not be written.
+        """
         path = self._folder / f"{result.id}.json"
         partial = path.with_suffix(".partial")
         try:
@@ -68,30 +76,34 @@ class ResultStore:
                 _("Free some space in the data folder."),
             ) from error
         with self._lock:
-            self._known[result.id] = result
+            self._results[result.id] = result
         for old in self.results()[MAX_RESULTS:]:
             with self._lock:
-                del self._known[old.id]
+                del self._results[old.id]
             with suppress(OSError):
                 (self._folder / f"{old.id}.json").unlink(missing_ok=True)
 
     def new_id(self) -> str:
-        """Return an id that nothing has yet."""
+        """Return a new id."""
         return secrets.token_hex(8)
 
     def work_folder(self) -> Path:
-        """Return a new folder for a child; `_sweep` removes it at the next start if nobody else did."""
+        """Return a new folder for a child; one left behind is removed at the next start.
+
+        Raises:
+            StorageError: it could not be created.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Path(tempfile.mkdtemp(prefix=_WORK, dir=self._folder))
         except OSError as error:
             raise StorageError(
-                _("A folder for the experiment could not be made: {reason}.").format(reason=error.strerror),
+                _("A folder for the experiment could not be created: {reason}.").format(reason=error.strerror),
                 _("Free some space in the data folder."),
             ) from error
 
-    def _sweep(self) -> None:
-        """Read what is there; remove what a process that was killed has left."""
+    def _load(self) -> None:
+        """Read the results; remove what a killed process has left behind."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
@@ -111,4 +123,4 @@ class ResultStore:
             log.warning("experiment unreadable", name=path.name, reason=type(error).__name__)
             return
         if result.id == path.stem:
-            self._known[result.id] = result
+            self._results[result.id] = result

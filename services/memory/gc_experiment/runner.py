@@ -1,7 +1,4 @@
-"""One experiment at a time: child after child, its progress, its end however it ends.
-
-What experiments are made with, and the runs of one: child after child, within what the memory budget leaves.
-"""
+"""Runs threshold experiments: one at a time, child after child, within the memory budget."""
 
 from __future__ import annotations
 
@@ -39,31 +36,31 @@ from services.memory.gc_experiment.workload import DEFAULTS, count_operations, l
 
 log = structlog.get_logger(__name__)
 
-ROUNDS = 6  # the fewest with which an exact test can be certain at 95%
+ROUNDS = 6  # the fewest with which the exact test can be significant at 95%
 OPERATIONS = 600
-# What a run takes on this project's 2-core machine; replaced by what the last experiment took.
+# Measured on a 2-core machine; replaced by the figures of the last experiment.
 _START_SECONDS = 6.0
 _OPERATION_SECONDS = 0.015
 _CHILD_SECONDS = 600.0
 _CHILD_CPU_SECONDS = 300
-# A child may need more than expected before it is ended.
-_SURPLUS = 1.5
+# A child is killed when its RSS exceeds the expected one by this factor.
+_RSS_MARGIN = 1.5
 
 
 class Experiments:
-    """Starts experiments and keeps their results. Thread-safe."""
+    """Starts experiments and stores their results. Thread-safe."""
 
-    def __init__(self, folder: Path, clock: Clock, reporter: EventSink, laboratory: ExperimentEnvironment) -> None:
+    def __init__(self, folder: Path, clock: Clock, reporter: EventSink, environment: ExperimentEnvironment) -> None:
         self._clock = clock
         self._reporter = reporter
-        self._laboratory = laboratory
-        self._shelf = ResultStore(folder)
+        self._environment = environment
+        self._store = ResultStore(folder)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = ExperimentState()
         self._closed = False
-        if results := self._shelf.results():
+        if results := self._store.results():
             last = results[0]
             self._state = ExperimentState(
                 ExperimentPhase.FINISHED,
@@ -76,30 +73,34 @@ class Experiments:
 
     @property
     def running(self) -> bool:
-        """Whether one is being made."""
+        """Whether an experiment is running."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def expected(self) -> int:
-        """How large a run's RSS is expected to be, in bytes."""
-        return self._laboratory.expected()
+        """The expected RSS of a run in bytes."""
+        return self._environment.expected()
 
     def state(self) -> ExperimentState:
-        """Return how the present or last experiment stands."""
+        """Return the state of the present or last experiment."""
         return self._state
 
     def results(self) -> list[ExperimentResult]:
-        """Return what was found, newest first."""
-        return self._shelf.results()
+        """Return the stored results, newest first."""
+        return self._store.results()
 
     def result(self, result_id: str) -> ExperimentResult:
-        """Return one; NotFoundError when it is not there."""
-        return self._shelf.get(result_id)
+        """Return a result.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return self._store.get(result_id)
 
     def estimate(self, settings: int, rounds: int, operations: int = OPERATIONS) -> float:
-        """Return for about how many seconds an experiment would run."""
+        """Return the estimated duration of an experiment in seconds."""
         start, each = _START_SECONDS, _OPERATION_SECONDS
-        if results := self._shelf.results():
+        if results := self._store.results():
             last = results[0]
             each = sum(run.figures.seconds for run in last.runs) / max(
                 1, sum(run.figures.operations for run in last.runs)
@@ -115,13 +116,13 @@ class Experiments:
         operations: int = OPERATIONS,
         seed: int = 1,
     ) -> ExperimentState:
-        """Begin an experiment; the defaults are always part of it.
+        """Start an experiment; the defaults are always included.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            BadInputError: nothing to compare, or too much.
-            ConflictError: one is running.
-            UnavailableError: there is no room for a child within the memory budget, or the service is closing.
+            ForbiddenError: `actor` is not an administrator.
+            BadInputError: there is nothing to compare, or too much.
+            ConflictError: an experiment is running.
+            UnavailableError: the memory budget does not allow a child, or the service is closing.
         """
         actor.require_admin(_("Start a threshold experiment"))
         wanted = validate_experiment(settings, rounds, operations)
@@ -130,12 +131,12 @@ class Experiments:
                 raise UnavailableError(_("Millpond is being closed."), _("Start it again afterwards."))
             if self.running:
                 raise ConflictError(
-                    _("An experiment is running already."), _("Wait for its end, or cancel it, and start anew.")
+                    _("An experiment is running already."), _("Wait for its end, or cancel it, then start again.")
                 )
             try:
-                self._laboratory.check_room()
+                self._environment.check_headroom()
             except UnavailableError as error:
-                self._tell(actor.name, _("threshold experiment refused: {words}").format(words=error.message))
+                self._emit(actor.name, _("threshold experiment refused: {text}").format(text=error.message))
                 raise
             self._stopping.clear()
             state = ExperimentState(
@@ -149,41 +150,41 @@ class Experiments:
             )
             self._state = state
             self._thread = threading.Thread(
-                target=self._live, args=(rounds, operations, seed), name="threshold-experiment", daemon=True
+                target=self._run, args=(rounds, operations, seed), name="threshold-experiment", daemon=True
             )
-            self._tell(actor.name, _("threshold experiment begun: {count} runs").format(count=state.runs))
+            self._emit(actor.name, _("threshold experiment started: {count} runs").format(count=state.runs))
             self._thread.start()
         return state
 
     def cancel(self, actor: Actor) -> ExperimentState:
-        """End the present experiment, wait until nothing is left of it, and return how it stands; fine if none runs.
+        """Cancel the present experiment, wait for its end, and return the state; does nothing if none runs.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` is not an administrator.
         """
         actor.require_admin(_("Cancel a threshold experiment"))
-        self._end()
+        self._stop()
         return self._state
 
     def close(self) -> None:
-        """End what runs and start nothing more; safe to call twice."""
+        """Cancel the running experiment and refuse further ones; safe to call twice."""
         with self._lock:
             self._closed = True
-        self._end()
+        self._stop()
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         self._stopping.set()
         if (thread := self._thread) is not None and thread.is_alive():
             thread.join()
 
-    def _live(self, rounds: int, operations: int, seed: int) -> None:
-        """Make all runs; the thread's whole life."""
+    def _run(self, rounds: int, operations: int, seed: int) -> None:
+        """Run the experiment, in its own thread."""
         state, began = self._state, time.monotonic()
         try:
-            workload = self._laboratory.workload(operations, seed)
-            runs = self._series(rounds).make(workload)
+            workload = self._environment.workload(operations, seed)
+            runs = self._series(rounds).run(workload)
             result = ExperimentResult(
-                id=self._shelf.new_id(),
+                id=self._store.new_id(),
                 began=state.began,
                 took=time.monotonic() - began,
                 actor=state.actor,
@@ -197,146 +198,150 @@ class Experiments:
                 counts=count_operations(workload.operations),
                 runs=tuple(runs),
             )
-            self._shelf.add(result)
+            self._store.add(result)
         except MillpondError as error:
             phase = ExperimentPhase.CANCELLED if self._stopping.is_set() else ExperimentPhase.FAILED
             self._finish(phase, error.message, error.hint)
         except Exception:
-            # The thread's last line: the page must not show an experiment that runs for ever.
+            # Otherwise the page would show a running experiment for ever.
             log.exception("experiment failed")
             self._finish(
-                ExperimentPhase.FAILED, _("The experiment failed through a defect."), _("The log has the details.")
+                ExperimentPhase.FAILED,
+                _("The experiment failed with an unexpected error."),
+                _("The log has the details."),
             )
         else:
             self._state = replace(self._state, phase=ExperimentPhase.FINISHED, remaining=None, result=result.id)
-            words = headline(analyze(result), result)
-            told = _("threshold experiment finished: {words}").format(words=words)
-            self._tell(state.actor, told, seconds=result.took)
+            message = _("threshold experiment finished: {text}").format(text=headline(analyze(result), result))
+            self._emit(state.actor, message, seconds=result.took)
 
     def _finish(self, phase: ExperimentPhase, message: str, hint: str) -> None:
         state = self._state
         done = _("Run {run} of {runs}.").format(run=state.run, runs=state.runs)
         self._state = replace(state, phase=phase, remaining=None, message=message, hint=hint)
         ended = _("cancelled") if phase is ExperimentPhase.CANCELLED else _("failed")
-        told = _("threshold experiment {ended}: {words}").format(ended=ended, words=f"{message} {done}")
-        self._tell(state.actor, told)
+        text = _("threshold experiment {ended}: {text}").format(ended=ended, text=f"{message} {done}")
+        self._emit(state.actor, text)
 
     def _series(self, rounds: int) -> ExperimentSeries:
         began = time.monotonic()
 
-        def begins(made: int, place: int) -> None:
+        def on_run(done: int, place: int) -> None:
             state = self._state
-            left = (time.monotonic() - began) / made * (state.runs - made) if made else state.remaining
-            self._state = replace(state, run=made + 1, share=0.0, setting=place, remaining=left)
+            left = (time.monotonic() - began) / done * (state.runs - done) if done else state.remaining
+            self._state = replace(state, run=done + 1, share=0.0, setting=place, remaining=left)
 
-        def shares(share: float) -> None:
+        def on_progress(share: float) -> None:
             self._state = replace(self._state, share=share)
 
         return ExperimentSeries(
-            self._laboratory,
+            self._environment,
             self._state.settings,
             rounds,
-            self._shelf.work_folder,
+            self._store.work_folder,
             self._stopping,
-            begins,
-            shares,
+            on_run,
+            on_progress,
         )
 
-    def _tell(self, actor: str, words: str, **figures: float) -> None:
-        self._reporter.action(actor, EventKind.EXPERIMENT, words, **figures)
+    def _emit(self, actor: str, text: str, **figures: float) -> None:
+        self._reporter.action(actor, EventKind.EXPERIMENT, text, **figures)
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentEnvironment:
-    """Handed in by the wiring, which knows the other rooms.
+    """What experiments need of the service.
 
-    `command` is the module that children run. `workload` returns what is to be done, for a number of operations and a
-    seed. `service` returns settings that the children's body needs. `expected` is the RSS that a child will have,
-    `room` how much more memory may be used now, both in bytes; a negative one ends the child that runs.
+    `command` is the module that children run. `workload` returns the operations for a number of them and a seed.
+    `service` returns settings for the children's executor. `expected` is the expected RSS of a child, `headroom` the
+    memory that may be used now, both in bytes; a child is killed when the headroom becomes negative.
     """
 
     command: Sequence[str]
     workload: Callable[[int, int], Workload]
     service: Callable[[], dict[str, Any]]
     expected: Callable[[], int]
-    room: Callable[[], int]
+    headroom: Callable[[], int]
 
-    def check_room(self) -> None:
-        """Let a child begin.
+    def check_headroom(self) -> None:
+        """Check that the memory budget allows a child.
 
         Raises:
-            UnavailableError: the memory budget does not allow one.
+            UnavailableError: it does not.
         """
-        expected, room = self.expected(), self.room()
-        if expected > room:
+        expected, headroom = self.expected(), self.headroom()
+        if expected > headroom:
             raise UnavailableError(
                 _(
-                    "There is no room for an experiment: a run needs about {expected:.0f} MB, and the memory budget "
-                    "leaves {room:.0f} MB. Nothing was started."
-                ).format(expected=expected / MEGABYTE, room=max(0, room) / MEGABYTE),
+                    "Not enough memory for an experiment: a run needs about {expected:.0f} MB, and the memory budget "
+                    "leaves {headroom:.0f} MB. Nothing was started."
+                ).format(expected=expected / MEGABYTE, headroom=max(0, headroom) / MEGABYTE),
                 _("Free some memory, or raise the limit, and try again."),
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentSeries:
-    """All runs of one experiment. `folder` makes a new folder for a child; `stopping` ends everything at once."""
+    """The runs of one experiment. `create_folder` creates a folder for a child; `stopping` ends the experiment at once.
 
-    laboratory: ExperimentEnvironment
+    `on_run` is called with the number of finished runs and the index of the next one's setting, `on_progress` with the
+    share of the present run that is done.
+    """
+
+    environment: ExperimentEnvironment
     settings: tuple[Setting, ...]
     rounds: int
-    folder: Callable[[], Path]
+    create_folder: Callable[[], Path]
     stopping: threading.Event
-    begins: Callable[[int, int], None]
-    shares: Callable[[float], None]
+    on_run: Callable[[int, int], None]
+    on_progress: Callable[[float], None]
 
-    def make(self, workload: Workload) -> list[Run]:
-        """Make the runs, one after the other; `begins` gets the number of runs made and the setting's place, `shares`
-        how much of the present run is done.
+    def run(self, workload: Workload) -> list[Run]:
+        """Run the children, one after the other.
 
         Raises:
-            MillpondError: cancelled, or a child failed, with its setting and round in the message.
+            MillpondError: the experiment was cancelled, or a child failed, with its setting and round in the message.
         """
-        made: list[Run] = []
+        runs: list[Run] = []
         for round_ in range(self.rounds):
             for place in setting_order(len(self.settings), round_):
                 if self.stopping.is_set():
                     raise cancelled_error()
-                if made:
-                    self.laboratory.check_room()
-                self.begins(len(made), place)
+                if runs:
+                    self.environment.check_headroom()
+                self.on_run(len(runs), place)
                 try:
-                    made.append(Run(place, round_, self._run(workload, self.settings[place])))
+                    runs.append(Run(place, round_, self._run_child(workload, self.settings[place])))
                 except CancelledError:
                     raise
                 except MillpondError as error:
                     where = _("{name}, round {round}").format(name=label(self.settings[place]), round=round_ + 1)
                     raise type(error)(f"{error.message} ({where})", error.hint) from error
-        return made
+        return runs
 
-    def _run(self, workload: Workload, setting: Setting) -> RunFigures:
-        laboratory, folder = self.laboratory, self.folder()
+    def _run_child(self, workload: Workload, setting: Setting) -> RunFigures:
+        environment, folder = self.environment, self.create_folder()
         orders = ChildOrders(
             folder=folder,
             setting=setting,
             operations=workload.operations,
             seed=workload.seed,
             long_lived=workload.long_lived,
-            service=laboratory.service(),
+            service=environment.service(),
             cpu_seconds=_CHILD_CPU_SECONDS,
         )
-        limits = ChildLimits(_CHILD_SECONDS, _CHILD_CPU_SECONDS, int(laboratory.expected() * _SURPLUS))
+        limits = ChildLimits(_CHILD_SECONDS, _CHILD_CPU_SECONDS, int(environment.expected() * _RSS_MARGIN))
         try:
-            return run_child(laboratory.command, orders, limits, stop=self._stop, told=self.shares)
+            return run_child(environment.command, orders, limits, stop=self._stop_reason, progress=self.on_progress)
         finally:
             remove_folder(folder)
 
-    def _stop(self) -> MillpondError | None:
+    def _stop_reason(self) -> MillpondError | None:
         if self.stopping.is_set():
             return cancelled_error()
-        if self.laboratory.room() < 0:
+        if self.environment.headroom() < 0:
             return UnavailableError(
-                _("The service itself needs the memory; the experiment made room for it."),
-                _("Try again in a quieter moment."),
+                _("The service needs the memory; the experiment was ended."),
+                _("Try again at a quieter time."),
             )
         return None

@@ -1,4 +1,4 @@
-"""The words of the threshold experiment. Bytes, seconds of processor time where nothing else is said."""
+"""The types of the threshold experiment. Sizes in bytes; durations in seconds of CPU time unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How the collector is set in a child: thresholds as `gc.set_threshold` takes them (None: this Python's own).
+    """The collector settings of a run: thresholds as for `gc.set_threshold` (None: this Python's defaults).
 
-    `automatic` False: it is off. `frozen`: everything that lives after the start is hidden from it (`gc.freeze`).
-    `control`: a second time what is compared with, to show how much two equal runs differ.
+    `automatic` False: the collector is off. `frozen`: all objects alive after the start are hidden from it
+    (`gc.freeze`). `control`: the reference a second time, to show how much equal runs differ.
     """
 
     thresholds: tuple[int, int, int] | None = None
@@ -21,7 +21,7 @@ class Setting:
 
 
 class OperationKind(StrEnum):
-    """What a workload consists of."""
+    """The kinds of operations in a workload."""
 
     PAGE = "page"
     QUESTION = "question"
@@ -30,15 +30,15 @@ class OperationKind(StrEnum):
     DELETE = "delete"
 
 
-# What is done, and its size: characters of a question, bytes of an upload, 0 for the others.
+# The kind and its size: characters of a question, bytes of an upload, 0 for the others.
 Operation = tuple[OperationKind, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What each child does, in this order. `recorded`: it was recorded in this service, and not built in.
+    """The operations of each run, in order. `recorded`: they were recorded in this service, not built in.
 
-    `long_lived` is how many objects the collector shall have to look after before it begins, as in the service.
+    `long_lived` is the number of tracked objects before the first operation, as in the service.
     """
 
     operations: tuple[Operation, ...]
@@ -49,7 +49,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """What one child measured of itself.
+    """The measurements of one run.
 
     `pause` is the sum of all pauses; it and the percentiles are processor time of the thread that collected, so that
     other processes do not show in them. `pause_wall` is the sum by the clock on the wall. `collections` are by
@@ -75,23 +75,23 @@ class RunFigures:
 
     @property
     def throughput(self) -> float:
-        """Operations per second of processor time."""
+        """Operations per second of CPU time."""
         return self.operations / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property
     def wall_throughput(self) -> float:
-        """Operations per second by the clock on the wall."""
+        """Operations per second of wall time."""
         return self.operations / self.seconds if self.seconds else 0.0
 
     @property
     def pause_share(self) -> float:
-        """What part of the processor time was spent in collections."""
+        """The share of CPU time spent in collections."""
         return self.pause / self.cpu_seconds if self.cpu_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One child: the place of its setting in the result's list, its round (from 0), what it measured."""
+    """One run: the index of its setting in the result's settings, its round (from 0), and its measurements."""
 
     setting: int
     round: int
@@ -119,12 +119,12 @@ class ExperimentResult:
     runs: tuple[Run, ...]
 
     def of(self, setting: int) -> list[RunFigures]:
-        """Return what a setting measured, in the order of the rounds."""
+        """Return the measurements of a setting, in the order of the rounds."""
         return [run.figures for run in sorted(self.runs, key=lambda run: run.round) if run.setting == setting]
 
 
 class ExperimentPhase(StrEnum):
-    """Where the experiment stands."""
+    """The phase of the experiment."""
 
     NEVER = "never"
     RUNNING = "running"
@@ -135,7 +135,7 @@ class ExperimentPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExperimentState:
-    """How the present or last experiment stands.
+    """The state of the present or last experiment.
 
     `run` of `runs` children is at work (from 1; while running), `share` of its operations are done, `setting` is its
     place in `settings`. `remaining` is estimated, in seconds. `message` and `hint` tell of a failure or cancellation,
@@ -157,5 +157,5 @@ class ExperimentState:
 
     @property
     def progress(self) -> float:
-        """How much of everything is done, from 0 to 1."""
+        """The share of all operations that are done, from 0 to 1."""
         return min(1.0, max(0.0, (self.run - 1 + self.share) / self.runs)) if self.runs else 0.0

@@ -1,7 +1,4 @@
-"""Which settings can be tried, what they are called, and in which order they take their turns.
-
-The built-in workload, for a service of which too little was recorded.
-"""
+"""The settings that can be tried, their order, and the operations of a run, built in where too few were recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from services.memory.gc_experiment.types import Operation, OperationKind, Settin
 MAX_SETTINGS = 8
 MIN_ROUNDS, MAX_ROUNDS = 1, 20
 MIN_OPERATIONS, MAX_OPERATIONS = 10, 2000
-# The first threshold is a C int; the others are compared with counts that never come near.
+# The first threshold is a C int; the others are compared with counts far below.
 MAX_THRESHOLD = 2**31 - 1
 REFERENCE = Setting()
 CONTROL = Setting(control=True)
@@ -34,9 +31,9 @@ OFFERED: tuple[Setting, ...] = (
     FROZEN,
 )
 PRESELECTED: tuple[Setting, ...] = (REFERENCE, Setting((300, 5, 5)), Setting((10_000, 20, 50)), FROZEN)
-# As this interpreter came up: somebody may change them while the service runs.
+# Read at import, since they may be changed while the service runs.
 DEFAULTS: tuple[int, int, int] = gc.get_threshold()
-# Of 100 operations, as a small team's day looks: each click is a run of a page; some questions, a file now and then.
+# Of 100 operations on a small team's day: each click runs a page; some questions, a file now and then.
 SHARES: dict[OperationKind, int] = {
     OperationKind.PAGE: 78,
     OperationKind.QUESTION: 14,
@@ -44,7 +41,7 @@ SHARES: dict[OperationKind, int] = {
     OperationKind.UPLOAD: 3,
     OperationKind.DELETE: 2,
 }
-# With fewer than so many recorded operations the recording says little about the service.
+# Fewer recorded operations are not representative of the service.
 MIN_RECORDED = 60
 MAX_UPLOAD_BYTES = 32 * 1024
 _QUESTION_CHARACTERS = (20, 120)
@@ -52,7 +49,7 @@ _UPLOAD_BYTES = (500, 4000)
 
 
 def label(setting: Setting) -> str:
-    """Return what a setting is called."""
+    """Return the name of a setting."""
     if setting.control:
         return _("Defaults again (control)")
     if not setting.automatic:
@@ -62,10 +59,10 @@ def label(setting: Setting) -> str:
 
 
 def validate_experiment(settings: Sequence[Setting], rounds: int, operations: int) -> tuple[Setting, ...]:
-    """Return what is compared: the defaults first, nothing twice.
+    """Return the settings to compare: the defaults first, without duplicates.
 
     Raises:
-        BadInputError: there is nothing to compare, too much of it, or thresholds that Python does not take.
+        BadInputError: there is nothing to compare, too much, or a threshold is out of range.
     """
     wanted = tuple(dict.fromkeys((REFERENCE, *settings)))
     if len(wanted) < 2:
@@ -86,20 +83,20 @@ def validate_experiment(settings: Sequence[Setting], rounds: int, operations: in
         for threshold in setting.thresholds or ():
             if not 1 <= threshold <= MAX_THRESHOLD:
                 raise BadInputError(
-                    _("{value} is no threshold.").format(value=threshold),
+                    _("{value} is not a valid threshold.").format(value=threshold),
                     _("Choose between {least} and {most}.").format(least=1, most=MAX_THRESHOLD),
                 )
     return wanted
 
 
 def setting_order(settings: int, round_: int) -> list[int]:
-    """Return in which order the settings take their turns in a round.
+    """Return the order in which the settings run in a round.
 
-    Every second round goes backwards, and each pair of rounds begins with another one: no setting always comes first,
-    and none always comes after the same other one, so that drift of the machine favours none.
+    Every second round is reversed, and each pair of rounds starts with another setting: none always runs first, and
+    none always runs after the same other one, so that drift of the machine favours none.
     """
-    turn = [(round_ // 2 + place) % settings for place in range(settings)]
-    return turn[::-1] if round_ % 2 else turn
+    places = [(round_ // 2 + place) % settings for place in range(settings)]
+    return places[::-1] if round_ % 2 else places
 
 
 def built_in_operations(count: int, seed: int) -> tuple[Operation, ...]:
@@ -110,18 +107,18 @@ def built_in_operations(count: int, seed: int) -> tuple[Operation, ...]:
 
 
 def repeat_operations(recorded: Sequence[Operation], count: int) -> tuple[Operation, ...]:
-    """Return `count` operations: what was recorded, in its order, again and again if need be."""
+    """Return `count` operations: the recorded ones in order, repeated as needed."""
     return tuple(recorded[number % len(recorded)] for number in range(count)) if recorded else ()
 
 
 def random_size(kind: OperationKind, chance: random.Random) -> int:
-    """Return a usual size: characters of a question, bytes of a file."""
+    """Return a typical size: characters of a question, bytes of a file."""
     if kind in {OperationKind.QUESTION, OperationKind.ANSWER}:
         return chance.randint(*_QUESTION_CHARACTERS)
     return chance.randint(*_UPLOAD_BYTES) if kind is OperationKind.UPLOAD else 0
 
 
 def count_operations(operations: Sequence[Operation]) -> dict[str, int]:
-    """Return how many of each kind there are."""
+    """Return the number of operations by kind."""
     found = Counter(kind.value for kind, _size in operations)
     return {kind.value: found[kind.value] for kind in OperationKind if found[kind.value]}

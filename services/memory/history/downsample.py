@@ -1,7 +1,4 @@
-"""Points of the history and how they are merged: pure functions over arrays, vectorised.
-
-The paces of the merged history.
-"""
+"""Points of the history and their merging into coarser tiers: pure, vectorized functions over arrays."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from numpy.typing import NDArray
 from services.memory.types import Floats
 
 Ints = NDArray[np.int64]
-# From disk as float32, else float64.
+# float32 if read from disk, else float64.
 Values = NDArray[np.floating[Any]]
-# Widths of a point in seconds, so that the points of a chart stay where they are from one look to the next.
+# Widths of a point in seconds, fixed so that the points of a chart stay in place from one update to the next.
 _WIDTHS = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -47,7 +44,7 @@ def samples(times: Floats, runs: Ints, values: Values) -> Points:
 
 
 def join(parts: list[Points]) -> Points:
-    """Return the points of all `parts`, which follow each other in time."""
+    """Return the concatenation of `parts`, which follow each other in time."""
     filled = [part for part in parts if len(part)] or parts[:1]
     if len(filled) == 1:
         return filled[0]
@@ -55,10 +52,10 @@ def join(parts: list[Points]) -> Points:
 
 
 def merge(points: Points, keys: Ints) -> Points:
-    """Merge neighbours with the same key: means weighted by their samples, least minima, greatest maxima.
+    """Merge neighbours with the same key (n,): means weighted by their counts, lowest minima, highest maxima.
 
-    A value that is not known (NaN) takes no part; where none is known the result is NaN. A merged point bears the run
-    of its last part.
+    Unknown values (NaN) are ignored; where all are unknown the result is NaN. A merged point has the run of its last
+    part.
     """
     if not len(points):
         return points
@@ -79,35 +76,35 @@ def merge(points: Points, keys: Ints) -> Points:
     with np.errstate(invalid="ignore", divide="ignore"):
         minima = np.fmin.reduceat(points.minima, starts, axis=0)
         maxima = np.fmax.reduceat(points.maxima, starts, axis=0)
-        # Rounding must not carry a mean past the values that it is the mean of.
+        # Rounding must not carry a mean beyond its minimum and maximum.
         means = np.clip(np.where(total > 0, sums / total, np.nan), minima, maxima)
     return Points(times, counts, points.runs[ends], means, minima, maxima)
 
 
 def width_for(seconds: float, step: float, points: int) -> float:
-    """Return the least good width of a point, at least `step`, with which `seconds` need at most `points` points."""
+    """Return the smallest standard width of a point, at least `step`, at which `seconds` take at limit `points` points."""
     least = max(step, seconds / max(1, points - 1))
     return float(next((width for width in _WIDTHS if width >= least), np.ceil(least / 86400) * 86400))
 
 
-def thin(points: Points, step: float, most: int) -> tuple[Points, float]:
-    """Return at most `most` points, merged where there are more, and the time between them in seconds.
+def thin(points: Points, step: float, limit: int) -> tuple[Points, float]:
+    """Return at limit `limit` points, merged as needed, and the time between them in seconds.
 
-    Points of different runs are kept apart as long as that fits.
+    Points of different runs are kept apart where that fits.
     """
-    if len(points) <= most:
+    if len(points) <= limit:
         return points, step
-    width = width_for(float(points.times[-1] - points.times[0]), step, most)
+    width = width_for(float(points.times[-1] - points.times[0]), step, limit)
     keys = np.floor(points.times / width).astype(np.int64)
-    if most < 2:
-        keys[:] = 0  # even one width may lie across two of the grid's
+    if limit < 2:
+        keys[:] = 0  # a single point may lie across two cells of the grid
     apart = np.cumsum((np.diff(keys, prepend=keys[:1]) != 0) | (np.diff(points.runs, prepend=points.runs[:1]) != 0))
-    return merge(points, apart if apart[-1] < most else keys), width
+    return merge(points, apart if apart[-1] < limit else keys), width
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A pace of the merged history: `step` seconds between points, `length` points in a block, `kept` blocks."""
+    """A tier of the downsampled history: `step` seconds between points, `length` points in a block, `kept` blocks."""
 
     id: int
     step: float
@@ -116,15 +113,13 @@ class Tier:
 
     @property
     def reach(self) -> float:
-        """How far back it goes for certain, in seconds: the newest block has only begun."""
+        """How far back it reaches at least, in seconds: the newest block is incomplete."""
         return self.step * self.length * (self.kept - 1)
 
     def block(self, time: float) -> int:
-        """Return the number of the block that holds `time`."""
+        """Return the number of the block that contains `time`."""
         return int(time // (self.step * self.length))
 
 
 MINUTES = Tier(1, 60.0, 1440, 15)  # blocks of a day, 14 days
-
-
 HOURS = Tier(2, 3600.0, 720, 14)  # blocks of 30 days, 390 days

@@ -1,7 +1,4 @@
-"""The history of samples: a ring in RAM for the last hour, a file of fixed size on disk for a year.
-
-Windows of the history as CSV, piece by piece: the text of a long window is never in RAM as a whole.
-"""
+"""The history of samples: the last hour in RAM, a year on disk; read as windows and exported as CSV."""
 
 from __future__ import annotations
 
@@ -26,21 +23,21 @@ from services.memory.types import COLUMNS, Floats, Sample, Window
 log = structlog.get_logger(__name__)
 
 MAX_POINTS = 2000
-# More than an hour, so that a window of an hour is whole at its start.
+# More than an hour, so that a window of an hour is complete.
 _RING_ROWS = 4200
-# Hours that wait for a disk that cannot be written.
+# Completed hours kept in RAM while the disk cannot be written.
 _WAITING_HOURS = 48
-# Columns that are read and merged at once: bounds what a long window of all columns takes.
+# Columns read and merged at once, which bounds the memory of a long window of all columns.
 _COLUMNS_PER_READ = 6
 _INDEX = {column: place for place, column in enumerate(COLUMNS)}
 _ROWS_PER_CHUNK = 200
 
 
 class History:
-    """Takes samples, keeps them at three paces (1 s, 1 min, 1 h), and returns windows of them. Thread-safe.
+    """Stores samples at three resolutions (1 s, 1 min, 1 h) and returns windows of them. Thread-safe.
 
-    Samples of the last 70 minutes are in RAM, and as a journal on disk. Once an hour is over, its minutes and the hour
-    itself go into blocks on disk. Without `folder`, or when that cannot be used, all is in RAM and two days long.
+    Samples of the last 70 minutes are in RAM, and in a journal on disk. Once an hour is complete, its minutes and the
+    hour itself go into blocks on disk. Without `folder`, or when it cannot be used, two days are kept in RAM.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -49,22 +46,22 @@ class History:
         self._ring = Ring(_RING_ROWS)
         self._latest: Sample | None = None
         self._closed: deque[ClosedHour] = deque(maxlen=_WAITING_HOURS)
-        self._merged = 0  # number of the first row that is in no closed hour
-        self._written = 0  # number of the first row that is not in the journal
+        self._merged = 0  # number of the first row not in a closed hour
+        self._written = 0  # number of the first row not in the journal
         self._open_hour: int | None = None
         self._run = 1
         self._run_start = 0.0
         self._last_seen: float | None = None
-        self._oldest = np.inf  # time of the oldest point on disk, as far as it is known
-        self._in_trouble = False
+        self._oldest = np.inf  # time of the oldest point on disk, if known
+        self._failing = False
         self._store = self._open(folder) if folder is not None else None
 
     def add(self, sample: Sample) -> None:
-        """Take a sample in; never waits for the disk. One that is not later than the last is left out."""
+        """Add a sample; never waits for the disk. A sample not later than the previous one is left out."""
         with self._lock:
             if self._latest is None:
                 self._run_start = sample.time
-                self._ring.forget_after(sample.time)
+                self._ring.drop_after(sample.time)
                 self._closed = deque((hour for hour in self._closed if hour.begin <= sample.time), _WAITING_HOURS)
             elif sample.time <= self._latest.time:
                 return
@@ -76,7 +73,7 @@ class History:
             self._latest = sample
 
     def memory_report(self) -> MemoryReport:
-        """Return what the samples in RAM take."""
+        """Return the bytes that the samples in RAM take."""
         ranges = self._ring.ranges()
         return MemoryReport(
             name=_("Memory history"),
@@ -89,7 +86,7 @@ class History:
         )
 
     def flush(self) -> None:
-        """Write what is not on disk yet; a disk that cannot be written is logged once and tried again next time."""
+        """Write what is not on disk yet; a failure is logged once and retried next time."""
         store = self._store
         if store is None:
             return
@@ -106,14 +103,14 @@ class History:
             except MillpondError as error:
                 self._report(error)
                 return
-            self._in_trouble = False
+            self._failing = False
             with self._lock:
                 self._written = written
                 while self._closed and self._closed[0] in closed:
                     self._oldest = min(self._oldest, self._closed.popleft().begin)
 
     def close(self) -> None:
-        """Write what is not on disk yet and let go of the file; safe to call twice."""
+        """Write what is not on disk yet and close the file; safe to call twice."""
         self.flush()
         if self._store is not None:
             self._store.close()
@@ -124,12 +121,12 @@ class History:
             return self._latest
 
     def run_start(self) -> float:
-        """Return when this process began to be sampled."""
+        """Return the time of the first sample of this process."""
         with self._lock:
             return self._run_start
 
     def last_seen(self) -> float | None:
-        """Return when an earlier run took its last sample, None when there was none."""
+        """Return the time of the last sample of an earlier run, None when there was none."""
         return self._last_seen
 
     def window(
@@ -137,7 +134,7 @@ class History:
     ) -> Window:
         """Return the history from `start` to `end` (seconds since the epoch) in at most `points` points.
 
-        The finest pace that reaches back to `start` is used; neighbouring points are merged as needed.
+        The finest resolution that reaches back to `start` is used; neighbouring points are merged as needed.
         """
         known = [_INDEX[column] for column in columns if column in _INDEX]
         tier = self._tier(start, end)
@@ -153,10 +150,10 @@ class History:
         return Window(whole.times, step, means, minima, maxima, whole.runs)
 
     def _tier(self, start: float, end: float) -> Tier | None:
-        """Return the finest tier that has all that is known since `start`; None is the ring."""
+        """Return the finest tier with all known points since `start`, None for the ring."""
         with self._lock:
             if self._ring.first == 0:
-                return None  # it has every sample that was ever taken
+                return None  # it has every sample ever taken
             ring, now = self._ring.oldest(), self._latest.time if self._latest else end
             oldest = min([self._oldest, *(hour.begin for hour in self._closed)])
         since = max(start, oldest)
@@ -165,7 +162,7 @@ class History:
         return MINUTES if since >= now - MINUTES.reach else HOURS
 
     def _pieces(self, tier: Tier | None, start: float, end: float, columns: Sequence[int]) -> Iterator[Points]:
-        """Yield the points of a tier (None: the ring), some columns at a time: what is on disk, then what is in RAM."""
+        """Yield the points of a tier (None: the ring), some columns at a time: those on disk, then those in RAM."""
         with self._lock:
             rows = self._ring.rows(0 if tier is None else self._merged, columns)
             closed = list(self._closed)
@@ -181,7 +178,7 @@ class History:
         read = 0
         try:
             for piece in self._read(tier, start, end, [[columns[place] for place in part] for part in places]):
-                # An hour that was written meanwhile would be there twice.
+                # An hour written meanwhile would be included twice.
                 before = piece.where(piece.times < in_ram.times[0]) if len(in_ram) else piece
                 yield join([before, _select_columns(in_ram, places[read])])
                 read += 1
@@ -196,12 +193,12 @@ class History:
         if self._store is None:
             return
         for points in self._store.read(tier, start, end, pieces):
-            # What an earlier run left beyond the beginning of this one is of a clock that was ahead.
+            # Points of earlier runs after the start of this one are from a clock that was ahead.
             begun = self._run_start or np.inf
             yield points.where((points.runs == self._run) | (points.times <= begun))
 
     def _close_hour(self) -> None:
-        """Merge what was taken since the last hour was closed; the lock is held."""
+        """Downsample the rows since the last closed hour; the lock is held."""
         rows = self._ring.rows(self._merged)
         self._merged = self._ring.next
         if len(rows):
@@ -214,7 +211,7 @@ class History:
             try:
                 store = self._load(path)
             except DamagedError:
-                log.warning("the memory history was damaged and begins anew", path=str(path))
+                log.warning("memory history damaged, starting anew", path=str(path))
                 path.replace(path.with_suffix(".damaged"))
                 for journal in ("-wal", "-shm"):
                     path.with_name(path.name + journal).unlink(missing_ok=True)
@@ -233,7 +230,7 @@ class History:
         self._merged, self._written = max(store.merged, self._ring.first), self._ring.next
         hours = split_hours(self._ring.rows(self._merged))
         if hours:
-            # Hours that were over when the last run ended are closed now, the last one goes on.
+            # Hours that were complete when the last run ended are closed now; the last one continues.
             self._closed.extend(map(close_hour, hours[:-1]))
             self._open_hour = int(hours[-1].times[0] // HOUR)
             self._merged = int(hours[-1].numbers[0])
@@ -242,9 +239,9 @@ class History:
         return store
 
     def _report(self, error: Exception) -> None:
-        if not self._in_trouble:
-            self._in_trouble = True
-            log.warning("the memory history is kept in RAM for now", error=str(error), cause=str(error.__cause__ or ""))
+        if not self._failing:
+            self._failing = True
+            log.warning("memory history kept in RAM only", error=str(error), cause=str(error.__cause__ or ""))
 
 
 def _between(points: Points, start: float, end: float) -> Points:
@@ -264,8 +261,11 @@ def _by_column(columns: Collection[str], known: Sequence[int], pieces: list[Valu
 
 
 def csv_lines(window: Window, *, extremes: bool = False) -> Iterator[str]:
-    """Yield CSV (RFC 4180), some hundred lines at a time: UTC time, seconds since the epoch, run, then the means by
-    column, with `extremes` also minima and maxima; a field is empty where nothing is known."""
+    """Yield CSV (RFC 4180), some hundred lines at a time, so that the text is never in RAM as a whole.
+
+    Columns: UTC time, seconds since the epoch, run, then the means by column, with `extremes` also minima and maxima;
+    a field is empty where the value is unknown.
+    """
     header = ["moment", "time", "run", *window.means]
     values = list(window.means.values())
     if extremes:

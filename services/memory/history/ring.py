@@ -1,7 +1,4 @@
-"""The newest samples in RAM: one row a sample, in the order of their arrival.
-
-Hours that are over: their samples merged into minutes, and into the hour itself.
-"""
+"""The newest samples in RAM, one row each, and the downsampling of completed hours into minutes and the hour."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ HOUR = HOURS.step
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Samples in order: `numbers` (n,) count them through all runs, `values` is (n, columns)."""
+    """Samples in order: `numbers` (n,) are consecutive over all runs, `values` is (n, columns)."""
 
     numbers: Ints
     times: Floats
@@ -36,27 +33,27 @@ class Rows:
 
 
 class Ring:
-    """A bounded number of samples as float64, one column for each of COLUMNS. Not thread-safe: History locks."""
+    """A bounded number of samples as float64, one column for each of COLUMNS. Not thread-safe: `History` locks."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.next = 0  # number of the row to come
+        self.next = 0  # number of the next row
         self._first = 0
         self._times = np.full(capacity, np.nan)
         self._runs = np.zeros(capacity, dtype=np.int64)
         self._values = np.full((capacity, len(COLUMNS)), np.nan)
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Return where the columns lie: (address, length in bytes)."""
+        """Return the address ranges of the arrays: (address, length in bytes)."""
         return tuple((array.ctypes.data, array.nbytes) for array in (self._times, self._runs, self._values))
 
     @property
     def first(self) -> int:
-        """The number of the oldest row that is still here."""
+        """The number of the oldest row."""
         return max(self._first, self.next - self.capacity)
 
     def append(self, sample: Sample, run: int) -> None:
-        """Take a sample in, in place of the oldest one when full."""
+        """Append a sample, replacing the oldest one when full."""
         place = self.next % self.capacity
         row = self._values[place]
         row[:] = np.nan
@@ -66,7 +63,7 @@ class Ring:
         self.next += 1
 
     def load(self, rows: Rows) -> None:
-        """Take in what an earlier run left. Rows that a later one goes back behind are of a clock that was wrong."""
+        """Load the rows of earlier runs. Rows later in time than their successors are left out: the clock was wrong."""
         if not len(rows):
             return
         places = rows.numbers % self.capacity
@@ -76,13 +73,13 @@ class Ring:
         self._runs[places] = rows.runs
         self._values[places] = rows.values
 
-    def forget_after(self, time: float) -> None:
-        """Leave out rows that lie after `time`: the clock was ahead when they were taken."""
+    def drop_after(self, time: float) -> None:
+        """Leave out rows after `time`: the clock was ahead when they were taken."""
         with np.errstate(invalid="ignore"):
             self._times[self._times > time] = np.nan
 
     def rows(self, since: int = 0, columns: Sequence[int] | None = None) -> Rows:
-        """Return copies of the rows from number `since` on, of some columns or all, without those left out."""
+        """Return copies of the rows from number `since` on, of the given columns or all, without rows left out."""
         numbers = np.arange(max(since, self.first), self.next, dtype=np.int64)
         places = numbers % self.capacity
         known = ~np.isnan(self._times[places])
@@ -108,34 +105,34 @@ def _fill(row: Floats, values: Mapping[str, float]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedHour:
-    """An hour that is over: its minutes and itself, all columns."""
+    """A completed hour, as minutes and as one hour, all columns."""
 
     minutes: Points
     hour: Points
 
     @property
     def begin(self) -> float:
-        """When the hour began, in seconds since the epoch."""
+        """The start of the hour in seconds since the epoch."""
         return float(self.hour.times[0]) // HOUR * HOUR
 
     def points(self, tier: Tier) -> Points:
-        """Return it at the pace of a tier."""
+        """Return its points in a tier."""
         return self.minutes if tier is MINUTES else self.hour
 
 
 def close_hour(rows: Rows) -> ClosedHour:
-    """Merge the rows of one hour."""
+    """Downsample the rows of one hour."""
     minutes = downsample(rows, MINUTES)
     return ClosedHour(minutes, merge(minutes, np.floor(minutes.times / HOURS.step).astype(np.int64)))
 
 
 def downsample(rows: Rows, tier: Tier) -> Points:
-    """Return rows merged to the pace of a tier."""
+    """Return rows merged into the points of a tier."""
     points = samples(rows.times, rows.runs, rows.values)
     return merge(points, np.floor(points.times / tier.step).astype(np.int64))
 
 
 def split_hours(rows: Rows) -> list[Rows]:
-    """Return the rows of each hour, in order; none when there are no rows."""
+    """Return the rows of each hour, in order."""
     hours = np.floor(rows.times / HOUR).astype(np.int64)
     return [rows.where(hours == hour) for hour in np.unique(hours).tolist()]

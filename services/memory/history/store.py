@@ -1,10 +1,9 @@
-"""The history file as a whole.
+"""The history on disk: an SQLite file of fixed size, whose rows are replaced in place.
 
-Blocks of the merged tiers: columns of points, patched and read.
-
-The journal: the newest samples, one row each, replaced in the order of their numbers.
-
-The tables of the history file.
+`seconds` is a journal: the newest samples, one row each, all columns in one blob. `blocks` has the downsampled tiers:
+a row for a column and a period, so that a window of some columns reads only these. The place of a row follows from its
+number; a row left by an earlier lap has another number and is not read. `names` maps columns to ids, so that columns
+can be added later. `facts` has the number of the present run and of the first row not in a block.
 """
 
 from __future__ import annotations
@@ -65,12 +64,12 @@ _COLUMN_QUERY = sa.select(blocks.c.number, blocks.c.data).where(
 
 
 class HistoryStore:
-    """Reads and writes the file. Every method raises a MillpondError when that cannot be done; nothing is half done."""
+    """Reads and writes the file. Every method raises StorageError on failure; writes are all or nothing."""
 
     def __init__(self, path: Path, capacity: int) -> None:
-        """Open the file and begin a new run; `capacity` is how many seconds the journal keeps."""
+        """Open the file and begin a new run; `capacity` is the number of rows in the journal."""
         self._capacity = capacity
-        # A power cut may cost the last seconds of a curve, so NORMAL is enough: it spares a sync every ten seconds.
+        # A power cut may lose the last seconds of the history, so NORMAL is enough: it saves a sync every ten seconds.
         self._database = Database(
             sa.URL.create("sqlite", database=str(path)),
             schema=schema,
@@ -88,17 +87,18 @@ class HistoryStore:
                 self.merged = get_fact(connection, "merged")
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     def rows(self) -> Rows:
-        """Return the journal."""
+        """Return the rows of the journal."""
         with _storage_errors(), self._database.read() as connection:
             return read_journal(connection, self._ids, self._capacity)
 
     def write(self, rows: Rows, merged: Sequence[tuple[Tier, Points]], merged_to: int) -> None:
-        """Put `rows` into the journal and points into their blocks, all or nothing.
+        """Write `rows` to the journal and points to their blocks, all or nothing.
 
-        `merged_to` is the number of the first row that is in no block yet.
+        `merged_to` is the number of the first row not in a block.
         """
         with _storage_errors(), self._database.write() as connection:
             write_journal(connection, rows, self._ids, self._capacity)
@@ -110,7 +110,7 @@ class HistoryStore:
     def read(self, tier: Tier, start: float, end: float, pieces: Sequence[Sequence[int]]) -> Iterator[Points]:
         """Yield the points of a tier with `start <= time <= end`, one piece of the columns after the other.
 
-        A piece holds places in COLUMNS. All pieces are of one state of the file: the same points in each.
+        A piece has indexes into COLUMNS. All pieces are of the same state of the file, with the same points.
         """
         ids = [[self._ids[COLUMNS[column]] for column in piece] for piece in pieces]
         with _storage_errors(), self._database.read() as connection:
@@ -118,7 +118,7 @@ class HistoryStore:
             yield from read_blocks(connection, tier, start, end, ids)
 
     def oldest(self, before: float) -> float | None:
-        """Return the time of the oldest point that still counts at `before`, None when there is none."""
+        """Return the time of the oldest point within reach at `before`, None when there is none."""
         (points,) = self.read(HOURS, before - HOURS.reach, before, [()])
         return float(points.times[0]) if len(points) else None
 
@@ -132,7 +132,7 @@ def _storage_errors() -> Iterator[None]:
 
 
 def write_journal(connection: Connection, rows: Rows, ids: Mapping[str, int], capacity: int) -> None:
-    """Put rows in the place of those that are `capacity` older."""
+    """Write rows in place of those `capacity` rows older."""
     if not len(rows):
         return
     columns = [ids[column] for column in COLUMNS]
@@ -147,7 +147,7 @@ def write_journal(connection: Connection, rows: Rows, ids: Mapping[str, int], ca
 
 
 def read_journal(connection: Connection, ids: Mapping[str, int], capacity: int) -> Rows:
-    """Return the newest `capacity` rows; a column that a row does not have is NaN."""
+    """Return the newest `capacity` rows; a column missing in a row is NaN."""
     found = connection.execute(sa.select(seconds).order_by(seconds.c.number)).all()
     newest = found[-1].number if found else 0
     found = [row for row in found if row.number > newest - capacity]
@@ -166,7 +166,7 @@ def read_journal(connection: Connection, ids: Mapping[str, int], capacity: int) 
 
 
 def assign_names(connection: Connection) -> dict[str, int]:
-    """Return the id of each column, from 1; new columns get the next."""
+    """Return the id of each column, from 1; new columns get the next one."""
     ids = {row.name: row.id for row in connection.execute(sa.select(names))}
     for column in COLUMNS:
         if column not in ids:
@@ -176,17 +176,17 @@ def assign_names(connection: Connection) -> dict[str, int]:
 
 
 def get_fact(connection: Connection, name: str) -> int:
-    """Return a number that is kept under a name, 0 when there is none."""
+    """Return the number stored under a name, 0 when there is none."""
     return int(connection.scalar(sa.select(facts.c.value).where(facts.c.name == name)) or 0)
 
 
 def set_fact(connection: Connection, name: str, value: int) -> None:
-    """Keep a number under a name."""
+    """Store a number under a name."""
     connection.execute(facts.insert().prefix_with("OR REPLACE").values(name=name, value=value))
 
 
 def patch_blocks(connection: Connection, tier: Tier, points: Points, ids: Mapping[str, int]) -> None:
-    """Put points, all columns of each, into the blocks that they belong to."""
+    """Write points, with all columns, into their blocks."""
     steps = np.floor(points.times / tier.step).astype(np.int64)
     for number in np.unique(steps // tier.length).tolist():
         inside = steps // tier.length == number
@@ -196,7 +196,7 @@ def patch_blocks(connection: Connection, tier: Tier, points: Points, ids: Mappin
 def read_blocks(
     connection: Connection, tier: Tier, start: float, end: float, pieces: Sequence[Sequence[int]]
 ) -> Iterator[Points]:
-    """Yield the points with `start <= time <= end`; a piece holds the ids of its columns."""
+    """Yield the points with `start <= time <= end`; a piece has the ids of its columns."""
     last = tier.block(end)
     numbers = range(max(tier.block(start), last - tier.kept + 1), last + 1)
     size = len(numbers) * tier.length
@@ -210,7 +210,7 @@ def read_blocks(
         values = np.full((3, len(piece), size), np.nan, dtype=np.float32)
         for place, id_ in enumerate(piece):
             _read_column(connection, tier, id_, numbers, values[:, place])
-        # Columns stay one after the other in memory: merging is faster that way.
+        # Columns stay contiguous in memory, which makes merging faster.
         means, minima, maxima = (of_columns[:, inside].T for of_columns in values)
         yield Points(times, counts, runs.astype(np.int64), means, minima, maxima)
 
@@ -226,7 +226,7 @@ def _patch_block(connection: Connection, tier: Tier, number: int, points: Points
     for column, place in enumerate(places[1:]):
         fresh = (points.means[:, column], points.minima[:, column], points.maxima[:, column])
         if place not in stored and np.isnan(fresh[0]).all():
-            continue  # a column that this system does not know takes no space
+            continue  # a column without values takes no space
         block = _block(stored.get(place), tier, np.float32)
         block[:, offsets] = fresh
         changed.append({"place": place, "number": number, "data": block.tobytes()})
@@ -244,7 +244,7 @@ def _block(stored: bytes | None, tier: Tier, kind: type[np.floating[Any]]) -> ND
 
 
 def _read_column(connection: Connection, tier: Tier, id_: int, numbers: range, into: NDArray[np.floating[Any]]) -> None:
-    """Fill `into` (3, blocks x length) with what is stored for a column."""
+    """Fill `into` (3, blocks x length) with the stored values of a column."""
     lowest = _place(tier, id_, 0)
     which = {"low": lowest, "high": lowest + tier.kept - 1, "first": numbers[0], "last": numbers[-1]}
     for number, data in connection.execute(_COLUMN_QUERY, which):

@@ -63,7 +63,7 @@ class Detector:
             same = verdict.state is before.state and verdict.kind is before.kind
             since = before.since if same and before.since is not None else verdict.time
             self._verdict = verdict = replace(verdict, since=since)
-        if not same and before.window > 0.0:
+        if not same and before.window_seconds > 0.0:
             self._reporter.event(EventKind.VERDICT, headline(verdict))
         return verdict
 
@@ -115,8 +115,8 @@ class Detector:
         """Return the verdict before instead of a milder one while it is held."""
         if _RANK[verdict.state] >= _RANK[before.state]:
             self._confirmed = verdict.time
-        elif verdict.time - self._confirmed < max(HELD_SECONDS, HELD_SHARE * before.window):
-            return replace(before, time=verdict.time, level=verdict.level)
+        elif verdict.time - self._confirmed < max(HELD_SECONDS, HELD_SHARE * before.window_seconds):
+            return replace(before, time=verdict.time, level_bytes=verdict.level_bytes)
         return verdict
 
     def _growth_verdict(self, found: Finding, now: float, level: float, headroom: float | None) -> Verdict:
@@ -132,8 +132,8 @@ class Detector:
         return Verdict(
             found.state,
             now,
-            window=found.trend.window,
-            level=level,
+            window_seconds=found.trend.window,
+            level_bytes=level,
             kind=found.kind,
             slope_per_hour=growth.slope,
             interval=(growth.low, growth.high),
@@ -147,18 +147,18 @@ class Detector:
     def _flat_verdict(self, now: float, level: float, watched: float) -> Verdict:
         watch = next((one for one in (self._watches[Series.LIVE], self._watches[Series.RSS]) if one.trends), None)
         if watch is None or watched < LEAST_WATCHED:
-            return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
+            return Verdict(VerdictState.UNKNOWN, now, window_seconds=watched, level_bytes=level)
         window = max(watch.trends)
         blocks = window_blocks(self._readings, window, now)
         y = None if blocks is None else blocks.get(watch.measure.series)
         if blocks is None or y is None:
-            return Verdict(VerdictState.UNKNOWN, now, window=watched, level=level)
+            return Verdict(VerdictState.UNKNOWN, now, window_seconds=watched, level_bytes=level)
         trend = mann_kendall_trend((blocks.times - blocks.times[0]) / HOUR, remove_steps(y))
         return Verdict(
             VerdictState.FLAT,
             now,
-            window=window,
-            level=level,
+            window_seconds=window,
+            level_bytes=level,
             slope_per_hour=trend.slope,
             interval=(trend.low, trend.high),
         )

@@ -22,16 +22,16 @@ def headline(verdict: Verdict) -> str:
     """Return the verdict in one sentence, such as "Flat for 6 h: 641 MB, +0.2 MB/h (−0.4 to 0.7)"."""
     if verdict.state is VerdictState.UNKNOWN:
         return _("Too little data yet: {done} of {needed} min").format(
-            done=int(verdict.window // 60), needed=int(LEAST_WATCHED // 60)
+            done=int(verdict.window_seconds // 60), needed=int(LEAST_WATCHED // 60)
         )
     values = {
         "kind": kind_name(verdict.kind),
-        "window": duration_text(verdict.window),
-        "level": size_text(verdict.level),
+        "window": duration_text(verdict.window_seconds),
+        "level": size_text(verdict.level_bytes),
         "growth": growth_text(verdict),
     }
     if verdict.state is VerdictState.FLAT:
-        if verdict.window < HOUR_SECONDS:
+        if verdict.window_seconds < HOUR_SECONDS:
             values["growth"] = _change_text(verdict)
         return _("Flat for {window}: {level}, {growth}").format(**values)
     if verdict.state is VerdictState.WATCH:
@@ -101,7 +101,7 @@ def trim_message(watched: Verdict, given_back: int) -> str:
     amount = size_text(max(0, given_back))
     if watched.kind is not LeakKind.RETENTION:
         return _("The allocator gave back {amount}.").format(amount=amount)
-    grown = (watched.slope_per_hour or 0.0) * watched.window / 3600
+    grown = (watched.slope_per_hour or 0.0) * watched.window_seconds / 3600
     if given_back >= 0.5 * grown:
         return _("The allocator gave back {amount}: it had kept freed memory, nothing leaks.").format(amount=amount)
     return _(
@@ -142,7 +142,7 @@ def growth_text(verdict: Verdict) -> str:
 
 def _change_text(verdict: Verdict) -> str:
     """Return the growth within the window itself: extrapolated to an hour, minutes would say too much."""
-    share = verdict.window / HOUR_SECONDS / MB
+    share = verdict.window_seconds / HOUR_SECONDS / MB
     slope = verdict.slope_per_hour or 0.0
     low, high = verdict.interval or (slope, slope)
     return _("{change} MB in that time ({low} to {high})").format(

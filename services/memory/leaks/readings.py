@@ -207,7 +207,7 @@ class Readings:
         if known is not None:
             return known
         for window in self._windows:
-            if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step, 5.0):
+            if window is not None and len(window) > 1 and window.times[0] - start <= max(2 * window.step_seconds, 5.0):
                 # All measures use the same blocks.
                 self._cut[start, end, count] = found = Blocks(window, start, end, count)
                 return found
@@ -222,7 +222,7 @@ class Readings:
             since = max(start, float(window.times[0]))
             if since >= until:
                 continue
-            count = int((until - since) // max(length, window.step, (until - since) / MOST_PAST))
+            count = int((until - since) // max(length, window.step_seconds, (until - since) / MOST_PAST))
             if count >= 1:
                 yield Blocks(window, since, until, count)
             until = since

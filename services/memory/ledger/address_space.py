@@ -21,7 +21,7 @@ import numpy as np
 
 from services.memory.ledger.allocators import thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
-from services.memory.ledger.smaps import PAGE, Bools, Mapping, Residency
+from services.memory.ledger.smaps import PAGE, Bools, MemoryMapping, Residency
 
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
 ARENA_ALIGNMENT = 64 << 20
@@ -86,7 +86,7 @@ class MappedPart(NamedTuple):
 class AreaClassifier:
     """Divides mappings into parts of one area each."""
 
-    def __init__(self, mappings: Sequence[Mapping], residency: Residency, blocks: BlockFinder) -> None:
+    def __init__(self, mappings: Sequence[MemoryMapping], residency: Residency, blocks: BlockFinder) -> None:
         self._mappings = mappings
         self._residency = residency
         self._blocks = blocks
@@ -97,7 +97,7 @@ class AreaClassifier:
     def classify(self) -> list[MappedPart]:
         """Return all parts in the order of their addresses; their resident bytes add up to those of the mappings."""
         found: list[MappedPart] = []
-        run: list[Mapping] = []
+        run: list[MemoryMapping] = []
         following = [*self._mappings[1:], None]
         for mapping, after in zip(self._mappings, following, strict=True):
             area = self._area(mapping, after)
@@ -114,7 +114,7 @@ class AreaClassifier:
                 found.append(MappedPart(mapping.start, mapping.end, area, mapping.rss, mapping.path))
         return [*found, *self._divide_anonymous(run)] if run else found
 
-    def _area(self, mapping: Mapping, following: Mapping | None) -> Area | None:
+    def _area(self, mapping: MemoryMapping, following: MemoryMapping | None) -> Area | None:
         """Return the area of a whole mapping, None for anonymous memory, which has to be divided."""
         path = mapping.path
         if path in self._libraries:
@@ -126,7 +126,7 @@ class AreaClassifier:
             return Area.DATABASE if _DATABASE.search(path) else Area.FILES
         return self._area_of_anonymous(mapping, following)
 
-    def _area_of_anonymous(self, mapping: Mapping, following: Mapping | None) -> Area | None:
+    def _area_of_anonymous(self, mapping: MemoryMapping, following: MemoryMapping | None) -> Area | None:
         if "x" in mapping.permissions:
             return Area.KERNELS
         if mapping.start in _MIMALLOC:
@@ -135,7 +135,7 @@ class AreaClassifier:
             return Area.ANONYMOUS
         return Area.HEAP if self._is_arena(mapping, following) else None
 
-    def _is_arena(self, mapping: Mapping, following: Mapping | None) -> bool:
+    def _is_arena(self, mapping: MemoryMapping, following: MemoryMapping | None) -> bool:
         """Whether this is an arena that malloc made for a thread.
 
         It begins at a multiple of 64 MB, is used or reserved up to the next multiple, and its first word is the address
@@ -155,7 +155,7 @@ class AreaClassifier:
         words = self._residency.words(np.array([mapping.start], np.uint64), 1)
         return words is None or 0 < int(words[0, 0]) % ARENA_ALIGNMENT < _HEAP_HEADER
 
-    def _divide_anonymous(self, run: Sequence[Mapping]) -> Iterator[MappedPart]:
+    def _divide_anonymous(self, run: Sequence[MemoryMapping]) -> Iterator[MappedPart]:
         """Divide adjacent anonymous mappings: a block of malloc may span several, where part of it uses huge pages."""
         start, end, rss = run[0].start, run[-1].end, sum(mapping.rss for mapping in run)
         known = [stretch for stretch in self._stretches if stretch[0] < end and stretch[1] > start]
@@ -197,7 +197,7 @@ def _with_resident_bytes(rss: int, parts: Sequence[Stretch], resident: Bools | N
         yield MappedPart(start, end, area, size, "")
 
 
-def _known_stretches(mappings: Sequence[Mapping]) -> list[Stretch]:
+def _known_stretches(mappings: Sequence[MemoryMapping]) -> list[Stretch]:
     """Return the stretches of anonymous memory that are .bss or stacks, ascending and without overlaps."""
     found: list[Stretch] = []
     base, path = 0, ""
@@ -275,7 +275,7 @@ def python_thread_stacks() -> list[Range]:
     return [stack for stack in stacks if stack is not None]
 
 
-def guarded_stacks(mappings: Sequence[Mapping]) -> list[Range]:
+def guarded_stacks(mappings: Sequence[MemoryMapping]) -> list[Range]:
     """Return (start, end) of likely thread stacks: anonymous memory right after an inaccessible guard.
 
     Before Linux 6.7 the kernel merges a stack with what lies above it: it is cut at the default stack size.

@@ -156,13 +156,13 @@ def _divide_allocators(
     strayed = min(rest, max(0, heap.arenas - figures.heap_reserved)) if heap else 0
     rest -= strayed
     rest = result.allot(
-        rest + left[Area.FOREIGN], [(r.owner, r.believed) for r in reports if r.region is Region.MAPPED]
+        rest + left[Area.FOREIGN], [(r.owner, r.estimated) for r in reports if r.region is Region.MAPPED]
     )
     free = min(rest, left[Area.FOREIGN])
     result.add(Owner.NATIVE_FREE, free)
     rest -= free
 
-    small = [(r.owner, max(0, r.believed - r.large)) for r in reports if r.region is Region.PYTHON]
+    small = [(r.owner, max(0, r.estimated - r.large)) for r in reports if r.region is Region.PYTHON]
     used = min(python, pymalloc.used) if pymalloc else 0
     result.add(Owner.PYTHON_FREE, python - used)
     result.add(Owner.PYTHON, result.allot(used, small))
@@ -173,8 +173,8 @@ def _divide_allocators(
     in_use = min(in_heap, heap.used) if heap else in_heap
     result.add(Owner.NATIVE_FREE, in_heap - max(in_use, claimed))
     malloc = max(0, in_use - claimed) + left[Area.BLOCKS] + blocks
-    large = [(r.owner, min(r.large, r.believed)) for r in reports if r.region is Region.PYTHON]
-    native = [(r.owner, r.believed) for r in reports if r.region is Region.NATIVE]
+    large = [(r.owner, min(r.large, r.estimated)) for r in reports if r.region is Region.PYTHON]
+    native = [(r.owner, r.estimated) for r in reports if r.region is Region.NATIVE]
     malloc = result.allot(malloc, [*large, *native])
     objects = min(malloc, figures.large_objects(malloc))
     result.add(Owner.PYTHON, objects)

@@ -11,7 +11,7 @@ from functools import cache
 
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
-from services.memory.ledger.smaps import Mapping
+from services.memory.ledger.smaps import MemoryMapping
 
 # A trace of tracemalloc is a table entry of 32 bytes, which tracemalloc counts, and a record of 16 bytes, which it does
 # not; with malloc's overhead 48 and 32 (Python/hashtable.c, Python/tracemalloc.c).
@@ -20,7 +20,7 @@ _WITH_OVERHEAD = 80
 _BUCKET = 8
 
 
-def library_reports(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
+def library_reports(mappings: Iterable[MemoryMapping]) -> Iterator[MemoryReport]:
     """Yield what SQLite, tracemalloc, Arrow and pinned CUDA memory hold."""
     if (size := sqlite_bytes(mappings)) is not None:
         yield MemoryReport(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
@@ -32,7 +32,7 @@ def library_reports(mappings: Iterable[Mapping]) -> Iterator[MemoryReport]:
         yield MemoryReport(_("Pinned memory for the GPU"), "", size, 1, owner=Owner.GPU_HOST, region=Region.MAPPED)
 
 
-def sqlite_bytes(mappings: Iterable[Mapping]) -> int | None:
+def sqlite_bytes(mappings: Iterable[MemoryMapping]) -> int | None:
     """Return the bytes that SQLite has allocated (sqlite3_memory_used), None where its library is not accessible."""
     if "_sqlite3" not in sys.modules:
         return None

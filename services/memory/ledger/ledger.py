@@ -18,8 +18,7 @@ from services.memory.ledger.allocators import AllocatorReader, Allocators
 from services.memory.ledger.divide import AllocatorFigures, Division, divide
 from services.memory.ledger.foreign import DriverMemory, library_reports
 from services.memory.ledger.mmap_blocks import Addresses, BlockFinder
-from services.memory.ledger.smaps import Mapping as MemoryMapping
-from services.memory.ledger.smaps import Residency, SmapsReader, parse_smaps
+from services.memory.ledger.smaps import MemoryMapping, Residency, SmapsReader, parse_smaps
 from services.memory.objects.types import Census
 from services.memory.process import rss_bytes
 from services.memory.types import Series, owner_column

@@ -47,7 +47,7 @@ Bools = NDArray[np.bool_]
 Words = NDArray[np.uint64]
 
 
-class Mapping(NamedTuple):
+class MemoryMapping(NamedTuple):
     """One mapping: addresses, permissions as in "rw-p", the file behind it, and its sizes in bytes."""
 
     start: int
@@ -93,16 +93,16 @@ class SmapsReader:
         return parts
 
 
-def parse_smaps(text: Iterable[memoryview]) -> list[Mapping]:
+def parse_smaps(text: Iterable[memoryview]) -> list[MemoryMapping]:
     """Return the mappings in the order of their addresses."""
     # A loop in Python, so that other threads can run between any two mappings.
     return [_parse_mapping(match) for match in _MAPPING.finditer(b"".join(text))]
 
 
-def _parse_mapping(match: re.Match[bytes]) -> Mapping:
+def _parse_mapping(match: re.Match[bytes]) -> MemoryMapping:
     start, end, permissions, offset, path, *sizes = match.groups()
     rss, pss, clean, dirty, anonymous, swap = [1024 * int(size or 0) for size in sizes]
-    return Mapping(
+    return MemoryMapping(
         int(start, 16),
         int(end, 16),
         permissions.decode(),

@@ -10,7 +10,6 @@ from types import ModuleType
 
 from services import memory
 from services.core.memory_report import Owner
-from services.memory import tracing
 
 
 class OwnerRules:
@@ -20,7 +19,6 @@ class OwnerRules:
         self._modules: dict[str, Owner] = {}
         self._libraries: dict[str, Owner] = {}
         self.register(memory, Owner.OWN_CACHES)
-        self.register(tracing, Owner.TRACING)
         self.register_library("tracemalloc", Owner.TRACING)
 
     def register(self, module: ModuleType, owner: Owner) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import psutil
 
+from services.memory.cgroup import parse_field, read_small_file
 from services.memory.limit import MemoryLimit
 from services.memory.process import rss_bytes
-from services.memory.sampling.cgroup import parse_field, read_small_file
 from services.memory.types import Series
 
 # Mean bytes of a block until a ledger measures it (CPython 3.11 with torch and Streamlit: 80 to 95).

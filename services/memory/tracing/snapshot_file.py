@@ -1,7 +1,7 @@
-"""The content of a snapshot: every traceback once, with its blocks and bytes, as arrays in a file of our own.
+"""The content of a snapshot: each traceback once, with its blocks and bytes, as arrays in a file.
 
 The file is a zip of plain NumPy arrays (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html), read
-without pickle: `tracemalloc.Snapshot.dump` would pickle, and a pickle can do anything to whoever opens it.
+without pickle: `tracemalloc.Snapshot.dump` would pickle, and a pickle can run any code when it is opened.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Traces:
         return len(self.bytes)
 
 
-def collect() -> tuple[Traces, int, int, int]:
+def collect_traces() -> tuple[Traces, int, int, int]:
     """Return the traces of this process, the bytes of those left out, and the bytes and blocks of all.
 
-    Stops tracing, so that what follows is fast: meant for a forked child.
+    Stops tracing, so that the rest is fast: meant for a forked child.
     """
     if not tracemalloc.is_tracing():
-        raise ConflictError(_("Tracing was switched off meanwhile, so there was nothing to take."))
+        raise ConflictError(_("Tracing was switched off meanwhile, so there was nothing to snapshot."))
     raw = _get_traces()
     tracemalloc.stop()
-    # Equal tracebacks are one object here: telling them apart by address spares hashing their frames a million times.
+    # Equal tracebacks are mostly one object: grouping by address first saves hashing their frames a million times.
     by_address: dict[int, list[int]] = {}
     known: list[RawTraceback] = []
     for _domain, size, traceback, *_more in raw:
@@ -74,10 +74,10 @@ def collect() -> tuple[Traces, int, int, int]:
     total = sum(size for size, _number in merged.values())
     kept = sorted(merged.items(), key=lambda item: item[1][0], reverse=True)[:MOST_TRACEBACKS]
     left_out = total - sum(size for _traceback, (size, _number) in kept)
-    return pack((traceback, size, number) for traceback, (size, number) in kept), left_out, total, blocks
+    return pack_traces((traceback, size, number) for traceback, (size, number) in kept), left_out, total, blocks
 
 
-def pack(traces: Iterable[tuple[RawTraceback, int, int]]) -> Traces:
+def pack_traces(traces: Iterable[tuple[RawTraceback, int, int]]) -> Traces:
     """Return (traceback, bytes, blocks) as arrays."""
     files: dict[str, int] = {}
     places: dict[tuple[str, int], int] = {}
@@ -103,18 +103,18 @@ def pack(traces: Iterable[tuple[RawTraceback, int, int]]) -> Traces:
     )
 
 
-def write(traces: Traces, path: Path) -> int:
-    """Write to a new file, down to the disk; return its bytes. OSError when the disk refuses."""
+def write_traces(traces: Traces, path: Path) -> int:
+    """Write to a new file and fsync it; return its bytes. Raises OSError when the disk refuses."""
     names = "\0".join(traces.files).encode("utf-8", "surrogateescape")
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         np.savez_compressed(
             file,
             bytes=traces.bytes,
             blocks=traces.blocks,
-            offsets=_small(traces.offsets),
-            frames=_small(traces.frames),
-            frame_files=_small(traces.frame_files),
-            frame_lines=_small(traces.frame_lines),
+            offsets=_as_int32(traces.offsets),
+            frames=_as_int32(traces.frames),
+            frame_files=_as_int32(traces.frame_files),
+            frame_lines=_as_int32(traces.frame_lines),
             file_names=np.frombuffer(names, dtype=np.uint8),
         )
         file.flush()
@@ -122,11 +122,11 @@ def write(traces: Traces, path: Path) -> int:
         return file.tell()
 
 
-def read(path: Path) -> Traces:
-    """Read what `write` wrote.
+def read_traces(path: Path) -> Traces:
+    """Read what `write_traces` wrote.
 
     Raises:
-        DamagedError: the file is not such a snapshot, or no longer.
+        DamagedError: the file is damaged or no snapshot.
         StorageError: it cannot be read.
     """
     try:
@@ -147,12 +147,12 @@ def read(path: Path) -> Traces:
     return traces
 
 
-def _small(numbers: Integers) -> NDArray[np.int32]:
-    return numbers.astype(np.int32)  # all of them are indexes or line numbers
+def _as_int32(numbers: Integers) -> NDArray[np.int32]:
+    return numbers.astype(np.int32)  # indices or line numbers
 
 
 def _check(traces: Traces) -> None:
-    """Raise ValueError unless every number points to something that is there."""
+    """Raise ValueError unless all indices are in range."""
     count, offsets = len(traces.bytes), traces.offsets
     fits = (
         all(column.ndim == 1 for column in (traces.bytes, traces.blocks, offsets, traces.frames))

@@ -1,4 +1,6 @@
-"""The snapshots on disk: written whole or not at all, bounded in number and bytes, the oldest go first."""
+"""Snapshots on disk: captured in a forked child, written whole or not at all, bounded in number and bytes (the oldest
+are removed first).
+"""
 
 from __future__ import annotations
 
@@ -11,62 +13,65 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from services.core.errors import BadInputError, NotFoundError, StorageError
 from services.core.i18n import _
-from services.memory.tracing.snapshot_file import Traces, read
-from services.memory.tracing.types import SnapshotInfo
+from services.memory.fork_snapshot import run_in_fork
+from services.memory.tracing.snapshot_file import Traces, collect_traces, read_traces, write_traces
+from services.memory.tracing.types import SnapshotInfo, TracingStatus
 
-KEPT = 30
-AUTOMATIC_KEPT = 24
-KEPT_BYTES = 256 * 1024 * 1024
+MOST_SNAPSHOTS = 30
+MOST_AUTOMATIC = 24
+MOST_BYTES = 256 * 1024 * 1024
 LONGEST_NAME = 80
 LONGEST_NOTE = 1000
+_CAPTURE_SECONDS = 120.0
 
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _PARTIAL = ".partial"
 _DATA = ".npz"
-_INFO = ".json"  # written last: a snapshot without it is not there
+_INFO = ".json"  # written last: a snapshot without it does not exist
 
 
 class SnapshotStore:
-    """A folder of snapshots. Ids are made here; nothing from outside ever becomes part of a path unchecked."""
+    """A folder of snapshots. Ids are made here; no id from outside becomes part of a path unchecked."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._known: dict[str, SnapshotInfo] = {}
         with suppress(OSError):
-            self._sweep()
+            self._load()
 
     def snapshots(self) -> list[SnapshotInfo]:
-        """Return all, newest first."""
+        """Return all snapshots, newest first."""
         with self._lock:
             return sorted(self._known.values(), key=lambda info: (info.time, info.id), reverse=True)
 
     def get(self, snapshot_id: str) -> SnapshotInfo:
-        """Return one; NotFoundError when it is not there."""
+        """Return a snapshot; raises NotFoundError when it does not exist."""
         with self._lock:
             found = self._known.get(snapshot_id)
         if found is None:
             raise NotFoundError(
-                _("This snapshot is not here; it was deleted or made room for a newer one."),
+                _("This snapshot is not here; it was deleted or removed to make room for a newer one."),
                 _("Choose another from the list."),
             )
         return found
 
     def path(self, snapshot_id: str) -> Path:
-        """Return the file with the traces of a snapshot that is there."""
+        """Return the file with the traces of a snapshot; raises NotFoundError when it does not exist."""
         return self._path(self.get(snapshot_id).id, _DATA)
 
     def traces(self, snapshot_id: str) -> Traces:
-        """Read one; DamagedError or StorageError when that is not possible."""
-        return read(self.path(snapshot_id))
+        """Return the traces of a snapshot; raises DamagedError or StorageError when they cannot be read."""
+        return read_traces(self.path(snapshot_id))
 
     def add(self, write: Callable[[Path], SnapshotInfo]) -> SnapshotInfo:
-        """Have `write` fill a new file and say what is in it; put that on the shelf under an id of its own.
+        """Store a new snapshot under a new id: `write` writes the file and returns what is in it.
 
-        Whatever happens in between, nothing half stays. StorageError when the disk refuses.
+        A failure leaves nothing behind. Raises StorageError when the disk refuses.
         """
         name = secrets.token_hex(8)
         partial = self._path(name, _DATA + _PARTIAL)
@@ -78,17 +83,17 @@ class SnapshotStore:
         except OSError as error:
             with suppress(OSError):
                 self._remove_files(name)
-            raise _refused(error) from error
+            raise _storage_error(error) from error
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
         with self._lock:
             self._known[name] = info
-        self._make_room()
+        self._prune()
         return info
 
     def describe(self, snapshot_id: str, *, name: str | None = None, note: str | None = None) -> SnapshotInfo:
-        """Name a snapshot or write a note to it; None leaves what is there."""
+        """Set the name or note of a snapshot; None leaves it unchanged."""
         info = self.get(snapshot_id)
         for text, limit in ((name, LONGEST_NAME), (note, LONGEST_NOTE)):
             if text is not None and len(text) > limit:
@@ -101,35 +106,35 @@ class SnapshotStore:
             info,
             name=info.name if name is None else " ".join(name.split()),
             note=info.note if note is None else note.strip(),
-            automatic=info.automatic and name is None,  # who names a snapshot wants to keep it
+            automatic=info.automatic and name is None,  # a named snapshot is kept longer
         )
         try:
             self._write_info(info)
         except OSError as error:
-            raise _refused(error) from error
+            raise _storage_error(error) from error
         with self._lock:
             if snapshot_id in self._known:
                 self._known[snapshot_id] = info
         return info
 
     def delete(self, snapshot_id: str) -> None:
-        """Remove a snapshot; NotFoundError when it is not there."""
+        """Remove a snapshot; raises NotFoundError when it does not exist."""
         info = self.get(snapshot_id)
         with self._lock:
             self._known.pop(info.id, None)
         try:
             self._remove_files(info.id)
         except OSError as error:
-            raise _refused(error) from error
+            raise _storage_error(error) from error
 
-    def _make_room(self) -> None:
-        for automatic, limit in ((True, AUTOMATIC_KEPT), (False, KEPT)):
+    def _prune(self) -> None:
+        for automatic, limit in ((True, MOST_AUTOMATIC), (False, MOST_SNAPSHOTS)):
             some = [info for info in self.snapshots() if info.automatic is automatic]
             self._discard(some[limit:])
         total, over = 0, []
         for info in self.snapshots():
             total += info.size
-            if total > KEPT_BYTES:
+            if total > MOST_BYTES:
                 over.append(info)
         self._discard(over)
 
@@ -158,8 +163,8 @@ class SnapshotStore:
         finally:
             partial.unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
-        """Learn what is there; remove what an end in the middle of writing has left."""
+    def _load(self) -> None:
+        """Load the stored snapshots; remove partial files of an interrupted write."""
         for path in sorted(self._folder.iterdir()):
             snapshot_id = path.name.split(".")[0]
             if not _ID.match(snapshot_id):
@@ -188,8 +193,46 @@ _UNKNOWN = SnapshotInfo(
 )  # fmt: skip
 
 
-def _refused(error: OSError) -> StorageError:
+def _storage_error(error: OSError) -> StorageError:
     return StorageError(
-        _("The disk refused: {reason}. The snapshots there were are kept.").format(reason=error.strerror or error),
+        _("The disk refused: {reason}. The existing snapshots are kept.").format(reason=error.strerror or error),
         _("Free some disk space, or delete snapshots that are no longer needed."),
     )
+
+
+def capture_snapshot(store: SnapshotStore, status: TracingStatus, now: float, *, automatic: bool) -> SnapshotInfo:
+    """Store a snapshot of the current traces; a forked child writes it, so this process neither stops nor grows.
+
+    Raises what `run_in_fork` and `SnapshotStore.add` raise.
+    """
+
+    def write_to(path: Path) -> SnapshotInfo:
+        found = run_in_fork(lambda: _write_snapshot(path), seconds=_CAPTURE_SECONDS, what=_("snapshot of allocations"))
+        return SnapshotInfo(
+            id="",
+            time=now,
+            run=status.since,
+            frames=status.frames,
+            overhead=status.overhead,
+            paused=found.paused,
+            took=found.took,
+            automatic=automatic,
+            **found.value,
+        )
+
+    return store.add(write_to)
+
+
+def _write_snapshot(path: Path) -> dict[str, Any]:
+    """Collect and write the traces (in the forked child)."""
+    traces, left_out, total, blocks = collect_traces()
+    try:
+        size = write_traces(traces, path)
+    except OSError as error:
+        raise StorageError(
+            _("The snapshot could not be written: {reason}. The existing snapshots are kept.").format(
+                reason=error.strerror or error
+            ),
+            _("Free some disk space."),
+        ) from error
+    return {"bytes": total, "blocks": blocks, "tracebacks": len(traces), "left_out": left_out, "size": size}

@@ -1,7 +1,4 @@
-"""Where code lies: whose it is, how a path is said, and the text of a line.
-
-Comparisons as files: CSV for a spreadsheet, JSON for programs.
-"""
+"""Source lines of allocations: their package, short paths and text; comparisons as CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from services.memory import fork_snapshot
-from services.memory.tracing.types import Comparison, Row, SourceLine
+from services.memory.tracing.types import ComparisonRow, SourceLine, TraceComparison
 
 _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
@@ -45,11 +42,13 @@ def register_machinery(module: ModuleType) -> None:
 
 def is_machinery(file: str) -> bool:
     """Return whether a file belongs to the import system or to tracing itself."""
-    return file.startswith((*_IMPORT_FILES, *_machinery)) or file.endswith(("/tracemalloc.py", "/importlib/__init__.py"))
+    return file.startswith((*_IMPORT_FILES, *_machinery)) or file.endswith(
+        ("/tracemalloc.py", "/importlib/__init__.py")
+    )
 
 
-def short(file: str) -> str:
-    """Return a path without what all paths begin with: ours from the project's root, libraries from their package."""
+def short_path(file: str) -> str:
+    """Return a path relative to the project's root, or to the folder of the library that it belongs to."""
     if is_ours(file):
         return str(Path(file).relative_to(_ROOT))
     for mark in _LIBRARIES:
@@ -62,8 +61,8 @@ def short(file: str) -> str:
 def source_lines(places: Iterable[SourceLine]) -> dict[SourceLine, str]:
     """Return the text of lines, "" where there is none to show.
 
-    For places out of a snapshot only, never for what a request names: then no other file than the interpreter's own
-    sources can be read.
+    Only for places from a snapshot, never for paths from a request: so that no files but the interpreter's sources can
+    be read.
     """
     wanted: defaultdict[str, set[int]] = defaultdict(set)
     for place in places:
@@ -76,7 +75,7 @@ def source_lines(places: Iterable[SourceLine]) -> dict[SourceLine, str]:
 
 
 def _read(path: Path, lines: set[int]) -> dict[int, str]:
-    """Return the lines asked for. Not by `linecache`, which would keep every file for good."""
+    """Return the requested lines. Not by `linecache`, which would keep every file in memory."""
     last = max(lines)
     if last < 1 or path.suffix != ".py" or not path.is_absolute():
         return {}
@@ -92,34 +91,34 @@ def _read(path: Path, lines: set[int]) -> dict[int, str]:
                 if number >= last:
                     break
     except (OSError, SyntaxError, UnicodeDecodeError):
-        return {}  # the file is gone or is no source: the place alone must do
+        return {}  # the file is gone or no source: show the place alone
     return texts
 
 
-def said(place: SourceLine) -> str:
-    """Return a place as a person says it: short path and line."""
-    return f"{short(place.file)}:{place.line}" if place.line else short(place.file)
+def place_text(place: SourceLine) -> str:
+    """Return a place as text: short path and line."""
+    return f"{short_path(place.file)}:{place.line}" if place.line else short_path(place.file)
 
 
-def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def as_rows(comparison: TraceComparison) -> list[dict[str, Any]]:
     """Return the rows as plain values, most recent call last."""
     return [_values(row) for row in comparison.rows]
 
 
-def as_csv(comparison: Comparison) -> str:
-    """Return the rows with a heading. Text that a spreadsheet would take for a formula gets a mark in front."""
+def as_csv(comparison: TraceComparison) -> str:
+    """Return the rows as CSV with a header; text that a spreadsheet would run as a formula gets an apostrophe."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for row in comparison.rows:
         values = _values(row)
         values["traceback"] = " > ".join(values["traceback"])
-        writer.writerow({name: _inert(value) for name, value in values.items()})
+        writer.writerow({name: _without_formula(value) for name, value in values.items()})
     return file.getvalue()
 
 
-def as_json(comparison: Comparison) -> str:
-    """Return everything that is known of the comparison."""
+def as_json(comparison: TraceComparison) -> str:
+    """Return the whole comparison as JSON."""
     value = {
         "new": asdict(comparison.new),
         "old": asdict(comparison.old) if comparison.old else None,
@@ -137,18 +136,18 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _values(row: Row) -> dict[str, Any]:
+def _values(row: ComparisonRow) -> dict[str, Any]:
     return {
         "change": str(row.change),
-        "where": said(row.place),
+        "where": place_text(row.place),
         "bytes": row.bytes,
         "bytes_diff": row.bytes_diff,
         "blocks": row.blocks,
         "blocks_diff": row.blocks_diff,
         "source": row.source,
-        "traceback": [said(place) for place in row.frames],
+        "traceback": [place_text(place) for place in row.frames],
     }
 
 
-def _inert(value: object) -> object:
+def _without_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

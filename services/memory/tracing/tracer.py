@@ -1,4 +1,4 @@
-"""tracemalloc under control: on for a set time, snapshots to disk, comparisons."""
+"""The tracer: tracemalloc for a limited time, snapshots on disk, comparisons."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory import fork_snapshot
 from services.memory.clock import Clock
-from services.memory.tracing import session as costing
-from services.memory.tracing.compare import compare
-from services.memory.tracing.session import TraceSession, describe, growth, take
-from services.memory.tracing.snapshot_store import SnapshotStore
+from services.memory.tracing import session as tracing_session
+from services.memory.tracing.compare import compare_traces, growing_lines, growth_text
+from services.memory.tracing.session import TraceSession
+from services.memory.tracing.snapshot_store import SnapshotStore, capture_snapshot
 from services.memory.tracing.types import (
     MOST_FRAMES,
     MOST_MINUTES,
-    Comparison,
-    Cost,
     GroupBy,
     SnapshotInfo,
     SourceLine,
+    TraceComparison,
     TraceFilters,
     TraceGrowth,
+    TracingCost,
     TracingStatus,
 )
 
@@ -38,63 +38,65 @@ _COMPARISONS = 8
 class Tracer:
     """Switches tracemalloc on and off and keeps its snapshots in `folder`.
 
-    Tracing ends by itself: a thread of its own waits for the end and takes a light snapshot now and then, all of them
-    in forked copies. Nothing but the snapshots survives a restart. Times are those of `clock`.
+    Tracing ends by itself: a thread waits for the end and takes automatic snapshots. All snapshots are taken in forked
+    children. Only the snapshots survive a restart. Times are those of `clock`.
     """
 
     def __init__(self, folder: Path, clock: Clock, reporter: EventSink) -> None:
         self._clock = clock
         self._reporter = reporter
-        self._shelf = SnapshotStore(folder / "allocations")
+        self._store = SnapshotStore(folder / "allocations")
         self._lock = threading.RLock()
         self._session: TraceSession | None = None
         self._foreign_since = clock.time()
-        self._costs: dict[int, Cost] = {}
-        self._comparisons: OrderedDict[object, Comparison] = OrderedDict()
+        self._costs: dict[int, TracingCost] = {}
+        self._comparisons: OrderedDict[object, TraceComparison] = OrderedDict()
         self._growth: tuple[tuple[str, str], tuple[TraceGrowth, ...]] | None = None
 
-    def cost(self, frames: int) -> Cost:
-        """Return what tracing with that depth costs on this machine; measured once, in a copy of the process."""
-        _check(frames, 1)
+    def cost(self, frames: int) -> TracingCost:
+        """Return the cost of tracing with `frames` frames on this machine; measured once, in a forked child."""
+        _check_limits(frames, 1)
         known = self._costs.get(frames)
         if known is None:
-            known = self._costs[frames] = costing.measure(frames)
+            known = self._costs[frames] = tracing_session.measure_cost(frames)
         return known
 
-    def known_cost(self, frames: int) -> Cost | None:
-        """Return what was measured before, without measuring."""
+    def known_cost(self, frames: int) -> TracingCost | None:
+        """Return the cost if it was measured before."""
         return self._costs.get(frames)
 
     def start(self, actor: Actor, frames: int = 1, minutes: float = 15.0) -> TracingStatus:
-        """Switch tracing on for `minutes`, remembering `frames` calls of each allocation.
+        """Switch tracing on for `minutes`, recording `frames` frames of each allocation.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` may only view.
             BadInputError: a number out of range.
-            ConflictError: something traces already.
+            ConflictError: tracing is on already.
         """
         actor.require_admin(_("Trace allocations"))
-        _check(frames, minutes)
+        _check_limits(frames, minutes)
         with self._lock:
             if self._session is not None:
                 raise ConflictError(_("Tracing is on already."), _("Stop it first to choose another depth or time."))
             if tracemalloc.is_tracing():
                 raise ConflictError(
                     _("Something else traces already, PYTHONTRACEMALLOC for example; nothing was changed."),
-                    _("Snapshots can be taken all the same."),
+                    _("Snapshots can still be taken."),
                 )
             tracemalloc.start(frames)
-            session = TraceSession(self._clock, frames, minutes * 60, snapshot=self._automatic, ended=self._ended)
+            session = TraceSession(
+                self._clock, frames, minutes * 60, take_snapshot=self._take_automatic, on_end=self._session_ended
+            )
             self._session = session
             session.start()
         self._reporter.action(actor.name, EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
         return self.status()
 
     def stop(self, actor: Actor) -> TracingStatus:
-        """Switch tracing off; nothing happens when this page did not switch it on. The snapshots stay.
+        """Switch tracing off; no effect when this tracer did not switch it on. The snapshots stay.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` may only view.
         """
         actor.require_admin(_("End tracing"))
         with self._lock:
@@ -108,14 +110,14 @@ class Tracer:
         self.stop(SERVICE)
 
     def status(self) -> TracingStatus:
-        """Return whether tracing is on, what it holds, and for how long a snapshot would stop everything (cheap)."""
-        count = len(self._shelf.snapshots())
+        """Return whether tracing is on, what it holds, and how long a snapshot would stop all threads (cheap)."""
+        count = len(self._store.snapshots())
         with self._lock:
             session = self._session
         if not tracemalloc.is_tracing():
             return TracingStatus(on=False, snapshots=count)
         traced, peak = tracemalloc.get_traced_memory()
-        blocks, overhead = costing.tables()
+        blocks, overhead = tracing_session.trace_tables()
         return TracingStatus(
             on=True,
             foreign=session is None,
@@ -128,55 +130,55 @@ class Tracer:
             overhead=overhead,
             blocks=blocks,
             pause=fork_snapshot.expected_pause_seconds(),
-            stop_pause=blocks * costing.STOP_SECONDS_PER_TRACE,
-            snapshot_bytes=blocks * costing.COPY_BYTES_PER_TRACE,
-            automatic_seconds=session.pace if session else 0.0,
+            stop_pause=blocks * tracing_session.STOP_SECONDS_PER_TRACE,
+            snapshot_bytes=blocks * tracing_session.COPY_BYTES_PER_TRACE,
+            automatic_seconds=session.interval if session else 0.0,
             problem=session.problem if session else "",
             snapshots=count,
         )
 
-    def pause(self) -> float:
-        """Return for about how many seconds a snapshot would stop everything now."""
+    def expected_pause_seconds(self) -> float:
+        """Return for about how many seconds a snapshot would stop all threads now."""
         return fork_snapshot.expected_pause_seconds()
 
-    def snapshot(self, actor: Actor, name: str = "", note: str = "") -> SnapshotInfo:
-        """Take a snapshot in a copy of the process; the process itself stops for the fork only.
+    def take_snapshot(self, actor: Actor, name: str = "", note: str = "") -> SnapshotInfo:
+        """Take a snapshot in a forked child; this process stops for the fork only.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` may only view.
             ConflictError: tracing is off.
-            UnavailableError: not enough memory for a copy, or no fork here.
+            UnavailableError: not enough memory for the child, or no fork on this system.
             StorageError: the disk refused.
         """
         actor.require_admin(_("Take a snapshot of the allocations"))
-        info = self._take(automatic=False, actor=actor)
-        return self._shelf.describe(info.id, name=name or None, note=note or None) if name or note else info
+        info = self._capture(automatic=False, actor=actor)
+        return self._store.describe(info.id, name=name or None, note=note or None) if name or note else info
 
     def snapshots(self) -> list[SnapshotInfo]:
-        """Return the snapshots, newest first, of earlier starts of the server too."""
-        return self._shelf.snapshots()
+        """Return the snapshots, newest first, including those of earlier runs of the server."""
+        return self._store.snapshots()
 
     def info(self, snapshot_id: str) -> SnapshotInfo:
-        """Return one; NotFoundError when it is not there."""
-        return self._shelf.get(snapshot_id)
+        """Return a snapshot; raises NotFoundError when it does not exist."""
+        return self._store.get(snapshot_id)
 
     def file(self, snapshot_id: str) -> Path:
-        """Return the file of a snapshot, for a download."""
-        return self._shelf.path(snapshot_id)
+        """Return the file of a snapshot, for downloads."""
+        return self._store.path(snapshot_id)
 
     def describe(self, snapshot_id: str, *, name: str | None = None, note: str | None = None) -> SnapshotInfo:
-        """Name a snapshot, or write a note to it."""
-        return self._shelf.describe(snapshot_id, name=name, note=note)
+        """Set the name or note of a snapshot."""
+        return self._store.describe(snapshot_id, name=name, note=note)
 
     def delete(self, actor: Actor, snapshot_id: str) -> None:
         """Remove a snapshot for good.
 
         Raises:
-            ForbiddenError: `actor` may only look.
-            NotFoundError: it is not there.
+            ForbiddenError: `actor` may only view.
+            NotFoundError: it does not exist.
         """
         actor.require_admin(_("Delete a snapshot of the allocations"))
-        self._shelf.delete(snapshot_id)
+        self._store.delete(snapshot_id)
 
     def compare(
         self,
@@ -187,22 +189,24 @@ class Tracer:
         *,
         limit: int = 200,
         at: SourceLine | None = None,
-    ) -> Comparison:
-        """Compare two snapshots; with `old_id` "" return what is in the newer one.
+    ) -> TraceComparison:
+        """Compare two snapshots; with `old_id` "" list what is in the newer one.
 
         Raises:
-            NotFoundError: one of them is not there.
+            NotFoundError: one of them does not exist.
             DamagedError: the file of one of them is damaged.
         """
-        new = self._shelf.get(new_id)
-        old = self._shelf.get(old_id) if old_id else None
+        new = self._store.get(new_id)
+        old = self._store.get(old_id) if old_id else None
         key = (new, old, by, filters, limit, at)
         with self._lock:
             if key in self._comparisons:
                 self._comparisons.move_to_end(key)
                 return self._comparisons[key]
-        before = self._shelf.traces(old_id) if old_id else None
-        found = compare(self._shelf.traces(new_id), before, (new, old), by=by, filters=filters, limit=limit, at=at)
+        before = self._store.traces(old_id) if old_id else None
+        found = compare_traces(
+            self._store.traces(new_id), before, (new, old), by=by, filters=filters, limit=limit, at=at
+        )
         with self._lock:
             self._comparisons[key] = found
             while len(self._comparisons) > _COMPARISONS:
@@ -210,39 +214,41 @@ class Tracer:
         return found
 
     def growth(self, limit: int = 20) -> tuple[TraceGrowth, ...]:
-        """Return the lines that grew most while tracing has been on, those that grew fastest first.
+        """Return the lines that grew between the oldest and newest snapshot of this session, the fastest first.
 
-        Between the oldest and the newest snapshot of this stretch, so empty until there are two; quick between them.
+        Empty until there are two; recomputed only when there is a new snapshot.
         """
         with self._lock:
             session = self._session
         if session is None:
             return ()
-        taken = [info for info in self._shelf.snapshots() if info.run == session.began]
+        taken = [info for info in self._store.snapshots() if info.run == session.began]
         if len(taken) < 2:
             return ()
         pair = (taken[-1].id, taken[0].id)
         if self._growth is None or self._growth[0] != pair:
-            found = growth(self._shelf.traces(pair[0]), self._shelf.traces(pair[1]), taken[0].time - taken[-1].time)
+            found = growing_lines(
+                self._store.traces(pair[0]), self._store.traces(pair[1]), taken[0].time - taken[-1].time
+            )
             self._growth = (pair, found)
         return self._growth[1][:limit]
 
-    def lines(self, limit: int = 20) -> list[tuple[str, float]]:
-        """Return the growing lines as words, with bytes per hour, those that grow fastest first."""
-        return [(describe(found), found.bytes_per_hour) for found in self.growth(limit)]
+    def growing_lines(self, limit: int = 20) -> list[tuple[str, float]]:
+        """Return the growing lines as text with their bytes per hour, the fastest first."""
+        return [(growth_text(found), found.bytes_per_hour) for found in self.growth(limit)]
 
-    def _take(self, *, automatic: bool, actor: Actor = SERVICE) -> SnapshotInfo:
+    def _capture(self, *, automatic: bool, actor: Actor = SERVICE) -> SnapshotInfo:
         status = self.status()
         if not status.on:
-            raise ConflictError(_("Tracing is off, so there is nothing to take."), _("Start tracing first."))
+            raise ConflictError(_("Tracing is off, so there is nothing to snapshot."), _("Start tracing first."))
         if psutil.virtual_memory().available < status.snapshot_bytes:
             raise UnavailableError(
-                _("A snapshot needs about {megabytes:.0f} MB for a copy, more than is free; nothing was taken.").format(
+                _("A snapshot needs about {megabytes:.0f} MB for a copy, more than is free; none was taken.").format(
                     megabytes=status.snapshot_bytes / 2**20
                 ),
                 _("Stop tracing, or free some memory."),
             )
-        info = take(self._shelf, status, self._clock.time(), automatic=automatic)
+        info = capture_snapshot(self._store, status, self._clock.time(), automatic=automatic)
         self._reporter.action(
             actor.name,
             EventKind.TRACING,
@@ -253,34 +259,34 @@ class Tracer:
         )
         return info
 
-    def _automatic(self) -> None:
-        """Take a light snapshot, if it costs nothing that somebody would notice."""
+    def _take_automatic(self) -> None:
+        """Take a snapshot unless the pause would be noticeable."""
         pause = fork_snapshot.expected_pause_seconds()
         if pause > fork_snapshot.NOTICEABLE_PAUSE_SECONDS:
             raise UnavailableError(
                 _(
-                    "The last automatic snapshot was left out: it would have stopped everything for about "
+                    "The last automatic snapshot was skipped: it would have stopped everything for about "
                     "{pause:.0f} ms."
                 ).format(pause=pause * 1000)
             )
-        self._take(automatic=True)
+        self._capture(automatic=True)
 
-    def _ended(self, session: TraceSession) -> None:
+    def _session_ended(self, session: TraceSession) -> None:
         self._end(session, _("Tracing off, its time was up"))
 
     def _end(self, session: TraceSession, detail: str, actor: Actor = SERVICE) -> None:
         with self._lock:
             if self._session is not session:
-                return  # somebody else was faster
+                return  # ended elsewhere meanwhile
             self._session = None
-            traced, overhead = tracemalloc.get_traced_memory()[0], costing.tables()[1]
+            traced, overhead = tracemalloc.get_traced_memory()[0], tracing_session.trace_tables()[1]
             tracemalloc.stop()
         session.close()
         figures = {"traced_bytes": traced, "overhead_bytes": overhead}
         self._reporter.action(actor.name, EventKind.TRACING, detail, **figures)
 
 
-def _check(frames: int, minutes: float) -> None:
+def _check_limits(frames: int, minutes: float) -> None:
     if not 1 <= frames <= MOST_FRAMES:
         raise BadInputError(_("The depth must be from 1 to {most} frames.").format(most=MOST_FRAMES))
     if not 0 < minutes <= MOST_MINUTES:

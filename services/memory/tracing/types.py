@@ -1,4 +1,4 @@
-"""What tracing yields: snapshots, their comparison, and what tracing costs."""
+"""Types of tracing: snapshots, comparisons, cost and status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GroupBy(StrEnum):
 
 
 class RowChange(StrEnum):
-    """What became of a row from the older to the newer snapshot."""
+    """How a row changed from the older to the newer snapshot."""
 
     NEW = "new"
     GROWN = "grown"
@@ -37,12 +37,12 @@ class SourceLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """What is known of a snapshot without reading it.
+    """What is known of a snapshot without reading its traces.
 
     `bytes` and `blocks` are what was traced, `tracebacks` how many different ones are stored, `left_out` the bytes of
     those too small to be stored. `overhead` is what tracemalloc itself needed, `size` the bytes on disk. `paused` and
-    `took` in seconds. `run` names the stretch of tracing it belongs to: what was allocated before a stretch began is
-    not in its snapshots.
+    `took` in seconds. `run` identifies the tracing session: allocations from before a session are not in its
+    snapshots.
     """
 
     id: str
@@ -64,10 +64,10 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One line, file or traceback: bytes and blocks in the newer snapshot, and how they differ from the older.
 
-    `frames` is the way there, most recent call last; a single place unless grouped by traceback. `source` is the text
+    `frames` is the traceback, most recent call last; a single place unless grouped by traceback. `source` is the text
     of the last of them, "" where there is none to show.
     """
 
@@ -87,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TraceFilters:
-    """Which allocations count. `ours`: each belongs to the newest of its frames in our code, others are left out.
+    """Which allocations count. `ours`: each counts for its newest frame in our code, others are left out.
 
     `hide_imports` leaves out what the import system and tracing itself allocate; `text` keeps rows with a path that
     contains it.
@@ -99,13 +99,13 @@ class TraceFilters:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Rows, those that changed most first, and what the filters let through in total. `rows` may be cut at a limit."""
+class TraceComparison:
+    """Rows, the largest changes first (cut at a limit), and totals of all that passed the filters."""
 
     new: SnapshotInfo
     old: SnapshotInfo | None
     by: GroupBy
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     row_count: int
     bytes: int
     bytes_diff: int
@@ -114,13 +114,13 @@ class Comparison:
 
     @property
     def same_run(self) -> bool:
-        """Whether both were taken in one stretch of tracing, without which differences mean little."""
+        """Whether both were taken in one tracing session, without which differences mean little."""
         return self.old is None or self.old.run == self.new.run
 
 
 @dataclass(frozen=True, slots=True)
 class TraceGrowth:
-    """A line that held more at the end of a stretch than at its beginning. `own` is the newest frame of our code."""
+    """A line that held more at the end of a session than at its beginning; `own` is the newest frame of our code."""
 
     place: SourceLine
     own: SourceLine | None
@@ -130,8 +130,8 @@ class TraceGrowth:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What tracing costs here, measured in a copy of this process.
+class TracingCost:
+    """What tracing costs on this machine, measured in a forked child.
 
     How many times longer code takes: `slowdown` when it does nothing but allocate, `usual` when it parses JSON, which
     is more like what a service does. `bytes_per_block`: what each block that is allocated from then on needs beside

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.settings import MEGABYTE
+from services.memory.budget.levels import LevelTracker
 from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
-from tests.memory.budget.machine import MARKS, Machine
+from tests.memory.budget.machine import MARKS, SUSTAINED, Machine
 
 
 def budget(limit: int, floor: int = 0, marks: tuple[Watermark, ...] = MARKS) -> Budget:
@@ -92,10 +93,12 @@ def test_watermarks_of_any_limit_keep_their_distance(limit: int) -> None:
 @given(limit=st.integers(50, 100_000), floor=st.integers(0, 2000), used=st.integers(0, 110_000))
 def test_what_is_left_is_always_under_what_is_reached(limit: int, floor: int, used: int) -> None:
     """A level whose two ends are crossed would be entered and left in each check."""
-    held = budget(limit, floor)
+    held, tracker = budget(limit, floor), LevelTracker()
+    for now in (1.0, 1.0 + SUSTAINED):
+        tracker.update(now, used * MEGABYTE, held)
     for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
         assert held.left(level) < held.reached(level) <= held.limit
-        assert (used * MEGABYTE >= held.reached(level)) == (held.level_of(used * MEGABYTE) >= level)
+        assert (used * MEGABYTE >= held.reached(level)) == (tracker.level >= level)
 
 
 def test_a_watermark_just_above_the_floor_can_be_left() -> None:

@@ -16,8 +16,8 @@ from tests.servers import eventually
 MB = 2**20
 
 
-class Heard(NullEventSink):
-    """A reporter that remembers who did what."""
+class RecordingEventSink(NullEventSink):
+    """An event sink that keeps who did what."""
 
     def __init__(self) -> None:
         self.actions: list[tuple[str, EventKind, str]] = []
@@ -26,21 +26,21 @@ class Heard(NullEventSink):
         self.actions.append((actor, kind, detail))
 
 
-def laboratory(
-    how: str = "", *, size: int = 50, expected: int = 200 * MB, room: int = 1000 * MB
+def fake_environment(
+    how: str = "", *, size: int = 50, expected: int = 200 * MB, headroom: int = 1000 * MB
 ) -> ExperimentEnvironment:
-    """Return one whose children do a tiny workload; `how` is what goes wrong."""
+    """Return an environment whose children run a tiny workload; `how` is the way it fails."""
     return ExperimentEnvironment(
         ("tests.memory.gc_experiment.tiny",),
         lambda count, seed: Workload(operations(count, size), seed),
         lambda: {"how": how},
         lambda: expected,
-        lambda: room,
+        lambda: headroom,
     )
 
 
 @contextmanager
-def experimenting(
+def running_experiments(
     folder: Path, lab: ExperimentEnvironment, reporter: NullEventSink | None = None
 ) -> Iterator[Experiments]:
     experiments = Experiments(folder, Clock(), reporter or NullEventSink(), lab)
@@ -77,6 +77,6 @@ def finished(experiments: Experiments, seconds: float = 120.0) -> None:
     eventually(lambda: not experiments.running, seconds=seconds, what="the end of the experiment")
 
 
-def left(folder: Path) -> list[str]:
-    """Return what lies in an experiments' folder beside results."""
+def leftovers(folder: Path) -> list[str]:
+    """Return the files in an experiments folder other than results."""
     return [path.name for path in folder.iterdir() if path.suffix != ".json"] if folder.is_dir() else []

@@ -93,10 +93,10 @@ def test_pairing_takes_out_the_drift_of_the_machine() -> None:
     reference = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
     ratio = paired_ratio([1.05 * value for value in reference], reference, alpha=0.05)
     assert ratio.value == pytest.approx(1.05)
-    assert ratio.told
+    assert ratio.significant
 
 
-def test_equal_settings_are_rarely_told_apart() -> None:
+def test_equal_settings_are_rarely_found_different() -> None:
     """A against A, 400 times under noise: any advice but none comes in hardly more cases than the level promises."""
     found = [analyze(made([{}, {}], noise=0.1, seed=seed)).advice for seed in range(400)]
     wrong = sum(advice not in {Advice.NO_DIFFERENCE, Advice.TOO_NOISY} for advice in found)
@@ -107,7 +107,7 @@ def test_noise_alone_is_no_advice() -> None:
     """Equal settings give "no difference" when the noise is small and "too noisy" when it is great."""
     quiet = analyze(made([{}, {}], noise=0.02, seed=3))
     assert quiet.advice is Advice.NO_DIFFERENCE
-    assert "within what equal runs differ by" in recommendation(quiet, made([{}, {}], noise=0.02, seed=3))
+    assert "no more than equal runs do" in recommendation(quiet, made([{}, {}], noise=0.02, seed=3))
     loud = [analyze(made([{}, {}], noise=0.5, seed=seed)).advice for seed in range(40)]
     assert loud.count(Advice.TOO_NOISY) >= 34
 
@@ -122,11 +122,11 @@ def test_better_trade_and_keep() -> None:
     """Less pause for nothing is advised; less pause for more RSS is named as a trade with both sides; worse is not."""
     better = made([{}, {"pause": 0.7}], noise=0.01)
     found = analyze(better)
-    assert (found.advice, found.setting, found.prices) == (Advice.BETTER, 1, ())
+    assert (found.advice, found.setting, found.costs) == (Advice.BETTER, 1, ())
     assert headline(found, better).startswith("(2000, 10, 10) is better")
     trade = made([{}, {"pause": 0.7, "peak": 1.1}], noise=0.01)
     found = analyze(trade)
-    assert (found.advice, found.gains, found.prices) == (Advice.TRADE, (Figure.PAUSE,), (Figure.PEAK,))
+    assert (found.advice, found.gains, found.costs) == (Advice.TRADE, (Figure.PAUSE,), (Figure.PEAK,))
     words = recommendation(found, trade)
     assert "total pause −3" in words
     assert "peak of RSS +" in words
@@ -138,13 +138,13 @@ def test_less_memory_for_more_pause_is_a_trade_too() -> None:
     found = analyze(made([{}, {"pause": 1.6, "peak": 0.9, "floor": 0.9}], noise=0.01))
     assert found.advice is Advice.TRADE
     assert set(found.gains) == {Figure.PEAK, Figure.FLOOR}
-    assert found.prices == (Figure.PAUSE,)
+    assert found.costs == (Figure.PAUSE,)
 
 
 def test_the_collector_off_is_a_bound_and_no_advice() -> None:
     """However fast it is without the collector, that is not recommended."""
     found = analyze(made([{}, {"pause": 1e-9}], noise=0.01, settings=(REFERENCE, OFF)))
-    assert found.ratios[0][Figure.PAUSE].told
+    assert found.ratios[0][Figure.PAUSE].significant
     assert found.setting == 0
     assert found.advice is Advice.NO_DIFFERENCE
 
@@ -158,9 +158,9 @@ def test_two_rounds_are_too_few() -> None:
 
 
 def test_small_pauses_are_put_into_proportion() -> None:
-    """Where pauses take next to none of the time, the advice says that little is to be had."""
+    """Where pauses take next to none of the time, the recommendation says that there is little to gain."""
     result = made([{"pause": 0.01}, {"pause": 0.005}], noise=0.01)
-    assert "little is to be had" in recommendation(analyze(result), result)
+    assert "there is little to gain" in recommendation(analyze(result), result)
 
 
 @pytest.mark.parametrize("settings", [2, 3, 5])

@@ -27,17 +27,17 @@ def governor(limit: int, level: BudgetLevel = BudgetLevel.CALM, *, enabled: bool
     return cast("Governor", SimpleNamespace(state=lambda: state))
 
 
-@pytest.mark.parametrize(("room", "level"), [(150 * MB, BudgetLevel.CALM), (100_000 * MB, BudgetLevel.HIGH)])
-def test_a_budget_without_room_for_a_child_refuses(tmp_path: Path, room: int, level: BudgetLevel) -> None:
+@pytest.mark.parametrize(("headroom", "level"), [(150 * MB, BudgetLevel.CALM), (100_000 * MB, BudgetLevel.HIGH)])
+def test_a_budget_without_headroom_for_a_child_refuses(tmp_path: Path, headroom: int, level: BudgetLevel) -> None:
     """A limit 150 MB above RSS, or one whose high watermark is reached, lets no child of several hundred MB begin."""
-    library = cast("Library", SimpleNamespace(documents=lambda limit: []))
+    library = cast("Library", SimpleNamespace(documents=lambda **_limit: []))
     log = RecentRequests(rss_bytes, lambda: None)
     with ExitStack() as closing:
         experiments = build_experiments(
             Settings(data_dir=tmp_path),
             Clock(),
             NullEventSink(),
-            governor(rss_bytes() + room, level),
+            governor(rss_bytes() + headroom, level),
             log,
             library,
             closing,

@@ -1,6 +1,6 @@
-"""A child with a workload of a second: `python -m tests.memory.gc_experiment.tiny`; `orders.service` says how it goes.
+"""A child with a workload of a second: `python -m tests.memory.gc_experiment.tiny`; `orders.service` says how it fails.
 
-"crash" ends it in the midst, "hang" makes it wait for ever with a helper process of its own, "grow" takes memory
+"crash" ends it halfway, "hang" makes it wait for ever with a helper process of its own, "grow" takes memory
 without end. It makes garbage that only the collector can free.
 """
 
@@ -19,7 +19,7 @@ from services.memory.gc_experiment.types import Operation, OperationKind
 AT = 20  # operations before what goes wrong
 
 
-class Tiny:
+class TinyExecutor:
     def __init__(self, orders: ChildOrders) -> None:
         self._how = orders.service.get("how", "")
         self._done = 0
@@ -57,4 +57,4 @@ def operations(count: int, size: int = 50) -> tuple[Operation, ...]:
 
 
 if __name__ == "__main__":
-    run_child_main(Tiny)
+    run_child_main(TinyExecutor)

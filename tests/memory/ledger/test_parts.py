@@ -19,7 +19,7 @@ from services.memory.ledger.address_space import Area, AreaClassifier, python_th
 from services.memory.ledger.allocators import Pymalloc, PymallocReader, malloc_heap, parse_pymalloc, thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
 from services.memory.ledger.object_size import ObjectSizer
-from services.memory.ledger.smaps import PAGE, Mapping, Residency, SmapsReader, parse_smaps
+from services.memory.ledger.smaps import PAGE, MemoryMapping, Residency, SmapsReader, parse_smaps
 from tests.servers import ROOT
 
 SMAPS = b"""\
@@ -51,8 +51,8 @@ def test_mappings_are_read_whatever_else_a_kernel_says() -> None:
     first, second = parse_smaps([memoryview(SMAPS[:100]), memoryview(SMAPS[100:])])
     k = 1024
     path = "/usr/lib/name with blanks.so (deleted)"
-    assert first == Mapping(0x55E0, 0x55F0, "r--p", 0x1000, path, 8 * k, 2 * k, 4 * k, 4 * k, 5 * k)
-    assert second == Mapping(0x7FFF00000000, 0x7FFF00001000, "rw-p", 0, "", 4 * k, 4 * k, 4 * k, 4 * k, 0)
+    assert first == MemoryMapping(0x55E0, 0x55F0, "r--p", 0x1000, path, 8 * k, 2 * k, 4 * k, 4 * k, 5 * k)
+    assert second == MemoryMapping(0x7FFF00000000, 0x7FFF00001000, "rw-p", 0, "", 4 * k, 4 * k, 4 * k, 4 * k, 0)
 
 
 def test_all_mappings_of_this_process_are_read() -> None:

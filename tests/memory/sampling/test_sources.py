@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.memory.sampling.cgroup import find_group
+from services.memory.cgroup import find_group
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
 from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSource

@@ -13,29 +13,29 @@ from services.memory.tracing.tracer import Tracer
 
 
 @dataclass
-class Ear(NullEventSink):
-    """A reporter that remembers the events."""
+class RecordedEvents(NullEventSink):
+    """An event sink that records."""
 
-    heard: list[tuple[EventKind, str, dict[str, float]]] = field(default_factory=list)
+    recorded: list[tuple[EventKind, str, dict[str, float]]] = field(default_factory=list)
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
-        self.heard.append((kind, detail, figures))
+        self.recorded.append((kind, detail, figures))
 
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - whoever it was
         self.event(kind, detail, **figures)
 
 
 @pytest.fixture
-def ear() -> Ear:
-    """Hears what the tracer reports."""
-    return Ear()
+def events() -> RecordedEvents:
+    """The events that the tracer reports."""
+    return RecordedEvents()
 
 
 @pytest.fixture
-def tracer(tmp_path: Path, ear: Ear) -> Iterator[Tracer]:
+def tracer(tmp_path: Path, events: RecordedEvents) -> Iterator[Tracer]:
     """A tracer with a folder of its own; tracing is off before and after."""
     assert not tracemalloc.is_tracing()
-    tracer = Tracer(tmp_path, Clock(), ear)
+    tracer = Tracer(tmp_path, Clock(), events)
     yield tracer
     tracer.close()
     assert not tracemalloc.is_tracing()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.memory.tracing import source
-from services.memory.tracing.compare import compare
-from services.memory.tracing.snapshot_file import Traces, pack, read, write
+from services.memory.tracing.compare import compare_traces
+from services.memory.tracing.snapshot_file import Traces, pack_traces, read_traces, write_traces
 from services.memory.tracing.types import GroupBy, SnapshotInfo, SourceLine, TraceFilters
 
 INFO = SnapshotInfo("0" * 16, 0.0, 0.0, 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
@@ -30,7 +30,7 @@ def packed(found: Raw) -> Traces:
         entry = merged.setdefault(traceback, [0, 0])
         entry[0] += size
         entry[1] += 1
-    return pack((traceback, size, count) for traceback, (size, count) in merged.items())
+    return pack_traces((traceback, size, count) for traceback, (size, count) in merged.items())
 
 
 def theirs(new: Raw, old: Raw, by: GroupBy) -> set[tuple[object, ...]]:
@@ -52,7 +52,7 @@ def theirs(new: Raw, old: Raw, by: GroupBy) -> set[tuple[object, ...]]:
 @given(new=raw, old=raw)
 def test_the_same_as_tracemalloc(by: GroupBy, new: Raw, old: Raw) -> None:
     """Every row has the figures that the standard library's own comparison has."""
-    found = compare(packed(new), packed(old), (INFO, INFO), by=by, limit=10_000)
+    found = compare_traces(packed(new), packed(old), (INFO, INFO), by=by, limit=10_000)
     rows = {(tuple(row.frames), row.bytes, row.bytes_diff, row.blocks, row.blocks_diff) for row in found.rows}
     assert rows == theirs(new, old, by)
     changes = [abs(row.bytes_diff) for row in found.rows]
@@ -67,10 +67,10 @@ def test_the_file_gives_back_what_it_got(tmp_path_factory: pytest.TempPathFactor
     """Empty, short, repeated and foreign names survive the disk."""
     traces = packed(found)
     path = tmp_path_factory.mktemp("traces") / "a.npz"
-    assert write(traces, path) == path.stat().st_size
-    again = read(path)
-    assert compare(again, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows == (
-        compare(traces, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows
+    assert write_traces(traces, path) == path.stat().st_size
+    again = read_traces(path)
+    assert compare_traces(again, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows == (
+        compare_traces(traces, None, (INFO, None), by=GroupBy.TRACEBACK, limit=10**6).rows
     )
 
 
@@ -84,7 +84,7 @@ def one(*frames: tuple[str, int], size: int = 100) -> tuple[tuple[tuple[str, int
 
 def test_filters() -> None:
     """Ours counts a block for the newest of our frames; imports and tracing itself can be hidden; text narrows."""
-    traces = pack(
+    traces = pack_traces(
         [
             one((OURS, 3), ("/lib/json/decoder.py", 7), size=500),
             one((OURS, 3), size=50),
@@ -96,7 +96,7 @@ def test_filters() -> None:
     )
 
     def rows(filters: TraceFilters, by: GroupBy = GroupBy.LINE) -> list[tuple[str, int, int]]:
-        found = compare(traces, None, (INFO, None), by=by, filters=filters)
+        found = compare_traces(traces, None, (INFO, None), by=by, filters=filters)
         return [(Path(row.place.file).name, row.place.line, row.bytes) for row in found.rows]
 
     assert ("texts.py", 3, 550) in rows(TraceFilters(ours=True))
@@ -111,7 +111,7 @@ def test_filters() -> None:
     assert rows(TraceFilters(text="JSON/")) == [("decoder.py", 7, 500)]
     assert rows(TraceFilters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
     assert rows(TraceFilters(text="no such")) == []
-    at = compare(
+    at = compare_traces(
         traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=TraceFilters(ours=True), at=SourceLine(OURS, 3)
     )
     assert [row.bytes for row in at.rows] == [500, 50]
@@ -146,9 +146,9 @@ def test_paths_are_said_shortly() -> None:
 
     import streamlit
 
-    assert source.short(OURS) == "services/core/i18n.py"
-    assert source.short(streamlit.__file__ or "") == "streamlit/__init__.py"
-    assert source.short(json.decoder.__file__) == "json/decoder.py"
-    assert source.short("<string>") == "<string>"
+    assert source.short_path(OURS) == "services/core/i18n.py"
+    assert source.short_path(streamlit.__file__ or "") == "streamlit/__init__.py"
+    assert source.short_path(json.decoder.__file__) == "json/decoder.py"
+    assert source.short_path("<string>") == "<string>"
     assert source.is_ours(OURS)
     assert not source.is_ours(__file__)

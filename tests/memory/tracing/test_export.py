@@ -5,14 +5,14 @@ import io
 import json
 
 from services.memory.tracing.source import COLUMNS, as_csv, as_json
-from services.memory.tracing.types import Comparison, GroupBy, Row, RowChange, SnapshotInfo, SourceLine
+from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, SnapshotInfo, SourceLine, TraceComparison
 
 INFO = SnapshotInfo("0" * 16, 0.0, 0.0, 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0, name="=1+1")
 ROWS = (
-    Row((SourceLine("/a, b.py", 1), SourceLine("/c.py", 2)), 10, -5, 1, 0, RowChange.SHRUNK, '@cached("x")'),
-    Row((SourceLine("=cmd|' /C calc'!A0", 0),), 1, 1, 1, 1, RowChange.NEW, "line\nbreak"),
+    ComparisonRow((SourceLine("/a, b.py", 1), SourceLine("/c.py", 2)), 10, -5, 1, 0, RowChange.SHRUNK, '@cached("x")'),
+    ComparisonRow((SourceLine("=cmd|' /C calc'!A0", 0),), 1, 1, 1, 1, RowChange.NEW, "line\nbreak"),
 )
-FOUND = Comparison(INFO, INFO, GroupBy.TRACEBACK, ROWS, 2, 11, -4, 2, 1)
+FOUND = TraceComparison(INFO, INFO, GroupBy.TRACEBACK, ROWS, 2, 11, -4, 2, 1)
 
 
 def test_csv_is_whole_and_harmless() -> None:

@@ -23,13 +23,13 @@ from services.core.errors import (
 )
 from services.core.events import EventKind
 from services.memory.clock import Clock
-from services.memory.tracing import session, snapshot_file
+from services.memory.tracing import session, snapshot_file, snapshot_store
 from services.memory.tracing import tracer as tracer_module
 from services.memory.tracing.snapshot_store import SnapshotStore
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import GroupBy, RowChange, SourceLine, TraceFilters
 from tests.memory.tracing import growing_code
-from tests.memory.tracing.conftest import Ear
+from tests.memory.tracing.conftest import RecordedEvents
 from tests.servers import eventually
 
 PLANTED = SourceLine(growing_code.FILE, growing_code.LEAK_LINE)
@@ -39,9 +39,9 @@ def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
     """What grew between two snapshots is named by line, with bytes, blocks, source and the way there."""
     kept: list[bytearray] = []
     tracer.start(SERVICE, frames=5, minutes=5)
-    old = tracer.snapshot(SERVICE, "before")
+    old = tracer.take_snapshot(SERVICE, "before")
     growing_code.leak_deeper(kept, 500)
-    new = tracer.snapshot(SERVICE, "after", note="500 more")
+    new = tracer.take_snapshot(SERVICE, "after", note="500 more")
 
     found = tracer.compare(old.id, new.id)
     row = found.rows[0]
@@ -59,7 +59,7 @@ def test_a_planted_allocation_is_found_at_its_line(tracer: Tracer) -> None:
     assert file.bytes_diff >= row.bytes_diff
 
     kept.clear()
-    gone = tracer.snapshot(SERVICE)
+    gone = tracer.take_snapshot(SERVICE)
     assert tracer.compare(new.id, gone.id).rows[0].change is RowChange.GONE
     assert tracer.compare("", new.id).rows[0].bytes > 0
     assert [info.name for info in tracer.snapshots()] == ["", "after", "before"]
@@ -70,14 +70,14 @@ def test_growth_names_the_line_and_its_pace(tracer: Tracer) -> None:
     kept: list[bytearray] = []
     tracer.start(SERVICE, frames=3, minutes=5)
     assert tracer.growth() == ()
-    tracer.snapshot(SERVICE)
+    tracer.take_snapshot(SERVICE)
     growing_code.leak(kept, 300)
-    tracer.snapshot(SERVICE)
+    tracer.take_snapshot(SERVICE)
     first = tracer.growth()[0]
     assert first.place == PLANTED
     assert first.bytes >= 300_000
     assert first.bytes_per_hour >= first.bytes
-    name, slope = tracer.lines()[0]
+    name, slope = tracer.growing_lines()[0]
     assert name.endswith(f"growing_code.py:{growing_code.LEAK_LINE}")
     assert slope == first.bytes_per_hour
     tracer.stop(SERVICE)
@@ -90,9 +90,9 @@ def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> N
     """With several frames, bytes that a library allocates are counted for the line of ours that called it."""
     Database(f"sqlite:///{tmp_path}/warm.db").close()
     tracer.start(SERVICE, frames=25, minutes=5)
-    old = tracer.snapshot(SERVICE)
+    old = tracer.take_snapshot(SERVICE)
     databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(5)]
-    new = tracer.snapshot(SERVICE)
+    new = tracer.take_snapshot(SERVICE)
     ours = tracer.compare(old.id, new.id, filters=TraceFilters(ours=True))
     assert ours.rows[0].place.file.endswith("services/core/database.py")
     assert all("/services/" in row.place.file for row in ours.rows)
@@ -100,27 +100,27 @@ def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> N
     grown = [found for found in tracer.growth() if "/sqlalchemy/" in found.place.file]
     assert grown
     assert all(found.own is not None and found.own.file.endswith("services/core/database.py") for found in grown)
-    assert any("called by services/core/database.py:" in name for name, _slope in tracer.lines())
+    assert any("called by services/core/database.py:" in name for name, _slope in tracer.growing_lines())
     for database in databases:
         database.close()
 
 
-def test_it_ends_by_itself(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_by_itself(tmp_path: Path, events: RecordedEvents, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing that somebody forgot would slow the service for good; a last snapshot is taken before it ends."""
     # On a busy machine the process of all these tests forks too slowly for snapshots that nobody asked for.
-    monkeypatch.setattr("services.memory.tracing.tracer.forked.expected_pause", lambda: 0.01)
-    tracer = Tracer(tmp_path, Clock(speed=60), ear)
+    monkeypatch.setattr("services.memory.tracing.tracer.fork_snapshot.expected_pause_seconds", lambda: 0.01)
+    tracer = Tracer(tmp_path, Clock(speed=60), events)
     tracer.start(SERVICE, frames=1, minutes=3)
     status = tracer.status()
     assert status.on
     assert 0 < status.remaining <= 180
     eventually(lambda: not tracer.status().on, seconds=30, what="the end of tracing")
     assert not tracemalloc.is_tracing()
-    eventually(lambda: len(ear.heard) >= 3, what="the reports")
+    eventually(lambda: len(events.recorded) >= 3, what="the reports")
     assert all(info.automatic for info in tracer.snapshots())
     assert tracer.snapshots()
-    assert {kind for kind, _detail, _figures in ear.heard} == {EventKind.TRACING}
-    assert [ear.heard[0][1], ear.heard[-1][1]] == ["Tracing on", "Tracing off, its time was up"]
+    assert {kind for kind, _detail, _figures in events.recorded} == {EventKind.TRACING}
+    assert [events.recorded[0][1], events.recorded[-1][1]] == ["Tracing on", "Tracing off, its time was up"]
     assert not [thread for thread in threading.enumerate() if thread.name == "memory-tracing" and thread.is_alive()]
     tracer.start(SERVICE, frames=1, minutes=3)
     tracer.close()
@@ -132,7 +132,7 @@ def test_on_and_off(tracer: Tracer) -> None:
     off = tracer.status()
     assert (off.on, off.traced) == (False, 0)
     with pytest.raises(ConflictError, match="off"):
-        tracer.snapshot(SERVICE)
+        tracer.take_snapshot(SERVICE)
     for frames, minutes in ((0, 5), (26, 5), (1, 0), (1, 100_000), (1, float("nan"))):
         with pytest.raises(BadInputError):
             tracer.start(SERVICE, frames, minutes)
@@ -158,7 +158,7 @@ def test_something_else_traces(tracer: Tracer) -> None:
         assert (status.on, status.foreign, status.frames) == (True, True, 2)
         with pytest.raises(ConflictError, match="PYTHONTRACEMALLOC"):
             tracer.start(SERVICE, 1, 5)
-        assert tracer.snapshot(SERVICE).frames == 2
+        assert tracer.take_snapshot(SERVICE).frames == 2
         assert tracer.stop(SERVICE).on
     finally:
         tracemalloc.stop()
@@ -185,11 +185,11 @@ def test_killed_while_taking(tracer: Tracer, tmp_path: Path, monkeypatch: pytest
         return 0
 
     tracer.start(SERVICE, 1, 5)
-    whole = tracer.snapshot(SERVICE)
+    whole = tracer.take_snapshot(SERVICE)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(session, "write", write_and_die)
+    monkeypatch.setattr(snapshot_store, "write_traces", write_and_die)
     with pytest.raises(UnavailableError, match="ended before it was done"):
-        tracer.snapshot(SERVICE)
+        tracer.take_snapshot(SERVICE)
     assert sorted(tmp_path.rglob("*")) == before
     assert [info.id for info in tracer.snapshots()] == [whole.id]
 
@@ -199,28 +199,28 @@ def test_the_disk_refuses(tracer: Tracer, tmp_path: Path) -> None:
     (tmp_path / "allocations").write_text("a file where the folder should be")
     tracer.start(SERVICE, 1, 5)
     with pytest.raises(StorageError, match="refused"):
-        tracer.snapshot(SERVICE)
+        tracer.take_snapshot(SERVICE)
 
 
 def test_too_little_memory(tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that would bring the machine down is not made."""
     tracer.start(SERVICE, 1, 5)
-    monkeypatch.setattr(tracer_module.costing, "COPY_BYTES_PER_TRACE", 10**12)
+    monkeypatch.setattr(tracer_module.tracing_session, "COPY_BYTES_PER_TRACE", 10**12)
     kept = [bytearray(10) for _ in range(1000)]
     with pytest.raises(UnavailableError, match="more than is free"):
-        tracer.snapshot(SERVICE)
+        tracer.take_snapshot(SERVICE)
     assert len(kept) == 1000
 
 
 def test_snapshots_survive_and_tracing_does_not(tracer: Tracer, tmp_path: Path) -> None:
     """After a restart the snapshots are there with their names, what was half is swept, and tracing is off."""
     tracer.start(SERVICE, 2, 5)
-    info = tracer.snapshot(SERVICE, "kept", note="for later")
+    info = tracer.take_snapshot(SERVICE, "kept", note="for later")
     tracer.close()
     folder = tmp_path / "allocations"
     for name in ("0123456789abcdef.npz", "0123456789abcdee.npz.partial", "0123456789abcded.json.partial"):
         (folder / name).write_bytes(b"left behind")
-    again = Tracer(tmp_path, Clock(), Ear())
+    again = Tracer(tmp_path, Clock(), RecordedEvents())
     assert again.snapshots() == [tracer.info(info.id)]
     assert (again.info(info.id).name, again.info(info.id).note) == ("kept", "for later")
     assert sorted(path.name for path in folder.iterdir()) == [f"{info.id}.json", f"{info.id}.npz"]
@@ -231,7 +231,7 @@ def test_snapshots_survive_and_tracing_does_not(tracer: Tracer, tmp_path: Path) 
 def test_damaged_files_are_told(tracer: Tracer, tmp_path: Path) -> None:
     """A file with other content, cut or changed, ends in a message; a lost description keeps the entry deletable."""
     tracer.start(SERVICE, 2, 5)
-    info = tracer.snapshot(SERVICE)
+    info = tracer.take_snapshot(SERVICE)
     file = tracer.file(info.id)
     content = file.read_bytes()
     spoilt: list[bytes] = [
@@ -245,7 +245,7 @@ def test_damaged_files_are_told(tracer: Tracer, tmp_path: Path) -> None:
         with pytest.raises(DamagedError, match="damaged"):
             tracer.compare("", info.id, limit=100 + number)
     (tmp_path / "allocations" / f"{info.id}.json").write_text(json.dumps(["no", "description"]))
-    again = Tracer(tmp_path, Clock(), Ear())
+    again = Tracer(tmp_path, Clock(), RecordedEvents())
     assert again.info(info.id).damaged
     again.delete(SERVICE, info.id)
     assert not list((tmp_path / "allocations").iterdir())
@@ -267,18 +267,16 @@ def test_ids_are_ours(tracer: Tracer, name: str) -> None:
 
 def test_a_bounded_number_is_kept(tracer: Tracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest make room, by number and by bytes; automatic ones never push out those that a person took."""
-    from services.memory.tracing import snapshot_store
-
-    monkeypatch.setattr(snapshot_store, "KEPT", 3)
-    monkeypatch.setattr(snapshot_store, "AUTOMATIC_KEPT", 2)
+    monkeypatch.setattr(snapshot_store, "MOST_SNAPSHOTS", 3)
+    monkeypatch.setattr(snapshot_store, "MOST_AUTOMATIC", 2)
     tracer.start(SERVICE, 1, 5)
-    taken = [tracer.snapshot(SERVICE, f"{number}") for number in range(4)]
+    taken = [tracer.take_snapshot(SERVICE, f"{number}") for number in range(4)]
     for _ in range(4):
-        tracer._take(automatic=True)
+        tracer._capture(automatic=True)
     assert [info.name for info in tracer.snapshots() if not info.automatic] == ["3", "2", "1"]
     assert len(tracer.snapshots()) == 5
-    monkeypatch.setattr(snapshot_store, "KEPT_BYTES", int(taken[0].size * 2.5))
-    tracer.snapshot(SERVICE, "last")
+    monkeypatch.setattr(snapshot_store, "MOST_BYTES", int(taken[0].size * 2.5))
+    tracer.take_snapshot(SERVICE, "last")
     assert len(tracer.snapshots()) == 2
     assert len(list((tmp_path / "allocations").iterdir())) == 4
     with pytest.raises(BadInputError):
@@ -292,7 +290,7 @@ def test_the_file_has_no_pickle(tracer: Tracer) -> None:
     import numpy as np
 
     tracer.start(SERVICE, 3, 5)
-    with np.load(tracer.file(tracer.snapshot(SERVICE).id), allow_pickle=False) as archive:
+    with np.load(tracer.file(tracer.take_snapshot(SERVICE).id), allow_pickle=False) as archive:
         assert all(archive[name].dtype.kind in "iu" for name in archive.files)
     assert re.fullmatch(r"[0-9a-f]{16}", tracer.snapshots()[0].id)
     assert SnapshotStore(tracer.file(tracer.snapshots()[0].id).parent).snapshots() == tracer.snapshots()

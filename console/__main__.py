@@ -25,7 +25,7 @@ data_dir = click.option(
 )
 
 
-def _tell_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
     from importlib.metadata import PackageNotFoundError, version
@@ -39,7 +39,7 @@ def _tell_version(context: click.Context, _option: click.Parameter, wanted: bool
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version, help="Show the version."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
 def cli() -> None:
     """Ask your documents. Every setting can also be given as MILLPOND_NAME in the environment."""
@@ -54,9 +54,9 @@ def cli() -> None:
 def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool, supervise: bool) -> None:
     """Start the console."""
     if supervise:
-        from console.cli.supervisor import supervise as keep
+        from console.cli.supervisor import supervise as run_supervisor
 
-        sys.exit(keep())
+        sys.exit(run_supervisor())
     from console.cli.serve import serve as run
 
     sys.exit(run(_settings(host=host, port=port, data_dir=data_dir, insecure=insecure or None)))
@@ -64,13 +64,24 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: b
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--collection", help="Name of the collection; it is made if there is none of that name.")
+@click.option("--collection", help="Name of the collection; it is created if there is none of that name.")
 @data_dir
 def ingest(paths: tuple[Path, ...], collection: str | None, data_dir: Path | None) -> None:
-    """Take in files, and folders with all that is in them. Exits with 1 if a file could not be taken in."""
+    """Ingest files, and folders with all that is in them. Exits with 1 if a file could not be ingested."""
     from console.cli.ingest import ingest as run
 
     sys.exit(run(_settings(data_dir=data_dir), paths, collection))
+
+
+@cli.command("import")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--collection", help="Name of the collection for all of it [the name of each knowledge base].")
+@data_dir
+def import_knowledge(path: Path, collection: str | None, data_dir: Path | None) -> None:
+    """Import knowledge bases of LangChain or Langchain-Chatchat: folders with index.faiss and index.pkl."""
+    from console.cli.import_knowledge import import_knowledge as run
+
+    sys.exit(run(_settings(data_dir=data_dir), path, collection))
 
 
 @cli.command()
@@ -88,17 +99,17 @@ def ask(question: str, collections: tuple[str, ...], data_dir: Path | None) -> N
 @click.option("--json", "as_json", is_flag=True, help="Print the whole status as JSON.")
 @data_dir
 def status(as_json: bool, data_dir: Path | None) -> None:
-    """Tell what the data folder holds and whether a console runs on it."""
+    """Show what the data folder holds and whether a console runs on it."""
     from console.cli.status import status as run
 
     sys.exit(run(_settings(data_dir=data_dir), as_json=as_json))
 
 
 def _settings(**given: Any) -> Settings:
-    """Return the settings; what was given on the command line wins.
+    """Return the settings; options of the command line win.
 
     Raises:
-        BadInputError: a setting has a value that it cannot have.
+        BadInputError: a setting has a value that is not allowed.
     """
     from pydantic import ValidationError
 
@@ -108,13 +119,13 @@ def _settings(**given: Any) -> Settings:
     config = os.environ.get("MILLPOND_CONFIG", "")
     try:
         if config:
-            Path(config).read_bytes()  # one that is not there would be passed over in silence
+            Path(config).read_bytes()  # a missing file would be ignored silently
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(str(step) for step in fault["loc"])
+        first = error.errors()[0]
+        name = ".".join(str(step) for step in first["loc"])
         raise BadInputError(
-            _("The setting {name} cannot be used: {reason}.").format(name=name, reason=fault["msg"]),
+            _("The setting {name} cannot be used: {reason}.").format(name=name, reason=first["msg"]),
             _("Look at --help, MILLPOND_{name} in the environment, and the file named by MILLPOND_CONFIG.").format(
                 name=name.upper()
             ),
@@ -136,7 +147,7 @@ def main() -> None:
         if error.hint:
             click.echo(error.hint, err=True)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+    except BrokenPipeError:  # the reader of the output (head, less) has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 

@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> st.App:
         middleware=[
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders),
-            Middleware(CloseConnections, leaving=_restarting),
+            Middleware(CloseConnections, closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
             Middleware(

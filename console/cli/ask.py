@@ -1,4 +1,4 @@
-"""`ask`: one question, the answer as it is written, its sources below."""
+"""`ask`: prints the answer to one question as it is generated, then its sources."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from console.cli.client import AnswerSource, ids_of
-from console.cli.connect import open_desk
+from console.cli.client import AnswerSource, collection_ids
+from console.cli.connect import connect
 from console.cli.terminal import quiet_logs
 from services.core.i18n import _, use_language
 from services.core.settings import Settings
@@ -17,9 +17,9 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
     """Print the answer to `question`; returns the exit code."""
     use_language(settings.language)
     quiet_logs(settings)
-    with open_desk(settings) as desk:
+    with connect(settings) as client:
         sources: list[AnswerSource] = []
-        for piece in desk.ask(question, ids_of(desk, collections)):
+        for piece in client.ask(question, collection_ids(client, collections)):
             if isinstance(piece, str):
                 click.echo(piece, nl=False)
             else:
@@ -29,13 +29,13 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
             click.echo()
             click.echo(_("Sources"))
         for source in sources:
-            click.echo(f"  [{source.number}] {_place(source)}")
+            click.echo(f"  [{source.number}] {_location(source)}")
             if source.quote:
                 click.echo(f"      “{source.quote}”")
     return 0
 
 
-def _place(source: AnswerSource) -> str:
+def _location(source: AnswerSource) -> str:
     parts = [source.document]
     if source.page is not None:
         parts.append(_("page {page}").format(page=source.page))

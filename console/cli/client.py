@@ -1,4 +1,4 @@
-"""What the commands need, whoever answers: a server that holds the data folder, or services in this process."""
+"""The services as the commands use them, provided by a running server or by this process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Protocol
 
 from services.core.errors import NotFoundError
 from services.core.i18n import _
+from services.knowledge.document_import import PreparedDocument
 from services.knowledge.types import UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """How far a document is."""
+    """Progress and outcome of a document's ingestion."""
 
     status: str
     done: int = 0
@@ -26,13 +27,13 @@ class DocumentState:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will happen to it by itself."""
+        """Whether its ingestion has ended."""
         return self.status not in UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerSource:
-    """What an answer rests on."""
+    """A passage that an answer cites."""
 
     number: int
     document: str
@@ -42,32 +43,44 @@ class AnswerSource:
     quote: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportState:
+    """What became of a document that was imported in chunks."""
+
+    document_id: int
+    duplicate: bool
+    vectors_kept: bool
+
+
 class Client(Protocol):
-    """The services as the command line uses them."""
+    """What the commands need of the services."""
 
     def collections(self) -> dict[str, int]:
         """Return the ids of the collections by name."""
 
     def create_collection(self, name: str) -> int:
-        """Make a collection and return its id."""
+        """Create a collection and return its id."""
 
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
-        """Hand in a file; return its document's id and whether its content was there already."""
+        """Upload a file; return its document's id and whether its content was there already."""
+
+    def import_document(self, document: PreparedDocument, collection: int) -> ImportState:
+        """Import a document in chunks."""
 
     def state(self, document_id: int) -> DocumentState:
-        """Return how far a document is."""
+        """Return the progress of a document."""
 
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
         """Yield the pieces of the answer, and its sources last."""
 
 
-def ids_of(desk: Client, names: Sequence[str]) -> list[int]:
+def collection_ids(client: Client, names: Sequence[str]) -> list[int]:
     """Return the ids of the collections called `names`.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no collection of that name.
     """
-    known = desk.collections()
+    known = client.collections()
     for name in names:
         if name not in known:
             raise NotFoundError(

@@ -1,4 +1,4 @@
-"""Which way the commands take to the services."""
+"""Connects commands to the services: over HTTP if a server holds the data folder, else in this process."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from contextlib import AbstractContextManager
 
 from console.cli.client import Client
 from services.core.settings import Settings
-from services.operations.data_lock import DataLock, conflict
+from services.operations.data_lock import DataLock, lock_conflict
 
 
-def open_desk(settings: Settings) -> AbstractContextManager[Client]:
-    """Return the way to the services: over HTTP if a server holds the data folder, else in this process.
+def connect(settings: Settings) -> AbstractContextManager[Client]:
+    """Return a client for the services.
 
     Raises:
-        ConflictError: another command line is at work on the data folder.
+        ConflictError: another command is at work on the data folder.
     """
-    owner = DataLock(settings.data_dir).owner()
-    if owner is None:
+    holder = DataLock(settings.data_dir).holder()
+    if holder is None:
         from console.cli.local_client import LocalClient
 
         return LocalClient(settings)
-    if not owner.url:
-        raise conflict(settings.data_dir, owner)
+    if not holder.url:
+        raise lock_conflict(settings.data_dir, holder)
     from console.cli.remote_client import RemoteClient
 
-    return RemoteClient(owner.url)
+    return RemoteClient(holder.url)

@@ -1,4 +1,4 @@
-"""Where the console listens: which addresses are allowed, and the socket."""
+"""The listening socket, and which addresses it may have."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BACKLOG = 512
 
 
 def refuse_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond loopback unless that was asked for in so many words.
+    """Refuse to listen beyond loopback unless the settings allow it explicitly.
 
     Raises:
-        BadInputError: the address is reachable from outside, or is none.
+        BadInputError: the address is reachable from outside, or not known.
     """
     try:
         found = socket.getaddrinfo(settings.host, None, type=socket.SOCK_STREAM)
@@ -35,7 +35,7 @@ def refuse_exposure(settings: Settings) -> None:
             "Millpond does not listen on {host}: there is no sign-in yet, so everybody who can reach it could read and "
             "delete your documents."
         ).format(host=settings.host),
-        _("Use --host 127.0.0.1 (perhaps behind an SSH tunnel), or say --insecure if the network is yours alone."),
+        _("Use --host 127.0.0.1 (perhaps behind an SSH tunnel), or add --insecure if the network is yours alone."),
     )
 
 
@@ -57,7 +57,7 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            DataLock(settings.data_dir).refuse()  # if it is our own other start, that is the better explanation
+            DataLock(settings.data_dir).require_free()  # if it is Millpond itself, that is the better explanation
             raise ConflictError(
                 _("Port {port} on {host} is taken by another program.").format(port=settings.port, host=settings.host),
                 _("Choose another with --port, or --port 0 for any free one."),
@@ -73,7 +73,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address for a browser on this machine."""
+    """Return the URL for a browser on this machine."""
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The services in this process, for when no server runs on the data folder."""
+"""Client of services in this process, for when no server runs on the data folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.cli.client import AnswerSource, DocumentState
+from console.cli.client import AnswerSource, DocumentState, ImportState
 from services.app.startup import Application
 from services.chat.types import Finished, MessageRole, Token
 from services.core.errors import StorageError
 from services.core.i18n import _
 from services.core.settings import Settings
+from services.knowledge.document_import import PreparedDocument
 
 
 class LocalClient:
@@ -45,6 +46,10 @@ class LocalClient:
                 _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror), ""
             ) from error
         return intake.document.id, intake.duplicate
+
+    def import_document(self, document: PreparedDocument, collection: int) -> ImportState:
+        imported = self._services.importer.add(document, collection)
+        return ImportState(imported.document.id, imported.duplicate, imported.vectors_kept)
 
     def state(self, document_id: int) -> DocumentState:
         document = self._services.library.document(document_id)

@@ -1,32 +1,36 @@
-"""The services of a running server, over its HTTP API."""
+"""Client of a running server, over its HTTP API."""
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from console.cli.client import AnswerSource, DocumentState
-from services.core.errors import MillpondError, UnavailableError
+from console.cli.client import AnswerSource, DocumentState, ImportState
+from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
+from services.knowledge.document_import import PreparedDocument
 
 START_SECONDS = 120.0
+VECTOR_BYTES_SENT = 1024 * 1024  # a request carries at most 4 MB
 _PREFIX = "urn:millpond:problem:"
 _KINDS: dict[str, type[MillpondError]] = {kind.kind.value: kind for kind in MillpondError.__subclasses__()}
 
 
 class RemoteClient:
-    """Speaks to the server at `url`, which runs on the same machine."""
+    """Client of the server at `url`, which runs on the same machine."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # A proxy of the environment has no business between two processes of one machine.
+        # Proxies of the environment are ignored: both processes are on one machine.
         self._client = httpx.Client(
             base_url=url, timeout=httpx.Timeout(60.0, connect=5.0), trust_env=False, headers={"User-Agent": "millpond"}
         )
@@ -50,8 +54,28 @@ class RemoteClient:
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
         data = {} if collection is None else {"collection": str(collection)}
         with path.open("rb") as file:
-            taken = self._call("POST", "/api/documents", data=data, files={"file": (name, file)})["documents"][0]
-        return int(taken["id"]), bool(taken["duplicate"])
+            added = self._call("POST", "/api/documents", data=data, files={"file": (name, file)})["documents"][0]
+        return int(added["id"]), bool(added["duplicate"])
+
+    def import_document(self, document: PreparedDocument, collection: int) -> ImportState:
+        """Import a document; of a large one only the texts are sent, its vectors are made again by the server.
+
+        Raises:
+            TooLargeError: the texts alone exceed what one request may carry.
+        """
+        chunks = [{"text": chunk.text, "page": chunk.page, "metadata": chunk.metadata} for chunk in document.chunks]
+        body: dict[str, Any] = {"name": document.name, "collection": collection, "chunks": chunks}
+        if document.vectors is not None and document.vectors.nbytes <= VECTOR_BYTES_SENT:
+            body["dimension"] = document.vectors.shape[1]
+            body["vectors"] = base64.b64encode(document.vectors.astype("<f4").tobytes()).decode()
+        try:
+            imported = self._call("POST", "/api/imports", json=body)
+        except TooLargeError as error:
+            raise TooLargeError(
+                _("Its texts are too large to be sent to a running server."),
+                _("Stop Millpond and import once more: without a server the folder is opened directly."),
+            ) from error
+        return ImportState(int(imported["id"]), bool(imported["duplicate"]), bool(imported["vectors_kept"]))
 
     def state(self, document_id: int) -> DocumentState:
         document = self._call("GET", f"/api/documents/{document_id}")
@@ -74,7 +98,10 @@ class RemoteClient:
             "stream": True,
             "user": "command line",
         }
-        with self._reaching(), self._client.stream("POST", "/v1/chat/completions", json=body, timeout=None) as response:
+        with (
+            self._connection_errors(),
+            self._client.stream("POST", "/v1/chat/completions", json=body, timeout=None) as response,
+        ):
             if response.is_error:
                 response.read()
                 raise _error(response)
@@ -100,7 +127,7 @@ class RemoteClient:
         deadline = time.monotonic() + START_SECONDS
         pause = threading.Event()
         while True:
-            with self._reaching():
+            with self._connection_errors():
                 response = self._client.get("/api/status")
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                 break
@@ -109,33 +136,22 @@ class RemoteClient:
             raise _error(response)
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        with self._reaching():
+        with self._connection_errors():
             response = self._client.request(method, path, **arguments)
         if response.is_error:
             raise _error(response)
         answer: dict[str, Any] = response.json()
         return answer
 
-    def _reaching(self) -> _Reaching:
-        return _Reaching(self._url)
-
-
-class _Reaching:
-    """Turns what httpx raises into something a person can read."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, httpx.HTTPError):
+    @contextmanager
+    def _connection_errors(self) -> Iterator[None]:
+        """Raise UnavailableError in place of what httpx raises."""
+        try:
+            yield
+        except httpx.HTTPError as error:
             raise UnavailableError(
-                _("Millpond at {url} does not answer ({reason}).").format(url=self._url, reason=type(error).__name__),
-                _("Look at its log; if it hangs, stop it and start it again: nothing that was taken in is lost."),
+                _("Millpond at {url} does not respond ({reason}).").format(url=self._url, reason=type(error).__name__),
+                _("Read its log; if it hangs, stop it and start it again: nothing that was stored is lost."),
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""`serve`: listen at once, load in the background, say so when ready, stop within seconds or make room for another."""
+"""`serve`: listens at once, loads in the background, says when it is ready, and stops within seconds or hands over."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from services.app.startup import Application
 
 STOP_SECONDS = 3
-# Longer than proxies and clients keep a connection that is idle (nginx: 60 s): whoever closes first must not be the one
-# to whom a request may be on its way.
+# Longer than proxies and clients keep an idle connection (nginx: 60 s): a server that closes first may lose a request
+# that is on its way.
 KEEP_ALIVE_SECONDS = 75
-FOLDER_SECONDS = 20.0  # a successor waits so long for the data folder
-HOLD_SECONDS = 60.0  # connections wait so long for a successor to be ready; then they are told that it is starting
-HANGING_SECONDS = 45.0  # an end that takes longer is no longer waited for
+FOLDER_SECONDS = 20.0  # a successor waits this long for the data folder
+HOLD_SECONDS = 60.0  # connections wait this long for a successor; then they get the page about the start
+HANGING_SECONDS = 45.0  # an end that takes longer is forced
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
-    """How this process comes to listen. `held`: somebody else holds the socket, too, so connections wait in it."""
+class _Endpoint:
+    """How this process listens. `held`: another process holds the socket, too, so that connections wait in it."""
 
     listener: socket.socket
-    handover: SupervisorLink | None
-    how: StartMode
+    link: SupervisorLink | None
+    mode: StartMode
     held: bool
 
     @property
@@ -56,17 +56,17 @@ class _Opening:
 
 
 def serve(settings: Settings) -> int:
-    """Serve pages and API until a signal comes; returns the exit code, `EXIT_CODE` when it is to be started again.
+    """Serve pages and API until a signal; returns the exit code, `EXIT_CODE` when it is to be started again.
 
     Raises:
-        MillpondError: it cannot be started like this.
+        MillpondError: it cannot be started with these settings.
     """
     if settings.malloc_arenas:
         limit_arenas(settings.malloc_arenas)  # before anything starts a thread
         fix_mmap_threshold()
     use_language(settings.language)
     refuse_exposure(settings)
-    opening = _open(settings)
+    endpoint = _open(settings)
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
     warn_of_old_names()
 
@@ -82,49 +82,50 @@ def serve(settings: Settings) -> int:
         if server is not None:
             server.should_exit = True
 
-    settings = settings.model_copy(update={"port": int(opening.listener.getsockname()[1])})
+    settings = settings.model_copy(update={"port": int(endpoint.listener.getsockname()[1])})
     runtime_access.configure(
         settings,
-        url=opening.url,
+        url=endpoint.url,
         on_failure=stop,
-        before=_stand_by(settings, opening.handover, stopped) if opening.how is StartMode.STANDBY else None,
-        patience=0.0 if opening.how is StartMode.FIRST else FOLDER_SECONDS,
+        before=_wait_for_turn(settings, endpoint.link, stopped) if endpoint.mode is StartMode.STANDBY else None,
+        patience=0.0 if endpoint.mode is StartMode.FIRST else FOLDER_SECONDS,
     )
     server = DrainingServer(
-        _config(settings, create_app(settings)), hold=_hold(opening.how, stopped, runtime_access.application)
+        _config(settings, create_app(settings)),
+        hold=_hold_connections(endpoint.mode, stopped, runtime_access.application),
     )
-    _end_by_signals(stop)
+    _handle_signals(stop)
     application = runtime_access.application()
-    application.hooks.set_successor(_successor(settings, server, opening))
-    announcer = threading.Thread(target=_announce, args=(application, opening), name="millpond-announcer", daemon=True)
+    application.hooks.set_successor(_successor(settings, server, endpoint))
+    announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
     announcer.start()
-    if opening.handover is not None:
-        opening.handover.watch(stop)
-    server.run(sockets=[opening.listener])
+    if endpoint.link is not None:
+        endpoint.link.start(stop)
+    server.run(sockets=[endpoint.listener])
     if application.failure is not None and not isinstance(application.failure, CancelledError):
         raise application.failure
     if server.restarting:
-        click.echo(_("Millpond makes room for its successor; everything is saved"))
+        click.echo(_("Millpond ends for its successor; everything is saved"))
         return EXIT_CODE
     click.echo(_("Millpond has stopped; everything is saved"))
     return 0
 
 
-def _open(settings: Settings) -> _Opening:
-    """Take the listening socket that a supervisor or service manager holds, else open one."""
-    handover = SupervisorLink.from_environment()
-    how = handover.how if handover is not None else StartMode.FIRST
-    opened = handover.listener if handover is not None else systemd_listener()
+def _open(settings: Settings) -> _Endpoint:
+    """Use the listening socket that a supervisor or service manager holds, else open one."""
+    link = SupervisorLink.from_environment()
+    mode = link.mode if link is not None else StartMode.FIRST
+    opened = link.listener if link is not None else systemd_listener()
     listener = opened or listen(settings)
     listener.setblocking(False)
-    opening = _Opening(listener, handover, how, held=opened is not None or handover is not None)
-    if how is StartMode.FIRST:
+    endpoint = _Endpoint(listener, link, mode, held=opened is not None or link is not None)
+    if mode is StartMode.FIRST:
         DataLock(settings.data_dir).require_free()
-        if handover is not None:
-            handover.listening(listener)
-        told = _("Millpond is starting at {url}; its data is in {path}")
-        click.echo(told.format(url=opening.url, path=settings.data_dir))
-    return opening
+        if link is not None:
+            link.send_listener(listener)
+        text = _("Millpond is starting at {url}; its data is in {path}")
+        click.echo(text.format(url=endpoint.url, path=settings.data_dir))
+    return endpoint
 
 
 def _config(settings: Settings, app: object) -> uvicorn.Config:
@@ -148,11 +149,10 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
     )
 
 
-def _end_by_signals(stop: Callable[[], None]) -> None:
-    """Have signals end the start.
+def _handle_signals(stop: Callable[[], None]) -> None:
+    """Install handlers that end the start.
 
-    The server then takes them over. It hands one that it took on to these when it has stopped; by then there is nothing
-    left to end.
+    The server then replaces them. When it has stopped, it raises the signal again; by then nothing is left to end.
     """
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -162,15 +162,15 @@ def _end_by_signals(stop: Callable[[], None]) -> None:
         signal.signal(number, end)
 
 
-def _stand_by(
-    settings: Settings, handover: SupervisorLink | None, stopped: threading.Event
+def _wait_for_turn(
+    settings: Settings, link: SupervisorLink | None, stopped: threading.Event
 ) -> Callable[[Application], None]:
-    """Return what a standby does before it opens the data folder: it waits for the process before to let go of it."""
+    """Return what a standby does before it opens the data folder: it waits for the previous process to release it."""
 
     def wait(application: Application) -> None:
         application.prepare()
-        if handover is not None:
-            handover.say(LinkMessage.LOADED)
+        if link is not None:
+            link.send(LinkMessage.LOADED)
         lock = DataLock(settings.data_dir)
         while lock.holder() is not None:
             if stopped.wait(0.01):
@@ -179,8 +179,8 @@ def _stand_by(
     return wait
 
 
-def _successor(settings: Settings, server: DrainingServer, opening: _Opening) -> Successor | None:
-    """Return who starts the next process, None for nobody."""
+def _successor(settings: Settings, server: DrainingServer, endpoint: _Endpoint) -> Successor | None:
+    """Return what starts the next process, None for nothing."""
 
     def end() -> None:
         hanging = threading.Timer(HANGING_SECONDS, os._exit, (EXIT_CODE,))
@@ -188,19 +188,19 @@ def _successor(settings: Settings, server: DrainingServer, opening: _Opening) ->
         hanging.start()
         server.stop_for_successor()
 
-    handover = opening.handover
-    if handover is not None:
+    link = endpoint.link
+    if link is not None:
         return Successor(
             _("the supervisor"),
             holds_connections=True,
-            prepare=handover.prepare,
+            prepare=link.prepare,
             stop_accepting=server.stop_accepting,
             end=end,
         )
     if name := service_manager(settings.restarted_by):
         return Successor(
             name,
-            holds_connections=opening.held,
+            holds_connections=endpoint.held,
             prepare=lambda _seconds: False,
             stop_accepting=server.stop_accepting,
             end=end,
@@ -208,35 +208,37 @@ def _successor(settings: Settings, server: DrainingServer, opening: _Opening) ->
     return None
 
 
-def _hold(how: StartMode, stopped: threading.Event, application: Callable[[], Application]) -> Callable[[], bool]:
-    """Return what tells whether connections are still left in the queue: until the services are ready.
+def _hold_connections(
+    mode: StartMode, stopped: threading.Event, application: Callable[[], Application]
+) -> Callable[[], bool]:
+    """Return whether connections are still to be left in the queue: until the services are ready.
 
-    The first process takes them at once and shows what its start is doing. A later one does so when it takes long; a
-    standby has no such limit, as its turn comes when the process before has ended.
+    The first process accepts them at once and shows the progress of its start. A later one does so when it takes long;
+    a standby has no such limit, as its turn comes when the previous process has ended.
     """
     deadline = time.monotonic() + HOLD_SECONDS
 
     def hold() -> bool:
-        if how is StartMode.FIRST or stopped.is_set() or (how is StartMode.NEXT and time.monotonic() > deadline):
+        if mode is StartMode.FIRST or stopped.is_set() or (mode is StartMode.NEXT and time.monotonic() > deadline):
             return False
         return application().starting
 
     return hold
 
 
-def _announce(application: Application, opening: _Opening) -> None:
-    """Say on standard output what the start is doing, until it is done; of a later one only that it is ready."""
+def _announce(application: Application, endpoint: _Endpoint) -> None:
+    """Print the progress of the first start; of a later one, only that it is ready."""
     printed = ""
-    url = opening.url  # asked now: when the server stops before it is ready, the socket is gone
+    url = endpoint.url  # read now: when the server stops before it is ready, the socket is gone
     waiting = threading.Event()
     while application.starting:
         stage = application.stage
         if stage != printed:
             printed = stage
-            if opening.how is StartMode.FIRST:
+            if endpoint.mode is StartMode.FIRST:
                 click.echo(f"  {stage}")
         waiting.wait(0.1)
     if application.ready:
-        if opening.handover is not None:
-            opening.handover.say(LinkMessage.READY)
+        if endpoint.link is not None:
+            endpoint.link.send(LinkMessage.READY)
         click.echo(_("Millpond is ready at {url}").format(url=url))

@@ -1,4 +1,4 @@
-"""`status`: what the data folder holds and who serves it."""
+"""`status`: prints what the data folder holds and which process serves it."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import click
 from console.cli.terminal import quiet_logs
 from services.core.i18n import _, use_language
 from services.core.settings import DATABASE_FILE, MEGABYTE, Settings
-from services.operations.data_lock import DataLock, conflict
+from services.operations.data_lock import DataLock, lock_conflict
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
     """Print the status; returns the exit code."""
     use_language(settings.language)
     quiet_logs(settings)
-    owner = DataLock(settings.data_dir).owner()
-    if owner is None:
+    holder = DataLock(settings.data_dir).holder()
+    if holder is None:
         if not settings.database_url and not (settings.data_dir / DATABASE_FILE).exists():
             click.echo(_("There is no data in {path} yet.").format(path=settings.data_dir))
             return 0
         found = _stored(settings)
-    elif owner.url:
+    elif holder.url:
         from console.cli.remote_client import RemoteClient
 
-        with RemoteClient(owner.url) as desk:
-            found = desk.status()
+        with RemoteClient(holder.url) as client:
+            found = client.status()
     else:
-        raise conflict(settings.data_dir, owner)
+        raise lock_conflict(settings.data_dir, holder)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        for line in lines(settings, found):
+        for line in status_lines(settings, found):
             click.echo(line)
     return 0
 
 
 def _stored(settings: Settings) -> dict[str, Any]:
-    """Return what the database tells by itself: nothing is loaded, no job goes on because somebody looked."""
+    """Return the counts of the database; no model is loaded and no job resumed."""
     from services.core.database import Database
     from services.knowledge.store.documents import DocumentStore
 
@@ -51,10 +51,10 @@ def _stored(settings: Settings) -> dict[str, Any]:
         database.close()
 
 
-def lines(settings: Settings, found: dict[str, Any]) -> list[str]:
+def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     """Return the status in words."""
     counts = found["counts"]
-    told = [
+    lines = [
         _("Millpond runs at {url}").format(url=found["url"]) if found["url"] else _("No console is running"),
         _("Data folder: {path}").format(path=settings.data_dir),
         _("Documents: {documents}, {searchable} of them answer, {chunks} chunks, {size:.1f} MB").format(
@@ -65,16 +65,16 @@ def lines(settings: Settings, found: dict[str, Any]) -> list[str]:
         ),
     ]
     if not found["url"]:
-        return told
+        return lines
     model = found["chat_model"]
-    told += [
+    lines += [
         _("Chat model: {label} ({state})").format(label=model["label"], state=model["state"]),
         _("Memory: {rss:.0f} MB").format(rss=found["rss_bytes"] / MEGABYTE),
     ]
-    told += [
+    lines += [
         _("  {name}: {size:.1f} MB, loaded {loads} times").format(
-            name=held["name"], size=held["bytes"] / MEGABYTE, loads=held["loads"]
+            name=resource["name"], size=resource["bytes"] / MEGABYTE, loads=resource["loads"]
         )
-        for held in found["resources"]
+        for resource in found["resources"]
     ]
-    return told
+    return lines

@@ -1,4 +1,4 @@
-"""What the commands show: a progress bar on a terminal, plain lines elsewhere."""
+"""Output of the commands: a progress bar on a terminal, plain lines elsewhere; log lines for problems only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABEL_WIDTH = 48
 
 
 def quiet_logs(settings: Settings) -> None:
-    """Set up logging for a command: only what went wrong, so that its output stays its own."""
+    """Set up logging for a command: warnings and errors only, so that its output stays readable."""
     level = settings.log_level if settings.log_level in {"debug", "error"} else "warning"
     configure(level=level, style=settings.log_format, rss_bytes=rss_bytes)
     warn_of_old_names()
@@ -31,8 +31,8 @@ def warn_of_old_names() -> None:
         log.warning("a setting was given under its old name, which is still read", old=setting.old, new=setting.new)
 
 
-class Bar:
-    """Counts files. On a terminal it is redrawn in place; in a pipe every finished file is a line."""
+class ProgressBar:
+    """Counts finished files. On a terminal it is redrawn in place; elsewhere every finished file is a line."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -49,8 +49,8 @@ class Bar:
     ) -> None:
         self.close()
 
-    def step(self, name: str) -> None:
-        """One file more is finished, well or not."""
+    def advance(self, name: str) -> None:
+        """Count one more file as finished, ready or failed."""
         self._done += 1
         if self._live:
             self.show(name)
@@ -58,24 +58,24 @@ class Bar:
             click.echo(f"{self._done}/{self._length} {name}")
 
     def show(self, label: str) -> None:
-        """Show what is being worked at."""
+        """Show what is in progress."""
         self._label = label
         self._draw()
 
-    def say_error(self, message: str, hint: str) -> None:
-        """Print what went wrong, above the bar."""
+    def print_error(self, message: str, hint: str) -> None:
+        """Print an error above the bar."""
         self.clear()
         click.echo(message, err=True)
         if hint:
             click.echo(f"  {hint}", err=True)
 
     def clear(self) -> None:
-        """Make room for a line of text."""
+        """Erase the bar, so that a line of text can be printed."""
         if self._live:
             click.echo("\r\x1b[2K", nl=False)
 
     def close(self) -> None:
-        """Leave the bar behind."""
+        """Erase the bar and draw it no more."""
         self.clear()
         self._live = False
 

@@ -92,7 +92,7 @@ class Database:
                 with self.engine.begin() as connection:
                     yield connection
             except DatabaseError as error:
-                if _is_disk_trouble(error):
+                if _is_disk_error(error):
                     raise StorageError(
                         _("The database could not be written; what was stored before is kept."),
                         _("Free some disk space or check the data folder's permissions, then try again."),
@@ -102,15 +102,15 @@ class Database:
                 raise
 
     def shrink(self) -> int:
-        """Give back what SQLite keeps for connections that are not in use: cached pages, prepared memory.
+        """Release what SQLite caches for idle connections (pages, statements); return how many there were.
 
-        Returns how many connections were asked. What they need again they read from the file.
+        What they need again they read from the file.
         """
         if self.engine.dialect.name != "sqlite":
             return 0
-        with ExitStack() as open_ones:
+        with ExitStack() as stack:
             idle = [
-                open_ones.enter_context(self.engine.connect())
+                stack.enter_context(self.engine.connect())
                 for _number in range(self.engine.pool.checkedin())  # type: ignore[attr-defined]
             ]
             for connection in idle:
@@ -144,7 +144,7 @@ def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb
     cursor.close()
 
 
-def _is_disk_trouble(error: DatabaseError) -> bool:
+def _is_disk_error(error: DatabaseError) -> bool:
     text = str(error.orig).lower()
     return any(sign in text for sign in ("disk is full", "disk i/o error", "readonly database", "unable to open"))
 

@@ -1,4 +1,4 @@
-"""What services raise when something is wrong that a person can understand."""
+"""Errors that services raise for failures that a person can understand and act on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ErrorKind(StrEnum):
-    """The finite set of failures that the shell knows how to present."""
+    """Kinds of failures; each shell (pages, API, command line) presents every one of them."""
 
     BAD_INPUT = "bad-input"
     NOT_FOUND = "not-found"
@@ -22,7 +22,7 @@ class ErrorKind(StrEnum):
 
 
 class MillpondError(Exception):
-    """An expected failure: what happened and what was kept (`message`), what to do (`hint`).
+    """An expected failure: what happened and what was kept (`message`), and what to do (`hint`).
 
     Anything else that reaches the shell is a defect and is logged with a reference id.
     """
@@ -45,7 +45,7 @@ class BadInputError(MillpondError):
 
 
 class NotFoundError(MillpondError):
-    """The thing asked for does not exist, or no longer."""
+    """What was asked for does not exist, or no longer."""
 
     kind = ErrorKind.NOT_FOUND
 
@@ -75,19 +75,19 @@ class TimedOutError(MillpondError):
 
 
 class CancelledError(MillpondError):
-    """Somebody asked for the work to stop."""
+    """The work was cancelled."""
 
     kind = ErrorKind.CANCELLED
 
 
 class UnavailableError(MillpondError):
-    """A part that is needed (a model server, a model file) is not there or not ready."""
+    """A component that is needed (a model server, a model file) is missing or not ready."""
 
     kind = ErrorKind.UNAVAILABLE
 
 
 class ForbiddenError(MillpondError):
-    """Whoever asks may look at this, not change it."""
+    """The actor may read this, not change it."""
 
     kind = ErrorKind.FORBIDDEN
 

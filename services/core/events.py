@@ -1,6 +1,6 @@
-"""How every room says what has happened: events for the time line, durations and counts for the metrics.
+"""Events, durations and counts: the vocabulary in which every service reports what happens.
 
-A room takes a `EventSink` when it is built and reports in these words; what becomes of it is decided in `runtime`.
+A service takes an `EventSink` when it is built; `services.app` decides where the reports go.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class EventKind(StrEnum):
-    """What appears on the time line beside the curves."""
+    """Kinds of events on the time line."""
 
     START = "start"
     STOP = "stop"
@@ -34,7 +34,7 @@ class EventKind(StrEnum):
 
 
 class Timer(StrEnum):
-    """Durations that are kept as histograms, in seconds."""
+    """Durations that are exposed as histograms, in seconds."""
 
     RETRIEVAL = "retrieval"
     FIRST_TOKEN = "first_token"  # noqa: S105 - a word of an answer
@@ -61,23 +61,23 @@ class Counter(StrEnum):
 
 
 class EventSink(Protocol):
-    """Where reports go. Every method returns at once, from any thread, and never raises."""
+    """Where reports go. Every method may be called from any thread, returns at once and never raises."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
-        """Something happened now; `figures` by name, bytes and seconds as the name says."""
+        """Record that something happened now; `figures` by name, bytes and seconds as the name says."""
 
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
-        """Somebody did something now: like `event`, with who it was; `detail` tells the outcome."""
+        """Record that `actor` did something now; `detail` says with what outcome."""
 
     def observe(self, timing: Timer, seconds: float) -> None:
-        """Something took `seconds`."""
+        """Record a duration of `seconds`."""
 
     def count(self, counted: Counter, amount: float = 1) -> None:
-        """Something happened `amount` times."""
+        """Raise a counter by `amount`."""
 
 
 class NullEventSink:
-    """A reporter for those who have nobody to report to."""
+    """Discards every report."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""The one place through which every text that a person reads passes.
+"""Translation: every text that a person reads passes through `_` or `plural`.
 
 Texts are written in English where they are used, as `_("...")`, and looked up in the gettext catalogue of the
 configured language (`locale/<language>/LC_MESSAGES/millpond.mo`). Values are put in after the lookup:

@@ -1,4 +1,4 @@
-"""What every room reports in the same words: the big things that it holds in RAM, and whose they are."""
+"""Memory reports: the large things that a component holds in RAM, with the owner they count for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Owner(StrEnum):
-    """Who a byte of RSS belongs to. The order is the one in which charts stack them and tables list them."""
+    """Owner of a byte of RSS. Charts stack and tables list them in this order."""
 
     LIBRARIES = "libraries"
     RELOCATIONS = "relocations"
@@ -36,7 +36,7 @@ class Owner(StrEnum):
 
 
 class Region(StrEnum):
-    """Where a holder's bytes lie, so that they are taken from the right part of RSS and never counted twice."""
+    """Where the bytes of a report lie, so that they are taken from the right part of RSS and never counted twice."""
 
     PYTHON = "python"  # Python objects of any size: pymalloc, and malloc for those over 512 bytes
     NATIVE = "native"  # malloc: tensors, arrays, C and C++ libraries
@@ -46,11 +46,11 @@ class Region(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """Something that the process holds: what it is, how many bytes, how often it was loaded.
+    """Something that the process holds: what it is, its size in bytes, how often it was loaded.
 
     `ranges` are (address, length in bytes) of the memory itself where it is known (tensors, index codes): the ledger
     then counts what of it is resident. `files` are (path, bytes of it in `bytes`) of mapped files that belong to it as
-    a whole. Only what `bytes` has beyond the two is believed; `large` is how much of that is in Python objects over 512
+    a whole. What `bytes` has beyond the two is an estimate; `large` is how much of that is in Python objects over 512
     bytes, which malloc holds.
     """
 
@@ -66,29 +66,28 @@ class MemoryReport:
     files: tuple[tuple[str, int], ...] = ()
 
     @property
-    def believed(self) -> int:
-        """Bytes that no address and no file backs."""
+    def estimated(self) -> int:
+        """Bytes that neither an address nor a file backs."""
         backed = sum(length for _address, length in self.ranges) + sum(size for _path, size in self.files)
         return max(0, self.bytes - backed)
 
 
-# Python's own allocator takes care of objects up to this size, malloc of the others; both hand out multiples of 16
-# bytes, and malloc puts a word in front.
+# pymalloc allocates objects up to this size, malloc larger ones; both round up to 16 bytes, and malloc adds a word.
 LARGEST_SMALL = 512
 _ALIGNMENT = 16
 _WORD = 8
 
 
 def allocated(size: int) -> int:
-    """Return the bytes that an object of `size` bytes takes."""
+    """Return the bytes that an allocator uses for an object of `size` bytes."""
     return -(-(size + _WORD if size > LARGEST_SMALL else size) // _ALIGNMENT) * _ALIGNMENT
 
 
 def object_bytes(objects: Iterable[object]) -> tuple[int, int]:
-    """Return the bytes of Python objects, each by itself, and what of them malloc holds."""
+    """Return the allocated bytes of Python objects, without what they refer to, and how many of these malloc holds."""
     sizes = [allocated(sys.getsizeof(each)) for each in objects]
     return sum(sizes), sum(size for size in sizes if size > LARGEST_SMALL)
 
 
-# What a part hands to the ledger: called now and then, from another thread; must be quick and must not block.
+# Called by the ledger from time to time, in another thread; must be quick and must not block.
 MemoryReporter = Callable[[], Iterable[MemoryReport]]

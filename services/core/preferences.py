@@ -1,4 +1,4 @@
-"""Small choices that outlive a restart: one JSON object under a key, for any room."""
+"""Small choices that outlive a restart: one JSON object under a key, for any service."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class Preferences:
                 connection.execute(preferences.insert().values(key=key, value=value))
 
     def remove(self, key: str) -> None:
-        """Forget what is stored under `key`, if anything."""
+        """Delete what is stored under `key`, if anything."""
         with self._database.write() as connection:
             connection.execute(preferences.delete().where(preferences.c.key == key))

@@ -1,4 +1,4 @@
-"""The stretches of time that the memory page and the API show."""
+"""Time ranges that pages and the API offer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.core.i18n import _
 
 
 class Range(StrEnum):
-    """How far back; the value stands in the address bar and in the API."""
+    """How far back; the value is part of page addresses and of the API."""
 
     MINUTES = "5m"
     HOUR = "1h"
@@ -20,13 +20,13 @@ class Range(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RangePacing:
-    """Length of a range, how often it is drawn anew in a tab, both in seconds."""
+    """Length of a range, and how often a page redraws it, both in seconds."""
 
     seconds: float
-    beat: float
+    refresh_seconds: float
 
 
-PACES = {
+PACING = {
     Range.MINUTES: RangePacing(300.0, 2.0),
     Range.HOUR: RangePacing(3600.0, 5.0),
     Range.DAY: RangePacing(86400.0, 30.0),
@@ -34,8 +34,8 @@ PACES = {
 }
 
 
-def range_name(choice: Range) -> str:
-    """Return what a range is called."""
+def range_label(choice: Range) -> str:
+    """Return the label of a range."""
     return {
         Range.MINUTES: _("5 min"),
         Range.HOUR: _("1 h"),
@@ -44,12 +44,12 @@ def range_name(choice: Range) -> str:
     }[choice]
 
 
-def span(choice: Range, now: float, points: int) -> tuple[float, float]:
-    """Return start and end in seconds, in whole steps of `points` a range.
+def time_window(choice: Range, now: float, points: int) -> tuple[float, float]:
+    """Return start and end in seconds since the epoch, in whole steps of which a range has `points`.
 
-    Steps keep their borders as time goes on, so that means over them do not change with every look.
+    Steps keep their borders as time goes on, so that means over them stay the same from one call to the next.
     """
-    seconds = PACES[choice].seconds
+    seconds = PACING[choice].seconds
     step = max(1.0, seconds / points)
     end = ceil(now / step) * step
     return end - seconds, end

@@ -1,4 +1,4 @@
-"""One process per data folder: a lock that the operating system drops when the process ends, however it ends."""
+"""One process per data folder: a lock that the operating system releases when the process ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from services.core.errors import ConflictError, StorageError
 from services.core.i18n import _
 
 LOCK_FILE = "millpond.lock"
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """The process that holds a data folder; `url` is empty when it serves nobody (a command line at work)."""
+    """The process that holds a data folder; `url` is empty when it does not serve (a command is at work)."""
 
     pid: int
     url: str
@@ -28,8 +28,8 @@ class LockHolder:
 class DataLock:
     """The lock of one data folder (flock(2)).
 
-    The file stays when the process goes; only the lock on it counts, so a kill leaves nothing to clean up. The
-    holder's process id and address are in the file, for others to read.
+    The file stays when the process ends; only the lock on it counts, so a kill leaves nothing to clean up. The file
+    holds the process id and address of the holder, for others to read.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -37,7 +37,7 @@ class DataLock:
         self._descriptor: int | None = None
 
     def acquire(self, url: str = "", *, patience: float = 0.0) -> None:
-        """Take the lock and tell others `url`; wait for it for `patience` seconds at most.
+        """Take the lock and publish `url` in the file; wait up to `patience` seconds for it.
 
         Raises:
             ConflictError: another process holds the folder; the message names its address.
@@ -56,22 +56,22 @@ class DataLock:
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
                 os.close(descriptor)
-                raise conflict(self._path.parent, self._read())
-            time.sleep(_LOOK_SECONDS)
-        note = json.dumps({"pid": os.getpid(), "url": url}).encode()
+                raise lock_conflict(self._path.parent, self._read())
+            time.sleep(_POLL_SECONDS)
+        record = json.dumps({"pid": os.getpid(), "url": url}).encode()
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note, 0)
+        os.pwrite(descriptor, record, 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give the lock back; safe to call twice."""
+        """Release the lock; safe to call twice."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
-    def owner(self) -> LockHolder | None:
+    def holder(self) -> LockHolder | None:
         """Return the process that holds the folder now, or None."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
@@ -82,22 +82,22 @@ class DataLock:
         finally:
             os.close(descriptor)
 
-    def refuse(self) -> None:
-        """Raise what `acquire` would raise if another process holds the folder; otherwise do nothing."""
-        owner = self.owner()
-        if owner is not None:
-            raise conflict(self._path.parent, owner)
+    def require_free(self) -> None:
+        """Raise what `acquire` would raise if another process holds the folder; otherwise return."""
+        holder = self.holder()
+        if holder is not None:
+            raise lock_conflict(self._path.parent, holder)
 
-    def holder(self) -> str | None:
-        """Return the address of the process that holds the folder ("" if it serves nobody), or None."""
-        owner = self.owner()
-        return owner.url if owner else None
+    def holder_url(self) -> str | None:
+        """Return the address of the process that holds the folder ("" if it does not serve), or None."""
+        holder = self.holder()
+        return holder.url if holder else None
 
     def _read(self) -> LockHolder:
-        # The holder writes its note right after locking; a reader in between sees an empty one.
+        # The holder writes right after locking; a reader in between sees an empty file.
         try:
-            note = json.loads(self._path.read_bytes())
-            return LockHolder(pid=int(note["pid"]), url=str(note["url"]))
+            record = json.loads(self._path.read_bytes())
+            return LockHolder(pid=int(record["pid"]), url=str(record["url"]))
         except (OSError, ValueError, KeyError, TypeError):
             return LockHolder(pid=0, url="")
 
@@ -110,18 +110,18 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def conflict(data_dir: Path, owner: LockHolder) -> ConflictError:
-    """Return what to raise when `owner` holds the folder that is wanted."""
-    if owner.url:
+def lock_conflict(data_dir: Path, holder: LockHolder) -> ConflictError:
+    """Return the error for a folder that `holder` has locked."""
+    if holder.url:
         return ConflictError(
             _("Millpond already runs on the data folder {path}, at {url} (process {pid}).").format(
-                path=data_dir, url=owner.url, pid=owner.pid
+                path=data_dir, url=holder.url, pid=holder.pid
             ),
             _("Open that address, or start this one on another folder with --data-dir."),
         )
     return ConflictError(
         _("Another Millpond process ({pid}) is at work on the data folder {path}.").format(
-            path=data_dir, pid=owner.pid or _("starting")
+            path=data_dir, pid=holder.pid or _("starting")
         ),
         _("Wait until it has finished, or choose another folder with --data-dir."),
     )

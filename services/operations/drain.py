@@ -1,9 +1,9 @@
-"""Brings a process to its end such that nobody notices: the next one first, then quiet, then the change.
+"""Drain before a planned restart, so that nobody notices: prepare the next process, wait for quiet, hand over.
 
 The order decides what people see. While the next process is loaded beforehand, everything goes on. Then a moment
-without long work is waited for; only if none comes soon are new uploads and questions refused (503 with Retry-After),
-so that those under way can end. Only then are connections no longer taken: they wait in the listening socket's queue,
-which the supervisor holds, and the next process answers them.
+without long requests is waited for; only if none comes soon are new uploads and questions refused (503 with
+Retry-After), so that those in progress can end. Only then are connections no longer accepted: they wait in the queue of
+the listening socket, which the supervisor holds, and the next process answers them.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from services.operations.restarts import RestartPhase, RestartRequest, Restarts
 
 log = structlog.get_logger(__name__)
 
-BY = "restart"  # who closes the doors
-PREPARE_SECONDS = 60.0  # for the next process to load; then it is done without
-QUIET_SECONDS = 3.0  # so long a moment without long work is waited for, with open doors
-LEAVING_SECONDS = 0.4  # answers say "Connection: close" for so long, so that clients let go of their connections
-_LOOK_SECONDS = 0.02
+BY = "restart"  # who closes the gates
+PREPARE_SECONDS = 60.0  # for the next process to load; after that it goes on without
+QUIET_SECONDS = 3.0  # a moment without long requests is waited for this long, with open gates
+LEAVING_SECONDS = 0.4  # responses say "Connection: close" for this long, so that clients close theirs
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """Who starts the next process, and how this one ends; the shell provides it.
+    """Who starts the next process, and how this one ends; provided by the command line.
 
     Args:
         name: who it is, in words.
-        holds_connections: whether connections wait for the next process; a service manager or a front must instead see
-            for a while that this process is not ready.
-        prepare: has the next process loaded beforehand; waits up to so many seconds; whether it is loaded.
-        close_door: take no more connections.
+        holds_connections: whether connections wait for the next process; otherwise a service manager or a reverse proxy
+            must see for a while that this process is not ready.
+        prepare: load the next process beforehand, in up to so many seconds; returns whether it is loaded.
+        stop_accepting: accept no more connections.
         end: end the process with `restarts.EXIT_CODE` after a clean close, whatever still runs.
     """
 
     name: str
     holds_connections: bool
     prepare: Callable[[float], bool]
-    close_door: Callable[[], None]
+    stop_accepting: Callable[[], None]
     end: Callable[[], None]
 
 
@@ -52,15 +52,15 @@ class Drain:
     """Drains the process in a thread of its own once a restart is asked for.
 
     Args:
-        restarts: is told how far it is.
-        admission: whose doors are closed.
-        successor: who starts the next process; asked when it is time.
-        long_work: how many answers and uploads are under way.
+        restarts: where the phase is kept.
+        admission: whose gates are closed.
+        successor: who starts the next process; called when the drain begins.
+        long_work: how many answers and uploads are in progress.
         busy: how many requests of any kind are.
         affordable: whether there is memory for a second process beside this one.
-        stop_background: ends what goes on at the next start anyway (ingestion).
-        seconds: most time that work under way gets.
-        front_seconds: how long a front gets to see that this process is not ready.
+        stop_background: ends work that the next process resumes anyway (ingestion).
+        seconds: longest time that requests in progress get.
+        proxy_seconds: how long a reverse proxy gets to see that this process is not ready.
     """
 
     def __init__(  # noqa: PLR0917 - the composition root calls it, nobody else
@@ -75,7 +75,7 @@ class Drain:
         *,
         seconds: float,
         now: Callable[[], float] = time.time,
-        front_seconds: float = 5.0,
+        proxy_seconds: float = 5.0,
     ) -> None:
         self._restarts = restarts
         self._admission = admission
@@ -86,15 +86,15 @@ class Drain:
         self._stop_background = stop_background
         self._seconds = seconds
         self._now = now
-        self._front_seconds = front_seconds
+        self._proxy_seconds = proxy_seconds
         self._closed = threading.Event()
 
-    def begin(self, _request: RestartRequest) -> None:
+    def start(self, _request: RestartRequest) -> None:
         """Start draining; returns at once."""
         threading.Thread(target=self._run, name="restart-drain", daemon=True).start()
 
     def close(self) -> None:
-        """The process ends for another reason: wait for nothing any more."""
+        """Stop waiting: the process ends for another reason."""
         self._closed.set()
 
     def _run(self) -> None:
@@ -114,31 +114,33 @@ class Drain:
                 successor.prepare(PREPARE_SECONDS)
             self._closed.wait(LEAVING_SECONDS)
         deadline = time.monotonic() + self._seconds
-        if not (successor.holds_connections and self._quiet(self._long_work, min(QUIET_SECONDS, self._seconds))):
-            self._refuse(self._now() + self._seconds)
+        if not (
+            successor.holds_connections and self._wait_until_idle(self._long_work, min(QUIET_SECONDS, self._seconds))
+        ):
+            self._close_gates(self._now() + self._seconds)
             if not successor.holds_connections:
-                self._closed.wait(min(self._front_seconds, self._seconds))
-            self._quiet(self._long_work, deadline - time.monotonic())
+                self._closed.wait(min(self._proxy_seconds, self._seconds))
+            self._wait_until_idle(self._long_work, deadline - time.monotonic())
         self._stop_background()
-        successor.close_door()
-        # Tabs are still connected: what they ask for in this last moment is refused with a reason.
-        self._refuse(self._now() + max(0.0, deadline - time.monotonic()), RestartPhase.ENDING)
-        self._quiet(lambda: self._long_work() + self._busy(), deadline - time.monotonic())
+        successor.stop_accepting()
+        # Browser tabs are still connected: their requests in this last moment are refused with a reason.
+        self._close_gates(self._now() + max(0.0, deadline - time.monotonic()), RestartPhase.ENDING)
+        self._wait_until_idle(lambda: self._long_work() + self._busy(), deadline - time.monotonic())
 
-    def _quiet(self, count: Callable[[], int], seconds: float) -> bool:
-        """Wait until nothing of it is under way; return whether that came within `seconds`."""
+    def _wait_until_idle(self, count: Callable[[], int], seconds: float) -> bool:
+        """Wait until `count` returns 0; return whether that happened within `seconds`."""
         end = time.monotonic() + seconds
         while count():
-            if time.monotonic() >= end or self._closed.wait(_LOOK_SECONDS):
+            if time.monotonic() >= end or self._closed.wait(_POLL_SECONDS):
                 return False
         return True
 
-    def _refuse(self, deadline: float, phase: RestartPhase = RestartPhase.DRAINING) -> None:
-        self._restarts.enter(phase, deadline)
-        for door in (Gate.UPLOADS, Gate.LONG_QUESTIONS, Gate.QUESTIONS):
+    def _close_gates(self, deadline: float, phase: RestartPhase = RestartPhase.DRAINING) -> None:
+        self._restarts.set_phase(phase, deadline)
+        for gate in (Gate.UPLOADS, Gate.LONG_QUESTIONS, Gate.QUESTIONS):
             self._admission.close(
-                door,
+                gate,
                 BY,
-                _("Millpond is restarting; what is under way comes to its end first."),
+                _("Millpond is restarting; requests in progress are finished first."),
                 _("Try again in a few seconds."),
             )

@@ -1,7 +1,4 @@
-"""What happened when: the time line beside the curves, kept on disk, bounded.
-
-The table of events, and the statements over it.
-"""
+"""The event log behind the time line: accepts events without waiting, keeps the newest on disk."""
 
 from __future__ import annotations
 
@@ -27,10 +24,10 @@ from services.core.i18n import _
 log = structlog.get_logger(__name__)
 
 KEPT = 20_000
-# Events that wait for the disk, or are all there is without one.
-_WAITING = 1000
-_LONGEST_DETAIL = 500
-_MOST_FIGURES = 20
+# Events that wait to be written; without a database, all that are kept.
+_MAX_WAITING = 1000
+_MAX_DETAIL = 500
+_MAX_FIGURES = 20
 events = sa.Table(
     "events",
     metadata,
@@ -56,7 +53,7 @@ class Event:
 
 
 class EventLog:
-    """Takes events from any thread at once, writes them with `flush`, returns them by time.
+    """Accepts events from any thread without waiting, writes them with `flush`, returns them by time.
 
     Without a database it keeps the newest in RAM. On disk are the newest 20,000.
     """
@@ -64,11 +61,11 @@ class EventLog:
     def __init__(self, now: Callable[[], float], database: Database | None = None, *, kept: int = KEPT) -> None:
         self._now = now
         self._store = EventStore(database, kept) if database is not None else None
-        # No lock around it: the collector may end something that records in the midst of another record.
-        self._waiting: deque[Event] = deque(maxlen=_WAITING)
+        # No lock: the garbage collector may run a finalizer that records in the middle of another record.
+        self._waiting: deque[Event] = deque(maxlen=_MAX_WAITING)
         self._ids = count((self._store.last_id() if self._store else 0) + 1)
         self._flushing = threading.Lock()
-        self._in_trouble = False
+        self._failing = False
 
     def record(
         self,
@@ -79,13 +76,13 @@ class EventLog:
         actor: str = "",
         at: float | None = None,
     ) -> None:
-        """Put something on the time line, now or where it happened (`at`). Never waits, never raises."""
-        kept = {name: float(value) for name, value in islice((figures or {}).items(), _MOST_FIGURES) if isfinite(value)}
+        """Record an event, now or at the time when it happened (`at`). Never waits, never raises."""
+        kept = {name: float(value) for name, value in islice((figures or {}).items(), _MAX_FIGURES) if isfinite(value)}
         moment = self._now() if at is None else at
-        self._waiting.append(Event(moment, kind, detail[:_LONGEST_DETAIL], kept, actor[:200], next(self._ids)))
+        self._waiting.append(Event(moment, kind, detail[:_MAX_DETAIL], kept, actor[:200], next(self._ids)))
 
     def flush(self) -> None:
-        """Write what is not on disk yet. A disk that cannot be written is logged once, and tried again next time."""
+        """Write what is not on disk yet. A failure is logged once; the next call tries again."""
         if self._store is None or not self._waiting:
             return
         with self._flushing:
@@ -95,11 +92,11 @@ class EventLog:
             try:
                 self._store.insert([_row(event) for event in batch])
             except MillpondError as error:
-                if not self._in_trouble:
+                if not self._failing:
                     log.warning("events are kept in RAM for now", error=str(error), cause=str(error.__cause__ or ""))
-                self._in_trouble = True
+                self._failing = True
                 return
-            self._in_trouble = False
+            self._failing = False
             written = {event.id for event in batch}
             while self._waiting and self._waiting[0].id in written:
                 self._waiting.popleft()
@@ -109,7 +106,7 @@ class EventLog:
     ) -> list[Event]:
         """Return the newest `limit` events from `start` to `end`, oldest first; of some kinds, or of all."""
         chosen = frozenset(EventKind) if kinds is None else frozenset(kinds)
-        # First what waits, then what is written: so none is missed that is written meanwhile.
+        # Waiting events first, then written ones: so none is missed that is written meanwhile.
         found = {
             event.id: event for event in self._waiting.copy() if start <= event.time <= end and event.kind in chosen
         }
@@ -119,17 +116,17 @@ class EventLog:
         return ordered[max(0, len(ordered) - limit) :]
 
     def last_end(self, seen: float | None = None) -> str:
-        """Say how the last run ended; to be asked before this run records its START.
+        """Return in words how the last run ended; to be called before this run records its START.
 
         Args:
-            seen: when the last run was seen alive for certain, in seconds since the epoch.
+            seen: when the last run was certainly alive, in seconds since the epoch.
         """
         mark = self._store.last((EventKind.START, EventKind.STOP)) if self._store else None
         newest = self._store.last() if self._store else None
         if mark is None or newest is None:
             return _("first start with this data folder")
         if mark["kind"] == EventKind.STOP:
-            return _("the last run ended as it should, at {moment}").format(moment=_moment(mark["time"]))
+            return _("the last run ended normally at {moment}").format(moment=_moment(mark["time"]))
         alive = max(newest["time"], seen or 0.0)
         if psutil.boot_time() > alive:
             return _("the last run did not end by itself: the machine went down after {moment}").format(
@@ -160,7 +157,7 @@ def _moment(time: float) -> str:
 
 
 class EventStore:
-    """What has happened, newest `kept` events."""
+    """The table of events: the newest `kept` of them."""
 
     def __init__(self, database: Database, kept: int) -> None:
         self._database = database
@@ -172,7 +169,7 @@ class EventStore:
             return int(connection.scalar(sa.select(sa.func.max(events.c.id))) or 0)
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write events that are in the order of their ids, but none twice, and let go of the oldest.
+        """Write events, in the order of their ids and none twice, and delete the oldest.
 
         Raises:
             StorageError: none of them could be written.

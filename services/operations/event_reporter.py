@@ -1,6 +1,7 @@
-"""Where the rooms' reports go: events to the time line, durations and counts to the metrics.
+"""Reports of the services: events go to the event log, durations and counts to the metrics.
 
-Keeps the time line readable: of many events of a kind in a row, the first and a summary of the others.
+Bursts are coalesced so that the time line stays readable: of many events of a kind in a row, the log has the first and
+a summary of the others.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from services.core.i18n import plural
 from services.operations.event_log import EventLog
 from services.operations.metrics import Metrics
 
-# Many of these can come at once: two hundred files in one go are one thing to look at.
+# Many of these can come at once: two hundred files uploaded together are one thing to read.
 _IN_BURSTS = frozenset({EventKind.UPLOAD, EventKind.DELETION})
-Record = Callable[[EventKind, str, Mapping[str, float]], None]
+RecordEvent = Callable[[EventKind, str, Mapping[str, float]], None]
 QUIET_SECONDS = 3.0
 LONGEST_SECONDS = 60.0
 
 
 class EventReporter:
-    """Passes on what the rooms report (`services.core.events.EventSink`). Every event also carries `rss`, in bytes."""
+    """The `services.core.events.EventSink` of the process. It adds `rss`, in bytes, to every event."""
 
     def __init__(self, events: EventLog, metrics: Metrics, rss_bytes: Callable[[], int]) -> None:
         self._events = events
@@ -32,32 +33,32 @@ class EventReporter:
         self._bursts = EventCoalescer(self._record)
         self._listeners: list[Callable[[EventKind, Mapping[str, float]], None]] = []
 
-    def listen(self, listener: Callable[[EventKind, Mapping[str, float]], None]) -> None:
-        """Have `listener` called with every event at once, in the thread that reports it: it must not wait or raise."""
+    def add_listener(self, listener: Callable[[EventKind, Mapping[str, float]], None]) -> None:
+        """Call `listener` with every event at once, in the thread that reports it: it must not wait or raise."""
         self._listeners.append(listener)
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
-        """Something happened now."""
-        self._tell(kind, figures)
+        """Record that something happened now."""
+        self._notify(kind, figures)
         if kind in _IN_BURSTS:
             self._bursts.add(kind, detail, figures)
         else:
             self._record(kind, detail, figures)
 
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
-        """Somebody did something now."""
-        self._tell(kind, figures)
+        """Record that `actor` did something now."""
+        self._notify(kind, figures)
         self._record(kind, detail, figures, actor)
 
     def observe(self, timing: Timer, seconds: float) -> None:
-        """Something took `seconds`."""
+        """Record a duration of `seconds`."""
         self._metrics.observe(timing, seconds)
 
     def count(self, counted: Counter, amount: float = 1) -> None:
-        """Something happened `amount` times."""
+        """Raise a counter by `amount`."""
         self._metrics.count(counted, amount)
 
-    def _tell(self, kind: EventKind, figures: Mapping[str, float]) -> None:
+    def _notify(self, kind: EventKind, figures: Mapping[str, float]) -> None:
         for listener in self._listeners:
             listener(kind, figures)
 
@@ -65,8 +66,8 @@ class EventReporter:
         self._events.record(kind, detail, {**figures, "rss": float(self._rss())}, actor=actor)
 
     def flush(self, *, everything: bool = False) -> None:
-        """Sum up what has ended, and have the events written."""
-        self._bursts.sweep(everything=everything)
+        """Summarise bursts that have ended, and write the events."""
+        self._bursts.flush(everything=everything)
         self._events.flush()
 
 
@@ -81,11 +82,11 @@ class _Burst:
 class EventCoalescer:
     """Records the first event of a burst at once, and one more for all that follow within `quiet` seconds each.
 
-    The figures of the summary are sums. It comes from `sweep`, to be called now and then, at the latest `longest`
-    seconds after the first.
+    The figures of the summary are sums. `flush`, to be called regularly, records it at the latest `longest` seconds
+    after the first event.
     """
 
-    def __init__(self, record: Record, *, quiet: float = QUIET_SECONDS, longest: float = LONGEST_SECONDS) -> None:
+    def __init__(self, record: RecordEvent, *, quiet: float = QUIET_SECONDS, longest: float = LONGEST_SECONDS) -> None:
         self._record = record
         self._quiet = quiet
         self._longest = longest
@@ -94,7 +95,7 @@ class EventCoalescer:
         self._open: dict[EventKind, _Burst] = {}
 
     def add(self, kind: EventKind, detail: str, figures: Mapping[str, float]) -> None:
-        """Take an event in."""
+        """Record an event, or add it to the burst that it belongs to."""
         now = time.monotonic()
         with self._lock:
             burst = self._open.get(kind)
@@ -109,7 +110,7 @@ class EventCoalescer:
             self._summarise(kind, burst)
         self._record(kind, detail, figures)
 
-    def sweep(self, *, everything: bool = False) -> None:
+    def flush(self, *, everything: bool = False) -> None:
         """Record the summaries of bursts that have ended, or of all."""
         now = time.monotonic()
         with self._lock:

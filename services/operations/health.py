@@ -1,4 +1,4 @@
-"""Whether the process lives and whether each part of it can do its work."""
+"""Liveness and readiness: whether the process is alive and whether each component can do its work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The state of one part: `detail` says in words what was seen."""
+    """The state of one component, with `detail` in words."""
 
     name: str
     ok: bool
@@ -25,17 +25,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The checks of all parts; ready means every one of them."""
+    """The checks of all components; ready means every one of them is."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every part can do its work."""
+        """Whether every component can do its work."""
         return all(check.ok for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `/readyz` answers."""
+        """Return the body of the response to `/readyz`."""
         return {
             "status": "ready" if self.ok else "not ready",
             "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in self.checks},
@@ -43,7 +43,7 @@ class Readiness:
 
 
 class Health:
-    """Asks every part how it is. `checks` by the name of the part, in the order in which they are shown."""
+    """Runs health checks. `checks` by the name of the component, in the order in which they are shown."""
 
     def __init__(self, checks: Mapping[str, Callable[[], Check]]) -> None:
         self._checks = dict(checks)
@@ -53,7 +53,7 @@ class Health:
         self._checks[name] = check
 
     def live(self) -> Check:
-        """Return at once: a process that can answer is alive."""
+        """Return at once: a process that responds is alive."""
         return Check("process", ok=True, detail=_("alive"))
 
     def ready(self) -> Readiness:

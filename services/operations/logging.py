@@ -1,7 +1,7 @@
-"""Log lines: JSON for machines, readable on a terminal; each with the request's id and the process's RSS.
+"""Logging: JSON lines for machines, text on a terminal; each with the request's id and the process's RSS.
 
-Everything goes one way out, also what libraries log: their own handlers are not wanted. Neither texts of documents nor
-questions nor secrets belong into a log line; ids and counts do.
+One handler writes everything, also what libraries log. Texts of documents, questions and secrets do not belong into a
+log line; ids and counts do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from structlog.typing import Processor
 
 from services.core.settings import MEGABYTE
 
-# Chatty at info, and what they say there is no news for an operator.
+# Verbose at info, with nothing that an operator needs.
 _QUIET = (
     "httpx",
     "httpx2",
@@ -32,7 +32,7 @@ _QUIET = (
 
 
 class _PropagatingLogger(logging.Logger):
-    """A library's logger that keeps to the root's handlers, whatever the library asks for.
+    """A logger that uses the root's handlers, whatever the library configures.
 
     Streamlit gives each of its loggers a handler and a format of its own and stops propagation.
     """
@@ -63,7 +63,7 @@ def configure(
     Args:
         level: least level that is logged.
         style: "json", "text", or "auto" for text where `stream` is a terminal.
-        rss_bytes: tells the resident set size, for `rss_mb` on every line.
+        rss_bytes: returns the resident set size, for `rss_mb` on every line.
         stream: where the lines go; standard error by default.
     """
     stream = stream or sys.stderr
@@ -94,7 +94,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # The shell logs each request itself, with its id. A level would not do: Streamlit sets it anew.
+    # The console logs each request itself, with its id. A level would not do: Streamlit sets it again.
     logging.getLogger("uvicorn.access").disabled = True
     logging.captureWarnings(capture=True)
     structlog.configure(
@@ -112,7 +112,7 @@ def configure(
     logging.setLoggerClass(_PropagatingLogger)  # after structlog's factory, which sets a class of its own
 
 
-def request_scope(request_id: str) -> Any:
+def bind_request_id(request_id: str) -> Any:
     """Return a context manager: log lines within it, also those of threads started with its context, carry the id."""
     return bound_contextvars(request_id=request_id)
 

@@ -1,4 +1,4 @@
-"""What the rooms report as it happens: the counters and histograms behind `services.core.events`."""
+"""Names of the counters and histograms behind `services.core.events`, and the metrics themselves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from services.core.events import Counter, Timer
 
 @dataclass(frozen=True, slots=True)
 class TimerMetric:
-    """A histogram of durations: its upper bounds in seconds cover what was measured, about two or three to an octave
-    where most values fall."""
+    """A histogram of durations; `bounds` are upper bounds in seconds, two or three to an octave where most values
+    fall."""
 
     name: str
     help: str
@@ -60,13 +60,13 @@ TIMED: dict[Timer, TimerMetric] = {
 
 @dataclass(frozen=True, slots=True)
 class CounterMetric:
-    """The counter that something is counted in, and its label values there."""
+    """The counter that a `Counter` belongs to, and its label values there."""
 
     counter: str
     labels: tuple[tuple[str, str], ...] = ()
 
 
-# What is not in here is exposed together with figures of the same name from elsewhere (`EventMetrics.total`).
+# Counters that are missing here are exposed by a component, which reads them by `EventMetrics.total`.
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "millpond_documents_total": ("Documents whose ingestion ended, or that were deleted, by outcome.", ("outcome",)),
     "millpond_chunks_embedded_total": ("Chunks that were embedded and stored.", ()),
@@ -86,36 +86,38 @@ COUNTED: dict[Counter, CounterMetric] = {
 
 
 class EventMetrics:
-    """Counts and times. Every series exists from the start, so that a rate is right from the first event on.
+    """Counters and histograms. Every series exists from the start, so that a rate is right from the first event on.
 
-    Nothing here allocates with a lock held: an answer that was dropped may be ended, and counted, by the garbage
-    collector in the middle of another call.
+    Nothing here allocates with a lock held: the garbage collector may run a finalizer that counts in the middle of
+    another call.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._histograms = {
-            timing: Histogram(timed.name, timed.help, buckets=timed.bounds, registry=registry)
-            for timing, timed in TIMED.items()
+            timer: Histogram(metric.name, metric.help, buckets=metric.bounds, registry=registry)
+            for timer, metric in TIMED.items()
         }
         counters = {
             name: prometheus_client.Counter(name, text, labels, registry=registry)
             for name, (text, labels) in COUNTERS.items()
         }
         self._counters = {
-            counted: counters[as_.counter].labels(**dict(as_.labels)) if as_.labels else counters[as_.counter]
-            for counted, as_ in COUNTED.items()
+            counter: counters[metric.counter].labels(**dict(metric.labels))
+            if metric.labels
+            else counters[metric.counter]
+            for counter, metric in COUNTED.items()
         }
-        for counted in set(Counter) - set(COUNTED):
-            self._counters[counted] = prometheus_client.Counter(counted.value, counted.value, registry=None)
+        for counter in set(Counter) - set(COUNTED):
+            self._counters[counter] = prometheus_client.Counter(counter.value, counter.value, registry=None)
 
-    def observe(self, timing: Timer, seconds: float) -> None:
-        """Put a duration into its histogram (about 2 microseconds)."""
-        self._histograms[timing].observe(max(0.0, seconds))
+    def observe(self, timer: Timer, seconds: float) -> None:
+        """Record a duration in its histogram (about 2 microseconds)."""
+        self._histograms[timer].observe(max(0.0, seconds))
 
-    def count(self, counted: Counter, amount: float = 1) -> None:
+    def count(self, counter: Counter, amount: float = 1) -> None:
         """Raise a counter (under 1 microsecond)."""
-        self._counters[counted].inc(max(0.0, amount))
+        self._counters[counter].inc(max(0.0, amount))
 
-    def total(self, counted: Counter) -> float:
-        """Return what was counted since the start."""
-        return next(iter(self._counters[counted].collect())).samples[0].value
+    def total(self, counter: Counter) -> float:
+        """Return the counter's value since the start."""
+        return next(iter(self._counters[counter].collect())).samples[0].value

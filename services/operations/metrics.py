@@ -1,9 +1,4 @@
-"""All metrics of the process, and their exposition.
-
-Families of metrics whose values are read at the scrape, and how a part hands them over.
-
-The pauses of Python's garbage collector, as a histogram.
-"""
+"""Metrics of the process and their exposition: what is reported, what components hand over at a scrape, GC pauses."""
 
 from __future__ import annotations
 
@@ -32,14 +27,14 @@ PAGE_BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 Kind = Literal["gauge", "counter"]
 
 
-# When a series began is of no use here: all of them begin with the process, which has a start time of its own.
+# No `_created` series: all of them begin with the process, whose start time is exposed.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no hints there
 
 
 class Metrics:
-    """Counts and times what is reported, reads the rest from the parts at a scrape, and renders the exposition.
+    """Records what is reported, reads the rest from the components at a scrape, and renders the exposition.
 
-    Thread-safe. The registry is our own, so that nothing else in the process slips something in.
+    Thread-safe. The registry is our own, so that no library adds to it.
     """
 
     def __init__(self) -> None:
@@ -63,30 +58,30 @@ class Metrics:
             buckets=PAGE_BOUNDS,
             registry=self.registry,
         )
-        # The client's own: CPU time, descriptors and their limit, collections, the Python in use. They bear the names
-        # that general dashboards ask for.
+        # The client's own: CPU time, descriptors and their limit, collections, the Python version. General dashboards
+        # rely on their names.
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    def observe(self, timing: Timer, seconds: float) -> None:
-        """Put a duration into its histogram."""
-        self._reported.observe(timing, seconds)
+    def observe(self, timer: Timer, seconds: float) -> None:
+        """Record a duration in its histogram."""
+        self._reported.observe(timer, seconds)
 
-    def count(self, counted: Counter, amount: float = 1) -> None:
+    def count(self, counter: Counter, amount: float = 1) -> None:
         """Raise a counter."""
-        self._reported.count(counted, amount)
+        self._reported.count(counter, amount)
 
-    def total(self, counted: Counter) -> float:
-        """Return what was counted since the start."""
-        return self._reported.total(counted)
+    def total(self, counter: Counter) -> float:
+        """Return a counter's value since the start."""
+        return self._reported.total(counter)
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Put a request into its histogram; `method` and `route` must come from bounded sets."""
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Record a request in its histogram; `method` and `route` must come from bounded sets."""
         self._requests.labels(method, route, f"{status // 100}xx" if status else "none").observe(seconds)
 
-    def page_run(self, page: str, seconds: float) -> None:
-        """Put a page's run into its histogram."""
+    def observe_page_run(self, page: str, seconds: float) -> None:
+        """Record the run of a page in its histogram."""
         self._page_runs.labels(page).observe(seconds)
 
     def add_part(self, part: str, families: Iterable[Family], read: ReadPart = tuple) -> None:
@@ -100,8 +95,8 @@ class Metrics:
         """Ask `read` for the values of a part that was added before."""
         self._parts.connect(part, read)
 
-    def show_pauses(self, source: PauseHistogram) -> None:
-        """Expose the collector's pauses as `source` has recorded them."""
+    def set_pause_source(self, source: PauseHistogram) -> None:
+        """Expose the garbage collector's pauses that `source` records."""
         self._pauses.source = source
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -112,7 +107,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One name in the exposition. The name of a counter ends in `_total`."""
+    """A metric family: one name in the exposition. The name of a counter ends in `_total`."""
 
     name: str
     help: str
@@ -122,14 +117,14 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """A value of a family now; None or NaN: not known, then there is no sample. `labels` in the family's order."""
+    """A sample of a family; None or NaN: not known, then none is exposed. `labels` in the family's order."""
 
     family: Family
     value: float | None
     labels: tuple[str, ...] = ()
 
 
-# What a part of the process hands over at a scrape. It may fail: then the scrape goes on without its values.
+# Returns the values of a part of the process at a scrape. If it fails, the scrape goes on without them.
 ReadPart = Callable[[], Iterable[MetricValue]]
 
 
@@ -139,9 +134,9 @@ _UNREAD = Family(
 
 
 class PartCollector(Collector):
-    """Asks every part for its values at each scrape; one that fails costs its own values only.
+    """Reads the values of every part at each scrape; if one fails, only its own are missing.
 
-    Families are always named with their help, also while they have no value.
+    Families are always exposed with their help, also while they have no value.
     """
 
     def __init__(self) -> None:
@@ -149,7 +144,7 @@ class PartCollector(Collector):
         self._failing: set[str] = set()
 
     def add(self, part: str, families: Iterable[Family], read: ReadPart) -> None:
-        """Ask `read` at each scrape for values of `families`.
+        """Call `read` at each scrape for the values of `families`.
 
         Raises:
             ValueError: one of them is another part's already.
@@ -187,7 +182,7 @@ class PartCollector(Collector):
                 if reading.value is not None and not math.isnan(reading.value):
                     metrics[reading.family.name].add_metric(reading.labels, float(reading.value))
         except MillpondError:
-            # Not there yet, or not any more: what is known is told.
+            # Not there yet, or no longer: the values read so far are exposed.
             return True
         except Exception:
             # A scrape must never fail because one part did. Logged when it begins, not every 15 seconds.
@@ -205,7 +200,7 @@ def _metric(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
 
 
 class PauseHistogram(Protocol):
-    """What is needed of the recorder that sits in `gc.callbacks`.
+    """The part of the recorder in `gc.callbacks` that is exposed.
 
     `bounds` are the upper bounds of its buckets in seconds, rising, without infinity.
     """
@@ -219,7 +214,7 @@ class PauseHistogram(Protocol):
 
 
 class PauseCollector(Collector):
-    """Exposes a recorder's buckets as they are: nothing is timed a second time."""
+    """Exposes the buckets of a recorder as they are; nothing is measured here."""
 
     def __init__(self) -> None:
         self.source: PauseHistogram | None = None

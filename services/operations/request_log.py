@@ -1,4 +1,4 @@
-"""The requests of late: how long each took, and the memory before and after it."""
+"""Recent requests: the duration of each, and the memory before and after it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# Walking the C allocator's free lists (mallinfo2) usually takes some 20 to 50 microseconds, but 10 ms when they hold
-# 100,000 pieces. Then it is read so rarely that it costs 0.1 % of a core.
+# Reading the C allocator's statistics (mallinfo2) usually takes 20 to 50 microseconds, but 10 ms with 100,000 free
+# blocks. Then it is read so rarely that it costs 0.1 % of a core.
 _CHEAP_SECONDS = 0.001
-_REST = 1000.0
+_PAUSE_FACTOR = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call of the API, a run of a page (method "PAGE") or an answer that a page asked for ("ANSWER").
+    """A call of the API, a run of a page (method "PAGE") or an answer requested by a page ("ANSWER").
 
-    Bytes before and after are the process's; heap is what its C allocator has handed out, None where that was not
-    read. Only where no other request overlapped (`alone`) is the difference this one's own.
+    Bytes before and after are the process's; heap is what its C allocator has in use, None where that was not
+    read. The difference is this request's own only where no other one overlapped (`alone`).
     """
 
     time: float  # seconds since the epoch, at its beginning
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A request on its way."""
+    """A request in progress."""
 
     started: float
     number: int
@@ -52,10 +52,10 @@ class OpenRequest:
 
 
 class RecentRequests:
-    """Keeps the last `limit` requests that did work, and counts all of them. Thread-safe, bounded.
+    """Keeps the last `limit` requests, and counts all of them. Thread-safe, bounded.
 
-    What counts as work: calls of the API (`/api`, `/v1`), full runs of pages, and answers that pages asked for. Static
-    files, probes, scrapes and the heartbeats of live parts of pages, which no person causes, do not count.
+    Recorded are calls of the API (`/api`, `/v1`), full runs of pages, and answers that pages request; not static files,
+    probes, scrapes and the periodic updates of open pages, which no person causes.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RecentRequests:
         self._rss = rss_bytes
         self._heap = heap_bytes
         self._now = now
-        # Reentrant: the garbage collector may end a dropped page run or answer at any moment.
+        # Reentrant: the garbage collector may finalize an abandoned page run or answer at any moment.
         self._lock = threading.RLock()
         self._kept: deque[Request] = deque(maxlen=limit)
         self._begun = 0
@@ -78,16 +78,16 @@ class RecentRequests:
 
     @property
     def total(self) -> int:
-        """How many requests that did work there were since the start."""
+        """How many requests were recorded since the start."""
         return self._total
 
     @property
     def busy(self) -> int:
-        """How many requests are under way."""
+        """How many requests are in progress."""
         return self._busy
 
     def begin(self) -> OpenRequest:
-        """Look at the memory at the beginning of a request; `end` or `drop` must follow."""
+        """Read the memory at the beginning of a request; `end` or `discard` must follow."""
         rss, heap = self._rss(), self._read_heap()
         with self._lock:
             self._begun += 1
@@ -95,7 +95,7 @@ class RecentRequests:
             return OpenRequest(time.perf_counter(), self._begun, self._busy, rss, heap)
 
     def end(self, begun: OpenRequest, method: str, route: str, status: int, id: str = "") -> Request:  # noqa: A002 - the field's name
-        """Note a request that did work."""
+        """Record a request that has ended."""
         seconds = time.perf_counter() - begun.started
         rss, heap = self._rss(), self._read_heap()
         with self._lock:
@@ -117,14 +117,14 @@ class RecentRequests:
             self._kept.append(request)
         return request
 
-    def drop(self, begun: OpenRequest) -> None:  # noqa: ARG002 - one way to end what `begin` returned
-        """Forget a request that did no work after all."""
+    def discard(self, begun: OpenRequest) -> None:  # noqa: ARG002 - one way to end what `begin` returned
+        """End a request that is not to be recorded after all."""
         with self._lock:
             self._busy -= 1
 
     @contextmanager
-    def during(self, method: str, route: str, log_as: str = "") -> Iterator[OpenRequest]:
-        """Note what happens inside as a request, with a log line named `log_as` if given."""
+    def track(self, method: str, route: str, log_as: str = "") -> Iterator[OpenRequest]:
+        """Record what happens inside as a request, with a log line named `log_as` if given."""
         begun = self.begin()
         status = 500
         try:
@@ -138,7 +138,7 @@ class RecentRequests:
         finally:
             request = self.end(begun, method, route, status)
             if log_as:
-                log.info(log_as, route=route, **figures(request))
+                log.info(log_as, route=route, **log_fields(request))
 
     def latest(self, limit: int = 500) -> list[Request]:
         """Return the newest `limit` requests, the newest first."""
@@ -152,12 +152,12 @@ class RecentRequests:
             return None
         heap = self._heap()
         took = time.perf_counter() - started
-        self._heap_after = started + took * _REST if took > _CHEAP_SECONDS else 0.0
+        self._heap_after = started + took * _PAUSE_FACTOR if took > _CHEAP_SECONDS else 0.0
         return heap
 
 
-def figures(request: Request) -> dict[str, float]:
-    """Return what a log line says of a request's cost: milliseconds, and megabytes before and after."""
+def log_fields(request: Request) -> dict[str, float]:
+    """Return the fields of a log line on a request's cost: milliseconds, and megabytes before and after."""
     megabytes = {
         "rss_before_mb": request.rss_before,
         "rss_after_mb": request.rss_after,

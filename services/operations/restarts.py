@@ -1,7 +1,7 @@
-"""A planned restart: who asked for it and why, when the next one is due, and how far the present one is.
+"""Planned restarts: who requested one and why, when the next one is due, and in which phase the present one is.
 
-A process that has served for long gives its memory back completely only by ending. Nobody is to notice: what ends is
-said in `services.operations.drain`, who starts the next process in `Successor`.
+A process that has served for long returns its memory completely only by ending. `services.operations.drain` ends it;
+`Successor` there is who starts the next one.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from services.core.settings import Settings
 log = structlog.get_logger(__name__)
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: whoever supervises the process starts it again
-JITTER = 0.1  # share by which plans differ, so that several processes do not restart together
+JITTER = 0.1  # share by which plans vary, so that several processes do not restart together
 _HOUR = 3600.0
 
 
 class RestartPhase(StrEnum):
-    """How far a restart is."""
+    """Phases of a restart."""
 
-    RUNNING = "running"  # none is under way
-    PREPARING = "preparing"  # asked for; the next process is being loaded, nobody notices anything
-    DRAINING = "draining"  # work under way comes to its end, new long work is refused
-    ENDING = "ending"  # no more connections are taken; they wait for the next process
+    RUNNING = "running"  # no restart
+    PREPARING = "preparing"  # requested; the next process is being loaded, nothing is refused
+    DRAINING = "draining"  # requests in progress are finished, new long ones are refused
+    ENDING = "ending"  # no more connections are accepted; they wait for the next process
 
 
 @dataclass(frozen=True, slots=True)
 class RestartRequest:
-    """A restart that was asked for; time in seconds since the epoch."""
+    """A restart that was requested; time in seconds since the epoch."""
 
     time: float
     actor: str
@@ -54,7 +54,7 @@ class RestartPlan:
 
     @classmethod
     def of(cls, settings: Settings, now: float) -> RestartPlan:
-        """Return the plan of a process that starts at `now`: what is configured, off by up to `JITTER` either way."""
+        """Return the plan of a process that starts at `now`: as configured, varied by up to `JITTER` either way."""
         spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         requests = round(settings.restart_after_requests * spread)
         seconds = settings.restart_after_hours * _HOUR * spread
@@ -63,8 +63,8 @@ class RestartPlan:
 
 @dataclass(frozen=True, slots=True)
 class RestartState:
-    """How things stand. `deadline` (seconds since the epoch) is when work that is still under way is broken off;
-    `served` requests count towards the plan; `successor` names who starts the next process, "" nobody."""
+    """State of restarts. At `deadline` (seconds since the epoch) requests still in progress are aborted; `served`
+    requests count towards the plan; `successor` names who starts the next process, "" nobody."""
 
     phase: RestartPhase
     requested: RestartRequest | None
@@ -75,14 +75,14 @@ class RestartState:
 
 
 class Restarts:
-    """Takes requests for a restart and keeps the plan; what drains the process listens. Thread-safe.
+    """Accepts requests for a restart and checks the plan; the drain listens. Thread-safe.
 
     Args:
         now: the time in seconds since the epoch.
-        reporter: gets an event for each request.
+        reporter: records an event for each request.
         plan: when a restart is due by itself.
         served: how many requests there were since the start.
-        successor: who starts the process again, in words; "" if nobody does: then no restart is taken on.
+        successor: who starts the process again, in words; "" if nobody does: then requests are refused.
     """
 
     def __init__(
@@ -104,45 +104,45 @@ class Restarts:
         self._requested: RestartRequest | None = None
         self._phase = RestartPhase.RUNNING
         self._deadline: float | None = None
-        self._planned_in_vain = False
+        self._plan_refused = False
 
     @property
     def requested(self) -> RestartRequest | None:
-        """The restart that is under way, if any."""
+        """The restart in progress, if any."""
         return self._requested
 
     @property
     def draining(self) -> bool:
-        """Whether the process takes in no more long work because of a restart."""
+        """Whether the process refuses long requests because of a restart."""
         return self._phase in {RestartPhase.DRAINING, RestartPhase.ENDING}
 
     def state(self) -> RestartState:
-        """Return how things stand."""
+        """Return phase, request, plan and successor."""
         with self._lock:
             return RestartState(
                 self._phase, self._requested, self._deadline, self._plan, self._served(), self._successor()
             )
 
     def refusal(self) -> str:
-        """Return why no restart would be taken on, "" if one would."""
+        """Return why a restart would be refused, "" if it would not."""
         return "" if self._successor() else _("Nothing would start Millpond again.")
 
     def add_listener(self, listener: Callable[[RestartRequest], None]) -> None:
-        """Have `listener` called once a restart is asked for."""
+        """Call `listener` when a restart is requested."""
         self._listeners.append(listener)
 
     def request(self, actor: Actor, reason: str) -> RestartRequest:
-        """Ask for a restart; the first request counts, later ones return it.
+        """Request a restart; the first request counts, later ones return it.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` is no administrator.
             ConflictError: nothing would start the process again.
         """
         actor.require_admin(_("Restart"))
         if refusal := self.refusal():
             raise ConflictError(
-                refusal + " " + _("It goes on as it is."),
-                _("Start it with millpond serve --supervise, or say MILLPOND_RESTARTED_BY=service."),
+                refusal + " " + _("It was not stopped."),
+                _("Start it with millpond serve --supervise, or set MILLPOND_RESTARTED_BY=service."),
             )
         with self._lock:
             if self._requested is not None:
@@ -154,14 +154,14 @@ class Restarts:
             listener(request)
         return request
 
-    def enter(self, phase: RestartPhase, deadline: float | None = None) -> None:
-        """Note how far the restart is; whoever drains the process says so."""
+    def set_phase(self, phase: RestartPhase, deadline: float | None = None) -> None:
+        """Record the phase; the drain calls this."""
         with self._lock:
             self._phase, self._deadline = phase, deadline
         log.info("restart", phase=phase.value)
 
-    def look(self) -> None:
-        """Ask for the planned restart when it is due; called now and then."""
+    def check(self) -> None:
+        """Request the planned restart when it is due; to be called regularly."""
         if self._requested is not None:
             return
         plan, served = self._plan, self._served()
@@ -172,8 +172,8 @@ class Restarts:
         else:
             return
         if refusal := self.refusal():
-            if not self._planned_in_vain:
-                self._planned_in_vain = True
+            if not self._plan_refused:
+                self._plan_refused = True
                 self._reporter.event(EventKind.RESTART, f"{reason}: {refusal}")
             return
         self.request(SERVICE, reason)

@@ -125,7 +125,7 @@ def test_open_tabs_do_not_hold_up_the_stop(tmp_path: Path) -> None:
             tab.sendall(request.encode())
             assert b" 101 " in tab.recv(4096)
             assert server.stop(signal.SIGTERM) == 0
-        assert DataLock(tmp_path / "data").owner() is None
+        assert DataLock(tmp_path / "data").holder() is None
 
 
 def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:

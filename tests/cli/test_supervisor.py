@@ -27,18 +27,18 @@ MOST_SUPERVISOR_BYTES = 24 * 2**20
 # on standard output which start this is, and then does what the test wants.
 STAND_IN = """
 import os, signal, socket, sys, time
-from console.cli.supervisor_link import Handover, How, Said
-link = Handover.from_environment()
-print("started", link.how, flush=True)
-if link.how is How.FIRST:
-    link.listening(socket.create_server(("127.0.0.1", 0)))
-link.say(Said.READY)
+from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink
+link = SupervisorLink.from_environment()
+print("started", link.mode, flush=True)
+if link.mode is StartMode.FIRST:
+    link.send_listener(socket.create_server(("127.0.0.1", 0)))
+link.send(LinkMessage.READY)
 """
 SUPERVISOR = """
 import sys
 from console.cli.supervisor import Supervisor
-tell = lambda line: print(line, flush=True)
-sys.exit(Supervisor([sys.executable, "-c", sys.argv[1]], tell, pauses=(0.0, 0.02, 0.02)).run())
+echo = lambda line: print(line, flush=True)
+sys.exit(Supervisor([sys.executable, "-c", sys.argv[1]], echo, pauses=(0.0, 0.02, 0.02)).run())
 """
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from services.core.access import SERVICE, WRONG_SECONDS, WRONG_TOKENS, AccessControl, Actor, Role
+from services.core.access import MAX_WRONG_TOKENS, SERVICE, WRONG_TOKEN_SECONDS, AccessControl, Actor, Role
 from services.core.errors import BusyError, ForbiddenError
 from services.core.events import EventKind, NullEventSink
 from services.core.settings import Settings
@@ -32,9 +32,9 @@ def test_without_the_setting_everybody_is_an_administrator() -> None:
     """A local installation would ask its only user for a token."""
     told = Told()
     door = gate(told, visitors="admin")
-    assert not door.guarded
+    assert not door.sign_in_required
     assert door.actor().role is Role.ADMIN
-    assert door.admit("whatever").role is Role.ADMIN
+    assert door.authenticate("whatever").role is Role.ADMIN
     assert told.heard == []
 
 
@@ -45,7 +45,7 @@ def test_the_token_makes_an_administrator() -> None:
     assert door.actor().role is Role.USER
     assert door.actor(TOKEN).role is Role.ADMIN
     assert door.actor(TOKEN + "x").role is Role.USER
-    assert door.enter(TOKEN).role is Role.ADMIN
+    assert door.sign_in(TOKEN).role is Role.ADMIN
     assert [kind for _actor, kind, _detail in told.heard] == [EventKind.ACCESS]
 
 
@@ -54,32 +54,32 @@ def test_wrong_tokens_are_refused_and_recorded(token: str) -> None:
     """A wrong token would let somebody in, or its try would leave no trace."""
     told = Told()
     with pytest.raises(ForbiddenError, match="not the administrator's token"):
-        gate(told).admit(token)
+        gate(told).authenticate(token)
     assert told.heard == [("local", EventKind.ACCESS, "wrong token refused")]
 
 
 def test_without_a_token_nobody_becomes_an_administrator() -> None:
     """An empty setting would be matched by an empty token."""
     door = gate(Told(), token="")
-    assert not door.can_admit
+    assert not door.has_token
     assert door.actor("").role is Role.USER
     with pytest.raises(ForbiddenError, match="No token is set"):
-        door.admit("")
+        door.authenticate("")
 
 
 def test_guessing_is_slowed_down() -> None:
     """Tokens could be guessed as fast as the process answers; or one guesser would lock everybody out."""
     told = Told()
     door = gate(told)
-    for _try in range(WRONG_TOKENS):
+    for _try in range(MAX_WRONG_TOKENS):
         with pytest.raises(ForbiddenError):
-            door.admit("guess", place="10.0.0.1")
+            door.authenticate("guess", address="10.0.0.1")
     for token in ("guess", TOKEN):  # from there not even the right one is looked at
         with pytest.raises(BusyError, match="Too many wrong tokens"):
-            door.admit(token, place="10.0.0.1")
-    assert door.admit(TOKEN, place="10.0.0.2").role is Role.ADMIN
-    told.now += WRONG_SECONDS
-    assert door.admit(TOKEN, place="10.0.0.1").role is Role.ADMIN
+            door.authenticate(token, address="10.0.0.1")
+    assert door.authenticate(TOKEN, address="10.0.0.2").role is Role.ADMIN
+    told.now += WRONG_TOKEN_SECONDS
+    assert door.authenticate(TOKEN, address="10.0.0.1").role is Role.ADMIN
 
 
 def test_what_is_remembered_of_guessers_is_bounded() -> None:
@@ -88,8 +88,8 @@ def test_what_is_remembered_of_guessers_is_bounded() -> None:
     door = gate(told)
     for number in range(1500):
         with pytest.raises(ForbiddenError):
-            door.admit("guess", name=f"name {number}", place=f"place {number}")
-    assert len(door._wrong) == len(door._told) == 1000
+            door.authenticate("guess", name=f"name {number}", address=f"place {number}")
+    assert len(door._wrong) == len(door._reported) == 1000
 
 
 def test_a_refusal_is_on_the_time_line_once_in_a_while() -> None:

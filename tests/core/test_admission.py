@@ -9,7 +9,7 @@ import pytest
 from services.core.admission import (
     LONG_CHARACTERS,
     LONG_QUESTION_BYTES,
-    TIGHT_BYTES,
+    LOW_MEMORY_BYTES,
     Admission,
     Gate,
     MemoryHeadroom,
@@ -25,7 +25,7 @@ class Process:
     def __init__(self, used: int = 300, ceiling: int = 500) -> None:
         self.used, self.ceiling = used * MEGABYTE, ceiling * MEGABYTE
         self.admission = Admission()
-        self.admission.watch(lambda: MemoryHeadroom(self.used, self.ceiling))
+        self.admission.set_headroom_source(lambda: MemoryHeadroom(self.used, self.ceiling))
 
 
 def test_doors_close_and_open_for_each_who_closes_them() -> None:
@@ -52,7 +52,7 @@ def test_long_questions_are_refused_before_short_ones() -> None:
     admission.close(Gate.QUESTIONS, "restart", "restarting", "in a minute")
     with pytest.raises(UnavailableError):
         admission.check_question(1)
-    assert admission.refused() == {"uploads": 0, "long_questions": 1, "questions": 1, "room": 0}
+    assert admission.refusal_counts() == {"uploads": 0, "long_questions": 1, "questions": 1, "room": 0}
 
 
 def test_work_that_does_not_fit_is_refused_with_its_figures() -> None:
@@ -62,7 +62,7 @@ def test_work_that_does_not_fit_is_refused_with_its_figures() -> None:
         process.admission.reserve(201 * MEGABYTE, "The model")
     assert caught.value.hint
     assert process.admission.reserved == 0
-    assert process.admission.free() == 200 * MEGABYTE
+    assert process.admission.free_bytes() == 200 * MEGABYTE
     process.admission.require(200 * MEGABYTE, "The model")
     assert process.admission.reserved == 0
 
@@ -72,7 +72,7 @@ def test_promised_room_is_promised_once() -> None:
     process = Process(used=300, ceiling=500)
     with process.admission.reserve(150 * MEGABYTE, "One"):
         assert process.admission.try_reserve(100 * MEGABYTE, "Another") is None
-        assert "150 MB promised" in process.admission.shortage(100 * MEGABYTE, "Another")
+        assert "150 MB reserved" in process.admission.shortage(100 * MEGABYTE, "Another")
     assert process.admission.try_reserve(100 * MEGABYTE, "Another") is not None
 
 
@@ -120,9 +120,9 @@ def test_work_that_ends_badly_gives_its_room_back() -> None:
 def test_without_a_limit_everything_fits() -> None:
     """A process whose budget is off, or in a dry run, must refuse nothing."""
     admission = Admission()
-    admission.watch(lambda: None)
+    admission.set_headroom_source(lambda: None)
     with admission.reserve(1 << 60, "Everything"):
-        assert admission.free() is None
+        assert admission.free_bytes() is None
         assert not admission.low_memory
 
 
@@ -141,10 +141,10 @@ def test_it_is_tight_when_slowed_down_or_short_of_room() -> None:
     """Large portions would be taken just when there is no room for them."""
     process = Process(used=0, ceiling=500)
     assert not process.admission.low_memory
-    process.admission.slow_down(2.0)
+    process.admission.slow_ingestion(2.0)
     assert process.admission.low_memory
-    process.admission.slow_down(0.0)
-    process.used = process.ceiling - TIGHT_BYTES + 1
+    process.admission.slow_ingestion(0.0)
+    process.used = process.ceiling - LOW_MEMORY_BYTES + 1
     assert process.admission.low_memory
 
 

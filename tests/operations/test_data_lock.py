@@ -41,12 +41,12 @@ def end(process: subprocess.Popen[str]) -> None:
 def test_free_folder_has_no_owner(tmp_path: Path) -> None:
     """A folder that nobody holds has no owner, whether the lock file exists or not."""
     lock = DataLock(tmp_path)
-    assert lock.owner() is None
+    assert lock.holder() is None
     lock.acquire("http://127.0.0.1:1")
     lock.release()
     assert (tmp_path / LOCK_FILE).exists()
-    assert lock.owner() is None
     assert lock.holder() is None
+    assert lock.holder_url() is None
 
 
 def test_second_process_is_told_the_address(tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_second_process_is_told_the_address(tmp_path: Path) -> None:
     process = holding(tmp_path)
     try:
         lock = DataLock(tmp_path)
-        owner = lock.owner()
+        owner = lock.holder()
         assert owner is not None
         assert (owner.pid, owner.url) == (process.pid, "http://127.0.0.1:4711")
         with pytest.raises(ConflictError, match=r"http://127\.0\.0\.1:4711") as caught:
             lock.acquire("http://127.0.0.1:2")
         assert "--data-dir" in caught.value.hint
         with pytest.raises(ConflictError, match=str(process.pid)):
-            lock.refuse()
+            lock.require_free()
     finally:
         end(process)
 
@@ -71,7 +71,7 @@ def test_kill_leaves_nothing_to_clean_up(tmp_path: Path) -> None:
     end(holding(tmp_path))
     assert json.loads((tmp_path / LOCK_FILE).read_text())["url"] == "http://127.0.0.1:4711"
     lock = DataLock(tmp_path)
-    lock.refuse()
+    lock.require_free()
     lock.acquire("http://127.0.0.1:3")
     lock.release()
 
@@ -83,7 +83,7 @@ def test_lock_is_not_inherited_by_a_program_that_is_started(tmp_path: Path) -> N
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
         lock.release()
-        assert DataLock(tmp_path).owner() is None
+        assert DataLock(tmp_path).holder() is None
     finally:
         child.communicate()
 
@@ -95,7 +95,7 @@ def test_holder_without_a_server_says_so(tmp_path: Path) -> None:
     try:
         with pytest.raises(ConflictError, match=str(os.getpid())):
             DataLock(tmp_path).acquire("http://127.0.0.1:5")
-        assert DataLock(tmp_path).holder() == ""
+        assert DataLock(tmp_path).holder_url() == ""
     finally:
         lock.release()
         lock.release()

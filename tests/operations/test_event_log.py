@@ -208,7 +208,7 @@ def test_a_clean_end_is_told_from_a_kill(tmp_path: Path) -> None:
     events.record(EventKind.START, events.last_end())
     events.record(EventKind.STOP)
     events.flush()
-    assert "ended as it should" in EventLog(time.time, database).last_end()
+    assert "ended normally" in EventLog(time.time, database).last_end()
     database.close()
 
 

@@ -33,11 +33,11 @@ def test_two_hundred_files_are_two_events(clock: list[float]) -> None:
     for number in range(200):
         clock[0] += 0.1
         bursts.add(UPLOAD, f"{number}.txt", {"bytes": 10, "documents": 1})
-    bursts.sweep()
+    bursts.flush()
     assert [detail for detail, _ in events(log)] == ["0.txt"]  # at once
     clock[0] += 4
-    bursts.sweep()
-    bursts.sweep()
+    bursts.flush()
+    bursts.flush()
     (_, first), (detail, rest) = events(log)
     assert first == {"bytes": 10, "documents": 1}
     assert detail == "199 more"
@@ -52,7 +52,7 @@ def test_single_events_are_told_one_by_one(clock: list[float]) -> None:
     for name in ("a.txt", "b.txt"):
         bursts.add(UPLOAD, name, {})
         clock[0] += 10
-    bursts.sweep()
+    bursts.flush()
     assert [detail for detail, _ in events(log)] == ["a.txt", "b.txt"]
 
 
@@ -63,7 +63,7 @@ def test_a_burst_without_end_is_summed_up_now_and_then(clock: list[float]) -> No
     for _ in range(130):
         bursts.add(UPLOAD, "x", {})
         clock[0] += 1
-        bursts.sweep()
+        bursts.flush()
     assert len(events(log)) == 5  # a first one and a summary for each minute, and the third burst's first
 
 
@@ -116,7 +116,7 @@ def test_real_collections_are_recorded_for_it() -> None:
     """The recorder and the exposition must agree on what a histogram is."""
     recorder = PauseRecorder()
     metrics = Metrics()
-    metrics.show_pauses(recorder)
+    metrics.set_pause_source(recorder)
     recorder.start()
     try:
         gc.collect()

@@ -8,7 +8,7 @@ from tests.servers import ROOT, environment
 # In a process of its own, because logging is set up once per process.
 PREAMBLE = """
 import logging, sys, warnings
-from services.operations.logging import configure, current_request_id, request_scope
+from services.operations.logging import configure, current_request_id, bind_request_id
 configure(level="info", style={style!r}, rss_bytes=lambda: 5 * 1024 * 1024)
 import structlog
 log = structlog.get_logger("room")
@@ -34,7 +34,7 @@ def entries_of(code: str) -> list[dict[str, Any]]:
 def test_json_line_carries_request_id_and_rss() -> None:
     """Within a request each line has its id, and every line the resident memory; outside there is no id."""
     inside, outside = entries_of(
-        "with request_scope('abc'):\n"
+        "with bind_request_id('abc'):\n"
         "    log.info('stage', step=2); assert current_request_id() == 'abc'\n"
         "log.info('later')"
     )
@@ -50,7 +50,7 @@ def test_request_id_reaches_threads_started_with_the_context() -> None:
     """A thread that runs in a copy of the request's context logs its id."""
     (entry,) = entries_of(
         "import contextvars, threading\n"
-        "with request_scope('t1'):\n"
+        "with bind_request_id('t1'):\n"
         "    thread = threading.Thread(target=contextvars.copy_context().run, args=(log.info, 'in thread'))\n"
         "    thread.start(); thread.join()"
     )

@@ -136,7 +136,7 @@ class Recorder:
 def test_pauses_become_a_histogram(metrics: Metrics) -> None:
     """Prometheus's buckets add up from below; the recorder's do not."""
     assert not [name for name in values(metrics) if name.startswith("millpond_gc_pause")]
-    metrics.show_pauses(Recorder())
+    metrics.set_pause_source(Recorder())
     found = values(metrics)
     buckets = [found[f'millpond_gc_pause_seconds_bucket{{generation="0",le="{le}"}}'] for le in (0.001, 0.01, "+Inf")]
     assert buckets == [5, 6, 6]
@@ -146,8 +146,8 @@ def test_pauses_become_a_histogram(metrics: Metrics) -> None:
 
 def test_both_formats_can_be_read(metrics: Metrics) -> None:
     """Prometheus asks for OpenMetrics and falls back to its own text; both must be what they say they are."""
-    metrics.show_pauses(Recorder())
-    metrics.request("GET", "/api/x", 200, 0.1)
+    metrics.set_pause_source(Recorder())
+    metrics.observe_request("GET", "/api/x", 200, 0.1)
     plain, kind = metrics.render("text/plain;version=0.0.4")
     assert kind == "text/plain; version=0.0.4; charset=utf-8"
     assert len(list(plain_families(plain.decode()))) > 15
@@ -164,7 +164,7 @@ def test_reports_from_many_threads_are_all_there(metrics: Metrics) -> None:
         for _ in range(500):
             metrics.count(Counter.CHUNKS_EMBEDDED)
             metrics.observe(Timer.EMBEDDING, 0.01)
-            metrics.request("GET", "/api/x", 200, 0.01)
+            metrics.observe_request("GET", "/api/x", 200, 0.01)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.operations.request_log import RecentRequests, figures
+from services.operations.request_log import RecentRequests, log_fields
 
 
 class Memory:
@@ -44,7 +44,7 @@ def test_memory_before_and_after(requests: RecentRequests) -> None:
     assert noted.heap_after - noted.heap_before == 1000
     assert noted.time <= 1000.0
     assert noted.alone
-    assert figures(noted)["rss_after_mb"] - figures(noted)["rss_before_mb"] == 1
+    assert log_fields(noted)["rss_after_mb"] - log_fields(noted)["rss_before_mb"] == 1
 
 
 def test_the_list_is_bounded_and_the_count_is_not(requests: RecentRequests) -> None:
@@ -67,7 +67,7 @@ def test_overlapping_requests_are_marked(requests: RecentRequests) -> None:
 
 def test_what_did_no_work_is_dropped(requests: RecentRequests) -> None:
     """Paths that do not exist are no work: a scanner would change the growth per request."""
-    requests.drop(requests.begin())
+    requests.discard(requests.begin())
     assert requests.total == 0
     assert requests.latest() == []
     assert requests.end(requests.begin(), "GET", "/", 200).alone
@@ -80,7 +80,7 @@ def test_a_page_that_reruns_has_not_failed(requests: RecentRequests) -> None:
         pass
 
     def run(error: Callable[[], BaseException]) -> None:
-        with requests.during("PAGE", "/chat", log_as="page run"):
+        with requests.track("PAGE", "/chat", log_as="page run"):
             raise error()
 
     with pytest.raises(Rerun):

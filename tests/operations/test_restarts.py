@@ -55,7 +55,7 @@ def test_nothing_is_planned_by_default(tmp_path: Path) -> None:
     plan = RestartPlan.of(Settings(data_dir=tmp_path), 500.0)
     assert plan == RestartPlan(0, 0.0)
     watched = restarts(plan, served=lambda: 10**9, now=1e12)
-    watched.look()
+    watched.check()
     assert watched.requested is None
 
 
@@ -65,15 +65,15 @@ def test_the_plan_is_kept(served: int, now: float) -> None:
     asked: list[str] = []
     watched = restarts(RestartPlan(10, 100.0), served=lambda: served, now=now)
     watched.add_listener(lambda request: asked.append(request.actor))
-    watched.look()
-    watched.look()
+    watched.check()
+    watched.check()
     assert asked == [SERVICE.name]
 
 
 def test_before_the_plan_nothing_is_asked() -> None:
     """One request or one second too early would be a restart that nobody planned."""
     watched = restarts(RestartPlan(10, 100.0), served=lambda: 9, now=99.9)
-    watched.look()
+    watched.check()
     assert watched.requested is None
 
 
@@ -95,7 +95,7 @@ def test_where_nobody_starts_it_again_there_is_no_restart() -> None:
     with pytest.raises(ConflictError):
         alone.request(ADMIN, "please")
     for _time in range(3):
-        alone.look()
+        alone.check()
     assert alone.requested is None
     assert len(events.told) == 1
 
@@ -114,7 +114,7 @@ class Shell:
         self.open_while_preparing = not self.admission.closed()
         return True
 
-    def close_door(self) -> None:
+    def stop_accepting(self) -> None:
         self.asked.append("close")
 
     def end(self) -> None:
@@ -137,7 +137,7 @@ class Scene:
         self.shell = Shell(self.admission)
         self.restarts = restarts()
         shell = self.shell
-        successor = Successor("somebody", self.holds, shell.prepare, shell.close_door, shell.end)
+        successor = Successor("somebody", self.holds, shell.prepare, shell.stop_accepting, shell.end)
         self.drain = Drain(
             self.restarts,
             self.admission,
@@ -147,9 +147,9 @@ class Scene:
             lambda: self.affordable,
             lambda: self.shell.asked.append("stop"),
             seconds=self.seconds,
-            front_seconds=0.2,
+            proxy_seconds=0.2,
         )
-        self.restarts.add_listener(self.drain.begin)
+        self.restarts.add_listener(self.drain.start)
 
     def go(self) -> None:
         self.restarts.request(ADMIN, "for the test")

@@ -1,11 +1,11 @@
-"""What every request passes on its way in and out: id, log line, host and origin checks, limits, headers.
+"""Middleware of every request: id, log line, host and origin checks, limits, headers.
 
 Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams and break cancellation.
 """
 
-from console.api.middleware.headers import LeavingConnections, SecurityHeaders
+from console.api.middleware.headers import CloseConnections, SecurityHeaders
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
 
-__all__ = ["BodyLimit", "HostGuard", "LeavingConnections", "RequestContext", "SecurityHeaders", "UploadLimit"]
+__all__ = ["BodyLimit", "CloseConnections", "HostGuard", "RequestContext", "SecurityHeaders", "UploadLimit"]

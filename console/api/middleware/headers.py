@@ -1,7 +1,4 @@
-"""What browsers are told not to do with an answer.
-
-Has clients let go of their connections before a planned restart, so that none is cut in the middle.
-"""
+"""Headers of every response: browser security, and closing of connections before a planned restart."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Streamlit's frontend needs inline scripts and styles, eval (charts) and blobs (downloads). What matters here: nothing
-# is ever loaded from or sent to another host, so a picture in a model's answer cannot carry a document's text away.
+# Streamlit's frontend needs inline scripts and styles, eval (charts) and blobs (downloads). Nothing is loaded from or
+# sent to another host, so that an image in a model's answer cannot leak a document's text.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -41,7 +38,7 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers that keep browsers from doing more with an answer than they should."""
+    """Adds the security headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,21 +58,22 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class LeavingConnections:
-    """Adds "Connection: close" to every answer while `leaving()`: the next request then comes by a new connection."""
+class CloseConnections:
+    """Adds "Connection: close" to every response while `closing()`: clients then open a new connection, so that none is
+    cut in the middle of a request."""
 
-    def __init__(self, app: ASGIApp, *, leaving: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, *, closing: Callable[[], bool]) -> None:
         self._app = app
-        self._leaving = leaving
+        self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._leaving():
+        async def send_with_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._closing():
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        await self._app(scope, receive, send_last)
+        await self._app(scope, receive, send_with_close)

@@ -1,4 +1,4 @@
-"""Who may be asking: checks of Host and Origin."""
+"""Checks of Host and Origin, against requests that foreign web pages make browsers send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class HostGuard:
-    """Refuses requests that a foreign web page makes a browser send.
+    """Refuses requests from foreign web pages.
 
     There is no sign-in yet, so whoever can reach the address is let in. A page elsewhere must not reach it through the
     visitor's browser: neither under a name of its own that it points at this machine (DNS rebinding: the Host header
@@ -33,18 +33,18 @@ class HostGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        trouble = self._trouble(scope, headers)
-        if trouble is None:
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": trouble[1]})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
-            await problem_response(*trouble, path=scope["path"])(scope, receive, send)
+            await problem_response(*refusal, path=scope["path"])(scope, receive, send)
 
-    def _trouble(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
-        if not self._knows(host):
+        if not self._is_known(host):
             log.warning("refused: unknown host", host=host[:100])
             return (
                 421,
@@ -66,7 +66,7 @@ class HostGuard:
             )
         return None
 
-    def _knows(self, host: str) -> bool:
+    def _is_known(self, host: str) -> bool:
         name = _host_name(host)
         return name in self._hosts or (self._any_address and _is_address(name))
 

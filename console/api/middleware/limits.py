@@ -1,7 +1,4 @@
-"""How much a request may carry.
-
-Whether there is room in memory for a file that a browser tab hands in.
-"""
+"""Limits of request bodies: a fixed one for most, and the memory budget for files uploaded through pages."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import error_response, problem_response
-from services.app.container import Runtime
+from services.app.container import Foundation
 from services.core.admission import Admission, Gate
 from services.core.errors import ErrorKind, UnavailableError
 from services.core.i18n import _
@@ -20,7 +17,7 @@ from services.core.settings import MEGABYTE
 
 
 class BodyLimit:
-    """Refuses bodies over a limit, except where files are taken in: those paths count for themselves."""
+    """Refuses bodies over a limit, except on the paths of uploads, which have limits of their own."""
 
     def __init__(self, app: ASGIApp, *, limit_bytes: int, exempt: Sequence[str]) -> None:
         self._app = app
@@ -35,28 +32,28 @@ class BodyLimit:
         if declared.isdecimal() and int(declared) > self._limit:
             await self._refuse(scope, receive, send)
             return
-        taken = 0
+        received = 0
         started = False
 
-        async def counted() -> Message:
-            nonlocal taken
+        async def receive_counted() -> Message:
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            # For the application the client is gone; it gets its answer below.
-            return message if taken <= self._limit else {"type": "http.disconnect"}
+            received += len(message.get("body", b""))
+            # The application sees a client that is gone; the response is sent below.
+            return message if received <= self._limit else {"type": "http.disconnect"}
 
-        async def unless_refused(message: Message) -> None:
+        async def send_unless_refused(message: Message) -> None:
             nonlocal started
-            if taken <= self._limit or started:
+            if received <= self._limit or started:
                 started = True
                 await send(message)
 
         try:
-            await self._app(scope, counted, unless_refused)
+            await self._app(scope, receive_counted, send_unless_refused)
         except ClientDisconnect:
-            if taken <= self._limit:
+            if received <= self._limit:
                 raise
-        if taken > self._limit and not started:
+        if received > self._limit and not started:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,37 +68,37 @@ class BodyLimit:
 
 
 class UploadLimit:
-    """Refuses a tab's file with 503 before it is read, where it would not fit into the memory budget.
+    """Refuses a file uploaded through a page with 503 before it is read, if it would not fit into the memory budget.
 
-    Streamlit holds such a file in RAM as a whole until the page has taken it, unlike the API, which writes it to disk
-    as it comes. A body that does not say its length counts as one of `limit_bytes`.
+    Streamlit holds such a file in RAM as a whole until the page has stored it, unlike the API, which writes it to disk
+    as it arrives. A body without a length counts as one of `limit_bytes`.
     """
 
     def __init__(
-        self, app: ASGIApp, *, path: str, limit_bytes: int, runtime: Callable[[], Runtime | None] = lambda: None
+        self, app: ASGIApp, *, path: str, limit_bytes: int, foundation: Callable[[], Foundation | None] = lambda: None
     ) -> None:
         self._app = app
         self._path = path
         self._limit = limit_bytes
-        self._runtime = runtime
+        self._foundation = foundation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime = self._runtime()
-        if runtime is None or scope["type"] != "http" or scope["method"] != "PUT":
+        foundation = self._foundation()
+        if foundation is None or scope["type"] != "http" or scope["method"] != "PUT":
             await self._app(scope, receive, send)
         elif scope["path"].startswith(self._path):
-            await self._with_room(runtime.admission, scope, receive, send)
+            await self._with_reservation(foundation.admission, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _with_room(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _with_reservation(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "")
         size = int(declared) if declared.isdecimal() else self._limit
         try:
             admission.check(Gate.UPLOADS)
-            room = admission.reserve(min(size, self._limit), _("A new file"))
+            reservation = admission.reserve(min(size, self._limit), _("A new file"))
         except UnavailableError as error:
             await error_response(error, scope["path"])(scope, receive, send)
             return
-        with room:
+        with reservation:
             await self._app(scope, receive, send)

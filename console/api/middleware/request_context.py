@@ -1,7 +1,4 @@
-"""The id and the log line of a request, and the answer to a defect.
-
-What a request is called in metrics: the template of its route, never the path that a client sent.
-"""
+"""Id, log line, metrics and error response of a request. Metrics name the route's template, never the client's path."""
 
 from __future__ import annotations
 
@@ -25,17 +22,17 @@ log = structlog.get_logger(__name__)
 
 access = structlog.get_logger("console.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NOISE = ("/static/", "/_stcore/", "/media/", "/component/", "/healthz", "/readyz", "/metrics", "/docs/assets/")
+_QUIET_PATHS = ("/static/", "/_stcore/", "/media/", "/component/", "/healthz", "/readyz", "/metrics", "/docs/assets/")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OURS = ("/api", "/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
-_WORK = ("/api/", "/v1/")
-_ANYTHING = "/{rest:path}"
+_API_PATHS = ("/api", "/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
+_RECORDED_PATHS = ("/api/", "/v1/")
+_CATCH_ALL = "/{rest:path}"
 UNKNOWN = "(unknown)"
 PAGES = "(pages)"
 
 
 class RequestContext:
-    """Gives each request an id (the client's own if it is harmless), logs it, and answers for defects.
+    """Gives each request an id (the client's own if it is harmless), logs it, and responds to unexpected errors.
 
     Its duration goes into the metrics of `foundation()`; a call of the API also carries the memory before and after it,
     in the log line and in the list of recent requests.
@@ -69,7 +66,7 @@ class RequestContext:
                 await self._app(scope, receive, send_with_id)
             except Exception:
                 log.exception("defect", path=scope["path"])
-                if status:  # the answer is under way: all that can be done is to break it off
+                if status:  # the response has begun: it can only be aborted
                     raise
                 response = problem_response(
                     500,
@@ -88,30 +85,30 @@ class RequestContext:
                         foundation.request_log.discard(begun)
                     elif begun is not None:
                         cost = log_fields(foundation.request_log.end(begun, method, route, status, request_id))
-                noisy = scope["path"].startswith(_NOISE) and status < 500
+                noisy = scope["path"].startswith(_QUIET_PATHS) and status < 500
                 (access.debug if noisy else access.info)(
                     "request", method=scope["method"], path=scope["path"], status=status, **cost
                 )
 
 
 def is_recorded(scope: Scope) -> bool:
-    """Return whether a request is one that the count of work takes in: a call of the API."""
-    return str(scope["path"]).startswith(_WORK)
+    """Return whether a request is kept among the recent ones: a call of the API."""
+    return str(scope["path"]).startswith(_RECORDED_PATHS)
 
 
 def method_label(scope: Scope) -> str:
-    """Return the request's method, "OTHER" for one that nobody knows."""
+    """Return the request's method, "OTHER" for an unknown one."""
     method = str(scope["method"])
     return method if method in _METHODS else "OTHER"
 
 
 def route_label(scope: Scope) -> str:
-    """Return the template of the API's route that has answered (after the call), "(pages)" for what Streamlit serves,
-    "(unknown)" for paths of ours that do not exist."""
+    """Return the template of the API's route that has responded (after the call), "(pages)" for what Streamlit serves,
+    "(unknown)" for API paths that do not exist."""
     template = str(getattr(scope.get("route"), "path", ""))
-    if template and not template.endswith(_ANYTHING):
+    if template and not template.endswith(_CATCH_ALL):
         return template
     path = str(scope["path"])
     if path.startswith("/docs/assets/"):
         return "/docs/assets"
-    return UNKNOWN if path.startswith(_OURS) else PAGES
+    return UNKNOWN if path.startswith(_API_PATHS) else PAGES

@@ -1,7 +1,4 @@
-"""Request scopes: slots with a visible queue, a time limit, cancellation, and hooks that really run.
-
-Shared by every room: it knows none of them.
-"""
+"""Requests: concurrency limits with a visible queue, time limits, cancellation, and clean-up hooks that always run."""
 
 from services.core.requests.registry import RequestRegistry
 from services.core.requests.request import RequestScope

@@ -1,4 +1,4 @@
-"""How many requests of a kind run at once: per user, in all, and how many may wait."""
+"""Concurrency limit: how many requests of a kind run at once, per user and in all, and how many may wait."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from services.core.requests.types import RequestKind
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A place among those that run, taken or waited for by `user`."""
+    """A place among the running requests, acquired or waited for by `user`."""
 
     user: str
-    taken: bool = field(default=False)
+    acquired: bool = field(default=False)
 
 
 class ConcurrencyLimit:
-    """A queue in order of arrival; a user who has reached the limit is passed over, not waited for."""
+    """Slots with a queue in order of arrival; a user who has reached the limit is passed over, not waited for."""
 
     def __init__(self, per_user: int, total: int, waiting: int, kind: RequestKind = RequestKind.ANSWER) -> None:
         self._kind = kind
         self._per_user = per_user
         self._total = total
-        self._most_waiting = waiting
+        self._max_waiting = waiting
         self._changed = threading.Condition()
         self._running: list[Slot] = []
         self._queue: list[Slot] = []
 
-    def enter(self, user: str) -> Slot:
-        """Take a slot or a place in the queue; `leave` gives either back.
+    def acquire(self, user: str) -> Slot:
+        """Acquire a slot or a place in the queue; `release` returns either.
 
         Raises:
             BusyError: the queue is full.
@@ -42,13 +42,13 @@ class ConcurrencyLimit:
         with self._changed:
             self._queue.append(slot)
             self._admit()
-            if not slot.taken and len(self._queue) > self._most_waiting:
+            if not slot.acquired and len(self._queue) > self._max_waiting:
                 self._queue.remove(slot)
                 raise _busy(self._kind, len(self._running), len(self._queue))
         return slot
 
     def positions(self, slot: Slot, cancelled: threading.Event) -> Iterator[int]:
-        """Yield the place in the queue, from 1, whenever it changes; end when the slot is taken or `cancelled` is set.
+        """Yield the place in the queue, from 1, whenever it changes, until the slot is acquired or `cancelled` is set.
 
         Whoever sets `cancelled` calls `wake`.
         """
@@ -56,7 +56,7 @@ class ConcurrencyLimit:
         while True:
             with self._changed:
                 while True:
-                    if slot.taken or cancelled.is_set():
+                    if slot.acquired or cancelled.is_set():
                         return
                     position = self._queue.index(slot) + 1
                     if position != last:
@@ -65,8 +65,8 @@ class ConcurrencyLimit:
             last = position
             yield position
 
-    def leave(self, slot: Slot) -> None:
-        """Give a slot or a place in the queue back; safe to call twice."""
+    def release(self, slot: Slot) -> None:
+        """Return a slot or a place in the queue; safe to call twice."""
         with self._changed:
             for places in (self._running, self._queue):
                 if slot in places:
@@ -75,12 +75,12 @@ class ConcurrencyLimit:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let waiters look at their `cancelled` event."""
+        """Let waiters check their `cancelled` event."""
         with self._changed:
             self._changed.notify_all()
 
     def position(self, slot: Slot) -> int:
-        """Return the place in the queue from 1, 0 when the slot is taken or was given back."""
+        """Return the place in the queue from 1, 0 when the slot is acquired or was released."""
         with self._changed:
             return self._queue.index(slot) + 1 if slot in self._queue else 0
 
@@ -97,7 +97,7 @@ class ConcurrencyLimit:
             if users[slot.user] < self._per_user:
                 self._queue.remove(slot)
                 self._running.append(slot)
-                slot.taken = True
+                slot.acquired = True
                 users[slot.user] += 1
 
 
@@ -111,9 +111,9 @@ def _busy(kind: RequestKind, running: int, waiting: int) -> BusyError:
             message = _("{running} searches are under way and {waiting} are waiting.")
             hint = _("Search again in a moment.")
         case RequestKind.UPLOAD:
-            message = _("{running} uploads are being received and {waiting} are waiting; nothing was taken.")
-            hint = _("Hand the files in again in a moment.")
+            message = _("{running} uploads are being received and {waiting} are waiting; nothing was stored.")
+            hint = _("Upload the files again in a moment.")
         case RequestKind.DIAGNOSTIC:
-            message = _("{running} looks at the memory are under way and {waiting} are waiting.")
-            hint = _("Look again when they have ended.")
+            message = _("{running} memory diagnostics are running and {waiting} are waiting.")
+            hint = _("Try again when they have ended.")
     return BusyError(message.format(running=running, waiting=waiting), hint)

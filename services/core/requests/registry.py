@@ -1,7 +1,4 @@
-"""Every request runs in a scope: it takes a slot, has a time limit, can be cancelled, and cleans up after itself.
-
-Who the present request is for, carried along by the context into threads and tasks.
-"""
+"""Registry of all requests: those that run, wait and have ended; and whose request the present context serves."""
 
 from __future__ import annotations
 
@@ -29,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 DETAIL_CHARACTERS = 120
 RECENT = 200
-NOBODY = "local"
-_user: ContextVar[str] = ContextVar("millpond_user", default=NOBODY)
+DEFAULT_USER = "local"
+_user: ContextVar[str] = ContextVar("millpond_user", default=DEFAULT_USER)
 
 
-def policies(settings: Settings) -> dict[RequestKind, RequestLimits]:
-    """Return what the settings allow of each kind."""
+def request_limits(settings: Settings) -> dict[RequestKind, RequestLimits]:
+    """Return the limits of each kind by the settings."""
     s = settings
     return {
         RequestKind.ANSWER: RequestLimits(s.answers_per_user, s.answers_total, s.answers_waiting, s.answer_seconds),
@@ -47,7 +44,7 @@ def policies(settings: Settings) -> dict[RequestKind, RequestLimits]:
 
 
 class RequestRegistry:
-    """All scopes of the process: who runs, who waits, and how to end one. Thread-safe, bounded."""
+    """All requests of the process, and how to cancel one. Thread-safe, bounded."""
 
     def __init__(
         self,
@@ -57,14 +54,14 @@ class RequestRegistry:
         now: Callable[[], float] = time.time,
         reporter: Callable[[], EventSink] = NullEventSink,
     ) -> None:
-        """Take the limits from `settings`; `rss` returns the process's resident bytes, `now` seconds since the
-        epoch."""
-        self._policies = policies(settings) if isinstance(settings, Settings) else dict(settings)
+        """Take limits from `settings`; `rss` returns the process's resident bytes, `now` seconds since the epoch."""
+        self._limits = request_limits(settings) if isinstance(settings, Settings) else dict(settings)
         self._rss = rss
         self._now = now
         self._reporter = reporter
         self._slots = {
-            kind: ConcurrencyLimit(p.per_user, p.total, p.waiting, kind) for kind, p in self._policies.items()
+            kind: ConcurrencyLimit(limits.per_user, limits.total, limits.waiting, kind)
+            for kind, limits in self._limits.items()
         }
         # Reentrant: the garbage collector may end a dropped scope at any moment, also while its thread holds this.
         self._lock = threading.RLock()
@@ -77,27 +74,27 @@ class RequestRegistry:
     def open(
         self, kind: RequestKind, detail: str = "", *, user: str = "", cancellation: Cancellation | None = None
     ) -> RequestScope:
-        """Open a scope: it has a slot or a place in the queue. Use it as a context manager, or close it.
+        """Open a scope with a slot or a place in the queue. Use it as a context manager, or close it.
 
         Args:
-            kind: what it is for.
-            detail: what people are told about it.
-            user: whose slot it takes; who the present request is for when left out.
-            cancellation: what cancels it, when that is older than the scope.
+            kind: which limits apply.
+            detail: description for people.
+            user: whose slots count; by default the user of the present context.
+            cancellation: what cancels it, when that exists before the scope.
 
         Raises:
             BusyError: the queue is full.
         """
         user = user or current_user()
-        policy, slots = self._policies[kind], self._slots[kind]
+        limits, slots = self._limits[kind], self._slots[kind]
         asked, entered = self._now(), time.monotonic()
         detail = detail[:DETAIL_CHARACTERS]
         scope_id = f"{self._prefix}-{next(self._numbers)}"
         try:
-            slot = slots.enter(user)
+            slot = slots.acquire(user)
         except BusyError:
             rss = self._rss()
-            self._note(FinishedRequest(scope_id, kind, user, detail, asked, 0.0, 0.0, Outcome.REFUSED, rss, rss))
+            self._record(FinishedRequest(scope_id, kind, user, detail, asked, 0.0, 0.0, Outcome.REFUSED, rss, rss))
             raise
         record = RequestRecord(
             scope_id,
@@ -106,7 +103,7 @@ class RequestRegistry:
             detail,
             asked,
             entered,
-            policy,
+            limits,
             slots,
             slot,
             cancellation or Cancellation(),
@@ -119,32 +116,32 @@ class RequestRegistry:
         return scope
 
     def running(self) -> list[RunningRequest]:
-        """Return the scopes that run or wait, the oldest first."""
+        """Return the requests that run or wait, the oldest first."""
         with self._lock:
             records = list(self._open.values())
         return [_running(record) for record in records]
 
     def recent(self, limit: int = RECENT) -> list[FinishedRequest]:
-        """Return the scopes that ended of late, the newest first."""
+        """Return the requests that finished last, the newest first."""
         with self._lock:
             kept = list(self._recent)
         return kept[::-1][:limit]
 
     def counts(self, kind: RequestKind) -> tuple[int, int]:
-        """Return how many of a kind run and how many wait."""
+        """Return how many requests of a kind run and how many wait."""
         return self._slots[kind].counts()
 
-    def ended(self, kind: RequestKind) -> dict[Outcome, int]:
-        """Return how many of a kind have ended, by how."""
+    def outcome_counts(self, kind: RequestKind) -> dict[Outcome, int]:
+        """Return how many requests of a kind have ended since the start, by outcome."""
         with self._lock:
             return dict(self._ended[kind])
 
-    def policy(self, kind: RequestKind) -> RequestLimits:
+    def limits(self, kind: RequestKind) -> RequestLimits:
         """Return the limits of a kind."""
-        return self._policies[kind]
+        return self._limits[kind]
 
     def cancel(self, actor: Actor, scope_id: str) -> bool:
-        """End a scope; return whether it was there. Everybody may end their own: those of `current_user`.
+        """Cancel a request; return whether it was there. Everybody may cancel their own: those of `current_user`.
 
         Raises:
             ForbiddenError: it is somebody else's, and `actor` no administrator.
@@ -152,7 +149,7 @@ class RequestRegistry:
         with self._lock:
             record = self._open.get(scope_id)
         if record is None or record.user not in {actor.name, current_user()}:
-            # Whether there is one with this id is nobody else's business.
+            # Whether there is a request with this id is not for others to know.
             actor.require_admin(_("Cancel a request of somebody else"))
         if record is None:
             return False
@@ -169,11 +166,11 @@ class RequestRegistry:
         record.began, record.began_at, record.rss_before = time.monotonic(), self._now(), self._rss()
 
     def finish(self, record: RequestRecord) -> None:
-        """Forget a scope and give its slot back; called once, by the scope."""
+        """Close the record of a scope and release its slot; called once, by the scope."""
         with self._lock:
             self._open.pop(record.id, None)
-        record.slots.leave(record.slot)
-        record.cancellation.forget()
+        record.slots.release(record.slot)
+        record.cancellation.clear()
         now = time.monotonic()
         ended = FinishedRequest(
             id=record.id,
@@ -187,9 +184,9 @@ class RequestRegistry:
             rss_before=record.rss_before,
             rss_after=self._rss(),
         )
-        self._note(ended)
+        self._record(ended)
 
-    def _note(self, ended: FinishedRequest) -> None:
+    def _record(self, ended: FinishedRequest) -> None:
         with self._lock:
             self._recent.append(ended)
             self._ended[ended.kind][ended.outcome] += 1
@@ -216,20 +213,20 @@ def _running(record: RequestRecord) -> RunningRequest:
         asked=record.asked,
         began=began,
         position=record.slots.position(record.slot),
-        deadline=None if began is None else began + record.policy.seconds,
+        deadline=None if began is None else began + record.limits.seconds,
         rss_before=None if began is None else record.rss_before,
         cancelled=record.cancellation.event.is_set(),
     )
 
 
 def current_user() -> str:
-    """Return the user whose request this is: a tab of a browser, a client of the API; `NOBODY` where no shell said."""
+    """Return the user of the present context: a browser tab, a client of the API; `DEFAULT_USER` where none was set."""
     return _user.get()
 
 
 @contextmanager
 def acting_for(user: str) -> Iterator[None]:
-    """Have what happens inside count for `user`."""
+    """Attribute requests opened inside to `user`."""
     token = _user.set(user)
     try:
         yield

@@ -1,7 +1,4 @@
-"""One request on its way, as whoever works on it holds it.
-
-Telling work to stop, from any thread.
-"""
+"""The scope of one request: its slot, time limit, cancellation and clean-up hooks."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class RequestRecord:
-    """What the registry keeps of a scope; it never refers to the `RequestScope`, which may be dropped at any time.
+    """The registry's record of a request; it never refers to the `RequestScope`, which may become garbage at any time.
 
     `asked` and `began_at` in seconds since the epoch, `entered` and `began` in seconds of `time.monotonic`.
     """
@@ -37,7 +34,7 @@ class RequestRecord:
     detail: str
     asked: float
     entered: float
-    policy: RequestLimits
+    limits: RequestLimits
     slots: ConcurrencyLimit
     slot: Slot
     cancellation: Cancellation
@@ -55,10 +52,10 @@ class Registry(Protocol):
 
 
 class RequestScope:
-    """A request's slot, time limit and cancellation, and what is done when it ends.
+    """A request's slot, time limit and cancellation, and the hooks that run when it ends.
 
-    As a context manager it waits for its slot; `positions` waits and tells the place in the queue. Everything that
-    `on_close` was given runs when the scope closes, or, if nobody closes it, when it is garbage: the hooks are
+    As a context manager it waits for its slot; `positions` waits and yields the place in the queue. Every hook given to
+    `on_close` runs when the scope closes, or, if nobody closes it, when it becomes garbage: hooks are
     `weakref.finalize` objects, which are called and never detached
     (https://docs.python.org/3.11/library/weakref.html#weakref.finalize).
     """
@@ -74,18 +71,18 @@ class RequestScope:
 
     @property
     def id(self) -> str:
-        """Its name, by which it can be cancelled."""
+        """The id by which it can be cancelled."""
         return self._record.id
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked for it to end."""
+        """Whether it was cancelled."""
         return self._record.cancellation.event.is_set()
 
     @property
-    def taken(self) -> bool:
+    def acquired(self) -> bool:
         """Whether it has its slot."""
-        return self._record.slot.taken
+        return self._record.slot.acquired
 
     @property
     def closed(self) -> bool:
@@ -94,72 +91,72 @@ class RequestScope:
 
     @property
     def deadline(self) -> float:
-        """When its time is up, a time of `time.monotonic`; infinite while it waits."""
+        """When its time limit ends, by `time.monotonic`; infinite while it waits."""
         began = self._record.began
-        return float("inf") if began is None else began + self._record.policy.seconds
+        return float("inf") if began is None else began + self._record.limits.seconds
 
     def remaining(self) -> float:
-        """Return how many seconds are left, 0 when time is up."""
+        """Return how many seconds are left of its time limit, at least 0."""
         return max(0.0, self.deadline - time.monotonic())
 
     def check(self) -> None:
-        """Go on only if there is reason to.
+        """Return if the work should go on.
 
         Raises:
-            CancelledError: somebody asked for it to end.
-            TimedOutError: its time is up.
+            CancelledError: it was cancelled.
+            TimedOutError: its time limit has passed.
         """
         if self.cancelled:
             raise CancelledError(_("The request was cancelled; nothing of it was kept."))
         if self.remaining() <= 0:
             raise TimedOutError(
                 _("The request took longer than {seconds:g} s and was ended.").format(
-                    seconds=self._record.policy.seconds
+                    seconds=self._record.limits.seconds
                 ),
                 _("Try again when less is going on."),
             )
 
     def begin(self) -> bool:
-        """Begin if the slot is there, without waiting; return whether it is."""
+        """Start the clock if the slot is acquired, without waiting; return whether it is."""
         record = self._record
-        if record.slot.taken and record.began is None:
+        if record.slot.acquired and record.began is None:
             self._registry.begin(record)
-        return record.slot.taken
+        return record.slot.acquired
 
     def positions(self) -> Iterator[int]:
-        """Yield the place in the queue, from 1, whenever it changes; ends with the slot, or when it is cancelled."""
+        """Yield the place in the queue, from 1, whenever it changes, until it has its slot or is cancelled."""
         record = self._record
         yield from record.slots.positions(record.slot, record.cancellation.event)
         self.begin()
 
-    def wait(self, told: Callable[[int], object] = lambda _position: None) -> None:
-        """Wait for the slot; `told` is called with each place in the queue.
+    def wait(self, on_position: Callable[[int], object] = lambda _position: None) -> None:
+        """Wait for the slot; `on_position` is called with each place in the queue.
 
         Raises:
             CancelledError: it was cancelled meanwhile.
         """
         for position in self.positions():
-            told(position)
+            on_position(position)
         self.check()
 
     def on_cancel(self, wake: Callable[[], object]) -> None:
-        """Call `wake` when the scope is cancelled, at once if it was; for what blocks elsewhere."""
+        """Call `wake` when the scope is cancelled, at once if it was; for work that blocks elsewhere."""
         self._record.cancellation.on_cancel(wake)
 
     def on_close(self, hook: Callable[..., object], *args: object) -> None:
-        """Call `hook(*args)` when the scope ends, however that is; the last one first.
+        """Call `hook(*args)` when the scope ends, in whatever way; the last hook first.
 
-        A hook that refers to the scope would keep it alive; one that fails is logged and keeps no other from running.
+        A hook must not refer to the scope, which would keep it alive. One that fails is logged; the others still run.
         """
         with self._lock:
             self._hooks.append(weakref.finalize(self, partial(_run, hook, args)))
 
     def cancel(self) -> None:
-        """Ask it to end, from any thread; returns at once."""
+        """Cancel it, from any thread; returns at once."""
         self._record.cancellation.cancel()
 
     def close(self, error: BaseException | None = None) -> None:
-        """Run the hooks and give the slot back; `error` is what it ended with. Safe to call twice, from any thread."""
+        """Run the hooks and release the slot; `error` is what it ended with. Safe to call twice, from any thread."""
         with self._lock:
             hooks, self._hooks = self._hooks, []
             if self._finish.alive:
@@ -186,7 +183,7 @@ def _run(hook: Callable[..., object], args: tuple[object, ...]) -> None:
     try:
         hook(*args)
     except Exception:
-        # The edge between one hook and the next: each must get its turn.
+        # Each hook must run, whatever happens to the one before.
         log.exception("a clean-up hook failed", hook=getattr(hook, "__qualname__", type(hook).__qualname__))
 
 
@@ -202,7 +199,7 @@ def _outcome(error: BaseException | None, *, cancelled: bool) -> Outcome:
 
 
 class Cancellation:
-    """Tells something to stop; whoever blocks for it registers how to be woken."""
+    """A flag that stops work, with callbacks to wake whatever blocks for it."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -210,7 +207,7 @@ class Cancellation:
         self._wake: list[Callable[[], object]] = []
 
     def on_cancel(self, wake: Callable[[], object]) -> None:
-        """Call `wake` when it is cancelled, at once if it was."""
+        """Call `wake` on cancellation, at once if that has happened."""
         with self._lock:
             self._wake.append(wake)
             late = self.event.is_set()
@@ -218,14 +215,14 @@ class Cancellation:
             wake()
 
     def cancel(self) -> None:
-        """Stop it; returns at once."""
+        """Set the flag and call the callbacks; returns at once."""
         with self._lock:
             self.event.set()
             wake = list(self._wake)
         for call in wake:
             call()
 
-    def forget(self) -> None:
-        """Let go of those who wanted to be woken: the work has ended."""
+    def clear(self) -> None:
+        """Remove the callbacks: the work has ended."""
         with self._lock:
             self._wake.clear()

@@ -1,4 +1,4 @@
-"""What is known of a request that is under way, and of one that has ended."""
+"""Kinds, limits and outcomes of requests, and what is known of running and of finished ones."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from enum import StrEnum
 
 
 class RequestKind(StrEnum):
-    """What a scope is for."""
+    """Kinds of requests; each has limits of its own."""
 
     ANSWER = "answer"
     SEARCH = "search"
     UPLOAD = "upload"
-    DIAGNOSTIC = "look"  # a census, a snapshot, an experiment; API and metrics keep the value
+    DIAGNOSTIC = "look"  # a census, a snapshot, an experiment; API and metrics have the value since 0.1
 
 
 class Outcome(StrEnum):
-    """How a scope ended."""
+    """How a request ended."""
 
     DONE = "done"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     REFUSED = "refused"  # the queue was full
     FAILED = "failed"
-    DROPPED = "dropped"  # nobody closed it: its holder let go of it
+    DROPPED = "dropped"  # nobody closed it: its scope became garbage
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How much of one kind there may be: at once for one user, at once in all, waiting, and for how many seconds each.
+    """Limits of one kind: at once for one user, at once in all, waiting, and seconds for each.
 
-    The seconds begin with the slot, not with the wait for it.
+    The seconds count from the slot on, not from the wait for it.
     """
 
     per_user: int
@@ -41,8 +41,8 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class RunningRequest:
-    """A scope as others see it. `position` is its place in the queue from 1, 0 when it runs; times in seconds since the
-    epoch; bytes are the process's RSS when it began (None while it waits)."""
+    """A request that runs or waits. `position` is its place in the queue from 1, 0 when it runs; times in seconds since
+    the epoch; bytes are the process's RSS when it began (None while it waits)."""
 
     id: str
     kind: RequestKind
@@ -58,7 +58,7 @@ class RunningRequest:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRequest:
-    """A scope that has ended. `asked` in seconds since the epoch, `waited` and `seconds` in seconds, bytes are the
+    """A request that has ended. `asked` in seconds since the epoch, `waited` and `seconds` in seconds, bytes are the
     process's RSS; where it never began, `seconds` is 0 and both are the same."""
 
     id: str

@@ -13,64 +13,64 @@ DEADLINE = 10.0
 def test_a_user_waits_for_an_own_slot_only() -> None:
     """A user at the limit is passed over by others and goes on when an own answer ends."""
     slots = ConcurrencyLimit(per_user=1, total=3, waiting=5)
-    first, second, other = slots.enter("ann"), slots.enter("ann"), slots.enter("bob")
-    assert [first.taken, second.taken, other.taken] == [True, False, True]
-    slots.leave(other)
-    assert not second.taken
-    slots.leave(first)
-    assert second.taken
+    first, second, other = slots.acquire("ann"), slots.acquire("ann"), slots.acquire("bob")
+    assert [first.acquired, second.acquired, other.acquired] == [True, False, True]
+    slots.release(other)
+    assert not second.acquired
+    slots.release(first)
+    assert second.acquired
     assert slots.counts() == (1, 0)
 
 
 def test_slots_go_to_those_who_came_first() -> None:
     """The order of arrival decides."""
     slots = ConcurrencyLimit(per_user=5, total=1, waiting=5)
-    running, first, second = (slots.enter(user) for user in "abc")
-    slots.leave(running)
-    assert [first.taken, second.taken] == [True, False]
+    running, first, second = (slots.acquire(user) for user in "abc")
+    slots.release(running)
+    assert [first.acquired, second.acquired] == [True, False]
 
 
 def test_a_full_queue_refuses_with_a_message() -> None:
     """Past the limit nothing is queued and nothing is left behind."""
     slots = ConcurrencyLimit(per_user=9, total=1, waiting=1)
-    running, waiting = slots.enter("a"), slots.enter("a")
+    running, waiting = slots.acquire("a"), slots.acquire("a")
     with pytest.raises(BusyError) as caught:
-        slots.enter("b")
+        slots.acquire("b")
     assert "1 questions are waiting" in caught.value.message
     assert caught.value.hint
     assert slots.counts() == (1, 1)
-    slots.leave(running)
-    slots.leave(waiting)
-    slots.leave(waiting)
+    slots.release(running)
+    slots.release(waiting)
+    slots.release(waiting)
     assert slots.counts() == (0, 0)
 
 
 def test_no_waiting_at_all_still_lets_answers_run() -> None:
     """With a queue of length zero a free slot is taken at once."""
     slots = ConcurrencyLimit(per_user=1, total=1, waiting=0)
-    assert slots.enter("a").taken
+    assert slots.acquire("a").acquired
     with pytest.raises(BusyError):
-        slots.enter("a")
+        slots.acquire("a")
 
 
 def test_the_position_is_told_as_it_changes() -> None:
     """Those who wait see their place move up to the front, then their turn."""
     slots = ConcurrencyLimit(per_user=9, total=1, waiting=9)
-    places = [slots.enter("a") for _ in range(3)]
+    places = [slots.acquire("a") for _ in range(3)]
     positions = slots.positions(places[2], threading.Event())
     assert next(positions) == 2
-    slots.leave(places[1])
+    slots.release(places[1])
     assert next(positions) == 1
-    slots.leave(places[0])
+    slots.release(places[0])
     assert list(positions) == []
-    assert places[2].taken
+    assert places[2].acquired
 
 
 def test_waiting_ends_when_it_is_cancelled() -> None:
     """Nobody has to leave for that."""
     slots = ConcurrencyLimit(per_user=1, total=1, waiting=9)
-    slots.enter("a")
-    waiting = slots.enter("a")
+    slots.acquire("a")
+    waiting = slots.acquire("a")
     cancelled = threading.Event()
     seen: list[int] = []
     told = threading.Event()

@@ -41,7 +41,7 @@ def test_a_scope_is_seen_while_it_runs_and_after() -> None:
         assert (seen[1].rss_before, seen[1].began, seen[1].deadline) == (None, None, None)
         assert every.counts(RequestKind.SEARCH) == (1, 1)
         assert every.counts(RequestKind.ANSWER) == (0, 0)
-    assert second.taken
+    assert second.acquired
     second.close()
     assert every.running() == []
     ended = every.recent()
@@ -186,7 +186,7 @@ def test_a_full_queue_is_noted() -> None:
     with pytest.raises(BusyError):
         every.open(RequestKind.UPLOAD, "files", user="bob")
     assert (last(every).outcome, last(every).user) == (Outcome.REFUSED, "bob")
-    assert every.ended(RequestKind.UPLOAD)[Outcome.REFUSED] == 1
+    assert every.outcome_counts(RequestKind.UPLOAD)[Outcome.REFUSED] == 1
     running.close()
 
 
@@ -236,4 +236,4 @@ def test_a_crowd_leaves_nothing() -> None:
     assert 1 <= most <= 4
     assert crowd.running() == []
     assert crowd.counts(RequestKind.ANSWER) == (0, 0)
-    assert sum(crowd.ended(RequestKind.ANSWER).values()) == 60
+    assert sum(crowd.outcome_counts(RequestKind.ANSWER).values()) == 60

@@ -16,12 +16,12 @@ from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (
     MOST_FRAMES,
     MOST_MINUTES,
-    Comparison,
-    Cost,
     GroupBy,
     RowChange,
     SnapshotInfo,
+    TraceComparison,
     TraceFilters,
+    TracingCost,
     TracingStatus,
 )
 
@@ -102,7 +102,7 @@ async def status(context: Context) -> TracingStatus:
 
 
 @router.get("/cost", summary="Cost of tracing")
-async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1) -> Cost:
+async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1) -> TracingCost:
     """Measure the cost in a copy of the process; the first request for a depth takes a second or two."""
     return await context.threads.call(context.platform.memory.tracer.cost, frames)
 
@@ -125,7 +125,7 @@ async def create_snapshot(context: Context, actor: Caller, body: DescribeIn | No
     """Write the traced allocations to disk, from a copy of the process."""
     name, note = (body.name or "", body.note or "") if body else ("", "")
     tracer = context.platform.memory.tracer
-    return await context.threads.call(tracer.snapshot, actor, name, note)
+    return await context.threads.call(tracer.take_snapshot, actor, name, note)
 
 
 @router.get("/snapshots", summary="List the snapshots")
@@ -198,10 +198,10 @@ async def export(
 
 async def _compare(
     context: ApiContext, old: str, new: str, *, by: GroupBy, filters: TraceFilters, limit: int
-) -> Comparison:
+) -> TraceComparison:
     tracer = context.platform.memory.tracer
     return await context.threads.call(tracer.compare, old, new, by, filters, limit=limit)
 
 
-def _comparison_out(comparison: Comparison) -> ComparisonOut:
+def _comparison_out(comparison: TraceComparison) -> ComparisonOut:
     return ComparisonOut.of(comparison, rows=as_rows(comparison))

@@ -20,7 +20,7 @@ from tests.benchmarks.table import Row
 MB = 1_000_000
 DOCUMENTS = 1000
 SOAK_ROUNDS = 5
-LOOKS = 20
+REPEATS = 20
 PACE_SECONDS = 30.0
 MOST_UNNAMED = 0.05
 CORE_SHARE = 0.002
@@ -116,7 +116,7 @@ def cost() -> list[Row]:
     ):
         gc.collect()
         took, pauses = [], []
-        for _ in range(LOOKS):
+        for _ in range(REPEATS):
             with _Ticker() as ticker:
                 took.append(services.memory.ledger.build().took)
             pauses.append(ticker.longest)
@@ -127,14 +127,14 @@ def cost() -> list[Row]:
             seconds / PACE_SECONDS,
             CORE_SHARE,
             at_least=False,
-            detail=f"{seconds * 1000:.0f} ms every {PACE_SECONDS:.0f} s (median of {LOOKS})",
+            detail=f"{seconds * 1000:.0f} ms every {PACE_SECONDS:.0f} s (median of {REPEATS})",
         ),
         Row(
             "longest wait of another thread during a ledger, s",
             pause,
             PAUSE_SECONDS,
             at_least=False,
-            detail=f"median of {LOOKS}: {pause * 1000:.1f} ms, shortest {min(pauses) * 1000:.1f} ms",
+            detail=f"median of {REPEATS}: {pause * 1000:.1f} ms, shortest {min(pauses) * 1000:.1f} ms",
         ),
     ]
 

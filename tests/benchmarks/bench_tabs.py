@@ -88,7 +88,7 @@ class Tab:
 
 
 @dataclass
-class Look:
+class Measurement:
     """The server over a stretch of time: CPU (1.0 = one core), samples taken per second, RSS at the end."""
 
     cpu: float
@@ -102,11 +102,11 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as server, ExitStack() as open_tabs:
         with tab(server):
             pass  # what is loaded once is there now
-        idle = look(server, [])
+        idle = measure(server, [])
         tabs = [open_tabs.enter_context(tab(server))]
-        one = look(server, tabs)
+        one = measure(server, tabs)
         tabs += [open_tabs.enter_context(tab(server)) for _ in range(TABS - 1)]
-        many = look(server, tabs)
+        many = measure(server, tabs)
     return [
         Row(
             "samples a second with 20 memory pages open over with none",
@@ -145,7 +145,7 @@ def tab(server: Server) -> Iterator[Tab]:
         yield opened
 
 
-def look(server: Server, tabs: list[Tab]) -> Look:
+def measure(server: Server, tabs: list[Tab]) -> Measurement:
     """Watch the server for a while."""
     time.sleep(SETTLE_SECONDS)
     charts, sent = sum(one.charts for one in tabs), sum(one.bytes for one in tabs)
@@ -156,4 +156,4 @@ def look(server: Server, tabs: list[Tab]) -> Look:
     samples = server.client.get("/api/memory/history", params=query).raise_for_status().json()["times"]
     cpu = (after.user + after.system - before.user - before.system) / passed
     charts, sent = sum(one.charts for one in tabs) - charts, sum(one.bytes for one in tabs) - sent
-    return Look(cpu, len(samples) / passed, server.rss(), charts / passed, sent / passed)
+    return Measurement(cpu, len(samples) / passed, server.rss(), charts / passed, sent / passed)

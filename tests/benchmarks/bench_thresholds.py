@@ -20,11 +20,11 @@ from services.app.gc_experiment import COMMAND
 from services.core.access import SERVICE
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
-from services.memory.gc_experiment.analysis import Figure, Ratio, compare
+from services.memory.gc_experiment.analysis import Figure, Ratio, compare_runs
 from services.memory.gc_experiment.messages import figure_name
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentResult, RunFigures, Setting, Workload
-from services.memory.gc_experiment.workload import CONTROL, DEFAULTS, OFF, REFERENCE, built_in, label
+from services.memory.gc_experiment.workload import CONTROL, DEFAULTS, OFF, REFERENCE, built_in_operations, label
 from tests.benchmarks.table import Row
 
 ROUNDS = int(os.environ.get("THRESHOLD_ROUNDS", "6"))
@@ -63,15 +63,15 @@ def run() -> list[Row]:
 
 
 def _experiment() -> ExperimentResult:
-    laboratory = ExperimentEnvironment(
+    environment = ExperimentEnvironment(
         COMMAND,
-        lambda count, seed: Workload(built_in(count, seed), seed, long_lived=LONG_LIVED),
+        lambda count, seed: Workload(built_in_operations(count, seed), seed, long_lived=LONG_LIVED),
         lambda: dict(SERVICE_SETTINGS),
         lambda: 2**30,
         lambda: 2**34,
     )
     with tempfile.TemporaryDirectory() as folder:
-        experiments = Experiments(Path(folder), Clock(), NullEventSink(), laboratory)
+        experiments = Experiments(Path(folder), Clock(), NullEventSink(), environment)
         try:
             experiments.start(SERVICE, SETTINGS, ROUNDS, OPERATIONS)
             seen = 0
@@ -93,7 +93,7 @@ def _of(result: ExperimentResult, setting: Setting) -> list[RunFigures]:
 
 def _row(result: ExperimentResult, setting: Setting, base: list[RunFigures], figure: Figure) -> Row:
     runs = _of(result, setting)
-    ratio = compare(runs, base, alpha=ALPHA)[figure]
+    ratio = compare_runs(runs, base, alpha=ALPHA)[figure]
     note = ""
     if setting == LOW:
         note = {
@@ -111,11 +111,11 @@ def _row(result: ExperimentResult, setting: Setting, base: list[RunFigures], fig
 
 def _conclusion(result: ExperimentResult, base: list[RunFigures]) -> str:
     """Return in plain words what (300, 5, 5) does."""
-    ratios = compare(_of(result, LOW), base, alpha=ALPHA)
+    ratios = compare_runs(_of(result, LOW), base, alpha=ALPHA)
 
     def said(figure: Figure) -> str:
         ratio = ratios[figure]
-        if not ratio.told:
+        if not ratio.significant:
             return f"{figure_name(figure)} the same as far as can be told"
         return f"{figure_name(figure)} {100 * (ratio.value - 1):+.1f}%"
 
@@ -130,7 +130,7 @@ def _name(setting: Setting) -> str:
 
 
 def _told(ratio: Ratio) -> str:
-    verdict = "certain" if ratio.told else "no difference that can be told"
+    verdict = "certain" if ratio.significant else "no difference that can be told"
     return f"95% interval {ratio.low:.3f} to {ratio.high:.3f}, {verdict} (exact p {ratio.p:.3f}, {ROUNDS} rounds)"
 
 

@@ -71,10 +71,10 @@ def _run(part: str, options: argparse.Namespace, folder: Path, stop: threading.E
     planned: Plan = plan(amount_of(options))
     seconds = options.hours * 3600 + options.minutes * 60
     if part == "soak":
-        from tests.soak.soaking import Manner, soak
+        from tests.soak.soak import SoakOptions, soak
 
-        manner = Manner(seconds, options.tabs, options.floor_seconds, options.stub_model)
-        return soak(planned, folder / "soak", manner, stop)
+        soak_options = SoakOptions(seconds, options.tabs, options.floor_seconds, options.stub_model)
+        return soak(planned, folder / "soak", soak_options, stop)
     if part == "budget":
         from tests.soak.budget import budget
 

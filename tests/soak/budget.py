@@ -21,9 +21,9 @@ import httpx
 from tests.servers import Server, spawn
 from tests.soak.documents import document, filler
 from tests.soak.driver import EXPECTED
-from tests.soak.measuring import Watch
 from tests.soak.models import gguf_file
-from tests.soak.workload import SHELF_FACTS, Plan
+from tests.soak.process_watch import Watch
+from tests.soak.workload import CORPUS_FACTS, Plan
 from tests.visitors import PageRefusedError, visiting
 
 HEADROOM_MB = 150
@@ -51,7 +51,7 @@ class Refusals:
     others: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, what: str, response: httpx.Response) -> bool:
+    def record(self, what: str, response: httpx.Response) -> bool:
         """Note an answer; return whether it was a good one."""
         with self.lock:
             self.statuses[response.status_code] += 1
@@ -78,19 +78,24 @@ class Refusals:
             self._other(f"{what}: {type(error).__name__}: {error}"[:300])
 
     def _example(self, what: str, status: int, document: dict[str, Any]) -> None:
-        told = {"what": what, "status": status, "detail": document.get("detail", ""), "hint": document.get("hint", "")}
+        example = {
+            "what": what,
+            "status": status,
+            "detail": document.get("detail", ""),
+            "hint": document.get("hint", ""),
+        }
         shapes = {_shape(example) for example in self.examples}
-        if len(self.examples) < EXAMPLES and _shape(told) not in shapes:
-            self.examples.append(told)
+        if len(self.examples) < EXAMPLES and _shape(example) not in shapes:
+            self.examples.append(example)
 
     def _other(self, text: str) -> None:
         if len(self.others) < EXAMPLES and text not in self.others:
             self.others.append(text)
 
 
-def _shape(told: dict[str, Any]) -> str:
+def _shape(example: dict[str, Any]) -> str:
     """Return a refusal without its figures."""
-    return re.sub(r"\d+", "0", f"{told['what']} {told['detail']}")
+    return re.sub(r"\d+", "0", f"{example['what']} {example['detail']}")
 
 
 def budget(planned: Plan, folder: Path, *, minutes: float, stop: threading.Event) -> dict[str, Any]:
@@ -132,7 +137,7 @@ def _pressed(planned: Plan, folder: Path, *, minutes: float, stop: threading.Eve
             rate = (len(watch.samples) - start) / pressed
             recovered = _recovered(server, stop) if limit_mb else None
         alive = server.process.poll() is None
-        events, state = _told(server) if alive else ([], None)
+        events, state = _service_report(server) if alive else ([], None)
     finally:
         server.stop()
     return {
@@ -167,8 +172,8 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
     """Everything at once, until time is up."""
     client = httpx.Client(base_url=server.url, timeout=300.0, trust_env=False, limits=httpx.Limits(max_connections=64))
     texts, pdfs = _files()
-    for name, text in planned.shelf[:20]:
-        refusals.take("shelf", client.post("/api/documents", files={"file": (name, text.encode())}))
+    for name, text in planned.corpus[:20]:
+        refusals.record("shelf", client.post("/api/documents", files={"file": (name, text.encode())}))
 
     def repeated(work: Callable[[int], None], first: int) -> None:
         number = first
@@ -176,7 +181,7 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
             try:
                 work(number)
             except PageRefusedError as refused:
-                refusals.take("upload through a page", refused.answer)
+                refusals.record("upload through a page", refused.answer)
                 stop.wait(1.0)
             except EXPECTED as error:
                 refusals.fail(work.__name__, error)
@@ -189,14 +194,14 @@ def _press(server: Server, planned: Plan, refusals: Refusals, *, until: float, s
             content, name = texts[number % len(texts)] + mark, f"large-{number}.txt"
         else:
             content, name = pdfs[number % len(pdfs)] + mark, f"large-{number}.pdf"
-        if not refusals.take("upload", client.post("/api/documents", files={"file": (name, content)})):
+        if not refusals.record("upload", client.post("/api/documents", files={"file": (name, content)})):
             stop.wait(1.0)  # as the answer's Retry-After asks for
 
     def question(number: int) -> None:
-        long = "".join(f"{fact[1]} " for fact in planned.shelf)[number % 1000 :][: QUESTION_CHARACTERS - 100]
-        text = f"What do you know about this ({number}, {SHELF_FACTS})? {long}"
+        long = "".join(f"{fact[1]} " for fact in planned.corpus)[number % 1000 :][: QUESTION_CHARACTERS - 100]
+        text = f"What do you know about this ({number}, {CORPUS_FACTS})? {long}"
         body = {"messages": [{"role": "user", "content": text}], "user": f"reader {number}"}
-        if not refusals.take("long question", client.post("/v1/chat/completions", json=body)):
+        if not refusals.record("long question", client.post("/v1/chat/completions", json=body)):
             stop.wait(1.0)
 
     def session(number: int) -> None:
@@ -260,8 +265,8 @@ def _works(server: Server, client: httpx.Client) -> bool:
     return asked.status_code == 200 and found["status"] == "ready"
 
 
-def _told(server: Server) -> tuple[list[dict[str, Any]], Any]:
-    """Return what the service says that it did about its memory, and how its budget stands."""
+def _service_report(server: Server) -> tuple[list[dict[str, Any]], Any]:
+    """Return the events of the service about its memory, and the state of its budget."""
     try:
         events = server.client.get("/api/memory/events", params={"range": "24h", "limit": 2000}).json()["events"]
         state = server.client.get("/api/budget")

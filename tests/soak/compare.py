@@ -16,8 +16,8 @@ from typing import Any
 from tests.servers import ROOT, spawn
 from tests.soak.driver import EXPECTED, Driver, Log, StoppedError
 from tests.soak.figures import MB, tenths
-from tests.soak.measuring import Watch
 from tests.soak.models import gguf_file
+from tests.soak.process_watch import Watch
 from tests.soak.target import Millpond, Naive, Target
 from tests.soak.workload import Plan, Question, only
 
@@ -50,11 +50,11 @@ def naive(planned: Plan, folder: Path, *, minutes: float, cap_mb: int, stop: thr
     with naive_process(folder) as (process, url), Watch(process.pid, cap_bytes=cap_mb * MB) as watch:
         target = Naive(url)
         finished = _driven(target, planned, log, limit, stop, minutes, watch, ask_model=_asker(target, log))
-        said = _said(planned, log, watch, finished=finished, minutes=minutes, cap_mb=cap_mb)
+        outcome = _outcome(planned, log, watch, finished=finished, minutes=minutes, cap_mb=cap_mb)
     return {
         "finished": finished,
         "capped": watch.capped,
-        "said": said,
+        "said": outcome,
         "seconds": log.seconds,
         "samples": watch.figures(),
         "peak": watch.peak,
@@ -136,7 +136,7 @@ def _driven(
     threading.Thread(target=guard, daemon=True).start()
     try:
         driver = Driver(target, planned, log, stop=limit, ask_model=ask_model)
-        driver.fill_shelf()
+        driver.upload_corpus()
         log.began = time.monotonic()
         filled.set()
         return driver.run()
@@ -165,7 +165,7 @@ def _asker(target: Naive, log: Log) -> Callable[[Sequence[Question]], None]:
     return ask
 
 
-def _said(planned: Plan, log: Log, watch: Watch, *, finished: bool, minutes: float, cap_mb: int) -> str:
+def _outcome(planned: Plan, log: Log, watch: Watch, *, finished: bool, minutes: float, cap_mb: int) -> str:
     """Return how far the baseline got: its peak is that of the work it managed, nothing is extrapolated."""
     wanted = planned.amount
     if finished:

@@ -1,4 +1,4 @@
-"""Does a plan's work on a service, block by block, and comes to rest between the blocks."""
+"""Runs a plan against a service, block by block, and waits for it to become idle between the blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.visitors import PageError
 
 ASKERS = 4
 FAILURES_KEPT = 200
-WORK_SHARE = 0.85  # of a paced block's time; the rest is for coming to rest
+WORK_SHARE = 0.85  # of a paced block's time; the rest is for becoming idle
 
 EXPECTED = (FailedError, PageError, httpx.HTTPError, WebSocketException, OSError, TimeoutError)
 
@@ -30,7 +30,7 @@ class StoppedError(Exception):
 
 @dataclass
 class Log:
-    """What was done and how it went. `answers`: (seconds since the start, latency in s) of each whole answer."""
+    """What was done, and its results. `answers`: (seconds since the start, latency in s) of each complete answer."""
 
     began: float = field(default_factory=time.monotonic)
     answers: list[tuple[float, float]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Log:
     failures: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    stop: threading.Event = field(default_factory=threading.Event)  # what fails after it was broken off by us
+    stop: threading.Event = field(default_factory=threading.Event)  # failures after it is set are our own doing
 
     @property
     def seconds(self) -> float:
@@ -56,7 +56,7 @@ class Log:
             self.done["answers that name the figure"] += correct
 
     def fail(self, what: str, error: BaseException) -> None:
-        """Note a failure; nothing is tried again."""
+        """Record a failure; nothing is retried."""
         if self.stop.is_set():
             return
         with self.lock:
@@ -68,9 +68,9 @@ class Log:
 
 
 class Driver:
-    """Works through a plan. `at_rest(block, log)` is called after each block, `look(name)` for its looks.
+    """Runs a plan. `on_block_end(block)` is called after each block, `diagnose(name)` for its diagnostics.
 
-    `seconds` is how long the whole plan shall take; 0: as fast as it goes.
+    `seconds` is how long the whole plan takes; 0: as fast as possible.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Driver:
         seconds: float = 0.0,
         askers: int = ASKERS,
         stop: threading.Event | None = None,
-        look: Callable[[str], None] | None = None,
-        at_rest: Callable[[int], None] | None = None,
+        diagnose: Callable[[str], None] | None = None,
+        on_block_end: Callable[[int], None] | None = None,
         ask_model: Callable[[Sequence[Question]], None] | None = None,
     ) -> None:
         self._target = target
@@ -93,17 +93,17 @@ class Driver:
         self._askers = askers
         self.stop = stop or threading.Event()
         log.stop = self.stop
-        self._look = look
-        self._at_rest = at_rest
+        self._diagnose = diagnose
+        self._at_rest = on_block_end
         self._ask_model = ask_model
         self._old: list[int] = []  # documents to delete in the next block
         self._dropped: list[str] = []  # the same, by the name under which a page was given them
 
-    def fill_shelf(self) -> None:
-        """Hand in what all questions are about; one after the other, so that every service gets there."""
+    def upload_corpus(self) -> None:
+        """Upload the documents that all questions are about, one after the other, so that every service gets there."""
         from tests.soak.target import Millpond
 
-        for name, text in self._plan.shelf:
+        for name, text in self._plan.corpus:
             self._check_stop()
             if isinstance(self._target, Millpond):
                 answer = self._target.client.post("/api/documents", files={"file": (name, text.encode())})
@@ -113,7 +113,7 @@ class Driver:
         self._target.settle()
 
     def run(self) -> bool:
-        """Do the work; return whether it came to its end."""
+        """Run the plan; return whether it was completed."""
         began = time.monotonic()
         blocks = self._plan.blocks
         for number, block in enumerate(blocks):
@@ -139,10 +139,10 @@ class Driver:
         shares = [[q for q in block.questions if q.conversation % self._askers == n] for n in range(self._askers)]
         with ThreadPoolExecutor(self._askers + 3, thread_name_prefix="soak") as pool:
             jobs = [pool.submit(self._paced, share, seconds, self._ask) for share in shares]
-            jobs.append(pool.submit(self._take_and_delete, block.uploads, block.visits, seconds))
+            jobs.append(pool.submit(self._upload_and_delete, block.uploads, block.visits, seconds))
             jobs.append(pool.submit(self._paced, block.visits, seconds, self._visit))
-            if self._look:
-                jobs.append(pool.submit(self._paced, block.looks, seconds, self._take_look))
+            if self._diagnose:
+                jobs.append(pool.submit(self._paced, block.diagnostics, seconds, self._run_diagnostic))
             for job in jobs:
                 job.result()
 
@@ -167,7 +167,7 @@ class Driver:
         if question.repeated:
             self.log.count("questions asked before")
 
-    def _take_and_delete(self, uploads: Sequence[Upload], visits: Sequence[Visit], seconds: float) -> None:
+    def _upload_and_delete(self, uploads: Sequence[Upload], visits: Sequence[Visit], seconds: float) -> None:
         """Upload this block's files; delete the ones of the block before."""
         old, self._old = self._old, []
         names, self._dropped = self._dropped, [visit.upload.name for visit in visits if visit.upload]
@@ -175,7 +175,7 @@ class Driver:
             self._delete_named(name)
         fresh: dict[str, int] = {}
 
-        def take(upload: Upload) -> None:
+        def upload_one(upload: Upload) -> None:
             try:
                 document = fresh[upload.name] = self._target.upload(upload)
                 self.log.count("uploads")
@@ -186,7 +186,7 @@ class Driver:
             if old:
                 self._delete(old.pop())
 
-        self._paced(uploads, seconds, take)
+        self._paced(uploads, seconds, upload_one)
         for document in old:
             self._delete(document)
         self._old = list(dict.fromkeys(fresh.values()))
@@ -216,10 +216,10 @@ class Driver:
         except EXPECTED as error:
             self.log.fail("session", error)
 
-    def _take_look(self, name: str) -> None:
-        assert self._look is not None
+    def _run_diagnostic(self, name: str) -> None:
+        assert self._diagnose is not None
         try:
-            self._look(name)
+            self._diagnose(name)
             self.log.count(f"looks: {name}")
         except EXPECTED as error:
             self.log.fail(f"look: {name}", error)

@@ -140,8 +140,10 @@ def _soak_rows(soak: dict[str, Any]) -> list[Figure]:
     rows = []
     slope = Slope(**found["slope"]) if found["slope"] else None
     if slope:
-        said = "distinguishable from 0" if slope.distinguishable else "not distinguishable from 0"
-        value = f"{slope.mb:+.2f} MB (95 % interval {slope.low:+.2f} to {slope.high:+.2f}, p = {slope.p:.3f}), {said}"
+        verdict = "distinguishable from 0" if slope.distinguishable else "not distinguishable from 0"
+        value = (
+            f"{slope.mb:+.2f} MB (95 % interval {slope.low:+.2f} to {slope.high:+.2f}, p = {slope.p:.3f}), {verdict}"
+        )
         # A falling floor is no leak: it is distinguishable, and still meets what the target is for.
         met = slope.mb <= 1.0 and (not slope.distinguishable or slope.high < 0.0)
     else:

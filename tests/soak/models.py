@@ -13,9 +13,9 @@ from tests.chat.model_server import model_server
 
 @dataclass(frozen=True, slots=True)
 class ChatModel:
-    """How the settings page is told about it, and what the report says."""
+    """What the settings page needs to connect it, and its description in the report."""
 
-    said: str
+    description: str
     path: str = ""
     url: str = ""
     model: str = ""

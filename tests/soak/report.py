@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from tests.soak.figures import ENDS, MB, WARM_UP, Figure, Slope, table
-from tests.soak.wording import BASELINE, BUDGET, FLOORS, WORK
-from tests.soak.workload import HUNG_UP, PICTURE_MB, REPEATED, REPLACED, SHELF_FACTS
+from tests.soak.phrases import BASELINE, BUDGET, FLOORS, WORK
+from tests.soak.workload import CORPUS_FACTS, HUNG_UP, PICTURE_MB, REPEATED, REPLACED
 
 PACKAGES = ("streamlit", "fastapi", "torch", "faiss-cpu", "langchain", "langchain-community", "sentence-transformers")
 FIGURES, REPORT = "figures.json", "report.md"
@@ -109,7 +109,7 @@ def _soak(run: dict[str, Any], shown: dict[str, str]) -> list[str]:
         WORK.format(
             conversations=amount["conversations"],
             documents=amount["shelf"],
-            facts=SHELF_FACTS,
+            facts=CORPUS_FACTS,
             correct=correct,
             repeated=REPEATED,
             hung_up=HUNG_UP,
@@ -218,7 +218,7 @@ def _baseline(run: dict[str, Any], shown: dict[str, str]) -> list[str]:
 
 def _budget(run: dict[str, Any], shown: dict[str, str]) -> list[str]:
     budget = run["budget"]
-    told = BUDGET.format(
+    summary = BUDGET.format(
         ready=budget["ready"] / MB,
         headroom=budget["headroom_mb"],
         model=budget["model"],
@@ -226,7 +226,7 @@ def _budget(run: dict[str, Any], shown: dict[str, str]) -> list[str]:
         free=budget["free_peak"] / MB,
         statuses=", ".join(f"{number} × {status}" for status, number in budget["statuses"].items()),
     )
-    lines = ["## A tight budget", "", told, ""]
+    lines = ["## A tight budget", "", summary, ""]
     lines += _picture(shown, "budget.png")
     if budget["examples"]:
         lines += ["What refusals said:", ""]

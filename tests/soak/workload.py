@@ -1,4 +1,4 @@
-"""What a soak does, planned before it begins: the same plan is given to Millpond and to the naive baseline."""
+"""The work of a soak, planned before it begins: the same plan runs against Millpond and the naive baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 from tests.soak.documents import KINDS, document
 from tests.soak.facts import Fact, facts, text_of
 
-SHELF_FACTS = 30  # in each of them
+CORPUS_FACTS = 30  # in each of them
 REPEATED = 0.1  # share of the questions that were asked before, word by word
 HUNG_UP = 0.02  # share of the questions whose asker goes away in the middle of the answer
 REPLACED = 0.2  # share of the uploads that are a new version of an earlier one
@@ -48,7 +48,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A browser session: the pages it looks at, whether it uploads and asks, and whether it goes without a word."""
+    """A browser session: the pages it opens, whether it uploads and asks, and whether it disconnects abruptly."""
 
     pages: tuple[str, ...]
     upload: Upload | None
@@ -58,12 +58,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The work between two quiesce points. `looks` are censuses and the like."""
+    """The work between two quiesce points. `diagnostics` are censuses, metrics and the like."""
 
     questions: tuple[Question, ...] = ()
     uploads: tuple[Upload, ...] = ()
     visits: tuple[Visit, ...] = ()
-    looks: tuple[str, ...] = ()
+    diagnostics: tuple[str, ...] = ()
     model_questions: tuple[Question, ...] = ()
 
 
@@ -96,10 +96,10 @@ class Amount:
 
 @dataclass(frozen=True)
 class Plan:
-    """The shelf that is there from the start, and the blocks of work over it."""
+    """The corpus that is uploaded at the start, and the blocks of work over it."""
 
     amount: Amount
-    shelf: tuple[tuple[str, str], ...]
+    corpus: tuple[tuple[str, str], ...]
     blocks: tuple[Block, ...]
     repeated: int = field(default=0)
 
@@ -107,7 +107,7 @@ class Plan:
 def plan(amount: Amount) -> Plan:
     """Return the whole work, drawn from the amount's seed."""
     chance = random.Random(amount.seed)
-    shelf, known = _shelf(amount)
+    corpus, known = _corpus(amount)
     questions = _questions(amount, known, chance)
     uploads = _uploads(amount, chance)
     model = _model_questions(amount, known, chance)
@@ -117,12 +117,12 @@ def plan(amount: Amount) -> Plan:
             questions=tuple(_part(questions, number, amount.blocks)),
             uploads=tuple(_part(uploads, number, amount.blocks)),
             visits=tuple(_part(visits, number, amount.blocks)),
-            looks=_looks(number),
+            diagnostics=_diagnostics(number),
             model_questions=tuple(_part(model, number, amount.blocks)),
         )
         for number in range(amount.blocks)
     )
-    return Plan(amount, shelf, blocks, sum(question.repeated for question in questions))
+    return Plan(amount, corpus, blocks, sum(question.repeated for question in questions))
 
 
 def only(planned: Plan, kind: str) -> Plan:
@@ -135,13 +135,13 @@ def only(planned: Plan, kind: str) -> Plan:
     return replace(planned, blocks=tuple(kept(block) for block in planned.blocks))
 
 
-def _shelf(amount: Amount) -> tuple[tuple[tuple[str, str], ...], list[Fact]]:
-    """Return the documents that all questions are about, and what they say."""
+def _corpus(amount: Amount) -> tuple[tuple[tuple[str, str], ...], list[Fact]]:
+    """Return the documents that all questions are about, and the facts in them."""
     documents: list[tuple[str, str]] = []
     known: list[Fact] = []
     for number in range(amount.shelf):
         language = "zh" if number % 2 else "en"
-        found = facts(SHELF_FACTS, amount.seed * 10_000 + number, language)
+        found = facts(CORPUS_FACTS, amount.seed * 10_000 + number, language)
         known += found
         documents.append((f"manual-{number}-{language}.txt", text_of(found, number)))
     return tuple(documents), known
@@ -209,16 +209,16 @@ def _visits(amount: Amount, known: list[Fact], chance: random.Random) -> list[Vi
     return visits
 
 
-def _looks(number: int) -> tuple[str, ...]:
-    # Every tenth of a run of forty blocks has each kind of look once: no tenth has it easier than another.
-    looks = ["memory", "history", "metrics"]
+def _diagnostics(number: int) -> tuple[str, ...]:
+    # Every tenth of a run of forty blocks has each kind of diagnostic once, so that no tenth is easier than another.
+    diagnostics = ["memory", "history", "metrics"]
     if number % 4 == 1:
-        looks.append("census")
+        diagnostics.append("census")
     if number % 4 == 2:
-        looks.append("tracing")
+        diagnostics.append("tracing")
     if number % 4 == 3:
-        looks.append("trim")
-    return tuple(looks)
+        diagnostics.append("trim")
+    return tuple(diagnostics)
 
 
 def _part(items: list[Item], number: int, parts: int) -> list[Item]:

@@ -43,7 +43,7 @@ class Story:
         return len(next(iter(self.columns.values()))) * self.step
 
 
-class HandClock(Clock):
+class ManualClock(Clock):
     """A clock that is set by hand."""
 
     def __init__(self, now: float) -> None:
@@ -110,7 +110,7 @@ class _Tier:
 
 def replay(name: str, story: Story, *, pace: float | None = None) -> tuple[Outcome, list[float]]:
     """Judge all along; return the outcome and what each judgement cost in seconds of CPU."""
-    clock = HandClock(EPOCH)
+    clock = ManualClock(EPOCH)
     probes = Probes()
     if story.groups is not None:
         groups = story.groups

@@ -99,17 +99,17 @@ def test_filters() -> None:
         found = compare_traces(traces, None, (INFO, None), by=by, filters=filters)
         return [(Path(row.place.file).name, row.place.line, row.bytes) for row in found.rows]
 
-    assert ("texts.py", 3, 550) in rows(TraceFilters(ours=True))
+    assert ("i18n.py", 3, 550) in rows(TraceFilters(ours=True))
     assert ("other.py", 1, 300) not in rows(TraceFilters(ours=True))
-    assert rows(TraceFilters(ours=True, hide_imports=True)) == [("texts.py", 3, 550)]
+    assert rows(TraceFilters(ours=True, hide_imports=True)) == [("i18n.py", 3, 550)]
     assert {name for name, _line, _bytes in rows(TraceFilters(hide_imports=True))} == {
         "decoder.py",
-        "texts.py",
+        "i18n.py",
         "other.py",
         "core.py",
     }
     assert rows(TraceFilters(text="JSON/")) == [("decoder.py", 7, 500)]
-    assert rows(TraceFilters(text="texts.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("texts.py", 3, 50)]
+    assert rows(TraceFilters(text="i18n.py:3"), GroupBy.TRACEBACK) == [("decoder.py", 7, 500), ("i18n.py", 3, 50)]
     assert rows(TraceFilters(text="no such")) == []
     at = compare_traces(
         traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=TraceFilters(ours=True), at=SourceLine(OURS, 3)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 from services.app.container import Services
 from services.app.startup import Application
-from services.memory.leaks import findings
+from services.memory.leaks import probes
 from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.process import rss_bytes
 from services.memory.types import Series
@@ -36,7 +36,7 @@ _RANK = {VerdictState.UNKNOWN: 0, VerdictState.FLAT: 1, VerdictState.WATCH: 2, V
 
 
 class _Observer:
-    """Looks at the verdicts as they come and keeps the one that counts."""
+    """Records changes of the verdict and keeps the one that counts."""
 
     def __init__(self, services: Services, is_leak: bool) -> None:
         self._detector = services.memory.detector
@@ -52,8 +52,8 @@ class _Observer:
         """Seconds since the scenario began."""
         return self._clock.time() - self.began
 
-    def look(self) -> None:
-        """Take in the newest verdict."""
+    def update(self) -> None:
+        """Record the newest verdict."""
         verdict = self._detector.verdict
         if not self.changes or (verdict.state, verdict.kind) != (self.changes[-1].state, self.changes[-1].kind):
             self.changes.append(Change(self.passed, verdict.state, verdict.kind))
@@ -66,8 +66,8 @@ class _Observer:
 def run(case: Scenario, folder: Path, *, minutes: float) -> Record:
     """Run one scenario for at most `minutes` of the service's clock."""
     clock = SteppedClock()
-    # What censuses may cost is counted against the service's clock, though at a tenth: they take real seconds.
-    findings.time = SimpleNamespace(perf_counter=lambda: clock.time() / 10.0)  # type: ignore[assignment] # all it uses
+    # The cost of censuses is counted against the service's clock, at a tenth: they take real seconds.
+    probes.time = SimpleNamespace(perf_counter=lambda: clock.time() / 10.0)  # type: ignore[assignment] # all it uses
     with Application(settings(folder), clock) as services:
         work = Work(services)
         services.memory.sampler.add_source(lambda: {Series.REQUESTS: float(work.requests)})
@@ -86,7 +86,7 @@ def run(case: Scenario, folder: Path, *, minutes: float) -> Record:
                 step(next(numbers))
             per_minute = case.rate(observer.passed) if case.rate else REQUESTS_PER_MINUTE
             clock.advance(60.0 / per_minute)
-            observer.look()
+            observer.update()
             if observer.seconds is not None and case.is_leak:
                 end = min(end, observer.seconds + AFTERWARDS_SECONDS)
         return Record(

@@ -40,8 +40,8 @@ def main() -> None:
     for name in sys.argv[1:] or SCENARIOS:
         command = [sys.executable, "-m", "tests.benchmarks.leaks.real.prove", "--child", name]
         completed = subprocess.run(command, check=False, capture_output=True, text=True)
-        told = [line for line in completed.stdout.splitlines() if line.startswith(name)]
-        print("\n".join(told) or f"{name} failed:\n{completed.stderr[-3000:]}", flush=True)
+        lines = [line for line in completed.stdout.splitlines() if line.startswith(name)]
+        print("\n".join(lines) or f"{name} failed:\n{completed.stderr[-3000:]}", flush=True)
 
 
 if __name__ == "__main__":

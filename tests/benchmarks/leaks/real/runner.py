@@ -61,8 +61,8 @@ def run_one(scenario: Scenario, *, minutes: float = child.MINUTES) -> Outcome:
                 )
             except subprocess.SubprocessError as error:
                 state = VerdictState.UNKNOWN if scenario.is_leak else VerdictState.LEAK
-                told = f"{error}\n{log.read_text()[-3000:]}"
-                return Outcome(scenario.name, scenario.is_leak, Verdict(state, time.time()), detail=told)
+                detail = f"{error}\n{log.read_text()[-3000:]}"
+                return Outcome(scenario.name, scenario.is_leak, Verdict(state, time.time()), detail=detail)
         return outcome(scenario, Record.read(output))
 
 

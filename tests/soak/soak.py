@@ -1,4 +1,4 @@
-"""The soak itself: a real server process, driven through a plan, with a floor taken after each block."""
+"""The soak itself: a real server process, driven through a plan, with a floor measured after each block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.servers import Server, spawn
 from tests.soak.browsers import BrowserError, Browsers
 from tests.soak.driver import EXPECTED, Driver, Log, StoppedError
 from tests.soak.figures import MB, Floor, summary, tenths
-from tests.soak.measuring import Watch
 from tests.soak.models import ChatModel, chat_model
-from tests.soak.reading import by_kind, caches, checked, unlabelled
+from tests.soak.process_watch import Watch
+from tests.soak.responses import by_kind, caches, checked, unlabelled
 from tests.soak.target import FailedError, Millpond
 from tests.soak.workload import Plan, Question
 
@@ -32,9 +32,10 @@ SMALL_CACHES = {"embedding_cache_mb": 1, "answer_cache_mb": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How to soak. `seconds`: the work is spread over so many (0: as fast as it goes); `tabs`: Chromium tabs that stay
-    open, without which no chat model is chosen; `stub`: a stub model even where there is a real one."""
+class SoakOptions:
+    """Options of a soak. `seconds`: the work is spread over so many (0: as fast as possible); `tabs`: open Chromium
+    tabs, without which no chat model is chosen; `stub`: a stub model even where there is a real one.
+    """
 
     seconds: float = 0.0
     tabs: int = 2
@@ -45,10 +46,10 @@ class Manner:
 class Soak:
     """One server and the work on it."""
 
-    def __init__(self, server: Server, planned: Plan, manner: Manner, stop: threading.Event) -> None:
+    def __init__(self, server: Server, planned: Plan, options: SoakOptions, stop: threading.Event) -> None:
         self.server = server
         self.plan = planned
-        self.manner = manner
+        self.options = options
         self.log = Log()
         self.floors: list[Floor] = []
         self.target = Millpond(server.url)
@@ -62,29 +63,29 @@ class Soak:
         self._paths: set[str] = set(self._client.get("/openapi.json").raise_for_status().json()["paths"])
 
     def run(self) -> dict[str, Any]:
-        """Fill the shelf, do the work, look at the end; return everything that was found."""
+        """Upload the corpus, run the plan, read the final state; return all results."""
         began = time.monotonic()
         finished, before = False, None
         with ExitStack() as stack:
             stack.callback(self._client.close)
             stack.callback(self.target.close)
             self._watch = watch = stack.enter_context(Watch(self.server.process.pid))
-            self._model = stack.enter_context(chat_model(stub=self.manner.stub))
+            self._model = stack.enter_context(chat_model(stub=self.options.stub))
             driver = Driver(
                 self.target,
                 self.plan,
                 self.log,
-                seconds=self.manner.seconds,
+                seconds=self.options.seconds,
                 stop=self._stop,
-                look=self.look,
-                at_rest=self.at_rest,
+                diagnose=self.diagnose,
+                on_block_end=self.on_block_end,
                 ask_model=self.ask_model,
             )
             try:
-                driver.fill_shelf()
-                if self.manner.tabs:
-                    self._browsers = stack.enter_context(Browsers(self.server.url, self.manner.tabs))
-                before = watch.look()
+                driver.upload_corpus()
+                if self.options.tabs:
+                    self._browsers = stack.enter_context(Browsers(self.server.url, self.options.tabs))
+                before = watch.sample()
                 self.log.began = time.monotonic()
                 finished = driver.run()
             except StoppedError:
@@ -95,10 +96,10 @@ class Soak:
         return {
             "finished": finished,
             "seconds": time.monotonic() - began,
-            "paced_seconds": self.manner.seconds,
+            "paced_seconds": self.options.seconds,
             "amount": asdict(self.plan.amount),
-            "model": self._model.said,
-            "tabs": self.manner.tabs,
+            "model": self._model.description,
+            "tabs": self.options.tabs,
             "tools": sorted(set(self.tools)),
             "samples": watch.figures(),
             "peak": watch.peak,
@@ -116,8 +117,8 @@ class Soak:
             **ending,
         }
 
-    def look(self, name: str) -> None:
-        """Ask for what somebody who looks after the service asks for."""
+    def diagnose(self, name: str) -> None:
+        """Request what an operator of the service requests."""
         if name == "memory":
             self._get("/api/memory")
         elif name == "history":
@@ -172,13 +173,13 @@ class Soak:
         if answer is not None:
             self.log.model_answers.append((self.log.seconds, answer.seconds))
 
-    def at_rest(self, block: int) -> None:
-        """Collect, trim, and take the floor."""
+    def on_block_end(self, block: int) -> None:
+        """Collect, trim, and measure the floor."""
         assert self._watch is not None
         try:
             self._wait_for_tabs_to_leave()
             self._collect_and_trim()
-            lowest = self._watch.floor(self.manner.floor_seconds)
+            lowest = self._watch.floor(self.options.floor_seconds)
             memory = self._get("/api/memory").json()
             sessions = self._sessions()
         except EXPECTED as error:
@@ -220,7 +221,7 @@ class Soak:
 
     def _wait_for_tabs_to_leave(self) -> None:
         deadline = time.monotonic() + LEAVING_SECONDS
-        while self._sessions() > self.manner.tabs and time.monotonic() < deadline:
+        while self._sessions() > self.options.tabs and time.monotonic() < deadline:
             time.sleep(0.5)
 
     def _sessions(self) -> int:
@@ -242,7 +243,7 @@ class Soak:
             found["held"] = memory["held"]
             found["caches"] = caches(self._get("/metrics").text)
             found["events"] = by_kind(self._get("/api/memory/events?range=24h&limit=2000").json()["events"])
-            # Asked for by itself: of all events only the newest are told.
+            # Requested separately: of all events only the newest are returned.
             starts = self._get("/api/memory/events?range=24h&kind=start").json()["events"]
             found["restarts"] = len(starts) - 1
         except EXPECTED as error:
@@ -256,12 +257,12 @@ class Soak:
         return checked(self._client.post(path, json=body) if body is not None else self._client.post(path))
 
 
-def soak(planned: Plan, folder: Path, manner: Manner, stop: threading.Event) -> dict[str, Any]:
-    """Start a server in `folder`, drive it through the plan, stop it; return what was found."""
+def soak(planned: Plan, folder: Path, options: SoakOptions, stop: threading.Event) -> dict[str, Any]:
+    """Start a server in `folder`, drive it through the plan, stop it; return the results."""
     server = spawn(folder / "data", apart=True, log_level="warning", answer_seconds=MODEL_SECONDS, **SMALL_CACHES)
     try:
         server.wait_ready()
-        found = Soak(server, planned, manner, stop).run()
+        found = Soak(server, planned, options, stop).run()
     finally:
         code = server.stop()
     return {**found, "exit_code": code}

@@ -45,7 +45,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
-        self.look()
+        self.sample()
         self._thread.start()
         return self
 
@@ -69,7 +69,7 @@ class Watch:
         """The largest sum of RSS and what the child processes have for themselves, in bytes, by sampling."""
         return max(self._peak_with_children, self.peak)
 
-    def look(self) -> Sample | None:
+    def sample(self) -> Sample | None:
         """Take a sample now; None when the process is gone."""
         try:
             with self.process.oneshot():
@@ -94,7 +94,7 @@ class Watch:
         deadline = time.monotonic() + seconds
         lowest: Sample | None = None
         while True:
-            sample = self.look()
+            sample = self.sample()
             if sample is not None and (lowest is None or sample.rss < lowest.rss):
                 lowest = sample
             if time.monotonic() >= deadline:
@@ -110,7 +110,7 @@ class Watch:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stop.is_set():
-            sample = self.look()
+            sample = self.sample()
             if sample is None:
                 return
             if self._cap and sample.rss > self._cap:

@@ -19,7 +19,7 @@ class Clock:
         self._origin = time.monotonic()
 
     def time(self) -> float:
-        """Return seconds since the epoch, never decreasing: a system clock that is set back takes effect after a restart."""
+        """Return seconds since the epoch, never decreasing: a system clock set back takes effect after a restart."""
         now = self._began + (time.monotonic() - self._origin) * self.speed
         if self.speed == 1.0 and time.time() - now > _AHEAD:
             with self._lock:

@@ -82,7 +82,7 @@ class Sample:
 class Window:
     """A window of the history: `times` (n,) in seconds since the epoch, by column (n,) means, minima and maxima.
 
-    `step_seconds` is the time between points in seconds. Minima and maxima equal the means where a point is a single sample.
+    `step_seconds` is the time between points. Minima and maxima equal the means where a point is a single sample.
     A restart lies between points i and i+1 when `runs[i] != runs[i+1]`; nothing is known for the time in between.
     """
 

@@ -39,7 +39,7 @@ class LimitSource(StrEnum):
 class Watermark:
     """A watermark at a share of the limit.
 
-    It is reached when use was over `share` for `sustained_seconds` seconds, and left when use was under `share - hysteresis`
+    It is reached when use was over `share` for `sustained_seconds`, and left when use was under `share - hysteresis`
     for `release` seconds (None: the same as `sustained_seconds`).
     """
 
@@ -169,7 +169,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class ActionStatus:
-    """The status of one action: `estimate_bytes` in bytes (None: unknown), `skip_reason` why it would not help now ("": it would).
+    """The status of one action: `estimate_bytes` (None: unknown), `skip_reason` why it would not help ("": it would).
 
     `active` is for actions that can be undone; `by` is the person who ran it ("": the budget); `last` and `taken` are
     of this process; `freed_bytes` is what its last run freed.
@@ -194,9 +194,9 @@ class ActionStatus:
 class GovernorState:
     """The state of the budget. `active` are the names of actions in force, `since` when the level was reached.
 
-    `rss_bytes` is that of this process; `used_bytes` is what counts against the limit: the same, or the control group's use where
-    the limit is the container's and other processes in it use more. `reserved_bytes` are bytes reserved for work in progress.
-    `warning` says in words what no action can help against ("": nothing), e.g. a limit under the RSS when ready.
+    `rss_bytes` is that of this process; `used_bytes` is what counts against the limit: the same, or the control group's
+    use where the limit is the container's and other processes in it use more. `reserved_bytes` are reserved for work in
+    progress. `warning` says what no action can help against ("": nothing), e.g. a limit under the RSS when ready.
     """
 
     budget: Budget

@@ -51,10 +51,10 @@ class Workload:
 class RunFigures:
     """The measurements of one run.
 
-    `pause` is the sum of all pauses; it and the percentiles are processor time of the thread that collected, so that
-    other processes do not show in them. `pause_wall` is the sum by the clock on the wall. `collections` are by
-    generation. `base` is RSS before the first operation, `peak` the greatest during them, `floor` what is left after a
-    full collection and a trim. `seconds` is by the wall, `cpu_seconds` is processor time of the whole process.
+    `pause` is the sum of all pauses; it and the percentiles are CPU time of the collecting thread, so that other
+    processes have no effect on them. `pause_wall` is the sum in wall time. `collections` are by generation. `base` is
+    the RSS before the first operation, `peak` the highest during them, `floor` that after a full collection and a trim.
+    `seconds` is wall time, `cpu_seconds` the CPU time of the whole process.
     """
 
     pause: float
@@ -100,9 +100,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentResult:
-    """A finished experiment. `settings[0]` is what the others are compared with; `counts` says what the workload
-    consisted of, by kind; `python` is the version, `defaults` its own thresholds. `began` is in seconds since the
-    epoch, `took` by the wall."""
+    """A finished experiment. `settings[0]` is the reference of the comparisons; `counts` the operations by kind;
+    `python` the version, `defaults` its thresholds. `began` is in seconds since the epoch, `took` is wall time."""
 
     id: str
     began: float

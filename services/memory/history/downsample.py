@@ -82,13 +82,13 @@ def merge(points: Points, keys: Ints) -> Points:
 
 
 def width_for(seconds: float, step: float, points: int) -> float:
-    """Return the smallest standard width of a point, at least `step`, at which `seconds` take at limit `points` points."""
+    """Return the smallest standard width of a point, at least `step`, at which `seconds` take at most `points`."""
     least = max(step, seconds / max(1, points - 1))
     return float(next((width for width in _WIDTHS if width >= least), np.ceil(least / 86400) * 86400))
 
 
 def thin(points: Points, step: float, limit: int) -> tuple[Points, float]:
-    """Return at limit `limit` points, merged as needed, and the time between them in seconds.
+    """Return at most `limit` points, merged as needed, and the time between them in seconds.
 
     Points of different runs are kept apart where that fits.
     """

@@ -1,4 +1,4 @@
-"""The sampler thread: one sample of the process a second, however many tabs are open, and the CPU cost of monitoring."""
+"""The sampler thread, which samples the process once a second, and the CPU cost of monitoring."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_a_locked_file_costs_nothing_but_a_line_in_the_log(tmp_path: Path) -> No
         other.execute("BEGIN IMMEDIATE")
         fill(history, seconds(BEGAN + 0.9 * HOUR, 0.3 * HOUR), flush=900.0)
         assert [line["event"] for line in lines if line["log_level"] == "warning"] == [
-            "the memory history is kept in RAM for now"
+            "memory history kept in RAM only"
         ]
         window = history.window(BEGAN, BEGAN + DAY, columns=(Series.RSS,))
         np.testing.assert_allclose(window.times, BEGAN + 29.5 + 60 * np.arange(72.0))
@@ -196,7 +196,7 @@ def test_a_full_disk_costs_nothing_but_a_line_in_the_log(tmp_path: Path) -> None
             fill(history, seconds(BEGAN + 600, 600), flush=100.0)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [line["event"] for line in lines] == ["the memory history is kept in RAM for now"]
+    assert [line["event"] for line in lines] == ["memory history kept in RAM only"]
     history.close()
     again = History(tmp_path)
     assert len(again.window(BEGAN, BEGAN + HOUR, columns=(Series.RSS,))) == 1200

@@ -71,7 +71,7 @@ def _no_snapshots(*, on: bool) -> None:
     else:
         st.info(
             _(
-                "Start tracing, take a snapshot before and after what you suspect, and see which lines hold more memory."
+                "Start tracing, take snapshots before and after what you suspect, and see which lines hold more memory."
             ),
             title=_("Allocations have not been traced yet"),
             icon=":material/data_object:",

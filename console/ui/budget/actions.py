@@ -79,7 +79,8 @@ def action_standing(services: Services, action: ActionStatus) -> str:
     if action.taken:
         times = plural("run {count} time", "run {count} times", action.taken)
         last = minutes(max(0.0, now - (action.last or now)))
-        effect = "" if action.freed_bytes is None else _(", RSS {change}").format(change=signed_size(-action.freed_bytes))
+        freed = action.freed_bytes
+        effect = "" if freed is None else _(", RSS {change}").format(change=signed_size(-freed))
         text += " · " + escape(_("{times}, last {time} ago{effect}").format(times=times, time=last, effect=effect))
     return text
 

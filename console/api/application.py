@@ -17,6 +17,7 @@ from console.api import (
     documents,
     gc,
     gc_experiment,
+    imports,
     memory,
     objects,
     operations,
@@ -87,6 +88,7 @@ def create_api() -> FastAPI:
     for router in (
         operations.health_router,
         documents.router,
+        imports.router,
         documents.collections_router,
         documents.jobs_router,
         search.router,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from services.core.database import Database
     from services.core.preferences import Preferences
     from services.core.settings import Settings
+    from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
@@ -50,6 +51,7 @@ class Knowledge:
     parser: ParserPool
     ingestion: Ingestion
     library: Library
+    importer: DocumentImporter
     retriever: Retriever
 
 
@@ -103,6 +105,7 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     closing: ExitStack,
 ) -> Knowledge:
     """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
+    from services.knowledge.document_import import DocumentImporter
     from services.knowledge.file_store import FileStore
     from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
@@ -137,4 +140,5 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
         question_characters=settings.question_characters,
         reporter=reporter,
     )
-    return Knowledge(index, parser, ingestion, library, retriever)
+    importer = DocumentImporter(database, ingestion, embedder, settings, reporter=reporter, admission=admission)
+    return Knowledge(index, parser, ingestion, library, importer, retriever)

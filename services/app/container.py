@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from services.core.preferences import Preferences
     from services.core.requests.registry import RequestRegistry
     from services.core.settings import Settings
+    from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
@@ -86,6 +87,7 @@ class Services(Platform):
     parser: ParserPool
     ingestion: Ingestion
     library: Library
+    importer: DocumentImporter
     retriever: Retriever
     searches: CachedSearch
     conversations: Conversations

@@ -264,6 +264,7 @@ def load_services(
         parser=knowledge.parser,
         ingestion=knowledge.ingestion,
         library=knowledge.library,
+        importer=knowledge.importer,
         retriever=knowledge.retriever,
         searches=CachedSearch(knowledge.retriever, base.caches.searches, stamp),
         conversations=chat.conversations,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,36 +69,44 @@ def _base(folder: Path) -> tuple[str, Path]:
     return collection_name(own.name) or _("Imported"), own
 
 
-def read_documents(folder: Path) -> Iterator[PreparedDocument]:
-    """Yield a document for each source of a knowledge base, its chunks in the order of the index.
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """All texts of one source; `vectors` are those of the whole index, mapped from its file, None if unusable."""
+
+    name: str
+    texts: Sequence[StoredText]
+    vectors: Vectors | None
+
+    def prepared(self) -> PreparedDocument:
+        """Return the document as it is imported, with a copy of its own vectors."""
+        chunks = [PreparedChunk(text.text, page_of(text.metadata), text.metadata) for text in self.texts]
+        rows = [text.position for text in self.texts if text.position is not None]
+        usable = self.vectors is not None and len(rows) == len(chunks) and max(rows) < len(self.vectors)
+        vectors = np.array(self.vectors[rows], np.float32) if usable and self.vectors is not None else None
+        return PreparedDocument(self.name, chunks, vectors)
+
+
+def read_documents(folder: Path) -> list[SourceDocument]:
+    """Return a document for each source of a knowledge base, its texts in the order of the index.
 
     Raises:
-        BadInputError: the document store is no such thing, or contains more than data (before the first document).
+        BadInputError: the document store is damaged, or contains anything else than texts and metadata.
     """
     texts = read_docstore(folder / DOCSTORE_FILE)
     vectors = read_vectors(folder / INDEX_FILE)
     if vectors is not None and len(vectors) != sum(text.position is not None for text in texts):
-        vectors = None  # index and texts are not of the same moment
+        vectors = None  # index and texts were not written together
     by_source: dict[str, list[StoredText]] = {}
     for text in texts:
         if text.text.strip():
             by_source.setdefault(_source(text.metadata), []).append(text)
     names = source_names(list(by_source))
-    for source, own in by_source.items():
-        chunks = [PreparedChunk(text.text, page_of(text.metadata), text.metadata) for text in own]
-        yield PreparedDocument(names[source], chunks, _rows(vectors, [text.position for text in own]))
+    return [SourceDocument(names[source], own, vectors) for source, own in by_source.items()]
 
 
 def _source(metadata: dict[str, Any]) -> str:
     source = metadata.get("source")
     return source if isinstance(source, str) else ""
-
-
-def _rows(vectors: Vectors | None, positions: Sequence[int | None]) -> Vectors | None:
-    rows = [position for position in positions if position is not None]
-    if vectors is None or len(rows) != len(positions) or max(rows) >= len(vectors):
-        return None
-    return np.array(vectors[rows], dtype=np.float32)
 
 
 def page_of(metadata: dict[str, Any]) -> int | None:

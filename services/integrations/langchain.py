@@ -26,7 +26,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
-from services.chat.citations import storable
+from services.chat.citations import sanitize
 from services.chat.conversations import Conversations
 from services.chat.types import Message, MessageRole
 from services.core.database import Database
@@ -158,14 +158,14 @@ class KnowledgeVectorStore(VectorStore):
         items = [_text(external_id, contents[place], own[place]) for external_id, place in places.items()]
         if items:
             vectors = _normalised(self._embedding.embed_documents([item.draft.text for item in items]))
-            with self._writer.change() as change:
-                change.switches.append(self._texts.upsert(change.connection, items, vectors))
+            with self._writer.transaction() as unit:
+                unit.switches.append(self._texts.upsert(unit.connection, items, vectors))
         return chosen
 
     def delete(self, ids: list[str] | None = None, **_kwargs: Any) -> bool | None:
         """Delete texts that were added here (None: all of them); unknown ids are passed over."""
-        with self._writer.change() as change:
-            change.removed.append(self._texts.delete(change.connection, ids))
+        with self._writer.transaction() as unit:
+            unit.removed.append(self._texts.delete(unit.connection, ids))
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
@@ -279,7 +279,7 @@ class WindowedMessageHistory(BaseChatMessageHistory):
                 _("A conversation consists of questions and answers."), _("Leave out system and tool messages.")
             )
         for message in messages:
-            stored = Message(0, self._id, _ROLES[message.type], storable(str(message.text)), datetime.now(UTC))
+            stored = Message(0, self._id, _ROLES[message.type], sanitize(str(message.text)), datetime.now(UTC))
             if stored.role is MessageRole.USER:
                 self._conversations.add_question(stored)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickletools
 from pathlib import Path
 
 from langchain_community.vectorstores import FAISS
@@ -9,10 +10,18 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 MANUAL = [
-    Document(page_content="The kiln is fired at 1250 degrees for nine hours.", metadata={"source": "docs/kiln.pdf", "page": 0, "author": "Ada"}),
-    Document(page_content="The glaze is mixed with ash and feldspar.", metadata={"source": "docs/kiln.pdf", "page": 4, "tags": ["ash", 2, None]}),
-    Document(page_content="Clay is wedged before it is thrown on the wheel.", metadata={"source": "/srv/notes/clay.md"}),
-]  # fmt: skip
+    Document(
+        page_content="The kiln is fired at 1250 degrees for nine hours.",
+        metadata={"source": "docs/kiln.pdf", "page": 0, "author": "Ada"},
+    ),
+    Document(
+        page_content="The glaze is mixed with ash and feldspar.",
+        metadata={"source": "docs/kiln.pdf", "page": 4, "tags": ["ash", 2, None]},
+    ),
+    Document(
+        page_content="Clay is wedged before it is thrown on the wheel.", metadata={"source": "/srv/notes/clay.md"}
+    ),
+]
 
 
 def write_folder(folder: Path, embeddings: Embeddings, documents: list[Document] | None = None) -> Path:
@@ -24,12 +33,10 @@ def write_folder(folder: Path, embeddings: Embeddings, documents: list[Document]
 
 def rename_classes(data: bytes, names: dict[tuple[str, str], tuple[str, str]]) -> bytes:
     """Return a pickle of protocol 4 with other names of modules; frames are left out, which are optional."""
-    import pickletools
-
     changed = bytearray()
-    ends = [position for _opcode, _argument, position in pickletools.genops(data)][1:] + [len(data)]
+    ends = [position for _opcode, _argument, position in pickletools.genops(data)][1:]
     modules = {old[0]: new[0] for old, new in names.items()}
-    for (opcode, argument, position), end in zip(pickletools.genops(data), ends, strict=True):
+    for (opcode, argument, position), end in zip(pickletools.genops(data), [*ends, len(data)], strict=True):
         if opcode.name == "FRAME":
             continue
         if opcode.name == "SHORT_BINUNICODE" and argument in modules:

@@ -147,16 +147,16 @@ def test_vectors_need_not_be_normalised(tmp_path: Path) -> None:
     store.close()
 
 
-def test_uploaded_files_are_found_through_the_face(workshop: LibraryHarness, embedder: Embedder) -> None:
+def test_uploaded_files_are_found_through_the_face(harness: LibraryHarness, embedder: Embedder) -> None:
     """The face over the service's own database finds chunks of files, with their place, beside its own texts."""
-    intake = workshop.library.add(io.BytesIO(b"The old mill stands by the pond. It grinds oats."), "mill.txt")
-    assert workshop.ingestion.wait_idle(60)
+    intake = harness.library.add(io.BytesIO(b"The old mill stands by the pond. It grinds oats."), "mill.txt")
+    assert harness.ingestion.wait_idle(60)
     store = KnowledgeVectorStore(
-        workshop.database,
-        workshop.ingestion.writer,
-        workshop.keeper,
+        harness.database,
+        harness.ingestion.writer,
+        harness.index_manager,
         LangChainEmbeddings(embedder),
-        collection=workshop.library.default_collection().name,
+        collection=harness.library.default_collection().name,
     )
     store.add_texts(["Oats are fed to horses."], ids=["oats"])
     found = {document.id: document for document in store.similarity_search("Where are oats ground?", k=5)}
@@ -164,8 +164,8 @@ def test_uploaded_files_are_found_through_the_face(workshop: LibraryHarness, emb
     (from_file,) = [document for key, document in found.items() if key != "oats"]
     assert from_file.metadata["document"] == "mill.txt"
     assert from_file.metadata["document_id"] == intake.document.id
-    names = {document.name: document for document in workshop.library.documents()}
+    names = {document.name: document for document in harness.library.documents()}
     assert names["Texts from LangChain"].chunks == 1
-    workshop.library.delete([names["Texts from LangChain"].id])
+    harness.library.delete([names["Texts from LangChain"].id])
     assert [document.id for document in store.similarity_search("oats", k=5)] == [from_file.id]
-    assert np.array_equal(workshop.keeper.index.ids(), workshop.chunks.active_ids()[0])
+    assert np.array_equal(harness.index_manager.index.ids(), harness.chunks.active_ids()[0])

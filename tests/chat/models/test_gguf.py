@@ -278,13 +278,13 @@ def test_a_hang_up_ends_the_reading_of_the_prompt(loaded: GGUFServer) -> None:
 
     async def hang_up() -> None:
         reading = asyncio.ensure_future(anext(model.astream(messages)))
-        while not loaded.ask("/slots")[0]["is_processing"]:
+        while not loaded.request("/slots")[0]["is_processing"]:
             await asyncio.sleep(0.01)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
     asyncio.run(hang_up())
-    reply = loaded.ask("/v1/chat/completions", {"messages": convert_to_openai_messages(messages), "max_tokens": 1})
+    reply = loaded.request("/v1/chat/completions", {"messages": convert_to_openai_messages(messages), "max_tokens": 1})
     assert reply["usage"]["prompt_tokens"] > 350
     assert reply["timings"]["cache_n"] < 300
 

@@ -124,12 +124,12 @@ class DocumentImporter:
         )
         plan = RevisionPlan.from_settings(settings)
         target = self._collections.default_id() if collection_id is None else collection_id
-        with ingestion.writer.change() as change:
-            admitted, switch = admit_prepared(change.connection, revision, target, plan)
+        with ingestion.writer.transaction() as unit:
+            admitted, switch = admit_prepared(unit.connection, revision, target, plan)
             if switch is not None:
-                change.switches.append(switch)
-            change.unneeded.extend(admitted.unneeded)
-            stored = read_document(change.connection, admitted.document_id, ingestion.board.live())
+                unit.switches.append(switch)
+            unit.unneeded.extend(admitted.unneeded)
+            stored = read_document(unit.connection, admitted.document_id, ingestion.board.live())
         ingestion.abandon(admitted.ended)
         ingestion.wake()
         if not admitted.duplicate:

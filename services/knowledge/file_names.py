@@ -1,4 +1,4 @@
-"""Names that come from outside: made fit to be shown, never used as a path."""
+"""Sanitising names of files and collections for display; they are never used as paths."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def display_name(raw: str) -> str:
-    """Return what is shown for a file that came under the name `raw`: one line, at most 255 characters.
+    """Return the display name of a file that was uploaded as `raw`: one line, at most 255 characters.
 
-    Left out: folders of either kind of slash, control characters, marks that change the writing direction (they can
-    make "exe.fdp" read as "pdf.exe"). What is cut off for length is cut before the extension. Markup stays as it is:
-    whoever draws the name escapes it.
+    Removed: folders with either kind of slash, control characters, marks that change the writing direction (they can
+    make "exe.fdp" read as "pdf.exe"). Long names are cut before the extension. Markup stays: the user interface
+    escapes it.
     """
     text = unicodedata.normalize("NFC", raw.replace("\\", "/").rsplit("/", 1)[-1])
     text = "".join(c if _visible(c) else " " if c in "\t\n\r\u2028\u2029" else "" for c in text)
@@ -28,7 +28,7 @@ def display_name(raw: str) -> str:
 
 
 def collection_name(raw: str) -> str:
-    """Return a collection's name as it is kept: one line, at most 255 characters; empty if nothing is left."""
+    """Return a collection's name as stored: one line, at most 255 characters; empty if nothing visible is left."""
     text = unicodedata.normalize("NFC", raw)
     text = "".join(c if _visible(c) else " " if c.isspace() else "" for c in text)
     return re.sub(r"\s+", " ", text).strip()[:LONGEST_NAME].strip()

@@ -1,7 +1,7 @@
-"""The originals on disk, under names of our own.
+"""The store of original files on disk, under random names.
 
-A file is streamed in, hashed on the way, fsynced together with its folder; only then may a row refer to it. A file that
-no row refers to is left over from an interrupted intake and is swept at the next start.
+A file is streamed in, hashed on the way and fsynced together with its folder; only then may a row refer to it. A file
+that no row refers to is left over from an interrupted upload and is deleted at the next start.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ import structlog
 
 from services.core.errors import MillpondError, NotFoundError, StorageError, TooLargeError
 from services.core.i18n import _
-from services.core.settings import MEGABYTE, Settings
+from services.core.settings import Settings
+from services.core.units import MEGABYTE
 
 log = structlog.get_logger(__name__)
 
-_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that is on disk for good: its name in the store, its size and the sha256 of its bytes in hex."""
+    """A durable file: its name in the store, its size and the sha256 of its bytes in hex."""
 
     stored: str
     size_bytes: int
@@ -40,7 +41,7 @@ class StoredFile:
 
 
 class IncomingFile:
-    """A file on its way in. A context manager: unless `finish` was reached, nothing is left behind."""
+    """A file being written. A context manager: unless `finish` was reached, nothing is left behind."""
 
     def __init__(self, store: FileStore, stored: str, limit_bytes: int) -> None:
         self._store = store
@@ -49,7 +50,7 @@ class IncomingFile:
         self._hash = hashlib.sha256()
         self._size = 0
         self._keep = False
-        self._path = store.place(stored)
+        self._path = store.location(stored)
         with disk_errors():
             if not self._path.parent.is_dir():
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -75,7 +76,7 @@ class IncomingFile:
             self._file.write(data)
 
     def finish(self) -> StoredFile:
-        """Put everything on disk for good and return its name, size and hash."""
+        """Make the file durable and return its name, size and hash."""
         with disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -85,7 +86,7 @@ class IncomingFile:
         return StoredFile(self._stored, self._size, self._hash.hexdigest())
 
     def discard(self) -> None:
-        """Say that the file is not needed after all."""
+        """Mark the file as not needed: it is deleted at the end of the context."""
         self._keep = False
 
     def __enter__(self) -> Self:
@@ -94,8 +95,8 @@ class IncomingFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Until here the file is safe from the sweep, although no row may refer to it yet.
-        with suppress(OSError):  # what cannot be flushed now is deleted anyway
+        # Until here `sweep` spares the file, although no row may refer to it yet.
+        with suppress(OSError):  # a file that cannot be flushed is deleted anyway
             self._file.close()
         if not self._keep or kind is not None:
             self._store.remove([self._stored])
@@ -103,7 +104,7 @@ class IncomingFile:
 
 
 class FileStore:
-    """The folder of originals. Thread-safe; names are random, so two intakes never meet."""
+    """The folder of originals. Thread-safe; names are random, so two uploads never collide."""
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self._directory = directory
@@ -113,13 +114,13 @@ class FileStore:
         with disk_errors():
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def receive(self) -> IncomingFile:
-        """Begin to take in a file.
+    def create(self) -> IncomingFile:
+        """Create a file to write to.
 
         Raises:
             StorageError: less disk space is free than the settings ask for.
         """
-        reason = self.low_space()
+        reason = self.shortage()
         if reason:
             raise StorageError(reason, _("Free some disk space, then add the file again."))
         stored = secrets.token_hex(16)
@@ -132,12 +133,12 @@ class FileStore:
             raise
 
     def release(self, stored: str) -> None:
-        """Say that the intake of a file is over, one way or the other."""
+        """End the protection of an incoming file from `sweep`."""
         with self._lock:
             self._incoming.discard(stored)
 
-    def low_space(self) -> str:
-        """Return what is wrong when too little disk space is free, else an empty text."""
+    def shortage(self) -> str:
+        """Return a message when less disk space is free than the reserve, else an empty text."""
         free_mb = shutil.disk_usage(self._directory).free // MEGABYTE
         if free_mb >= self._settings.free_disk_mb:
             return ""
@@ -145,53 +146,53 @@ class FileStore:
             free=free_mb, needed=self._settings.free_disk_mb
         )
 
-    def place(self, stored: str) -> Path:
-        """Return where a stored name lies; the name is always one of our own."""
+    def location(self, stored: str) -> Path:
+        """Return the path for a stored name, whether the file exists or not."""
         return self._directory / stored[:2] / stored
 
     def path(self, stored: str) -> Path:
-        """Return the path of an original.
+        """Return the path of an existing original.
 
         Raises:
             NotFoundError: it was not kept, or is gone.
         """
-        place = self.place(stored)
-        if not stored or not place.is_file():
+        location = self.location(stored)
+        if not stored or not location.is_file():
             raise NotFoundError(
-                _("The original file is not there any more."), _("Add the file again to process it anew.")
+                _("The original file does not exist any more."), _("Add the file again to process it again.")
             )
-        return place
+        return location
 
     def remove(self, names: Collection[str]) -> None:
-        """Delete originals; those that are not there are no error, and one that resists is swept at the next start."""
+        """Delete originals; missing ones are no error, and one that cannot be deleted is swept at the next start."""
         for name in names:
             try:
-                self.place(name).unlink(missing_ok=True)
+                self.location(name).unlink(missing_ok=True)
             except OSError as error:
                 log.warning("original not deleted", stored=name, reason=error.strerror)
 
     def sweep(self, known: Callable[[], Collection[str]]) -> int:
-        """Delete every file that is neither known nor just coming in; return how many.
+        """Delete every file that is neither known nor incoming; return how many.
 
-        `known` is asked after the folder was read: an intake that ends in between is either still among the incoming
-        files or already known.
+        `known` is called after the folder was read: an upload that ends in between is either still incoming or already
+        known.
         """
         found = [path.name for path in self._directory.glob("??/*")]
         with self._lock:
             incoming = set(self._incoming)
         keep = incoming.union(known())
-        strays = [name for name in found if name not in keep]
-        self.remove(strays)
-        return len(strays)
+        orphans = [name for name in found if name not in keep]
+        self.remove(orphans)
+        return len(orphans)
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn what the disk refuses into a `StorageError` that says what to do."""
+    """Turn errors of the disk into `StorageError` with a hint."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE and not isinstance(error, PermissionError):
+        if error.errno not in _DISK_ERRORS and not isinstance(error, PermissionError):
             raise
         raise StorageError(
             _("The file could not be stored: {reason}. Nothing of it was kept.").format(reason=error.strerror),
@@ -200,7 +201,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def _sync(folder: Path) -> None:
-    """Make new names in a folder survive a power cut."""
+    """Make new names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""The library: what pages, API and command line do with documents.
+"""The library of documents: collections, uploads, listing and deletion, for pages, API and command line.
 
-One file on its way into the library.
+Jobs are at `Library.jobs`, the content of documents at `Library.reader`.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ from services.knowledge.file_names import display_name
 from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_jobs import LibraryJobs
-from services.knowledge.library_reading import LibraryReader
+from services.knowledge.library_reader import LibraryReader
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.collections import CollectionStore
-from services.knowledge.store.documents import DocumentFilters, DocumentStore, read_document
-from services.knowledge.store.unit_of_work import Keeper
+from services.knowledge.store.documents import DocumentFilters, DocumentStore, move, read_document, set_enabled
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
 
 if TYPE_CHECKING:
-    from services.knowledge.parsing import ParserPool
+    from services.knowledge.parsing.pool import ParserPool
 
 _RETRIEVAL = "knowledge.retrieval"
 _READ_BYTES = 1024 * 1024
-_FILE_BYTES = 4 * _READ_BYTES  # what a file takes in RAM on its way to the disk
-# Documents and chunks that share a transaction: it shall not keep others waiting for long.
-_DELETED_AT_ONCE = 2000
+_UPLOAD_BYTES = 4 * _READ_BYTES  # RAM that an upload takes on its way to the disk
+# Most documents and chunks deleted in one transaction, so that other writers do not wait for long.
+_DELETION_BATCH = 2000
 
 
-class Library(LibraryReader, LibraryJobs):
-    """Documents, collections and jobs. Thread-safe; what a method returned is on disk."""
+class Library:
+    """Documents, collections and jobs. Thread-safe; a change is on disk when its method returns."""
 
     def __init__(  # noqa: PLR0917 - the composition root calls it, nobody else
         self,
@@ -50,7 +49,6 @@ class Library(LibraryReader, LibraryJobs):
         files: FileStore,
         parser: ParserPool,
         ingestion: Ingestion,
-        keeper: Keeper,  # noqa: ARG002 - the ingestion's writer tells it what changes
         preferences: Preferences,
         settings: Settings,
         *,
@@ -59,7 +57,6 @@ class Library(LibraryReader, LibraryJobs):
     ) -> None:
         self._admission = admission or Admission()
         self._files = files
-        self._parser = parser
         self._ingestion = ingestion
         self._preferences = preferences
         self._settings = settings
@@ -68,8 +65,9 @@ class Library(LibraryReader, LibraryJobs):
         self._board = ingestion.board
         self._collections = CollectionStore(database)
         self._documents = DocumentStore(database)
-        self._contents = ContentStore(database)
         self._counts = (-1, types.LibraryCounts())
+        self.jobs = LibraryJobs(ingestion, self._documents, settings)
+        self.reader = LibraryReader(self._documents, ContentStore(database), files, parser, self._board)
 
     # Collections
 
@@ -78,7 +76,7 @@ class Library(LibraryReader, LibraryJobs):
         return self._collections.all()
 
     def default_collection(self) -> types.Collection:
-        """Return the collection that takes what is added without naming one."""
+        """Return the collection of documents that are added without naming one."""
         return self._collections.all()[0]
 
     def create_collection(self, name: str) -> types.Collection:
@@ -89,71 +87,71 @@ class Library(LibraryReader, LibraryJobs):
             ConflictError: the name is taken.
         """
         created = self._collections.create(name)
-        self._board.changed()
+        self._board.mark_changed()
         return self._collections.get(created)
 
     def rename_collection(self, collection_id: int, name: str) -> types.Collection:
         """Give a collection another name; errors as for `create_collection`, or NotFoundError."""
         self._collections.rename(collection_id, name)
-        self._board.changed()
+        self._board.mark_changed()
         return self._collections.get(collection_id)
 
     def delete_collection(self, collection_id: int) -> DeletionReport:
-        """Delete a collection with its documents; the last one is made anew when it is needed.
+        """Delete a collection with its documents; a default one is created again when it is needed.
 
         Raises:
             NotFoundError: there is no such collection.
         """
         self._collections.get(collection_id)
-        with self._writer.change() as change:
-            ids = deletions.document_ids(change.connection, collection_id)
+        with self._writer.transaction() as unit:
+            ids = deletions.document_ids(unit.connection, collection_id)
         report = self.delete(ids)
-        with self._writer.change() as change:
-            deletions.delete_collection(change.connection, collection_id)
+        with self._writer.transaction() as unit:
+            deletions.delete_collection(unit.connection, collection_id)
         return report
 
-    # Taking in
+    # Uploads
 
-    def receive(self, name: str, collection_id: int | None = None) -> UploadSession:
-        """Begin to take in a file that is called `name` where it comes from.
+    def open_upload(self, name: str, collection_id: int | None = None) -> UploadSession:
+        """Open an upload of a file whose name at its source is `name`.
 
         Raises:
-            UnavailableError: no files are taken at present, to keep within the memory budget.
+            UnavailableError: uploads are closed at present, to keep within the memory budget.
             StorageError: too little disk space is free.
             NotFoundError: there is no such collection.
         """
         self._admission.check(Gate.UPLOADS)
-        self._admission.require(_FILE_BYTES, _("A new file"))
+        self._admission.require(_UPLOAD_BYTES, _("A new file"))
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
         shown = display_name(name)
-        return UploadSession(self._files.receive(), lambda file: self._admit(file, shown, target))
+        return UploadSession(self._files.create(), lambda file: self._admit(file, shown, target))
 
     def add(self, stream: BinaryIO, name: str, collection_id: int | None = None) -> Intake:
-        """Take in a file from a stream of bytes; errors as for `UploadSession`."""
-        with self.receive(name, collection_id) as reception:
+        """Add a file from a stream of bytes; errors as for `open_upload` and `UploadSession`."""
+        with self.open_upload(name, collection_id) as upload:
             while data := stream.read(_READ_BYTES):
-                reception.write(data)
-            return reception.finish()
+                upload.write(data)
+            return upload.finish()
 
     def _admit(self, file: StoredFile, name: str, collection_id: int) -> tuple[Intake, bool]:
-        with self._writer.change() as change:
-            admission = intake.admit(
-                change.connection,
+        with self._writer.transaction() as unit:
+            result = intake.admit(
+                unit.connection,
                 file,
                 name,
                 collection_id,
-                self._plan(),
-                is_stored=lambda stored: self._files.place(stored).is_file(),
+                intake.RevisionPlan.from_settings(self._settings),
+                is_stored=lambda stored: self._files.location(stored).is_file(),
             )
-            change.unneeded.extend(admission.unneeded)
-            # Read here: after the commit somebody else may delete it, and what was taken would look refused.
-            document = read_document(change.connection, admission.document_id, self._board.live())
-        self._ingestion.abandon(admission.ended)
+            unit.unneeded.extend(result.unneeded)
+            # Read within the transaction: after the commit somebody may delete it, and the upload would look refused.
+            document = read_document(unit.connection, result.document_id, self._board.live())
+        self._ingestion.abandon(result.ended)
         self._ingestion.wake()
-        if not admission.duplicate:
+        if not result.duplicate:
             self._reporter.count(Counter.BYTES_RECEIVED, file.size_bytes)
             self._reporter.event(EventKind.UPLOAD, name, bytes=file.size_bytes, documents=1)
-        return Intake(document, admission.duplicate), admission.keep_file
+        return Intake(document, result.duplicate), result.keep_file
 
     # Documents
 
@@ -168,7 +166,7 @@ class Library(LibraryReader, LibraryJobs):
         order: str = "updated_at",
         descending: bool = True,
     ) -> list[Document]:
-        """Return the documents that fit, a page of them; empty filters fit all.
+        """Return the documents that match, a page of them; empty filters match all.
 
         Raises:
             BadInputError: there is no such order.
@@ -185,7 +183,7 @@ class Library(LibraryReader, LibraryJobs):
     def count_documents(
         self, collection_ids: Collection[int] = (), query: str = "", statuses: Collection[DocumentStatus] = ()
     ) -> int:
-        """Return how many documents fit."""
+        """Return how many documents match; see `documents`."""
         return self._documents.count(DocumentFilters(collection_ids, query, statuses), self._board.live())
 
     def document(self, document_id: int) -> Document:
@@ -197,32 +195,32 @@ class Library(LibraryReader, LibraryJobs):
         return self._documents.get(document_id, self._board.live())
 
     def set_enabled(self, ids: Sequence[int], enabled: bool) -> None:
-        """Let documents answer questions, or not; they stay in the library."""
-        with self._writer.change() as change:
-            change.regroupings.extend(deletions.set_enabled(change.connection, ids, enabled))
+        """Include documents in searches or exclude them; they stay in the library."""
+        with self._writer.transaction() as unit:
+            unit.regroupings.extend(set_enabled(unit.connection, ids, enabled))
 
     def move(self, ids: Sequence[int], collection_id: int) -> None:
-        """Put documents into another collection.
+        """Move documents to another collection.
 
         Raises:
             NotFoundError: there is no such collection.
             ConflictError: it has a document of the same name; nothing was moved.
         """
-        with self._writer.change() as change:
-            change.regroupings.extend(deletions.move(change.connection, ids, collection_id))
+        with self._writer.transaction() as unit:
+            unit.regroupings.extend(move(unit.connection, ids, collection_id))
 
     def delete(self, ids: Sequence[int]) -> DeletionReport:
-        """Delete documents with file, chunks, terms and vectors, each in one go; those that are gone do not count."""
+        """Delete documents with files, chunks, terms and vectors, each atomically; missing ones are not counted."""
         total = deletions.Removal()
-        waiting = list(ids)
-        while waiting:
+        pending = list(ids)
+        while pending:
             ended: list[int] = []
-            with self._writer.change() as change:
-                room = _DELETED_AT_ONCE
-                while waiting and room > 0:
-                    removal = deletions.delete(change.connection, waiting.pop())
+            with self._writer.transaction() as unit:
+                room = _DELETION_BATCH
+                while pending and room > 0:
+                    removal = deletions.delete(unit.connection, pending.pop())
                     room -= 1 + removal.chunks
-                    change.note(removal)
+                    unit.record(removal)
                     ended += removal.ended
                     total.documents += removal.documents
                     total.chunks += removal.chunks
@@ -238,7 +236,7 @@ class Library(LibraryReader, LibraryJobs):
     # State
 
     def counts(self) -> types.LibraryCounts:
-        """Return the totals; computed once a change."""
+        """Return the totals; computed once after each unit."""
         version, counts = self._counts
         if version != self._board.version:
             version = self._board.version
@@ -247,20 +245,20 @@ class Library(LibraryReader, LibraryJobs):
         return counts
 
     def version(self) -> int:
-        """Return a number that is different after every visible change, progress included; costs next to nothing."""
+        """Return a number that differs after every visible change, progress included; takes about 0.1 microseconds."""
         return self._board.version
 
     def retrieval_settings(self) -> types.RetrievalSettings:
-        """Return the settings that chat retrieves with."""
+        """Return the retrieval settings of the chat."""
         stored: dict[str, Any] = self._preferences.get(_RETRIEVAL) or {}
         known = asdict(types.RetrievalSettings())
         return types.RetrievalSettings(**{name: stored.get(name, value) for name, value in known.items()})
 
     def apply_retrieval_settings(self, actor: Actor, settings: types.RetrievalSettings) -> None:
-        """Let chat retrieve with these settings from now on.
+        """Set the retrieval settings of the chat.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` may not change settings.
             BadInputError: a value is out of its range.
         """
         actor.require_admin(_("Change how chat retrieves"))
@@ -272,13 +270,13 @@ class Library(LibraryReader, LibraryJobs):
             )
         self._preferences.set(_RETRIEVAL, asdict(settings))
         self._reporter.event(EventKind.SETTINGS, _("retrieval"), **asdict(settings))
-        self._board.changed()
+        self._board.mark_changed()
 
 
 class UploadSession:
-    """Takes a file's bytes; a context manager that leaves nothing behind unless `finish` succeeded.
+    """One file being uploaded; a context manager that leaves nothing behind unless `finish` succeeded.
 
-    What `finish` returned is on disk for good: the file, and the job that will process it.
+    After `finish` the file and the job that will process it are durable on disk.
     """
 
     def __init__(self, incoming: IncomingFile, admit: Callable[[StoredFile], tuple[Intake, bool]]) -> None:
@@ -295,7 +293,7 @@ class UploadSession:
         self._incoming.write(data)
 
     def finish(self) -> Intake:
-        """Put the file into the library and return what became of it.
+        """Add the file to the library and return the outcome.
 
         Raises:
             BadInputError: the file is empty.

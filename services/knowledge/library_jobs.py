@@ -1,4 +1,4 @@
-"""Jobs, and building documents anew: the part of the library that has work done."""
+"""Ingestion jobs as users see them: listing, cancelling, retrying, rebuilding documents."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ from services.core.errors import BadInputError, NotFoundError
 from services.core.i18n import _
 from services.core.settings import Settings
 from services.knowledge.ingestion import Ingestion
-from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.documents import DocumentStore
-from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import Job, JobKind
 
 
 class LibraryJobs:
-    """Orders and watches jobs. `Library` is built on it."""
+    """Lists and controls the jobs of a library. Thread-safe."""
 
-    _ingestion: Ingestion
-    _settings: Settings
-    _writer: DocumentWriter
-    _board: ProgressBoard
-    _documents: DocumentStore
+    def __init__(self, ingestion: Ingestion, documents: DocumentStore, settings: Settings) -> None:
+        self._ingestion = ingestion
+        self._documents = documents
+        self._settings = settings
 
-    def jobs(self, *, unfinished_only: bool = False, limit: int = 100) -> list[Job]:
-        """Return jobs, the newest first."""
-        return self._documents.jobs(self._board.live(), unfinished_only=unfinished_only, limit=limit)
+    def recent(self, *, unfinished_only: bool = False, limit: int = 100) -> list[Job]:
+        """Return at most `limit` jobs, the newest first."""
+        return self._documents.jobs(self._ingestion.board.live(), unfinished_only=unfinished_only, limit=limit)
 
     @property
-    def paused(self) -> str:
-        """Why jobs wait although nothing is wrong with them (too little disk space or memory), or an empty text."""
-        return self._ingestion.paused
+    def pause_reason(self) -> str:
+        """Why queued jobs wait (too little disk space or memory), or an empty text."""
+        return self._ingestion.pause_reason
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job that is not finished; see `JobStore.cancel` for errors."""
+        """Cancel an unfinished job; see `JobStore.cancel` for errors."""
         self._ingestion.job_store.cancel(job_id)
         self._ingestion.abandon([job_id])
 
@@ -45,24 +42,24 @@ class LibraryJobs:
         return self._job(job_id)
 
     def remove(self, job_id: int) -> None:
-        """Take a job off the list; what it was to become goes, what answers already stays.
+        """Remove a job from the list with the revision it was building; the active revision stays.
 
         Raises:
             NotFoundError: there is no such job.
         """
-        with self._writer.change() as change:
-            removal = deletions.remove_job(change.connection, job_id)
-            change.note(removal)
+        with self._ingestion.writer.transaction() as unit:
+            removal = deletions.remove_job(unit.connection, job_id)
+            unit.record(removal)
         self._ingestion.abandon(removal.ended)
 
     def rechunk(self, ids: Sequence[int], chunk_tokens: int | None = None, overlap: int | None = None) -> list[Job]:
-        """Cut documents into chunks of another size; the old ones answer until the new ones are ready.
+        """Rebuild documents with another chunk size; the old chunks answer until the new ones are ready.
 
         Raises:
-            BadInputError: the sizes do not fit together.
-            ConflictError: a document is not ready, or a new version of it is being taken in.
+            BadInputError: the sizes are too small or contradict each other.
+            ConflictError: a document is not ready, or a new version of it is being ingested.
         """
-        plan = self._plan(chunk_tokens, overlap)
+        plan = intake.RevisionPlan.from_settings(self._settings, chunk_tokens, overlap)
         if plan.chunk_tokens < 16 or not 0 <= plan.overlap < plan.chunk_tokens:
             raise BadInputError(
                 _("Chunks need at least 16 tokens, and an overlap smaller than that."), _("Nothing was changed.")
@@ -70,32 +67,24 @@ class LibraryJobs:
         return self._rebuild(ids, JobKind.RECHUNK, plan)
 
     def reembed(self, ids: Sequence[int]) -> list[Job]:
-        """Compute documents' vectors anew; the old ones answer until the new ones are ready. Errors: `rechunk`."""
-        return self._rebuild(ids, JobKind.REEMBED, self._plan())
+        """Recompute documents' vectors; the old ones answer until the new ones are ready. Errors: see `rechunk`."""
+        return self._rebuild(ids, JobKind.REEMBED, intake.RevisionPlan.from_settings(self._settings))
 
     def _rebuild(self, ids: Sequence[int], kind: JobKind, plan: intake.RevisionPlan) -> list[Job]:
         ended: list[int] = []
-        with self._writer.change() as change:
-            begun = []
+        with self._ingestion.writer.transaction() as unit:
+            queued = []
             for document_id in ids:
-                job_id, admission = intake.begin_rebuild(change.connection, document_id, kind, plan)
-                change.unneeded.extend(admission.unneeded)
-                ended.extend(admission.ended)
-                begun.append(job_id)
+                job_id, result = intake.begin_rebuild(unit.connection, document_id, kind, plan)
+                unit.unneeded.extend(result.unneeded)
+                ended.extend(result.ended)
+                queued.append(job_id)
         self._ingestion.abandon(ended)
         self._ingestion.wake()
-        return [self._job(job_id) for job_id in begun]
+        return [self._job(job_id) for job_id in queued]
 
     def _job(self, job_id: int) -> Job:
-        found = self._documents.jobs(self._board.live(), job_id=job_id)
+        found = self._documents.jobs(self._ingestion.board.live(), job_id=job_id)
         if not found:
             raise NotFoundError(_("This job does not exist any more."))
         return found[0]
-
-    def _plan(self, chunk_tokens: int | None = None, overlap: int | None = None) -> intake.RevisionPlan:
-        settings = self._settings
-        return intake.RevisionPlan(
-            settings.chunk_tokens if chunk_tokens is None else chunk_tokens,
-            settings.chunk_overlap_tokens if overlap is None else overlap,
-            settings.queue_limit,
-        )

@@ -1,4 +1,4 @@
-"""What the jobs that are being worked on are doing: kept in the process, the same for every session."""
+"""Progress of the active ingestion jobs, in memory, shared by all sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.knowledge.types import DocumentStatus, JobProgress
 
 
 class ProgressBoard:
-    """Progress by job, and a version that changes whenever something visible changes. Thread-safe."""
+    """Status and progress by job, and a version that changes with every visible change. Thread-safe."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, tuple[DocumentStatus, JobProgress]] = {}
@@ -22,33 +22,33 @@ class ProgressBoard:
         """A number that is different after every visible change (about 0.1 microseconds)."""
         return self._version
 
-    def changed(self) -> None:
-        """Say that something visible changed."""
+    def mark_changed(self) -> None:
+        """Record a visible change elsewhere: new version, waiters wake."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
 
-    def show(self, job_id: int, status: DocumentStatus, progress: JobProgress | None = None) -> None:
-        """Say what a job is doing."""
+    def update(self, job_id: int, status: DocumentStatus, progress: JobProgress | None = None) -> None:
+        """Set the status and progress of an active job."""
         with self._changed:
             self._jobs[job_id] = (status, progress or JobProgress())
             self._version += 1
             self._changed.notify_all()
 
-    def forget(self, job_id: int) -> None:
-        """Say that a job is not being worked on any more."""
+    def remove(self, job_id: int) -> None:
+        """Remove a job that is no longer active."""
         with self._changed:
             self._jobs.pop(job_id, None)
             self._version += 1
             self._changed.notify_all()
 
     def live(self) -> dict[int, tuple[DocumentStatus, JobProgress]]:
-        """Return what every job in work is doing, by job id."""
+        """Return status and progress of every active job, by job id."""
         with self._changed:
             return dict(self._jobs)
 
     def wait(self, condition: Callable[[], bool], timeout: float | None, *, poll_seconds: float = 1.0) -> bool:
-        """Wait until `condition` holds, looking after every change; return whether it does."""
+        """Wait until `condition` holds, checked after every change and every `poll_seconds`; return whether it does."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             version = self._version

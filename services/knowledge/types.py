@@ -1,10 +1,11 @@
-"""What the knowledge room talks about: frozen values that pages, API and tests read."""
+"""Value types of `services.knowledge`, frozen, served as they are by pages and API."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class DocumentStatus(StrEnum):
@@ -22,7 +23,7 @@ UNFINISHED = frozenset({DocumentStatus.QUEUED, DocumentStatus.PARSING, DocumentS
 
 
 class JobKind(StrEnum):
-    """Why a revision is being built."""
+    """Why a revision is built."""
 
     INGEST = "ingest"
     RECHUNK = "rechunk"
@@ -40,7 +41,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job is: `done` of `total` `unit`s ("page", "chunk"); total 0 means not known yet."""
+    """Progress of a job: `done` of `total` `unit`s ("page", "chunk"); a total of 0 is not known yet."""
 
     done: int = 0
     total: int = 0
@@ -49,7 +50,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of ingestion work, and how it ended."""
+    """An ingestion job and its outcome."""
 
     id: int
     document_id: int
@@ -66,10 +67,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as a person sees it; `version` counts the contents that the name has had.
+    """A document as users see it; `version` counts the contents that the name has had.
 
-    `searchable` tells whether some version of it answers questions now; while a new version is being taken in,
-    `status` is that version's and the old one stays searchable.
+    `searchable` tells whether a version of it is searched now; while a new version is being ingested, `status` is that
+    version's and the old one stays searchable.
     """
 
     id: int
@@ -95,7 +96,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What became of one file that was handed in. `duplicate`: its content was there already, nothing was done."""
+    """The outcome of an upload. `duplicate`: the content was known already, nothing was done."""
 
     document: Document
     duplicate: bool = False
@@ -103,7 +104,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A stretch of parsed text with one place in the original.
+    """Parsed text from one place in the original.
 
     `page` counts from 1 (PDF pages, PPTX slides); `sheet` is a spreadsheet's; `heading` is the path of headings,
     outermost first.
@@ -117,7 +118,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDraft:
-    """A chunk before it is stored: text, its place, its length in the embedder's tokens, its lexical terms."""
+    """A chunk before it is stored: text, its place, its length in the embedder's tokens, its lexical terms.
+
+    `metadata` is what another program knew of it, as JSON has it; chunks of files have none.
+    """
 
     text: str
     tokens: int
@@ -125,6 +129,7 @@ class ChunkDraft:
     page: int | None = None
     sheet: str = ""
     heading: tuple[str, ...] = ()
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How hits are chosen. Weights are relative; `threshold` is the least fused score, from 0 to 1."""
+    """How hits are selected. Weights are relative; `threshold` is the lowest fused score, from 0 to 1."""
 
     k: int = 6
     dense_weight: float = 1.0
@@ -154,7 +159,7 @@ class RetrievalSettings:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that answers a query. Scores: `score` fused, 0 to 1; `dense_score` cosine; `lexical_score` BM25, >= 0.
+    """A chunk found for a query. Scores: `score` fused, 0 to 1; `dense_score` cosine; `lexical_score` BM25, >= 0.
 
     A score is None where that search did not find the chunk.
     """
@@ -174,10 +179,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits of one query, best first, and how they were found.
+    """The hits of one query, best first, with timings in milliseconds.
 
-    `dense_trust` is how well the embedder knows the query's script, 0 (blind) to 1, as measured. `terms` are the
-    query's lexical terms, for highlighting. `relevant` is false when the best hit is not better than chance would give.
+    `dense_trust` is how well the embedder knows the query's script, 0 (not at all) to 1, as measured. `terms` are the
+    query's lexical terms, for highlighting. `relevant` is false when the best hit is no better than chance.
     """
 
     query: str
@@ -193,7 +198,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A sentence that answers, copied from a hit. `hit` is the position in the hits, from 0."""
+    """A sentence copied from a hit as part of an answer. `hit` is the position in the hits, from 0."""
 
     hit: int
     text: str
@@ -211,7 +216,7 @@ class DeletionReport:
 
 @dataclass(frozen=True, slots=True)
 class LibraryCounts:
-    """Totals for the status strip."""
+    """Totals of the library, for the status bar."""
 
     documents: int = 0
     searchable: int = 0

@@ -14,7 +14,7 @@ from services.knowledge.types import DocumentStatus
 from tests.knowledge.library_harness import DEADLINE, LibraryHarness
 
 
-class Gate:
+class Barrier:
     """Holds a stage back until it is opened, as a slow file would."""
 
     def __init__(self) -> None:
@@ -33,40 +33,40 @@ class Gate:
 
 
 @contextmanager
-def gated_parser(workshop: LibraryHarness, only: str = "") -> Iterator[Gate]:
+def blocked_parser(harness: LibraryHarness, only: str = "") -> Iterator[Barrier]:
     """Hold back files whose name contains `only` before they are parsed."""
-    gate, parse = Gate(), workshop.parser.parse
+    barrier, parse = Barrier(), harness.parser.parse
 
     def slow(path: Path, name: str, **keywords: Any) -> Any:
-        gate.names.append(name)
+        barrier.names.append(name)
         if only in name:
-            gate.pass_through(keywords["cancelled"])
+            barrier.pass_through(keywords["cancelled"])
         return parse(path, name, **keywords)
 
-    workshop.parser.parse = slow  # type: ignore[method-assign]
+    harness.parser.parse = slow  # type: ignore[method-assign]
     try:
-        yield gate
+        yield barrier
     finally:
-        gate.opened.set()
-        workshop.parser.parse = parse  # type: ignore[method-assign]
+        barrier.opened.set()
+        harness.parser.parse = parse  # type: ignore[method-assign]
 
 
 class OtherEmbedder:
-    """The embedder under a changed name, or held back by a gate."""
+    """The embedder under a changed name, or held back by a barrier."""
 
-    def __init__(self, embedder: Embedder, *, fingerprint: str = "", gate: Gate | None = None) -> None:
+    def __init__(self, embedder: Embedder, *, fingerprint: str = "", barrier: Barrier | None = None) -> None:
         self._embedder = embedder
-        self._gate = gate
+        self._barrier = barrier
         self.fingerprint = fingerprint or embedder.fingerprint
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._embedder, name)
 
     def embed_chunks(self, texts: list[str], **keywords: Any) -> Any:
-        if self._gate is not None:
-            self._gate.pass_through(keywords["cancelled"])
+        if self._barrier is not None:
+            self._barrier.pass_through(keywords["cancelled"])
         return self._embedder.embed_chunks(texts, **keywords)
 
 
-def status_of(workshop: LibraryHarness, document_id: int) -> DocumentStatus:
-    return workshop.library.document(document_id).status
+def status_of(harness: LibraryHarness, document_id: int) -> DocumentStatus:
+    return harness.library.document(document_id).status

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from services.core.errors import CancelledError, ConflictError
-from services.knowledge.embedding.model_files import find
+from services.knowledge.embedding.model_files import find_model
 from tests.knowledge.library_harness import LibraryHarness, text_about
 
 
@@ -29,7 +29,7 @@ class QuickEmbedder:
     dimension = 64
     max_tokens = 256
     fingerprint = "quick"
-    tokenizer_file = find("", "").tokenizer_file
+    tokenizer_file = find_model("", "").tokenizer_file
 
     def embed_chunks(
         self,
@@ -57,13 +57,13 @@ def content(seed: int, paragraphs: int) -> bytes:
     return text_about(f"subject{seed}", paragraphs).encode()
 
 
-def open_workshop(folder: Path) -> LibraryHarness:
+def open_harness(folder: Path) -> LibraryHarness:
     # Killed as often as here, a job may be in work during more crashes than would be allowed in earnest.
     return LibraryHarness(folder, QuickEmbedder(), crash_limit=10_000, snapshot_seconds=0.2)  # type: ignore[arg-type]
 
 
-def carry_out(workshop: LibraryHarness, order: dict[str, Any], collections: list[int]) -> str:
-    library = workshop.library
+def carry_out(harness: LibraryHarness, order: dict[str, Any], collections: list[int]) -> str:
+    library = harness.library
     where = collections[order["collection"]]
     present = {document.name: document.id for document in library.documents(collection_ids=[where], limit=10_000)}
     match order["do"]:
@@ -74,7 +74,7 @@ def carry_out(workshop: LibraryHarness, order: dict[str, Any], collections: list
             return str(library.delete([present[order["name"]]]).documents)
         case "rechunk":
             try:
-                library.rechunk([present[order["name"]]], chunk_tokens=order["tokens"], overlap=0)
+                library.jobs.rechunk([present[order["name"]]], chunk_tokens=order["tokens"], overlap=0)
             except ConflictError:
                 return "refused"
             return "begun"
@@ -84,15 +84,15 @@ def carry_out(workshop: LibraryHarness, order: dict[str, Any], collections: list
 def main(folder: Path) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is logged shall not pass for an answer
-    workshop = open_workshop(folder)
-    other = [c.id for c in workshop.library.collections() if c.name == "Other"]
-    collections = [workshop.library.default_collection().id, *other]
+    harness = open_harness(folder)
+    other = [c.id for c in harness.library.collections() if c.name == "Other"]
+    collections = [harness.library.default_collection().id, *other]
     if not other:
-        collections.append(workshop.library.create_collection("Other").id)
+        collections.append(harness.library.create_collection("Other").id)
     print("open", file=answers, flush=True)
     for line in sys.stdin:
-        print(carry_out(workshop, json.loads(line), collections), file=answers, flush=True)
-    workshop.close()
+        print(carry_out(harness, json.loads(line), collections), file=answers, flush=True)
+    harness.close()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from services.knowledge.file_store import FileStore
 from services.knowledge.index import IndexManager, IndexSnapshotStore
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library import Library
-from services.knowledge.parsing import ParserPool
+from services.knowledge.parsing.pool import ParserPool
 from services.knowledge.store import ChunkStore
 from services.knowledge.types import Document, Intake
 
@@ -46,21 +46,21 @@ class LibraryHarness:
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)
         self.files = FileStore(folder / "files", self.settings)
-        self.keeper = IndexManager(
+        self.index_manager = IndexManager(
             self.chunks,
             dimension=embedder.dimension,
             fingerprint=embedder.fingerprint,
             snapshots=IndexSnapshotStore(folder / "index"),
             settings=self.settings,
         )
-        self.keeper.start()
+        self.index_manager.start()
         self.parser = ParserPool(self.settings, embedder.tokenizer_file, embedder.max_tokens)
         self.ingestion = Ingestion(
             self.database,
             self.files,
             self.parser,
             embedder,
-            self.keeper,
+            self.index_manager,
             self.settings,
             crash_limit=crash_limit,
             admission=self.admission,
@@ -70,7 +70,6 @@ class LibraryHarness:
             self.files,
             self.parser,
             self.ingestion,
-            self.keeper,
             Preferences(self.database),
             self.settings,
             admission=self.admission,
@@ -89,7 +88,7 @@ class LibraryHarness:
         return self.library.document(intake.document.id)
 
     def idle(self) -> None:
-        assert self.ingestion.wait_idle(DEADLINE), self.library.jobs(unfinished_only=True)
+        assert self.ingestion.wait_idle(DEADLINE), self.library.jobs.recent(unfinished_only=True)
 
     def count(self, table: str) -> int:
         with self.database.read() as connection:
@@ -114,17 +113,19 @@ class LibraryHarness:
             referenced = set(connection.execute(sa.text("SELECT stored FROM revisions")).scalars()) - {""}
         ids, groups = self.chunks.active_ids()
         assert self.count("chunks") == len(ids)
-        held_ids, held_groups = self.keeper.index.members()
+        held_ids, held_groups = self.index_manager.index.members()
         assert held_ids.tolist() == ids.tolist()
         assert held_groups.tolist() == groups.tolist()
         assert self.stored_files() == referenced
         for document in self.library.documents(limit=10_000):
-            assert [c.position for c in self.library.chunks(document.id, limit=100_000)] == list(range(document.chunks))
+            assert [c.position for c in self.library.reader.chunks(document.id, limit=100_000)] == list(
+                range(document.chunks)
+            )
 
     def close(self) -> None:
         self.ingestion.close()
         self.parser.close()
-        self.keeper.close()
+        self.index_manager.close()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ from services.knowledge.text.terms import terms
 from services.knowledge.types import ChunkDraft
 
 
-class Keeper:
+class ManualIndexManager:
     """An index that is filled by hand."""
 
     ready = True
@@ -28,16 +28,16 @@ class Keeper:
         self.index = VectorIndex(dimension)
 
 
-class Shelf:
+class IndexedStore:
     """Each text becomes a chunk; `add` puts the chunks of one document where searches find them."""
 
     def __init__(self, folder: Path, embedder: Any) -> None:
-        self.database = Database(f"sqlite:///{folder / 'shelf.db'}")
+        self.database = Database(f"sqlite:///{folder / 'store.db'}")
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)
         self.embedder = embedder
-        self.keeper = Keeper(embedder.dimension)
-        self.retriever = Retriever(self.database, self.chunks, embedder, self.keeper)
+        self.index_manager = ManualIndexManager(embedder.dimension)
+        self.retriever = Retriever(self.database, self.chunks, embedder, self.index_manager)
         with self.database.write() as connection:
             for number in (1, 2):
                 connection.execute(collections.insert().values(id=number, name=f"collection {number}"))
@@ -67,7 +67,7 @@ class Shelf:
             ).inserted_primary_key[0]
             insert_chunks(connection, revision, drafts, vectors)
             switch = activate(connection, revision, fingerprint=self.embedder.fingerprint)
-        self.keeper.index.add(switch.added, vectors, switch.group)
+        self.index_manager.index.add(switch.added, vectors, switch.group)
         return [int(chunk) for chunk in switch.added]
 
     def add_all(self, texts: Mapping[str, str]) -> dict[str, int]:

@@ -23,7 +23,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def take(files: FileStore, data: bytes, before_the_end: Callable[[], object] = bool) -> str:
-    with files.receive() as incoming:
+    with files.create() as incoming:
         for start in range(0, len(data), 50_000):
             incoming.write(data[start : start + 50_000])
         before_the_end()
@@ -33,7 +33,7 @@ def take(files: FileStore, data: bytes, before_the_end: Callable[[], object] = b
 def test_bytes_arrive_whole_and_hashed(tmp_path: Path) -> None:
     """What was written in parts lies on disk as one, with its size and sha256, readable by its owner alone."""
     files = store_in(tmp_path)
-    with files.receive() as incoming:
+    with files.create() as incoming:
         incoming.write(b"one ")
         incoming.write(b"two")
         stored = incoming.finish()
@@ -48,9 +48,9 @@ def test_broken_intake_leaves_nothing(tmp_path: Path) -> None:
     files = store_in(tmp_path)
     with pytest.raises(ZeroDivisionError):
         take(files, b"x" * 100_000, lambda: 1 / 0)
-    with files.receive() as incoming:
+    with files.create() as incoming:
         incoming.write(b"never finished")
-    with files.receive() as incoming:
+    with files.create() as incoming:
         incoming.write(b"a duplicate")
         incoming.finish()
         incoming.discard()
@@ -70,7 +70,7 @@ def test_too_little_free_space_is_said_before_anything_is_written(tmp_path: Path
     """With less than the reserve free, files are refused with both figures."""
     files = store_in(tmp_path, free_disk_mb=10**9)
     with pytest.raises(StorageError, match="1000000000 MB are kept in reserve"):
-        files.receive()
+        files.create()
     assert names_in(tmp_path) == set()
 
 
@@ -93,12 +93,12 @@ def test_sweep_takes_strays_alone(tmp_path: Path) -> None:
     """Files that nobody knows are deleted; known ones and those that are just coming in stay."""
     files = store_in(tmp_path)
     kept = [take(files, content) for content in (b"known", b"stray")]
-    with files.receive() as incoming:
+    with files.create() as incoming:
         incoming.write(b"coming")
         assert files.sweep(lambda: {kept[0]}) == 1
         coming = incoming.finish().stored
     assert names_in(tmp_path) == {kept[0], coming}
-    with pytest.raises(NotFoundError, match="not there any more"):
+    with pytest.raises(NotFoundError, match="does not exist any more"):
         files.path(kept[1])
 
 
@@ -114,7 +114,7 @@ def test_two_intakes_at_once_do_not_meet(tmp_path: Path) -> None:
     stored: dict[int, str] = {}
 
     def send(number: int) -> None:
-        with files.receive() as incoming:
+        with files.create() as incoming:
             for _ in range(50):
                 incoming.write(bytes([number]) * 1000)
             stored[number] = incoming.finish().stored

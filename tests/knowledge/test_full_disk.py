@@ -41,49 +41,49 @@ def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Emb
     """The job in work fails with a reason and a hint, questions can still be asked, and with room it can be retried."""
     with (
         small_disk(tmp_path / "disk", 6),
-        LibraryHarness(tmp_path / "disk" / "data", embedder, start=False, free_disk_mb=0) as workshop,
+        LibraryHarness(tmp_path / "disk" / "data", embedder, start=False, free_disk_mb=0) as harness,
     ):
-        workshop.add("small.txt", text_about("mice"))
-        big = workshop.add("big.txt", text_about("mammoths", 400))
+        harness.add("small.txt", text_about("mice"))
+        big = harness.add("big.txt", text_about("mammoths", 400))
         ballast = tmp_path / "disk" / "ballast"
         room = 300_000
         with ballast.open("wb") as file:
             free = int(subprocess.check_output(["stat", "-f", "-c", "%a", str(tmp_path / "disk")])) * 4096
             file.write(bytes(max(free - room, 0)))
-        workshop.ingestion.start()
-        workshop.idle()
-        failed = workshop.library.document(big.document.id)
+        harness.ingestion.start()
+        harness.idle()
+        failed = harness.library.document(big.document.id)
         assert failed.status is DocumentStatus.FAILED
         assert "could not be" in failed.error
         assert failed.hint
-        assert workshop.matching("mous") or workshop.matching("mice")
-        assert workshop.matching("mammoth") == []
-        workshop.check()
+        assert harness.matching("mous") or harness.matching("mice")
+        assert harness.matching("mammoth") == []
+        harness.check()
         with pytest.raises(StorageError):
-            workshop.add("more.txt", b"m" * 3_000_000)
+            harness.add("more.txt", b"m" * 3_000_000)
         ballast.unlink()
-        workshop.library.retry(failed.job_id or 0)
-        workshop.idle()
-        assert workshop.library.document(failed.id).status is DocumentStatus.READY
-        workshop.check()
+        harness.library.jobs.retry(failed.job_id or 0)
+        harness.idle()
+        assert harness.library.document(failed.id).status is DocumentStatus.READY
+        harness.check()
 
 
 def test_database_that_cannot_grow_fails_the_job_alone(tmp_path: Path, embedder: Embedder) -> None:
     """When the database's files may not grow any more, the job fails, what was ready stays, and a retry succeeds."""
-    with LibraryHarness(tmp_path / "data", embedder) as workshop:
-        kept = workshop.ready("kept.txt", text_about("shrews"))
-        workshop.ingestion.close()
-        big = workshop.add("big.txt", text_about("giants", 300))
-    with LibraryHarness(tmp_path / "data", embedder, start=False) as workshop:
+    with LibraryHarness(tmp_path / "data", embedder) as harness:
+        kept = harness.ready("kept.txt", text_about("shrews"))
+        harness.ingestion.close()
+        big = harness.add("big.txt", text_about("giants", 300))
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
         with file_size_limit(200_000):
-            workshop.ingestion.start()
-            workshop.idle()
-        failed = workshop.library.document(big.document.id)
+            harness.ingestion.start()
+            harness.idle()
+        failed = harness.library.document(big.document.id)
         assert failed.status is DocumentStatus.FAILED
         assert failed.hint
-        assert workshop.library.document(kept.id).status is DocumentStatus.READY
-        workshop.check()
-        workshop.library.retry(failed.job_id or 0)
-        workshop.idle()
-        assert workshop.library.document(failed.id).status is DocumentStatus.READY
-        workshop.check()
+        assert harness.library.document(kept.id).status is DocumentStatus.READY
+        harness.check()
+        harness.library.jobs.retry(failed.job_id or 0)
+        harness.idle()
+        assert harness.library.document(failed.id).status is DocumentStatus.READY
+        harness.check()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from services.knowledge.types import Document, DocumentStatus
-from tests.knowledge.kill_target import QuickEmbedder, content, open_workshop
+from tests.knowledge.kill_target import QuickEmbedder, content, open_harness
 from tests.knowledge.library_harness import LibraryHarness
 
 KILLS = int(os.environ.get("MILLPOND_TEST_KILLS", "12"))
@@ -150,20 +150,20 @@ def test_nothing_acknowledged_is_lost_to_kills(tmp_path: Path) -> None:
         with Life(folder, plan.uniform(0.02, LONGEST_LIFE)) as life:
             life.until_killed(expected, plan)
     assert expected.orders > KILLS
-    with open_workshop(folder) as workshop:
-        workshop.idle()
-        check_all(workshop, expected)
+    with open_harness(folder) as harness:
+        harness.idle()
+        check_all(harness, expected)
     # What was saved last is what the next start has.
-    with open_workshop(folder) as workshop:
-        workshop.idle()
-        check_all(workshop, expected)
+    with open_harness(folder) as harness:
+        harness.idle()
+        check_all(harness, expected)
 
 
-def check_all(workshop: LibraryHarness, expected: Expected) -> None:
-    workshop.check()
-    default = workshop.library.default_collection().id
+def check_all(harness: LibraryHarness, expected: Expected) -> None:
+    harness.check()
+    default = harness.library.default_collection().id
     found: dict[Key, Document] = {}
-    for document in workshop.library.documents(limit=100_000):
+    for document in harness.library.documents(limit=100_000):
         assert document.status is DocumentStatus.READY, document
         assert document.chunks > 0
         found[int(document.collection_id != default), document.name] = document
@@ -173,13 +173,13 @@ def check_all(workshop: LibraryHarness, expected: Expected) -> None:
     contents = [(d.collection_id, d.sha256) for d in found.values()]
     embedder = QuickEmbedder()
     for document in found.values():
-        path, _document = workshop.library.original(document.id)
+        path, _document = harness.library.reader.original(document.id)
         data = path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == document.sha256
-        chunks = workshop.library.chunks(document.id, limit=10_000)
+        chunks = harness.library.reader.chunks(document.id, limit=10_000)
         assert all(chunk.text.split(".")[0] in data.decode() for chunk in chunks)
         assert data.decode().rsplit(" ", 1)[-1] in chunks[-1].text
-        ids, vectors = workshop.chunks.vectors([chunk.id for chunk in chunks])
+        ids, vectors = harness.chunks.vectors([chunk.id for chunk in chunks])
         assert len(ids) == len(chunks)
         assert abs(vectors[0] - embedder.vector(chunks[0].text)).max() < 1e-6
     assert len(contents) == len(set(contents)), "a content was taken twice in one collection"

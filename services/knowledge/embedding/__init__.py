@@ -1,4 +1,4 @@
-"""One embedding model, in inference mode, that puts questions before ingestion."""
+"""The embedding model: loading, batching, inference; questions take priority over ingestion."""
 
 from services.knowledge.embedding.embedder import Embedder
 

@@ -2,13 +2,12 @@
 
 Importing transformers and sentence-transformers costs over 150 MB that inference does not need. This computes the same
 numbers (Devlin et al., https://arxiv.org/abs/1810.04805; the layout of the weights is that of Hugging Face's BertModel
-and XLMRobertaModel) without padding: the tokens of a batch lie one after the other, and only attention looks at one
-sequence at a time.
+and XLMRobertaModel) without padding: the tokens of a batch are concatenated, and only attention treats one sequence at
+a time.
 
-Linear layers with their weights laid out for the processor once, instead of at every call.
-
-For the few tokens of a question that halves the time. torch offers the layout through the operators that its compiler
-uses (`torch/_inductor/fx_passes/mkldnn_fusion.py`); where they are missing, the plain operation does.
+Weights of linear layers are packed for the CPU once instead of at every call, which halves the time of the few tokens
+of a question. torch offers the packing through the operators that its compiler uses
+(`torch/_inductor/fx_passes/mkldnn_fusion.py`); where they are missing, the plain operation is used.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
 Parameters = tuple[Tensor, Tensor]
 # (address, length in bytes)
 Range = tuple[int, int]
-# The layout depends on the number of rows that are usual.
-_USUAL_TOKENS = 256
+# The packed layout depends on the expected number of rows.
+_EXPECTED_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer; query, key and value are one matrix."""
+    """One transformer layer; query, key and value are one matrix."""
 
     attention_in: Linear
     attention_out: Linear
@@ -44,14 +43,14 @@ class _Layer:
     norm: Parameters
 
     def ranges(self) -> list[Range]:
-        """Return where the layer's parameters lie."""
+        """Return the memory ranges of the layer's parameters."""
         matrices = [self.attention_in, self.attention_out, self.up, self.down]
         others = [*self.attention_norm, *self.norm]
         return [*(part for m in matrices for part in m.ranges), *(part for t in others for part in ranges(t))]
 
 
 class BertEncoder:
-    """Weights in RAM (`bytes` of them) and the forward pass over them."""
+    """A BERT-like encoder: `bytes` of weights and the forward pass."""
 
     def __init__(self, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> None:
         config = files.config
@@ -64,7 +63,7 @@ class BertEncoder:
         self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
         read = 0
         with safe_open(files.weights, framework="pt") as weights:
-            # A copy each, so that the file is not kept mapped.
+            # Copied, so that the file does not stay mapped.
             def parameter(name: str) -> Tensor:
                 nonlocal read
                 tensor: Tensor = weights.get_tensor(name)
@@ -79,18 +78,18 @@ class BertEncoder:
             self._words: Tensor | Int8Rows = Int8Rows(words) if int8 else words
             del words
             positions = parameter("embeddings.position_embeddings.weight")
-            # Token types are always 0: their row is part of every position.
+            # Token types are always 0: their row is added to every position.
             self._positions = positions + parameter("embeddings.token_type_embeddings.weight")[0]
             self._norm = pair("embeddings.LayerNorm")
             self._layers = [
                 _read_layer(f"encoder.layer.{number}", pair, linear_int8 if int8 else linear)
                 for number in range(int(config["num_hidden_layers"]))
             ]
-        # Without int8 every parameter is kept as it was read.
+        # Without int8 the packed parameters have the size of those read.
         self.bytes = sum(length for _address, length in self.ranges()) if int8 else read
 
     def ranges(self) -> tuple[Range, ...]:
-        """Return where the weights lie in this process's RAM."""
+        """Return the memory ranges of the weights in this process: (address, length in bytes)."""
         words = self._words.ranges if isinstance(self._words, Int8Rows) else ranges(self._words)
         own = [self._positions, *self._norm]
         layers = [part for layer in self._layers for part in layer.ranges()]
@@ -109,21 +108,21 @@ class BertEncoder:
             and _has_plain_names(files)
         )
 
-    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
         """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU, not normalised.
 
-        `give_way` is called between operations.
+        `yield_turn` is called between operations.
         """
         lengths = [len(sequence) for sequence in sequences]
         hidden = self._embed(sequences)
         for layer in self._layers:
-            give_way()
+            yield_turn()
             attended = self._attend(layer.attention_in(hidden), lengths)
-            give_way()
+            yield_turn()
             hidden = self._normalise(hidden.add_(layer.attention_out(attended)), layer.attention_norm)
-            give_way()
+            yield_turn()
             wide = functional.gelu(layer.up(hidden))
-            give_way()
+            yield_turn()
             hidden = self._normalise(hidden.add_(layer.down(wide)), layer.norm)
         parts = torch.split(hidden[: sum(lengths)].float(), lengths)
         return torch.stack([part.mean(0) if self._mean else part[0] for part in parts]).cpu()
@@ -136,13 +135,13 @@ class BertEncoder:
         words = torch.tensor(tokens + [0] * spare, device=self.device)
         places = torch.tensor(positions + [first] * spare, device=self.device)
         rows = (
-            self._words.take(words) if isinstance(self._words, Int8Rows) else functional.embedding(words, self._words)
+            self._words.select(words) if isinstance(self._words, Int8Rows) else functional.embedding(words, self._words)
         )
         hidden = rows.add_(functional.embedding(places, self._positions))
         return self._normalise(hidden, self._norm)
 
     def _attend(self, mixed: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Attention of each sequence over itself; `mixed` is query, key and value side by side, (tokens, 3 d)."""
+        """Return the self-attention of each sequence; `mixed` is query, key and value side by side, (tokens, 3 d)."""
         attended = mixed.new_zeros(len(mixed), self.dimension)
         start = 0
         for length in lengths:
@@ -157,7 +156,7 @@ class BertEncoder:
 
     @classmethod
     def load(cls, files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool = False) -> Self:
-        """Read the weights; see `fits` first. With `int8` they are kept in eight bits, and computed with in `dtype`."""
+        """Load the weights; check `fits` first. With `int8` they are stored in 8 bits and computed in `dtype`."""
         with torch.inference_mode():
             return cls(files, device, dtype, int8=int8)
 
@@ -177,7 +176,7 @@ def _read_layer(name: str, pair: Callable[[str], Parameters], linear: Callable[[
 
 
 def _rows(tokens: int) -> int:
-    """Round up a number of rows. oneDNN keeps over 2 MB of generated code for every size that it has met."""
+    """Round up a number of rows. oneDNN caches over 2 MB of generated code for every size it has seen."""
     step = 16 if tokens <= 64 else 32 if tokens <= 320 else 64
     return -(-tokens // step) * step
 
@@ -190,7 +189,7 @@ def _has_plain_names(files: ModelFiles) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """x -> x weight^T + bias for x (tokens, inputs) of the weight's own type; `ranges` is where the two lie in RAM."""
+    """x -> x weight^T + bias for x (tokens, inputs) of the weight's type; `ranges` are the memory ranges of both."""
 
     apply: Callable[[Tensor], Tensor]
     ranges: tuple[Range, ...]
@@ -200,27 +199,27 @@ class Linear:
 
 
 def linear(weight: Tensor, bias: Tensor) -> Linear:
-    """Return the layer with these parameters."""
-    if not _can_lay_out(weight):
+    """Return a linear layer with these parameters, packed for the CPU where possible."""
+    if not _can_pack(weight):
         return Linear(lambda x: functional.linear(x, weight, bias), (*ranges(weight), *ranges(bias)))
     operators = torch.ops.mkldnn
-    laid_out = operators._reorder_linear_weight(weight, _USUAL_TOKENS)  # noqa: SLF001 - see the module
+    packed = operators._reorder_linear_weight(weight, _EXPECTED_TOKENS)  # noqa: SLF001 - see the module
     apply: Callable[..., Tensor] = operators._linear_pointwise  # noqa: SLF001
-    return Linear(lambda x: apply(x, laid_out, bias, "none", [], ""), (*ranges(laid_out), *ranges(bias)))
+    return Linear(lambda x: apply(x, packed, bias, "none", [], ""), (*ranges(packed), *ranges(bias)))
 
 
 def linear_int8(weight: Tensor, bias: Tensor) -> Linear:
-    """Return the layer with its weight in eight bits and a scale for each output (symmetric, weight only).
+    """Return a linear layer with its weight in 8 bits and a scale for each output (symmetric, weight only).
 
-    The weight is made whole again at each call: that costs about a third more time for a batch and twice as much for
-    a question, but the values computed with stay exact. torch's own dynamic int8 rounds those too: cosine 0.90.
+    The weight is dequantised at each call: that costs about a third more time for a batch and twice as much for a
+    question, but activations stay exact. torch's own dynamic int8 rounds those too: cosine 0.90.
     """
     rows = Int8Rows(weight)
-    return Linear(lambda x: functional.linear(x, rows.whole(x.dtype), bias), (*rows.ranges, *ranges(bias)))
+    return Linear(lambda x: functional.linear(x, rows.dequantised(x.dtype), bias), (*rows.ranges, *ranges(bias)))
 
 
 class Int8Rows:
-    """A matrix in eight bits, with a scale for each of its rows."""
+    """A matrix in 8 bits, with a scale for each row."""
 
     def __init__(self, matrix: Tensor) -> None:
         exact = matrix.float()
@@ -234,20 +233,20 @@ class Int8Rows:
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """Where both lie in RAM."""
+        """Memory ranges of values and scales."""
         return (*ranges(self._values), *ranges(self._scales))
 
-    def whole(self, dtype: torch.dtype) -> Tensor:
-        """Return the matrix in `dtype`, for a moment."""
+    def dequantised(self, dtype: torch.dtype) -> Tensor:
+        """Return the matrix in `dtype`."""
         return self._values.to(dtype).mul_(self._scales)
 
-    def take(self, rows: Tensor) -> Tensor:
-        """Return some of its rows."""
+    def select(self, rows: Tensor) -> Tensor:
+        """Return the given rows, dequantised."""
         return self._values[rows].to(self._scales.dtype).mul_(self._scales[rows])
 
 
 def ranges(tensor: Tensor) -> tuple[Range, ...]:
-    """Return where a tensor lies in this process's RAM; empty for one on a device."""
+    """Return the memory range of a tensor in this process: (address, length in bytes); empty for one on a device."""
     if tensor.device.type != "cpu":
         return ()
     if tensor.layout is torch.strided:
@@ -258,7 +257,7 @@ def ranges(tensor: Tensor) -> tuple[Range, ...]:
     return ((int(operators.data_ptr(tensor)), int(operators._nbytes(tensor))),)  # noqa: SLF001 - see the module
 
 
-def _can_lay_out(weight: Tensor) -> bool:
+def _can_pack(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     operators = torch.ops.mkldnn

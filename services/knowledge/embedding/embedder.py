@@ -1,7 +1,4 @@
-"""The one embedding model of the process.
-
-Batches of token sequences: bounded by tokens, of similar length.
-"""
+"""The embedding model of the process: texts to normalised vectors, batched by length."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.settings import Settings
-from services.knowledge.embedding.model_files import ModelFiles, find
-from services.knowledge.embedding.weights import Encoder, Priority, Weights, never
+from services.knowledge.embedding.model_files import ModelFiles, find_model
+from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, never_yield
 
 if TYPE_CHECKING:
     import torch
@@ -33,20 +30,20 @@ Vectors = NDArray[np.float32]
 # Measured on 2 cores: larger batches are not faster once padding is gone, and questions wait longer for them.
 CPU_BATCH_TOKENS = 640
 CUDA_BATCH_TOKENS = 16_384
-LEAST_BATCH_TOKENS = 512
-# So many texts are tokenised and sorted by length at a time.
+MIN_BATCH_TOKENS = 512
+# Texts that are tokenised and sorted by length together.
 WINDOW_TEXTS = 256
-# As `nice` has it by default.
+# The default increment of nice(1).
 BATCH_NICENESS = 10
-# Enough of a text to see whether its script is known.
+# A sample of a text, enough to see whether its script is known.
 SAMPLE_CHARACTERS = 4000
 
 
 class Embedder:
     """Turns texts into normalised vectors; thread-safe.
 
-    Batches are computed by `threads` threads of one core each, which needs no barriers between them; a question is
-    computed by its caller's thread while the batches stand still.
+    Batches run on `threads` threads of one core each, without barriers between them; a question runs on its caller's
+    thread while the batches pause.
     """
 
     _loads: ClassVar[int] = 0
@@ -54,15 +51,15 @@ class Embedder:
     def __init__(
         self,
         files: ModelFiles,
-        encoder: Encoder,
+        encoder: TokenEncoder,
         tokenizer: Tokenizer,
         *,
         threads: int,
         detail: str,
         tokenizer_bytes: int = 0,
-        load: Callable[[], Encoder] | None = None,
+        load: Callable[[], TokenEncoder] | None = None,
     ) -> None:
-        """Take what `load` has made ready. `load` here brings the weights back after `release`."""
+        """Use `Embedder.load` instead. `load` reads the weights again after `release`."""
         self.files = files
         self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
@@ -72,12 +69,12 @@ class Embedder:
         self._detail = detail
         self._threads = threads
         self._batch_tokens = CPU_BATCH_TOKENS if encoder.device.type == "cpu" else CUDA_BATCH_TOKENS
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embedding", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embedding", initializer=_lower_priority)
         self._priority = Priority()
         self._unknown = _unknown_id(tokenizer)
         prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
         self.dimension = encoder.dimension
-        # What a chunk may have, special tokens included.
+        # Most tokens of a chunk, special tokens included.
         self.max_tokens = files.max_tokens - prompt
 
     @classmethod
@@ -85,16 +82,16 @@ class Embedder:
         """Check and load the configured model.
 
         Raises:
-            UnavailableError: the model or its device is not there.
-            DamagedError: the weights do not have their checksum.
+            UnavailableError: the model or its device is missing.
+            DamagedError: the weights do not match their checksum.
         """
-        files = find(settings.embedding_model, settings.embedding_sha256)
-        # A forked parser process must not meet the tokenizer's thread pool.
+        files = find_model(settings.embedding_model, settings.embedding_sha256)
+        # The tokenizer's thread pool would not survive a fork of the process.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
         from tokenizers import Tokenizer
 
-        from services.knowledge.embedding.weights import cap_gpu_memory, choose_device, choose_dtype, choose_threads
+        from services.knowledge.embedding.device import cap_gpu_memory, choose_device, choose_dtype, choose_threads
 
         device = choose_device(settings.embedding_device)
         dtype = choose_dtype(settings.embedding_precision, device)
@@ -118,11 +115,11 @@ class Embedder:
 
     @property
     def tokenizer_file(self) -> Path:
-        """The tokenizer's own file, by which chunks are measured."""
+        """The tokenizer's file, for counting tokens of chunks in other processes."""
         return self.files.tokenizer_file
 
     def memory_report(self) -> MemoryReport:
-        """What the process holds: bytes of the weights, and how often any model was loaded."""
+        """Return the bytes of the weights, and how often a model was loaded."""
         return MemoryReport(
             name=_("Embedding model"),
             detail=self._detail,
@@ -140,7 +137,7 @@ class Embedder:
         )
 
     def tokenizer_memory_report(self) -> MemoryReport:
-        """What the tokenizer's tables take: what was allocated while it was loaded."""
+        """Return the bytes of the tokenizer's tables: what was allocated while it was loaded."""
         return MemoryReport(
             name=_("Tokenizer of the embedding model"),
             detail=self.files.name,
@@ -151,14 +148,14 @@ class Embedder:
         )
 
     def urgent(self) -> AbstractContextManager[None]:
-        """Hold ingestion's batches back while a question is answered, beyond its embedding."""
+        """Pause the batches of ingestion while a question is answered, beyond its embedding."""
         return self._priority.urgent()
 
     def embed_query(self, text: str) -> Vectors:
-        """Return a question's vector, float32 (d,), normalised; ingestion's batches wait meanwhile."""
+        """Return the vector of a question, float32 (d,), normalised; batches of ingestion pause meanwhile."""
         with self._priority.urgent():
             sequence = self._tokenizer.encode(self.files.query_prompt + text.strip()).ids
-            vector: Vectors = self._encode([sequence], never)[0]
+            vector: Vectors = self._encode([sequence], never_yield)[0]
             return vector
 
     def embed_chunks(
@@ -170,23 +167,25 @@ class Embedder:
     ) -> Vectors:
         """Return the vectors of chunks, float32 (n, d), normalised.
 
-        `cancelled` is asked between batches; `on_progress` is told how many texts are done, by the caller's thread.
+        `cancelled` is called between batches, `on_progress` with the number of finished texts, on the caller's thread.
 
         Raises:
-            CancelledError: `cancelled` said so.
+            CancelledError: `cancelled` returned true.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        work = self._batches(texts)
+        batches = self._batches(texts)
         running: dict[Future[Vectors], list[int]] = {}
         done = 0
         try:
             while True:
                 if cancelled():
                     raise CancelledError(_("The embedding was cancelled; nothing of it was kept."))
-                # One batch each, and one in reserve so that no thread waits for this loop.
-                while len(running) <= self._threads and (batch := next(work, None)) is not None:
+                # One batch per thread, and one in reserve so that no thread waits for this loop.
+                while len(running) <= self._threads and (batch := next(batches, None)) is not None:
                     positions, sequences = batch
-                    running[self._pool.submit(self._encode, sequences, self._priority.batch().give_way)] = positions
+                    running[
+                        self._pool.submit(self._encode, sequences, self._priority.new_turn().yield_to_questions)
+                    ] = positions
                 if not running:
                     return vectors
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -199,32 +198,32 @@ class Embedder:
                 future.cancel()
 
     def unknown_share(self, text: str) -> float:
-        """Return the share of the text's first tokens that the tokenizer does not know, 0 to 1."""
+        """Return the share of unknown tokens at the beginning of a text, 0 to 1."""
         tokens = self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids
         return tokens.count(self._unknown) / len(tokens) if tokens else 0.0
 
     def token_count(self, text: str) -> int:
-        """Return how many tokens the beginning of a text has, special ones aside; at most a chunk's."""
+        """Return the number of tokens at the beginning of a text, without special ones, at most `max_tokens`."""
         return len(self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids)
 
     def close(self) -> None:
-        """Stop the threads; batches that are running end first."""
+        """Stop the threads after the running batches."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
-        """Yield (positions in `texts`, token ids) of batches."""
+        """Yield batches: (positions in `texts`, token ids)."""
         for start in range(0, len(texts), WINDOW_TEXTS):
             window = [self.files.chunk_prompt + text.strip() for text in texts[start : start + WINDOW_TEXTS]]
             sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(window)]
-            for batch in plan([len(sequence) for sequence in sequences], self._batch_tokens):
+            for batch in plan_batches([len(sequence) for sequence in sequences], self._batch_tokens):
                 yield [start + position for position in batch], [sequences[position] for position in batch]
 
-    def _encode(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Vectors:
+    def _encode(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Vectors:
         import torch
 
         try:
             with torch.inference_mode(), self._weights.in_use() as encoder:
-                pooled = encoder.forward(sequences, give_way)
+                pooled = encoder.forward(sequences, yield_turn)
                 normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
         except torch.OutOfMemoryError as error:
             if len(sequences) == 1:
@@ -234,28 +233,28 @@ class Embedder:
                 ) from error
         else:
             return normalised
-        # Outside of the handler, which keeps what the failed attempt had on the GPU.
+        # Outside of the handler: its traceback keeps the failed attempt's tensors on the GPU.
         torch.cuda.empty_cache()
-        self._batch_tokens = max(LEAST_BATCH_TOKENS, self._batch_tokens // 2)
+        self._batch_tokens = max(MIN_BATCH_TOKENS, self._batch_tokens // 2)
         half = len(sequences) // 2
-        return np.concatenate([self._encode(sequences[:half], give_way), self._encode(sequences[half:], give_way)])
+        return np.concatenate([self._encode(sequences[:half], yield_turn), self._encode(sequences[half:], yield_turn)])
 
     def release(self) -> int:
-        """Let the weights go until they are needed again, unless they are in use; return their bytes.
+        """Release the weights until they are needed again, unless they are in use; return their bytes.
 
-        Index, tokenizer and threads stay. The next text waits until they are read again, half a second.
+        The tokenizer and the threads stay. The next text waits until the weights are read again, half a second.
         """
         return self._weights.release()
 
     def release_idle(self, minutes: float) -> int:
-        """Let them go if nothing was embedded for so long; 0 minutes: never. Return their bytes."""
+        """Release the weights if nothing was embedded for `minutes`; 0: never. Return their bytes."""
         return self._weights.release(idle_seconds=60 * minutes) if minutes else 0
 
 
 def _loader(
     files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool
-) -> tuple[Callable[[], Encoder], bool]:
-    """Return what reads the weights, and whether it keeps them in eight bits: only the slim encoder can."""
+) -> tuple[Callable[[], TokenEncoder], bool]:
+    """Return the loader of the weights, and whether it keeps them in 8 bits: only `BertEncoder` can."""
     from services.knowledge.embedding.bert_encoder import BertEncoder
     from services.knowledge.embedding.sentence_transformers_encoder import SentenceTransformersEncoder
 
@@ -265,8 +264,8 @@ def _loader(
 
 
 def _allocated() -> int:
-    """Return what malloc has in use, 0 where the C library does not tell."""
-    # Only there where psutil was built against a C library with heap figures.
+    """Return the bytes that malloc has in use, 0 where the C library does not report them."""
+    # psutil has it only where it was built against a C library with heap statistics.
     info = getattr(psutil, "heap_info", None)
     if info is None:
         return 0
@@ -274,15 +273,15 @@ def _allocated() -> int:
     return int(heap.heap_used + heap.mmap_used)
 
 
-def _step_back() -> None:
-    """Let the kernel prefer every other thread: a question must not wait until a batch comes to its next operation."""
+def _lower_priority() -> None:
+    """Lower the priority of the calling thread: a question must not compete with a batch's current operation."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + BATCH_NICENESS))
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int:
-    """The id of the tokenizer's unknown token; -1 where it has none, because it falls back to bytes."""
+    """Return the id of the tokenizer's unknown token; -1 for tokenizers without one, which fall back to bytes."""
     for name in ("[UNK]", "<unk>", "<|unk|>"):
         found = tokenizer.token_to_id(name)
         if found is not None:
@@ -290,7 +289,7 @@ def _unknown_id(tokenizer: Tokenizer) -> int:
     return -1
 
 
-def plan(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[int]]:
+def plan_batches(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[int]]:
     """Yield positions into `lengths`, longest first, with at most `budget_tokens` each (or a single sequence).
 
     The budget counts padding to the longest of a batch, so that it also bounds encoders that pad.

@@ -1,4 +1,4 @@
-"""A folder of a sentence-transformers model: found, read and checked before anything is loaded from it."""
+"""The folder of a sentence-transformers model: located, read and verified before weights are loaded."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _DEFAULT_MAX_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What a model folder says about itself. `pooling` is "mean" or "cls", else "other".
+    """The configuration of a model folder. `pooling` is "mean" or "cls", else "other".
 
-    `slim` tells whether the folder is nothing but a transformer, pooling and normalisation. The prompts are put before
-    every question and every chunk; most models have none.
+    `slim` tells whether the model is only a transformer, pooling and normalisation. The prompts are put before every
+    question and every chunk; most models have none.
     """
 
     name: str
@@ -50,18 +50,18 @@ class ModelFiles:
 
     @property
     def fingerprint(self) -> str:
-        """Everything that decides what the vectors are, except the arithmetic's precision."""
+        """Identifies everything that determines the vectors, except the compute precision."""
         tokenizer = hashlib.sha256(self.tokenizer_file.read_bytes()).hexdigest()
         parts = [self.sha256, tokenizer, self.pooling, self.max_tokens, self.query_prompt, self.chunk_prompt]
         return f"{self.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
 
-def find(folder: str, sha256: str) -> ModelFiles:
-    """Return the files of the model in `folder`, or of the bundled one where it is empty, checked against `sha256`.
+def find_model(folder: str, sha256: str) -> ModelFiles:
+    """Return the files of the model in `folder`, or of the bundled one where it is empty, verified by `sha256`.
 
     Raises:
-        UnavailableError: the folder is not there or lacks a file.
-        DamagedError: the weights are not the ones that they should be.
+        UnavailableError: the folder or one of its files is missing.
+        DamagedError: the weights are damaged or do not match `sha256`.
     """
     if folder:
         return _read(Path(folder).expanduser(), Path(folder).name, sha256)
@@ -113,7 +113,7 @@ def _read(folder: Path, name: str, expected: str) -> ModelFiles:
 
 
 def _check_weights(path: Path) -> None:
-    """Refuse a file that was cut off; opening it reads no more than its head."""
+    """Raise `DamagedError` for a truncated file; only its header is read."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -139,7 +139,7 @@ def _pooling(folder: Path, modules: list[dict[str, Any]], kinds: list[str]) -> s
 
 
 def _max_tokens(folder: Path, config: dict[str, Any], reading: dict[str, Any]) -> int:
-    """The least of the limits that the folder states, special tokens included."""
+    """Return the lowest of the limits that the folder states, special tokens included."""
     tokenizer = _json(folder / "tokenizer_config.json") or {}
     # RoBERTa counts positions from the padding token's id + 1.
     lost = config.get("pad_token_id", 0) + 1 if "roberta" in config.get("model_type", "") else 0

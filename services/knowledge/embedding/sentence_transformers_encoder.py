@@ -1,4 +1,4 @@
-"""Every other sentence-transformers model, through the library itself (imported late: it costs 270 MB)."""
+"""Encoder for all other sentence-transformers models, through that library (imported late: it costs 270 MB)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SentenceTransformersEncoder:
-    """A SentenceTransformer in inference mode that gives way between its layers."""
+    """A SentenceTransformer in inference mode that yields to questions between its layers."""
 
     def __init__(self, model: SentenceTransformer, device: torch.device) -> None:
         self.device = device
@@ -41,7 +41,7 @@ class SentenceTransformersEncoder:
         """Load the model without network, custom code or pickled weights.
 
         Raises:
-            UnavailableError: sentence-transformers cannot make sense of the folder.
+            UnavailableError: sentence-transformers cannot load the folder.
         """
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
@@ -74,11 +74,11 @@ class SentenceTransformersEncoder:
         return sum(tensor.nbytes for tensor in (*self._model.parameters(), *self._model.buffers()))
 
     def ranges(self) -> tuple[Range, ...]:
-        """Return where the weights lie in this process's RAM."""
+        """Return the memory ranges of the weights in this process: (address, length in bytes)."""
         tensors = (*self._model.parameters(), *self._model.buffers())
         return tuple(part for tensor in tensors for part in ranges(tensor))
 
-    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> Tensor:
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
         """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU."""
         longest = max(len(sequence) for sequence in sequences)
         tokens = torch.full((len(sequences), longest), self._padding)
@@ -89,14 +89,14 @@ class SentenceTransformersEncoder:
         features = {"input_ids": tokens.to(self.device), "attention_mask": mask.to(self.device)}
         if "token_type_ids" in self._inputs:
             features["token_type_ids"] = torch.zeros_like(tokens).to(self.device)
-        self._local.give_way = give_way
+        self._local.yield_turn = yield_turn
         try:
             result: Tensor = self._model(features)["sentence_embedding"]
         finally:
-            self._local.give_way = None
+            self._local.yield_turn = None
         return result.float().cpu()
 
     def _pause(self, _module: object, _arguments: object) -> None:
-        give_way = getattr(self._local, "give_way", None)
-        if give_way is not None:
-            give_way()
+        yield_turn = getattr(self._local, "yield_turn", None)
+        if yield_turn is not None:
+            yield_turn()

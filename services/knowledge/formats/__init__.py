@@ -1,1 +1,1 @@
-"""File formats: detection and extraction of text."""
+"""File formats: detection, and extraction of text as sections."""

@@ -1,6 +1,6 @@
-"""What a file is: decided by its content, by its name only where the content leaves it open.
+"""Detection of file formats by content, by name only where the content is ambiguous.
 
-Looks at zip-based documents before anything unpacks them.
+Zip-based documents are checked here, before anything unpacks them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 
 MEDIA_TYPES = {
     "pdf": "application/pdf",
@@ -31,11 +32,10 @@ _SUFFIXES = {
     ".markdown": "markdown", ".mdown": "markdown",
 }  # fmt: skip
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
-MEGABYTE = 1024 * 1024
-# No XML part of an honest document unpacks to more; pictures do not count, nothing reads them.
-LARGEST_PART = 96 * MEGABYTE
-LARGEST_TOTAL = 160 * MEGABYTE
-MOST_MEMBERS = 20_000
+# Limits against zip bombs; pictures do not count, nothing reads them.
+MAX_PART_BYTES = 96 * MEGABYTE
+MAX_TOTAL_BYTES = 160 * MEGABYTE
+MAX_MEMBERS = 20_000
 _PARTS = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".vml", ".bin")
 _NESTED = (".zip", ".docx", ".pptx", ".xlsx", ".epub", ".jar", ".7z", ".rar")
 _TYPES = (
@@ -46,8 +46,8 @@ _TYPES = (
 )
 
 
-def needs(head: bytes, name: str) -> str:
-    """Return which libraries the file will need by its first bytes: "pdf", "office", "html" or "" (none)."""
+def required_library(head: bytes, name: str) -> str:
+    """Return the libraries that a file with these first bytes needs: "pdf", "office", "html" or "" (none)."""
     if _is_pdf(head):
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
@@ -56,10 +56,10 @@ def needs(head: bytes, name: str) -> str:
 
 
 def detect(stream: BinaryIO, name: str) -> str:
-    """Return the kind of a file, a key of `MEDIA_TYPES`.
+    """Return the format of a file, a key of `MEDIA_TYPES`.
 
     Raises:
-        BadInputError: the file is empty or of a kind that is not read.
+        BadInputError: the file is empty or of an unsupported format.
         TooLargeError: a zip-based document that unpacks to too much.
     """
     head = stream.read(HEAD_BYTES)
@@ -69,8 +69,8 @@ def detect(stream: BinaryIO, name: str) -> str:
     if _is_pdf(head):
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return inspect(stream)
-    for magic, what in _foreign():
+        return detect_zip(stream)
+    for magic, what in _unsupported():
         if head.startswith(magic):
             raise BadInputError(
                 _("This is {what}, which cannot be read.").format(what=what),
@@ -81,8 +81,8 @@ def detect(stream: BinaryIO, name: str) -> str:
     return _SUFFIXES.get(_suffix(name), "text")
 
 
-def _foreign() -> Iterator[tuple[bytes, str]]:
-    """Yield formats that are recognised only to say clearly that they are not read."""
+def _unsupported() -> Iterator[tuple[bytes, str]]:
+    """Yield (magic bytes, name) of formats that are recognised only for a clear error message."""
     yield b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _("an old or password-protected Office file")
     yield b"{\\rtf", _("an RTF file")
     for picture in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*"):
@@ -100,7 +100,7 @@ def _is_pdf(head: bytes) -> bool:
 
 
 def _is_html(head: bytes) -> bool:
-    """Whether a page begins here, after an XML declaration and comments."""
+    """Whether an HTML page begins here, after an XML declaration and comments."""
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     while head.startswith((b"<!--", b"<?xml")):
         _comment, closed, head = head.partition(b"-->" if head.startswith(b"<!") else b"?>")
@@ -114,12 +114,12 @@ def _suffix(name: str) -> str:
     return PurePath(name.replace("\\", "/")).suffix.lower()
 
 
-def inspect(stream: BinaryIO) -> str:
-    """Return the kind of document in a zip file ("docx", "pptx", "xlsx", "epub").
+def detect_zip(stream: BinaryIO) -> str:
+    """Return the format of a zip-based document ("docx", "pptx", "xlsx", "epub").
 
     Raises:
-        BadInputError: damaged, encrypted, or an archive of something else.
-        TooLargeError: it would unpack to more than any honest document does.
+        BadInputError: damaged, encrypted, or not a document.
+        TooLargeError: it would unpack to more than any legitimate document.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -153,7 +153,7 @@ def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
             _("The document is protected with a password."), _("Upload a copy that was saved without a password.")
         )
     parts = [member.file_size for member in members if member.filename.lower().endswith(_PARTS)]
-    if len(members) > MOST_MEMBERS or sum(parts) > LARGEST_TOTAL or max(parts, default=0) > LARGEST_PART:
+    if len(members) > MAX_MEMBERS or sum(parts) > MAX_TOTAL_BYTES or max(parts, default=0) > MAX_PART_BYTES:
         raise TooLargeError(
             _("The document unpacks to {size} MB in {count} parts, more than a document of its kind needs.").format(
                 size=sum(parts) // MEGABYTE, count=len(members)

@@ -1,8 +1,8 @@
 """DOCX, PPTX, EPUB and HTML through markitdown's converters.
 
-Its converter classes are used one by one: the package's front door starts a neural network to guess file types and
+Its converter classes are used one by one: the package's main class starts a neural network to detect file types and
 loads pandas for spreadsheets, which costs 230 MB of address space and threads that do not survive a fork. Types are
-known here by other means and spreadsheets are read elsewhere, so both are kept out of the helper process.
+detected by `detect` and spreadsheets read by `tables`, so both stay out of the fork server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.formats.text import decode, sections_of
+from services.knowledge.formats.text import decode, markdown_sections
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # A document type definition stands before the first element.
 _PROLOG_BYTES = 65_536
-# Chunks are shown as plain text: no marks inside a line, links and pictures by their words alone.
-_PLAIN: dict[str, Any] = {
+# Chunks are shown as plain text: no inline markup, links and pictures by their text only.
+_PLAIN_TEXT: dict[str, Any] = {
     "strip": ["a", "b", "strong", "em", "i", "u", "s", "del", "sub", "sup", "code", "kbd", "samp"],
     "escape_asterisks": False,
     "escape_underscores": False,
@@ -36,10 +36,10 @@ _SLIDE = re.compile(r"^<!-- Slide number: (\d+) -->$", re.MULTILINE)
 
 
 def load() -> None:
-    """Import the converters (about 0.4 s and 45 MB once per helper process)."""
+    """Import the converters (about 0.4 s and 45 MB, once per fork server)."""
     sys.modules.setdefault("magika", types.ModuleType("magika"))
     if "pandas" not in sys.modules:
-        sys.modules["pandas"] = None  # type: ignore[assignment]  # as if not installed; markitdown allows for that
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # as if not installed, which markitdown supports
     import markitdown.converters  # noqa: F401
 
 
@@ -54,62 +54,62 @@ def read(kind: str, stream: BinaryIO, progress: Callable[[int, int], None]) -> I
         yield from _slides(_convert(converters.PptxConverter, stream).markdown, progress)
     else:
         converter = converters.DocxConverter if kind == "docx" else converters.EpubConverter
-        yield from sections_of(_clean(_convert(converter, stream).markdown))
+        yield from markdown_sections(_clean(_convert(converter, stream).markdown))
 
 
 def _convert(converter: Callable[[], DocumentConverter], stream: BinaryIO) -> DocumentConverterResult:
     from markitdown import StreamInfo
 
-    return converter().convert(stream, StreamInfo(), **_PLAIN)
+    return converter().convert(stream, StreamInfo(), **_PLAIN_TEXT)
 
 
 def _html(stream: BinaryIO) -> Iterator[Section]:
     from markitdown.converters import HtmlConverter
 
     data = stream.read()
-    result = HtmlConverter().convert_string(_html_text(data), **_PLAIN)
+    result = HtmlConverter().convert_string(_html_text(data), **_PLAIN_TEXT)
     markdown = _clean(result.markdown)
     title = " ".join((result.title or "").split())
     if title and not re.search(r"^#", markdown, re.MULTILINE):
         markdown = f"# {title}\n\n{markdown}"
-    yield from sections_of(markdown)
+    yield from markdown_sections(markdown)
 
 
 def _html_text(data: bytes) -> str:
-    """Return the page's text, in the encoding that it declares where that works."""
+    """Return the page's text, decoded as it declares where that works."""
     declared = re.search(rb"""charset\s*=\s*["']?\s*([\w-]{2,20})""", data[:4096], re.IGNORECASE)
     if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         name = declared[1].decode("ascii").lower()
         try:
             return data.decode("gb18030" if name in {"gb2312", "gbk", "x-gbk"} else name)
         except (UnicodeDecodeError, LookupError):
-            pass  # pages lie about it; the content decides
+            pass  # a wrong declaration; the content decides
     return decode(data)
 
 
 def _slides(markdown: str, progress: Callable[[int, int], None]) -> Iterator[Section]:
-    """Yield sections with slide numbers as pages. A slide's own text cannot pass for a mark: marks count up."""
+    """Yield sections with slide numbers as pages. Slide marks count up, so that a slide's text cannot fake one."""
     starts: list[tuple[int, int]] = []
     for match in _SLIDE.finditer(markdown):
         if int(match[1]) == len(starts) + 1:
             starts.append((match.start(), match.end()))
     for number, (_start, begin) in enumerate(starts, start=1):
         end = starts[number][0] if number < len(starts) else len(markdown)
-        yield from sections_of(_clean(markdown[begin:end]), page=number)
+        yield from markdown_sections(_clean(markdown[begin:end]), page=number)
         progress(number, len(starts))
 
 
 def _clean(markdown: str) -> str:
-    """Return Markdown without pictures and the runs of blank lines that converters leave."""
+    """Return Markdown without pictures and runs of blank lines."""
     text = _IMAGE.sub(lambda match: match[1], markdown)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def check_entities(stream: BinaryIO) -> None:
-    """Refuse XML parts that define entities: office documents never need them, bombs are made of them.
+    """Refuse XML parts that define entities: office documents do not need them, entity expansion attacks do.
 
     Raises:
-        BadInputError: some part carries a document type definition with entities.
+        BadInputError: a part has a document type definition with entities.
     """
     import zipfile
 

@@ -1,4 +1,4 @@
-"""PDF through pypdfium2: text by page, and pages as pictures with words marked."""
+"""PDF through pypdfium2: text by page, and pages as images with words highlighted."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, NotFoundError, TooLargeError
 from services.core.i18n import _
+from services.knowledge.text.sentences import clauses
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
     import pypdfium2  # type: ignore[import-untyped]
 
-MOST_PAGES = 20_000
-# What PDFium reports for a document that asks for a password.
+MAX_PAGES = 20_000
+# PDFium's error codes for a document with a password.
 _ERR_PASSWORD = 4
 _ERR_SECURITY = 5
-_LARGEST_PICTURE = 40_000_000  # pixels
-_MARK = (255, 224, 130)  # what white paper becomes under a marker; ink stays as dark as it is
-_MOST_MARKS = 400
-_SENTENCE = re.compile(r"[。！？；\n]+|[.!?;]+\s")
+_MAX_PIXELS = 40_000_000
+_HIGHLIGHT = (255, 224, 130)  # multiplied with the page: white takes this colour, ink stays dark
+_MAX_BOXES = 400
 
 
 def read(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
@@ -30,15 +30,15 @@ def read(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Sec
 
     Raises:
         BadInputError: damaged, encrypted, without pages, or without a text layer.
-        TooLargeError: more pages than are read.
+        TooLargeError: more than `MAX_PAGES` pages.
     """
     with closing(_open(stream)) as document:
         pages = len(document)
         if pages == 0:
             raise BadInputError(_("The PDF has no pages."), _("Check the original and upload it again."))
-        if pages > MOST_PAGES:
+        if pages > MAX_PAGES:
             raise TooLargeError(
-                _("The PDF has {pages} pages; at most {most} are read.").format(pages=pages, most=MOST_PAGES),
+                _("The PDF has {pages} pages; at most {most} are read.").format(pages=pages, most=MAX_PAGES),
                 _("Split it into several files."),
             )
         found = broken = 0
@@ -67,7 +67,7 @@ def page_count(stream: BinaryIO) -> int:
 
 
 def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) -> bytes:
-    """Return a page (counted from 1) as PNG of `width` pixels with each text of `highlight` marked where it stands.
+    """Return a page (counted from 1) as PNG of `width` pixels with the texts of `highlight` highlighted.
 
     Raises:
         NotFoundError: there is no such page.
@@ -84,38 +84,38 @@ def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) ->
         if page_width <= 0 or page_height <= 0:
             raise _damaged()
         scale = width / page_width
-        scale = min(scale, (_LARGEST_PICTURE / (page_width * page_height)) ** 0.5)
+        scale = min(scale, (_MAX_PIXELS / (page_width * page_height)) ** 0.5)
         bitmap = sheet.render(scale=scale)
-        picture = bitmap.to_pil().convert("RGB")
+        image = bitmap.to_pil().convert("RGB")
         converter = bitmap.get_posconv(sheet)
-        layer = Image.new("RGB", picture.size, (255, 255, 255))
+        layer = Image.new("RGB", image.size, (255, 255, 255))
         draw = ImageDraw.Draw(layer)
         for left, bottom, right, top in _boxes(sheet, highlight):
             x0, y0 = converter.to_bitmap(left, top)
             x1, y1 = converter.to_bitmap(right, bottom)
-            draw.rectangle((min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1), fill=_MARK)
+            draw.rectangle((min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1), fill=_HIGHLIGHT)
         out = io.BytesIO()
-        ImageChops.multiply(picture, layer).save(out, format="PNG", compress_level=3)
+        ImageChops.multiply(image, layer).save(out, format="PNG", compress_level=3)
         return out.getvalue()
 
 
 def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[float, float, float, float]]:
-    """Yield the boxes of the texts to mark, in PDF units; of a text that is not there as a whole, its sentences'.
+    """Yield the boxes of the texts to highlight, in PDF units; for a text not found as a whole, those of its clauses.
 
-    PDFium's own search stops at line ends, so a text is looked for in the page's letters without what is between
-    them; PDFium then joins the boxes of the characters line by line.
+    PDFium's own search stops at line ends, so a text is searched in the page's letters and digits only; PDFium then
+    merges the boxes of the characters line by line.
     """
     with closing(page.get_textpage()) as text_page:
         letters = _Letters(text_page)
-        marks = 0
+        boxes = 0
         for wanted in highlight:
             spans = letters.find(wanted) or [
-                span for part in _SENTENCE.split(wanted) if len(part) >= 8 for span in letters.find(part)
+                span for part in clauses(wanted) if len(part) >= 8 for span in letters.find(part)
             ]
             for first, last in spans:
                 for rectangle in range(text_page.count_rects(first, last - first + 1)):
-                    marks += 1
-                    if marks > _MOST_MARKS:
+                    boxes += 1
+                    if boxes > _MAX_BOXES:
                         return
                     yield text_page.get_rect(rectangle)
 
@@ -138,21 +138,21 @@ class _Letters:
         self._text = "".join(letters)
 
     def find(self, wanted: str) -> list[tuple[int, int]]:
-        """Return first and last character of each place where `wanted` stands, not inside of longer words."""
+        """Return (first, last) character of each occurrence of `wanted` that is not inside a longer word."""
         needle = "".join(character for character in wanted.casefold() if character.isalnum())
         found: list[tuple[int, int]] = []
         start = self._text.find(needle) if needle else -1
-        while start >= 0 and len(found) < _MOST_MARKS:
+        while start >= 0 and len(found) < _MAX_BOXES:
             end = start + len(needle)
-            if not (self._glued(start) or self._glued(end)):
+            if not (self._inside_word(start) or self._inside_word(end)):
                 found.append((self._positions[start], self._positions[end - 1]))
                 start = self._text.find(needle, end)
             else:
                 start = self._text.find(needle, start + 1)
         return found
 
-    def _glued(self, at: int) -> bool:
-        """Whether a word of a script written with spaces goes on from the letter before `at` to the one there."""
+    def _inside_word(self, at: int) -> bool:
+        """Whether the letters before and at `at` belong to one word of a script written with spaces."""
         if not 0 < at < len(self._text) or self._positions[at] - self._positions[at - 1] > 1:
             return False
         return self._text[at] < "\u0e00" and self._text[at - 1] < "\u0e00"
@@ -178,13 +178,13 @@ def _page_text(document: pypdfium2.PdfDocument, index: int) -> str | None:
 
     try:
         with closing(document[index]) as page, closing(page.get_textpage()) as text_page:
-            return tidy(text_page.get_text_bounded())
+            return clean_text(text_page.get_text_bounded())
     except pypdfium2.PdfiumError:
         return None
 
 
-def tidy(text: str) -> str:
-    """Return text as PDFium gives it with plain line ends and words that were hyphenated at a line end joined."""
+def clean_text(text: str) -> str:
+    """Return PDFium's text with plain line ends, without control characters, and hyphenated words joined."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub("[\ufffe\uffff\u00ad\u0002]\n?", "", text)
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)

@@ -1,4 +1,4 @@
-"""CSV and XLSX as tables: the header row first, so that every chunk of a long table can repeat it."""
+"""CSV and XLSX as table sections, each with the header row first, so that every chunk can repeat it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from services.core.errors import TooLargeError
 from services.core.i18n import _
 from services.knowledge.types import Section
 
-# Rows of one section; a section repeats the header.
-_ROWS = 200
-_MOST_TITLES = 5
-MOST_CELLS = 3_000_000
+# Rows of one section; each repeats the header.
+_SECTION_ROWS = 200
+_MAX_TITLES = 5
+MAX_CELLS = 3_000_000
 _DELIMITERS = ",;\t|"
 
 
 def read_csv(text: str) -> Iterator[Section]:
-    """Yield the sections of a table in CSV, the delimiter told by the first lines."""
+    """Yield the sections of a table in CSV, the delimiter detected from the first lines."""
     csv.field_size_limit(16 * 1024 * 1024)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:8192]))
     yield from _sections(rows, "")
 
 
 def _delimiter(sample: str) -> str:
-    """Return what separates the cells: that which gives the first rows the most columns in common."""
+    """Return the delimiter that gives the first rows the most columns in common."""
 
     def columns(delimiter: str) -> int:
         rows = [row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row][:20]
@@ -45,12 +45,12 @@ def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterato
     import openpyxl  # type: ignore[import-untyped]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about features that do not matter for text
+        warnings.simplefilter("ignore")  # about features irrelevant for text
         with closing(openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)) as book:
             sheets = book.worksheets
             for number, sheet in enumerate(sheets, start=1):
                 progress(number - 1, len(sheets))
-                # Files lie about their extent; rows are read until they end.
+                # The declared extent may be wrong: rows are read until they end.
                 sheet.reset_dimensions()
                 rows = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
                 yield from _sections(rows, sheet.title)
@@ -64,9 +64,9 @@ def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
     cells = sent = 0
     for row in rows:
         cells += max(len(row), 1)
-        if cells > MOST_CELLS:
+        if cells > MAX_CELLS:
             raise TooLargeError(
-                _("The table has more than {most} cells.").format(most=MOST_CELLS),
+                _("The table has more than {most} cells.").format(most=MAX_CELLS),
                 _("Split it into smaller tables, or export only the columns that matter."),
             )
         line = _line(row)
@@ -74,15 +74,15 @@ def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:
             continue
         if header:
             lines.append(line)
-        elif " | " not in line and len(titles) < _MOST_TITLES:
-            titles.append(line)  # what stands above a table, if a row with more cells follows
+        elif " | " not in line and len(titles) < _MAX_TITLES:
+            titles.append(line)  # a title above the table, if a row with more cells follows
         elif " | " in line:
             header = line
             if titles:
                 yield Section("\n".join(title[2:-2] for title in titles), sheet=sheet)
         else:
             header, lines = titles[0], [*titles[1:], line]
-        if len(lines) >= _ROWS:
+        if len(lines) >= _SECTION_ROWS:
             yield _table(header, lines, sheet)
             sent += 1
             lines = []

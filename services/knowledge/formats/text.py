@@ -1,9 +1,8 @@
-"""Bytes to text: UTF-8, UTF-16 with and without a byte order mark, GB18030, and by statistics what else there is.
+"""Text and Markdown files: detection of the encoding, and sections by headings.
 
-Short Chinese texts are where detectors fail, so UTF-16 and GB18030 are tried first and judged by how common the
-characters are that come out; charset-normalizer gets what is left.
-
-Markdown text to sections by its headings.
+Encodings: UTF-8, UTF-16 with and without a byte order mark, GB18030, others by statistics. Detectors fail on short
+Chinese texts, so UTF-16 and GB18030 are tried first and scored by how common the decoded characters are;
+charset-normalizer gets the rest.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ _MARKS = (
 )
 _SAMPLE_BYTES = 16_384
 _SAMPLE_CHARACTERS = 4_000
-# Shares of a sample: what is plausible for a text, and what is too much of what no text has.
+# Shares of a sample: least of common characters, most of characters that no text has.
 _PLAUSIBLE = 0.9
-_MOST_JUNK = 0.02
+_MAX_JUNK = 0.02
 _WESTERN_MARKS = frozenset("“”‘’„‚–—…•€£§°«»·©®¿¡\xa0")
 _CONTROLS_IN_TEXT = frozenset("\t\n\r\f\v\x1b")
 _ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
-# A section is what a page shows and a message carries; longer stretches are cut at a blank line.
-LONGEST_SECTION = 20_000
-_LONGEST_HEADING = 400
+# Longer sections are split at a blank line: pages show them whole, messages carry them whole.
+MAX_SECTION_CHARACTERS = 20_000
+_MAX_HEADING = 400
 
 
 def decode(data: bytes) -> str:
     """Return the text of a file with Unix line ends.
 
     Raises:
-        BadInputError: it is not text in an encoding that can be told.
+        BadInputError: it is not text in an encoding that can be detected.
     """
     text = _decoded(data)
-    if text is None or _junk(text[:_SAMPLE_CHARACTERS]) > _MOST_JUNK:
+    if text is None or _junk(text[:_SAMPLE_CHARACTERS]) > _MAX_JUNK:
         raise BadInputError(
             _("The file contains no readable text: it looks like binary data."),
             _("If it is a text, save it as UTF-8; otherwise upload it in a format that is read."),
@@ -62,7 +61,7 @@ def _decoded(data: bytes) -> str | None:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
-            # One damaged byte in a long text must not turn all of it into another encoding.
+            # A few damaged bytes in a long text must not change the encoding of all of it.
             repaired = data.decode("utf-8", errors="replace")
             damaged = repaired.count("\ufffd")
             if damaged <= 3 + len(repaired) // 1000 and 10 * damaged <= sum(c > "\x7f" for c in repaired[:100_000]):
@@ -71,7 +70,7 @@ def _decoded(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str | None:
-    """Return the text in the likeliest encoding but UTF-8, None if no encoding makes a text of it."""
+    """Return the text in the likeliest encoding other than UTF-8, None if none is plausible."""
     score, encoding = max((_plausibility(data, name), name) for name in ("gb18030", "utf-16-be", "utf-16-le"))
     if score < _PLAUSIBLE:
         if b"\x00" in data[:_SAMPLE_BYTES]:
@@ -88,7 +87,7 @@ def _by_statistics(data: bytes) -> str:
 
 
 def _western(sample: bytes) -> bool:
-    """Whether a sample reads as a Western European text: Latin letters, few of them with accents."""
+    """Whether a sample is plausible Western European text: Latin letters, few of them with accents."""
     text = sample.decode("cp1252", errors="replace")
     special = [character for character in text if character > "\x7f"]
     return len(special) < len(text) // 6 and all(
@@ -97,7 +96,7 @@ def _western(sample: bytes) -> bool:
 
 
 def _plausibility(data: bytes, encoding: str) -> float:
-    """Return the share of characters common in texts when a sample is read in `encoding`; 0 if it cannot be."""
+    """Return the share of common characters when a sample is decoded in `encoding`; 0 if it cannot be."""
     sample = data[:_SAMPLE_BYTES]
     if encoding.startswith("utf-16") and len(data) % 2:
         return 0.0
@@ -111,7 +110,7 @@ def _plausibility(data: bytes, encoding: str) -> float:
 
 
 def _commonness(character: str) -> float:
-    """Return 1 for a character that texts are made of, 0 for one that a wrong encoding produces."""
+    """Return 1 for a character common in texts, 0 or less for one that a wrong encoding produces."""
     point = ord(character)
     if point < 0x80:
         return 1.0 if character.isprintable() or character in _CONTROLS_IN_TEXT else -2.0
@@ -129,7 +128,7 @@ def _commonness(character: str) -> float:
 
 
 def _junk(sample: str) -> float:
-    """Return the share of characters that no text has: controls, replacements, unassigned, private use."""
+    """Return the share of characters that no text has: control, replacement, unassigned, private use."""
     if not sample:
         return 0.0
     junk = sum(
@@ -140,10 +139,10 @@ def _junk(sample: str) -> float:
     return junk / len(sample)
 
 
-def sections_of(markdown: str, page: int | None = None, sheet: str = "") -> Iterator[Section]:
-    """Yield one section per heading; the heading is its first line, without the marks.
+def markdown_sections(markdown: str, page: int | None = None, sheet: str = "") -> Iterator[Section]:
+    """Yield one section per heading; the heading is its first line, without markup.
 
-    What comes before the first heading is a section without one. `#` inside fenced code is no heading.
+    Text before the first heading is a section without one. `#` inside fenced code is no heading.
     """
     path: list[tuple[int, str]] = []
     lines: list[str] = []
@@ -168,13 +167,13 @@ def sections_of(markdown: str, page: int | None = None, sheet: str = "") -> Iter
 
 
 def plain_sections(text: str) -> Iterator[Section]:
-    """Yield sections of a text that has no structure but its paragraphs."""
-    for part in cut(text):
+    """Yield sections of a text without headings."""
+    for part in split_text(text):
         yield Section(part)
 
 
-def cut(text: str, longest: int = LONGEST_SECTION) -> Iterator[str]:
-    """Yield stretches of at most `longest` characters, ended at a blank line, a line or a space where there is one."""
+def split_text(text: str, longest: int = MAX_SECTION_CHARACTERS) -> Iterator[str]:
+    """Yield parts of at most `longest` characters, split at a blank line, a line end or a space where there is one."""
     start = 0
     while start < len(text):
         end = start + longest
@@ -192,7 +191,7 @@ def cut(text: str, longest: int = LONGEST_SECTION) -> Iterator[str]:
 
 def _heading(line: str, before: list[str]) -> tuple[int, str, bool] | None:
     """Return level, title and whether the title is the line before; None if `line` makes no heading."""
-    if len(line) > _LONGEST_HEADING:
+    if len(line) > _MAX_HEADING:
         return None
     atx = _ATX.match(line)
     if atx:
@@ -214,5 +213,5 @@ def _section(lines: list[str], path: list[tuple[int, str]], page: int | None, sh
     if not text.strip():
         return
     heading = tuple(title for _level, title in path)
-    for part in cut(text):
+    for part in split_text(text):
         yield Section(part, page, sheet, heading)

@@ -1,4 +1,4 @@
-"""The vector index: codes in RAM, snapshots on disk, and its LangChain face."""
+"""The vector index: 8-bit codes in RAM, snapshots on disk."""
 
 from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.snapshots import IndexSnapshotStore

@@ -1,4 +1,4 @@
-"""Keeps the vector index: loads it, brings it up to the database, and has it saved in time."""
+"""Life cycle of the vector index: load, reconcile with the database, save snapshots."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class VectorSource(Protocol):
 
 
 class IndexManager:
-    """Holds the one index of the process.
+    """Owns the one index of the process.
 
-    Whoever changes the index calls `changed`; a thread saves it at most `snapshot_seconds` later, so that many changes
-    share one snapshot. A snapshot may be behind the database: what is missing is replayed at the next start.
+    Writers of the index call `mark_dirty`; a thread saves it at most `snapshot_seconds` later, so that many changes
+    share one snapshot. A snapshot may be behind the database: the difference is replayed at the next start.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class IndexManager:
 
     @property
     def index(self) -> VectorIndex:
-        """The index; the same object for as long as the keeper lives.
+        """The index; the same object for the lifetime of the manager.
 
         Raises:
             UnavailableError: before `start`.
@@ -73,11 +73,11 @@ class IndexManager:
 
     @property
     def ready(self) -> bool:
-        """Whether the index has everything that the database has."""
+        """Whether the index is loaded and reconciled with the database."""
         return self._index is not None
 
     def start(self) -> None:
-        """Load the newest good snapshot, replay the database's changes since, and start saving in time."""
+        """Load the newest valid snapshot, replay the database's changes since, and start the thread that saves."""
         loaded, warnings = self._snapshots.load(self._dimension, self.fingerprint)
         for warning in warnings:
             log.warning("index snapshot set aside", reason=warning)
@@ -85,28 +85,28 @@ class IndexManager:
         ids, groups = self._chunks.active_ids(self.fingerprint)
         index = loaded or self._empty(ids)
         replayed = self._reconcile(index, ids, groups)
-        self._warn_of_other_vectors(len(ids))
+        self._warn_of_foreign_vectors(len(ids))
         self._index = index
         log.info("index loaded", vectors=len(index), replayed=replayed, from_snapshot=loaded is not None)
         if replayed or (loaded is None and len(index)):
-            self.changed()
-        self._thread = threading.Thread(target=self._save_in_time, name="index-snapshots", daemon=True)
+            self.mark_dirty()
+        self._thread = threading.Thread(target=self._save_periodically, name="index-snapshots", daemon=True)
         self._thread.start()
 
-    def changed(self) -> None:
-        """Note that the index has something that no snapshot has."""
+    def mark_dirty(self) -> None:
+        """Record that the index changed since the last snapshot."""
         with self._wake:
             self._dirty = True
             self._wake.notify_all()
 
     def flush(self) -> bool:
-        """Save the index now if it changed; return whether there is nothing left to save."""
+        """Save the index now if it changed; return whether every change is saved."""
         with self._flushing:
             with self._wake:
                 if not self._dirty:
                     return True
                 self._dirty = False
-            began = time.monotonic()
+            started = time.monotonic()
             if self.index.wants_training:
                 self.index.retrain(self._chunks.iter_vectors)
                 log.info("index retrained", vectors=len(self.index))
@@ -114,16 +114,16 @@ class IndexManager:
                 generation = self._snapshots.save(self.index, self.fingerprint)
             except StorageError as error:
                 log.warning("index not saved", reason=str(error))
-                self.changed()
+                self.mark_dirty()
                 return False
-            vectors, seconds = len(self.index), time.monotonic() - began
+            vectors, seconds = len(self.index), time.monotonic() - started
             log.info("index saved", generation=generation, vectors=vectors)
             text = _("index snapshot {generation}").format(generation=generation)
             self._reporter.event(EventKind.SNAPSHOT, text, vectors=vectors, seconds=seconds)
             return True
 
     def close(self) -> None:
-        """Stop the thread and save what is not saved yet."""
+        """Stop the thread and save unsaved changes."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -134,17 +134,17 @@ class IndexManager:
             self.flush()
             self._index.close()
 
-    def _save_in_time(self) -> None:
+    def _save_periodically(self) -> None:
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._dirty or self._closing)
-                # More changes are likely to follow the first one: they share its snapshot.
+                # More changes are likely to follow the first one: they go into the same snapshot.
                 if self._wake.wait_for(lambda: self._closing, self._seconds):
                     return
             self.flush()
 
     def _empty(self, ids: Ids) -> VectorIndex:
-        """Return an empty index whose codes fit the vectors that are going to be in it."""
+        """Return an empty index with a codec trained on a sample of the vectors of `ids`."""
         if len(ids) < TRAINING_VECTORS:
             return VectorIndex(self._dimension)
         sample = ids[:: max(1, len(ids) // (4 * TRAINING_VECTORS))]
@@ -152,7 +152,7 @@ class IndexManager:
         return VectorIndex(self._dimension, Codec.from_data(np.concatenate(parts)))
 
     def _reconcile(self, index: VectorIndex, ids: Ids, groups: Ids) -> int:
-        """Make the index hold exactly `ids` in `groups`; return how many vectors had to change."""
+        """Make the index hold exactly `ids` in `groups`; return how many vectors changed."""
         held_ids, held_groups = index.members()
         gone = np.setdiff1d(held_ids, ids, assume_unique=True)
         index.remove(gone)
@@ -169,12 +169,12 @@ class IndexManager:
             index.regroup(kept_ids[moved & (wanted == group)], int(group))
         return len(gone) + len(missing_ids) + int(np.count_nonzero(moved))
 
-    def _warn_of_other_vectors(self, own: int) -> None:
+    def _warn_of_foreign_vectors(self, own: int) -> None:
         others = len(self._chunks.active_ids()[0]) - own
         if others:
             text = plural(
-                "{count} chunk was embedded by another model; until that is done anew it is found by words only.",
-                "{count} chunks were embedded by another model; until that is done anew they are found by words only.",
+                "{count} chunk was embedded by another model; only its words are searched until it is re-embedded.",
+                "{count} chunks were embedded by another model; only their words are searched until re-embedded.",
                 others,
             )
             self.warnings.append(text)

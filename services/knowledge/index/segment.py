@@ -1,4 +1,4 @@
-"""A piece of the vector index that never changes: searches need no lock, writers make new pieces."""
+"""Immutable segments of the vector index: searches need no lock, writers replace segments."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Groups = NDArray[np.int32]
 Vectors = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
-# A disabled document's vectors stay, but are not found; a removed vector's place is freed later.
+# Groups of vectors that searches skip: of a disabled document; removed, the space is freed later.
 HIDDEN = -1
 REMOVED = -2
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How a float becomes 8 bits: value = low + code / 255 * span, for each dimension.
+    """Scalar quantisation to 8 bits: value = low + code / 255 * span, for each dimension.
 
-    `trained` tells whether the ranges come from data; before there is enough, they are wide enough for unit vectors of
-    most models.
+    `trained` tells whether the ranges come from data; untrained ranges are wide enough for unit vectors of most
+    models.
     """
 
     low: Vectors
@@ -37,13 +37,13 @@ class Codec:
 
     @classmethod
     def wide(cls, dimension: int) -> Self:
-        """Ranges without data: eight standard deviations of a random unit vector's components, at most -1 to 1."""
+        """Return a codec without data: 8 standard deviations of a random unit vector's components, at most -1 to 1."""
         reach = min(1.0, 8.0 / dimension**0.5)
         return cls(np.full(dimension, -reach, np.float32), np.full(dimension, 2 * reach, np.float32), trained=False)
 
     @classmethod
     def from_data(cls, vectors: Vectors) -> Self:
-        """Ranges of `vectors` (n, d) with a margin of a tenth on both sides for what comes later."""
+        """Return a codec with the ranges of `vectors` (n, d) and a margin of a tenth on both sides."""
         low, high = vectors.min(axis=0), vectors.max(axis=0)
         margin = np.maximum((high - low) * 0.1, 1e-4)
         return cls(low - margin, high - low + 2 * margin, trained=True)
@@ -74,13 +74,13 @@ class Segment:
 
     @classmethod
     def build(cls, codec: Codec, ids: Ids, groups: Groups, codes: Codes) -> Self:
-        """Make a segment; the FAISS index allocates exactly what the codes need."""
+        """Return a new segment; the FAISS index allocates exactly what the codes need."""
         index = codec.index()
         order = np.argsort(ids, kind="stable")
         if not np.array_equal(order, np.arange(len(ids))):
             ids, groups, codes = ids[order], groups[order], codes[order]
         index.add_sa_codes(np.ascontiguousarray(codes))
-        return cls(index, np.ascontiguousarray(ids), *_counted(np.ascontiguousarray(groups)))
+        return cls(index, np.ascontiguousarray(ids), *_with_counts(np.ascontiguousarray(groups)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,28 +97,28 @@ class Segment:
         return codes
 
     def ranges(self) -> list[tuple[int, int]]:
-        """Return where codes, ids and groups lie: (address, length in bytes)."""
+        """Return the memory ranges of codes, ids and groups: (address, length in bytes)."""
         return [(array.ctypes.data, array.nbytes) for array in (self.codes, self.ids, self.groups)]
 
-    def places(self, ids: Ids) -> NDArray[np.intp]:
-        """Return where those of `ids` (ascending) lie that are here and not removed."""
+    def positions(self, ids: Ids) -> NDArray[np.intp]:
+        """Return the positions of those of `ids` (ascending) that are in this segment and not removed."""
         first, last = np.searchsorted(ids, [self.ids[0], self.ids[-1] + 1])
         wanted = ids[first:last]
-        places = np.searchsorted(self.ids, wanted)
-        found: NDArray[np.intp] = places[self.ids[places] == wanted]
+        positions = np.searchsorted(self.ids, wanted)
+        found: NDArray[np.intp] = positions[self.ids[positions] == wanted]
         present: NDArray[np.intp] = found[self.groups[found] != REMOVED]
         return present
 
-    def kept(self) -> tuple[Ids, Groups, Codes]:
-        """Return (ids, groups, codes) of what is not removed."""
+    def live_entries(self) -> tuple[Ids, Groups, Codes]:
+        """Return (ids, groups, codes) of the entries that are not removed."""
         live = self.groups != REMOVED
         return self.ids[live], self.groups[live], self.codes[live]
 
-    def with_groups(self, places: NDArray[np.intp], groups: Groups | int) -> Self:
-        """Return the same segment with other groups at `places`; codes and ids are shared."""
+    def with_groups(self, positions: NDArray[np.intp], groups: Groups | int) -> Self:
+        """Return a copy with other groups at `positions`; codes and ids are shared."""
         changed = self.groups.copy()
-        changed[places] = groups
-        changed, live, all_searchable = _counted(changed)
+        changed[positions] = groups
+        changed, live, all_searchable = _with_counts(changed)
         return replace(self, groups=changed, live=live, all_searchable=all_searchable)
 
     def search(self, query: Vectors, k: int, groups: Collection[int] | None) -> tuple[Vectors, Ids]:
@@ -132,10 +132,10 @@ class Segment:
             k = min(k, count)
             bits = np.packbits(allowed, bitorder="little")
             parameters = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(bits))
-        scores, places = self.index.search(query, min(k, len(self.ids)), params=parameters)
-        return scores[0], self.ids[places[0]]
+        scores, positions = self.index.search(query, min(k, len(self.ids)), params=parameters)
+        return scores[0], self.ids[positions[0]]
 
 
-def _counted(groups: Groups) -> tuple[Groups, int, bool]:
+def _with_counts(groups: Groups) -> tuple[Groups, int, bool]:
     live = int(np.count_nonzero(groups != REMOVED))
     return groups, live, bool(groups.min(initial=0) >= 0)

@@ -1,8 +1,8 @@
-"""The vector index on disk: generations that are either whole or not there.
+"""Snapshots of the vector index on disk: generations, each written atomically.
 
-A generation is a folder that is written under a passing name, synced, renamed and only then counts. Its manifest has
-the sha256 of every file. What cannot be trusted is set aside, and the generation before it is used; all of them can be
-lost without harm, since the database has every vector.
+A generation is a folder that is written under a temporary name, synced and renamed. Its manifest has the sha256 of
+every file. A damaged generation is moved aside and the one before it is used; all of them can be lost without harm,
+since the database has every vector.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from services.knowledge.index.vector_index import SEGMENT_VECTORS, VectorIndex
 FORMAT = 1
 MANIFEST = "manifest.json"
 FILES = frozenset({"codec.npy", "ids.npy", "groups.npy", "codes.npy"})
-_PASSING = ".passing-"
+_TEMPORARY = ".passing-"
 _DAMAGED = "damaged"
-# So many damaged generations are kept for whoever wants to look at them.
+# Damaged generations kept for inspection.
 _DAMAGED_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """What a generation says about itself."""
+    """The manifest of a generation."""
 
     dimension: int
     fingerprint: str
@@ -54,25 +54,25 @@ class IndexSnapshotStore:
         self._lock = threading.Lock()
 
     def save(self, index: VectorIndex, fingerprint: str) -> int:
-        """Write the index's present state as a new generation; return its number.
+        """Write the present state of the index as a new generation; return its number.
 
         Raises:
             StorageError: the disk refused; the generations before are kept.
         """
         with self._lock:
-            passing = self._directory / f"{_PASSING}new"
+            temporary = self._directory / f"{_TEMPORARY}new"
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._sweep()
                 generation = self._highest() + 1
-                passing.mkdir()
-                _write(passing, index, fingerprint)
-                passing.rename(self._directory / f"{generation:010d}")
+                temporary.mkdir()
+                _write(temporary, index, fingerprint)
+                temporary.rename(self._directory / f"{generation:010d}")
                 _sync_folder(self._directory)
                 for _number, folder in self._generations()[: -self._kept]:
                     self._discard(folder)
             except OSError as error:
-                shutil.rmtree(passing, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
                 raise StorageError(
                     _("The vector index could not be saved: {reason}. The one saved before is kept.").format(
                         reason=error.strerror or error
@@ -82,9 +82,9 @@ class IndexSnapshotStore:
             return generation
 
     def load(self, dimension: int, fingerprint: str) -> tuple[VectorIndex | None, list[str]]:
-        """Return the newest generation that can be trusted (None: there is none) and warnings about the others.
+        """Return the index of the newest valid generation (None: there is none) and warnings about damaged ones.
 
-        A generation of another embedder is left where it is; damaged ones are moved aside.
+        Generations of another embedding model are skipped; damaged ones are moved aside.
         """
         warnings: list[str] = []
         with self._lock:
@@ -100,26 +100,26 @@ class IndexSnapshotStore:
         return None, warnings
 
     def _generations(self) -> list[tuple[int, Path]]:
-        """Return (number, folder) of what was renamed into place, oldest first."""
+        """Return (number, folder) of the complete generations, oldest first."""
         if not self._directory.is_dir():
             return []
         return sorted((int(path.name), path) for path in self._directory.iterdir() if path.name.isdecimal())
 
     def _highest(self) -> int:
-        """The highest number ever given, those set aside included."""
+        """Return the highest number in use, damaged generations included."""
         names = [path.name for path in (*self._directory.iterdir(), *(self._directory / _DAMAGED).glob("*"))]
         return max([0, *(int(name) for name in names if name.isdecimal())])
 
     def _sweep(self) -> None:
-        """Remove what a kill left in the making."""
-        for path in self._directory.glob(f"{_PASSING}*"):
+        """Delete incomplete generations that a kill left."""
+        for path in self._directory.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(path)
 
     def _discard(self, folder: Path) -> None:
-        # Renamed first: half a generation must never look like a damaged one.
-        passing = self._directory / f"{_PASSING}{folder.name}"
-        folder.rename(passing)
-        shutil.rmtree(passing)
+        # Renamed first: a partly deleted generation must not look like a damaged one.
+        temporary = self._directory / f"{_TEMPORARY}{folder.name}"
+        folder.rename(temporary)
+        shutil.rmtree(temporary)
 
     def _set_aside(self, folder: Path) -> None:
         damaged = self._directory / _DAMAGED
@@ -158,7 +158,7 @@ def _write(folder: Path, index: VectorIndex, fingerprint: str) -> None:
 
 def _parts(segments: tuple[Segment, ...], column: int) -> Iterator[NDArray[Any]]:
     for segment in segments:
-        yield segment.kept()[column]
+        yield segment.live_entries()[column]
 
 
 def _write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterator[NDArray[Any]]) -> str:
@@ -208,7 +208,7 @@ def _read(folder: Path, manifest: _Manifest) -> VectorIndex:
 def _damaged(folder: Path, reason: str) -> DamagedError:
     return DamagedError(
         _("The index snapshot {name} is damaged ({reason}) and was set aside.").format(name=folder.name, reason=reason),
-        _("Nothing is lost: the index is completed from the database."),
+        _("Nothing is lost: the index is rebuilt from the database."),
     )
 
 
@@ -223,7 +223,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power cut, where the system can (https://www.man7.org/linux/man-pages/man2/fsync.2.html)."""
+    """Make names in a folder durable, where the system can (https://www.man7.org/linux/man-pages/man2/fsync.2.html)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

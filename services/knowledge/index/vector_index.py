@@ -1,4 +1,4 @@
-"""The vectors in RAM: one index, 8 bits a component, searched while it is written."""
+"""The vector index in RAM: 8-bit scalar quantisation, exhaustive search, concurrent with writes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import ClassVar
 import faiss
 import numpy as np
 
+from services.core.cpu import usable_cores
 from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner, Region
-from services.knowledge.embedding.weights import usable_cores
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
 
-# Adding copies the last segment (3 MB at 384 dimensions), searching visits each: this many vectors balance the two.
+# Adding copies the last segment (3 MB at 384 dimensions), searching visits each: this size balances the two.
 SEGMENT_VECTORS = 8192
-# From so many vectors on, ranges of the codes are taken from data.
+# The codec is trained from this many vectors on.
 TRAINING_VECTORS = 2048
-# A segment is packed when less than this share of it is live.
-LEAST_LIVE_SHARE = 0.75
-# So many times the hits that are wanted are looked up by their codes, then put in order by `rerank`.
+# A segment is compacted when less than this share of it is live.
+MIN_LIVE_SHARE = 0.75
+# Candidates searched by their codes per hit that `rerank` then orders.
 CANDIDATES_PER_HIT = 4
 # Searches of fewer segments than this are not spread over threads.
 PARALLEL_FROM = 3
@@ -32,9 +32,9 @@ _local = threading.local()
 class VectorIndex:
     """Vectors by id, in groups; thread-safe, and a search never waits for a write.
 
-    Ids are those of chunks, groups those of collections; group -1 is not found by searches. The state is a tuple of
-    segments that never change: a write makes new ones beside and switches in one step, so that a search sees all of a
-    `replace` or nothing of it. Scores are cosines within the error of 8-bit codes; `rerank` makes them exact.
+    Ids are those of chunks, groups those of collections; searches skip group -1. The state is a tuple of immutable
+    segments: a write builds new ones and swaps the tuple, so that a search sees all of a `replace` or nothing of it.
+    Scores are cosines within the error of 8-bit codes; `rerank` makes them exact.
     """
 
     _built: ClassVar[int] = 0
@@ -53,23 +53,23 @@ class VectorIndex:
 
     @property
     def codec(self) -> Codec:
-        """The ranges of the codes."""
+        """The quantisation ranges."""
         return self._codec
 
     @property
     def wants_training(self) -> bool:
-        """Whether there are vectors enough to take the codes' ranges from, and that was not done."""
+        """Whether there are enough vectors to train the codec, and it is not trained."""
         return not self._codec.trained and len(self) >= TRAINING_VECTORS
 
     def add(self, ids: Sequence[int] | Ids, vectors: Vectors, group: Groups | Ids | int) -> None:
-        """Add vectors, float32 (n, d), normalised; an id that is there already is replaced."""
+        """Add vectors, float32 (n, d), normalised; an existing id is replaced."""
         self.replace(ids, vectors, group, ())
 
     def remove(self, ids: Sequence[int] | Ids) -> int:
-        """Remove vectors; return how many were there."""
+        """Remove vectors; return how many existed."""
         with self._write_lock:
             segments, removed = _marked(self._segments, _sorted(ids))
-            self._segments = self._packed(segments)
+            self._segments = self._compacted(segments)
             return removed
 
     def regroup(self, ids: Sequence[int] | Ids, group: int) -> None:
@@ -78,8 +78,8 @@ class VectorIndex:
         with self._write_lock:
             changed = []
             for segment in self._segments:
-                places = segment.places(wanted)
-                changed.append(segment.with_groups(places, group) if len(places) else segment)
+                positions = segment.positions(wanted)
+                changed.append(segment.with_groups(positions, group) if len(positions) else segment)
             self._segments = tuple(changed)
 
     def replace(
@@ -89,12 +89,12 @@ class VectorIndex:
         group: Groups | Ids | int,
         remove_ids: Sequence[int] | Ids,
     ) -> None:
-        """Add and remove in one step: no search sees one without the other."""
+        """Add and remove atomically: no search sees one without the other."""
         ids = np.asarray(add_ids, dtype=np.int64)
         groups = np.broadcast_to(np.asarray(group, dtype=np.int32), ids.shape)
         with self._write_lock:
             segments, _removed = _marked(self._segments, _sorted(np.concatenate([ids, _sorted(remove_ids)])))
-            segments = self._packed(segments)
+            segments = self._compacted(segments)
             if len(ids):
                 if not segments and len(ids) >= TRAINING_VECTORS and not self._codec.trained:
                     self._codec = Codec.from_data(vectors)
@@ -102,7 +102,7 @@ class VectorIndex:
             self._segments = segments
 
     def retrain(self, read: Callable[[Ids], Iterator[tuple[Ids, Vectors]]]) -> None:
-        """Take the codes' ranges from the data; `read` yields (ids, vectors) for ids. Searches go on, writes wait."""
+        """Train the codec and encode all vectors again; `read` yields (ids, vectors) for ids. Only writes wait."""
         with self._write_lock:
             ids, groups = self._live()
             sample = ids[:: max(1, len(ids) // (8 * TRAINING_VECTORS))]
@@ -120,7 +120,7 @@ class VectorIndex:
             self._codec, self._segments = codec, segments
 
     def load(self, ids: Ids, groups: Groups, codes: Codes) -> None:
-        """Append what a snapshot holds, as it is: codes of this index's codec, ids that are not there yet."""
+        """Append the content of a snapshot: codes of this index's codec, ids that are not in the index yet."""
         with self._write_lock:
             self._segments = self._appended(self._segments, ids, groups, codes)
 
@@ -157,12 +157,12 @@ class VectorIndex:
         return ids[order], groups[order]
 
     def frozen(self) -> tuple[Codec, tuple[Segment, ...]]:
-        """Return the present state, which no later write changes; for a snapshot."""
+        """Return codec and segments as they are now, for a snapshot; later writes do not change them."""
         with self._write_lock:
             return self._codec, self._segments
 
     def memory_report(self) -> MemoryReport:
-        """What the process holds: bytes of codes, ids and groups, and how often an index was built."""
+        """Return the bytes that codes, ids and groups hold, and how often an index was built."""
         segments = self._segments
         return MemoryReport(
             name=_("Vector index"),
@@ -202,18 +202,18 @@ class VectorIndex:
     def _appended(self, segments: tuple[Segment, ...], ids: Ids, groups: Groups, codes: Codes) -> tuple[Segment, ...]:
         return _appended(self._codec, segments, ids, groups, codes)
 
-    def _packed(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-        """Free the room of removed vectors where it is worth a copy; neighbours that fit are joined."""
-        if all(segment.live >= LEAST_LIVE_SHARE * len(segment) for segment in segments):
+    def _compacted(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Compact segments with many removed vectors; neighbours that fit are merged."""
+        if all(segment.live >= MIN_LIVE_SHARE * len(segment) for segment in segments):
             return segments
-        packed: tuple[Segment, ...] = ()
+        compacted: tuple[Segment, ...] = ()
         for segment in segments:
-            if segment.live < LEAST_LIVE_SHARE * len(segment):
+            if segment.live < MIN_LIVE_SHARE * len(segment):
                 if segment.live:
-                    packed = self._appended(packed, *segment.kept())
+                    compacted = self._appended(compacted, *segment.live_entries())
             else:
-                packed = (*packed, segment)
-        return packed
+                compacted = (*compacted, segment)
+        return compacted
 
 
 def rerank(query: Vectors, ids: Ids, vectors: Vectors) -> tuple[Ids, Vectors]:
@@ -236,11 +236,11 @@ def _search(
 def _appended(
     codec: Codec, segments: tuple[Segment, ...], ids: Ids, groups: Groups, codes: Codes
 ) -> tuple[Segment, ...]:
-    """Fill up the last segment, then add new ones."""
+    """Return the segments with vectors appended: the last one is filled, then new ones follow."""
     start = 0
     if segments and segments[-1].live < SEGMENT_VECTORS:
-        # Without the removed ones: an id that comes back must be there once.
-        last_ids, last_groups, last_codes = segments[-1].kept()
+        # Without removed entries: an id that is added again must not be there twice.
+        last_ids, last_groups, last_codes = segments[-1].live_entries()
         start = min(len(ids), SEGMENT_VECTORS - len(last_ids))
         filled = Segment.build(
             codec,
@@ -256,12 +256,12 @@ def _appended(
 
 
 def _marked(segments: tuple[Segment, ...], ids: Ids) -> tuple[tuple[Segment, ...], int]:
-    """Mark vectors as removed; return the new segments and how many were there."""
+    """Mark vectors as removed; return the new segments and how many existed."""
     changed, removed = [], 0
     for segment in segments:
-        places = segment.places(ids)
-        removed += len(places)
-        changed.append(segment.with_groups(places, REMOVED) if len(places) else segment)
+        positions = segment.positions(ids)
+        removed += len(positions)
+        changed.append(segment.with_groups(positions, REMOVED) if len(positions) else segment)
     return tuple(changed), removed
 
 

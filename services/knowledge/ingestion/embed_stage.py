@@ -1,4 +1,4 @@
-"""Second stage: embeds chunks, those of several files together."""
+"""Second stage of the pipeline: embeds chunks in batches that mix several files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.core.errors import CancelledError, MillpondError
 from services.core.i18n import _
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from services.knowledge.ingestion.state import PipelineState, TaskSlice
 from services.knowledge.types import DocumentStatus, JobProgress
 
@@ -18,136 +18,136 @@ if TYPE_CHECKING:
     from services.core.admission import Reservation
     from services.knowledge.embedding import Embedder
 
-# Chunks that go to the embedder together: enough for it to sort by length, few enough to show progress.
-GROUP = 256
-GROUP_WHEN_TIGHT = 64
-# Chunks of one file in a group as long as others wait.
-SHARE = 64
-# What a chunk takes in this process until it is stored, and what the arithmetic takes however small the group is.
+# Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
+BATCH_CHUNKS = 256
+BATCH_CHUNKS_LOW_MEMORY = 64
+# Chunks of one file in a batch while other files wait.
+CHUNKS_PER_FILE = 64
+# RAM of a chunk in this process until it is stored, and of the forward pass however small the batch is.
 CHUNK_BYTES = 64 * 1024
-ARITHMETIC_BYTES = 8 * MEGABYTE
-_LOOK_AGAIN_SECONDS = 1.0
+FORWARD_PASS_BYTES = 8 * MEGABYTE
+_POLL_SECONDS = 1.0
 
 
 class EmbedStage:
-    """One thread may be in `run`."""
+    """Embeds the chunks of parsed files; one thread may call `run`."""
 
-    def __init__(self, line: PipelineState, embedder: Embedder) -> None:
-        self._line = line
+    def __init__(self, state: PipelineState, embedder: Embedder) -> None:
+        self._state = state
         self._embedder = embedder
-        self.paused = ""
+        self.pause_reason = ""
 
     def run(self) -> None:
-        """Embed what is handed over until the pipeline stops."""
-        line = self._line
-        while not line.stopping.is_set():
-            group = self._next_group()
-            room = self._room(group) if group else None
-            if room is None:
+        """Embed queued chunks until the pipeline stops."""
+        state = self._state
+        while not state.stopping.is_set():
+            batch = self._next_batch()
+            reservation = self._reserve(batch) if batch else None
+            if reservation is None:
                 continue
             try:
-                with room:
-                    self._embed(group)
+                with reservation:
+                    self._embed(batch)
             except CancelledError:
-                # All files of the group were taken away, or the pipeline stops.
+                # All files of the batch were cancelled, or the pipeline stops.
                 continue
             except MillpondError as error:
-                for piece in group:
-                    line.fail(piece.work, error)
-            except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs the jobs of one group
-                for piece in group:
-                    line.fail_unexpectedly(piece.work, error)
+                for part in batch:
+                    state.fail(part.task, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs the jobs of one batch
+                for part in batch:
+                    state.fail_unexpectedly(part.task, error)
             else:
-                self._pass_on(group)
+                self._pass_on(batch)
 
-    def _room(self, group: list[TaskSlice]) -> Reservation | None:
-        """Wait until there is room in memory for a group, which `paused` explains; None: the pipeline stops."""
-        line = self._line
-        needed = ARITHMETIC_BYTES + CHUNK_BYTES * sum(len(piece.drafts) for piece in group)
+    def _reserve(self, batch: list[TaskSlice]) -> Reservation | None:
+        """Wait until memory can be reserved for a batch; None: the pipeline stops. `pause_reason` says why it waits."""
+        state = self._state
+        needed = FORWARD_PASS_BYTES + CHUNK_BYTES * sum(len(part.drafts) for part in batch)
         try:
-            while not line.stopping.is_set():
-                what = _("EmbedStage")
-                room = line.admission.try_reserve(needed, what)
-                if room is not None:
-                    return room
-                self.paused = line.admission.shortage(needed, what)
-                line.stopping.wait(_LOOK_AGAIN_SECONDS)
+            while not state.stopping.is_set():
+                what = _("Embedding")
+                reservation = state.admission.try_reserve(needed, what)
+                if reservation is not None:
+                    return reservation
+                self.pause_reason = state.admission.shortage(needed, what)
+                state.stopping.wait(_POLL_SECONDS)
         finally:
-            self.paused = ""
+            self.pause_reason = ""
         return None
 
-    def _next_group(self) -> list[TaskSlice]:
-        """Wait for chunks and return some of each file, in turn."""
-        line = self._line
-        largest = GROUP_WHEN_TIGHT if line.admission.low_memory else GROUP
-        with line.changed:
-            if not line.parsed and not line.embedding and not line.stopping.is_set():
-                line.changed.wait(_LOOK_AGAIN_SECONDS)
-            works = line.embedding
-            works[:] = [work for work in works if not work.cancelled.is_set()]
-            while line.parsed and sum(min(work.remaining, SHARE) for work in works) < largest:
-                works.append(line.parsed.popleft())
-            line.changed.notify_all()
-            works = list(works)
-        group: list[TaskSlice] = []
+    def _next_batch(self) -> list[TaskSlice]:
+        """Wait for chunks and return some of each file, round robin."""
+        state = self._state
+        largest = BATCH_CHUNKS_LOW_MEMORY if state.admission.low_memory else BATCH_CHUNKS
+        with state.changed:
+            if not state.parsed and not state.embedding and not state.stopping.is_set():
+                state.changed.wait(_POLL_SECONDS)
+            tasks = state.embedding
+            tasks[:] = [task for task in tasks if not task.cancelled.is_set()]
+            while state.parsed and sum(min(task.remaining, CHUNKS_PER_FILE) for task in tasks) < largest:
+                tasks.append(state.parsed.popleft())
+            state.changed.notify_all()
+            tasks = list(tasks)
+        batch: list[TaskSlice] = []
         room = largest
-        share = min(SHARE, largest) if len(works) > 1 else largest
-        for work in works:
-            drafts = work.take(min(share, room))
+        share = min(CHUNKS_PER_FILE, largest) if len(tasks) > 1 else largest
+        for task in tasks:
+            drafts = task.next_drafts(min(share, room))
             if drafts:
-                group.append(TaskSlice(work, drafts, last=work.remaining <= 0))
+                batch.append(TaskSlice(task, drafts, last=task.remaining <= 0))
                 room -= len(drafts)
             if not room:
                 break
-        with line.changed:
-            # Those whose turn it was go to the end.
-            for piece in group:
-                line.embedding.remove(piece.work)
-                if not piece.last:
-                    line.embedding.append(piece.work)
-            line.changed.notify_all()
-        return group
+        with state.changed:
+            # Round robin: the files of this batch go to the end.
+            for part in batch:
+                state.embedding.remove(part.task)
+                if not part.last:
+                    state.embedding.append(part.task)
+            state.changed.notify_all()
+        return batch
 
-    def _embed(self, group: list[TaskSlice]) -> None:
+    def _embed(self, batch: list[TaskSlice]) -> None:
         started = time.monotonic()
-        texts = [draft.text for piece in group for draft in piece.drafts]
+        texts = [draft.text for part in batch for draft in part.drafts]
         vectors = self._embedder.embed_chunks(
             texts,
-            cancelled=lambda: all(self._line.stopped(piece.work) for piece in group),
-            on_progress=self._reporter(group),
+            cancelled=lambda: all(self._state.should_stop(part.task) for part in batch),
+            on_progress=self._progress_callback(batch),
         )
-        self._line.report.embedded(time.monotonic() - started)
+        self._state.events.embedded(time.monotonic() - started)
         start = 0
-        for piece in group:
-            piece.vectors = vectors[start : start + len(piece.drafts)]
-            start += len(piece.drafts)
+        for part in batch:
+            part.vectors = vectors[start : start + len(part.drafts)]
+            start += len(part.drafts)
 
-    def _reporter(self, group: list[TaskSlice]) -> Callable[[int], None]:
-        """Return what shows progress: chunks that are done count for the files in their order."""
-        ends = list(accumulate(len(piece.drafts) for piece in group))
+    def _progress_callback(self, batch: list[TaskSlice]) -> Callable[[int], None]:
+        """Return a callback that updates the progress board: finished chunks count for the files in their order."""
+        ends = list(accumulate(len(part.drafts) for part in batch))
         first = 0
 
         def report(done: int) -> None:
             nonlocal first
-            for number in range(first, len(group)):
-                piece = group[number]
-                start = ends[number] - len(piece.drafts)
+            for number in range(first, len(batch)):
+                part = batch[number]
+                start = ends[number] - len(part.drafts)
                 if done <= start:
                     break
                 own = min(done, ends[number]) - start
-                if not piece.work.cancelled.is_set():
-                    progress = JobProgress(piece.work.taken - len(piece.drafts) + own, piece.work.total, "chunk")
-                    self._line.board.show(piece.work.claim.job_id, DocumentStatus.EMBEDDING, progress)
+                if not part.task.cancelled.is_set():
+                    progress = JobProgress(part.task.taken - len(part.drafts) + own, part.task.total, "chunk")
+                    self._state.board.update(part.task.claim.job_id, DocumentStatus.EMBEDDING, progress)
                 if done < ends[number]:
                     break
                 first = number + 1
 
         return report
 
-    def _pass_on(self, group: list[TaskSlice]) -> None:
-        while not self._line.stopping.is_set():
+    def _pass_on(self, batch: list[TaskSlice]) -> None:
+        while not self._state.stopping.is_set():
             try:
-                self._line.finished.put(group, timeout=_LOOK_AGAIN_SECONDS)
+                self._state.embedded.put(batch, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
             return

@@ -1,4 +1,4 @@
-"""First stage: takes jobs from the queue and turns originals into chunks, or copies chunks that exist already."""
+"""First stage of the pipeline: claims queued jobs, parses originals or copies chunks that exist already."""
 
 from __future__ import annotations
 
@@ -13,239 +13,238 @@ import structlog
 from services.core.database import Database
 from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError
 from services.core.i18n import _
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
 from services.knowledge.store import revisions
-from services.knowledge.store.jobs import finish, holds
+from services.knowledge.store.jobs import finish_job, still_holds
 from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, JobProgress
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
-    from services.knowledge.parsing import ParserPool
+    from services.knowledge.parsing.pool import ParserPool
 
 log = structlog.get_logger(__name__)
 
-# So many chunks wait for the embedding stage before the next file is parsed: several seconds of its work; and where
-# memory is tight.
-ENOUGH_WAITING = 1024
-ENOUGH_WHEN_TIGHT = 128
-# What a file may take in this process until its chunks are handed over: the spools' buffers, a message of the parser.
-READ_BYTES = 8 * MEGABYTE
+# No further file is parsed while so many chunks wait to be embedded: several seconds of the embedding stage's work.
+BACKLOG_CHUNKS = 1024
+BACKLOG_CHUNKS_LOW_MEMORY = 128
+# RAM of a file in this process until its chunks are queued: the spools' buffers and one message of the parser.
+PARSE_BYTES = 8 * MEGABYTE
 _REST_SECONDS = 0.5
-_COPIED_AT_ONCE = 4096
-_READ_AT_ONCE = 256
-_LOOK_AGAIN_SECONDS = 5.0
+_COPY_BATCH = 4096
+_READ_BATCH = 256
+_POLL_SECONDS = 5.0
 
 
 class ParseStage:
-    """Any number of threads may be in `run`."""
+    """Claims and parses jobs; any number of threads may call `run`."""
 
     def __init__(
         self,
-        line: PipelineState,
+        state: PipelineState,
         database: Database,
         writer: DocumentWriter,
         parser: ParserPool,
         *,
         fingerprint: str,
         suspects: Sequence[int],
-        when_idle: Callable[[], None],
+        on_idle: Callable[[], None],
     ) -> None:
-        self._line = line
+        self._state = state
         self._database = database
         self._writer = writer
         self._parser = parser
         self._fingerprint = fingerprint
-        # Jobs that a crash met are tried one by one: the guilty one shall not take others with it again.
+        # Jobs that were active during a crash run one at a time, so that the cause cannot take others down again.
         self._suspects = deque(suspects)
-        self._when_idle = when_idle
+        self._on_idle = on_idle
         self._claiming = threading.Lock()
         self._maybe_more = True
         self._seen_ended = 0
-        self._idle_told = True
-        self._reading = 0  # files that are read at this moment; guarded by `changed`
-        self.paused = ""
+        self._idle_notified = True
+        self._parsing = 0  # files being parsed; guarded by `changed`
+        self.pause_reason = ""
 
     def wake(self) -> None:
-        """Say that there may be something in the queue."""
-        with self._line.changed:
+        """Wake the threads: the queue may have a job."""
+        with self._state.changed:
             self._maybe_more = True
-            self._line.changed.notify_all()
+            self._state.changed.notify_all()
 
     def run(self) -> None:
-        """Take jobs until the pipeline stops."""
-        line = self._line
-        while not line.stopping.is_set():
-            work, room = self._next()
-            if work is None or room is None:
+        """Claim and parse jobs until the pipeline stops."""
+        state = self._state
+        while not state.stopping.is_set():
+            task, reservation = self._next()
+            if task is None or reservation is None:
                 continue
             try:
-                with room:
-                    self._prepare(work)
+                with reservation:
+                    self._prepare(task)
             except JobRevokedError:
-                line.end(work)
+                state.end(task)
             except CancelledError:
-                # Nobody cancels but those who have taken the job away, or a stop, after which it goes on.
-                line.end(work)
+                # Either the job was revoked, or the pipeline stops; then it continues at the next start.
+                state.end(task)
             except MillpondError as error:
-                line.fail(work, error)
+                state.fail(task, error)
             except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
-                line.fail_unexpectedly(work, error)
+                state.fail_unexpectedly(task, error)
             self._rest()
-            with line.changed:
-                self._reading -= 1
-                line.changed.notify_all()
+            with state.changed:
+                self._parsing -= 1
+                state.changed.notify_all()
 
     def _rest(self) -> None:
-        """Leave memory and processor to questions for a while, where that is wanted."""
-        line = self._line
+        """Pause between files as long as admission control asks for, to leave memory and CPU to questions."""
+        state = self._state
         rested = 0.0
-        while rested < line.admission.pause_seconds and not line.stopping.wait(_REST_SECONDS):
+        while rested < state.admission.pause_seconds and not state.stopping.wait(_REST_SECONDS):
             rested += _REST_SECONDS
 
     def _next(self) -> tuple[IngestTask, Reservation] | tuple[None, None]:
-        """Wait for a job that may begin, and for room; claim it. None: look again."""
-        line = self._line
+        """Wait for a job that may start and for memory, and claim the job. None: call again."""
+        state = self._state
         with self._claiming:
-            with line.changed:
-                if line.stopping.is_set():
+            with state.changed:
+                if state.stopping.is_set():
                     return None, None
-                room = self._room() if self._may_begin() else None
-                if room is None:
-                    line.changed.wait(_LOOK_AGAIN_SECONDS)
+                reservation = self._reserve() if self._may_start() else None
+                if reservation is None:
+                    state.changed.wait(_POLL_SECONDS)
                     self._maybe_more = True
                     return None, None
                 self._maybe_more = False
             try:
-                work = self._claim()
+                task = self._claim()
             except StorageError as error:
-                room.release()
-                self.paused = str(error)
-                line.stopping.wait(_LOOK_AGAIN_SECONDS)
+                reservation.release()
+                self.pause_reason = str(error)
+                state.stopping.wait(_POLL_SECONDS)
                 return None, None
-            if work is not None:
+            if task is not None:
                 self._maybe_more = True
-                self._idle_told = False
-                with line.changed:
-                    self._reading += 1
-                return work, room
-            room.release()
-            with line.changed:
-                idle = not line.in_work and not self._idle_told
-                self._idle_told = self._idle_told or idle
+                self._idle_notified = False
+                with state.changed:
+                    self._parsing += 1
+                return task, reservation
+            reservation.release()
+            with state.changed:
+                idle = not state.active and not self._idle_notified
+                self._idle_notified = self._idle_notified or idle
         if idle:
-            self._when_idle()
+            self._on_idle()
         return None, None
 
-    def _room(self) -> Reservation | None:
-        """Return room in memory for one more file; None: it waits, which `paused` explains."""
+    def _reserve(self) -> Reservation | None:
+        """Reserve memory for one more file; None: the file waits, and `pause_reason` says why."""
         what = _("The next document")
-        room = self._line.admission.try_reserve(READ_BYTES, what)
-        if room is None:
-            self.paused = self._line.admission.shortage(READ_BYTES, what)
-        return room
+        reservation = self._state.admission.try_reserve(PARSE_BYTES, what)
+        if reservation is None:
+            self.pause_reason = self._state.admission.shortage(PARSE_BYTES, what)
+        return reservation
 
-    def _may_begin(self) -> bool:
-        line = self._line
-        if line.in_work and self._suspects:
+    def _may_start(self) -> bool:
+        state = self._state
+        if state.active and self._suspects:
             return False
-        if not self._maybe_more and line.ended == self._seen_ended:
+        if not self._maybe_more and state.ended == self._seen_ended:
             return False
-        self._seen_ended = line.ended
-        self.paused = line.files.low_space()
-        tight = line.admission.low_memory
-        if self.paused or (tight and self._reading):
+        self._seen_ended = state.ended
+        self.pause_reason = state.files.shortage()
+        low_memory = state.admission.low_memory
+        if self.pause_reason or (low_memory and self._parsing):
             return False
-        return line.waiting_chunks() < (ENOUGH_WHEN_TIGHT if tight else ENOUGH_WAITING)
+        return state.backlog_chunks() < (BACKLOG_CHUNKS_LOW_MEMORY if low_memory else BACKLOG_CHUNKS)
 
     def _claim(self) -> IngestTask | None:
-        line = self._line
+        state = self._state
         claim = None
         while self._suspects and claim is None:
-            claim = line.jobs.claim(self._fingerprint, only=self._suspects[0])
+            claim = state.jobs.claim(self._fingerprint, only=self._suspects[0])
             if claim is None:  # cancelled or deleted meanwhile
                 self._suspects.popleft()
         if claim is None:
             # Of several files with the same content the first is processed, the others copy from it.
-            with line.changed:
-                busy = {work.claim.sha256 for work in line.in_work.values()}
-            claim = line.jobs.claim(self._fingerprint, busy=busy)
+            with state.changed:
+                busy = {task.claim.sha256 for task in state.active.values()}
+            claim = state.jobs.claim(self._fingerprint, busy=busy)
         if claim is None:
             return None
-        work = IngestTask(claim)
-        line.begin(work)
-        return work
+        task = IngestTask(claim)
+        state.start(task)
+        return task
 
-    def _prepare(self, work: IngestTask) -> None:
-        claim = work.claim
+    def _prepare(self, task: IngestTask) -> None:
+        claim = task.claim
         if claim.kind == JobKind.REEMBED:
-            self._reuse_chunks(work)
-        elif claim.source is None or not self._copy(work, claim.source):
-            self._parse(work)
+            self._reuse_chunks(task)
+        elif claim.source is None or not self._copy(task, claim.source):
+            self._parse(task)
 
-    def _parse(self, work: IngestTask) -> None:
-        claim, board = work.claim, self._line.board
-        board.show(claim.job_id, DocumentStatus.PARSING)
+    def _parse(self, task: IngestTask) -> None:
+        claim, board = task.claim, self._state.board
+        board.update(claim.job_id, DocumentStatus.PARSING)
         started = time.monotonic()
         parsed = self._parser.parse(
-            self._line.files.path(claim.stored),
+            self._state.files.path(claim.stored),
             claim.name,
             chunk_tokens=claim.chunk_tokens,
             overlap=claim.overlap,
-            on_progress=lambda progress: board.show(claim.job_id, DocumentStatus.PARSING, progress),
-            cancelled=lambda: self._line.stopped(work),
+            on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
+            cancelled=lambda: self._state.should_stop(task),
         )
-        self._line.report.parsed(time.monotonic() - started)
+        self._state.events.parsed(time.monotonic() - started)
         if not parsed.chunks:
             raise BadInputError(
                 _("The file contains no text that could be read; nothing of it was kept."),
                 _("If it is a scan, run text recognition on it first."),
             )
-        work.prepare(
+        task.prepare(
             parsed.chunks, len(parsed.chunks), parsed.sections, media_type=parsed.media_type, pages=parsed.pages
         )
-        self._line.hand_over(work)
+        self._state.enqueue_chunks(task)
 
-    def _reuse_chunks(self, work: IngestTask) -> None:
-        """Embed anew what the document answers with."""
-        source = work.claim.active_revision_id
-        with self._writer.change() as change:
-            facts = source and revisions.revision_facts(change.connection, source)
-            if not source or not facts or not holds(change.connection, work.claim):
+    def _reuse_chunks(self, task: IngestTask) -> None:
+        """Prepare the chunks of the active revision to be embedded again."""
+        source = task.claim.active_revision_id
+        with self._writer.transaction() as unit:
+            facts = source and revisions.revision_facts(unit.connection, source)
+            if not source or not facts or not still_holds(unit.connection, task.claim):
                 raise JobRevokedError
-            revisions.copy_sections(change.connection, source, work.claim.revision_id)
+            revisions.copy_sections(unit.connection, source, task.claim.revision_id)
         total = facts.pop("chunks")
-        work.prepare(self._stored_drafts(source), total, (), **facts)
-        self._line.hand_over(work)
+        task.prepare(self._stored_drafts(source), total, (), **facts)
+        self._state.enqueue_chunks(task)
 
     def _stored_drafts(self, revision_id: int) -> Iterator[ChunkDraft]:
         start = 0
         while True:
             with self._database.read() as connection:
-                drafts = revisions.read_drafts(connection, revision_id, start, _READ_AT_ONCE)
+                drafts = revisions.read_drafts(connection, revision_id, start, _READ_BATCH)
             if not drafts:
                 return
             yield from drafts
             start += len(drafts)
 
-    def _copy(self, work: IngestTask, source: int) -> bool:
-        """Copy chunks and vectors of the same content, made the same way; false if they went away meanwhile."""
-        claim, line = work.claim, self._line
+    def _copy(self, task: IngestTask, source: int) -> bool:
+        """Copy chunks and vectors of a revision with the same content and plan; false if it was deleted meanwhile."""
+        claim, state = task.claim, self._state
         done, total, last = 0, 0, False
         while not last:
-            if line.stopping.is_set():
+            if state.stopping.is_set():
                 raise CancelledError(_("Stopped."))
-            with self._writer.change() as change:
-                connection = change.connection
-                if not holds(connection, claim):
+            with self._writer.transaction() as unit:
+                connection = unit.connection
+                if not still_holds(connection, claim):
                     raise JobRevokedError
                 facts = revisions.revision_facts(connection, source)
                 if facts is None:
                     revisions.drop_content(connection, claim.revision_id)
                     return False
                 total = facts.pop("chunks")
-                count = revisions.copy_chunks(connection, source, claim.revision_id, done, _COPIED_AT_ONCE)
+                count = revisions.copy_chunks(connection, source, claim.revision_id, done, _COPY_BATCH)
                 if claim.name != claim.source_name:
                     revisions.rename_terms(connection, claim.revision_id, done, count, self._terms(claim.name))
                 done += count
@@ -253,11 +252,11 @@ class ParseStage:
                 if last:
                     revisions.copy_sections(connection, source, claim.revision_id)
                     facts["fingerprint"] = self._fingerprint
-                    change.switches.append(revisions.activate(connection, claim.revision_id, **facts))
-                    finish(connection, claim)
-            line.board.show(claim.job_id, DocumentStatus.EMBEDDING, JobProgress(done, total, "chunk"))
-        line.report.stored(documents=1, chunks=0)
-        line.end(work)
+                    unit.switches.append(revisions.activate(connection, claim.revision_id, **facts))
+                    finish_job(connection, claim)
+            state.board.update(claim.job_id, DocumentStatus.EMBEDDING, JobProgress(done, total, "chunk"))
+        state.events.stored(documents=1, chunks=0)
+        state.end(task)
         return True
 
     @staticmethod
@@ -267,8 +266,8 @@ class ParseStage:
         return lambda draft: lexical_terms(draft.text, (*draft.heading, draft.sheet), name)
 
 
-def begin_thread(name: str, run: Callable[[], None]) -> threading.Thread:
-    """Start a thread whose work gives way to that of others."""
+def start_low_priority_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """Start a daemon thread of low priority."""
 
     def low() -> None:
         lower_priority()
@@ -280,7 +279,7 @@ def begin_thread(name: str, run: Callable[[], None]) -> threading.Thread:
 
 
 def lower_priority() -> None:
-    """Let the calling thread run when nothing else wants to; threads that it starts inherit this.
+    """Lower the priority of the calling thread; threads that it starts inherit it.
 
     On Linux the priority belongs to a thread, not to the process (setpriority(2)).
     """

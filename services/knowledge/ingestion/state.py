@@ -1,9 +1,4 @@
-"""What the stages of the pipeline share: the jobs in work, the chunks that wait to be embedded, how a job ends.
-
-What the pipeline reports: one event when it begins to work, one when it is through, and counts in between.
-
-What travels through the pipeline.
-"""
+"""The state that the stages of the ingestion pipeline share: active tasks, the backlog of chunks, events, failures."""
 
 from __future__ import annotations
 
@@ -34,109 +29,109 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Originals that will never become readable are not kept.
-_HOPELESS = frozenset({ErrorKind.BAD_INPUT, ErrorKind.TOO_LARGE})
-_RECORD_AGAIN_SECONDS = 1.0
-# A file counts as at most this many waiting chunks, so that small files can pass a huge one.
-LARGEST_SHARE = 512
+# Errors that a retry cannot cure: the original is not kept.
+_PERMANENT = frozenset({ErrorKind.BAD_INPUT, ErrorKind.TOO_LARGE})
+_RETRY_SECONDS = 1.0
+# A file counts as at most this many chunks of the backlog, so that small files can pass a huge one.
+BACKLOG_SHARE = 512
 
 
 class PipelineState:
-    """The state of the pipeline. `changed` guards what is in it and is notified whenever that changes."""
+    """The shared state of the pipeline; `changed` guards its collections and is notified whenever they change."""
 
     def __init__(
         self,
         jobs: JobStore,
         files: FileStore,
         board: ProgressBoard,
-        finished: Queue[list[TaskSlice]],
-        report: PipelineEvents,
+        embedded: Queue[list[TaskSlice]],
+        events: PipelineEvents,
         *,
         admission: Admission | None = None,
     ) -> None:
-        self.report = report
+        self.events = events
         self.admission = admission or Admission()
         self.jobs = jobs
         self.files = files
         self.board = board
-        self.finished = finished
+        self.embedded = embedded
         self.changed = threading.Condition()
         self.stopping = threading.Event()
-        self.in_work: dict[int, IngestTask] = {}
+        self.active: dict[int, IngestTask] = {}
         self.parsed: deque[IngestTask] = deque()
         self.embedding: list[IngestTask] = []
-        self.ended = 0
+        self.ended = 0  # how many tasks ended so far
 
-    def begin(self, work: IngestTask) -> None:
-        """Note that a job is being worked on."""
+    def start(self, task: IngestTask) -> None:
+        """Record that a task is active."""
         with self.changed:
-            self.in_work[work.claim.job_id] = work
-        self.board.show(work.claim.job_id, DocumentStatus.QUEUED)
-        self.report.began(work.claim.waited)
+            self.active[task.claim.job_id] = task
+        self.board.update(task.claim.job_id, DocumentStatus.QUEUED)
+        self.events.started(task.claim.waited)
 
-    def end(self, work: IngestTask) -> None:
-        """Note that a job is not being worked on any more, however that came."""
-        work.cancelled.set()
+    def end(self, task: IngestTask) -> None:
+        """Record that a task is no longer active, for whatever reason."""
+        task.cancelled.set()
         with self.changed:
-            if self.in_work.get(work.claim.job_id) is work:
-                del self.in_work[work.claim.job_id]
-                self.board.forget(work.claim.job_id)
+            if self.active.get(task.claim.job_id) is task:
+                del self.active[task.claim.job_id]
+                self.board.remove(task.claim.job_id)
             self.ended += 1
             self.changed.notify_all()
 
     def abandon(self, job_id: int) -> None:
-        """Make the stages drop a job that was taken away from them."""
+        """Make the stages drop the task of a job that was cancelled, superseded or deleted."""
         with self.changed:
-            work = self.in_work.get(job_id)
-        if work is not None:
-            self.end(work)
+            task = self.active.get(job_id)
+        if task is not None:
+            self.end(task)
 
-    def hand_over(self, work: IngestTask) -> None:
-        """Put a job with its chunks in front of the embedding stage."""
-        self.board.show(work.claim.job_id, DocumentStatus.EMBEDDING, JobProgress(0, work.total, "chunk"))
+    def enqueue_chunks(self, task: IngestTask) -> None:
+        """Queue a task with its chunks for the embedding stage."""
+        self.board.update(task.claim.job_id, DocumentStatus.EMBEDDING, JobProgress(0, task.total, "chunk"))
         with self.changed:
-            self.parsed.append(work)
+            self.parsed.append(task)
             self.changed.notify_all()
 
-    def waiting_chunks(self) -> int:
-        """Return how many chunks wait to be embedded; a huge file counts as `LARGEST_SHARE`."""
+    def backlog_chunks(self) -> int:
+        """Return how many chunks wait to be embedded; a file counts as at most `BACKLOG_SHARE`."""
         with self.changed:
-            return sum(min(work.remaining, LARGEST_SHARE) for work in (*self.parsed, *self.embedding))
+            return sum(min(task.remaining, BACKLOG_SHARE) for task in (*self.parsed, *self.embedding))
 
-    def stopped(self, work: IngestTask) -> bool:
-        """Tell whether a stage has to let go of a job."""
-        return work.cancelled.is_set() or self.stopping.is_set()
+    def should_stop(self, task: IngestTask) -> bool:
+        """Return whether a stage has to stop working on a task."""
+        return task.cancelled.is_set() or self.stopping.is_set()
 
-    def fail(self, work: IngestTask, error: MillpondError) -> None:
-        """Record why a job failed, delete what it had written and end it.
+    def fail(self, task: IngestTask, error: MillpondError) -> None:
+        """Record why a task failed, delete what it had written and end it.
 
-        On a disk that is full to the last byte this waits until there is room for the record.
+        On a full disk this retries until there is space for the record.
         """
-        claim = work.claim
+        claim = task.claim
         log.info("ingestion failed", job=claim.job_id, document=claim.document_id, kind=error.kind, reason=str(error))
         while not self.stopping.is_set():
             try:
-                unneeded = self.jobs.fail(claim, error.message, error.hint, keep_file=error.kind not in _HOPELESS)
+                unneeded = self.jobs.fail(claim, error.message, error.hint, keep_file=error.kind not in _PERMANENT)
                 self.files.remove(unneeded or [])
                 if unneeded is not None:
-                    self.report.failed()
+                    self.events.failed()
                 break
             except StorageError:
-                log.warning("no room to clean up after a failed job", job=claim.job_id)
+                log.warning("failed job not cleaned up: disk full", job=claim.job_id)
             try:
-                self.jobs.give_up(claim, error.message, error.hint)
-                self.report.failed()
+                self.jobs.fail_without_cleanup(claim, error.message, error.hint)
+                self.events.failed()
                 break
             except StorageError:
-                self.stopping.wait(_RECORD_AGAIN_SECONDS)
-        self.end(work)
+                self.stopping.wait(_RETRY_SECONDS)
+        self.end(task)
 
-    def fail_unexpectedly(self, work: IngestTask, error: Exception) -> None:
-        """End a job after a defect; the log has the traceback under the reference that the message names."""
+    def fail_unexpectedly(self, task: IngestTask, error: Exception) -> None:
+        """Fail a task after a defect; the log has the traceback under the reference that the message names."""
         reference = secrets.token_hex(4)
-        log.error("ingestion defect", job=work.claim.job_id, reference=reference, exc_info=error)
+        log.error("ingestion defect", job=task.claim.job_id, reference=reference, exc_info=error)
         self.fail(
-            work,
+            task,
             UnavailableError(
                 _("Something unexpected went wrong (reference {reference}).").format(reference=reference),
                 _("Retry it; if it happens again, report it with the log lines of that reference."),
@@ -145,35 +140,35 @@ class PipelineState:
 
 
 class PipelineEvents:
-    """Sums up a stretch of work, from the first job until the queue is empty. Thread-safe."""
+    """Emits the events and metrics of a run, from the first job until the queue is empty. Thread-safe."""
 
     def __init__(self, reporter: EventSink) -> None:
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._began: float | None = None
+        self._started: float | None = None
         self._ready = self._failed = self._chunks = 0
 
-    def began(self, waited: float | None) -> None:
-        """A job is being worked on; `waited` seconds in the queue where that is known."""
+    def started(self, waited: float | None) -> None:
+        """Record that a job started, after `waited` seconds in the queue where that is known."""
         with self._lock:
-            first = self._began is None
+            first = self._started is None
             if first:
-                self._began = time.monotonic()
+                self._started = time.monotonic()
         if waited is not None:
             self._reporter.observe(Timer.INGESTION_WAIT, waited)
         if first:
-            self._reporter.event(EventKind.INGESTION, _("ingestion begun"))
+            self._reporter.event(EventKind.INGESTION, _("ingestion started"))
 
     def parsed(self, seconds: float) -> None:
-        """A file was read and chunked."""
+        """Record that a file was parsed and chunked."""
         self._reporter.observe(Timer.PARSING, seconds)
 
     def embedded(self, seconds: float) -> None:
-        """A group of chunks was embedded."""
+        """Record that a batch of chunks was embedded."""
         self._reporter.observe(Timer.EMBEDDING, seconds)
 
     def stored(self, *, documents: int, chunks: int) -> None:
-        """So many chunks were stored, and so many documents are ready with them."""
+        """Record how many chunks were stored, and how many documents became ready with them."""
         with self._lock:
             self._ready += documents
             self._chunks += chunks
@@ -181,26 +176,26 @@ class PipelineEvents:
         self._reporter.count(Counter.CHUNKS_EMBEDDED, chunks)
 
     def failed(self) -> None:
-        """A job ended without success."""
+        """Record that a job failed."""
         with self._lock:
             self._failed += 1
         self._reporter.count(Counter.DOCUMENTS_FAILED)
 
-    def through(self) -> None:
-        """Nothing is left to do."""
+    def finished(self) -> None:
+        """Emit the summary of the run: the queue is empty."""
         with self._lock:
-            began, ready, failed, chunks = self._began, self._ready, self._failed, self._chunks
-            self._began = None
+            started, ready, failed, chunks = self._started, self._ready, self._failed, self._chunks
+            self._started = None
             self._ready = self._failed = self._chunks = 0
-        if began is not None:
-            text = plural("{count} document taken in", "{count} documents taken in", ready)
-            figures = {"documents": ready, "failed": failed, "chunks": chunks, "seconds": time.monotonic() - began}
+        if started is not None:
+            text = plural("{count} document ingested", "{count} documents ingested", ready)
+            figures = {"documents": ready, "failed": failed, "chunks": chunks, "seconds": time.monotonic() - started}
             self._reporter.event(EventKind.INGESTION, text, **figures)
 
 
 @dataclass(eq=False, slots=True)
 class IngestTask:
-    """A job in progress. `total` chunks come out of `drafts`; `taken` of them were embedded, `stored` committed."""
+    """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed."""
 
     claim: Claim
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -213,17 +208,17 @@ class IngestTask:
 
     @property
     def remaining(self) -> int:
-        """Chunks that are still to be embedded."""
+        """Chunks that have not gone to the embedder yet."""
         return self.total - self.taken
 
     def prepare(self, drafts: Iterable[ChunkDraft], total: int, sections: Sequence[Section], **facts: Any) -> None:
-        """Set what is to be embedded."""
+        """Set the chunks to embed, the sections and the facts about the revision."""
         self.drafts = iter(drafts)
         self.total = total
         self.sections = sections
         self.facts = facts
 
-    def take(self, count: int) -> list[ChunkDraft]:
+    def next_drafts(self, count: int) -> list[ChunkDraft]:
         """Return at most `count` of the next chunks."""
         drafts = list(islice(self.drafts, count))
         self.taken += len(drafts)
@@ -232,13 +227,13 @@ class IngestTask:
 
 @dataclass(eq=False, slots=True)
 class TaskSlice:
-    """Some chunks of a job, in a row; `vectors` is float32 (n, d), `last` tells that the job has no more."""
+    """Consecutive chunks of a task; `vectors` is float32 (n, d), `last` tells that the task has no more."""
 
-    work: IngestTask
+    task: IngestTask
     drafts: list[ChunkDraft]
     last: bool
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class JobRevokedError(Exception):
-    """The job was cancelled, deleted or replaced while it was being worked on; whoever did that has cleaned up."""
+    """The job was cancelled, deleted or superseded while it was active; whoever did that has cleaned up."""

@@ -1,4 +1,4 @@
-"""Third stage: writes chunks and vectors, and switches documents to revisions that are complete."""
+"""Third stage of the pipeline: stores chunks and vectors, and activates revisions that are complete."""
 
 from __future__ import annotations
 
@@ -7,80 +7,78 @@ import queue
 from services.core.errors import MillpondError
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
 from services.knowledge.store import revisions
-from services.knowledge.store.jobs import finish, holds
+from services.knowledge.store.jobs import finish_job, still_holds
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
-_LOOK_AGAIN_SECONDS = 0.5
-_SECTIONS_AT_ONCE = 500  # those of a huge file are on disk until they are read
+_POLL_SECONDS = 0.5
+_SECTION_BATCH = 500  # the sections of a huge file are on disk until they are read
 
 
 class StoreStage:
-    """One thread may be in `run`."""
+    """Stores embedded chunks; one thread may call `run`."""
 
-    def __init__(self, line: PipelineState, writer: DocumentWriter, fingerprint: str) -> None:
-        self._line = line
+    def __init__(self, state: PipelineState, writer: DocumentWriter, fingerprint: str) -> None:
+        self._state = state
         self._writer = writer
         self._fingerprint = fingerprint
 
     def run(self) -> None:
-        """Store what was embedded until the pipeline stops."""
-        while not self._line.stopping.is_set():
+        """Store embedded batches until the pipeline stops."""
+        while not self._state.stopping.is_set():
             try:
-                group = self._line.finished.get(timeout=_LOOK_AGAIN_SECONDS)
+                batch = self._state.embedded.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            if not self._try(group) and len(group) > 1:
-                # One of the files is the cause; alone, the others pass.
-                for piece in group:
-                    self._try([piece])
+            if not self._try(batch) and len(batch) > 1:
+                # One of the files is the cause: stored one by one, the others pass.
+                for part in batch:
+                    self._try([part])
 
-    def _try(self, group: list[TaskSlice]) -> bool:
-        """Store a group; a single piece that cannot be stored fails its job."""
+    def _try(self, batch: list[TaskSlice]) -> bool:
+        """Store a batch; a single part that cannot be stored fails its job."""
         try:
-            self._store(group)
+            self._store(batch)
         except MillpondError as error:
-            if len(group) == 1:
-                self._line.fail(group[0].work, error)
+            if len(batch) == 1:
+                self._state.fail(batch[0].task, error)
             return False
         except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
-            if len(group) == 1:
-                self._line.fail_unexpectedly(group[0].work, error)
+            if len(batch) == 1:
+                self._state.fail_unexpectedly(batch[0].task, error)
             return False
         return True
 
-    def _store(self, group: list[TaskSlice]) -> None:
-        """Write a group in one transaction: at most a few hundred chunks, and whole files become visible."""
+    def _store(self, batch: list[TaskSlice]) -> None:
+        """Write a batch in one transaction: at most a few hundred chunks, and whole files become visible."""
         gone: list[TaskSlice] = []
-        with self._writer.change() as change:
-            for piece in group:
-                work = piece.work
-                if work.cancelled.is_set() or not holds(change.connection, work.claim):
-                    gone.append(piece)
+        with self._writer.transaction() as unit:
+            for part in batch:
+                task = part.task
+                if task.cancelled.is_set() or not still_holds(unit.connection, task.claim):
+                    gone.append(part)
                     continue
-                revision_id = work.claim.revision_id
-                if not work.stored:
-                    self._store_sections(change, work)
-                revisions.insert_chunks(
-                    change.connection, revision_id, piece.drafts, piece.vectors, position=work.stored
-                )
-                if piece.last:
+                revision_id = task.claim.revision_id
+                if not task.stored:
+                    self._store_sections(unit, task)
+                revisions.insert_chunks(unit.connection, revision_id, part.drafts, part.vectors, position=task.stored)
+                if part.last:
                     switch = revisions.activate(
-                        change.connection, revision_id, fingerprint=self._fingerprint, **work.facts
+                        unit.connection, revision_id, fingerprint=self._fingerprint, **task.facts
                     )
-                    change.switches.append(switch)
-                    finish(change.connection, work.claim)
-        kept = [piece for piece in group if piece not in gone]
-        self._line.report.stored(
-            documents=sum(piece.last for piece in kept), chunks=sum(len(piece.drafts) for piece in kept)
+                    unit.switches.append(switch)
+                    finish_job(unit.connection, task.claim)
+        kept = [part for part in batch if part not in gone]
+        self._state.events.stored(
+            documents=sum(part.last for part in kept), chunks=sum(len(part.drafts) for part in kept)
         )
-        for piece in group:
-            piece.work.stored += len(piece.drafts)
-            piece.work.sections = ()
-            if piece.last or piece in gone:
-                self._line.end(piece.work)
+        for part in batch:
+            part.task.stored += len(part.drafts)
+            part.task.sections = ()
+            if part.last or part in gone:
+                self._state.end(part.task)
 
     @staticmethod
-    def _store_sections(change: UnitOfWork, work: IngestTask) -> None:
-        for start in range(0, len(work.sections), _SECTIONS_AT_ONCE):
-            part = work.sections[start : start + _SECTIONS_AT_ONCE]
-            revisions.insert_sections(change.connection, work.claim.revision_id, part, position=start)
+    def _store_sections(unit: UnitOfWork, task: IngestTask) -> None:
+        for start in range(0, len(task.sections), _SECTION_BATCH):
+            sections = task.sections[start : start + _SECTION_BATCH]
+            revisions.insert_sections(unit.connection, task.claim.revision_id, sections, position=start)

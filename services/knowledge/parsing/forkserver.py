@@ -1,9 +1,9 @@
-"""The helper process: has limited children read files, tells how it ended, and goes away when idle or orphaned.
+"""The fork server: forks children with limits to parse files, reports their exit, ends when idle or orphaned.
 
 Run as `python -m services.knowledge.parsing.forkserver CONFIG` with a Unix socket as standard input. The service sends
 one JSON line per job along with three descriptors (the file, a pipe for the child's messages, a pipe for its exit
-status) and `{"kill": job}` to end one. It is single-threaded, so that forking is safe, and never reads a byte of a
-file beyond the first few.
+status) and `{"kill": job}` to kill one. It is single-threaded, so that forking is safe, and reads no more of a file
+than its header.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _LARGEST_MESSAGE = 65_536
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A child: its job, where to tell how that ended, the way to send it more, and since when it has been idle."""
+    """A child: its job, the pipe for its exit status, the socket for further jobs, and since when it is idle."""
 
     job: int
     status: int
     channel: socket.socket | None = None
     limits: tuple[int, int] = (0, 0)
     idle_since: float | None = None
-    condemned: bool = False
+    killed: bool = False
 
 
 class ForkServer:
-    """The loop of the helper process."""
+    """The event loop of the fork server."""
 
     def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
         self._control = control
@@ -54,7 +54,7 @@ class ForkServer:
         self._loaded: set[str] = set()
 
     def run(self) -> None:
-        """Serve until the service closes its end or nothing has been asked for a while."""
+        """Serve until the service closes its end or no job has come for `idle_seconds`."""
         import select
 
         self._warm_up()
@@ -63,29 +63,29 @@ class ForkServer:
         os.set_blocking(wake_read, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_arguments: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is the service's to handle
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service handles Ctrl+C in a terminal
         gc.collect()
         gc.freeze()
         while True:
             channels = {one.channel: one for one in self._children.values() if one.channel is not None}
             watched: list[Any] = [self._control, wake_read, *channels]
-            ready, _writable, _failed = select.select(watched, [], [], self._patience())
+            ready, _writable, _failed = select.select(watched, [], [], self._timeout())
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 4096)
             for channel, running in channels.items():
                 if channel in ready:
-                    self._hear(running, channel)
+                    self._handle_done(running, channel)
             self._reap()
             if self._control in ready and not self._receive((wake_read, wake_write)):
-                self._end_children()
+                self._kill_children()
                 return
             if not ready and not self._children:
                 return
             self._retire()
 
-    def _patience(self) -> float | None:
-        """Return how long to wait for anything to happen, in seconds."""
+    def _timeout(self) -> float | None:
+        """Return the timeout of the event loop in seconds."""
         if not self._children:
             return self._idle_seconds
         if any(one.idle_since is not None for one in self._children.values()):
@@ -93,23 +93,23 @@ class ForkServer:
         return None
 
     @staticmethod
-    def _hear(running: WorkerProcess, channel: socket.socket) -> None:
-        """Note that a child is done with its job, or that it has gone."""
+    def _handle_done(running: WorkerProcess, channel: socket.socket) -> None:
+        """Handle `DONE` of a child, or the end of its socket."""
         try:
-            told = channel.recv(16)
+            received = channel.recv(16)
         except ConnectionError:
-            told = b""
-        if told and running.condemned:
+            received = b""
+        if received and running.killed:
             return
-        if told:
+        if received:
             running.idle_since = time.monotonic()
-            _tell(running.status, 0, 0.0)
+            _send_exit(running.status, 0, 0.0)
         else:
             channel.close()
             running.channel = None
 
     def _retire(self) -> None:
-        """Let children go that have waited long enough for more."""
+        """Close the sockets of children that have been idle for `warm_seconds`: they end."""
         now = time.monotonic()
         for one in self._children.values():
             if one.channel is not None and one.idle_since is not None and now - one.idle_since >= self._warm_seconds:
@@ -117,13 +117,13 @@ class ForkServer:
                 one.channel = None
 
     def _warm_up(self) -> None:
-        """Do once what every child does first, so that children share it: it halves the cost of a small file."""
+        """Parse samples, so that children share what parsing initialises: it halves the cost of a small file."""
         for name, text in (("sample.md", "# Sample\n\nA short text. 一段短文。\n"), ("sample.csv", "a,b\n1,2\n")):
             sample = worker.ParseRequest(name, chunk_tokens=16, overlap=4, output_mb=1)
             worker.parse(io.BytesIO(text.encode()), sample, self._tokenizer, lambda _message: None)
 
     def _receive(self, own: tuple[int, ...]) -> bool:
-        """Take what the service sent; False at the end of the connection."""
+        """Handle messages of the service; false at the end of the connection."""
         try:
             data, descriptors, _flags, _address = socket.recv_fds(self._control, _LARGEST_MESSAGE, 16 * _DESCRIPTORS)
         except ConnectionError:
@@ -136,31 +136,31 @@ class ForkServer:
             if "kill" in message:
                 self._kill(message["kill"])
             else:
-                given, self._descriptors = self._descriptors[:_DESCRIPTORS], self._descriptors[_DESCRIPTORS:]
-                self._start(message, given, own)
+                attached, self._descriptors = self._descriptors[:_DESCRIPTORS], self._descriptors[_DESCRIPTORS:]
+                self._start(message, attached, own)
         return True
 
     def _start(self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...]) -> None:
         file, output, _status = descriptors
         head = os.pread(file, detect.HEAD_BYTES, 0)
         small = worker.is_small(request, head, os.fstat(file).st_size)
-        if not (small and self._hand_over(request, descriptors)):
+        if not (small and self._reuse_child(request, descriptors)):
             self._load(head, request["name"])
             self._fork(request, descriptors, own, small=small)
         os.close(file)
         os.close(output)
 
-    def _hand_over(self, request: dict[str, Any], descriptors: list[int]) -> bool:
-        """Give a small job to a child that waits for one; false if there is none."""
+    def _reuse_child(self, request: dict[str, Any], descriptors: list[int]) -> bool:
+        """Send a small job to an idle child; false if there is none."""
         file, output, status = descriptors
-        for waiting in self._children.values():
-            if waiting.idle_since is None or waiting.channel is None or waiting.limits != _limits(request):
+        for idle in self._children.values():
+            if idle.idle_since is None or idle.channel is None or idle.limits != _limits(request):
                 continue
             try:
-                socket.send_fds(waiting.channel, [json.dumps(request).encode()], [file, output])
+                socket.send_fds(idle.channel, [json.dumps(request).encode()], [file, output])
             except OSError:
                 continue
-            waiting.job, waiting.status, waiting.idle_since = request["job"], status, None
+            idle.job, idle.status, idle.idle_since = request["job"], status, None
             return True
         return False
 
@@ -178,12 +178,12 @@ class ForkServer:
                     signal.signal(number, signal.SIG_DFL)
                 self._close_for_child(channel, [*own, status])
                 worker.silence()
-                worker.run(request, file, output, self._tokenizer)
+                worker.run_job(request, file, output, self._tokenizer)
                 if theirs is not None:
-                    worker.run_more(theirs, output, self._tokenizer)
+                    worker.run_more_jobs(theirs, output, self._tokenizer)
                 code = 0
             except MemoryError:
-                # There may be no memory left even for a message.
+                # There may be no memory even for a message.
                 code = protocol.EXIT_OUT_OF_MEMORY
             finally:
                 os._exit(code)
@@ -192,7 +192,7 @@ class ForkServer:
         self._children[pid] = WorkerProcess(request["job"], status, channel, _limits(request))
 
     def _close_for_child(self, channel: socket.socket | None, descriptors: list[int]) -> None:
-        """Close in a new child what belongs to the helper and to other children."""
+        """Close in a new child the descriptors of the server and of other children."""
         for sibling in self._children.values():
             if sibling.idle_since is None:
                 descriptors.append(sibling.status)
@@ -205,12 +205,12 @@ class ForkServer:
         self._control.close()
 
     def _load(self, head: bytes, name: str) -> None:
-        """Import what the file will need before forking, so that the children after this one share it."""
-        needed = detect.needs(head, name)
+        """Import the libraries that the file needs before forking, so that later children share them."""
+        needed = detect.required_library(head, name)
         if not needed or needed in self._loaded:
             return
         self._loaded.add(needed)
-        # The child tries again and reports what goes wrong.
+        # The child tries again and reports the error.
         with contextlib.suppress(ImportError, MemoryError):
             if needed == "pdf":
                 import pypdfium2  # type: ignore[import-untyped]  # noqa: F401
@@ -225,13 +225,13 @@ class ForkServer:
 
     def _kill(self, job: int) -> None:
         for pid, running in self._children.items():
-            # Not reaped yet, so the number is still its own; one that waits has done the job already.
+            # Not reaped yet, so the pid is still its own; an idle child has finished the job already.
             if running.job == job and running.idle_since is None:
-                running.condemned = True
+                running.killed = True
                 os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Tell the service how children ended."""
+        """Reap children and report their exit to the service."""
         while self._children:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
@@ -240,9 +240,9 @@ class ForkServer:
             if ended.channel is not None:
                 ended.channel.close()
             if ended.idle_since is None:
-                _tell(ended.status, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
+                _send_exit(ended.status, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
 
-    def _end_children(self) -> None:
+    def _kill_children(self) -> None:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 5
@@ -255,19 +255,19 @@ def _limits(request: dict[str, Any]) -> tuple[int, int]:
     return request["memory_mb"], request["cpu_seconds"]
 
 
-def _tell(status: int, code: int, seconds: float) -> None:
-    """Send how a job ended: exit code and processor time."""
+def _send_exit(status: int, code: int, seconds: float) -> None:
+    """Send the exit code and the CPU seconds of a job."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(status, protocol.line("exit", code, seconds))
+        os.write(status, protocol.encode_message("exit", code, seconds))
     os.close(status)
 
 
 def main() -> None:
-    """Start the loop with the configuration from the command line, or do the one job that is there, too."""
+    """Start the event loop with the configuration on the command line, or run the one job given there, too."""
     config = json.loads(sys.argv[1])
     use_language(config["language"])
     if len(sys.argv) > 2:
-        worker.run_alone(json.loads(sys.argv[2]), config)
+        worker.run_standalone(json.loads(sys.argv[2]), config)
         return
     with socket.socket(fileno=os.dup(0)) as control:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)

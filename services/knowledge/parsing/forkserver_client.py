@@ -1,7 +1,4 @@
-"""The service's side of the helper process: starting it, sending jobs, and not leaving it behind.
-
-One job on its way through a helper: sending it, watching over it, ending it.
-"""
+"""The service's side of the fork server: starting and stopping it, sending jobs, supervising them."""
 
 from __future__ import annotations
 
@@ -23,32 +20,32 @@ from services.core.errors import BadInputError, CancelledError, MillpondError, S
 from services.core.i18n import _
 from services.knowledge.parsing import protocol
 from services.knowledge.parsing.limits import minimal_environment
-from services.knowledge.parsing.protocol import LineReader, Result
+from services.knowledge.parsing.results import JobResult, MessageReader
 from services.knowledge.parsing.worker import out_of_memory
 
-# Where the helper finds this package, however the service was started.
+# The folder on the path of the fork server where it finds this package.
 ROOT = str(Path(__file__).resolve().parents[3])
 _END_SECONDS = 5.0
-# How often cancellation and deadlines are looked at while a child says nothing.
-LOOK_SECONDS = 0.05
+# How often cancellation and deadlines are checked while a child is silent.
+POLL_SECONDS = 0.05
 _READ_BYTES = 262_144
 
 
 class ForkServerProcess:
-    """One helper process; ends by itself when idle and is then replaced by the pool.
+    """The process of a fork server; it ends by itself when idle and is then replaced by the pool.
 
     Args:
-        config: "tokenizer" (a path), "language" and "idle_seconds", see `helper`.
+        config: "tokenizer" (a path), "language", "idle_seconds" and "warm_seconds", see `forkserver`.
 
     Raises:
-        OSError: no process or descriptors can be had.
+        OSError: no process or descriptors are available.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module, no input of anybody's
+                self._process = subprocess.Popen(  # noqa: S603 - our own module, no user input
                     [sys.executable, "-m", "services.knowledge.parsing.forkserver", json.dumps(config)],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
@@ -60,22 +57,22 @@ class ForkServerProcess:
             raise
         self._socket = ours
         self._sending = threading.Lock()
-        # Waits for the end, so that a helper that went away when idle is no zombie.
-        self._reaper = threading.Thread(target=self._reap, name="parser-helper", daemon=True)
+        # Reaps the process, so that a server that ended when idle is no zombie.
+        self._reaper = threading.Thread(target=self._reap, name="parser-forkserver", daemon=True)
         self._reaper.start()
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """The process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it can take jobs."""
+        """Whether it accepts jobs."""
         return self._reaper.is_alive()
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
-        """Send a message; False if the helper has gone."""
+        """Send a message; false if the server has ended."""
         data = json.dumps(message, ensure_ascii=True).encode() + b"\n"
         try:
             with self._sending:
@@ -87,7 +84,7 @@ class ForkServerProcess:
         return True
 
     def close(self, *, kill: bool = False) -> None:
-        """End the helper and its children, and wait for that."""
+        """Terminate the server and its children, and wait for it."""
         if kill:
             self._process.kill()
         with self._sending:
@@ -102,11 +99,11 @@ class ForkServerProcess:
 
 
 class ForkServerLostError(Exception):
-    """The helper process ended before it told how the job ended."""
+    """The fork server ended before it reported the outcome of the job."""
 
 
-class Watch:
-    """Says when a job has to stop; `hint` is what to do about one that takes more than `wall_seconds`."""
+class Watchdog:
+    """Stops a job that is cancelled or takes more than `wall_seconds`; `hint` says what to do about the latter."""
 
     def __init__(self, cancelled: Callable[[], bool], wall_seconds: float, hint: str) -> None:
         self._cancelled = cancelled
@@ -115,10 +112,10 @@ class Watch:
         self._deadline = time.monotonic() + wall_seconds
 
     def check(self) -> None:
-        """Return if the job may go on.
+        """Return if the job may continue.
 
         Raises:
-            CancelledError: nobody wants it any more.
+            CancelledError: it was cancelled.
             TimedOutError: it has taken too long.
         """
         if self._cancelled():
@@ -133,35 +130,35 @@ class Watch:
 
 
 class ParseJob:
-    """A file that a child of `helper` reads; `started` is called with the child's process number.
+    """A job of a fork server's child; `on_start` is called with the child's process id.
 
     Raises (from `run`):
-        MillpondError: how it ended if not well; the child is gone then.
-        HelperLostError: nobody knows how it ended.
+        MillpondError: the job failed or was stopped; its child has ended.
+        ForkServerLostError: the outcome is unknown.
     """
 
     def __init__(
-        self, helper: ForkServerProcess, number: int, request: dict[str, Any], started: Callable[[int], None]
+        self, server: ForkServerProcess, number: int, request: dict[str, Any], on_start: Callable[[int], None]
     ) -> None:
-        self._helper = helper
+        self._server = server
         self._number = number
         self._request = {**request, "job": number}
-        self._started = started
+        self._on_start = on_start
 
-    def run(self, path: Path, result: Result, watch: Watch) -> None:
-        """Send the file and feed `result` until the child has ended."""
+    def run(self, path: Path, result: JobResult, watchdog: Watchdog) -> None:
+        """Send the file and feed `result` until the job has ended."""
         with ExitStack() as open_files:
             output, status = self._send(path, open_files)
             try:
-                self._follow(output, result, watch)
+                self._receive_messages(output, result, watchdog)
             except BaseException:
                 self._kill(output)
                 raise
             if result.error is None and not result.complete:
-                raise self._explained(status)
+                raise self._exit_error(status)
 
     def _send(self, path: Path, open_files: ExitStack) -> tuple[int, int]:
-        """Hand the job to the helper; return the ends to read its messages and its exit status from."""
+        """Send the job to the server; return the descriptors to read its messages and its exit status from."""
         theirs = open_files.enter_context(ExitStack())
         try:
             file = theirs.enter_context(path.open("rb"))
@@ -176,56 +173,56 @@ class ParseJob:
                 _("The stored file cannot be opened: {reason}.").format(reason=error.strerror),
                 _("Upload it again."),
             ) from error
-        sent = self._helper.send(self._request, [file.fileno(), output_theirs, status_theirs])
+        sent = self._server.send(self._request, [file.fileno(), output_theirs, status_theirs])
         theirs.close()
         if not sent:
             raise ForkServerLostError
         return output, status
 
-    def _follow(self, output: int, result: Result, watch: Watch) -> None:
-        lines = LineReader(self._request["output_mb"])
+    def _receive_messages(self, output: int, result: JobResult, watchdog: Watchdog) -> None:
+        reader = MessageReader(self._request["output_mb"])
         poll = select.poll()
         poll.register(output, select.POLLIN)
         while True:
-            watch.check()
-            if not poll.poll(LOOK_SECONDS * 1000):
+            watchdog.check()
+            if not poll.poll(POLL_SECONDS * 1000):
                 continue
             data = os.read(output, _READ_BYTES)
             if not data:
                 return
-            for message in lines.cut(data):
-                if protocol.kind_of(message) == "start":
-                    self._started(protocol.values_of(message)[0])
+            for message in reader.feed(data):
+                if protocol.message_kind(message) == "start":
+                    self._on_start(protocol.message_values(message)[0])
                 else:
-                    result.take(message)
+                    result.receive(message)
 
     def _kill(self, output: int) -> None:
-        """End the child, and the helper if it does not obey; returns when the child is gone."""
-        self._helper.send({"kill": self._number})
+        """Kill the child, and the server if that fails; return when the child has ended."""
+        self._server.send({"kill": self._number})
         poll = select.poll()
         poll.register(output, select.POLLIN)
         deadline = time.monotonic() + _END_SECONDS
         while time.monotonic() < deadline:
-            if poll.poll(LOOK_SECONDS * 1000) and not os.read(output, _READ_BYTES):
+            if poll.poll(POLL_SECONDS * 1000) and not os.read(output, _READ_BYTES):
                 return
-        self._helper.close(kill=True)
+        self._server.close(kill=True)
 
-    def _explained(self, status: int) -> MillpondError:
-        """Return the error for a child that ended without saying why."""
+    def _exit_error(self, status: int) -> MillpondError:
+        """Return the error for a child that ended without an error message."""
         poll = select.poll()
         poll.register(status, select.POLLIN)
         data = os.read(status, _READ_BYTES) if poll.poll(_END_SECONDS * 1000) else b""
         if not data:
             raise ForkServerLostError
-        code, seconds = protocol.values_of(data)
-        return explained(code, seconds, self._request["cpu_seconds"])
+        code, seconds = protocol.message_values(data)
+        return exit_error(code, seconds, self._request["cpu_seconds"])
 
 
-def explained(code: int, seconds: float, allowed: int) -> MillpondError:
-    """Return the error for a child by its exit code (negative: a signal) and the processor time that it used."""
+def exit_error(code: int, seconds: float, allowed: int) -> MillpondError:
+    """Return the error for a child's exit code (negative: a signal) and the CPU seconds that it used."""
     if code == -signal.SIGXCPU or (code == -signal.SIGKILL and seconds >= allowed):
         return TimedOutError(
-            _("Reading the file took more than {seconds} s of processor time and was stopped.").format(seconds=allowed),
+            _("Reading the file took more than {seconds} s of CPU time and was stopped.").format(seconds=allowed),
             _("Split it into smaller files, or raise MILLPOND_PARSER_CPU_SECONDS."),
         )
     if code in {-signal.SIGKILL, protocol.EXIT_OUT_OF_MEMORY}:

@@ -1,6 +1,6 @@
-"""What a parser child may use, and how the operating system is told.
+"""Resource limits of parser children: address space, CPU time, open files, environment.
 
-Where there is no `resource` module (Windows) only the time limit holds, and `unlimited` says so.
+Without the `resource` module (Windows) only the wall-clock limit holds, and `unlimited` says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 
 resource: Any
 try:
@@ -20,15 +21,14 @@ try:
 except ImportError:  # Windows
     resource = None
 
-MEGABYTE = 1024 * 1024
-# What a parser needs on top of its libraries to do anything at all.
-LEAST_ROOM_MB = 48
+# Address space that a parser needs beyond its libraries.
+MIN_FREE_MB = 48
 OPEN_FILES = 64
 NICENESS = 5
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# The only variables that a parser's environment has beside PYTHONPATH: nothing of the service's own gets in.
+# The only environment variables of a parser beside PYTHONPATH: no settings or secrets of the service.
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV")
 _FIXED = {
     "TOKENIZERS_PARALLELISM": "false",  # its threads would not survive a fork
@@ -41,44 +41,44 @@ _FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Memory in MB of address space, processor time in seconds."""
+    """Address space in MB, CPU time in seconds."""
 
     memory_mb: int
     cpu_seconds: int
 
 
 def minimal_environment(python_path: str) -> dict[str, str]:
-    """Return the environment for the helper process: enough to find Python and its libraries, no secrets."""
+    """Return the environment of the fork server: enough to find Python and its libraries, no secrets."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, **_FIXED, "PYTHONPATH": python_path}
 
 
 def can_fork() -> bool:
-    """Whether files are read in forked children with limits, or in processes of their own without."""
+    """Whether files are parsed in forked children with limits, or in new processes without."""
     return resource is not None and hasattr(os, "fork")
 
 
 def unlimited() -> tuple[str, ...]:
-    """Return what this operating system cannot limit, in words; empty where everything holds."""
+    """Return the names of the resources that this operating system cannot limit; empty if none."""
     if not can_fork():
-        return (_("memory"), _("processor time"), _("open files"))
+        return (_("memory"), _("CPU time"), _("open files"))
     return (_("memory"),) if sys.platform == "darwin" else ()
 
 
 def apply(limits: Limits) -> None:
-    """Bind the calling process (a fresh child) to `limits`.
+    """Apply `limits` to the calling process, a new child.
 
     Raises:
-        MemoryError: the libraries that are loaded leave no room under the limit.
+        MemoryError: the loaded libraries leave no memory under the limit.
     """
     if resource is None:
         return
     memory = limits.memory_mb * MEGABYTE
-    if memory - _address_space() < LEAST_ROOM_MB * MEGABYTE:
+    if memory - _address_space() < MIN_FREE_MB * MEGABYTE:
         raise MemoryError
     for kind, soft, hard in (
         (resource.RLIMIT_AS, memory, memory),
-        # The soft limit ends the process with SIGXCPU, which says why; the hard one is the second line.
+        # The soft limit ends the process with SIGXCPU, which tells the reason; the hard one is the fallback.
         (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 5),
         (resource.RLIMIT_FSIZE, 0, 0),
         (resource.RLIMIT_CORE, 0, 0),
@@ -93,8 +93,8 @@ def apply(limits: Limits) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def allow_seconds(cpu_seconds: int) -> None:
-    """Move the limit of processor time, as far as `apply` left room, for a process that is given more to do."""
+def set_cpu_limit(cpu_seconds: int) -> None:
+    """Set the soft limit of CPU time within the hard one of `apply`, for a child that gets another job."""
     if resource is not None:
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         soft = cpu_seconds if hard == resource.RLIM_INFINITY else min(cpu_seconds, hard)
@@ -102,15 +102,15 @@ def allow_seconds(cpu_seconds: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent, a process number, ends (Linux only)."""
+    """Have the kernel kill this process when its parent, a process id, ends (Linux only)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the request was made
+    if os.getppid() != parent:  # it ended before the call
         os._exit(1)
 
 
 def _address_space() -> int:
-    """Return the bytes of address space in use, 0 where the system does not tell."""
+    """Return the bytes of address space in use, 0 where the system does not report them."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - runs in every child, pathlib costs more
             return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,8 +1,7 @@
-"""Parses files in limited child processes, for the service: see `helper` for the other side.
+"""A pool of parser processes with resource limits, children of a fork server (`forkserver`).
 
-Systems without fork and resource limits (Windows): a new process for each file, with the time limit alone.
-
-Everything works there, but `limits.unlimited` names what a file may use up; the pool's owner can say so.
+On systems without fork and resource limits (Windows) each file is parsed in a new process, with a time limit only;
+`limits.unlimited` names what is not limited there.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ from services.core.errors import CancelledError, MillpondError, StorageError, Un
 from services.core.i18n import _
 from services.knowledge.parsing import limits
 from services.knowledge.parsing.forkserver_client import (
-    LOOK_SECONDS,
+    POLL_SECONDS,
     ROOT,
     ForkServerLostError,
     ForkServerProcess,
     ParseJob,
-    Watch,
+    Watchdog,
 )
 from services.knowledge.parsing.limits import minimal_environment
-from services.knowledge.parsing.protocol import LineReader, Parsed, ParsedFile, Picture, Result
+from services.knowledge.parsing.results import JobResult, MessageReader, ParsedFile, ParseResult, RenderResult
 from services.knowledge.parsing.worker import out_of_memory
 from services.knowledge.types import JobProgress
 
 if TYPE_CHECKING:
     from services.core.settings import Settings
 
-PARALLEL = 2
+PARALLEL_JOBS = 2
 IDLE_SECONDS = 30.0
 WARM_SECONDS = 0.5
 _RENDER_SECONDS = 30
@@ -48,14 +47,14 @@ _READ_BYTES = 65_536
 
 
 class ParserPool:
-    """Reads files in children of a small helper process that exists only while there is something to read.
+    """Parses files in children of a small fork server, which runs only while it is needed. Thread-safe.
 
     Args:
         settings: limits for each child.
         tokenizer_file: the embedder's `tokenizer.json`.
         max_tokens: most tokens that the embedder reads, special ones included.
-        idle_seconds: how long the helper stays when there is nothing to do.
-        warm_seconds: how long a child that has read a small text waits for another one.
+        idle_seconds: how long the fork server stays without a job.
+        warm_seconds: how long a child that has parsed a small text waits for another one.
     """
 
     def __init__(
@@ -73,16 +72,18 @@ class ParserPool:
         self._idle_seconds = idle_seconds
         self._warm_seconds = warm_seconds
         self._lock = threading.Lock()
-        self._helper: ForkServerProcess | None = None
+        self._server: ForkServerProcess | None = None
         self._numbers = itertools.count(1)
         self._children: dict[int, int] = {}
         self._closed = False
-        # Drawing a page is quick and somebody waits for it: it does not queue behind long files.
-        self._parsing = threading.Semaphore(PARALLEL)
-        self._rendering = threading.Semaphore(PARALLEL)
+        # Rendering a page is quick and a user waits for it: it does not queue behind long files.
+        self._parsing = threading.Semaphore(PARALLEL_JOBS)
+        self._rendering = threading.Semaphore(PARALLEL_JOBS)
         missing = limits.unlimited()
         if missing:
-            structlog.get_logger(__name__).warning("parsers are not limited here", missing=", ".join(missing))
+            structlog.get_logger(__name__).warning(
+                "parser limits not supported on this system", missing=", ".join(missing)
+            )
 
     def parse(
         self,
@@ -94,14 +95,14 @@ class ParserPool:
         on_progress: Callable[[JobProgress], None] = lambda _progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> ParsedFile:
-        """Return the sections and chunks of a file; `name` is what its owner calls it.
+        """Return the sections and chunks of a file; `name` is its name in the library.
 
         Raises:
-            BadInputError: the file cannot be read, and why.
-            TooLargeError: it needs more memory than allowed, or contains too much.
+            BadInputError: the file cannot be parsed, and why.
+            TooLargeError: it needs more memory than allowed, or contains too much text.
             TimedOutError: it takes too long.
             CancelledError: `cancelled` returned true.
-            StorageError: the stored file, or room for its text, is not there.
+            StorageError: the stored file is missing, or the disk is too full for its text.
             UnavailableError: the parser cannot be started, or is closing.
         """
         request = {
@@ -112,20 +113,20 @@ class ParserPool:
         }
         with self._slot(self._parsing, cancelled):
             hint = _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS.")
-            watch = Watch(cancelled, self._settings.parser_wall_seconds, hint)
-            results: list[Parsed] = []
+            watchdog = Watchdog(cancelled, self._settings.parser_wall_seconds, hint)
+            results: list[ParseResult] = []
 
-            def fresh() -> Parsed:
-                for given_up in results:
-                    given_up.close()
-                results[:] = [Parsed(on_progress, self._settings.data_dir)]
+            def new_result() -> ParseResult:
+                for abandoned in results:
+                    abandoned.close()
+                results[:] = [ParseResult(on_progress, self._settings.data_dir)]
                 return results[0]
 
             try:
-                self._run(path, request, fresh, watch)
+                self._run(path, request, new_result, watchdog)
             except BaseException:
-                for given_up in results:
-                    given_up.close()
+                for abandoned in results:
+                    abandoned.close()
                 raise
             return results[0].file()
 
@@ -143,28 +144,30 @@ class ParserPool:
             "width": max(16, min(width, 4000)),
             "highlight": [text[:4000] for text in highlight][:64],
         }
-        picture = Picture()
+        image = RenderResult()
         with self._slot(self._rendering, lambda: False):
-            watch = Watch(lambda: False, _RENDER_SECONDS, _("Download the file and look at the page there."))
-            self._run(path, request, lambda: picture, watch)
-        return picture.data
+            watchdog = Watchdog(lambda: False, _RENDER_SECONDS, _("Download the file and look at the page there."))
+            self._run(path, request, lambda: image, watchdog)
+        return image.data
 
     def pids(self) -> list[int]:
-        """Return the numbers of the helper and the children that run now."""
+        """Return the process ids of the fork server and its children."""
         with self._lock:
-            helper = [self._helper.pid] if self._helper and self._helper.alive else []
-            return [*helper, *self._children.values()]
+            server = [self._server.pid] if self._server and self._server.alive else []
+            return [*server, *self._children.values()]
 
     def close(self) -> None:
-        """End the helper and its children; files that are being read end with an error."""
+        """Terminate the fork server and its children; files being parsed end with an error."""
         with self._lock:
             self._closed = True
-            helper, self._helper = self._helper, None
-        if helper:
-            helper.close()
+            server, self._server = self._server, None
+        if server:
+            server.close()
 
-    def _run(self, path: Path, request: dict[str, Any], fresh: Callable[[], Result], watch: Watch) -> None:
-        """Do one job, on a new helper if the present one goes away under it."""
+    def _run(
+        self, path: Path, request: dict[str, Any], new_result: Callable[[], JobResult], watchdog: Watchdog
+    ) -> None:
+        """Run one job; again on a new fork server if the present one is lost."""
         request = {
             **request,
             "memory_mb": self._settings.parser_memory_mb,
@@ -173,18 +176,18 @@ class ParserPool:
         }
         for _attempt in range(_ATTEMPTS):
             number = next(self._numbers)
-            result = fresh()
-            helper = None
+            result = new_result()
+            server = None
             try:
                 if not limits.can_fork():
                     self._refuse_if_closed()
-                    run(self._config(), request, path, result, watch)
+                    run_without_fork(self._config(), request, path, result, watchdog)
                 else:
-                    helper = self._present_helper()
-                    job = ParseJob(helper, number, request, lambda pid, number=number: self._note(number, pid))  # type: ignore[misc]
-                    job.run(path, result, watch)
+                    server = self._running_server()
+                    job = ParseJob(server, number, request, lambda pid, number=number: self._record(number, pid))  # type: ignore[misc]
+                    job.run(path, result, watchdog)
             except ForkServerLostError:
-                self._forget(helper)
+                self._discard(server)
                 continue
             except MillpondError:
                 self._refuse_if_closed()
@@ -201,8 +204,8 @@ class ParserPool:
 
     @contextmanager
     def _slot(self, slots: threading.Semaphore, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Wait for a free slot, as long as nobody cancels."""
-        while not slots.acquire(timeout=LOOK_SECONDS):
+        """Wait for a free slot until cancelled."""
+        while not slots.acquire(timeout=POLL_SECONDS):
             self._refuse_if_closed()
             if cancelled():
                 raise CancelledError(_("Reading the file was cancelled; nothing of it was kept."))
@@ -211,7 +214,7 @@ class ParserPool:
         finally:
             slots.release()
 
-    def _note(self, number: int, pid: int) -> None:
+    def _record(self, number: int, pid: int) -> None:
         with self._lock:
             self._children[number] = pid
 
@@ -223,50 +226,52 @@ class ParserPool:
             "warm_seconds": self._warm_seconds,
         }
 
-    def _present_helper(self) -> ForkServerProcess:
+    def _running_server(self) -> ForkServerProcess:
         with self._lock:
             if self._closed:
                 raise _closing()
-            if self._helper is not None and not self._helper.alive:
-                self._helper.close()
-                self._helper = None
-            if self._helper is None:
+            if self._server is not None and not self._server.alive:
+                self._server.close()
+                self._server = None
+            if self._server is None:
                 try:
-                    self._helper = ForkServerProcess(self._config())
+                    self._server = ForkServerProcess(self._config())
                 except OSError as error:
                     raise UnavailableError(
                         _("The process that reads files cannot be started: {reason}.").format(reason=error.strerror),
                         _("Free memory or processes on this machine and try again."),
                     ) from error
-            return self._helper
+            return self._server
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise _closing()
 
-    def _forget(self, helper: ForkServerProcess | None) -> None:
+    def _discard(self, server: ForkServerProcess | None) -> None:
         with self._lock:
-            if self._helper is helper:
-                self._helper = None
-        if helper is not None:
-            helper.close(kill=True)
+            if self._server is server:
+                self._server = None
+        if server is not None:
+            server.close(kill=True)
 
 
 def _closing() -> UnavailableError:
     return UnavailableError(_("Millpond is closing; the file was not read."), _("It can be read after the next start."))
 
 
-def run(config: dict[str, Any], request: dict[str, Any], path: Path, result: Result, watch: Watch) -> None:
-    """Read one file in a process of its own and feed `result`.
+def run_without_fork(
+    config: dict[str, Any], request: dict[str, Any], path: Path, result: JobResult, watchdog: Watchdog
+) -> None:
+    """Parse one file in a new process and feed `result`; for systems without fork.
 
     Raises:
-        MillpondError: it was stopped, or there is no such file.
-        HelperLostError: the process ended without a word.
+        MillpondError: it was cancelled, took too long, or there is no such file.
+        ForkServerLostError: the process ended without a result.
     """
     if not path.is_file():
-        raise StorageError(_("The stored file is not there any more."), _("Upload it again."))
+        raise StorageError(_("The stored file does not exist any more."), _("Upload it again."))
     command = [sys.executable, "-m", "services.knowledge.parsing.forkserver", json.dumps(config)]
-    with subprocess.Popen(  # noqa: S603 - our own module, no input of anybody's
+    with subprocess.Popen(  # noqa: S603 - our own module, no user input
         [*command, json.dumps({**request, "path": str(path.resolve()), "job": 0})],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -274,15 +279,15 @@ def run(config: dict[str, Any], request: dict[str, Any], path: Path, result: Res
         env=minimal_environment(ROOT),
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it was asked for
-        # A pipe cannot be polled there: a thread reads it.
-        arrived: queue.Queue[bytes] = queue.Queue(maxsize=16)
-        reader = threading.Thread(target=_read, args=(process.stdout, arrived), daemon=True)
+        # Windows cannot poll a pipe: a thread reads it.
+        received: queue.Queue[bytes] = queue.Queue(maxsize=16)
+        reader = threading.Thread(target=_pump, args=(process.stdout, received), daemon=True)
         reader.start()
         try:
-            _follow(arrived, request["output_mb"], result, watch)
+            _receive_messages(received, request["output_mb"], result, watchdog)
         except BaseException:
             process.kill()
-            while arrived.get():
+            while received.get():
                 pass
             raise
         finally:
@@ -293,22 +298,22 @@ def run(config: dict[str, Any], request: dict[str, Any], path: Path, result: Res
         result.error = out_of_memory()
 
 
-def _follow(arrived: queue.Queue[bytes], output_mb: int, result: Result, watch: Watch) -> None:
-    lines = LineReader(output_mb)
+def _receive_messages(received: queue.Queue[bytes], output_mb: int, result: JobResult, watchdog: Watchdog) -> None:
+    reader = MessageReader(output_mb)
     while True:
-        watch.check()
+        watchdog.check()
         try:
-            data = arrived.get(timeout=LOOK_SECONDS)
+            data = received.get(timeout=POLL_SECONDS)
         except queue.Empty:
             continue
         if not data:
             return
-        for message in lines.cut(data):
-            result.take(message)
+        for message in reader.feed(data):
+            result.receive(message)
 
 
-def _read(stream: IO[bytes], arrived: queue.Queue[bytes]) -> None:
-    """Hand on what arrives; an empty piece is the end."""
+def _pump(stream: IO[bytes], received: queue.Queue[bytes]) -> None:
+    """Copy a stream to a queue; empty bytes mark the end."""
     while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]
-        arrived.put(data)
-    arrived.put(b"")
+        received.put(data)
+    received.put(b"")

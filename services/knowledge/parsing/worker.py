@@ -1,9 +1,7 @@
-"""The child side of the helper: does a job under limits, and further small ones while it is warm.
+"""A parser child: parses one file under limits and sends its sections and chunks, or renders one page.
 
-Forking costs several times what reading a small text costs, so a child that has read one waits a moment for the
-next. Only plain text of moderate size is shared like this: it goes through no parser but our own.
-
-What one parser child does: read one file, cut it into chunks, send both as messages, or draw one page.
+Forking costs several times what parsing a small text costs, so a child that has parsed one waits a moment for the
+next. Only plain text of moderate size shares a child like this: it goes through no parser but our own.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, MillpondError, TooLargeError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.knowledge.formats import detect
 from services.knowledge.parsing import limits, protocol
 from services.knowledge.types import Section
@@ -28,19 +27,18 @@ if TYPE_CHECKING:
 
 _BUFFER_BYTES = 65_536
 _LARGEST_MESSAGE = 65_536
-# What a child may have done to be given more.
+# Limits for further jobs of a child: size of a file, number of jobs, CPU seconds used.
 SMALL_BYTES = 256 * 1024
-MOST_JOBS = 200
-_MOST_SECONDS = 1.0
+MAX_JOBS = 200
+_MAX_CPU_SECONDS = 1.0
 DONE = b"d"
-MEGABYTE = 1024 * 1024
 _PROGRESS_SECONDS = 0.1
 Write = Callable[[bytes], None]
 
 
 @dataclass(slots=True)
-class Messages:
-    """A child's way out: lines gathered into larger writes, progress sent at once."""
+class MessageWriter:
+    """Writes messages to the service: buffered into larger writes, progress at once."""
 
     descriptor: int
     pending: list[bytes] = field(default_factory=list)
@@ -61,7 +59,7 @@ class Messages:
 
 
 def load_tokenizer(path: str) -> Tokenizer:
-    """Return the embedder's tokenizer without the truncation and padding that its file asks for."""
+    """Return the embedder's tokenizer without the truncation and padding of its file."""
     from tokenizers import Tokenizer
 
     tokenizer: Tokenizer = Tokenizer.from_file(path)
@@ -71,29 +69,29 @@ def load_tokenizer(path: str) -> Tokenizer:
 
 
 def is_small(request: dict[str, Any], head: bytes, size: int) -> bool:
-    """Whether a job may be done by a child that has done others."""
-    return request["do"] == "parse" and size <= SMALL_BYTES and not detect.needs(head, request["name"])
+    """Whether a job may run in a child that has run others."""
+    return request["do"] == "parse" and size <= SMALL_BYTES and not detect.required_library(head, request["name"])
 
 
-def run(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
-    """Bind this process to its limits and do the job that was asked for; `output` stays open.
+def run_job(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
+    """Apply the limits to this process and run a job; `output` stays open.
 
     Raises:
-        MemoryError: the limit leaves no room.
+        MemoryError: the libraries leave no memory under the limit.
     """
     limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"]))
-    _do(request, file, output, tokenizer)
+    _execute(request, file, output, tokenizer)
 
 
-def run_more(channel: socket.socket, output: int, tokenizer: Tokenizer) -> None:
-    """Do the jobs that the helper sends until it closes its end, or until this process has done enough.
+def run_more_jobs(channel: socket.socket, output: int, tokenizer: Tokenizer) -> None:
+    """Run the jobs that the fork server sends until it closes its end, or until this process has done enough.
 
-    The helper sends nothing before it was told that the last job is done, so no job is lost when this returns. It is
-    told before the service is (by the end of `output`): when the next file comes, it knows that this child is free.
+    The server sends nothing before it received `DONE` for the last job, so no job is lost when this returns. It is
+    notified before the service (which sees the end of `output`): when the next file comes, it knows of this free child.
     """
-    for _job in range(MOST_JOBS):
-        used = _processor_seconds()
-        if used > _MOST_SECONDS:
+    for _job in range(MAX_JOBS):
+        used = _cpu_seconds()
+        if used > _MAX_CPU_SECONDS:
             return
         channel.send(DONE)
         os.close(output)
@@ -101,30 +99,30 @@ def run_more(channel: socket.socket, output: int, tokenizer: Tokenizer) -> None:
         if not data:
             return
         request = json.loads(data)
-        limits.allow_seconds(math.ceil(used) + request["cpu_seconds"])
+        limits.set_cpu_limit(math.ceil(used) + request["cpu_seconds"])
         file, output = descriptors
-        _do(request, file, output, tokenizer)
+        _execute(request, file, output, tokenizer)
 
 
-def run_alone(request: dict[str, Any], config: dict[str, Any]) -> None:
-    """Do one job in a process that was started for it, messages on standard output: for systems without fork."""
+def run_standalone(request: dict[str, Any], config: dict[str, Any]) -> None:
+    """Run one job in a process started for it, messages on standard output: for systems without fork."""
     output = os.dup(1)
     silence()
     file = os.open(request["path"], os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    run(request, file, output, load_tokenizer(config["tokenizer"]))
+    run_job(request, file, output, load_tokenizer(config["tokenizer"]))
 
 
 def silence() -> None:
-    """Put nothing where the service's own input and output are: libraries print what they like."""
-    nothing = os.open(os.devnull, os.O_RDWR)
+    """Redirect standard input, output and error to the null device: libraries may print."""
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
-def _do(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
-    write = Messages(output)
-    write(protocol.line("start", os.getpid()))
+def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
+    write = MessageWriter(output)
+    write(protocol.encode_message("start", os.getpid()))
     with os.fdopen(file, "rb") as stream:
         if request["do"] == "render":
             write.flush()
@@ -132,19 +130,21 @@ def _do(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -
         else:
             if os.fstat(file).st_size > SMALL_BYTES:
                 write.flush()
-            task = ParseRequest(request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"])
-            parse(stream, task, tokenizer, write)
+            parse_request = ParseRequest(
+                request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"]
+            )
+            parse(stream, parse_request, tokenizer, write)
     write.flush()
 
 
-def _processor_seconds() -> float:
+def _cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system
 
 
 @dataclass(slots=True)
 class ParseRequest:
-    """One file and what to do with it, as the service asked for it."""
+    """The parameters of a parse job: tokens of the embedder, most MB of text."""
 
     name: str
     chunk_tokens: int
@@ -154,7 +154,7 @@ class ParseRequest:
 
 @dataclass(slots=True)
 class _ProgressWriter:
-    """Sends how far the work is, not more often than anybody can read."""
+    """Sends progress messages, at most ten a second."""
 
     write: Write
     last: float = field(default=0.0)
@@ -163,56 +163,58 @@ class _ProgressWriter:
         now = time.monotonic()
         if done == total or now - self.last >= _PROGRESS_SECONDS:
             self.last = now
-            self.write(protocol.line("progress", done, total, unit))
+            self.write(protocol.encode_message("progress", done, total, unit))
 
 
-def parse(stream: BinaryIO, work: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
-    """Send sections and chunks of a file, then "end"; an error of any kind becomes an "error" message."""
+def parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
+    """Send the sections and chunks of a file, then "end"; any error becomes an "error" message."""
     try:
-        _parse(stream, work, tokenizer, write)
+        _parse(stream, request, tokenizer, write)
     except MillpondError as error:
-        write(protocol.error_line(error))
+        write(protocol.error_message(error))
     except MemoryError:
-        raise  # the helper tells by the exit status: a message needs memory, too
+        raise  # reported by the exit status: a message needs memory, too
     except RecursionError:
-        write(protocol.error_line(_unreadable()))
-    except Exception as error:  # noqa: BLE001 - foreign parsers raise anything at all over damaged files
+        write(protocol.error_message(_unreadable()))
+    except Exception as error:  # noqa: BLE001 - parser libraries raise anything at all for damaged files
         import traceback
 
-        # Not enough address space shows up as many things, an import that fails among them.
-        wanted_memory = "memory" in str(error).lower() or isinstance(error, ImportError)
-        write(protocol.error_line(out_of_memory() if wanted_memory else _unreadable(), traceback.format_exc(limit=-8)))
+        # A lack of address space has many symptoms, among them a failed import.
+        lacked_memory = "memory" in str(error).lower() or isinstance(error, ImportError)
+        write(
+            protocol.error_message(out_of_memory() if lacked_memory else _unreadable(), traceback.format_exc(limit=-8))
+        )
 
 
-def _parse(stream: BinaryIO, work: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
-    from services.knowledge.text.chunks import chunk
+def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
+    from services.knowledge.text.chunks import chunk_sections
 
-    kind = detect.detect(stream, work.name)
+    kind = detect.detect(stream, request.name)
     report = _ProgressWriter(write)
     pages = 0
     found = False
 
     def sent() -> Iterator[Section]:
         nonlocal pages, found
-        room = work.output_mb * MEGABYTE
-        for section in _sections(kind, stream, work, report):
+        remaining = request.output_mb * MEGABYTE
+        for section in _sections(kind, stream, request, report):
             if not section.text.strip():
                 continue
             found = True
-            room -= len(section.text.encode(errors="replace"))
-            if room < 0:
+            remaining -= len(section.text.encode(errors="replace"))
+            if remaining < 0:
                 raise TooLargeError(
-                    _("The file contains more than {limit} MB of text.").format(limit=work.output_mb),
+                    _("The file contains more than {limit} MB of text.").format(limit=request.output_mb),
                     _("Split it into smaller files."),
                 )
             pages = max(pages, section.page or 0)
-            write(protocol.section_line(section))
+            write(protocol.section_message(section))
             yield section
 
     chunks = 0
-    for draft in chunk(sent(), tokenizer, work.chunk_tokens, work.overlap, name=work.name):
+    for draft in chunk_sections(sent(), tokenizer, request.chunk_tokens, request.overlap, name=request.name):
         chunks += 1
-        write(protocol.chunk_line(draft))
+        write(protocol.chunk_message(draft))
     if not found or not chunks:
         raise BadInputError(
             _("The file contains no text."), _("Check that it is not empty and not made of pictures alone.")
@@ -222,10 +224,10 @@ def _parse(stream: BinaryIO, work: ParseRequest, tokenizer: Tokenizer, write: Wr
 
         stream.seek(0)
         pages = pdf.page_count(stream)
-    write(protocol.line("end", detect.MEDIA_TYPES[kind], pages))
+    write(protocol.encode_message("end", detect.MEDIA_TYPES[kind], pages))
 
 
-def _sections(kind: str, stream: BinaryIO, work: ParseRequest, report: _ProgressWriter) -> Iterator[Section]:
+def _sections(kind: str, stream: BinaryIO, request: ParseRequest, report: _ProgressWriter) -> Iterator[Section]:
     if kind == "pdf":
         from services.knowledge.formats import pdf
 
@@ -239,47 +241,47 @@ def _sections(kind: str, stream: BinaryIO, work: ParseRequest, report: _Progress
         from services.knowledge.formats import office
 
         return office.read(kind, stream, report)
-    return _text(kind, stream, work)
+    return _text(kind, stream, request)
 
 
-def _text(kind: str, stream: BinaryIO, work: ParseRequest) -> Iterator[Section]:
+def _text(kind: str, stream: BinaryIO, request: ParseRequest) -> Iterator[Section]:
     from services.knowledge.formats import tables
-    from services.knowledge.formats.text import decode, plain_sections, sections_of
+    from services.knowledge.formats.text import decode, markdown_sections, plain_sections
 
     # No encoding takes more than four bytes for one byte of UTF-8.
-    data = stream.read(4 * work.output_mb * MEGABYTE + 1)
-    if len(data) > 4 * work.output_mb * MEGABYTE:
+    data = stream.read(4 * request.output_mb * MEGABYTE + 1)
+    if len(data) > 4 * request.output_mb * MEGABYTE:
         raise TooLargeError(
-            _("The file contains more than {limit} MB of text.").format(limit=work.output_mb),
+            _("The file contains more than {limit} MB of text.").format(limit=request.output_mb),
             _("Split it into smaller files."),
         )
     text = decode(data)
     del data
     if kind == "csv":
         return tables.read_csv(text)
-    return sections_of(text) if kind == "markdown" else plain_sections(text)
+    return markdown_sections(text) if kind == "markdown" else plain_sections(text)
 
 
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
-    """Send a page as a message "png"."""
+    """Render a page of a PDF and send it as a message "png"."""
     from services.knowledge.formats import pdf
 
     try:
-        picture = pdf.render(stream, request["page"], request["width"], request["highlight"])
+        image = pdf.render(stream, request["page"], request["width"], request["highlight"])
     except MillpondError as error:
-        write(protocol.error_line(error))
+        write(protocol.error_message(error))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - as above: the page may hold anything
+    except Exception:  # noqa: BLE001 - as above: the page may contain anything
         import traceback
 
-        write(protocol.error_line(_unreadable(), traceback.format_exc(limit=-8)))
+        write(protocol.error_message(_unreadable(), traceback.format_exc(limit=-8)))
     else:
-        write(protocol.line("png", picture.hex()))
+        write(protocol.encode_message("png", image.hex()))
 
 
 def out_of_memory() -> TooLargeError:
-    """Return the error for a file that needs more memory than it may have."""
+    """Return the error for a file that needs more memory than the limit."""
     return TooLargeError(
         _("Reading the file needs more memory than one file may use; it was stopped and nothing of it was kept."),
         _("Split it into smaller files, or raise MILLPOND_PARSER_MEMORY_MB."),

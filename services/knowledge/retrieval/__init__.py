@@ -1,4 +1,4 @@
-"""From a question to the chunks and sentences that answer it."""
+"""Retrieval: dense and lexical search, fusion, quotes, language trust."""
 
 from services.knowledge.retrieval.retriever import Retriever
 

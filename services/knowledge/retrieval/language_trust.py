@@ -1,13 +1,11 @@
-"""How well the embedder knows the language of a text, measured on the user's own documents.
+"""Language trust: how well the embedder knows the script of a text, measured on the user's own documents.
 
-Out of a sample of chunks in one script a sentence each is taken. Asked for by that sentence, the embedder should rank
-the rest of its chunk before the rests of all others. How often it does, compared with how often lexical search does,
-is how much fusion listens to it for questions in that script. No list of languages is involved.
+One sentence is drawn from each of a sample of chunks in one script. With that sentence as the query, the embedder
+should rank the rest of its chunk first. How often it does, compared with lexical search, is the weight of dense scores
+for questions in that script. No list of languages is involved.
 
-Until there are enough chunks, the tokenizer tells: a script that it does not know, or spells out letter by letter, was
-not in what the embedder learned from.
-
-Which writing system a text is in, by the Unicode names of its letters.
+With too few chunks the tokenizer gives a prior: a script that it does not know, or spells out letter by letter, was
+not in the embedder's training data.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,46 +28,39 @@ from services.knowledge.store.trust import MeasuredTrust, TrustStore
 from services.knowledge.text.sentences import sentences
 from services.knowledge.text.terms import fold, query_terms, terms
 
+if TYPE_CHECKING:
+    from services.knowledge.retrieval.encoder_cache import TextEncoder
+
 Vectors = NDArray[np.float32]
-# Questions per script, and chunks looked at to find them.
+# Queries per script, and chunks sampled to find them.
 SAMPLES = 48
 CHUNKS_SAMPLED = 480
-# With fewer there is nothing to tell apart.
-LEAST_SAMPLES = 8
-# The tokenizer's verdict counts as much as so many questions.
+# With fewer, ranking first is no evidence.
+MIN_SAMPLES = 8
+# The tokenizer's prior counts as much as so many queries.
 PRIOR_WEIGHT = 8
-# A lexical search that fails on half of the questions does not make the embedder's failures better.
-LEAST_CEILING = 0.5
-_LEAST_LETTERS = 8
-# Texts that share so much of their terms cannot be told apart by meaning: one of them is enough.
-_ALIKE = 0.5
+# A lexical search that fails on more than half of the queries does not excuse the embedder's failures.
+MIN_CEILING = 0.5
+_MIN_LETTERS = 8
+# Texts that share more than this of their terms are near-duplicates: one of them is enough.
+_NEAR_DUPLICATE = 0.5
 _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
 
 
-class TextEncoder(Protocol):
-    """What is needed of `Embedder`."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    def embed_chunks(self, texts: Sequence[str], *, cancelled: Callable[[], bool] = ...) -> Vectors: ...
-    def unknown_share(self, text: str) -> float: ...
-    def token_count(self, text: str) -> int: ...
-
-
 class LanguageTrust:
-    """Trust in the embedder by script, 0 (blind) to 1; thread-safe."""
+    """Trust in the embedder by script, 0 (none) to 1; thread-safe."""
 
     def __init__(self, database: Database, chunks: ChunkStore, embedder: TextEncoder) -> None:
         self._store = TrustStore(database)
         self._chunks = chunks
         self._embedder = embedder
         self._measured: dict[str, MeasuredTrust] | None = None
-        self._learned_from = 0
-        self._learning = threading.Lock()
+        self._measured_chunks = 0
+        self._measuring = threading.Lock()
 
-    def of(self, text: str) -> float:
-        """Return the trust for a question: that of its scripts, by their share of letters; 1 without letters."""
+    def for_text(self, text: str) -> float:
+        """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters."""
         measured = self._known()
         total = 0.0
         shares = script_shares(text)
@@ -78,26 +69,26 @@ class LanguageTrust:
             total += share * (found.trust if found else self._prior(letters_of(text, script)))
         return min(total, 1.0) if shares else 1.0
 
-    def learn(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, MeasuredTrust]:
-        """Measure every script of the present corpus and keep the results; nothing if it changed little since.
+    def measure(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, MeasuredTrust]:
+        """Measure every script of the corpus and store the results; does nothing if the corpus changed little since.
 
-        Takes some seconds of embedding. Returns what is known by script.
+        Takes some seconds of embedding. Returns the measurements by script.
 
         Raises:
-            CancelledError: `cancelled` said so; what was measured so far is kept.
+            CancelledError: `cancelled` returned true; the measurements so far are kept.
         """
-        with self._learning:
+        with self._measuring:
             ids, _groups = self._chunks.active_ids()
-            if abs(len(ids) - self._learned_from) * 2 <= self._learned_from:
+            if abs(len(ids) - self._measured_chunks) * 2 <= self._measured_chunks:
                 return self._known()
             chance = random.Random(len(ids))  # noqa: S311 - a sample, the same one for the same corpus
             for script, (pairs, text) in self._sample([int(i) for i in ids], chance).items():
-                if len(pairs) < LEAST_SAMPLES:
+                if len(pairs) < MIN_SAMPLES:
                     continue
-                measured = {script: self._measure(pairs, self._prior(letters_of(text, script)), cancelled)}
+                measured = {script: self._measure_script(pairs, self._prior(letters_of(text, script)), cancelled)}
                 self._store.save(self._embedder.fingerprint, measured)
                 self._measured = {**self._known(), **measured}
-            self._learned_from = len(ids)
+            self._measured_chunks = len(ids)
             return self._known()
 
     def _known(self) -> dict[str, MeasuredTrust]:
@@ -106,7 +97,7 @@ class LanguageTrust:
         return self._measured
 
     def _prior(self, letters: str) -> float:
-        """Return the tokenizer's verdict on text in one script: known, and in pieces of more than one letter."""
+        """Return the tokenizer's prior for a script: share of known tokens times (mean token length - 1), at most 1."""
         letters = letters[:_PRIOR_LETTERS]
         tokens = self._embedder.token_count(letters)
         if not tokens:
@@ -117,7 +108,7 @@ class LanguageTrust:
     def _sample(self, ids: list[int], chance: random.Random) -> dict[str, tuple[list[tuple[str, str]], str]]:
         """Return by script (sentence, rest of its chunk) pairs, and some text."""
         pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        taken: list[frozenset[str]] = []
+        rest_terms: list[frozenset[str]] = []
         seen: dict[str, str] = {}
         chosen = chance.sample(ids, min(CHUNKS_SAMPLED, len(ids)))
         texts = {chunk: text for batch in self._chunks.iter_texts(chosen) for chunk, text in batch}
@@ -129,38 +120,40 @@ class LanguageTrust:
             parts = sentences(text)
             asked = chance.choice(parts) if len(parts) > 1 else ""
             rest = " ".join(part for part in parts if part != asked)
-            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) < _LEAST_LETTERS:
+            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) < _MIN_LETTERS:
                 continue
             words = frozenset(terms(rest))
-            if not any(_alike(words, others) for others in taken):
-                taken.append(words)
+            if not any(_near_duplicates(words, others) for others in rest_terms):
+                rest_terms.append(words)
                 pairs[script].append((asked, rest))
         return {script: (pairs[script], text) for script, text in seen.items()}
 
-    def _measure(self, pairs: Sequence[tuple[str, str]], prior: float, cancelled: Callable[[], bool]) -> MeasuredTrust:
+    def _measure_script(
+        self, pairs: Sequence[tuple[str, str]], prior: float, cancelled: Callable[[], bool]
+    ) -> MeasuredTrust:
         asked, rests = zip(*pairs, strict=True)
         vectors = self._embedder.embed_chunks([*asked, *rests], cancelled=cancelled)
-        found = _first(vectors[: len(asked)] @ vectors[len(asked) :].T)
+        found = _recall_at_1(vectors[: len(asked)] @ vectors[len(asked) :].T)
         dense = (found * len(pairs) + prior * PRIOR_WEIGHT) / (len(pairs) + PRIOR_WEIGHT)
-        ceiling = max(dense, _first(_lexical(asked, rests)), LEAST_CEILING)
-        # As good as the better one: full trust; right half as often: it would only disturb.
+        ceiling = max(dense, _recall_at_1(_lexical_scores(asked, rests)), MIN_CEILING)
+        # As good as the better search: full trust; right half as often: none.
         return MeasuredTrust(min(max(2 * dense / ceiling - 1, 0.0), 1.0), len(pairs))
 
 
-def _alike(some: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether two texts, given as their terms, hardly differ."""
-    return len(some & others) > _ALIKE * min(len(some), len(others))
+def _near_duplicates(some: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether two texts, given as their terms, are near-duplicates."""
+    return len(some & others) > _NEAR_DUPLICATE * min(len(some), len(others))
 
 
-def _first(scores: NDArray[np.float32]) -> float:
-    """Return the share of rows whose own column has the highest score; scores (n, n)."""
+def _recall_at_1(scores: NDArray[np.float32]) -> float:
+    """Return the share of rows whose own column has the highest score; `scores` is (n, n)."""
     others = scores.copy()
     np.fill_diagonal(others, -np.inf)
     return float(np.mean(np.diag(scores) > others.max(axis=1)))
 
 
-def _lexical(asked: Sequence[str], rests: Sequence[str]) -> NDArray[np.float32]:
-    """Return how much of what each question asks for is in each text, (n, n): terms weighed by their rarity."""
+def _lexical_scores(asked: Sequence[str], rests: Sequence[str]) -> NDArray[np.float32]:
+    """Return TF-IDF scores of each text for each question, float32 (n, n)."""
     documents = [Counter(terms(rest)) for rest in rests]
     frequencies = Counter(term for counts in documents for term in counts)
     scores = np.zeros((len(asked), len(rests)), dtype=np.float32)
@@ -180,15 +173,15 @@ def script_of(letter: str) -> str:
     return unicodedata.name(letter, "").split(" ")[0] if letter.isalpha() else ""
 
 
-def cached_letters() -> tuple[int, int]:
-    """Return how many letters' scripts are remembered, and in about how many bytes."""
+def script_cache_size() -> tuple[int, int]:
+    """Return how many letters' scripts are cached, and in about how many bytes."""
     letters = script_of.cache_info().currsize
-    # Link, place in the table, letter, name of the script.
+    # Per entry: link, slot in the table, letter, name of the script.
     return letters, letters * _ENTRY_BYTES
 
 
-def forget_letters() -> None:
-    """Forget the letters' scripts; they are found again one by one."""
+def clear_script_cache() -> None:
+    """Clear the cached scripts of letters."""
     script_of.cache_clear()
 
 
@@ -202,5 +195,5 @@ def script_shares(text: str) -> dict[str, float]:
 
 
 def letters_of(text: str, script: str) -> str:
-    """Return the words of `text` as far as they are written in `script`, with blanks for the rest."""
+    """Return the folded `text` with blanks for the letters of other scripts."""
     return "".join(letter if script_of(letter) == script else " " for letter in fold(text)).strip()

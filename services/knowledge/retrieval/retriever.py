@@ -1,7 +1,4 @@
-"""From a question to the chunks that answer it: dense and lexical search side by side, fused by what each is worth.
-
-Lexical search in a thread of its own.
-"""
+"""Hybrid retrieval: dense and lexical search in parallel, fused by weights and language trust."""
 
 from __future__ import annotations
 
@@ -9,37 +6,41 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner
-from services.knowledge.retrieval.encoder_cache import Keeper, QueryEncoder, Vector
-from services.knowledge.retrieval.language_trust import LanguageTrust, cached_letters, forget_letters
+from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
+from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
 from services.knowledge.store.chunks import ChunkStore, HitRow
-from services.knowledge.store.lexical import POSTINGS, LexicalStore
+from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
 from services.knowledge.text.terms import located_terms
 from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
 
-# Candidates that each search hands to fusion: so many, or four times the hits asked for.
-LEAST_CANDIDATES = 40
-# What a further passage of a document counts beside the first passage of another one.
+if TYPE_CHECKING:
+    from services.knowledge.index import IndexManager
+
+# Candidates of each search for fusion: this many, or four times the hits asked for.
+MIN_CANDIDATES = 40
+# Weight of further passages of a document, so that other documents are not crowded out.
 REPEATED_DOCUMENT = 0.9
 Matches = dict[int, dict[str, float]]
 
 
 class Retriever:
-    """Answers questions with chunks and quotes; thread-safe, holds nothing that grows."""
+    """Finds chunks and quotes for questions; thread-safe, caches are bounded."""
 
     def __init__(
         self,
         database: Database,
         chunks: ChunkStore,
-        embedder: QueryEncoder | None,
-        keeper: Keeper | None,
+        embedder: TextEncoder | None,
+        index_manager: IndexManager | None,
         settings: Callable[[], RetrievalSettings] = RetrievalSettings,
         *,
         question_characters: int = 4000,
@@ -47,7 +48,7 @@ class Retriever:
     ) -> None:
         self._chunks = chunks
         self._embedder = embedder
-        self._keeper = keeper
+        self._index_manager = index_manager
         self._settings = settings
         self._reporter = reporter or NullEventSink()
         self._question_characters = question_characters
@@ -55,9 +56,9 @@ class Retriever:
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
 
     def memory_report(self) -> MemoryReport:
-        """Return what is remembered between searches."""
-        terms, term_bytes = self.lexical.cached()
-        letters, letter_bytes = cached_letters()
+        """Return the bytes of what is cached between searches."""
+        terms, term_bytes = self.lexical.cache_size()
+        letters, letter_bytes = script_cache_size()
         return MemoryReport(
             name=_("Search caches"),
             detail=_("{terms} terms, {letters} letters").format(terms=terms, letters=letters),
@@ -66,17 +67,17 @@ class Retriever:
             owner=Owner.OWN_CACHES,
         )
 
-    def forget(self) -> int:
-        """Forget that; each piece is found again when it is next needed. Returns the bytes that it had."""
-        had = self.memory_report().bytes
-        self.lexical.forget()
-        forget_letters()
-        return had
+    def clear_caches(self) -> int:
+        """Clear what is cached between searches; return the bytes that it held."""
+        held = self.memory_report().bytes
+        self.lexical.clear_cache()
+        clear_script_cache()
+        return held
 
-    def learn(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Measure how well the embedder knows the languages of the present corpus; some seconds, for idle times."""
+    def measure_trust(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Measure how well the embedder knows the languages of the corpus; takes some seconds, run it when idle."""
         if self.trust:
-            self.trust.learn(cancelled)
+            self.trust.measure(cancelled)
 
     def search(
         self,
@@ -93,7 +94,7 @@ class Retriever:
             query: a question or words, in any language.
             k: most hits; the settings' when left out.
             collection_ids: where to look; everywhere when empty.
-            settings: weights and threshold; those applied to chat when left out.
+            settings: weights and threshold; those of the chat when left out.
             check: called between the steps; what it raises ends the search.
 
         Raises:
@@ -138,26 +139,26 @@ class Retriever:
         check: Callable[[], object],
     ) -> SearchResult:
         check()
-        candidates = max(LEAST_CANDIDATES, 4 * k)
+        candidates = max(MIN_CANDIDATES, 4 * k)
         terms = list(dict.fromkeys(term for term, _place in located))
 
-        trust = self.trust.of(query) if self.trust else 0.0
+        trust = self.trust.for_text(query) if self.trust else 0.0
         dense_weight, lexical_weight = self._weights(settings, trust)
-        # Alone, lexical search may take the time that the dense one does not need.
-        postings = POSTINGS if dense_weight > 0 else 3 * POSTINGS
+        # Without a dense search, the lexical one may use its time.
+        postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
         lexical = LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
         vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
-        if dense_weight > 0 and self._embedder and self._keeper:
+        if dense_weight > 0 and self._embedder and self._index_manager:
             embedding = time.perf_counter()
             vector = self._embedder.embed_query(query)
             searching = time.perf_counter()
-            found, _scores = self._keeper.index.search(vector, candidates, groups)
+            found, _scores = self._index_manager.index.search(vector, candidates, groups)
             dense_ids = [int(chunk) for chunk in found]
             embed_ms, dense_ms = _ms(embedding, searching), _ms(searching)
         matches = lexical.result()
         check()
 
-        # Either search's candidates get exact scores of both kinds.
+        # The candidates of either search get exact scores of both kinds.
         searching = time.perf_counter()
         cosines = self._cosines(vector, [*dense_ids, *(chunk for chunk in matches if chunk not in set(dense_ids))])
         dense_ms += _ms(searching)
@@ -191,7 +192,7 @@ class Retriever:
         )
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
-        """Return at most `limit` sentences of the hits that answer best, best first; none if nothing is relevant."""
+        """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""
         if not result.relevant or not question.strip():
             return []
         located = located_terms(question)
@@ -209,20 +210,20 @@ class Retriever:
             )
 
     def _urgent(self) -> AbstractContextManager[None]:
-        """Hold ingestion's embedding back: it would slow the index and the words down as well."""
+        """Hold back embedding for ingestion: it would slow vector and lexical search as well."""
         return self._embedder.urgent() if self._embedder else nullcontext()
 
     def _weights(self, settings: RetrievalSettings, trust: float) -> tuple[float, float]:
-        """Return the weights of dense and lexical scores; who asks for one kind alone gets it whatever the trust."""
+        """Return the weights of dense and lexical scores; trust plays no role where only one kind is asked for."""
         dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
-        if self._embedder is None or self._keeper is None or not self._keeper.ready:
+        if self._embedder is None or self._index_manager is None or not self._index_manager.ready:
             return 0.0, 1.0
         if lexical == 0:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
     def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> dict[int, float]:
-        """Return the exact cosine by chunk, from the vectors in the database."""
+        """Return the exact cosine by chunk, from the float32 vectors in the database."""
         if vector is None or not ids:
             return {}
         present, vectors = self._chunks.vectors(ids)
@@ -242,8 +243,8 @@ class Retriever:
     ) -> list[Hit]:
         best = sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
         ranked: list[Hit] = []
-        met: set[int] = set()
-        # Some may have been deleted or switched off since they were found: then the next ones move up.
+        seen: set[int] = set()
+        # Chunks may have been deleted or disabled since they were found: then the next ones move up.
         for start in range(0, len(best), 2 * k + 5):
             batch = best[start : start + 2 * k + 5]
             rows = self._chunks.hits(batch)
@@ -251,8 +252,8 @@ class Retriever:
                 row = rows.get(chunk)
                 if row is None or (groups is not None and row.collection_id not in groups):
                     continue
-                score = scores[chunk] * (REPEATED_DOCUMENT if row.document_id in met else 1.0)
-                met.add(row.document_id)
+                score = scores[chunk] * (REPEATED_DOCUMENT if row.document_id in seen else 1.0)
+                seen.add(row.document_id)
                 bm25 = sum(matches.get(chunk, {}).values())
                 ranked.append(_hit(row, score, cosines.get(chunk), bm25 or None))
             if len(ranked) >= k:
@@ -282,7 +283,7 @@ def _ms(start: float, end: float | None = None) -> float:
 
 
 class LexicalSearch:
-    """A lexical search under way: the database works beside the embedder. `ms` is what it took."""
+    """A lexical search in a thread of its own, in parallel with the embedder; `ms` is its duration."""
 
     def __init__(self, find: Callable[[], Matches]) -> None:
         self.ms = 0.0
@@ -293,7 +294,7 @@ class LexicalSearch:
         self._thread.start()
 
     def result(self) -> Matches:
-        """Wait for it; returns the terms' scores by chunk, or raises what went wrong."""
+        """Wait for the search and return the BM25 by term of each chunk, or raise its error."""
         self._thread.join()
         if self._error:
             raise self._error

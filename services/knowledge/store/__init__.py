@@ -1,4 +1,4 @@
-"""The truth about documents: rows, chunks, vectors, terms and jobs in the database."""
+"""The system of record: documents, chunks, vectors, lexical terms and jobs in the database."""
 
 from services.knowledge.store.chunks import ChunkStore, HitRow
 

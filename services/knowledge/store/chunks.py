@@ -1,7 +1,4 @@
-"""Reading chunks and vectors of active revisions.
-
-Reading what is in a document: its chunks and its sections.
-"""
+"""Reading chunks, vectors and sections of active revisions."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ _COLUMNS = [chunks.c[name] for name in ("id", "position", "text", "tokens", "pag
 
 @dataclass(frozen=True, slots=True)
 class HitRow:
-    """A chunk that may answer, with the fields of its document that a hit shows."""
+    """A searchable chunk, with the fields of its document that a hit shows."""
 
     chunk_id: int
     document_id: int
@@ -45,7 +42,7 @@ class HitRow:
 
 
 class ChunkStore:
-    """What index and retrieval read. Only chunks of active revisions are ever returned; thread-safe."""
+    """Reads chunks and vectors for index and retrieval: only those of active revisions. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,7 +93,7 @@ class ChunkStore:
             yield self.vectors(ids[start : start + batch])
 
     def hits(self, ids: Sequence[int] | Ids) -> dict[int, HitRow]:
-        """Return by id the chunks that may answer now: of active revisions, of enabled documents."""
+        """Return the searchable ones of the given chunks by id: of active revisions, of enabled documents."""
         found: dict[int, HitRow] = {}
         with self._database.read() as connection:
             for part in _parts([int(i) for i in ids]):
@@ -139,7 +136,7 @@ def _parts(ids: list[int], size: int = IDS_PER_QUERY) -> Iterator[list[int]]:
 
 
 class ContentStore:
-    """Reads the active revisions' chunks and sections. Thread-safe."""
+    """Reads a document's chunks and sections for display: those of its active revision. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

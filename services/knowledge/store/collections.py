@@ -1,4 +1,4 @@
-"""Collections in the database."""
+"""Collections of documents in the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.knowledge.types import Collection
 
 
 class CollectionStore:
-    """Named groups of documents; there is always at least one."""
+    """Reads and writes collections; there is always at least one. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,10 +43,10 @@ class CollectionStore:
         for collection in self.all():
             if collection.id == collection_id:
                 return collection
-        raise missing()
+        raise collection_not_found()
 
     def default_id(self) -> int:
-        """Return the id of the collection that takes documents without one; created when there is none."""
+        """Return the id of the default collection, the oldest one; it is created when there is none."""
         oldest = sa.select(sa.func.min(collections.c.id))
         with self._database.read() as connection:
             found = connection.scalar(oldest)
@@ -73,7 +73,7 @@ class CollectionStore:
             raise _taken(shown) from error
 
     def rename(self, collection_id: int, name: str) -> None:
-        """Give a collection another name.
+        """Rename a collection.
 
         Raises:
             BadInputError, ConflictError: as for `create`.
@@ -86,19 +86,19 @@ class CollectionStore:
                     collections.update().where(collections.c.id == collection_id).values(name=shown)
                 )
                 if not found.rowcount:
-                    raise missing()
+                    raise collection_not_found()
         except IntegrityError as error:
             raise _taken(shown) from error
 
 
-def require(connection: Connection, collection_id: int) -> None:
-    """Raise `NotFoundError` unless the collection is there."""
+def require_collection(connection: Connection, collection_id: int) -> None:
+    """Raise `NotFoundError` unless the collection exists."""
     if connection.scalar(sa.select(collections.c.id).where(collections.c.id == collection_id)) is None:
-        raise missing()
+        raise collection_not_found()
 
 
-def missing() -> NotFoundError:
-    """Return the error for a collection that is not there."""
+def collection_not_found() -> NotFoundError:
+    """Return the error for a collection that does not exist."""
     return NotFoundError(_("This collection does not exist any more."), _("Choose another collection."))
 
 

@@ -1,10 +1,8 @@
-"""Changes to whole documents: switching them on and off, moving, deleting. Inside a transaction of the caller."""
+"""Deletion of documents, collections and jobs, inside a transaction of the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,23 +11,17 @@ from sqlalchemy.exc import IntegrityError
 from services.core.errors import ConflictError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.store.chunks import Ids
-from services.knowledge.store.collections import require
 from services.knowledge.store.jobs import UNFINISHED_STATES, supersede
 from services.knowledge.store.revisions import drop_content, drop_terms, revision_ids, unreferenced
 from services.knowledge.store.tables import collections, documents, jobs, revisions
 
 
 @dataclass(slots=True)
-class Regrouping:
-    """Chunks of active revisions, int64 (n,), and the group that they belong to in the index now."""
-
-    ids: Ids
-    group: int
-
-
-@dataclass(slots=True)
 class Removal:
-    """What a deletion took out of the database, and what is left to take out of folder, index and pipeline."""
+    """What a deletion removed from the database, and what is still to be removed.
+
+    `ids` are vectors to remove from the index, int64 (n,) each, `unneeded` originals, `ended` jobs of the pipeline.
+    """
 
     documents: int = 0
     chunks: int = 0
@@ -39,30 +31,8 @@ class Removal:
     ended: list[int] = field(default_factory=list)
 
 
-def set_enabled(connection: Connection, document_ids: Sequence[int], enabled: bool) -> list[Regrouping]:
-    """Let documents answer or not; return what changes in the index. Documents that are gone are left out."""
-    return _change(connection, document_ids, {"enabled": enabled})
-
-
-def move(connection: Connection, document_ids: Sequence[int], collection_id: int) -> list[Regrouping]:
-    """Put documents into another collection; return what changes in the index.
-
-    Raises:
-        NotFoundError: there is no such collection.
-        ConflictError: it has a document of the same name; nothing was moved.
-    """
-    require(connection, collection_id)
-    try:
-        return _change(connection, document_ids, {"collection_id": collection_id})
-    except IntegrityError as error:
-        raise ConflictError(
-            _("The collection has a document of the same name; nothing was moved."),
-            _("Delete or rename one of the two first."),
-        ) from error
-
-
 def delete(connection: Connection, document_id: int) -> Removal:
-    """Delete a document with its revisions, chunks, terms, vectors and jobs; nothing is done if it is gone."""
+    """Delete a document with its revisions, chunks, terms, vectors and jobs; does nothing if it is gone."""
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
     if document is None:
         return Removal()
@@ -87,10 +57,10 @@ def delete(connection: Connection, document_id: int) -> Removal:
 
 
 def delete_collection(connection: Connection, collection_id: int) -> None:
-    """Delete a collection that has no documents any more.
+    """Delete an empty collection.
 
     Raises:
-        ConflictError: a document came in meanwhile.
+        ConflictError: a document was added meanwhile.
     """
     try:
         connection.execute(collections.delete().where(collections.c.id == collection_id))
@@ -108,7 +78,7 @@ def document_ids(connection: Connection, collection_id: int) -> list[int]:
 
 
 def remove_job(connection: Connection, job_id: int) -> Removal:
-    """Take a job off the list, with what it was to become; a document that has nothing else goes with it.
+    """Delete a job with the revision it was building; a document without any other revision goes with it.
 
     Raises:
         NotFoundError: there is no such job.
@@ -128,16 +98,3 @@ def remove_job(connection: Connection, job_id: int) -> Removal:
     if row.revision_id != row.active_revision_id:
         connection.execute(jobs.delete().where(jobs.c.id == job_id))
     return removal
-
-
-def _change(connection: Connection, document_ids: Sequence[int], values: dict[str, object]) -> list[Regrouping]:
-    changed = []
-    for document_id in document_ids:
-        connection.execute(
-            documents.update().where(documents.c.id == document_id).values(updated_at=datetime.now(UTC), **values)
-        )
-        row = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
-        if row is not None and row.active_revision_id is not None:
-            ids = revision_ids(connection, row.active_revision_id)
-            changed.append(Regrouping(ids, row.collection_id if row.enabled else -1))
-    return changed

@@ -1,18 +1,23 @@
-"""Documents and jobs as a person sees them: listing, filtering, counting."""
+"""Documents and jobs as users see them: listing, filtering, counting, enabling, moving."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError
 
 from services.core.database import Database
-from services.core.errors import BadInputError, NotFoundError
+from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
+from services.knowledge.store.chunks import Ids
+from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
+from services.knowledge.store.revisions import revision_ids
 from services.knowledge.store.tables import collections, documents, jobs, revisions
 from services.knowledge.types import (
     Document,
@@ -24,7 +29,7 @@ from services.knowledge.types import (
 )
 
 Live = Mapping[int, tuple[DocumentStatus, JobProgress]]
-"""What the jobs that are being worked on are doing, by job id."""
+"""Status and progress of the active jobs, by job id."""
 
 _NEWEST = revisions.alias("newest")
 _ACTIVE = revisions.alias("active")
@@ -45,19 +50,62 @@ _ORDERS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class DocumentFilters:
-    """Which documents are meant; empty means any."""
+    """Selects documents; an empty filter matches all."""
 
     collection_ids: Collection[int] = ()
     query: str = ""
     statuses: Collection[DocumentStatus] = ()
 
 
+@dataclass(slots=True)
+class Regrouping:
+    """Chunks of active revisions, int64 (n,), and their new group in the vector index."""
+
+    ids: Ids
+    group: int
+
+
 def read_document(connection: Connection, document_id: int, live: Live) -> Document:
-    """Return one document as the transaction of `connection` sees it; errors as for `DocumentStore.get`."""
+    """Return one document as seen by the transaction of `connection`; errors as for `DocumentStore.get`."""
     row = connection.execute(_documents(DocumentFilters(), live).where(documents.c.id == document_id)).one_or_none()
     if row is None:
         raise NotFoundError(_("This document does not exist any more."))
     return _document(row, live)
+
+
+def set_enabled(connection: Connection, document_ids: Sequence[int], enabled: bool) -> list[Regrouping]:
+    """Enable or disable documents; return the changes to the index. Missing documents are skipped."""
+    return _update(connection, document_ids, {"enabled": enabled})
+
+
+def move(connection: Connection, document_ids: Sequence[int], collection_id: int) -> list[Regrouping]:
+    """Move documents to another collection; return the changes to the index.
+
+    Raises:
+        NotFoundError: there is no such collection.
+        ConflictError: it has a document of the same name; nothing was moved.
+    """
+    require_collection(connection, collection_id)
+    try:
+        return _update(connection, document_ids, {"collection_id": collection_id})
+    except IntegrityError as error:
+        raise ConflictError(
+            _("The collection has a document of the same name; nothing was moved."),
+            _("Delete or rename one of the two first."),
+        ) from error
+
+
+def _update(connection: Connection, document_ids: Sequence[int], values: dict[str, object]) -> list[Regrouping]:
+    changed = []
+    for document_id in document_ids:
+        connection.execute(
+            documents.update().where(documents.c.id == document_id).values(updated_at=datetime.now(UTC), **values)
+        )
+        row = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
+        if row is not None and row.active_revision_id is not None:
+            ids = revision_ids(connection, row.active_revision_id)
+            changed.append(Regrouping(ids, row.collection_id if row.enabled else -1))
+    return changed
 
 
 class DocumentStore:
@@ -76,7 +124,7 @@ class DocumentStore:
         order: str = "updated_at",
         descending: bool = True,
     ) -> list[Document]:
-        """Return the documents that fit, a page of them.
+        """Return the documents that match, a page of them.
 
         Raises:
             BadInputError: there is no such order.
@@ -93,7 +141,7 @@ class DocumentStore:
             return [_document(row, live) for row in connection.execute(query)]
 
     def count(self, filters: DocumentFilters, live: Live) -> int:
-        """Return how many documents fit."""
+        """Return how many documents match."""
         query = sa.select(sa.func.count()).select_from(_documents(filters, live).subquery())
         with self._database.read() as connection:
             return connection.scalar(query) or 0
@@ -144,7 +192,7 @@ class DocumentStore:
             return LibraryCounts(*(int(value) for value in connection.execute(totals).one()))
 
     def original(self, document_id: int) -> str:
-        """Return the stored name of the original that the document answers with, else of its newest one.
+        """Return the stored name of the active revision's original, else of the newest revision's.
 
         Raises:
             NotFoundError: the document is gone.

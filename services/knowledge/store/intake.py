@@ -1,14 +1,11 @@
-"""Taking in a file and starting to build a revision anew: what becomes of it is decided in one transaction.
-
-What is put in order when the process starts: after an orderly stop there is nothing to do.
-"""
+"""Admission of files and rebuilds to the job queue, each decided in one transaction; recovery of the queue at start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -16,8 +13,9 @@ from sqlalchemy.engine import Connection, Row
 from services.core.database import Database
 from services.core.errors import BusyError, ConflictError, NotFoundError
 from services.core.i18n import _
+from services.core.settings import Settings
 from services.knowledge.file_store import StoredFile
-from services.knowledge.store.collections import require
+from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import (
     CANCELLED,
     FAILED,
@@ -35,9 +33,9 @@ from services.knowledge.types import JobKind
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """What became of a file: its document, whether its content was there, whether the file itself is still needed.
+    """The outcome for a file: its document, whether the content was known, whether the file itself is still needed.
 
-    `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version took the place of.
+    `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version superseded.
     """
 
     document_id: int
@@ -49,11 +47,26 @@ class IntakeResult:
 
 @dataclass(frozen=True, slots=True)
 class RevisionPlan:
-    """How a revision is to be built."""
+    """How to build a revision: sizes in tokens of the embedder; most unfinished jobs before new ones are refused."""
 
     chunk_tokens: int
     overlap: int
     queue_limit: int
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        chunk_tokens: int | None = None,
+        overlap: int | None = None,
+        queue_limit: int | None = None,
+    ) -> Self:
+        """Return the plan that the settings ask for, except for what is given."""
+        return cls(
+            settings.chunk_tokens if chunk_tokens is None else chunk_tokens,
+            settings.chunk_overlap_tokens if overlap is None else overlap,
+            settings.queue_limit if queue_limit is None else queue_limit,
+        )
 
 
 def admit(
@@ -65,25 +78,25 @@ def admit(
     *,
     is_stored: Callable[[str], bool],
 ) -> IntakeResult:
-    """Decide what becomes of a file that lies on disk for good; `is_stored` tells whether another original is there.
+    """Queue a file that is durably stored, or recognise a duplicate; `is_stored` tells whether an original exists.
 
     Raises:
         NotFoundError: there is no such collection.
         BusyError: too many jobs are waiting.
     """
-    require(connection, collection_id)
-    same = _same_content(connection, file.sha256, collection_id, name)
+    require_collection(connection, collection_id)
+    same = same_content(connection, file.sha256, collection_id, name)
     if same is not None and same.state not in (FAILED, CANCELLED):
         return IntakeResult(same.id, duplicate=True, keep_file=False)
     _check_queue(connection, plan)
     stored = _known_original(connection, file, is_stored)
     if same is not None:
-        # The content is known but did not make it: try it again, with the file that has just come.
+        # The content is known but its job failed or was cancelled: retry it with the new file.
         connection.execute(revisions.update().where(revisions.c.id == same.newest_revision_id).values(stored=stored))
         requeue(connection, connection.execute(sa.select(jobs).where(jobs.c.id == same.job_id)).one())
         return IntakeResult(same.id, keep_file=stored == file.stored)
-    document_id, version, unneeded, ended = _document(connection, name, collection_id)
-    revision_id = _insert_revision(
+    document_id, version, unneeded, ended = find_or_create_document(connection, name, collection_id)
+    revision_id = insert_revision(
         connection,
         document_id,
         plan,
@@ -99,11 +112,11 @@ def admit(
 def begin_rebuild(
     connection: Connection, document_id: int, kind: JobKind, plan: RevisionPlan
 ) -> tuple[int, IntakeResult]:
-    """Queue a re-chunk or re-embed of what a document answers with now; return (job id, what else changed).
+    """Queue a rechunk or reembed of a document's active revision; return (job id, what else changed).
 
     Raises:
         NotFoundError: the document is gone.
-        ConflictError: nothing is there to rebuild, or a new version is just being taken in.
+        ConflictError: there is nothing to rebuild, or a new version is being ingested.
         BusyError: too many jobs are waiting.
     """
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
@@ -111,16 +124,16 @@ def begin_rebuild(
         raise NotFoundError(_("This document does not exist any more."))
     if document.active_revision_id is None:
         raise ConflictError(_("“{name}” is not ready yet; nothing was changed.").format(name=document.name))
-    coming = connection.scalar(
+    ingest_job = connection.scalar(
         sa.select(jobs.c.id).where(
             jobs.c.revision_id == document.newest_revision_id,
             jobs.c.kind == JobKind.INGEST,
             jobs.c.state.in_(UNFINISHED_STATES),
         )
     )
-    if coming is not None:
+    if ingest_job is not None:
         raise ConflictError(
-            _("A new version of “{name}” is being taken in; nothing was changed.").format(name=document.name),
+            _("A new version of “{name}” is being ingested; nothing was changed.").format(name=document.name),
             _("Try again when it is ready."),
         )
     _check_queue(connection, plan)
@@ -128,21 +141,22 @@ def begin_rebuild(
     active = connection.execute(sa.select(revisions).where(revisions.c.id == document.active_revision_id)).one()
     if not active.sha256:
         raise ConflictError(
-            _("“{name}” was brought along by a program; only that can change it.").format(name=document.name)
+            _("“{name}” was added by a program; only that program can change it.").format(name=document.name)
         )
     if kind == JobKind.RECHUNK and not active.stored:
         raise ConflictError(
-            _("The original of “{name}” was not kept; it cannot be chunked anew.").format(name=document.name)
+            _("The original of “{name}” was not kept; it cannot be rechunked.").format(name=document.name)
         )
     if kind == JobKind.REEMBED:
         plan = RevisionPlan(active.chunk_tokens, active.overlap, plan.queue_limit)
     kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages")
-    revision_id = _insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
+    revision_id = insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
     job_id = _insert_job(connection, document_id, revision_id, kind)
     return job_id, IntakeResult(document_id, unneeded=unneeded, ended=ended)
 
 
-def _same_content(connection: Connection, sha256: str, collection_id: int, name: str) -> Row[Any, Any, Any, Any] | None:
+def same_content(connection: Connection, sha256: str, collection_id: int, name: str) -> Row[Any, Any, Any, Any] | None:
+    """Return (id, newest_revision_id, job_id, state) of a collection's document with this content, or None."""
     query = (
         sa.select(documents.c.id, documents.c.newest_revision_id, jobs.c.id.label("job_id"), jobs.c.state)
         .join(revisions, revisions.c.id == documents.c.newest_revision_id)
@@ -161,7 +175,9 @@ def _known_original(connection: Connection, file: StoredFile, is_stored: Callabl
     return known if known is not None and is_stored(known) else file.stored
 
 
-def _document(connection: Connection, name: str, collection_id: int) -> tuple[int, int, list[str], list[int]]:
+def find_or_create_document(
+    connection: Connection, name: str, collection_id: int
+) -> tuple[int, int, list[str], list[int]]:
     """Find or create the document; return (id, version of the coming revision, unneeded originals, ended jobs)."""
     query = sa.select(documents).where(documents.c.collection_id == collection_id, documents.c.name == name)
     found = connection.execute(query).one_or_none()
@@ -179,7 +195,8 @@ def _document(connection: Connection, name: str, collection_id: int) -> tuple[in
     return connection.execute(created).scalar_one(), 1, [], []
 
 
-def _insert_revision(connection: Connection, document_id: int, plan: RevisionPlan, **columns: Any) -> int:
+def insert_revision(connection: Connection, document_id: int, plan: RevisionPlan, **columns: Any) -> int:
+    """Add a revision to a document, as its newest one, and return its id."""
     created = revisions.insert().values(
         document_id=document_id,
         chunk_tokens=plan.chunk_tokens,
@@ -208,28 +225,28 @@ def _check_queue(connection: Connection, plan: RevisionPlan) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """Jobs that a crash met and that go on (`suspects`), jobs that were given up, chunks of half-built revisions."""
+class RecoveryResult:
+    """Jobs queued again after a crash (`suspects`), jobs that failed for too many crashes, orphan chunks deleted."""
 
     suspects: list[int] = field(default_factory=list)
-    given_up: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
     chunks_swept: int = 0
 
 
-def recover(database: Database, crash_limit: int) -> Recovered:
-    """Queue interrupted jobs again, give up those that `crash_limit` crashes met, delete what was half built."""
+def recover_jobs(database: Database, crash_limit: int) -> RecoveryResult:
+    """Queue interrupted jobs again, fail those interrupted by `crash_limit` crashes, delete incomplete revisions."""
     with database.write() as connection:
         interrupted = connection.execute(
             sa.select(jobs.c.id, jobs.c.crashes).where(jobs.c.state == WORKING).order_by(jobs.c.id)
         ).all()
-        given_up: list[int] = []
+        failed: list[int] = []
         for job_id, crashes in interrupted:
             outcome: dict[str, object] = {"state": QUEUED}
             if crashes + 1 >= crash_limit:
-                given_up.append(job_id)
+                failed.append(job_id)
                 outcome = {
                     "state": FAILED,
-                    "error": _("Millpond was ended {count} times while it worked on this file.").format(
+                    "error": _("Millpond was killed {count} times while it processed this file.").format(
                         count=crashes + 1
                     ),
                     "hint": _("If the file was not the cause, retry it; otherwise save it in another format."),
@@ -238,24 +255,24 @@ def recover(database: Database, crash_limit: int) -> Recovered:
             connection.execute(jobs.update().where(jobs.c.id == job_id).values(crashes=crashes + 1, **outcome))
         query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.crashes > 0).order_by(jobs.c.id)
         suspects = list(connection.execute(query).scalars())
-        half_built = (
+        incomplete = (
             sa.select(revisions.c.id)
             .outerjoin(documents, documents.c.active_revision_id == revisions.c.id)
             .where(documents.c.id.is_(None))
         )
-        swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(half_built))).rowcount
-        connection.execute(sections.delete().where(sections.c.revision_id.in_(half_built)))
-    return Recovered(suspects, given_up, swept)
+        swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(incomplete))).rowcount
+        connection.execute(sections.delete().where(sections.c.revision_id.in_(incomplete)))
+    return RecoveryResult(suspects, failed, swept)
 
 
-def outdated(database: Database, fingerprint: str) -> list[int]:
-    """Return the documents whose vectors another embedder made and for which nothing is under way."""
+def outdated_documents(database: Database, fingerprint: str) -> list[int]:
+    """Return the documents whose vectors another embedding model made and that have no unfinished job."""
     query = (
         sa.select(documents.c.id)
         .join(revisions, revisions.c.id == documents.c.active_revision_id)
         .where(
             revisions.c.fingerprint != fingerprint,
-            revisions.c.sha256 != "",  # what programs bring along is theirs to embed
+            revisions.c.sha256 != "",  # documents added by a program are for that program to embed
             documents.c.newest_revision_id == documents.c.active_revision_id,
         )
     )
@@ -264,6 +281,6 @@ def outdated(database: Database, fingerprint: str) -> list[int]:
 
 
 def known_originals(database: Database) -> set[str]:
-    """Return the names of all originals that a revision refers to."""
+    """Return the stored names of all originals that a revision refers to."""
     with database.read() as connection:
         return set(connection.execute(sa.select(revisions.c.stored)).scalars())

@@ -1,8 +1,8 @@
-"""Jobs in the database: what is to be done, by whom it is being done, how it ended.
+"""The job queue in the database: claiming, finishing, failing, cancelling, retrying.
 
-A worker holds a job by its `run` number. Whoever takes the job away from it (a cancel, a newer version, a deletion)
-changes state or number in a transaction and deletes what the worker had written; the worker notices in its next one,
-because each of them begins with `holds`.
+A worker holds a job by its `run` number. Whoever revokes the job (a cancel, a newer version, a deletion) changes state
+or number in a transaction and deletes what the worker had written; the worker notices in its next transaction, because
+each of them starts with `still_holds`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _QUEUED_JOBS = (
 _OLDEST = (
     _QUEUED_JOBS.where(revisions.c.sha256.not_in(sa.bindparam("busy", expanding=True))).order_by(jobs.c.id).limit(1)
 )
-_JUST = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
+_BY_ID = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
 _BEGIN = jobs.update().where(jobs.c.id == sa.bindparam("job")).values(state=WORKING, run=jobs.c.run + 1)
 _HOLDS = sa.select(jobs.c.id).where(
     jobs.c.id == sa.bindparam("job"), jobs.c.run == sa.bindparam("held_run"), jobs.c.state == WORKING
@@ -63,7 +63,7 @@ _SAME_WORK = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that a worker holds, with what it needs to know; `source` is a revision whose chunks can be copied.
+    """A job that a worker holds, and its inputs; `source` is a revision whose chunks can be copied.
 
     `waited` is the time in the queue in seconds; None when it is not the first try.
     """
@@ -91,17 +91,17 @@ class JobStore:
         self._database = database
 
     def claim(self, fingerprint: str, *, busy: Collection[str] = (), only: int | None = None) -> Claim | None:
-        """Take the oldest queued job whose content is not among the `busy` hashes (or just job `only`), or None."""
+        """Claim the oldest queued job whose content is not among the `busy` hashes (or just job `only`), or None."""
         with self._database.write() as connection:
             if only is None:
                 row = connection.execute(_OLDEST, {"busy": list(busy)}).one_or_none()
             else:
-                row = connection.execute(_JUST, {"job": only}).one_or_none()
+                row = connection.execute(_BY_ID, {"job": only}).one_or_none()
             if row is None:
                 return None
             connection.execute(_BEGIN, {"job": row.id})
             if row.run:
-                drop_content(connection, row.revision_id)  # an earlier run may have had no room to clean up
+                drop_content(connection, row.revision_id)  # an earlier run may not have cleaned up: disk full
             source, source_name = _same_work(connection, row, fingerprint)
             return Claim(
                 job_id=row.id,
@@ -121,24 +121,24 @@ class JobStore:
             )
 
     def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool) -> list[str] | None:
-        """Note that the job failed and delete what it had written; return the originals to remove.
+        """Record that the job failed and delete what it had written; return the originals to remove.
 
-        None: the job had been taken away from the worker, nothing was done.
+        None: the job had been revoked, nothing was done.
         """
         with self._database.write() as connection:
-            if not holds(connection, claim):
+            if not still_holds(connection, claim):
                 return None
             return _end(connection, claim.job_id, FAILED, error, hint, keep_file=keep_file)
 
-    def give_up(self, claim: Claim, error: str, hint: str) -> None:
-        """Note that the job failed and nothing more; for a disk without room for `fail`."""
+    def fail_without_cleanup(self, claim: Claim, error: str, hint: str) -> None:
+        """Record that the job failed and nothing more; for a disk too full for `fail`."""
         with self._database.write() as connection:
-            if holds(connection, claim):
+            if still_holds(connection, claim):
                 values = {"state": FAILED, "error": error, "hint": hint, "finished_at": datetime.now(UTC)}
                 connection.execute(jobs.update().where(jobs.c.id == claim.job_id).values(**values))
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job that is not finished; what it had written is deleted, the original stays for a retry.
+        """Cancel an unfinished job; what it had written is deleted, the original stays for a retry.
 
         Raises:
             NotFoundError: there is no such job.
@@ -155,7 +155,7 @@ class JobStore:
 
         Raises:
             NotFoundError: there is no such job.
-            ConflictError: it is not one that can be tried again.
+            ConflictError: it has not failed or been cancelled.
         """
         with self._database.write() as connection:
             job = _job(connection, job_id)
@@ -163,32 +163,32 @@ class JobStore:
                 raise ConflictError(_("Only a failed or cancelled job can be tried again."))
             requeue(connection, job)
 
-    def put_back(self) -> None:
-        """Return what was being worked on to the queue, at an orderly stop."""
+    def requeue_active(self) -> None:
+        """Return the active jobs to the queue, at an orderly stop."""
         with self._database.write() as connection:
             connection.execute(jobs.update().where(jobs.c.state == WORKING).values(state=QUEUED))
 
     def unfinished(self) -> int:
-        """Return how many jobs are queued or being worked on."""
+        """Return how many jobs are queued or active."""
         with self._database.read() as connection:
             return count_unfinished(connection)
 
 
-def holds(connection: Connection, claim: Claim) -> bool:
-    """Tell whether a worker still holds its job."""
+def still_holds(connection: Connection, claim: Claim) -> bool:
+    """Return whether a worker still holds its job."""
     return connection.scalar(_HOLDS, {"job": claim.job_id, "held_run": claim.run}) is not None
 
 
-def finish(connection: Connection, claim: Claim) -> None:
-    """Note that the job's revision is the active one now."""
+def finish_job(connection: Connection, claim: Claim) -> None:
+    """Record that the job succeeded: its revision is the active one."""
     connection.execute(_FINISH, {"job": claim.job_id, "now": datetime.now(UTC)})
 
 
 def requeue(connection: Connection, job: Row[Any]) -> None:
-    """Queue a job again as if it were new.
+    """Queue a job again, its error and crash count cleared.
 
     Raises:
-        ConflictError: its original was not kept, or a newer version has taken its place.
+        ConflictError: its original was not kept, or a newer version superseded it.
     """
     revision = connection.execute(sa.select(revisions).where(revisions.c.id == job.revision_id)).one_or_none()
     if revision is None:
@@ -204,7 +204,7 @@ def requeue(connection: Connection, job: Row[Any]) -> None:
 
 
 def supersede(connection: Connection, document_id: int) -> tuple[list[str], list[int]]:
-    """Give up whatever is beside a document's active revision; return (originals to remove, jobs that ended)."""
+    """Delete a document's revision in the making, if any; return (originals to remove, jobs that ended)."""
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one()
     newest = document.newest_revision_id
     if newest is None or newest == document.active_revision_id:
@@ -228,7 +228,7 @@ def supersede(connection: Connection, document_id: int) -> tuple[list[str], list
 
 
 def count_unfinished(connection: Connection) -> int:
-    """Return how many jobs are queued or being worked on."""
+    """Return how many jobs are queued or active."""
     query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED_STATES))
     return connection.scalar(query) or 0
 
@@ -263,7 +263,7 @@ def _touch(connection: Connection, document_id: int) -> None:
 
 
 def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> tuple[int | None, str]:
-    """Return an active revision that has exactly the chunks and vectors which this job would make, and its name."""
+    """Return (id, document name) of an active revision with the chunks and vectors that this job would make."""
     if job.kind == JobKind.REEMBED:
         return None, ""
     wanted = {name: getattr(job, name) for name in ("sha256", "chunk_tokens", "overlap")}

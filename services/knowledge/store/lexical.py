@@ -1,8 +1,8 @@
 """Lexical search: BM25 over the terms of active chunks, in the database.
 
-FTS5 finds candidates; what they are worth is computed here from their terms, so that scores do not depend on which
-terms were looked up. A question's frequent words stand in a large share of all chunks and say little: of its terms the
-rarest are looked up until their occurrences reach a budget, which bounds the time whatever the size of the corpus.
+FTS5 finds candidates; their scores are computed here from their terms, so that they do not depend on which terms were
+looked up. A query's frequent words are in a large share of all chunks and say little: only its rarest terms are looked
+up, until their postings reach a budget, which bounds the time whatever the size of the corpus.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from services.knowledge.store.chunks import IDS_PER_QUERY
 from services.knowledge.store.tables import chunks, documents
 from services.knowledge.text.terms import is_unspaced
 
-# Occurrences of terms that one search may visit: about 10 ms.
-POSTINGS = 6_000
-# Chunks that are looked at when every term is frequent, and they cannot be ranked.
-UNRANKED = 200
-# Terms of one query; longer ones are whole texts pasted in.
-MOST_TERMS = 128
+# Postings that one search may visit: about 10 ms.
+MAX_POSTINGS = 6_000
+# Chunks considered when every term is frequent: too many postings to rank.
+MAX_UNRANKED = 200
+# Most terms of one query; longer ones are whole texts pasted in.
+MAX_TERMS = 128
 # https://en.wikipedia.org/wiki/Okapi_BM25: the usual values, which FTS5 has built in, too.
 K1 = 1.2
 B = 0.75
-# As if so many more chunks were there, without the terms: keeps the words of the only document from counting nothing.
+# As if so many more chunks existed, without the terms: keeps the idf of words in every chunk of a small corpus above 0.
 BACKGROUND = 20
-# Terms in more chunks than this are remembered; counting rarer ones takes no time.
+# Frequencies of terms in more chunks than this are cached; counting rarer ones takes no time.
 _FREQUENT = 1000
 _ENTRY_BYTES = 110
-_REMEMBERED = 20_000
+_CACHED_TERMS = 20_000
 
 _SEARCH = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most")
 _UNRANKED = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most")
@@ -56,15 +56,15 @@ class LexicalStore:
         self._counted_at = 0
         self._lock = threading.Lock()
 
-    def cached(self) -> tuple[int, int]:
-        """Return how many frequencies of terms are remembered, and in how many bytes."""
+    def cache_size(self) -> tuple[int, int]:
+        """Return how many term frequencies are cached, and in how many bytes."""
         with self._lock:
             terms = list(self._frequent)
         # An ordered dictionary's entry has its place in the table and a link; counts are small objects.
         return len(terms), sum(sys.getsizeof(term) for term in terms) + len(terms) * _ENTRY_BYTES
 
-    def forget(self) -> None:
-        """Forget the frequencies of terms; each is counted again when it is next asked for."""
+    def clear_cache(self) -> None:
+        """Clear the cached term frequencies; each is counted again when it is next needed."""
         with self._lock:
             self._frequent.clear()
 
@@ -73,19 +73,19 @@ class LexicalStore:
         return [(chunk, sum(parts.values())) for chunk, parts in self.find(terms, k, groups).items()]
 
     def find(
-        self, terms: Sequence[str], k: int, groups: Collection[int] | None = None, *, postings: int = POSTINGS
+        self, terms: Sequence[str], k: int, groups: Collection[int] | None = None, *, postings: int = MAX_POSTINGS
     ) -> dict[int, dict[str, float]]:
-        """Return the same as `search`, in the same order, with the BM25 of each chunk by term, as `matches` does.
+        """Return the chunks that `search` returns, in the same order, with their BM25 by term, as `matches` does.
 
-        `postings` bounds the occurrences that are visited.
+        `postings` bounds the postings that are visited.
         """
         wanted = list(dict.fromkeys(terms))
         with self._database.read() as connection:
             query, ranked = self._query(connection, wanted, postings)
             if not query or (groups is not None and not groups):
                 return {}
-            # Exact scores order them anew, and what may not answer drops out.
-            most = k + 20 if ranked else UNRANKED
+            # Exact scores reorder them, and chunks outside `groups` drop out: fetch some more.
+            most = k + 20 if ranked else MAX_UNRANKED
             search = _SEARCH if ranked else _UNRANKED
             ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
             if not ids and not ranked:
@@ -93,15 +93,15 @@ class LexicalStore:
                 ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
             found = self._matches(connection, ids, wanted, allowed=_allowed(groups))
             if len(found) < k and len(ids) == most:
-                # Much of what was found may not answer: look through all of it.
+                # Most candidates are outside `groups` or disabled: go through all of them.
                 ids = list(connection.execute(search, {"query": query, "most": -1}).scalars())
-                kept = _keep(connection, ids, _allowed(groups))
+                kept = _filter(connection, ids, _allowed(groups))
                 found = self._matches(connection, kept[:most], wanted)
         best = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))
         return dict(best[:k])
 
     def matches(self, ids: Iterable[int], terms: Sequence[str]) -> dict[int, dict[str, float]]:
-        """Return by chunk what each of `terms` adds to its BM25; terms that it lacks are left out."""
+        """Return for each chunk its BM25 by term; terms that it lacks are left out."""
         with self._database.read() as connection:
             return self._matches(connection, list(ids), list(dict.fromkeys(terms)))
 
@@ -136,12 +136,12 @@ class LexicalStore:
         return found
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
-        """Return how much a term says, by how few chunks have it: > 0, at most about the logarithm of their number."""
+        """Return the inverse document frequency of terms: > 0, at most about the logarithm of the number of chunks."""
         with self._database.read() as connection:
             return self._idf(connection, list(dict.fromkeys(terms)))
 
     def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
-        """Return in how many chunks each term is; frequent ones as counted a while ago."""
+        """Return in how many chunks each term is; the counts of frequent terms may be a few per cent old."""
         with self._database.read() as connection:
             return self._frequencies(connection, list(dict.fromkeys(terms)))
 
@@ -172,14 +172,14 @@ class LexicalStore:
                 counted[term] = min(int(connection.scalar(_COUNT_PREFIX, bounds) or 0), rows)
         with self._lock:
             self._frequent.update((term, count) for term, count in counted.items() if count > _FREQUENT)
-            while len(self._frequent) > _REMEMBERED:
+            while len(self._frequent) > _CACHED_TERMS:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
     def _query(self, connection: Connection, terms: Sequence[str], postings: int) -> tuple[str, bool]:
         """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
         counts = self._frequencies(connection, list(dict.fromkeys(terms)))
-        rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MOST_TERMS]
+        rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MAX_TERMS]
         looked_up: list[str] = []
         visited = 0
         for term in rarest:
@@ -189,12 +189,12 @@ class LexicalStore:
             looked_up.append(_quoted(term))
         if looked_up:
             return " OR ".join(looked_up), True
-        # Nothing but words that are everywhere: the chunks that have all of them, or else the rarest.
+        # Only frequent terms: the chunks that have all of them, or else the rarest.
         return " AND ".join(map(_quoted, rarest)), False
 
 
 def _is_prefix(term: str) -> bool:
-    """A single character of a script without spaces stands for all terms that begin with it."""
+    """Whether a term is a prefix query: one character of a script without spaces matches all terms it begins."""
     return len(term) == 1 and is_unspaced(term)
 
 
@@ -205,13 +205,13 @@ def _quoted(term: str) -> str:
 
 
 def _allowed(groups: Collection[int] | None) -> sa.ColumnElement[bool]:
-    """The condition on `documents` for a chunk that may answer."""
+    """Return the condition on `documents` for a searchable chunk of the given groups."""
     enabled: sa.ColumnElement[bool] = documents.c.enabled == sa.true()
     return enabled if groups is None else sa.and_(enabled, documents.c.collection_id.in_(groups))
 
 
-def _keep(connection: Connection, ids: list[int], allowed: sa.ColumnElement[bool]) -> list[int]:
-    """Keep of `ids`, in order, those that may answer."""
+def _filter(connection: Connection, ids: list[int], allowed: sa.ColumnElement[bool]) -> list[int]:
+    """Return those of `ids`, in order, that satisfy the condition."""
     kept: set[int] = set()
     for start in range(0, len(ids), IDS_PER_QUERY):
         query = (

@@ -1,6 +1,6 @@
-"""Writing a revision's sections and chunks, and switching a document to it. All inside a transaction of the caller.
+"""Writing the sections and chunks of a revision, and activating it, inside a transaction of the caller.
 
-A revision is written in any number of transactions; nobody sees it until `activate`, which is one.
+A revision is written in any number of transactions; it is invisible until `activate`, which is one.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
 from services.knowledge.types import ChunkDraft, Section
 
-# Built once: for a small file, building statements would cost more than executing them.
+# Statements are built once: for a small file, building them would cost more than executing them.
 _ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
-_COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms")
+_COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms", "metadata")
 _COPIED_SECTIONS = ("position", "page", "sheet", "heading", "text")
 _INSERT_CHUNKS = chunks.insert()
 _INSERT_SECTIONS = sections.insert()
-_STRETCH = sa.and_(
+_RANGE = sa.and_(
     chunks.c.revision_id == _ID,
     chunks.c.position >= sa.bindparam("start"),
     chunks.c.position < sa.bindparam("end"),
 )
-_COUNT_STRETCH = sa.select(sa.func.count()).select_from(chunks).where(_STRETCH)
-_READ_STRETCH = sa.select(chunks).where(_STRETCH).order_by(chunks.c.position)
-_COPY_STRETCH = chunks.insert().from_select(
+_COUNT_RANGE = sa.select(sa.func.count()).select_from(chunks).where(_RANGE)
+_READ_RANGE = sa.select(chunks).where(_RANGE).order_by(chunks.c.position)
+_COPY_RANGE = chunks.insert().from_select(
     ["id", "revision_id", *_COPIED],
     sa.select(
         sa.bindparam("base", type_=sa.Integer) + chunks.c.position,
         sa.bindparam("target", type_=sa.Integer),
         *(chunks.c[name] for name in _COPIED),
-    ).where(_STRETCH),
+    ).where(_RANGE),
 )
 _SET_TERMS = chunks.update().where(chunks.c.id == sa.bindparam("chunk")).values(terms=sa.bindparam("new_terms"))
 _COPY_SECTIONS = sections.insert().from_select(
@@ -63,7 +63,7 @@ _DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
 _DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
 _STORED = sa.select(revisions.c.stored).where(revisions.c.id == _ID)
 _FACTS = sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.chunks).where(revisions.c.id == _ID)
-_COUNT_ON = (
+_INCREMENT = (
     counters.update()
     .where(counters.c.name == "chunk")
     .values(value=counters.c.value + sa.bindparam("count"))
@@ -73,7 +73,10 @@ _COUNT_ON = (
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What has to follow a committed switch: in the vector index (`group` is -1 for a disabled document), on disk."""
+    """The consequences of an activated revision: vectors to add and remove, originals to delete.
+
+    `group` is -1 for a disabled document.
+    """
 
     document_id: int
     added: Ids
@@ -90,7 +93,6 @@ def insert_chunks(
     *,
     position: int = 0,
     external_ids: Sequence[str] | None = None,
-    metadatas: Sequence[dict[str, Any] | None] | None = None,
 ) -> Ids:
     """Append chunks to a revision that is not active yet; return their ids, int64 (n,).
 
@@ -115,7 +117,7 @@ def insert_chunks(
                 "text": draft.text,
                 "terms": draft.terms,
                 "external_id": external_ids[i] if external_ids else None,
-                "metadata": metadatas[i] if metadatas else None,
+                "metadata": draft.metadata,
             }
             for i, draft in enumerate(drafts)
         ],
@@ -144,19 +146,19 @@ def insert_sections(connection: Connection, revision_id: int, parts: Sequence[Se
 
 def copy_chunks(connection: Connection, source: int, target: int, start: int, count: int) -> int:
     """Copy `count` chunks with their vectors from position `start` of one revision to another; return how many."""
-    stretch = {"revision": source, "start": start, "end": start + count}
-    number = connection.scalar(_COUNT_STRETCH, stretch) or 0
+    span = {"revision": source, "start": start, "end": start + count}
+    number = connection.scalar(_COUNT_RANGE, span) or 0
     if number:
         base = reserve_ids(connection, number) - start
-        connection.execute(_COPY_STRETCH, {"base": base, "target": target, **stretch})
+        connection.execute(_COPY_RANGE, {"base": base, "target": target, **span})
     return number
 
 
 def rename_terms(
     connection: Connection, revision_id: int, start: int, count: int, terms: Callable[[ChunkDraft], str]
 ) -> None:
-    """Compute the terms of chunks that were copied anew, because the name of their document is among them."""
-    rows = connection.execute(_READ_STRETCH, {"revision": revision_id, "start": start, "end": start + count})
+    """Recompute the terms of copied chunks, because they include the name of the document."""
+    rows = connection.execute(_READ_RANGE, {"revision": revision_id, "start": start, "end": start + count})
     changed = [{"chunk": row.id, "new_terms": terms(_draft(row))} for row in rows]
     if changed:
         connection.execute(_SET_TERMS, changed)
@@ -168,9 +170,9 @@ def copy_sections(connection: Connection, source: int, target: int) -> None:
 
 
 def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
-    """Make a fully written revision the one that answers; the one before it goes, with chunks and terms.
+    """Make a fully written revision the active one; the one before it is deleted, with chunks and terms.
 
-    `facts` are columns of `revisions` that are known now (media_type, pages, fingerprint).
+    `facts` are columns of `revisions` (media_type, pages, fingerprint).
     """
     this = {"revision": revision_id}
     document = connection.execute(_DOCUMENT, this).one()
@@ -203,9 +205,9 @@ def _set_facts(*names: str) -> sa.Update:
 
 
 def drop_terms(connection: Connection, revision_id: int) -> None:
-    """Take an active revision's chunks out of the lexical index; must come before `drop_content`.
+    """Remove an active revision's chunks from the lexical index; must come before `drop_content`.
 
-    Never for a revision that is not active: taking out what is not in would damage the index.
+    Never for an inactive revision: removing rows that are not in it would corrupt the index.
     """
     connection.execute(_DROP_TERMS, {"revision": revision_id})
 
@@ -223,8 +225,8 @@ def revision_ids(connection: Connection, revision_id: int) -> Ids:
 
 
 def reserve_ids(connection: Connection, count: int) -> int:
-    """Return the first of `count` chunk ids that were never used before and never will be again."""
-    value = connection.scalar(_COUNT_ON, {"count": count})
+    """Return the first of `count` consecutive chunk ids that are never used again."""
+    value = connection.scalar(_INCREMENT, {"count": count})
     if value is None:
         connection.execute(counters.insert().values(name="chunk", value=count))
         value = count
@@ -232,7 +234,7 @@ def reserve_ids(connection: Connection, count: int) -> int:
 
 
 def set_newest(connection: Connection, document_id: int, revision_id: int | None) -> None:
-    """Note which revision of a document is the newest."""
+    """Record the newest revision of a document."""
     connection.execute(
         documents.update()
         .where(documents.c.id == document_id)
@@ -249,16 +251,16 @@ def unreferenced(connection: Connection, names: Collection[str]) -> list[str]:
 
 
 def read_drafts(connection: Connection, revision_id: int, start: int, count: int) -> list[ChunkDraft]:
-    """Return chunks of a revision from position `start` as they were before they were stored."""
-    rows = connection.execute(_READ_STRETCH, {"revision": revision_id, "start": start, "end": start + count})
+    """Return the chunks of a revision from position `start` as drafts."""
+    rows = connection.execute(_READ_RANGE, {"revision": revision_id, "start": start, "end": start + count})
     return [_draft(row) for row in rows]
 
 
 def _draft(row: Row[Any]) -> ChunkDraft:
-    return ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading))
+    return ChunkDraft(row.text, row.tokens, row.terms, row.page, row.sheet, tuple(row.heading), row.metadata)
 
 
 def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:
-    """Return what is known of a revision's content (media_type, pages, chunks), or None when it is gone."""
+    """Return media_type, pages and chunks of a revision, or None when it is gone."""
     row = connection.execute(_FACTS, {"revision": revision_id}).one_or_none()
     return None if row is None else {"media_type": row.media_type, "pages": row.pages, "chunks": row.chunks}

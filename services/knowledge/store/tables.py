@@ -1,9 +1,9 @@
-"""The tables of the knowledge room.
+"""Table definitions of `services.knowledge`.
 
-A document has revisions; the active one answers questions, another one may be in the making beside it. Chunks of a
-revision in the making lie in `chunks` already, but only those of active revisions are in `chunk_terms` and in the
-vector index. Ids of chunks are the ids of vectors; they come from `counters` and are never used again, so a citation
-can never point at a chunk that took over an old id.
+A document has revisions: the active one is searched, another one may be under construction. Chunks of a revision under
+construction are in `chunks` already, but only those of active revisions are in `chunk_terms` and in the vector index.
+Ids of chunks are the ids of vectors; they come from `counters` and are never reused, so a citation can never point at
+a chunk that took over an old id.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ documents = sa.Table(
     sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
-    # The revision that answers questions, and the newest one, which may still be in the making or have failed.
+    # The revision that is searched, and the newest one, which may be under construction or have failed.
     sa.Column("active_revision_id", sa.Integer, index=True),
     sa.Column("newest_revision_id", sa.Integer, index=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -102,10 +102,10 @@ chunks = sa.Table(
     sa.Column("vector", sa.LargeBinary, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("terms", sa.Text, nullable=False),
-    # Only for callers that bring their own ids and metadata (the LangChain face).
+    # Only for callers with ids and metadata of their own (`services.integrations`).
     sa.Column("external_id", sa.String(255)),
     sa.Column("metadata", sa.JSON(none_as_null=True)),
-    # Covers "which ids has this revision" without reading the wide rows.
+    # Covers the query for the ids of a revision without reading the wide rows.
     sa.Index("ix_chunks_revision_position", "revision_id", "position"),
     sa.Index("ix_chunks_external_id", "external_id", unique=True, sqlite_where=sa.text("external_id IS NOT NULL")),
 )
@@ -117,13 +117,13 @@ jobs = sa.Table(
     sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False, index=True),
     sa.Column("revision_id", sa.Integer, index=True),
     sa.Column("kind", sa.String(20), nullable=False),
-    # queued, working, ready, failed or cancelled; what "working" is doing at the moment is kept in the process.
+    # queued, working, ready, failed or cancelled; the progress of "working" is in `ProgressBoard`.
     sa.Column("state", sa.String(20), nullable=False, index=True),
     sa.Column("error", sa.Text, nullable=False, default=""),
     sa.Column("hint", sa.Text, nullable=False, default=""),
-    # Counts the times that the job was begun; whoever holds an older number has lost it.
+    # How often the job was claimed; a worker with an older number has lost it.
     sa.Column("run", sa.Integer, nullable=False, default=0),
-    # Counts the times that the process died while the job was being worked on.
+    # How often the process died while the job was active.
     sa.Column("crashes", sa.Integer, nullable=False, default=0),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
@@ -159,7 +159,7 @@ def _create_terms_index(_target: sa.MetaData, connection: Connection, **_: objec
 
     Source: https://www.sqlite.org/fts5.html#external_content_tables. The terms are segmented by us and separated by
     blanks: to the tokenizer "ascii" every character beyond ASCII is part of a term. A row may be deleted only while it
-    is there and its chunk is, too; `writing.py` sees to that.
+    and its chunk exist; `revisions.py` sees to that.
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_TERMS_INDEX)

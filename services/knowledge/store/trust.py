@@ -1,4 +1,4 @@
-"""What was measured about the embedder: how well it knows each script."""
+"""Stored measurements of how well an embedding model knows each script."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class MeasuredTrust:
 
 
 class TrustStore:
-    """Keeps what was measured per embedder and script."""
+    """Reads and writes the measurements by model fingerprint and script. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load(self, fingerprint: str) -> dict[str, MeasuredTrust]:
-        """Return by script what is known about the embedder with this fingerprint."""
+        """Return the measurements of the model with this fingerprint, by script."""
         query = sa.select(embedder_trust).where(embedder_trust.c.fingerprint == fingerprint)
         with self._database.read() as connection:
             return {row.script: MeasuredTrust(row.trust, row.samples) for row in connection.execute(query)}
 
     def save(self, fingerprint: str, measured: Mapping[str, MeasuredTrust]) -> None:
-        """Replace what is known about these scripts."""
+        """Replace the measurements of these scripts."""
         rows = [
             {"fingerprint": fingerprint, "script": script, "trust": item.trust, "samples": item.samples}
             for script, item in measured.items()

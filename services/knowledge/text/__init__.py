@@ -1,1 +1,1 @@
-"""Text in pieces: chunks, sentences, terms. No heavy imports: the parser child reads this, too."""
+"""Splitting of text: chunks, sentences, terms. Imported by parser children: no heavy imports."""

@@ -1,10 +1,9 @@
-"""Cuts parsed sections into chunks that the embedder reads to the end.
+"""Chunking: packs parsed sections into chunks that fit the embedder.
 
-Sections become units (sentences, table rows), units are packed into chunks. Tokens are counted once per unit in
-batches; the finished chunks are counted again, because a tokenizer may see a joined text differently, and one that
-came out too long is halved. Every character that is not white space ends up in some chunk.
-
-Cuts the text of a section into units that a chunk keeps whole where it can: sentences and table rows.
+Sections are split into units (sentences, table rows), units are packed into chunks, which keep them whole where
+possible. Tokens are counted once per unit in batches; the finished chunks are counted again, because a tokenizer may
+split joined text differently, and one that is too long is halved. Every character except white space ends up in some
+chunk.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.knowledge.text.sentences import packing_units
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
@@ -21,55 +21,42 @@ if TYPE_CHECKING:
 
 # Chunks are verified in batches of this many.
 _BATCH = 64
-# A section of another heading starts a chunk of its own once the present one is at least this full.
-_FULL_ENOUGH = 0.5
-_WORD = re.compile(r"\w+")
-# A unit ends after: a blank line; a Chinese full stop; a Latin one before white space; a line before a list item or
-# table row, or after a row. Closing quotes and brackets stay with their sentence.
-_END = re.compile(
-    r"""\n[^\S\n]*\n\s*                      # blank line
-      | [。！？；…]+[”’"'」』）》】\])]*\s*      # full stop of a script written without spaces
-      | (?<![.!?;])[.!?;]++[”’"'»)\]]*+\s+    # full stop of a script written with spaces
-      | \n\s*+(?=[|•·▪‣*+-]\s|\d{1,3}[.)、]\s)  # before a list item or a table row
-    """,
-    re.VERBOSE,
-)
+# A section with another heading starts a new chunk if the present one is at least this full.
+_MIN_FILL = 0.5
 _TABLE_RULE = re.compile(r"^\|(?:\s*:?-{3,}:?\s*\|)+\s*$")
 _CLAUSE_END = "，、,;；:：)）"
-# No word of a language is longer; tokenizers give up on such runs and count them as one.
-_LONGEST_WORD = 50
-_WINDOW = 20_000
-# A line so much shorter than the longest one was not broken by the margin.
-_SHORT_LINE = 0.6
+# No word of a language is longer; tokenizers count such runs as one unknown token.
+_MAX_WORD = 50
+_WINDOW = 20_000  # characters that are encoded at a time
 _UNBROKEN = re.compile(r"\S{51,}")
 
 
-def chunk(
+def chunk_sections(
     sections: Iterable[Section], tokenizer: Tokenizer, max_tokens: int, overlap: int, *, name: str = ""
 ) -> Iterator[ChunkDraft]:
     """Yield the chunks of a document in reading order.
 
     Args:
-        sections: stretches of text with their places; chunks do not reach across pages or sheets.
+        sections: texts with their places; chunks do not span pages or sheets.
         tokenizer: the embedder's own; truncation and padding must be off.
         max_tokens: most tokens of a chunk, special tokens included.
-        overlap: most tokens that a chunk repeats from the end of the one before, in whole sentences.
-        name: the document's name; its words become lexical terms of each chunk, not text.
+        overlap: most tokens that a chunk repeats from the end of the previous one, in whole sentences.
+        name: the document's name; its words become lexical terms of every chunk, not text.
 
     Raises:
-        ValueError: `max_tokens` leaves no room beside the special tokens.
+        ValueError: `max_tokens` is no more than the special tokens.
     """
     budget = max_tokens - tokenizer.num_special_tokens_to_add(False)
     if budget < 1:
         raise ValueError(f"max_tokens {max_tokens} leaves no room for text")
     packer = _Packer(tokenizer, budget, min(overlap, budget // 2))
-    waiting: list[_Packed] = []
+    pending: list[_Packed] = []
     for packed in packer.pack(sections):
-        waiting.append(packed)
-        if len(waiting) >= _BATCH:
-            yield from _verified(waiting, tokenizer, budget, name)
-            waiting = []
-    yield from _verified(waiting, tokenizer, budget, name)
+        pending.append(packed)
+        if len(pending) >= _BATCH:
+            yield from _verified(pending, tokenizer, budget, name)
+            pending = []
+    yield from _verified(pending, tokenizer, budget, name)
 
 
 @dataclass(slots=True)
@@ -83,7 +70,7 @@ class _Packed:
 
 @dataclass(slots=True)
 class _Packer:
-    """Fills chunks with units."""
+    """Packs units into chunks."""
 
     tokenizer: Tokenizer
     budget: int
@@ -95,27 +82,27 @@ class _Packer:
     def pack(self, sections: Iterable[Section]) -> Iterator[_Packed]:
         previous: Section | None = None
         for section in sections:
-            units = split_section(section)
+            units = _split_section(section)
             if not units:
                 continue
             if previous is not None and self.units:
-                if place_of(section) != place_of(previous):
+                if _place(section) != _place(previous):
                     yield from self._close()
-                elif section.heading != previous.heading and self.tokens >= self.budget * _FULL_ENOUGH:
-                    yield from self._close(keep_heads=True)
+                elif section.heading != previous.heading and self.tokens >= self.budget * _MIN_FILL:
+                    yield from self._close(keep_headings=True)
             previous = section
             for unit in self._counted(units):
                 yield from self._add(unit)
         yield from self._close()
 
     def _counted(self, units: list[Unit]) -> Iterator[Unit]:
-        """Yield the units with their tokens counted, those too long for a chunk cut up."""
+        """Yield the units with their tokens counted; those too long for a chunk are split."""
         self._count(units)
         for unit in units:
-            if unit.tokens <= self.budget and unit.sane:
+            if unit.tokens <= self.budget and unit.is_countable:
                 yield unit
                 continue
-            pieces = split_long(unit, self.tokenizer, self.budget)
+            pieces = _split_long(unit, self.tokenizer, self.budget)
             self._count(pieces)
             yield from pieces
 
@@ -126,7 +113,7 @@ class _Packer:
 
     def _add(self, unit: Unit) -> Iterator[_Packed]:
         if self.units and not self._fits(unit):
-            yield from self._close(keep_heads=True, share=True)
+            yield from self._close(keep_headings=True, overlap=True)
             if self.units and not self._fits(unit):
                 if self.repeated:
                     self.units, self.tokens, self.repeated = [], 0, 0
@@ -141,28 +128,28 @@ class _Packer:
         return self.tokens + unit.tokens <= self.budget
 
     def _repeats(self, header: Unit | None, first: Unit) -> bool:
-        """Whether a chunk that begins with `first` repeats the table header above it."""
+        """Whether a chunk that starts with `first` repeats the table header above it."""
         return header is not None and header is not first and header.tokens <= self.budget // 3
 
-    def _close(self, *, keep_heads: bool = False, share: bool = False) -> Iterator[_Packed]:
-        """Yield the present chunk and begin the next one.
+    def _close(self, *, keep_headings: bool = False, overlap: bool = False) -> Iterator[_Packed]:
+        """Yield the present chunk and start the next one.
 
-        With `keep_heads` headings at its end move on to what they head; with `share` the next chunk begins with the
+        With `keep_headings` headings at its end move to the next chunk; with `overlap` the next chunk starts with the
         last sentences of this one.
         """
         units, self.units = self.units, []
         repeated, self.repeated = self.repeated, 0
-        while keep_heads and len(units) > repeated + 1 and units[-1].keep_with_next:
+        while keep_headings and len(units) > repeated + 1 and units[-1].keep_with_next:
             self.units.insert(0, units.pop())
         if len(units) > repeated:
             yield self._packed(units, repeated)
-        if share and not self.units:
+        if overlap and not self.units:
             self.units = self._tail(units)
             self.repeated = len(self.units)
         self.tokens = sum(unit.tokens for unit in self.units)
 
     def _tail(self, units: list[Unit]) -> list[Unit]:
-        """Return the last whole sentences that fit in the overlap, never all of the chunk."""
+        """Return the last whole sentences that fit the overlap, never the whole chunk."""
         tail: list[Unit] = []
         tokens = 0
         for unit in reversed(units[1:]):
@@ -181,7 +168,7 @@ class _Packer:
 
 
 def _common_heading(units: Sequence[Unit]) -> tuple[str, ...]:
-    """Return the heading path that all units share; sections that are nothing but their heading do not count."""
+    """Return the heading path that all units share; sections that consist of a heading only do not count."""
     paths = {unit.section.heading for unit in units if not unit.heading_only} or {units[-1].section.heading}
     shared: list[str] = []
     for level in zip(*paths, strict=False):
@@ -192,7 +179,7 @@ def _common_heading(units: Sequence[Unit]) -> tuple[str, ...]:
 
 
 def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name: str) -> Iterator[ChunkDraft]:
-    """Yield drafts whose tokens were counted as the embedder will count them; halve those that are too long."""
+    """Yield drafts with the token counts of the joined text; those that are too long are halved."""
     if not packed:
         return
     special = tokenizer.num_special_tokens_to_add(False)
@@ -218,7 +205,7 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
 
 
 def lexical_terms(text: str, place: Sequence[str], name: str) -> str:
-    """Return what a chunk is found by, separated by blanks: its words, then those of its place and its document."""
+    """Return the lexical terms of a chunk, joined by blanks: of its text, then of its place and document name."""
     from services.knowledge.text.terms import terms
 
     words = terms(text)
@@ -229,7 +216,7 @@ def lexical_terms(text: str, place: Sequence[str], name: str) -> str:
 
 
 def _middle(text: str) -> int:
-    """Return a position near the middle, at white space where there is some in the middle third."""
+    """Return a position near the middle, at white space if there is any in the middle third."""
     half = len(text) // 2
     space = text.rfind(" ", len(text) // 3, half + 1)
     return space if space > 0 else max(half, 1)
@@ -237,7 +224,7 @@ def _middle(text: str) -> int:
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """A stretch of text with the white space that follows it; units in a row give the section's text again."""
+    """A sentence or table row with the white space that follows it; joined, units give the section's text again."""
 
     text: str
     section: Section
@@ -248,18 +235,18 @@ class Unit:
     header: Unit | None = None  # the table header above a row
 
     @property
-    def sane(self) -> bool:
-        """Whether the token count can be relied on: a giant word counts as one token."""
-        return len(self.text) <= _LONGEST_WORD or len(self.text) <= 8 * self.tokens or not _UNBROKEN.search(self.text)
+    def is_countable(self) -> bool:
+        """Whether the token count is reliable: a giant word counts as one token."""
+        return len(self.text) <= _MAX_WORD or len(self.text) <= 8 * self.tokens or not _UNBROKEN.search(self.text)
 
 
-def place_of(section: Section) -> tuple[int | None, str]:
-    """Return what a chunk may not reach across."""
+def _place(section: Section) -> tuple[int | None, str]:
+    """Return the page and sheet, which a chunk does not span."""
     return section.page, section.sheet
 
 
-def split_section(section: Section) -> list[Unit]:
-    """Return the units of a section, the heading line marked so that it does not end a chunk."""
+def _split_section(section: Section) -> list[Unit]:
+    """Return the units of a section; the heading line is marked so that it does not end a chunk."""
     text = section.text.strip()
     if not text:
         return []
@@ -288,7 +275,7 @@ def _body(text: str, section: Section) -> Iterator[Unit]:
     header_lines: list[str] = []
     for row in text.splitlines(keepends=True):
         if not row.startswith("|"):
-            yield from _rest(header_lines, section)
+            yield from _plain_rows(header_lines, section)
             header, header_lines = None, []
             prose.append(row)
             continue
@@ -297,47 +284,29 @@ def _body(text: str, section: Section) -> Iterator[Unit]:
         if header is not None:
             yield Unit(row, section, header=header)
         elif header_lines and _TABLE_RULE.match(row.strip()):
-            # The rule below a table's header is no text and would cost tokens in every chunk.
+            # The rule below a table header is left out: it would cost tokens in every chunk.
             header = Unit(header_lines.pop(), section, keep_with_next=True)
             header.header = header
             yield header
         else:
-            yield from _rest(header_lines, section)
+            yield from _plain_rows(header_lines, section)
             header_lines = [row]
-    yield from _rest(header_lines, section)
+    yield from _plain_rows(header_lines, section)
     yield from _prose("".join(prose), section)
 
 
-def _rest(lines: list[str], section: Section) -> Iterator[Unit]:
-    """Yield a line that looked like the start of a table and was not."""
+def _plain_rows(lines: list[str], section: Section) -> Iterator[Unit]:
+    """Yield rows that turned out not to be a table header."""
     for text in lines:
         yield Unit(text, section)
 
 
 def _prose(text: str, section: Section) -> Iterator[Unit]:
-    short = max(map(len, text.split("\n"))) * _SHORT_LINE if text else 0
-    start = 0
-    for match in _END.finditer(text):
-        yield from _lines(text[start : match.end()], short, section)
-        start = match.end()
-    if start < len(text):
-        yield from _lines(text[start:], short, section)
+    return (Unit(part, section) for part in packing_units(text))
 
 
-def _lines(sentence: str, short: float, section: Section) -> Iterator[Unit]:
-    """Cut a sentence after lines that no margin broke: headings, table cells and addresses as PDFs have them."""
-    start = line = 0
-    last = len(sentence.rstrip())
-    while 0 < (end := sentence.find("\n", line) + 1) < last:
-        if end - line < short:
-            yield Unit(sentence[start:end], section)
-            start = end
-        line = end
-    yield Unit(sentence[start:], section)
-
-
-def split_long(unit: Unit, tokenizer: Tokenizer, budget: int) -> list[Unit]:
-    """Return pieces of a unit that fit `budget` tokens, cut after a clause, at white space, or wherever it must be."""
+def _split_long(unit: Unit, tokenizer: Tokenizer, budget: int) -> list[Unit]:
+    """Split a unit into parts of at most `budget` tokens, after a clause, at white space, or anywhere."""
     pieces: list[str] = []
     for window in _windows(unit.text):
         pieces.extend(_fitting(window, tokenizer, budget))
@@ -345,7 +314,7 @@ def split_long(unit: Unit, tokenizer: Tokenizer, budget: int) -> list[Unit]:
 
 
 def _windows(text: str) -> Iterator[str]:
-    """Yield stretches that are quick to encode, with runs that no tokenizer takes for words cut up."""
+    """Yield parts of a text that are quick to encode, split at white space where possible."""
     start = 0
     while start < len(text):
         end = start + _WINDOW
@@ -359,12 +328,12 @@ def _windows(text: str) -> Iterator[str]:
 def _fitting(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[str]:
     encoding = tokenizer.encode(text, add_special_tokens=False)
     offsets, words = encoding.offsets, encoding.word_ids
-    giant = next((span for span in offsets if span[1] - span[0] > _LONGEST_WORD), None)
+    giant = next((span for span in offsets if span[1] - span[0] > _MAX_WORD), None)
     if giant is not None:
         start, end = giant
         yield from _fitting(text[:start], tokenizer, budget)
-        for at in range(start, end, _LONGEST_WORD):
-            yield text[at : min(at + _LONGEST_WORD, end)]
+        for at in range(start, end, _MAX_WORD):
+            yield text[at : min(at + _MAX_WORD, end)]
         yield from _fitting(text[end:], tokenizer, budget)
         return
     begin = first = 0
@@ -377,7 +346,7 @@ def _fitting(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[str]:
 
 
 def _cut(text: str, offsets: list[tuple[int, int]], words: list[int | None], first: int, budget: int) -> int:
-    """Return the token to cut before: after a clause in the last quarter, else at white space, else between words."""
+    """Return the token to split before: after a clause in the last quarter, else at white space, else between words."""
     last = first + budget
     space = word = 0
     for candidate in range(last, max(first + budget * 3 // 4, first), -1):

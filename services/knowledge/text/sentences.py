@@ -1,25 +1,40 @@
-"""Text into sentences, for quoting: by punctuation and layout, without a language model."""
+"""Sentence boundaries by punctuation and layout: for quoting, for packing chunks, for highlighting."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Where a sentence may end: a full stop with the quotes and brackets that close after it. The Latin one needs white
-# space behind it, so that decimals, versions and addresses stay whole.
+# Quotes and brackets that close after a full stop belong to its sentence.
+_CLOSING = r"""[”’"'»)\]]*+"""
+_CLOSING_UNSPACED = r"""[”’"'」』）》】)\]]*+"""
+# Sentence ends for quoting. The Latin full stop needs white space behind it, so that decimals, versions and addresses
+# stay whole.
 _STOP = re.compile(
-    r"""(?P<wide>[。！？｡؟।॥۔]+[”’"'」』）》】)\]]*)
-      | (?P<latin>[.!?]+[”’"'»)\]]*)(?=\s|$)
+    rf"""(?P<unspaced>[。！？｡؟।॥۔]+{_CLOSING_UNSPACED})
+      | (?P<latin>[.!?]+{_CLOSING})(?=\s|$)
       | (?P<line>\s*\n\s*)
     """,
     re.VERBOSE,
 )
+# Ends of the units that chunks are packed from, with the white space that follows.
+_UNIT_END = re.compile(
+    rf"""\n[^\S\n]*\n\s*                           # blank line
+      | [。！？；…]+{_CLOSING_UNSPACED}\s*         # full stop of a script written without spaces
+      | (?<![.!?;])[.!?;]++{_CLOSING}\s+           # full stop of a script written with spaces
+      | \n\s*+(?=[|•·▪‣*+-]\s|\d{{1,3}}[.)、]\s)   # before a list item or a table row
+    """,
+    re.VERBOSE,
+)
+# Ends of clauses, for highlighting.
+_CLAUSE_END = re.compile(r"[。！？；\n]+|[.!?;]+\s")
 _LAST_WORD = re.compile(r"[^\W_][\w.]*$")
 _ITEM = re.compile(r"\s*(?:[|•·▪‣*+-]\s|#{1,6}\s|\d{1,3}[.)、]\s|$)")
 _LIST_ITEM = re.compile(r"(?:[•·▪‣*+-]|\d{1,3}[.)、])\s")
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+")
 _ENDED = re.compile(r"""[.!?:;…。！？：；｡؟।॥۔][”’"'»」』）》】)\]]*$""")
-# Their full stop ends no sentence.
+# A full stop after these does not end a sentence.
 _ABBREVIATIONS = re.compile(
     r"""adm|al|approx|apr|art|aug|ave|bros|ca|capt|cf|ch|co|col|corp|dec|dept|dr|eds?|eg|eq|est|etc|feb|figs?|ft|gen
     |gov|hon|ie|inc|jan|jr|jul|jun|lt|ltd|mar|mrs?|ms|mt|nos?|nov|oct|op|pp|pres|prof|rep|rev|sec|sen|sept?|sgt|sr|st
@@ -32,7 +47,7 @@ _SHORT_LINE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence and what the layout tells about it.
+    """A sentence and its role in the layout.
 
     `title`: it has no full stop and is neither a list item nor in a table; `labels`: it is the first row of a table;
     `header`: the labels of the table that it is a row of, "" outside tables.
@@ -45,10 +60,10 @@ class Sentence:
 
 
 def marked_sentences(text: str) -> list[Sentence]:
-    """Return the sentences of `text` in order, with what the layout tells about each."""
+    """Return the sentences of `text` in order, with their roles in the layout."""
     found: list[Sentence] = []
     header = ""
-    for piece in _pieces(text):
+    for piece in _split(text):
         row = piece.startswith("|")
         if row and _RULE.fullmatch(piece):
             if found and found[-1].text.startswith("|"):
@@ -60,7 +75,7 @@ def marked_sentences(text: str) -> list[Sentence]:
             header = ""
             title = _ENDED.search(piece) is None and _LIST_ITEM.match(piece) is None
             found.append(Sentence(piece, title=title))
-    return [sentence for sentence in found if _says_something(sentence.text)]
+    return [sentence for sentence in found if _has_words(sentence.text)]
 
 
 def sentences(text: str) -> list[str]:
@@ -68,16 +83,44 @@ def sentences(text: str) -> list[str]:
 
     Blank lines, list items, table rows and short lines end a sentence, too.
     """
-    return [piece for piece in _pieces(text) if _says_something(piece)]
+    return [piece for piece in _split(text) if _has_words(piece)]
 
 
-def _pieces(text: str) -> list[str]:
+def packing_units(text: str) -> Iterator[str]:
+    """Yield the sentences of running text with the white space that follows; joined they give the text again."""
+    short = max(map(len, text.split("\n"))) * _SHORT_LINE if text else 0
+    start = 0
+    for match in _UNIT_END.finditer(text):
+        yield from _split_short_lines(text[start : match.end()], short)
+        start = match.end()
+    if start < len(text):
+        yield from _split_short_lines(text[start:], short)
+
+
+def clauses(text: str) -> list[str]:
+    """Return the parts of `text` between line ends and the full stops and semicolons of any script."""
+    return _CLAUSE_END.split(text)
+
+
+def _split_short_lines(sentence: str, short: float) -> Iterator[str]:
+    """Split a sentence after lines that no margin broke: headings, table cells and addresses as PDFs have them."""
+    start = line = 0
+    last = len(sentence.rstrip())
+    while 0 < (end := sentence.find("\n", line) + 1) < last:
+        if end - line < short:
+            yield sentence[start:end]
+            start = end
+        line = end
+    yield sentence[start:]
+
+
+def _split(text: str) -> list[str]:
     longest = max(map(len, text.splitlines()), default=0)
     found: list[str] = []
     start = 0
     for stop in _STOP.finditer(text):
         end = stop.end()
-        if end <= start or not _ends(text, start, stop, longest):
+        if end <= start or not _is_end(text, start, stop, longest):
             continue
         found.append(text[start:end].strip())
         start = end
@@ -85,11 +128,11 @@ def _pieces(text: str) -> list[str]:
     return [piece for piece in found if piece]
 
 
-def _says_something(piece: str) -> bool:
+def _has_words(piece: str) -> bool:
     return any(character.isalnum() for character in piece)
 
 
-def _ends(text: str, start: int, stop: re.Match[str], longest: int) -> bool:
+def _is_end(text: str, start: int, stop: re.Match[str], longest: int) -> bool:
     after = text[stop.end() : stop.end() + 80]
     if stop.lastgroup == "line":
         line = text[text.rfind("\n", 0, stop.start()) + 1 : stop.start()]
@@ -99,7 +142,7 @@ def _ends(text: str, start: int, stop: re.Match[str], longest: int) -> bool:
             or line.lstrip().startswith(("|", "#"))
             or len(line) < _SHORT_LINE * longest
         )
-    if stop.lastgroup == "wide":
+    if stop.lastgroup == "unspaced":
         return True
     if after.lstrip().lstrip("\"'“‘«([")[:1].islower():
         return False
@@ -108,6 +151,6 @@ def _ends(text: str, start: int, stop: re.Match[str], longest: int) -> bool:
 
 
 def _abbreviated(word: str) -> bool:
-    """Recognise "J. Smith", "U.S. Army", "Dr. Gray"; a sentence that does end like this goes on to the next stop."""
+    """Whether a word is abbreviated: "J. Smith", "U.S. Army", "Dr. Gray". A sentence that ends so runs on."""
     initial = len(word) == 1 and word.isupper()
     return initial or ("." in word and not word[-1].isdigit()) or _ABBREVIATIONS.fullmatch(word) is not None

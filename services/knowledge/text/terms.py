@@ -1,4 +1,4 @@
-"""Text into the terms that lexical search counts.
+"""Segmentation of text into the terms of lexical search.
 
 One rule for all languages. Text is folded (compatibility forms, case, accents) and cut into runs of letters, digits and
 marks. A run in a script that is written without spaces becomes overlapping pairs of characters; anything else is a
@@ -45,12 +45,12 @@ _JOINERS = {
     "\u2013": "-",
 }
 _SIBILANT_PLURALS = ("ches", "shes", "sses", "xes", "zes")
-# Longer "words" are encoded data; nobody asks for them by more than their beginning.
-_LONGEST_WORD = 64
+# Longer "words" are encoded data; a prefix is enough to find them.
+_MAX_WORD = 64
 
 
 class _Folding(dict[int, str | None]):
-    """What becomes of a character, by its Unicode properties; filled as characters are met."""
+    """Translation table for folding, by Unicode properties; filled as characters are seen."""
 
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
@@ -68,7 +68,7 @@ class _Folding(dict[int, str | None]):
 
 
 def _is_accent(mark: str) -> bool:
-    """Tell marks that readers leave out (accents, Hebrew points, Arabic vowels) from those that make the letter.
+    """Return whether a mark is optional (accents, Hebrew points, Arabic vowels), not part of the letter.
 
     By canonical combining class (https://www.unicode.org/reports/tr44/#Canonical_Combining_Class_Values): 1 to 9 are
     nuktas, voicing marks and viramas, 84 to 132 dependent vowels and tones, 0 spells vowels of Indic scripts.
@@ -81,7 +81,7 @@ _FOLDING = _Folding()
 
 
 def fold(text: str) -> str:
-    """Return `text` without differences of width, case and accents, with blanks for what is not part of a term."""
+    """Return `text` with width, case and accents folded, and blanks for everything that is not part of a term."""
     if text.isascii():
         return text.lower().translate(_FOLDING)
     bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold()).translate(_FOLDING)
@@ -89,7 +89,7 @@ def fold(text: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """Return the terms of a text to be searched, in order, with repetitions.
+    """Return the terms of a text to index, in order, with repetitions.
 
     Each consists of letters, digits and marks. A run of an unspaced script gives each character together with the
     next one and the last one by itself, so that every character begins a term: a search for one character is a search
@@ -142,7 +142,7 @@ def located_terms(text: str) -> list[tuple[str, range]]:
 
 
 def is_unspaced(term: str) -> bool:
-    """Tell whether a term is written in a script without spaces."""
+    """Return whether a term is written in a script without spaces."""
     return _RUN_OF_UNSPACED.match(term) is not None
 
 
@@ -156,7 +156,7 @@ def _joined(run: str) -> tuple[list[str], str]:
         parts.pop()  # the English genitive
     # "A-12" is also written A12, "1,200" also 1200, "U.S." also US.
     in_one = len(parts) > 1 and (_DIGIT.search(run) is not None or all(len(part) == 1 for part in parts))
-    return [_stem(part) for part in parts], "".join(parts)[:_LONGEST_WORD] if in_one else ""
+    return [_stem(part) for part in parts], "".join(parts)[:_MAX_WORD] if in_one else ""
 
 
 def _stem(word: str) -> str:
@@ -164,11 +164,11 @@ def _stem(word: str) -> str:
 
     Plurals are all that is stripped: more (-ed, -ing) found fewer right paragraphs of XQuAD, not more.
     """
-    if 3 < len(word) <= _LONGEST_WORD and word[-1] == "s" and word.isascii():
+    if 3 < len(word) <= _MAX_WORD and word[-1] == "s" and word.isascii():
         if word.endswith("ies"):
             return f"{word[:-3]}y"
         if word.endswith(_SIBILANT_PLURALS):
             return word[:-2]
         if not word.endswith(("ss", "us", "is")):
             return word[:-1]
-    return word[:_LONGEST_WORD]
+    return word[:_MAX_WORD]

@@ -39,7 +39,7 @@ def make_folder(
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
-    bundled = model_files.find("", "").folder
+    bundled = model_files.find_model("", "").folder
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copy(bundled / name, folder / name)
     package = "sentence_transformers.models"

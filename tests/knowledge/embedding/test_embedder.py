@@ -220,14 +220,16 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
     steps: list[str] = []
     forward = BertEncoder.forward
 
-    def watched(encoder: BertEncoder, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor:
+    def watched(
+        encoder: BertEncoder, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]
+    ) -> torch.Tensor:
         is_batch = threading.current_thread().name.startswith("embedding")
 
         def step() -> None:
             if is_batch:
                 under_way.set()
                 assert go_on.wait(DEADLINE_SECONDS)
-                give_way()
+                yield_turn()
                 steps.append("batch")
             else:
                 steps.append("question")

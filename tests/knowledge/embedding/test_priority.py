@@ -12,7 +12,7 @@ DEADLINE_SECONDS = 30
 
 def test_a_batch_passes_when_nobody_asks() -> None:
     """Without a question a batch never waits."""
-    Priority().batch().give_way()
+    Priority().new_turn().yield_to_questions()
 
 
 def test_a_batch_waits_for_all_questions() -> None:
@@ -20,7 +20,7 @@ def test_a_batch_waits_for_all_questions() -> None:
     line, passed = Priority(), threading.Event()
 
     def work() -> None:
-        line.batch().give_way()
+        line.new_turn().yield_to_questions()
         passed.set()
 
     first, second = line.urgent(), line.urgent()
@@ -38,11 +38,11 @@ def test_a_batch_waits_for_all_questions() -> None:
 def test_a_flood_of_questions_does_not_stop_a_batch_for_good() -> None:
     """A batch's patience is bounded over all its waits; then it goes on although a question is under way."""
     line = Priority()
-    batch = line.batch()
+    batch = line.new_turn()
     batch._patience_seconds = 0.05
     with line.urgent():
-        batch.give_way()
-        batch.give_way()
+        batch.yield_to_questions()
+        batch.yield_to_questions()
     assert batch._patience_seconds <= 0
     assert weights.PATIENCE_SECONDS < 10
 

@@ -12,7 +12,8 @@ from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import Int8Rows, linear_int8
-from services.knowledge.embedding.weights import Weights, cap_gpu_memory, choose_dtype
+from services.knowledge.embedding.device import cap_gpu_memory, choose_dtype
+from services.knowledge.embedding.weights import Weights
 
 TEXTS = [f"The mill wheel turns {number} times a minute." for number in range(40)]
 
@@ -42,7 +43,7 @@ def test_they_go_only_after_their_idle_time(embedder: Embedder) -> None:
     embedder.embed_query(TEXTS[0])
     assert embedder.release_idle(0) == 0
     assert embedder.release_idle(60) == 0
-    embedder._weights._used -= 3601
+    embedder._weights._last_use -= 3601
     assert embedder.release_idle(60) > 0
 
 
@@ -84,13 +85,13 @@ def test_rows_in_eight_bits_are_close() -> None:
     """Each row has its own scale, also one of zeros."""
     matrix = torch.randn(6, 32) * torch.tensor([[0.001], [1.0], [100.0], [0.0], [5.0], [0.1]])
     rows = Int8Rows(matrix)
-    assert torch.allclose(rows.whole(torch.float32), matrix, atol=0, rtol=0.0) or bool(
-        ((rows.whole(torch.float32) - matrix).abs().amax(1) <= matrix.abs().amax(1) / 200).all()
+    assert torch.allclose(rows.dequantised(torch.float32), matrix, atol=0, rtol=0.0) or bool(
+        ((rows.dequantised(torch.float32) - matrix).abs().amax(1) <= matrix.abs().amax(1) / 200).all()
     )
-    assert torch.equal(rows.take(torch.tensor([2, 0])), rows.whole(torch.float32)[[2, 0]])
+    assert torch.equal(rows.select(torch.tensor([2, 0])), rows.dequantised(torch.float32)[[2, 0]])
     layer = linear_int8(matrix, torch.ones(6))
     x = torch.randn(3, 32)
-    assert torch.allclose(layer(x), x @ rows.whole(torch.float32).T + 1, atol=1e-4)
+    assert torch.allclose(layer(x), x @ rows.dequantised(torch.float32).T + 1, atol=1e-4)
 
 
 class Crammed:
@@ -106,7 +107,7 @@ class Crammed:
     def ranges(self) -> tuple[tuple[int, int], ...]:
         return ()
 
-    def forward(self, sequences: Sequence[Sequence[int]], give_way: Callable[[], None]) -> torch.Tensor:  # noqa: ARG002 - the protocol has it
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> torch.Tensor:  # noqa: ARG002 - the protocol has it
         if len(sequences) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return torch.tensor([[float(len(sequence)), 1.0, 0.0, 0.0] for sequence in sequences])
@@ -163,4 +164,4 @@ def test_an_encoder_that_cannot_be_read_again_stays() -> None:
     """Those that tests put in have no file."""
     weights = Weights(Crammed(1))
     assert weights.release() == 0
-    assert embedder_module.LEAST_BATCH_TOKENS > 0
+    assert embedder_module.MIN_BATCH_TOKENS > 0

@@ -6,7 +6,7 @@ import pytest
 
 from services.knowledge.formats.detect import MEDIA_TYPES
 from tests.knowledge.parsing import samples
-from tests.knowledge.parsing.conftest import Parse
+from tests.knowledge.parsing.pools import Parse
 
 CHINESE = "年假为每年十五天，未休完的年假可以顺延到次年三月。"
 

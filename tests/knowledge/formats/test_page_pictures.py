@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from services.core.errors import BadInputError, NotFoundError
-from services.knowledge.parsing import ParserPool
+from services.knowledge.parsing.pool import ParserPool
 from tests.knowledge.parsing import samples
 
 LINES = [

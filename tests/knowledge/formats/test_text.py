@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.errors import BadInputError
-from services.knowledge.formats.detect import MEDIA_TYPES, detect, needs
+from services.knowledge.formats.detect import MEDIA_TYPES, detect, required_library
 from services.knowledge.formats.text import decode
 
 SHORT = [
@@ -101,8 +101,8 @@ def test_any_bytes_become_text_or_an_error(data: bytes) -> None:
 @given(st.binary(max_size=200), st.text(max_size=30))
 def test_no_head_or_name_upsets_detection(data: bytes, name: str) -> None:
     """The helper process, which is not limited, only ever looks at a head and a name; nothing in them stops it."""
-    assert needs(b"%PDF-" + data, name) == "pdf"
-    assert needs(data, name) in {"pdf", "office", "html", ""}
+    assert required_library(b"%PDF-" + data, name) == "pdf"
+    assert required_library(data, name) in {"pdf", "office", "html", ""}
     if data and not data.startswith(b"PK"):
         with contextlib.suppress(BadInputError):
             assert detect(io.BytesIO(data), name) in MEDIA_TYPES
@@ -110,5 +110,5 @@ def test_no_head_or_name_upsets_detection(data: bytes, name: str) -> None:
 
 def test_comments_before_a_page_are_no_trap() -> None:
     """A head full of comments is looked at once, not in every combination."""
-    assert needs(b"<!---->" * 585, "x") == ""
-    assert needs(b"<!---->" * 500 + b"<html>", "x") == "html"
+    assert required_library(b"<!---->" * 585, "x") == ""
+    assert required_library(b"<!---->" * 500 + b"<html>", "x") == "html"

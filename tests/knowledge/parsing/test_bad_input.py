@@ -7,7 +7,7 @@ import pytest
 
 from services.core.errors import BadInputError, MillpondError, TimedOutError, TooLargeError
 from tests.knowledge.parsing import samples
-from tests.knowledge.parsing.conftest import Parse, pool_with
+from tests.knowledge.parsing.pools import Parse, pool_with
 
 PDF = samples.pdf([["Some text that is long enough."]] * 3)
 DOCX = samples.docx(samples.paragraph("Some text that is long enough.") * 50)

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from services.core.errors import CancelledError, MillpondError, UnavailableError
-from services.knowledge.parsing import ParserPool, limits
+from services.knowledge.parsing import limits
 from services.knowledge.parsing.forkserver_client import ForkServerProcess
+from services.knowledge.parsing.pool import ParserPool
 from tests.knowledge.parsing import samples
-from tests.knowledge.parsing.conftest import TOKENIZER, pool_with
-from tests.knowledge.parsing.pools import expect, gone, run, until
+from tests.knowledge.parsing.pools import TOKENIZER, expect, gone, pool_with, run, until
 
 
 def succeeds(code: str) -> None:
@@ -42,7 +42,7 @@ def test_the_helper_has_nothing_heavy_in_it() -> None:
 def test_the_converters_come_without_their_dead_weight() -> None:
     """Loading them starts no thread (a fork would lose it) and leaves out the file-type network and pandas."""
     code = (
-        "import sys, threading; from services.knowledge.parsing import office; office.load(); import openpyxl;"
+        "import sys, threading; from services.knowledge.formats import office; office.load(); import openpyxl;"
         "sys.exit(repr([n for n in ('onnxruntime', 'pandas', 'torch') if sys.modules.get(n)]"
         " + [t for t in open('/proc/self/status').read().splitlines() if t.startswith('Threads')]))"
     )
@@ -130,7 +130,7 @@ def test_the_helper_dies_with_its_parent(small: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from tests.knowledge.parsing.conftest import pool_with
+from tests.knowledge.parsing.pools import pool_with
 pool = pool_with(Path({str(small.parent)!r}))
 pool.parse(Path({str(small)!r}), "a.txt", chunk_tokens=200, overlap=0)
 print(*pool.pids(), flush=True)
@@ -171,7 +171,7 @@ def test_systems_without_fork_read_files_one_process_each(
 ) -> None:
     """There a file costs a process, cancelling ends it, a page is drawn, and what is not limited is named."""
     monkeypatch.setattr(limits, "resource", None)
-    assert limits.unlimited() == ("memory", "processor time", "open files")
+    assert limits.unlimited() == ("memory", "CPU time", "open files")
     me = psutil.Process()
     before, children = me.num_fds(), me.children()
     found = own.parse(small, "a.txt", chunk_tokens=50, overlap=0)

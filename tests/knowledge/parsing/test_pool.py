@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from services.core.errors import CancelledError, MillpondError, StorageError, TimedOutError, UnavailableError
-from services.knowledge.parsing import ParserPool, limits, protocol
-from services.knowledge.parsing.worker import MOST_JOBS
+from services.knowledge.parsing import limits, results
+from services.knowledge.parsing.pool import ParserPool
+from services.knowledge.parsing.worker import MAX_JOBS
 from services.knowledge.types import JobProgress
 from tests.knowledge.parsing import samples
-from tests.knowledge.parsing.conftest import pool_with
-from tests.knowledge.parsing.pools import expect, gone, run, until
+from tests.knowledge.parsing.pools import expect, gone, pool_with, run, until
 
 
 def test_a_child_is_bound_by_its_limits(own: ParserPool, slow: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_limit_of_processor_time_is_named(tmp_path: Path, slow: Path) -> Non
     """A child that computes for too long is ended by the system; the message says what it was."""
     pool = pool_with(tmp_path, parser_cpu_seconds=1)
     try:
-        with pytest.raises(TimedOutError, match="1 s of processor time"):
+        with pytest.raises(TimedOutError, match="1 s of CPU time"):
             run(pool, slow)
     finally:
         pool.close()
@@ -214,7 +214,7 @@ def test_a_child_that_has_done_enough_makes_room(tmp_path: Path, small: Path) ->
         run(pool, small)
         helper = psutil.Process(pool.pids()[0])
         (first,) = helper.children()
-        for number in range(MOST_JOBS + 20):
+        for number in range(MAX_JOBS + 20):
             small.write_text(f"Text {number}")
             assert run(pool, small).chunks[0].text == f"Text {number}"
         assert until(lambda: first not in helper.children())
@@ -242,7 +242,7 @@ def test_large_results_are_on_disk_until_they_are_read(
     """The text of a large file is not held in RAM: it is in a file without a name, gone when nobody needs it."""
     path = tmp_path / "large"
     path.write_text("Small.")
-    monkeypatch.setattr(protocol, "IN_MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(results, "IN_MEMORY_BYTES", 10_000)
     run(own, path)  # starts the helper
     path.write_text("A sentence with several words in it. " * 6_000)
     me = psutil.Process()
@@ -267,7 +267,7 @@ def test_a_full_disk_is_an_error_with_a_hint(own: ParserPool, tmp_path: Path, mo
     """Running out of space while a large file is read fails that file, and leaves no child."""
     path = tmp_path / "large"
     path.write_text("A sentence with several words in it. " * 6_000)
-    monkeypatch.setattr(protocol, "IN_MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(results, "IN_MEMORY_BYTES", 10_000)
 
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.knowledge.parsing.worker import load_tokenizer
-from services.knowledge.text.chunks import chunk
+from services.knowledge.text.chunks import chunk_sections
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def tokenizer() -> Tokenizer:
 
 
 def cut(text: str, max_tokens: int = 40, overlap: int = 0, **place: object) -> list[ChunkDraft]:
-    return list(chunk([Section(text, **place)], TOKENIZER, max_tokens, overlap))  # type: ignore[arg-type]
+    return list(chunk_sections([Section(text, **place)], TOKENIZER, max_tokens, overlap))  # type: ignore[arg-type]
 
 
 def tokens_of(text: str) -> int:
@@ -59,7 +59,7 @@ SECTIONS = st.lists(
 @given(SECTIONS, st.integers(8, 256), st.integers(0, 60))
 def test_no_chunk_is_longer_than_the_embedder_reads(sections: list[Section], max_tokens: int, overlap: int) -> None:
     """Counted anew by the embedder's tokenizer, special tokens included, each chunk fits, and says its true length."""
-    for draft in chunk(sections, TOKENIZER, max_tokens, overlap):
+    for draft in chunk_sections(sections, TOKENIZER, max_tokens, overlap):
         assert tokens_of(draft.text) <= max_tokens
         assert draft.tokens == tokens_of(draft.text)
 
@@ -68,7 +68,7 @@ def test_no_chunk_is_longer_than_the_embedder_reads(sections: list[Section], max
 @given(SECTIONS, st.integers(8, 256), st.integers(0, 60))
 def test_no_text_is_lost(sections: list[Section], max_tokens: int, overlap: int) -> None:
     """Every character that is not white space is in the chunks, in order, each chunk a stretch of its own place."""
-    drafts = list(chunk(sections, TOKENIZER, max_tokens, overlap))
+    drafts = list(chunk_sections(sections, TOKENIZER, max_tokens, overlap))
     text = "".join(solid(section.text) for section in sections)
     chunks = iter(solid(draft.text) for draft in drafts)
     covered = 0
@@ -90,7 +90,7 @@ def test_no_text_is_lost(sections: list[Section], max_tokens: int, overlap: int)
 @given(SECTIONS, st.integers(16, 128))
 def test_a_chunk_never_reaches_across_pages_or_sheets(sections: list[Section], max_tokens: int) -> None:
     """All text of a chunk comes from one page and sheet."""
-    for draft in chunk(sections, TOKENIZER, max_tokens, 10):
+    for draft in chunk_sections(sections, TOKENIZER, max_tokens, 10):
         here = "".join(
             solid(section.text) for section in sections if (section.page, section.sheet) == (draft.page, draft.sheet)
         )
@@ -146,7 +146,7 @@ def test_headings_stay_with_what_they_head() -> None:
         Section("Costs\n\n" + "Each trip is paid by the department. " * 6, heading=("Guide", "Costs")),
         Section("Trains\n\n" + "Trains are second class for all staff. " * 6, heading=("Guide", "Trains")),
     ]
-    drafts = list(chunk(sections, TOKENIZER, 60, 8))
+    drafts = list(chunk_sections(sections, TOKENIZER, 60, 8))
     assert drafts[0].text.startswith("Guide\n\nCosts\n\nEach trip")
     assert drafts[0].heading == ("Guide", "Costs")
     assert not any(draft.text.endswith(("Guide", "Costs", "Trains")) for draft in drafts)
@@ -157,7 +157,7 @@ def test_headings_stay_with_what_they_head() -> None:
 def test_small_neighbours_are_merged_under_their_common_heading() -> None:
     """Three one-line sections make one chunk, not three."""
     sections = [Section(f"{name}\n\nShort text.", heading=("Guide", name)) for name in ("One", "Two", "Three")]
-    (draft,) = chunk(sections, TOKENIZER, 100, 0)
+    (draft,) = chunk_sections(sections, TOKENIZER, 100, 0)
     assert draft.heading == ("Guide",)
     assert "One\n\nShort text.\n\nTwo" in draft.text
 
@@ -189,7 +189,9 @@ def test_a_megabyte_of_dots_or_blank_lines_is_no_trap() -> None:
 
 def test_terms_carry_headings_sheet_and_name_but_the_text_does_not() -> None:
     """Lexical search finds a chunk by what its document and place are called."""
-    (draft,) = chunk([Section("Short text.", sheet="Payroll", heading=("Salaries",))], TOKENIZER, 50, 0, name="hr.xlsx")
+    (draft,) = chunk_sections(
+        [Section("Short text.", sheet="Payroll", heading=("Salaries",))], TOKENIZER, 50, 0, name="hr.xlsx"
+    )
     assert {"salary", "payroll", "hr"} <= set(draft.terms.split()) or {"salaries", "payroll", "hr"} <= set(
         draft.terms.split()
     )

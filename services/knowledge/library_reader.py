@@ -1,7 +1,4 @@
-"""What is in a document: the part of the library that opens one.
-
-Finds the chunk that contains a quotation, also after a document was chunked anew.
-"""
+"""Reading one document: its chunks, sections, original file and page images, and the chunk a quote comes from."""
 
 from __future__ import annotations
 
@@ -19,39 +16,47 @@ from services.knowledge.store.documents import DocumentStore
 from services.knowledge.types import Chunk, Document, Section
 
 if TYPE_CHECKING:
-    from services.knowledge.parsing import ParserPool
+    from services.knowledge.parsing.pool import ParserPool
 
-# A chunk that contains less of the quotation than this is not the place.
-_LEAST_SHARE = 0.5
+# A chunk that shares less than this of the quote's character 4-grams is no match.
+_MIN_SHARED = 0.5
 
 
 class LibraryReader:
-    """Reads one document. `Library` is built on it."""
+    """Reads the content of documents. Thread-safe."""
 
-    _files: FileStore
-    _parser: ParserPool
-    _board: ProgressBoard
-    _documents: DocumentStore
-    _contents: ContentStore
+    def __init__(
+        self,
+        documents: DocumentStore,
+        contents: ContentStore,
+        files: FileStore,
+        parser: ParserPool,
+        board: ProgressBoard,
+    ) -> None:
+        self._documents = documents
+        self._contents = contents
+        self._files = files
+        self._parser = parser
+        self._board = board
 
     def chunks(self, document_id: int, limit: int = 100, offset: int = 0) -> list[Chunk]:
-        """Return the chunks that answer for a document, in reading order."""
+        """Return chunks of a document's active revision in reading order, a page of them."""
         return self._contents.chunks(document_id, limit, offset)
 
     def chunk(self, chunk_id: int) -> Chunk | None:
-        """Return a chunk, or None when its document was deleted, replaced or chunked anew."""
+        """Return a chunk, or None when its document was deleted, replaced or rechunked."""
         return self._contents.chunk(chunk_id)
 
     def sections(self, document_id: int) -> list[Section]:
-        """Return a document's text in reading order."""
+        """Return the sections of a document's active revision in reading order."""
         return self._contents.sections(document_id)
 
     def locate(self, document_id: int, quote: str) -> Chunk | None:
-        """Return the chunk of a document's present text that contains `quote`, or most of it."""
-        return locate(self._contents, document_id, quote)
+        """Return the chunk of a document's active revision that contains `quote`, or most of it, else None."""
+        return _locate_quote(self._contents, document_id, quote)
 
     def original(self, document_id: int) -> tuple[Path, Document]:
-        """Return where the original lies, for reading, and its document.
+        """Return the path of the original file, for reading, and its document.
 
         Raises:
             NotFoundError: the document is gone, or its file was not kept because it could not be read.
@@ -72,32 +77,35 @@ class LibraryReader:
         return self._parser.render_page(path, page, width, highlight)
 
 
-def locate(contents: ContentStore, document_id: int, quote: str) -> Chunk | None:
-    """Return the chunk with `quote`, else the one that shares most of its runs of four characters, else None."""
+def _locate_quote(contents: ContentStore, document_id: int, quote: str) -> Chunk | None:
+    """Return the chunk that contains `quote`, else the one that shares most of its character 4-grams, else None.
+
+    Finds quotes of an earlier revision after the document was rechunked.
+    """
     wanted = quote.strip()
     if not wanted:
         return None
     exact = contents.containing(document_id, wanted)
     if exact is not None:
         return exact
-    plain = _plain(wanted)
-    runs = _runs(plain)
+    plain = _alphanumeric(wanted)
+    ngrams = _ngrams(plain)
     best: Chunk | None = None
-    best_share = _LEAST_SHARE
+    best_share = _MIN_SHARED
     for chunk in contents.each_chunk(document_id):
-        text = _plain(chunk.text)
+        text = _alphanumeric(chunk.text)
         if plain in text:
             return chunk
-        share = len(runs & _runs(text)) / len(runs) if runs else 0.0
+        share = len(ngrams & _ngrams(text)) / len(ngrams) if ngrams else 0.0
         if share > best_share:
             best, best_share = chunk, share
     return best
 
 
-def _plain(text: str) -> str:
-    """Return the letters and digits of a text, so that white space and punctuation make no difference."""
+def _alphanumeric(text: str) -> str:
+    """Return the letters and digits of a text, case-folded: white space and punctuation make no difference."""
     return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
 
 
-def _runs(text: str) -> set[str]:
+def _ngrams(text: str) -> set[str]:
     return {text[i : i + 4] for i in range(max(len(text) - 3, 1))} if text else set()

@@ -18,7 +18,7 @@ from services.core.access import Actor
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.repeat import FEWEST_REPETITIONS, MOST_REPETITIONS, RepeatRunner
-from services.memory.objects.repeat_types import RepeatProgress, RepeatReport, RepeatStage, RepeatState
+from services.memory.objects.repeat_report import RepeatProgress, RepeatReport, RepeatStage, RepeatState
 
 _BUSY_SECONDS, _IDLE_SECONDS = 0.7, 5.0
 _BY_HAND = ""

@@ -1,6 +1,6 @@
 """Growth of one series in one window: its slope, whether it is significant, and what speaks against a leak.
 
-Growth that follows the load (requests, sessions) is told apart from growth with time.
+Growth that follows the load (requests, sessions) is distinguished from growth with time.
 """
 
 from __future__ import annotations

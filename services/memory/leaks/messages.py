@@ -53,7 +53,7 @@ def _growth_evidence(trend: WindowTrend, measure: Measure, kind: LeakKind) -> li
     else:
         name = _("live bytes") if measure.series is Series.LIVE else str(measure.series)
         sentences = [
-            _("The floor of {series} rose by {amount} within {window}, all along and not in single steps.").format(
+            _("The floor of {series} rose by {amount} within {window}, continuously and not in single steps.").format(
                 series=name, amount=size_text(grown), window=window
             )
         ]
@@ -65,8 +65,8 @@ def _growth_evidence(trend: WindowTrend, measure: Measure, kind: LeakKind) -> li
 def _doubt_texts() -> dict[Doubt, str]:
     return {
         Doubt.SMALL: _("That is still little: a cache that fills looks the same for as long."),
-        Doubt.SLOWING: _("It slows down, as what fills up does."),
-        Doubt.EXPLAINED: _("It is what the index, the models and bounded caches were given to hold."),
+        Doubt.SLOWING: _("It slows down, as a cache does that fills up."),
+        Doubt.EXPLAINED: _("The index, the models and bounded caches account for it."),
         Doubt.CYCLES: _("No full collection has checked it yet."),
         Doubt.UNCONFIRMED: _("Seen in one window so far; a second one decides."),
         Doubt.RETAINED: _("What is in use does not grow: the allocator keeps freed memory. Trim and check again."),

@@ -25,7 +25,7 @@ from services.memory.ledger.smaps import PAGE, Bools, MemoryMapping, Residency
 
 # glibc's HEAP_MAX_SIZE: arenas of threads begin at multiples of it.
 ARENA_ALIGNMENT = 64 << 20
-# Where mimalloc, which Arrow uses, asks for its memory (MI_HINT_BASE, MI_HINT_MAX); the kernel puts nothing there.
+# Where mimalloc, which Arrow uses, requests its memory (MI_HINT_BASE, MI_HINT_MAX); the kernel puts nothing there.
 _MIMALLOC = range(2 << 40, 30 << 40)
 _HEAP_HEADER = 256  # heap_info, then the arena itself
 # Anonymous memory beyond this is not examined page by page (4 GB), and not at all where so much is unused.
@@ -259,7 +259,7 @@ def bss_ranges(path: str) -> tuple[tuple[int, int], ...]:
 
 
 def python_thread_stacks() -> list[Range]:
-    """Return the exact (start, end) of the stacks of Python's threads except the main one, where glibc tells."""
+    """Return the exact (start, end) of the stacks of Python's threads except the main one, where glibc reports them."""
     if sys.platform != "linux":
         return []
     # Under this lock no thread can end: it has to leave the list first, while it is still alive.

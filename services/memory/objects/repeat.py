@@ -13,8 +13,7 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import structlog
 
@@ -22,44 +21,23 @@ from services.core.access import SERVICE, Actor
 from services.core.errors import BadInputError, BusyError, CancelledError, ConflictError, MillpondError, NotFoundError
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.objects.repeat_types import (
-    ContainerGrowth,
-    RepeatGrowth,
+from services.memory.objects.repeat_report import (
     RepeatProgress,
     RepeatReport,
     RepeatStage,
     RepeatState,
-    TypeGrowth,
+    SnapshotTaker,
+    repeat_growth,
 )
-from services.memory.objects.snapshots import Snapshot
-from services.memory.objects.types import Amount, Census, LengthenedContainer, TypeCount
 from services.memory.process import heap_bytes, rss_bytes
 
 log = structlog.get_logger(__name__)
 
 FEWEST_REPETITIONS, MOST_REPETITIONS = 4, 1000
 KEPT_REPORTS = 10
-_MOST_ROWS = 50
-_NO_OBJECTS = TypeCount(0, 0)
 WARM_UPS = 2
 _PATIENCE_SECONDS = 1800.0  # for a person who repeats something by hand
 _BUSY_SECONDS = 60.0
-
-
-class SnapshotTaker(Protocol):
-    """Takes and compares snapshots; `Inspector` is one."""
-
-    def take_snapshot(self, label: str = "", *, kept: bool = False) -> Snapshot:
-        """Take and store a snapshot."""
-
-    def snapshot(self, name: str) -> Census:
-        """Return the census of a snapshot."""
-
-    def lengthened_containers(self, *names: str) -> tuple[LengthenedContainer, ...]:
-        """Return the containers that were longer in each snapshot than in the one before."""
-
-    def survivors(self, first: str, second: str, third: str) -> dict[str, Amount]:
-        """Return by type what was created between the first two and is still there in the third."""
 
 
 class RepeatRunner:
@@ -155,74 +133,6 @@ class RepeatRunner:
                 self._taker, self._clock, action=action, times=times, work=work, report=self._reports.append
             )
             self._run.thread.start()
-
-
-def repeat_growth(taker: SnapshotTaker, names: Sequence[str], times: int) -> RepeatGrowth:
-    """Return what grew; `names` are the snapshots at the start, after the warm-up, in the middle and at the end."""
-    _start, warm, middle, end = names
-    left = taker.survivors(warm, middle, end)
-    censuses = (taker.snapshot(warm), taker.snapshot(middle), taker.snapshot(end))
-    return RepeatGrowth(
-        _growing_types(*censuses, left, times),
-        _growing_containers(taker.lengthened_containers(warm, middle, end), times),
-    )
-
-
-def _growing_types(
-    warm: Census, middle: Census, end: Census, left: dict[str, Amount], times: int
-) -> tuple[TypeGrowth, ...]:
-    found = []
-    for name in end.types:
-        counts = [census.types.get(name, _NO_OBJECTS) for census in (warm, middle, end)]
-        first, second = _difference(counts[0], counts[1]), _difference(counts[1], counts[2])
-        added = Amount(first.count + second.count, first.bytes + second.bytes)
-        half = times // 2
-        # In each half of the series, half of the repetitions must have left one object: less is a cache or chance.
-        if first.count * 2 >= half and second.count * 2 >= times - half:
-            found.append(
-                TypeGrowth(
-                    name,
-                    added,
-                    first,
-                    second,
-                    left.get(name, Amount()),
-                    objects_per_repetition(first, second, half, times),
-                )
-            )
-    # Exact multiples come first: the growth of other threads is seldom one.
-    found.sort(key=lambda growth: (growth.each is None, growth.each != growth.added.count / times, -growth.added.bytes))
-    return tuple(found[:_MOST_ROWS])
-
-
-def objects_per_repetition(first: Amount, second: Amount, half: int, times: int) -> int | None:
-    """Return how many objects each repetition leaves if both halves agree within 10 %, else None."""
-    number = round((first.count + second.count) / times)
-    if number < 1:
-        return None
-    for amount, repetitions in ((first, half), (second, times - half)):
-        expected = number * repetitions
-        if abs(amount.count - expected) > expected // 10:
-            return None
-    return number
-
-
-def _growing_containers(found: Sequence[LengthenedContainer], times: int) -> tuple[ContainerGrowth, ...]:
-    half = times // 2
-    grown = []
-    for entry in found:
-        before, between, after = entry.lengths
-        first, second = Amount(between - before), Amount(after - between)
-        if first.count * 2 >= half and second.count * 2 >= times - half:
-            grown.append(
-                ContainerGrowth(
-                    entry.name, entry.type, before, after, objects_per_repetition(first, second, half, times)
-                )
-            )
-    return tuple(grown[:_MOST_ROWS])
-
-
-def _difference(before: TypeCount, after: TypeCount) -> Amount:
-    return Amount(after.count - before.count, after.bytes - before.bytes)
 
 
 class RepeatSeries:

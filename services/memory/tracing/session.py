@@ -138,7 +138,7 @@ def _allocated() -> tuple[int, int]:
 
 
 def _heap_bytes() -> int:
-    """Return the bytes allocated from malloc; where the C library does not tell, tracemalloc's count, about half."""
+    """Return the bytes allocated from malloc; tracemalloc's count (about half) where the C library has none."""
     info = getattr(psutil, "heap_info", None)
     return int(info().heap_used) if info is not None else tracemalloc.get_tracemalloc_memory()
 

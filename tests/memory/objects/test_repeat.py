@@ -5,7 +5,7 @@ import pytest
 from services.core.access import SERVICE
 from services.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.repeat_types import RepeatReport, RepeatState
+from services.memory.objects.repeat_report import RepeatReport, RepeatState
 from tests.memory.objects import planted
 from tests.servers import eventually
 

@@ -1,4 +1,4 @@
-"""A console that collects after every run of a page, as Streamlit does unless told otherwise.
+"""A console that collects after every run of a page, as Streamlit does by default.
 
 `python -m tests.benchmarks.after_every_run serve ...`: Streamlit's own code does it, by its own setting.
 """

@@ -31,7 +31,7 @@ def run() -> list[Row]:
 
 
 def _vectors(server: Server, known: list[str]) -> Row:
-    """A search whose vector is known and whose result is not: other k, so that only the vector is remembered."""
+    """A search whose vector is known and whose result is not: other k, so that only the vector comes from a cache."""
     with_vector = [_timed(lambda q=q: _search(server, q, 7)) for q in known]
     fresh = [f"{question} {number}?" for number, question in enumerate(known)]
     without = [_timed(lambda q=q: _search(server, q, 7)) for q in fresh]

@@ -33,7 +33,7 @@ def run() -> list[Row]:
 
 
 def one_turn(services: Services, seed: int) -> tuple[float, float, float]:
-    """Take in `FILES` files, then embed the same chunks alone; return the ratio and both rates in chunks/s."""
+    """Ingest `FILES` files, then embed the same chunks alone; return the ratio and both rates in chunks/s."""
     started = time.perf_counter()
     intakes = [services.library.add(io.BytesIO(data), name) for name, data in text_files(FILES, 40, seed=100 + seed)]
     services.ingestion.wait_idle(timeout=600)

@@ -1,4 +1,4 @@
-"""The ledger: what it leaves without a name on a real server, how far it is off for planted memory, what it costs."""
+"""The ledger: unnamed memory on a real server, errors for allocations of a known owner, and its cost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run() -> list[Row]:
 
 
 def unnamed(server: Server, when: str) -> Row:
-    """The unnamed share of RSS in a ledger that is taken from now on."""
+    """The unnamed share of RSS in a ledger built from now on."""
     now, taken = time.time(), 0.0
     ledger: dict[str, Any] = {}
     while taken <= now:
@@ -78,7 +78,7 @@ def soak(server: Server) -> None:
 
 
 def planted() -> Row:
-    """The largest error over all kinds of owners, each in a fresh process with 100 MB planted."""
+    """The largest error over all kinds of owners, each in a fresh process that allocates 100 MB."""
     from tests.memory.ledger.ledger_cases.registry import GROUPS, SIZE
 
     errors: dict[str, float] = {}
@@ -140,7 +140,7 @@ def cost() -> list[Row]:
 
 
 class _Ticker:
-    """A thread that does nothing but note how long it did not get its turn."""
+    """A thread that records the longest time it did not run."""
 
     def __enter__(self) -> Self:
         self.longest = 0.0

@@ -49,7 +49,7 @@ class Turn:
 
 
 class Session(threading.Thread):
-    """A tab that asks for one page after another, each as soon as the last has come."""
+    """A tab that requests one page after another, each as soon as the last has arrived."""
 
     def __init__(self, connection: ClientConnection, first: int) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""What watching the memory costs: the two threads in a real server, and a look at a fortnight of history."""
+"""The cost of monitoring: both threads in a real server, and a query of a fortnight of history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run() -> list[Row]:
 
 
 def _threads() -> Row:
-    """Serve some documents and a question now and then, and read afterwards what the samples say of themselves."""
+    """Serve some documents and a question now and then, and read the cost that the samples record afterwards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with serve(folder) as server:
@@ -56,7 +56,7 @@ def _threads() -> Row:
 
 
 def _fortnight() -> list[Row]:
-    """Fill a fortnight, then ask for it as the ledger's chart does."""
+    """Fill a fortnight of history, then query it as the ledger's chart does."""
     columns = (Series.RSS, Series.LIVE, *(owner_column(owner) for owner in OWNERS))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

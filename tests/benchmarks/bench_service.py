@@ -22,7 +22,7 @@ def run() -> list[Row]:
 
 
 def questions_during_ingestion(server: Server) -> Row:
-    """Question p95 while 200 files are taken in, over p95 when idle."""
+    """Question p95 while 200 files are ingested, over p95 when idle."""
     server.upload([(f"paragraph-{i}.txt", text.encode()) for i, text in enumerate(paragraphs("en"))])
     server.wait_idle()
     asked = itertools.cycle(questions("en"))

@@ -1,4 +1,4 @@
-"""A hundred browser sessions come, upload, chat, go: what stays of them.
+"""A hundred browser sessions come, upload, chat, go: what they leave behind.
 
 Each is a connection that runs pages, hands a document in, asks, and leaves while a further upload of 2.5 MB is on its
 way. Three are real browsers. Nothing is asked of the service but what it does by itself: its reaper ends the sessions

@@ -1,4 +1,4 @@
-"""The memory page in twenty tabs: what it costs the server, and that sampling does not notice.
+"""The memory page in twenty tabs: its cost on the server, and that sampling is not affected.
 
 The tabs are connections that ask for what a browser asks for, at the pace that the page tells it: twenty browsers that
 draw would leave the server no processor to be measured on.

@@ -1,1 +1,1 @@
-"""How well leaks are told from harmless growth."""
+"""How well leaks are distinguished from harmless growth."""

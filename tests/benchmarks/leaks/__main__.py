@@ -1,7 +1,7 @@
-"""How well leaks are told from harmless growth: `python -m tests.benchmarks.leaks`.
+"""How well leaks are distinguished from harmless growth: `python -m tests.benchmarks.leaks`.
 
 Replays shapes of memory over time to the detector, then runs real leaks and look-alikes in child processes. What the
-detector was tuned on and what was kept from it are told apart.
+detector was tuned on and what was kept from it are listed separately.
 """
 
 from __future__ import annotations

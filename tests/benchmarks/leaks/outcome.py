@@ -1,4 +1,4 @@
-"""What one trial of the detector yields, and how trials are scored; replayed shapes and real leaks use the same."""
+"""The outcome of one trial of the detector and its scoring, for replayed shapes and real leaks alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios that nobody looks at while the detector is worked on; they are run once, in the end."""
+"""Held-out scenarios: not used while the detector is tuned, run once at the end."""
 
 from __future__ import annotations
 

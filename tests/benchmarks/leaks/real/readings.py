@@ -25,7 +25,7 @@ class Reading:
 
 
 def read() -> Reading:
-    """Collect what can be collected, then look."""
+    """Run a full collection, then read."""
     if gc.isenabled():
         gc.collect()
     psutil.heap_trim()

@@ -1,4 +1,4 @@
-"""What a child tells its parent: the verdicts of one run, as JSON."""
+"""The record of one run, which a child passes to its parent as JSON: its verdicts."""
 
 from __future__ import annotations
 

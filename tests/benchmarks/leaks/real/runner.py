@@ -1,4 +1,4 @@
-"""Runs scenarios, each in a fresh process, two at a time, and hands over how they were judged."""
+"""Runs scenarios, each in a fresh process, two at a time, and returns their outcomes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def outcome(scenario: Scenario, record: Record) -> Outcome:
 
 
 def line(outcome: Outcome) -> str:
-    """Return one line about an outcome, for people who wait."""
+    """Return one progress line about an outcome."""
     verdict = outcome.verdict
     right = outcome.called_leak == outcome.is_leak
     words = [f"{'ok' if right else 'WRONG':5} {outcome.name}: {verdict.state}"]

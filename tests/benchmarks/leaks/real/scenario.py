@@ -1,4 +1,4 @@
-"""What a scenario is: a step that goes wrong a little with each request, or that only looks as if it did."""
+"""A scenario: a step that leaks a little with each request, or only appears to."""
 
 from __future__ import annotations
 

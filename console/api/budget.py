@@ -237,7 +237,9 @@ def _budget(platform: Platform, decisions: int) -> BudgetOut:
         limit_bytes=limits.limit,
         limit_source=limits.source,
         watermarks=[
-            WatermarkOut.of(mark, reached_bytes=limits.reached(mark.level), left_bytes=limits.left(mark.level))
+            WatermarkOut.of(
+                mark, reached_bytes=limits.reached_bytes(mark.level), left_bytes=limits.left_bytes(mark.level)
+            )
             for mark in limits.watermarks
         ],
         paused=not state.enabled,

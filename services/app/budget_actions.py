@@ -232,7 +232,7 @@ def _refuse_work(admission: Admission) -> BudgetAction:
 def _restart(settings: Settings, last: LastRestart, governor: Governor, restarts: Restarts) -> BudgetAction:
     def skip_reason() -> str:
         state = governor.state()
-        if state.ready_rss_bytes >= state.budget.reached(BudgetLevel.SOFT):
+        if state.ready_rss_bytes >= state.budget.reached_bytes(BudgetLevel.SOFT):
             return _("Millpond takes {floor:,.0f} MB when it has just started; that is over the soft watermark").format(
                 floor=state.ready_rss_bytes / MEGABYTE
             )

@@ -81,9 +81,8 @@ class MemoryMonitor:
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census_source(lambda: self.objects.last)
         probes = process_probes(self.objects.take_census, self.tracer.growing_lines)
-        probes = replace(
-            probes, collect=lambda: self.collector.collect_unrecorded(2)
-        )  # recorded as requested among the pauses
+        # Through the control, so that the pauses of these collections are recorded as requested.
+        probes = replace(probes, collect=lambda: self.collector.collect_unrecorded(2))
         self.detector = Detector(clock, self.history, probes, reporter)
         self.sampler = Sampler(clock, self.history.add)
         self.pauses = PauseRecorder(clock.time)

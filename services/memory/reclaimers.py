@@ -58,30 +58,30 @@ class Reclaimers:
         self._ledger_source = ledger_source
         self._reporter = reporter
         self._effects = effects or RecentEffects()
-        self._known: dict[str, Reclaimer] = {}
+        self._reclaimers: dict[str, Reclaimer] = {}
         self._releasing = threading.Lock()
 
     def add(self, reclaimer: Reclaimer) -> None:
         """Add a reclaimer; a second one of the same name replaces the first."""
-        self._known[reclaimer.name] = reclaimer
+        self._reclaimers[reclaimer.name] = reclaimer
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the reclaimers that are present."""
-        return tuple(each.name for each in [*self._known.values()] if each.present())
+        return tuple(each.name for each in [*self._reclaimers.values()] if each.present())
 
     def available(self) -> list[ReclaimOffer]:
         """Return the reclaimers that are present, with estimates."""
         return [
             ReclaimOffer(each.name, each.label, each.cost, _estimate(each))
-            for each in [*self._known.values()]
+            for each in [*self._reclaimers.values()]
             if each.present()
         ]
 
     def label(self, name: str) -> str:
         """Return the label of a reclaimer, its name where it is unknown."""
-        known = self._known.get(name)
-        return known.label if known else name
+        reclaimer = self._reclaimers.get(name)
+        return reclaimer.label if reclaimer else name
 
     def release(self, actor: Actor, name: str) -> Effect:
         """Release something and return the measured effect.
@@ -92,7 +92,7 @@ class Reclaimers:
             BusyError: another release is still running.
             MillpondError: the release failed; an event records that.
         """
-        reclaimer = self._known.get(name)
+        reclaimer = self._reclaimers.get(name)
         actor.require_admin(reclaimer.label if reclaimer else _("Release memory"))
         if reclaimer is None or not reclaimer.present():
             raise NotFoundError(

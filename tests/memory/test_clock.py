@@ -39,15 +39,15 @@ def test_a_machine_that_slept_is_followed(system: SystemClock) -> None:
     """After a night's sleep the curves must not be a night late; from many threads at once the time is the same."""
     clock = Clock()
     system.shift = 8 * 3600.0
-    told: list[float] = []
-    threads = [threading.Thread(target=lambda: told.append(clock.time())) for _ in range(16)]
+    readings: list[float] = []
+    threads = [threading.Thread(target=lambda: readings.append(clock.time())) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(moment == pytest.approx(system.time(), abs=2.0) for moment in told)
+    assert all(moment == pytest.approx(system.time(), abs=2.0) for moment in readings)
     system.shift = 0.0
-    assert clock.time() >= max(told)
+    assert clock.time() >= max(readings)
 
 
 def test_a_fast_clock_runs_ahead_of_the_system(system: SystemClock) -> None:

@@ -113,7 +113,7 @@ def test_what_comes_back() -> None:
 def test_the_child_is_alone() -> None:
     """The child would write on the parent's files and console, run its signal handlers, or outlive it."""
 
-    def look() -> dict[str, object]:
+    def inspect() -> dict[str, object]:
         return {
             "files": [str(Path(f"/proc/self/fd/{name}").readlink()) for name in ("0", "1", "2")],
             "open": len(list(Path("/proc/self/fd").iterdir())),
@@ -124,7 +124,7 @@ def test_the_child_is_alone() -> None:
         }
 
     with Path("/dev/zero").open("rb"):
-        found = run_in_fork(look, seconds=60).value
+        found = run_in_fork(inspect, seconds=60).value
     assert found["files"] == ["/dev/null"] * 3
     assert found["open"] == 5  # those three, the pipe, and the folder just being read
     assert (found["int"], found["term"], found["score"], found["threads"]) == (True, True, "1000", 1)
@@ -165,7 +165,7 @@ def test_a_child_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_child_that_never_begins_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A fork at the moment when an allocator's lock is held costs one try, not the look."""
+    """A fork at the moment when an allocator's lock is held costs one attempt, not the request."""
     settle, mark = fork_snapshot._isolate_child, tmp_path / "tried"
 
     def hang_once(*arguments: object) -> None:

@@ -102,26 +102,26 @@ def test_trim_returns_free_pages() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
 @pytest.mark.parametrize(
-    ("count", "environment", "told"),
+    ("count", "environment", "expected"),
     [(2, {}, "True 2"), (0, {}, "False 7"), (2, {"MALLOC_ARENA_MAX": "4"}, "False 4")],
 )
-def test_threads_share_the_arenas(count: int, environment: dict[str, str], told: str) -> None:
+def test_threads_share_the_arenas(count: int, environment: dict[str, str], expected: str) -> None:
     """Six threads have two arenas with the main thread's, or one each; what the environment says is left alone."""
     command = [sys.executable, "-c", ARENAS, str(count)]
     output = subprocess.run(
         command, check=True, capture_output=True, text=True, env=without_tuning() | environment
     ).stdout
-    assert output.strip() == told
+    assert output.strip() == expected
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc moves the border")
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [({}, "True 0 1"), ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, "False 1 1"), ({"GLIBC_TUNABLES": TUNED}, "False 1 1")],
 )
-def test_blocks_have_their_place_from_the_start(environment: dict[str, str], told: str) -> None:
+def test_blocks_have_their_place_from_the_start(environment: dict[str, str], expected: str) -> None:
     """A border that moves takes big blocks into the arenas late, where they hold up what could go back."""
     output = subprocess.run(
         [sys.executable, "-c", MAPPED], check=True, capture_output=True, text=True, env=without_tuning() | environment
     ).stdout
-    assert output.strip() == told
+    assert output.strip() == expected

@@ -2,31 +2,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import BusyError, ForbiddenError, NotFoundError, UnavailableError
-from services.core.events import EventKind, NullEventSink
+from services.core.events import EventKind
 from services.core.memory_report import Owner
 from services.memory import reclaimers as module
 from services.memory.clock import Clock
 from services.memory.effects import RecentEffects
 from services.memory.ledger.ledger import Ledger
 from services.memory.reclaimers import Reclaimer, Reclaimers
+from tests.events import RecordingEventSink
 
 USER = Actor("visitor", Role.USER)
-
-
-@dataclass
-class Told(NullEventSink):
-    """A reporter that remembers."""
-
-    heard: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)
-
-    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
-        self.heard.append((actor, kind, detail, figures))
 
 
 class Heap:
@@ -34,10 +24,10 @@ class Heap:
 
     def __init__(self) -> None:
         self.cached = 40_000_000
-        self.looks = 0
+        self.ledgers = 0
 
     def build(self) -> Ledger:
-        self.looks += 1
+        self.ledgers += 1
         return Ledger(0.0, self.cached, {Owner.OWN_CACHES: self.cached}, (), ())
 
     def release(self) -> str:
@@ -51,8 +41,8 @@ def heap() -> Heap:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def sink() -> RecordingEventSink:
+    return RecordingEventSink()
 
 
 @pytest.fixture
@@ -61,8 +51,8 @@ def effects() -> RecentEffects:
 
 
 @pytest.fixture
-def all_of_them(heap: Heap, told: Told, effects: RecentEffects) -> Reclaimers:
-    found = Reclaimers(Clock(), heap, told, effects)
+def reclaimers(heap: Heap, sink: RecordingEventSink, effects: RecentEffects) -> Reclaimers:
+    found = Reclaimers(Clock(), heap, sink, effects)
     found.add(Reclaimer("cache", "The cache", "Slow for a while.", lambda: heap.cached, heap.release))
     return found
 
@@ -72,63 +62,65 @@ def also(found: Reclaimers, release: Callable[[], str], estimate: Callable[[], i
 
 
 def test_what_it_would_free_and_what_it_freed(
-    all_of_them: Reclaimers, heap: Heap, told: Told, effects: RecentEffects
+    reclaimers: Reclaimers, heap: Heap, sink: RecordingEventSink, effects: RecentEffects
 ) -> None:
     """Before the click it must be said what it would free, after it what became of each owner, and who did it."""
-    offer = all_of_them.available()[0]
+    offer = reclaimers.available()[0]
     assert (offer.name, offer.label, offer.bytes) == ("cache", "The cache", 40_000_000)
-    effect = all_of_them.release(SERVICE, "cache")
+    effect = reclaimers.release(SERVICE, "cache")
     assert (effect.owners_before[Owner.OWN_CACHES], effect.owners_after[Owner.OWN_CACHES]) == (40_000_000, 0)
-    assert (effect.actor, effect.detail, heap.looks) == ("millpond", "emptied", 2)
+    assert (effect.actor, effect.detail, heap.ledgers) == ("millpond", "emptied", 2)
     assert effects.latest() == (effect,)
-    assert [(actor, kind, detail) for actor, kind, detail, _figures in told.heard] == [
+    assert [(actor, kind, detail) for actor, kind, detail, _figures in sink.events] == [
         ("millpond", EventKind.RELEASE, "The cache: emptied")
     ]
-    assert all_of_them.available()[0].bytes == 0
+    assert reclaimers.available()[0].bytes == 0
 
 
-def test_who_may_only_look_releases_nothing(all_of_them: Reclaimers, heap: Heap) -> None:
-    """The check must be here, not in the page's buttons; unknown names tell nothing to those who may not act."""
+def test_who_may_only_look_releases_nothing(reclaimers: Reclaimers, heap: Heap) -> None:
+    """The check must be here, not in the page's buttons; unknown names reveal nothing to those who may not act."""
     for name in ("cache", "nothing"):
         with pytest.raises(ForbiddenError):
-            all_of_them.release(USER, name)
-    assert (heap.cached, heap.looks) == (40_000_000, 0)
+            reclaimers.release(USER, name)
+    assert (heap.cached, heap.ledgers) == (40_000_000, 0)
 
 
-def test_what_is_not_there_is_not_offered(all_of_them: Reclaimers) -> None:
+def test_what_is_not_there_is_not_offered(reclaimers: Reclaimers) -> None:
     """A GPU's cache would be offered, and fail, on a machine without one."""
-    all_of_them.add(Reclaimer("gpu", "GPU", "", lambda: 1, lambda: "", lambda: False))
-    assert all_of_them.names == ("cache",)
+    reclaimers.add(Reclaimer("gpu", "GPU", "", lambda: 1, lambda: "", lambda: False))
+    assert reclaimers.names == ("cache",)
     for name in ("gpu", "nothing"):
         with pytest.raises(NotFoundError, match="cache"):
-            all_of_them.release(SERVICE, name)
+            reclaimers.release(SERVICE, name)
 
 
-def test_an_estimate_that_fails_is_unknown(all_of_them: Reclaimers) -> None:
-    """One part that cannot tell would take the whole list away."""
+def test_an_estimate_that_fails_is_unknown(reclaimers: Reclaimers) -> None:
+    """One failing estimate would take the whole list away."""
 
     def broken() -> int:
         raise ZeroDivisionError
 
-    also(all_of_them, lambda: "", broken)
-    assert [offer.bytes for offer in all_of_them.available()] == [40_000_000, None]
+    also(reclaimers, lambda: "", broken)
+    assert [offer.bytes for offer in reclaimers.available()] == [40_000_000, None]
 
 
-def test_a_failure_is_told_and_blocks_nothing(all_of_them: Reclaimers, told: Told, effects: RecentEffects) -> None:
+def test_a_failure_is_reported_and_blocks_nothing(
+    reclaimers: Reclaimers, sink: RecordingEventSink, effects: RecentEffects
+) -> None:
     """A release that fails would leave no trace, or keep everybody from releasing anything from then on."""
 
     def fail() -> str:
         raise UnavailableError("It is in use.", "Wait.")
 
-    also(all_of_them, fail)
+    also(reclaimers, fail)
     with pytest.raises(UnavailableError):
-        all_of_them.release(SERVICE, "other")
-    assert [detail for _actor, _kind, detail, _figures in told.heard] == ["Another: failed: It is in use."]
+        reclaimers.release(SERVICE, "other")
+    assert [detail for _actor, _kind, detail, _figures in sink.events] == ["Another: failed: It is in use."]
     assert effects.latest() == ()
-    all_of_them.release(SERVICE, "cache")
+    reclaimers.release(SERVICE, "cache")
 
 
-def test_one_at_a_time(all_of_them: Reclaimers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_at_a_time(reclaimers: Reclaimers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once would each be credited with what both have freed; and nobody waits for ever."""
     monkeypatch.setattr(module, "LOCK_TIMEOUT_SECONDS", 0.05)
     begun, end = threading.Event(), threading.Event()
@@ -138,18 +130,18 @@ def test_one_at_a_time(all_of_them: Reclaimers, monkeypatch: pytest.MonkeyPatch)
         end.wait(30)
         return ""
 
-    also(all_of_them, slow)
-    thread = threading.Thread(target=all_of_them.release, args=(SERVICE, "other"))
+    also(reclaimers, slow)
+    thread = threading.Thread(target=reclaimers.release, args=(SERVICE, "other"))
     thread.start()
     assert begun.wait(30)
     with pytest.raises(BusyError, match="Something else"):
-        all_of_them.release(SERVICE, "cache")
+        reclaimers.release(SERVICE, "cache")
     end.set()
     thread.join()
-    all_of_them.release(SERVICE, "cache")
+    reclaimers.release(SERVICE, "cache")
 
 
-def test_effects_are_bounded(all_of_them: Reclaimers, effects: RecentEffects) -> None:
+def test_effects_are_bounded(reclaimers: Reclaimers, effects: RecentEffects) -> None:
     """A budget that acts for months would keep every effect."""
-    made = [all_of_them.release(SERVICE, "cache") for _number in range(25)]
+    made = [reclaimers.release(SERVICE, "cache") for _number in range(25)]
     assert effects.latest() == tuple(reversed(made[-20:]))

@@ -158,7 +158,7 @@ def budget_chart(
     shown = [each for each in decisions if each.kind in _SYMBOLS and span[0] <= each.time <= span[1]][:_MOST_DECISIONS]
     if shown:
         traces.append(_marks(shown))
-    marks = [(mark.level, budget.reached(mark.level)) for mark in budget.watermarks]
+    marks = [(mark.level, budget.reached_bytes(mark.level)) for mark in budget.watermarks]
     if budget.limit and marks and top >= _IN_SIGHT * marks[0][1]:
         _add_lines(layout, budget, marks)
         layout["yaxis"]["range"] = [0, round(max(top, budget.limit) / MEGABYTE * 1.06, 1)]

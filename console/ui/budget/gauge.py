@@ -68,7 +68,7 @@ def _where(state: GovernorState) -> str:
     if not budget.limit:
         return _("Set MILLPOND_MEMORY_LIMIT_MB to set a limit.")
     marks = " · ".join(
-        _("{level} from {bytes}").format(level=level_word(mark.level).lower(), bytes=size(budget.reached(mark.level)))
+        _("{level} from {bytes}").format(level=level_word(mark.level).lower(), bytes=size(budget.reached_bytes(mark.level)))
         for mark in budget.watermarks
     )
     return _("{marks} · the limit of {limit} is {source}").format(
@@ -114,7 +114,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     layout["xaxis"] = {"range": [0, top / MEGABYTE], "visible": False, "fixedrange": True}
     layout["yaxis"] = {"range": [0, 1], "visible": False, "fixedrange": True}
     layout["hovermode"] = "closest"
-    borders = [0, *(budget.reached(mark.level) for mark in budget.watermarks), limit]
+    borders = [0, *(budget.reached_bytes(mark.level) for mark in budget.watermarks), limit]
     levels = [BudgetLevel.CALM, *(mark.level for mark in budget.watermarks)]
     layout["shapes"] = [
         _box(left, right, 0.0, 1.0, f"zone-{LEVEL_COLOURS[level]}")
@@ -123,7 +123,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     layout["annotations"] = [
         {
             "text": level_word(mark.level).lower(),
-            "x": budget.reached(mark.level) / MEGABYTE,
+            "x": budget.reached_bytes(mark.level) / MEGABYTE,
             "y": 1.0,
             "yanchor": "bottom",
             "xanchor": "left",

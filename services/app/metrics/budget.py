@@ -46,7 +46,7 @@ def budget(governor: Governor) -> Iterator[MetricValue]:
         if source is state.budget.source and state.budget.limit:
             yield MetricValue(_LIMIT, state.budget.limit, (source.value,))
     for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
-        yield MetricValue(_WATERMARK, state.budget.reached(level), (level.name.lower(),))
+        yield MetricValue(_WATERMARK, state.budget.reached_bytes(level), (level.name.lower(),))
     yield MetricValue(_USED, state.used_bytes)
     yield MetricValue(_PEAK, state.peak_bytes)
     yield MetricValue(_FLOOR, state.ready_rss_bytes or None)

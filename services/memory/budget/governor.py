@@ -266,7 +266,7 @@ class Governor:
                 self._wait_for_effect(situation.level)
                 return
         for state in self._states.states:
-            if self._is_due(state, situation) and situation.used >= situation.budget.reached(state.action.level):
+            if self._is_due(state, situation) and situation.used >= situation.budget.reached_bytes(state.action.level):
                 reason = self._skip_reason(state)
                 if not reason:
                     self._runner.run(state, situation, SERVICE, dry=self._dry_run)

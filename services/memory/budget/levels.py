@@ -39,14 +39,14 @@ class LevelTracker:
         self.since = self.since or now
         level = BudgetLevel.CALM
         for mark in budget.watermarks:
-            if used >= budget.reached(mark.level):
+            if used >= budget.reached_bytes(mark.level):
                 self._below.pop(mark.level, None)
                 if now - self._over.setdefault(mark.level, now) >= mark.sustained_seconds:
                     level = max(level, mark.level)
             else:
                 self._over.pop(mark.level, None)
                 self._below.setdefault(mark.level, now)
-            if used < budget.left(mark.level):
+            if used < budget.left_bytes(mark.level):
                 self._under.setdefault(mark.level, now)
             else:
                 self._under.pop(mark.level, None)

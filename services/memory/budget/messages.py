@@ -30,7 +30,7 @@ def source_name(source: LimitSource) -> str:
 
 def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
     """Return the figures that justify running an action."""
-    over = used - budget.reached(level)
+    over = used - budget.reached_bytes(level)
     template = (
         _("{used} MB used, {over} MB over the {level} watermark of {mark} MB; the limit is {limit} MB")
         if over >= 0
@@ -41,7 +41,7 @@ def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
         over=_mb(over),
         under=_mb(-over),
         level=level_name(level),
-        mark=_mb(budget.reached(level)),
+        mark=_mb(budget.reached_bytes(level)),
         limit=_mb(budget.limit),
     )
     if used > rss:
@@ -51,13 +51,13 @@ def evidence(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
 
 def recovery(budget: Budget, used: int, rss: int, level: BudgetLevel) -> str:
     """Return the figures that justify undoing an action."""
-    settled = used >= budget.left(level)
+    settled = used >= budget.left_bytes(level)
     template = (
         _("{used} MB used, for a while under the {level} watermark of {mark} MB")
         if settled
         else _("{used} MB used, under the {mark} MB at which the level {level} is left")
     )
-    mark = budget.reached(level) if settled else budget.left(level)
+    mark = budget.reached_bytes(level) if settled else budget.left_bytes(level)
     text = template.format(used=_mb(used), mark=_mb(mark), level=level_name(level))
     return text + _(" ({rss} MB of it in this process)").format(rss=_mb(rss)) if used > rss else text
 
@@ -92,8 +92,8 @@ def warning(budget: Budget, rss: int, used: int) -> str:
               "would not help, and little headroom is left. Set a limit above {limit} MB."),
         ),
     ):  # fmt: skip
-        if floor >= budget.reached(level):
-            return template.format(floor=_mb(floor), mark=_mb(budget.reached(level)), limit=_mb(budget.limit))
+        if floor >= budget.reached_bytes(level):
+            return template.format(floor=_mb(floor), mark=_mb(budget.reached_bytes(level)), limit=_mb(budget.limit))
     if used - rss > budget.limit // 2:
         return _("Other processes in the container use {size} MB, which no action here can free.").format(
             size=_mb(used - rss)

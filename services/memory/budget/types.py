@@ -68,7 +68,7 @@ class Budget:
     watermarks: tuple[Watermark, ...]
     floor: int = 0
 
-    def reached(self, level: BudgetLevel) -> int:
+    def reached_bytes(self, level: BudgetLevel) -> int:
         """Return the bytes at which a watermark is reached; 0 for CALM."""
         # From hard to soft: each keeps its distance from the one above.
         ceiling = self.limit
@@ -79,9 +79,9 @@ class Budget:
                 return ceiling
         return 0
 
-    def left(self, level: BudgetLevel) -> int:
+    def left_bytes(self, level: BudgetLevel) -> int:
         """Return the bytes under which a watermark is left."""
-        over = self.reached(level)
+        over = self.reached_bytes(level)
         for mark in self.watermarks:
             if mark.level is level:
                 hysteresis = int(mark.hysteresis * self.limit)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from services.core.events import EventKind
 from services.core.settings import MEGABYTE
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import (
@@ -18,6 +16,7 @@ from services.memory.budget.types import (
     Watermark,
 )
 from services.memory.clock import Clock
+from tests.events import RecordingEventSink
 
 LIMIT = 1000
 SUSTAINED = 5.0
@@ -38,23 +37,6 @@ class ManualClock(Clock):
 
     def time(self) -> float:
         return self.now
-
-
-@dataclass
-class RecordingEventSink:
-    """An event sink that keeps the events."""
-
-    events: list[tuple[str, EventKind, str, dict[str, float]]] = field(default_factory=list)
-
-    def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
-        self.events.append(("", kind, detail, figures))
-
-    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:
-        self.events.append((actor, kind, detail, figures))
-
-    def observe(self, *_arguments: object) -> None: ...
-
-    def count(self, *_arguments: object) -> None: ...
 
 
 class Machine:

@@ -83,7 +83,7 @@ class DrivenService:
             "peak": self.peak,
             "floor": state.ready_rss_bytes,
             "limit": state.budget.limit,
-            "hard": state.budget.reached(BudgetLevel.HARD),
+            "hard": state.budget.reached_bytes(BudgetLevel.HARD),
             "reserved": state.reserved_bytes,
             "unfinished": services.ingestion.job_store.unfinished(),
             "failed": counts.jobs_failed,

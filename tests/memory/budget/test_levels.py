@@ -83,10 +83,13 @@ def test_watermarks_of_any_limit_keep_their_distance(limit: int) -> None:
     )
     held = budget(limit, marks=close)
     distance = min(16, limit // 8) * MEGABYTE
-    marks = [held.reached(level) for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)] + [held.limit]
+    marks = [held.reached_bytes(level) for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)] + [
+        held.limit
+    ]
     assert all(upper - lower >= distance for lower, upper in pairwise(marks))
     assert all(
-        0 < held.left(level) < held.reached(level) for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)
+        0 < held.left_bytes(level) < held.reached_bytes(level)
+        for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)
     )
 
 
@@ -97,8 +100,8 @@ def test_what_is_left_is_always_under_what_is_reached(limit: int, floor: int, us
     for now in (1.0, 1.0 + SUSTAINED):
         tracker.update(now, used * MEGABYTE, held)
     for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD):
-        assert held.left(level) < held.reached(level) <= held.limit
-        assert (used * MEGABYTE >= held.reached(level)) == (tracker.level >= level)
+        assert held.left_bytes(level) < held.reached_bytes(level) <= held.limit
+        assert (used * MEGABYTE >= held.reached_bytes(level)) == (tracker.level >= level)
 
 
 def test_a_watermark_just_above_the_floor_can_be_left() -> None:
@@ -114,13 +117,17 @@ def test_a_watermark_just_above_the_floor_can_be_left() -> None:
 def test_watermarks_of_a_tight_limit_share_the_room_above_the_floor() -> None:
     """Shares of the whole limit would put soft under what the service takes when ready, and hard just above it."""
     tight = budget(500, floor=400)
-    assert [tight.reached(level) // MEGABYTE for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)] == [
+    assert [
+        tight.reached_bytes(level) // MEGABYTE for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)
+    ] == [
         430,
         450,
         470,
     ]
     wide = budget(2000, floor=400)
-    assert [wide.reached(level) // MEGABYTE for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)] == [
+    assert [
+        wide.reached_bytes(level) // MEGABYTE for level in (BudgetLevel.SOFT, BudgetLevel.HIGH, BudgetLevel.HARD)
+    ] == [
         1400,
         1600,
         1800,

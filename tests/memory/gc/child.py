@@ -9,30 +9,19 @@ import gc
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from services.core.events import EventKind, NullEventSink
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
 from services.memory.gc.control import GCControl
 from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.sampling.gc_pauses import PauseRecorder
+from tests.events import RecordingEventSink
 from tests.servers import ROOT, environment
 
 SECONDS = 120.0
-
-
-@dataclass
-class RecordingEventSink(NullEventSink):
-    """An event sink that keeps who did what."""
-
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - the text counts
-        self.events.append((actor, kind.value, detail))
 
 
 class Parts:

@@ -57,7 +57,7 @@ class World:
             "runs": sum(state.runs.values()),
             "active": state.active,
             "state": state.description,
-            "events": self.parts.sink.events,
+            "events": self.parts.sink.actions,
         }
 
 
@@ -72,7 +72,7 @@ def quiet() -> dict[str, Any]:
 
 
 def long_quiet() -> dict[str, Any]:
-    """Have a full collection look at what is in use, and let it become garbage with the last request."""
+    """Have a full collection examine what is in use, and let it become garbage with the last request."""
     world = World()
     nodes = [Node() for _ in range(30_000)]
     gc.collect()

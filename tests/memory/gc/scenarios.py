@@ -78,7 +78,7 @@ def actions() -> dict[str, Any]:
         "blind": blind.found,
         "shown": [shown.found, shown.detail, collector.state().frozen],
         "asked": [pause.asked for pause in parts.pauses.recent() if pause.generation == 2],
-        "events": parts.sink.events,
+        "events": parts.sink.actions,
     }
 
 
@@ -96,7 +96,7 @@ def close_puts_back() -> dict[str, Any]:
 
 
 def refusals() -> dict[str, Any]:
-    """Let somebody try everything who may only look."""
+    """Let a user without rights try everything."""
     parts = Parts()
     before, refused = own_gc(), 0
     attempts: list[Callable[[], object]] = [
@@ -113,7 +113,7 @@ def refusals() -> dict[str, Any]:
             attempt()
         except ForbiddenError:
             refused += 1
-    return {"refused": refused, "before": before, "after": own_gc(), "events": parts.sink.events}
+    return {"refused": refused, "before": before, "after": own_gc(), "events": parts.sink.actions}
 
 
 def bad_input() -> dict[str, Any]:
@@ -140,7 +140,7 @@ def bad_input() -> dict[str, Any]:
             outcomes.append("taken")
         except BadInputError as error:
             outcomes.append("refused" if error.hint else "no hint")
-    return {"outcomes": outcomes, "before": before, "after": own_gc(), "events": parts.sink.events}
+    return {"outcomes": outcomes, "before": before, "after": own_gc(), "events": parts.sink.actions}
 
 
 def trial_runs_out(folder: str) -> dict[str, Any]:
@@ -155,18 +155,18 @@ def trial_runs_out(folder: str) -> dict[str, Any]:
     after, last = own_gc(), monitor.collector.last_trial
     monitor.close()
     assert last is not None
-    return {"before": before, "during": during, "after": after, "verdict": last.verdict, "events": sink.events}
+    return {"before": before, "during": during, "after": after, "verdict": last.verdict, "events": sink.actions}
 
 
 def _collections(count: int, size: int) -> None:
-    """Have about `count` young collections that each look at `size` living objects."""
+    """Have about `count` young collections that each examine `size` live objects."""
     for _ in range(count):
         kept = containers(size)
         del kept
 
 
 def trial_gets_worse() -> dict[str, Any]:
-    """Try a threshold that makes each collection look at 200 times as much."""
+    """Try a threshold that makes each collection examine 200 times as much."""
     parts = Parts()
     gc.freeze()  # what was imported would blur what is compared
     _collections(60, 1000)
@@ -184,7 +184,7 @@ def trial_gets_worse() -> dict[str, Any]:
         "early": early.verdict,
         "verdict": last.verdict if last else "",
         "p95": [last.before_p95, last.now_p95] if last else [],
-        "events": parts.sink.events,
+        "events": parts.sink.actions,
     }
 
 
@@ -251,7 +251,7 @@ def second_life(folder: str) -> dict[str, Any]:
     monitor.close()
     closed = own_gc()
     database.close()
-    return {"built": built, "started": started, "closed": closed, "kept": _kept_values(state), "events": sink.events}
+    return {"built": built, "started": started, "closed": closed, "kept": _kept_values(state), "events": sink.actions}
 
 
 def spoilt_preferences(folder: str) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def _kept_values(state: GCState) -> list[object]:
 
 
 def many_at_once() -> dict[str, Any]:
-    """Change, keep, revert, collect and look from many threads while trials run out."""
+    """Change, keep, revert, collect and read from many threads while trials run out."""
     parts = Parts(speed=1000.0)
     errors: list[str] = []
     until = time.monotonic() + 1.0

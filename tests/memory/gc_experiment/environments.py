@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from services.core.events import EventKind, NullEventSink
+from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import Workload
@@ -14,16 +14,6 @@ from tests.memory.gc_experiment.tiny import operations
 from tests.servers import eventually
 
 MB = 2**20
-
-
-class RecordingEventSink(NullEventSink):
-    """An event sink that keeps who did what."""
-
-    def __init__(self) -> None:
-        self.actions: list[tuple[str, EventKind, str]] = []
-
-    def action(self, actor: str, kind: EventKind, detail: str = "", /, **figures: float) -> None:  # noqa: ARG002 - the protocol's
-        self.actions.append((actor, kind, detail))
 
 
 def fake_environment(

@@ -69,7 +69,7 @@ def test_no_more_points_than_asked_for(most: int) -> None:
 
 
 def test_points_stay_where_they_are() -> None:
-    """Points whose edges move with each look make a chart shimmer."""
+    """Points whose edges move with each update make a chart shimmer."""
     points = samples(1.8e9 + np.arange(4000.0), np.ones(4000, dtype=np.int64), np.arange(4000.0)[:, None])
     one, width = thin(points.where(points.times < 1.8e9 + 3500), 1.0, 1000)
     other, same = thin(points.where((points.times >= 1.8e9 + 7) & (points.times < 1.8e9 + 3507)), 1.0, 1000)

@@ -137,7 +137,7 @@ def test_what_watching_costs_is_counted() -> None:
 
 
 def test_a_whole_monitor_fills_the_columns(tmp_path: Path) -> None:
-    """Wired together: what a Linux system can tell is in a sample, and reaches the history."""
+    """Wired together: what a Linux system provides is in a sample, and reaches the history."""
     monitor = MemoryMonitor(tmp_path, Clock(20), NullEventSink(), limit_bytes=700_000_000)
     monitor.start()
     expected = {

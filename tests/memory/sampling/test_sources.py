@@ -20,7 +20,7 @@ from services.memory.types import Series
 from tests.servers import ROOT
 
 MEGABYTE = 1024 * 1024
-needs_heap_figures = pytest.mark.skipif(not hasattr(psutil, "heap_info"), reason="the C library tells nothing")
+needs_heap_figures = pytest.mark.skipif(not hasattr(psutil, "heap_info"), reason="the C library has no statistics")
 
 
 def test_threads_and_descriptors_are_counted() -> None:
@@ -125,7 +125,7 @@ def test_live_bytes_do_not_jump_with_a_new_reading() -> None:
 
 
 def test_live_bytes_without_a_ledger() -> None:
-    """Where nobody reads Python's bytes the blocks are taken at a usual size, after a while."""
+    """Where Python's bytes are not read the blocks count at a typical size, after a while."""
     source = HeapSource()
     values = {Series.HEAP_USED: 1e8, Series.PYTHON_BLOCKS: 1e6}
     assert source.live(values) == {}

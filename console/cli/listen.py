@@ -43,7 +43,7 @@ def listen(settings: Settings) -> socket.socket:
     """Return a socket that listens on the configured address.
 
     Raises:
-        ConflictError: the port is taken.
+        ConflictError: the port is in use.
         BadInputError: the address is not one of this machine, or the port is reserved.
     """
     family, kind, protocol, _name, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
@@ -59,7 +59,7 @@ def listen(settings: Settings) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             DataLock(settings.data_dir).require_free()  # if it is Millpond itself, that is the better explanation
             raise ConflictError(
-                _("Port {port} on {host} is taken by another program.").format(port=settings.port, host=settings.host),
+                _("Port {port} on {host} is used by another program.").format(port=settings.port, host=settings.host),
                 _("Choose another with --port, or --port 0 for any free one."),
             ) from error
         raise BadInputError(

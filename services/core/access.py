@@ -47,7 +47,7 @@ class Actor:
             self.on_refusal(action)
         raise ForbiddenError(
             _("{action}: only an administrator may do that; nothing was changed.").format(action=action),
-            _("Give the administrator's token, or ask somebody who has it."),
+            _("Enter the administrator's token, or ask someone who has it."),
         )
 
 

@@ -46,7 +46,7 @@ class Closure:
 
 
 class LowMemoryError(UnavailableError):
-    """Refused because memory is short; not a failure of whoever was to do the work."""
+    """Refused because memory is short; not a failure of the component that was to do the work."""
 
     expected = True
 
@@ -220,7 +220,7 @@ class Admission:
         reservation, reason = self._try_reserve(amount, what)
         if reservation is None:
             self._report(Refusal(what, bytes=amount), "room")
-            raise LowMemoryError(reason, _("Nothing was begun. Try again in a few minutes, or give it more memory."))
+            raise LowMemoryError(reason, _("Nothing was begun. Try again in a few minutes, or raise the memory limit."))
         return reservation
 
     def try_reserve(self, amount: int, what: str) -> Reservation | None:
@@ -247,7 +247,7 @@ class Admission:
             return dict(self._refused)
 
     def add_listener(self, listener: Callable[[Refusal], None]) -> None:
-        """Call `listener` with each refusal, in the thread of whoever is refused; it must be quick."""
+        """Call `listener` with each refusal, in the thread that is refused; it must be quick."""
         self._listeners.append(listener)
 
     def _report(self, refusal: Refusal, counted: str) -> None:

@@ -63,7 +63,7 @@ class TooLargeError(MillpondError):
 
 
 class BusyError(MillpondError):
-    """All slots are taken; the same request may go through later."""
+    """All slots are in use; the same request may succeed later."""
 
     kind = ErrorKind.BUSY
 

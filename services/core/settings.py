@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     language: str = Field("en", description="Language of the texts")
 
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    insecure: bool = Field(False, description="Allow listening beyond loopback although there is no sign-in yet")
-    allowed_hosts: str = Field("", description="Further names under which the console is reached, separated by commas")
+    port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0: any free one")
+    insecure: bool = Field(False, description="Allow listening beyond loopback without sign-in")
+    allowed_hosts: str = Field("", description="Further host names of the console, separated by commas")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
 
     embedding_model: str = Field("", description="Folder of a sentence-transformers model; empty: the bundled MiniLM")
     embedding_sha256: str = Field("", description="Expected sha256 of its safetensors file; empty: not checked")
@@ -66,18 +66,20 @@ class Settings(BaseSettings):
         "on a GPU; int8: weights in a quarter of the memory of float32, a third slower",
     )
     embedding_idle_minutes: float = Field(
-        0.0, ge=0, description="The embedding model's weights are let go when not used for so long; 0: never"
+        0.0,
+        ge=0,
+        description="The embedding model's weights are unloaded after this time without use, in minutes; 0: never",
     )
     embedding_threads: int = Field(0, ge=0, description="Threads for embedding; 0: one per core")
     chunk_tokens: int = Field(200, ge=16, description="Largest chunk in tokens of the embedding model")
     chunk_overlap_tokens: int = Field(24, ge=0, description="Tokens that neighbouring chunks share")
 
     upload_limit_mb: int = Field(200, ge=1, description="Largest file in MB")
-    queue_limit: int = Field(10_000, ge=1, description="Most unfinished ingestion jobs")
+    queue_limit: int = Field(10_000, ge=1, description="Largest number of unfinished ingestion jobs")
     parser_memory_mb: int = Field(1024, ge=128, description="Address space of the process that parses a file, in MB")
     parser_cpu_seconds: int = Field(120, ge=1, description="CPU time for parsing one file, in seconds")
     parser_wall_seconds: int = Field(300, ge=1, description="Time for parsing one file, in seconds")
-    parser_output_mb: int = Field(64, ge=1, description="Most text that one file may yield, in MB")
+    parser_output_mb: int = Field(64, ge=1, description="Largest text extracted from one file, in MB")
     free_disk_mb: int = Field(256, ge=0, description="New files are refused when less than this is free, in MB")
 
     snapshot_seconds: float = Field(30.0, gt=0, description="Longest time between a change and its index snapshot")
@@ -86,98 +88,113 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(
         0,
         ge=0,
-        description="What the process's memory is held against, in MB; 0: the container's limit, else a share of RAM",
+        description="Memory limit of the process, in MB; 0: the container's limit, else a share of RAM",
     )
     malloc_arenas: int = Field(
-        2, ge=0, description="Arenas of the C library's allocator; fewer keep less of what was freed; 0: its own choice"
+        2, ge=0, description="Arenas of the C library's allocator; fewer retain less freed memory; 0: its default"
     )
     memory_share: float = Field(
-        0.5, gt=0, le=1, description="Share of the RAM that is the limit where neither setting nor container names one"
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the RAM that is the limit where neither a setting nor the container sets one",
     )
     budget: Literal["act", "dry-run", "off"] = Field(
-        "act", description="What the memory budget does: act in steps, only say what it would do, or nothing"
+        "act", description="What the memory budget does: act, only report what it would do, or nothing"
     )
     budget_soft: float = Field(0.75, gt=0, le=1, description="Soft watermark, as a share of the limit")
     budget_high: float = Field(0.85, gt=0, le=1, description="High watermark, as a share of the limit")
     budget_hard: float = Field(0.93, gt=0, le=1, description="Hard watermark, as a share of the limit")
     budget_sustained_seconds: float = Field(
-        5.0, ge=0, description="RSS must be over a watermark for so long, in seconds"
+        5.0, ge=0, description="RSS must be over a watermark for this time, in seconds"
     )
-    budget_cool_down_seconds: float = Field(60.0, ge=0, description="Least time between two uses of a step, in seconds")
+    budget_cool_down_seconds: float = Field(
+        60.0, ge=0, description="Shortest time between two uses of an action, in seconds"
+    )
     budget_restart_after_seconds: float = Field(
-        60.0, ge=0, description="RSS must be over the hard watermark for so long before a restart, in seconds"
+        60.0, ge=0, description="RSS must be over the hard watermark for this time before a restart, in seconds"
     )
     budget_restart_minutes: float = Field(
-        60.0, ge=0, description="Least time between two restarts that the memory budget asks for, in minutes"
+        60.0, ge=0, description="Shortest time between two restarts that the memory budget requests, in minutes"
     )
-    webhook_url: str = Field("", description="Address that alerts are sent to, as JSON by POST; empty: none")
-    webhook_secret: SecretStr = Field(SecretStr(""), description="Key for the signature of alerts; empty: not signed")
-    restart_after_requests: int = Field(0, ge=0, description="Planned restart after so many requests; 0: never")
-    restart_after_hours: float = Field(0.0, ge=0, description="Planned restart after so many hours; 0: never")
-    drain_seconds: float = Field(60.0, gt=0, description="Longest time that a restart waits for work in progress")
+    webhook_url: str = Field("", description="URL that alerts are sent to, as JSON by POST; empty: none")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Key for the signature of alerts: any text, or whsec_ and base64; empty: not signed"
+    )
+    restart_after_requests: int = Field(0, ge=0, description="Planned restart after this number of requests; 0: never")
+    restart_after_hours: float = Field(0.0, ge=0, description="Planned restart after this number of hours; 0: never")
+    drain_seconds: float = Field(
+        60.0, gt=0, description="Longest time that a restart waits for requests in progress, in seconds"
+    )
     restart_standby: bool = Field(
         True, description="Load the next process before a supervised restart ends this one, where memory allows both"
     )
     restarted_by: Literal["auto", "service", "nobody"] = Field(
         "auto",
         description="Who starts the process again when it ends with code 75: a service manager (systemd, Kubernetes, a "
-        "container with a restart policy), nobody, or auto: what can be seen",
+        "container with a restart policy), nobody, or auto: detected",
     )
     visitors: Literal["admin", "user"] = Field(
-        "admin", description="What visitors may do: act on the process, or only ask, upload and look"
+        "admin", description="Role of visitors: administrators act on the process, users only ask, upload and read"
     )
     admin_token: SecretStr = Field(
-        SecretStr(""), description="Whoever gives it is an administrator although visitors are users"
+        SecretStr(""), description="Token that makes a visitor an administrator where visitors are users"
     )
     embedding_cache_mb: int = Field(
-        8, ge=0, description="Cache of the vectors of questions and of quoted sentences, in MB; 0: none"
+        8, ge=0, description="Cache of vectors of questions and of quoted sentences, in MB; 0: none"
     )
     answer_cache_mb: int = Field(16, ge=0, description="Cache of answers and search results, in MB; 0: none")
     cache_seconds: float = Field(3600.0, gt=0, description="Longest time that a cached answer is used, in seconds")
     breaker_failures: int = Field(
-        3, ge=1, description="A chat model that failed so often in a row is left alone for a while"
+        3, ge=1, description="A chat model is not used for a while after this number of failures in a row"
     )
-    breaker_seconds: float = Field(20.0, gt=0, description="How long at first, in seconds; doubled at each failed try")
+    breaker_seconds: float = Field(
+        20.0, gt=0, description="How long at first, in seconds; doubled after each further failure"
+    )
     model_idle_minutes: float = Field(
-        30.0, ge=0, description="A local chat model that nobody asked for so long is unloaded; 0: never"
+        30.0,
+        ge=0,
+        description="A local chat model is unloaded after this time without a question, in minutes; 0: never",
     )
-    gpu_memory_mb: int = Field(0, ge=0, description="Most GPU memory for this process, in MB; 0: no limit")
+    gpu_memory_mb: int = Field(0, ge=0, description="GPU memory limit of this process, in MB; 0: no limit")
 
     question_characters: int = Field(4000, ge=1, description="Longest question in characters")
-    answers_per_user: int = Field(2, ge=1, description="Answers at once for one user")
-    answers_total: int = Field(8, ge=1, description="Answers at once in all")
+    answers_per_user: int = Field(2, ge=1, description="Concurrent answers for one user")
+    answers_total: int = Field(8, ge=1, description="Concurrent answers in all")
     answers_waiting: int = Field(32, ge=0, description="Questions that may wait for a slot")
     answer_seconds: float = Field(120.0, gt=0, description="Longest time for one answer, in seconds")
-    searches_per_user: int = Field(4, ge=1, description="Searches at once for one user")
-    searches_total: int = Field(8, ge=1, description="Searches at once in all")
+    searches_per_user: int = Field(4, ge=1, description="Concurrent searches for one user")
+    searches_total: int = Field(8, ge=1, description="Concurrent searches in all")
     searches_waiting: int = Field(256, ge=0, description="Searches that may wait for a slot")
     search_seconds: float = Field(30.0, gt=0, description="Longest time for one search, in seconds")
-    uploads_per_user: int = Field(4, ge=1, description="Uploads being received at once for one user")
-    uploads_total: int = Field(16, ge=1, description="Uploads being received at once in all")
+    uploads_per_user: int = Field(4, ge=1, description="Concurrent uploads for one user")
+    uploads_total: int = Field(16, ge=1, description="Concurrent uploads in all")
     uploads_waiting: int = Field(256, ge=0, description="Uploads that may wait for a slot")
     upload_seconds: float = Field(3600.0, gt=0, description="Longest time for receiving one upload, in seconds")
     diagnostics_per_user: int = Field(
-        1, ge=1, description="Heavy diagnostics (object censuses, graphs) at once for one user"
+        1, ge=1, description="Concurrent memory diagnostics (object censuses, experiments) for one user"
     )
-    diagnostics_total: int = Field(1, ge=1, description="Heavy diagnostics at once in all")
-    diagnostics_waiting: int = Field(16, ge=0, description="Heavy diagnostics that may wait for a slot")
-    diagnostics_seconds: float = Field(600.0, gt=0, description="Longest time for one heavy diagnostic, in seconds")
-    history_turns: int = Field(5, ge=0, description="Turns of a conversation sent along and held in RAM")
+    diagnostics_total: int = Field(1, ge=1, description="Concurrent memory diagnostics in all")
+    diagnostics_waiting: int = Field(16, ge=0, description="Memory diagnostics that may wait for a slot")
+    diagnostics_seconds: float = Field(600.0, gt=0, description="Longest time for one memory diagnostic, in seconds")
+    history_turns: int = Field(
+        5, ge=0, description="Turns of a conversation that are sent to the model and kept in RAM"
+    )
 
     openai_base_url: str = Field("", description="URL of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1")
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server")
-    openai_model: str = Field("", description="Model to ask for on that server")
-    ollama_url: str = Field("http://127.0.0.1:11434", description="Where Ollama is looked for")
+    openai_model: str = Field("", description="Name of the model on that server")
+    ollama_url: str = Field("http://127.0.0.1:11434", description="URL of Ollama")
     gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
     gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")
     gguf_cache_precision: Literal["q8_0", "f16"] = Field(
-        "q8_0", description="What the local model keeps of its context: q8_0 takes half the memory of f16"
+        "q8_0", description="Precision of the local model's context cache: q8_0 takes half the memory of f16"
     )
 
     @field_validator("webhook_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        """Refuse an address to which nothing can be sent, before the first alert finds out."""
+        """Refuse an invalid address at the start, not with the first alert."""
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("must begin with http:// or https:// and name a host")
         return value

@@ -1,4 +1,4 @@
-"""Drain before a planned restart, so that nobody notices: prepare the next process, wait for quiet, hand over.
+"""Drain before a planned restart, so that users notice nothing: prepare the next process, wait for quiet, hand over.
 
 The order decides what people see. While the next process is loaded beforehand, everything goes on. Then a moment
 without long requests is waited for; only if none comes soon are new uploads and questions refused (503 with

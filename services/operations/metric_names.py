@@ -70,7 +70,7 @@ class CounterMetric:
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "millpond_documents_total": ("Documents whose ingestion ended, or that were deleted, by outcome.", ("outcome",)),
     "millpond_chunks_embedded_total": ("Chunks that were embedded and stored.", ()),
-    "millpond_received_bytes_total": ("Bytes of files that were taken into the library.", ()),
+    "millpond_received_bytes_total": ("Bytes of files that were added to the library.", ()),
     "millpond_answers_total": ("Answers by the state that they ended in.", ("state",)),
 }
 COUNTED: dict[Counter, CounterMetric] = {

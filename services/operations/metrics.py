@@ -150,9 +150,9 @@ class PartCollector(Collector):
             ValueError: one of them is another part's already.
         """
         families = tuple(families)
-        taken = {family.name for family in self.families()}
+        known = {family.name for family in self.families()}
         for family in families:
-            if family.name in taken:
+            if family.name in known:
                 raise ValueError(f"{family.name} is exposed by another part")
         self._parts[part] = (families, read)
 

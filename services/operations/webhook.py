@@ -82,7 +82,7 @@ class Webhook:
     """POSTs alerts from a thread of its own. Without an address it accepts them and does nothing.
 
     A delivery that does not arrive is retried a few times, then dropped. Redirects are not followed: they would carry
-    the alerts to a host that nobody chose.
+    the alerts to a host that is not configured.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class Webhook:
                 _("no connection ({kind})").format(kind=type(error).__name__), temporary=True
             ) from error
         except httpx.InvalidURL as error:
-            raise _DeliveryError(_("the address is none"), temporary=False) from error
+            raise _DeliveryError(_("the address is not valid"), temporary=False) from error
 
 
 def validated_address(url: str) -> str:
@@ -286,7 +286,7 @@ def validated_address(url: str) -> str:
         valid = False
     if not valid or any(character.isspace() or ord(character) < 32 for character in url):
         raise BadInputError(
-            _("The address for alerts is none."), _("It looks like https://alerts.example.org/millpond.")
+            _("The address for alerts is not valid."), _("It must look like https://alerts.example.org/millpond.")
         )
     return url
 

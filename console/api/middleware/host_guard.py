@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 class HostGuard:
     """Refuses requests from foreign web pages.
 
-    There is no sign-in yet, so whoever can reach the address is let in. A page elsewhere must not reach it through the
+    Without sign-in, whoever can reach the address may use it. A page elsewhere must not reach it through the
     visitor's browser: neither under a name of its own that it points at this machine (DNS rebinding: the Host header
     gives it away), nor by a form or script that posts across origins (Origin and Sec-Fetch-Site give it away).
     """
@@ -48,7 +48,7 @@ class HostGuard:
             log.warning("refused: unknown host", host=host[:100])
             return (
                 421,
-                _("This console is not known under the name in the address."),
+                _("This console is not known under the host name in the address."),
                 _("Use localhost or the address it printed at its start, or add the name to MILLPOND_ALLOWED_HOSTS."),
             )
         websocket = scope["type"] == "websocket"

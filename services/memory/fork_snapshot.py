@@ -94,7 +94,7 @@ def run_in_fork(work: Callable[[], Result], *, seconds: float, what: str = "") -
         TimedOutError: `work` took longer than `seconds`.
         TooLargeError: the result is over `MAX_RESULT_BYTES`.
         MillpondError: raised by `work`, passed on with its kind.
-        ForkedDefectError: `work` raised something else.
+        ForkDefectError: `work` raised something else.
     """
     if not can_fork():
         reason = _("This system cannot copy a running process, which this diagnostic needs; nothing was changed.")
@@ -108,7 +108,7 @@ def run_in_fork(work: Callable[[], Result], *, seconds: float, what: str = "") -
                 if not left:
                     break
     raise TimedOutError(
-        _("The copy of the process did not start working; it was ended."), _("Try again in a quieter time.")
+        _("The copy of the process did not start working; it was ended."), _("Try again at a quieter time.")
     )
 
 
@@ -243,7 +243,7 @@ def _receive(read_end: int, deadline: float, seconds: float, check: Callable[[],
                 _("The diagnostic took longer than {seconds:g} s and was ended; nothing was kept of it.").format(
                     seconds=seconds
                 ),
-                _("Try again in a quieter time."),
+                _("Try again at a quieter time."),
             )
         piece = os.read(read_end, 1 << 20)
         if not piece:

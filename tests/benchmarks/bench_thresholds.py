@@ -88,7 +88,7 @@ def _experiment() -> ExperimentResult:
 
 
 def _of(result: ExperimentResult, setting: Setting) -> list[RunFigures]:
-    return result.of(result.settings.index(setting))
+    return result.figures_of(result.settings.index(setting))
 
 
 def _row(result: ExperimentResult, setting: Setting, base: list[RunFigures], figure: Figure) -> Row:
@@ -169,7 +169,7 @@ def _growing(thresholds: tuple[int, int, int], base: int) -> list[int]:
 
 def _print(result: ExperimentResult) -> None:
     for place, setting in enumerate(result.settings):
-        for number, run in enumerate(result.of(place)):
+        for number, run in enumerate(result.figures_of(place)):
             print(
                 f"{_name(setting):24} round {number + 1}: pause {1000 * run.pause:6.0f} ms, "
                 f"p50 {1e6 * run.p50:5.1f} us, "

@@ -123,7 +123,7 @@ def _begin_trial(services: Services, setting: Setting, seconds: float) -> None:
 
 
 def _row(result: ExperimentResult, place: int) -> dict[str, Any]:
-    runs = result.of(place)
+    runs = result.figures_of(place)
 
     def shown(value: Callable[[RunFigures], float], words: Callable[[float], str]) -> str:
         middle, least, most = (words(number) for number in median_and_range([value(run) for run in runs]))
@@ -300,7 +300,7 @@ def _medians(result: ExperimentResult, text: str, shade: str, value: Value) -> J
     x: list[float | None] = []
     y: list[float | None] = []
     for place in range(len(result.settings)):
-        middle = round(median(value(run) for run in result.of(place)), 4)
+        middle = round(median(value(run) for run in result.figures_of(place)), 4)
         x += [place - _MEDIAN_HALF, place + _MEDIAN_HALF, None]
         y += [middle, middle, None]
     return {

@@ -313,11 +313,4 @@ class CollectionPolicy:
             self._emitted_at = run.time
             figures = {"pause_seconds": run.seconds, "found": run.found}
             figures |= {"rss_before": run.before.rss, "rss_after": run.after.rss}
-            self._reporter.action(
-                SERVICE.name,
-                EventKind.POLICY,
-                run.description,
-                rss_before=run.before.rss,
-                rss_after=run.after.rss,
-                **figures,
-            )
+            self._reporter.action(SERVICE.name, EventKind.POLICY, run.description, **figures)

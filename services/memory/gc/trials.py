@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from services.memory.gc.interpreter import (
     validate_trial_seconds,
 )
 from services.memory.gc.types import GCSettings, PauseSummary, Trial
-from services.memory.sampling.gc_pauses import Pause, PauseRecorder
+from services.memory.sampling.gc_pauses import RECORDED_PAUSES, Pause, PauseRecorder, percentile_95
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +35,6 @@ MIN_COLLECTIONS = 30
 WORSE_FACTOR, WORSE_SECONDS = 1.5, 0.002
 # and at least so many pauses are over that line: one slow full collection proves nothing.
 MIN_WORSE_PAUSES = 3
-# The capacity of PauseRecorder: with so many pauses there may have been earlier ones.
-RECORDED_PAUSES = 1000
 # The pauses of ten minutes before the trial are compared with, or of as long as the trial itself.
 BASELINE_SECONDS = 600.0
 
@@ -254,16 +251,11 @@ def summarize_pauses(pauses: Sequence[Pause], begin: float, end: float) -> Pause
 
     Where the recorded pauses reach back less far, the share is that of the time they cover.
     """
-    if pauses and len(pauses) >= RECORDED_PAUSES:
+    if pauses and len(pauses) >= RECORDED_PAUSES:  # there may have been earlier ones
         begin = max(begin, pauses[0].time)
     within = [pause.seconds for pause in pauses if begin <= pause.time < end and not pause.asked]
     share = sum(within) / (end - begin) if end > begin else 0.0
     return PauseSummary(len(within), percentile_95(within) if len(within) >= MIN_COLLECTIONS else None, share)
-
-
-def percentile_95(values: Sequence[float]) -> float:
-    """Return the 95th percentile by nearest rank."""
-    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 def compare_pauses(trial: Trial, recent: Sequence[Pause], now: float) -> tuple[Trial, bool]:

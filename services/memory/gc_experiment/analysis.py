@@ -183,8 +183,8 @@ def analyze(result: ExperimentResult) -> Analysis:
     """Analyze a result. The intervals hold at 95% all together (Bonferroni)."""
     others = range(1, len(result.settings))
     alpha = ALPHA / len(others) / len(DECISIVE_FIGURES)
-    ratios = tuple(compare_runs(result.of(place), result.of(0), alpha=alpha) for place in others)
-    share = median(run.pause_share for run in result.of(0))
+    ratios = tuple(compare_runs(result.figures_of(place), result.figures_of(0), alpha=alpha) for place in others)
+    share = median(run.pause_share for run in result.figures_of(0))
     resolution = median(ratio[Figure.PAUSE].width for ratio in ratios)
     advice, setting = _advice(result, ratios, resolution)
     gains, costs = _gains_and_costs(ratios[setting - 1]) if setting else ((), ())

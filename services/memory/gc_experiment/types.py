@@ -117,7 +117,7 @@ class ExperimentResult:
     counts: dict[str, int]
     runs: tuple[Run, ...]
 
-    def of(self, setting: int) -> list[RunFigures]:
+    def figures_of(self, setting: int) -> list[RunFigures]:
         """Return the measurements of a setting, in the order of the rounds."""
         return [run.figures for run in sorted(self.runs, key=lambda run: run.round) if run.setting == setting]
 

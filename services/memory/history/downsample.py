@@ -87,7 +87,7 @@ def width_for(seconds: float, step: float, points: int) -> float:
     return float(next((width for width in _WIDTHS if width >= least), np.ceil(least / 86400) * 86400))
 
 
-def thin(points: Points, step: float, limit: int) -> tuple[Points, float]:
+def limit_points(points: Points, step: float, limit: int) -> tuple[Points, float]:
     """Return at most `limit` points, merged as needed, and the time between them in seconds.
 
     Points of different runs are kept apart where that fits.

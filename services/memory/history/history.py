@@ -16,7 +16,7 @@ from services.core.errors import DamagedError, MillpondError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.memory.history import HistoryStore
-from services.memory.history.downsample import HOURS, MINUTES, Points, Tier, Values, join, samples, thin
+from services.memory.history.downsample import HOURS, MINUTES, Points, Tier, Values, join, limit_points, samples
 from services.memory.history.ring import HOUR, ClosedHour, Ring, close_hour, downsample, split_hours
 from services.memory.types import COLUMNS, Floats, Sample, Window
 
@@ -139,7 +139,7 @@ class History:
         known = [_INDEX[column] for column in columns if column in _INDEX]
         tier = self._tier(start, end)
         thinned = [
-            thin(_between(part, start, end), tier.step if tier else 1.0, points)
+            limit_points(_between(part, start, end), tier.step if tier else 1.0, points)
             for part in self._pieces(tier, start, end, known)
         ]
         whole, step = thinned[0]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from services.memory.types import Series
 
 _GENERATIONS = 3
-_RECORDED = 1000
+RECORDED_PAUSES = 1000
 _COUNTS = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
 _RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
 
@@ -63,9 +63,9 @@ class PauseRecorder:
         self._seconds = array("d", [0.0] * _GENERATIONS)
         self._buckets = [array("q", [0] * (len(self.bounds) + 1)) for _ in range(_GENERATIONS)]
         self._runs = 0
-        self._times, self._took = (array("d", [0.0] * _RECORDED) for _ in range(2))
-        self._kinds, self._collected, self._uncollectable = (array("q", [0] * _RECORDED) for _ in range(3))
-        self._asked = bytearray(_RECORDED)
+        self._times, self._took = (array("d", [0.0] * RECORDED_PAUSES) for _ in range(2))
+        self._kinds, self._collected, self._uncollectable = (array("q", [0] * RECORDED_PAUSES) for _ in range(3))
+        self._asked = bytearray(RECORDED_PAUSES)
         self._asking = 0  # id of the thread that requests a collection
 
     def start(self) -> None:
@@ -83,10 +83,10 @@ class PauseRecorder:
         pauses in seconds, both since the start."""
         return {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
 
-    def recent(self, limit: int = _RECORDED) -> list[Pause]:
+    def recent(self, limit: int = RECORDED_PAUSES) -> list[Pause]:
         """Return the newest pauses, oldest first."""
         last = self._runs
-        places = (number % _RECORDED for number in range(max(0, last - min(limit, _RECORDED)), last))
+        places = (number % RECORDED_PAUSES for number in range(max(0, last - min(limit, RECORDED_PAUSES)), last))
         return [
             Pause(
                 self._times[place],
@@ -128,7 +128,7 @@ class PauseRecorder:
         generation = info["generation"]
         self._seconds[generation] += took
         self._buckets[generation][bisect_left(self.bounds, took)] += 1
-        place = self._runs % _RECORDED
+        place = self._runs % RECORDED_PAUSES
         self._times[place] = self._now()
         self._kinds[place] = generation
         self._took[place] = took
@@ -152,14 +152,19 @@ class PauseFigures:
     longest: float | None
 
 
-def summarize_recent(recent: Sequence[Pause], begin: float, kept: int = 1000) -> PauseFigures:
-    """Summarize the pauses in `recent` (oldest first) from `begin` on; at most `kept` pauses are ever recorded."""
-    if len(recent) >= kept:
+def summarize_recent(recent: Sequence[Pause], begin: float, recorded: int = RECORDED_PAUSES) -> PauseFigures:
+    """Summarize the pauses in `recent` (oldest first) from `begin` on; at most `recorded` are ever kept."""
+    if len(recent) >= recorded:
         begin = max(begin, recent[0].time)
     lengths = sorted(pause.seconds for pause in recent if pause.time >= begin)
     if not lengths:
         return PauseFigures(begin, 0, 0.0, None, None)
-    return PauseFigures(begin, len(lengths), sum(lengths), lengths[math.ceil(0.95 * len(lengths)) - 1], lengths[-1])
+    return PauseFigures(begin, len(lengths), sum(lengths), percentile_95(lengths), lengths[-1])
+
+
+def percentile_95(values: Sequence[float]) -> float:
+    """Return the 95th percentile by nearest rank."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 def longest_pauses(recent: Sequence[Pause], limit: int) -> list[Pause]:

@@ -51,8 +51,8 @@ def test_real_children_measure_each_setting_in_each_round(tmp_path: Path) -> Non
         assert figures.peak >= figures.base > MB
         assert figures.peak >= figures.floor > MB
         assert 0 <= figures.p50 <= figures.p95 <= figures.p99 <= figures.longest <= figures.pause + 1e-9
-    assert all(run.collections == (0, 0, 0) and run.pause == 0 for run in result.of(2))
-    pairs = zip(result.of(1), result.of(0), strict=True)
+    assert all(run.collections == (0, 0, 0) and run.pause == 0 for run in result.figures_of(2))
+    pairs = zip(result.figures_of(1), result.figures_of(0), strict=True)
     assert all(often.collections[0] > 5 * usual.collections[0] for often, usual in pairs)
     assert leftovers(tmp_path) == []
     assert children() == []
@@ -76,7 +76,7 @@ def test_a_planted_difference_is_found_and_equal_settings_do_the_same(tmp_path: 
     often, _control = analyze(result).ratios
     assert often[Figure.PAUSE].significant
     assert often[Figure.PAUSE].value > 1.2
-    same = [[run.collections for run in result.of(place)] for place in (0, 2)]
+    same = [[run.collections for run in result.figures_of(place)] for place in (0, 2)]
     assert same[0] == same[1]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.memory.history.downsample import Points, join, merge, samples, thin, width_for
+from services.memory.history.downsample import Points, join, limit_points, merge, samples, width_for
 
 
 def random_points(seed: int, count: int = 5000, columns: int = 4) -> Points:
@@ -53,7 +53,7 @@ def test_merging_nothing_and_joining_nothing() -> None:
     empty = samples(np.empty(0), np.empty(0, dtype=np.int64), np.empty((0, 3)))
     assert len(merge(empty, np.empty(0, dtype=np.int64))) == 0
     assert len(join([empty, empty])) == 0
-    assert len(thin(empty, 1.0, 10)[0]) == 0
+    assert len(limit_points(empty, 1.0, 10)[0]) == 0
     some = random_points(1, 100)
     assert len(join([empty, some, empty])) == 100
 
@@ -61,7 +61,7 @@ def test_merging_nothing_and_joining_nothing() -> None:
 @pytest.mark.parametrize("most", [1, 2, 10, 499, 2000])
 def test_no_more_points_than_asked_for(most: int) -> None:
     """A chart that gets more points than it can draw makes the browser crawl."""
-    points, width = thin(random_points(3), 1.0, most)
+    points, width = limit_points(random_points(3), 1.0, most)
     assert 1 <= len(points) <= most
     assert width > 1.0
     assert points.counts.sum() == 5000
@@ -71,8 +71,8 @@ def test_no_more_points_than_asked_for(most: int) -> None:
 def test_points_stay_where_they_are() -> None:
     """Points whose edges move with each update make a chart shimmer."""
     points = samples(1.8e9 + np.arange(4000.0), np.ones(4000, dtype=np.int64), np.arange(4000.0)[:, None])
-    one, width = thin(points.where(points.times < 1.8e9 + 3500), 1.0, 1000)
-    other, same = thin(points.where((points.times >= 1.8e9 + 7) & (points.times < 1.8e9 + 3507)), 1.0, 1000)
+    one, width = limit_points(points.where(points.times < 1.8e9 + 3500), 1.0, 1000)
+    other, same = limit_points(points.where((points.times >= 1.8e9 + 7) & (points.times < 1.8e9 + 3507)), 1.0, 1000)
     assert width == same
     assert len(np.intersect1d(one.times, other.times)) >= len(one) - 5
 
@@ -81,11 +81,11 @@ def test_restarts_are_not_merged_away() -> None:
     """A point made of two runs hides the restart between them."""
     runs = np.repeat(np.array([1, 2], dtype=np.int64), 1000)
     points = samples(1.8e9 + np.arange(2000.0) + 5, runs, np.repeat([[1.0], [9.0]], 1000, axis=0))
-    thinned, _ = thin(points, 1.0, 50)
+    thinned, _ = limit_points(points, 1.0, 50)
     assert set(np.unique(thinned.means)) == {1.0, 9.0}
     assert (thinned.means[:, 0] == np.where(thinned.runs == 1, 1.0, 9.0)).all()
     crashing = samples(points.times, np.arange(2000, dtype=np.int64), points.means)
-    assert len(thin(crashing, 1.0, 50)[0]) <= 50
+    assert len(limit_points(crashing, 1.0, 50)[0]) <= 50
 
 
 def test_widths_are_round() -> None:

@@ -22,7 +22,7 @@ def test_only_the_stretch_counts() -> None:
 
 def test_a_shorter_stretch_is_said() -> None:
     """Where the oldest recorded pause is younger than the stretch, the figures would be taken for all of it."""
-    assert summarize_recent([pause(500.0 + number) for number in range(10)], 100, kept=10).begin == 500
+    assert summarize_recent([pause(500.0 + number) for number in range(10)], 100, recorded=10).begin == 500
 
 
 def test_no_pause_has_no_figures() -> None:

@@ -1,7 +1,7 @@
-"""Documents that come as chunks: from other programs' knowledge bases, with texts, metadata and perhaps vectors.
+"""Import of documents that are chunked already: texts, metadata and optional vectors of other knowledge bases.
 
-They are stored as they are. Vectors are kept where the embedder would have made the same; where not, the document can
-be found by its words at once and is embedded anew in the background, like any whose model was changed.
+Chunks are stored as they are. Vectors are kept if the embedding model would produce the same; otherwise the document
+is searchable by its words at once and re-embedded in the background, as after a change of the model.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,25 +30,18 @@ from services.knowledge.store.prepared import PreparedRevision, admit_prepared
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft, Document
 
-# Vectors are of our model when a few texts, embedded again, come out as they are but for rounding.
-LEAST_COSINE = 0.99
+if TYPE_CHECKING:
+    from services.knowledge.embedding import Embedder
+
+# Vectors are kept if a sample of the texts, embedded again, has this cosine with them: equal but for rounding.
+MIN_COSINE = 0.99
 SAMPLES = 4
-_CHUNK_BYTES = 16 * 1024  # what a chunk takes in RAM until it is stored
-
-
-class ChunkEncoder(Protocol):
-    """What is needed of `Embedder`."""
-
-    fingerprint: str
-    dimension: int
-
-    def embed_chunks(self, texts: Sequence[str]) -> Vectors: ...
-    def token_count(self, text: str) -> int: ...
+_CHUNK_BYTES = 16 * 1024  # RAM of a chunk until it is stored
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedChunk:
-    """One text with its page, counted from 1, and what else its program knew of it, as JSON has it."""
+    """The text of a chunk with its page, counted from 1, and the source's metadata as JSON values."""
 
     text: str
     page: int | None = None
@@ -57,7 +50,7 @@ class PreparedChunk:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document in chunks; `vectors` is float32 (n, d), a row for each, or None."""
+    """A chunked document; `vectors` is float32 (n, d), one row per chunk, or None."""
 
     name: str
     chunks: Sequence[PreparedChunk]
@@ -66,7 +59,7 @@ class PreparedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ImportedDocument:
-    """What became of a document: whether it was there already, and whether its vectors could be used."""
+    """The outcome for a document: whether it was known already, and whether its vectors were kept."""
 
     document: Document
     duplicate: bool = False
@@ -74,13 +67,13 @@ class ImportedDocument:
 
 
 class DocumentImporter:
-    """Stores documents that come as chunks. Thread-safe; what `add` returned is on disk."""
+    """Imports chunked documents. Thread-safe; a document is on disk when `add` returns."""
 
     def __init__(
         self,
         database: Database,
         ingestion: Ingestion,
-        embedder: ChunkEncoder,
+        embedder: Embedder,
         settings: Settings,
         *,
         reporter: EventSink | None = None,
@@ -94,19 +87,20 @@ class DocumentImporter:
         self._collections = CollectionStore(database)
 
     def add(self, document: PreparedDocument, collection_id: int | None = None) -> ImportedDocument:
-        """Store a document; one with the same texts in the collection is left as it is, another of its name replaced.
+        """Store a document; a duplicate in the collection is left as it is, another one of the same name replaced.
 
         Raises:
-            BadInputError: there is no text in it.
+            BadInputError: it has no text.
             BusyError: too many documents wait for their vectors.
             NotFoundError: there is no such collection.
-            UnavailableError: no documents are taken at present, to keep within the memory budget.
+            UnavailableError: uploads are closed at present, to keep within the memory budget.
         """
         if not any(chunk.text.strip() for chunk in document.chunks):
             raise BadInputError(_("The document has no text; nothing of it was kept."))
         self._admission.check(Gate.UPLOADS)
         with self._admission.reserve(_CHUNK_BYTES * len(document.chunks), _("A new document")):
-            return self._add(document, collection_id)
+            chunks = [_storable_chunk(chunk) for chunk in document.chunks]
+            return self._add(replace(document, chunks=chunks), collection_id)
 
     def _add(self, document: PreparedDocument, collection_id: int | None) -> ImportedDocument:
         name = display_name(document.name)
@@ -138,7 +132,7 @@ class DocumentImporter:
         return ImportedDocument(stored, admitted.duplicate, vectors is not None)
 
     def usable_vectors(self, document: PreparedDocument) -> Vectors | None:
-        """Return the document's vectors, normalised, if our model made them: a few of its texts are embedded again."""
+        """Return the document's vectors, normalised, if a sample embedded again shows that our model made them."""
         vectors, chunks = document.vectors, document.chunks
         if vectors is None or vectors.shape != (len(chunks), self._embedder.dimension):
             return None
@@ -149,7 +143,7 @@ class DocumentImporter:
         rows = np.unique(np.linspace(0, len(chunks) - 1, min(SAMPLES, len(chunks))).astype(int))
         again = self._embedder.embed_chunks([chunks[row].text for row in rows])
         cosines = np.sum(again * normalised[rows], axis=1)
-        return normalised if np.all(cosines >= LEAST_COSINE) else None
+        return normalised if np.all(cosines >= MIN_COSINE) else None
 
     def _draft(self, chunk: PreparedChunk, name: str) -> ChunkDraft:
         return ChunkDraft(
@@ -161,8 +155,18 @@ class DocumentImporter:
         )
 
 
+def _storable_chunk(chunk: PreparedChunk) -> PreparedChunk:
+    """Return a chunk without what no database stores: NUL, lone surrogates."""
+    metadata = json.loads(_storable(json.dumps(chunk.metadata, ensure_ascii=False)))
+    return PreparedChunk(_storable(chunk.text), chunk.page, metadata)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def content_hash(chunks: Sequence[PreparedChunk]) -> str:
-    """Return the sha256 that stands for texts, pages and metadata; no file has it, so none counts as the same."""
+    """Return a sha256 of texts, pages and metadata that differs from the hash of any file."""
     content = hashlib.sha256(b"millpond prepared document 1\n")
     for chunk in chunks:
         content.update(json.dumps([chunk.text, chunk.page, chunk.metadata], sort_keys=True).encode())

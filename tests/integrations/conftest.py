@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.knowledge.conftest import harness
+
+__all__ = ["harness"]

@@ -56,7 +56,7 @@ class Weights:
         with self._lock:
             encoder = self._encoder
             if encoder is None:
-                assert self._load is not None  # noqa: S101 - nothing is let go without it
+                assert self._load is not None  # noqa: S101 - never released without it
                 encoder = self._encoder = self._load()
                 self._ranges = encoder.ranges()
                 self.loads += 1

@@ -1,4 +1,4 @@
-"""Storing a document that comes as chunks: its revision is written and answers at once, within one transaction."""
+"""Storing a document that is chunked already: its revision is written and activated in one transaction."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from services.knowledge.store.revisions import Switch, activate, insert_chunks, 
 from services.knowledge.types import ChunkDraft, JobKind, Section
 
 MEDIA_TYPE = "text/plain"
-# Of vectors that are still to be made; any that is not the embedder's has the document embedded anew.
+# Fingerprint of a revision without vectors; as it differs from the model's, the document is re-embedded.
 NOT_EMBEDDED = "not embedded yet"
-_AT_ONCE = 500
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRevision:
-    """What is stored of a document; `vectors` is float32 (n, dimension), normalised, of the model `fingerprint`."""
+    """The content of a revision; `vectors` is float32 (n, dimension), normalised, of the model `fingerprint`."""
 
     name: str
     sha256: str
@@ -44,9 +44,9 @@ class PreparedRevision:
 def admit_prepared(
     connection: Connection, revision: PreparedRevision, collection_id: int, plan: RevisionPlan
 ) -> tuple[IntakeResult, Switch | None]:
-    """Store a document and return what became of it, and what the index has to follow (None: nothing).
+    """Store a document; return the outcome, and the switch for the vector index (None: nothing changed).
 
-    Without vectors it is found by its words, and a job that embeds it is queued.
+    Without vectors it is searchable by its words, and a job that embeds it is queued.
 
     Raises:
         NotFoundError: there is no such collection.
@@ -55,7 +55,7 @@ def admit_prepared(
     require_collection(connection, collection_id)
     same = same_content(connection, revision.sha256, collection_id, revision.name)
     if same is not None:
-        if same.state in {FAILED, CANCELLED}:  # its vectors could not be made: try that again
+        if same.state in {FAILED, CANCELLED}:  # embedding failed: retry it
             _job_id, begun = begin_rebuild(connection, same.id, JobKind.REEMBED, plan)
             return replace(begun, duplicate=True), None
         return IntakeResult(same.id, duplicate=True), None
@@ -85,13 +85,13 @@ def admit_prepared(
 
 
 def _insert_content(connection: Connection, revision_id: int, revision: PreparedRevision) -> None:
-    for start in range(0, len(revision.drafts), _AT_ONCE):
-        drafts = revision.drafts[start : start + _AT_ONCE]
+    for start in range(0, len(revision.drafts), _BATCH):
+        drafts = revision.drafts[start : start + _BATCH]
         if revision.vectors is None:
-            # Of the length that searches expect, and like no question.
+            # Placeholders of the right dimension, with cosine 0 to every query.
             vectors = np.zeros((len(drafts), revision.dimension), np.float32)
         else:
-            vectors = revision.vectors[start : start + _AT_ONCE]
+            vectors = revision.vectors[start : start + _BATCH]
         insert_chunks(connection, revision_id, drafts, vectors, position=start)
         sections = [Section(draft.text, draft.page, draft.sheet, draft.heading) for draft in drafts]
         insert_sections(connection, revision_id, sections, position=start)

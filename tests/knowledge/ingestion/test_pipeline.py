@@ -18,13 +18,13 @@ from tests.knowledge.library_harness import DEADLINE, LibraryHarness, pdf, text_
 def test_progress_goes_through_every_state(harness: LibraryHarness) -> None:
     """A PDF is queued, parsed page by page, embedded chunk by chunk; every session reads the same from the board."""
     shown: list[tuple[DocumentStatus, JobProgress]] = []
-    show = harness.ingestion.board.show
+    show = harness.ingestion.board.update
 
     def listening(job_id: int, status: DocumentStatus, progress: JobProgress | None = None) -> None:
         shown.append((status, progress or JobProgress()))
         show(job_id, status, progress)
 
-    harness.ingestion.board.show = listening  # type: ignore[method-assign]
+    harness.ingestion.board.update = listening  # type: ignore[method-assign]
     document = harness.ready("hills.pdf", pdf(3))
     assert document.status is DocumentStatus.READY
     assert (document.pages, document.progress) == (3, JobProgress())

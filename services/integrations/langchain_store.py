@@ -1,4 +1,4 @@
-"""Texts that programs bring along with ids and metadata of their own: chunks of one document in a collection."""
+"""Texts of LangChain programs, with their own ids and metadata: chunks of one document in a collection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ExternalChunk:
 
 
 class ExternalStore:
-    """The texts of one document, which is created with the first one."""
+    """The texts of one document, which is created with the first text."""
 
     def __init__(self, database: Database, collection_id: int, document: str, fingerprint: str) -> None:
         self._database = database
@@ -47,11 +47,11 @@ class ExternalStore:
         self._fingerprint = fingerprint
 
     def upsert(self, connection: Connection, texts: Sequence[ExternalText], vectors: Vectors) -> Switch:
-        """Store texts with different ids; those with known ids are replaced.
+        """Store texts with distinct ids; texts with known ids are replaced.
 
         `vectors` is float32 (n, d), normalised.
         """
-        document_id, revision_id, enabled = self._place(connection)
+        document_id, revision_id, enabled = self._find_or_create(connection)
         keys = [_key(document_id, text.external_id) for text in texts]
         removed = _delete(connection, keys)
         last = connection.scalar(sa.select(sa.func.max(chunks.c.position)).where(chunks.c.revision_id == revision_id))
@@ -74,11 +74,11 @@ class ExternalStore:
         return Switch(document_id, added, removed, self._collection_id if enabled else -1, [])
 
     def delete(self, connection: Connection, external_ids: Sequence[str] | None) -> Ids:
-        """Delete texts (None: all) and return the ids of their chunks; unknown ids are passed over."""
-        place = _find(connection, self._collection_id, self._document)
-        if place is None:
+        """Delete texts (None: all) and return the ids of their chunks; unknown ids are ignored."""
+        found_document = _find(connection, self._collection_id, self._document)
+        if found_document is None:
             return np.empty(0, np.int64)
-        document_id, revision_id, _enabled = place
+        document_id, revision_id, _enabled = found_document
         if external_ids is None:
             query = sa.select(chunks.c.external_id).where(chunks.c.revision_id == revision_id)
             keys = [key for key in connection.execute(query).scalars() if key]
@@ -89,12 +89,12 @@ class ExternalStore:
         return removed
 
     def get(self, external_ids: Sequence[str]) -> list[ExternalChunk]:
-        """Return the texts with these ids, in their order; unknown ones are left out."""
+        """Return the texts with these ids, in their order; unknown ids are ignored."""
         with self._database.read() as connection:
-            place = _find(connection, self._collection_id, self._document)
-            if place is None:
+            found_document = _find(connection, self._collection_id, self._document)
+            if found_document is None:
                 return []
-            wanted = dict.fromkeys(_key(place[0], external_id) for external_id in external_ids)
+            wanted = dict.fromkeys(_key(found_document[0], external_id) for external_id in external_ids)
             found = {}
             for part in _parts(list(wanted)):
                 query = sa.select(chunks).where(chunks.c.external_id.in_(part))
@@ -105,10 +105,10 @@ class ExternalStore:
             if key in found
         ]
 
-    def _place(self, connection: Connection) -> tuple[int, int, bool]:
-        place = _find(connection, self._collection_id, self._document)
-        if place is not None:
-            return place
+    def _find_or_create(self, connection: Connection) -> tuple[int, int, bool]:
+        found_document = _find(connection, self._collection_id, self._document)
+        if found_document is not None:
+            return found_document
         now = datetime.now(UTC)
         document_id = connection.execute(
             documents.insert()
@@ -141,12 +141,12 @@ class ExternalStore:
 
 
 def external_id_of(key: str | None) -> str | None:
-    """Return the caller's id of a chunk's stored key; None for a chunk that came from a file."""
+    """Return the caller's id from a chunk's stored key; None for a chunk of a file."""
     return None if key is None else key.partition(":")[2]
 
 
 def _key(document_id: int, external_id: str) -> str:
-    # Ids need to be unique for their caller only.
+    # Ids are unique within their document only.
     return f"{document_id}:{external_id}"
 
 
@@ -166,7 +166,7 @@ def _delete(connection: Connection, keys: Sequence[str]) -> Ids:
     for part in _parts(keys):
         found = list(connection.execute(sa.select(chunks.c.id).where(chunks.c.external_id.in_(part))).scalars())
         if found:
-            # Terms first: the lexical index reads them from the chunk.
+            # Terms first: the lexical index needs the chunk's text to delete them.
             connection.execute(
                 sa.text("DELETE FROM chunk_terms WHERE rowid IN :ids").bindparams(sa.bindparam("ids", expanding=True)),
                 {"ids": found},

@@ -10,7 +10,9 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
 from services.core.errors import BadInputError
-from services.integrations.langchain import KnowledgeVectorStore, LangChainEmbeddings
+from services.integrations.langchain_embeddings import LangChainEmbeddings
+from services.integrations.langchain_vector_store import KnowledgeVectorStore
+from services.knowledge.document_import import DocumentImporter, PreparedChunk, PreparedDocument
 from services.knowledge.embedding import Embedder
 from tests.knowledge.library_harness import LibraryHarness
 
@@ -169,3 +171,25 @@ def test_uploaded_files_are_found_through_the_face(harness: LibraryHarness, embe
     harness.library.delete([names["Texts from LangChain"].id])
     assert [document.id for document in store.similarity_search("oats", k=5)] == [from_file.id]
     assert np.array_equal(harness.index_manager.index.ids(), harness.chunks.active_ids()[0])
+
+
+def test_imported_chunks_bring_their_metadata_along(harness: LibraryHarness, embedder: Embedder) -> None:
+    """What another program knew of a chunk is among its metadata; its place in the document counts before that."""
+    importer = DocumentImporter(harness.database, harness.ingestion, embedder, harness.settings)
+    chunk = PreparedChunk(FACTS["mill"], 3, {"author": "Ada", "page": 2, "document": "spoofed"})
+    imported = importer.add(PreparedDocument("mill.pdf", [chunk], embedder.embed_chunks([chunk.text])))
+    store = KnowledgeVectorStore(
+        harness.database,
+        harness.ingestion.writer,
+        harness.index_manager,
+        LangChainEmbeddings(embedder),
+        collection=harness.library.default_collection().name,
+    )
+    (found,) = store.similarity_search("Where is grain ground?")
+    assert found.metadata == {
+        "author": "Ada",
+        "page": 3,
+        "document": "mill.pdf",
+        "document_id": imported.document.id,
+        "heading": [],
+    }

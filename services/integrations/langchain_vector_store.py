@@ -1,11 +1,7 @@
-"""The knowledge room as a LangChain `VectorStore`.
+"""A collection as LangChain's `VectorStore`.
 
-Texts, metadata and exact vectors are in the database, codes in the one index; nothing is held a second time. Searches
-see the whole collection, files that were uploaded included; what is added here belongs to one document of it.
-
-A conversation as LangChain's chat message history: writes go to disk, reads give the window.
-
-The embedder as LangChain knows embeddings.
+Texts, metadata and exact vectors are in the database, codes in the one index; nothing is stored twice. Searches cover
+the whole collection, uploaded files included; texts added here belong to one document of it.
 """
 
 from __future__ import annotations
@@ -14,27 +10,20 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
-from services.chat.citations import sanitize
-from services.chat.conversations import Conversations
-from services.chat.types import Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
-from services.knowledge.embedding.embedder import Embedder
 from services.knowledge.file_store import FileStore
 from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.segment import Ids, Vectors
@@ -49,21 +38,20 @@ from services.knowledge.types import ChunkDraft
 
 DEFAULT_COLLECTION = "LangChain"
 DEFAULT_DOCUMENT = "Texts from LangChain"
-_ROLES = {"human": MessageRole.USER, "ai": MessageRole.ASSISTANT}
 
 
 class KnowledgeVectorStore(VectorStore):
-    """One collection, as LangChain knows vector stores; scores are cosines.
+    """One collection as a LangChain vector store; scores are cosines.
 
-    `embedding` must be the model of the keeper's index. Ids of texts that were added here are the caller's, those of
-    chunks of files are "chunk-" and a number.
+    `embedding` must be the model of the index. Texts added here keep the ids of their caller; other chunks have the id
+    "chunk-" and a number.
     """
 
     def __init__(
         self,
         database: Database,
         writer: DocumentWriter,
-        keeper: IndexManager,
+        index: IndexManager,
         embedding: Embeddings,
         *,
         collection: str = DEFAULT_COLLECTION,
@@ -73,36 +61,36 @@ class KnowledgeVectorStore(VectorStore):
         known = {found.name: found.id for found in collections.all()}
         self.collection_id = known[collection] if collection in known else collections.create(collection)
         self._chunks = ChunkStore(database)
-        self._texts = ExternalStore(database, self.collection_id, document, keeper.fingerprint)
+        self._texts = ExternalStore(database, self.collection_id, document, index.fingerprint)
         self._writer = writer
-        self._keeper = keeper
+        self._index = index
         self._embedding = embedding
         self._closing = ExitStack()
 
     @classmethod
     def open(cls, folder: Path, embedding: Embeddings, *, collection: str = DEFAULT_COLLECTION) -> Self:
-        """Open a store of its own in `folder`, with a database and index for `embedding`; `close` it at the end."""
+        """Open a store with its own database and index in `folder`; call `close` at the end."""
         settings = Settings(data_dir=folder)
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(settings.effective_database_url)
         database.create_tables()
         dimension = len(embedding.embed_query("dimension"))
-        keeper = IndexManager(
+        index = IndexManager(
             ChunkStore(database),
             dimension=dimension,
             fingerprint=f"{type(embedding).__name__}-{dimension}",
             snapshots=IndexSnapshotStore(folder / "index", kept=settings.snapshots_kept),
             settings=settings,
         )
-        keeper.start()
-        writer = DocumentWriter(database, FileStore(folder / "files", settings), keeper, ProgressBoard())
-        store = cls(database, writer, keeper, embedding, collection=collection)
+        index.start()
+        writer = DocumentWriter(database, FileStore(folder / "files", settings), index, ProgressBoard())
+        store = cls(database, writer, index, embedding, collection=collection)
         store._closing.callback(database.close)
-        store._closing.callback(keeper.close)
+        store._closing.callback(index.close)
         return store
 
     def close(self) -> None:
-        """Save and close what `open` opened."""
+        """Save and close the database and index that `open` opened."""
         self._closing.close()
 
     @classmethod
@@ -123,9 +111,7 @@ class KnowledgeVectorStore(VectorStore):
             BadInputError: no folder is given.
         """
         if folder is None:
-            raise BadInputError(
-                _("The vector store needs a folder to keep its texts in."), _("Pass folder=, a path of your own.")
-            )
+            raise BadInputError(_("The vector store needs a folder for its texts."), _("Pass its path as folder=."))
         store = cls.open(Path(folder), embedding, collection=collection)
         store.add_texts(texts, metadatas, ids=ids)
         return store
@@ -142,20 +128,20 @@ class KnowledgeVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **_kwargs: Any,
     ) -> list[str]:
-        """Embed and store texts; one with a known id takes that one's place. Return their ids.
+        """Embed and store texts; a text with a known id replaces that one. Return their ids.
 
         Raises:
             BadInputError: the lists differ in length, or metadata cannot be written as JSON.
         """
         contents = list(texts)
-        given: Sequence[str | None] = ids if ids is not None else [None] * len(contents)
-        own: Sequence[dict[str, Any]] = metadatas if metadatas is not None else [{}] * len(contents)
-        if len(given) != len(contents) or len(own) != len(contents):
+        given_ids: Sequence[str | None] = ids if ids is not None else [None] * len(contents)
+        metadata: Sequence[dict[str, Any]] = metadatas if metadatas is not None else [{}] * len(contents)
+        if len(given_ids) != len(contents) or len(metadata) != len(contents):
             raise BadInputError(_("There must be as many ids and metadata as texts; nothing was added."))
-        chosen = [external_id or str(uuid.uuid4()) for external_id in given]
-        # Of texts with the same id the last one counts.
+        chosen = [external_id or str(uuid.uuid4()) for external_id in given_ids]
+        # Of several texts with one id the last is stored.
         places = {external_id: place for place, external_id in enumerate(chosen)}
-        items = [_text(external_id, contents[place], own[place]) for external_id, place in places.items()]
+        items = [_text(external_id, contents[place], metadata[place]) for external_id, place in places.items()]
         if items:
             vectors = _normalised(self._embedding.embed_documents([item.draft.text for item in items]))
             with self._writer.transaction() as unit:
@@ -163,7 +149,7 @@ class KnowledgeVectorStore(VectorStore):
         return chosen
 
     def delete(self, ids: list[str] | None = None, **_kwargs: Any) -> bool | None:
-        """Delete texts that were added here (None: all of them); unknown ids are passed over."""
+        """Delete texts that were added here (None: all of them); unknown ids are ignored."""
         with self._writer.transaction() as unit:
             unit.removed.append(self._texts.delete(unit.connection, ids))
         return True
@@ -190,14 +176,14 @@ class KnowledgeVectorStore(VectorStore):
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """Return k documents that are near and differ from each other."""
+        """Return k relevant documents that differ from each other."""
         vector = self._embedding.embed_query(query)
         return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, **kwargs)
 
     def max_marginal_relevance_search_by_vector(
         self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """Return k of the `fetch_k` documents nearest to a vector that differ from each other."""
+        """Return k documents that differ from each other among the `fetch_k` nearest to a vector."""
         query = _normalised([embedding])[0]
         ids, _scores, vectors = self._candidates(query, fetch_k, **kwargs)
         picked = maximal_marginal_relevance(query, list(vectors), lambda_mult=lambda_mult, k=k)
@@ -216,7 +202,7 @@ class KnowledgeVectorStore(VectorStore):
         """Return (ids, exact cosines, vectors) of the k nearest chunks, best first."""
         if kwargs.get("filter"):
             raise BadInputError(_("This vector store has no filters."), _("Use a collection for each subject."))
-        found, _scores = self._keeper.index.search(query, CANDIDATES_PER_HIT * k, [self.collection_id])
+        found, _scores = self._index.index.search(query, CANDIDATES_PER_HIT * k, [self.collection_id])
         ids, vectors = self._chunks.vectors(found)
         if not len(ids):
             return ids, np.empty(0, np.float32), vectors
@@ -240,12 +226,14 @@ def _document(row: HitRow) -> Document:
     external_id = external_id_of(row.external_id)
     if external_id is not None:
         return Document(id=external_id, page_content=row.text, metadata=row.metadata or {})
-    place = {"document": row.document, "document_id": row.document_id, "heading": list(row.heading)}
+    # Imported chunks have metadata of their own; their place in the document counts before it.
+    metadata = {**(row.metadata or {}), "document": row.document, "document_id": row.document_id}
+    metadata["heading"] = list(row.heading)
     if row.page is not None:
-        place["page"] = row.page
+        metadata["page"] = row.page
     if row.sheet:
-        place["sheet"] = row.sheet
-    return Document(id=f"chunk-{row.chunk_id}", page_content=row.text, metadata=place)
+        metadata["sheet"] = row.sheet
+    return Document(id=f"chunk-{row.chunk_id}", page_content=row.text, metadata=metadata)
 
 
 def _normalised(vectors: Sequence[Sequence[float]]) -> Vectors:
@@ -253,53 +241,3 @@ def _normalised(vectors: Sequence[Sequence[float]]) -> Vectors:
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     normalised: Vectors = (array / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     return normalised
-
-
-class WindowedMessageHistory(BaseChatMessageHistory):
-    """The history of one conversation: `messages` are those of its last k turns, whatever was added before them."""
-
-    def __init__(self, conversations: Conversations, conversation_id: str) -> None:
-        self._conversations = conversations
-        self._id = conversations.conversation(conversation_id).id
-
-    @property
-    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base declares an attribute and says: property
-        """The last k turns, oldest first."""
-        turns = self._conversations.turns(self._conversations.conversation(self._id))
-        return [message for turn in turns for message in (HumanMessage(turn.question), AIMessage(turn.answer))]
-
-    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Store messages of people and models.
-
-        Raises:
-            BadInputError: there is one of another kind; nothing was stored.
-        """
-        if any(message.type not in _ROLES for message in messages):
-            raise BadInputError(
-                _("A conversation consists of questions and answers."), _("Leave out system and tool messages.")
-            )
-        for message in messages:
-            stored = Message(0, self._id, _ROLES[message.type], sanitize(str(message.text)), datetime.now(UTC))
-            if stored.role is MessageRole.USER:
-                self._conversations.add_question(stored)
-            else:
-                self._conversations.replace_from(None, stored)
-
-    def clear(self) -> None:
-        """Delete all messages of the conversation."""
-        self._conversations.clear(self._id)
-
-
-class LangChainEmbeddings(Embeddings):
-    """LangChain's `Embeddings` over the one embedder."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return the texts' vectors; they wait for questions."""
-        return [[float(x) for x in vector] for vector in self._embedder.embed_chunks(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        """Return a question's vector; it goes before everything else."""
-        return [float(x) for x in self._embedder.embed_query(text)]

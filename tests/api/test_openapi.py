@@ -11,18 +11,34 @@ _RELEASED = Path(__file__).with_name("openapi-0.1.0.json")
 _CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 _WORDS = {"title", "description", "summary", "operationId", "tags"}  # they may change at any time
 
-# What differs from the released document, by place, and the line of the changelog that says so.
+# What differs from the released document, by the beginning of its place, and the line of the changelog that says so.
 _ALWAYS_SENT = (
     "The OpenAPI document lists every field of an answer as required: `errors` of an upload and `minima` and `maxima` "
     "of the memory history, which were always sent, now too."
 )
+_DESCRIBED = (
+    "The OpenAPI document describes the answers of `/api/requests`, `/api/caches`, `/api/status` and `/api/objects` "
+    "field by field."
+)
+_IMPORT = "`millpond import PATH` takes over the knowledge base of a LangChain or Langchain-Chatchat installation"
 STATED = {
-    f"{place} / application/json / schema / required / {field}": _ALWAYS_SENT
-    for place, field in (
-        ("POST /api/documents / answers / 202", "errors"),
-        ("GET /api/memory/history / answers / 200", "minima"),
-        ("GET /api/memory/history / answers / 200", "maxima"),
-    )
+    "POST /api/documents / answers / 202 / application/json / schema / required / errors": _ALWAYS_SENT,
+    "GET /api/memory/history / answers / 200 / application/json / schema / required / minima": _ALWAYS_SENT,
+    "GET /api/memory/history / answers / 200 / application/json / schema / required / maxima": _ALWAYS_SENT,
+    "GET /api/requests / answers / 200": _DESCRIBED,
+    "GET /api/caches / answers / 200": _DESCRIBED,
+    "GET /api/status / answers / 200": _DESCRIBED,
+    "POST /api/objects/census / answers / 201": _DESCRIBED,
+    "GET /api/objects/census / answers / 200": _DESCRIBED,
+    "GET /api/objects/objects / answers / 200": _DESCRIBED,
+    "GET /api/objects/paths/{address} / answers / 200": _DESCRIBED,
+    "GET /api/objects/repeats / answers / 200": _DESCRIBED,
+    "POST /api/objects/repeats / answers / 202": _DESCRIBED,
+    "POST /api/objects/repeats/mark / answers / 200": _DESCRIBED,
+    "DELETE /api/objects/repeats / answers / 202": _DESCRIBED,
+    "GET /api/objects/sizes / answers / 200": _DESCRIBED,
+    "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
+    "POST /api/imports": _IMPORT,
 }
 
 
@@ -33,14 +49,15 @@ def test_the_api_differs_from_the_released_one_only_as_stated() -> None:
     released = json.loads(_RELEASED.read_text())
     before, now = dict(_leaves(released)), dict(_leaves(contract(create_api().openapi())))
     differing = {place for place in before.keys() | now.keys() if before.get(place) != now.get(place)}
-    assert {place: (before.get(place), now.get(place)) for place in differing - STATED.keys()} == {}
-    assert STATED.keys() - differing == set()
+    unstated = {place for place in differing if not any(f"{place} / ".startswith(f"{one} / ") for one in STATED)}
+    assert {place: (before.get(place), now.get(place)) for place in unstated} == {}
+    assert [one for one in STATED if not any(f"{place} / ".startswith(f"{one} / ") for place in differing)] == []
 
 
 def test_stated_differences_are_in_the_changelog() -> None:
     """Whoever uses the API finds each difference in the changelog."""
     text = " ".join(_CHANGELOG.read_text().split())
-    assert [line for line in STATED.values() if line not in text] == []
+    assert [line for line in (*STATED.values(), *ADDED.values()) if line not in text] == []
 
 
 def contract(document: dict[str, Any]) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def _change(context: ApiContext, actor: Actor, body: BudgetIn) -> BudgetOut:
 
 def _budget(platform: Platform, decisions: int) -> BudgetOut:
     governor, admission = platform.governor, platform.admission
-    state = governor.state()
+    state, webhook = governor.state(), platform.webhook.state()
     limits = state.budget
     return BudgetOut.of(
         state,
@@ -249,7 +249,7 @@ def _budget(platform: Platform, decisions: int) -> BudgetOut:
         ingestion_pause_seconds=admission.pause_seconds,
         decisions=governor.decisions(decisions) if decisions else [],
         restart=_restart_out(platform),
-        webhook=platform.webhook.state(),
+        webhook=WebhookOut.of(webhook, last_problem=webhook.last.problem if webhook.last else ""),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.schemas import Projection, problem_responses
-from services.app.gc_pause_impact import PauseImpact, who_waited
+from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.access import Actor
 from services.memory.effects import Effect
 from services.memory.gc.explain import Explanation, explain
@@ -226,7 +226,7 @@ def _pauses(context: ApiContext) -> PausesOut:
     platform = context.platform
     recorder = platform.memory.pauses
     recent, by_generation = recorder.recent(), recorder.pauses()
-    longest = who_waited(
+    longest = pause_impacts(
         longest_pauses(recent, _MAX_LONGEST),
         platform.request_log.latest(),
         platform.requests.running(),

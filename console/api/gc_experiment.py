@@ -167,7 +167,9 @@ def _result_out(result: ExperimentResult) -> ResultOut:
 
 def _ratio_out(ratio: Ratio) -> RatioOut:
     known = ratio.low > 0
-    return RatioOut.of(ratio, low=ratio.low if known else None, high=ratio.high if known else None, certain=ratio.significant)
+    return RatioOut.of(
+        ratio, low=ratio.low if known else None, high=ratio.high if known else None, certain=ratio.significant
+    )
 
 
 @router.post("", status_code=202, summary="Start an experiment", responses=problem_responses(403, 409, 503))

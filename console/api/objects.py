@@ -1,4 +1,4 @@
-"""The living objects: types and their growth, single objects and what holds them, repetitions, pympler's view."""
+"""The living objects over HTTP: types and their growth, single objects and what holds them, repetitions, deep sizes."""
 
 from __future__ import annotations
 
@@ -13,56 +13,90 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
+from console.api.schemas import MAX_ID, Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
 from services.memory.objects.repeat import FEWEST_REPETITIONS, MOST_REPETITIONS
-from services.memory.objects.types import Census, TypeChange
+from services.memory.objects.repeat_report import RepeatProgress, RepeatReport
+from services.memory.objects.snapshots import Snapshot
+from services.memory.objects.types import ContainerCount, DeepSize, Instances, RetentionPaths, TypeChange
 
 router = APIRouter(prefix="/api/objects", tags=["objects"])
 
 Format = Literal["json", "csv"]
 Since = Annotated[str, Query(description="Name of the snapshot to compare with; empty: none")]
-_LARGEST = 2**63 - 1
 
 
 class CensusIn(BaseModel):
     """How to store a census."""
 
     label: str = Field("", max_length=80)
-    baseline: bool = Field(False, description="Keep it when room is needed for newer ones")
+    baseline: bool = Field(False, description="Keep it when older censuses are removed to make room")
+
+
+class CensusOut(Projection):
+    """A stored census. `bytes` are the objects' own, without `native_bytes` (data of arrays and tensors);
+    `large_bytes` are in objects over 512 bytes. `paused` is how long the process was stopped, in seconds."""
+
+    snapshot: Snapshot
+    time: float
+    objects: int
+    tracked: int
+    bytes: int
+    large_bytes: int
+    native_bytes: int
+    paused: float
+    took: float
+
+
+class NewestCensusOut(CensusOut):
+    """The newest census with the biggest containers, and all snapshots."""
+
+    containers: list[ContainerCount]
+    snapshots: list[Snapshot]
 
 
 class RepeatIn(BaseModel):
-    """What to repeat how often, after two repetitions more for the warm-up."""
+    """What to repeat how often, after two repetitions for the warm-up."""
 
     action: str = Field(description="One of those that GET /api/objects/repeats names; empty: by hand")
     times: int = Field(20, ge=FEWEST_REPETITIONS, le=MOST_REPETITIONS)
 
 
+class RepeatsOut(BaseModel):
+    """The actions that can be repeated, the progress of the running series, and the last reports."""
+
+    actions: dict[str, str]
+    progress: RepeatProgress | None
+    reports: list[RepeatReport]
+
+
+class OwnersOut(BaseModel):
+    """What asizeof can measure, by name with its label, and the estimated seconds for all objects."""
+
+    owners: dict[str, str]
+    expected_seconds: float
+
+
 @router.post("/census", status_code=201, summary="Count all objects and store the snapshot")
-async def take(context: Context, body: CensusIn | None = None) -> dict[str, Any]:
-    """Take a census in a copy of the process; `paused` is how long this one stood still, in seconds."""
+async def take_census(context: Context, body: CensusIn | None = None) -> CensusOut:
+    """Take a census in a copy of the process; `paused` is how long this one was stopped, in seconds."""
     body = body or CensusIn()
     snapshot = await context.threads.call(_objects(context).take_snapshot, body.label, kept=body.baseline)
     census = await context.threads.call(_objects(context).snapshot, snapshot.name)
-    return {"snapshot": asdict(snapshot), **_figures(census)}
+    return CensusOut.of(census, snapshot=snapshot)
 
 
 @router.get("/census", summary="The newest census")
-async def newest(context: Context) -> dict[str, Any]:
+async def newest_census(context: Context) -> NewestCensusOut:
     """Return the newest stored census with the biggest containers, and the list of all snapshots."""
     objects = _objects(context)
-    found = await context.threads.call(objects.snapshots)
-    if not found:
-        raise _nothing_yet()
-    census = await context.threads.call(objects.snapshot, found[-1].name)
-    return {
-        "snapshot": asdict(found[-1]),
-        **_figures(census),
-        "containers": [asdict(container) for container in census.containers],
-        "snapshots": [asdict(snapshot) for snapshot in found],
-    }
+    snapshots = await context.threads.call(objects.snapshots)
+    if not snapshots:
+        raise _no_census()
+    census = await context.threads.call(objects.snapshot, snapshots[-1].name)
+    return NewestCensusOut.of(census, snapshot=snapshots[-1], snapshots=snapshots)
 
 
 @router.delete("/census/{snapshot}", status_code=204, summary="Delete a snapshot")
@@ -101,10 +135,9 @@ async def objects(
     type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
     since: Since = "",
     limit: Annotated[int, Query(ge=1, le=MOST_INSTANCES)] = 20,
-) -> dict[str, Any]:
+) -> Instances:
     """Return objects as bounded text with their sizes and names; `since`: only those that are not in that snapshot."""
-    found = await context.threads.call(_objects(context).instances, type, since=since, limit=limit)
-    return asdict(found)
+    return await context.threads.call(_objects(context).instances, type, since=since, limit=limit)
 
 
 @router.get("/paths/{address}", summary="What holds an object")
@@ -112,61 +145,56 @@ async def paths(
     context: Context,
     address: int,
     type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
-) -> dict[str, Any]:
+) -> RetentionPaths:
     """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone."""
-    if not 0 < address <= _LARGEST:
+    if not 0 < address <= MAX_ID:
         raise NotFoundError(_("No object can have this address."), _("GET /api/objects/objects lists some."))
-    return asdict(await context.threads.call(_objects(context).retention_paths, address, type))
+    return await context.threads.call(_objects(context).retention_paths, address, type)
 
 
 @router.get("/repeats", summary="Repetitions")
-async def repeats(context: Context) -> dict[str, Any]:
-    """Return what can be repeated, how far the present series is, and the last reports."""
-    found = _objects(context).repeats
-    progress = found.progress
-    return {
-        "actions": found.actions,
-        "progress": asdict(progress) if progress else None,
-        "reports": [asdict(report) for report in found.reports],
-    }
+async def repeats(context: Context) -> RepeatsOut:
+    """Return the actions that can be repeated, the progress of the running series, and the last reports."""
+    runner = _objects(context).repeats
+    return RepeatsOut(actions=runner.actions, progress=runner.progress, reports=list(runner.reports))
 
 
-@router.post("/repeats", status_code=202, summary="Do it n times")
-async def repeat(body: RepeatIn, context: Context, actor: Caller) -> dict[str, Any]:
-    """Begin a series; each of its four censuses comes after a collection, which stops every thread."""
-    found = _objects(context).repeats
+@router.post("/repeats", status_code=202, summary="Repeat an action")
+async def repeat(body: RepeatIn, context: Context, actor: Caller) -> RepeatsOut:
+    """Start a series; each of its four censuses comes after a collection, which stops every thread."""
+    runner = _objects(context).repeats
     if body.action:
-        await context.threads.call(found.start, actor, body.action, body.times)
+        await context.threads.call(runner.start, actor, body.action, body.times)
     else:
-        await context.threads.call(found.start_by_hand, actor, body.times)
+        await context.threads.call(runner.start_by_hand, actor, body.times)
     return await repeats(context)
 
 
-@router.post("/repeats/mark", summary="Done once more by hand")
-async def mark(context: Context, actor: Caller) -> dict[str, Any]:
-    """Say that it was done once more by hand."""
+@router.post("/repeats/mark", summary="Mark a repetition by hand")
+async def mark(context: Context, actor: Caller) -> RepeatsOut:
+    """Record that a person has done one more repetition."""
     _objects(context).repeats.mark(actor)
     return await repeats(context)
 
 
 @router.delete("/repeats", status_code=202, summary="Cancel the series")
-async def cancel(context: Context, actor: Caller) -> dict[str, Any]:
+async def cancel(context: Context, actor: Caller) -> RepeatsOut:
     """End the series after the repetition in progress."""
     _objects(context).repeats.cancel(actor)
     return await repeats(context)
 
 
-@router.get("/sizes", summary="What asizeof can be asked about")
-async def owners(context: Context) -> dict[str, Any]:
-    """Return the owners by name, and about how many seconds all of the objects would take."""
-    found = _objects(context)
-    return {"owners": found.owners, "expected_seconds": found.expected_pympler_seconds()}
+@router.get("/sizes", summary="What asizeof can measure")
+async def owners(context: Context) -> OwnersOut:
+    """Return the owners by name, and the estimated seconds for all of the objects."""
+    inspector = _objects(context)
+    return OwnersOut(owners=inspector.owners, expected_seconds=inspector.expected_pympler_seconds())
 
 
 @router.get("/sizes/{owner}", summary="Deep size of an owner")
-async def sizes(owner: str, context: Context) -> dict[str, Any]:
+async def sizes(owner: str, context: Context) -> DeepSize:
     """Return pympler's asizeof of one owner, measured in a copy of the process; takes seconds."""
-    return asdict(await context.threads.call(_objects(context).deep_size, owner))
+    return await context.threads.call(_objects(context).deep_size, owner)
 
 
 @router.get("/summary", summary="pympler's summary")
@@ -184,17 +212,12 @@ def _objects(context: ApiContext) -> Inspector:
 def _newest_name(objects: Inspector) -> str:
     found = objects.snapshots()
     if not found:
-        raise _nothing_yet()
+        raise _no_census()
     return found[-1].name
 
 
-def _nothing_yet() -> NotFoundError:
-    return NotFoundError(_("Nobody has looked at the objects yet."), _("POST /api/objects/census does."))
-
-
-def _figures(census: Census) -> dict[str, Any]:
-    names = ("time", "objects", "tracked", "bytes", "large_bytes", "native_bytes", "paused", "took")
-    return {name: getattr(census, name) for name in names}
+def _no_census() -> NotFoundError:
+    return NotFoundError(_("No census has been taken yet."), _("POST /api/objects/census takes one."))
 
 
 def _change(change: TypeChange) -> dict[str, Any]:

@@ -1,27 +1,22 @@
-"""Is it alive, is it ready: for probes and fronts.
-
-The exposition for Prometheus.
-
-What is being done for whom, what was done of late, and how to end one.
-
-One look at the whole: counts, big things held in memory, chat model.
-"""
+"""Operation over HTTP: health probes, metrics, requests in progress and how to cancel them, caches, status."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context, client_of
+from console.api.schemas import Projection
 from services.app.startup import Ready
+from services.chat.types import BackendStatus
 from services.core.errors import NotFoundError
 from services.core.i18n import _
-from services.core.memory_report import MemoryReport
-from services.core.requests import RequestKind
 from services.core.requests.registry import acting_for
+from services.core.requests.types import FinishedRequest, RequestKind, RequestLimits, RunningRequest
+from services.knowledge.types import LibraryCounts
 from services.memory.process import rss_bytes
 from services.operations.health import Check, Readiness
 
@@ -29,6 +24,60 @@ health_router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["metrics"])
 requests_router = APIRouter(prefix="/api", tags=["requests"])
 status_router = APIRouter(prefix="/api/status", tags=["status"])
+
+
+class RequestsOut(BaseModel):
+    """Requests by state, the newest first, and the limits of each kind."""
+
+    rss: int
+    running: list[RunningRequest]
+    recent: list[FinishedRequest]
+    limits: dict[str, RequestLimits]
+
+
+class CacheOut(Projection):
+    """Counts of a cache since the start; bytes and entries now; its budget in bytes."""
+
+    name: str
+    label: str
+    hits: int
+    misses: int
+    evicted: int
+    entries: int
+    bytes: int
+    budget: int
+    hit_rate: float | None
+
+
+class ResourceOut(Projection):
+    """A memory report without what is private: neither addresses nor folders."""
+
+    name: str
+    detail: str
+    bytes: int
+    loads: int
+    attributes: dict[str, str]
+    owner: str
+
+
+class AnswerSlotsOut(BaseModel):
+    """How many answers are in progress and how many wait."""
+
+    running: int
+    waiting: int
+
+
+class StatusOut(BaseModel):
+    """Totals, what the process holds in memory, and the state of the chat model."""
+
+    ready: bool
+    stage: str
+    started_at: float
+    rss_bytes: int
+    counts: LibraryCounts
+    resources: list[ResourceOut] = Field(description="Big things that are loaded once")
+    chat_model: BackendStatus
+    answers: AnswerSlotsOut
 
 
 @health_router.head("/healthz", include_in_schema=False)
@@ -39,9 +88,9 @@ async def healthz() -> dict[str, str]:
 
 
 @health_router.head("/readyz", include_in_schema=False)
-@health_router.get("/readyz", summary="Ready", responses={503: {"description": "A part is missing; see its check"}})
+@health_router.get("/readyz", summary="Ready", responses={503: {"description": "A component is not ready"}})
 async def readyz(context: Context) -> Response:
-    """Answer 200 when every part can do its work, else 503; one check per part."""
+    """Answer 200 when every component works, else 503; one check per component."""
     application = context.application
     readiness = await context.threads.call(application.foundation.health.ready)
     state = application.state
@@ -67,72 +116,60 @@ async def metrics(request: Request, context: Context) -> Response:
     return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-@requests_router.get("/requests", summary="Requests that run, wait, or ended of late")
-async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] = 50) -> dict[str, Any]:
-    """Return them with the memory before and after. Times in seconds since the epoch; `position` 0 runs, others wait.
+@requests_router.get("/requests", summary="Running, waiting and recent requests")
+async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] = 50) -> RequestsOut:
+    """Return requests with the memory before and after. Times in seconds since the epoch; those at `position` 0 run.
 
     `limits` by kind: how many of a user and in all run at once, how many may wait, and for how many seconds each.
     """
-    scopes = context.foundation.requests
-    return {
-        "rss": rss_bytes(),
-        "running": [asdict(running) for running in scopes.running()],
-        "recent": [asdict(ended) for ended in scopes.recent(limit)],
-        "limits": {kind.value: asdict(scopes.limits(kind)) for kind in RequestKind},
-    }
+    registry = context.foundation.requests
+    return RequestsOut(
+        rss=rss_bytes(),
+        running=registry.running(),
+        recent=registry.recent(limit),
+        limits={kind.value: registry.limits(kind) for kind in RequestKind},
+    )
 
 
-@requests_router.delete("/requests/{id}", status_code=202, summary="End a request")
+@requests_router.delete("/requests/{id}", status_code=202, summary="Cancel a request")
 async def cancel(
     id: Annotated[str, Path(max_length=64)],  # noqa: A002 - the parameter's public name
     request: Request,
     context: Context,
     actor: Caller,
-    user: Annotated[str, Query(max_length=200, description="Whom the request is for, as it was said with it")] = "",
+    user: Annotated[str, Query(max_length=200, description="User that was named with the request")] = "",
 ) -> Response:
-    """Ask a request to end. An administrator may end any, everybody else their own."""
+    """Cancel a request. An administrator may cancel any, everybody else their own."""
     with acting_for(client_of(request, user)):
         if not context.foundation.requests.cancel(actor, id):
             raise NotFoundError(
-                _("This request has ended, or never was."), _("GET /api/requests lists those that run.")
+                _("There is no such request, or it has ended."), _("GET /api/requests lists those that run.")
             )
     return Response(status_code=202)
 
 
-@requests_router.get("/caches", summary="How the caches do")
-async def caches(context: Context) -> list[dict[str, Any]]:
-    """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first look-up."""
-    return [{**asdict(stats), "hit_rate": stats.hit_rate} for stats in context.foundation.caches.stats()]
+@requests_router.get("/caches", summary="Figures of the caches")
+async def caches(context: Context) -> list[CacheOut]:
+    """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first lookup."""
+    return [CacheOut.model_validate(stats) for stats in context.foundation.caches.stats()]
 
 
 @status_router.get("", summary="Counts, resources and chat model")
-async def status(context: Context) -> dict[str, Any]:
+async def status(context: Context) -> StatusOut:
     """Return totals, what the process holds once (bytes, load counts), and the chat model's state."""
     return await context.threads.call(_status, context)
 
 
-def _status(context: ApiContext) -> dict[str, Any]:
+def _status(context: ApiContext) -> StatusOut:
     services = context.services
     running, waiting = services.answers.slots()
-    return {
-        "ready": context.application.ready,
-        "stage": context.application.stage,
-        "started_at": services.started_at,
-        "rss_bytes": rss_bytes(),
-        "counts": asdict(services.library.counts()),
-        "resources": [_shown(held) for held in services.resources()],
-        "chat_model": asdict(services.models.status()),
-        "answers": {"running": running, "waiting": waiting},
-    }
-
-
-def _shown(held: MemoryReport) -> dict[str, Any]:
-    """Return what may be shown of a report: not where in memory things lie, nor in which folder."""
-    return {
-        "name": held.name,
-        "detail": held.detail,
-        "bytes": held.bytes,
-        "loads": held.loads,
-        "attributes": held.attributes,
-        "owner": held.owner,
-    }
+    return StatusOut(
+        ready=context.application.ready,
+        stage=context.application.stage,
+        started_at=services.started_at,
+        rss_bytes=rss_bytes(),
+        counts=services.library.counts(),
+        resources=[ResourceOut.model_validate(report) for report in services.resources()],
+        chat_model=services.models.status(),
+        answers=AnswerSlotsOut(running=running, waiting=waiting),
+    )

@@ -1,1 +1,1 @@
-"""What joins the rooms, beside `services.app.container`, which builds them: only here is one room told of another."""
+"""Composition: builds the services of the process and connects them; only here does one folder learn of another."""

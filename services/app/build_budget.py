@@ -110,7 +110,9 @@ def watch_budget(
         if not budget.limit:
             return None
         return MemoryHeadroom(
-            limit.used(rss_bytes()), budget.reached_bytes(BudgetLevel.HARD), children=budget.source is LimitSource.CONTAINER
+            limit.used(rss_bytes()),
+            budget.reached_bytes(BudgetLevel.HARD),
+            children=budget.source is LimitSource.CONTAINER,
         )
 
     def refused(refusal: Refusal) -> None:

@@ -1,7 +1,7 @@
-"""Who was waiting while the collector ran: its pauses joined by time with the requests that were under way.
+"""Which requests stood still while the garbage collector ran: its pauses joined by time with the requests.
 
-The pauses are recorded where nothing else may be done (`services.memory.sampling.gc_pauses`), requests when they end:
-so the two meet only here, when somebody asks.
+Pauses are recorded where nothing else may be done (`services.memory.sampling.gc_pauses`), requests when they end: the
+two are joined on demand only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ API = "API"
 
 
 class EndedRequest(Protocol):
-    """What is needed of `services.operations.request_log.Request`."""
+    """The fields used of `services.operations.request_log.Request`."""
 
     @property
     def time(self) -> float: ...
@@ -28,7 +28,7 @@ class EndedRequest(Protocol):
 
 
 class ActiveRequest(Protocol):
-    """What is needed of `services.core.requests.types.RunningRequest`."""
+    """The fields used of `services.core.requests.types.RunningRequest`."""
 
     @property
     def kind(self) -> str: ...
@@ -50,7 +50,7 @@ class PauseImpact:
         return sum(self.waiting.values())
 
 
-def who_waited(
+def pause_impacts(
     pauses: Sequence[Pause],
     ended: Iterable[EndedRequest],
     under_way: Iterable[ActiveRequest] = (),

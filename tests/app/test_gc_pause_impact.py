@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 
-from services.app.gc_pause_impact import who_waited
+from services.app.gc_pause_impact import pause_impacts
 from services.core.requests.types import RequestKind, RunningRequest
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 from services.operations.request_log import RecentRequests, Request
@@ -20,7 +20,7 @@ def running(began: float | None) -> RunningRequest:
 def test_what_overlaps_was_waiting() -> None:
     """A pause would be blamed on those that came before or after it, or nobody would be seen to wait."""
     stop = Pause(100.0, 2, 0.2, 0, 0)  # recorded at its end: from 99.8 on
-    found = who_waited(
+    found = pause_impacts(
         [stop],
         [
             request(99.0, 0.7),  # over before it
@@ -37,14 +37,14 @@ def test_what_overlaps_was_waiting() -> None:
 
 def test_nobody_waited() -> None:
     """A pause of a quiet process must not show anybody."""
-    assert who_waited([Pause(100.0, 0, 0.1, 0, 0)], [request(50, 1)])[0].waiting == {}
+    assert pause_impacts([Pause(100.0, 0, 0.1, 0, 0)], [request(50, 1)])[0].waiting == {}
 
 
 def test_a_faster_clock_stretches_what_took_real_seconds() -> None:
     """With a clock of tests the joins would be of moments that never met."""
     stop = Pause(100.0, 2, 0.1, 0, 0)
-    assert who_waited([stop], [request(95.0, 0.2)])[0].count == 0
-    assert who_waited([stop], [request(95.0, 0.2)], speed=30.0)[0].count == 1
+    assert pause_impacts([stop], [request(95.0, 0.2)])[0].count == 0
+    assert pause_impacts([stop], [request(95.0, 0.2)], speed=30.0)[0].count == 1
 
 
 def test_a_real_collection_meets_a_real_request() -> None:
@@ -61,5 +61,5 @@ def test_a_real_collection_meets_a_real_request() -> None:
     finally:
         recorder.close()
     full = [pause for pause in recorder.recent() if pause.generation == 2]
-    found = who_waited(full, requests.latest())
+    found = pause_impacts(full, requests.latest())
     assert [one.count for one in found] == [1, 0]

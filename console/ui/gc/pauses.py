@@ -13,7 +13,7 @@ from console.ui.shared.formatting import local_time
 from console.ui.shared.heartbeat import heartbeat
 from console.ui.shared.tick_cache import TickCache
 from services.app.container import Services
-from services.app.gc_pause_impact import API, PauseImpact, who_waited
+from services.app.gc_pause_impact import API, PauseImpact, pause_impacts
 from services.core.i18n import _, plural
 from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
@@ -54,7 +54,7 @@ def pauses_view(services: Services) -> None:
     )
     st.subheader(_("The longest pauses and what they delayed"), anchor=False)
     _table(
-        who_waited(
+        pause_impacts(
             longest_pauses(recent, _LONGEST),
             services.request_log.latest(),
             services.requests.running(),

@@ -1,1 +1,1 @@
-"""Metrics of the parts of the service, read when they are scraped."""
+"""The metrics of each part, read when they are scraped."""

@@ -1,4 +1,4 @@
-"""The memory budget: limit, watermarks, level, what it has done and what is refused; alerts and how they arrive."""
+"""Metrics of the memory budget, of refused work, and of alerts."""
 
 from __future__ import annotations
 

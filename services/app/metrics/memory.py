@@ -1,9 +1,4 @@
-"""What the memory room knows: the newest sample, the last ledger, the verdict, tracing.
-
-What the garbage collector is set to, the change on trial, and what our own policy did.
-
-The process itself: since when, what it is built of, whether it is ready, who uses it.
-"""
+"""Metrics of the process and of its memory: sample, ledger, verdict, tracing, garbage collector and its policy."""
 
 from __future__ import annotations
 

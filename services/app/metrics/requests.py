@@ -1,4 +1,4 @@
-"""What is being done and what waits: answers, ingestion, library, caches."""
+"""Metrics of the work: answers, ingestion, library, caches, chat back ends, requests."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def succeeds(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_helper_has_nothing_heavy_in_it() -> None:
+def test_the_fork_server_has_nothing_heavy_in_it() -> None:
     """What every child inherits is small: no torch, no Streamlit, no database, no settings."""
     code = (
         "import sys, services.knowledge.parsing.forkserver;"
@@ -57,8 +57,8 @@ def test_the_converters_come_without_their_dead_weight() -> None:
     assert done.stderr.strip() == "['Threads:\\t1']"
 
 
-def test_secrets_do_not_reach_the_helper(own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the helper nor its children see keys that are in the service's environment."""
+def test_secrets_do_not_reach_the_fork_server(own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the server nor its children see keys that are in the service's environment."""
     monkeypatch.setenv("MILLPOND_OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "also secret")
     run(own, small)
@@ -67,8 +67,8 @@ def test_secrets_do_not_reach_the_helper(own: ParserPool, small: Path, monkeypat
     assert set(environment) <= {*limits._KEPT, *limits._FIXED, "PYTHONPATH", "LC_CTYPE"}
 
 
-def test_a_dead_helper_is_replaced(own: ParserPool, small: Path) -> None:
-    """Killing the helper between files is not noticed."""
+def test_a_dead_fork_server_is_replaced(own: ParserPool, small: Path) -> None:
+    """Killing the server between files is not noticed."""
     run(own, small)
     before = own.pids()[0]
     os.kill(before, signal.SIGKILL)
@@ -77,8 +77,8 @@ def test_a_dead_helper_is_replaced(own: ParserPool, small: Path) -> None:
     assert until(lambda: gone(before))
 
 
-def test_a_helper_killed_at_work_is_replaced_once(own: ParserPool, slow: Path) -> None:
-    """The file is read again on a new helper; a second loss is an error with a hint, not an endless loop."""
+def test_a_fork_server_killed_at_work_is_replaced_once(own: ParserPool, slow: Path) -> None:
+    """The file is read again on a new server; a second loss is an error with a hint, not an endless loop."""
     killed: list[int] = []
 
     def cancelled() -> bool:
@@ -94,16 +94,16 @@ def test_a_helper_killed_at_work_is_replaced_once(own: ParserPool, slow: Path) -
     assert all(until(lambda pid=pid: gone(pid)) for pid in killed)
 
 
-def test_children_die_with_a_killed_helper(own: ParserPool, slow: Path) -> None:
-    """A kill of the helper takes the child with it."""
+def test_children_die_with_a_killed_fork_server(own: ParserPool, slow: Path) -> None:
+    """A kill of the server takes the child with it."""
     stop = threading.Event()
     children: list[int] = []
 
     def cancelled() -> bool:
         if len(own.pids()) == 2 and not children:
-            helper, child = own.pids()
+            server, child = own.pids()
             children.append(child)
-            os.kill(helper, signal.SIGKILL)
+            os.kill(server, signal.SIGKILL)
             stop.set()
         return stop.is_set()
 
@@ -112,8 +112,8 @@ def test_children_die_with_a_killed_helper(own: ParserPool, slow: Path) -> None:
     assert until(lambda: gone(children[0]))
 
 
-def test_an_idle_helper_goes_away_and_comes_back(tmp_path: Path, small: Path) -> None:
-    """When nothing is read the helper's memory is given back, without a zombie; the next file starts another."""
+def test_an_idle_fork_server_goes_away_and_comes_back(tmp_path: Path, small: Path) -> None:
+    """When nothing is read the server's memory is given back, without a zombie; the next file starts another."""
     pool = pool_with(tmp_path, idle_seconds=0.1)
     try:
         run(pool, small)
@@ -125,8 +125,8 @@ def test_an_idle_helper_goes_away_and_comes_back(tmp_path: Path, small: Path) ->
         pool.close()
 
 
-def test_the_helper_dies_with_its_parent(small: Path) -> None:
-    """After `kill -9` of the service neither helper nor children stay."""
+def test_the_fork_server_dies_with_its_parent(small: Path) -> None:
+    """After `kill -9` of the service neither server nor children stay."""
     code = f"""
 import os, signal
 from pathlib import Path
@@ -139,11 +139,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
     )
-    (helper,) = map(int, done.stdout.split())
-    assert until(lambda: gone(helper))
+    (server,) = map(int, done.stdout.split())
+    assert until(lambda: gone(server))
 
 
-def test_a_helper_that_cannot_start_is_an_error(own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_server_that_cannot_start_is_an_error(
+    own: ParserPool, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No process to be had: a message with a hint, not a traceback."""
 
     def refuse(*_arguments: object, **_options: object) -> None:
@@ -154,8 +156,8 @@ def test_a_helper_that_cannot_start_is_an_error(own: ParserPool, small: Path, mo
         run(own, small)
 
 
-def test_a_helper_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -> None:
-    """A helper that ends at once is tried twice, then reported."""
+def test_a_fork_server_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -> None:
+    """A server that ends at once is tried twice, then reported."""
     from services.core.settings import Settings
 
     pool = ParserPool(Settings(data_dir=tmp_path), tmp_path / "missing.json", 256)
@@ -205,8 +207,8 @@ def test_the_package_imports_without_posix() -> None:
 
 
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
-    """Jobs that are sent faster than the helper reads them keep their descriptors apart."""
-    helper = ForkServerProcess(
+    """Jobs that are sent faster than the server reads them keep their descriptors apart."""
+    server = ForkServerProcess(
         {"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5}
     )
     request = {
@@ -219,8 +221,8 @@ def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
             path.write_text(f"number {job}")
             output, status = os.pipe(), os.pipe()
             with path.open("rb") as file:
-                assert helper.send({**request, "job": job}, [file.fileno(), output[1], status[1]])
-            assert helper.send({"kill": 1000 + job})
+                assert server.send({**request, "job": job}, [file.fileno(), output[1], status[1]])
+            assert server.send({"kill": 1000 + job})
             os.close(output[1])
             os.close(status[1])
             pipes.append((output[0], status[0]))
@@ -229,5 +231,5 @@ def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
                 assert f"number {job}".encode() in output_file.read()
                 assert b'["exit",0,' in status_file.read()
     finally:
-        helper.close()
-    assert gone(helper.pid)
+        server.close()
+    assert gone(server.pid)

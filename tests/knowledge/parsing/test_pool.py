@@ -107,7 +107,7 @@ def test_an_error_while_reporting_ends_the_child(own: ParserPool, slow: Path) ->
 
 
 def test_a_crash_of_the_parser_costs_one_file(own: ParserPool, slow: Path, small: Path) -> None:
-    """A child that ends by a signal is one failed file; the helper stays."""
+    """A child that ends by a signal is one failed file; the server stays."""
     done = threading.Event()
 
     def cancelled() -> bool:
@@ -135,9 +135,9 @@ def test_nothing_is_left_behind(tmp_path: Path, small: Path) -> None:
         run(pool, small)
         expect(MillpondError, lambda: run(pool, bad, "bad.docx"))
         expect(CancelledError, lambda: run(pool, small, cancelled=lambda: True))
-    helper = psutil.Process(pool.pids()[0])
-    assert until(lambda: helper.children() == [])
-    assert helper.num_fds() <= 10
+    server = psutil.Process(pool.pids()[0])
+    assert until(lambda: server.children() == [])
+    assert server.num_fds() <= 10
     pool.close()
     assert me.num_fds() == descriptors
     assert threading.active_count() == threads
@@ -192,15 +192,15 @@ def test_small_texts_share_a_child(tmp_path: Path, small: Path) -> None:
     page.write_bytes(samples.pdf([["Text"]]))
     try:
         run(pool, small)
-        helper = psutil.Process(pool.pids()[0])
-        (child,) = helper.children()
+        server = psutil.Process(pool.pids()[0])
+        (child,) = server.children()
         for number in range(30):
             small.write_text(f"Text {number}")
             assert run(pool, small).chunks[0].text == f"Text {number}"
             expect(MillpondError, lambda: run(pool, empty))
-            assert child in helper.children()
+            assert child in server.children()
         assert pool.parse(page, "p.pdf", chunk_tokens=50, overlap=0).pages == 1
-        assert until(lambda: helper.children() == [child])
+        assert until(lambda: server.children() == [child])
         assert child.num_fds() <= 6
     finally:
         pool.close()
@@ -212,13 +212,13 @@ def test_a_child_that_has_done_enough_makes_room(tmp_path: Path, small: Path) ->
     pool = pool_with(tmp_path, warm_seconds=60.0)
     try:
         run(pool, small)
-        helper = psutil.Process(pool.pids()[0])
-        (first,) = helper.children()
+        server = psutil.Process(pool.pids()[0])
+        (first,) = server.children()
         for number in range(MAX_JOBS + 20):
             small.write_text(f"Text {number}")
             assert run(pool, small).chunks[0].text == f"Text {number}"
-        assert until(lambda: first not in helper.children())
-        assert len(helper.children()) == 1
+        assert until(lambda: first not in server.children())
+        assert len(server.children()) == 1
     finally:
         pool.close()
 
@@ -243,7 +243,7 @@ def test_large_results_are_on_disk_until_they_are_read(
     path = tmp_path / "large"
     path.write_text("Small.")
     monkeypatch.setattr(results, "IN_MEMORY_BYTES", 10_000)
-    run(own, path)  # starts the helper
+    run(own, path)  # starts the server
     path.write_text("A sentence with several words in it. " * 6_000)
     me = psutil.Process()
     gc.collect()

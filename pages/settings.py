@@ -24,7 +24,7 @@ st.markdown(
         threshold=retrieval.threshold,
     )
 )
-st.page_link(page(PageName.RETRIEVAL), label=_("Try others in the retrieval test"))
+st.page_link(page(PageName.RETRIEVAL), label=_("Try other settings in the retrieval test"))
 st.subheader(_("Settings in force"), anchor=False)
 st.caption(_("Set in the environment or in the file that MILLPOND_CONFIG names; changes need a restart."))
 settings_table(services.settings)

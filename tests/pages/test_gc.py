@@ -131,7 +131,7 @@ def test_collecting_shows_what_it_did(app: AppTest, acting: Services) -> None:
 
 def test_nothing_was_done_yet(app: AppTest, acting: Services) -> None:
     """Before the first action the page says what will be there, in place of an empty heading."""
-    acting.memory.effects._kept.clear()
+    acting.memory.effects._effects.clear()
     open_page(app, "collector")
     assert any("No actions yet" in str(info.proto) for info in app.info)
 

@@ -27,7 +27,7 @@ def test_before_the_first_look_the_page_says_so_and_what_one_costs(app: AppTest,
     assert not page.dataframe
 
 
-def test_a_look_that_fails_is_told_with_what_to_do(
+def test_a_snapshot_that_fails_shows_what_to_do(
     app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the process cannot be copied, the page must say so instead of breaking."""
@@ -35,14 +35,14 @@ def test_a_look_that_fails_is_told_with_what_to_do(
     def refuse(_self: Inspector, *_arguments: object, **_more: object) -> None:
         raise UnavailableError("The process could not be copied.", "Free some memory.")
 
-    monkeypatch.setattr(Inspector, "take", refuse)
+    monkeypatch.setattr(Inspector, "take_snapshot", refuse)
     page = open_page(app, "objects")
     page.button(Key.OBJECTS_SNAPSHOT).click().run()
     assert not page.exception
     assert "Free some memory" in shown(page)
 
 
-def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(app: AppTest, services: Services) -> None:
+def test_two_snapshots_are_compared_and_a_deleted_object_is_reported(app: AppTest, services: Services) -> None:
     """A link opens the same comparison; an address that belongs to nothing any more has a face of its own."""
     first, second = services.memory.objects.take_snapshot("one"), services.memory.objects.take_snapshot("two")
     page = open_page(app, "objects", since=first.name, snapshot=second.name)
@@ -53,7 +53,7 @@ def test_two_looks_are_compared_and_an_object_that_is_gone_is_said_to_be_gone(ap
     )
     page = open_page(app, "objects", view="containers", type="dict", object="4096")
     assert not page.exception
-    assert "Take another look" in shown(page)
+    assert "Reload the objects of its type" in shown(page)
 
 
 @pytest.mark.parametrize("view", ["owners", "repeat", "nonsense"])

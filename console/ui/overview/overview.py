@@ -78,7 +78,7 @@ def _resources(services: Services) -> None:
             0,
         )
     )
-    name, detail, megabytes, loads = _("What"), _("Which"), _("MB"), _("Loaded")
+    name, detail, megabytes, loads = _("Component"), _("Detail"), _("MB"), _("Loaded")
     st.dataframe(
         pd.DataFrame(rows, columns=[name, detail, megabytes, loads]),
         hide_index=True,

@@ -136,7 +136,7 @@ def settings_table(settings: Settings) -> None:
             shown = plain(str(value))
         changed = name in settings.model_fields_set
         rows.append((name, shown, _("yes") if changed else "", about.description or "", f"MILLPOND_{name.upper()}"))
-    columns = [_("Setting"), _("Value"), _("Set"), _("What it is"), _("Environment")]
+    columns = [_("Setting"), _("Value"), _("Set"), _("Description"), _("Environment")]
     st.dataframe(
         pd.DataFrame(rows, columns=columns),
         hide_index=True,

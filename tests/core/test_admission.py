@@ -28,7 +28,7 @@ class Process:
         self.admission.set_headroom_source(lambda: MemoryHeadroom(self.used, self.ceiling))
 
 
-def test_doors_close_and_open_for_each_who_closes_them() -> None:
+def test_gates_close_and_open_for_each_who_closes_them() -> None:
     """A drain that ends would open what the budget had closed."""
     admission = Admission()
     admission.close(Gate.UPLOADS, "budget", "short of memory", "later")
@@ -56,7 +56,7 @@ def test_long_questions_are_refused_before_short_ones() -> None:
 
 
 def test_work_that_does_not_fit_is_refused_with_its_figures() -> None:
-    """A refusal without figures explains nothing; one that reserves all the same keeps the room for ever."""
+    """A refusal without figures explains nothing; one that reserves all the same keeps the memory for ever."""
     process = Process(used=300, ceiling=500)
     with pytest.raises(UnavailableError, match=r"The model needs about 201 MB.*300 MB are used.*500 MB") as caught:
         process.admission.reserve(201 * MEGABYTE, "The model")
@@ -68,7 +68,7 @@ def test_work_that_does_not_fit_is_refused_with_its_figures() -> None:
 
 
 def test_promised_room_is_promised_once() -> None:
-    """Two works that begin at the same moment would both get the room of one."""
+    """Two works that begin at the same moment would both get the memory of one."""
     process = Process(used=300, ceiling=500)
     with process.admission.reserve(150 * MEGABYTE, "One"):
         assert process.admission.try_reserve(100 * MEGABYTE, "Another") is None
@@ -85,9 +85,9 @@ def test_many_at_once_never_get_more_than_there_is() -> None:
         start.wait()
         done = 0
         for _number in range(200):
-            room = process.admission.try_reserve(30 * MEGABYTE, "Work")
-            if room is not None:
-                with room, lock:
+            reservation = process.admission.try_reserve(30 * MEGABYTE, "Work")
+            if reservation is not None:
+                with reservation, lock:
                     most[0] = max(most[0], process.admission.reserved)
                 done += 1
         return done
@@ -126,7 +126,7 @@ def test_without_a_limit_everything_fits() -> None:
         assert not admission.low_memory
 
 
-def test_a_long_question_needs_room() -> None:
+def test_a_long_question_needs_memory() -> None:
     """Over the hard watermark a long question would be let in until the budget has come to its doors."""
     process = Process(used=500, ceiling=500)
     process.admission.check_question(LONG_CHARACTERS)
@@ -137,8 +137,8 @@ def test_a_long_question_needs_room() -> None:
     assert process.admission.reserved == 0
 
 
-def test_it_is_tight_when_slowed_down_or_short_of_room() -> None:
-    """Large portions would be taken just when there is no room for them."""
+def test_memory_is_low_when_slowed_down_or_short() -> None:
+    """Large portions would be taken just when memory is short."""
     process = Process(used=0, ceiling=500)
     assert not process.admission.low_memory
     process.admission.slow_ingestion(2.0)
@@ -148,15 +148,15 @@ def test_it_is_tight_when_slowed_down_or_short_of_room() -> None:
     assert process.admission.low_memory
 
 
-def test_refusals_are_told() -> None:
+def test_refusals_are_reported() -> None:
     """Nobody would hear that people are turned away, nor whether the budget or a restart does it."""
     process = Process(used=500, ceiling=500)
-    told: list[Refusal] = []
-    process.admission.add_listener(told.append)
+    refusals: list[Refusal] = []
+    process.admission.add_listener(refusals.append)
     process.admission.close(Gate.UPLOADS, "restart", "restarting", "")
     with pytest.raises(UnavailableError):
         process.admission.check(Gate.UPLOADS)
     with pytest.raises(UnavailableError):
         process.admission.reserve(5, "The model")
     assert process.admission.try_reserve(5, "A document") is None
-    assert told == [Refusal("A new file", Gate.UPLOADS, "restart"), Refusal("The model", bytes=5)]
+    assert refusals == [Refusal("A new file", Gate.UPLOADS, "restart"), Refusal("The model", bytes=5)]

@@ -90,7 +90,7 @@ def test_entries_grow_old() -> None:
 
 
 def test_shrinking_keeps_what_was_used_last() -> None:
-    """The memory budget asks for room; what is left fits and is the newest."""
+    """The memory budget shrinks it; what is left fits and is the newest."""
     kept = cache()
     for number in range(50):
         kept.put(str(number), bytes(500))

@@ -39,7 +39,7 @@ def test_cached_pages_are_given_back(tmp_path: Path) -> None:
     assert database.shrink() == 0
 
 
-def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """A damaged database gets a message with a way out, and stays as it is."""
     path = tmp_path / "test.db"
     path.write_bytes(b"not what it should be" * 1000)

@@ -49,7 +49,7 @@ def test_free_folder_has_no_owner(tmp_path: Path) -> None:
     assert lock.holder_url() is None
 
 
-def test_second_process_is_told_the_address(tmp_path: Path) -> None:
+def test_second_process_gets_the_address(tmp_path: Path) -> None:
     """While a process holds the folder, another one learns its address and process id and cannot take it."""
     process = holding(tmp_path)
     try:

@@ -45,8 +45,8 @@ def test_two_hundred_files_are_two_events(clock: list[float]) -> None:
     assert rest["seconds"] == pytest.approx(19.9)
 
 
-def test_single_events_are_told_one_by_one(clock: list[float]) -> None:
-    """What happens now and then is told as it is, without a summary of nothing."""
+def test_single_events_are_recorded_one_by_one(clock: list[float]) -> None:
+    """What happens now and then is recorded as it is, without a summary of nothing."""
     log = EventLog(lambda: 1.0)
     bursts = EventCoalescer(log.record)
     for name in ("a.txt", "b.txt"):
@@ -67,7 +67,7 @@ def test_a_burst_without_end_is_summed_up_now_and_then(clock: list[float]) -> No
     assert len(events(log)) == 5  # a first one and a summary for each minute, and the third burst's first
 
 
-def test_what_is_left_is_told_at_the_end(clock: list[float]) -> None:
+def test_what_is_left_is_recorded_at_the_end(clock: list[float]) -> None:
     """A stop right after a burst must not lose its summary."""
     log = EventLog(lambda: 1.0)
     reports = EventReporter(log, Metrics(), lambda: 5_000_000)

@@ -22,7 +22,7 @@ def test_ready_when_every_part_is() -> None:
     assert readiness.as_dict()["status"] == "ready"
 
 
-def test_expected_failure_is_told_in_its_words() -> None:
+def test_expected_failure_is_reported_in_its_words() -> None:
     """A part that raises an expected failure is not ready, and the others are still asked."""
     readiness = Health({"model": missing, "good": good}).ready()
     assert not readiness.ok

@@ -11,7 +11,7 @@ import logging, sys, warnings
 from services.operations.logging import configure, current_request_id, bind_request_id
 configure(level="info", style={style!r}, rss_bytes=lambda: 5 * 1024 * 1024)
 import structlog
-log = structlog.get_logger("room")
+log = structlog.get_logger("component")
 """
 
 
@@ -40,7 +40,7 @@ def test_json_line_carries_request_id_and_rss() -> None:
     )
     assert (inside["event"], inside["step"], inside["request_id"], inside["rss_mb"]) == ("stage", 2, "abc", 5.0)
     assert inside["level"] == "info"
-    assert inside["logger"] == "room"
+    assert inside["logger"] == "component"
     assert inside["timestamp"].endswith("Z")
     assert "request_id" not in outside
     assert outside["rss_mb"] == 5.0

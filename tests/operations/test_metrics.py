@@ -83,7 +83,7 @@ def test_a_part_is_read_at_each_scrape(metrics: Metrics) -> None:
 
 
 def test_a_part_that_fails_costs_its_own_values_only(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """One defect must not blind the whole monitoring; it is told, and logged once."""
+    """One defect must not blind the whole monitoring; it is exposed, and logged once."""
     broken = [True]
 
     def read() -> Iterator[MetricValue]:
@@ -105,7 +105,7 @@ def test_a_part_that_fails_costs_its_own_values_only(metrics: Metrics, caplog: p
 
 
 def test_a_part_that_is_not_there_yet_is_no_failure(metrics: Metrics) -> None:
-    """Before the start is through, what is known is told and nothing is reported as broken."""
+    """Before the start is through, what is known is exposed and nothing is reported as broken."""
 
     def read() -> Iterator[MetricValue]:
         yield MetricValue(FISH, 1)
@@ -125,7 +125,7 @@ def test_two_parts_cannot_claim_one_name(metrics: Metrics) -> None:
 
 
 class Recorder:
-    """What the sampling room hands over."""
+    """What sampling hands over."""
 
     bounds: Sequence[float] = (0.001, 0.01)
 

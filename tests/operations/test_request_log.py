@@ -57,7 +57,7 @@ def test_the_list_is_bounded_and_the_count_is_not(requests: RecentRequests) -> N
 
 
 def test_overlapping_requests_are_marked(requests: RecentRequests) -> None:
-    """What another request allocated must not be laid at this one's door."""
+    """What another request allocated must not be attributed to this one."""
     first = requests.begin()
     second = requests.begin()
     assert not requests.end(second, "GET", "/second", 200).alone

@@ -26,13 +26,13 @@ class Events(NullEventSink):
     """Keeps what is reported."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.recorded: list[str] = []
 
     def event(self, kind: EventKind, detail: str = "", **_figures: float) -> None:
-        self.told.append(f"{kind}: {detail}")
+        self.recorded.append(f"{kind}: {detail}")
 
     def action(self, actor: str, kind: EventKind, detail: str = "", /, **_figures: float) -> None:
-        self.told.append(f"{kind} by {actor}: {detail}")
+        self.recorded.append(f"{kind} by {actor}: {detail}")
 
 
 def restarts(plan: RestartPlan | None = None, *, served: Callable[[], int] = lambda: 0, now: float = 0.0) -> Restarts:
@@ -97,12 +97,12 @@ def test_where_nobody_starts_it_again_there_is_no_restart() -> None:
     for _time in range(3):
         alone.check()
     assert alone.requested is None
-    assert len(events.told) == 1
+    assert len(events.recorded) == 1
 
 
 @dataclass
 class Shell:
-    """A successor that notes what is asked of it, and how the doors stood then."""
+    """A successor that records what is asked of it, and which gates were closed then."""
 
     admission: Admission
     asked: list[str] = field(default_factory=list)
@@ -160,7 +160,7 @@ class Scene:
 
 
 def test_in_a_quiet_moment_nothing_is_refused_before_the_change() -> None:
-    """Without long work the next process is loaded, then connections wait; no door was closed while they did not."""
+    """Without long work the next process is loaded, then connections wait; no gate was closed while they did not."""
     scene = Scene()
     scene.go()
     assert scene.shell.ended.wait(30)
@@ -172,7 +172,7 @@ def test_long_work_ends_first() -> None:
     """With an answer under way new work is refused with a reason after a while, and the end waits for the answer."""
     scene = Scene(work=1)
     scene.go()
-    eventually(lambda: scene.refused, what="closed doors")
+    eventually(lambda: scene.refused, what="closed gates")
     assert scene.restarts.draining
     with pytest.raises(UnavailableError, match="restarting"):
         scene.admission.check_question(10)
@@ -201,7 +201,7 @@ def test_a_front_gets_to_see_that_it_is_not_ready() -> None:
     """Where nobody holds connections, readiness turns before the door is closed, and no second process is loaded."""
     scene = Scene(holds=False)
     scene.go()
-    eventually(lambda: scene.restarts.draining and scene.refused, what="draining with closed doors")
+    eventually(lambda: scene.restarts.draining and scene.refused, what="draining with closed gates")
     assert scene.shell.ended.wait(30)
     assert scene.shell.asked == ["stop", "close", "end"]
 

@@ -53,7 +53,7 @@ def test_no_waiting_at_all_still_lets_answers_run() -> None:
         slots.acquire("a")
 
 
-def test_the_position_is_told_as_it_changes() -> None:
+def test_the_position_is_reported_as_it_changes() -> None:
     """Those who wait see their place move up to the front, then their turn."""
     slots = ConcurrencyLimit(per_user=9, total=1, waiting=9)
     places = [slots.acquire("a") for _ in range(3)]
@@ -73,16 +73,16 @@ def test_waiting_ends_when_it_is_cancelled() -> None:
     waiting = slots.acquire("a")
     cancelled = threading.Event()
     seen: list[int] = []
-    told = threading.Event()
+    reported = threading.Event()
 
     def wait() -> None:
         for position in slots.positions(waiting, cancelled):
             seen.append(position)
-            told.set()
+            reported.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert told.wait(DEADLINE)
+    assert reported.wait(DEADLINE)
     cancelled.set()
     slots.wake()
     thread.join(DEADLINE)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.memory.leaks.statistics import (
@@ -75,6 +75,7 @@ def test_flat_series_has_no_trend() -> None:
     assert (found.slope, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
+@settings(deadline=None)
 @given(series, sixty_fourths, st.integers(-8, 8))
 def test_shift_and_scale_change_nothing(y: np.ndarray, shift: float, power: int) -> None:
     """Fails if a judgement depends on the level or the unit."""
@@ -86,6 +87,7 @@ def test_shift_and_scale_change_nothing(y: np.ndarray, shift: float, power: int)
     assert mann_kendall_trend(x, y + shift).slope == pytest.approx(plain.slope, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(series)
 def test_reversal_turns_the_trend_round(y: np.ndarray) -> None:
     """Fails if rising and falling are not treated alike."""
@@ -95,6 +97,7 @@ def test_reversal_turns_the_trend_round(y: np.ndarray) -> None:
     assert mirrored.low == pytest.approx(-plain.high)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50))
 def test_median_is_numpys(values: list[float]) -> None:
     """Fails if the fast median differs from the known one."""

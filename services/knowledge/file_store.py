@@ -68,7 +68,7 @@ class IncomingFile:
         self._size += len(data)
         if self._size > self._limit:
             raise TooLargeError(
-                _("The file is larger than {limit} MB and was not taken.").format(limit=self._limit // MEGABYTE),
+                _("The file is larger than {limit} MB and was not accepted.").format(limit=self._limit // MEGABYTE),
                 _("Split it, or raise the limit (MILLPOND_UPLOAD_LIMIT_MB)."),
             )
         self._hash.update(data)

@@ -18,6 +18,7 @@ from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.core.settings import Settings
+from services.core.units import MEGABYTE
 from services.knowledge import types
 from services.knowledge.file_names import display_name
 from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
 
 _RETRIEVAL = "knowledge.retrieval"
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = MEGABYTE
 _UPLOAD_BYTES = 4 * _READ_BYTES  # RAM that an upload takes on its way to the disk
 # Most documents and chunks deleted in one transaction, so that other writers do not wait for long.
 _DELETION_BATCH = 2000

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from services.core.errors import TooLargeError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.knowledge.types import Section
 
 # Rows of one section; each repeats the header.
@@ -22,7 +23,7 @@ _DELIMITERS = ",;\t|"
 
 def read_csv(text: str) -> Iterator[Section]:
     """Yield the sections of a table in CSV, the delimiter detected from the first lines."""
-    csv.field_size_limit(16 * 1024 * 1024)
+    csv.field_size_limit(16 * MEGABYTE)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:8192]))
     yield from _sections(rows, "")
 

@@ -219,7 +219,7 @@ def _insert_job(connection: Connection, document_id: int, revision_id: int, kind
 def _check_queue(connection: Connection, plan: RevisionPlan) -> None:
     if count_unfinished(connection) >= plan.queue_limit:
         raise BusyError(
-            _("{limit} files are waiting already; this one was not taken.").format(limit=plan.queue_limit),
+            _("{limit} files are waiting already; this one was not accepted.").format(limit=plan.queue_limit),
             _("Try again when some of them are done."),
         )
 

@@ -148,7 +148,7 @@ class JobStore:
             job = _job(connection, job_id)
             if job.state not in UNFINISHED_STATES:
                 raise ConflictError(_("This job is finished already; nothing was changed."))
-            _end(connection, job_id, CANCELLED, _("Cancelled."), _("Retry it to take the file in after all."))
+            _end(connection, job_id, CANCELLED, _("Cancelled."), _("Retry the job to ingest the file."))
 
     def retry(self, job_id: int) -> None:
         """Queue a failed or cancelled job again.
@@ -160,7 +160,7 @@ class JobStore:
         with self._database.write() as connection:
             job = _job(connection, job_id)
             if job.state not in (FAILED, CANCELLED):
-                raise ConflictError(_("Only a failed or cancelled job can be tried again."))
+                raise ConflictError(_("Only a failed or cancelled job can be retried."))
             requeue(connection, job)
 
     def requeue_active(self) -> None:
@@ -192,7 +192,7 @@ def requeue(connection: Connection, job: Row[Any]) -> None:
     """
     revision = connection.execute(sa.select(revisions).where(revisions.c.id == job.revision_id)).one_or_none()
     if revision is None:
-        raise ConflictError(_("A newer version of this document has taken the place of this one."))
+        raise ConflictError(_("A newer version of this document superseded this one."))
     if not revision.stored and job.kind != JobKind.REEMBED:
         raise ConflictError(
             _("The original was not kept because it could not be read."), _("Add the corrected file again.")
@@ -218,7 +218,7 @@ def supersede(connection: Connection, document_id: int) -> tuple[list[str], list
     connection.execute(
         jobs.update()
         .where(jobs.c.id.in_(ended))
-        .values(state=CANCELLED, error=_("A newer version took its place."), hint="", finished_at=now)
+        .values(state=CANCELLED, error=_("Superseded by a newer version."), hint="", finished_at=now)
     )
     stored = connection.scalar(sa.select(revisions.c.stored).where(revisions.c.id == newest)) or ""
     drop_content(connection, newest)

@@ -27,10 +27,10 @@ MB = 1_000_000
 BLOCK_SHARE, RSS_SHARE = 0.2, 0.1
 _MAX_BACKOFF = 4
 # The service is idle after so many seconds of the clock without a request.
-QUIET_SECONDS = 3.0
+IDLE_SECONDS = 3.0
 # After work, an idle period of this length is used in any case: objects that were in use at the last full collection
 # and have become garbage since show in no growth.
-LONG_QUIET_SECONDS = 30.0
+LONG_IDLE_SECONDS = 30.0
 # The collection after large work waits at most so long for an idle moment.
 LARGE_WORK_SECONDS = 10.0
 # The share of the time that the pauses of this policy may take.
@@ -201,7 +201,7 @@ class CollectionPolicy:
         self._lock = threading.Lock()
         self._seen = -1
         self._worked_at: int | None = None  # number of full collections at the last request
-        self._quiet_since = clock.time()
+        self._idle_since = clock.time()
         self._large_work: _LargeWork | None = None
         self._not_before = 0.0  # earliest next collection by the monotonic clock, as pauses are real seconds
         self._full_seconds = 0.0
@@ -221,7 +221,8 @@ class CollectionPolicy:
         off = self._off()
         grown, needed = self._growth.growth(self._growth.update()), self._growth.needed()
         description = off or _(
-            "on: {grown} new blocks since the last full collection; it collects at {idle} idle, {needed} under load"
+            "on: {grown} new blocks since the last full collection; it collects at {idle} when idle, at {needed} "
+            "under load"
         ).format(grown=f"{grown.blocks:,}", idle=f"{IDLE_GROWTH.blocks:,}", needed=f"{needed.blocks:,}")
         return PolicyState(not off, description, grown, needed.blocks, self._seconds, self._last, dict(self._runs))
 
@@ -234,43 +235,43 @@ class CollectionPolicy:
         certain = certain or (self._large_work is not None and self._large_work.certain)
         self._large_work = _LargeWork(what, self._clock.time(), certain)
         if at_once:
-            self._check(waited=True)
+            self._check(immediate=True)
 
     def check(self) -> None:
         """Collect if that is due; called about every second by `memory-watch`."""
-        self._check(waited=False)
+        self._check(immediate=False)
 
-    def _check(self, *, waited: bool) -> None:
+    def _check(self, *, immediate: bool) -> None:
         if not self._lock.acquire(blocking=False):
             return  # another thread is checking
         try:
-            self._decide(waited=waited)
+            self._decide(immediate=immediate)
         finally:
             self._lock.release()
 
-    def _decide(self, *, waited: bool) -> None:
+    def _decide(self, *, immediate: bool) -> None:
         if self._worked_at is None:
             self._growth.reset()  # objects from the start are there to stay
         heap, now = self._growth.update(), self._clock.time()
         done = self._done()
         if self._busy() or done != self._seen:
-            self._seen, self._quiet_since, self._worked_at = done, now, self._growth.full_collections
+            self._seen, self._idle_since, self._worked_at = done, now, self._growth.full_collections
         if self._off():
             self._large_work = None
             return
         if time.monotonic() < self._not_before:
             return
-        grown, quiet_for = self._growth.growth(heap), now - self._quiet_since
-        quiet = quiet_for >= QUIET_SECONDS
+        grown, idle_for = self._growth.growth(heap), now - self._idle_since
+        idle = idle_for >= IDLE_SECONDS
         if self._large_work is not None:
             work = self._large_work
-            if waited or quiet or now - work.ended >= LARGE_WORK_SECONDS:
+            if immediate or idle or now - work.ended >= LARGE_WORK_SECONDS:
                 self._large_work = None
                 if work.certain or exceeds(grown, LARGE_WORK_GROWTH):
                     self._collect(CollectionReason.LARGE_WORK, heap, work.what)
-        elif quiet and exceeds(grown, IDLE_GROWTH):
+        elif idle and exceeds(grown, IDLE_GROWTH):
             self._collect_idle(heap)
-        elif quiet_for >= LONG_QUIET_SECONDS and self._worked_at == self._growth.full_collections:
+        elif idle_for >= LONG_IDLE_SECONDS and self._worked_at == self._growth.full_collections:
             self._collect(CollectionReason.IDLE, heap)
         elif exceeds(grown, self._growth.needed()):
             self._collect(CollectionReason.ALLOCATION, heap)

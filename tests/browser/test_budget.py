@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from services.core.units import MEGABYTE
 from tests.browser.conftest import Watch
 from tests.browser.samples import manual
 from tests.consoles.hasty import SPEED
@@ -20,7 +21,6 @@ from tests.visitors import PageRefusedError, Visitor, visiting
 
 pytestmark = pytest.mark.browser
 
-MEGABYTE = 2**20
 # Over RSS when ready, in MB: the watermarks and the limit. Pages, parsers and the first answers take 100 MB for good.
 SOFT, HIGH, HARD, LIMIT = 200, 260, 320, 380
 UPLOAD_BYTES = 24 * MEGABYTE
@@ -105,7 +105,7 @@ def open_budget(browser: Browser, server: Server, watch: Watch) -> Page:
 def test_real_work_crosses_each_watermark_and_the_page_tells(
     browser: Browser, tight: Tight, watch: Watch, tmp_path: Path
 ) -> None:
-    """Files of open tabs fill the memory: levels, actions and refusals show with their reasons, and go with the tabs."""
+    """Files of open tabs fill the memory: levels, actions and refusals show with reasons, and go with the tabs."""
     server = tight.server
     page = open_budget(browser, server, watch)
     head = page.locator(".st-key-budget-head")
@@ -186,7 +186,9 @@ def test_a_tab_comes_back_by_itself_after_a_restart(browser: Browser, watch: Wat
         page.evaluate("window.untouched = true")
         page.get_by_role("button", name="Restart now").click()
         page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
-        expect(page.get_by_text("A restart is being prepared; you can continue to work").first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("A restart is being prepared; you can continue to work").first).to_be_visible(
+            timeout=PATIENCE
+        )
         eventually(lambda: holder() not in {0, old}, seconds=120, what="the next process")
         # The page of the next process: no restart is under way there.
         button = page.get_by_role("button", name="Restart now")

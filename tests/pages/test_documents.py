@@ -45,7 +45,7 @@ def test_the_same_content_again_is_told(app: AppTest, add: Add, services: Servic
     open_page(app, "documents")
     app.file_uploader[0].upload("copy.txt", b"The seals are inspected every twelve months.")
     app.run()
-    assert any("nothing was done" in toast.value for toast in app.toast)
+    assert any("was skipped" in toast.value for toast in app.toast)
     assert services.library.count_documents() == 1
 
 

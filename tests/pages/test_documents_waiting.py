@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.app.container import Services
 from services.core.admission import MemoryHeadroom
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from tests.pages.conftest import open_page
 from tests.servers import eventually
 
@@ -17,7 +17,7 @@ def test_documents_that_wait_for_memory_say_so(
 ) -> None:
     """A queue that stands still without a word looks like a defect, and people would hand their files in again."""
     room = [MemoryHeadroom(0, 5 * MEGABYTE)]
-    monkeypatch.setattr(services.admission, "_room", lambda: room[0])
+    monkeypatch.setattr(services.admission, "_headroom", lambda: room[0])
     services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
     eventually(lambda: services.ingestion.pause_reason, what="the pause")
     open_page(app, "documents")

@@ -15,6 +15,7 @@ from services.chat.types import BackendChoice
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import ForbiddenError
 from services.core.memory_report import Owner
+from services.core.units import MEGABYTE
 from services.knowledge.types import RetrievalSettings
 from services.memory.effects import Effect
 from services.memory.gc.types import GCSettings
@@ -22,7 +23,6 @@ from tests.pages.conftest import open_page
 from tests.pages.test_memory import words
 
 USER = Actor("visitor", Role.USER)
-MEGABYTE = 2**20
 JOINER = "\u2060"  # between the colon and the digits of a time, so that no icon is read there
 
 

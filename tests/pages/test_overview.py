@@ -16,7 +16,7 @@ def texts(app: AppTest) -> str:
 
 
 def test_requests_are_listed_and_can_be_cancelled(app: AppTest, services: Services) -> None:
-    """Who, what, since when, place and memory; the button ends that request; afterwards it is among the recently finished."""
+    """Who, what, since when, place and memory; the button ends that request; then it is among the recently finished."""
     limit = services.requests.limits(RequestKind.DIAGNOSTIC)
     with services.requests.open(RequestKind.DIAGNOSTIC, "census of objects", user="ann") as first:
         second = services.requests.open(RequestKind.DIAGNOSTIC, "deep size", user="bob")

@@ -16,6 +16,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.formatting import count, escape, plain, signed_size, size
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.tracing.source import place_text, source_lines
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, SnapshotInfo, TraceComparison, TraceFilters
@@ -70,9 +71,7 @@ def _no_snapshots(*, on: bool) -> None:
         )
     else:
         st.info(
-            _(
-                "Start tracing, take snapshots before and after what you suspect, and see which lines hold more memory."
-            ),
+            _("Start tracing, take snapshots before and after what you suspect, and see which lines hold more memory."),
             title=_("Allocations have not been traced yet"),
             icon=":material/data_object:",
         )
@@ -267,7 +266,7 @@ def changes_chart(comparison: TraceComparison) -> Chart:
     """Return the rows that changed most as horizontal bars; for a single snapshot, the largest ones."""
     rows = [row for row in comparison.rows if _length(comparison, row)][:MOST_BARS]
     values = [_length(comparison, row) for row in rows]
-    unit, divisor = (_("MB"), 2**20) if max(map(abs, values), default=0) >= 2**20 else (_("KB"), 2**10)
+    unit, divisor = (_("MB"), MEGABYTE) if max(map(abs, values), default=0) >= MEGABYTE else (_("KB"), 2**10)
     layout = base_layout(56 + 26 * max(1, len(rows)))
     positions = list(range(len(rows)))
     low, high = min([0, *values]) / divisor, max([0, *values]) / divisor

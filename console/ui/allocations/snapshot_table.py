@@ -13,11 +13,10 @@ from console.ui.session_state import notify
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
 from console.ui.shared.formatting import local_time, plain, size
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE, MOST_AUTOMATIC, MOST_SNAPSHOTS
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import SnapshotInfo
-
-_MEGABYTE = 1024 * 1024
 
 
 @st.fragment
@@ -59,7 +58,7 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             "edit": [":material/edit:"] * len(snapshots),
             "name": [snapshot_title(info) for info in snapshots],
             "time": [local_time(info.time) for info in snapshots],
-            "bytes": [info.bytes / _MEGABYTE for info in snapshots],
+            "bytes": [info.bytes / MEGABYTE for info in snapshots],
             "blocks": [info.blocks for info in snapshots],
             "frames": [info.frames for info in snapshots],
             "paused": [info.paused * 1000 for info in snapshots],

@@ -10,7 +10,7 @@ import streamlit as st
 from console.ui.budget.gauge import LEVEL_COLOURS, level_word
 from console.ui.charts.annotations import inert, restart_shapes
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import MEGABYTE, Chart, Json, known, line, moments, numbers, time_layout
+from console.ui.charts.figure import Chart, Json, known, line, moments, numbers, time_layout
 from console.ui.charts.palette import colour, owner_name
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
@@ -20,6 +20,7 @@ from console.ui.shared.tick_cache import TickCache
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.time_ranges import PACING, Range, range_label, time_window
+from services.core.units import MEGABYTE
 from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
 from services.memory.types import Series, Window
 

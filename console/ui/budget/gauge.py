@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import MEGABYTE, Chart, Json, base_layout
+from console.ui.charts.figure import Chart, Json, base_layout
 from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import escape, minutes, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.budget.messages import source_name
 from services.memory.budget.types import BudgetLevel, GovernorState
 
@@ -68,7 +69,9 @@ def _where(state: GovernorState) -> str:
     if not budget.limit:
         return _("Set MILLPOND_MEMORY_LIMIT_MB to set a limit.")
     marks = " · ".join(
-        _("{level} from {bytes}").format(level=level_word(mark.level).lower(), bytes=size(budget.reached_bytes(mark.level)))
+        _("{level} from {bytes}").format(
+            level=level_word(mark.level).lower(), bytes=size(budget.reached_bytes(mark.level))
+        )
         for mark in budget.watermarks
     )
     return _("{marks} · the limit of {limit} is {source}").format(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from console.ui.charts.palette import PALETTE, colour
 
 MOST_POINTS = 2000
-MEGABYTE = 1024 * 1024
 Json = dict[str, Any]
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from console.ui.charts.annotations import MOST_EVENTS, add_limit, event_axis, event_trace, restart_shapes, restarts
 from console.ui.charts.figure import (
-    MEGABYTE,
     MOST_POINTS,
     Chart,
     Json,
@@ -23,6 +22,7 @@ from console.ui.charts.figure import (
 from console.ui.charts.palette import FAMILY_OWNERS, ColourFamily, colour, family_name, owner_colour, owner_name
 from services.core.i18n import _
 from services.core.memory_report import Owner
+from services.core.units import MEGABYTE
 from services.memory.ledger.ledger import Ledger
 from services.memory.types import Floats, Series, Window, owner_column
 from services.operations.event_log import Event

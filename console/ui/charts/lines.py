@@ -8,7 +8,6 @@ import numpy as np
 
 from console.ui.charts.annotations import restart_shapes
 from console.ui.charts.figure import (
-    MEGABYTE,
     MOST_POINTS,
     Chart,
     Json,
@@ -20,6 +19,7 @@ from console.ui.charts.figure import (
     time_layout,
 )
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.types import Floats, Series, Window
 
 LINE_POINTS = MOST_POINTS // 5

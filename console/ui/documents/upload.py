@@ -17,6 +17,7 @@ from services.app.container import Services
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
+from services.core.units import MEGABYTE
 from services.knowledge.library import Library
 from services.knowledge.types import Collection, Intake
 
@@ -43,7 +44,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
     stored: list[Intake] = []
     problems: list[tuple[str, MillpondError]] = []
     bar = st.progress(0.0)
-    megabytes = sum(file.size for file in files) / 2**20
+    megabytes = sum(file.size for file in files) / MEGABYTE
     detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
     scope: RequestScope | None = None
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
+from console.ui.charts.figure import Chart, Json, axis, base_layout
 from console.ui.charts.palette import owner_colour, owner_name
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
@@ -17,6 +17,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import Owner
+from services.core.units import MEGABYTE
 from services.memory.effects import Effect
 from services.memory.reclaimers import ReclaimOffer
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from console.ui.charts.annotations import inert
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import MEGABYTE, Chart, Json, axis, base_layout
+from console.ui.charts.figure import Chart, Json, axis, base_layout
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt
 from console.ui.session_state import notify
@@ -20,6 +20,7 @@ from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Services
 from services.core.i18n import _, plural
+from services.core.units import MEGABYTE
 from services.memory.gc.types import GCSettings
 from services.memory.gc_experiment.analysis import Advice, Analysis, Figure, analyze, is_relevant, median_and_range
 from services.memory.gc_experiment.messages import change, figure_name, headline, recommendation

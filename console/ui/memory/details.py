@@ -17,11 +17,11 @@ from services.app.container import Services
 from services.core.events import EventKind
 from services.core.i18n import _
 from services.core.time_ranges import PACING, Range
+from services.core.units import MEGABYTE
 from services.operations.event_log import Event
 
 _PERIOD_SECONDS = 5.0
 _MOST_ROWS = 200
-MEGABYTE = 1024 * 1024
 
 
 class Detail(StrEnum):

@@ -16,11 +16,11 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Region
+from services.core.units import MEGABYTE
 from services.memory.ledger.ledger import Ledger
 
 _PERIOD_SECONDS = 5.0
 _MOST_ROWS = 200
-MEGABYTE = 1024 * 1024
 
 
 @st.fragment

@@ -13,6 +13,7 @@ from console.ui.streamlit.uploads import held_uploads
 from services.app.container import Services
 from services.core.cache import CacheStats
 from services.core.i18n import _, plural
+from services.core.units import MEGABYTE
 from services.memory.process import rss_bytes
 
 _PERIOD_SECONDS = 3.0
@@ -69,12 +70,12 @@ def _resources(services: Services) -> None:
 
     resources = services.resources()
     files, upload_bytes = held_uploads()
-    rows = [(r.name, r.detail, r.bytes / 2**20, r.loads) for r in resources]
+    rows = [(r.name, r.detail, r.bytes / MEGABYTE, r.loads) for r in resources]
     rows.append(
         (
             _("Uploads"),
             plural("{count} file not yet on disk", "{count} files not yet on disk", files),
-            upload_bytes / 2**20,
+            upload_bytes / MEGABYTE,
             0,
         )
     )

@@ -15,6 +15,7 @@ from services.app.container import Services
 from services.core.access import Role
 from services.core.i18n import _, plural
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
+from services.core.units import MEGABYTE
 from services.memory.process import rss_bytes
 
 _PERIOD_SECONDS = 2.0
@@ -120,8 +121,8 @@ def _recent(finished: list[FinishedRequest]) -> None:
             outcome_name(each.outcome),
             round(each.waited * 1000),
             round(each.seconds * 1000),
-            each.rss_before / 2**20,
-            (each.rss_after - each.rss_before) / 2**20,
+            each.rss_before / MEGABYTE,
+            (each.rss_after - each.rss_before) / MEGABYTE,
         )
         for each in finished
     ]

@@ -33,10 +33,11 @@ from console.ui.streamlit.reaper import reap
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.core.settings import Settings
+from services.core.units import MEGABYTE
 from services.memory.tracing.source import register_machinery
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"
-BODY_LIMIT_BYTES = 4 * 1024 * 1024
+BODY_LIMIT_BYTES = 4 * MEGABYTE
 # These count for themselves: files are taken in there.
 UPLOADS = ("/api/documents", "/_stcore/upload_file")
 

@@ -17,10 +17,11 @@ import httpx
 from console.cli.client import AnswerSource, DocumentState, ImportState
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.knowledge.document_import import PreparedDocument
 
 START_SECONDS = 120.0
-VECTOR_BYTES_SENT = 1024 * 1024  # a request carries at most 4 MB
+VECTOR_BYTES_SENT = MEGABYTE  # a request carries at most 4 MB
 _PREFIX = "urn:millpond:problem:"
 _KINDS: dict[str, type[MillpondError]] = {kind.kind.value: kind for kind in MillpondError.__subclasses__()}
 

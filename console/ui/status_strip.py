@@ -14,8 +14,9 @@ from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, plural
+from services.core.units import MEGABYTE
 from services.memory.budget.types import BudgetLevel
-from services.memory.leaks.messages import MB, duration_text, headline, is_counted, kind_name, number_text
+from services.memory.leaks.messages import duration_text, headline, is_counted, kind_name, number_text
 from services.memory.leaks.types import Verdict, VerdictState
 from services.memory.types import Series
 from services.operations.restarts import RestartPhase
@@ -107,7 +108,9 @@ def _brief(verdict: Verdict) -> str:
         return _("Memory flat for {time}").format(time=duration_text(verdict.window_seconds))
     slope = verdict.slope_per_hour or 0.0
     per_hour = (
-        number_text(slope, signed=True) if is_counted(verdict.kind) else f"{number_text(slope / MB, signed=True)} MB"
+        number_text(slope, signed=True)
+        if is_counted(verdict.kind)
+        else f"{number_text(slope / MEGABYTE, signed=True)} MB"
     )
     template = (
         _("Leak of {kind}, {growth} an hour")

@@ -11,7 +11,8 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.memory_report import Owner
 from services.core.preferences import Preferences
-from services.core.settings import MEGABYTE, Settings
+from services.core.settings import Settings
+from services.core.units import MEGABYTE
 from services.memory.clock import Clock
 from services.memory.gc.policy import CollectionPolicy
 from services.memory.limit import MemoryLimit

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.core.i18n import _, plural
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from services.operations.health import Check
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-MEGABYTE = 1024 * 1024
+from services.core.units import MEGABYTE
+
 DATABASE_FILE = "millpond.db"
 _PREFIX = "MILLPOND_"
 _CONFIG_VARIABLE = "MILLPOND_CONFIG"

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from services.integrations.pickle_machine import ClassKind, InertObject, PickleMachine, PickleRefusedError
 
 LARGEST_FILE_BYTES = 1024 * MEGABYTE

@@ -31,12 +31,13 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from services.core.errors import ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.fork_permit import CANCELLATION_CHECK_SECONDS, acquire_fork_permit
 from services.memory.process import disable_openblas_threads, rss_bytes
 
 Result = TypeVar("Result")
 
-MAX_RESULT_BYTES = 64 * 1024 * 1024
+MAX_RESULT_BYTES = 64 * MEGABYTE
 NOTICEABLE_PAUSE_SECONDS = 0.05  # a longer pause is announced in advance
 
 _HELLO = b"+"
@@ -220,7 +221,7 @@ def _execute(work: Callable[[], Any]) -> tuple[bytes, bytes]:
 def _send(write_end: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(write_end, view[: 1 << 20]) :]
+        view = view[os.write(write_end, view[:MEGABYTE]) :]
 
 
 def _receive(read_end: int, deadline: float, seconds: float, check: Callable[[], None]) -> tuple[bytes, bytearray]:
@@ -245,7 +246,7 @@ def _receive(read_end: int, deadline: float, seconds: float, check: Callable[[],
                 ),
                 _("Try again at a quieter time."),
             )
-        piece = os.read(read_end, 1 << 20)
+        piece = os.read(read_end, MEGABYTE)
         if not piece:
             raise EOFError
         received += piece
@@ -254,7 +255,7 @@ def _receive(read_end: int, deadline: float, seconds: float, check: Callable[[],
             if length > MAX_RESULT_BYTES:
                 raise TooLargeError(
                     _("The result of the diagnostic is too large ({megabytes:.0f} MB).").format(
-                        megabytes=length / 2**20
+                        megabytes=length / MEGABYTE
                     )
                 )
             wanted += length

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import psutil
 
+from services.core.units import MEGABYTE
+
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # What glibc's dynamic threshold for mapped blocks reaches after the first large file.
-_MMAP_THRESHOLD = 32 * 1024 * 1024
+_MMAP_THRESHOLD = 32 * MEGABYTE
 _process = psutil.Process()
 _MAPS = Path("/proc/self/maps")
 _SYMBOL_FORMATS = ("{}", "{}64_", "scipy_{}", "scipy_{}64_")  # as distributions name the symbols

@@ -12,12 +12,12 @@ import httpx
 import psutil
 import pytest
 
+from services.core.units import MEGABYTE
 from tests.chat.model_server import ModelServer, model_server
 from tests.servers import Server, eventually, serving
 
 TOKEN = "the-administrator"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
-MEGABYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from services.core.access import SERVICE
 from services.core.errors import TimedOutError
 from services.core.requests import Outcome, RequestKind, RequestRegistry, RequestScope
 from services.core.settings import Settings
+from services.core.units import MEGABYTE
 from tests.chat.conftest import Shelf
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import use
@@ -32,7 +33,6 @@ from tests.servers import eventually
 
 STAGES = ["waiting", "retrieval", "model load", "before the first token", "mid-stream", "storing"]
 BLOCKING = {"retrieval", "model load", "storing"}  # work of this machine that ends by itself and is waited for
-MEGABYTE = 1024 * 1024
 
 
 class Gate:

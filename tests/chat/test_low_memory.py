@@ -13,7 +13,8 @@ from services.core.admission import LONG_CHARACTERS, Admission, Gate, MemoryHead
 from services.core.database import Database
 from services.core.errors import UnavailableError
 from services.core.preferences import Preferences
-from services.core.settings import MEGABYTE, Settings
+from services.core.settings import Settings
+from services.core.units import MEGABYTE
 from tests.chat.conftest import Shelf
 
 LONG = "Which seals are covered, and for how long? " * 30

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from services.core.units import MEGABYTE
 from tests.servers import Server, spawn
 from tests.soak.documents import document, filler
 from tests.soak.driver import EXPECTED
@@ -27,7 +28,6 @@ from tests.soak.workload import CORPUS_FACTS, Plan
 from tests.visitors import PageRefusedError, visiting
 
 HEADROOM_MB = 150
-MEBIBYTE = 1024 * 1024
 SAMPLE_SECONDS = 0.03
 UPLOADERS, ASKERS, TABS = 6, 8, 6
 FILE_MB = (4.0, 8.0, 16.0)
@@ -102,12 +102,12 @@ def budget(planned: Plan, folder: Path, *, minutes: float, stop: threading.Event
     """Measure what the work takes with no limit of ours in the way, then the same work under the budget."""
     free = _pressed(planned, folder / "free", minutes=minutes, stop=stop, limit_mb=0)
     ready = free["ready"]
-    limit_mb = ready // MEBIBYTE + HEADROOM_MB
+    limit_mb = ready // MEGABYTE + HEADROOM_MB
     tight = _pressed(planned, folder / "tight", minutes=minutes, stop=stop, limit_mb=limit_mb)
     return {
         **tight,
         "ready": ready,
-        "limit": limit_mb * MEBIBYTE,
+        "limit": limit_mb * MEGABYTE,
         "free_peak": free["peak"],
         "free": {name: free[name] for name in ("done", "statuses", "peak", "ready", "unexpected", "others")},
         "headroom_mb": HEADROOM_MB,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from services.core.memory_report import Owner
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 
 # Watermarks of a small limit keep this distance from each other and from the limit.
 MIN_DISTANCE_BYTES = 16 * MEGABYTE

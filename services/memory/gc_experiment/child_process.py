@@ -22,7 +22,7 @@ import structlog
 
 from services.core.errors import CancelledError, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
-from services.core.settings import MEGABYTE
+from services.core.units import MEGABYTE
 from services.memory.gc_experiment.child import ChildOrders
 from services.memory.gc_experiment.types import RunFigures
 
@@ -35,7 +35,7 @@ _FIXED = {"PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "
 _POLL_SECONDS = 0.2
 _END_SECONDS = 5.0
 _STDERR_TAIL_BYTES = 2000  # of its last output, for the log
-_MAX_LINE_BYTES = 1 << 20
+_MAX_LINE_BYTES = MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.core.errors import NotFoundError, StorageError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.gc_experiment.types import ExperimentResult
 
 log = structlog.get_logger(__name__)
 
 MAX_RESULTS = 20
-_MAX_RESULT_BYTES = 4 * 1024 * 1024
+_MAX_RESULT_BYTES = 4 * MEGABYTE
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _WORK = "work-"
 _result_adapter = TypeAdapter(ExperimentResult)

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from services.core.memory_report import Owner
+from services.core.units import MEGABYTE
 from services.memory.leaks.growth import Doubt, remove_load
 from services.memory.leaks.probes import CensusHistory
-from services.memory.leaks.readings import LIVE, MB, RSS, Blocks, Measure, Readings
+from services.memory.leaks.readings import LIVE, RSS, Blocks, Measure, Readings
 from services.memory.leaks.statistics import theil_sen_slope
 from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.leaks.windows import MeasureWatch, WindowTrend, window_blocks
@@ -17,7 +18,7 @@ from services.memory.types import Series, owner_column
 
 # Bytes that a leaked thread (stack, working memory) or descriptor (buffers) holds at least. Where these could make up
 # this share of the growth in memory, they are its cause.
-BYTES_EACH = {LeakKind.THREADS: MB, LeakKind.DESCRIPTORS: 128 * 1024.0}
+BYTES_EACH = {LeakKind.THREADS: float(MEGABYTE), LeakKind.DESCRIPTORS: 128 * 1024.0}
 CAUSE_SHARE = 0.3
 # Growth is even while its second half is no more than this much faster than the first.
 EVEN = 1.5

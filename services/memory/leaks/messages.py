@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.leaks.findings import Finding, GrowthParts
 from services.memory.leaks.growth import Doubt
 from services.memory.leaks.readings import Measure
@@ -10,7 +11,6 @@ from services.memory.leaks.types import LeakKind, Verdict, VerdictState
 from services.memory.leaks.windows import WindowTrend
 from services.memory.types import Series
 
-MB = 2.0**20
 # Seconds that a process must be watched before anything but a fast leak is reported.
 LEAST_WATCHED = 600.0
 HOUR_SECONDS = 3600.0
@@ -136,13 +136,15 @@ def growth_text(verdict: Verdict) -> str:
             slope=number_text(slope, signed=True), low=number_text(low), high=number_text(high)
         )
     return _("{slope} MB/h ({low} to {high})").format(
-        slope=number_text(slope / MB, signed=True), low=number_text(low / MB), high=number_text(high / MB)
+        slope=number_text(slope / MEGABYTE, signed=True),
+        low=number_text(low / MEGABYTE),
+        high=number_text(high / MEGABYTE),
     )
 
 
 def _change_text(verdict: Verdict) -> str:
     """Return the growth within the window itself: extrapolated to an hour, minutes would say too much."""
-    share = verdict.window_seconds / HOUR_SECONDS / MB
+    share = verdict.window_seconds / HOUR_SECONDS / MEGABYTE
     slope = verdict.slope_per_hour or 0.0
     low, high = verdict.interval or (slope, slope)
     return _("{change} MB in that time ({low} to {high})").format(
@@ -152,9 +154,9 @@ def _change_text(verdict: Verdict) -> str:
 
 def size_text(amount: float) -> str:
     """Return bytes in MB, from 10,000 MB in GB."""
-    if amount >= 10_000 * MB:
-        return _("{amount} GB").format(amount=f"{amount / MB / 1024:.1f}")
-    return _("{amount} MB").format(amount=f"{amount / MB:.0f}")
+    if amount >= 10_000 * MEGABYTE:
+        return _("{amount} GB").format(amount=f"{amount / MEGABYTE / 1024:.1f}")
+    return _("{amount} MB").format(amount=f"{amount / MEGABYTE:.0f}")
 
 
 def duration_text(seconds: float) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from services.core.memory_report import Owner
+from services.core.units import MEGABYTE
 from services.memory.leaks.growth import block_loads, cumulative_requests
 from services.memory.leaks.statistics import block_starts
 from services.memory.leaks.types import LeakKind
@@ -24,7 +25,6 @@ from services.memory.types import Floats, Sample, Series, Window, owner_column
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
-MB = 2.0**20
 # Window lengths in seconds. From two days on they are whole days.
 SCALES: tuple[float, ...] = (
     *(220.0, 330.0, 500.0, 750.0, 1200.0, 1800.0, 2700.0),
@@ -98,9 +98,9 @@ class Measure:
         return least if headroom is None else min(least, max(headroom / 4, self.least_fast / 3))
 
 
-LIVE = Measure(Series.LIVE, None, 96 * MB, 12 * MB)
-RSS = Measure(Series.RSS, None, 96 * MB, 16 * MB)
-GPU = Measure(Series.GPU_ALLOCATED, LeakKind.GPU, 96 * MB, 16 * MB)
+LIVE = Measure(Series.LIVE, None, 96 * MEGABYTE, 12 * MEGABYTE)
+RSS = Measure(Series.RSS, None, 96 * MEGABYTE, 16 * MEGABYTE)
+GPU = Measure(Series.GPU_ALLOCATED, LeakKind.GPU, 96 * MEGABYTE, 16 * MEGABYTE)
 THREADS = Measure(Series.THREADS, LeakKind.THREADS, 40, 12, power=0.0)
 DESCRIPTORS = Measure(Series.DESCRIPTORS, LeakKind.DESCRIPTORS, 80, 24, power=0.0)
 

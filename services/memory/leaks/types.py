@@ -52,7 +52,8 @@ class Verdict:
     """What the detector says and the evidence for it.
 
     Slopes are of the series that was judged (live bytes, or RSS where only RSS grows; a count for threads and
-    descriptors). `window_seconds` is the length of the window that the verdict rests on, `level_bytes` the RSS at its end.
+    descriptors). `window_seconds` is the length of the window that the verdict is based on, `level_bytes` the RSS at
+    its end.
     """
 
     state: VerdictState

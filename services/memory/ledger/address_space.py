@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.core.units import MEGABYTE
 from services.memory.ledger.allocators import thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
 from services.memory.ledger.smaps import PAGE, Bools, MemoryMapping, Residency
@@ -37,7 +38,6 @@ _PT_LOAD = 1
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _MOST_SEGMENTS = 64
-MEGABYTE = 1 << 20
 # glibc's guard is one page, those of other libraries are larger.
 _LARGEST_GUARD = MEGABYTE
 # The default stack size where no limit is set (ARCH_STACK_DEFAULT_SIZE on x86-64).

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from services.core.errors import DamagedError, NotFoundError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.objects.heap import Ints, ObjectHeap, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
 
 MOST_SNAPSHOTS = 20
-MOST_BYTES = 400 * 1024 * 1024
+MOST_BYTES = 400 * MEGABYTE
 _NAME = re.compile(r"\d{8}-\d{6}-\d{3}(?:-[0-9a-f]{4})?")
 _LARGEST = 2**32 - 1
 

@@ -17,13 +17,14 @@ from typing import Any
 
 from services.core.errors import BadInputError, NotFoundError, StorageError
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory.fork_snapshot import run_in_fork
 from services.memory.tracing.snapshot_file import Traces, collect_traces, read_traces, write_traces
 from services.memory.tracing.types import SnapshotInfo, TracingStatus
 
 MOST_SNAPSHOTS = 30
 MOST_AUTOMATIC = 24
-MOST_BYTES = 256 * 1024 * 1024
+MOST_BYTES = 256 * MEGABYTE
 LONGEST_NAME = 80
 LONGEST_NOTE = 1000
 _CAPTURE_SECONDS = 120.0

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from services.core.units import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.tracing.types import ComparisonRow, SourceLine, TraceComparison
 
@@ -21,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
 # Where tracing itself allocates; the shell adds its pages about allocations.
 _machinery = {str(Path(__file__).parent), str(fork_snapshot.__file__)}
-_LARGEST_SOURCE = 4 * 1024 * 1024
+_LARGEST_SOURCE = 4 * MEGABYTE
 _LONGEST_LINE = 300
 _IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
 _LIBRARIES = ("/site-packages/", "/dist-packages/")

@@ -13,6 +13,7 @@ from services.core.access import SERVICE, Actor
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
+from services.core.units import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.clock import Clock
 from services.memory.tracing import session as tracing_session
@@ -244,7 +245,7 @@ class Tracer:
         if psutil.virtual_memory().available < status.snapshot_bytes:
             raise UnavailableError(
                 _("A snapshot needs about {megabytes:.0f} MB for a copy, more than is free; none was taken.").format(
-                    megabytes=status.snapshot_bytes / 2**20
+                    megabytes=status.snapshot_bytes / MEGABYTE
                 ),
                 _("Stop tracing, or free some memory."),
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.core.units import MEGABYTE
 from services.memory.cgroup import find_group
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.gpu import DeviceSource, torch_columns
@@ -19,7 +20,6 @@ from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSo
 from services.memory.types import Series
 from tests.servers import ROOT
 
-MEGABYTE = 1024 * 1024
 needs_heap_figures = pytest.mark.skipif(not hasattr(psutil, "heap_info"), reason="the C library has no statistics")
 
 

@@ -14,7 +14,7 @@ from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
-from services.integrations.langchain_chat_history import WindowedMessageHistory
+from services.integrations.langchain import WindowedMessageHistory
 from tests.chat.test_conversations import said, talk
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
-from services.integrations.langchain_embeddings import LangChainEmbeddings
+from services.integrations.langchain import LangChainEmbeddings
 from services.knowledge.embedding import Embedder
 from tests.integrations.faiss_folders import write_folder
 from tests.servers import Server, run

@@ -10,8 +10,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
 from services.core.errors import BadInputError
-from services.integrations.langchain_embeddings import LangChainEmbeddings
-from services.integrations.langchain_vector_store import KnowledgeVectorStore
+from services.integrations.langchain import KnowledgeVectorStore, LangChainEmbeddings
 from services.knowledge.document_import import DocumentImporter, PreparedChunk, PreparedDocument
 from services.knowledge.embedding import Embedder
 from tests.knowledge.library_harness import LibraryHarness

@@ -13,7 +13,7 @@ import pytest
 
 from services.core.errors import CancelledError, DamagedError, UnavailableError
 from services.core.settings import Settings
-from services.integrations.langchain_embeddings import LangChainEmbeddings
+from services.integrations.langchain import LangChainEmbeddings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import BertEncoder, Int8Rows, _rows

@@ -1,7 +1,7 @@
-"""A collection as LangChain's `VectorStore`.
+"""LangChain's interfaces: a collection as vector store, a conversation as chat history, the embedder as embeddings.
 
-Texts, metadata and exact vectors are in the database, codes in the one index; nothing is stored twice. Searches cover
-the whole collection, uploaded files included; texts added here belong to one document of it.
+Texts, metadata and exact vectors of a vector store are in the database, codes in the one index; nothing is stored
+twice. Searches cover the whole collection, uploaded files included; texts added here belong to one document of it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
+from services.chat.citations import sanitize
+from services.chat.conversations import Conversations
+from services.chat.types import Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
+from services.knowledge.embedding.embedder import Embedder
 from services.knowledge.file_store import FileStore
 from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.segment import Ids, Vectors
@@ -38,6 +45,7 @@ from services.knowledge.types import ChunkDraft
 
 DEFAULT_COLLECTION = "LangChain"
 DEFAULT_DOCUMENT = "Texts from LangChain"
+_ROLES = {"human": MessageRole.USER, "ai": MessageRole.ASSISTANT}
 
 
 class KnowledgeVectorStore(VectorStore):
@@ -241,3 +249,53 @@ def _normalised(vectors: Sequence[Sequence[float]]) -> Vectors:
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     normalised: Vectors = (array / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     return normalised
+
+
+class WindowedMessageHistory(BaseChatMessageHistory):
+    """The history of one conversation: writes are stored, `messages` are those of the window of its last k turns."""
+
+    def __init__(self, conversations: Conversations, conversation_id: str) -> None:
+        self._conversations = conversations
+        self._id = conversations.conversation(conversation_id).id
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base class has an attribute and recommends a property
+        """The last k turns, oldest first."""
+        turns = self._conversations.turns(self._conversations.conversation(self._id))
+        return [message for turn in turns for message in (HumanMessage(turn.question), AIMessage(turn.answer))]
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Store messages of users and models.
+
+        Raises:
+            BadInputError: a message is of another kind; nothing was stored.
+        """
+        if any(message.type not in _ROLES for message in messages):
+            raise BadInputError(
+                _("A conversation consists of questions and answers."), _("Leave out system and tool messages.")
+            )
+        for message in messages:
+            stored = Message(0, self._id, _ROLES[message.type], sanitize(str(message.text)), datetime.now(UTC))
+            if stored.role is MessageRole.USER:
+                self._conversations.add_question(stored)
+            else:
+                self._conversations.replace_from(None, stored)
+
+    def clear(self) -> None:
+        """Delete all messages of the conversation."""
+        self._conversations.clear(self._id)
+
+
+class LangChainEmbeddings(Embeddings):
+    """LangChain's `Embeddings` over the embedder of the process."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return the vectors of texts; questions have priority over them."""
+        return [[float(x) for x in vector] for vector in self._embedder.embed_chunks(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the vector of a question; it has priority over texts."""
+        return [float(x) for x in self._embedder.embed_query(text)]

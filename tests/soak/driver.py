@@ -94,7 +94,7 @@ class Driver:
         self.stop = stop or threading.Event()
         log.stop = self.stop
         self._diagnose = diagnose
-        self._at_rest = on_block_end
+        self._on_block_end = on_block_end
         self._ask_model = ask_model
         self._old: list[int] = []  # documents to delete in the next block
         self._dropped: list[str] = []  # the same, by the name under which a page was given them
@@ -130,8 +130,8 @@ class Driver:
                 self._target.settle()
             except EXPECTED as error:
                 self.log.fail("coming to rest", error)
-            if self._at_rest:
-                self._at_rest(number)
+            if self._on_block_end:
+                self._on_block_end(number)
             self.stop.wait(max(0.0, until - time.monotonic()))
         return not self.stop.is_set()
 

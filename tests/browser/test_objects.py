@@ -34,7 +34,7 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
         timeout=PATIENCE
     )
     expect(page.get_by_text(re.compile(r"console\..*Application|_application")).first).to_be_visible()
-    expect(page.get_by_text("It is reached from a module")).to_be_visible()
+    expect(page.get_by_text("Reachable from a module")).to_be_visible()
     page.reload()  # the address bar keeps type and object
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
 

@@ -26,7 +26,7 @@ def test_requests_are_listed_and_can_be_cancelled(app: AppTest, services: Servic
         shown = texts(app)
         assert "census of objects" in shown
         assert "number 1 in the queue" in shown
-        assert "before" in shown
+        assert "at the start" in shown
         app.button(key=f"cancel-{second.id}").click().run()
         assert second.cancelled
         assert not first.cancelled

@@ -15,9 +15,7 @@ def test_every_setting_is_listed_and_secrets_are_not_shown(
     app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table has each setting; of a key it says only that there is one."""
-    monkeypatch.setattr(
-        services, "settings", services.settings.model_copy(update={"openai_api_key": SecretStr("sk-very-secret")})
-    )
+    monkeypatch.setitem(vars(services.settings), "openai_api_key", SecretStr("sk-very-secret"))
     open_page(app, "settings")
     table = app.dataframe[0].value
     assert list(table["Setting"]) == list(Settings.model_fields)

@@ -96,8 +96,8 @@ class _Importer:
         if self._embedded:
             lines.append(
                 plural(
-                    "{count} document was embedded anew: its vectors are of another model, or could not be sent.",
-                    "{count} documents were embedded anew: their vectors are of another model, or could not be sent.",
+                    "{count} document was re-embedded: its vectors are of another model, or could not be sent.",
+                    "{count} documents were re-embedded: their vectors are of another model, or could not be sent.",
                     self._embedded,
                 )
             )

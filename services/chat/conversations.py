@@ -70,7 +70,7 @@ class Conversations:
         return found
 
     def rename(self, conversation_id: str, title: str) -> Conversation:
-        """Give a conversation another title of 1 to 200 characters."""
+        """Set the title of a conversation, 1 to 200 characters."""
         title = _one_line(title)[:TITLE_CHARACTERS]
         if not title:
             raise BadInputError(_("A conversation needs a title."), _("Enter at least one character."))

@@ -34,7 +34,7 @@ _LARGEST_DIMENSION = 65_536
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
-    """A folder that can be imported; `passed_over` are others of the same name, made with another model."""
+    """A folder to import; `passed_over` are others of the same knowledge base, made with another model."""
 
     name: str
     folder: Path

@@ -20,7 +20,7 @@ from services.core.units import MEGABYTE
 # What the values of a file may take in RAM: so many times its size, and at most so much.
 _EXPANSION, _LEAST_BYTES, _MOST_BYTES = 16, 16 * MEGABYTE, 2048 * MEGABYTE
 _LARGEST_KEY = 2**31  # positions in an index; larger ones could be chosen to collide in a dictionary
-# Bytes that CPython takes, about, for a value beside its contents, and for the memo's reference to it.
+# Approximate bytes of a value without its contents, of a container, and of a reference in the memo, in CPython.
 _VALUE_BYTES, _CONTAINER_BYTES, _MEMO_BYTES = 56, 240, 100
 
 

@@ -45,8 +45,8 @@ VALVES = APassage(12, 1, "pump manual.pdf", "Valves are covered for 24 months. C
 
 
 @dataclass
-class Shelf:
-    """Passages that are found for any question; it notes what it was asked, and can be held up."""
+class FakeKnowledge:
+    """Returns the same passages for any question; records the questions, and can be made to wait."""
 
     hits: Sequence[APassage] = (SEALS, VALVES)
     relevant: bool = True
@@ -96,19 +96,21 @@ def models(database: Database, settings: Settings) -> Iterator[ChatModels]:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def knowledge() -> FakeKnowledge:
+    return FakeKnowledge()
 
 
 @pytest.fixture
 def answering_with(
-    conversations: Conversations, models: ChatModels, shelf: Shelf, settings: Settings
+    conversations: Conversations, models: ChatModels, knowledge: FakeKnowledge, settings: Settings
 ) -> Iterator[Callable[..., AnswerService]]:
     made: list[AnswerService] = []
 
     def make(**changes: object) -> AnswerService:
         made.append(
-            AnswerService(conversations, models, shelf, settings.model_copy(update=changes), rss=lambda: 100_000_000)
+            AnswerService(
+                conversations, models, knowledge, settings.model_copy(update=changes), rss=lambda: 100_000_000
+            )
         )
         return made[-1]
 

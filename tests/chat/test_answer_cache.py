@@ -23,7 +23,7 @@ from services.core.access import SERVICE
 from services.core.cache import ByteCache
 from services.core.errors import MillpondError
 from services.core.settings import Settings
-from tests.chat.conftest import SEALS, Shelf
+from tests.chat.conftest import SEALS, FakeKnowledge
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import finished, use
 
@@ -51,14 +51,14 @@ def cache() -> ByteCache:
 def remembering(
     conversations: Conversations,
     models: ChatModels,
-    shelf: Shelf,
+    knowledge: FakeKnowledge,
     settings: Settings,
     library: Library,
     cache: ByteCache,
 ) -> AnswerService:
     """Answering with a cache."""
     answers = AnswerCache(cache, lambda: library.stamp, models.choice)
-    return AnswerService(conversations, models, shelf, settings, rss=lambda: 100_000_000, cache=answers)
+    return AnswerService(conversations, models, knowledge, settings, rss=lambda: 100_000_000, cache=answers)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def asked(remembering: AnswerService, conversations: Conversations) -> Callable[
 
 
 def test_the_same_question_is_answered_from_the_cache(
-    asked: Callable[..., Message], shelf: Shelf, models: ChatModels, server: ModelServer
+    asked: Callable[..., Message], knowledge: FakeKnowledge, models: ChatModels, server: ModelServer
 ) -> None:
     """Text, sources and model are those of the first time; neither retrieval nor model is asked; it is marked."""
     use(models, server)
@@ -83,7 +83,7 @@ def test_the_same_question_is_answered_from_the_cache(
     assert (second.text, second.citations, second.model) == (first.text, first.citations, first.model)
     assert (first.cost.cached, second.cost.cached) == (False, True)
     assert second.cost.answer_tokens is None
-    assert (len(shelf.asked), len(server.requests)) == (1, 1)
+    assert (len(knowledge.asked), len(server.requests)) == (1, 1)
 
 
 def test_it_streams_as_any_other(remembering: AnswerService, conversations: Conversations, asked: object) -> None:
@@ -99,16 +99,21 @@ def test_it_streams_as_any_other(remembering: AnswerService, conversations: Conv
     ]
 
 
-def test_nothing_relevant_is_remembered_as_that(asked: Callable[..., Message], shelf: Shelf) -> None:
+def test_nothing_relevant_is_remembered_as_that(asked: Callable[..., Message], knowledge: FakeKnowledge) -> None:
     """The sentence that says so comes from the cache, without sources."""
-    shelf.relevant = False
+    knowledge.relevant = False
     first, second = asked(), asked()
     assert (second.text, second.citations, second.cost.cached) == (first.text, (), True)
 
 
 @pytest.mark.parametrize("change", ["library", "collections", "model", "question"])
 def test_what_an_answer_depends_on_makes_it_another(
-    asked: Callable[..., Message], shelf: Shelf, library: Library, models: ChatModels, server: ModelServer, change: str
+    asked: Callable[..., Message],
+    knowledge: FakeKnowledge,
+    library: Library,
+    models: ChatModels,
+    server: ModelServer,
+    change: str,
 ) -> None:
     """Other documents, collections, model or words: answered anew."""
     asked()
@@ -121,18 +126,18 @@ def test_what_an_answer_depends_on_makes_it_another(
         **({"collection_ids": [3]} if change == "collections" else {}),
     )
     assert not message.cost.cached
-    assert len(shelf.asked) == 2
+    assert len(knowledge.asked) == 2
 
 
 def test_the_turns_before_belong_to_the_question(
-    remembering: AnswerService, conversations: Conversations, shelf: Shelf
+    remembering: AnswerService, conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """In a conversation with other turns the same words are another question; with the same turns the same one."""
     for _turn in range(2):
         made = conversations.create()
         for question in ("Who makes the pump?", QUESTION):
             list(remembering.ask(made.id, question))
-    assert [question for question, _ids in shelf.asked] == ["Who makes the pump?", QUESTION]
+    assert [question for question, _ids in knowledge.asked] == ["Who makes the pump?", QUESTION]
     other = conversations.create()
     for question in ("Who sells the pump?", QUESTION):
         message = finished(list(remembering.ask(other.id, question)))
@@ -140,41 +145,41 @@ def test_the_turns_before_belong_to_the_question(
 
 
 def test_regenerating_asks_anew_and_keeps_that(
-    remembering: AnswerService, conversations: Conversations, shelf: Shelf
+    remembering: AnswerService, conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """Who asks again wants another answer; the next one who asks gets the newest."""
     made = conversations.create()
     list(remembering.ask(made.id, QUESTION))
-    shelf.hits = (replace(SEALS, document_id=99),)
-    shelf.quoted = shelf.quoted[1:]
+    knowledge.hits = (replace(SEALS, document_id=99),)
+    knowledge.quoted = knowledge.quoted[1:]
     again = finished(list(remembering.regenerate(made.id)))
-    assert (again.cost.cached, len(shelf.asked)) == (False, 2)
+    assert (again.cost.cached, len(knowledge.asked)) == (False, 2)
     third = finished(list(remembering.ask(conversations.create().id, QUESTION)))
     assert (third.cost.cached, third.citations) == (True, again.citations)
 
 
-def test_a_completion_may_refuse_the_cache(remembering: AnswerService, shelf: Shelf) -> None:
+def test_a_completion_may_refuse_the_cache(remembering: AnswerService, knowledge: FakeKnowledge) -> None:
     """`fresh` retrieves and answers anew; without it the answer is shared between conversations and completions."""
     for fresh in (False, False, True):
         list(remembering.complete([(MessageRole.USER, QUESTION)], fresh=fresh))
-    assert len(shelf.asked) == 2
+    assert len(knowledge.asked) == 2
 
 
 def test_nothing_is_kept_while_documents_change(
-    asked: Callable[..., Message], library: Library, shelf: Shelf, cache: ByteCache
+    asked: Callable[..., Message], library: Library, knowledge: FakeKnowledge, cache: ByteCache
 ) -> None:
     """Neither when they change at the beginning nor when they have changed by the end."""
     library.stamp = None
     assert not asked().cost.cached
     library.stamp = "1"
-    shelf.error = None
-    held_up = shelf.passages
+    knowledge.error = None
+    held_up = knowledge.passages
 
     def change_meanwhile(question: str, ids: object) -> object:
         library.stamp = "2"
         return held_up(question, ids)  # type: ignore[arg-type] # handed on as it came
 
-    shelf.passages = change_meanwhile  # type: ignore[method-assign,assignment] # a change in mid-answer
+    knowledge.passages = change_meanwhile  # type: ignore[method-assign,assignment] # a change in mid-answer
     assert not asked().cost.cached
     assert cache.stats().entries == 0
 

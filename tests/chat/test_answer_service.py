@@ -21,7 +21,7 @@ from services.chat.types import (
 )
 from services.core.access import SERVICE
 from services.core.errors import BadInputError, ConflictError, MillpondError, NotFoundError, TooLargeError
-from tests.chat.conftest import Shelf
+from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
 
 
@@ -61,11 +61,11 @@ def test_without_a_model_the_sentences_that_answer_are_quoted(
 
 
 def test_the_cost_of_an_answer_is_kept(
-    conversations: Conversations, models: ChatModels, shelf: Shelf, answering: AnswerService
+    conversations: Conversations, models: ChatModels, knowledge: FakeKnowledge, answering: AnswerService
 ) -> None:
     """Times are there and in order; the change of resident memory comes from the injected measure."""
     rss = iter(range(1000, 100_000, 10))
-    answering = AnswerService(conversations, models, shelf, answering._settings, rss=lambda: next(rss))
+    answering = AnswerService(conversations, models, knowledge, answering._settings, rss=lambda: next(rss))
     cost = finished(list(answering.ask(conversations.create().id, "How long?"))).cost
     assert cost.retrieval_ms is not None
     assert cost.first_token_ms is not None
@@ -77,11 +77,15 @@ def test_the_cost_of_an_answer_is_kept(
 
 
 def test_nothing_relevant_is_said_instead_of_guessed(
-    answering: AnswerService, conversations: Conversations, shelf: Shelf, models: ChatModels, server: ModelServer
+    answering: AnswerService,
+    conversations: Conversations,
+    knowledge: FakeKnowledge,
+    models: ChatModels,
+    server: ModelServer,
 ) -> None:
     """The model is not even asked."""
     use(models, server)
-    shelf.relevant = False
+    knowledge.relevant = False
     events = list(answering.ask(conversations.create().id, "Who won the cup?"))
     assert events[0] == Retrieved((), relevant=False)
     message = finished(events)
@@ -155,13 +159,13 @@ def test_a_model_answers_with_citations_and_history(
 
 
 def test_a_question_that_leans_is_searched_with_the_one_before(
-    answering: AnswerService, conversations: Conversations, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """A question that stands alone is searched as it is, in the conversation's collections."""
     made = conversations.create(collection_ids=[3])
     for question in ("How long are valves covered?", "And when does it start?", "Who makes the pump housing?"):
         list(answering.ask(made.id, question))
-    assert shelf.asked == [
+    assert knowledge.asked == [
         ("How long are valves covered?", (3,)),
         ("How long are valves covered? And when does it start?", (3,)),
         ("Who makes the pump housing?", (3,)),
@@ -275,7 +279,11 @@ def test_a_conversation_deleted_in_mid_answer_stays_deleted(
 
 
 def test_completing_needs_no_conversation(
-    answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer, shelf: Shelf
+    answering: AnswerService,
+    conversations: Conversations,
+    models: ChatModels,
+    server: ModelServer,
+    knowledge: FakeKnowledge,
 ) -> None:
     """Earlier messages are the history, nothing is stored, other collections can be asked."""
     use(models, server)
@@ -288,7 +296,7 @@ def test_completing_needs_no_conversation(
     assert message.id == 0
     assert message.text.startswith("Seals")
     assert [m["content"] for m in server.requests[-1][2]["messages"][1:3]] == ["One?", "Two."]
-    assert shelf.asked[-1][1] == (5,)
+    assert knowledge.asked[-1][1] == (5,)
     assert conversations.conversations() == []
 
 
@@ -302,10 +310,10 @@ def test_completing_refuses_what_is_no_question(answering: AnswerService) -> Non
 
 
 def test_an_unforeseen_defect_is_raised_and_noted(
-    answering: AnswerService, conversations: Conversations, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """The shell sees the defect, the conversation says that there is no answer, the slot is free."""
-    shelf.error = ZeroDivisionError("defect")
+    knowledge.error = ZeroDivisionError("defect")
     made = conversations.create()
     with pytest.raises(ZeroDivisionError):
         list(answering.ask(made.id, "How long?"))
@@ -327,7 +335,7 @@ def test_each_stage_is_logged_with_resident_memory(answering: AnswerService, con
 
 
 def test_the_question_is_stored_before_it_is_answered(
-    answering_with: Callable[..., AnswerService], conversations: Conversations, shelf: Shelf
+    answering_with: Callable[..., AnswerService], conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """A kill in the middle of an answer does not lose it."""
     made = conversations.create()

@@ -16,7 +16,7 @@ from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerEvent, AnswerState, MessageRole, Retrieved, Token, Waiting
 from services.core.errors import BusyError, MillpondError, TimedOutError, UnavailableError
-from tests.chat.conftest import Shelf
+from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import use
 
@@ -73,7 +73,7 @@ def stages(
     answering_with: Callable[..., AnswerService],
     conversations: Conversations,
     models: ChatModels,
-    shelf: Shelf,
+    knowledge: FakeKnowledge,
     server: ModelServer,
 ) -> Callable[[str], tuple[AnswerService, str, Reader]]:
     """Return a function that brings an answer to a stage and leaves it there."""
@@ -84,14 +84,14 @@ def stages(
         if stage == "waiting":
             blocker = Reader(answering.ask(conversations.create().id, "First?"))
             blocker.wait_for(Token)
-        shelf.held_up = stage == "retrieval"
-        shelf.entered.clear()
+        knowledge.held_up = stage == "retrieval"
+        knowledge.entered.clear()
         made = conversations.create()
         reader = Reader(answering.ask(made.id, "How long?"))
         if stage == "waiting":
             reader.wait_for(Waiting)
         elif stage == "retrieval":
-            assert shelf.entered.wait(DEADLINE)
+            assert knowledge.entered.wait(DEADLINE)
         elif stage == "before the first token":
             assert server.wait(lambda: server.open == 1)
         else:
@@ -108,7 +108,7 @@ STAGES = ["waiting", "retrieval", "before the first token", "mid-stream"]
 def test_an_answer_can_be_closed_from_another_thread(
     stages: Callable[[str], tuple[AnswerService, str, Reader]],
     conversations: Conversations,
-    shelf: Shelf,
+    knowledge: FakeKnowledge,
     server: ModelServer,
     stage: str,
 ) -> None:
@@ -116,7 +116,7 @@ def test_an_answer_can_be_closed_from_another_thread(
     answering, conversation_id, reader = stages(stage)
     if stage == "retrieval":
         # A search in progress is waited for: it works on this machine and ends by itself.
-        threading.Timer(0.05, shelf.release.set).start()
+        threading.Timer(0.05, knowledge.release.set).start()
     reader.answer.close()
     assert reader.done()
     assert reader.error is None
@@ -136,12 +136,15 @@ def test_an_answer_can_be_closed_from_another_thread(
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_answer_can_be_stopped_by_its_conversation(
-    stages: Callable[[str], tuple[AnswerService, str, Reader]], conversations: Conversations, shelf: Shelf, stage: str
+    stages: Callable[[str], tuple[AnswerService, str, Reader]],
+    conversations: Conversations,
+    knowledge: FakeKnowledge,
+    stage: str,
 ) -> None:
     """Another session that knows the conversation only can stop it too; afterwards there is nothing to stop."""
     answering, conversation_id, reader = stages(stage)
     assert answering.stop(conversation_id)
-    shelf.release.set()
+    knowledge.release.set()
     assert reader.done()
     assert not answering.stop(conversation_id)
     assert conversations.messages(conversation_id)[-1].state is AnswerState.STOPPED

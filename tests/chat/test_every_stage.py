@@ -25,7 +25,7 @@ from services.core.errors import TimedOutError
 from services.core.requests import Outcome, RequestKind, RequestRegistry, RequestScope
 from services.core.settings import Settings
 from services.core.units import MEGABYTE
-from tests.chat.conftest import Shelf
+from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import use
 from tests.chat.test_cancelling import DEADLINE, Reader, answer_threads, sockets
@@ -106,7 +106,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 def reach(
     conversations: Conversations,
     models: ChatModels,
-    shelf: Shelf,
+    knowledge: FakeKnowledge,
     settings: Settings,
     server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -122,9 +122,9 @@ def reach(
         with monkeypatch.context() as patched:
             if name == "model load":
                 patched.setattr(models, "backend", gate.around(models.backend))
-            source: Any = shelf
+            source: Any = knowledge
             if name == "retrieval":
-                source = Held(shelf, gate)
+                source = Held(knowledge, gate)
             answering = AnswerService(conversations, models, source, limits, rss=lambda: 1000, requests=scopes)
         made.append(answering)
         if name == "storing":
@@ -155,16 +155,16 @@ def reach(
 
 @dataclass
 class Held:
-    """A shelf behind a gate."""
+    """A knowledge behind a gate."""
 
-    shelf: Shelf
+    knowledge: FakeKnowledge
     gate: Gate
 
     def passages(self, *args: Any) -> Any:
-        return self.gate.around(self.shelf.passages)(*args)
+        return self.gate.around(self.knowledge.passages)(*args)
 
     def quotes(self, *args: Any) -> Any:
-        return self.shelf.quotes(*args)
+        return self.knowledge.quotes(*args)
 
 
 def nothing_left(stage: Stage, server: ModelServer, watched: Watched) -> None:

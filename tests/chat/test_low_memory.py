@@ -15,19 +15,19 @@ from services.core.errors import UnavailableError
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.core.units import MEGABYTE
-from tests.chat.conftest import Shelf
+from tests.chat.conftest import FakeKnowledge
 
 LONG = "Which seals are covered, and for how long? " * 30
 SHORT = "How long are seals covered?"
 
 
 def test_while_memory_is_short_long_questions_store_nothing(
-    conversations: Conversations, models: ChatModels, shelf: Shelf, settings: Settings
+    conversations: Conversations, models: ChatModels, knowledge: FakeKnowledge, settings: Settings
 ) -> None:
     """A refused question would stand in the conversation as if it had been asked; a short one would be refused too."""
     assert len(LONG) > LONG_CHARACTERS
     admission = Admission()
-    answering = AnswerService(conversations, models, shelf, settings, rss=lambda: 0, admission=admission)
+    answering = AnswerService(conversations, models, knowledge, settings, rss=lambda: 0, admission=admission)
     try:
         conversation = conversations.create().id
         list(answering.ask(conversation, LONG))

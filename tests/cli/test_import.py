@@ -52,7 +52,7 @@ def test_import_without_a_server(base: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2 ready (2 chunks)") == 2
     assert "Vectors of 2 documents were used" in done.stdout
-    assert "2 documents were embedded anew" in done.stdout
+    assert "2 documents were re-embedded" in done.stdout
     asked = run("ask", "--collection", "pottery", "How hot is the kiln fired?", *data)
     assert asked.returncode == 0, asked.stderr
     assert "1250 degrees" in asked.stdout

@@ -121,7 +121,7 @@ class CircuitBreaker:
         return permit
 
     def reset(self) -> None:
-        """Close it: the back end was configured anew."""
+        """Close it: the back end was reconfigured."""
         with self._lock:
             change = self._close()
         self._notify(change)
@@ -251,7 +251,7 @@ class CircuitBreakers:
             return breaker
 
     def reset(self) -> None:
-        """Close all: the chat model was chosen anew."""
+        """Close all: another chat model was chosen."""
         with self._lock:
             breakers = list(self._breakers.values())
         for breaker in breakers:

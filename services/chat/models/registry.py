@@ -59,7 +59,7 @@ class ChatModels:
         """Store a choice and use it from the next question on; an empty key keeps the stored one of the same address.
 
         Raises:
-            ForbiddenError: `actor` may only look.
+            ForbiddenError: `actor` has read access only.
             MillpondError: the choice is incomplete or its file is missing; the old one stays.
         """
         actor.require_admin(_("Choose the chat model"))

@@ -19,7 +19,7 @@ from services.chat.models.gguf_server import ModelUnloadedError
 from services.chat.types import AnswerState, BackendChoice, BackendKind, Message, MessageRole, Token
 from services.core.access import SERVICE
 from services.core.errors import BusyError, MillpondError, TimedOutError, TooLargeError, UnavailableError
-from tests.chat.conftest import AQuote, Shelf
+from tests.chat.conftest import AQuote, FakeKnowledge
 from tests.chat.model_server import ModelServer, closed_port
 from tests.chat.test_answer_service import finished
 
@@ -235,10 +235,10 @@ def status(models: ChatModels) -> BreakerStatus:
 
 @pytest.mark.parametrize("manner", ["500", "dies", "void", "429"])
 def test_a_failing_server_is_left_alone_and_the_documents_are_quoted(
-    answering: AnswerService, models: ChatModels, server: ModelServer, shelf: Shelf, manner: str
+    answering: AnswerService, models: ChatModels, server: ModelServer, knowledge: FakeKnowledge, manner: str
 ) -> None:
     """Three failed answers are enough; then readers get quotes at once, and are told why."""
-    shelf.quoted = [AQuote(0, "Seals are covered for 12 months.")]
+    knowledge.quoted = [AQuote(0, "Seals are covered for 12 months.")]
     choose(models, server.openai(manner))
     for _ in range(3):
         assert isinstance(answer(answering), MillpondError)

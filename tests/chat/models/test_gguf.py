@@ -25,7 +25,7 @@ from services.core.database import Database
 from services.core.errors import MillpondError, TimedOutError, UnavailableError
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from tests.chat.conftest import APassage, AQuote, Shelf
+from tests.chat.conftest import APassage, AQuote, FakeKnowledge
 from tests.chat.test_answer_service import finished
 from tests.chat.test_cancelling import Reader
 from tests.servers import eventually
@@ -96,10 +96,10 @@ def test_the_prompt_fits_a_small_context(
     settings = Settings(data_dir=tmp_path, gguf_context_tokens=512)
     models = ChatModels(Preferences(database), settings)
     models.choose(SERVICE, gguf(model_file))
-    shelf = Shelf(
+    knowledge = FakeKnowledge(
         hits=[APassage(n, 1, "长.pdf", "密封件保修十二个月。The seals are covered. " * 20) for n in range(10)]
     )
-    answering = AnswerService(conversations, models, shelf, settings, rss=lambda: 0)
+    answering = AnswerService(conversations, models, knowledge, settings, rss=lambda: 0)
     history = [(MessageRole.USER, "阀门呢？" * 50), (MessageRole.ASSISTANT, "Valves too. " * 100)]
     message = finished(list(answering.complete([*history, (MessageRole.USER, "密封件的保修期是多久？")])))
     assert message.state is AnswerState.COMPLETE
@@ -111,12 +111,12 @@ def test_the_prompt_fits_a_small_context(
 @pytest.mark.usefixtures("chosen")
 @pytest.mark.parametrize("stage", ["before the first token", "mid-stream"])
 def test_stopping_really_ends_the_generation(
-    answering: AnswerService, conversations: Conversations, models: ChatModels, shelf: Shelf, stage: str
+    answering: AnswerService, conversations: Conversations, models: ChatModels, knowledge: FakeKnowledge, stage: str
 ) -> None:
     """Also while the model still reads the prompt; then it is free for the next question."""
     models.backend()
     if stage != "mid-stream":
-        shelf.hits = [APassage(n, 1, "d", f"Seal {n} is fine. Valves open. " * 60) for n in range(6)]
+        knowledge.hits = [APassage(n, 1, "d", f"Seal {n} is fine. Valves open. " * 60) for n in range(6)]
     made = conversations.create()
     reader = Reader(answering.ask(made.id, STORY))
     if stage == "mid-stream":
@@ -216,10 +216,10 @@ def test_a_damaged_file_fails_with_a_message(
 
 
 def test_a_file_that_cannot_be_loaded_is_left_alone(
-    answering: AnswerService, conversations: Conversations, models: ChatModels, broken: Path, shelf: Shelf
+    answering: AnswerService, conversations: Conversations, models: ChatModels, broken: Path, knowledge: FakeKnowledge
 ) -> None:
     """Each question would try again: seconds and the file's size in memory, for nothing."""
-    shelf.quoted = [AQuote(0, "Seals are covered for 12 months.")]
+    knowledge.quoted = [AQuote(0, "Seals are covered for 12 months.")]
     models.choose(SERVICE, gguf(broken))
     made = conversations.create()
     with pytest.raises(UnavailableError):

@@ -18,7 +18,7 @@ from tests.servers import eventually
 
 @pytest.fixture
 def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[RequestRegistry]:
-    """One look at a time, as the runtime has it."""
+    """One diagnostic at a time, as the settings have it."""
     monkeypatch.setattr(fork_permit, "_registry", None)
     scopes = RequestRegistry({kind: RequestLimits(2, 1, 4, 60.0) for kind in RequestKind})
     fork_permit.set_request_registry(scopes)
@@ -26,15 +26,15 @@ def scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[RequestRegistry]:
     assert scopes.running() == []
 
 
-def looking(outcome: list[BaseException], user: str) -> threading.Thread:
-    def look() -> None:
+def start_diagnostic(outcome: list[BaseException], user: str) -> threading.Thread:
+    def run() -> None:
         try:
             with acting_for(user):
-                run_in_fork(lambda: time.sleep(60), seconds=60, what="a long look")
+                run_in_fork(lambda: time.sleep(60), seconds=60, what="a long diagnostic")
         except CancelledError as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=run)
     thread.start()
     return thread
 
@@ -43,16 +43,16 @@ def children() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
-def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegistry) -> None:
-    """The child of a cancelled look is ended at once; the next one has its turn, and is cancelled while it waits."""
+def test_a_diagnostic_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegistry) -> None:
+    """The child of a cancelled diagnostic is ended at once; the next one has its turn, and is cancelled while it waits."""
     before = children()
     outcome: list[BaseException] = []
-    first = looking(outcome, "ann")
+    first = start_diagnostic(outcome, "ann")
     eventually(lambda: children() > before, seconds=20, what="the child")
-    second = looking(outcome, "bob")
+    second = start_diagnostic(outcome, "bob")
     eventually(lambda: [one.position for one in scopes.running()] == [0, 1], seconds=20, what="the queue")
     running, waiting = scopes.running()
-    assert (running.user, waiting.user, running.detail) == ("ann", "bob", "a long look")
+    assert (running.user, waiting.user, running.detail) == ("ann", "bob", "a long diagnostic")
     assert scopes.cancel(SERVICE, waiting.id)
     second.join(20)
     assert not second.is_alive()
@@ -64,7 +64,7 @@ def test_a_look_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegis
     assert {one.outcome for one in scopes.recent()} == {Outcome.CANCELLED}
 
 
-def test_a_look_that_ends_is_noted(scopes: RequestRegistry) -> None:
-    """With whose it was, and what it found is handed over."""
-    assert run_in_fork(lambda: 7, seconds=60, what="a short look").value == 7
-    assert [(one.detail, one.outcome) for one in scopes.recent()] == [("a short look", Outcome.DONE)]
+def test_a_diagnostic_that_ends_is_recorded(scopes: RequestRegistry) -> None:
+    """With whose it was, and its result is returned."""
+    assert run_in_fork(lambda: 7, seconds=60, what="a short diagnostic").value == 7
+    assert [(one.detail, one.outcome) for one in scopes.recent()] == [("a short diagnostic", Outcome.DONE)]

@@ -31,7 +31,7 @@ _POLL_SECONDS = 0.02
 
 
 class Threads:
-    """A pool for short calls and one for answers, so that long answers never hold up a status request.
+    """A pool for short calls and one for answers, so that long answers never delay a status request.
 
     Must be created inside the event loop that uses it. `answers` is how many may run or wait by the settings.
     """

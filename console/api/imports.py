@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from console.api.context import Context, request_scope
-from console.api.schemas import Id, ProblemOut
+from console.api.schemas import Id, problem_responses
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind
@@ -53,7 +53,7 @@ class ImportedOut(BaseModel):
     "",
     status_code=202,
     summary="Import a document in chunks",
-    responses={400: {"model": ProblemOut}, 404: {"model": ProblemOut}, 413: {"model": ProblemOut}},
+    responses=problem_responses(400, 404, 413),
 )
 async def import_document(body: PreparedDocumentIn, context: Context) -> ImportedOut:
     """Store texts with their metadata as they are; vectors of another model are made again in the background."""

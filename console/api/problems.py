@@ -1,6 +1,6 @@
 """Errors as problem documents (RFC 9457), with a hint and the request's id as extra members.
 
-Under /v1 the same document also carries the member `error` in the shape that clients of OpenAI's protocol read.
+Under /v1 the document also has the member `error` in the shape that clients of OpenAI's protocol read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.operations.logging import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
-CLIENT_GONE = 499  # nobody receives it; it is what the log shows, as other servers write it
+CLIENT_CLOSED_REQUEST = 499  # nobody receives it; the log shows it, as other servers do
 
 STATUS = {
     ErrorKind.BAD_INPUT: 400,
@@ -87,7 +87,7 @@ def openai_error(status: int, message: str, kind: ErrorKind | None) -> dict[str,
 def problem_response(
     status: int, detail: str, hint: str = "", *, kind: ErrorKind | None = None, path: str = "", **members: Any
 ) -> Response:
-    """Return the problem as an HTTP answer; where trying again makes sense, it says when."""
+    """Return the problem as an HTTP response, with `Retry-After` where trying again makes sense."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else None
     return JSONResponse(
         problem(status, detail, hint, kind=kind, path=path, **members),
@@ -98,12 +98,12 @@ def problem_response(
 
 
 def error_response(error: MillpondError, path: str = "", **members: Any) -> Response:
-    """Return the answer for an expected failure."""
+    """Return the response for an expected failure."""
     return problem_response(STATUS[error.kind], error.message, error.hint, kind=error.kind, path=path, **members)
 
 
 def install(api: FastAPI) -> None:
-    """Make `api` answer every kind of failure with a problem document."""
+    """Register handlers so that `api` answers every failure with a problem document."""
 
     @api.exception_handler(MillpondError)
     async def expected(request: Request, error: MillpondError) -> Response:
@@ -111,7 +111,7 @@ def install(api: FastAPI) -> None:
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        # The given values are left out on purpose: they may be long or private.
+        # The values are left out on purpose: they may be long or private.
         faults = [
             {"where": "/".join(str(step) for step in fault["loc"]), "what": fault["msg"]} for fault in error.errors()
         ]
@@ -127,7 +127,7 @@ def install(api: FastAPI) -> None:
 
     @api.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _error: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     @api.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

@@ -44,7 +44,7 @@ def children() -> set[int]:
 
 
 def test_a_diagnostic_is_seen_waits_its_turn_and_can_be_cancelled(scopes: RequestRegistry) -> None:
-    """The child of a cancelled diagnostic is ended at once; the next one gets its turn, and is cancelled while waiting."""
+    """The child of a cancelled diagnostic ends at once; the next one gets its turn, cancelled while it waits."""
     before = children()
     outcome: list[BaseException] = []
     first = start_diagnostic(outcome, "ann")

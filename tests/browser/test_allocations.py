@@ -42,7 +42,7 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     assert console.client.get("/api/tracing").json()["on"] is False
     page.get_by_role("button", name="Start tracing").click()
     expect(page.get_by_text("Tracing is on").first).to_be_visible()
-    expect(page.get_by_text("No snapshot yet")).to_be_visible()
+    expect(page.get_by_text("No snapshots yet")).to_be_visible()
     page.get_by_role("button", name="Take a snapshot").click()
     expect(page.get_by_text("One snapshot shows what is allocated")).to_be_visible()
 

@@ -15,7 +15,7 @@ PATIENCE = 120_000
 def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> None:
     """The whole way of a person who hunts a leak: look, compare, pick a type and an object, read who holds it."""
     page.goto("/objects")
-    expect(page.get_by_text("No snapshot yet")).to_be_visible()
+    expect(page.get_by_text("No snapshots yet")).to_be_visible()
     expect(page.get_by_text("Making the copy pauses this one for")).to_be_visible()  # the cost is said before the click
     page.get_by_role("button", name="Take a snapshot").click()
     expect(page.get_by_text("objects counted").or_(page.get_by_text("The process was paused for")).first).to_be_visible(
@@ -30,7 +30,7 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     found = console.client.get("/api/objects/objects", params={"type": "services.app.startup.Application"}).json()
     address = found["objects"][0]["address"]
     page.goto(f"/objects?type=services.app.startup.Application&object={address}")
-    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.startup.Application")).to_be_visible(
+    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.startup.Application", exact=True)).to_be_visible(
         timeout=PATIENCE
     )
     expect(page.get_by_text(re.compile(r"console\..*Application|_application")).first).to_be_visible()

@@ -102,7 +102,7 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
     if not snapshots:
         st.info(
             _("A snapshot counts all objects by type and names the largest containers. Two snapshots show what grew."),
-            title=_("No snapshot yet"),
+            title=_("No snapshots yet"),
             icon=":material/account_tree:",
         )
         return None

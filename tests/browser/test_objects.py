@@ -30,10 +30,11 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     found = console.client.get("/api/objects/objects", params={"type": "services.app.startup.Application"}).json()
     address = found["objects"][0]["address"]
     page.goto(f"/objects?type=services.app.startup.Application&object={address}")
-    expect(page.locator(".stGraphVizChart svg").get_by_text("services.app.startup.Application", exact=True)).to_be_visible(
-        timeout=PATIENCE
-    )
-    expect(page.get_by_text(re.compile(r"console\..*Application|_application")).first).to_be_visible()
+    expect(
+        page.locator(".stGraphVizChart svg").get_by_text("services.app.startup.Application", exact=True)
+    ).to_be_visible(timeout=PATIENCE)
+    path = page.get_by_test_id("stCode").filter(has_text=re.compile(r"console\..*Application|_application"))
+    expect(path.first).to_be_visible()
     expect(page.get_by_text("Reachable from a module")).to_be_visible()
     page.reload()  # the address bar keeps type and object
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
 from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, open_message
-from services.chat.models.gguf import LocalModel
+from services.chat.models.local import LocalModel
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.access import Actor
 from services.core.admission import Admission

@@ -31,9 +31,9 @@ from console.ui.streamlit import internals, memory, owners
 from console.ui.streamlit.memory import StreamlitMemory, session_parts
 from console.ui.streamlit.reaper import reap
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.tracing.source import register_machinery
 
 ENTRY_POINT = Path(__file__).resolve().parent / "app.py"

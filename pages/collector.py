@@ -8,9 +8,8 @@ from enum import StrEnum
 import streamlit as st
 
 from console.ui.gc.effects import effects_view, reclaim_view
-from console.ui.gc.pauses import pauses_view
+from console.ui.gc.pauses import pauses_view, status_view
 from console.ui.gc.settings_form import settings_view
-from console.ui.gc.status import status_view
 from console.ui.gc_experiment.page import experiment_view
 from console.ui.runtime_access import ready_services
 from console.ui.session_state import Key, Query, query, set_query

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from console.ui.overview.overview import caches_view, overview_view
-from console.ui.overview.requests import requests_view
+from console.ui.overview import caches_view, overview_view, requests_view
 from console.ui.runtime_access import ready_services
 
 overview_view(ready_services())

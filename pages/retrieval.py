@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.error_boundary import boundary
-from console.ui.retrieval.retrieval import retrieval_form, retrieval_hits
+from console.ui.retrieval import retrieval_form, retrieval_hits
 from console.ui.runtime_access import ready_services
 from console.ui.session_state import RetrievalState, state_of
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.runtime_access import ready_services
-from console.ui.settings.page import model_chooser, settings_table
+from console.ui.settings import model_chooser, settings_table
 from services.core.i18n import _
 
 services = ready_services()

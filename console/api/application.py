@@ -17,7 +17,6 @@ from console.api import (
     documents,
     gc,
     gc_experiment,
-    imports,
     memory,
     objects,
     operations,
@@ -88,7 +87,7 @@ def create_api() -> FastAPI:
     for router in (
         operations.health_router,
         documents.router,
-        imports.router,
+        documents.imports_router,
         documents.collections_router,
         documents.jobs_router,
         search.router,

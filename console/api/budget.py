@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.schemas import Projection, problem_responses
+from console.api.problems import Projection, problem_responses
 from services.app.container import Platform
 from services.core.access import Actor
 from services.core.admission import Gate

@@ -18,8 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import ApiContext, Context, client_of
-from console.api.problems import STATUS, openai_error
-from console.api.schemas import Id
+from console.api.problems import STATUS, Id, openai_error
 from services.chat.types import Message, MessageRole, Token, Waiting
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _

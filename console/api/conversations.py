@@ -12,8 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import Context, client_of
-from console.api.problems import STATUS, problem
-from console.api.schemas import MAX_ID, Id, problem_responses
+from console.api.problems import MAX_ID, STATUS, Id, problem, problem_responses
 from services.chat.types import (
     AnswerEvent,
     Citation,

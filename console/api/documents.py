@@ -1,21 +1,27 @@
-"""The library over HTTP: documents with their chunks and originals, collections, ingestion jobs."""
+"""The library over HTTP: documents with their chunks and originals, collections, ingestion jobs, and documents that
+come as chunks (`millpond import`).
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+import numpy as np
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from console.api.context import ApiContext, Context, request_scope
-from console.api.problems import error_response
-from console.api.schemas import MAX_ID, Id, Projection, problem_responses
+from console.api.problems import MAX_ID, Id, Projection, error_response, problem_responses
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
-from services.core.i18n import _
+from services.core.errors import BadInputError
+from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.requests import RequestKind
-from services.core.units import MEGABYTE
+from services.knowledge.document_import import ImportedDocument, PreparedChunk, PreparedDocument
 from services.knowledge.types import Collection, Document, DocumentStatus, Job
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
@@ -40,6 +46,7 @@ _FORM: dict[str, Any] = {
     }
 }
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-() ")
+imports_router = APIRouter(prefix="/api/imports", tags=["documents"])
 
 
 class DocumentsOut(BaseModel):
@@ -282,3 +289,71 @@ async def remove_job(job_id: Id, context: Context) -> Response:
 async def retry_job(job_id: Id, context: Context) -> Job:
     """Queue a failed or cancelled job again."""
     return await context.threads.call(context.services.library.jobs.retry, job_id)
+
+
+class PreparedChunkIn(BaseModel):
+    """One text of a document; `page` counts from 1."""
+
+    text: str
+    page: Annotated[int | None, Field(ge=1, lt=1_000_000)] = None
+    metadata: dict[str, Any] = {}
+
+
+class PreparedDocumentIn(BaseModel):
+    """A document in chunks. `vectors`: float32, little-endian, one row of `dimension` for each chunk, in base64."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
+    collection: Id | None = None
+    chunks: Annotated[list[PreparedChunkIn], Field(min_length=1)]
+    vectors: str = ""
+    dimension: Annotated[int, Field(ge=0, le=65_536)] = 0
+
+
+class ImportedOut(BaseModel):
+    """What became of the document; `vectors_kept`: they are the embedding model's own and were not made again."""
+
+    id: int
+    name: str
+    status: DocumentStatus
+    duplicate: bool
+    vectors_kept: bool
+
+
+@imports_router.post(
+    "",
+    status_code=202,
+    summary="Import a document in chunks",
+    responses=problem_responses(400, 404, 413),
+)
+async def import_document(body: PreparedDocumentIn, context: Context) -> ImportedOut:
+    """Store texts with their metadata as they are; vectors of another model are made again in the background."""
+    document = PreparedDocument(
+        body.name,
+        [PreparedChunk(chunk.text, chunk.page, chunk.metadata) for chunk in body.chunks],
+        _vectors(body) if body.vectors else None,
+    )
+    detail = plural("document of {count} chunk", "document of {count} chunks", len(body.chunks))
+    async with request_scope(context, RequestKind.UPLOAD, detail):
+        imported: ImportedDocument = await context.threads.call(
+            context.services.importer.add, document, body.collection
+        )
+    return ImportedOut(
+        id=imported.document.id,
+        name=imported.document.name,
+        status=imported.document.status,
+        duplicate=imported.duplicate,
+        vectors_kept=imported.vectors_kept,
+    )
+
+
+def _vectors(body: PreparedDocumentIn) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    try:
+        data = base64.b64decode(body.vectors, validate=True)
+    except binascii.Error as error:
+        raise BadInputError(_("The vectors are not in base64; nothing was imported.")) from error
+    if len(data) != 4 * body.dimension * len(body.chunks):
+        raise BadInputError(
+            _("The vectors do not have the size of the chunks; nothing was imported."),
+            _("Send float32 values, `dimension` of them for each chunk."),
+        )
+    return np.frombuffer(data, dtype="<f4").reshape(len(body.chunks), body.dimension)

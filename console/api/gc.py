@@ -9,13 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.schemas import Projection, problem_responses
+from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.access import Actor
-from services.memory.effects import Effect
 from services.memory.gc.explain import Explanation, explain
 from services.memory.gc.types import GCSettings
-from services.memory.reclaimers import ReclaimOffer
+from services.memory.reclaimers import Effect, ReclaimOffer
 from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
 Thresholds = tuple[int, int, int]

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.schemas import Projection, problem_responses
+from console.api.problems import Projection, problem_responses
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.schemas import Projection
+from console.api.problems import Projection
 from services.core.errors import BadInputError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.schemas import MAX_ID, Projection
+from console.api.problems import MAX_ID, Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector

@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context, client_of
-from console.api.schemas import Projection
+from console.api.problems import Projection
 from services.app.startup import Ready
 from services.chat.types import BackendStatus
 from services.core.errors import NotFoundError
 from services.core.i18n import _
+from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
-from services.core.requests.types import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.knowledge.types import LibraryCounts
 from services.memory.process import rss_bytes
 from services.operations.health import Check, Readiness

@@ -1,4 +1,5 @@
-"""Errors as problem documents (RFC 9457), with a hint and the request's id as extra members.
+"""Errors as problem documents (RFC 9457), with a hint and the request's id as extra members; ids and projections that
+the bodies of several subjects share.
 
 Under /v1 the document also has the member `error` in the shape that clients of OpenAI's protocol read.
 """
@@ -6,10 +7,11 @@ Under /v1 the document also has the member `error` in the shape that clients of 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -21,7 +23,6 @@ from services.operations.logging import current_request_id
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 CLIENT_CLOSED_REQUEST = 499  # nobody receives it; the log shows it, as other servers do
-
 STATUS = {
     ErrorKind.BAD_INPUT: 400,
     ErrorKind.NOT_FOUND: 404,
@@ -35,6 +36,8 @@ STATUS = {
     ErrorKind.STORAGE: 507,
     ErrorKind.DAMAGED: 500,
 }
+MAX_ID = 2**63 - 1  # the largest integer that the database can look for
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 def title(kind: ErrorKind | None) -> str:
@@ -148,3 +151,34 @@ def install(api: FastAPI) -> None:
         )
         response.headers.update(error.headers or {})
         return response
+
+
+class Projection(BaseModel):
+    """A body that is read from a domain value's attributes and leaves some out, renames or computes some.
+
+    Where a body repeats a domain type field by field there is none: the frozen dataclass itself is served.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, value: object, **others: Any) -> Self:
+        """Return the body for `value`: each field is the attribute of that name, unless it is among `others`."""
+        fields = {name: getattr(value, name) for name in cls.model_fields if name not in others}
+        return cls.model_validate(fields | others)
+
+
+class ProblemOut(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str
+    request_id: str
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a route's expected failures, for its `responses`."""
+    return {status: {"model": ProblemOut} for status in statuses}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Context, request_scope
-from console.api.schemas import Id, Projection
+from console.api.problems import Id, Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.schemas import Projection, problem_responses
+from console.api.problems import Projection, problem_responses
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (

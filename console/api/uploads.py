@@ -19,11 +19,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from console.api.context import ApiContext
-from console.api.problems import STATUS, title
-from console.api.schemas import MAX_ID
+from console.api.problems import MAX_ID, STATUS, title
 from services.core.errors import BadInputError, CancelledError, MillpondError, TooLargeError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.types import DocumentStatus
 
 if TYPE_CHECKING:

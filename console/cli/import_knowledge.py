@@ -9,7 +9,7 @@ import click
 
 from console.cli.client import Client
 from console.cli.connect import connect
-from console.cli.document_run import POLLS_BETWEEN, DocumentRun, find_or_create_collection
+from console.cli.ingest import POLLS_BETWEEN, DocumentRun, find_or_create_collection
 from console.cli.terminal import ProgressBar, quiet_logs
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural, use_language

@@ -17,7 +17,7 @@ import httpx
 from console.cli.client import AnswerSource, DocumentState, ImportState
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.document_import import PreparedDocument
 
 START_SECONDS = 120.0

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.listen import address_of, listen, refuse_exposure
+from console.cli.server import address_of, listen, refuse_exposure
 from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
 from console.cli.terminal import warn_of_old_names
 from services.core.errors import CancelledError
 from services.core.i18n import _, use_language
+from services.core.machine import MEGABYTE
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
 from services.operations.data_lock import DataLock
 from services.operations.drain import Successor

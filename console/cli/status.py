@@ -10,8 +10,8 @@ import click
 
 from console.cli.terminal import quiet_logs
 from services.core.i18n import _, use_language
+from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
-from services.core.units import MEGABYTE
 from services.operations.data_lock import DataLock, lock_conflict
 
 

@@ -14,7 +14,7 @@ from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, plural
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.messages import duration_text, headline, is_counted, kind_name, number_text
 from services.memory.leaks.types import Verdict, VerdictState

@@ -10,9 +10,9 @@ from services.core.access import SERVICE
 from services.core.admission import Admission, Gate
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.budget.types import BudgetAction, BudgetLevel
 from services.memory.process import rss_bytes, trim_heap
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.memory.monitor import MemoryMonitor
-    from services.memory.objects.owner_rules import OwnerRules
+    from services.memory.objects.names import OwnerRules
 
 IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 

@@ -9,15 +9,15 @@ from services.core import database
 from services.core.database import Database
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.clock import Clock
 from services.memory.gc.policy import CollectionPolicy
 from services.memory.limit import MemoryLimit
 from services.memory.monitor import MemoryMonitor
-from services.memory.objects.owner_rules import OwnerRules
+from services.memory.objects.names import OwnerRules
 from services.memory.process import rss_bytes
 from services.memory.sampling.gc_pauses import Pause
 from services.memory.types import Series

@@ -1,14 +1,20 @@
-"""Builds planned restarts, the drain before them, and the webhook with what it sends alerts about."""
+"""Builds planned restarts, the drain before them, the webhook with its alerts, and the health checks that `/readyz`
+asks.
+"""
 
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.core.admission import Admission
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, Decision, DecisionKind
@@ -20,11 +26,20 @@ from services.memory.types import Series
 from services.operations.alerts import Alert, AlertKind
 from services.operations.drain import Drain, Successor
 from services.operations.event_reporter import EventReporter
+from services.operations.health import Check
 from services.operations.request_log import RecentRequests
 from services.operations.restarts import RestartPlan, RestartRequest, Restarts
 from services.operations.webhook import Webhook
 
+if TYPE_CHECKING:
+    from services.chat.models import ChatModels
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.index import IndexManager
+    from services.knowledge.library import Library
+
 CHECK_SECONDS = 1.0
+STORE, INDEX, EMBEDDER, CHAT_MODEL, DISK, ACCEPTING = "store", "index", "embedder", "chat model", "disk", "accepting"
+NAMES = (STORE, INDEX, EMBEDDER, CHAT_MODEL, DISK, ACCEPTING)  # in the order in which they are shown
 
 
 class LongWork:
@@ -182,3 +197,57 @@ def _verdict_listener(webhook: Webhook, detector: Detector) -> Callable[[EventKi
             webhook.send(Alert(AlertKind.VERDICT, headline(verdict), verdict.time, figures))
 
     return listener
+
+
+def store_check(library: Library) -> Callable[[], Check]:
+    """Return the check of the store: its counts can be read."""
+
+    def check() -> Check:
+        counts = library.counts()
+        return Check(STORE, ok=True, detail=plural("{count} document", "{count} documents", counts.documents))
+
+    return check
+
+
+def index_check(index: IndexManager) -> Callable[[], Check]:
+    """Return the check of the index: it is in RAM and complete."""
+
+    def check() -> Check:
+        return Check(INDEX, ok=index.ready, detail=plural("{count} vector", "{count} vectors", len(index.index)))
+
+    return check
+
+
+def embedder_check(embedder: Embedder) -> Callable[[], Check]:
+    """Return the check of the embedding model."""
+    return lambda: Check(EMBEDDER, ok=True, detail=embedder.memory_report().detail)
+
+
+def chat_model_check(models: ChatModels) -> Callable[[], Check]:
+    """Return the check of the chat back end; none at all is a state one can work in."""
+
+    def check() -> Check:
+        status = models.status()
+        return Check(CHAT_MODEL, ok=status.state != "down", detail=status.message or status.label)
+
+    return check
+
+
+def disk_check(folder: Path, least_mb: int) -> Callable[[], Check]:
+    """Return the check of the data folder's disk: at least `least_mb` MB are free."""
+
+    def check() -> Check:
+        free_mb = shutil.disk_usage(folder).free // MEGABYTE
+        return Check(DISK, ok=free_mb >= least_mb, detail=_("{free} MB free").format(free=f"{free_mb:,}"))
+
+    return check
+
+
+def accepting_check(restarts: Restarts) -> Callable[[], Check]:
+    """Return the check of a restart under way: while draining, a front should send people elsewhere."""
+
+    def check() -> Check:
+        draining = restarts.draining
+        return Check(ACCEPTING, ok=not draining, detail=_("draining for a restart") if draining else _("open"))
+
+    return check

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from services.core.errors import MillpondError
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.types import BudgetLevel
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
 from services.memory.gc_experiment.types import Operation, OperationKind, Workload

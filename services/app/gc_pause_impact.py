@@ -28,7 +28,7 @@ class EndedRequest(Protocol):
 
 
 class ActiveRequest(Protocol):
-    """The fields used of `services.core.requests.types.RunningRequest`."""
+    """The fields used of `services.core.requests.concurrency.RunningRequest`."""
 
     @property
     def kind(self) -> str: ...

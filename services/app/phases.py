@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from services.app import build_chat, build_documents, health_checks
+from services.app import build_chat, build_documents, build_operations, metrics
 from services.app.budget_actions import budget_actions
 from services.app.build_budget import build_governor, restore_decisions, watch_budget
 from services.app.build_documents import LoadedEmbedder
@@ -20,7 +20,6 @@ from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
-from services.app.metrics import registration
 from services.app.reclaimers import register_reclaimers
 from services.app.shell_hooks import ShellHooks
 from services.core.access import AccessControl
@@ -61,8 +60,8 @@ def build_foundation(
         ready: whether the process is ready.
         count_sessions: how many browser tabs are connected.
     """
-    health = Health(dict.fromkeys(health_checks.NAMES, starting))
-    health.set_check(health_checks.DISK, health_checks.disk_check(settings.data_dir, settings.free_disk_mb))
+    health = Health(dict.fromkeys(build_operations.NAMES, starting))
+    health.set_check(build_operations.DISK, build_operations.disk_check(settings.data_dir, settings.free_disk_mb))
     foundation = Foundation(
         settings=settings,
         clock=clock,
@@ -74,7 +73,7 @@ def build_foundation(
         health=health,
         started_at=time.time(),
     )
-    registration.register_foundation(foundation, ready=ready, count_sessions=count_sessions)
+    metrics.register_foundation(foundation, ready=ready, count_sessions=count_sessions)
     return foundation
 
 
@@ -163,8 +162,8 @@ def open_platform(
         webhook=webhook,
         access=AccessControl(settings, reporter, clock.time),
     )
-    base.health.set_check(health_checks.ACCEPTING, health_checks.accepting_check(restarts))
-    registration.register_platform(platform)
+    base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
+    metrics.register_platform(platform)
     return platform
 
 
@@ -205,15 +204,15 @@ def load_services(
     loaded = prepared or build_documents.load_embedder(settings, closing)
     embedder = loaded.embedder
     build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
-    health.set_check(health_checks.EMBEDDER, health_checks.embedder_check(embedder))
+    health.set_check(build_operations.EMBEDDER, build_operations.embedder_check(embedder))
 
     enter(_("loading the index"))
     knowledge = build_documents.build_knowledge(
         settings, base.database, base.preferences, embedder, base.caches, base.reporter, base.admission, closing
     )
-    health.set_check(health_checks.STORE, health_checks.store_check(knowledge.library))
-    health.set_check(health_checks.INDEX, health_checks.index_check(knowledge.index))
-    registration.register_knowledge(base.metrics, settings, base.caches, knowledge)
+    health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
+    health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))
+    metrics.register_knowledge(base.metrics, settings, base.caches, knowledge)
 
     enter(_("opening the conversations"))
     stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder, settings.language)
@@ -231,8 +230,8 @@ def load_services(
         stamp,
         closing,
     )
-    health.set_check(health_checks.CHAT_MODEL, health_checks.chat_model_check(chat.models))
-    registration.register_chat(base.metrics, settings, chat)
+    health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
+    metrics.register_chat(base.metrics, settings, chat)
 
     enter(_("warming up"))
     knowledge.retriever.search(_("warm-up"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from services.core.memory_report import MemoryReporter, Owner
     from services.memory.ledger.ledger import LedgerBuilder
     from services.memory.objects.inspector import Inspector
-    from services.memory.objects.owner_rules import OwnerRules
+    from services.memory.objects.names import OwnerRules
     from services.operations.drain import Successor
 
 

@@ -1,8 +1,9 @@
-"""Generation of one answer, in its worker's thread: retrieval, then the model's text or quoted sentences.
+"""Generation of one answer, in its worker's thread: retrieval, then the model's text or quoted sentences; the draft of
+what has come so far.
 
-Follow-up questions: a question that names its subject is the query as it is. One that has little more than a pronoun
-("and when did they open it?", "它多少钱？") is searched together with the question before it. No other is: a question
-about a new subject that the documents do not cover must not be answered with passages on the old one.
+A question that names its subject is the query as it is. One that has little more than a pronoun ("and when did they
+open it?", "它多少钱？") is searched together with the question before it. No other is: a question about a new subject
+that the documents do not cover must not be answered with passages on the old one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -23,13 +25,26 @@ from services.chat.citations import (
     ReasoningFilter,
     is_unspaced,
     make_citation,
+    match_citations,
     neutralize_marks,
     sanitize,
 )
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
 from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit
-from services.chat.types import Citation, KnowledgeSource, Passage, Passages, Retrieved, Token
+from services.chat.types import (
+    AnswerCost,
+    AnswerEvent,
+    AnswerState,
+    Citation,
+    KnowledgeSource,
+    Message,
+    MessageRole,
+    Passage,
+    Passages,
+    Retrieved,
+    Token,
+)
 from services.core.errors import UnavailableError
 from services.core.i18n import _
 
@@ -274,3 +289,78 @@ def depends_on_previous(question: str) -> bool:
 def combined_query(previous: str, question: str) -> str:
     """Return the query for a question that depends on `previous`."""
     return f"{previous.strip()} {question.strip()}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTask:
+    """One question to be answered.
+
+    `replaces` is the stored answer that the new one replaces; `fresh` bypasses the answer cache.
+    """
+
+    question: str
+    user: str
+    turns: tuple[Turn, ...]
+    collection_ids: tuple[int, ...]
+    conversation_id: str = ""
+    replaces: Message | None = None
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class AnswerDraft:
+    """The answer so far; `started_at` by `time.monotonic`, `rss_bytes` of the process when it was asked."""
+
+    started_at: float
+    rss_bytes: int
+    parts: list[str] = field(default_factory=list)
+    retrieval: RetrievalStep | None = None
+    usage: TokenUsage = field(default_factory=lambda: TokenUsage(None, None))
+    first_token_ms: float | None = None
+
+    def apply(self, step: Step) -> AnswerEvent | None:
+        """Add a step of the worker; return the event that the reader gets, if any."""
+        if isinstance(step, RetrievalStep):
+            self.retrieval = step
+            return step.event
+        if isinstance(step, TokenUsage):
+            self.usage = step
+            return None
+        if self.first_token_ms is None:
+            self.first_token_ms = _milliseconds(self.started_at)
+        self.parts.append(step.text)
+        return step
+
+    def message(self, task: AnswerTask, state: AnswerState, rss: int) -> Message:
+        """Return the answer as a message, not stored yet; `rss` is the process's resident bytes now."""
+        retrieval = self.retrieval
+        text = "".join(self.parts).strip()
+        return Message(
+            id=0,
+            conversation_id=task.conversation_id,
+            role=MessageRole.ASSISTANT,
+            text=text,
+            created_at=datetime.now(UTC),
+            state=state,
+            model=retrieval.model if retrieval else "",
+            citations=_citations(retrieval, text),
+            cost=AnswerCost(
+                first_token_ms=self.first_token_ms,
+                retrieval_ms=round(retrieval.milliseconds, 1) if retrieval else None,
+                total_ms=_milliseconds(self.started_at),
+                prompt_tokens=self.usage.prompt_tokens,
+                answer_tokens=self.usage.answer_tokens,
+                rss_change_bytes=rss - self.rss_bytes,
+                cached=retrieval is not None and retrieval.cached,
+            ),
+        )
+
+
+def _citations(retrieval: RetrievalStep | None, text: str) -> tuple[Citation, ...]:
+    if retrieval is None or not text:
+        return ()
+    return retrieval.quotes if retrieval.quotes is not None else match_citations(text, retrieval.passages)
+
+
+def _milliseconds(since: float) -> float:
+    return round((time.monotonic() - since) * 1000, 1)

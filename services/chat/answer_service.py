@@ -15,12 +15,10 @@ from datetime import UTC, datetime
 import structlog
 
 from services.chat.answer_cache import AnswerCache
-from services.chat.answer_draft import AnswerDraft, AnswerTask
-from services.chat.answer_generator import AnswerGenerator, Step
+from services.chat.answer_generator import AnswerDraft, AnswerGenerator, AnswerTask, Step
 from services.chat.answer_stream import AnswerStream, StreamWorker
 from services.chat.citations import is_blank, sanitize
-from services.chat.conversation_locks import ConversationLocks
-from services.chat.conversations import Conversations
+from services.chat.conversations import ConversationLocks, Conversations
 from services.chat.history_window import MAX_TEXT_CHARACTERS, Turn
 from services.chat.models import ChatModels
 from services.chat.types import (

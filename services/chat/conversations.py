@@ -1,10 +1,13 @@
-"""Conversations and their messages: list, search, create, rename, delete, feedback; export as Markdown and JSON."""
+"""Conversations and their messages: list, search, create, rename, delete, feedback; export as Markdown and JSON; one
+answer at a time in each.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -20,11 +23,13 @@ from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
+from services.core.requests.request import Cancellation
 from services.core.settings import Settings
 
 TITLE_CHARACTERS = 200
 DERIVED_TITLE_CHARACTERS = 60
 MAX_HISTORY_TURNS = 50
+STOP_WAIT_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
 
 
 class Conversations:
@@ -268,3 +273,46 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)
+
+
+class ConversationLocks:
+    """Which conversations are being answered, and how each answer is stopped. Thread-safe."""
+
+    def __init__(self) -> None:
+        # Reentrant: an abandoned answer may be closed by the garbage collector at any moment, also while its thread
+        # holds the lock.
+        self._changed = threading.Condition(threading.RLock())
+        self._answers: dict[str, Cancellation] = {}
+
+    def acquire(self, conversation_id: str, cancellation: Cancellation) -> None:
+        """Lock a conversation for an answer; an answer that was stopped and is being stored is waited for.
+
+        Raises:
+            ConflictError: the conversation is being answered already.
+        """
+        with self._changed:
+            current = self._answers.get(conversation_id)
+            if current is not None and current.event.is_set():
+                self._changed.wait_for(lambda: self._answers.get(conversation_id) is not current, STOP_WAIT_SECONDS)
+            if conversation_id in self._answers:
+                raise ConflictError(
+                    _("A question of this conversation is being answered already."),
+                    _("Wait for that answer or stop it."),
+                )
+            self._answers[conversation_id] = cancellation
+
+    def release(self, conversation_id: str, cancellation: Cancellation) -> None:
+        """Unlock a conversation; does nothing if the lock is another answer's, or none."""
+        with self._changed:
+            if self._answers.get(conversation_id) is cancellation:
+                del self._answers[conversation_id]
+                self._changed.notify_all()
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop the answer of a conversation; return whether there was one."""
+        with self._changed:
+            cancellation = self._answers.get(conversation_id)
+        if cancellation is None:
+            return False
+        cancellation.cancel()
+        return True

@@ -18,7 +18,7 @@ from typing import Self
 
 from services.core.errors import UnavailableError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 
 class Gate(StrEnum):

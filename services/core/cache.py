@@ -19,9 +19,9 @@ from typing import TypeVar
 from cachetools import TTLCache
 
 from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, allocated
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 
 Result = TypeVar("Result")
 Entry = tuple[bytes, int]  # the value, and what it takes with its key and its place in the store

@@ -18,7 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 DATABASE_FILE = "millpond.db"
 _PREFIX = "MILLPOND_"

@@ -15,7 +15,7 @@ from pickletools import genops
 from typing import Any, cast
 
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 # What the values of a file may take in RAM: so many times its size, and at most so much.
 _EXPANSION, _LEAST_BYTES, _MOST_BYTES = 16, 16 * MEGABYTE, 2048 * MEGABYTE

@@ -16,12 +16,11 @@ from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.knowledge import types
-from services.knowledge.file_names import display_name
-from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
+from services.knowledge.file_store import FileStore, IncomingFile, StoredFile, display_name
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_jobs import LibraryJobs
 from services.knowledge.library_reader import LibraryReader

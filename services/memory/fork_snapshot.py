@@ -31,7 +31,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from services.core.errors import ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.fork_permit import CANCELLATION_CHECK_SECONDS, acquire_fork_permit
 from services.memory.process import disable_openblas_threads, rss_bytes
 

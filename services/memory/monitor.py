@@ -15,7 +15,6 @@ from services.core.memory_report import Owner
 from services.core.preferences import Preferences
 from services.memory import tracing
 from services.memory.clock import Clock
-from services.memory.effects import RecentEffects
 from services.memory.gc.control import GCControl
 from services.memory.history.history import History
 from services.memory.leaks.detector import Detector
@@ -23,11 +22,10 @@ from services.memory.leaks.probes import process_probes
 from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
-from services.memory.reclaimers import Reclaimers
+from services.memory.reclaimers import RecentEffects, Reclaimers
 from services.memory.sampling.gc_pauses import PauseRecorder
-from services.memory.sampling.gpu import DeviceSource, torch_columns
 from services.memory.sampling.sampler import CpuShare, Sampler
-from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSource
+from services.memory.sampling.sources import DeviceSource, HeapSource, ProcessSource, SystemSource, torch_columns
 from services.memory.tracing.tracer import Tracer
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8

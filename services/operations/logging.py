@@ -15,7 +15,7 @@ import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 # Verbose at info, with nothing that an operator needs.
 _QUIET = (

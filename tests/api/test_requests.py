@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from tests.chat.model_server import ModelServer, model_server
 from tests.servers import Server, eventually, serving
 

@@ -14,9 +14,9 @@ from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.errors import ConflictError, StorageError
 from services.core.events import NullEventSink
+from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import Budget, BudgetAction, BudgetLevel, LimitSource
 from services.memory.clock import Clock

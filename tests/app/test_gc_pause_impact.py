@@ -4,7 +4,7 @@ import gc
 import threading
 
 from services.app.gc_pause_impact import pause_impacts
-from services.core.requests.types import RequestKind, RunningRequest
+from services.core.requests.concurrency import RequestKind, RunningRequest
 from services.memory.sampling.gc_pauses import Pause, PauseRecorder
 from services.operations.request_log import RecentRequests, Request
 

@@ -17,7 +17,7 @@ from services.core.memory_report import Owner
 from services.memory.clock import Clock
 from services.memory.leaks.suspects import MONITORING_PARTS
 from services.memory.monitor import MemoryMonitor
-from services.memory.objects.owner_rules import OwnerRules
+from services.memory.objects.names import OwnerRules
 from services.memory.tracing import source
 
 OPTIONAL = {"xllamacpp"}  # installed with a local chat model only

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from tests.browser.conftest import Watch
 from tests.browser.samples import manual
 from tests.consoles.hasty import SPEED

@@ -22,9 +22,9 @@ from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Message, Retrieved, Token, Waiting
 from services.core.access import SERVICE
 from services.core.errors import TimedOutError
+from services.core.machine import MEGABYTE
 from services.core.requests import Outcome, RequestKind, RequestRegistry, RequestScope
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import use
@@ -296,7 +296,7 @@ def test_a_question_waits_for_the_stopped_answer_before_it(
 ) -> None:
     """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
     stage = reach("storing", answers_total=2)
-    monkeypatch.setattr("services.chat.conversation_locks.STOP_WAIT_SECONDS", DEADLINE)
+    monkeypatch.setattr("services.chat.conversations.STOP_WAIT_SECONDS", DEADLINE)
     assert stage.answering.stop(stage.conversation)
     late = Reader(stage.answering.ask(stage.conversation, "And now?"))
     stage.let_go()

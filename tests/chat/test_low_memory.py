@@ -12,9 +12,9 @@ from services.core.access import SERVICE
 from services.core.admission import LONG_CHARACTERS, Admission, Gate, MemoryHeadroom
 from services.core.database import Database
 from services.core.errors import UnavailableError
+from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from tests.chat.conftest import FakeKnowledge
 
 LONG = "Which seals are covered, and for how long? " * 30

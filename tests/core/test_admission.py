@@ -16,7 +16,7 @@ from services.core.admission import (
     Refusal,
 )
 from services.core.errors import UnavailableError
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 
 class Process:

@@ -15,7 +15,7 @@ FOR_DEVELOPERS = ("ARCHITECTURE.md", "GLOSSARY.md", "CONTRIBUTING.md")
 DOCUMENTS = (README.name, *FOR_DEVELOPERS, *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 FOLDERS = ("console", "pages", "services", "tests", "deploy", "docs", ".ci", ".streamlit")
 MOST_LINES = 200
-# A question counts as answered when a word of it, or its beginning, stands in the path: what a newcomer would search for.
+# A question counts as answered when a word of it, or its beginning, stands in the file's name.
 STEM = 4
 LEAST_ANSWERED = 28
 
@@ -89,7 +89,9 @@ def _answers(path: str, question: str) -> bool:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name and name.split("/")[0] in {*FOLDERS, *_inside()} or name.endswith((".py", ".md", ".toml", ".js"))
+    return ("/" in name and name.split("/", maxsplit=1)[0] in {*FOLDERS, *_inside()}) or name.endswith(
+        (".py", ".md", ".toml", ".js")
+    )
 
 
 @cache
@@ -100,7 +102,7 @@ def _inside() -> frozenset[str]:
 
 @cache
 def _bases(name: str) -> tuple[Path, ...]:
-    """Where a path may begin: the root, `services`, `console`, or, for what has no folder of its own, anywhere in these."""
+    """Where a path may begin: the root, `services`, `console`; a short one anywhere in these."""
     inside = [path.parent for base in ("services", "console") for path in (ROOT / base).rglob("*.py")]
     return (ROOT, ROOT / "services", ROOT / "console", *(sorted(set(inside)) if name.count("/") <= 1 else ()))
 

@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from services.core.errors import BadInputError
-from services.integrations.docstore_pickle import StoredText, read_docstore
+from services.integrations.faiss_folder import StoredText, read_docstore
 from tests.integrations.faiss_folders import MANUAL, rename_classes, write_folder
 
 

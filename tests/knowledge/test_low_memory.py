@@ -9,7 +9,7 @@ import pytest
 
 from services.core.admission import Admission, Gate, MemoryHeadroom
 from services.core.errors import UnavailableError
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion.embed_stage import BATCH_CHUNKS_LOW_MEMORY
 from services.knowledge.types import DocumentStatus

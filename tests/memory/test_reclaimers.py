@@ -11,9 +11,8 @@ from services.core.events import EventKind
 from services.core.memory_report import Owner
 from services.memory import reclaimers as module
 from services.memory.clock import Clock
-from services.memory.effects import RecentEffects
 from services.memory.ledger.ledger import Ledger
-from services.memory.reclaimers import Reclaimer, Reclaimers
+from services.memory.reclaimers import RecentEffects, Reclaimer, Reclaimers
 from tests.events import RecordingEventSink
 
 USER = Actor("visitor", Role.USER)

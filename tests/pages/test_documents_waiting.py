@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.app.container import Services
 from services.core.admission import MemoryHeadroom
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from tests.pages.conftest import open_page
 from tests.servers import eventually
 

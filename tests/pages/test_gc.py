@@ -14,11 +14,11 @@ from services.app.container import Services
 from services.chat.types import BackendChoice
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import ForbiddenError
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.units import MEGABYTE
 from services.knowledge.types import RetrievalSettings
-from services.memory.effects import Effect
 from services.memory.gc.types import GCSettings
+from services.memory.reclaimers import Effect
 from tests.pages.conftest import open_page
 from tests.pages.test_memory import words
 

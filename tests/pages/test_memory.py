@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.ui.shared.tick_cache import TickCache
+from console.ui.shared.heartbeat import TickCache
 from services.app.container import Services
 from services.core.memory_report import MemoryReport, Owner
 from services.memory.leaks.types import LeakKind, Suspect, SuspectKind, Verdict, VerdictState

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from tests.servers import Server, spawn
 from tests.soak.documents import document, filler
 from tests.soak.driver import EXPECTED

@@ -13,7 +13,7 @@ from services.app.container import Foundation
 from services.core.admission import Admission, Gate
 from services.core.errors import ErrorKind, UnavailableError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 
 class BodyLimit:

@@ -16,7 +16,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.formatting import count, escape, plain, signed_size, size
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.tracing.source import place_text, source_lines
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, SnapshotInfo, TraceComparison, TraceFilters

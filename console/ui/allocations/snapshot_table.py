@@ -13,7 +13,7 @@ from console.ui.session_state import notify
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
 from console.ui.shared.formatting import local_time, plain, size
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE, MOST_AUTOMATIC, MOST_SNAPSHOTS
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import SnapshotInfo

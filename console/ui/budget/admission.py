@@ -12,7 +12,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.admission import Admission, Gate
 from services.core.i18n import _
-from services.core.requests.types import RequestKind, RunningRequest
+from services.core.requests.concurrency import RequestKind, RunningRequest
 
 _BANNER_SECONDS = 3.0
 _MOST_RUNNING = 8

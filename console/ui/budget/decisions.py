@@ -15,12 +15,11 @@ from console.ui.charts.palette import colour, owner_name
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
-from console.ui.shared.heartbeat import heartbeat
-from console.ui.shared.tick_cache import TickCache
+from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.core.time_ranges import PACING, Range, range_label, time_window
-from services.core.units import MEGABYTE
 from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
 from services.memory.types import Series, Window
 

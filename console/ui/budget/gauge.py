@@ -12,7 +12,7 @@ from console.ui.shared.formatting import escape, minutes, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.messages import source_name
 from services.memory.budget.types import BudgetLevel, GovernorState
 

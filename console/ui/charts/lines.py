@@ -19,7 +19,7 @@ from console.ui.charts.figure import (
     time_layout,
 )
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.types import Floats, Series, Window
 
 LINE_POINTS = MOST_POINTS // 5

@@ -16,8 +16,8 @@ from console.ui.streamlit.uploads import release_uploads
 from services.app.container import Services
 from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
+from services.core.machine import MEGABYTE
 from services.core.requests import RequestKind, RequestScope
-from services.core.units import MEGABYTE
 from services.knowledge.library import Library
 from services.knowledge.types import Collection, Intake
 

@@ -16,10 +16,9 @@ from console.ui.shared.formatting import ago, count, escape, milliseconds, signe
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.units import MEGABYTE
-from services.memory.effects import Effect
-from services.memory.reclaimers import ReclaimOffer
+from services.memory.reclaimers import Effect, ReclaimOffer
 
 _PERIOD_SECONDS = 3.0
 _SHOWN = 6

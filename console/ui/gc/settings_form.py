@@ -10,16 +10,16 @@ import streamlit as st
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.gc.effects import effect_summary
-from console.ui.gc.status import trial_p95
+from console.ui.gc.pauses import trial_p95
 from console.ui.session_state import GCForm, Key, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.access import Actor
 from services.core.i18n import _, plural
-from services.memory.effects import Effect
 from services.memory.gc.explain import explain, explain_freezing
 from services.memory.gc.types import GCSettings, GCState, Trial
+from services.memory.reclaimers import Effect
 
 _TRIAL_SECONDS, _IDLE_SECONDS = 1.0, 5.0
 _MINUTES = 10

@@ -12,7 +12,7 @@ from console.ui.shared.formatting import escape, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, plural
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.gc_experiment.analysis import MIN_ANALYSIS_ROUNDS
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS, Experiments
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentState, Setting

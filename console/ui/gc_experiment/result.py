@@ -20,7 +20,7 @@ from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Services
 from services.core.i18n import _, plural
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.gc.types import GCSettings
 from services.memory.gc_experiment.analysis import Advice, Analysis, Figure, analyze, is_relevant, median_and_range
 from services.memory.gc_experiment.messages import change, figure_name, headline, recommendation

@@ -16,8 +16,8 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.events import EventKind
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.core.time_ranges import PACING, Range
-from services.core.units import MEGABYTE
 from services.operations.event_log import Event
 
 _PERIOD_SECONDS = 5.0

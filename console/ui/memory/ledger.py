@@ -15,8 +15,8 @@ from console.ui.shared.formatting import escape, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.core.memory_report import MemoryReport, Region
-from services.core.units import MEGABYTE
 from services.memory.ledger.ledger import Ledger
 
 _PERIOD_SECONDS = 5.0

@@ -1,14 +1,21 @@
-"""Heartbeat of live fragments: ticks in the browser, only while its tab is visible.
+"""Heartbeat of live fragments: ticks in the browser, only while its tab is visible; and a cache for what they draw, so
+that twenty open tabs cost hardly more than one.
 
 `st.fragment(run_every=...)` keeps ticking in a hidden tab and cannot change its period. This component reruns the
 fragment that contains it every `seconds`; 0 stops it. A tab that becomes visible ticks at once.
 
 Streamlit runs only one fragment for simultaneous changes, so each beat has a small random delay: fragments with the
-same period would otherwise starve each other. `console.ui.streamlit.internals` recognises beats by the end of their
-key and lets clicks pass before them.
+same period would otherwise starve each other. `console.ui.streamlit.internals` recognises beats by the end of their key
+and lets clicks pass before them.
 """
 
 from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import streamlit as st
 
@@ -33,8 +40,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   return stop
 }
 """
-
 _component = st.components.v2.component("millpond_heartbeat", js=_JS)
+Value = TypeVar("Value")
 
 
 def heartbeat(key: str, seconds: float) -> None:
@@ -44,3 +51,38 @@ def heartbeat(key: str, seconds: float) -> None:
 
 def _ignore() -> None:
     """Do nothing: Streamlit reruns the fragment because the component's value changed."""
+
+
+class TickCache(Generic[Value]):
+    """Values that all tabs share during a tick: the first request builds the value, concurrent ones wait for it.
+
+    Keeps one value per key and at most `most` keys. Ticks follow the process's clock, not that of the samples.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[object, _TickEntry[Value]] = OrderedDict()
+
+    def get(self, key: object, seconds: float, build: Callable[[], Value]) -> Value:
+        """Return the value of `key`, built at most once per tick of `seconds`."""
+        with self._lock:
+            entry = self._entries.setdefault(key, _TickEntry())
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        with entry.lock:
+            tick = int(time.monotonic() / seconds)
+            if entry.value is None or entry.tick != tick:
+                entry.value = build()
+                entry.tick = tick
+            return entry.value
+
+
+class _TickEntry(Generic[Value]):
+    """One value, the tick that it was built in, and the lock for building it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.tick = -1
+        self.value: Value | None = None

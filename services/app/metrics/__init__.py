@@ -1,1 +1,72 @@
-"""The metrics of each part, read when they are scraped."""
+"""Metrics of the parts of the process, read when they are scraped: all families at once, values as soon as a part
+exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.app.metrics import memory, requests
+from services.operations.metrics import Metrics
+
+if TYPE_CHECKING:
+    from services.app.build_chat import Chat
+    from services.app.build_documents import Knowledge
+    from services.app.container import Foundation, Platform
+    from services.core.cache import Caches
+    from services.core.settings import Settings
+
+
+def register_foundation(
+    foundation: Foundation, *, ready: Callable[[], bool], count_sessions: Callable[[], int]
+) -> None:
+    """Declare every family, in the order of the exposition, and connect what exists from the first moment."""
+    metrics, settings = foundation.metrics, foundation.settings
+    process = memory.ProcessGauges(ready, foundation.request_log, count_sessions, foundation.started_at)
+    metrics.add_part("process", memory.FAMILIES, process.read)
+    metrics.add_part("samples", memory.SAMPLE_FAMILIES)
+    metrics.add_part("ledger", memory.LEDGER_FAMILIES)
+    metrics.add_part("verdict", memory.VERDICT_FAMILIES)
+    metrics.add_part("tracing", memory.TRACING_FAMILIES)
+    metrics.add_part("collector", memory.COLLECTOR_FAMILIES)
+    metrics.add_part("policy", memory.POLICY_FAMILIES)
+    metrics.add_part("budget", memory.BUDGET_FAMILIES)
+    metrics.add_part("admission", memory.ADMISSION_FAMILIES, lambda: memory.admission(foundation.admission))
+    metrics.add_part("alerts", memory.ALERT_FAMILIES)
+    metrics.add_part("answers", requests.ANSWER_FAMILIES, lambda: requests.answer_limits(settings))
+    metrics.add_part("ingestion", requests.INGESTION_FAMILIES, lambda: requests.ingestion_limits(settings))
+    metrics.add_part("library", requests.LIBRARY_FAMILIES)
+    metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
+    metrics.add_part("breakers", requests.BREAKER_FAMILIES)
+    metrics.add_part("scopes", requests.SCOPE_FAMILIES, lambda: requests.scopes(foundation.requests))
+
+
+def register_platform(platform: Platform) -> None:
+    """Connect memory, budget and operations."""
+    metrics, watched = platform.metrics, platform.memory
+    metrics.set_pause_source(watched.pauses)
+    metrics.connect_part("samples", lambda: memory.samples(watched))
+    metrics.connect_part("ledger", lambda: memory.ledger(watched))
+    metrics.connect_part("verdict", lambda: memory.verdict(watched))
+    metrics.connect_part("tracing", lambda: memory.tracing(watched))
+    metrics.connect_part("collector", lambda: memory.collector(watched.collector))
+    metrics.connect_part("policy", lambda: memory.policy(platform.gc_policy))
+    metrics.connect_part("budget", lambda: memory.budget(platform.governor))
+    metrics.connect_part("alerts", lambda: memory.alerts(platform.webhook))
+
+
+def register_knowledge(metrics: Metrics, settings: Settings, caches: Caches, knowledge: Knowledge) -> None:
+    """Connect ingestion, library, and the caches of retrieval."""
+    from services.knowledge.retrieval.language_trust import script_of
+
+    library = requests.LibraryGauges(knowledge.index, knowledge.library)
+    metrics.connect_part("ingestion", lambda: requests.ingestion(settings, knowledge.ingestion))
+    metrics.connect_part("library", library.read)
+    metrics.connect_part("caches", lambda: requests.caches(caches, metrics, letter_scripts=script_of.cache_info))
+
+
+def register_chat(metrics: Metrics, settings: Settings, chat: Chat) -> None:
+    """Connect answers and chat back ends."""
+    metrics.connect_part("answers", lambda: requests.answers(settings, chat.answers))
+    metrics.connect_part("breakers", lambda: requests.breakers(chat.models.breakers))

@@ -1,8 +1,8 @@
 """Requests: concurrency limits with a visible queue, time limits, cancellation, and clean-up hooks that always run."""
 
+from services.core.requests.concurrency import FinishedRequest, Outcome, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import RequestRegistry
 from services.core.requests.request import RequestScope
-from services.core.requests.types import FinishedRequest, Outcome, RequestKind, RequestLimits, RunningRequest
 
 __all__ = [
     "FinishedRequest",

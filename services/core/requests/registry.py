@@ -17,9 +17,15 @@ from services.core.access import Actor
 from services.core.errors import BusyError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
-from services.core.requests.concurrency import ConcurrencyLimit
+from services.core.requests.concurrency import (
+    ConcurrencyLimit,
+    FinishedRequest,
+    Outcome,
+    RequestKind,
+    RequestLimits,
+    RunningRequest,
+)
 from services.core.requests.request import Cancellation, RequestRecord, RequestScope
-from services.core.requests.types import FinishedRequest, Outcome, RequestKind, RequestLimits, RunningRequest
 from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)

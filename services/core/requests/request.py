@@ -15,8 +15,7 @@ import structlog
 
 from services.core.errors import BusyError, CancelledError, TimedOutError
 from services.core.i18n import _
-from services.core.requests.concurrency import ConcurrencyLimit, Slot
-from services.core.requests.types import Outcome, RequestKind, RequestLimits
+from services.core.requests.concurrency import ConcurrencyLimit, Outcome, RequestKind, RequestLimits, Slot
 
 log = structlog.get_logger(__name__)
 

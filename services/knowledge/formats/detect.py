@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 MEDIA_TYPES = {
     "pdf": "application/pdf",

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from services.core.errors import TooLargeError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.types import Section
 
 # Rows of one section; each repeats the header.

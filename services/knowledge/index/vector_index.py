@@ -10,8 +10,8 @@ from typing import ClassVar
 import faiss
 import numpy as np
 
-from services.core.cpu import usable_cores
 from services.core.i18n import _, plural
+from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.knowledge.index.segment import REMOVED, Codec, Codes, Groups, Ids, Segment, Vectors
 

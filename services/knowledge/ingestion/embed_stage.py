@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.core.errors import CancelledError, MillpondError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.ingestion.state import PipelineState, TaskSlice
 from services.knowledge.types import DocumentStatus, JobProgress
 

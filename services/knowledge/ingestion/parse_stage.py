@@ -13,7 +13,7 @@ import structlog
 from services.core.database import Database
 from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
 from services.knowledge.store import revisions
 from services.knowledge.store.jobs import finish_job, still_holds

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 
 resource: Any
 try:

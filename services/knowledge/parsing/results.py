@@ -16,7 +16,7 @@ import structlog
 
 from services.core.errors import MillpondError, StorageError, TooLargeError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.parsing.protocol import decode_chunk, decode_error, decode_section, message_kind, message_values
 from services.knowledge.types import ChunkDraft, JobProgress, Section
 

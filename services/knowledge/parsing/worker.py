@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, MillpondError, TooLargeError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.knowledge.formats import detect
 from services.knowledge.parsing import limits, protocol
 from services.knowledge.types import Section

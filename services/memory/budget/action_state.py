@@ -10,7 +10,7 @@ import structlog
 
 from services.core.errors import NotFoundError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.types import ActionStatus, BudgetAction
 
 T = TypeVar("T")

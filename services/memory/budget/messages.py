@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.types import Budget, BudgetLevel, LimitSource
 
 

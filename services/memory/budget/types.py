@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.units import MEGABYTE
 
 # Watermarks of a small limit keep this distance from each other and from the limit.
 MIN_DISTANCE_BYTES = 16 * MEGABYTE

@@ -11,11 +11,11 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
-from services.memory.effects import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
 from services.memory.gc.explain import current_rules, read_gate_counts
 from services.memory.gc.interpreter import CollectionResult, InterpreterGC, collect, validate_generation
 from services.memory.gc.trials import ActionGuard, SavedSettings, Trials
 from services.memory.gc.types import GCSettings, GCState, Trial
+from services.memory.reclaimers import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
 from services.memory.sampling.gc_pauses import PauseRecorder
 
 

@@ -22,7 +22,7 @@ import structlog
 
 from services.core.errors import CancelledError, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.gc_experiment.child import ChildOrders
 from services.memory.gc_experiment.types import RunFigures
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.core.errors import NotFoundError, StorageError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.gc_experiment.types import ExperimentResult
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from services.core.access import Actor
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.clock import Clock
 from services.memory.gc_experiment.analysis import analyze
 from services.memory.gc_experiment.child import ChildOrders

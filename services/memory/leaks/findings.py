@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.units import MEGABYTE
 from services.memory.leaks.growth import Doubt, remove_load
 from services.memory.leaks.probes import CensusHistory
 from services.memory.leaks.readings import LIVE, RSS, Blocks, Measure, Readings

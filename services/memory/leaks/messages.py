@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.leaks.findings import Finding, GrowthParts
 from services.memory.leaks.growth import Doubt
 from services.memory.leaks.readings import Measure

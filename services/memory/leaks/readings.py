@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
+from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.units import MEGABYTE
 from services.memory.leaks.growth import block_loads, cumulative_requests
 from services.memory.leaks.statistics import block_starts
 from services.memory.leaks.types import LeakKind

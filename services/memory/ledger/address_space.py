@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.ledger.allocators import thread_stack
 from services.memory.ledger.mmap_blocks import BlockFinder
 from services.memory.ledger.smaps import PAGE, Bools, MemoryMapping, Residency

@@ -18,7 +18,7 @@ from services.memory.fork_snapshot import ForkResult, run_in_fork
 from services.memory.objects import census, snapshots
 from services.memory.objects.graph import ReferenceGraph
 from services.memory.objects.heap import ObjectHeap, native_sizes
-from services.memory.objects.owner_rules import OwnerRules
+from services.memory.objects.names import OwnerRules
 from services.memory.objects.repeat import RepeatRunner
 from services.memory.objects.retention import RetentionFinder
 from services.memory.objects.snapshots import Snapshot, SnapshotFolder

@@ -15,8 +15,7 @@ from services.memory.objects.describe import describe
 from services.memory.objects.graph import ROOT, UNREACHED, ReferenceGraph
 from services.memory.objects.heap import Ints, ObjectHeap, bases, type_name
 from services.memory.objects.labels import global_name
-from services.memory.objects.names import ObjectNamer
-from services.memory.objects.owner_rules import OwnerRules
+from services.memory.objects.names import ObjectNamer, OwnerRules
 
 MOST_NODES = 60
 _MOST_REFERRERS = 8

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from services.core.errors import DamagedError, NotFoundError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.objects.heap import Ints, ObjectHeap, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
 

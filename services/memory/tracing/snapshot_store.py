@@ -17,7 +17,7 @@ from typing import Any
 
 from services.core.errors import BadInputError, NotFoundError, StorageError
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.fork_snapshot import run_in_fork
 from services.memory.tracing.snapshot_file import Traces, collect_traces, read_traces, write_traces
 from services.memory.tracing.types import SnapshotInfo, TracingStatus

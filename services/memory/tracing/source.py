@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.tracing.types import ComparisonRow, SourceLine, TraceComparison
 

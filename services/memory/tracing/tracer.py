@@ -13,7 +13,7 @@ from services.core.access import SERVICE, Actor
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.clock import Clock
 from services.memory.tracing import session as tracing_session

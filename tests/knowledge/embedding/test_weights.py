@@ -12,7 +12,7 @@ from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import Int8Rows, linear_int8
-from services.knowledge.embedding.device import cap_gpu_memory, choose_dtype
+from services.knowledge.embedding.embedder import cap_gpu_memory, choose_dtype
 from services.knowledge.embedding.weights import Weights
 
 TEXTS = [f"The mill wheel turns {number} times a minute." for number in range(40)]

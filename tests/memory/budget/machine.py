@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import (
     Budget,

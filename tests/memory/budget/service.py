@@ -17,8 +17,8 @@ import structlog
 from services.app.startup import Application
 from services.core.access import SERVICE
 from services.core.errors import MillpondError
+from services.core.machine import MEGABYTE
 from services.core.settings import Settings
-from services.core.units import MEGABYTE
 from services.memory.budget.types import BudgetLevel
 from services.memory.process import rss_bytes
 

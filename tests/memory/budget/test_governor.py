@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.core.access import SERVICE, Actor, Role
 from services.core.errors import ConflictError, ForbiddenError, NotFoundError
 from services.core.events import EventKind
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.action_state import SKIP_SECONDS
 from services.memory.budget.governor import Governor
 from services.memory.budget.journal import MAX_DECISIONS, decision_from_event

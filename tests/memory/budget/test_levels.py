@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.budget.levels import LevelTracker
 from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
 from tests.memory.budget.machine import MARKS, SUSTAINED, Machine

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from tests.operations.listener import Listener
 from tests.servers import ROOT, environment, eventually
 

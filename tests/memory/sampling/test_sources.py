@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.core.units import MEGABYTE
+from services.core.machine import MEGABYTE
 from services.memory.cgroup import find_group
 from services.memory.sampling.gc_pauses import PauseRecorder
-from services.memory.sampling.gpu import DeviceSource, torch_columns
-from services.memory.sampling.sources import HeapSource, ProcessSource, SystemSource
+from services.memory.sampling.sources import DeviceSource, HeapSource, ProcessSource, SystemSource, torch_columns
 from services.memory.types import Series
 from tests.servers import ROOT
 
@@ -261,7 +260,7 @@ def test_a_machine_without_a_gpu_pays_nothing(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from services.memory.sampling.gpu import DeviceSource, torch_columns\n"
+        "from services.memory.sampling.sources import DeviceSource, torch_columns\n"
         f"source = DeviceSource(Path({str(tmp_path / 'none')!r}))\n"
         "print(dict(source()), dict(torch_columns()), {'torch', 'pynvml'} & set(sys.modules))\n"
         "source.close()\n"

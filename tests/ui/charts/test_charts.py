@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 import pytest
 
 from console.ui.charts.figure import MOST_POINTS, Chart
-from console.ui.charts.ledger_charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, gpu_chart, requests_chart
 from console.ui.charts.palette import FAMILY_OWNERS, PALETTE, ColourFamily, owner_colour, owner_name
+from console.ui.memory.charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from services.core.events import EventKind
 from services.core.memory_report import Owner
 from services.memory.ledger.ledger import Ledger

@@ -1,8 +1,10 @@
-"""CPU cores available to this process."""
+"""Units of size and the cores of this machine. Parser children import it, so it imports nothing of ours."""
 
 from __future__ import annotations
 
 import os
+
+MEGABYTE = 1024 * 1024
 
 
 def usable_cores() -> int:

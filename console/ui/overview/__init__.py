@@ -1,1 +1,0 @@
-"""Views of the page "Overview": parts, requests and caches."""

@@ -1,1 +1,0 @@
-"""Views of the page "Settings": chat models and the settings in force."""

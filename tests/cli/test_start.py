@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.cli.server import address_of, listen, refuse_exposure
+from console.cli.serve import address_of, listen, refuse_exposure
 from services.core.errors import BadInputError, ConflictError
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock

@@ -67,7 +67,11 @@ class Browsers:
                     _fill(page, "Model", model)
                 else:
                     page.get_by_role("radio", name="No model: quote the documents").click()
-                page.get_by_role("button", name="Use this model").click()
+                use = page.get_by_role("button", name="Use this model")
+                expect(use).to_have_count(
+                    1, timeout=PATIENCE_MS
+                )  # while the page is redrawn there are two for a moment
+                use.click()
                 expect(page.get_by_text("Answers now come from")).to_be_visible(timeout=PATIENCE_MS)
             finally:
                 context.close()

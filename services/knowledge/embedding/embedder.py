@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import psutil
-import torch
 from numpy.typing import NDArray
 
 from services.core.errors import CancelledError, UnavailableError
@@ -27,6 +26,7 @@ from services.knowledge.embedding.model_files import ModelFiles, find_model
 from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, never_yield
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -313,6 +313,8 @@ def choose_device(wanted: str) -> torch.device:
     Raises:
         UnavailableError: CUDA is asked for and not usable.
     """
+    import torch
+
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UnavailableError(
             _("Embeddings are set to run on CUDA, but there is no usable GPU."),
@@ -328,6 +330,8 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     that is float16, which is closer to the exact vectors than bfloat16. int8 is the storage of the weights; the
     compute precision is then that of auto.
     """
+    import torch
+
     if wanted in {"auto", "int8"}:
         if device.type == "cuda":
             return torch.float16
@@ -337,6 +341,8 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
 def cap_gpu_memory(device: torch.device, megabytes: int) -> None:
     """Limit torch to `megabytes` of the GPU's memory (0: no limit); does nothing without a GPU."""
+    import torch
+
     if device.type == "cuda" and megabytes:
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * MEGABYTE / total), device)
@@ -348,5 +354,7 @@ def choose_threads(wanted: int) -> int:
 
 
 def _cpu_multiplies_bfloat16() -> bool:
+    import torch
+
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -15,9 +15,9 @@ from services.core.events import EventKind
 from services.memory.gc_experiment.analysis import Figure, analyze
 from services.memory.gc_experiment.types import ExperimentPhase, Setting
 from services.memory.gc_experiment.workload import CONTROL, OFF, REFERENCE
+from tests.events import RecordingEventSink
 from tests.memory.gc_experiment.environments import (
     MB,
-    RecordingEventSink,
     children,
     fake_environment,
     finished,

@@ -60,8 +60,8 @@ def actions() -> dict[str, Any]:
     """Collect, freeze and unfreeze with garbage that is hidden meanwhile."""
     parts = Parts()
     collector = parts.collector
-    gc.disable()  # Python might find the garbage by itself first
     old_garbage(20_000)
+    gc.disable()  # by its counts of allocations Python might find the garbage first
     young = collector.collect(ADMIN, 0)
     full = collector.collect(ADMIN)
     kept = containers(30_000)

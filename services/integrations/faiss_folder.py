@@ -22,7 +22,7 @@ from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.integrations.pickle_machine import ClassKind, InertObject, PickleMachine, PickleRefusedError
-from services.knowledge.document_import import PreparedChunk, PreparedDocument
+from services.knowledge.document_import import PreparedChunk, PreparedDocument, storable_text
 from services.knowledge.file_store import collection_name, display_name
 from services.knowledge.index.segment import Vectors
 
@@ -269,7 +269,7 @@ def _document(entry: object) -> tuple[str, dict[str, Any], int]:
         raise PickleRefusedError(_("a text has more than {count} characters").format(count=_MOST_TEXT_CHARACTERS))
     copy = _MetadataCopy()
     plain = copy.value(metadata, 0)
-    return _clean(text), cast("dict[str, Any]", plain), len(text) + copy.characters
+    return storable_text(text), cast("dict[str, Any]", plain), len(text) + copy.characters
 
 
 class _MetadataCopy:
@@ -287,9 +287,9 @@ class _MetadataCopy:
             self.characters += len(value)
             if self.characters > _MOST_TEXT_CHARACTERS:
                 raise PickleRefusedError(_("the metadata of a text are nested too deeply, or too many"))
-            return _clean(value if isinstance(value, str) else value.decode("utf-8", "replace"))
+            return storable_text(value if isinstance(value, str) else value.decode("utf-8", "replace"))
         if isinstance(value, dict):
-            return {_clean(str(key)): self.value(item, depth + 1) for key, item in value.items()}
+            return {storable_text(str(key)): self.value(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple | set):
             return [self.value(item, depth + 1) for item in value]
         if isinstance(value, float) and not math.isfinite(value):
@@ -299,8 +299,3 @@ class _MetadataCopy:
         if value is None or isinstance(value, bool | int | float):
             return value
         raise PickleRefusedError(_("the metadata of a text contain an object"))
-
-
-def _clean(text: str) -> str:
-    """Return a text without what UTF-8 cannot hold and databases end texts at."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")

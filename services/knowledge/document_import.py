@@ -157,11 +157,12 @@ class DocumentImporter:
 
 def _storable_chunk(chunk: PreparedChunk) -> PreparedChunk:
     """Return a chunk without what no database stores: NUL, lone surrogates."""
-    metadata = json.loads(_storable(json.dumps(chunk.metadata, ensure_ascii=False)))
-    return PreparedChunk(_storable(chunk.text), chunk.page, metadata)
+    metadata = json.loads(storable_text(json.dumps(chunk.metadata, ensure_ascii=False)))
+    return PreparedChunk(storable_text(chunk.text), chunk.page, metadata)
 
 
-def _storable(text: str) -> str:
+def storable_text(text: str) -> str:
+    """Return a text without what no database stores: NUL, lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

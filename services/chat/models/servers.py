@@ -27,13 +27,11 @@ PROBE_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAIBackend:
-    """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
+class _ServerModel:
+    """What both kinds of servers have in common: where the model is, what it is called."""
 
     url: str
     model: str
-    key: str = field(repr=False)
-    seconds: float = 120.0
 
     @property
     def label(self) -> str:
@@ -43,12 +41,20 @@ class OpenAIBackend:
     def address(self) -> str:
         return _("{model} at {server}").format(model=self.model, server=host_of(self.url))
 
+    def count(self, text: str) -> int:
+        return estimate_tokens(text)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIBackend(_ServerModel):
+    """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
+
+    key: str = field(repr=False)
+    seconds: float = 120.0
+
     @property
     def context_tokens(self) -> int:
         return OPENAI_CONTEXT_TOKENS
-
-    def count(self, text: str) -> int:
-        return estimate_tokens(text)
 
     @asynccontextmanager
     async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
@@ -184,27 +190,14 @@ class _HttpStatusError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class OllamaBackend:
+class OllamaBackend(_ServerModel):
     """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
 
-    url: str
-    model: str
     seconds: float = 120.0
-
-    @property
-    def label(self) -> str:
-        return self.model
-
-    @property
-    def address(self) -> str:
-        return _("{model} at {server}").format(model=self.model, server=host_of(self.url))
 
     @property
     def context_tokens(self) -> int:
         return OLLAMA_CONTEXT_TOKENS
-
-    def count(self, text: str) -> int:
-        return estimate_tokens(text)
 
     @asynccontextmanager
     async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:

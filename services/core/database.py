@@ -60,9 +60,10 @@ class Database:
             sa.event.listen(self.engine, "connect", pragmas)
 
     def create_tables(self) -> None:
-        """Create what is missing of the tables that `store` modules have declared on the schema."""
+        """Create what is missing of the tables and columns that `store` modules have declared on the schema."""
         with self.write() as connection:
             self._schema.create_all(connection)
+            _add_missing_columns(connection, self._schema)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -120,6 +121,17 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _add_missing_columns(connection: Connection, schema: sa.MetaData) -> None:
+    """Add the columns that an older version did not know to the tables that it made; they are empty at first."""
+    known = sa.inspect(connection)
+    for table in schema.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
 def _create_private(path: str | None) -> None:

@@ -25,6 +25,6 @@ def _(message: str) -> str:
     return _current.gettext(message)
 
 
-def plural(singular: str, many: str, count: int) -> str:
-    """Return the form of a text that fits `count`, with `{count}` filled in, thousands separated."""
-    return _current.ngettext(singular, many, count).format(count=f"{count:,}")
+def plural(singular: str, many: str, count: int, **values: str) -> str:
+    """Return the form of a text that fits `count`, with `{count}` (thousands separated) and `values` filled in."""
+    return _current.ngettext(singular, many, count).format(count=f"{count:,}", **values)

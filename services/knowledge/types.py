@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from services.knowledge.notes import Note
 
 
 class DocumentStatus(StrEnum):
@@ -70,7 +72,7 @@ class Document:
     """A document as users see it; `version` counts the contents that the name has had.
 
     `searchable` tells whether a version of it is searched now; while a new version is being ingested, `status` is that
-    version's and the old one stays searchable.
+    version's and the old one stays searchable. `notes` tell how the searched version was read.
     """
 
     id: int
@@ -88,6 +90,7 @@ class Document:
     sha256: str
     media_type: str
     pages: int
+    notes: tuple[Note, ...]
     chunks: int
     created_at: datetime
     updated_at: datetime
@@ -216,7 +219,7 @@ class DeletionReport:
 
 @dataclass(frozen=True, slots=True)
 class LibraryCounts:
-    """Totals of the library, for the status bar."""
+    """Totals of the library, for the status bar; `notes` by kind, of the searched versions."""
 
     documents: int = 0
     searchable: int = 0
@@ -224,3 +227,4 @@ class LibraryCounts:
     bytes: int = 0
     jobs_unfinished: int = 0
     jobs_failed: int = 0
+    notes: tuple[tuple[str, int], ...] = field(default=(), kw_only=True)

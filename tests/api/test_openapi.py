@@ -21,6 +21,7 @@ _DESCRIBED = (
     "field by field."
 )
 _IMPORT = "`millpond import PATH` takes over the knowledge base of a LangChain or Langchain-Chatchat installation"
+_NOTES = "A document carries notes about how it was read (`notes` of `/api/documents`"
 STATED = {
     "POST /api/documents / answers / 202 / application/json / schema / required / errors": _ALWAYS_SENT,
     "GET /api/memory/history / answers / 200 / application/json / schema / required / minima": _ALWAYS_SENT,
@@ -39,6 +40,14 @@ STATED = {
     "GET /api/objects/sizes / answers / 200": _DESCRIBED,
     "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
     "POST /api/imports": _IMPORT,
+    "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / properties / notes": _NOTES,
+    "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / required / notes": _NOTES,
+    "GET /api/documents/{document_id} / answers / 200 / application/json / schema / properties / notes": _NOTES,
+    "GET /api/documents/{document_id} / answers / 200 / application/json / schema / required / notes": _NOTES,
+    "POST /api/documents/{document_id}/disable / answers / 200 / application/json / schema / properties / notes": _NOTES,
+    "POST /api/documents/{document_id}/disable / answers / 200 / application/json / schema / required / notes": _NOTES,
+    "POST /api/documents/{document_id}/enable / answers / 200 / application/json / schema / properties / notes": _NOTES,
+    "POST /api/documents/{document_id}/enable / answers / 200 / application/json / schema / required / notes": _NOTES,
 }
 
 

@@ -31,6 +31,9 @@ def document_view(library: Library, document: Document) -> None:
     _actions(library, document)
     if document.error:
         st.error(escape(document.hint) or " ", title=escape(document.error), icon=":material/error:")
+    if document.notes:
+        lines = "\n".join(f"- {escape(note.text)}" for note in document.notes)
+        st.info(lines, title=_("How this file was read"), icon=":material/info:")
     names = [_("Chunks"), _("Text"), *([_("Pages")] if document.media_type == PDF and document.pages else [])]
     tabs = st.tabs(names, on_change="rerun", key="document-tabs")
     for tab, draw in zip(tabs, (_chunks, _text, _pages), strict=False):

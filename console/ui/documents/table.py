@@ -120,6 +120,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
         {
             "open": [":material/open_in_full:"] * len(ids),
             "name": [plain(document.name) for document in documents],
+            "notes": ["\n".join(plain(note.text) for note in document.notes) or None for document in documents],
             "status": [[status_label(document.status)] for document in documents],
             "on": [":material/toggle_on:" if document.enabled else ":material/toggle_off:" for document in documents],
             "collection": [plain(document.collection) for document in documents],
@@ -162,6 +163,7 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
                 help=_("Whether answers use it"),
             ),
             "collection": column.TextColumn(_("Collection"), width=96),
+            "notes": column.TextColumn(_("Notes"), width=150, help=_("What is not in the text, or was added to it")),
             "chunks": column.NumberColumn(_("Chunks"), format="localized", width=66),
             "pages": column.NumberColumn(_("Pages"), format="localized", width=58),
             "size": column.NumberColumn(_("Size"), format="bytes", width=76),

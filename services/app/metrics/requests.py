@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.core.events import Counter
 from services.core.requests import RequestKind, RequestRegistry
+from services.knowledge.notes import NoteKind
 from services.operations.metrics import Family, Metrics, MetricValue
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ _SEARCHABLE = Family("millpond_library_searchable_documents", "Documents that an
 _CHUNKS = Family("millpond_library_chunks", "Chunks that answer questions.")
 _BYTES = Family("millpond_library_bytes", "Size of the documents' original files.")
 _FAILED = Family("millpond_library_failed_documents", "Documents whose newest version could not be taken in.")
+_NOTES = Family(
+    "millpond_library_notes", "What was noted about the text of searchable documents, by kind of note.", ("kind",)
+)
 _VECTORS = Family("millpond_index_vectors", "Vectors in the index in RAM.")
-LIBRARY_FAMILIES = (_DOCUMENTS, _SEARCHABLE, _CHUNKS, _BYTES, _FAILED, _VECTORS)
+LIBRARY_FAMILIES = (_DOCUMENTS, _SEARCHABLE, _CHUNKS, _BYTES, _FAILED, _NOTES, _VECTORS)
 
 _HITS = Family("millpond_cache_hits_total", "Look-ups that a cache of our own answered.", ("cache",), kind="counter")
 _MISSES = Family(
@@ -118,6 +122,9 @@ class LibraryGauges:
         yield MetricValue(_CHUNKS, counts.chunks)
         yield MetricValue(_BYTES, counts.bytes)
         yield MetricValue(_FAILED, counts.jobs_failed)
+        noted = dict(counts.notes)
+        for kind in NoteKind:
+            yield MetricValue(_NOTES, noted.get(kind.value, 0), (kind.value,))
 
 
 class LRUCacheInfo(Protocol):

@@ -14,23 +14,9 @@ from typing import BinaryIO
 from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.formats.registry import BY_SUFFIX
 
-MEDIA_TYPES = {
-    "pdf": "application/pdf",
-    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "epub": "application/epub+zip",
-    "html": "text/html",
-    "csv": "text/csv",
-    "markdown": "text/markdown",
-    "text": "text/plain",
-}
 HEAD_BYTES = 4096
-_SUFFIXES = {
-    ".htm": "html", ".html": "html", ".xhtml": "html", ".csv": "csv", ".tsv": "csv", ".md": "markdown",
-    ".markdown": "markdown", ".mdown": "markdown",
-}  # fmt: skip
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Limits against zip bombs; pictures do not count, nothing reads them.
 MAX_PART_BYTES = 96 * MEGABYTE
@@ -52,11 +38,11 @@ def required_library(head: bytes, name: str) -> str:
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return "office"
-    return "html" if _is_html(head) or _SUFFIXES.get(_suffix(name)) == "html" else ""
+    return "html" if _is_html(head) or BY_SUFFIX.get(_suffix(name)) == "html" else ""
 
 
 def detect(stream: BinaryIO, name: str) -> str:
-    """Return the format of a file, a key of `MEDIA_TYPES`.
+    """Return the format of a file, a key of `registry.FORMATS`.
 
     Raises:
         BadInputError: the file is empty or of an unsupported format.
@@ -78,7 +64,7 @@ def detect(stream: BinaryIO, name: str) -> str:
             )
     if _is_html(head):
         return "html"
-    return _SUFFIXES.get(_suffix(name), "text")
+    return BY_SUFFIX.get(_suffix(name), "text")
 
 
 def _unsupported() -> Iterator[tuple[bytes, str]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.knowledge.formats.reading import Reading
 from services.knowledge.formats.text import decode, markdown_sections
 from services.knowledge.types import Section
 
@@ -43,18 +44,31 @@ def load() -> None:
     import markitdown.converters  # noqa: F401
 
 
-def read(kind: str, stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
-    """Yield the sections of a document of `kind` "docx", "pptx", "epub" or "html"."""
+def read_docx(stream: BinaryIO, _reading: Reading) -> Iterator[Section]:
+    """Yield the sections of a Word document."""
     load()
-    from markitdown import converters
+    from markitdown.converters import DocxConverter
 
-    if kind == "html":
-        yield from _html(stream)
-    elif kind == "pptx":
-        yield from _slides(_convert(converters.PptxConverter, stream).markdown, progress)
-    else:
-        converter = converters.DocxConverter if kind == "docx" else converters.EpubConverter
-        yield from markdown_sections(_clean(_convert(converter, stream).markdown))
+    check_entities(stream)
+    yield from markdown_sections(_clean(_convert(DocxConverter, stream).markdown))
+
+
+def read_pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    """Yield the sections of a presentation, slide by slide."""
+    load()
+    from markitdown.converters import PptxConverter
+
+    check_entities(stream)
+    yield from _slides(_convert(PptxConverter, stream).markdown, reading.progress)
+
+
+def read_epub(stream: BinaryIO, _reading: Reading) -> Iterator[Section]:
+    """Yield the sections of a book."""
+    load()
+    from markitdown.converters import EpubConverter
+
+    check_entities(stream)
+    yield from markdown_sections(_clean(_convert(EpubConverter, stream).markdown))
 
 
 def _convert(converter: Callable[[], DocumentConverter], stream: BinaryIO) -> DocumentConverterResult:
@@ -63,7 +77,9 @@ def _convert(converter: Callable[[], DocumentConverter], stream: BinaryIO) -> Do
     return converter().convert(stream, StreamInfo(), **_PLAIN_TEXT)
 
 
-def _html(stream: BinaryIO) -> Iterator[Section]:
+def read_html(stream: BinaryIO, _reading: Reading) -> Iterator[Section]:
+    """Yield the sections of a page."""
+    load()
     from markitdown.converters import HtmlConverter
 
     data = stream.read()

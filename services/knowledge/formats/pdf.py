@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, NotFoundError, TooLargeError
 from services.core.i18n import _
+from services.knowledge.formats.reading import Reading
+from services.knowledge.notes import NoteKind
 from services.knowledge.text.sentences import clauses
 from services.knowledge.types import Section
 
@@ -25,8 +27,8 @@ _HIGHLIGHT = (255, 224, 130)  # multiplied with the page: white takes this colou
 _MAX_BOXES = 400
 
 
-def read(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
-    """Yield one section per page that has text.
+def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    """Yield one section per page that has text; pages without any are noted.
 
     Raises:
         BadInputError: damaged, encrypted, without pages, or without a text layer.
@@ -43,14 +45,17 @@ def read(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Sec
             )
         found = broken = 0
         for index in range(pages):
-            progress(index, pages)
+            reading.progress(index, pages)
             text = _page_text(document, index)
             if text is None:
                 broken += 1
+                reading.notes.add(NoteKind.DAMAGED_PAGES, place=index + 1)
             elif text:
                 found += 1
                 yield Section(text, page=index + 1)
-        progress(pages, pages)
+            else:
+                reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
+        reading.progress(pages, pages)
         if not found and broken:
             raise _damaged()
         if not found:

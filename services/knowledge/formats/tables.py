@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import date, datetime, time
 from typing import BinaryIO
@@ -12,6 +12,7 @@ from typing import BinaryIO
 from services.core.errors import TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.formats.reading import Reading
 from services.knowledge.types import Section
 
 # Rows of one section; each repeats the header.
@@ -39,23 +40,27 @@ def _delimiter(sample: str) -> str:
     return max(_DELIMITERS, key=columns)
 
 
-def read_xlsx(stream: BinaryIO, progress: Callable[[int, int], None]) -> Iterator[Section]:
+def read_xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     """Yield the sections of each sheet, values as they were last computed."""
     import warnings
 
     import openpyxl  # type: ignore[import-untyped]
+
+    from services.knowledge.formats.office import check_entities
+
+    check_entities(stream)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about features irrelevant for text
         with closing(openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)) as book:
             sheets = book.worksheets
             for number, sheet in enumerate(sheets, start=1):
-                progress(number - 1, len(sheets))
+                reading.progress(number - 1, len(sheets))
                 # The declared extent may be wrong: rows are read until they end.
                 sheet.reset_dimensions()
                 rows = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
                 yield from _sections(rows, sheet.title)
-            progress(len(sheets), len(sheets))
+            reading.progress(len(sheets), len(sheets))
 
 
 def _sections(rows: Iterable[list[str]], sheet: str) -> Iterator[Section]:

@@ -202,7 +202,12 @@ class ParseStage:
                 _("If it is a scan, run text recognition on it first."),
             )
         task.prepare(
-            parsed.chunks, len(parsed.chunks), parsed.sections, media_type=parsed.media_type, pages=parsed.pages
+            parsed.chunks,
+            len(parsed.chunks),
+            parsed.sections,
+            media_type=parsed.media_type,
+            pages=parsed.pages,
+            notes=[list(note) for note in parsed.notes],
         )
         self._state.enqueue_chunks(task)
 

@@ -31,13 +31,15 @@ T = TypeVar("T")
 class ParsedFile:
     """The content of a file. `pages` counts PDF pages or slides, 0 for formats without pages.
 
-    Sections and chunks of a large file are on disk and decoded when accessed.
+    Sections and chunks of a large file are on disk and decoded when accessed. `notes` are (kind, count, place), see
+    `services.knowledge.notes`.
     """
 
     media_type: str
     pages: int
     sections: Sequence[Section]
     chunks: Sequence[ChunkDraft]
+    notes: Sequence[Sequence[Any]] = ()
 
 
 class JobResult(Protocol):
@@ -77,8 +79,8 @@ class ParseResult:
 
     def file(self) -> ParsedFile:
         """Return the parsed file, once it is complete."""
-        media_type, pages = self._end
-        return ParsedFile(media_type, pages, self._sections, self._chunks)
+        media_type, pages, notes = self._end
+        return ParsedFile(media_type, pages, self._sections, self._chunks, notes)
 
     def close(self) -> None:
         """Discard what was collected."""

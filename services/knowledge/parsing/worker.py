@@ -19,6 +19,8 @@ from services.core.errors import BadInputError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.formats import detect
+from services.knowledge.formats.reading import Reading
+from services.knowledge.formats.registry import FORMATS
 from services.knowledge.parsing import limits, protocol
 from services.knowledge.types import Section
 
@@ -190,14 +192,14 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
     from services.knowledge.text.chunks import chunk_sections
 
     kind = detect.detect(stream, request.name)
-    report = _ProgressWriter(write)
+    reading = Reading(request.name, request.output_mb, _ProgressWriter(write))
     pages = 0
     found = False
 
     def sent() -> Iterator[Section]:
         nonlocal pages, found
         remaining = request.output_mb * MEGABYTE
-        for section in _sections(kind, stream, request, report):
+        for section in FORMATS[kind].read(stream, reading):
             if not section.text.strip():
                 continue
             found = True
@@ -224,42 +226,7 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
 
         stream.seek(0)
         pages = pdf.page_count(stream)
-    write(protocol.encode_message("end", detect.MEDIA_TYPES[kind], pages))
-
-
-def _sections(kind: str, stream: BinaryIO, request: ParseRequest, report: _ProgressWriter) -> Iterator[Section]:
-    if kind == "pdf":
-        from services.knowledge.formats import pdf
-
-        return pdf.read(stream, report)
-    if kind in {"docx", "pptx", "epub", "xlsx"}:
-        from services.knowledge.formats import office, tables
-
-        office.check_entities(stream)
-        return tables.read_xlsx(stream, report) if kind == "xlsx" else office.read(kind, stream, report)
-    if kind == "html":
-        from services.knowledge.formats import office
-
-        return office.read(kind, stream, report)
-    return _text(kind, stream, request)
-
-
-def _text(kind: str, stream: BinaryIO, request: ParseRequest) -> Iterator[Section]:
-    from services.knowledge.formats import tables
-    from services.knowledge.formats.text import decode, markdown_sections, plain_sections
-
-    # No encoding takes more than four bytes for one byte of UTF-8.
-    data = stream.read(4 * request.output_mb * MEGABYTE + 1)
-    if len(data) > 4 * request.output_mb * MEGABYTE:
-        raise TooLargeError(
-            _("The file contains more than {limit} MB of text.").format(limit=request.output_mb),
-            _("Split it into smaller files."),
-        )
-    text = decode(data)
-    del data
-    if kind == "csv":
-        return tables.read_csv(text)
-    return markdown_sections(text) if kind == "markdown" else plain_sections(text)
+    write(protocol.encode_message("end", FORMATS[kind].media_type, pages, reading.notes.facts()))
 
 
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
+from services.knowledge.notes import notes_of
 from services.knowledge.store.chunks import Ids
 from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
@@ -34,6 +36,11 @@ Live = Mapping[int, tuple[DocumentStatus, JobProgress]]
 _NEWEST = revisions.alias("newest")
 _ACTIVE = revisions.alias("active")
 _state: sa.ColumnElement[str] = sa.func.coalesce(jobs.c.state, READY)
+_NOTED = (
+    sa.select(_ACTIVE.c.notes)
+    .join(documents, documents.c.active_revision_id == _ACTIVE.c.id)
+    .where(_ACTIVE.c.notes.is_not(None))
+)
 _CHUNKS = sa.func.coalesce(_ACTIVE.c.chunks, 0)
 _ORDERS: dict[str, Any] = {
     "updated_at": documents.c.updated_at,
@@ -189,7 +196,12 @@ class DocumentStore:
             .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
         )
         with self._database.read() as connection:
-            return LibraryCounts(*(int(value) for value in connection.execute(totals).one()))
+            numbers = [int(value) for value in connection.execute(totals).one()]
+            kinds = Counter[str]()
+            for facts in connection.execute(_NOTED).scalars():
+                for kind, count, _place in facts:
+                    kinds[kind] += count
+        return LibraryCounts(*numbers, notes=tuple(sorted(kinds.items())))
 
     def original(self, document_id: int) -> str:
         """Return the stored name of the active revision's original, else of the newest revision's.
@@ -225,6 +237,7 @@ def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
             _NEWEST.c.sha256,
             sa.func.coalesce(_ACTIVE.c.media_type, _NEWEST.c.media_type, "").label("media_type"),
             sa.func.coalesce(_ACTIVE.c.pages, _NEWEST.c.pages, 0).label("pages"),
+            _ACTIVE.c.notes,
             _CHUNKS.label("chunks"),
         )
         .join(collections, collections.c.id == documents.c.collection_id)
@@ -275,6 +288,7 @@ def _document(row: Row[Any], live: Live) -> Document:
         sha256=row.sha256 or "",
         media_type=row.media_type,
         pages=row.pages,
+        notes=notes_of(row.notes),
         chunks=row.chunks,
         created_at=row.created_at,
         updated_at=row.updated_at,

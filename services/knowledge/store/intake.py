@@ -149,7 +149,7 @@ def begin_rebuild(
         )
     if kind == JobKind.REEMBED:
         plan = RevisionPlan(active.chunk_tokens, active.overlap, plan.queue_limit)
-    kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages")
+    kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages", "notes")
     revision_id = insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
     job_id = _insert_job(connection, document_id, revision_id, kind)
     return job_id, IntakeResult(document_id, unneeded=unneeded, ended=ended)

@@ -62,7 +62,9 @@ _DROP_CHUNKS = chunks.delete().where(chunks.c.revision_id == _ID)
 _DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
 _DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
 _STORED = sa.select(revisions.c.stored).where(revisions.c.id == _ID)
-_FACTS = sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.chunks).where(revisions.c.id == _ID)
+_FACTS = sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.notes, revisions.c.chunks).where(
+    revisions.c.id == _ID
+)
 _INCREMENT = (
     counters.update()
     .where(counters.c.name == "chunk")
@@ -172,7 +174,7 @@ def copy_sections(connection: Connection, source: int, target: int) -> None:
 def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
     """Make a fully written revision the active one; the one before it is deleted, with chunks and terms.
 
-    `facts` are columns of `revisions` (media_type, pages, fingerprint).
+    `facts` are columns of `revisions` (media_type, pages, notes, fingerprint).
     """
     this = {"revision": revision_id}
     document = connection.execute(_DOCUMENT, this).one()
@@ -200,7 +202,7 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
 
 @lru_cache(maxsize=16)
 def _set_facts(*names: str) -> sa.Update:
-    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names}
+    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=revisions.c[name].type) for name in names}
     return revisions.update().where(revisions.c.id == _ID).values(values)
 
 
@@ -261,6 +263,6 @@ def _draft(row: Row[Any]) -> ChunkDraft:
 
 
 def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:
-    """Return media_type, pages and chunks of a revision, or None when it is gone."""
-    row = connection.execute(_FACTS, {"revision": revision_id}).one_or_none()
-    return None if row is None else {"media_type": row.media_type, "pages": row.pages, "chunks": row.chunks}
+    """Return media_type, pages, notes and chunks of a revision, or None when it is gone."""
+    row = connection.execute(_FACTS, {"revision": revision_id}).mappings().one_or_none()
+    return None if row is None else dict(row)

@@ -69,6 +69,8 @@ revisions = sa.Table(
     sa.Column("media_type", sa.String(200), nullable=False, default=""),
     sa.Column("pages", sa.Integer, nullable=False, default=0),
     sa.Column("chunks", sa.Integer, nullable=False, default=0),
+    # What the parser left out or put in: (kind, count, place) of each note, see `services.knowledge.notes`.
+    sa.Column("notes", sa.JSON(none_as_null=True)),
     sa.Column("chunk_tokens", sa.Integer, nullable=False),
     sa.Column("overlap", sa.Integer, nullable=False),
     # What made the vectors: `Embedder.fingerprint`; empty until the revision is ready.

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from services.knowledge.formats.detect import MEDIA_TYPES
+from services.knowledge.formats.registry import FORMATS
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.pools import Parse
 
@@ -53,7 +53,7 @@ def test_docx_headings_and_tables_are_kept(parse: Parse) -> None:
         ),
         "handbook.docx",
     )
-    assert found.media_type == MEDIA_TYPES["docx"]
+    assert found.media_type == FORMATS["docx"].media_type
     assert [section.heading for section in found.sections] == [("Handbook",), ("Handbook", "Leave")]
     assert found.sections[0].text == "Handbook\n\nIntro with a_name and 2 * 3."
     assert found.sections[1].text.startswith("Leave\n\nBold rule.")
@@ -71,7 +71,7 @@ def test_pptx_slides_are_pages(parse: Parse) -> None:
         ),
         "deck.pptx",
     )
-    assert found.media_type == MEDIA_TYPES["pptx"]
+    assert found.media_type == FORMATS["pptx"].media_type
     assert found.pages == 2
     assert {section.page for section in found.sections} == {1, 2}
     assert found.sections[0].heading == ("Plan",)
@@ -96,7 +96,7 @@ def test_xlsx_sheets_are_kept(parse: Parse) -> None:
         ),
         "numbers.xlsx",
     )
-    assert found.media_type == MEDIA_TYPES["xlsx"]
+    assert found.media_type == FORMATS["xlsx"].media_type
     assert {chunk.sheet for chunk in found.chunks} == {"Staff", "预算"}
     staff = next(section for section in found.sections if section.sheet == "Staff")
     assert staff.text.splitlines() == [
@@ -128,7 +128,7 @@ def test_titles_above_a_table_are_not_its_header(parse: Parse) -> None:
 def test_epub_chapters_are_headings(parse: Parse) -> None:
     """Chapters come in reading order with their headings."""
     found = parse(samples.epub([("One", "It was a dark night."), ("Two", "Morning came.")]), "book.epub")
-    assert found.media_type == MEDIA_TYPES["epub"]
+    assert found.media_type == FORMATS["epub"].media_type
     assert [section.heading for section in found.sections][-2:] == [("One",), ("Two",)]
     assert "dark night" in found.chunks[0].text
 
@@ -204,7 +204,7 @@ def test_a_csv_of_one_row_is_read(parse: Parse) -> None:
 def test_content_decides_what_a_file_is(parse: Parse, data: bytes, kind: str, name: str) -> None:
     """No extension and a wrong one make no difference where the content is recognised."""
     found = parse(data, name)
-    assert found.media_type == MEDIA_TYPES[kind]
+    assert found.media_type == FORMATS[kind].media_type
     assert "Content decides." in found.chunks[-1].text
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.errors import BadInputError
-from services.knowledge.formats.detect import MEDIA_TYPES, detect, required_library
+from services.knowledge.formats.detect import detect, required_library
+from services.knowledge.formats.registry import FORMATS
 from services.knowledge.formats.text import decode
 
 SHORT = [
@@ -105,7 +106,7 @@ def test_no_head_or_name_upsets_detection(data: bytes, name: str) -> None:
     assert required_library(data, name) in {"pdf", "office", "html", ""}
     if data and not data.startswith(b"PK"):
         with contextlib.suppress(BadInputError):
-            assert detect(io.BytesIO(data), name) in MEDIA_TYPES
+            assert detect(io.BytesIO(data), name) in FORMATS
 
 
 def test_comments_before_a_page_are_no_trap() -> None:

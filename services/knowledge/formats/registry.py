@@ -1,0 +1,98 @@
+"""The formats that are read: name, media type, endings, the libraries to load before a fork, and the reader of each.
+
+Imported by the fork server: readers import their libraries when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from services.knowledge.formats.reading import Reading, text_of
+from services.knowledge.types import Section
+
+Reader = Callable[[BinaryIO, Reading], Iterator[Section]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format. `suffixes` decide where the content does not; `library` is imported once, before forks share it."""
+
+    kind: str
+    media_type: str
+    read: Reader
+    suffixes: tuple[str, ...] = ()
+    library: str = ""
+
+
+def _pdf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import pdf
+
+    return pdf.read(stream, reading)
+
+
+def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import office
+
+    return office.read_docx(stream, reading)
+
+
+def _pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import office
+
+    return office.read_pptx(stream, reading)
+
+
+def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import office
+
+    return office.read_epub(stream, reading)
+
+
+def _html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import office
+
+    return office.read_html(stream, reading)
+
+
+def _xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import tables
+
+    return tables.read_xlsx(stream, reading)
+
+
+def _csv(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.tables import read_csv
+
+    return read_csv(text_of(stream, reading))
+
+
+def _markdown(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.text import markdown_sections
+
+    return markdown_sections(text_of(stream, reading))
+
+
+def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.text import plain_sections
+
+    return plain_sections(text_of(stream, reading))
+
+
+_OPEN_XML = "application/vnd.openxmlformats-officedocument"
+FORMATS: dict[str, Format] = {
+    each.kind: each
+    for each in (
+        Format("pdf", "application/pdf", _pdf, library="pdf"),
+        Format("docx", f"{_OPEN_XML}.wordprocessingml.document", _docx, library="office"),
+        Format("pptx", f"{_OPEN_XML}.presentationml.presentation", _pptx, library="office"),
+        Format("xlsx", f"{_OPEN_XML}.spreadsheetml.sheet", _xlsx, library="office"),
+        Format("epub", "application/epub+zip", _epub, library="office"),
+        Format("html", "text/html", _html, (".htm", ".html", ".xhtml"), library="html"),
+        Format("csv", "text/csv", _csv, (".csv", ".tsv")),
+        Format("markdown", "text/markdown", _markdown, (".md", ".markdown", ".mdown")),
+        Format("text", "text/plain", _text),
+    )
+}
+BY_SUFFIX = {suffix: each.kind for each in FORMATS.values() for suffix in each.suffixes}

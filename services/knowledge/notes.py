@@ -1,0 +1,86 @@
+"""Notes of a document: what a parser left out of its text, or put into it that its pages do not show.
+
+Stored by kind, count and place, without words: the sentence is made when it is shown, in the language of the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from services.core.i18n import plural
+
+# A place is a list of pages or names; longer ones are cut.
+_MOST_PLACE = 200
+
+
+class NoteKind(StrEnum):
+    """What a note is about; `text` has the sentence of each."""
+
+    PICTURE_PAGES = "picture_pages"
+    DAMAGED_PAGES = "damaged_pages"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One fact about how a file was read: of what `kind`, how many, where ("2-4, 7"), and the sentence about it."""
+
+    kind: NoteKind
+    count: int
+    place: str
+    text: str
+
+
+@dataclass(slots=True)
+class NoteCollector:
+    """Collects the notes of one file while it is read."""
+
+    _counts: dict[NoteKind, int] = field(default_factory=dict)
+    _places: dict[NoteKind, list[int | str]] = field(default_factory=dict)
+
+    def add(self, kind: NoteKind, count: int = 1, *, place: int | str = "") -> None:
+        """Add to the note of this kind; `place` is a page number or a name."""
+        self._counts[kind] = self._counts.get(kind, 0) + count
+        places = self._places.setdefault(kind, [])
+        if place != "" and place not in places:
+            places.append(place)
+
+    def facts(self) -> list[tuple[str, int, str]]:
+        """Return (kind, count, place) of each note, in the order of their first appearance."""
+        return [(kind.value, count, places_text(self._places[kind])) for kind, count in self._counts.items()]
+
+
+def places_text(places: Sequence[int | str]) -> str:
+    """Return page numbers as ranges ("2-4, 7"), then names, cut to a length that fits a line."""
+    pages = sorted(place for place in places if isinstance(place, int))
+    parts: list[str] = []
+    start = 0
+    for at, page in enumerate(pages):
+        if at + 1 == len(pages) or pages[at + 1] != page + 1:
+            parts.append(f"{pages[start]}-{page}" if page > pages[start] else str(page))
+            start = at + 1
+    parts += [place for place in places if isinstance(place, str)]
+    text = ", ".join(parts)
+    return text if len(text) <= _MOST_PLACE else text[:_MOST_PLACE].rsplit(", ", 1)[0] + ", …"
+
+
+def notes_of(facts: Iterable[Sequence[Any]] | None) -> tuple[Note, ...]:
+    """Return the notes that were stored as (kind, count, place); kinds of a newer version are left out."""
+    known = {kind.value for kind in NoteKind}
+    return tuple(
+        Note(NoteKind(kind), int(count), str(place), _text(NoteKind(kind), int(count), str(place)))
+        for kind, count, place in facts or ()
+        if kind in known
+    )
+
+
+def _text(kind: NoteKind, count: int, place: str) -> str:
+    match kind:
+        case NoteKind.PICTURE_PAGES:
+            return plural(
+                "Page {place} is a picture without text", "Pages {place} are pictures without text", count, place=place
+            )
+        case NoteKind.DAMAGED_PAGES:
+            return plural("Page {place} could not be read", "Pages {place} could not be read", count, place=place)

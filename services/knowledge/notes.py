@@ -21,6 +21,18 @@ class NoteKind(StrEnum):
 
     PICTURE_PAGES = "picture_pages"
     DAMAGED_PAGES = "damaged_pages"
+    PICTURES = "pictures"
+    EMBEDDED_FILES = "embedded_files"
+    MEDIA = "media"
+    FRAMES = "frames"
+    EQUATIONS = "equations"
+    COMMENTS = "comments"
+    DELETED_TEXT = "deleted_text"
+    HIDDEN_TEXT = "hidden_text"
+    HIDDEN_SLIDES = "hidden_slides"
+    READING_AIDS = "reading_aids"
+    UNKNOWN_SYMBOLS = "unknown_symbols"
+    DAMAGED_PARTS = "damaged_parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +96,54 @@ def _text(kind: NoteKind, count: int, place: str) -> str:
             )
         case NoteKind.DAMAGED_PAGES:
             return plural("Page {place} could not be read", "Pages {place} could not be read", count, place=place)
+        case NoteKind.PICTURES:
+            return plural(
+                "{count} picture: text that is part of it was not read",
+                "{count} pictures: text that is part of them was not read",
+                count,
+            )
+        case NoteKind.EMBEDDED_FILES:
+            return plural("{count} embedded file was not read", "{count} embedded files were not read", count)
+        case NoteKind.MEDIA:
+            return plural("{count} sound or film was not read", "{count} sounds or films were not read", count)
+        case NoteKind.FRAMES:
+            return plural(
+                "{count} frame shows another page, which was not read",
+                "{count} frames show other pages, which were not read",
+                count,
+            )
+        case NoteKind.EQUATIONS:
+            return plural(
+                "{count} equation was written in one line", "{count} equations were written in one line each", count
+            )
+        case NoteKind.COMMENTS:
+            return plural("{count} comment was kept and marked", "{count} comments were kept and marked", count)
+        case NoteKind.DELETED_TEXT:
+            return plural("{count} tracked deletion was left out", "{count} tracked deletions were left out", count)
+        case NoteKind.HIDDEN_TEXT:
+            return plural(
+                "{count} piece of hidden text was left out", "{count} pieces of hidden text were left out", count
+            )
+        case NoteKind.HIDDEN_SLIDES:
+            return plural(
+                "Slide {place} is hidden in a show", "Slides {place} are hidden in a show", count, place=place
+            )
+        case NoteKind.READING_AIDS:
+            return plural(
+                "{count} reading aid above characters was left out",
+                "{count} reading aids above characters were left out",
+                count,
+            )
+        case NoteKind.UNKNOWN_SYMBOLS:
+            return plural(
+                "{count} character of a symbol font is not known",
+                "{count} characters of symbol fonts are not known",
+                count,
+            )
+        case NoteKind.DAMAGED_PARTS:
+            return plural(
+                "{count} part is damaged and was not read: {place}",
+                "{count} parts are damaged and were not read: {place}",
+                count,
+                place=place,
+            )

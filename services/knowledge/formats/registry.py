@@ -33,9 +33,9 @@ def _pdf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import office
+    from services.knowledge.formats.word import read_docx
 
-    return office.read_docx(stream, reading)
+    return read_docx(stream, reading)
 
 
 def _pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -80,6 +80,30 @@ def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return plain_sections(text_of(stream, reading))
 
 
+def _mail(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import mail
+
+    return mail.read_eml(stream, reading)
+
+
+def _mbox(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import mail
+
+    return mail.read_mbox(stream, reading)
+
+
+def _mht(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import mail
+
+    return mail.read_mht(stream, reading)
+
+
+def _msg(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import outlook
+
+    return outlook.read_msg(stream, reading)
+
+
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
 FORMATS: dict[str, Format] = {
     each.kind: each
@@ -93,6 +117,11 @@ FORMATS: dict[str, Format] = {
         Format("csv", "text/csv", _csv, (".csv", ".tsv")),
         Format("markdown", "text/markdown", _markdown, (".md", ".markdown", ".mdown")),
         Format("text", "text/plain", _text),
+        Format("mail", "message/rfc822", _mail, (".eml", ".emlx"), library="html"),
+        Format("mbox", "application/mbox", _mbox, (".mbox", ".mbx"), library="html"),
+        Format("mht", "multipart/related", _mht, (".mht", ".mhtml"), library="html"),
+        # No ending: ".msg" is also that of message catalogues, which are text. The content says what it is.
+        Format("msg", "application/vnd.ms-outlook", _msg, library="html"),
     )
 }
 BY_SUFFIX = {suffix: each.kind for each in FORMATS.values() for suffix in each.suffixes}

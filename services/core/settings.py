@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     chunk_overlap_tokens: int = Field(24, ge=0, description="Tokens that neighbouring chunks share")
 
     upload_limit_mb: int = Field(200, ge=1, description="Largest file in MB")
+    attachments_limit: int = Field(
+        1000, ge=0, description="Most attachments of one mail that become documents of their own; 0: none"
+    )
     queue_limit: int = Field(10_000, ge=1, description="Largest number of unfinished ingestion jobs")
     parser_memory_mb: int = Field(1024, ge=128, description="Address space of the process that parses a file, in MB")
     parser_cpu_seconds: int = Field(120, ge=1, description="CPU time for parsing one file, in seconds")

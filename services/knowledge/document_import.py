@@ -20,7 +20,7 @@ from services.core.errors import BadInputError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.core.settings import Settings
-from services.knowledge.file_store import display_name
+from services.knowledge.file_names import display_name
 from services.knowledge.index.segment import Vectors
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.store.collections import CollectionStore

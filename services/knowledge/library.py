@@ -6,6 +6,7 @@ Jobs are at `Library.jobs`, the content of documents at `Library.reader`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -13,18 +14,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from services.core.access import Actor
 from services.core.admission import Admission, Gate
 from services.core.database import Database
-from services.core.errors import BadInputError
+from services.core.errors import BadInputError, NotFoundError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge import types
-from services.knowledge.file_store import FileStore, IncomingFile, StoredFile, display_name
+from services.knowledge.file_names import display_name
+from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_jobs import LibraryJobs
 from services.knowledge.library_reader import LibraryReader
 from services.knowledge.store import deletions, intake
+from services.knowledge.store.attachments import keep_for_itself, with_attachments
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import DocumentFilters, DocumentStore, move, read_document, set_enabled
@@ -56,6 +59,7 @@ class Library:
         admission: Admission | None = None,
     ) -> None:
         self._admission = admission or Admission()
+        self._database = database
         self._files = files
         self._ingestion = ingestion
         self._preferences = preferences
@@ -144,6 +148,8 @@ class Library:
                 is_stored=lambda stored: self._files.location(stored).is_file(),
             )
             unit.unneeded.extend(result.unneeded)
+            if result.duplicate:
+                keep_for_itself(unit.connection, result.document_id)
             # Read within the transaction: after the commit somebody may delete it, and the upload would look refused.
             document = read_document(unit.connection, result.document_id, self._board.live())
         self._ingestion.abandon(result.ended)
@@ -194,23 +200,36 @@ class Library:
         """
         return self._documents.get(document_id, self._board.live())
 
+    def with_attachments(self, ids: Sequence[int]) -> list[Document]:
+        """Return documents with all that `delete` and `move` would take along; missing ones are left out."""
+        live = self._board.live()
+        found: list[Document] = []
+        with self._database.read() as connection:
+            for each in with_attachments(connection, ids):
+                with suppress(NotFoundError):
+                    found.append(read_document(connection, each, live))
+        return found
+
     def set_enabled(self, ids: Sequence[int], enabled: bool) -> None:
         """Include documents in searches or exclude them; they stay in the library."""
         with self._writer.transaction() as unit:
             unit.regroupings.extend(set_enabled(unit.connection, ids, enabled))
 
     def move(self, ids: Sequence[int], collection_id: int) -> None:
-        """Move documents to another collection.
+        """Move documents with their attachments to another collection.
 
         Raises:
             NotFoundError: there is no such collection.
             ConflictError: it has a document of the same name; nothing was moved.
         """
         with self._writer.transaction() as unit:
-            unit.regroupings.extend(move(unit.connection, ids, collection_id))
+            everything = with_attachments(unit.connection, ids)
+            unit.regroupings.extend(move(unit.connection, everything, collection_id))
 
     def delete(self, ids: Sequence[int]) -> DeletionReport:
-        """Delete documents with files, chunks, terms and vectors, each atomically; missing ones are not counted."""
+        """Delete documents with files, chunks, terms and vectors, each atomically with the attachments that came only
+        with it; missing ones are not counted.
+        """
         total = deletions.Removal()
         pending = list(ids)
         while pending:

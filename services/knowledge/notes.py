@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from services.core.i18n import plural
+from services.core.i18n import _, plural
 
 # A place is a list of pages or names; longer ones are cut.
 _MOST_PLACE = 200
@@ -21,6 +21,9 @@ class NoteKind(StrEnum):
 
     PICTURE_PAGES = "picture_pages"
     DAMAGED_PAGES = "damaged_pages"
+    UNMAPPED_CHARACTERS = "unmapped_characters"
+    CROWDED_PAGES = "crowded_pages"
+    XFA_FORM = "xfa_form"
     PICTURES = "pictures"
     EMBEDDED_FILES = "embedded_files"
     MEDIA = "media"
@@ -30,9 +33,20 @@ class NoteKind(StrEnum):
     DELETED_TEXT = "deleted_text"
     HIDDEN_TEXT = "hidden_text"
     HIDDEN_SLIDES = "hidden_slides"
+    HIDDEN_SHEETS = "hidden_sheets"
+    HIDDEN_ROWS = "hidden_rows"
+    FORMULAS = "formulas"
+    NUMBER_FORMATS = "number_formats"
     READING_AIDS = "reading_aids"
     UNKNOWN_SYMBOLS = "unknown_symbols"
     DAMAGED_PARTS = "damaged_parts"
+    GUESSED_ENCODING = "guessed_encoding"
+    DAMAGED_CHARACTERS = "damaged_characters"
+    UNREAD_ATTACHMENTS = "unread_attachments"
+    SURPLUS_ATTACHMENTS = "surplus_attachments"
+    MAIL_PICTURES = "mail_pictures"
+    SIGNATURES = "signatures"
+    ENCRYPTED_MAILS = "encrypted_mails"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +102,65 @@ def notes_of(facts: Iterable[Sequence[Any]] | None) -> tuple[Note, ...]:
     )
 
 
-def _text(kind: NoteKind, count: int, place: str) -> str:
+def _text(kind: NoteKind, count: int, place: str) -> str:  # noqa: PLR0911, PLR0912 - a sentence for each kind
     match kind:
         case NoteKind.PICTURE_PAGES:
             return plural(
                 "Page {place} is a picture without text", "Pages {place} are pictures without text", count, place=place
             )
+        case NoteKind.UNREAD_ATTACHMENTS:
+            return plural(
+                "{count} attachment was not read: {place}",
+                "{count} attachments were not read: {place}",
+                count,
+                place=place,
+            )
+        case NoteKind.SURPLUS_ATTACHMENTS:
+            return plural(
+                "{count} attachment was left out, more than one file may bring: {place}",
+                "{count} attachments were left out, more than one file may bring: {place}",
+                count,
+                place=place,
+            )
+        case NoteKind.MAIL_PICTURES:
+            return plural(
+                "{count} picture was left out: {place}", "{count} pictures were left out: {place}", count, place=place
+            )
+        case NoteKind.SIGNATURES:
+            return _("Digitally signed; the signature was not checked")
+        case NoteKind.ENCRYPTED_MAILS:
+            return plural(
+                "{count} encrypted mail was left out: {place}",
+                "{count} encrypted mails were left out: {place}",
+                count,
+                place=place,
+            )
+        case NoteKind.GUESSED_ENCODING:
+            return _("Read as {place}; the file does not say its encoding").format(place=place)
+        case NoteKind.DAMAGED_CHARACTERS:
+            return plural(
+                "{count} damaged character is shown as \ufffd", "{count} damaged characters are shown as \ufffd", count
+            )
         case NoteKind.DAMAGED_PAGES:
             return plural("Page {place} could not be read", "Pages {place} could not be read", count, place=place)
+        case NoteKind.UNMAPPED_CHARACTERS:
+            return plural(
+                "{count} character without a meaning was left out: its font does not say what it stands for "
+                "(page {place})",
+                "{count} characters without a meaning were left out: their fonts do not say what they stand for "
+                "(page {place})",
+                count,
+                place=place,
+            )
+        case NoteKind.CROWDED_PAGES:
+            return plural(
+                "Page {place} has too much on it to look for tables",
+                "Pages {place} have too much on them to look for tables",
+                count,
+                place=place,
+            )
+        case NoteKind.XFA_FORM:
+            return _("This is an XFA form: only what it also holds as an ordinary PDF form was read")
         case NoteKind.PICTURES:
             return plural(
                 "{count} picture: text that is part of it was not read",
@@ -123,6 +188,28 @@ def _text(kind: NoteKind, count: int, place: str) -> str:
         case NoteKind.HIDDEN_TEXT:
             return plural(
                 "{count} piece of hidden text was left out", "{count} pieces of hidden text were left out", count
+            )
+        case NoteKind.HIDDEN_SHEETS:
+            return plural("A hidden sheet was read: {place}", "Hidden sheets were read: {place}", count, place=place)
+        case NoteKind.HIDDEN_ROWS:
+            return plural(
+                "{count} hidden row or column was read ({place})",
+                "{count} hidden rows or columns were read ({place})",
+                count,
+                place=place,
+            )
+        case NoteKind.FORMULAS:
+            return plural(
+                "{count} formula without a value: its text was kept ({place})",
+                "{count} formulas without a value: their text was kept ({place})",
+                count,
+                place=place,
+            )
+        case NoteKind.NUMBER_FORMATS:
+            return plural(
+                "Number formats of a sheet are not known: 15 % may read 0.15",
+                "Number formats of {count} sheets are not known: 15 % may read 0.15",
+                count,
             )
         case NoteKind.HIDDEN_SLIDES:
             return plural(

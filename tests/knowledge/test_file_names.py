@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.knowledge.file_store import LONGEST_NAME, collection_name, display_name
+from services.knowledge.file_names import LONGEST_NAME, collection_name, display_name
 
 
 @pytest.mark.parametrize(

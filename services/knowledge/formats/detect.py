@@ -17,6 +17,8 @@ from services.core.machine import MEGABYTE
 from services.knowledge.formats.registry import BY_SUFFIX
 
 HEAD_BYTES = 4096
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MAIL = {"mail", "mbox", "mht"}
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Limits against zip bombs; pictures do not count, nothing reads them.
 MAX_PART_BYTES = 96 * MEGABYTE
@@ -38,6 +40,8 @@ def required_library(head: bytes, name: str) -> str:
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return "office"
+    if head.startswith(_OLE) or _mail_kind(head, name):
+        return "html"
     return "html" if _is_html(head) or BY_SUFFIX.get(_suffix(name)) == "html" else ""
 
 
@@ -56,6 +60,8 @@ def detect(stream: BinaryIO, name: str) -> str:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return detect_zip(stream)
+    if head.startswith(_OLE) and is_outlook(stream):
+        return "msg"
     for magic, what in _unsupported():
         if head.startswith(magic):
             raise BadInputError(
@@ -64,12 +70,12 @@ def detect(stream: BinaryIO, name: str) -> str:
             )
     if _is_html(head):
         return "html"
-    return BY_SUFFIX.get(_suffix(name), "text")
+    return _mail_kind(head, name) or BY_SUFFIX.get(_suffix(name), "text")
 
 
 def _unsupported() -> Iterator[tuple[bytes, str]]:
     """Yield (magic bytes, name) of formats that are recognised only for a clear error message."""
-    yield b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _("an old or password-protected Office file")
+    yield _OLE, _("an old or password-protected Office file")
     yield b"{\\rtf", _("an RTF file")
     for picture in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*"):
         yield picture, _("a picture")
@@ -94,6 +100,29 @@ def _is_html(head: bytes) -> bool:
             return False
         head = head.lstrip()
     return _HTML.match(head) is not None
+
+
+def _mail_kind(head: bytes, name: str) -> str:
+    """Return "mail", "mbox" or "mht" for a mail; its own word counts where the ending says nothing."""
+    from services.knowledge.formats.mail import looks_like_mail
+
+    named = BY_SUFFIX.get(_suffix(name), "text")
+    if named in _MAIL:
+        return named
+    return looks_like_mail(head) if named == "text" else ""
+
+
+def is_outlook(stream: BinaryIO) -> bool:
+    """Whether a compound file of Microsoft (OLE) is a mail of Outlook."""
+    import olefile  # type: ignore[import-untyped]
+
+    try:
+        with olefile.OleFileIO(stream) as parts:
+            return bool(parts.exists("__properties_version1.0"))
+    except (OSError, ValueError, IndexError):  # damaged; whoever reads it next says so
+        return False
+    finally:
+        stream.seek(0)
 
 
 def _suffix(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -11,25 +11,36 @@ from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.notes import NoteCollector
 
+Attach = Callable[[str, bytes | Iterable[bytes]], None]
+
+
+def drop_attachment(_name: str, _data: bytes | Iterable[bytes]) -> None:
+    """Do nothing with a file that another one brings."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader gets beside the file: its name, the most MB of text, and where to report progress and notes."""
+    """What a reader gets beside the file: its name, the most MB of text, and where to report progress and notes.
+
+    `attach` takes a file that this one brings, as a whole or piece by piece: it becomes a document of its own, or a
+    note if it cannot be read or is more than one file may bring. The name is the one that its sender chose.
+    """
 
     name: str
     output_mb: int
     progress: Callable[[int, int], None]
     notes: NoteCollector = field(default_factory=NoteCollector)
+    attach: Attach = drop_attachment
 
 
 def text_of(stream: BinaryIO, reading: Reading) -> str:
-    """Return the decoded text of a whole file.
+    """Return the decoded text of a whole file; what a reader should know of its encoding becomes a note.
 
     Raises:
         TooLargeError: it holds more text than one file may.
         BadInputError: it is not text.
     """
-    from services.knowledge.formats.text import decode
+    from services.knowledge.formats.encodings import decode
 
     # No encoding takes more than four bytes for one byte of UTF-8.
     data = stream.read(4 * reading.output_mb * MEGABYTE + 1)
@@ -38,4 +49,6 @@ def text_of(stream: BinaryIO, reading: Reading) -> str:
             _("The file contains more than {limit} MB of text.").format(limit=reading.output_mb),
             _("Split it into smaller files."),
         )
-    return decode(data)
+    found = decode(data)
+    found.add_notes(reading.notes)
+    return found.text

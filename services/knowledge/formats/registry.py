@@ -39,9 +39,9 @@ def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import office
+    from services.knowledge.formats.slides import read_pptx
 
-    return office.read_pptx(stream, reading)
+    return read_pptx(stream, reading)
 
 
 def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -51,21 +51,21 @@ def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import office
+    from services.knowledge.formats.web_pages import read_html
 
-    return office.read_html(stream, reading)
+    return read_html(stream, reading)
 
 
 def _xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import tables
+    from services.knowledge.formats.xlsx_sheets import read_xlsx
 
-    return tables.read_xlsx(stream, reading)
+    return read_xlsx(stream, reading)
 
 
 def _csv(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.tables import read_csv
+    from services.knowledge.formats.csv_tables import read_csv
 
-    return read_csv(text_of(stream, reading))
+    return read_csv(text_of(stream, reading), reading.name)
 
 
 def _markdown(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -114,7 +114,7 @@ FORMATS: dict[str, Format] = {
         Format("xlsx", f"{_OPEN_XML}.spreadsheetml.sheet", _xlsx, library="office"),
         Format("epub", "application/epub+zip", _epub, library="office"),
         Format("html", "text/html", _html, (".htm", ".html", ".xhtml"), library="html"),
-        Format("csv", "text/csv", _csv, (".csv", ".tsv")),
+        Format("csv", "text/csv", _csv, (".csv", ".tsv", ".tab", ".psv")),
         Format("markdown", "text/markdown", _markdown, (".md", ".markdown", ".mdown")),
         Format("text", "text/plain", _text),
         Format("mail", "message/rfc822", _mail, (".eml", ".emlx"), library="html"),

@@ -14,9 +14,11 @@ from services.core.database import Database
 from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
 from services.knowledge.store import revisions
-from services.knowledge.store.jobs import finish_job, still_holds
+from services.knowledge.store.attachments import MOST_DEPTH, depth_of
+from services.knowledge.store.jobs import Claim, finish_job, still_holds
 from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, JobProgress
 
@@ -48,9 +50,11 @@ class ParseStage:
         parser: ParserPool,
         *,
         fingerprint: str,
+        attachments_limit: int,
         suspects: Sequence[int],
         on_idle: Callable[[], None],
     ) -> None:
+        self._attachments_limit = attachments_limit
         self._state = state
         self._database = database
         self._writer = writer
@@ -187,6 +191,8 @@ class ParseStage:
         claim, board = task.claim, self._state.board
         board.update(claim.job_id, DocumentStatus.PARSING)
         started = time.monotonic()
+        # What a mail has brought is there already when its chunks are made anew.
+        task.attachments = WaitingAttachments(self._state.files) if claim.kind == JobKind.INGEST else None
         parsed = self._parser.parse(
             self._state.files.path(claim.stored),
             claim.name,
@@ -194,7 +200,11 @@ class ParseStage:
             overlap=claim.overlap,
             on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
             cancelled=lambda: self._state.should_stop(task),
+            attachments=task.attachments,
+            most_attachments=self._most_attachments(claim),
         )
+        if task.cancelled.is_set():  # whoever set that may have been too early for the last of the files
+            task.drop_attachments()
         self._state.events.parsed(time.monotonic() - started)
         if not parsed.chunks:
             raise BadInputError(
@@ -210,6 +220,13 @@ class ParseStage:
             notes=[list(note) for note in parsed.notes],
         )
         self._state.enqueue_chunks(task)
+
+    def _most_attachments(self, claim: Claim) -> int:
+        if claim.attached:
+            with self._database.read() as connection:
+                if depth_of(connection, claim.document_id) >= MOST_DEPTH:
+                    return 0
+        return self._attachments_limit
 
     def _reuse_chunks(self, task: IngestTask) -> None:
         """Prepare the chunks of the active revision to be embedded again."""

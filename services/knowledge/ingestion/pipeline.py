@@ -104,11 +104,12 @@ class Ingestion:
             self.writer,
             self._parser,
             fingerprint=fingerprint,
+            attachments_limit=self._settings.attachments_limit,
             suspects=recovered.suspects,
             on_idle=self._notify_idle,
         )
         self._threads = [
-            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, fingerprint).run),
+            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._files, fingerprint).run),
             start_low_priority_thread("ingest-embed", self._embed_stage.run),
             *(
                 start_low_priority_thread(f"ingest-parse-{number + 1}", self._parse_stage.run)
@@ -126,6 +127,8 @@ class Ingestion:
             thread.join(_CLOSE_SECONDS)
         if self._threads:
             self._threads = []
+            for task in list(state.active.values()):
+                task.drop_attachments()
             self.job_store.requeue_active()
             self._events.finished()
 

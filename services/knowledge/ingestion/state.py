@@ -20,6 +20,7 @@ from services.core.errors import ErrorKind, MillpondError, StorageError, Unavail
 from services.core.events import Counter, EventKind, EventSink, Timer
 from services.core.i18n import _, plural
 from services.knowledge.file_store import FileStore
+from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.jobs import Claim, JobStore
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobProgress, Section
@@ -72,6 +73,7 @@ class PipelineState:
     def end(self, task: IngestTask) -> None:
         """Record that a task is no longer active, for whatever reason."""
         task.cancelled.set()
+        task.drop_attachments()
         with self.changed:
             if self.active.get(task.claim.job_id) is task:
                 del self.active[task.claim.job_id]
@@ -202,6 +204,7 @@ class IngestTask:
     drafts: Iterator[ChunkDraft] = field(default_factory=lambda: iter(()))
     sections: Sequence[Section] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    attachments: WaitingAttachments | None = None
     total: int = 0
     taken: int = 0
     stored: int = 0
@@ -210,6 +213,11 @@ class IngestTask:
     def remaining(self) -> int:
         """Chunks that have not gone to the embedder yet."""
         return self.total - self.taken
+
+    def drop_attachments(self) -> None:
+        """Drop the files that it brought, unless they are stored or being stored."""
+        if self.attachments is not None:
+            self.attachments.drop()
 
     def prepare(self, drafts: Iterable[ChunkDraft], total: int, sections: Sequence[Section], **facts: Any) -> None:
         """Set the chunks to embed, the sections and the facts about the revision."""

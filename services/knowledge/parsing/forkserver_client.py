@@ -180,7 +180,7 @@ class ParseJob:
         return output, status
 
     def _receive_messages(self, output: int, result: JobResult, watchdog: Watchdog) -> None:
-        reader = MessageReader(self._request["output_mb"])
+        reader = MessageReader(self._request)
         poll = select.poll()
         poll.register(output, select.POLLIN)
         while True:

@@ -31,7 +31,14 @@ from services.knowledge.parsing.forkserver_client import (
     Watchdog,
 )
 from services.knowledge.parsing.limits import minimal_environment
-from services.knowledge.parsing.results import JobResult, MessageReader, ParsedFile, ParseResult, RenderResult
+from services.knowledge.parsing.results import (
+    AttachmentReceiver,
+    JobResult,
+    MessageReader,
+    ParsedFile,
+    ParseResult,
+    RenderResult,
+)
 from services.knowledge.parsing.worker import out_of_memory
 from services.knowledge.types import JobProgress
 
@@ -94,8 +101,12 @@ class ParserPool:
         overlap: int,
         on_progress: Callable[[JobProgress], None] = lambda _progress: None,
         cancelled: Callable[[], bool] = lambda: False,
+        attachments: AttachmentReceiver | None = None,
+        most_attachments: int = 1000,
     ) -> ParsedFile:
         """Return the sections and chunks of a file; `name` is its name in the library.
+
+        The files that it brings, at most `most_attachments`, go to `attachments`; without that they are dropped.
 
         Raises:
             BadInputError: the file cannot be parsed, and why.
@@ -110,6 +121,7 @@ class ParserPool:
             "name": name,
             "chunk_tokens": min(chunk_tokens, self._max_tokens),
             "overlap": overlap,
+            "attachments": (most_attachments, self._settings.upload_limit_bytes, attachments is not None),
         }
         with self._slot(self._parsing, cancelled):
             hint = _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS.")
@@ -119,7 +131,7 @@ class ParserPool:
             def new_result() -> ParseResult:
                 for abandoned in results:
                     abandoned.close()
-                results[:] = [ParseResult(on_progress, self._settings.data_dir)]
+                results[:] = [ParseResult(on_progress, self._settings.data_dir, attachments)]
                 return results[0]
 
             try:
@@ -284,7 +296,7 @@ def run_without_fork(
         reader = threading.Thread(target=_pump, args=(process.stdout, received), daemon=True)
         reader.start()
         try:
-            _receive_messages(received, request["output_mb"], result, watchdog)
+            _receive_messages(received, request, result, watchdog)
         except BaseException:
             process.kill()
             while received.get():
@@ -298,8 +310,10 @@ def run_without_fork(
         result.error = out_of_memory()
 
 
-def _receive_messages(received: queue.Queue[bytes], output_mb: int, result: JobResult, watchdog: Watchdog) -> None:
-    reader = MessageReader(output_mb)
+def _receive_messages(
+    received: queue.Queue[bytes], request: dict[str, Any], result: JobResult, watchdog: Watchdog
+) -> None:
+    reader = MessageReader(request)
     while True:
         watchdog.check()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tempfile
 import threading
@@ -42,6 +43,22 @@ class ParsedFile:
     notes: Sequence[Sequence[Any]] = ()
 
 
+class AttachmentReceiver(Protocol):
+    """Takes in the files that a parsed file brings; `reset` drops them all, before the file is parsed once more."""
+
+    def begin(self, name: str) -> None:
+        """Begin a file called `name` by its sender."""
+
+    def write(self, data: bytes) -> None:
+        """Append to the file."""
+
+    def end(self, *, keep: bool) -> None:
+        """End the file, or drop it."""
+
+    def reset(self) -> None:
+        """Drop all files."""
+
+
 class JobResult(Protocol):
     """Collects the messages of one job; `complete` once the last one arrived."""
 
@@ -55,7 +72,13 @@ class JobResult(Protocol):
 class ParseResult:
     """Collects the sections and chunks of a file."""
 
-    def __init__(self, on_progress: Callable[[JobProgress], None], directory: Path) -> None:
+    def __init__(
+        self,
+        on_progress: Callable[[JobProgress], None],
+        directory: Path,
+        attachments: AttachmentReceiver | None = None,
+    ) -> None:
+        self._attachments = attachments
         self.complete = False
         self.error: MillpondError | None = None
         self._on_progress = on_progress
@@ -69,6 +92,12 @@ class ParseResult:
             self._chunks.append(message)
         elif kind == "section":
             self._sections.append(message)
+        elif kind == "piece":
+            self._receiver.write(base64.b64decode(message_values(message)[0]))
+        elif kind == "attachment":
+            self._receiver.begin(str(message_values(message)[0]))
+        elif kind == "attached":
+            self._receiver.end(keep=bool(message_values(message)[0]))
         elif kind == "progress":
             self._on_progress(JobProgress(*message_values(message)))
         elif kind == "error":
@@ -76,6 +105,12 @@ class ParseResult:
         elif kind == "end":
             self._end = message_values(message)
             self.complete = True
+
+    @property
+    def _receiver(self) -> AttachmentReceiver:
+        if self._attachments is None:
+            raise ValueError("an attachment came that nobody asked for")
+        return self._attachments
 
     def file(self) -> ParsedFile:
         """Return the parsed file, once it is complete."""
@@ -86,6 +121,8 @@ class ParseResult:
         """Discard what was collected."""
         self._sections.close()
         self._chunks.close()
+        if self._attachments is not None:
+            self._attachments.reset()
 
 
 class RenderResult:
@@ -108,8 +145,10 @@ class RenderResult:
 class MessageReader:
     """Splits a byte stream into messages, and refuses more than a legitimate file yields."""
 
-    def __init__(self, output_mb: int) -> None:
-        self._remaining = output_mb * MEGABYTE * _MESSAGE_FACTOR
+    def __init__(self, request: dict[str, Any]) -> None:
+        _count, attached_bytes, _send = request.get("attachments") or (0, 0, False)
+        # In base64 and lines of JSON an attachment takes less than one and a half times its size.
+        self._remaining = request["output_mb"] * MEGABYTE * _MESSAGE_FACTOR + attached_bytes * 3 // 2
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:

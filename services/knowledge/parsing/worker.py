@@ -19,9 +19,11 @@ from services.core.errors import BadInputError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.formats import detect
-from services.knowledge.formats.reading import Reading
+from services.knowledge.formats.reading import Reading, drop_attachment
 from services.knowledge.formats.registry import FORMATS
+from services.knowledge.notes import NoteCollector
 from services.knowledge.parsing import limits, protocol
+from services.knowledge.parsing.attachments import AttachmentLimits, AttachmentWriter
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -133,7 +135,11 @@ def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokeniz
             if os.fstat(file).st_size > SMALL_BYTES:
                 write.flush()
             parse_request = ParseRequest(
-                request["name"], request["chunk_tokens"], request["overlap"], request["output_mb"]
+                request["name"],
+                request["chunk_tokens"],
+                request["overlap"],
+                request["output_mb"],
+                AttachmentLimits(*request["attachments"]) if request.get("attachments") else None,
             )
             parse(stream, parse_request, tokenizer, write)
     write.flush()
@@ -146,12 +152,13 @@ def _cpu_seconds() -> float:
 
 @dataclass(slots=True)
 class ParseRequest:
-    """The parameters of a parse job: tokens of the embedder, most MB of text."""
+    """The parameters of a parse job: tokens of the embedder, most MB of text, what attachments may take."""
 
     name: str
     chunk_tokens: int
     overlap: int
     output_mb: int
+    attachments: AttachmentLimits | None = None
 
 
 @dataclass(slots=True)
@@ -192,7 +199,7 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
     from services.knowledge.text.chunks import chunk_sections
 
     kind = detect.detect(stream, request.name)
-    reading = Reading(request.name, request.output_mb, _ProgressWriter(write))
+    reading = _reading(request, write)
     pages = 0
     found = False
 
@@ -229,12 +236,18 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
     write(protocol.encode_message("end", FORMATS[kind].media_type, pages, reading.notes.facts()))
 
 
+def _reading(request: ParseRequest, write: Write) -> Reading:
+    notes = NoteCollector()
+    attach = drop_attachment if request.attachments is None else AttachmentWriter(write, request.attachments, notes)
+    return Reading(request.name, request.output_mb, _ProgressWriter(write), notes, attach)
+
+
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
     """Render a page of a PDF and send it as a message "png"."""
-    from services.knowledge.formats import pdf
+    from services.knowledge.formats import pdf_pictures
 
     try:
-        image = pdf.render(stream, request["page"], request["width"], request["highlight"])
+        image = pdf_pictures.render(stream, request["page"], request["width"], request["highlight"])
     except MillpondError as error:
         write(protocol.error_message(error))
     except MemoryError:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
-from services.knowledge.file_store import collection_name
+from services.knowledge.file_names import collection_name
 from services.knowledge.store.tables import collections, documents
 from services.knowledge.types import Collection
 

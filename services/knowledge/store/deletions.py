@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from services.core.i18n import _
 from services.knowledge.store.chunks import Ids
 from services.knowledge.store.jobs import UNFINISHED_STATES, supersede
 from services.knowledge.store.revisions import drop_content, drop_terms, revision_ids, unreferenced
-from services.knowledge.store.tables import collections, documents, jobs, revisions
+from services.knowledge.store.tables import attachments, collections, documents, jobs, revisions
 
 
 @dataclass(slots=True)
@@ -30,9 +31,20 @@ class Removal:
     unneeded: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
 
+    def include(self, other: Removal) -> None:
+        """Add what another deletion removed."""
+        self.documents += other.documents
+        self.chunks += other.chunks
+        self.bytes += other.bytes
+        self.ids += other.ids
+        self.unneeded += other.unneeded
+        self.ended += other.ended
+
 
 def delete(connection: Connection, document_id: int) -> Removal:
-    """Delete a document with its revisions, chunks, terms, vectors and jobs; does nothing if it is gone."""
+    """Delete a document with its revisions, chunks, terms, vectors and jobs, and with the attachments that only it
+    brought; does nothing if it is gone.
+    """
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
     if document is None:
         return Removal()
@@ -51,9 +63,30 @@ def delete(connection: Connection, document_id: int) -> Removal:
             removal.bytes += revision.size_bytes
     connection.execute(jobs.delete().where(jobs.c.document_id == document_id))
     connection.execute(revisions.delete().where(revisions.c.document_id == document_id))
+    brought = sa.select(attachments.c.document_id).where(attachments.c.parent_id == document_id)
+    children = set(connection.execute(brought).scalars())
+    links = sa.or_(attachments.c.parent_id == document_id, attachments.c.document_id == document_id)
+    connection.execute(attachments.delete().where(links))
     connection.execute(documents.delete().where(documents.c.id == document_id))
     removal.unneeded = unreferenced(connection, stored)
+    removal.include(delete_unheld(connection, children))
     return removal
+
+
+def delete_unheld(connection: Connection, document_ids: Collection[int]) -> Removal:
+    """Delete those of former attachments that nothing holds any more."""
+    removal = Removal()
+    for document_id in sorted(document_ids):
+        if is_unheld(connection, document_id, ()):
+            removal.include(delete(connection, document_id))
+    return removal
+
+
+def is_unheld(connection: Connection, document_id: int, going: Container[int]) -> bool:
+    """Return whether a document came only as an attachment of documents that are `going` or gone."""
+    attached = connection.scalar(sa.select(documents.c.attached).where(documents.c.id == document_id))
+    parents = sa.select(attachments.c.parent_id).where(attachments.c.document_id == document_id)
+    return bool(attached) and all(parent in going for parent in connection.execute(parents).scalars())
 
 
 def delete_collection(connection: Connection, collection_id: int) -> None:

@@ -19,7 +19,7 @@ from services.core.database import Database
 from services.core.errors import ConflictError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.store.revisions import drop_content, set_newest, unreferenced
-from services.knowledge.store.tables import documents, jobs, revisions
+from services.knowledge.store.tables import attachments, documents, jobs, revisions
 from services.knowledge.types import JobKind
 
 QUEUED, WORKING, READY, FAILED, CANCELLED = "queued", "working", "ready", "failed", "cancelled"
@@ -31,6 +31,7 @@ _QUEUED_JOBS = (
         jobs,
         documents.c.name,
         documents.c.active_revision_id,
+        documents.c.attached,
         revisions.c.stored,
         revisions.c.sha256,
         revisions.c.chunk_tokens,
@@ -53,17 +54,24 @@ _FINISH = (
     .where(jobs.c.id == sa.bindparam("job"))
     .values(state=READY, error="", hint="", crashes=0, finished_at=sa.bindparam("now"))
 )
+# Formats that bring others: a copy of their chunks would leave the attachments behind.
+_BRINGING = ("message/rfc822", "application/mbox", "application/vnd.ms-outlook")
 _SAME_WORK = (
     sa.select(revisions.c.id, documents.c.name)
     .join(documents, documents.c.active_revision_id == revisions.c.id)
     .where(*(revisions.c[name] == sa.bindparam(name) for name in ("sha256", "chunk_tokens", "overlap", "fingerprint")))
+    .where(
+        revisions.c.media_type.not_in(_BRINGING),
+        ~sa.exists().where(attachments.c.parent_id == documents.c.id),
+    )
     .limit(1)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that a worker holds, and its inputs; `source` is a revision whose chunks can be copied.
+    """A job that a worker holds, and its inputs; `source` is a revision whose chunks can be copied, `attached` tells
+    that the document came with another one.
 
     `waited` is the time in the queue in seconds; None when it is not the first try.
     """
@@ -81,6 +89,7 @@ class Claim:
     overlap: int
     source: int | None
     source_name: str
+    attached: bool = False
     waited: float | None = None
 
 
@@ -117,6 +126,7 @@ class JobStore:
                 overlap=row.overlap,
                 source=source,
                 source_name=source_name,
+                attached=bool(row.attached),
                 waited=None if row.run else max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
             )
 

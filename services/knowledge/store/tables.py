@@ -46,6 +46,8 @@ documents = sa.Table(
     sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
+    # It came only with other documents, see `attachments`, and goes with the last of them; null means no.
+    sa.Column("attached", sa.Boolean),
     # The revision that is searched, and the newest one, which may be under construction or have failed.
     sa.Column("active_revision_id", sa.Integer, index=True),
     sa.Column("newest_revision_id", sa.Integer, index=True),
@@ -53,6 +55,14 @@ documents = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("collection_id", "name"),
     sqlite_autoincrement=True,
+)
+
+# Which document brought which: a mail its attachments. One that came with several mails is there once.
+attachments = sa.Table(
+    "attachments",
+    metadata,
+    sa.Column("parent_id", sa.ForeignKey("documents.id"), primary_key=True),
+    sa.Column("document_id", sa.ForeignKey("documents.id"), primary_key=True, index=True),
 )
 
 revisions = sa.Table(
@@ -104,6 +114,8 @@ chunks = sa.Table(
     sa.Column("vector", sa.LargeBinary, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("terms", sa.Text, nullable=False),
+    # What the text looks like, see `services.knowledge.text.kinds`; null means prose.
+    sa.Column("kind", sa.String(20)),
     # Only for callers with ids and metadata of their own (`services.integrations`).
     sa.Column("external_id", sa.String(255)),
     sa.Column("metadata", sa.JSON(none_as_null=True)),

@@ -107,7 +107,7 @@ def table_blocks(rows: Sequence[Sequence[str]], header_rows: int = 0) -> Iterato
     if 0 < header_rows < len(body):
         header = [_joined(column) for column in zip(*(_padded(row, width) for row in body[:header_rows]), strict=True)]
         body = body[header_rows:]
-    elif _names_columns(body):
+    elif header_rows == 0 and _names_columns(body):
         header, body = body[0], body[1:]
     top = f"{_line(_padded(header, width))}\n|{' --- |' * width}\n" if header else ""
     if not top and width == 1:

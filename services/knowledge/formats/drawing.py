@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from services.knowledge.formats.blocks import Block, TableGrid
 from services.knowledge.formats.equations import equation_text
-from services.knowledge.formats.open_package import NAMES, Package, attribute, child
+from services.knowledge.formats.open_package import Package
+from services.knowledge.formats.symbols import raised
+from services.knowledge.formats.xml_names import NAMES, attribute, child
 from services.knowledge.notes import NoteCollector, NoteKind
 
 if TYPE_CHECKING:
@@ -89,7 +91,9 @@ def _runs(paragraph: etree._Element, notes: NoteCollector | None) -> Iterator[st
         name = NAMES[each.tag]
         if name == "a:t":
             if not _within(each, "mc:Fallback"):
-                yield each.text or ""
+                properties = child(each.getparent(), "a:rPr")
+                is_raised = properties is not None and attribute(properties, "baseline", "0")[0] in "123456789"
+                yield raised(each.text or "") if is_raised else each.text or ""
         elif name == "a:br":
             yield "\n"
         elif name == "m:oMath":

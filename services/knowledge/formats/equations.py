@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.knowledge.formats.open_package import NAMES, child, value
+from services.knowledge.formats.xml_names import NAMES, child, value
 
 if TYPE_CHECKING:
     from lxml import etree  # type: ignore[import-untyped]

@@ -1,7 +1,4 @@
-"""Office Open XML packages: parts of the zip file, relations between them, and XML with short names.
-
-Documents in the strict form of the standard use other namespaces than those that Word writes: both get one name.
-"""
+"""Office Open XML packages: the parts of a zip file and the relations between them."""
 
 from __future__ import annotations
 
@@ -9,86 +6,16 @@ import posixpath
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.knowledge.formats.xml_names import PROLOG_BYTES, refuse_entities, xml_parser
 from services.knowledge.notes import NoteCollector, NoteKind
 
 if TYPE_CHECKING:
     from lxml import etree  # type: ignore[import-untyped]
-
-# A document type definition stands before the first element.
-_PROLOG_BYTES = 65_536
-_PREFIXES = {
-    "wordprocessingml/main": "w",
-    "wordprocessingml/2006/main": "w",
-    "drawingml/main": "a",
-    "drawingml/2006/main": "a",
-    "drawingml/chart": "c",
-    "drawingml/2006/chart": "c",
-    "drawing/2014/chartex": "cx",
-    "drawingml/diagram": "dgm",
-    "drawingml/2006/diagram": "dgm",
-    "drawingml/picture": "pic",
-    "drawingml/2006/picture": "pic",
-    "presentationml/main": "p",
-    "presentationml/2006/main": "p",
-    "officeDocument/math": "m",
-    "officeDocument/2006/math": "m",
-    "officeDocument/relationships": "r",
-    "officeDocument/2006/relationships": "r",
-    "markup-compatibility/2006": "mc",
-    "schemas-microsoft-com:vml": "v",
-    "wordprocessingDrawing": "wp",
-}
-
-
-class ShortNames(dict[Any, str]):
-    """Names with the usual prefix ("w:p") by the full name; comments and instructions have none."""
-
-    def __missing__(self, tag: Any) -> str:
-        """Work out a name and keep it."""
-        name = ""
-        if isinstance(tag, str):
-            space, _brace, local = tag.rpartition("}")
-            prefix = next((prefix for end, prefix in _PREFIXES.items() if space.endswith(end)), "")
-            name = f"{prefix}:{local}" if prefix else local
-        self[tag] = name
-        return name
-
-
-NAMES = ShortNames()
-
-
-def attribute(element: etree._Element, name: str, default: str = "") -> str:
-    """Return an attribute by its local name, whatever its namespace."""
-    for key, value in element.attrib.items():
-        if str(key).rpartition("}")[2] == name:
-            return str(value)
-    return default
-
-
-def child(element: etree._Element | None, *path: str) -> etree._Element | None:
-    """Return the first descendant along a path of short names."""
-    for name in path:
-        if element is None:
-            return None
-        element = next((each for each in element if NAMES[each.tag] == name), None)
-    return element
-
-
-def value(element: etree._Element | None, *path: str) -> str:
-    """Return the attribute `val` of a descendant, "" if there is none."""
-    found = child(element, *path)
-    return attribute(found, "val") if found is not None else ""
-
-
-def is_on(element: etree._Element | None, *path: str) -> bool:
-    """Whether a switch is there and not turned off."""
-    found = child(element, *path)
-    return found is not None and attribute(found, "val", "1").lower() not in {"0", "false", "off", "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +107,6 @@ def _relations(root: etree._Element, folder: str) -> Iterator[tuple[str, Relatio
         yield each.get("Id", ""), Relationship(each.get("Type", "").rpartition("/")[2], target, external)
 
 
-def xml_parser() -> etree.XMLParser:
-    """Return a parser that expands no entities and fetches nothing."""
-    from lxml import etree
-
-    return etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
-
-
 def check_entities(stream: BinaryIO) -> None:
     """Refuse XML parts that define entities: office documents do not need them, entity expansion attacks do.
 
@@ -197,19 +117,5 @@ def check_entities(stream: BinaryIO) -> None:
         for member in archive.infolist():
             if member.filename.lower().endswith((".xml", ".rels", ".opf", ".vml")):
                 with archive.open(member) as part:
-                    refuse_entities(part.read(_PROLOG_BYTES))
+                    refuse_entities(part.read(PROLOG_BYTES))
     stream.seek(0)
-
-
-def refuse_entities(head: bytes) -> None:
-    """Refuse XML that begins with definitions of entities.
-
-    Raises:
-        BadInputError: it does.
-    """
-    wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:64]
-    if b"<!ENTITY" in (head.replace(b"\x00", b"") if wide else head).upper():
-        raise BadInputError(
-            _("The document defines XML entities, which real documents do not; it was not read."),
-            _("Save it again with the program that made it."),
-        )

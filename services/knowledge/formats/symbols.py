@@ -20,6 +20,8 @@ _WINGDINGS = {
     0xE2: "↓", 0xE8: "➔", 0xEF: "⇦", 0xF0: "⇨", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑",
 }  # fmt: skip
 _WINGDINGS_2 = {0x4F: "✗", 0x50: "✓", 0x51: "☒", 0x52: "☑", 0x53: "☒", 0x54: "☒", 0xA3: "☐"}
+_RAISABLE = frozenset("0123456789+-−()n")
+_RAISED = str.maketrans("0123456789+-−()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿ")
 _CHINESE = "〇一二三四五六七八九"
 _ROMAN = (
     (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
@@ -42,6 +44,11 @@ def symbol_character(font: str, code: int) -> str:
     if name.startswith("wingdings"):
         return _WINGDINGS.get(code, "")
     return "" if 0xE000 <= code <= 0xF8FF or code < 0x20 else chr(code)
+
+
+def raised(text: str) -> str:
+    """Return digits that stand raised as such: "10" with a raised "6" is not 106."""
+    return text.translate(_RAISED) if text and set(text) <= _RAISABLE else text
 
 
 def number_text(number: int, form: str) -> str:  # noqa: PLR0911 - one for each form

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from services.knowledge.formats import marks
 from services.knowledge.formats.blocks import Block, TableGrid, block_sections
 from services.knowledge.formats.equations import equation_text
-from services.knowledge.formats.open_package import NAMES, Package, attribute, check_entities, child, is_on, value
+from services.knowledge.formats.open_package import Package, check_entities
 from services.knowledge.formats.reading import Reading
 from services.knowledge.formats.word_styles import Numbering, Styles
 from services.knowledge.formats.word_text import ParagraphText, RunReader
+from services.knowledge.formats.xml_names import NAMES, attribute, child, is_on, value
 from services.knowledge.notes import NoteKind
 from services.knowledge.types import Section
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.knowledge.formats.open_package import NAMES, attribute, child, is_on, value
 from services.knowledge.formats.symbols import number_text
+from services.knowledge.formats.xml_names import NAMES, attribute, child, is_on, value
 
 if TYPE_CHECKING:
     from lxml import etree  # type: ignore[import-untyped]

@@ -11,8 +11,9 @@ from services.knowledge.formats.blocks import Block
 from services.knowledge.formats.drawing import description, graphic_blocks, paragraphs
 from services.knowledge.formats.equations import equation_text
 from services.knowledge.formats.marks import PAGE_NUMBER
-from services.knowledge.formats.open_package import NAMES, Package, attribute, child, is_on, value
-from services.knowledge.formats.symbols import symbol_character
+from services.knowledge.formats.open_package import Package
+from services.knowledge.formats.symbols import raised, symbol_character
+from services.knowledge.formats.xml_names import NAMES, attribute, child, is_on, value
 from services.knowledge.notes import NoteCollector, NoteKind
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ class RunReader:
             if "".join(each.text or "" for each in run if NAMES[each.tag] == "w:t").strip():
                 self.notes.add(NoteKind.HIDDEN_TEXT)
             return
+        before = len(found.parts)
         self._walk(run, found)
+        if properties is not None and value(properties, "w:vertAlign") == "superscript":
+            found.parts[before:] = map(raised, found.parts[before:])
 
     def _one(  # noqa: PLR0912 - one case for each kind of element
         self, each: etree._Element, name: str, found: ParagraphText

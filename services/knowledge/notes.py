@@ -73,6 +73,13 @@ class NoteCollector:
         if place != "" and place not in places:
             places.append(place)
 
+    def include(self, other: NoteCollector) -> None:
+        """Add the notes of another collector."""
+        for kind, count in other._counts.items():
+            self.add(kind, count)
+            for place in other._places[kind]:
+                self.add(kind, 0, place=place)
+
     def facts(self) -> list[tuple[str, int, str]]:
         """Return (kind, count, place) of each note, in the order of their first appearance."""
         return [(kind.value, count, places_text(self._places[kind])) for kind, count in self._counts.items()]

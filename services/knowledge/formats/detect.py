@@ -19,6 +19,9 @@ from services.knowledge.formats.registry import BY_SUFFIX
 HEAD_BYTES = 4096
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAIL = {"mail", "mbox", "mht"}
+# Workbooks of the years before compound files: the first record of each version.
+_BIFF = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x08\x08\x00\x00\x05")
+_OPEN_DOCUMENTS = {"spreadsheet": "ods"}
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Limits against zip bombs; pictures do not count, nothing reads them.
 MAX_PART_BYTES = 96 * MEGABYTE
@@ -29,6 +32,7 @@ _NESTED = (".zip", ".docx", ".pptx", ".xlsx", ".epub", ".jar", ".7z", ".rar")
 _TYPES = (
     ("word/document.xml", "docx"),
     ("ppt/presentation.xml", "pptx"),
+    ("xl/workbook.bin", "xlsb"),
     ("xl/workbook.xml", "xlsx"),
     ("META-INF/container.xml", "epub"),
 )
@@ -62,6 +66,8 @@ def detect(stream: BinaryIO, name: str) -> str:
         return detect_zip(stream)
     if head.startswith(_OLE) and is_outlook(stream):
         return "msg"
+    if spreadsheet := _spreadsheet_kind(stream, head):
+        return spreadsheet
     for magic, what in _unsupported():
         if head.startswith(magic):
             raise BadInputError(
@@ -125,6 +131,40 @@ def is_outlook(stream: BinaryIO) -> bool:
         stream.seek(0)
 
 
+def is_old_workbook(stream: BinaryIO) -> bool:
+    """Whether a compound file of Microsoft (OLE) is a workbook of Excel 5 to 2003.
+
+    Raises:
+        BadInputError: it holds a newer document, encrypted.
+    """
+    import olefile
+
+    try:
+        with olefile.OleFileIO(stream) as parts:
+            protected = bool(parts.exists("EncryptedPackage"))
+            found = bool(parts.exists("Workbook") or parts.exists("Book"))
+    except (OSError, ValueError, IndexError):  # damaged; whoever reads it next says so
+        return False
+    finally:
+        stream.seek(0)
+    if protected:
+        raise _protected()
+    return found
+
+
+def _protected() -> BadInputError:
+    return BadInputError(
+        _("The document is protected with a password."), _("Upload a copy that was saved without a password.")
+    )
+
+
+def _spreadsheet_kind(stream: BinaryIO, head: bytes) -> str:
+    """Return "xls" or "fods" (an OpenDocument spreadsheet in one XML file) for a workbook that is no zip file."""
+    if head.startswith(_BIFF) or (head.startswith(_OLE) and is_old_workbook(stream)):
+        return "xls"
+    return "fods" if b"<office:document" in head and b"opendocument.spreadsheet" in head else ""
+
+
 def _suffix(name: str) -> str:
     return PurePath(name.replace("\\", "/")).suffix.lower()
 
@@ -140,6 +180,7 @@ def detect_zip(stream: BinaryIO) -> str:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
             names = {member.filename for member in members}
+            open_document = _open_document(archive, names)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise BadInputError(
             _("The file is damaged: its parts cannot be listed."), _("Save it again with the program that made it.")
@@ -147,8 +188,12 @@ def detect_zip(stream: BinaryIO) -> str:
     finally:
         stream.seek(0)
     # Word allows other names for the main part; its content types say so, but the folder always gives it away.
-    kind = next((kind for part, kind in _TYPES if part in names), "") or next(
-        (kind for part, kind in _TYPES[:3] if any(name.startswith(part.split("/")[0] + "/") for name in names)), ""
+    kind = (
+        open_document
+        or next((kind for part, kind in _TYPES if part in names), "")
+        or next(
+            (kind for part, kind in _TYPES[:4] if any(name.startswith(part.split("/")[0] + "/") for name in names)), ""
+        )
     )
     if not kind:
         nested = any(name.lower().endswith(_NESTED) for name in names)
@@ -162,11 +207,21 @@ def detect_zip(stream: BinaryIO) -> str:
     return kind
 
 
+def _open_document(archive: zipfile.ZipFile, names: set[str]) -> str:
+    """Return the format of an OpenDocument file by its media type, "" for other files."""
+    for part in ("mimetype", "META-INF/manifest.xml"):
+        if part not in names or "content.xml" not in names or archive.getinfo(part).flag_bits & 1:
+            continue
+        with archive.open(part) as stream:
+            found = re.search(rb"application/vnd\.oasis\.opendocument\.([a-z]+)", stream.read(HEAD_BYTES))
+        if found:
+            return _OPEN_DOCUMENTS.get(found[1].decode(), "")
+    return ""
+
+
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
     if any(member.flag_bits & 1 for member in members):
-        raise BadInputError(
-            _("The document is protected with a password."), _("Upload a copy that was saved without a password.")
-        )
+        raise _protected()
     parts = [member.file_size for member in members if member.filename.lower().endswith(_PARTS)]
     if len(members) > MAX_MEMBERS or sum(parts) > MAX_TOTAL_BYTES or max(parts, default=0) > MAX_PART_BYTES:
         raise TooLargeError(

@@ -62,6 +62,30 @@ def _xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return read_xlsx(stream, reading)
 
 
+def _xlsb(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.xls_sheets import read_xlsb
+
+    return read_xlsb(stream, reading)
+
+
+def _xls(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.xls_sheets import read_xls
+
+    return read_xls(stream, reading)
+
+
+def _ods(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.ods_sheets import read_ods
+
+    return read_ods(stream, reading)
+
+
+def _fods(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.ods_sheets import read_fods
+
+    return read_fods(stream, reading)
+
+
 def _csv(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     from services.knowledge.formats.csv_tables import read_csv
 
@@ -105,6 +129,7 @@ def _msg(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
+_OPEN_DOCUMENT = "application/vnd.oasis.opendocument"
 FORMATS: dict[str, Format] = {
     each.kind: each
     for each in (
@@ -112,9 +137,14 @@ FORMATS: dict[str, Format] = {
         Format("docx", f"{_OPEN_XML}.wordprocessingml.document", _docx, library="office"),
         Format("pptx", f"{_OPEN_XML}.presentationml.presentation", _pptx, library="office"),
         Format("xlsx", f"{_OPEN_XML}.spreadsheetml.sheet", _xlsx, library="office"),
+        Format("xlsb", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", _xlsb, library="office"),
+        Format("xls", "application/vnd.ms-excel", _xls),
+        Format("ods", f"{_OPEN_DOCUMENT}.spreadsheet", _ods, library="office"),
+        Format("fods", f"{_OPEN_DOCUMENT}.spreadsheet-flat-xml", _fods),
         Format("epub", "application/epub+zip", _epub, library="office"),
         Format("html", "text/html", _html, (".htm", ".html", ".xhtml"), library="html"),
-        Format("csv", "text/csv", _csv, (".csv", ".tsv", ".tab", ".psv")),
+        # Many programs give the ending ".xls" to lines with tabs.
+        Format("csv", "text/csv", _csv, (".csv", ".tsv", ".tab", ".psv", ".xls")),
         Format("markdown", "text/markdown", _markdown, (".md", ".markdown", ".mdown")),
         Format("text", "text/plain", _text),
         Format("mail", "message/rfc822", _mail, (".eml", ".emlx"), library="html"),

@@ -219,7 +219,7 @@ class ForkServer:
 
                 office.load()
                 if needed == "office":
-                    import openpyxl  # type: ignore[import-untyped]  # noqa: F401
+                    import lxml.etree  # type: ignore[import-untyped]  # noqa: F401
         gc.collect()
         gc.freeze()
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved
+from services.chat.types import AnswerEvent, AnswerState, Finished, Message, Retrieved, Token, ToolCallPart
 from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
 from services.operations.logging import current_request_id
@@ -38,6 +38,14 @@ class AnswerEvents:
         self._limiter = limiter
         self._read: deque[AnswerEvent] = deque()  # by `open`, for `next`
         self._message: Message | None = None
+        self._texts: list[str] = []
+        self.calls: list[ToolCallPart] = []
+        self.left_out: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text that has come."""
+        return "".join(self._texts)
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,7 +88,11 @@ class AnswerEvents:
         # When the task is cancelled, the thread is abandoned: it returns when the answer is closed.
         event = await to_thread.run_sync(next, self._answer, None, abandon_on_cancel=True, limiter=self._limiter)
         if isinstance(event, Finished):
-            self._message = event.message
+            self._message, self.left_out = event.message, event.left_out
+        elif isinstance(event, ToolCallPart):
+            self.calls.append(event)
+        elif isinstance(event, Token):
+            self._texts.append(event.text)
         return event
 
     async def read(self, request: Request) -> Message:

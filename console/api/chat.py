@@ -8,92 +8,24 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
+from console.api.chat_request import ChatIn
 from console.api.context import ApiContext, Context, client_of
-from console.api.problems import STATUS, Id, openai_error
-from services.chat.types import Message, MessageRole, Token, Waiting
-from services.core.errors import BadInputError, MillpondError
-from services.core.i18n import _
+from console.api.problems import STATUS, error_response, openai_error
+from services.chat.types import Message, Token, ToolCallPart, Waiting
+from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 MODEL = "millpond"
-
-
-class TextPart(BaseModel):
-    """A part of a message's content; only text is supported."""
-
-    type: str
-    text: str = ""
-
-
-class ChatMessageIn(BaseModel):
-    """One message of the conversation so far."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TextPart] | None = None
-
-    def text(self) -> str:
-        """Return the content as one text.
-
-        Raises:
-            BadInputError: there are parts that are not text.
-        """
-        if isinstance(self.content, list):
-            if any(part.type != "text" for part in self.content):
-                raise BadInputError(
-                    _("A message has content that is not text."), _("Send text, or hand the file in as a document.")
-                )
-            return "\n".join(part.text for part in self.content)
-        return self.content or ""
-
-
-class StreamOptions(BaseModel):
-    """Options of streaming."""
-
-    include_usage: bool = False
-
-
-class ChatIn(BaseModel):
-    """A question. Sampling parameters are accepted and ignored: the chat model is configured in the console."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    messages: list[ChatMessageIn] = Field(min_length=1, max_length=1000)
-    model: str = ""
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    user: str = Field("", max_length=200, description="User who asks, for the limits")
-    n: int = 1
-    tools: list[Any] | None = None
-    collections: list[Id] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
-
-    def conversation(self) -> list[tuple[MessageRole, str]]:
-        """Return the turns, the question last. The client's instructions are left out: the prompt is ours.
-
-        Raises:
-            BadInputError: the last message is not a question, or something unsupported is requested.
-        """
-        if self.n != 1:
-            raise BadInputError(_("There is one answer to each question."), _("Leave out `n`."))
-        if self.tools:
-            raise BadInputError(_("Tools are not offered."), _("Leave out `tools`."))
-        roles = {"user": MessageRole.USER, "assistant": MessageRole.ASSISTANT}
-        turns = [(roles[message.role], message.text()) for message in self.messages if message.role in roles]
-        if not turns or turns[-1][0] is not MessageRole.USER:
-            raise BadInputError(_("The last message is not a question."), _("End `messages` with one of role `user`."))
-        return turns
 
 
 @router.get("/models", summary="List models")
@@ -115,23 +47,33 @@ async def completions(
 ) -> Response:
     """Answer the last message from the documents, streamed or whole, with the sources as `citations`.
 
-    `citations` is an extra field of the message, when streamed of the last delta. A question that waits for its turn
+    `citations` is an extra field of the message, when streamed of the last delta; so is `left_out`, the parameters
+    that had no effect. Instructions, tools, the form and the length of the answer go to the connected chat model;
+    what it cannot do is refused with status 400 and the parameter's name. An answer that breaks off ends with an
+    `error`, and `text` holds what had come. A question that waits for its turn
     gets chunks with an empty delta and the extra field `queue_position`. A client that disconnects ends the answer.
     A repeated question is answered from a cache, as its `cost` says, unless `Cache-Control` is `no-cache`.
     """
-    turns = body.conversation()
+    turns, options = body.conversation(), body.options()
     answer = context.services.answers.complete(
         turns,
         user=client_of(request, body.user or ""),
         model=body.model or None,
         collection_ids=body.collections,
         fresh="no-cache" in cache_control,
+        options=options,
     )
     stream = AnswerEvents(answer, context.threads.answers)
-    reply = _Reply(body)
-    if not body.stream:
-        return JSONResponse(reply.completion(await stream.read(request)), headers=HEADERS)
-    return AnswerResponse(stream, _chunks(await stream.open(request), reply))
+    reply = _Reply(body, context)
+    if body.stream:
+        return AnswerResponse(stream, _chunks(await stream.open(request), reply))
+    try:
+        message = await stream.read(request)
+    except MillpondError as error:
+        if not stream.text:
+            raise
+        return error_response(error, request.url.path, text=stream.text)  # what had come is kept
+    return JSONResponse(await reply.completion(message, stream), headers=HEADERS)
 
 
 async def _model(context: ApiContext) -> dict[str, Any]:
@@ -153,10 +95,12 @@ async def _chunks(stream: AnswerEvents, reply: _Reply) -> AsyncIterator[bytes]:
                 yield server_sent(reply.chunk({}) | {"queue_position": event.position})
             if isinstance(event, Token) and event.text:
                 yield server_sent(reply.chunk({"content": event.text}))
+            if isinstance(event, ToolCallPart):
+                yield server_sent(reply.chunk({"tool_calls": [_call_part(event)]}))
         message = stream.message()
-        yield server_sent(reply.chunk(_sources(message), finish="stop"))
+        yield server_sent(reply.chunk(reply.sources(message, stream), finish=message.finish_reason.value))
         if reply.with_usage:
-            yield server_sent(reply.usage_chunk(message))
+            yield server_sent(await reply.usage_chunk(message, stream))
         yield b"data: [DONE]\n\n"
     except MillpondError as error:
         yield server_sent({"error": openai_error(STATUS[error.kind], str(error), error.kind)})
@@ -170,6 +114,7 @@ class _Reply:
     """Builds OpenAI's objects for one request."""
 
     body: ChatIn
+    context: ApiContext
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -177,42 +122,65 @@ class _Reply:
     def with_usage(self) -> bool:
         return bool(self.body.stream_options and self.body.stream_options.include_usage)
 
-    def completion(self, message: Message) -> dict[str, Any]:
-        body = {"role": "assistant", "content": message.text, "refusal": None, **_sources(message)}
+    async def completion(self, message: Message, stream: AnswerEvents) -> dict[str, Any]:
+        calls = _calls(stream.calls)
+        content = message.text or (None if calls else "")
+        body = {"role": "assistant", "content": content, "refusal": None, **self.sources(message, stream)}
+        if calls:
+            body["tool_calls"] = calls
+        finish = message.finish_reason.value
         return {
             **self._head("chat.completion"),
-            "choices": [{"index": 0, "message": body, "finish_reason": "stop", "logprobs": None}],
-            "usage": _usage(message),
+            "choices": [{"index": 0, "message": body, "finish_reason": finish, "logprobs": None}],
+            "usage": await self._usage(message, stream),
         }
 
     def chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         head = self._head("chat.completion.chunk")
         return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
 
-    def usage_chunk(self, message: Message) -> dict[str, Any]:
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _usage(message)}
+    async def usage_chunk(self, message: Message, stream: AnswerEvents) -> dict[str, Any]:
+        usage = await self._usage(message, stream)
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage}
+
+    def sources(self, message: Message, stream: AnswerEvents) -> dict[str, Any]:
+        return {
+            "citations": [
+                {**asdict(citation), "heading": list(citation.heading), "url": f"/api/documents/{citation.document_id}"}
+                for citation in message.citations
+            ],
+            "answered_by": message.model,
+            "cost": asdict(message.cost),
+            "left_out": [*self.body.left_out(by_model=bool(message.model)), *stream.left_out],
+        }
+
+    async def _usage(self, message: Message, stream: AnswerEvents) -> dict[str, int]:
+        """Return the tokens that the chat model counted, else those of the messages by our own tokenizer."""
+        prompt, answer = message.cost.prompt_tokens or 0, message.cost.answer_tokens or 0
+        if message.cost.prompt_tokens is None or message.cost.answer_tokens is None:
+            count = self.context.services.answers.count_tokens
+            asked = "\n".join(each.text() for each in self.body.messages)
+            written = message.text + "".join(part.name + part.arguments for part in stream.calls)
+            prompt, answer = await self.context.threads.call(lambda: (count(asked), count(written)))
+        return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.body.model or MODEL}
 
 
-def _sources(message: Message) -> dict[str, Any]:
-    return {
-        "citations": [
-            {**asdict(citation), "heading": list(citation.heading), "url": f"/api/documents/{citation.document_id}"}
-            for citation in message.citations
-        ],
-        "answered_by": message.model,
-        "cost": asdict(message.cost),
-    }
+def _call_part(part: ToolCallPart) -> dict[str, Any]:
+    """Return a piece of a call of a tool as a delta; its id and name come with the first piece only."""
+    head = {"id": part.id, "type": "function"} if part.id else {}
+    name = {"name": part.name} if part.name else {}
+    return {"index": part.index, **head, "function": {**name, "arguments": part.arguments}}
 
 
-def _usage(message: Message) -> dict[str, int] | None:
-    cost = message.cost
-    if cost.prompt_tokens is None or cost.answer_tokens is None:
-        return None
-    return {
-        "prompt_tokens": cost.prompt_tokens,
-        "completion_tokens": cost.answer_tokens,
-        "total_tokens": cost.prompt_tokens + cost.answer_tokens,
-    }
+def _calls(parts: list[ToolCallPart]) -> list[dict[str, Any]]:
+    """Return the whole calls."""
+    calls: dict[int, dict[str, Any]] = {}
+    for part in parts:
+        call = calls.setdefault(part.index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call["id"] = call["id"] or part.id
+        call["function"]["name"] = call["function"]["name"] or part.name
+        call["function"]["arguments"] += part.arguments
+    return [calls[index] for index in sorted(calls)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import structlog
@@ -20,6 +21,7 @@ from services.chat.types import (
     Message,
     Retrieved,
     Token,
+    ToolCallPart,
     Waiting,
 )
 from services.core.errors import MillpondError
@@ -158,4 +160,6 @@ def _serialize(event: AnswerEvent) -> tuple[str, dict[str, Any]]:
     if isinstance(event, Retrieved):
         citations = _CITATIONS.dump_python(event.citations, mode="json")
         return "retrieved", {"citations": citations, "relevant": event.relevant}
+    if isinstance(event, ToolCallPart):  # a conversation has no tools
+        return "tool_call", asdict(event)
     return "finished", _MESSAGE.dump_python(event.message, mode="json")

@@ -154,6 +154,21 @@ async def caches(context: Context) -> list[CacheOut]:
     return [CacheOut.model_validate(stats) for stats in context.foundation.caches.stats()]
 
 
+@status_router.post("/chat-model/test", summary="Ask the chat model a test question")
+async def test_chat_model(context: Context, actor: Caller) -> BackendStatus:
+    """Ask the chosen chat server a short question; the status says what it takes of the protocol and what not."""
+    actor.require_admin(_("Test the chat model"))
+    models = context.services.models
+    return await context.threads.call(lambda: models.test(models.choice()))
+
+
+@status_router.delete("/chat-model/capabilities", status_code=204, summary="Forget what the chat server takes")
+async def forget_capabilities(context: Context, actor: Caller) -> Response:
+    """Forget what was learnt about the chosen chat server, after an update for example; the next question learns it."""
+    await context.threads.call(context.services.models.forget_capabilities, actor)
+    return Response(status_code=204)
+
+
 @status_router.get("", summary="Counts, resources and chat model")
 async def status(context: Context) -> StatusOut:
     """Return totals, what the process holds once (bytes, load counts), and the chat model's state."""

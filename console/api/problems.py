@@ -59,7 +59,14 @@ def title(kind: ErrorKind | None) -> str:
 
 
 def problem(
-    status: int, detail: str, hint: str = "", *, kind: ErrorKind | None = None, path: str = "", **members: Any
+    status: int,
+    detail: str,
+    hint: str = "",
+    *,
+    kind: ErrorKind | None = None,
+    path: str = "",
+    parameter: str | None = None,
+    **members: Any,
 ) -> dict[str, Any]:
     """Return the problem document as a dictionary; `members` are further extension members."""
     document: dict[str, Any] = {
@@ -72,11 +79,11 @@ def problem(
         **members,
     }
     if path.startswith("/v1/"):
-        document["error"] = openai_error(status, f"{detail} {hint}".strip(), kind)
+        document["error"] = openai_error(status, f"{detail} {hint}".strip(), kind, parameter)
     return document
 
 
-def openai_error(status: int, message: str, kind: ErrorKind | None) -> dict[str, Any]:
+def openai_error(status: int, message: str, kind: ErrorKind | None, parameter: str | None = None) -> dict[str, Any]:
     """Return an error in the shape of OpenAI's API (https://platform.openai.com/docs/guides/error-codes)."""
     if status == 429:
         category = "rate_limit_error"
@@ -84,7 +91,7 @@ def openai_error(status: int, message: str, kind: ErrorKind | None) -> dict[str,
         category = "server_error"
     else:
         category = "invalid_request_error"
-    return {"message": message, "type": category, "param": None, "code": kind.value if kind else None}
+    return {"message": message, "type": category, "param": parameter, "code": kind.value if kind else None}
 
 
 def problem_response(
@@ -102,6 +109,7 @@ def problem_response(
 
 def error_response(error: MillpondError, path: str = "", **members: Any) -> Response:
     """Return the response for an expected failure."""
+    members["parameter"] = getattr(error, "parameter", None)
     return problem_response(STATUS[error.kind], error.message, error.hint, kind=error.kind, path=path, **members)
 
 
@@ -125,6 +133,7 @@ def install(api: FastAPI) -> None:
             _("The form of every request is described at /docs."),
             kind=ErrorKind.BAD_INPUT,
             path=request.url.path,
+            parameter=first["where"].partition("/")[2] or None if faults else None,
             errors=faults,
         )
 

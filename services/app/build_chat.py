@@ -52,12 +52,13 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     reporter: EventSink,
     admission: Admission,
     library_stamp: Callable[[], str | None],
+    count_tokens: Callable[[str], int],
     closing: ExitStack,
 ) -> Chat:
     """Return conversations, chat models and answers.
 
     `library_stamp` stands for the documents and settings that cached answers depend on, see
-    `services.app.cached_search`.
+    `services.app.cached_search`. `count_tokens` counts the tokens of answers that no model writes.
     """
     from services.chat.answer_cache import AnswerCache
     from services.chat.answer_service import AnswerService
@@ -78,6 +79,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
         admission=admission,
         requests=requests,
         cache=AnswerCache(caches.answers, library_stamp, models.choice),
+        count_tokens=count_tokens,
     )
     closing.callback(answers.close)
     return Chat(conversations, models, answers)

@@ -224,11 +224,15 @@ def embedder_check(embedder: Embedder) -> Callable[[], Check]:
 
 
 def chat_model_check(models: ChatModels) -> Callable[[], Check]:
-    """Return the check of the chat back end; none at all is a state one can work in."""
+    """Return the check of the chat back end. It never keeps the process from being ready: without it the documents are
+    quoted, and a front that took the process away would take the quotes away too.
+    """
 
     def check() -> Check:
         status = models.status()
-        return Check(CHAT_MODEL, ok=status.state != "down", detail=status.message or status.label)
+        detail = status.message or status.label
+        warning = status.state in {"down", "unlisted"}
+        return Check(CHAT_MODEL, ok=True, detail=f"{detail} {status.hint}" if warning else detail, warning=warning)
 
     return check
 

@@ -206,6 +206,7 @@ def load_services(
     build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
     health.set_check(build_operations.EMBEDDER, build_operations.embedder_check(embedder))
 
+    build_documents.update_terms(base.database, enter, closing)
     enter(_("loading the index"))
     knowledge = build_documents.build_knowledge(
         settings, base.database, base.preferences, embedder, base.caches, base.reporter, base.admission, closing
@@ -228,6 +229,7 @@ def load_services(
         base.reporter,
         base.admission,
         stamp,
+        embedder.whole_token_count,
         closing,
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))

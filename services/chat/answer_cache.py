@@ -9,11 +9,12 @@ from typing import Any
 
 from services.chat import prompt
 from services.chat.history_window import Turn
+from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.types import BackendChoice, Citation, Message
 from services.core.cache import ByteCache, cache_key, normalised_text
 from services.core.errors import MillpondError
 
-FORMAT_VERSION = 1  # of what is kept, and of how answers come about
+FORMAT_VERSION = 2  # of what is kept, and of how answers come about
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,15 @@ class AnswerCache:
         self._stamp = stamp
         self._choice = choice
 
-    def key_for(self, question: str, turns: Sequence[Turn], collection_ids: Sequence[int]) -> AnswerKey | None:
+    def key_for(
+        self,
+        question: str,
+        turns: Sequence[Turn],
+        collection_ids: Sequence[int],
+        options: AnswerOptions = DEFAULT_OPTIONS,
+    ) -> AnswerKey | None:
         """Return the key of the answer to a question, None if it cannot be cached now."""
-        if not self._cache.enabled:
+        if not self._cache.enabled or not options.cacheable:
             return None
         stamp = self._stamp()
         if stamp is None:
@@ -60,9 +67,8 @@ class AnswerCache:
             choice = asdict(replace(self._choice(), api_key=""))
         except MillpondError:
             return None  # the model call reports the error
-        key = cache_key(
-            FORMAT_VERSION, prompt.RULES, normalised_text(question), history, sorted(collection_ids), choice, stamp
-        )
+        asked = (normalised_text(question), history, sorted(collection_ids), options.cache_key())
+        key = cache_key(FORMAT_VERSION, prompt.RULES, *asked, choice, stamp)
         return AnswerKey(key, stamp)
 
     def get(self, key: AnswerKey) -> CachedAnswer | None:

@@ -1,5 +1,4 @@
-"""Generation of one answer, in its worker's thread: retrieval, then the model's text or quoted sentences; the draft of
-what has come so far.
+"""Generation of one answer, in its worker's thread: retrieval, then the model's text or quoted sentences.
 
 A question that names its subject is the query as it is. One that has little more than a pronoun ("and when did they
 open it?", "它多少钱？") is searched together with the question before it. No other is: a question about a new subject
@@ -13,38 +12,20 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import structlog
 
 from services.chat import prompt
 from services.chat.answer_cache import AnswerCache, AnswerKey, CachedAnswer
+from services.chat.answer_draft import ModelEnd, RetrievalStep, Step
 from services.chat.answer_stream import StreamStopped, StreamWorker
-from services.chat.citations import (
-    CitationFilter,
-    ReasoningFilter,
-    is_unspaced,
-    make_citation,
-    match_citations,
-    neutralize_marks,
-    sanitize,
-)
+from services.chat.citations import AnswerFilter, is_unspaced, make_citation, neutralize_marks, sanitize
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
 from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit
-from services.chat.types import (
-    AnswerCost,
-    AnswerEvent,
-    AnswerState,
-    Citation,
-    KnowledgeSource,
-    Message,
-    MessageRole,
-    Passage,
-    Passages,
-    Retrieved,
-    Token,
-)
+from services.chat.models.errors import UnreachableError, empty_answer
+from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
+from services.chat.types import KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.core.errors import UnavailableError
 from services.core.i18n import _
 
@@ -70,33 +51,6 @@ MAX_UNSPACED_CHARACTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class RetrievalStep:
-    """Retrieval is done: the event for the reader, the passages by citation number, the time it took.
-
-    `quotes` are the citations of an answer that no model writes; `cache_key` is None if it must not be cached.
-    """
-
-    event: Retrieved
-    passages: tuple[Passage, ...]
-    milliseconds: float
-    quotes: tuple[Citation, ...] | None = None
-    model: str = ""
-    cache_key: AnswerKey | None = None
-    cached: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
-    """The tokens that the back end counted, None where it does not report them."""
-
-    prompt_tokens: int | None
-    answer_tokens: int | None
-
-
-Step = RetrievalStep | Token | TokenUsage
-
-
-@dataclass(frozen=True, slots=True)
 class _Retrieval:
     """The passages found for a query, the time it took, and the cache key of the answer."""
 
@@ -104,6 +58,18 @@ class _Retrieval:
     passages: Passages
     milliseconds: float
     cache_key: AnswerKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelCall:
+    """A question to a chat model: the passages that it gets, and the permit of its circuit breaker."""
+
+    backend: Backend
+    permit: Permit
+    question: str
+    turns: Sequence[Turn]
+    options: AnswerOptions
+    passages: Sequence[Passage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +90,11 @@ class AnswerGenerator:
         collection_ids: Sequence[int],
         *,
         fresh: bool = False,
+        options: AnswerOptions = DEFAULT_OPTIONS,
     ) -> None:
         """Put the steps of the answer to `question` into `worker`; `fresh` bypasses the cache."""
         started = time.monotonic()
-        key = self.cache.key_for(question, turns, collection_ids) if self.cache else None
+        key = self.cache.key_for(question, turns, collection_ids, options) if self.cache else None
         if key is not None and self.cache is not None and not fresh:
             cached = self.cache.get(key)
             if cached is not None:
@@ -141,7 +108,8 @@ class AnswerGenerator:
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
         retrieval = _Retrieval(query, passages, elapsed, key)
         worker.check()
-        if not passages.relevant or not passages.hits:
+        found = bool(passages.relevant and passages.hits)
+        if not found and not options.needs_model:
             self._report_nothing_found(worker, retrieval)
             return
         try:
@@ -151,55 +119,65 @@ class AnswerGenerator:
                 self._quote(worker, retrieval)
                 return
             permit = self.breakers.get(backend.address).acquire()
-        except OpenBreakerError as error:
+            backend.check(options)
+            call = _ModelCall(backend, permit, question, turns, options, passages.hits if found else ())
+            with permit:
+                self._generate_with_model(worker, call, retrieval)
+        except (OpenBreakerError, UnreachableError) as error:
+            if options.needs_model:
+                raise
             # Not cached: once the model works again, its own answer is wanted.
             self._quote(worker, replace(retrieval, cache_key=None), reason=error.message)
-            return
-        with permit:
-            self._generate_with_model(worker, backend, permit, retrieval, question=question, turns=turns)
 
-    def _generate_with_model(
-        self,
-        worker: StreamWorker[Step],
-        backend: Backend,
-        permit: Permit,
-        retrieval: _Retrieval,
-        *,
-        question: str,
-        turns: Sequence[Turn],
-    ) -> None:
-        """Stream the answer of the chat model."""
-        passages = retrieval.passages
-        built = prompt.build(question, passages.hits, turns, context_tokens=backend.context_tokens, count=backend.count)
+    def _generate_with_model(self, worker: StreamWorker[Step], call: _ModelCall, retrieval: _Retrieval) -> None:
+        """Stream the answer of the chat model.
+
+        Raises:
+            UnreachableError: nobody answers; no text was put into `worker`.
+            MillpondError: it failed.
+        """
+        backend, options = call.backend, call.options
+        built = prompt.build(
+            call.question,
+            call.passages,
+            call.turns,
+            context_tokens=backend.context_tokens,
+            count=backend.count,
+            options=options,
+        )
         citations = tuple(make_citation(i, passage) for i, passage in enumerate(built.passages, start=1))
         self._log("model", model=backend.label)
-        event = Retrieved(citations, relevant=True)
-        worker.put(
-            RetrievalStep(
-                event, built.passages, retrieval.milliseconds, model=backend.label, cache_key=retrieval.cache_key
-            )
+        key = retrieval.cache_key
+        begin = RetrievalStep(
+            Retrieved(citations, relevant=bool(citations)),
+            built.passages,
+            retrieval.milliseconds,
+            model=backend.label,
+            cache_key=key,
+            structured=options.structured,
         )
+        worker.put(begin)
         try:
-            worker.run(self._stream_model(worker, backend, built, permit))
+            worker.run(self._stream_model(worker, call, built))
         except StreamStopped:
             if worker.timed_out:
-                permit.record_timeout()
+                call.permit.record_timeout()
             raise
-        permit.record_success()
+        call.permit.record_success()
 
-    async def _stream_model(
-        self, worker: StreamWorker[Step], backend: Backend, built: prompt.Prompt, permit: Permit
-    ) -> None:
-        reasoning = ReasoningFilter()
-        citations = CitationFilter(len(built.passages))
-        written = 0
-        usage = TokenUsage(None, None)
-        async with contextlib.aclosing(stream(backend, built)) as pieces:
+    async def _stream_model(self, worker: StreamWorker[Step], call: _ModelCall, built: prompt.Prompt) -> None:
+        backend = call.backend
+        text_filter = AnswerFilter(len(built.passages), structured=call.options.structured)
+        written, called = 0, False
+        end = ModelEnd()
+        async with contextlib.aclosing(stream(backend, built, call.options)) as pieces:
             async for piece in pieces:
-                permit.record_progress()
-                if piece.prompt_tokens is not None:
-                    usage = TokenUsage(piece.prompt_tokens, piece.answer_tokens)
-                text = citations.feed(reasoning.feed(sanitize(piece.text)))
+                call.permit.record_progress()
+                end = end.updated(piece)
+                for part in piece.calls:
+                    called = True
+                    await worker.put_async(part)
+                text = text_filter.feed(piece.text)
                 if text.strip() or (text and written):
                     if not written:
                         self._log("first token", model=backend.label)
@@ -210,16 +188,13 @@ class AnswerGenerator:
                         _("The chat model did not stop writing; the answer was stopped."),
                         _("Ask again, or choose another model."),
                     )
-        rest = (citations.feed(reasoning.flush()) + citations.flush()).rstrip()
+        rest = text_filter.flush().rstrip()
         if rest:
             await worker.put_async(Token(rest))
             written += len(rest)
-        if not written:
-            raise UnavailableError(
-                _("The chat model sent an empty answer."),
-                _("Ask again; if it stays empty, check the model's name and its server's log."),
-            )
-        await worker.put_async(usage)
+        if not (written or called):
+            raise empty_answer(end.finish, built.answer_tokens)
+        await worker.put_async(end)
 
     def _replay(self, worker: StreamWorker[Step], cached: CachedAnswer, elapsed: float) -> None:
         """Emit a cached answer with its sources; `elapsed` in ms."""
@@ -289,78 +264,3 @@ def depends_on_previous(question: str) -> bool:
 def combined_query(previous: str, question: str) -> str:
     """Return the query for a question that depends on `previous`."""
     return f"{previous.strip()} {question.strip()}"
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerTask:
-    """One question to be answered.
-
-    `replaces` is the stored answer that the new one replaces; `fresh` bypasses the answer cache.
-    """
-
-    question: str
-    user: str
-    turns: tuple[Turn, ...]
-    collection_ids: tuple[int, ...]
-    conversation_id: str = ""
-    replaces: Message | None = None
-    fresh: bool = False
-
-
-@dataclass(slots=True)
-class AnswerDraft:
-    """The answer so far; `started_at` by `time.monotonic`, `rss_bytes` of the process when it was asked."""
-
-    started_at: float
-    rss_bytes: int
-    parts: list[str] = field(default_factory=list)
-    retrieval: RetrievalStep | None = None
-    usage: TokenUsage = field(default_factory=lambda: TokenUsage(None, None))
-    first_token_ms: float | None = None
-
-    def apply(self, step: Step) -> AnswerEvent | None:
-        """Add a step of the worker; return the event that the reader gets, if any."""
-        if isinstance(step, RetrievalStep):
-            self.retrieval = step
-            return step.event
-        if isinstance(step, TokenUsage):
-            self.usage = step
-            return None
-        if self.first_token_ms is None:
-            self.first_token_ms = _milliseconds(self.started_at)
-        self.parts.append(step.text)
-        return step
-
-    def message(self, task: AnswerTask, state: AnswerState, rss: int) -> Message:
-        """Return the answer as a message, not stored yet; `rss` is the process's resident bytes now."""
-        retrieval = self.retrieval
-        text = "".join(self.parts).strip()
-        return Message(
-            id=0,
-            conversation_id=task.conversation_id,
-            role=MessageRole.ASSISTANT,
-            text=text,
-            created_at=datetime.now(UTC),
-            state=state,
-            model=retrieval.model if retrieval else "",
-            citations=_citations(retrieval, text),
-            cost=AnswerCost(
-                first_token_ms=self.first_token_ms,
-                retrieval_ms=round(retrieval.milliseconds, 1) if retrieval else None,
-                total_ms=_milliseconds(self.started_at),
-                prompt_tokens=self.usage.prompt_tokens,
-                answer_tokens=self.usage.answer_tokens,
-                rss_change_bytes=rss - self.rss_bytes,
-                cached=retrieval is not None and retrieval.cached,
-            ),
-        )
-
-
-def _citations(retrieval: RetrievalStep | None, text: str) -> tuple[Citation, ...]:
-    if retrieval is None or not text:
-        return ()
-    return retrieval.quotes if retrieval.quotes is not None else match_citations(text, retrieval.passages)
-
-
-def _milliseconds(since: float) -> float:
-    return round((time.monotonic() - since) * 1000, 1)

@@ -15,16 +15,21 @@ from datetime import UTC, datetime
 import structlog
 
 from services.chat.answer_cache import AnswerCache
-from services.chat.answer_generator import AnswerDraft, AnswerGenerator, AnswerTask, Step
+from services.chat.answer_draft import AnswerDraft, AnswerTask, Step
+from services.chat.answer_generator import AnswerGenerator
 from services.chat.answer_stream import AnswerStream, StreamWorker
 from services.chat.citations import is_blank, sanitize
 from services.chat.conversations import ConversationLocks, Conversations
 from services.chat.history_window import MAX_TEXT_CHARACTERS, Turn
 from services.chat.models import ChatModels
+from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
+from services.chat.prompt import estimate_tokens
+from services.chat.text_limit import TextLimit
 from services.chat.types import (
     AnswerEvent,
     AnswerState,
     Finished,
+    FinishReason,
     KnowledgeSource,
     Message,
     MessageRole,
@@ -62,7 +67,10 @@ class AnswerService:
         admission: Admission | None = None,
         requests: RequestRegistry | None = None,
         cache: AnswerCache | None = None,
+        count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
+        """`count_tokens` counts those of answers that no model writes."""
+        self.count_tokens = count_tokens
         self._conversations = conversations
         self._models = models
         self._settings = settings
@@ -135,6 +143,7 @@ class AnswerService:
         model: str | None = None,
         collection_ids: Sequence[int] = (),
         fresh: bool = False,
+        options: AnswerOptions = DEFAULT_OPTIONS,
     ) -> AnswerStream:
         """Answer the last of `messages`, which is the user's, without a conversation; nothing is stored.
 
@@ -143,6 +152,7 @@ class AnswerService:
 
         def task() -> AnswerTask:
             self._models.check_name(model)
+            self._models.check_options(options)
             if not messages or messages[-1][0] is not MessageRole.USER:
                 raise BadInputError(_("The last message is not a question."), _("End with a message of the user."))
             text = self._validated(messages[-1][1])
@@ -151,7 +161,7 @@ class AnswerService:
                 if self._settings.history_turns
                 else ()
             )
-            return AnswerTask(text, user, tuple(turns), tuple(collection_ids), fresh=fresh)
+            return AnswerTask(text, user, tuple(turns), tuple(collection_ids), fresh=fresh, options=options)
 
         return self._answer(task, "")
 
@@ -197,7 +207,7 @@ class AnswerService:
 
     def _answer_in_scope(self, task: AnswerTask, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
         """Answer within a request scope that ends once the message is stored."""
-        draft = AnswerDraft(time.monotonic(), self._rss())
+        draft = AnswerDraft(time.monotonic(), self._rss(), limit=self._limit(task.options))
         scope: RequestScope | None = None
         try:
             try:
@@ -226,7 +236,7 @@ class AnswerService:
         scope.close()
         self._locks.release(task.conversation_id, cancellation)
         if state is AnswerState.COMPLETE:
-            yield Finished(message)
+            yield Finished(message, draft.end.left_out)
 
     def _run_worker(
         self, task: AnswerTask, draft: AnswerDraft, scope: RequestScope
@@ -242,16 +252,19 @@ class AnswerService:
         self._log("began", waited_ms=round((draft.started_at - asked_at) * 1000, 1))
         worker = StreamWorker[Step](
             lambda worker: self._generator.generate(
-                worker, task.question, task.turns, task.collection_ids, fresh=task.fresh
+                worker, task.question, task.turns, task.collection_ids, fresh=task.fresh, options=task.options
             ),
             "answer",
         )
         try:
             scope.on_cancel(worker.stop)
-            while (step := worker.next(scope.deadline)) is not None:
+            while draft.cut is None and (step := worker.next(scope.deadline)) is not None:
                 event = draft.apply(step)
                 if event is not None:
                     yield event
+            event = draft.flush()
+            if event is not None:
+                yield event
         finally:
             worker.stop()
             if not worker.join():
@@ -283,9 +296,15 @@ class AnswerService:
 
     def _cache_answer(self, draft: AnswerDraft, message: Message) -> None:
         retrieval = draft.retrieval
-        if self._cache is not None and retrieval is not None and retrieval.cache_key is not None and message.text:
+        if message.finish_reason is not FinishReason.STOP or not message.text:
+            return  # part of an answer must not pass for the whole
+        if self._cache is not None and retrieval is not None and retrieval.cache_key is not None:
             event = retrieval.event
             self._cache.put(retrieval.cache_key, message, event.citations, relevant=event.relevant)
+
+    def _limit(self, options: AnswerOptions) -> TextLimit | None:
+        wanted = options.stop or options.max_tokens is not None
+        return TextLimit(options.stop, options.max_tokens, self.count_tokens) if wanted else None
 
     def _log(self, stage: str, **fields: object) -> None:
         log.info("answer", stage=stage, rss_bytes=self._rss(), **fields)

@@ -166,6 +166,25 @@ class ReasoningFilter:
         return text
 
 
+class AnswerFilter:
+    """All filters over a model's text in their order; an answer that is JSON keeps its brackets."""
+
+    def __init__(self, passages: int, *, structured: bool = False) -> None:
+        self._reasoning = ReasoningFilter()
+        self._citations = None if structured else CitationFilter(passages)
+
+    def feed(self, text: str) -> str:
+        """Add streamed text; return what can be shown now."""
+        return self._marks(self._reasoning.feed(sanitize(text)))
+
+    def flush(self) -> str:
+        """Return the buffered rest at the end of the stream."""
+        return self._marks(self._reasoning.flush()) + (self._citations.flush() if self._citations else "")
+
+    def _marks(self, text: str) -> str:
+        return self._citations.feed(text) if self._citations else text
+
+
 def sanitize(text: str) -> str:
     """Return `text` without what no database stores: NUL is dropped, lone surrogates are replaced."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, Message, MessageRole
+from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
 from services.core.database import Database, metadata
 
 conversations = sa.Table(
@@ -41,6 +41,7 @@ messages = sa.Table(
     sa.Column("feedback", sa.Integer, nullable=False, default=0),
     sa.Column("error", sa.Text, nullable=False, default=""),
     sa.Column("hint", sa.Text, nullable=False, default=""),
+    sa.Column("finish_reason", sa.String(20), nullable=False, server_default=FinishReason.STOP.value),
     sa.Index("messages_of_conversation", "conversation_id", "id"),
     sqlite_autoincrement=True,  # ids of deleted messages are never used again
 )
@@ -125,6 +126,7 @@ class ChatStore:
                 feedback=message.feedback,
                 error=message.error,
                 hint=message.hint,
+                finish_reason=message.finish_reason.value,
             )
         )
         key = added.inserted_primary_key
@@ -214,6 +216,7 @@ def _message(row: Any) -> Message:
         feedback=row.feedback,
         error=row.error,
         hint=row.hint,
+        finish_reason=FinishReason(row.finish_reason),
     )
 
 

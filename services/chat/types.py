@@ -74,6 +74,15 @@ class AnswerState(StrEnum):
     FAILED = "failed"
 
 
+class FinishReason(StrEnum):
+    """Why an answer ended, in the words of OpenAI's protocol; `length` and `content_filter`: it is not whole."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+
+
 class BackendKind(StrEnum):
     """The kinds of chat back ends."""
 
@@ -101,8 +110,10 @@ class BackendChoice:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """Whether a chat model answers. `state`: "ready", "loading", "down" or "off" (none chosen).
+    """Whether a chat model answers. `state`: "ready", "unlisted" (the server does not list it; it is asked anyway),
+    "loading", "down" or "off" (none chosen).
 
+    `takes` and `refuses` say which parts of the protocol the server was found to understand or not, by their names.
     `breaker` is "closed", "half_open" or "open": after repeated failures no requests are sent for `retry_seconds`.
     """
 
@@ -113,6 +124,8 @@ class BackendStatus:
     hint: str = ""
     breaker: str = "closed"
     retry_seconds: float = 0.0
+    takes: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +180,7 @@ class Message:
     feedback: int = 0
     error: str = ""
     hint: str = ""
+    finish_reason: FinishReason = FinishReason.STOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +222,24 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A piece of a call of one of the client's tools; pieces of one `index` belong together, `arguments` is JSON."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer as it was stored (outside a conversation: as it would have been)."""
+    """The answer as it was stored (outside a conversation: as it would have been).
+
+    `left_out` names the parameters of the request that the chat model does not take.
+    """
 
     message: Message
+    left_out: tuple[str, ...] = ()
 
 
-AnswerEvent = Waiting | Retrieved | Token | Finished
+AnswerEvent = Waiting | Retrieved | Token | ToolCallPart | Finished

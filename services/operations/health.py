@@ -16,11 +16,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The state of one component, with `detail` in words."""
+    """The state of one component, with `detail` in words; a `warning` does not keep the process from being ready."""
 
     name: str
     ok: bool
     detail: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Readiness:
         """Return the body of the response to `/readyz`."""
         return {
             "status": "ready" if self.ok else "not ready",
-            "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in self.checks},
+            "checks": {
+                check.name: {"ok": check.ok, "detail": check.detail} | ({"warning": True} if check.warning else {})
+                for check in self.checks
+            },
         }
 
 

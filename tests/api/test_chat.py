@@ -60,7 +60,7 @@ def test_streamed_answer_with_citations(client: OpenAI, manual: int) -> None:
     choices = [piece.choices[0] for piece in pieces if piece.choices]
     text = "".join(choice.delta.content or "" for choice in choices)
     assert text == whole.choices[0].message.content
-    assert len([choice for choice in choices if choice.delta.content]) > 3
+    assert len([choice for choice in choices if choice.delta.content]) >= 3
     assert choices[0].delta.role == "assistant"
     assert choices[-1].finish_reason == "stop"
     assert (choices[-1].delta.model_extra or {})["citations"][0]["number"] == 1
@@ -133,11 +133,99 @@ def test_bodies_that_do_not_fit(server: Server, body: object) -> None:
     assert answer.json()["request_id"]
 
 
-@pytest.mark.parametrize("extra", [{"n": 2}, {"tools": [{"type": "function", "function": {"name": "f"}}]}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"n": 2},
+        {"logprobs": True},
+        {"modalities": ["text", "audio"]},
+        {"functions": [{"name": "f"}]},
+        {"logit_bias": {"50256": -100}},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "yaml"}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    ],
+)
 def test_what_is_not_offered_is_refused(client: OpenAI, extra: dict[str, object]) -> None:
-    """What would silently be ignored to the client's harm is refused."""
-    with pytest.raises(openai.BadRequestError):
+    """What would silently be ignored to the client's harm is refused, by its name and with a reason."""
+    with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="millpond", messages=QUESTION, extra_body=extra)
+    (name,) = extra
+    assert caught.value.param == name
+    assert f"`{name}` cannot be fulfilled: " in caught.value.message
+
+
+def test_null_is_the_same_as_left_out(server: Server, manual: int) -> None:
+    """Clients send null for every parameter that was not set."""
+    names = [
+        "model", "stream", "stream_options", "user", "n", "stop", "max_tokens", "max_completion_tokens", "temperature",
+        "top_p", "seed", "frequency_penalty", "presence_penalty", "response_format", "tools", "tool_choice",
+        "parallel_tool_calls", "logprobs", "top_logprobs", "logit_bias", "audio", "modalities", "functions",
+        "function_call", "metadata", "store", "service_tier",
+    ]  # fmt: skip
+    message = {**QUESTION[0], "name": None, "tool_calls": None, "tool_call_id": None}
+    body = {"messages": [message], **dict.fromkeys(names), "collections": [manual]}
+    answer = server.client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    choice = answer.json()["choices"][0]
+    assert "12 months" in choice["message"]["content"]
+    assert choice["message"]["left_out"] == []
+    nothing = server.client.post("/v1/chat/completions", json={**body, "collections": None})
+    assert nothing.status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_limits_of_a_quoted_answer(client: OpenAI, manual: int, stream: bool) -> None:
+    """Without a language model the answer still ends where the client says, and says why it ended."""
+
+    def ask(**options: object) -> tuple[str, str | None, int]:
+        answer = client.chat.completions.create(  # type: ignore[call-overload]
+            model="millpond",
+            messages=QUESTION,
+            stream=stream,
+            extra_body={"collections": [manual]},
+            **({"stream_options": {"include_usage": True}} if stream else {}),
+            **options,
+        )
+        if not stream:
+            choice = answer.choices[0]
+            return choice.message.content or "", choice.finish_reason, answer.usage.completion_tokens
+        pieces = list(answer)
+        choices = [piece.choices[0] for piece in pieces if piece.choices]
+        text = "".join(choice.delta.content or "" for choice in choices)
+        return text, choices[-1].finish_reason, pieces[-1].usage.completion_tokens
+
+    whole, finish, tokens = ask()
+    assert finish == "stop"
+    assert tokens > 8
+    for short, why, count in (ask(max_tokens=5), ask(max_completion_tokens=5)):
+        assert whole.startswith(short)
+        assert (why, count) == ("length", 5)
+    text, why, _count = ask(stop=["12 mon", "never there"])
+    assert text + "12 mon" == whole[: len(text) + 6]
+    assert why == "stop"
+    assert ask(stop="never there") == (whole, "stop", tokens)  # and nothing that was cut has been cached
+
+
+def test_usage_without_a_language_model(client: OpenAI, manual: int) -> None:
+    """Programs that add tokens up get numbers, of the tokenizer that is there."""
+    answer = client.chat.completions.create(model="millpond", messages=QUESTION, extra_body={"collections": [manual]})
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens in range(6, 12)
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_parameters_without_effect_are_named(client: OpenAI, manual: int) -> None:
+    """A client finds out what had no effect: quoted sentences are not sampled, and some parameters nobody knows."""
+    answer = client.chat.completions.create(
+        model="millpond",
+        messages=QUESTION,
+        temperature=0.3,
+        seed=7,
+        metadata={"a": "b"},
+        extra_body={"collections": [manual], "top_k": 3},
+    )
+    assert (answer.choices[0].message.model_extra or {})["left_out"] == ["top_k", "temperature", "seed"]
 
 
 def test_prompt_in_a_document_is_only_text(server: Server, client: OpenAI) -> None:

@@ -21,6 +21,9 @@ _DESCRIBED = (
     "field by field."
 )
 _IMPORT = "`millpond import PATH` takes over the knowledge base of a LangChain or Langchain-Chatchat installation"
+_COMPLETIONS = "`/v1/chat/completions` takes what its clients send"
+_FINISH = "An answer says why it ended: `finish_reason` of messages and completions"
+_CAPABILITIES = "What a chat server does not take of the protocol"
 _NOTES = "A document carries notes about how it was read (`notes` of `/api/documents`"
 STATED = {
     "POST /api/documents / answers / 202 / application/json / schema / required / errors": _ALWAYS_SENT,
@@ -40,6 +43,11 @@ STATED = {
     "GET /api/objects/sizes / answers / 200": _DESCRIBED,
     "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
     "POST /api/imports": _IMPORT,
+    "POST /v1/chat/completions / body": _COMPLETIONS,
+    "GET /api/conversations/{conversation_id}/messages / answers / 200": _FINISH,
+    "POST /api/conversations/{conversation_id}/questions / answers / 200": _FINISH,
+    "POST /api/status/chat-model/test": _CAPABILITIES,
+    "DELETE /api/status/chat-model/capabilities": _CAPABILITIES,
     "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / properties / notes": _NOTES,
     "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / required / notes": _NOTES,
     "GET /api/documents/{document_id} / answers / 200 / application/json / schema / properties / notes": _NOTES,

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
+from services.chat.models.chat_protocol import ReplyReader, read_reply, status_error
 from services.chat.models.errors import explain_error
 from services.chat.models.gguf_server import GGUFServer, display_address
-from services.core.errors import MillpondError, UnavailableError
+from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
+from services.core.errors import MillpondError
 from services.core.i18n import _
+
+if TYPE_CHECKING:
+    from services.chat.models.base import AnswerModel
 
 CHAT_PATH = "/v1/chat/completions"
 
@@ -60,13 +63,11 @@ class GGUFChatModel(BaseChatModel):
             client.stream("POST", CHAT_PATH, json=self._request_body(messages, stop, kwargs)) as reply,
         ):
             if reply.status_code != 200:
-                raise _HttpStatusError(reply.status_code, reply.read())
-            for line in reply.iter_lines():
-                chunk = _chunk(line)
-                if chunk is not None:
-                    if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
+                raise status_error(reply, reply.read())
+            reader = ReplyReader()
+            for part in reply.iter_bytes():
+                yield from _noted(reader.feed(part), run_manager)
+            yield from _noted(reader.end(), run_manager)
 
     async def _astream(
         self,
@@ -82,14 +83,10 @@ class GGUFChatModel(BaseChatModel):
             httpx.AsyncClient(**self.server.client_options(stream=True)) as client,
             client.stream("POST", CHAT_PATH, json=self._request_body(messages, stop, kwargs)) as reply,
         ):
-            if reply.status_code != 200:
-                raise _HttpStatusError(reply.status_code, await reply.aread())
-            async for line in reply.aiter_lines():
-                chunk = _chunk(line)
-                if chunk is not None:
-                    if run_manager:
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
+            async for chunk in read_reply(reply, ReplyReader()):
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     def _request_body(
         self, messages: list[BaseMessage], stop: list[str] | None, extra: dict[str, Any]
@@ -107,6 +104,15 @@ class GGUFChatModel(BaseChatModel):
             **({"stop": stop} if stop else {}),
             **extra,
         }
+
+
+def _noted(
+    chunks: Iterator[ChatGenerationChunk], run_manager: CallbackManagerForLLMRun | None
+) -> Iterator[ChatGenerationChunk]:
+    for chunk in chunks:
+        if run_manager:
+            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+        yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,40 +141,22 @@ class GGUFBackend:
         except httpx.HTTPError as error:
             raise self.explain(error) from error
 
+    def check(self, options: AnswerOptions) -> None:
+        """llama.cpp does what OpenAI's protocol asks for, or says why not."""
+
     @asynccontextmanager
-    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
-        yield GGUFChatModel(server=self.server, max_tokens=answer_tokens)
+    async def open_model(
+        self, answer_tokens: int, options: AnswerOptions = DEFAULT_OPTIONS
+    ) -> AsyncIterator[AnswerModel]:
+        model = GGUFChatModel(server=self.server, max_tokens=answer_tokens)
+        asked: dict[str, Any] = dict(options.sampling)
+        if options.stop:
+            asked["stop"] = list(options.stop)
+        if options.response_format is not None:
+            asked["response_format"] = options.response_format
+        if options.tools:
+            asked |= {"tools": list(options.tools), "tool_choice": options.tool_choice or "auto"}
+        yield model.bind(**asked)
 
     def explain(self, error: BaseException) -> MillpondError:
         return explain_error(error, server=_("The local model"), model=self.label)
-
-
-class _HttpStatusError(Exception):
-    """llama.cpp refused a request; for `explain_error`."""
-
-    def __init__(self, status_code: int, body: bytes) -> None:
-        super().__init__(body.decode("utf-8", "replace"))
-        self.status_code = status_code
-
-
-def _chunk(line: str) -> ChatGenerationChunk | None:
-    """Return the chunk in a line of the event stream, None for lines without one."""
-    if not line.startswith("data: ") or line == "data: [DONE]":
-        return None
-    event = json.loads(line.removeprefix("data: "))
-    if "error" in event:
-        raise UnavailableError(
-            _("The local model failed while it was answering."), _("Ask again; if it fails again, choose another.")
-        )
-    text = "".join(choice["delta"].get("content") or "" for choice in event["choices"])
-    usage = event.get("usage")
-    counted = (
-        UsageMetadata(
-            input_tokens=usage["prompt_tokens"],
-            output_tokens=usage["completion_tokens"],
-            total_tokens=usage["total_tokens"],
-        )
-        if usage
-        else None
-    )
-    return ChatGenerationChunk(message=AIMessageChunk(content=text, usage_metadata=counted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -10,8 +10,12 @@ from pathlib import Path
 
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
+from services.chat.models.capabilities import CapabilityStore
 from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, open_message
+from services.chat.models.errors import UnreachableError, unsupported
 from services.chat.models.local import LocalModel
+from services.chat.models.status import StatusCache, may_answer, trial
+from services.chat.options import AnswerOptions
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.access import Actor
 from services.core.admission import Admission
@@ -23,8 +27,7 @@ from services.core.settings import Settings
 
 PREFERENCE_KEY = "chat model"
 MODEL_NAME = "millpond"
-MAX_AGE_SECONDS = 5.0
-FIRST_PROBE_SECONDS = 1.0
+TEST_SECONDS = 60.0  # a server may load the model first
 
 
 class ChatModels:
@@ -47,6 +50,7 @@ class ChatModels:
         self.breakers = CircuitBreakers(
             failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
         )
+        self.capabilities = CapabilityStore(preferences)
         self._statuses = StatusCache(self.probe)
 
     # The choice
@@ -69,6 +73,7 @@ class ChatModels:
         elif complete.kind is not BackendKind.NONE and not complete.model:
             raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
         self._preferences.set(PREFERENCE_KEY, {**asdict(complete), "kind": complete.kind.value})
+        self.capabilities.keep_only(complete.url)
         self._statuses.invalidate()
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         self.breakers.reset()
@@ -122,6 +127,30 @@ class ChatModels:
                 _("Ask for {name}.").format(name=MODEL_NAME),
             )
 
+    def check_options(self, options: AnswerOptions) -> None:
+        """Check that the chosen model can do what a request asks for.
+
+        Raises:
+            BadInputError: it cannot; the message names the parameter.
+        """
+        choice = self._choice()
+        if choice.kind is BackendKind.NONE and options.needs_model:
+            raise unsupported(
+                options.needs_model[0], _("no language model is connected, and quoted sentences have no other form.")
+            )
+        if choice.kind is BackendKind.OLLAMA:
+            servers.OllamaBackend(choice.url, choice.model).check(options)
+
+    def forget_capabilities(self, actor: Actor) -> None:
+        """Forget what was learnt about the chosen server; the next question finds it out again.
+
+        Raises:
+            ForbiddenError: `actor` has read access only.
+        """
+        actor.require_admin(_("Choose the chat model"))
+        self.capabilities.forget(self._choice().url)
+        self._statuses.invalidate()
+
     # Status
 
     def status(self) -> BackendStatus:
@@ -129,7 +158,7 @@ class ChatModels:
         choice = self._choice()
         if choice.kind in {BackendKind.NONE, BackendKind.GGUF}:
             return self._with_breaker(choice, self.probe(choice))
-        return self._with_breaker(choice, self._statuses.status(choice))
+        return self._with_breaker(choice, self._with_capabilities(choice, self._statuses.status(choice)))
 
     def breaker(self) -> BreakerStatus | None:
         """Return the circuit breaker's state of the chosen back end, None if no model is chosen."""
@@ -166,8 +195,42 @@ class ChatModels:
                 return self.local.status(complete)
             label = complete.model or label
             return self._server_status(complete, label)
+        except UnreachableError as error:
+            hint = f"{error.hint} " + _("Until then the documents are quoted.")
+            return BackendStatus(choice.kind, label, "down", error.message, hint)
         except MillpondError as error:
             return BackendStatus(choice.kind, label, "down", error.message, error.hint)
+
+    def test(self, choice: BackendChoice) -> BackendStatus:
+        """Return the status of a back end after one short question to its server, which finds out what that takes."""
+        status = self.probe(choice)
+        if choice.kind is not BackendKind.OPENAI or not choice.model:
+            return status
+        try:
+            complete = self._with_defaults(choice)
+            backend = servers.OpenAIBackend(
+                complete.url, complete.model, complete.api_key, self.capabilities, TEST_SECONDS
+            )
+            asyncio.run(trial(backend))
+        except MillpondError as error:
+            return replace(status, state="down", message=error.message, hint=error.hint)
+        status = self._with_capabilities(complete, status)
+        return replace(
+            status,
+            state="ready",
+            message=_("{model} at {server} has answered a test question.").format(
+                model=complete.model, server=servers.host_of(complete.url)
+            ),
+            hint="",
+        )
+
+    def _with_capabilities(self, choice: BackendChoice, status: BackendStatus) -> BackendStatus:
+        """Return a status that says what the server was found to take; one that has answered needs no list."""
+        known = self.capabilities.get(choice.url, choice.model)
+        status = replace(status, takes=known.takes(), refuses=known.refuses())
+        if status.state == "unlisted" and known.known:
+            return replace(status, state="ready", hint="")
+        return status
 
     def _with_breaker(self, choice: BackendChoice, status: BackendStatus) -> BackendStatus:
         """Return a status that says so if the back end's circuit breaker is not closed."""
@@ -188,7 +251,7 @@ class ChatModels:
     def _address(self, choice: BackendChoice) -> str:
         """Return `Backend.address` of `choice` without loading a model."""
         if choice.kind is BackendKind.OPENAI:
-            return servers.OpenAIBackend(choice.url, choice.model, "").address
+            return servers.OpenAIBackend(choice.url, choice.model, "", self.capabilities).address
         if choice.kind is BackendKind.OLLAMA:
             return servers.OllamaBackend(choice.url, choice.model).address
         return gguf_server.display_address(Path(choice.path))
@@ -205,7 +268,7 @@ class ChatModels:
         choice = self._choice()
         seconds = self._settings.answer_seconds
         if choice.kind is BackendKind.OPENAI:
-            return servers.OpenAIBackend(choice.url, choice.model, choice.api_key, seconds)
+            return servers.OpenAIBackend(choice.url, choice.model, choice.api_key, self.capabilities, seconds)
         if choice.kind is BackendKind.OLLAMA:
             return servers.OllamaBackend(choice.url, choice.model, seconds)
         if choice.kind is BackendKind.GGUF:
@@ -270,7 +333,22 @@ class ChatModels:
         return True
 
     def _server_status(self, choice: BackendChoice, label: str) -> BackendStatus:
-        models = self.models_of(choice)
+        try:
+            models = self.models_of(choice)
+        except UnreachableError:
+            raise
+        except MillpondError as error:
+            if choice.kind is not BackendKind.OPENAI or not choice.model or not may_answer(error):
+                raise
+            return BackendStatus(
+                choice.kind,
+                label,
+                "unlisted",
+                _("{server} does not list its models ({reason}).").format(
+                    server=servers.host_of(choice.url), reason=error.message.rstrip(".")
+                ),
+                _("Questions are sent to it all the same; test the connection to see whether it answers."),
+            )
         if not choice.model:
             return BackendStatus(
                 choice.kind,
@@ -282,66 +360,24 @@ class ChatModels:
                 "" if models else _("Fetch a model first, with Ollama for example: ollama pull NAME."),
             )
         if choice.model not in models and f"{choice.model}:latest" not in models:
+            server, listed = servers.host_of(choice.url), ", ".join(models[:10]) or _("none")
+            if choice.kind is BackendKind.OLLAMA:
+                return BackendStatus(
+                    choice.kind,
+                    label,
+                    "down",
+                    _("{server} does not offer the model {model}.").format(server=server, model=choice.model),
+                    _("It offers: {models}.").format(models=listed),
+                )
             return BackendStatus(
                 choice.kind,
                 label,
-                "down",
-                _("{server} does not offer the model {model}.").format(
-                    server=servers.host_of(choice.url), model=choice.model
+                "unlisted",
+                _("{server} does not list the model {model}.").format(server=server, model=choice.model),
+                _("It lists: {models}. Questions are sent to it all the same, as the name may be an alias.").format(
+                    models=listed
                 ),
-                _("It offers: {models}.").format(models=", ".join(models[:10]) or _("none")),
             )
         return BackendStatus(
             choice.kind, label, "ready", _("Connected to {server}.").format(server=servers.host_of(choice.url))
         )
-
-
-class StatusCache:
-    """Caches the last status; a stale one is returned at once while a thread probes again.
-
-    `probe` is called in a short-lived thread, one at a time; it must limit its own time.
-    """
-
-    def __init__(self, probe: Callable[[BackendChoice], BackendStatus]) -> None:
-        self._probe = probe
-        self._changed = threading.Condition()
-        self._choice: BackendChoice | None = None
-        self._status: BackendStatus | None = None
-        self._probed_at = 0.0
-        self._thread: threading.Thread | None = None
-
-    def status(self, choice: BackendChoice) -> BackendStatus:
-        """Return the status of `choice`, at most `MAX_AGE_SECONDS` old or being refreshed."""
-        with self._changed:
-            if choice != self._choice:
-                self._choice, self._status = choice, None
-            if self._thread is None and (self._status is None or time.monotonic() - self._probed_at > MAX_AGE_SECONDS):
-                self._thread = threading.Thread(target=self._refresh, args=(choice,), name="model status", daemon=True)
-                self._thread.start()
-            if self._status is None:
-                self._changed.wait_for(lambda: self._status is not None, FIRST_PROBE_SECONDS)
-            return self._status or BackendStatus(
-                choice.kind, choice.model, "loading", _("Waiting for the server's reply.")
-            )
-
-    def invalidate(self) -> None:
-        """Probe again at the next call."""
-        with self._changed:
-            self._choice = self._status = None
-
-    def close(self) -> None:
-        """Wait for a running probe."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
-
-    def _refresh(self, choice: BackendChoice) -> None:
-        try:
-            status = self._probe(choice)
-            with self._changed:
-                if choice == self._choice:
-                    self._status, self._probed_at = status, time.monotonic()
-        finally:
-            with self._changed:
-                self._thread = None
-                self._changed.notify_all()

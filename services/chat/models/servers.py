@@ -5,19 +5,21 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from services.chat.models.errors import explain_error, protocol_error
+from services.chat.models.capabilities import CapabilityStore
+from services.chat.models.errors import ServerError, explain_error, message_of, protocol_error, unsupported
+from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.prompt import estimate_tokens
 from services.core.errors import BadInputError, MillpondError, TimedOutError
 from services.core.i18n import _
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
+    from services.chat.models.base import AnswerModel
 
 OPENAI_CONTEXT_TOKENS = 8192  # the protocol does not report it; current models have at least this
 # Requested explicitly: Ollama silently truncates the start of what exceeds its default.
@@ -50,32 +52,33 @@ class OpenAIBackend(_ServerModel):
     """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
 
     key: str = field(repr=False)
+    capabilities: CapabilityStore = field(repr=False, compare=False)
     seconds: float = 120.0
 
     @property
     def context_tokens(self) -> int:
         return OPENAI_CONTEXT_TOKENS
 
+    def check(self, options: AnswerOptions) -> None:
+        """Whether the server takes them is known once it was asked."""
+
     @asynccontextmanager
-    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
-        from langchain_openai import ChatOpenAI
-        from openai import DefaultAsyncHttpxClient
+    async def open_model(
+        self, answer_tokens: int, options: AnswerOptions = DEFAULT_OPTIONS
+    ) -> AsyncIterator[AnswerModel]:
+        import httpx
 
-        async def key() -> str:
-            return self.key or "none"  # the library requires one; servers without keys ignore it
+        from services.chat.models.openai_server import OpenAIChatModel
 
-        # With a coroutine as key the library builds only the asynchronous client.
-        async with DefaultAsyncHttpxClient(**client_options(self.url, self.seconds)) as client:
-            yield ChatOpenAI(
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        async with httpx.AsyncClient(**client_options(self.url, self.seconds), headers=headers) as client:
+            yield OpenAIChatModel(
+                url=self.url,
                 model=self.model,
-                base_url=self.url,
-                api_key=key,
-                http_async_client=client,
-                max_completion_tokens=answer_tokens,
-                max_retries=0,
-                timeout=self.seconds,
-                stream_usage=True,
-                use_responses_api=False,
+                client=client,
+                capabilities=self.capabilities,
+                max_tokens=answer_tokens,
+                options=options,
             )
 
     def explain(self, error: BaseException) -> MillpondError:
@@ -172,21 +175,14 @@ def fetch_json(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> An
                         _("{server} did not answer in time.").format(server=server), _("Try again in a moment.")
                     )
         if reply.status_code != 200:
-            raise explain_error(_HttpStatusError(reply.status_code), server=server, model="")
+            cause = ServerError(_words(received), status=reply.status_code)
+            raise explain_error(cause, server=server, model="", secret=key) from cause
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise explain_error(error, server=server, model="") from error
     try:
         return json.loads(received)
     except ValueError as error:
         raise protocol_error(server) from error
-
-
-class _HttpStatusError(Exception):
-    """A reply with another status than 200, for `explain_error`."""
-
-    def __init__(self, status_code: int) -> None:
-        super().__init__("path not found" if status_code == 404 else "")
-        self.status_code = status_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,21 +195,43 @@ class OllamaBackend(_ServerModel):
     def context_tokens(self) -> int:
         return OLLAMA_CONTEXT_TOKENS
 
+    def check(self, options: AnswerOptions) -> None:
+        """Refuse what Ollama has no way to do: it leaves the choice of a tool to the model."""
+        if options.tools and options.tool_choice not in {None, "auto", "none"}:
+            raise unsupported("tool_choice", _("with Ollama the model decides whether it calls a tool."))
+
     @asynccontextmanager
-    async def open_model(self, answer_tokens: int) -> AsyncIterator[BaseChatModel]:
+    async def open_model(
+        self, answer_tokens: int, options: AnswerOptions = DEFAULT_OPTIONS
+    ) -> AsyncIterator[AnswerModel]:
         import httpx
         from langchain_ollama import ChatOllama
 
         # Without keep-alive nothing of the connection outlives the answer; the class has no way to close its client.
         limits = httpx.Limits(max_keepalive_connections=0)
-        yield ChatOllama(
+        model = ChatOllama(
             model=self.model,
             base_url=self.url,
-            num_ctx=OLLAMA_CONTEXT_TOKENS,
-            num_predict=answer_tokens,
-            temperature=0.2,
             client_kwargs={**client_options(self.url, self.seconds), "limits": limits},
         )
+        yield model.bind(**self._call_options(answer_tokens, options))
+
+    def _call_options(self, answer_tokens: int, options: AnswerOptions) -> dict[str, Any]:
+        """Return what a call of the model gets beside the messages, in Ollama's words."""
+        asked: dict[str, Any] = {
+            "options": {
+                "num_ctx": OLLAMA_CONTEXT_TOKENS,
+                "num_predict": answer_tokens,
+                "temperature": 0.2,
+                **dict(options.sampling),
+                **({"stop": list(options.stop)} if options.stop else {}),
+            }
+        }
+        if options.response_format is not None:
+            asked["format"] = response_schema(options.response_format)
+        if options.tools and options.tool_choice != "none":
+            asked["tools"] = list(options.tools)
+        return asked
 
     def explain(self, error: BaseException) -> MillpondError:
         return explain_error(error, server=f"Ollama ({host_of(self.url)})", model=self.model)
@@ -230,3 +248,19 @@ def list_ollama_models(url: str) -> list[str]:
     if not isinstance(models, list):
         raise protocol_error(host_of(url))
     return sorted(str(model["name"]) for model in models if isinstance(model, dict) and "name" in model)
+
+
+def _words(received: bytes | bytearray) -> str:
+    """Return the message in a reply that is no list of models, "" for a page."""
+    try:
+        return message_of(json.loads(received))
+    except ValueError:
+        return ""
+
+
+def response_schema(response_format: Mapping[str, Any]) -> dict[str, Any] | str | None:
+    """Return OpenAI's `response_format` in Ollama's words: a JSON schema, "json", or None for text."""
+    schema = response_format.get("json_schema")
+    if response_format.get("type") == "json_schema" and isinstance(schema, Mapping):
+        return dict(schema.get("schema") or {}) or "json"
+    return "json" if response_format.get("type") == "json_object" else None

@@ -24,6 +24,7 @@ from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.settings import Settings
 from services.knowledge.embedding.model_files import ModelFiles, find_model
 from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, never_yield
+from services.knowledge.text.folding import embedding_text
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +156,7 @@ class Embedder:
     def embed_query(self, text: str) -> Vectors:
         """Return the vector of a question, float32 (d,), normalised; batches of ingestion pause meanwhile."""
         with self._priority.urgent():
-            sequence = self._tokenizer.encode(self.files.query_prompt + text.strip()).ids
+            sequence = self._tokenizer.encode(self.files.query_prompt + embedding_text(text.strip())).ids
             vector: Vectors = self._encode([sequence], never_yield)[0]
             return vector
 
@@ -207,6 +208,11 @@ class Embedder:
         """Return the number of tokens at the beginning of a text, without special ones, at most `max_tokens`."""
         return len(self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids)
 
+    def whole_token_count(self, text: str) -> int:
+        """Return the number of tokens of a text, however long, without special ones."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return len(encoding.ids) + sum(len(rest.ids) for rest in encoding.overflowing)
+
     def close(self) -> None:
         """Stop the threads after the running batches."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -214,7 +220,9 @@ class Embedder:
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Yield batches: (positions in `texts`, token ids)."""
         for start in range(0, len(texts), WINDOW_TEXTS):
-            window = [self.files.chunk_prompt + text.strip() for text in texts[start : start + WINDOW_TEXTS]]
+            window = [
+                self.files.chunk_prompt + embedding_text(text.strip()) for text in texts[start : start + WINDOW_TEXTS]
+            ]
             sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(window)]
             for batch in plan_batches([len(sequence) for sequence in sequences], self._batch_tokens):
                 yield [start + position for position in batch], [sequences[position] for position in batch]

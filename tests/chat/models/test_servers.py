@@ -101,15 +101,19 @@ def test_trouble_becomes_a_message_with_a_hint(
 def test_a_server_that_is_not_there(
     answering: AnswerService, conversations: Conversations, models: ChatModels, kind: BackendKind
 ) -> None:
-    """A refused connection says which address it was."""
+    """Where nobody listens the documents are quoted at once, with a word about which address it was."""
     port = closed_port()
     models.choose(SERVICE, BackendChoice(kind, f"http://127.0.0.1:{port}/v1", "tiny", "k"))
     made = conversations.create()
-    with pytest.raises(MillpondError) as caught:
-        list(answering.ask(made.id, "How long?"))
-    assert f"127.0.0.1:{port}" in caught.value.message
-    assert "cannot be reached" in caught.value.message
-    assert conversations.messages(made.id)[1].state is AnswerState.FAILED
+    message = finished(list(answering.ask(made.id, "How long?")))
+    assert "“Valves are covered for 24 months.” [1]" in message.text
+    assert f"127.0.0.1:{port}" in message.text
+    assert "cannot be reached" in message.text
+    assert message.model == ""
+    assert conversations.messages(made.id)[1].state is AnswerState.COMPLETE
+    status = models.status()
+    assert status.state == "down"
+    assert "documents are quoted" in status.hint
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,28 +7,42 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.formats.foreign import (
+    compound_kind,
+    is_compound,
+    protected,
+    refuse_foreign,
+    refuse_foreign_zip,
+)
 from services.knowledge.formats.registry import BY_SUFFIX
 
 HEAD_BYTES = 4096
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAIL = {"mail", "mbox", "mht"}
 # Workbooks of the years before compound files: the first record of each version.
 _BIFF = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x08\x08\x00\x00\x05")
-_OPEN_DOCUMENTS = {"spreadsheet": "ods"}
+_OPEN_DOCUMENTS = {
+    "text": "odt",
+    "writer": "odt",
+    "presentation": "odp",
+    "impress": "odp",
+    "graphics": "odg",
+    "draw": "odg",
+    "spreadsheet": "ods",
+}
+_FLAT = re.compile(rb"office:mimetype\s*=\s*[\"']application/vnd\.oasis\.opendocument\.([a-z]+)")
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Limits against zip bombs; pictures do not count, nothing reads them.
 MAX_PART_BYTES = 96 * MEGABYTE
 MAX_TOTAL_BYTES = 160 * MEGABYTE
 MAX_MEMBERS = 20_000
 _PARTS = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".vml", ".bin")
-_NESTED = (".zip", ".docx", ".pptx", ".xlsx", ".epub", ".jar", ".7z", ".rar")
+_NESTED = (".zip", ".docx", ".pptx", ".xlsx", ".epub", ".odt", ".ods", ".odp", ".jar", ".7z", ".rar")
 _TYPES = (
     ("word/document.xml", "docx"),
     ("ppt/presentation.xml", "pptx"),
@@ -44,7 +58,7 @@ def required_library(head: bytes, name: str) -> str:
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return "office"
-    if head.startswith(_OLE) or _mail_kind(head, name):
+    if is_compound(head) or _flat_kind(head) or _mail_kind(head, name):
         return "html"
     return "html" if _is_html(head) or BY_SUFFIX.get(_suffix(name)) == "html" else ""
 
@@ -64,37 +78,23 @@ def detect(stream: BinaryIO, name: str) -> str:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return detect_zip(stream)
-    if head.startswith(_OLE) and is_outlook(stream):
-        return "msg"
-    if spreadsheet := _spreadsheet_kind(stream, head):
-        return spreadsheet
-    for magic, what in _unsupported():
-        if head.startswith(magic):
-            raise BadInputError(
-                _("This is {what}, which cannot be read.").format(what=what),
-                _("Save it as PDF, DOCX, PPTX, XLSX, EPUB, HTML, CSV, Markdown or text without a password."),
-            )
+    if is_compound(head):
+        return compound_kind(stream)
+    if flat := _flat_kind(head):
+        return flat
+    refuse_foreign(head)
     if _is_html(head):
         return "html"
     return _mail_kind(head, name) or BY_SUFFIX.get(_suffix(name), "text")
 
 
-def _unsupported() -> Iterator[tuple[bytes, str]]:
-    """Yield (magic bytes, name) of formats that are recognised only for a clear error message."""
-    yield _OLE, _("an old or password-protected Office file")
-    yield b"{\\rtf", _("an RTF file")
-    for picture in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*"):
-        yield picture, _("a picture")
-    for program in (b"\x7fELF", b"MZ\x90"):
-        yield program, _("a program")
-    for archive in (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"):
-        yield archive, _("an archive")
-    yield b"SQLite format 3\x00", _("a database")
-
-
 def _is_pdf(head: bytes) -> bool:
-    # Readers accept some bytes before the header.
-    return b"%PDF-" in head[:1024]
+    """Whether a PDF begins here: readers accept some bytes before its header. The head of a mail that brings a PDF is
+    something else.
+    """
+    from services.knowledge.formats.mail import looks_like_mail
+
+    return head.startswith(b"%PDF-") or (b"%PDF-" in head[:1024] and not looks_like_mail(head))
 
 
 def _is_html(head: bytes) -> bool:
@@ -118,51 +118,19 @@ def _mail_kind(head: bytes, name: str) -> str:
     return looks_like_mail(head) if named == "text" else ""
 
 
-def is_outlook(stream: BinaryIO) -> bool:
-    """Whether a compound file of Microsoft (OLE) is a mail of Outlook."""
-    import olefile  # type: ignore[import-untyped]
-
-    try:
-        with olefile.OleFileIO(stream) as parts:
-            return bool(parts.exists("__properties_version1.0"))
-    except (OSError, ValueError, IndexError):  # damaged; whoever reads it next says so
-        return False
-    finally:
-        stream.seek(0)
-
-
-def is_old_workbook(stream: BinaryIO) -> bool:
-    """Whether a compound file of Microsoft (OLE) is a workbook of Excel 5 to 2003.
-
-    Raises:
-        BadInputError: it holds a newer document, encrypted.
-    """
-    import olefile
-
-    try:
-        with olefile.OleFileIO(stream) as parts:
-            protected = bool(parts.exists("EncryptedPackage"))
-            found = bool(parts.exists("Workbook") or parts.exists("Book"))
-    except (OSError, ValueError, IndexError):  # damaged; whoever reads it next says so
-        return False
-    finally:
-        stream.seek(0)
-    if protected:
-        raise _protected()
-    return found
-
-
-def _protected() -> BadInputError:
-    return BadInputError(
-        _("The document is protected with a password."), _("Upload a copy that was saved without a password.")
-    )
-
-
-def _spreadsheet_kind(stream: BinaryIO, head: bytes) -> str:
-    """Return "xls" or "fods" (an OpenDocument spreadsheet in one XML file) for a workbook that is no zip file."""
-    if head.startswith(_BIFF) or (head.startswith(_OLE) and is_old_workbook(stream)):
+def _flat_kind(head: bytes) -> str:
+    """Return the format of an office document that is no zip file: RTF, a very old workbook, or all in one XML file."""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
+        return "rtf"
+    if head.startswith(_BIFF):
         return "xls"
-    return "fods" if b"<office:document" in head and b"opendocument.spreadsheet" in head else ""
+    if b"<office:document" in head and (found := _FLAT.search(head)):
+        return {"text": "odt", "presentation": "odp", "graphics": "odg", "spreadsheet": "fods"}.get(
+            found[1].decode(), ""
+        )
+    if b"<pkg:package" in head:
+        return "pptx" if b"PowerPoint" in head or b"/ppt/" in head else "docx"
+    return ""
 
 
 def _suffix(name: str) -> str:
@@ -196,6 +164,7 @@ def detect_zip(stream: BinaryIO) -> str:
         )
     )
     if not kind:
+        refuse_foreign_zip(names)
         nested = any(name.lower().endswith(_NESTED) for name in names)
         raise BadInputError(
             _("This is an archive that contains other archives.")
@@ -213,7 +182,7 @@ def _open_document(archive: zipfile.ZipFile, names: set[str]) -> str:
         if part not in names or "content.xml" not in names or archive.getinfo(part).flag_bits & 1:
             continue
         with archive.open(part) as stream:
-            found = re.search(rb"application/vnd\.oasis\.opendocument\.([a-z]+)", stream.read(HEAD_BYTES))
+            found = re.search(rb"application/vnd\.(?:oasis\.opendocument|sun\.xml)\.([a-z]+)", stream.read(HEAD_BYTES))
         if found:
             return _OPEN_DOCUMENTS.get(found[1].decode(), "")
     return ""
@@ -221,7 +190,7 @@ def _open_document(archive: zipfile.ZipFile, names: set[str]) -> str:
 
 def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
     if any(member.flag_bits & 1 for member in members):
-        raise _protected()
+        raise protected()
     parts = [member.file_size for member in members if member.filename.lower().endswith(_PARTS)]
     if len(members) > MAX_MEMBERS or sum(parts) > MAX_TOTAL_BYTES or max(parts, default=0) > MAX_PART_BYTES:
         raise TooLargeError(

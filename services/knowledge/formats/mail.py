@@ -6,19 +6,18 @@ is read, unless it only says that there is another.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import SEEK_END
 from typing import BinaryIO
 
 from services.core.errors import BadInputError
-from services.core.header_text import decode_declared
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.formats.mime import LONGEST_LINE, Part, one_line, read_headers, read_message
 from services.knowledge.formats.reading import Reading
-from services.knowledge.notes import NoteKind
+from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
 
 SHOWN = ("Subject", "From", "To", "Cc", "Date")
@@ -49,10 +48,11 @@ _PGP_SIGNED = re.compile(
 
 @dataclass(slots=True)
 class Body:
-    """What a part of a body says: the sections of a page, or a plain text."""
+    """What a part of a body says: the sections of a page, or a plain text; `notes` count only if it is chosen."""
 
     sections: list[Section] = field(default_factory=list)
     plain: str | None = None
+    notes: NoteCollector = field(default_factory=NoteCollector)
 
     def length(self) -> int:
         """Return how many characters its text has, without spaces."""
@@ -67,7 +67,7 @@ def read_eml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     Raises:
         BadInputError: it is encrypted.
     """
-    start, end = 0, stream.seek(0, io.SEEK_END)
+    start, end = 0, stream.seek(0, SEEK_END)
     stream.seek(0)
     first = stream.readline(LONGEST_LINE)
     if first.strip().isdigit():  # Apple Mail: the length of the message, and a property list behind it
@@ -79,7 +79,7 @@ def read_eml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 def read_mht(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     """Yield the sections of a web page that was saved with its pictures in one file."""
-    page = read_message(stream, 0, stream.seek(0, io.SEEK_END))
+    page = read_message(stream, 0, stream.seek(0, SEEK_END))
     address = page.header("snapshot-content-location") or page.header("content-location")
     subject = page.header("subject")
     intro = "\n".join(line for line in (subject, address) if line)
@@ -87,14 +87,14 @@ def read_mht(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
         yield Section(intro, heading=(subject,) if subject else ())
     for part in _leaves(page):
         if part.media_type in {"text/html", "application/xhtml+xml"}:
-            yield from html_sections(part.data(_most(reading)), part.parameter("charset"), reading)
+            yield from html_body(part.data(_most(reading)), part.parameter("charset"), reading.notes).sections
         elif part.media_type == "text/plain" and part.disposition != "attachment":
-            yield from _plain_sections(part.text(_most(reading)), ())
+            yield from _plain_sections(part.text(_most(reading), reading.notes), ())
 
 
 def read_mbox(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     """Yield the sections of all mails of a mailbox; one that is encrypted is noted."""
-    end = stream.seek(0, io.SEEK_END)
+    end = stream.seek(0, SEEK_END)
     for start, until in _mails(stream, end):
         mail = read_message(stream, start, until)
         try:
@@ -111,13 +111,14 @@ def message_sections(mail: Part, reading: Reading) -> Iterator[Section]:
         BadInputError: it is encrypted.
     """
     head = "\n".join(f"{name}: {mail.header(name)}" for name in SHOWN if mail.header(name))
-    yield from with_head(head, mail.header("subject"), _Walk(reading, mail).bodies(mail))
+    yield from with_head(head, mail.header("subject"), _Walk(reading, mail).bodies(mail), reading.notes)
 
 
-def with_head(head: str, subject: str, bodies: Iterable[Body]) -> Iterator[Section]:
+def with_head(head: str, subject: str, bodies: Iterable[Body], notes: NoteCollector) -> Iterator[Section]:
     """Yield the sections of a message under its subject; what its head says comes first."""
     heading = (subject,) if subject else ()
     for body in bodies:
+        notes.include(body.notes)
         if body.plain is not None:
             yield from _plain_sections("\n\n".join(filter(None, (head, body.plain.strip("\n")))), heading)
             head = ""
@@ -164,8 +165,9 @@ class _Walk:
 
     def _body(self, part: Part) -> Body:
         if part.media_type == "text/html":
-            return Body(list(html_sections(part.data(_most(self.reading)), part.parameter("charset"), self.reading)))
-        text = part.text(_most(self.reading))
+            return html_body(part.data(_most(self.reading)), part.parameter("charset"))
+        notes = NoteCollector()
+        text = part.text(_most(self.reading), notes)
         if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----"):
             raise encrypted_mail("PGP")
         if signed := _PGP_SIGNED.search(text):
@@ -173,7 +175,7 @@ class _Walk:
             text = text[: signed.start()] + signed[1] + text[signed.end() :]
         if part.parameter("format").lower() == "flowed":
             text = _unfold(text, delete_space=part.parameter("delsp").lower() == "yes")
-        return Body(plain=text)
+        return Body(plain=text, notes=notes)
 
     def _alternative(self, part: Part) -> Iterator[Body]:
         """Yield one of several versions of the body: plain text, unless it is a stub, else the last that is read."""
@@ -216,15 +218,18 @@ def preferred(plain: list[Body], page: list[Body]) -> list[Body]:
     return page if page and _length(plain) < _STUB * _length(page) else plain or page
 
 
-def html_sections(data: bytes, declared: str, reading: Reading) -> Iterator[Section]:
-    """Yield the sections of a page; the encoding that the mail declares is the one that counts, if it is that one."""
-    from services.knowledge.formats.web_pages import read_html
+def html_body(data: bytes, declared: str, notes: NoteCollector | None = None) -> Body:
+    """Return what a page says; the encoding that the mail declares counts more than the one that the page does."""
+    from services.knowledge.formats.encodings import decode, decode_page
+    from services.knowledge.formats.web_pages import page_sections
 
-    text = decode_declared(data, declared)
-    if text is not None:
-        data = b"\xef\xbb\xbf" + text.encode("utf-8", "replace")
-    if data.strip(b"\xef\xbb\xbf \r\n\t"):
-        yield from read_html(io.BytesIO(data), reading)
+    notes = NoteCollector() if notes is None else notes
+    try:
+        decoded = decode(data, declared) if declared else decode_page(data)
+    except BadInputError:
+        decoded = decode_page(data)
+    decoded.add_notes(notes)
+    return Body(list(page_sections(decoded.text, notes)), notes=notes)
 
 
 def encrypted_mail(method: str) -> BadInputError:

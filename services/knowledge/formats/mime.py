@@ -17,8 +17,9 @@ from email.parser import HeaderParser
 from typing import BinaryIO
 
 from services.core.errors import BadInputError
-from services.core.header_text import decode_base64, decode_declared, decode_words
 from services.core.i18n import _
+from services.knowledge.header_text import decode_base64, decode_words
+from services.knowledge.notes import NoteCollector
 
 LONGEST_LINE = 65_536
 _MOST_HEADER_BYTES = 1_048_576
@@ -100,19 +101,19 @@ class Part:
             at += len(line)
             yield line
 
-    def text(self, most_bytes: int) -> str:
+    def text(self, most_bytes: int, notes: NoteCollector) -> str:
         """Return the content as text: in the declared encoding if it is in that one, else in the likeliest one."""
-        from services.knowledge.formats.text import decode
+        from services.knowledge.formats.encodings import decode
 
         data = self.data(most_bytes)
-        declared = self.parameter("charset")
-        text = decode_declared(data, declared)
-        if text is None:
-            try:
-                text = decode(data) if data.strip() else ""
-            except BadInputError:
-                text = data.decode("utf-8", errors="replace")
-        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+        if not data.strip():
+            return ""
+        try:
+            decoded = decode(data, self.parameter("charset"))
+        except BadInputError:
+            return data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\x00", "")
+        decoded.add_notes(notes)
+        return decoded.text
 
     def data(self, most_bytes: int) -> bytes:
         """Return the content as bytes, at most `most_bytes` of them."""
@@ -181,16 +182,12 @@ def read_headers(stream: BinaryIO, start: int, end: int) -> tuple[Message, int]:
 
 
 def _header_text(block: bytes) -> str:
-    from services.knowledge.formats.text import decode
+    from services.knowledge.formats.encodings import decode
 
     try:
-        text = block.decode("utf-8")
-    except UnicodeDecodeError:
-        try:
-            text = decode(block)
-        except BadInputError:
-            text = block.decode("cp1252", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return decode(block).text
+    except BadInputError:
+        return block.decode("cp1252", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _split(part: Part, boundary: str) -> Iterator[tuple[int, int]]:

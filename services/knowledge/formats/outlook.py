@@ -15,9 +15,8 @@ from email.utils import format_datetime
 from typing import Any, BinaryIO
 
 from services.core.errors import BadInputError
-from services.core.header_text import known_encoding
 from services.core.i18n import _
-from services.knowledge.formats.mail import Body, encrypted_mail, html_sections, message_sections, preferred, with_head
+from services.knowledge.formats.mail import Body, encrypted_mail, html_body, message_sections, preferred, with_head
 from services.knowledge.formats.mime import one_line, read_message
 from services.knowledge.formats.reading import Reading
 from services.knowledge.notes import NoteKind
@@ -90,8 +89,7 @@ class _Storage:
     @property
     def encoding(self) -> str:
         """The encoding of texts that are not Unicode."""
-        codepage = self.number(_MESSAGE_CODEPAGE) or self.number(_INTERNET_CODEPAGE)
-        return known_encoding(_CODEPAGES.get(codepage, f"cp{codepage}")) or "cp1252"
+        return _encoding_of(self.number(_MESSAGE_CODEPAGE) or self.number(_INTERNET_CODEPAGE)) or "cp1252"
 
     def inside(self, prefix: str) -> list[str]:
         """Return the names of the folders in it that begin with `prefix`, in their order."""
@@ -132,15 +130,22 @@ def _message(message: _Storage, reading: Reading, depth: int) -> Iterator[Sectio
         raise encrypted_mail("S/MIME")
     subject = one_line(message.text(_SUBJECT))
     page = message.binary(_HTML)
-    encoding = _CODEPAGES.get(message.number(_INTERNET_CODEPAGE), f"cp{message.number(_INTERNET_CODEPAGE)}")
+    encoding = _encoding_of(message.number(_INTERNET_CODEPAGE))
     if not page and (text := message.text(_HTML)):
         page, encoding = text.encode("utf-8", "replace"), "utf-8"
     body = message.text(_BODY).replace("\r\n", "\n").replace("\r", "\n")
     plain = [Body(plain=body)] if body.strip() else []
-    pages = [Body(list(html_sections(page, encoding, reading)))] if page else []
-    yield from with_head(_head(message, subject), subject, preferred(plain, pages))
+    pages = [html_body(page, encoding)] if page else []
+    yield from with_head(_head(message, subject), subject, preferred(plain, pages), reading.notes)
     for name in message.inside("__attach_version1.0_"):
         yield from _attachment(message.part(name), reading, depth)
+
+
+def _encoding_of(codepage: int) -> str:
+    """Return the encoding of a code page of Windows, an empty text for one that nobody knows."""
+    from services.knowledge.formats.encodings import canonical
+
+    return canonical(_CODEPAGES.get(codepage, f"cp{codepage}")) if codepage else ""
 
 
 def _head(message: _Storage, subject: str) -> str:
@@ -180,7 +185,7 @@ def _attachment(attached: _Storage, reading: Reading, depth: int) -> Iterator[Se
     inner = f"__substg1.0_{_DATA:04X}{_OBJECT:04X}"
     if attached.inside(inner):
         message = attached.part(inner, _INNER_OFFSET)
-        if not message.fixed or depth >= _MOST_DEPTH:  # a drawing or a sheet inside the text
+        if not message.stream(_PROPERTIES) or depth >= _MOST_DEPTH:  # a drawing or a sheet inside the text
             reading.notes.add(NoteKind.UNREAD_ATTACHMENTS, place=(name or "?")[:80])
             return
         yield from _message(message, reading, depth + 1)

@@ -7,54 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import quopri
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
+from services.core.errors import BadInputError
+
 # Spaces and newlines within a word are not allowed, and are common where a program folded a long line.
 _WORD = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]{0,20})?\?([BbQq])\?([^?]{0,5000}|[^\s]{0,5000}?)\?=")
 _BETWEEN = re.compile(r"[ \t\r\n]*")
 _EXTENDED = re.compile(r"([\w.:-]{0,40})'([\w-]{0,40})'(.*)", re.DOTALL)
-# What programs call the encoding, and the larger one of the same family that they mean.
-_MEANT = {
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "x-gbk": "gb18030",
-    "cp936": "gb18030",
-    "iso-8859-1": "cp1252",
-    "us-ascii": "utf-8",
-    "ascii": "utf-8",
-    "ks_c_5601-1987": "cp949",
-    "euc-kr": "cp949",
-    "shift_jis": "cp932",
-    "shift-jis": "cp932",
-    "windows-31j": "cp932",
-    "iso-8859-8-i": "iso-8859-8",
-    "big5": "big5hkscs",
-    "unicode-1-1-utf-7": "utf-7",
-}
-
-
-def known_encoding(name: str | None) -> str:
-    """Return Python's name of the encoding that `name` means, or an empty text."""
-    wanted = _MEANT.get((name or "").strip("\"' ").lower(), (name or "").strip("\"' "))
-    try:
-        return codecs.lookup(wanted).name if wanted and codecs.lookup(wanted)._is_text_encoding else ""  # noqa: SLF001 - as `bytes.decode` does
-    except (LookupError, ValueError):
-        return ""
-
-
-def decode_declared(data: bytes, declared: str | None) -> str | None:
-    """Return the text in the declared encoding; None: it is not in that encoding, or nobody knows it."""
-    encoding = known_encoding(declared)
-    if not encoding:
-        return None
-    try:
-        return data.decode(encoding)
-    except (UnicodeDecodeError, ValueError):
-        return None
 
 
 def decode_words(text: str) -> str:
@@ -88,7 +51,7 @@ def _joined(words: list[tuple[str, bytes]]) -> Iterator[str]:
         while at < len(words) and words[at][0].lower() == charset.lower():
             data += words[at][1]
             at += 1
-        yield data.decode(known_encoding(charset) or "utf-8", errors="replace")
+        yield _decoded(data, charset)
 
 
 def _word_bytes(kind: str, text: str) -> bytes:
@@ -113,6 +76,13 @@ def decode_extended(value: str) -> str | None:
     match = _EXTENDED.fullmatch(value)
     if match is None:
         return None
-    data = unquote_to_bytes(match[3])
-    decoded = decode_declared(data, match[1])
-    return data.decode("utf-8", errors="replace") if decoded is None else decoded
+    return _decoded(unquote_to_bytes(match[3]), match[1])
+
+
+def _decoded(data: bytes, charset: str) -> str:
+    from services.knowledge.formats.encodings import canonical, decode
+
+    try:
+        return decode(data, canonical(charset)).text if data else ""
+    except BadInputError:
+        return data.decode("utf-8", errors="replace")

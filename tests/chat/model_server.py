@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,8 @@ class ModelServer:
         self.hung_up = 0
         self.open = 0
         self.manner = ""  # in place of what the path says
+        # In place of everything else: returns status, headers and bytes of the reply to a question.
+        self.script: Callable[[Any], tuple[int, dict[str, str], bytes]] | None = None
         self.closing = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = False  # server_close waits for them: no handler outlives its test
@@ -87,7 +89,14 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             manner = self._enter(body)
-            if manner == "hang":
+            if server.script is not None:
+                status, headers, data = server.script(body)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+            elif manner == "hang":
                 self._wait_for_hang_up()
             elif not self._refused(manner):
                 self._stream(manner, ollama=self.path.endswith("/api/chat"))

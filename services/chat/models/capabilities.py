@@ -24,7 +24,9 @@ PREFERENCE_KEY = "chat server capabilities"
 STREAM, USAGE, SYSTEM = "stream", "stream_options", "system role"
 NEW_LIMIT, OLD_LIMIT = "max_completion_tokens", "max_tokens"
 # In the order in which they are tried without, when a server does not say what it minds: the rarest first.
-_UNNAMED = (USAGE, NEW_LIMIT, SYSTEM, STREAM)
+_UNNAMED = (USAGE, NEW_LIMIT, SYSTEM, STREAM, *SAMPLING, "stop", "parallel_tool_calls")
+_OTHER_REASONS = {401, 403, 404, 408, 409, 413, 429}  # statuses that have nothing to do with parts of the request
+_PLAIN_REFUSALS = {400, 422, 501}
 _MAX_SERVERS = 20
 _FUTILE_SECONDS = 60.0
 
@@ -147,15 +149,18 @@ class Negotiation:
             BadInputError: the server refuses what gives the answer its form.
         """
         self.first_error = self.first_error or error
-        parts, named = _minded(error, sent)
-        if named:
+        if error.status_code in _OTHER_REASONS or is_context_error(error) or is_filtered(error):
+            return False
+        parts = _named(error, sent)
+        if parts:
             _check_form(parts, error)
             self.refused |= set(parts)
             return True
-        if not parts:
+        if error.status_code not in _PLAIN_REFUSALS:
             return False
         if self._trials is None:
-            if self._store.is_futile(self._url, self._model):
+            parts = [part for part in _UNNAMED if part in sent]
+            if not parts or self._store.is_futile(self._url, self._model):
                 return False
             self._trials = _attempts(parts, self.refused)
         following = next(self._trials, None)
@@ -173,25 +178,15 @@ def _check_form(parts: list[str], error: ServerError) -> None:
             raise unsupported(part, _("the chat server refuses it ({reply}).").format(reply=said)) from error
 
 
-def _minded(error: ServerError, sent: frozenset[str]) -> tuple[list[str], bool]:
-    """Return the parts of a request that a refusal may mean, and whether the server named them.
-
-    Nothing is returned for a refusal that has another reason.
-    """
-    status = error.status_code
-    if status in {401, 403, 404, 408, 409, 413, 429} or is_context_error(error) or is_filtered(error):
-        return [], False
+def _named(error: ServerError, sent: frozenset[str]) -> list[str]:
+    """Return the parts of a request that a refusal names."""
     text = _complaint(error)
     named = [part for part in sorted(sent) if re.search(_PATTERNS.get(part, rf"\b{re.escape(part)}\b"), text)]
     if USAGE in named and STREAM in named:
         named.remove(STREAM)  # "stream_options is only allowed when stream is set"
     if "tool_choice" in named and "tools" in named:
         named.remove("tools")
-    if named:
-        return named, True
-    if status not in {400, 422, 501}:
-        return [], False
-    return [part for part in (*_UNNAMED, *SAMPLING, "stop", "parallel_tool_calls") if part in sent], False
+    return named
 
 
 def _attempts(parts: list[str], refused: frozenset[str]) -> Iterator[frozenset[str]]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.knowledge.formats.reading import Reading
-from services.knowledge.formats.text import decode, markdown_sections
+from services.knowledge.formats.encodings import decode_page
+from services.knowledge.formats.text import markdown_sections
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -77,30 +78,19 @@ def _convert(converter: Callable[[], DocumentConverter], stream: BinaryIO) -> Do
     return converter().convert(stream, StreamInfo(), **_PLAIN_TEXT)
 
 
-def read_html(stream: BinaryIO, _reading: Reading) -> Iterator[Section]:
+def read_html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     """Yield the sections of a page."""
     load()
     from markitdown.converters import HtmlConverter
 
-    data = stream.read()
-    result = HtmlConverter().convert_string(_html_text(data), **_PLAIN_TEXT)
+    page = decode_page(stream.read())
+    page.add_notes(reading.notes)
+    result = HtmlConverter().convert_string(page.text, **_PLAIN_TEXT)
     markdown = _clean(result.markdown)
     title = " ".join((result.title or "").split())
     if title and not re.search(r"^#", markdown, re.MULTILINE):
         markdown = f"# {title}\n\n{markdown}"
     yield from markdown_sections(markdown)
-
-
-def _html_text(data: bytes) -> str:
-    """Return the page's text, decoded as it declares where that works."""
-    declared = re.search(rb"""charset\s*=\s*["']?\s*([\w-]{2,20})""", data[:4096], re.IGNORECASE)
-    if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
-        name = declared[1].decode("ascii").lower()
-        try:
-            return data.decode("gb18030" if name in {"gb2312", "gbk", "x-gbk"} else name)
-        except (UnicodeDecodeError, LookupError):
-            pass  # a wrong declaration; the content decides
-    return decode(data)
 
 
 def _slides(markdown: str, progress: Callable[[int, int], None]) -> Iterator[Section]:

@@ -1,0 +1,416 @@
+"""From bytes to text: what a file says of its encoding, and what its bytes say where it says nothing.
+
+In this order: a byte order mark; what the file declares, unless its bytes contradict; escape sequences; UTF-8 where the
+bytes are that; UTF-16 and UTF-32 without a mark; statistics. Statistics are chardet's models of languages in encodings,
+weighed by how plausible the decoded text is (`plausibility`). A choice that is not clear is marked as guessed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.core.errors import BadInputError
+from services.core.i18n import _
+from services.knowledge.formats.plausibility import (
+    SAMPLE_CHARACTERS,
+    coherence,
+    common_share,
+    is_common_hangul,
+    junk,
+    plausibility,
+)
+from services.knowledge.notes import NoteCollector, NoteKind
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SAMPLE_BYTES = 16_384
+_STATISTICS_BYTES = 65_536
+_HEAD_BYTES = 4_096
+_COHERENT = 0.85
+_PLAUSIBLE = 0.2
+_MAX_JUNK = 0.02
+# Encodings that files are found in, by the name that Python has for each; the number is how often, relative to others.
+_PRIORS = {
+    "cp1252": 1.0,
+    "cp1251": 1.0,
+    "gb18030": 1.0,
+    "cp932": 1.0,
+    "cp949": 1.0,
+    "big5hkscs": 0.9,
+    "euc_jp": 0.9,
+    "cp1250": 0.8,
+    "cp1253": 0.8,
+    "cp1254": 0.8,
+    "cp1255": 0.8,
+    "cp1256": 0.8,
+    "cp1257": 0.8,
+    "cp874": 0.8,
+    "koi8-r": 0.8,
+    "koi8-u": 0.7,
+    "iso8859-2": 0.75,
+    "iso8859-5": 0.7,
+    "iso8859-7": 0.75,
+    "iso8859-15": 0.65,
+    "iso8859-6": 0.5,
+    "cp866": 0.7,
+    "mac-roman": 0.6,
+    "cp850": 0.6,
+    "cp852": 0.5,
+    "cp437": 0.5,
+    "cp1258": 0.7,
+    "mac-cyrillic": 0.4,
+}
+# The encoding that contains another one and that its name means on the web (WHATWG Encoding Standard).
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-8": "cp1255",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "hz": "hz",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "shift_jis_2004": "cp932",
+    "euc_jis_2004": "euc_jp",
+    "euc_jisx0213": "euc_jp",
+    "euc_kr": "cp949",
+    "utf-16": "utf-16-le",
+}
+# What is tried where the bytes of an ISO encoding have what it does not (0x80 to 0x9F).
+_WINDOWS = {"iso8859-2": "cp1250", "iso8859-7": "cp1253", "iso8859-15": "cp1252", "iso8859-6": "cp1256"}
+_LABELS = {  # labels of the web that Python does not know
+    "x-gbk": "gb18030",
+    "chinese": "gb18030",
+    "x-sjis": "cp932",
+    "x-euc-jp": "euc_jp",
+    "ks_c_5601-1989": "cp949",
+    "x-cp1250": "cp1250",
+    "x-cp1251": "cp1251",
+    "x-cp1252": "cp1252",
+    "windows-874": "cp874",
+    "dos-874": "cp874",
+    "windows-949": "cp949",
+    "x-mac-roman": "mac-roman",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-x-big5": "big5hkscs",
+    "iso-8859-8-i": "cp1255",
+    "logical": "cp1255",
+    "visual": "cp1255",
+    "unicode-1-1-utf-8": "utf-8",
+    "unicode": "utf-16-le",
+    "utf8mb4": "utf-8",
+}
+_BINARY = re.compile(r"^(?:base64|hex|bz2|zlib|uu|quopri|rot|punycode|idna|raw_unicode|unicode_escape|undefined|utf-7)")
+_ENCODING = rb"""["']?\s*([A-Za-z][\w.:+-]{1,30})"""
+_XML = re.compile(rb"""^(?:\xef\xbb\xbf)?\s{0,20}<\?xml\b[^>]{0,200}?\bencoding\s*=\s*""" + _ENCODING)
+_META = re.compile(rb"<meta\b[^>]{0,500}?\bcharset\s*=\s*" + _ENCODING, re.IGNORECASE)
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_DECLARATIONS = (
+    _XML,
+    re.compile(rb"^(?:\xef\xbb\xbf)?@charset\s+" + _ENCODING),
+    re.compile(rb"\A(?:[^\n]*\n)?[^\n]{0,200}?\bcoding[:=]\s*" + _ENCODING),
+    re.compile(rb"""^"Content-Type:\s*text/plain;\s*charset=""" + _ENCODING, re.MULTILINE | re.IGNORECASE),
+)
+_INPUTENC = re.compile(rb"^\s*\\usepackage\s*\[\s*(\w{3,12})\s*\]\s*\{inputenc\}", re.MULTILINE)
+_INPUTENC_NAMES = {
+    "latin1": "latin-1",
+    "latin2": "latin2",
+    "latin9": "iso8859-15",
+    "ansinew": "cp1252",
+    "utf8": "utf-8",
+}
+_CANDIDATES = 8
+_ASCII_LETTERS = re.compile(rb"[ A-Za-z]")
+_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
+_CHINESE_SIGNS = frozenset("—–‘’“”…·、。《》（）：；！？，×°±§€\u3000àáèéêìíòóùúü")
+# The least ratio of the best choice's score to that of the next one with another text, to be sure of it.
+_CLEAR = 1.7
+# With fewer special characters no choice is sure; three times as many in scripts other than Latin.
+_FEW = 3
+_FEW_HAN = 4
+_DAMAGED = 0.002
+_EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
+_NAMES = {
+    "cp949": "EUC-KR",
+    "euc_jp": "EUC-JP",
+    "cp932": "Shift_JIS",
+    "gb18030": "GB18030",
+    "big5hkscs": "Big5",
+    "hz": "HZ",
+    "mac-roman": "Mac Roman",
+    "mac-cyrillic": "Mac Cyrillic",
+}
+_C1 = {point: bytes([point]).decode("cp1252", errors="ignore") or "\ufffd" for point in range(0x80, 0xA0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, its encoding by the name that Python has, whether that was guessed, and characters that were damaged."""
+
+    text: str
+    encoding: str
+    guessed: bool = False
+    damaged: int = 0
+
+    def add_notes(self, notes: NoteCollector) -> None:
+        """Add what a reader should know: a guessed encoding, damaged characters."""
+        if self.guessed:
+            notes.add(NoteKind.GUESSED_ENCODING, place=display_name(self.encoding))
+        if self.damaged:
+            notes.add(NoteKind.DAMAGED_CHARACTERS, self.damaged)
+
+
+def decode(data: bytes, declared: str = "") -> Decoded:
+    """Return the text of a file with Unix line ends; `declared` is what its surroundings say of its encoding.
+
+    Raises:
+        BadInputError: it is not text in an encoding that can be detected.
+    """
+    found = _decoded(data, [declared] if declared else list(declarations(data)))
+    if found is None or junk(found.text[:SAMPLE_CHARACTERS].translate(_C1)) > _MAX_JUNK:
+        raise BadInputError(
+            _("The file contains no readable text: it looks like binary data."),
+            _("If it is a text, save it as UTF-8; otherwise upload it in a format that is read."),
+        )
+    return _tidied(found)
+
+
+def decode_page(data: bytes) -> Decoded:
+    """Return the text of an HTML page: byte order mark, then its `meta` element, its XML prolog, its bytes."""
+    head = _COMMENT.sub(b"", data[:_HEAD_BYTES])
+    labels = [match[1].decode("ascii") for pattern in (_META, _XML) if (match := pattern.search(head))]
+    found = _decoded(data, labels)
+    if found is None:  # a page is read whatever it contains: tags are text
+        text = data.decode("cp1252", errors="replace")
+        found = Decoded(text, "cp1252", guessed=True, damaged=text.count("\ufffd"))
+    return _tidied(found)
+
+
+def canonical(label: str) -> str:
+    """Return the encoding that a label means on the web, by Python's name; "" for none that texts are written in."""
+    label = label.strip().strip("\"'").lower()
+    if label in _LABELS:
+        return _LABELS[label]
+    try:
+        name = codecs.lookup(label).name
+    except (LookupError, ValueError):
+        return ""
+    return "" if _BINARY.match(name) else _SUPERSETS.get(name, name)
+
+
+def display_name(encoding: str) -> str:
+    """Return an encoding's name as people write it ("Windows-1252")."""
+    if encoding in _NAMES:
+        return _NAMES[encoding]
+    if re.fullmatch(r"cp125\d|cp874", encoding):
+        return f"Windows-{encoding[2:]}"
+    return re.sub(r"^ISO(?=\d)", "ISO-", encoding.upper())
+
+
+def declarations(data: bytes) -> Iterator[str]:
+    """Yield the encodings that a text file itself declares, in the ways that programs look for."""
+    head = data[: _HEAD_BYTES // 2]
+    for pattern in _DECLARATIONS:
+        match = pattern.search(head)
+        if match:
+            yield match[1].decode("ascii")
+    inputenc = _INPUTENC.search(data[:_SAMPLE_BYTES])
+    if inputenc:
+        yield _INPUTENC_NAMES.get(inputenc[1].decode("ascii"), "")
+
+
+def _tidied(found: Decoded) -> Decoded:
+    text = found.text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    # Control characters of ISO 6429 are what programs write who take Windows-1252 for ISO-8859-1.
+    return Decoded(text.translate(_C1), found.encoding, found.guessed, found.damaged)
+
+
+def _decoded(data: bytes, declared: list[str]) -> Decoded | None:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _replaced(data, encoding)
+    wide = b"\x00" in data[:_SAMPLE_BYTES]
+    if not wide:
+        for label in declared:
+            encoding = canonical(label)
+            if encoding.startswith("utf-16"):
+                encoding = ""  # it was read as bytes of ASCII, so it is not that
+            found = _as_declared(data, encoding) if encoding else None
+            if found is not None:
+                return found
+        found = _escaped(data) or _utf_8(data)
+        if found is not None:
+            return found
+    return _unmarked_unicode(data, wide=wide) or (None if wide else _by_statistics(data))
+
+
+def _replaced(data: bytes, encoding: str, *, guessed: bool = False) -> Decoded:
+    text = data.decode(encoding, errors="replace")
+    if encoding == "cp1258":  # writes the tones of Vietnamese as characters of their own
+        text = unicodedata.normalize("NFC", text)
+    known = text.count("\ufffd")
+    if known and encoding.startswith("utf"):
+        known -= data.decode(encoding, errors="ignore").count("\ufffd")
+    return Decoded(text, encoding, guessed, known)
+
+
+def _utf_8(data: bytes) -> Decoded | None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        # A few damaged bytes in a long text must not change the encoding of all of it.
+        repaired = _replaced(data, "utf-8")
+        text, damaged = repaired.text, repaired.damaged
+        if damaged <= 3 + len(text) // 1000 and 10 * damaged <= sum(c > "\x7f" for c in text[:100_000]):
+            return repaired
+        return None
+    # All bytes of UTF-16 in some scripts are ASCII: control characters give it away.
+    return Decoded(text, "utf-8") if junk(text[:SAMPLE_CHARACTERS].translate(_C1)) <= _MAX_JUNK else None
+
+
+def _as_declared(data: bytes, encoding: str) -> Decoded | None:
+    """Return the text as declared, None where the bytes contradict it."""
+    for name in (encoding, _WINDOWS.get(encoding, "")):
+        if not name:
+            continue
+        try:
+            text = data.decode(name)
+        except UnicodeDecodeError:
+            continue
+        except LookupError:
+            return None
+        if any("\x80" <= character < "\xa0" for character in text[:_STATISTICS_BYTES]):
+            continue
+        # Bytes that are UTF-8 are hardly ever anything else, whatever a template says.
+        if name != "utf-8" and not text.isascii() and _is_utf_8(data):
+            return None
+        return Decoded(text, name) if plausibility(text, name) > _PLAUSIBLE else None
+    if encoding == "utf-8":
+        return None
+    found = _replaced(data, encoding) if encoding in _PRIORS else None
+    return found if found is not None and found.damaged <= 1 + len(found.text) * _DAMAGED else None
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _escaped(data: bytes) -> Decoded | None:
+    """Return text in an encoding with escape sequences, ISO-2022-JP, ISO-2022-KR or HZ."""
+    if not any(mark in data[:_SAMPLE_BYTES] for mark in (b"\x1b$", b"~{")) or not data.isascii():
+        return None
+    for mark, encoding in ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp_ext"), (b"~{", "hz")):
+        if mark in data:
+            try:
+                text = data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return Decoded(text, encoding) if not text.isascii() and plausibility(text, encoding) > _PLAUSIBLE else None
+    return None
+
+
+def _unmarked_unicode(data: bytes, *, wide: bool) -> Decoded | None:
+    """Return text in UTF-16 or UTF-32 without a mark, in the order of bytes that gives common characters."""
+    names = ("utf-32-le", "utf-32-be") if wide and len(data) % 4 == 0 else ()
+    for name in names:
+        text = _sampled(data, name)
+        if text and coherence(text) > _COHERENT:
+            return _replaced(data, name)
+    if len(data) % 2:
+        return None
+    scores = {name: coherence(_sampled(data, name)) for name in ("utf-16-be", "utf-16-le")}
+    best, other = sorted(scores, key=scores.__getitem__, reverse=True)
+    # Pairs of ASCII letters are Chinese characters in UTF-16, but rarely common ones.
+    letters = len(_ASCII_LETTERS.findall(data[:_SAMPLE_BYTES])) > 0.7 * len(data[:_SAMPLE_BYTES])
+    common = 1.0 if wide else common_share(_sampled(data, best))
+    if scores[best] < _COHERENT or (letters and common < 0.15):
+        return None
+    unclear = not wide and (scores[best] - scores[other] < 0.2 or common < 0.3)
+    return _replaced(data, best, guessed=unclear)
+
+
+def _sampled(data: bytes, encoding: str) -> str:
+    """Return the first characters, "" if they are not valid in this encoding."""
+    sample = data[:_SAMPLE_BYTES]
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(sample, final=len(sample) == len(data))
+    except UnicodeDecodeError:
+        return ""
+
+
+def _by_statistics(data: bytes) -> Decoded | None:
+    """Return the text in the encoding that gives the likeliest text of a language."""
+    ranked = sorted(_scores(data), reverse=True)
+    if not ranked:
+        return None
+    score, encoding, text = ranked[0]
+    if score <= 0:
+        return None
+    rival = next((other for other, _name, different in ranked[1:] if different != text), 0.0)
+    special = [character for character in text if character > "\x7f"]
+    few = _FEW if all(character < "\u0250" for character in special) else 3 * _FEW
+    return _replaced(data, encoding, guessed=score < _CLEAR * rival or len(special) < few)
+
+
+def _scores(data: bytes) -> Iterator[tuple[float, str, str]]:
+    """Yield (score, encoding, the first characters decoded) of the candidates."""
+    from chardet import detect_all  # 28 MB with its models, in the parser's child alone
+
+    sample = data[:_STATISTICS_BYTES]
+    confidences: dict[str, float] = {}
+    for found in detect_all(sample, compat_names=False, ignore_threshold=True):
+        name = _SUPERSETS.get(found["encoding"] or "", found["encoding"] or "")
+        if name in _PRIORS and name not in confidences and len(confidences) < _CANDIDATES:
+            confidences[name] = found["confidence"]
+    least = min(confidences.values(), default=0.01)
+    for name in ("cp1252", *_EAST_ASIAN):
+        confidences.setdefault(name, least / 2)
+    for name, confidence in confidences.items():
+        text = sample.decode(name, errors="replace")
+        damaged = text.count("\ufffd")
+        if damaged <= len(text) * _DAMAGED + (len(sample) < len(data)):
+            text = text[:SAMPLE_CHARACTERS]
+            sure = confidence
+            if name in _EAST_ASIAN:
+                sure = max(confidence * _own_letters(text, name), _east_asian_confidence(sample, text, name))
+            yield sure * _PRIORS[name] * plausibility(text, name), name, text
+
+
+def _east_asian_confidence(sample: bytes, text: str, name: str) -> float:
+    """Return how sure the characters themselves make of an East Asian encoding, whatever the models say."""
+    special = [character for character in text if character > "\x7f"]
+    if name == "gb18030" and special:
+        four = bool(_FOUR_BYTES.search(sample))
+        if all(character in _CHINESE_SIGNS or (four and character < "\u0250") for character in special):
+            return 0.65
+    if len(special) < _FEW_HAN:
+        return 0.0
+    han = sum("\u4e00" <= character <= "\u9fff" for character in special)
+    kana = sum("\u3041" <= character <= "\u30fc" for character in special)
+    hangul = sum("\uac00" <= character <= "\ud7a3" and is_common_hangul(character) for character in special)
+    if name in {"cp932", "euc_jp"} and 4 * kana > len(special):
+        return 0.6 * (kana + common_share(text) * han) / (kana + han)
+    if name == "cp949" and hangul > 0.9 * len(special):
+        return 0.5
+    return 0.6 * common_share(text) if han >= _FEW_HAN else 0.0
+
+
+def _own_letters(text: str, name: str) -> float:
+    """Return 1, less for an East Asian encoding that gives signs alone: Chinese programs alone write those."""
+    return 1.0 if name == "gb18030" or any("\u3041" <= character <= "\ud7a3" for character in text) else 0.3

@@ -1,18 +1,30 @@
-"""PDF through pypdfium2: text by page, and pages as images with words highlighted."""
+"""PDF through pypdfium2: text by page, form fields, comments and attached files."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from services.core.errors import BadInputError, NotFoundError, TooLargeError
+from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _
+from services.knowledge.formats import pdf_forms
+from services.knowledge.formats.pdf_grid import Grid, grid_of
+from services.knowledge.formats.pdf_layout import OpenTable, PageText, laid_out
+from services.knowledge.formats.pdf_page import (
+    MAX_PLACED_CHARACTERS,
+    Box,
+    Fonts,
+    PageObjects,
+    Word,
+    page_objects,
+    path_lines,
+    words_of,
+)
 from services.knowledge.formats.reading import Reading
 from services.knowledge.notes import NoteKind
-from services.knowledge.text.sentences import clauses
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -22,19 +34,38 @@ MAX_PAGES = 20_000
 # PDFium's error codes for a document with a password.
 _ERR_PASSWORD = 4
 _ERR_SECURITY = 5
-_MAX_PIXELS = 40_000_000
-_HIGHLIGHT = (255, 224, 130)  # multiplied with the page: white takes this colour, ink stays dark
-_MAX_BOXES = 400
+# A page with pictures over this share of it and no more letters than this is a picture: a scan with a stamp.
+_PICTURE_SHARE = 0.3
+_MAX_STAMP_LETTERS = 60
+_THUMBNAIL_WIDTH = 120
+# Differences of grey that make a page without text and pictures more than blank paper.
+_BLANK_CONTRAST = 16
+# Characters that fonts give no meaning: the private use areas, and what stands for unknown ones.
+_UNMAPPED = re.compile("[\x00\x01\x03-\x08\x0e-\x1f\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
+# A page with fewer unmapped characters is not noted: bullets of symbol fonts are such.
+_MIN_UNMAPPED = 20
+_BULLETS = str.maketrans({"\uf0b7": "•", "\uf0a7": "▪", "\uf0d8": "➢", "\uf0fc": "✓", "\uf076": "❖", "\uf0a8": "▫"})
+
+
+@dataclass(slots=True)
+class _Pages:
+    """What was found in the pages so far."""
+
+    texts: int = 0
+    damaged: int = 0
+    stamps: set[str] = field(default_factory=set)  # texts of pages that are pictures, without numbers
+    open_table: OpenTable = field(default_factory=OpenTable)
 
 
 def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    """Yield one section per page that has text; pages without any are noted.
+    """Yield one section per page that has text; pages that are pictures are noted.
 
     Raises:
         BadInputError: damaged, encrypted, without pages, or without a text layer.
         TooLargeError: more than `MAX_PAGES` pages.
     """
-    with closing(_open(stream)) as document:
+    with closing(open_document(stream)) as document:
+        pdf_forms.note_form(document, reading)
         pages = len(document)
         if pages == 0:
             raise BadInputError(_("The PDF has no pages."), _("Check the original and upload it again."))
@@ -43,127 +74,27 @@ def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
                 _("The PDF has {pages} pages; at most {most} are read.").format(pages=pages, most=MAX_PAGES),
                 _("Split it into several files."),
             )
-        found = broken = 0
+        found = _Pages()
         for index in range(pages):
             reading.progress(index, pages)
-            text = _page_text(document, index)
-            if text is None:
-                broken += 1
-                reading.notes.add(NoteKind.DAMAGED_PAGES, place=index + 1)
-            elif text:
-                found += 1
-                yield Section(text, page=index + 1)
-            else:
-                reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
+            yield from _page_sections(document, index, reading, found)
         reading.progress(pages, pages)
-        if not found and broken:
-            raise _damaged()
-        if not found:
-            raise BadInputError(
-                _("The PDF has {pages} pages but no text layer: its pages are pictures.").format(pages=pages),
-                _("Run text recognition (OCR) over it, for example in the scanner's program, and upload the result."),
-            )
+        pdf_forms.read_attachments(document, reading)
+        _check(found, pages)
 
 
 def page_count(stream: BinaryIO) -> int:
     """Return the number of pages."""
-    with closing(_open(stream)) as document:
+    with closing(open_document(stream)) as document:
         return len(document)
 
 
-def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) -> bytes:
-    """Return a page (counted from 1) as PNG of `width` pixels with the texts of `highlight` highlighted.
+def open_document(stream: BinaryIO) -> pypdfium2.PdfDocument:
+    """Open a PDF.
 
     Raises:
-        NotFoundError: there is no such page.
+        BadInputError: damaged, or protected with a password.
     """
-    from PIL import Image, ImageChops, ImageDraw
-
-    with closing(_open(stream)) as document:
-        if not 1 <= page <= len(document):
-            raise NotFoundError(
-                _("The document has no page {page}; it has {pages}.").format(page=page, pages=len(document))
-            )
-        sheet = document[page - 1]
-        page_width, page_height = sheet.get_size()
-        if page_width <= 0 or page_height <= 0:
-            raise _damaged()
-        scale = width / page_width
-        scale = min(scale, (_MAX_PIXELS / (page_width * page_height)) ** 0.5)
-        bitmap = sheet.render(scale=scale)
-        image = bitmap.to_pil().convert("RGB")
-        converter = bitmap.get_posconv(sheet)
-        layer = Image.new("RGB", image.size, (255, 255, 255))
-        draw = ImageDraw.Draw(layer)
-        for left, bottom, right, top in _boxes(sheet, highlight):
-            x0, y0 = converter.to_bitmap(left, top)
-            x1, y1 = converter.to_bitmap(right, bottom)
-            draw.rectangle((min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1), fill=_HIGHLIGHT)
-        out = io.BytesIO()
-        ImageChops.multiply(image, layer).save(out, format="PNG", compress_level=3)
-        return out.getvalue()
-
-
-def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[float, float, float, float]]:
-    """Yield the boxes of the texts to highlight, in PDF units; for a text not found as a whole, those of its clauses.
-
-    PDFium's own search stops at line ends, so a text is searched in the page's letters and digits only; PDFium then
-    merges the boxes of the characters line by line.
-    """
-    with closing(page.get_textpage()) as text_page:
-        letters = _Letters(text_page)
-        boxes = 0
-        for wanted in highlight:
-            spans = letters.find(wanted) or [
-                span for part in clauses(wanted) if len(part) >= 8 for span in letters.find(part)
-            ]
-            for first, last in spans:
-                for rectangle in range(text_page.count_rects(first, last - first + 1)):
-                    boxes += 1
-                    if boxes > _MAX_BOXES:
-                        return
-                    yield text_page.get_rect(rectangle)
-
-
-class _Letters:
-    """The letters and digits of a page in lower case, each with the index of its character on the page."""
-
-    def __init__(self, text_page: Any) -> None:
-        import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
-
-        letters: list[str] = []
-        self._positions: list[int] = []
-        for index in range(max(text_page.count_chars(), 0)):
-            code = pdfium.FPDFText_GetUnicode(text_page, index)
-            character = chr(code) if 0 < code < 0x110000 else " "
-            if character.isalnum():
-                for folded in character.casefold():
-                    letters.append(folded)
-                    self._positions.append(index)
-        self._text = "".join(letters)
-
-    def find(self, wanted: str) -> list[tuple[int, int]]:
-        """Return (first, last) character of each occurrence of `wanted` that is not inside a longer word."""
-        needle = "".join(character for character in wanted.casefold() if character.isalnum())
-        found: list[tuple[int, int]] = []
-        start = self._text.find(needle) if needle else -1
-        while start >= 0 and len(found) < _MAX_BOXES:
-            end = start + len(needle)
-            if not (self._inside_word(start) or self._inside_word(end)):
-                found.append((self._positions[start], self._positions[end - 1]))
-                start = self._text.find(needle, end)
-            else:
-                start = self._text.find(needle, start + 1)
-        return found
-
-    def _inside_word(self, at: int) -> bool:
-        """Whether the letters before and at `at` belong to one word of a script written with spaces."""
-        if not 0 < at < len(self._text) or self._positions[at] - self._positions[at - 1] > 1:
-            return False
-        return self._text[at] < "\u0e00" and self._text[at - 1] < "\u0e00"
-
-
-def _open(stream: BinaryIO) -> pypdfium2.PdfDocument:
     import pypdfium2
 
     try:
@@ -174,31 +105,123 @@ def _open(stream: BinaryIO) -> pypdfium2.PdfDocument:
                 _("The PDF is protected with a password."),
                 _("Open it, save an unlocked copy without a password, and upload that."),
             ) from error
-        raise _damaged() from error
+        raise damaged() from error
 
 
-def _page_text(document: pypdfium2.PdfDocument, index: int) -> str | None:
-    """Return a page's text, None where the page cannot be read."""
+def damaged() -> BadInputError:
+    """Return the error for a PDF that cannot be opened."""
+    return BadInputError(
+        _("The PDF is damaged or incomplete and cannot be opened."),
+        _("Check that it opens in a PDF reader, save it again there, and upload the copy."),
+    )
+
+
+def _check(found: _Pages, pages: int) -> None:
+    """Raise an error for a document that has no text of its own."""
+    if found.texts:
+        return
+    if found.damaged == pages:
+        raise damaged()
+    # Scans with page numbers or one stamp on all pages have no text of their own.
+    if len(found.stamps) > 1 or (found.stamps and pages == 1):
+        return
+    raise BadInputError(
+        _("The PDF has {pages} pages but no text layer: its pages are pictures.").format(pages=pages),
+        _("Run text recognition (OCR) over it, for example in the scanner's program, and upload the result."),
+    )
+
+
+def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading, found: _Pages) -> Iterator[Section]:
     import pypdfium2
 
     try:
-        with closing(document[index]) as page, closing(page.get_textpage()) as text_page:
-            return clean_text(text_page.get_text_bounded())
+        with closing(document[index]) as page:
+            objects = page_objects(page)
+            text, raw, words = _page_text(page, objects, index + 1, reading, found.open_table)
+            is_picture = _is_picture(page, objects, text)
+            annotations = pdf_forms.page_annotations(document, page, raw, words)
     except pypdfium2.PdfiumError:
-        return None
+        found.damaged += 1
+        reading.notes.add(NoteKind.DAMAGED_PAGES, place=index + 1)
+        return
+    if is_picture:
+        reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
+        if letters := "".join(filter(str.isalpha, text)):
+            found.stamps.add(letters)
+    if annotations.text:
+        text = f"{text}\n\n{annotations.text}".strip()
+    for file in annotations.files:
+        pdf_forms.pass_on(file, reading)
+    if annotations.comments:
+        reading.notes.add(NoteKind.COMMENTS, len(annotations.comments))
+    if text and (annotations.text or not is_picture):
+        found.texts += 1
+    if text:
+        yield Section(text, page=index + 1)
+
+
+def _page_text(
+    page: Any, objects: PageObjects, number: int, reading: Reading, open_table: OpenTable
+) -> tuple[str, str, list[Word]]:
+    """Return the text that a page shows, the same as PDFium has it, and the words in the latter."""
+    with closing(page.get_textpage()) as text_page:
+        text = text_page.get_text_range().translate(_BULLETS)
+        unmapped = len(_UNMAPPED.findall(text))
+        if unmapped >= _MIN_UNMAPPED:
+            reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, unmapped, place=number)
+        if len(text) > MAX_PLACED_CHARACTERS:
+            reading.notes.add(NoteKind.CROWDED_PAGES, place=number)
+            open_table.header = ""
+            return clean_text(text), text, []
+        words = words_of(text_page, text, page)
+        shown = [word for word in words if word.shown]
+
+        def grid() -> Grid:
+            turn = page.get_rotation()
+            return grid_of(box for item, matrix in objects.paths for box in path_lines(item, matrix, turn))
+
+        layout = PageText(text, shown, len(shown) == len(words), grid, Fonts(text_page))
+        return laid_out(layout, open_table, clean_text), text, shown
+
+
+def _is_picture(page: Any, objects: PageObjects, text: str) -> bool:
+    """Whether what a page says is in its pictures: a scan, perhaps with a stamp or a page number, or drawn text."""
+    letters = 0
+    for character in text:
+        letters += character.isalnum()
+        if letters > _MAX_STAMP_LETTERS:
+            return False
+    width, height = page.get_size()
+    covered = sum(_shared(box, Box(*page.get_bbox())) for box in objects.pictures)
+    if covered > _PICTURE_SHARE * width * height:
+        return True
+    return not letters and not _is_blank(page, objects)
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Return the area that two boxes share."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.top, other.top) - max(one.bottom, other.bottom)
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _is_blank(page: Any, objects: PageObjects) -> bool:
+    """Whether nothing can be seen on a page."""
+    if objects.pictures:
+        return False
+    if not objects.paths and not objects.others:
+        return True
+    width, height = page.get_size()
+    scale = _THUMBNAIL_WIDTH / max(width, height, 1.0)
+    darkest, lightest = page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil().getextrema()
+    return bool(lightest - darkest < _BLANK_CONTRAST)
 
 
 def clean_text(text: str) -> str:
     """Return PDFium's text with plain line ends, without control characters, and hyphenated words joined."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub("[\ufffe\uffff\u00ad\u0002]\n?", "", text)
-    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)
+    text = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)
     text = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", text)
+    text = _UNMAPPED.sub("", text)
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
-
-
-def _damaged() -> BadInputError:
-    return BadInputError(
-        _("The PDF is damaged or incomplete and cannot be opened."),
-        _("Check that it opens in a PDF reader, save it again there, and upload the copy."),
-    )

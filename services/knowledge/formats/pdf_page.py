@@ -1,0 +1,276 @@
+"""A PDF page through PDFium: the objects drawn on it, its text, and its words with their boxes."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+# Objects of a page that are looked at; pages with more are drawings or made to keep readers busy.
+_MAX_OBJECTS = 20_000
+_MAX_DEPTH = 6  # of form objects within form objects
+# Words of pages with more text are not placed: such a page is no page that people read.
+MAX_PLACED_CHARACTERS = 100_000
+# PDFium leaves text objects narrower than this out of a page's text.
+_NARROW = 0.01
+# Half of this share of the font size is added around such an object, which PDFium does for outlined text.
+_OUTLINE = 0.8
+_WORD = re.compile(r"\S+")
+_BOLD = re.compile(rb"bold|black|heavy|-bd|demi", re.IGNORECASE)
+_MAX_FONT_NAME = 200
+_MAX_PARTS = 4
+Matrix = tuple[float, float, float, float, float, float]
+_IDENTITY: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+class Box(NamedTuple):
+    """A rectangle with the origin at the lower left, upright as the page is shown."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.top - self.bottom
+
+
+@dataclass(slots=True)
+class Word:
+    """A word: its box, its characters `start` to `end` in the page's text, and whether the page shows it."""
+
+    box: Box
+    start: int
+    end: int
+    shown: bool = True
+
+
+@dataclass(slots=True)
+class PageObjects:
+    """What is drawn on a page: the boxes of its pictures, its paths with the matrix they are drawn with, the rest."""
+
+    pictures: list[Box] = field(default_factory=list)
+    paths: list[tuple[Any, Matrix]] = field(default_factory=list)
+    others: int = 0
+    texts: int = 0
+
+
+def page_objects(page: Any) -> PageObjects:
+    """Return the objects of a page; text objects without a width get one, so that PDFium reads them.
+
+    A font that is neither embedded nor installed has no glyphs: a character placed by itself then has an empty box.
+    """
+    import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+
+    found = PageObjects()
+    left = [_MAX_OBJECTS]
+
+    def visit(objects: Iterator[Any], matrix: Matrix, depth: int) -> None:
+        for item in objects:
+            left[0] -= 1
+            if left[0] < 0:
+                return
+            kind = pdfium.FPDFPageObj_GetType(item)
+            if kind == pdfium.FPDF_PAGEOBJ_TEXT:
+                found.texts += 1
+                _widen(item)
+            elif kind == pdfium.FPDF_PAGEOBJ_PATH:
+                found.paths.append((item, matrix))
+            elif kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+                found.pictures.append(_transformed(_bounds(item), matrix))
+            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < _MAX_DEPTH:
+                count = max(pdfium.FPDFFormObj_CountObjects(item), 0)
+                inner = (pdfium.FPDFFormObj_GetObject(item, index) for index in range(count))
+                visit(inner, _product(matrix_of(item), matrix), depth + 1)
+            else:
+                found.others += 1
+
+    count = max(pdfium.FPDFPage_CountObjects(page), 0)
+    visit((pdfium.FPDFPage_GetObject(page, index) for index in range(count)), _IDENTITY, 0)
+    return found
+
+
+def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
+    """Return the words of a page's text with their boxes."""
+    import pypdfium2.raw as pdfium
+
+    get_box = pdfium.FPDFText_GetLooseCharBox
+    first, last = pdfium.FS_RECTF(), pdfium.FS_RECTF()
+    index_of = _character_index(text_page, text)
+    shown = Box(*page.get_bbox())
+    turn = page.get_rotation()
+    words: list[Word] = []
+    for match in _WORD.finditer(text):
+        start, end = match.span()
+        if not get_box(text_page, index_of(start), first):
+            continue
+        right = first
+        if end - start > 1 and get_box(text_page, index_of(end - 1), last):
+            right = last
+        box = Box(
+            min(first.left, right.left),
+            min(first.bottom, right.bottom),
+            max(first.right, right.right),
+            max(first.top, right.top),
+        )
+        x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+        inside = shown.left <= x <= shown.right and shown.bottom <= y <= shown.top
+        words.append(Word(turned(box, turn) if turn else box, start, end, inside))
+    return words
+
+
+def turned(box: Box, degrees: int) -> Box:
+    """Return a box of a page that is shown turned clockwise, as it is seen (up to a shift)."""
+    match degrees:
+        case 90:
+            return Box(box.bottom, -box.right, box.top, -box.left)
+        case 180:
+            return Box(-box.right, -box.top, -box.left, -box.bottom)
+        case 270:
+            return Box(-box.top, box.left, -box.bottom, box.right)
+        case _:
+            return box
+
+
+@dataclass(frozen=True, slots=True)
+class Fonts:
+    """What a page says about how its words were drawn; asked for few of them."""
+
+    text_page: Any
+
+    def is_bold(self, word: Word) -> bool:
+        """Whether a word is set in a bold font."""
+        import pypdfium2.raw as pdfium
+
+        buffer = ctypes.create_string_buffer(_MAX_FONT_NAME)
+        flags = ctypes.c_int()
+        size = pdfium.FPDFText_GetFontInfo(self.text_page, word.start, buffer, _MAX_FONT_NAME, flags)
+        return 0 < size <= _MAX_FONT_NAME and _BOLD.search(buffer.value) is not None
+
+    def together(self, one: Word, other: Word) -> bool:
+        """Whether two words were drawn at once, as the words of a cell are and two cells are not."""
+        return self._object(one.end - 1) == self._object(other.start)
+
+    def split(self, word: Word) -> list[Word]:
+        """Return the parts of a word that were drawn one by one: cells without a gap between them."""
+        import pypdfium2.raw as pdfium
+
+        objects = [self._object(at) for at in range(word.start, word.end)]
+        starts = [at for at in range(1, len(objects)) if objects[at] != objects[at - 1]]
+        if not starts or len(starts) > _MAX_PARTS:
+            return [word]
+        parts: list[Word] = []
+        box = pdfium.FS_RECTF()
+        left = word.box.left
+        for start, end in zip([0, *starts], [*starts, len(objects)], strict=True):
+            pdfium.FPDFText_GetLooseCharBox(self.text_page, word.start + end - 1, box)
+            right = box.right if end < len(objects) else word.box.right
+            parts.append(Word(word.box._replace(left=left, right=right), word.start + start, word.start + end))
+            left = right
+        return parts
+
+    def _object(self, at: int) -> int | None:
+        import pypdfium2.raw as pdfium
+
+        return ctypes.cast(pdfium.FPDFText_GetTextObject(self.text_page, at), ctypes.c_void_p).value
+
+
+def path_lines(item: Any, matrix: Matrix, turn: int) -> Iterator[Box]:
+    """Yield the boxes of a path: one for a line or rectangle, one for each straight piece of a longer path."""
+    import pypdfium2.raw as pdfium
+
+    count = pdfium.FPDFPath_CountSegments(item)
+    if count <= _RECTANGLE_SEGMENTS:
+        yield turned(_transformed(_bounds(item), matrix), turn)
+        return
+    own = _product(matrix_of(item), matrix)
+    x, y = ctypes.c_float(), ctypes.c_float()
+    before: tuple[float, float] | None = None
+    for index in range(min(count, _MAX_SEGMENTS)):
+        segment = pdfium.FPDFPath_GetPathSegment(item, index)
+        pdfium.FPDFPathSegment_GetPoint(segment, x, y)
+        point = _moved(x.value, y.value, own)
+        if before is not None and pdfium.FPDFPathSegment_GetType(segment) == pdfium.FPDF_SEGMENT_LINETO:
+            (x0, x1), (y0, y1) = sorted((before[0], point[0])), sorted((before[1], point[1]))
+            if min(x1 - x0, y1 - y0) < 1:
+                yield turned(Box(x0, y0, x1, y1), turn)
+        before = point
+
+
+_RECTANGLE_SEGMENTS = 6
+_MAX_SEGMENTS = 2_000
+
+
+def matrix_of(item: Any) -> Matrix:
+    """Return the matrix of an object or form object."""
+    import pypdfium2.raw as pdfium
+
+    matrix = pdfium.FS_MATRIX()
+    if not pdfium.FPDFPageObj_GetMatrix(item, matrix):
+        return _IDENTITY
+    return matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f
+
+
+def _character_index(text_page: Any, text: str) -> Any:
+    """Return a function from a place in the text to PDFium's number of the character."""
+    import pypdfium2.raw as pdfium
+
+    if text_page.count_chars() == len(text):
+        return lambda place: place
+    return lambda place: pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, place)
+
+
+def _widen(item: Any) -> None:
+    """Give a text object that has no width an outline, as PDFium counts it, of about a character."""
+    import pypdfium2.raw as pdfium
+
+    box = _bounds(item)
+    if box.width >= _NARROW and box.height >= 0:
+        return
+    size = ctypes.c_float()
+    pdfium.FPDFTextObj_GetFontSize(item, size)
+    a, b, c, d, _e, _f = matrix_of(item)
+    scale = max(abs(a), abs(b), abs(c), abs(d))
+    pdfium.FPDFPageObj_SetStrokeWidth(item, abs(size.value) * scale * _OUTLINE)
+    pdfium.FPDFTextObj_SetTextRenderMode(item, pdfium.FPDF_TEXTRENDERMODE_STROKE)
+    pdfium.FPDFPageObj_TransformF(item, pdfium.FS_MATRIX(*_IDENTITY))
+
+
+def _bounds(item: Any) -> Box:
+    import pypdfium2.raw as pdfium
+
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    if not pdfium.FPDFPageObj_GetBounds(item, left, bottom, right, top):
+        return Box(0, 0, 1, 1)
+    return Box(left.value, bottom.value, right.value, top.value)
+
+
+def _moved(x: float, y: float, matrix: Matrix) -> tuple[float, float]:
+    a, b, c, d, e, f = matrix
+    return a * x + c * y + e, b * x + d * y + f
+
+
+def _transformed(box: Box, matrix: Matrix) -> Box:
+    if matrix == _IDENTITY:
+        return box
+    corners = [_moved(x, y, matrix) for x in (box.left, box.right) for y in (box.bottom, box.top)]
+    xs, ys = zip(*corners, strict=True)
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def _product(first: Matrix, second: Matrix) -> Matrix:
+    """Return the matrix that applies `first`, then `second`."""
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = second
+    return (
+        a * g + b * i, a * h + b * j,
+        c * g + d * i, c * h + d * j,
+        e * g + f * i + k, e * h + f * j + m,
+    )  # fmt: skip

@@ -5,7 +5,10 @@ The modules are heavy (torch, FAISS) and are imported when they are built.
 
 from __future__ import annotations
 
+import math
+import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from services.memory.objects.names import OwnerRules
 
 IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
+TERMS_SECONDS = 10.0  # of a start that may be spent on terms; about 10,000 chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,26 @@ def register_embedder(loaded: LoadedEmbedder, settings: Settings, memory: Memory
         bytes=report.bytes,
         rss_before=loaded.rss_before,
     )
+
+
+def update_terms(database: Database, enter: Callable[[str], None], closing: ExitStack) -> None:
+    """Make stored terms anew where another version made them: at first here, what takes long in the background.
+
+    `enter` is called with the stage, in words.
+    """
+    from services.knowledge.store.term_version import TermRebuild
+
+    rebuild = TermRebuild(database)
+    if not rebuild.needed():
+        return
+    enter(_("bringing the words of the documents up to date"))
+    if rebuild.run(TERMS_SECONDS):
+        return
+    stopping = threading.Event()
+    thread = threading.Thread(target=rebuild.run, args=(math.inf, stopping.is_set), name="terms-update")
+    closing.callback(thread.join)
+    closing.callback(stopping.set)
+    thread.start()
 
 
 def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody else

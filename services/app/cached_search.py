@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from services.core.cache import ByteCache, cache_key, normalised_text
-from services.knowledge.types import Hit, RetrievalSettings, SearchResult
+from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
     from services.knowledge.embedding import Embedder
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.knowledge.library import Library
     from services.knowledge.retrieval import Retriever
 
-FORMAT = 1
+FORMAT = 2
 
 
 class LibraryStamp:
@@ -93,6 +93,7 @@ def _decode(value: bytes | None, milliseconds: float) -> SearchResult | None:
             relevant=document["relevant"],
             dense_trust=document["dense_trust"],
             terms=tuple(document["terms"]),
+            corrections=tuple(Correction(**correction) for correction in document["corrections"]),
             total_ms=milliseconds,
         )
     except (ValueError, KeyError, TypeError):

@@ -246,6 +246,7 @@ class Library:
                     total.bytes += removal.bytes
             self._ingestion.abandon(ended)
         if total.documents:
+            self._ingestion.wake(deleted=True)
             self._reporter.count(Counter.DOCUMENTS_DELETED, total.documents)
             text = plural("{count} document", "{count} documents", total.documents)
             figures = {"documents": total.documents, "chunks": total.chunks, "bytes": total.bytes}

@@ -181,6 +181,14 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A word of a query that no document has, and the word that was searched for instead."""
+
+    typed: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The hits of one query, best first, with timings in milliseconds.
 
@@ -193,6 +201,7 @@ class SearchResult:
     relevant: bool
     dense_trust: float
     terms: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
     embed_ms: float = 0.0
     dense_ms: float = 0.0
     lexical_ms: float = 0.0
@@ -201,11 +210,35 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A sentence copied from a hit as part of an answer. `hit` is the position in the hits, from 0."""
+    """Words copied from a hit as part of an answer. `hit` is the position in the hits, from 0.
+
+    `text` locates them; `shown` is how they are quoted: with the question, header row or lead-in that they need, as
+    Markdown where they are code, a table or a list. `label` is the title above them, where they need one; `also` are
+    further hits with the same words.
+    """
 
     hit: int
     text: str
     score: float
+    shown: str = ""
+    label: str = ""
+    also: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    """The quotes that answer a question, by the kind of the question.
+
+    `hits` are what the quotes are from. `document` is the one that was summarised or listed from, "" otherwise;
+    `entries` is how many entries a list has, and `complete` is false where more were found than are quoted.
+    """
+
+    kind: str
+    hits: tuple[Hit, ...]
+    quotes: tuple[Quote, ...]
+    document: str = ""
+    entries: int = 0
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,11 @@ class ParseStage:
         self._parsing = 0  # files being parsed; guarded by `changed`
         self.pause_reason = ""
 
-    def wake(self) -> None:
-        """Wake the threads: the queue may have a job."""
+    def wake(self, *, deleted: bool = False) -> None:
+        """Wake the threads: the queue may have a job; or something was `deleted`, and idle listeners are called."""
         with self._state.changed:
             self._maybe_more = True
+            self._idle_notified = self._idle_notified and not deleted
             self._state.changed.notify_all()
 
     def run(self) -> None:

@@ -132,10 +132,10 @@ class Ingestion:
             self.job_store.requeue_active()
             self._events.finished()
 
-    def wake(self) -> None:
-        """Wake the pipeline: the queue has a new job."""
+    def wake(self, *, deleted: bool = False) -> None:
+        """Wake the pipeline: the queue has a new job, or documents were `deleted`, which idle listeners hear of."""
         if self._parse_stage is not None:
-            self._parse_stage.wake()
+            self._parse_stage.wake(deleted=deleted)
         self.board.mark_changed()
 
     def abandon(self, job_ids: list[int]) -> None:
@@ -150,7 +150,7 @@ class Ingestion:
         return self.board.wait(lambda: not self._state.active and not self.job_store.unfinished(), timeout)
 
     def add_idle_listener(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called in a background thread each time the queue becomes empty."""
+        """Have `listener` called in a background thread each time the queue becomes empty, and after deletions."""
         self._idle_listeners.append(listener)
 
     @property

@@ -1,10 +1,12 @@
-"""Language trust: how well the embedder knows the script of a text, measured on the user's own documents.
+"""Trust in the embedder: how well it knows a script, and what its cosines say about each kind of text.
 
-One sentence is drawn from each of a sample of chunks in one script. With that sentence as the query, the embedder
-should rank the rest of its chunk first. How often it does, compared with lexical search, is the weight of dense scores
-for questions in that script. No list of languages is involved.
+One sentence (in tables, logs and code: one line) is drawn from each of a sample of chunks of one script and kind. With
+that as the query, the embedder should rank the rest of its chunk first. How often it does, compared with lexical
+search, is its trust. No list of languages is involved. A question's trust is that of prose in its script; a chunk's
+cosine counts by the trust in its own kind. No source has more than a few samples, and the one that speaks most against
+the embedder is left out: a table or a misread scan must not decide for everything else.
 
-With too few chunks the tokenizer gives a prior: a script that it does not know, or spells out letter by letter, was
+With too few samples the tokenizer gives a prior: a script that it does not know, or spells out letter by letter, was
 not in the embedder's training data.
 """
 
@@ -15,8 +17,10 @@ import random
 import threading
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,23 +28,31 @@ from numpy.typing import NDArray
 
 from services.core.database import Database
 from services.knowledge.store.chunks import ChunkStore
-from services.knowledge.store.trust import MeasuredTrust, TrustStore
+from services.knowledge.store.trust import Measured, MeasuredTrust, TrustStore
+from services.knowledge.text.folding import fold
+from services.knowledge.text.kinds import TextKind, unreadable_share
 from services.knowledge.text.sentences import sentences
-from services.knowledge.text.terms import fold, query_terms, terms
+from services.knowledge.text.terms import query_terms, terms
 
 if TYPE_CHECKING:
     from services.knowledge.retrieval.encoder_cache import TextEncoder
 
 Vectors = NDArray[np.float32]
-# Queries per script, and chunks sampled to find them.
+# Queries per script and kind, documents sampled to find them, and chunks of each that are read and used.
 SAMPLES = 48
-CHUNKS_SAMPLED = 480
+DOCUMENTS_SAMPLED = 240
+CHUNKS_READ = 16
+CHUNKS_USED = 6
 # With fewer, ranking first is no evidence.
 MIN_SAMPLES = 8
 # The tokenizer's prior counts as much as so many queries.
 PRIOR_WEIGHT = 8
 # A lexical search that fails on more than half of the queries does not excuse the embedder's failures.
 MIN_CEILING = 0.5
+# Trust in kinds of which there are too few samples, beside prose; none in what no model can have learnt.
+UNMEASURED = {TextKind.PROSE: 1.0, TextKind.TABLE: 0.5, TextKind.CODE: 0.5, TextKind.LOG: 0.3, TextKind.UNREADABLE: 0.0}
+# Measured anew once so much of the library has changed.
+_CHANGED_SHARE = 0.1
 _MIN_LETTERS = 8
 # Texts that share more than this of their terms are near-duplicates: one of them is enough.
 _NEAR_DUPLICATE = 0.5
@@ -48,50 +60,83 @@ _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sentence of a chunk, and the rest of it; `source` is the revision that it is from."""
+
+    asked: str
+    rest: str
+    source: int
+
+
 class LanguageTrust:
-    """Trust in the embedder by script, 0 (none) to 1; thread-safe."""
+    """Trust in the embedder by script and kind, 0 (none) to 1; thread-safe."""
 
     def __init__(self, database: Database, chunks: ChunkStore, embedder: TextEncoder) -> None:
         self._store = TrustStore(database)
         self._chunks = chunks
         self._embedder = embedder
-        self._measured: dict[str, MeasuredTrust] | None = None
-        self._measured_chunks = 0
+        self._measured: dict[Measured, MeasuredTrust] | None = None
+        self._measured_sizes: dict[int, int] = {}
         self._measuring = threading.Lock()
 
     def for_text(self, text: str) -> float:
-        """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters."""
+        """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters.
+
+        Words that no language has count as not trusted.
+        """
         measured = self._known()
         total = 0.0
         shares = script_shares(text)
         for script, share in shares.items():
-            found = measured.get(script)
+            found = measured.get((script, TextKind.PROSE))
             total += share * (found.trust if found else self._prior(letters_of(text, script)))
-        return min(total, 1.0) if shares else 1.0
+        return min(total, 1.0) * (1 - unreadable_share(text)) if shares else 1.0
 
-    def measure(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, MeasuredTrust]:
-        """Measure every script of the corpus and store the results; does nothing if the corpus changed little since.
+    def for_kind(self, kind: str, text: str) -> float:
+        """Return how much the cosine of a chunk of this kind counts for a question, beside one of prose, 0 to 1."""
+        known = TextKind(kind)
+        unmeasured = UNMEASURED[known]
+        if not unmeasured or known is TextKind.PROSE:
+            return unmeasured
+        script = next(iter(script_shares(text)), "")
+        found = self._known().get((script, known))
+        return found.trust if found else unmeasured
 
-        Takes some seconds of embedding. Returns the measurements by script.
+    def report(self) -> dict[Measured, MeasuredTrust]:
+        """Return what was measured, by script and kind."""
+        return dict(sorted(self._known().items()))
+
+    def measure(self, cancelled: Callable[[], bool] = lambda: False) -> dict[Measured, MeasuredTrust]:
+        """Measure every script and kind of the library and store the results; nothing if little changed since.
+
+        Takes some seconds of embedding. Returns the measurements by script and kind.
 
         Raises:
             CancelledError: `cancelled` returned true; the measurements so far are kept.
         """
         with self._measuring:
-            ids, _groups = self._chunks.active_ids()
-            if abs(len(ids) - self._measured_chunks) * 2 <= self._measured_chunks:
+            sizes = self._chunks.sizes()
+            if sizes and not _changed(self._measured_sizes, sizes):
                 return self._known()
-            chance = random.Random(len(ids))  # noqa: S311 - a sample, the same one for the same corpus
-            for script, (pairs, text) in self._sample([int(i) for i in ids], chance).items():
-                if len(pairs) < MIN_SAMPLES:
-                    continue
-                measured = {script: self._measure_script(pairs, self._prior(letters_of(text, script)), cancelled)}
-                self._store.save(self._embedder.fingerprint, measured)
-                self._measured = {**self._known(), **measured}
-            self._measured_chunks = len(ids)
+            chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
+            found: dict[Measured, MeasuredTrust] = {}
+            samples = self._sample(sizes, chance)
+            for key, (pairs, text) in samples.items():
+                if len(pairs) >= MIN_SAMPLES and UNMEASURED[key[1]]:
+                    prior = self._prior(letters_of(text, key[0])) * UNMEASURED[key[1]]
+                    found[key] = self._measure(key[1], pairs, prior, cancelled)
+                    self._keep({**self._known(), **found})
+            # What too little is left of is not known any more.
+            self._keep(found)
+            self._measured_sizes = sizes
             return self._known()
 
-    def _known(self) -> dict[str, MeasuredTrust]:
+    def _keep(self, measured: dict[Measured, MeasuredTrust]) -> None:
+        self._store.replace(self._embedder.fingerprint, measured)
+        self._measured = measured
+
+    def _known(self) -> dict[Measured, MeasuredTrust]:
         if self._measured is None:
             self._measured = self._store.load(self._embedder.fingerprint)
         return self._measured
@@ -105,39 +150,82 @@ class LanguageTrust:
         length = sum(map(len, letters.split())) / tokens
         return (1 - self._embedder.unknown_share(letters)) * min(max(length - 1, 0.0), 1.0)
 
-    def _sample(self, ids: list[int], chance: random.Random) -> dict[str, tuple[list[tuple[str, str]], str]]:
-        """Return by script (sentence, rest of its chunk) pairs, and some text."""
-        pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        rest_terms: list[frozenset[str]] = []
-        seen: dict[str, str] = {}
-        chosen = chance.sample(ids, min(CHUNKS_SAMPLED, len(ids)))
-        texts = {chunk: text for batch in self._chunks.iter_texts(chosen) for chunk, text in batch}
-        for text in (texts[chunk] for chunk in chosen if chunk in texts):
-            script = next(iter(script_shares(text)), "")
-            if not script or len(pairs[script]) >= SAMPLES:
-                continue
-            seen.setdefault(script, text)
-            parts = sentences(text)
-            asked = chance.choice(parts) if len(parts) > 1 else ""
-            rest = " ".join(part for part in parts if part != asked)
-            if min(len(letters_of(asked, script)), len(letters_of(rest, script))) < _MIN_LETTERS:
-                continue
-            words = frozenset(terms(rest))
-            if not any(_near_duplicates(words, others) for others in rest_terms):
-                rest_terms.append(words)
-                pairs[script].append((asked, rest))
-        return {script: (pairs[script], text) for script, text in seen.items()}
+    def _sample(self, sizes: Mapping[int, int], chance: random.Random) -> dict[Measured, tuple[list[Pair], str]]:
+        """Return by script and kind the pairs to measure with, and some text."""
+        pairs: dict[Measured, list[Pair]] = defaultdict(list)
+        seen: dict[Measured, str] = {}
+        words_of: dict[Measured, list[frozenset[str]]] = defaultdict(list)
+        used: Counter[tuple[Measured, int]] = Counter()
+        chosen = chance.sample(sorted(sizes), min(DOCUMENTS_SAMPLED, len(sizes)))
+        # So that a library of few documents is measured at all.
+        most = max(CHUNKS_USED, SAMPLES // max(len(chosen), 1))
+        read = max(CHUNKS_READ, 10 * most)
+        texts = [
+            self._chunks.sample(revision, sorted(chance.sample(range(sizes[revision]), min(read, sizes[revision]))))
+            for revision in chosen
+        ]
+        # One of each document before a second one of any.
+        for row in zip_longest(*texts):
+            for revision, found in zip(chosen, row, strict=True):
+                if found is None:
+                    continue
+                text, kind = found
+                script = next(iter(script_shares(text)), "")
+                key = (script, kind)
+                if not script or len(pairs[key]) >= SAMPLES or used[key, revision] >= most:
+                    continue
+                seen.setdefault(key, text)
+                pair = _pair(text, script, kind, revision, chance)
+                if pair is None:
+                    continue
+                words = frozenset(terms(pair.rest))
+                if not any(_near_duplicates(words, others) for others in words_of[key]):
+                    words_of[key].append(words)
+                    pairs[key].append(pair)
+                    used[key, revision] += 1
+        return {key: (pairs[key], text) for key, text in seen.items()}
 
-    def _measure_script(
-        self, pairs: Sequence[tuple[str, str]], prior: float, cancelled: Callable[[], bool]
+    def _measure(
+        self, kind: TextKind, pairs: Sequence[Pair], prior: float, cancelled: Callable[[], bool]
     ) -> MeasuredTrust:
-        asked, rests = zip(*pairs, strict=True)
+        asked, rests = [pair.asked for pair in pairs], [pair.rest for pair in pairs]
         vectors = self._embedder.embed_chunks([*asked, *rests], cancelled=cancelled)
-        found = _recall_at_1(vectors[: len(asked)] @ vectors[len(asked) :].T)
-        dense = (found * len(pairs) + prior * PRIOR_WEIGHT) / (len(pairs) + PRIOR_WEIGHT)
-        ceiling = max(dense, _recall_at_1(_lexical_scores(asked, rests)), MIN_CEILING)
-        # As good as the better search: full trust; right half as often: none.
-        return MeasuredTrust(min(max(2 * dense / ceiling - 1, 0.0), 1.0), len(pairs))
+        dense, lexical = vectors[: len(asked)] @ vectors[len(asked) :].T, _lexical_scores(asked, rests)
+        sources = np.array([pair.source for pair in pairs])
+        trusts = [_trust(dense, lexical, prior)]
+        for source in np.unique(sources):
+            others = np.flatnonzero(sources != source)
+            if len(others) >= MIN_SAMPLES:
+                trusts.append(_trust(dense[np.ix_(others, others)], lexical[np.ix_(others, others)], prior))
+        if kind is TextKind.PROSE and len(np.unique(sources)) == 1:
+            trusts.append(prior)
+        return MeasuredTrust(max(trusts), len(pairs))
+
+
+def _changed(before: Mapping[int, int], now: Mapping[int, int]) -> bool:
+    """Whether documents or chunks, by revision, changed by more than a tenth."""
+    gone = [revision for revision in before if revision not in now]
+    new = [revision for revision in now if revision not in before]
+    chunks = sum(before[revision] for revision in gone) + sum(now[revision] for revision in new)
+    return len(gone) + len(new) > _CHANGED_SHARE * len(before) or chunks > _CHANGED_SHARE * sum(before.values())
+
+
+def _pair(text: str, script: str, kind: TextKind, source: int, chance: random.Random) -> Pair | None:
+    parts = sentences(text) if kind is TextKind.PROSE else [line for line in text.splitlines() if line.strip()]
+    asked = chance.choice(parts) if len(parts) > 1 else ""
+    rest = " ".join(part for part in parts if part != asked)
+    if min(len(letters_of(asked, script)), len(letters_of(rest, script))) < _MIN_LETTERS:
+        return None
+    return Pair(asked, rest, source)
+
+
+def _trust(dense_scores: NDArray[np.float32], lexical_scores: NDArray[np.float32], prior: float) -> float:
+    """Return the trust by the scores of each text for each question."""
+    count = len(dense_scores)
+    dense = (_recall_at_1(dense_scores) * count + prior * PRIOR_WEIGHT) / (count + PRIOR_WEIGHT)
+    ceiling = max(dense, _recall_at_1(lexical_scores), MIN_CEILING)
+    # As good as the better search: full trust; right half as often: none.
+    return min(max(2 * dense / ceiling - 1, 0.0), 1.0)
 
 
 def _near_duplicates(some: frozenset[str], others: frozenset[str]) -> bool:

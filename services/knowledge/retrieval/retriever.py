@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.core.database import Database
@@ -16,7 +17,8 @@ from services.core.memory_report import MemoryReport, Owner
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
-from services.knowledge.retrieval.scoring import BASELINE_COSINE, BASELINE_LEXICAL, LexicalEvidence
+from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
+from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
 from services.knowledge.text.terms import located_terms
@@ -54,6 +56,7 @@ class Retriever:
         self._question_characters = question_characters
         self.lexical = LexicalStore(database)
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
+        self._wording = Wording(self.lexical, self._is_known_word)
 
     def memory_report(self) -> MemoryReport:
         """Return the bytes of what is cached between searches."""
@@ -110,14 +113,12 @@ class Retriever:
                 ),
                 _("Shorten it, or add the text as a document."),
             )
-        located = located_terms(query)
-        if not located:
+        if not located_terms(query):
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
         with self._urgent():
             result = self._search(
                 query,
-                located=located,
                 k=settings.k if k is None else k,
                 groups=tuple(collection_ids) or None,
                 settings=settings,
@@ -131,7 +132,6 @@ class Retriever:
         self,
         query: str,
         *,
-        located: Sequence[tuple[str, range]],
         k: int,
         groups: Collection[int] | None,
         settings: RetrievalSettings,
@@ -140,63 +140,73 @@ class Retriever:
     ) -> SearchResult:
         check()
         candidates = max(MIN_CANDIDATES, 4 * k)
-        terms = list(dict.fromkeys(term for term, _place in located))
-
         trust = self.trust.for_text(query) if self.trust else 0.0
         dense_weight, lexical_weight = self._weights(settings, trust)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
-        lexical = LexicalSearch(lambda: self.lexical.find(terms, candidates, groups, postings=postings))
-        vector, dense_ids, embed_ms, dense_ms = None, [], 0.0, 0.0
-        if dense_weight > 0 and self._embedder and self._index_manager:
-            embedding = time.perf_counter()
-            vector = self._embedder.embed_query(query)
-            searching = time.perf_counter()
-            found, _scores = self._index_manager.index.search(vector, candidates, groups)
-            dense_ids = [int(chunk) for chunk in found]
-            embed_ms, dense_ms = _ms(embedding, searching), _ms(searching)
-        matches = lexical.result()
+        lexical = LexicalSearch(lambda: self._find(query, candidates, groups, postings))
+        dense = self._dense(query, candidates, groups) if dense_weight > 0 else DenseFound()
+        asked, matches = lexical.result()
+        if asked.corrections and dense_weight > 0:
+            dense = self._dense(asked.text, candidates, groups)
         check()
 
         # The candidates of either search get exact scores of both kinds.
         searching = time.perf_counter()
-        cosines = self._cosines(vector, [*dense_ids, *(chunk for chunk in matches if chunk not in set(dense_ids))])
-        dense_ms += _ms(searching)
-        missing = [chunk for chunk in dense_ids if chunk not in matches]
-        matches |= self.lexical.matches(missing, terms)
-        evidence = LexicalEvidence(located, self.lexical.idf(terms))
-        total = dense_weight + lexical_weight
-        scores = {
-            chunk: (
-                dense_weight * max(cosines.get(chunk, 0.0), 0.0)
-                + lexical_weight * evidence.score(matches.get(chunk, {}))
-            )
-            / total
-            for chunk in {*cosines, *matches}
-        }
+        known = set(dense.ids)
+        ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
+        cosines = self._cosines(dense.vector, ids)
+        kinds = self._chunks.kinds(ids) if cosines else {}
+        dense_ms = dense.search_ms + _ms(searching)
+        matches |= self.lexical.matches([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
+        fusion = Fusion(
+            LexicalEvidence(asked.located, self.lexical.idf(asked.terms), asked.alternatives),
+            asked.codes,
+            dense_weight,
+            lexical_weight,
+            {kind: self.trust.for_kind(kind, query) for kind in set(kinds.values())} if self.trust else {},
+        )
+        scores = fusion.scores(matches, cosines, kinds)
         check()
         hits = self._hits(
             scores=scores, threshold=settings.threshold, k=k, groups=groups, cosines=cosines, matches=matches
         )
-        baseline = (dense_weight * BASELINE_COSINE + lexical_weight * BASELINE_LEXICAL) / total
         return SearchResult(
             query=query,
             hits=tuple(hits),
-            relevant=bool(hits) and hits[0].score >= baseline,
+            relevant=bool(hits) and hits[0].score >= fusion.baseline,
             dense_trust=trust,
-            terms=tuple(terms),
-            embed_ms=embed_ms,
+            terms=tuple(asked.terms),
+            corrections=asked.corrections,
+            embed_ms=dense.embed_ms,
             dense_ms=dense_ms,
             lexical_ms=lexical.ms,
             total_ms=_ms(started),
         )
 
+    def _find(
+        self, query: str, candidates: int, groups: Collection[int] | None, postings: int
+    ) -> tuple[Asked, Matches]:
+        asked = self._wording.read(query)
+        return asked, self.lexical.find(asked.terms, candidates, groups, postings=postings)
+
+    def _dense(self, text: str, candidates: int, groups: Collection[int] | None) -> DenseFound:
+        """Return what is nearest to a text in the index."""
+        if not self._embedder or not self._index_manager:
+            return DenseFound()
+        embedding = time.perf_counter()
+        vector = self._embedder.embed_query(text)
+        searching = time.perf_counter()
+        found, _scores = self._index_manager.index.search(vector, candidates, groups)
+        return DenseFound(vector, [int(chunk) for chunk in found], _ms(embedding, searching), _ms(searching))
+
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
         """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""
         if not result.relevant or not question.strip():
             return []
+        question = corrected(question, result.corrections)
         located = located_terms(question)
-        passages = [RankedPassage(hit.text, hit.score) for hit in result.hits]
+        passages = [RankedPassage(hit.text, hit.score, hit.heading, hit.document) for hit in result.hits]
         embed = self._embedder.embed_query if self._embedder else None
         with self._urgent():
             return quote(
@@ -208,6 +218,10 @@ class Retriever:
                 trust=result.dense_trust,
                 embed=embed,
             )
+
+    def _is_known_word(self, word: str) -> bool:
+        """Whether the embedder has a word as a whole, and not only its pieces."""
+        return self._embedder is not None and self._embedder.token_count(word) == 1 > self._embedder.unknown_share(word)
 
     def _urgent(self) -> AbstractContextManager[None]:
         """Hold back embedding for ingestion: it would slow vector and lexical search as well."""
@@ -282,22 +296,32 @@ def _ms(start: float, end: float | None = None) -> float:
     return ((time.perf_counter() if end is None else end) - start) * 1000
 
 
+@dataclass(frozen=True, slots=True)
+class DenseFound:
+    """A question's vector, the chunks nearest to it, and the times in ms."""
+
+    vector: Vector | None = None
+    ids: list[int] = field(default_factory=list)
+    embed_ms: float = 0.0
+    search_ms: float = 0.0
+
+
 class LexicalSearch:
     """A lexical search in a thread of its own, in parallel with the embedder; `ms` is its duration."""
 
-    def __init__(self, find: Callable[[], Matches]) -> None:
+    def __init__(self, find: Callable[[], tuple[Asked, Matches]]) -> None:
         self.ms = 0.0
         self._find = find
-        self._found: Matches = {}
+        self._found: tuple[Asked, Matches] | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="lexical-search")
         self._thread.start()
 
-    def result(self) -> Matches:
-        """Wait for the search and return the BM25 by term of each chunk, or raise its error."""
+    def result(self) -> tuple[Asked, Matches]:
+        """Wait for the search and return how it was asked and the BM25 by term of each chunk, or raise its error."""
         self._thread.join()
-        if self._error:
-            raise self._error
+        if self._error or self._found is None:
+            raise self._error or RuntimeError("the lexical search ended without a result")
         return self._found
 
     def _run(self) -> None:

@@ -4,43 +4,133 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from services.knowledge.store.lexical import K1
 
 # On XQuAD in English and Chinese, unrelated questions rarely reach these scores and correct answers nearly always do.
 BASELINE_COSINE = 0.40
 BASELINE_LEXICAL = 0.12
+# What a chunk's score is worth without a code or date of the question that other chunks have.
+MISSING_CODE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A term that stands for the words of a query at `places`; `factor` is what a match is worth beside theirs."""
+
+    term: str
+    places: range
+    factor: float = 1.0
 
 
 class LexicalEvidence:
     """Scores chunks for one query by their BM25 by term, from 0 to 1.
 
     The geometric mean of two shares: of the highest BM25 that a chunk could have, and of the query's words, or
-    characters where there are no spaces, that the chunk covers, each counted by the rarest term that covers it.
+    characters where there are no spaces, that the chunk covers, each counted by the rarest term that covers it. An
+    alternative that a chunk has counts for the query's own terms at its places.
     """
 
-    def __init__(self, located: Sequence[tuple[str, range]], idf: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        located: Sequence[tuple[str, range]],
+        idf: Mapping[str, float],
+        alternatives: Sequence[Alternative] = (),
+    ) -> None:
+        """Score by `located`, the query's terms with their places; `alternatives` are terms that the corpus has."""
         self._places: dict[str, list[range]] = {}
-        self._idf = idf
-        self._highest = sum(idf[term] for term in {term for term, _places in located}) * (K1 + 1)
+        self._idf = {term: idf[term] for term, _places in located}
+        # By alternative: its factor, its own idf, and the terms of the query that it stands for.
+        self._alternatives: dict[str, tuple[float, float, set[str]]] = {}
+        rarity: dict[str, float] = {}
+        for other in alternatives:
+            within = {term for term, places in located if set(places) <= set(other.places)} - {other.term}
+            known = self._alternatives.setdefault(other.term, (other.factor, idf[other.term], set()))
+            known[2].update(within)
+            for term in within:
+                rarity[term] = max(rarity.get(term, 0.0), idf[other.term])
+        for term, rarest in rarity.items():
+            # A word that no chunk has, but has in another form, is no rarer than that.
+            self._idf[term] = min(self._idf[term], rarest)
+        self._highest = sum(self._idf.values()) * (K1 + 1)
         weights: dict[int, float] = {}
         for term, places in located:
             self._places.setdefault(term, []).append(places)
             for place in places:
-                weights[place] = max(weights.get(place, 0.0), idf[term])
+                weights[place] = max(weights.get(place, 0.0), self._idf[term])
         self._whole = sum(weights.values())
 
     def score(self, matched: Mapping[str, float]) -> float:
         """Return the score, 0 to 1, of a chunk with these terms."""
         if not matched or not self._highest:
             return 0.0
-        return math.sqrt(min(sum(matched.values()) / self._highest, 1.0) * self.coverage(matched))
+        credit, shares = self._credit(matched)
+        return math.sqrt(min(sum(credit.values()) / self._highest, 1.0) * self._covered(shares))
 
     def coverage(self, matched: Mapping[str, float]) -> float:
         """Return the share of the query that these terms cover, 0 to 1."""
+        return self._covered(self._credit(matched)[1])
+
+    def _credit(self, matched: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+        """Return by term of the query its BM25, and what share of its places it covers."""
+        credit = {term: score for term, score in matched.items() if term in self._idf}
+        shares = dict.fromkeys(credit, 1.0)
+        for term, score in matched.items():
+            if term not in self._alternatives:
+                continue
+            factor, idf, within = self._alternatives[term]
+            share = factor * min(score / (idf * (K1 + 1)), 1.0)
+            for word in within:
+                credit[word] = max(credit.get(word, 0.0), share * self._idf[word] * (K1 + 1))
+                shares[word] = max(shares.get(word, 0.0), factor)
+        return credit, shares
+
+    def _covered(self, shares: Mapping[str, float]) -> float:
         covered: dict[int, float] = {}
-        for term in matched:
+        for term, share in shares.items():
             for places in self._places.get(term, ()):
                 for place in places:
-                    covered[place] = max(covered.get(place, 0.0), self._idf[term])
+                    covered[place] = max(covered.get(place, 0.0), share * self._idf[term])
         return sum(covered.values()) / self._whole if self._whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """Joins lexical evidence and cosines of one query.
+
+    `factors` is by kind of text how much a cosine counts beside that of prose. As far as it does not count, lexical
+    evidence stands in its place, so that a chunk is never found by the embedder alone where that is not believed.
+    """
+
+    evidence: LexicalEvidence
+    codes: Sequence[frozenset[str]]
+    dense_weight: float
+    lexical_weight: float
+    factors: Mapping[str, float]
+
+    @property
+    def baseline(self) -> float:
+        """The score that a relevant chunk reaches."""
+        weighted = self.dense_weight * BASELINE_COSINE + self.lexical_weight * BASELINE_LEXICAL
+        return weighted / (self.dense_weight + self.lexical_weight)
+
+    def scores(
+        self, matches: Mapping[int, Mapping[str, float]], cosines: Mapping[int, float], kinds: Mapping[int, str]
+    ) -> dict[int, float]:
+        """Return the score, 0 to 1, of each chunk that is in `matches` or `cosines`."""
+        total = self.dense_weight + self.lexical_weight
+        scores: dict[int, float] = {}
+        for chunk in {*cosines, *matches}:
+            matched = matches.get(chunk, {})
+            lexical = self.evidence.score(matched)
+            dense = max(cosines.get(chunk, 0.0), 0.0)
+            if chunk in kinds:
+                factor = self.factors.get(kinds[chunk], 1.0)
+                dense = factor * dense + (1 - factor) * min(dense, lexical)
+            score = (self.dense_weight * dense + self.lexical_weight * lexical) / total
+            if self.codes:
+                missing = sum(not code & matched.keys() for code in self.codes)
+                score *= MISSING_CODE**missing
+            scores[chunk] = score
+        return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 
 from services.core.database import Database
 from services.knowledge.store.tables import chunks, documents, revisions, sections
+from services.knowledge.text.kinds import TextKind
 from services.knowledge.types import Chunk, Section
 
 Ids = NDArray[np.int64]
@@ -20,6 +21,9 @@ Vectors = NDArray[np.float32]
 # SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
 IDS_PER_QUERY = 1000
 _BATCH = 500
+_KINDS = sa.select(chunks.c.id, chunks.c.kind).where(
+    chunks.c.id.in_(sa.bindparam("ids", expanding=True)), chunks.c.kind != TextKind.PROSE.value
+)
 _COLUMNS = [chunks.c[name] for name in ("id", "position", "text", "tokens", "page", "sheet", "heading")]
 
 
@@ -87,6 +91,14 @@ class ChunkStore:
         flat = np.frombuffer(b"".join(found[i] for i in present), dtype="<f4").astype(np.float32, copy=False)
         return np.array(present, dtype=np.int64), flat.reshape(len(present), -1)
 
+    def kinds(self, ids: Sequence[int] | Ids) -> dict[int, str]:
+        """Return those of the given chunks that are not prose, with what they look like (`TextKind`)."""
+        found: dict[int, str] = {}
+        with self._database.read() as connection:
+            for part in _parts([int(i) for i in ids]):
+                found.update((row[0], row[1]) for row in connection.execute(_KINDS, {"ids": part}))
+        return found
+
     def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
         """Yield `vectors` of at most `batch` ids at a time, so that they are never all in RAM."""
         for start in range(0, len(ids), batch):
@@ -121,6 +133,22 @@ class ChunkStore:
                     values[9] = tuple(values[9])
                     found[row[0]] = HitRow(*values)
         return found
+
+    def sizes(self) -> dict[int, int]:
+        """Return the number of chunks of each active revision, by its id."""
+        query = sa.select(revisions.c.id, revisions.c.chunks).join(
+            documents, documents.c.active_revision_id == revisions.c.id
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query.where(revisions.c.chunks > 0))}
+
+    def sample(self, revision_id: int, positions: Sequence[int]) -> list[tuple[str, TextKind]]:
+        """Return texts and kinds of the chunks at these positions of a revision."""
+        query = sa.select(chunks.c.text, chunks.c.kind).where(
+            chunks.c.revision_id == revision_id, chunks.c.position.in_(positions)
+        )
+        with self._database.read() as connection:
+            return [(row[0], TextKind(row[1] or TextKind.PROSE)) for row in connection.execute(query)]
 
     def iter_texts(self, ids: Sequence[int] | Ids, batch: int = 1000) -> Iterator[list[tuple[int, str]]]:
         """Yield (id, text) of the given chunks, at most `batch` at a time."""
@@ -165,6 +193,15 @@ class ContentStore:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _chunk(row)
+
+    def only_document(self, groups: Collection[int] | None) -> int | None:
+        """Return the document that is searched, where it is the only one; `groups`: ids of collections, None for all."""
+        query = sa.select(documents.c.id).where(documents.c.enabled, documents.c.active_revision_id.is_not(None))
+        if groups is not None:
+            query = query.where(documents.c.collection_id.in_(groups))
+        with self._database.read() as connection:
+            found = list(connection.execute(query.limit(2)).scalars())
+        return found[0] if len(found) == 1 else None
 
     def each_chunk(self, document_id: int) -> Iterator[Chunk]:
         """Yield a document's chunks in reading order, a few hundred in RAM at a time."""

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from services.core.database import Database
 from services.knowledge.store.chunks import IDS_PER_QUERY
 from services.knowledge.store.tables import chunks, documents
+from services.knowledge.store.vocabulary import nearest_word
 from services.knowledge.text.terms import is_unspaced
 
 # Postings that one search may visit: about 10 ms.
@@ -144,6 +145,11 @@ class LexicalStore:
         """Return in how many chunks each term is; the counts of frequent terms may be a few per cent old."""
         with self._database.read() as connection:
             return self._frequencies(connection, list(dict.fromkeys(terms)))
+
+    def nearest(self, word: str) -> str | None:
+        """Return the word of the vocabulary that is one edit away, or two from long words; None if there is none."""
+        with self._database.read() as connection:
+            return nearest_word(connection, word, lambda terms: self._frequencies(connection, terms))
 
     def _idf(self, connection: Connection, terms: list[str]) -> dict[str, float]:
         rows, _occurrences = _totals(connection)

@@ -17,11 +17,12 @@ from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
+from services.knowledge.text.kinds import kind_of
 from services.knowledge.types import ChunkDraft, Section
 
 # Statements are built once: for a small file, building them would cost more than executing them.
 _ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
-_COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms", "metadata")
+_COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms", "kind", "metadata")
 _COPIED_SECTIONS = ("position", "page", "sheet", "heading", "text")
 _INSERT_CHUNKS = chunks.insert()
 _INSERT_SECTIONS = sections.insert()
@@ -118,6 +119,7 @@ def insert_chunks(
                 "vector": raw[i].tobytes(),
                 "text": draft.text,
                 "terms": draft.terms,
+                "kind": kind_of(draft.text, draft.tokens),
                 "external_id": external_ids[i] if external_ids else None,
                 "metadata": draft.metadata,
             }

@@ -1,4 +1,4 @@
-"""Stored measurements of how well an embedding model knows each script."""
+"""Stored measurements of how well an embedding model knows each script and kind of text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from services.core.database import Database
 from services.knowledge.store.tables import embedder_trust
+from services.knowledge.text.kinds import TextKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,30 +20,41 @@ class MeasuredTrust:
     samples: int
 
 
+# Script and kind of text.
+Measured = tuple[str, TextKind]
+# Between kind and script in the column `script`; what version 0.1.0 measured has none, and is left out: it mixed kinds.
+_SEPARATOR = "/"
+
+
 class TrustStore:
-    """Reads and writes the measurements by model fingerprint and script. Thread-safe."""
+    """Reads and writes the measurements by model fingerprint. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load(self, fingerprint: str) -> dict[str, MeasuredTrust]:
-        """Return the measurements of the model with this fingerprint, by script."""
+    def load(self, fingerprint: str) -> dict[Measured, MeasuredTrust]:
+        """Return the measurements of the model with this fingerprint."""
         query = sa.select(embedder_trust).where(embedder_trust.c.fingerprint == fingerprint)
+        found: dict[Measured, MeasuredTrust] = {}
         with self._database.read() as connection:
-            return {row.script: MeasuredTrust(row.trust, row.samples) for row in connection.execute(query)}
+            for row in connection.execute(query):
+                kind, separator, script = row.script.partition(_SEPARATOR)
+                if separator:
+                    found[script, TextKind(kind)] = MeasuredTrust(row.trust, row.samples)
+        return found
 
-    def save(self, fingerprint: str, measured: Mapping[str, MeasuredTrust]) -> None:
-        """Replace the measurements of these scripts."""
+    def replace(self, fingerprint: str, measured: Mapping[Measured, MeasuredTrust]) -> None:
+        """Replace all measurements of a model."""
         rows = [
-            {"fingerprint": fingerprint, "script": script, "trust": item.trust, "samples": item.samples}
-            for script, item in measured.items()
+            {
+                "fingerprint": fingerprint,
+                "script": f"{kind.value}{_SEPARATOR}{script}",
+                "trust": item.trust,
+                "samples": item.samples,
+            }
+            for (script, kind), item in measured.items()
         ]
-        if not rows:
-            return
         with self._database.write() as connection:
-            connection.execute(
-                embedder_trust.delete().where(
-                    embedder_trust.c.fingerprint == fingerprint, embedder_trust.c.script.in_(measured)
-                )
-            )
-            connection.execute(embedder_trust.insert(), rows)
+            connection.execute(embedder_trust.delete().where(embedder_trust.c.fingerprint == fingerprint))
+            if rows:
+                connection.execute(embedder_trust.insert(), rows)

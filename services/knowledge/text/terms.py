@@ -1,8 +1,9 @@
 """Segmentation of text into the terms of lexical search.
 
-One rule for all languages. Text is folded (compatibility forms, case, accents) and cut into runs of letters, digits and
-marks. A run in a script that is written without spaces becomes overlapping pairs of characters; anything else is a
-word. Nothing here depends on a language, apart from the plural endings of words in Latin letters, see `_stem`.
+One rule for all languages. Text is folded (compatibility forms, case, accents, Chinese style) and cut into runs of
+letters, digits and marks. A run in a script that is written without spaces becomes overlapping pairs of characters;
+anything else is a word. Nothing here depends on a language, apart from the plural endings of words in Latin letters,
+see `term_of`. Codes, names of programs and dates also become one term that stands for the whole.
 
 Pure Python with few imports: the parser's child process uses it, too.
 """
@@ -10,8 +11,15 @@ Pure Python with few imports: the parser's child process uses it, too.
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from services.knowledge.text import codes
+from services.knowledge.text.dates import find_dates
+from services.knowledge.text.folding import fold
+
+# Of what `terms` returns: stored terms of another version are made anew (`services.knowledge.store.term_version`).
+TERMS_VERSION = 2
 # Scripts whose words are not set apart by spaces: those of line breaking classes ID, CJ and SA
 # (https://www.unicode.org/reports/tr14/), and Hangul, whose particles are glued to the word before them.
 _UNSPACED = (
@@ -25,67 +33,27 @@ _UNSPACED = (
     "\ua000-\ua48f"  # Yi
     "\uac00-\ud7a3"  # Hangul
 )
+_JOINERS = r"'.,\-/:_~"
 # A run of one kind, or words and numbers joined by one of the characters that may stand inside them.
 _RUN = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)"
-    rf"|(?P<joined>[^\s{_UNSPACED}'.,\-]+(?:['.,\-][^\s{_UNSPACED}'.,\-]+)+)"
-    rf"|(?P<word>[^\s{_UNSPACED}'.,\-]+)"
+    rf"|(?P<joined>[^\s{_UNSPACED}{_JOINERS}]+(?:[{_JOINERS}][^\s{_UNSPACED}{_JOINERS}]+)+)"
+    rf"|(?P<word>[^\s{_UNSPACED}{_JOINERS}]+)"
 )
-_INNER = re.compile(r"['.,\-]")
-_DIGIT = re.compile(r"\d")
-_JOINERS = {
-    "'": "'",
-    "\u2019": "'",
-    "\u02bc": "'",
-    ".": ".",
-    ",": ",",
-    "-": "-",
-    "\u2010": "-",
-    "\u2011": "-",
-    "\u2013": "-",
-}
+_RUN_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_DIGITS = re.compile(r"[\d./-]+\Z")
 _SIBILANT_PLURALS = ("ches", "shes", "sses", "xes", "zes")
-# Longer "words" are encoded data; a prefix is enough to find them.
-_MAX_WORD = 64
+# Fewest and most digits of a telephone number (https://www.itu.int/rec/T-REC-E.164).
+_PHONE_DIGITS = range(7, 16)
 
 
-class _Folding(dict[int, str | None]):
-    """Translation table for folding, by Unicode properties; filled as characters are seen."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A term that stands for several words of a question; `exact` if it is a code or a date, which must not differ."""
 
-    def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        folded: str | None = " "
-        if character in _JOINERS:
-            folded = _JOINERS[character]
-        elif (kind := unicodedata.category(character)) in {"Mn", "Me"} and _is_accent(character):
-            folded = None
-        elif kind[0] in "LMN":
-            folded = character
-        elif kind == "Cf":
-            folded = None  # soft hyphens, joiners, marks of direction
-        self[code] = folded
-        return folded
-
-
-def _is_accent(mark: str) -> bool:
-    """Return whether a mark is optional (accents, Hebrew points, Arabic vowels), not part of the letter.
-
-    By canonical combining class (https://www.unicode.org/reports/tr44/#Canonical_Combining_Class_Values): 1 to 9 are
-    nuktas, voicing marks and viramas, 84 to 132 dependent vowels and tones, 0 spells vowels of Indic scripts.
-    """
-    order = unicodedata.combining(mark)
-    return 10 <= order <= 36 or order >= 200
-
-
-_FOLDING = _Folding()
-
-
-def fold(text: str) -> str:
-    """Return `text` with width, case and accents folded, and blanks for everything that is not part of a term."""
-    if text.isascii():
-        return text.lower().translate(_FOLDING)
-    bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold()).translate(_FOLDING)
-    return unicodedata.normalize("NFC", bare)
+    term: str
+    places: range
+    exact: bool
 
 
 def terms(text: str) -> list[str]:
@@ -93,20 +61,31 @@ def terms(text: str) -> list[str]:
 
     Each consists of letters, digits and marks. A run of an unspaced script gives each character together with the
     next one and the last one by itself, so that every character begins a term: a search for one character is a search
-    for a prefix. "3.5" and "A-12" give their parts and the whole in one piece.
+    for a prefix. "5.4.5", "A-12" and "parseHeader" give their parts and the whole in one piece, dates one more term
+    (`find_dates`).
     """
     found: list[str] = []
-    for match in _RUN.finditer(fold(text)):
+    runs: list[str] = []
+    has_digits = False
+    for match in _RUN.finditer(fold(codes.mark(text))):
         run = match[0]
+        runs.extend(run.split("~"))
         if match.lastgroup == "word":
-            found.append(_stem(run))
+            found.append(term_of(run))
+            has_digits = has_digits or run[0].isdigit()
         elif match.lastgroup == "unspaced":
             found.extend(run[at : at + 2] for at in range(len(run)))
         else:
-            parts, whole = _joined(run)
+            parts, wholes = _joined(run)
             found.extend(parts)
-            if whole:
-                found.append(whole)
+            if wholes.written:
+                found.append(wholes.written)
+            found.extend(wholes.equal)
+            found.extend(wholes.within)
+            has_digits = True
+    if has_digits:
+        found.extend(term for _first, _after, names in find_dates(runs) for term in names)
+        found.extend(number for _first, _after, number in _phones(runs))
     return found
 
 
@@ -120,25 +99,52 @@ def located_terms(text: str) -> list[tuple[str, range]]:
 
     A place is a word or, in a script without spaces, a character; neighbouring pairs of characters share one.
     """
+    return read_question(text)[0]
+
+
+def read_question(text: str) -> tuple[list[tuple[str, range]], list[Whole]]:
+    """Return a query's terms as `located_terms`, and the terms that stand for several of its words in one."""
     located: list[tuple[str, range]] = []
+    found_wholes: list[Whole] = []
+    runs: list[str] = []
+    starts: list[int] = []
     place = 0
-    for match in _RUN.finditer(fold(text)):
+    for match in _RUN.finditer(fold(codes.mark(text, question=True))):
         run = match[0]
+        offset = 0
+        for piece in run.split("~"):
+            runs.append(piece)
+            starts.append(place + offset)
+            offset += len(codes.INNER.split(piece))
         if match.lastgroup == "word":
-            found = [(_stem(run), range(place, place + 1))]
+            term = term_of(run)
+            located.append((term, range(place, place + 1)))
+            if any(map(str.isdigit, term)) and not term.isdecimal():
+                found_wholes.append(Whole(term, range(place, place + 1), exact=True))
+            place += 1
         elif match.lastgroup == "unspaced":
             pairs = range(len(run) - 1)
-            found = [(run[at : at + 2], range(place + at, place + at + 2)) for at in pairs] or [
+            located += [(run[at : at + 2], range(place + at, place + at + 2)) for at in pairs] or [
                 (run, range(place, place + 1))
             ]
+            place += len(run)
         else:
-            parts, whole = _joined(run)
-            found = [(part, range(place + at, place + at + 1)) for at, part in enumerate(parts)]
-            if whole:
-                found.append((whole, range(place, place + len(parts))))
-        located.extend(found)
-        place = located[-1][1].stop
-    return located
+            parts, wholes = _joined(run)
+            located += [(part, range(place + at, place + at + 1)) for at, part in enumerate(parts)]
+            covered = range(place, place + len(parts))
+            if wholes.written:
+                located.append((wholes.written, covered))
+            exact = any(map(str.isdigit, run))
+            found_wholes += [Whole(term, covered, exact) for term in (wholes.written, *wholes.equal) if term]
+            place += len(parts)
+    starts.append(place)
+    for first, after, names in find_dates(runs):
+        days = [name for name in names if name[0] == "d"] or names[:1]
+        found_wholes += [Whole(term, range(starts[first], starts[after]), exact=True) for term in days]
+    found_wholes += [
+        Whole(number, range(starts[first], starts[after]), exact=True) for first, after, number in _phones(runs)
+    ]
+    return located, found_wholes
 
 
 def is_unspaced(term: str) -> bool:
@@ -146,29 +152,45 @@ def is_unspaced(term: str) -> bool:
     return _RUN_OF_UNSPACED.match(term) is not None
 
 
-_RUN_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
-
-
-def _joined(run: str) -> tuple[list[str], str]:
-    """Return the parts of "A-12", and the whole "a12" if it may be written like that."""
-    parts = _INNER.split(run)
+def _joined(run: str) -> tuple[list[str], codes.Wholes]:
+    """Return the parts of "A-12", and the terms for the whole."""
+    parts = codes.INNER.split(run)
     if parts[-1] == "s" and run[-2] == "'":
         parts.pop()  # the English genitive
-    # "A-12" is also written A12, "1,200" also 1200, "U.S." also US.
-    in_one = len(parts) > 1 and (_DIGIT.search(run) is not None or all(len(part) == 1 for part in parts))
-    return [_stem(part) for part in parts], "".join(parts)[:_MAX_WORD] if in_one else ""
+        run = run[:-2]
+    wholes = codes.wholes(run, parts) if len(parts) > 1 else codes.Wholes()
+    if wholes.equal and not any(map(str.isdigit, run)):
+        wholes = codes.Wholes(wholes.written, tuple(map(term_of, wholes.equal)))
+    return [term_of(part) for part in parts], wholes
 
 
-def _stem(word: str) -> str:
+def _phones(runs: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield (first run, run after the last, digits) of each row of numbers that may be a telephone number."""
+    first = 0
+    while first < len(runs):
+        if not _DIGITS.match(runs[first]):
+            first += 1
+            continue
+        after = first + 1
+        while after < len(runs) and runs[after][0] != "0" and _DIGITS.match(runs[after]):
+            after += 1
+        groups = [group for run in runs[first:after] for group in codes.INNER.split(run)]
+        digits = "".join(groups)
+        if len(digits) in _PHONE_DIGITS and (digits[0] == "0" or (after > first + 1 and len(groups) > 2)):
+            yield first, after, digits.lstrip("0")
+        first = after
+
+
+def term_of(word: str) -> str:
     """Return `word` without a plural ending, cut to the longest length.
 
     Plurals are all that is stripped: more (-ed, -ing) found fewer right paragraphs of XQuAD, not more.
     """
-    if 3 < len(word) <= _MAX_WORD and word[-1] == "s" and word.isascii():
+    if 3 < len(word) <= codes.MAX_TERM and word[-1] == "s" and word.isascii():
         if word.endswith("ies"):
             return f"{word[:-3]}y"
         if word.endswith(_SIBILANT_PLURALS):
             return word[:-2]
         if not word.endswith(("ss", "us", "is")):
             return word[:-1]
-    return word[:_MAX_WORD]
+    return word[: codes.MAX_TERM]

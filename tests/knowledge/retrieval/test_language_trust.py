@@ -10,10 +10,12 @@ import pytest
 
 from services.core.errors import CancelledError
 from services.knowledge.retrieval.language_trust import LanguageTrust, script_shares
+from services.knowledge.text.kinds import TextKind
 from tests.knowledge.corpora import PAIRS
 from tests.knowledge.encoders import Multilingual
 from tests.knowledge.stores import IndexedStore
 
+CJK = ("CJK", TextKind.PROSE)
 BLIND = ["CYRILLIC", "GREEK", "ARABIC", "HANGUL", "CJK"]
 
 
@@ -99,24 +101,24 @@ def test_results_are_kept_per_model(tmp_path: Path) -> None:
         store.add(str(number), [text])
     measured = LanguageTrust(store.database, store.chunks, model).measure()
     again = LanguageTrust(store.database, store.chunks, model)
-    assert again.for_text("蜜蜂") == measured["CJK"].trust
-    assert measured["CJK"].samples == 12
+    assert again.for_text("蜜蜂") == measured[CJK].trust
+    assert measured[CJK].samples == 12
     assert LanguageTrust(store.database, store.chunks, Blind()).for_text("蜜蜂") == 0.0
     store.close()
 
 
 def test_learning_again_waits_for_growth(tmp_path: Path) -> None:
-    """The same corpus is not measured twice, one that grew by more than half is; a cancelled run keeps the old."""
+    """The same library is not measured twice, one that grew by more than a tenth is; a cancelled run keeps the old."""
     model = Multilingual()
     store = IndexedStore(tmp_path, model)
     store.add("a", chinese(8))
     trust = LanguageTrust(store.database, store.chunks, model)
-    assert trust.measure()["CJK"].samples == 8
-    assert trust.measure(lambda: True)["CJK"].samples == 8
+    assert trust.measure()[CJK].samples == 8
+    assert trust.measure(lambda: True)[CJK].samples == 8
     store.add("b", [f"{first} {second}" for first, second in PAIRS["GREEK"]])
     with pytest.raises(CancelledError):
         trust.measure(lambda: True)
-    assert trust.measure().keys() == {"CJK", "GREEK"}
+    assert trust.measure().keys() == {CJK, ("GREEK", TextKind.PROSE)}
     store.close()
 
 

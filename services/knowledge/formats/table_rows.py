@@ -19,6 +19,7 @@ _SECTION_ROWS = 200
 # Wider headers are parted: a section for each group of columns, the first column repeated.
 _WIDEST_HEADER = 6000
 _LONGEST_HEADING = 120
+_NO_NAMES = "| |\n| --- |"
 _NUMBER = re.compile(
     r"""[(+\-−±~≈<>≤≥]*\s*(?:[$€£¥₹]|[A-Z]{3}\s)?\s*[-−]?[\d.,]*\d[\d.,'’\s:/\-−]*(?:[eE][+-]?\d+)?(?:[TZ][\d:.]*Z?)?
         \s*(?:%|‰|[A-Za-zµΩ°€$£¥²³/]{1,4})?\)?""",
@@ -159,7 +160,9 @@ class TableWriter:
 def _table_text(header: list[str], rows: list[list[str]]) -> str:
     lines = [line for row in rows if (line := table_line(row))]
     if any(header):
-        return "\n".join([table_line(header), "|" + " --- |" * len(header), *lines])
+        lines = [table_line(header), "|" + " --- |" * len(header), *lines]
+    elif len(lines) > 1:
+        lines = [_NO_NAMES, *lines]  # the first row must not pass for the names of columns
     return "\n".join(lines)
 
 

@@ -29,6 +29,8 @@ _UNIT_END = re.compile(
 )
 # Ends of clauses, for highlighting.
 _CLAUSE_END = re.compile(r"[。！？；\n]+|[.!?;]+\s")
+# "1." before an item or a clause ends no sentence.
+_ORDINAL = re.compile(r"\s*[(§]?\s*(?:\d{1,3}(?:\.\d{1,3})*|[ivxIVX]{1,5}|[a-z])")
 _LAST_WORD = re.compile(r"[^\W_][\w.]*$")
 _ITEM = re.compile(r"\s*(?:[|•·▪‣*+-]\s|#{1,6}\s|\d{1,3}[.)、]\s|$)")
 _LIST_ITEM = re.compile(r"(?:[•·▪‣*+-]|\d{1,3}[.)、])\s")
@@ -97,6 +99,20 @@ def packing_units(text: str) -> Iterator[str]:
         yield from _split_short_lines(text[start:], short)
 
 
+def ends_sentence(unit: str, following: str) -> bool:
+    """Return whether a unit of `packing_units` ends a sentence, given what follows: not after a clause or "Dr."."""
+    ended = unit.rstrip()
+    after = following.lstrip()
+    if not ended or not after or "\n" in unit[len(ended) :].replace("\n", "", 1) or _ITEM.match(after):
+        return True
+    if ended[-1] in ";；":
+        return False
+    if after.lstrip("\"'“‘«([")[:1].islower():
+        return False
+    word = _LAST_WORD.search(ended, max(len(ended) - 31, 0), len(ended) - 1) if ended[-1] == "." else None
+    return word is None or not _abbreviated(word[0])
+
+
 def clauses(text: str) -> list[str]:
     """Return the parts of `text` between line ends and the full stops and semicolons of any script."""
     return _CLAUSE_END.split(text)
@@ -145,6 +161,8 @@ def _is_end(text: str, start: int, stop: re.Match[str], longest: int) -> bool:
     if stop.lastgroup == "unspaced":
         return True
     if after.lstrip().lstrip("\"'“‘«([")[:1].islower():
+        return False
+    if _ORDINAL.fullmatch(text, start, stop.start()):
         return False
     word = _LAST_WORD.search(text, max(start, stop.start() - 30), stop.start()) if stop[0][0] == "." else None
     return word is None or not _abbreviated(word[0])

@@ -167,7 +167,7 @@ def test_each_chunk_of_a_table_repeats_its_header() -> None:
     rows = "\n".join(f"| person {number} | {number} years |" for number in range(60))
     drafts = cut(f"| name | age |\n| --- | --- |\n{rows}", 80, sheet="Staff")
     assert len(drafts) > 3
-    assert all(draft.text.startswith("| name | age |\n| person") for draft in drafts)
+    assert all(draft.text.startswith("| name | age |\n|---|\n| person") for draft in drafts)
     assert all(draft.sheet == "Staff" for draft in drafts)
     assert sum(draft.text.count("person 17 ") for draft in drafts) == 1
 

@@ -21,6 +21,7 @@ from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
 from services.memory.process import rss_bytes
+from services.operations.health import Check
 
 _PERIOD_SECONDS = 3.0
 _REQUESTS_PERIOD_SECONDS = 2.0
@@ -63,15 +64,16 @@ def _figures(services: Services) -> None:
 
 def _checks(services: Services) -> None:
     readiness = services.health.ready()
-    rows = {
-        f":green[:material/check_circle:] {escape(check.name)}"
-        if check.ok
-        else f":red[:material/error:] {escape(check.name)}": escape(check.detail) or " "
-        for check in readiness.checks
-    }
+    rows = {f"{_check_icon(check)} {escape(check.name)}": escape(check.detail) or " " for check in readiness.checks}
     st.table(rows, border="horizontal")
     minutes = int((time.time() - services.started_at) // 60)
     st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))
+
+
+def _check_icon(check: Check) -> str:
+    if not check.ok:
+        return ":red[:material/error:]"
+    return ":orange[:material/warning:]" if check.warning else ":green[:material/check_circle:]"
 
 
 def _resources(services: Services) -> None:

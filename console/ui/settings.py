@@ -9,6 +9,7 @@ from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.session_state import ModelState, notify, state_of
 from console.ui.shared.formatting import escape, plain
 from services.chat.models import ChatModels
+from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.i18n import _
 from services.core.settings import Settings, renamed_settings
@@ -16,8 +17,9 @@ from services.core.settings import Settings, renamed_settings
 
 def model_chooser(models: ChatModels) -> None:
     """Draw the choice with the status of the current model."""
-    now = models.choice()
-    show_status(models.status())
+    now, status = models.choice(), models.status()
+    show_status(status)
+    _capabilities(models, status)
     kind = st.segmented_control(
         _("Answers from"),
         list(BackendKind),
@@ -33,8 +35,9 @@ def model_chooser(models: ChatModels) -> None:
         ):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
             with st.spinner(_("Testing …")):
-                status = models.probe(choice)
+                status = models.test(choice)
             show_status(status)
+            _capability_list(status)
         why = disabled_reason()
         disabled = why is not None or choice is None or choice == now
         if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
@@ -54,12 +57,45 @@ def _title(kind: BackendKind) -> str:
     }[kind]
 
 
+def _capabilities(models: ChatModels, status: BackendStatus) -> None:
+    """Draw what the chosen server was found to take, with a button to forget it."""
+    if not (status.takes or status.refuses):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="model-capabilities"):
+        _capability_list(status)
+        why = disabled_reason()
+        if st.button(
+            _("Find out again"),
+            key="model-forget",
+            icon=":material/restart_alt:",
+            type="tertiary",
+            disabled=why is not None,
+            help=why or _("After an update the server may take more; the next question finds out."),
+        ):
+            models.forget_capabilities(page_actor())
+            st.rerun()
+
+
+def _capability_list(status: BackendStatus) -> None:
+    """Draw what a server takes of the protocol and what not, once that is known."""
+    if not (status.takes or status.refuses):
+        return
+    takes = ", ".join(part_name(part) for part in status.takes) or _("questions only")
+    text = _("Takes: {parts}.").format(parts=takes)
+    if status.refuses:
+        refused = ", ".join(part_name(part) for part in status.refuses)
+        text += " " + _("Does not take: {parts}; questions are sent without.").format(parts=refused)
+    st.caption(escape(text), width="content")
+
+
 def show_status(status: BackendStatus) -> None:
     """Draw a back end's status with its hint."""
     text = escape(f"{status.message} {status.hint}".strip()) or " "
     title = escape(status.label)
     if status.state == "ready":
         st.success(text, title=title, icon=":material/check_circle:")
+    elif status.state == "unlisted":
+        st.warning(text, title=title, icon=":material/help:")
     elif status.state == "loading":
         st.info(text, title=title, icon=":material/hourglass_top:")
     elif status.state == "off":

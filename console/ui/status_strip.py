@@ -26,6 +26,7 @@ _MODEL_ICON = {
     "ready": ":material/smart_toy:",
     "loading": ":material/hourglass_top:",
     "down": ":material/error:",
+    "unlisted": ":material/help:",
     "off": ":material/format_quote:",
 }
 

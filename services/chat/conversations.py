@@ -17,7 +17,7 @@ from typing import Literal
 from services.chat.citations import sanitize
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.store import ChatStore
-from services.chat.types import AnswerState, Citation, Conversation, Message, MessageRole
+from services.chat.types import AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
@@ -247,12 +247,26 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
         lines += [f"## {who}{model}", "", _escaped(message.text), ""]
         if message.state is AnswerState.STOPPED:
             lines += [f"*{_('This answer was stopped.')}*", ""]
+        if cut := cut_words(message.finish_reason):
+            lines += [f"*{cut}*", ""]
         if message.error:
             lines += [f"*{_escaped(message.error)} {_escaped(message.hint)}*", ""]
         if message.citations:
             lines += [_citation(citation) for citation in message.citations]
             lines.append("")
     return "\n".join(lines)
+
+
+def cut_words(reason: FinishReason) -> str:
+    """Return how an answer was cut and what to do, "" for one that is whole."""
+    return {
+        FinishReason.LENGTH: _(
+            "The chat model stopped at its limit of length: the answer is cut. Ask for less at once, or for the rest."
+        ),
+        FinishReason.CONTENT_FILTER: _(
+            "The chat server's content filter cut the answer. Word the question differently, or choose another model."
+        ),
+    }.get(reason, "")
 
 
 def _citation(citation: Citation) -> str:

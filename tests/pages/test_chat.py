@@ -8,8 +8,11 @@ from streamlit.testing.v1 import AppTest
 from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
-from services.chat.types import AnswerState, MessageRole
+from services.chat.types import AnswerState, BackendChoice, BackendKind, MessageRole
+from services.core.access import SERVICE
 from services.knowledge.types import Document
+from tests.chat.model_server import model_server
+from tests.chat.scripted_server import Reply, answer, event, stream
 from tests.pages.conftest import finish
 
 Add = Callable[..., Document]
@@ -202,3 +205,50 @@ def test_the_scope_of_a_conversation_is_changed(app: AppTest, services: Services
     app.number_input(key=f"chat-turns-{conversation.id}").set_value(1).run()
     changed = services.conversations.conversation(conversation.id)
     assert (changed.collection_ids, changed.history_turns) == ((other.id,), 1)
+
+
+CUT = {
+    "length": (lambda body: answer(body, finish="length"), "the answer is cut"),
+    "filter": (lambda body: answer(body, finish="content_filter"), "content filter cut the answer"),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_an_answer_that_is_cut_says_so(app: AppTest, add: Add, services: Services, case: str) -> None:
+    """And why, and what to do; asked again it is asked of the model, not taken from the cache."""
+    script, words = CUT[case]
+    add("mill.txt", MILL)
+    with model_server() as server:
+        server.script = script
+        services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
+        try:
+            app.run()
+            ask(app, "How often are the seals inspected?")
+            assert any("Seals are covered" in element.value for element in app.markdown)
+            assert any(words in each.value for each in app.warning)
+            assert not app.exception
+            asked = len([body for _path, _headers, body in server.requests if body])
+            app.chat_input(key=Key.CHAT_INPUT).set_value("How often are the seals inspected?").run()
+            finish(app)
+            assert len([body for _path, _headers, body in server.requests if body]) == asked + 1
+        finally:
+            services.models.choose(SERVICE, BackendChoice())
+
+
+def test_an_answer_that_breaks_off_says_so(app: AppTest, add: Add, services: Services) -> None:
+    """What had come is kept and shown with the reason."""
+
+    def broken(_body: object) -> Reply:
+        return stream(event({"content": "Seals are"}), done=False)
+
+    add("mill.txt", MILL)
+    with model_server() as server:
+        server.script = broken
+        services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
+        try:
+            app.run()
+            ask(app, "How often are the seals inspected?")
+            assert any("Seals are" in element.value for element in app.markdown)
+            assert any("broke off" in str(each.proto) for each in app.error)
+        finally:
+            services.models.choose(SERVICE, BackendChoice())

@@ -8,6 +8,8 @@ from services.app.container import Services
 from services.chat.types import BackendChoice, BackendKind
 from services.core.access import SERVICE
 from services.core.settings import Settings
+from tests.chat.model_server import model_server
+from tests.chat.scripted_server import refusing
 from tests.pages.conftest import open_page
 
 
@@ -59,3 +61,32 @@ def test_a_server_that_is_down_is_reported_with_a_hint(app: AppTest) -> None:
     app.button(key="model-test").click().run()
     assert app.error
     assert not app.exception
+
+
+def test_what_a_server_takes_is_shown(app: AppTest, services: Services) -> None:
+    """The test of the connection finds it out, the page shows it afterwards, a button forgets it."""
+    with model_server() as server:
+        server.script = refusing("system", "max_completion_tokens")
+        open_page(app, "settings")
+        app.get_by_key("model-kind").set_value(BackendKind.OPENAI)
+        app.run()
+        app.text_input(key="model-url").set_value(server.openai("good")).run()
+        app.text_input(key="model-name").set_value("alias").run()
+        app.button(key="model-test").click().run()
+        found = "Takes: streaming, token counts while streaming, max_tokens. Does not take: max_completion_tokens, "
+        found += "the system role; questions are sent without."
+
+        def captions() -> list[str]:
+            return [caption.value.replace("\\", "") for caption in app.caption]
+
+        assert any("has answered a test question" in each.value for each in app.success)
+        assert found in captions()
+        app.button(key="model-use").click().run()
+        try:
+            open_page(app, "settings")
+            assert found in captions()
+            app.button(key="model-forget").click().run()
+            assert found not in captions()
+            assert "alias" in app.warning[0].value
+        finally:
+            services.models.choose(SERVICE, BackendChoice())

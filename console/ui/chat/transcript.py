@@ -19,6 +19,7 @@ from console.ui.shared.formatting import answer_markdown, count, escape, escape_
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
+from services.chat.conversations import cut_words
 from services.chat.types import AnswerCost, AnswerState, Conversation, Message, MessageRole
 from services.core.i18n import _
 
@@ -221,6 +222,8 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
             st.markdown(text)
         if message.state is AnswerState.STOPPED:
             st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
+        if cut := cut_words(message.finish_reason):
+            st.warning(cut, icon=":material/content_cut:")
         citation_buttons(services.library, message.citations, str(message.id))
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:

@@ -36,6 +36,7 @@ class TableGrid:
     header_rows: int = 0
     titles: list[str] = field(default_factory=list)
     _down: dict[int, tuple[int, str]] = field(default_factory=dict)
+    _above: dict[int, str] = field(default_factory=dict)
     _cells: int = 0
 
     def add_row(self, cells: Iterable[tuple[str, int, int]], *, header: bool = False) -> None:
@@ -66,6 +67,16 @@ class TableGrid:
         elif any(row):
             self.header_rows += header and self.header_rows == len(self.rows)
             self.rows.append(row)
+
+    def merged_down(self, column: int, text: str, *, begins: bool, goes_on: bool) -> str:
+        """Return a cell's text where rows say of each cell whether it begins a merged one or goes on with it."""
+        if goes_on:
+            text = self._above.get(column, text)
+        if begins or goes_on:
+            self._above[column] = text
+        else:
+            self._above.pop(column, None)
+        return text
 
     def end_group(self) -> None:
         """End the rows that merged cells reach down to."""

@@ -44,10 +44,22 @@ def _pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return read_pptx(stream, reading)
 
 
-def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import office
+def _open_document(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.open_document import read_open_document
 
-    return office.read_epub(stream, reading)
+    return read_open_document(stream, reading)
+
+
+def _rtf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.rich_text import read_rtf
+
+    return read_rtf(stream, reading)
+
+
+def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.books import read_epub
+
+    return read_epub(stream, reading)
 
 
 def _html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -141,6 +153,10 @@ FORMATS: dict[str, Format] = {
         Format("xls", "application/vnd.ms-excel", _xls),
         Format("ods", f"{_OPEN_DOCUMENT}.spreadsheet", _ods, library="office"),
         Format("fods", f"{_OPEN_DOCUMENT}.spreadsheet-flat-xml", _fods),
+        Format("odt", f"{_OPEN_DOCUMENT}.text", _open_document, library="office"),
+        Format("odp", f"{_OPEN_DOCUMENT}.presentation", _open_document, library="office"),
+        Format("odg", f"{_OPEN_DOCUMENT}.graphics", _open_document, library="office"),
+        Format("rtf", "application/rtf", _rtf, library="html"),
         Format("epub", "application/epub+zip", _epub, library="office"),
         Format("html", "text/html", _html, (".htm", ".html", ".xhtml"), library="html"),
         # Many programs give the ending ".xls" to lines with tabs.

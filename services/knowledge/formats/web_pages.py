@@ -23,7 +23,7 @@ _UNSHOWN = frozenset("script style template noscript head datalist rp rt rtc ann
 _BREAKS = frozenset(
     "address article aside blockquote body center dd details dialog dir div dl dt fieldset figcaption figure footer "  # noqa: SIM905
     "form h1 h2 h3 h4 h5 h6 header hr legend li main menu nav ol p pre search section summary ul table "
-    "caption tr td th thead tbody tfoot frameset noframes title".split()
+    "caption tr td th thead tbody tfoot frameset noframes title text".split()
 )
 _PLACES = frozenset("table thead tbody tfoot tr td th ol ul menu dir li dl dd".split())  # noqa: SIM905
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
@@ -46,8 +46,8 @@ def page_sections(text: str, notes: NoteCollector) -> Iterator[Section]:
     return block_sections(page_blocks(text, notes))
 
 
-def page_blocks(text: str, notes: NoteCollector) -> list[Block]:
-    """Return what a page shows. Its title heads it if it has no heading of its own."""
+def page_blocks(text: str, notes: NoteCollector, *, titled: bool = True) -> list[Block]:
+    """Return what a page shows. With `titled` its title heads it if it has no heading of its own."""
     from lxml import etree  # type: ignore[import-untyped]
 
     reader = PageReader(notes)
@@ -56,7 +56,7 @@ def page_blocks(text: str, notes: NoteCollector) -> list[Block]:
         parser.feed(text[start : start + _PIECE].encode(errors="replace"))
     if text.strip():
         parser.close()
-    return reader.blocks()
+    return reader.blocks(titled=titled)
 
 
 class PageReader:
@@ -135,7 +135,7 @@ class PageReader:
             case "select":
                 self._text.append(" ")
                 self._options = 0
-            case "img":
+            case "img" | "image":
                 self._picture(attributes)
             case "a":
                 address = _ADDRESS.match(attributes.get("href", ""))
@@ -239,9 +239,9 @@ class PageReader:
             self.end(self._tags[-1][0])
         self._flush()
 
-    def blocks(self) -> list[Block]:
+    def blocks(self, *, titled: bool) -> list[Block]:
         """Return the page's blocks."""
-        if self._title and not any(block.level for block in self._blocks):
+        if titled and self._title and not any(block.level for block in self._blocks):
             return [Block(self._title, 1), *self._blocks]
         return self._blocks
 
@@ -292,7 +292,7 @@ def _is_hidden(tag: str, attributes: Mapping[str, str]) -> bool:
     if tag in {"html", "body"}:
         return False
     return (
-        "hidden" in attributes
+        ("hidden" in attributes and "note" not in attributes.get("epub:type", ""))
         or (tag == "dialog" and "open" not in attributes)
         or ("style" in attributes and _HIDING.search(attributes["style"]) is not None)
     )

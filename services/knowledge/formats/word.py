@@ -222,7 +222,6 @@ class WordReader:
         """Return a table's cells, and the notes and comments that they refer to."""
         grid = TableGrid()
         references: list[tuple[str, str]] = []
-        above: dict[int, str] = {}
         for row in _rows(table):
             properties = child(row, "w:trPr")
             if child(properties, "w:del") is not None:
@@ -238,14 +237,11 @@ class WordReader:
                 merged = child(cell_properties, "w:vMerge")
                 if child(cell_properties, "w:hMerge") is not None and value(cell_properties, "w:hMerge") != "restart":
                     text = cells[-1][0] if cells else ""
-                elif merged is not None and attribute(merged, "val") != "restart" and column in above:
-                    text = above[column]
                 else:
+                    begins = merged is not None and attribute(merged, "val") == "restart"
                     text = self._cell_text(cell, references)
-                if merged is not None:
-                    above[column] = text
-                else:
-                    above.pop(column, None)
+                    goes_on = merged is not None and not begins
+                    text = grid.merged_down(column, text, begins=begins, goes_on=goes_on)
                 cells.append((text, span, 1))
                 column += span
             grid.add_row(cells, header=is_on(properties, "w:tblHeader"))

@@ -53,7 +53,8 @@ class ShortNames(dict[Any, str]):
             space, _brace, local = tag.rpartition("}")
             open_document = _OPEN_DOCUMENT.search(space)
             prefix = next((prefix for end, prefix in _PREFIXES.items() if space.endswith(end)), "")
-            prefix = open_document[1] if open_document else prefix
+            if open_document:
+                prefix = "draw" if open_document[1] == "drawing" else open_document[1]
             name = f"{prefix}:{local}" if prefix else local
         self[tag] = name
         return name
@@ -91,11 +92,23 @@ def is_on(element: etree._Element | None, *path: str) -> bool:
     return found is not None and attribute(found, "val", "1").lower() not in {"0", "false", "off", "none"}
 
 
-def xml_parser() -> etree.XMLParser:
-    """Return a parser that expands no entities and fetches nothing."""
+def xml_parser(*, recover: bool = False, huge: bool = False) -> etree.XMLParser:
+    """Return a parser that expands no entities and fetches nothing.
+
+    Args:
+        recover: read on after errors.
+        huge: take texts of more than 10 MB: pictures within the XML.
+    """
     from lxml import etree
 
-    return etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        remove_comments=True,
+        remove_pis=True,
+        recover=recover,
+        huge_tree=huge,
+    )
 
 
 def refuse_entities(head: bytes) -> None:

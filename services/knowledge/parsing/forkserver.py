@@ -215,11 +215,12 @@ class ForkServer:
             if needed == "pdf":
                 import pypdfium2  # type: ignore[import-untyped]  # noqa: F401
             else:
-                from services.knowledge.formats import office
+                import lxml.etree  # type: ignore[import-untyped]  # noqa: F401
 
-                office.load()
+                from services.knowledge.formats import web_pages  # noqa: F401
+
                 if needed == "office":
-                    import lxml.etree  # type: ignore[import-untyped]  # noqa: F401
+                    from services.knowledge.formats import books, open_document, slides, word  # noqa: F401
         gc.collect()
         gc.freeze()
 

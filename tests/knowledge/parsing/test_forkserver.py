@@ -39,11 +39,12 @@ def test_the_fork_server_has_nothing_heavy_in_it() -> None:
     succeeds(code)
 
 
-def test_the_converters_come_without_their_dead_weight() -> None:
-    """Loading them starts no thread (a fork would lose it) and leaves out the file-type network and pandas."""
+def test_the_readers_come_without_dead_weight() -> None:
+    """Loading them starts no thread (a fork would lose it) and brings neither numpy nor pandas nor converters."""
     code = (
-        "import sys, threading; from services.knowledge.formats import office; office.load(); import openpyxl;"
-        "sys.exit(repr([n for n in ('onnxruntime', 'pandas', 'torch') if sys.modules.get(n)]"
+        "import sys, threading; from services.knowledge.formats import books, open_document, rich_text, slides, word;"
+        "import lxml.etree;"
+        "sys.exit(repr([n for n in ('onnxruntime', 'pandas', 'numpy', 'markitdown') if sys.modules.get(n)]"
         " + [t for t in open('/proc/self/status').read().splitlines() if t.startswith('Threads')]))"
     )
     done = subprocess.run(

@@ -46,8 +46,7 @@ def laid_out(page: PageText, open_table: OpenTable, clean: Callable[[str], str])
 
     Text outside tables stays as PDFium orders it, in the order in which it was drawn.
     """
-    runs = runs_of(page.words)
-    if not may_have_rows(runs):
+    if not may_have_rows(page.words):
         open_table.header = ""
         return clean(_shown(page, 0, len(page.text)))
     tables = [table for table in _tables(page) if _holds_all(table, page.words)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 # Objects of a page that are looked at; pages with more are drawings or made to keep readers busy.
@@ -17,8 +18,10 @@ MAX_PLACED_CHARACTERS = 100_000
 _NARROW = 0.01
 # Half of this share of the font size is added around such an object, which PDFium does for outlined text.
 _OUTLINE = 0.8
+_POINTER = ctypes.c_void_p
 _WORD = re.compile(r"\S+")
 _BOLD = re.compile(rb"bold|black|heavy|-bd|demi", re.IGNORECASE)
+_TYPEWRITER = re.compile(rb"mono|courier|typewriter|CMTT|consol", re.IGNORECASE)
 _MAX_FONT_NAME = 200
 _MAX_PARTS = 4
 Matrix = tuple[float, float, float, float, float, float]
@@ -71,29 +74,38 @@ def page_objects(page: Any) -> PageObjects:
 
     found = PageObjects()
     left = [_MAX_OBJECTS]
+    kind_of = _direct("FPDFPageObj_GetType", _POINTER)
+    bounds_of = _direct("FPDFPageObj_GetBounds", _POINTER, *(_POINTER,) * 4)
+    edges = (ctypes.c_float * 4)()
+    places = [ctypes.addressof(edges) + 4 * number for number in range(4)]
+    text = pdfium.FPDF_PAGEOBJ_TEXT
 
-    def visit(objects: Iterator[Any], matrix: Matrix, depth: int) -> None:
-        for item in objects:
+    def visit(objects: Iterator[int], matrix: Matrix, depth: int) -> None:
+        for address in objects:
             left[0] -= 1
             if left[0] < 0:
                 return
-            kind = pdfium.FPDFPageObj_GetType(item)
-            if kind == pdfium.FPDF_PAGEOBJ_TEXT:
+            kind = kind_of(address)
+            if kind == text:
                 found.texts += 1
-                _widen(item)
-            elif kind == pdfium.FPDF_PAGEOBJ_PATH:
+                if bounds_of(address, *places) and edges[2] - edges[0] < _NARROW:
+                    _widen(ctypes.cast(address, pdfium.FPDF_PAGEOBJECT))
+                continue
+            item = ctypes.cast(address, pdfium.FPDF_PAGEOBJECT)
+            if kind == pdfium.FPDF_PAGEOBJ_PATH:
                 found.paths.append((item, matrix))
             elif kind == pdfium.FPDF_PAGEOBJ_IMAGE:
                 found.pictures.append(_transformed(_bounds(item), matrix))
             elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < _MAX_DEPTH:
                 count = max(pdfium.FPDFFormObj_CountObjects(item), 0)
-                inner = (pdfium.FPDFFormObj_GetObject(item, index) for index in range(count))
-                visit(inner, _product(matrix_of(item), matrix), depth + 1)
+                visit(map(partial(inner_object, address), range(count)), _product(matrix_of(item), matrix), depth + 1)
             else:
                 found.others += 1
 
+    page_object = _direct("FPDFPage_GetObject", _POINTER, ctypes.c_int, result=_POINTER)
+    inner_object = _direct("FPDFFormObj_GetObject", _POINTER, ctypes.c_ulong, result=_POINTER)
     count = max(pdfium.FPDFPage_CountObjects(page), 0)
-    visit((pdfium.FPDFPage_GetObject(page, index) for index in range(count)), _IDENTITY, 0)
+    visit(map(partial(page_object, _address(page)), range(count)), _IDENTITY, 0)
     return found
 
 
@@ -101,29 +113,47 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
     """Return the words of a page's text with their boxes."""
     import pypdfium2.raw as pdfium
 
-    get_box = pdfium.FPDFText_GetLooseCharBox
-    first, last = pdfium.FS_RECTF(), pdfium.FS_RECTF()
-    index_of = _character_index(text_page, text)
-    shown = Box(*page.get_bbox())
+    get_box = _direct("FPDFText_GetLooseCharBox", _POINTER, ctypes.c_int, _POINTER)
+    address, box = _address(text_page), pdfium.FS_RECTF()
+    place = ctypes.addressof(box)
+    index_of = None if text_page.count_chars() == len(text) else partial(_character_index, text_page)
+    low_x, low_y, high_x, high_y = page.get_bbox()
     turn = page.get_rotation()
     words: list[Word] = []
     for match in _WORD.finditer(text):
         start, end = match.span()
-        if not get_box(text_page, index_of(start), first):
+        if not get_box(address, start if index_of is None else index_of(start), place):
             continue
-        right = first
-        if end - start > 1 and get_box(text_page, index_of(end - 1), last):
-            right = last
-        box = Box(
-            min(first.left, right.left),
-            min(first.bottom, right.bottom),
-            max(first.right, right.right),
-            max(first.top, right.top),
-        )
-        x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
-        inside = shown.left <= x <= shown.right and shown.bottom <= y <= shown.top
-        words.append(Word(turned(box, turn) if turn else box, start, end, inside))
+        left, bottom, right, top = box.left, box.bottom, box.right, box.top
+        if end - start > 1 and get_box(address, end - 1 if index_of is None else index_of(end - 1), place):
+            left, bottom = min(left, box.left), min(bottom, box.bottom)
+            right, top = max(right, box.right), max(top, box.top)
+        inside = 2 * low_x <= left + right <= 2 * high_x and 2 * low_y <= bottom + top <= 2 * high_y
+        whole = Box(left, bottom, right, top)
+        words.append(Word(turned(whole, turn) if turn else whole, start, end, inside))
     return words
+
+
+@cache
+def _direct(name: str, *arguments: Any, result: Any = ctypes.c_int) -> Callable[..., Any]:
+    """Return a function of PDFium that takes plain addresses: called for each word, it costs a third."""
+    import pypdfium2.raw as pdfium
+
+    address = ctypes.cast(getattr(pdfium, name), ctypes.c_void_p).value or 0
+    found: Callable[..., Any] = ctypes.CFUNCTYPE(result, *arguments)(address)
+    return found
+
+
+def _address(handle: Any) -> int | None:
+    """Return the address behind a page or text page."""
+    return ctypes.cast(handle.raw, ctypes.c_void_p).value
+
+
+def _character_index(text_page: Any, place: int) -> int:
+    """Return PDFium's number of the character at a place in the text."""
+    import pypdfium2.raw as pdfium
+
+    return int(pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, place))
 
 
 def turned(box: Box, degrees: int) -> Box:
@@ -147,12 +177,21 @@ class Fonts:
 
     def is_bold(self, word: Word) -> bool:
         """Whether a word is set in a bold font."""
+        return _BOLD.search(self._font(word)[0]) is not None
+
+    def is_typewriter(self, word: Word) -> bool:
+        """Whether all characters of a word's font are equally wide."""
+        name, flags = self._font(word)
+        return bool(flags & 1) or _TYPEWRITER.search(name) is not None
+
+    def _font(self, word: Word) -> tuple[bytes, int]:
+        """Return the name and flags of a word's font."""
         import pypdfium2.raw as pdfium
 
         buffer = ctypes.create_string_buffer(_MAX_FONT_NAME)
         flags = ctypes.c_int()
-        size = pdfium.FPDFText_GetFontInfo(self.text_page, word.start, buffer, _MAX_FONT_NAME, flags)
-        return 0 < size <= _MAX_FONT_NAME and _BOLD.search(buffer.value) is not None
+        pdfium.FPDFText_GetFontInfo(self.text_page, word.start, buffer, _MAX_FONT_NAME, flags)
+        return buffer.value, flags.value
 
     def together(self, one: Word, other: Word) -> bool:
         """Whether two words were drawn at once, as the words of a cell are and two cells are not."""
@@ -218,22 +257,10 @@ def matrix_of(item: Any) -> Matrix:
     return matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f
 
 
-def _character_index(text_page: Any, text: str) -> Any:
-    """Return a function from a place in the text to PDFium's number of the character."""
-    import pypdfium2.raw as pdfium
-
-    if text_page.count_chars() == len(text):
-        return lambda place: place
-    return lambda place: pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, place)
-
-
 def _widen(item: Any) -> None:
     """Give a text object that has no width an outline, as PDFium counts it, of about a character."""
     import pypdfium2.raw as pdfium
 
-    box = _bounds(item)
-    if box.width >= _NARROW and box.height >= 0:
-        return
     size = ctypes.c_float()
     pdfium.FPDFTextObj_GetFontSize(item, size)
     a, b, c, d, _e, _f = matrix_of(item)

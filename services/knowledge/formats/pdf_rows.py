@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from services.knowledge.formats.pdf_page import Box, Word
 
 # A gap of more than this many heights of a word separates cells; wide gaps of justified lines are narrower.
 _CELL_GAP = 0.85
+# A cell begins at most this many heights above the end of the one before: cells have several lines.
+_MAX_STEP_UP = 12.0
 # Lines of one cell are not further apart than this many heights, from top to top.
 _LINE_PITCH = 1.9
 _ALIGNED = 3.0  # points by which the lines of a cell may be shifted
@@ -101,14 +102,21 @@ def runs_of(words: Sequence[Word]) -> list[Run]:
     return runs
 
 
-def may_have_rows(runs: Sequence[Run]) -> bool:
-    """Whether at least two runs lie beside the one before: cheap, and false for most pages of running text."""
+def may_have_rows(words: Sequence[Word]) -> bool:
+    """Whether at least two words lie beside the one before with a gap: cheap, and false for most running text."""
     beside = 0
-    for before, run in pairwise(runs):
-        if run.box.left > before.box.right and _share(before.box, run.box) > 0.3:
-            beside += 1
-            if beside > 1:
-                return True
+    before = words[0].box if words else None
+    for word in words:
+        left, bottom, _right, top = box = word.box
+        if before is not None:
+            height = min(top - bottom, before[3] - before[1])
+            overlap = min(top, before[3]) - max(bottom, before[1])
+            # A word far above begins a column of running text, or a page's second block.
+            if left - before[2] > _CELL_GAP * height and (overlap > 0 or bottom - before[3] < _MAX_STEP_UP * height):
+                beside += bottom > before[1] - height
+                if beside > 1:
+                    return True
+        before = box
     return False
 
 

@@ -18,7 +18,9 @@ _MAX_COLUMNS = 60
 _MAX_SINGLES = 3
 # Cells that reach over several columns are rare in tables.
 _MAX_SPANNING = 0.34
+_EVEN = 1.2  # gaps of a justified line that differ by less are the same
 _ALIGNED = 2.5  # points by which edges of one column may differ
+_DIGIT = re.compile(r"\d")
 _LEADERS = re.compile(r"(?:\. ?){5,}|…{2,}")
 _ITEM_MARK = re.compile(r"[^\w\s]{0,2}\w{0,3}[^\w\s]{0,2}|\[\w{1,8}\]")
 
@@ -107,7 +109,7 @@ def _tables_of(region: _Region, grid: Grid, text: str, fonts: Fonts) -> Iterator
             columns = _parted_columns(rows, columns, fonts)
             rows = _with_touching_rows(region, rows, columns, fonts)
         table = _table([_with_split_words(row, columns, fonts) for row in rows], columns, near, fonts, ruled=ruled)
-        if table is not None and _is_table(table, near, text):
+        if table is not None and _is_table(table, near, text, fonts):
             yield table
         return
 
@@ -219,6 +221,7 @@ def _free_columns(rows: Sequence[Row], fonts: Fonts) -> tuple[list[tuple[float, 
     order = sorted(range(len(rows)), key=lambda at: -len(rows[at].cells))
     spanning: set[int] = set()
     for at in order:
+        columns = _without_wide(columns, rows[at])
         for cell in rows[at].cells:
             over = [number for number, column in enumerate(columns) if _overlap(cell.box, column) > 1.0]
             if len(over) > 1:
@@ -237,6 +240,12 @@ def _free_columns(rows: Sequence[Row], fonts: Fonts) -> tuple[list[tuple[float, 
         end = next((at for at in multiple if len(rows[at].cells) != first), len(rows))
         return columns, min(end, len(rows) - 1)
     return columns, len(rows)
+
+
+def _without_wide(columns: list[tuple[float, float]], row: Row) -> list[tuple[float, float]]:
+    """Return the columns without those that two cells of a row stand in, cells in no other column."""
+    alone = [cell for cell in row.cells if sum(_overlap(cell.box, column) > 1.0 for column in columns) == 1]
+    return [column for column in columns if sum(_overlap(cell.box, column) > 1.0 for cell in alone) < 2]
 
 
 def _splits(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts) -> bool:
@@ -339,23 +348,48 @@ def _without_empty_columns(table: Table) -> Table | None:
     return table if len(kept) > 1 and len(table.rows) > 1 else None
 
 
-def _is_table(table: Table, grid: Grid, text: str) -> bool:
+def _is_table(table: Table, grid: Grid, text: str, fonts: Fonts) -> bool:
     """Whether rows in columns are a table, not a list, contents, or running text in columns (then `prose` is set)."""
-    width = len(table.columns)
     multiple = [row for row in table.rows if sum(map(bool, row)) > 1]
-    lined = table.ruled or len(grid.crossing(table.columns[0][0], table.columns[-1][1], 0.7)) > 1
-    if len(multiple) < 2 or (len(multiple) < 3 and not lined and (width < 3 or any(not all(row) for row in multiple))):
+    if len(multiple) < 2 or _LEADERS.search(text, table.start, table.end):
         return False
-    if _LEADERS.search(text, table.start, table.end):
-        return False
-    if table.ruled:
+    if table.ruled or len(grid.crossing(table.columns[0][0], table.columns[-1][1], 0.7)) > 1:
         return True
-    if width == 2 and all(_ITEM_MARK.fullmatch(_plain(row[0], text)) for row in table.rows):
+    if _is_list_or_code(table, multiple, text, fonts) or sum(_is_even(row, fonts) for row in multiple) > 0.5 * len(
+        multiple
+    ):
         return False
     if _is_prose(table, multiple, text):
         table.prose = len(multiple) == len(table.rows)
         return table.prose
     return True
+
+
+def _is_list_or_code(table: Table, rows: Sequence[list[list[Run]]], text: str, fonts: Fonts) -> bool:
+    """Whether rows are items behind marks or numbers, program code, or two lines that are no names with numbers."""
+    if len(table.columns) == 2 and all(_ITEM_MARK.fullmatch(_plain(row[0], text)) for row in table.rows):
+        return True
+    if all(fonts.is_typewriter(run.words[0]) for row in rows[:4] for cell in row for run in cell[:1]):
+        return True
+    return len(rows) == 2 and not _has_numbers_below_words(rows, text)
+
+
+def _is_even(row: Sequence[Sequence[Run]], fonts: Fonts) -> bool:
+    """Whether a row is a justified line: drawn at once, with equal gaps between its words."""
+    words = [word for cell in row for run in cell for word in run.words]
+    gaps = [after.box.left - before.box.right for before, after in pairwise(words)]
+    return max(gaps) < _EVEN * min(gaps) + 0.5 and all(fonts.together(*pair) for pair in pairwise(words))
+
+
+def _has_numbers_below_words(rows: Sequence[list[list[Run]]], text: str) -> bool:
+    """Whether two full rows of three cells or more are names and what they name."""
+    upper, lower = ([_plain(cell, text) for cell in row] for row in rows)
+    return (
+        len(upper) > 2
+        and all(upper)
+        and all(lower)
+        and any(not _DIGIT.search(name) and _DIGIT.match(value) for name, value in zip(upper, lower, strict=True))
+    )
 
 
 def _is_prose(table: Table, rows: Sequence[list[list[Run]]], text: str) -> bool:

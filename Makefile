@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser prometheus lint types imports unit bench bench-leaks soak lock clean
+.PHONY: help run gguf install test test-install browser prometheus clients lint types imports unit bench bench-leaks soak lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,7 +59,10 @@ browser: $(VENV)/.test-installed
 prometheus: $(VENV)/.test-installed
 	@$(BIN)/python tests/deploy/provide_promtool.py
 
-test: lint types imports browser prometheus ## Lint, types, import rules, unit, AppTest, API and browser tests
+clients: $(VENV)/.test-installed
+	@$(BIN)/python tests/clients/provide_clients.py
+
+test: lint types imports browser prometheus clients ## Lint, types, import rules, unit, AppTest, API and browser tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed

@@ -32,12 +32,32 @@ class APassage:
 class AQuote:
     hit: int
     text: str
+    shown: str = ""
+    label: str = ""
+    also: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class SomeQuotes:
+    hits: Sequence[APassage]
+    quotes: Sequence[AQuote]
+    kind: str = "open"
+    document: str = ""
+    entries: int = 0
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class ACorrection:
+    typed: str
+    read: str
 
 
 @dataclass(frozen=True)
 class Results:
     hits: Sequence[APassage]
     relevant: bool = True
+    corrections: Sequence[ACorrection] = ()
 
 
 SEALS = APassage(11, 1, "pump manual.pdf", "Check the oil weekly. Seals are covered for 12 months [7].", 0.9, page=3)
@@ -66,8 +86,8 @@ class FakeKnowledge:
             raise self.error
         return Results(self.hits, self.relevant)
 
-    def quotes(self, question: str, passages: Results, limit: int) -> Sequence[AQuote]:  # noqa: ARG002
-        return self.quoted[:limit]
+    def quotes(self, question: str, passages: Results, limit: int) -> SomeQuotes:  # noqa: ARG002
+        return SomeQuotes(self.hits, self.quoted[:limit] if passages.relevant else ())
 
 
 @pytest.fixture

@@ -26,7 +26,10 @@ class ModelServer:
         # In place of everything else: returns status, headers and bytes of the reply to a question.
         self.script: Callable[[Any], tuple[int, dict[str, str], bytes]] | None = None
         self.closing = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._listen(0)
+
+    def _listen(self, port: int) -> None:
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._http.daemon_threads = False  # server_close waits for them: no handler outlives its test
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
         self._thread.start()
@@ -45,8 +48,21 @@ class ModelServer:
         with self.changed:
             return bool(self.changed.wait_for(condition, DEADLINE))
 
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Refuse connections for a while."""
+        port = self.port
+        self._stop()
+        try:
+            yield
+        finally:
+            self._listen(port)
+
     def close(self) -> None:
         self.closing.set()
+        self._stop()
+
+    def _stop(self) -> None:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join(DEADLINE)

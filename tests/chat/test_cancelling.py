@@ -6,10 +6,10 @@ import gc
 import threading
 from collections.abc import Callable
 
-import langchain_openai  # noqa: F401 - loading it takes longer than the time limits tested here
 import psutil
 import pytest
 
+import services.chat.models.openai_server  # noqa: F401 - loading it takes longer than the time limits tested here
 from services.chat.answer_service import AnswerService
 from services.chat.answer_stream import AnswerStream
 from services.chat.conversations import Conversations

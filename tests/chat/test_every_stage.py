@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import langchain_openai  # noqa: F401 - loading it takes longer than the time limits tested here
 import psutil
 import pytest
 
+import services.chat.models.openai_server  # noqa: F401 - loading it takes longer than the time limits tested here
 from services.chat import answer_service as answering_module
 from services.chat.answer_service import AnswerService
 from services.chat.answer_stream import StreamWorker

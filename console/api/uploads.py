@@ -1,7 +1,6 @@
 """Uploads: a multipart form is read as a stream of events, and each file goes to disk while it arrives.
 
-FastAPI's own form handling would first put whole files into a temporary folder. Tokenizing is python-multipart's. Each
-file succeeds or fails on its own.
+FastAPI's own form handling would first put whole files into a temporary folder. Each file succeeds or fails on its own.
 """
 
 from __future__ import annotations
@@ -9,20 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 from pydantic import BaseModel
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
 
 from console.api.context import ApiContext
+from console.api.multipart import PartBegins, PartData, events
 from console.api.problems import MAX_ID, STATUS, title
-from services.core.errors import BadInputError, CancelledError, MillpondError, TooLargeError
+from services.core.errors import BadInputError, CancelledError, ConflictError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.file_names import NamesOfOneUpload
 from services.knowledge.types import DocumentStatus
 
 if TYPE_CHECKING:
@@ -126,6 +123,7 @@ class UploadReader:
         self._collection = collection
         self._known = collection is not None
         self._files: list[_FileUpload] = []
+        self._names = NamesOfOneUpload()
 
     async def read(self, content_type: str, body: AsyncIterator[bytes]) -> UploadOut:
         """Read the form to its end and return what became of each file.
@@ -182,6 +180,10 @@ class UploadReader:
                 _('A file came in the field "{field}".').format(field=field[:40]),
                 _('Send files in fields named "file".'),
             )
+        try:
+            self._names.add(name)
+        except ConflictError as error:
+            file.error = file.error or error
         return file
 
     async def _write(self, file: _FileUpload, data: bytes) -> None:
@@ -221,118 +223,3 @@ class UploadReader:
         if not accepted:
             raise RejectedUploadError(rejected[0][1], errors)
         return UploadOut(documents=accepted, errors=errors)
-
-
-@dataclass(frozen=True, slots=True)
-class PartBegins:
-    """A part with its field's name; `file` is its file name, None for an ordinary field."""
-
-    field: str
-    file: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PartData:
-    """The next bytes of the part."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PartEnds:
-    """The part is complete."""
-
-
-Event = PartBegins | PartData | PartEnds
-
-
-async def events(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    """Yield the parts of a multipart/form-data body in their order.
-
-    Raises:
-        BadInputError: the body is not multipart/form-data, is broken, or ends too early.
-    """
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
-        raise _broken(_("The request is not a multipart form."))
-    callbacks = _ParserCallbacks()
-    try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": callbacks.part_begins,
-                "on_part_data": callbacks.part_data,
-                "on_part_end": callbacks.part_ends,
-                "on_header_field": callbacks.header_field,
-                "on_header_value": callbacks.header_value,
-                "on_header_end": callbacks.header_ends,
-                "on_headers_finished": callbacks.headers_finished,
-                "on_end": callbacks.body_ends,
-            },
-        )
-        async for piece in body:
-            if piece:
-                parser.write(piece)
-            for event in callbacks.drain():
-                yield event
-        parser.finalize()
-    except FormParserError as error:
-        raise _broken(_("The multipart form is broken.")) from error
-    if not callbacks.complete:
-        raise _broken(_("The multipart form ends too early."))
-
-
-class _ParserCallbacks:
-    """The parser's callbacks; `drain` returns the events since the last call."""
-
-    def __init__(self) -> None:
-        self.complete = False
-        self._events: list[Event] = []
-        self._header = bytearray()
-        self._value = bytearray()
-        self._disposition = b""
-
-    def drain(self) -> list[Event]:
-        drained, self._events = self._events, []
-        return drained
-
-    def part_begins(self) -> None:
-        self._disposition = b""
-
-    def part_data(self, data: bytes, start: int, end: int) -> None:
-        self._events.append(PartData(data[start:end]))
-
-    def part_ends(self) -> None:
-        self._events.append(PartEnds())
-
-    def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def header_ends(self) -> None:
-        if bytes(self._header).lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
-        self._header.clear()
-        self._value.clear()
-
-    def headers_finished(self) -> None:
-        _kind, options = parse_options_header(self._disposition)
-        if b"name" not in options:
-            raise _broken(_("A part of the form has no name."))
-        file = options.get(b"filename")
-        self._events.append(PartBegins(_decode(options[b"name"]), None if file is None else _decode(file)))
-
-    def body_ends(self) -> None:
-        self.complete = True
-
-
-def _decode(name: bytes) -> str:
-    # Browsers and clients send UTF-8; what is not stays readable and is never refused for that alone.
-    return name.decode("utf-8", errors="replace")
-
-
-def _broken(message: str) -> BadInputError:
-    return BadInputError(message, _('Send the files as multipart/form-data in fields named "file".'))

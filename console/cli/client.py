@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from services.core.errors import NotFoundError
+from services.core.errors import NotFoundError, StorageError
 from services.core.i18n import _
 from services.knowledge.document_import import PreparedDocument
 from services.knowledge.types import UNFINISHED
@@ -72,6 +73,23 @@ class Client(Protocol):
 
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
         """Yield the pieces of the answer, and its sources last."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise StorageError(
+            _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror), ""
+        ) from error
+    with file:
+        yield file
 
 
 def collection_ids(client: Client, names: Sequence[str]) -> list[int]:

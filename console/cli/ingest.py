@@ -4,8 +4,10 @@ bar, as `import` shows it, too.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,8 @@ from console.cli.terminal import ProgressBar, quiet_logs
 from services.core.errors import BadInputError, BusyError, MillpondError, NotFoundError
 from services.core.i18n import _, plural, use_language
 from services.core.settings import Settings
+from services.knowledge.file_names import name_with_folders
+from services.knowledge.header_text import decode_bytes
 
 POLL_SECONDS = 0.3
 # Jobs run about in the order in which they were queued: polling the oldest is enough to see each of them end.
@@ -60,18 +64,52 @@ def files_of(paths: Sequence[Path]) -> list[FileEntry]:
     """Return the files in `paths`; folders are walked, hidden files and folders in them are left out.
 
     A file in a subfolder is named with it ("guides › intro.md"): the same name in two folders must not count as two
-    versions of one document.
+    versions of one document. Files that would still have one name are named with as many of the folders above them as
+    tell them apart. A name that is not in UTF-8 is read in the likeliest encoding.
     """
-    entries: list[FileEntry] = []
+    found: dict[Path, tuple[str, ...]] = {}
     for path in paths:
         if path.is_file():
-            entries.append(FileEntry(path, path.name))
+            found.setdefault(path, (path.name,))
             continue
         for file in sorted(path.rglob("*")):
             parts = file.relative_to(path).parts
             if file.is_file() and not any(part.startswith(".") for part in parts):
-                entries.append(FileEntry(file, " › ".join(parts)))
-    return entries
+                found.setdefault(file, parts)
+    return [
+        FileEntry(path, name_with_folders([_as_text(part) for part in parts]))
+        for path, parts in _told_apart(found).items()
+    ]
+
+
+def _told_apart(found: Mapping[Path, tuple[str, ...]]) -> dict[Path, tuple[str, ...]]:
+    """Return names with more of the folders above, where several files have one name; a file that is given twice is
+    there once.
+    """
+    resolved: dict[Path, Path] = {}
+    for path in found:
+        resolved.setdefault(path.resolve(), path)
+    names = {path: found[path] for path in resolved.values()}
+    whole = {path: full.parts[1:] for full, path in resolved.items()}
+    while True:
+        same = Counter(names.values())
+        longer = {
+            path: whole[path][-len(parts) - 1 :]
+            for path, parts in names.items()
+            if same[parts] > 1 and len(parts) < len(whole[path])
+        }
+        if not longer:
+            return names
+        names.update(longer)
+
+
+def _as_text(name: str) -> str:
+    """Return a name as text; bytes of it that are not UTF-8 come as lone surrogates (PEP 383)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return decode_bytes(os.fsencode(name))
+    return name
 
 
 def find_or_create_collection(client: Client, name: str) -> int:

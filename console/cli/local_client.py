@@ -7,11 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.cli.client import AnswerSource, DocumentState, ImportState
+from console.cli.client import AnswerSource, DocumentState, ImportState, opened
 from services.app.startup import Application
 from services.chat.types import Finished, MessageRole, Token
-from services.core.errors import StorageError
-from services.core.i18n import _
 from services.core.settings import Settings
 from services.knowledge.document_import import PreparedDocument
 
@@ -38,13 +36,8 @@ class LocalClient:
         return self._services.library.create_collection(name).id
 
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
-        try:
-            with path.open("rb") as file:
-                intake = self._services.library.add(file, name, collection)
-        except OSError as error:
-            raise StorageError(
-                _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror), ""
-            ) from error
+        with opened(path) as file:
+            intake = self._services.library.add(file, name, collection)
         return intake.document.id, intake.duplicate
 
     def import_document(self, document: PreparedDocument, collection: int) -> ImportState:

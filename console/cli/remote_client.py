@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from console.cli.client import AnswerSource, DocumentState, ImportState
+from console.cli.client import AnswerSource, DocumentState, ImportState, opened
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -54,7 +54,7 @@ class RemoteClient:
 
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
         data = {} if collection is None else {"collection": str(collection)}
-        with path.open("rb") as file:
+        with opened(path) as file:
             added = self._call("POST", "/api/documents", data=data, files={"file": (name, file)})["documents"][0]
         return int(added["id"]), bool(added["duplicate"])
 

@@ -46,6 +46,7 @@ class Key(StrEnum):
     CONVERSATION_SEARCH = "conversation-search"
     CONVERSATION_NEW = "conversation-new"
     UPLOAD_COLLECTION = "upload-collection"
+    UPLOAD_FOLDER = "upload-folder"
     DOCUMENT_SEARCH = "document-search"
     DOCUMENT_STATUS = "document-status"
     DOCUMENT_ORDER = "document-order"

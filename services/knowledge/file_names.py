@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from services.core.errors import ConflictError
 from services.core.i18n import _
 
 LONGEST_NAME = 255
@@ -29,6 +30,39 @@ def display_name(raw: str) -> str:
     if not text.strip("."):
         return _("unnamed file")
     return _shorten(text, LONGEST_NAME)
+
+
+def document_name(raw: str) -> str:
+    """Return the name of the document for a file that a client calls `raw`, with the folders that it names.
+
+    Of a full path ("C:\\Users\\anna\\offer.pdf", "/home/anna/offer.pdf") only the last part counts: the folders are
+    those of the sender's machine.
+    """
+    parts = re.split(r"[\\/]", raw)
+    if ".." in parts or re.match(r"[\\/]|[A-Za-z]:[\\/]", raw):
+        parts = parts[-1:]
+    return name_with_folders(parts)
+
+
+class NamesOfOneUpload:
+    """The names of files that come together: a second one of the same name would replace the first in silence."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def add(self, raw: str) -> None:
+        """Record a file that the client calls `raw`.
+
+        Raises:
+            ConflictError: another file of this upload has its name.
+        """
+        name = document_name(raw)
+        if name in self._names:
+            raise ConflictError(
+                _("Two files of this upload are called “{name}”; only the first was added.").format(name=name),
+                _("Rename one of them, or send both with their folders in their names (“a/{name}”).").format(name=name),
+            )
+        self._names.add(name)
 
 
 def name_with_folders(parts: Sequence[str]) -> str:

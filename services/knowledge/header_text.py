@@ -79,6 +79,11 @@ def decode_extended(value: str) -> str | None:
     return _decoded(unquote_to_bytes(match[3]), match[1])
 
 
+def decode_bytes(data: bytes) -> str:
+    """Return a text whose encoding nobody states: in the likeliest one."""
+    return _decoded(data, "")
+
+
 def _decoded(data: bytes, charset: str) -> str:
     from services.knowledge.formats.encodings import canonical, decode
 

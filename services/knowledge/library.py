@@ -21,13 +21,13 @@ from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge import types
-from services.knowledge.file_names import display_name
+from services.knowledge.file_names import document_name
 from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_jobs import LibraryJobs
 from services.knowledge.library_reader import LibraryReader
 from services.knowledge.store import deletions, intake
-from services.knowledge.store.attachments import keep_for_itself, with_attachments
+from services.knowledge.store.attachments import keep_for_itself, relatives, with_attachments
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import DocumentFilters, DocumentStore, move, read_document, set_enabled
@@ -127,7 +127,7 @@ class Library:
         self._admission.check(Gate.UPLOADS)
         self._admission.require(_UPLOAD_BYTES, _("A new file"))
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
-        shown = display_name(name)
+        shown = document_name(name)
         return UploadSession(self._files.create(), lambda file: self._admit(file, shown, target))
 
     def add(self, stream: BinaryIO, name: str, collection_id: int | None = None) -> Intake:
@@ -209,6 +209,16 @@ class Library:
                 with suppress(NotFoundError):
                     found.append(read_document(connection, each, live))
         return found
+
+    def relatives(self, document_id: int, most: int) -> tuple[list[Document], list[Document]]:
+        """Return at most so many of the documents that a document brought as attachments, and of those that brought it."""
+        live = self._board.live()
+        with self._database.read() as connection:
+            brought, brought_by = relatives(connection, document_id)
+            return (
+                [read_document(connection, each, live) for each in brought[:most]],
+                [read_document(connection, each, live) for each in brought_by[:most]],
+            )
 
     def set_enabled(self, ids: Sequence[int], enabled: bool) -> None:
         """Include documents in searches or exclude them; they stay in the library."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.knowledge.formats.mails import attach, mail
 from tests.servers import Server, eventually
 
 
@@ -327,6 +328,35 @@ def test_an_upload_that_is_broken_off_is_no_defect(server: Server) -> None:
     assert {line["level"] for line in told()} == {"info"}
     assert "half.txt" not in names(server)
     assert stored(server) == before
+
+
+def test_files_of_one_name_in_one_request(server: Server) -> None:
+    """The second of two files of one name replaces the first in silence."""
+    apart = [("file", ("one/README.md", text("One"))), ("file", ("two/README.md", text("Two")))]
+    answer = server.client.post("/api/documents", files=apart)
+    assert answer.status_code == 202
+    assert [each["name"] for each in answer.json()["documents"]] == ["one › README.md", "two › README.md"]
+
+    alike = [("file", ("alike.md", text("First"))), ("file", ("alike.md", text("Second")))]
+    answer = server.client.post("/api/documents", files=alike).json()
+    assert [each["name"] for each in answer["documents"]] == ["alike.md"]
+    assert [(each["name"], each["status"]) for each in answer["errors"]] == [("alike.md", 409)]
+    assert "only the first was added" in answer["errors"][0]["detail"]
+    assert server.wait_finished(answer["documents"][0]["id"])["version"] == 1
+
+
+def test_a_mail_and_its_attachment_by_the_api(server: Server) -> None:
+    """What a mail brings is not found, or stays when the mail is deleted."""
+    message = mail("Heron offer", "The herons are listed in the attached file.")
+    attach(message, "herons.txt", b"Grey herons cost 40 ducats each.", "text/plain")
+    taken = server.add("Heron offer.eml", message.as_bytes())
+    assert server.wait_finished(taken)["status"] == "ready"
+    (attached,) = server.client.get("/api/documents", params={"query": "Heron offer.eml ›"}).json()["documents"]
+    assert server.wait_finished(attached["id"])["status"] == "ready"
+    hits = server.client.post("/api/search", json={"query": "What do grey herons cost?"}).json()["hits"]
+    assert hits[0]["document"] == "Heron offer.eml › herons.txt"
+    assert server.client.delete(f"/api/documents/{taken}").status_code == 204
+    assert server.client.get(f"/api/documents/{attached['id']}").status_code == 404
 
 
 def test_a_wrong_method_is_named(server: Server) -> None:

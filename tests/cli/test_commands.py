@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from uuid import uuid4
@@ -78,6 +79,28 @@ def test_a_file_that_fails_is_named_and_counts(server: Server, tmp_path: Path) -
     assert "empty.txt: " in done.stderr
     assert "noise.pdf: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_that_collide_or_are_not_utf8(server: Server, tmp_path: Path) -> None:
+    """Two files of one name are both kept; one whose name is not in UTF-8 does not keep the others out."""
+    mark = uuid4().hex[:8]
+    paths = [tmp_path / f"A{mark}" / "README.md", tmp_path / f"B{mark}" / "README.md"]
+    paths.append(tmp_path / "more" / os.fsdecode(f"Küchengeräte {mark}.txt".encode("latin-1")))
+    paths.append(tmp_path / "more" / f"other {mark}.txt")
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"File number {number} of {mark}.")
+    data = ("--data-dir", str(server.data_dir))
+    done = run("ingest", str(paths[0]), str(paths[1]), str(tmp_path / "more"), *data)
+    assert done.returncode == 0, done.stderr
+    assert "4 ready" in done.stdout
+    found = server.client.get("/api/documents", params={"query": mark}).json()["documents"]
+    assert {document["name"] for document in found} == {
+        f"A{mark} › README.md",
+        f"B{mark} › README.md",
+        f"Küchengeräte {mark}.txt",
+        f"other {mark}.txt",
+    }
 
 
 def test_commands_without_a_server(folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.knowledge.file_names import LONGEST_NAME, collection_name, display_name
+from services.knowledge.file_names import LONGEST_NAME, collection_name, display_name, document_name
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,31 @@ def test_collection_name_is_one_visible_line() -> None:
     assert collection_name(" Law / tax\n2026\u202e ") == "Law / tax 2026"
     assert collection_name("\u200b\n ") == ""
     assert len(collection_name("n" * 300)) == LONGEST_NAME
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("A/README.md", "A › README.md"),
+        ("docs\\guides\\intro.md", "docs › guides › intro.md"),
+        ("./a//b/c.txt", "a › b › c.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("a/../b/c.txt", "c.txt"),
+        ("/home/anna/offer.pdf", "offer.pdf"),
+        ("C:\\Users\\anna\\offer.pdf", "offer.pdf"),
+        ("\\\\server\\share\\offer.pdf", "offer.pdf"),
+        ("guides › intro.md", "guides › intro.md"),
+        ("a\x07b/\u202ec.txt", "ab › c.txt"),
+    ],
+)
+def test_folders_that_a_client_names_are_kept(raw: str, shown: str) -> None:
+    """Files of one name in two folders replace each other; or the folders of the sender's machine are shown."""
+    assert document_name(raw) == shown
+
+
+def test_long_names_with_folders_keep_their_ending() -> None:
+    """A name that is cut loses the ending that says its format."""
+    name = document_name("x" * 200 + "/" + "y" * 200 + ".pdf")
+    assert len(name) <= LONGEST_NAME
+    assert name.endswith("y.pdf")
+    assert name.startswith("xxx")

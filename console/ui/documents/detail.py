@@ -6,19 +6,32 @@ from functools import partial
 
 import streamlit as st
 
+from console.navigation import PageName, page
 from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
 from console.ui.session_state import Query, set_query
 from console.ui.shared.citations import PDF
 from console.ui.shared.dialogs import confirm, deletion_text
-from console.ui.shared.formatting import ago, escape, escape_block, location, progress_label, size, status_label
+from console.ui.shared.formatting import (
+    ago,
+    escape,
+    escape_block,
+    location,
+    plain,
+    progress_label,
+    shorten,
+    size,
+    status_label,
+)
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
+from services.knowledge.file_names import SEPARATOR
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 
 _CHUNKS = 20
 _SECTIONS = 20
+_LINKS = 12
 
 
 def document_view(library: Library, document: Document) -> None:
@@ -34,6 +47,7 @@ def document_view(library: Library, document: Document) -> None:
     if document.notes:
         lines = "\n".join(f"- {escape(note.text)}" for note in document.notes)
         st.info(lines, title=_("How this file was read"), icon=":material/info:")
+    _attachments(library, document)
     names = [_("Chunks"), _("Text"), *([_("Pages")] if document.media_type == PDF and document.pages else [])]
     tabs = st.tabs(names, on_change="rerun", key="document-tabs")
     for tab, draw in zip(tabs, (_chunks, _text, _pages), strict=False):
@@ -59,6 +73,25 @@ def _facts(document: Document) -> None:
     st.caption(_("sha256 {digest}").format(digest=escape(document.sha256)), wrap=False)
 
 
+def _attachments(library: Library, document: Document) -> None:
+    """Draw links to the documents that this one brought, and to those that brought it."""
+    brought, brought_by = library.relatives(document.id, _LINKS + 1)
+    for title, found in ((_("Attachments"), brought), (_("Came with"), brought_by)):
+        if not found:
+            continue
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(title, width="content")
+            for each in found[:_LINKS]:
+                st.page_link(
+                    page(PageName.DOCUMENTS),
+                    label=plain(shorten(each.name.removeprefix(document.name + SEPARATOR), 60)),
+                    icon=":material/attach_file:",
+                    query_params={Query.DOCUMENT.value: str(each.id)},
+                )
+            if len(found) > _LINKS:
+                st.caption(_("and more"), width="content")
+
+
 def _actions(library: Library, document: Document) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.toggle(
@@ -77,7 +110,7 @@ def _actions(library: Library, document: Document) -> None:
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
             confirm(
                 _("Delete this document?"),
-                deletion_lines([document]),
+                deletion_lines(library, [document]),
                 _("Delete"),
                 partial(_delete, library, document.id),
             )

@@ -239,7 +239,7 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
             chosen = [known.get(i) or attempt(library.document, i) for i in selected]
             confirm(
                 plural("Delete {count} document?", "Delete {count} documents?", len(selected)),
-                deletion_lines([document for document in chosen if document is not None]),
+                deletion_lines(library, [document for document in chosen if document is not None]),
                 _("Delete"),
                 partial(_delete, library, selected),
             )
@@ -270,15 +270,31 @@ def _clear() -> None:
     state.tables += 1
 
 
-def deletion_lines(documents: Sequence[Document]) -> list[str]:
+def deletion_lines(library: Library, documents: Sequence[Document]) -> list[str]:
     """Return the consequences of deleting `documents`, for the confirmation."""
+    everything = library.with_attachments([document.id for document in documents])
+    attached = len(everything) - len(documents)
     lines = [shorten(document.name, 80) for document in documents[:_MOST_NAMES]]
     if len(documents) > _MOST_NAMES:
         lines.append(plural("and {count} more", "and {count} more", len(documents) - _MOST_NAMES))
+    if attached > 0:
+        lines.append(
+            plural(
+                "With it goes {count} attachment that only it brought.",
+                "With it go {count} attachments that only it brought.",
+                attached,
+            )
+            if len(documents) == 1
+            else plural(
+                "With them goes {count} attachment that only they brought.",
+                "With them go {count} attachments that only they brought.",
+                attached,
+            )
+        )
     lines.append(
         _("Deletes the original files ({size}), {chunks} chunks, their search terms and vectors.").format(
-            size=size(sum(document.size_bytes for document in documents)),
-            chunks=count(sum(document.chunks for document in documents)),
+            size=size(sum(document.size_bytes for document in everything)),
+            chunks=count(sum(document.chunks for document in everything)),
         )
     )
     lines.append(_("Answers that cite them are kept, but their sources can no longer be opened."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import streamlit as st
 from streamlit.typing import UploadedFile
@@ -18,6 +19,7 @@ from services.core.errors import BadInputError, MillpondError
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.requests import RequestKind, RequestScope
+from services.knowledge.file_names import NamesOfOneUpload
 from services.knowledge.library import Library
 from services.knowledge.types import Collection, Intake
 
@@ -28,12 +30,18 @@ _ALL = 0  # ids count from 1
 def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -> None:
     """Draw the drop zone; dropped files are added to the collection (None: the default one) at once."""
     state = state_of(DocumentsState)
+    folder = st.toggle(_("A folder with all that is in it"), key=Key.UPLOAD_FOLDER)
+    several: Literal[True, "directory"] = "directory" if folder else True
     files = st.file_uploader(
-        _("Drop documents here: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, EPUB, text"),
-        accept_multiple_files=True,
+        _("Drop documents here: PDF, Word, PowerPoint, Excel, mail, CSV, HTML, Markdown, EPUB, text"),
+        accept_multiple_files=several,
         max_upload_size=limit_mb,
-        key=f"uploader-{state.uploads}",  # a new key is a new, empty uploader
+        key=f"uploader-{state.uploads}-{several}",  # a new key is a new, empty uploader
     )
+    # Hidden files are left out, as `ingest` does: systems put them into every folder.
+    hidden = [file for file in files if folder and any(part.startswith(".") for part in file.name.split("/"))]
+    release_uploads(hidden)
+    files = [file for file in files if file not in hidden]
     if files:
         _store(services, files, collection_id)
         state.uploads += 1
@@ -46,6 +54,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
     bar = st.progress(0.0)
     megabytes = sum(file.size for file in files) / MEGABYTE
     detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
+    names = NamesOfOneUpload()
     scope: RequestScope | None = None
     try:
         scope = services.requests.open(RequestKind.UPLOAD, detail, user=page_user())
@@ -55,6 +64,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
             bar.progress(number / len(files), _("Storing {name}").format(name=escape(shorten(file.name, 60))))
             try:
                 scope.check()
+                names.add(file.name)
                 stored.append(services.library.add(file, file.name, collection_id))
             except MillpondError as error:
                 problems.append((file.name, error))

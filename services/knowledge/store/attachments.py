@@ -98,6 +98,12 @@ def with_attachments(connection: Connection, document_ids: Iterable[int]) -> lis
     return list(found)
 
 
+def relatives(connection: Connection, document_id: int) -> tuple[list[int], list[int]]:
+    """Return which documents a document brought, and which brought it."""
+    brought_by = sa.select(attachments.c.parent_id).where(attachments.c.document_id == document_id)
+    return sorted(_children(connection, document_id)), sorted(connection.execute(brought_by).scalars())
+
+
 def depth_of(connection: Connection, document_id: int) -> int:
     """Return in how many documents a document is nested: 0 for one that was added for itself."""
     seen = {document_id}

@@ -76,7 +76,7 @@ def _dialect(text: str, delimiter: str) -> _Dialect:
         if _fit(sample, _Dialect(delimiter, escapes=escapes)) <= 0:
             delimiter = ","
     dialect = _Dialect(delimiter, escapes=escapes)
-    if text.count('"') % 2 and _is_unclosed(text, dialect):
+    if '"' in text and _is_unclosed(text, dialect):
         dialect = _Dialect(delimiter, escapes=escapes, quotes=False)
     return dialect
 
@@ -85,7 +85,7 @@ def _is_unclosed(text: str, dialect: _Dialect) -> bool:
     """Whether a quotation mark swallows many lines: it stands for inches, or was forgotten."""
     try:
         return any(
-            cell.count("\n") > _MOST_BREAKS or (dialect.delimiter in cell and cell.count(f"{dialect.delimiter}") > 50)
+            cell.count("\n") > _MOST_BREAKS or (cell.count("\n") > 3 and cell.count(dialect.delimiter) > 50)
             for row in csv.reader(io.StringIO(text, newline=""), dialect)
             for cell in row
             if "\n" in cell

@@ -33,14 +33,20 @@ class TableStart:
     strong: bool = False
 
 
-def find_start(rows: Sequence[Row], *, levels: int | None = None) -> TableStart:
-    """Return how a block of rows begins; `levels` is the number of header rows where it is known."""
+def find_start(rows: Sequence[Row], *, levels: int | None = None, forms: bool = True) -> TableStart:
+    """Return how a block of rows begins.
+
+    Args:
+        rows: the block.
+        levels: the number of header rows, where it is known.
+        forms: whether pairs of label and value may be a form; in a CSV file they are a table.
+    """
     if levels is not None:
         return TableStart((), _joined(rows[:levels]), levels, strong=True)
     titles = _title_rows(rows)
     body = rows[titles:]
     lines = tuple(" ".join(_line_of(row).split()) for row in rows[:titles])
-    depth, strong = _header_depth(body)
+    depth, strong = _header_depth(body, forms=forms)
     if not depth:
         return TableStart(lines, {}, titles)
     header = _joined(body[:depth])
@@ -90,7 +96,7 @@ def _only_one(row: Row, after: Row) -> bool:
     return row.distinct == 1 and after.distinct > 1 and min(after.cells) <= min(row.cells) and not row.across
 
 
-def _header_depth(rows: Sequence[Row]) -> tuple[int, bool]:
+def _header_depth(rows: Sequence[Row], *, forms: bool) -> tuple[int, bool]:
     """Return how many of the first rows are the header, and whether more than its place says so."""
     if len(rows) < 2:
         return 0, False
@@ -103,7 +109,7 @@ def _header_depth(rows: Sequence[Row]) -> tuple[int, bool]:
     evidence = _evidence(first, rows[1:])
     if evidence:
         return (1, True) if evidence > 0 else (0, False)
-    if _is_form(rows):
+    if forms and _is_form(rows):
         return 0, False
     names = list(first.cells.values())
     width = max(len(row.cells) for row in rows[:_SAMPLE_ROWS])
@@ -127,10 +133,11 @@ def _continues(header: Sequence[Row], row: Row) -> bool:
     if above.across and row.distinct > above.distinct:
         return not any(is_number(text) and not _YEAR.fullmatch(text.strip()) for text in row.cells.values())
     # A merged header in a file that knows no merged cells: gaps behind each name of the upper level.
-    gaps = [column for column in row.cells if column not in above.cells]
-    filled = [column for column in above.cells if column > min(row.cells | above.cells)]
-    inner = [column for column in gaps if filled and column > min(filled)]
-    if len(above.cells) < 0.75 * len(row.cells) and inner and len(filled) >= 2:
+    first = min(*row.cells, *above.cells)
+    filled = [column for column in above.cells if column > first]
+    begin = min(filled, default=0)
+    gaps = any(column > begin and column not in above.cells for column in row.cells)
+    if len(above.cells) < 0.75 * len(row.cells) and gaps and len(filled) >= 2:
         return not any(is_number(text) and not _YEAR.fullmatch(text.strip()) for text in row.cells.values())
     return False
 
@@ -142,9 +149,9 @@ def _evidence(first: Row, below: Sequence[Row]) -> int:
     series: list[str] = []
     for column, text in first.cells.items():
         values = [row.cells[column] for row in sample if column in row.cells]
-        if not values or sum(map(is_number, values)) < 0.6 * len(values):
+        if not values or sum(map(_is_data, values)) < 0.6 * len(values):
             continue
-        if not is_number(text):
+        if not _is_data(text):
             named += 1
         elif _YEAR.fullmatch(text.strip()) and not all(_YEAR.fullmatch(value.strip()) for value in values):
             series.append(text)
@@ -156,6 +163,11 @@ def _evidence(first: Row, below: Sequence[Row]) -> int:
     if series and _is_series(series) and not is_number(next(iter(first.cells.values()))):
         return 1
     return -1 if same else 0
+
+
+def _is_data(text: str) -> bool:
+    """Whether a cell is no name: a number, a formula, an error, true or false."""
+    return is_number(text) or text[0] in "=#" or text in {"TRUE", "FALSE", "true", "false"}
 
 
 def _is_series(names: Sequence[str]) -> bool:
@@ -183,7 +195,7 @@ def _is_form(rows: Sequence[Row]) -> bool:
 
 def _is_units(body: Sequence[Row], depth: int) -> bool:
     """Whether the row below the header has the units of columns: short words over numbers alone."""
-    if len(body) < depth + 2:
+    if len(body) < depth + 2 or max(map(len, (row.cells for row in body[:depth]))) < 2:
         return False
     row, below = body[depth], body[depth + 1 : depth + 1 + _SAMPLE_ROWS]
     texts = row.cells.values()

@@ -147,6 +147,8 @@ class _Lane:
         if len(bounds) < 2:
             yield from self._judge_part(block)
             return
+        if self._tables and not self._tables[0][1].columns:
+            self.titles, self._tables = [*self._tables[0][1].titles, *self.titles], []
         yield from self._close_tables()
         tables: list[tuple[int, TableWriter]] = []
         for first, last in bounds:
@@ -161,7 +163,7 @@ class _Lane:
         if self.levels is None and max(row.distinct for row in rows) == 1 and not self._is_list(rows):
             yield from self._text_block(rows)
             return
-        start = find_start(rows, levels=self.levels)
+        start = find_start(rows, levels=self.levels, forms=self.side_by_side)
         if self._continues(rows, start):
             for row in rows:
                 yield from self._write(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from xlrd.book import Book  # type: ignore[import-untyped]
     from xlrd.sheet import Sheet  # type: ignore[import-untyped]
 
+# Records of the file format, [MS-XLS] 2.3.
+_BOF, _EOF, _CONTINUE, _TXO = 0x0809, 0x000A, 0x003C, 0x01B6
+_CHART = b"\x20\x00"
+_BIFF8 = 80
 _NUMBER, _DATE, _BOOLEAN, _ERROR = 2, 3, 4, 5
 _MIDNIGHT = "00:00:00"
 
@@ -54,6 +59,7 @@ def read_xls(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
             notes.hidden_sheet()
         yield from table_sections(_xls_rows(book, sheet, notes), name)
         notes.finish()
+        yield from _drawn_texts(book, number, sheet, reading)
         book.unload_sheet(number)
     reading.progress(book.nsheets, book.nsheets)
 
@@ -104,6 +110,36 @@ def _xls_comments(sheet: Sheet) -> dict[int, dict[int, str]]:
             text = note.text.removeprefix(f"{note.author}:").strip()
             found.setdefault(row, {})[column] = f"[{marks.comment(note.author or '', text).text}]"
     return found
+
+
+def _drawn_texts(book: Book, number: int, sheet: Sheet, reading: Reading) -> Iterator[Section]:
+    """Yield the text boxes of a sheet, which xlrd leaves out; charts on it are noted."""
+    if book.biff_version < _BIFF8:
+        return
+    comments = {note.text.strip() for note in sheet.cell_note_map.values()}
+    at, depth, length = book._sh_abs_posn[number], 0, 0  # noqa: SLF001 - nothing public says where a sheet begins
+    texts: list[str] = []
+    while at + 4 <= len(book.mem):
+        record, size = struct.unpack_from("<HH", book.mem, at)
+        data = book.mem[at + 4 : at + 4 + size]
+        if record == _BOF:
+            depth += 1
+            if depth == 2 and data[2:4] == _CHART:
+                reading.notes.add(NoteKind.PICTURES)
+        elif record == _EOF:
+            depth -= 1
+            if depth == 0:
+                break
+        elif record == _TXO and depth == 1 and size >= 12:
+            length = int.from_bytes(data[10:12], "little")
+        elif record == _CONTINUE and length and size:
+            wide = data[0] & 1
+            texts.append(data[1 : 1 + length * (1 + wide)].decode("utf-16-le" if wide else "latin-1", errors="replace"))
+            length = 0
+        at += 4 + size
+    boxes = [text.strip() for text in texts if text.strip() and text.strip() not in comments]
+    if boxes:
+        yield Section("\n\n".join(boxes), sheet=sheet.name)
 
 
 def _xls_text(book: Book, kind: int, value: Any, style: int) -> str:

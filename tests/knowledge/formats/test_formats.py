@@ -178,7 +178,7 @@ def test_csv_rows_keep_their_header(parse: Parse, delimiter: str) -> None:
     rows = [["name", "note"], *([f"item {n}", '"first\nsecond"'] for n in range(200))]
     found = parse("\n".join(delimiter.join(row) for row in rows).encode(), "list.csv", chunk_tokens=80)
     assert found.media_type == "text/csv"
-    assert all(chunk.text.startswith("| name | note |\n| item") for chunk in found.chunks)
+    assert all(chunk.text.startswith("| name | note |\n|---|\n| item") for chunk in found.chunks)
     assert "| item 7 | first second |" in found.sections[0].text
 
 

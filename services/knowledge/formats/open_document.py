@@ -15,7 +15,15 @@ from services.knowledge.formats.blocks import Block, block_sections
 from services.knowledge.formats.foreign import protected
 from services.knowledge.formats.open_document_text import OpenDocumentText
 from services.knowledge.formats.reading import Reading
-from services.knowledge.formats.xml_names import NAMES, PROLOG_BYTES, attribute, child, refuse_entities, xml_parser
+from services.knowledge.formats.xml_names import (
+    NAMES,
+    PROLOG_BYTES,
+    attribute,
+    child,
+    is_lack_of_memory,
+    refuse_entities,
+    xml_parser,
+)
 from services.knowledge.notes import NoteKind
 from services.knowledge.types import Section
 
@@ -84,8 +92,8 @@ class OpenDocument:
                     return _parsed(part)
         except KeyError:
             return None
-        except (etree.XMLSyntaxError, zipfile.BadZipFile, OSError):
-            if name == "content.xml":
+        except (etree.XMLSyntaxError, zipfile.BadZipFile, OSError) as error:
+            if name == "content.xml" or is_lack_of_memory(error):
                 raise
             self.reading.notes.add(NoteKind.DAMAGED_PARTS, place=name)
         return None

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.formats.xml_names import PROLOG_BYTES, refuse_entities, xml_parser
+from services.knowledge.formats.xml_names import PROLOG_BYTES, is_lack_of_memory, refuse_entities, xml_parser
 from services.knowledge.notes import NoteCollector, NoteKind
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Package:
                 return etree.parse(part, xml_parser()).getroot()
         except KeyError:
             return None
-        except (etree.XMLSyntaxError, zipfile.BadZipFile, OSError, NotImplementedError):
+        except (etree.XMLSyntaxError, zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            if is_lack_of_memory(error):
+                raise MemoryError from error
             self._notes.add(NoteKind.DAMAGED_PARTS, place=posixpath.basename(name))
             return None
 

@@ -19,6 +19,7 @@ from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
 
 _PIECE = 65_536
+_MAX_JUNK = 0.05
 _UNSHOWN = frozenset("script style template noscript head datalist rp rt rtc annotation annotation-xml".split())  # noqa: SIM905
 _BREAKS = frozenset(
     "address article aside blockquote body center dd details dialog dir div dl dt fieldset figcaption figure footer "  # noqa: SIM905
@@ -33,10 +34,18 @@ _SPACE = re.compile(r"[ \t\r\n\f\u200b\u00ad]+")
 
 
 def read_html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    """Yield the sections of a page."""
-    from services.knowledge.formats.encodings import decode_page
+    """Yield the sections of a page.
 
-    page = decode_page(stream.read())
+    Raises:
+        BadInputError: it is binary data.
+    """
+    from services.knowledge.formats.encodings import decode, decode_page
+    from services.knowledge.formats.plausibility import SAMPLE_CHARACTERS, junk
+
+    data = stream.read()
+    page = decode_page(data)
+    if page.guessed and junk(page.text[:SAMPLE_CHARACTERS]) > _MAX_JUNK:
+        decode(data)  # says what is wrong
     page.add_notes(reading.notes)
     yield from page_sections(page.text, reading.notes)
 

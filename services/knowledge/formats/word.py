@@ -67,7 +67,7 @@ class WordReader:
 
     def __init__(self, package: Package, reading: Reading) -> None:
         self._package = package
-        self._reading = reading
+        self.notes = reading.notes
         self._main = package.main_part("word/document.xml")
         self._styles = Styles()
         self._styles.read(self._root("styles"))
@@ -75,14 +75,15 @@ class WordReader:
         self._numbering.read(self._root("numbering"))
         self._side = SideTexts()
         self._runs = self._reader(self._main)
-        self._pending: list[tuple[str, str]] = []
+        self._streamed: WordTable | None = None
+        self._first_row: etree._Element | None = None
 
     def _root(self, kind: str) -> etree._Element | None:
         found = self._package.related(self._main, kind)
         return self._package.root(found[0]) if found else None
 
     def _reader(self, part: str, *, is_header: bool = False) -> RunReader:
-        return RunReader(self._package, part, self._reading.notes, self._box, self._side.mark, is_header=is_header)
+        return RunReader(self._package, part, self.notes, self._box, self._side.mark, is_header=is_header)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks of the whole document: headers first, footers last."""
@@ -118,24 +119,44 @@ class WordReader:
                 continue  # the lines that separate notes from the text
             text = "\n".join(self._lines_in(each, part)).strip()
             if text and kind == "comment":
-                self._reading.notes.add(NoteKind.COMMENTS)
+                self.notes.add(NoteKind.COMMENTS)
             self._side.texts[kind, attribute(each, "id")] = (attribute(each, "author"), text)
 
     def _body(self) -> Iterator[Block]:
         from lxml import etree
 
-        wanted = ["{*}p", "{*}tbl", "{*}sdt", "{*}customXml", "{*}ins", "{*}altChunk", "{*}AlternateContent"]
+        wanted = ["{*}p", "{*}tbl", "{*}sdt", "{*}customXml", "{*}ins", "{*}altChunk", "{*}AlternateContent", "{*}tr"]
         with self._package.open(self._main) as part:
             for _event, element in etree.iterparse(
                 part, tag=wanted, resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
             ):
                 parent = element.getparent()
+                if parent is not None and NAMES[element.tag] == "w:tr":
+                    self._stream_row(element, parent)
+                    continue
                 if parent is None or NAMES[parent.tag] != "w:body":
                     continue
                 yield from self._block(element)
                 element.clear()
                 while element.getprevious() is not None:
                     del parent[0]
+
+    def _stream_row(self, row: etree._Element, table: etree._Element) -> None:
+        """Read a row of a table in the body at once and drop it: a table may be as long as the document.
+
+        The first row waits for a second one, for a table of one cell is not read as a table.
+        """
+        above = table.getparent()
+        if above is None or NAMES[above.tag] != "w:body":
+            return
+        if self._first_row is None:
+            self._first_row = row
+            return
+        if self._streamed is None:
+            self._streamed = WordTable(self)
+            self._streamed.add_row(self._first_row)
+        self._streamed.add_row(row)
+        row.clear()
 
     def _block(self, element: etree._Element) -> Iterator[Block]:
         """Yield what a part of a body holds."""
@@ -154,10 +175,10 @@ class WordReader:
                     yield from found
                     return
         elif name == "m:oMathPara":
-            self._reading.notes.add(NoteKind.EQUATIONS)
+            self.notes.add(NoteKind.EQUATIONS)
             yield Block(equation_text(element))
         elif name == "w:altChunk":
-            self._reading.notes.add(NoteKind.EMBEDDED_FILES)
+            self.notes.add(NoteKind.EMBEDDED_FILES)
 
     def _paragraph(self, paragraph: etree._Element) -> Iterator[Block]:
         properties = paragraph[0] if len(paragraph) and NAMES[paragraph[0].tag] == "w:pPr" else None
@@ -207,53 +228,34 @@ class WordReader:
                 yield Block(block.text, item=block.item)
 
     def _table(self, table: etree._Element) -> Iterator[Block]:
-        grid, references = self._grid(table)
-        cells = [cell for row in _rows(table) for cell in _cells(row)]
-        if len(cells) == 1 and not references:
-            yield from self._box(cells[0])
+        streamed, self._streamed, self._first_row = self._streamed, None, None
+        if streamed is None:
+            cells = [cell for row in _rows(table) for cell in _cells(row)]
+            if len(cells) == 1:
+                yield from self._box(cells[0])
+                return
+            streamed = self._read_table(table)
+        grid = streamed.grid
+        if len(grid.rows) == 1 and any(len(cell) > _LONG_CELL for cell in grid.rows[0]):
+            yield from (Block(cell) for cell in dict.fromkeys(grid.rows[0]))
         else:
-            if len(grid.rows) == 1 and any(len(cell) > _LONG_CELL for cell in grid.rows[0]):
-                yield from (Block(cell) for cell in dict.fromkeys(grid.rows[0]))
-            else:
-                yield from grid.blocks()
-            yield from self._side.blocks(references)
+            yield from grid.blocks()
+        yield from self._side.blocks(streamed.references)
 
-    def _grid(self, table: etree._Element) -> tuple[TableGrid, list[tuple[str, str]]]:
-        """Return a table's cells, and the notes and comments that they refer to."""
-        grid = TableGrid()
-        references: list[tuple[str, str]] = []
+    def _read_table(self, table: etree._Element) -> WordTable:
+        found = WordTable(self)
         for row in _rows(table):
-            properties = child(row, "w:trPr")
-            if child(properties, "w:del") is not None:
-                self._reading.notes.add(NoteKind.DELETED_TEXT)
-                continue
-            before = value(properties, "w:gridBefore")
-            column = min(int(before), 100) if before.isdigit() else 0
-            cells: list[tuple[str, int, int]] = [("", 1, 1)] * column
-            for cell in _cells(row):
-                cell_properties = child(cell, "w:tcPr")
-                across = value(cell_properties, "w:gridSpan")
-                span = int(across) if across.isdigit() else 1
-                merged = child(cell_properties, "w:vMerge")
-                if child(cell_properties, "w:hMerge") is not None and value(cell_properties, "w:hMerge") != "restart":
-                    text = cells[-1][0] if cells else ""
-                else:
-                    begins = merged is not None and attribute(merged, "val") == "restart"
-                    text = self._cell_text(cell, references)
-                    goes_on = merged is not None and not begins
-                    text = grid.merged_down(column, text, begins=begins, goes_on=goes_on)
-                cells.append((text, span, 1))
-                column += span
-            grid.add_row(cells, header=is_on(properties, "w:tblHeader"))
-        return grid, references
+            found.add_row(row)
+        return found
 
-    def _cell_text(self, cell: etree._Element, references: list[tuple[str, str]]) -> str:
+    def cell_text(self, cell: etree._Element, references: list[tuple[str, str]]) -> str:
+        """Return a cell's text, a table within as running text; `references` takes its notes and comments."""
         lines: list[str] = []
         for each in _flat(cell):
             if NAMES[each.tag] == "w:tbl":
-                nested, more = self._grid(each)
-                lines.append(nested.inline())
-                references += more
+                nested = self._read_table(each)
+                lines.append(nested.grid.inline())
+                references += nested.references
             elif NAMES[each.tag] == "w:p":
                 properties = child(each, "w:pPr")
                 found = self._runs.read(each)
@@ -263,6 +265,40 @@ class WordReader:
                 lines += [block.text for block in found.boxes]
                 references += found.references
         return "\n".join(line for line in lines if line)
+
+
+@dataclass(slots=True)
+class WordTable:
+    """A table while it is read row by row, and the notes and comments that its cells refer to."""
+
+    reader: WordReader
+    grid: TableGrid = field(default_factory=TableGrid)
+    references: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_row(self, row: etree._Element) -> None:
+        """Read a row; one that is deleted, as tracked changes have it, is left out."""
+        properties = child(row, "w:trPr")
+        if child(properties, "w:del") is not None:
+            self.reader.notes.add(NoteKind.DELETED_TEXT)
+            return
+        before = value(properties, "w:gridBefore")
+        column = min(int(before), 100) if before.isdigit() else 0
+        cells: list[tuple[str, int, int]] = [("", 1, 1)] * column
+        for cell in _cells(row):
+            cell_properties = child(cell, "w:tcPr")
+            across = value(cell_properties, "w:gridSpan")
+            span = int(across) if across.isdigit() else 1
+            merged = child(cell_properties, "w:vMerge")
+            if child(cell_properties, "w:hMerge") is not None and value(cell_properties, "w:hMerge") != "restart":
+                text = cells[-1][0] if cells else ""
+            else:
+                begins = merged is not None and attribute(merged, "val") == "restart"
+                text = self.reader.cell_text(cell, self.references)
+                goes_on = merged is not None and not begins
+                text = self.grid.merged_down(column, text, begins=begins, goes_on=goes_on)
+            cells.append((text, span, 1))
+            column += span
+        self.grid.add_row(cells, header=is_on(properties, "w:tblHeader"))
 
 
 def _flat(element: etree._Element) -> Iterator[etree._Element]:

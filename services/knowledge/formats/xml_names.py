@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # A document type definition stands before the first element.
 PROLOG_BYTES = 65_536
+_NO_MEMORY = 2  # libxml2's XML_ERR_NO_MEMORY
 _OPEN_DOCUMENT = re.compile(r"(?:opendocument:xmlns|openoffice\.org/2000)[:/]([a-z]+)")
 _PREFIXES = {
     "wordprocessingml/main": "w",
@@ -109,6 +110,11 @@ def xml_parser(*, recover: bool = False, huge: bool = False) -> etree.XMLParser:
         recover=recover,
         huge_tree=huge,
     )
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether lxml ran out of memory, which it reports as a syntax error."""
+    return type(error).__name__ == "XMLSyntaxError" and getattr(error, "code", 0) == _NO_MEMORY
 
 
 def refuse_entities(head: bytes) -> None:

@@ -21,6 +21,7 @@ from services.core.machine import MEGABYTE
 from services.knowledge.formats import detect
 from services.knowledge.formats.reading import Reading, drop_attachment
 from services.knowledge.formats.registry import FORMATS
+from services.knowledge.formats.xml_names import is_lack_of_memory
 from services.knowledge.notes import NoteCollector
 from services.knowledge.parsing import limits, protocol
 from services.knowledge.parsing.attachments import AttachmentLimits, AttachmentWriter
@@ -189,7 +190,9 @@ def parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: 
         import traceback
 
         # A lack of address space has many symptoms, among them a failed import.
-        lacked_memory = "memory" in str(error).lower() or isinstance(error, ImportError)
+        lacked_memory = (
+            "memory" in str(error).lower() or isinstance(error, ImportError) or is_lack_of_memory(error)
+        )
         write(
             protocol.error_message(out_of_memory() if lacked_memory else _unreadable(), traceback.format_exc(limit=-8))
         )

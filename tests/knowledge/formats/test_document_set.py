@@ -1,0 +1,73 @@
+"""Documents by many programs (`tests.document_set`): the words that were put into a file are in its text again."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.core.errors import BadInputError
+from services.knowledge.notes import notes_of
+from tests.knowledge.parsing.pools import Parse
+
+ARCHIVE = Path(__file__).parents[2] / "fixtures" / "documents.tar.xz"
+# What no library reads is refused, and the message has the name of the program.
+REFUSED = {
+    "libreoffice-html.doc": "Word",
+    "libreoffice-word.doc": "Word",
+    "libreoffice-2003.xml": "Word",
+    "libreoffice-slides.ppt": "PowerPoint",
+}
+
+
+def _members() -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return the bytes of each file, and what made it with which words."""
+    with tarfile.open(ARCHIVE) as archive:
+        data = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    return data, json.loads(data.pop("manifest.json"))
+
+
+def _letters(text: str) -> str:
+    """Return what remains of a text without hyphens, line ends and ligatures."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", text).lower() if letter.isalnum())
+
+
+def test_no_text_is_lost(parse: Parse) -> None:
+    """Each file gives all its words, as text and in chunks, or is refused by name."""
+    lost: dict[str, object] = {}
+    data, manifest = _members()
+    for name, content in data.items():
+        if name in REFUSED:
+            continue
+        found = parse(content, name)
+        text = _letters(" ".join(f"{section.text} {section.sheet}" for section in found.sections))
+        chunks = _letters(" ".join(f"{chunk.text} {chunk.sheet}" for chunk in found.chunks))
+        missing = sorted(part for part, word in manifest[name]["words"].items() if word not in text)
+        missing += sorted(f"{part} in no chunk" for part, word in manifest[name]["words"].items() if word not in chunks)
+        if missing:
+            lost[name] = (missing, [note.text for note in notes_of(found.notes)])
+    assert lost == {}
+
+
+def test_what_is_not_read_is_refused_by_name(parse: Parse) -> None:
+    """The message for a format that cannot be read says whose it is."""
+    data, _manifest = _members()
+    for name, program in REFUSED.items():
+        with pytest.raises(BadInputError, match=program):
+            parse(data[name], name)
+
+
+def test_the_set_is_wide() -> None:
+    """At least 150 files, 25 formats, and three programs for the formats that so many write."""
+    _data, manifest = _members()
+    programs: dict[str, set[str]] = {}
+    for name, entry in manifest.items():
+        programs.setdefault(Path(name).suffix, set()).add(entry["program"].split()[0])
+    assert len(manifest) >= 150
+    assert len(programs) >= 25
+    assert Counter(len(made) >= 3 for made in programs.values())[True] >= 9

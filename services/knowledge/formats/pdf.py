@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,6 +21,7 @@ from services.knowledge.formats.pdf_page import (
     Word,
     page_objects,
     path_lines,
+    segment_count,
     words_of,
 )
 from services.knowledge.formats.reading import Reading
@@ -40,10 +41,15 @@ _MAX_STAMP_LETTERS = 60
 _THUMBNAIL_WIDTH = 120
 # Differences of grey that make a page without text and pictures more than blank paper.
 _BLANK_CONTRAST = 16
+# Lines and frames alone are no picture: little ink, drawn in few strokes.
+_RULE_INK = 0.03
+_RULE_SEGMENTS = 24
 # Characters that fonts give no meaning: the private use areas, and what stands for unknown ones.
 _UNMAPPED = re.compile("[\x00\x01\x03-\x08\x0e-\x1f\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
 # A page with fewer unmapped characters is not noted: bullets of symbol fonts are such.
 _MIN_UNMAPPED = 20
+# What words look like where the codes of a font's characters happen to be letters.
+_PLAUSIBLE = re.compile(r"\W*(?:[A-Z]?[a-z]+(?:['’-][a-z]+)*|[A-Z]+|[^\x00-\xff]+)\W*|[+-]?\d[\d.,:/-]*%?")
 _BULLETS = str.maketrans({"\uf0b7": "•", "\uf0a7": "▪", "\uf0d8": "➢", "\uf0fc": "✓", "\uf076": "❖", "\uf0a8": "▫"})
 
 
@@ -53,6 +59,8 @@ class _Pages:
 
     texts: int = 0
     damaged: int = 0
+    pictures: int = 0
+    unmapped: int = 0  # pages with characters without a meaning
     stamps: set[str] = field(default_factory=set)  # texts of pages that are pictures, without numbers
     open_table: OpenTable = field(default_factory=OpenTable)
 
@@ -125,6 +133,13 @@ def _check(found: _Pages, pages: int) -> None:
     # Scans with page numbers or one stamp on all pages have no text of their own.
     if len(found.stamps) > 1 or (found.stamps and pages == 1):
         return
+    if found.unmapped and not found.pictures:
+        raise BadInputError(
+            _("The text of the PDF cannot be read: its fonts do not say what their characters stand for."),
+            _("Run text recognition (OCR) over it, or save it as a PDF from the program that made it once more."),
+        )
+    if not found.pictures:
+        raise BadInputError(_("All pages of the PDF are blank."), _("Check the original and upload it again."))
     raise BadInputError(
         _("The PDF has {pages} pages but no text layer: its pages are pictures.").format(pages=pages),
         _("Run text recognition (OCR) over it, for example in the scanner's program, and upload the result."),
@@ -137,7 +152,7 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
     try:
         with closing(document[index]) as page:
             objects = page_objects(page)
-            text, raw, words = _page_text(page, objects, index + 1, reading, found.open_table)
+            text, raw, words = _page_text(page, objects, index + 1, reading, found)
             is_picture = _is_picture(page, objects, text)
             annotations = pdf_forms.page_annotations(document, page, raw, words)
     except pypdfium2.PdfiumError:
@@ -145,6 +160,7 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
         reading.notes.add(NoteKind.DAMAGED_PAGES, place=index + 1)
         return
     if is_picture:
+        found.pictures += 1
         reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
         if letters := "".join(filter(str.isalpha, text)):
             found.stamps.add(letters)
@@ -161,27 +177,39 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
 
 
 def _page_text(
-    page: Any, objects: PageObjects, number: int, reading: Reading, open_table: OpenTable
+    page: Any, objects: PageObjects, number: int, reading: Reading, found: _Pages
 ) -> tuple[str, str, list[Word]]:
     """Return the text that a page shows, the same as PDFium has it, and the words in the latter."""
     with closing(page.get_textpage()) as text_page:
         text = text_page.get_text_range().translate(_BULLETS)
-        unmapped = len(_UNMAPPED.findall(text))
-        if unmapped >= _MIN_UNMAPPED:
-            reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, unmapped, place=number)
         if len(text) > MAX_PLACED_CHARACTERS:
             reading.notes.add(NoteKind.CROWDED_PAGES, place=number)
-            open_table.header = ""
+            found.open_table.header = ""
             return clean_text(text), text, []
         words = words_of(text_page, text, page)
-        shown = [word for word in words if word.shown]
+        unmapped = _unmapped_words(words, text)
+        count = sum(end - start for start, end in unmapped.items()) or len(_UNMAPPED.findall(text))
+        if count >= _MIN_UNMAPPED:
+            reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, count, place=number)
+            found.unmapped += 1
+        shown = [word for word in words if word.shown and word.start not in unmapped]
 
         def grid() -> Grid:
             turn = page.get_rotation()
             return grid_of(box for item, matrix in objects.paths for box in path_lines(item, matrix, turn))
 
         layout = PageText(text, shown, len(shown) == len(words), grid, Fonts(text_page))
-        return laid_out(layout, open_table, clean_text), text, shown
+        return laid_out(layout, found.open_table, clean_text), text, shown
+
+
+def _unmapped_words(words: Sequence[Word], text: str) -> dict[int, int]:
+    """Return (start, end) of words whose characters have no meaning, unless what PDFium takes them for makes sense."""
+    unmapped = {word.start: word.end for word in words if not word.mapped}
+    guessed = [text[start:end] for start, end in unmapped.items()]
+    sound = sum(_PLAUSIBLE.fullmatch(word) is not None for word in guessed)
+    if 2 * sound > len(guessed) and not any(_UNMAPPED.search(word) for word in guessed):
+        return {}
+    return unmapped
 
 
 def _is_picture(page: Any, objects: PageObjects, text: str) -> bool:
@@ -213,8 +241,10 @@ def _is_blank(page: Any, objects: PageObjects) -> bool:
         return True
     width, height = page.get_size()
     scale = _THUMBNAIL_WIDTH / max(width, height, 1.0)
-    darkest, lightest = page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil().getextrema()
-    return bool(lightest - darkest < _BLANK_CONTRAST)
+    counts = page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil().histogram()
+    paper = max(range(256), key=counts.__getitem__)
+    ink = sum(counts[: max(paper - _BLANK_CONTRAST, 0)]) + sum(counts[paper + _BLANK_CONTRAST :])
+    return ink == 0 or (ink < _RULE_INK * sum(counts) and segment_count(objects.paths) <= _RULE_SEGMENTS)
 
 
 def clean_text(text: str) -> str:

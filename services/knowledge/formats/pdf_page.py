@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -19,6 +19,9 @@ _NARROW = 0.01
 # Half of this share of the font size is added around such an object, which PDFium does for outlined text.
 _OUTLINE = 0.8
 _POINTER = ctypes.c_void_p
+# Paths with no more pieces are lines and rectangles; of others this many pieces are looked at.
+_RECTANGLE_SEGMENTS = 6
+_MAX_SEGMENTS = 2_000
 _WORD = re.compile(r"\S+")
 _BOLD = re.compile(rb"bold|black|heavy|-bd|demi", re.IGNORECASE)
 _TYPEWRITER = re.compile(rb"mono|courier|typewriter|CMTT|consol", re.IGNORECASE)
@@ -47,12 +50,16 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Word:
-    """A word: its box, its characters `start` to `end` in the page's text, and whether the page shows it."""
+    """A word: its box, and its characters `start` to `end` in the page's text.
+
+    `shown`: it lies on the page; `mapped`: its font says what its first character stands for, which is else a guess.
+    """
 
     box: Box
     start: int
     end: int
     shown: bool = True
+    mapped: bool = True
 
 
 @dataclass(slots=True)
@@ -114,6 +121,7 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
     import pypdfium2.raw as pdfium
 
     get_box = _direct("FPDFText_GetLooseCharBox", _POINTER, ctypes.c_int, _POINTER)
+    lacks_meaning = _direct("FPDFText_HasUnicodeMapError", _POINTER, ctypes.c_int)
     address, box = _address(text_page), pdfium.FS_RECTF()
     place = ctypes.addressof(box)
     index_of = None if text_page.count_chars() == len(text) else partial(_character_index, text_page)
@@ -130,7 +138,8 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
             right, top = max(right, box.right), max(top, box.top)
         inside = 2 * low_x <= left + right <= 2 * high_x and 2 * low_y <= bottom + top <= 2 * high_y
         whole = Box(left, bottom, right, top)
-        words.append(Word(turned(whole, turn) if turn else whole, start, end, inside))
+        mapped = lacks_meaning(address, start if index_of is None else index_of(start)) != 1
+        words.append(Word(turned(whole, turn) if turn else whole, start, end, inside, mapped))
     return words
 
 
@@ -243,8 +252,11 @@ def path_lines(item: Any, matrix: Matrix, turn: int) -> Iterator[Box]:
         before = point
 
 
-_RECTANGLE_SEGMENTS = 6
-_MAX_SEGMENTS = 2_000
+def segment_count(paths: Iterable[tuple[Any, Matrix]]) -> int:
+    """Return of how many pieces paths consist together."""
+    import pypdfium2.raw as pdfium
+
+    return sum(max(int(pdfium.FPDFPath_CountSegments(item)), 0) for item, _matrix in paths)
 
 
 def matrix_of(item: Any) -> Matrix:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _MAX_PIXELS = 40_000_000
 _HIGHLIGHT = (255, 224, 130)  # multiplied with the page: white takes this colour, ink stays dark
 _MAX_BOXES = 400
+# Cells of one row are not further apart in a page's text.
+_ROW_CHARACTERS = 600
 
 
 def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) -> bytes:
@@ -66,7 +68,13 @@ def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[
         boxes = 0
         for wanted in highlight:
             spans = letters.find(wanted) or [
-                span for part in clauses(wanted) if len(part) >= 8 for span in letters.find(part)
+                span
+                for line in wanted.split("\n")
+                for span in (
+                    letters.find(line) or letters.find_cells(line.split("|"))
+                    if "|" in line
+                    else [span for part in clauses(line) if len(part) >= 8 for span in letters.find(part)]
+                )
             ]
             for first, last in spans:
                 for rectangle in range(text_page.count_rects(first, last - first + 1)):
@@ -106,6 +114,19 @@ class _Letters:
             else:
                 start = self._text.find(needle, start + 1)
         return found
+
+    def find_cells(self, cells: Sequence[str]) -> list[tuple[int, int]]:
+        """Return (first, last) character of a table row's cells: where the longest one is, and the others near it."""
+        found = {cell: spans for cell in cells if cell.strip() and (spans := self.find(cell))}
+        if not found:
+            return []
+        anchor = max(found, key=len)
+        chosen: list[tuple[int, int]] = []
+        for place in found[anchor]:
+            near = [min(spans, key=lambda span: abs(span[0] - place[0])) for spans in found.values()]
+            near = [span for span in near if abs(span[0] - place[0]) <= _ROW_CHARACTERS]
+            chosen = near if len(near) > len(chosen) else chosen
+        return chosen
 
     def _inside_word(self, at: int) -> bool:
         """Whether the letters before and at `at` belong to one word of a script written with spaces."""

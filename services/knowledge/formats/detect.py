@@ -128,6 +128,8 @@ def _flat_kind(head: bytes) -> str:
         return {"text": "odt", "presentation": "odp", "graphics": "odg", "spreadsheet": "fods"}.get(
             found[1].decode(), ""
         )
+    if b"<w:wordDocument" in head:
+        return "docx"
     if b"<pkg:package" in head:
         return "pptx" if b"PowerPoint" in head or b"/ppt/" in head else "docx"
     return ""

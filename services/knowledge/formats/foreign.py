@@ -89,8 +89,6 @@ def refuse_foreign(head: bytes) -> None:
             raise unread(what, hint)
     if head[60:68] in {b"BOOKMOBI", b"TEXtREAd"}:
         raise unread(_("a Kindle book"), _("Convert it to EPUB, for example with Calibre, and upload that."))
-    if b"<w:wordDocument" in head:
-        raise unread(_("a Word document of the XML format of 2003"), _save_as("DOCX"))
 
 
 def _magics() -> Iterator[tuple[bytes, str, str]]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.knowledge.formats.flat_package import unflattened
 from services.knowledge.formats.xml_names import PROLOG_BYTES, is_lack_of_memory, refuse_entities, xml_parser
 from services.knowledge.notes import NoteCollector, NoteKind
 
@@ -31,7 +32,7 @@ class Package:
     """A zip file of parts. Names are found whatever their case and slashes, as some programs write them."""
 
     def __init__(self, stream: BinaryIO, notes: NoteCollector) -> None:
-        self._archive = zipfile.ZipFile(stream)
+        self._archive = zipfile.ZipFile(unflattened(stream))
         self._members = {_normal(member.filename): member for member in self._archive.infolist()}
         self._notes = notes
         self._relations: dict[str, dict[str, Relationship]] = {}
@@ -115,6 +116,9 @@ def check_entities(stream: BinaryIO) -> None:
     Raises:
         BadInputError: a part has a document type definition with entities.
     """
+    if not zipfile.is_zipfile(stream):
+        stream.seek(0)
+        return  # all parts in one XML file, which is examined when it is taken apart
     with zipfile.ZipFile(stream) as archive:
         for member in archive.infolist():
             if member.filename.lower().endswith((".xml", ".rels", ".opf", ".vml")):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lxml import etree  # type: ignore[import-untyped]
 
 # Parts of a body that hold others.
-_AROUND = frozenset({"w:sdt", "w:sdtContent", "w:customXml", "w:ins", "w:moveTo", "w:smartTag"})
+_AROUND = frozenset({"w:sdt", "w:sdtContent", "w:customXml", "w:ins", "w:moveTo", "w:smartTag", "sect", "sub-section"})
 # A table of one row with cells of this many characters is a way to lay out text in columns.
 _LONG_CELL = 300
 
@@ -125,7 +125,17 @@ class WordReader:
     def _body(self) -> Iterator[Block]:
         from lxml import etree
 
-        wanted = ["{*}p", "{*}tbl", "{*}sdt", "{*}customXml", "{*}ins", "{*}altChunk", "{*}AlternateContent", "{*}tr"]
+        wanted = [
+            "{*}p",
+            "{*}tbl",
+            "{*}sdt",
+            "{*}customXml",
+            "{*}ins",
+            "{*}altChunk",
+            "{*}AlternateContent",
+            "{*}tr",
+            "{*}sect",
+        ]
         with self._package.open(self._main) as part:
             for _event, element in etree.iterparse(
                 part, tag=wanted, resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True

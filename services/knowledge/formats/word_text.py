@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from services.knowledge.formats.blocks import Block
 from services.knowledge.formats.drawing import description, graphic_blocks, paragraphs
 from services.knowledge.formats.equations import equation_text
-from services.knowledge.formats.marks import PAGE_NUMBER
+from services.knowledge.formats.marks import PAGE_NUMBER, comment
 from services.knowledge.formats.open_package import Package
 from services.knowledge.formats.symbols import raised, symbol_character
 from services.knowledge.formats.xml_names import NAMES, attribute, child, is_on, value
@@ -136,6 +136,10 @@ class RunReader:
                 kind, identifier = name[2:-9], attribute(each, "id")
                 found.references.append((kind, identifier))
                 found.parts.append(self.mark(kind, identifier))
+            case "w:footnote" | "w:endnote":  # Word 2003 keeps them where they belong
+                found.boxes += self.box(each)
+            case "annotation":
+                self._annotation(each, found)
             case "w:ruby":
                 self.notes.add(NoteKind.READING_AIDS)
                 base = child(each, "w:rubyBase")
@@ -146,6 +150,18 @@ class RunReader:
                 found.parts.append(equation_text(each))
             case "mc:AlternateContent" | "w:drawing" | "w:pict" | "w:object":
                 self._graphic(each, found)
+
+    def _annotation(self, each: etree._Element, found: ParagraphText) -> None:
+        """Read what Word 2003 annotates: an insertion, a deletion, a comment."""
+        kind, content = attribute(each, "type"), child(each, "content")
+        if kind.endswith("Deletion"):
+            self.notes.add(NoteKind.DELETED_TEXT)
+        elif kind.endswith("Comment") and content is not None:
+            self.notes.add(NoteKind.COMMENTS)
+            text = " ".join(block.text for block in self.box(content))
+            found.boxes.append(comment(attribute(each, "author"), text))
+        elif content is not None:
+            self._walk(content, found)
 
     def _is_shown(self, found: ParagraphText) -> bool:
         """Whether text here is the visible result of all fields that are open; page numbers leave a mark instead."""

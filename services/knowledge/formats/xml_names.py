@@ -22,6 +22,7 @@ _OPEN_DOCUMENT = re.compile(r"(?:opendocument:xmlns|openoffice\.org/2000)[:/]([a
 _PREFIXES = {
     "wordprocessingml/main": "w",
     "wordprocessingml/2006/main": "w",
+    "word/2003/wordml": "w",
     "drawingml/main": "a",
     "drawingml/2006/main": "a",
     "drawingml/chart": "c",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.chat.types import Passages
 from services.core.memory_report import Owner
-from services.knowledge.types import Quote, SearchResult
+from services.knowledge.types import Quotes, SearchResult
 from services.memory.process import rss_bytes
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from services.core.requests.registry import RequestRegistry
     from services.core.settings import Settings
     from services.knowledge.retrieval import Retriever
+    from services.knowledge.retrieval.quoter import Quoter
     from services.memory.clock import Clock
     from services.memory.monitor import MemoryMonitor
     from services.memory.objects.names import OwnerRules
@@ -64,6 +65,8 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
+    from services.knowledge.retrieval.quoter import Quoter
+    from services.knowledge.store.chunks import ContentStore
 
     conversations = Conversations(database, settings, reporter=reporter)
     models = ChatModels(preferences, settings, reporter=reporter, admission=admission, now=clock.time)
@@ -72,7 +75,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     answers = AnswerService(
         conversations,
         models,
-        PassagesForChat(retriever),
+        PassagesForChat(Quoter(retriever, ContentStore(database))),
         settings,
         rss=rss_bytes,
         reporter=reporter,
@@ -96,15 +99,15 @@ def register_owners(rules: OwnerRules) -> None:
 
 
 class PassagesForChat:
-    """Implements `services.chat.types.KnowledgeSource` with the retriever."""
+    """Implements `services.chat.types.KnowledgeSource` with the retriever and what quotes from its hits."""
 
-    def __init__(self, retriever: Retriever) -> None:
-        self._retriever = retriever
+    def __init__(self, quoter: Quoter) -> None:
+        self._quoter = quoter
 
     def passages(self, question: str, collection_ids: Sequence[int]) -> SearchResult:
-        return self._retriever.search(question, collection_ids=collection_ids)
+        return self._quoter.search(question, collection_ids)
 
-    def quotes(self, question: str, passages: Passages, limit: int) -> Sequence[Quote]:
+    def quotes(self, question: str, passages: Passages, limit: int) -> Quotes:
         if not isinstance(passages, SearchResult):
             raise TypeError("quotes are taken from what `passages` returned")
-        return self._retriever.quotes(question, passages, limit)
+        return self._quoter.quotes(question, passages, limit)

@@ -17,14 +17,15 @@ import structlog
 
 from services.chat import prompt
 from services.chat.answer_cache import AnswerCache, AnswerKey, CachedAnswer
-from services.chat.answer_draft import ModelEnd, RetrievalStep, Step
+from services.chat.answer_draft import CorrectionStep, ModelEnd, RetrievalStep, Step
 from services.chat.answer_stream import StreamStopped, StreamWorker
-from services.chat.citations import AnswerFilter, is_unspaced, make_citation, neutralize_marks, sanitize
+from services.chat.citations import AnswerFilter, is_unspaced, make_citation, sanitize
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
 from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit
 from services.chat.models.errors import UnreachableError, empty_answer
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
+from services.chat.quoted_answer import QUOTE_COUNT, nothing_found, quoted_answer
 from services.chat.types import KnowledgeSource, Passage, Passages, Retrieved, Token
 from services.core.errors import UnavailableError
 from services.core.i18n import _
@@ -32,7 +33,6 @@ from services.core.i18n import _
 log = structlog.get_logger(__name__)
 
 MAX_ANSWER_CHARACTERS = 100_000
-QUOTE_COUNT = 3
 _WORD = re.compile(r"[^\W_]+")
 _POINTERS = frozenset(
     _WORD.findall("it its they them their he him his she her this that these those one ones there then so same")
@@ -106,6 +106,8 @@ class AnswerGenerator:
         passages = self.source.passages(query, collection_ids)
         elapsed = (time.monotonic() - started) * 1000
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
+        if passages.corrections:
+            worker.put(CorrectionStep(tuple((each.typed, each.read) for each in passages.corrections)))
         retrieval = _Retrieval(query, passages, elapsed, key)
         worker.check()
         found = bool(passages.relevant and passages.hits)
@@ -199,6 +201,8 @@ class AnswerGenerator:
     def _replay(self, worker: StreamWorker[Step], cached: CachedAnswer, elapsed: float) -> None:
         """Emit a cached answer with its sources; `elapsed` in ms."""
         self._log("retrieval", cached=True, ms=round(elapsed, 1))
+        if cached.corrections:
+            worker.put(CorrectionStep(cached.corrections))
         event = Retrieved(cached.retrieved, cached.relevant)
         worker.put(RetrievalStep(event, (), elapsed, quotes=cached.citations, model=cached.model, cached=True))
         self._emit_text(worker, cached.text)
@@ -206,39 +210,26 @@ class AnswerGenerator:
     def _quote(self, worker: StreamWorker[Step], retrieval: _Retrieval, reason: str = "") -> None:
         """Quote the sentences that answer best; `reason` is why no model answers."""
         passages = retrieval.passages
-        quotes = self.source.quotes(retrieval.query, passages, QUOTE_COUNT)
-        if not quotes:
+        answer = quoted_answer(self.source.quotes(retrieval.query, passages, QUOTE_COUNT), reason)
+        if answer is None:
             self._report_nothing_found(worker, retrieval)
             return
-        order = list(dict.fromkeys(quote.hit for quote in quotes))
-        chosen = tuple(passages.hits[hit] for hit in order)
-        first_quotes = {quote.hit: quote.text for quote in reversed(quotes)}
-        citations = tuple(
-            make_citation(i, passages.hits[hit], first_quotes[hit]) for i, hit in enumerate(order, start=1)
-        )
-        event = Retrieved(citations, relevant=True)
+        event = Retrieved(answer.citations, relevant=True)
         worker.put(
-            RetrievalStep(event, chosen, retrieval.milliseconds, quotes=citations, cache_key=retrieval.cache_key)
+            RetrievalStep(
+                event,
+                answer.passages,
+                retrieval.milliseconds,
+                quotes=answer.citations,
+                cache_key=retrieval.cache_key,
+            )
         )
-        lines = [
-            f"“{neutralize_marks(' '.join(quote.text.split()))}” [{order.index(quote.hit) + 1}]" for quote in quotes
-        ]
-        hint = (
-            _("These sentences are quoted, because no language model is available. {why}").format(why=reason)
-            if reason
-            else _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
-        )
-        self._emit_text(worker, "\n\n".join([*lines, hint]))
+        self._emit_text(worker, answer.text)
 
     def _report_nothing_found(self, worker: StreamWorker[Step], retrieval: _Retrieval) -> None:
         event = Retrieved((), relevant=False)
         worker.put(RetrievalStep(event, (), retrieval.milliseconds, quotes=(), cache_key=retrieval.cache_key))
-        self._emit_text(
-            worker,
-            _("Nothing relevant to this question was found in the documents.")
-            + " "
-            + _("Try other words, or add documents that deal with it."),
-        )
+        self._emit_text(worker, nothing_found(self.source.quotes(retrieval.query, retrieval.passages, QUOTE_COUNT)))
 
     def _emit_text(self, worker: StreamWorker[Step], text: str) -> None:
         self._log("first token")

@@ -32,12 +32,52 @@ class Passage(Protocol):
 
 
 class Quotation(Protocol):
-    """A sentence copied from the passage at position `hit`."""
+    """Words copied from the passage at position `hit`.
+
+    `text` locates them; `shown` is how they are quoted, "" for as they are; `label` is the title that they need above
+    them; `also` are positions of further passages with the same words.
+    """
 
     @property
     def hit(self) -> int: ...
     @property
     def text(self) -> str: ...
+    @property
+    def shown(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def also(self) -> Sequence[int]: ...
+
+
+class Quotations(Protocol):
+    """What is quoted for a question; hits without quotes are places that come close.
+
+    `kind` is "open", "summary", "listing", "comparison", "decision" or "calculation". `document` is the one that was
+    summarised or listed from; `entries` counts those of a list, which is not `complete` where more were found.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def hits(self) -> Sequence[Passage]: ...
+    @property
+    def quotes(self) -> Sequence[Quotation]: ...
+    @property
+    def document(self) -> str: ...
+    @property
+    def entries(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+
+
+class CorrectedWord(Protocol):
+    """A word of a question that no document has, and the word that was searched for instead."""
+
+    @property
+    def typed(self) -> str: ...
+    @property
+    def read(self) -> str: ...
 
 
 class Passages(Protocol):
@@ -47,6 +87,8 @@ class Passages(Protocol):
     def hits(self) -> Sequence[Passage]: ...
     @property
     def relevant(self) -> bool: ...
+    @property
+    def corrections(self) -> Sequence[CorrectedWord]: ...
 
 
 class KnowledgeSource(Protocol):
@@ -55,8 +97,8 @@ class KnowledgeSource(Protocol):
     def passages(self, question: str, collection_ids: Sequence[int]) -> Passages:
         """Return the best passages for `question` by the retrieval settings of chat; no ids: all collections."""
 
-    def quotes(self, question: str, passages: Passages, limit: int) -> Sequence[Quotation]:
-        """Return at most `limit` sentences that answer best, the best first."""
+    def quotes(self, question: str, passages: Passages, limit: int) -> Quotations:
+        """Return what answers best, the best first, at most `limit` quotes where it is neither a list nor a summary."""
 
 
 class MessageRole(StrEnum):
@@ -166,7 +208,10 @@ class AnswerCost:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One stored message; `feedback` is -1, 0 or 1."""
+    """One stored message; `feedback` is -1, 0 or 1.
+
+    `corrections` are words of the question that no document has, each with the word that was searched for instead.
+    """
 
     id: int
     conversation_id: str
@@ -181,6 +226,7 @@ class Message:
     error: str = ""
     hint: str = ""
     finish_reason: FinishReason = FinishReason.STOP
+    corrections: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,19 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbedderTrust:
+    """How well the embedding model knows a kind of text in a script, 0 to 1, and from how many questions it is known.
+
+    `script` is as Unicode names it ("LATIN", "CJK"), `kind` one of `services.knowledge.text.kinds`.
+    """
+
+    script: str
+    kind: str
+    trust: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The hits of one query, best first, with timings in milliseconds.
 

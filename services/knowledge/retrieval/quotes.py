@@ -1,67 +1,85 @@
-"""Extractive answers without a language model: the sentences of the hits that answer best, quoted verbatim."""
+"""Extractive answers without a language model: what answers best in the hits, quoted verbatim with what it needs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.knowledge.retrieval.scoring import LexicalEvidence
-from services.knowledge.text.sentences import Sentence, marked_sentences
+from services.knowledge.retrieval.answer_types import answer_form
+from services.knowledge.retrieval.relation import QuestionRelation, QuestionWords, Shared, stem_of, union
+from services.knowledge.retrieval.statements import Statement, shown, statements
+from services.knowledge.text.layout import LayoutBlock, LayoutKind, value_of
 from services.knowledge.text.terms import located_terms, terms
 from services.knowledge.types import Quote
 
-# A sentence's score is its coverage of the question plus twice the score of its passage.
+# A statement's score is its coverage of the question plus twice the score of its passage.
 _PASSAGE_WEIGHT = 2.0
-# The best sentences by coverage are also compared with the question by cosine. More of them, or a greater weight, found
-# no more answers on XQuAD; each costs the embedding of a sentence.
+# The best statements by coverage are also compared with the question by cosine. More of them, or a greater weight,
+# found no more answers on XQuAD; each costs the embedding of a sentence.
 _RERANKED = 6
 _COSINE_WEIGHT = 0.5
-# The coverage of a title counts half: it names a subject and states nothing about it.
+# What a statement gains that has the form of the answer: a number where the question is "how many".
+_FORM_BONUS = 0.15
+# A title names a subject and states nothing about it: its coverage counts half.
 _TITLE_WEIGHT = 0.5
-# Least shares of the best sentence's score, its coverage and its passage's score for a further quote.
-_MIN_SCORE_SHARE = 0.5
-_MIN_OWN_SHARE = 0.3
-_MIN_PASSAGE_SHARE = 0.5
+# What the title above a statement and its document's name add to its coverage.
+_ABOUT_WEIGHT = 0.7
+# Least shares of the best statement's score, its own evidence and its passage's score for further sentences of its
+# paragraph, and for quotes from elsewhere.
+_BESIDE = (0.5, 0.3, 0.5)
+_ELSEWHERE = (0.9, 0.85, 0.8)
+# Least share of its own evidence for a quote from a passage that is quoted already.
+_SAME_PASSAGE = 0.95
+_MOST_SENTENCES = 3
+# Rows, items or values of one block that answer as well as the best one.
+_EQUAL = 0.97
+_MOST_EQUAL = 6
+# A list or table is quoted whole where no part of it covers so much more of the question than its title and lead-in.
+_PART_GAIN = 0.12
 # "2", "2.1", "IV." or "(b)" before a title, and its marks in Markdown.
 _NUMBERING = re.compile(r"^[#\s]*(?:[(（]?(?:\d+(?:\.\d+)*|[ivxlc]+|[a-z])[.):、）]?\s+)?", re.IGNORECASE)
+_EMBEDDED_CHARACTERS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class RankedPassage:
-    """A hit's text and its fused score."""
+    """A hit's text, its fused score, the path of headings above it, and its document's name."""
 
     text: str
     score: float
+    headings: tuple[str, ...] = ()
+    document: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Candidate:
-    """A sentence with its own evidence for the question (`own`) and the score of its passage."""
+    """A statement with its own evidence for the question (`own`) and the score of its passage."""
 
     hit: int
-    text: str
+    statement: Statement
     own: float
     passage: float
-    title: bool
+    gain: float = 0.0  # coverage beyond its context and title
+    shared: Shared = field(default_factory=dict)
+    also: set[int] = field(default_factory=set)
 
-    def add_evidence(self, amount: float) -> None:
-        """Add to the sentence's own evidence; that of titles counts half."""
-        self.own += amount * (_TITLE_WEIGHT if self.title else 1.0)
+    @property
+    def block(self) -> LayoutBlock:
+        return self.statement.block
 
     @property
     def score(self) -> float:
         return self.own + _PASSAGE_WEIGHT * self.passage
 
     def is_close_to(self, best: _Candidate) -> bool:
+        score, own, passage = _BESIDE
         return (
-            self.score >= _MIN_SCORE_SHARE * best.score
-            and self.own >= _MIN_OWN_SHARE * best.own
-            and self.passage >= _MIN_PASSAGE_SHARE * best.passage
+            self.score >= score * best.score and self.own >= own * best.own and self.passage >= passage * best.passage
         )
 
 
@@ -75,58 +93,183 @@ def quote(
     trust: float = 0.0,
     embed: Callable[[str], NDArray[np.float32]] | None = None,
 ) -> list[Quote]:
-    """Return at most `limit` sentences of `passages`, best first; fewer where the others score much lower.
+    """Return at most `limit` quotes from `passages`, best first; fewer where the others score much lower.
 
     Args:
         question: the question.
         located: its terms with their places (`terms.located_terms`).
         idf: inverse document frequency of each term.
         passages: the hits, best first.
-        limit: most sentences in all.
+        limit: most quotes in all.
         trust: how well `embed` knows the question's language, 0 to 1.
         embed: text to normalised vector (d,); left out, sentences are not compared by meaning.
     """
-    best = sorted(_candidates(LexicalEvidence(located, idf), idf.keys(), passages), key=lambda one: -one.score)
+    words = QuestionWords(located, idf)
+    best = sorted(_candidates(words, passages), key=lambda one: -one.score)
     highest = 1 + _PASSAGE_WEIGHT
     if embed is not None and trust > 0 and len(best) > 1:
         asked = embed(question)
         for candidate in best[:_RERANKED]:
-            candidate.add_evidence(_COSINE_WEIGHT * trust * max(float(embed(candidate.text) @ asked), 0.0))
+            cosine = max(float(embed(_words(candidate.statement)) @ asked), 0.0)
+            candidate.own += _COSINE_WEIGHT * trust * cosine * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust
-    chosen = [candidate for candidate in best if candidate.is_close_to(best[0])][:limit]
-    return [Quote(candidate.hit, candidate.text, candidate.score / highest) for candidate in chosen]
+    form = answer_form(question)
+    if form is not None:
+        for candidate in best:
+            if form.search(candidate.statement.text):
+                candidate.own += _FORM_BONUS * _share(candidate.statement)
+        best.sort(key=lambda one: -one.score)
+    quotes: list[Quote] = []
+    chosen: list[_Selection] = []
+    for candidate in best:
+        if len(quotes) >= limit:
+            break
+        if not chosen or (
+            all(candidate.block is not one.candidate.block for one in chosen) and _answers_too(candidate, chosen)
+        ):
+            chosen.append(_select(candidate, best, words))
+            quotes.append(_quote(chosen[-1], candidate.score / highest))
+    return quotes
 
 
-def _candidates(
-    evidence: LexicalEvidence, asked: AbstractSet[str], passages: Sequence[RankedPassage]
-) -> list[_Candidate]:
-    """Return the sentences that add words to the question; if none does, those that repeat it."""
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """A statement that is quoted, with the places of all parts of its block that are, and their evidence together."""
+
+    candidate: _Candidate
+    places: tuple[int, ...]
+    own: float
+
+
+def _answers_too(candidate: _Candidate, chosen: Sequence[_Selection]) -> bool:
+    """Return whether a statement from elsewhere answers as well as the best one."""
+    if candidate.statement.kind is LayoutKind.TITLE:
+        return False
+    best = chosen[0]
+    score, own, passage = _ELSEWHERE
+    if any(candidate.hit == one.candidate.hit for one in chosen):
+        own = _SAME_PASSAGE
+    return (
+        candidate.score >= score * best.candidate.score
+        and candidate.own >= own * best.own
+        and candidate.passage >= passage * best.candidate.passage
+    )
+
+
+def _select(candidate: _Candidate, ranked: Iterable[_Candidate], words: QuestionWords) -> _Selection:
+    """Return a statement with further parts of its block that answer, too."""
+    statement = candidate.statement
+    places = set(range(statement.first, statement.last + 1))
+    beside = [one for one in ranked if one.block is candidate.block and one is not candidate]
+    covered = candidate.shared
+    if statement.kind is LayoutKind.PROSE:
+        for one in beside:
+            wider = places | set(range(one.statement.first, one.statement.last + 1))
+            if len(wider) <= _MOST_SENTENCES and one.is_close_to(candidate):
+                places, covered = wider, union(covered, one.shared)
+    elif not statement.whole:
+        equal = [one for one in beside if not one.statement.whole and one.score >= _EQUAL * candidate.score]
+        if len(equal) < _MOST_EQUAL:
+            places.update(one.statement.first for one in equal)
+    own = candidate.own + words.coverage(covered) - words.coverage(candidate.shared)
+    return _Selection(candidate, tuple(sorted(places)), own)
+
+
+def _quote(selection: _Selection, score: float) -> Quote:
+    candidate, statement = selection.candidate, selection.candidate.statement
+    text = statement.block.parts[statement.first] if statement.whole else statement.text
+    label = statement.title if statement.kind not in {LayoutKind.PROSE, LayoutKind.TITLE, LayoutKind.ANSWER} else ""
+    return Quote(
+        candidate.hit,
+        text,
+        score,
+        shown=shown(candidate.block, selection.places),
+        label=label,
+        also=tuple(sorted(candidate.also - {candidate.hit})),
+    )
+
+
+def _candidates(question: QuestionWords, passages: Sequence[RankedPassage]) -> list[_Candidate]:
+    """Return the statements that add words to the question; if none does, those that repeat it."""
     informative: dict[tuple[str, ...], _Candidate] = {}
     repeating: dict[tuple[str, ...], _Candidate] = {}
     for number, passage in enumerate(passages):
-        for sentence in marked_sentences(passage.text):
-            words = tuple(terms(sentence.text))
+        relation = QuestionRelation(question, passage.text)
+        for statement in statements(passage.text, passage.headings):
+            words = tuple(terms(statement.text))
             if not words:
                 continue
-            # A table cell also counts for the words of its column header.
-            known = asked & {*words, *terms(sentence.header)}
-            candidate = _Candidate(number, sentence.text, 0.0, passage.score, sentence.title)
-            candidate.add_evidence(evidence.coverage(dict.fromkeys(known, 1.0)))
-            found = informative if _adds_words(sentence, asked) else repeating
-            # Chunks overlap: a sentence in two of them is quoted from the better one.
-            if words not in found or found[words].score < candidate.score:
+            candidate = _candidate(relation, number, statement, words, passage)
+            found = informative if _adds_words(statement, question.terms) else repeating
+            # Chunks overlap: a statement in two of them is quoted from the better one.
+            other = found.get(words)
+            if other is None or other.score < candidate.score:
                 found[words] = candidate
-    return list((informative or repeating).values())
+            if other is not None:
+                found[words].also |= other.also | {other.hit, candidate.hit}
+    return _whole_or_parts(list((informative or repeating).values()))
 
 
-def _adds_words(sentence: Sentence, asked: AbstractSet[str]) -> bool:
-    """Return whether a sentence has a word, or a character of an unspaced script, that the terms `asked` do not cover.
+def _candidate(
+    relation: QuestionRelation, hit: int, statement: Statement, words: Iterable[str], passage: RankedPassage
+) -> _Candidate:
+    context = relation.shared(terms(statement.context))
+    # A whole list or table counts for what it is about, not for any word in it.
+    stated = context
+    if not (statement.whole and statement.kind in _PARTED):
+        stated = union(context, relation.shared(words))
+    about = union(relation.shared(terms(statement.title)), relation.shared(terms(stem_of(passage.document))))
+    own = relation.coverage(stated)
+    known = relation.coverage(union(stated, about))
+    own = (own + (known - own) * _ABOUT_WEIGHT) * _share(statement)
+    gain = known - relation.coverage(union(context, about))
+    return _Candidate(hit, statement, own, passage.score, gain, stated)
 
-    The numbering of headings does not count, nor do header rows of tables.
+
+_PARTED = frozenset({LayoutKind.LIST, LayoutKind.TABLE})
+
+
+def _whole_or_parts(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Return candidates without the parts of lists and tables that are quoted whole, or without those as a whole."""
+    gains: dict[int, float] = {}
+    for one in candidates:
+        if not one.statement.whole and one.statement.kind in _PARTED:
+            gains[id(one.block)] = max(gains.get(id(one.block), 0.0), one.gain)
+    return [
+        one
+        for one in candidates
+        if one.statement.kind not in _PARTED
+        or one.statement.whole == (gains.get(id(one.block), 0.0) < _PART_GAIN and _has_whole(one, candidates))
+    ]
+
+
+def _has_whole(candidate: _Candidate, candidates: Iterable[_Candidate]) -> bool:
+    return candidate.statement.whole or any(one.statement.whole and one.block is candidate.block for one in candidates)
+
+
+def _share(statement: Statement) -> float:
+    return _TITLE_WEIGHT if statement.kind is LayoutKind.TITLE else 1.0
+
+
+def _words(statement: Statement) -> str:
+    """Return what is compared with the question by meaning."""
+    about = statement.context or (statement.title if statement.kind is not LayoutKind.PROSE else "")
+    return f"{about} {statement.text}".strip()[:_EMBEDDED_CHARACTERS]
+
+
+def _adds_words(statement: Statement, asked: AbstractSet[str]) -> bool:
+    """Return whether a statement has a word, or a character of an unspaced script, that the terms `asked` do not cover.
+
+    The numbering of headings does not count, nor do the name of a value, and a value that only repeats the title.
     """
-    if sentence.labels:
-        return False
-    located = located_terms(_NUMBERING.sub("", sentence.text) if sentence.title else sentence.text)
+    text = _NUMBERING.sub("", statement.text) if statement.kind is LayoutKind.TITLE else statement.text
+    known = asked
+    if statement.kind in _PARTED:
+        text = f"{statement.context} {text}"  # that something is in a list is said of it
+    elif statement.kind is LayoutKind.VALUES:
+        text = value_of(text)
+        known = asked | {*terms(statement.title)}
+    located = located_terms(text)
     places = {place for _term, covered in located for place in covered}
-    return bool(places - {place for term, covered in located if term in asked for place in covered})
+    return bool(places - {place for term, covered in located if term in known for place in covered})

@@ -22,7 +22,7 @@ from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
 from services.knowledge.text.terms import located_terms
-from services.knowledge.types import Hit, Quote, RetrievalSettings, SearchResult
+from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
     from services.knowledge.index import IndexManager
@@ -81,6 +81,14 @@ class Retriever:
         """Measure how well the embedder knows the languages of the corpus; takes some seconds, run it when idle."""
         if self.trust:
             self.trust.measure(cancelled)
+
+    def measured_trust(self) -> list[EmbedderTrust]:
+        """Return what is known of the embedder, by script and kind of text; before the first measurement nothing."""
+        measured = self.trust.report() if self.trust else {}
+        return [
+            EmbedderTrust(script, kind.value, round(one.trust, 3), one.samples)
+            for (script, kind), one in measured.items()
+        ]
 
     def search(
         self,

@@ -195,7 +195,7 @@ class ContentStore:
         return None if row is None else _chunk(row)
 
     def only_document(self, groups: Collection[int] | None) -> int | None:
-        """Return the document that is searched, where it is the only one; `groups`: ids of collections, None for all."""
+        """Return the document that is searched, if it is the only one; `groups`: ids of collections, None for all."""
         query = sa.select(documents.c.id).where(documents.c.enabled, documents.c.active_revision_id.is_not(None))
         if groups is not None:
             query = query.where(documents.c.collection_id.in_(groups))

@@ -163,7 +163,7 @@ class _Sheet:
             if cell.tag not in {f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"}:
                 continue
             repeated = _repeated(cell, "columns")
-            if len(cell) or cell.get(f"{_TABLE}formula"):
+            if len(cell) or cell.get(f"{_TABLE}formula") or cell.get(f"{_OFFICE}value-type"):
                 text = self._text(cell)
                 if text and not text.isspace():
                     look = look or hash(cell.get(f"{_TABLE}style-name", "")) or 1

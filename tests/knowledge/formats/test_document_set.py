@@ -20,7 +20,6 @@ ARCHIVE = Path(__file__).parents[2] / "fixtures" / "documents.tar.xz"
 REFUSED = {
     "libreoffice-html.doc": "Word",
     "libreoffice-word.doc": "Word",
-    "libreoffice-2003.xml": "Word",
     "libreoffice-slides.ppt": "PowerPoint",
 }
 

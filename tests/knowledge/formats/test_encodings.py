@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from services.knowledge.formats.encodings import Decoded, canonical, decode, decode_page, display_name
+from services.knowledge.formats.encoding_labels import canonical, display_name
+from services.knowledge.formats.encodings import Decoded, decode, decode_page
 from services.knowledge.notes import notes_of
 from tests.knowledge.formats.encoded_texts import ENCODINGS, Sample, samples, text_of
 from tests.knowledge.parsing.pools import Parse
@@ -177,9 +178,8 @@ def test_utf_16_and_utf_32_without_a_mark() -> None:
 def test_vietnamese_of_windows_is_composed() -> None:
     """Windows-1258 writes tones as characters of their own; texts and questions have them composed."""
     text = "Chìa khóa kho nằm trong ngăn kéo bàn của trưởng ca, vui lòng không mang về nhà."
-    data = (
-        "Chi\u0300a khóa kho nă\u0300m trong ngăn kéo bàn cu\u0309a trươ\u0309ng ca, vui lo\u0300ng không mang vê\u0300 nhà."
-    )
+    data = "Chi\u0300a khóa kho nă\u0300m trong ngăn kéo bàn cu\u0309a trươ\u0309ng ca, "
+    data += "vui lo\u0300ng không mang vê\u0300 nhà."
     assert decode(data.encode("cp1258")).text == text
 
 

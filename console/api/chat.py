@@ -151,6 +151,7 @@ class _Reply:
             ],
             "answered_by": message.model,
             "cost": asdict(message.cost),
+            "corrections": [{"typed": typed, "read": read} for typed, read in message.corrections],
             "left_out": [*self.body.left_out(by_model=bool(message.model)), *stream.left_out],
         }
 

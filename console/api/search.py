@@ -13,7 +13,7 @@ from console.api.problems import Id, Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
-from services.knowledge.types import Hit, RetrievalSettings, SearchResult
+from services.knowledge.types import Correction, EmbedderTrust, Hit, RetrievalSettings, SearchResult
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -30,12 +30,17 @@ class SearchIn(BaseModel):
 
 
 class SearchOut(Projection):
-    """The hits, best first; `relevant` is false when the best is no better than chance would give. Times in ms."""
+    """The hits, best first; `relevant` is false when the best is no better than chance would give. Times in ms.
+
+    `dense_trust` is what the embedding counts for this question, 0 to 1; `corrections` are words that no document has,
+    with the words that were searched for instead.
+    """
 
     query: str
     hits: list[Hit]
     relevant: bool
     dense_trust: float
+    corrections: list[Correction]
     embed_ms: float
     dense_ms: float
     lexical_ms: float
@@ -54,6 +59,21 @@ async def search(
     detail = plural("query of {count} character", "query of {count} characters", len(body.query))
     async with request_scope(context, RequestKind.SEARCH, detail) as scope:
         return await context.threads.call(_search, context, body, scope, fresh)
+
+
+class TrustOut(Projection):
+    """What the embedding model's scores count, by script and kind of text, as measured on the documents."""
+
+    measured: list[EmbedderTrust]
+
+
+@router.get("/trust", summary="Trust in the embedding model", response_model=TrustOut)
+async def trust(context: Context) -> dict[str, list[EmbedderTrust]]:
+    """Return how well the embedding model knows the scripts and kinds of text of the documents.
+
+    It is measured after documents were added or deleted; what there is too little of is not in the list.
+    """
+    return {"measured": await context.threads.call(context.services.retriever.measured_trust)}
 
 
 def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:

@@ -10,6 +10,7 @@ from console.navigation import PageName, page
 from console.ui.current_actor import disabled_reason, page_actor, page_user
 from console.ui.session_state import Key, Query, RetrievalState, notify, state_of
 from console.ui.shared.citations import find_terms, marked
+from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import escape, location, milliseconds, shorten
 from services.app.container import Services
 from services.core.errors import BadInputError
@@ -104,6 +105,7 @@ def retrieval_hits(result: SearchResult | None) -> None:
             icon=":material/manage_search:",
         )
         return
+    show_corrections([(each.typed, each.read) for each in result.corrections])
     if not result.hits:
         st.warning(
             _("Try other words, other collections, or a lower score threshold."),
@@ -134,6 +136,38 @@ def _timings(result: SearchResult) -> None:
         _("weight of the embedding for this script {share:.0%}").format(share=result.dense_trust),
     ]
     st.caption(" · ".join(parts))
+
+
+def embedder_trust(services: Services) -> None:
+    """Draw how well the embedding model knows the scripts and kinds of text of the documents."""
+    measured = services.retriever.measured_trust()
+    with st.expander(_("What the embedding counts"), icon=":material/scale:"):
+        st.caption(
+            _(
+                "Measured on your documents after each change: how often the model finds the rest of a passage by one "
+                "of its sentences. A passage's dense score counts by its kind, a question by the prose of its script."
+            )
+        )
+        if not measured:
+            st.caption(_("There are too few documents yet; the model's tokenizer gives the weight."))
+            return
+        st.dataframe(
+            [
+                {
+                    _("Script"): each.script.capitalize(),
+                    _("Kind"): _kind(each.kind),
+                    _("Weight"): f"{each.trust:.0%}",
+                    _("Samples"): each.samples,
+                }
+                for each in measured
+            ],
+            hide_index=True,
+        )
+
+
+def _kind(kind: str) -> str:
+    names = {"prose": _("prose"), "table": _("tables"), "code": _("code"), "log": _("logs")}
+    return names.get(kind, kind)
 
 
 def _best_lexical(hits: Sequence[Hit]) -> float:

@@ -34,6 +34,7 @@ class CachedAnswer:
     retrieved: tuple[Citation, ...]
     relevant: bool
     model: str
+    corrections: tuple[tuple[str, str], ...] = ()
 
 
 class AnswerCache:
@@ -86,6 +87,7 @@ class AnswerCache:
             "retrieved": [asdict(citation) for citation in retrieved],
             "relevant": relevant,
             "model": message.model,
+            "corrections": message.corrections,
         }
         self._cache.put(key.key, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
@@ -100,6 +102,7 @@ def _decode(data: bytes) -> CachedAnswer | None:
             tuple(map(_citation, document["retrieved"])),
             bool(document["relevant"]),
             str(document["model"]),
+            tuple((typed, read) for typed, read in document["corrections"]),
         )
     except (ValueError, KeyError, TypeError):
         return None

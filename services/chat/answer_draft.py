@@ -46,6 +46,13 @@ class RetrievalStep:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectionStep:
+    """Words of the question that no document has, each with the word that was searched for instead."""
+
+    corrections: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEnd:
     """The model has ended its answer: why, and the tokens that it counted, None where it does not report them.
 
@@ -68,7 +75,7 @@ class ModelEnd:
         )
 
 
-Step = RetrievalStep | Token | ToolCallPart | ModelEnd
+Step = RetrievalStep | CorrectionStep | Token | ToolCallPart | ModelEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class AnswerDraft:
     parts: list[str] = field(default_factory=list)
     retrieval: RetrievalStep | None = None
     end: ModelEnd = ModelEnd()
+    corrections: tuple[tuple[str, str], ...] = ()
     first_token_ms: float | None = None
     cut: FinishReason | None = None
     limit: TextLimit | None = None
@@ -106,6 +114,9 @@ class AnswerDraft:
         if isinstance(step, RetrievalStep):
             self.retrieval = step
             return step.event
+        if isinstance(step, CorrectionStep):
+            self.corrections = step.corrections
+            return None
         if isinstance(step, ModelEnd):
             self.end = step
             return None
@@ -157,6 +168,7 @@ class AnswerDraft:
                 cached=retrieval is not None and retrieval.cached,
             ),
             finish_reason=self.finish,
+            corrections=self.corrections,
         )
 
 

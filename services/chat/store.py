@@ -42,6 +42,7 @@ messages = sa.Table(
     sa.Column("error", sa.Text, nullable=False, default=""),
     sa.Column("hint", sa.Text, nullable=False, default=""),
     sa.Column("finish_reason", sa.String(20), nullable=False, server_default=FinishReason.STOP.value),
+    sa.Column("corrections", sa.Text, nullable=False, server_default="[]"),  # JSON
     sa.Index("messages_of_conversation", "conversation_id", "id"),
     sqlite_autoincrement=True,  # ids of deleted messages are never used again
 )
@@ -127,6 +128,7 @@ class ChatStore:
                 error=message.error,
                 hint=message.hint,
                 finish_reason=message.finish_reason.value,
+                corrections=json.dumps(message.corrections, ensure_ascii=False),
             )
         )
         key = added.inserted_primary_key
@@ -217,6 +219,7 @@ def _message(row: Any) -> Message:
         error=row.error,
         hint=row.hint,
         finish_reason=FinishReason(row.finish_reason),
+        corrections=tuple((typed, read) for typed, read in json.loads(row.corrections)),
     )
 
 

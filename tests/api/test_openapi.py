@@ -25,7 +25,12 @@ _COMPLETIONS = "`/v1/chat/completions` takes what its clients send"
 _FINISH = "An answer says why it ended: `finish_reason` of messages and completions"
 _CAPABILITIES = "What a chat server does not take of the protocol"
 _NOTES = "A document carries notes about how it was read (`notes` of `/api/documents`"
+_CORRECTIONS = "One or two typing errors in a word of Latin letters are forgiven"
+_TRUST = "What the embedding counts is measured for each kind of text"
 STATED = {
+    "POST /api/search / answers / 200 / application/json / schema / properties / corrections": _CORRECTIONS,
+    "POST /api/search / answers / 200 / application/json / schema / required / corrections": _CORRECTIONS,
+    "GET /api/search/trust": _TRUST,
     "POST /api/documents / answers / 202 / application/json / schema / required / errors": _ALWAYS_SENT,
     "GET /api/memory/history / answers / 200 / application/json / schema / required / minima": _ALWAYS_SENT,
     "GET /api/memory/history / answers / 200 / application/json / schema / required / maxima": _ALWAYS_SENT,

@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.servers import Server
+from tests.knowledge.corpora import PAIRS
+from tests.servers import Server, eventually
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,43 @@ def test_hits_have_their_scores(server: Server, library: dict[str, int], query: 
     assert hit["lexical_score"] > 0
     assert answer["relevant"]
     assert [entry["score"] for entry in answer["hits"]] == sorted((h["score"] for h in answer["hits"]), reverse=True)
+
+
+def test_a_typing_error_is_forgiven_and_told(server: Server, library: dict[str, int]) -> None:
+    """The answer says which word was searched for, in searches and in answers, from the cache too."""
+    body = {"query": "Which brid is a falccon?", "k": 1, "collections": [library["in falcon.txt"]]}
+    for _time in range(2):
+        answer = server.client.post("/api/search", json=body).json()
+        assert {"typed": "falccon", "read": "falcon"} in answer["corrections"]
+        assert answer["hits"][0]["document_id"] == library["falcon.txt"]
+    asked = {
+        "model": "millpond",
+        "messages": [{"role": "user", "content": "How fast does the peregrine falccon dive?"}],
+    }
+    for _time in range(2):
+        completion = server.client.post("/v1/chat/completions", json=asked).raise_for_status().json()
+        message = completion["choices"][0]["message"]
+        assert message["corrections"] == [{"typed": "falccon", "read": "falcon"}]
+        assert "300 kilometres" in message["content"]
+    conversation = server.client.post("/api/conversations", json={}).json()["id"]
+    question = {"question": "How fast does the peregrine falccon dive?", "stream": False}
+    server.client.post(f"/api/conversations/{conversation}/questions", json=question).raise_for_status()
+    messages = server.client.get(f"/api/conversations/{conversation}/messages").json()["messages"]
+    assert messages[1]["corrections"] == [["falccon", "falcon"]]
+
+
+def test_trust_in_the_embedder_is_told(server: Server) -> None:
+    """By script and kind of text, each from 0 to 1 with the samples that it comes from."""
+    for number, (first, second) in enumerate(PAIRS["LATIN"]):
+        server.wait_finished(server.add(f"prose {number}.txt", f"{first} {second}".encode()))
+
+    def measured() -> list[dict[str, object]]:
+        return server.client.get("/api/search/trust").raise_for_status().json()["measured"]
+
+    eventually(measured, what="a measurement")
+    for each in measured():
+        assert set(each) == {"script", "kind", "trust", "samples"}
+        assert 0 <= each["trust"] <= 1
 
 
 def test_collections_and_k_limit_the_hits(server: Server, library: dict[str, int]) -> None:

@@ -13,6 +13,7 @@ from services.core.database import Database
 from services.knowledge.index import VectorIndex
 from services.knowledge.retrieval import Retriever
 from services.knowledge.store.chunks import ChunkStore
+from services.knowledge.store.deletions import delete
 from services.knowledge.store.revisions import activate, insert_chunks
 from services.knowledge.store.tables import collections, documents, revisions
 from services.knowledge.text.terms import terms
@@ -78,6 +79,12 @@ class IndexedStore:
         """Switch a document in the database alone, as if the index had not heard of it yet."""
         with self.database.write() as connection:
             connection.execute(documents.update().where(documents.c.name == name).values(enabled=enabled))
+
+    def delete(self, name: str) -> None:
+        """Delete a document from the database alone."""
+        with self.database.write() as connection:
+            found = connection.scalar(sa.select(documents.c.id).where(documents.c.name == name))
+            delete(connection, found)
 
     def count(self) -> int:
         with self.database.read() as connection:

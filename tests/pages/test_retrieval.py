@@ -41,6 +41,16 @@ def test_hits_have_all_scores_and_marked_terms(app: AppTest, add: Add) -> None:
     assert any("weight of the embedding" in caption.value for caption in app.caption)
 
 
+def test_what_was_read_instead_is_shown(app: AppTest, add: Add) -> None:
+    """A word that no document has is named with the one that was searched for."""
+    add("mill.txt", "The mill's seals are inspected every twelve months by the machinist.")
+    open_page(app, "retrieval")
+    search(app, "Which machinnist inspects the seals?")
+    assert not app.exception
+    assert any("Nothing has “machinnist”; searched for “machinist”" in caption.value for caption in app.caption)
+    assert any(expander.label == "What the embedding counts" for expander in app.expander)
+
+
 def test_settings_apply_to_chat(app: AppTest, services: Services) -> None:
     """What was tried is kept for chat only when asked to."""
     before = services.library.retrieval_settings()

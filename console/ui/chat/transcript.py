@@ -15,6 +15,7 @@ from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
 from console.ui.shared.citations import citation_buttons
+from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
@@ -215,6 +216,7 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
     with st.chat_message("assistant", avatar=":material/water:"):
         if message.error:
             st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
+        show_corrections(message.corrections)
         text = answer_markdown(message.text, {citation.number for citation in message.citations})
         if message.text and not message.citations and message.state is AnswerState.COMPLETE:
             st.info(text, title=_("Nothing in the documents answers this"), icon=":material/search_off:")

@@ -6,7 +6,6 @@ breaks, hyphens and typography do not matter.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import NoReturn
@@ -21,6 +20,7 @@ from services.chat.types import Citation
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.library import Library
+from services.knowledge.text.folding import SEPARATOR, fold
 from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
@@ -130,11 +130,11 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
-    """Return the letters and digits of `text`, case-folded, and the position of each in `text`."""
+    """Return the letters and digits of `text`, folded as for search, and the position of each in `text`."""
     letters: list[str] = []
     positions: list[int] = []
     for position, character in enumerate(text):
-        for folded in unicodedata.normalize("NFKC", character).casefold():
+        for folded in fold(character):
             if folded.isalnum():
                 letters.append(folded)
                 positions.append(position)
@@ -171,7 +171,7 @@ def find_terms(text: str, terms: Iterable[str]) -> list[Span]:
     """
     letters, positions = _letters(text)
     spans: list[Span] = []
-    for term in {_letters(term)[0] for term in terms}:
+    for term in {_letters(term.replace(SEPARATOR, ""))[0] for term in terms}:
         if not term or (term.isalpha() and term.isascii() and len(term) <= _SHORT_WORD):
             continue
         wordlike = term.isascii()

@@ -147,3 +147,87 @@ def test_pages_that_hardly_differ_do_not_count_against_the_embedder(store: Index
     trust = LanguageTrust(store.database, store.chunks, store.embedder)
     trust.measure()
     assert trust.for_text("When was the sluice gate opened?") > 0.8
+
+
+def rows(chunk: int) -> str:
+    """A chunk of a table of orders."""
+    header = "| order | customer | article | return fee | date |\n"
+    return header + "\n".join(
+        f"| WES-{20 * chunk + row} | customer {row * 7 % 90} | garden hose {row} m | {row + 2}.50 | 2026-03-{row:02} |"
+        for row in range(1, 7)
+    )
+
+
+COMPANIONS = {
+    "table": [rows(chunk) for chunk in range(24)],
+    "log": [
+        "\n".join(
+            f"2026-03-09 14:{chunk:02}:{line:02} INFO pump[{line * 17 % 99}]: took {line} ms" for line in range(6)
+        )
+        for chunk in range(24)
+    ],
+    "code": [
+        "\n".join(f"def step_{chunk}_{line}(value):\n    return value[{line}] + {chunk};" for line in range(5))
+        for chunk in range(24)
+    ],
+    "keys": [" ".join(f"{(chunk * 97 + word) * 2654435761 % 2**64:016x}" for word in range(6)) for chunk in range(24)],
+    "scan": [
+        f"0n day {day} thc kccpcr 0pencd fhe 51uice gafe. Thc wafcr 5t00d af {day} irichcs. Hc cl0scd fhc gafc agairi."
+        for day in range(24)
+    ],
+    "diary": [
+        f"On day {day} the keeper opened the gate. The water stood at {day} inches. He closed it." for day in range(24)
+    ],
+}
+
+
+@pytest.mark.parametrize("companion", COMPANIONS)
+def test_one_source_does_not_decide_for_prose(store: IndexedStore, companion: str) -> None:
+    """Beside a few pages of prose lies something large that no embedder can tell apart: prose stays trusted, and its
+    questions are answered as before, by meaning too.
+    """
+    for number, (first, second) in enumerate(PAIRS["LATIN"]):
+        store.add(f"prose {number}", [f"{first} {second}"])
+    questions = ["Where do bees live?", "physician medication", "When does the locomotive come from the capital?"]
+    store.retriever.measure_trust()
+    before = [store.retriever.search(question).hits[0].document for question in questions]
+    store.add(companion, COMPANIONS[companion])
+    store.retriever.measure_trust()
+    results = [store.retriever.search(question) for question in questions]
+    assert [result.dense_trust for result in results] == [pytest.approx(1.0, abs=0.15)] * 3
+    assert [result.hits[0].document for result in results] == before
+    assert not store.retriever.search("Capital of Mongolia?").relevant
+
+
+def test_a_kind_that_the_embedder_cannot_tell_apart_counts_less_by_itself(store: IndexedStore) -> None:
+    """Trust is reported for each kind; what no model can know has none, whatever is measured."""
+    for number, (first, second) in enumerate(PAIRS["LATIN"]):
+        store.add(f"prose {number}", [f"{first} {second}"])
+    store.add("code", COMPANIONS["code"])
+    store.retriever.measure_trust()
+    trust = store.retriever.trust
+    measured = {(each.script, each.kind): each for each in store.retriever.measured_trust()}
+    assert measured["LATIN", "prose"].trust > 0.8
+    assert measured["LATIN", "prose"].samples == len(PAIRS["LATIN"])
+    question = "Where do bees live?"
+    assert (
+        trust.for_kind("unreadable", question)
+        == 0
+        < trust.for_kind("table", question)
+        < trust.for_kind("prose", question)
+    )
+
+
+def test_trust_is_measured_anew_after_a_deletion(tmp_path: Path) -> None:
+    """What was measured on documents that are gone is not kept."""
+    store = IndexedStore(tmp_path, Multilingual())
+    for number, text in enumerate(chinese(10)):
+        store.add(f"zh {number}", [text])
+    for number, (first, second) in enumerate(PAIRS["GREEK"]):
+        store.add(f"el {number}", [f"{first} {second}"])
+    trust = store.retriever.trust
+    assert {script for script, _kind in trust.measure()} == {"CJK", "GREEK"}
+    for number in range(10):
+        store.delete(f"zh {number}")
+    assert {script for script, _kind in trust.measure()} == {"GREEK"}
+    store.close()

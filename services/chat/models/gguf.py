@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
 from services.chat.models.chat_protocol import ReplyReader, read_reply, status_error
-from services.chat.models.errors import explain_error
+from services.chat.models.errors import explain_error, unsupported
 from services.chat.models.gguf_server import GGUFServer, display_address
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.core.errors import MillpondError
@@ -142,7 +142,11 @@ class GGUFBackend:
             raise self.explain(error) from error
 
     def check(self, options: AnswerOptions) -> None:
-        """llama.cpp does what OpenAI's protocol asks for, or says why not."""
+        """Refuse tools that the model would not see, and the order to call one, which llama.cpp does not enforce."""
+        if (options.tools or options.tail) and not self.server.takes_tools:
+            raise unsupported("tools", _("the local model has not learnt to call tools."))
+        if options.tools and options.tool_choice not in (None, "auto", "none"):
+            raise unsupported("tool_choice", _("the local model decides by itself whether it calls a tool."))
 
     @asynccontextmanager
     async def open_model(

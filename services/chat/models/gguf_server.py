@@ -98,7 +98,10 @@ class GGUFServer:
         before = _anonymous(process)
         try:
             self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, context_tokens, cache_precision))
-            self.context_tokens = self._context()
+            properties = self.request("/props")
+            self.context_tokens = int(properties["default_generation_settings"]["n_ctx"])
+            # Whether the model's chat template can show it tools; llama.cpp leaves them out in silence otherwise.
+            self.takes_tools = bool(properties.get("chat_template_caps", {}).get("supports_tools"))
         except RuntimeError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise UnavailableError(
@@ -221,10 +224,6 @@ class GGUFServer:
             self._idle.wait_for(lambda: not self._active, UNLOAD_SECONDS)
         self._server = None  # the destructor ends its threads and frees the memory
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _context(self) -> int:
-        properties = self.request("/props")
-        return int(properties["default_generation_settings"]["n_ctx"])
 
 
 def _anonymous(process: psutil.Process) -> int:

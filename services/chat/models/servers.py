@@ -197,7 +197,7 @@ class OllamaBackend(_ServerModel):
 
     def check(self, options: AnswerOptions) -> None:
         """Refuse what Ollama has no way to do: it leaves the choice of a tool to the model."""
-        if options.tools and options.tool_choice not in {None, "auto", "none"}:
+        if options.tools and options.tool_choice not in (None, "auto", "none"):
             raise unsupported("tool_choice", _("with Ollama the model decides whether it calls a tool."))
 
     @asynccontextmanager

@@ -23,6 +23,9 @@ from services.knowledge.formats.foreign import (
 from services.knowledge.formats.registry import BY_SUFFIX
 
 HEAD_BYTES = 4096
+# A file without an ending for JSON is looked through up to this size.
+MOST_JSON_BYTES = 16 * MEGABYTE
+_BEGINNINGS = ((b"BEGIN:VCALENDAR", "calendar"), (b"BEGIN:VCARD", "cards"), (b"WEBVTT", "subtitles"))
 _MAIL = {"mail", "mbox", "mht"}
 # Workbooks of the years before compound files: the first record of each version.
 _BIFF = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x08\x08\x00\x00\x05")
@@ -35,6 +38,7 @@ _OPEN_DOCUMENTS = {
     "draw": "odg",
     "spreadsheet": "ods",
 }
+_FLAT_DOCUMENTS = {"text": "odt", "presentation": "odp", "graphics": "odg", "spreadsheet": "fods"}
 _FLAT = re.compile(rb"office:mimetype\s*=\s*[\"']application/vnd\.oasis\.opendocument\.([a-z]+)")
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Limits against zip bombs; pictures do not count, nothing reads them.
@@ -85,7 +89,29 @@ def detect(stream: BinaryIO, name: str) -> str:
     refuse_foreign(head)
     if _is_html(head):
         return "html"
-    return _mail_kind(head, name) or BY_SUFFIX.get(_suffix(name), "text")
+    return _mail_kind(head, name) or _text_kind(stream, head, name)
+
+
+def _text_kind(stream: BinaryIO, head: bytes, name: str) -> str:
+    """Return what a text is by its ending, else by what it begins with."""
+    from services.knowledge.formats.code_languages import language_of
+    from services.knowledge.formats.json_text import is_json_file
+    from services.knowledge.formats.notebooks import is_notebook
+    from services.knowledge.formats.xml_text import is_xml
+
+    named = BY_SUFFIX.get(_suffix(name), "text")
+    start = head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\x00")
+    if named in {"text", "code"} and is_xml(head):
+        return "xml"
+    if named == "xml" and not start.startswith(b"<"):
+        return "text"
+    if named == "text":
+        named = next((kind for beginning, kind in _BEGINNINGS if start.startswith(beginning)), "text")
+        if language_of(name, head[:200].decode("latin-1").partition("\n")[0]) is not None:
+            named = "code"
+        elif start.startswith((b"{", b"[")) and is_json_file(stream, MOST_JSON_BYTES):
+            named = "json"
+    return "notebook" if named == "json" and is_notebook(head) else named
 
 
 def _is_pdf(head: bytes) -> bool:
@@ -124,10 +150,9 @@ def _flat_kind(head: bytes) -> str:
         return "rtf"
     if head.startswith(_BIFF):
         return "xls"
-    if b"<office:document" in head and (found := _FLAT.search(head)):
-        return {"text": "odt", "presentation": "odp", "graphics": "odg", "spreadsheet": "fods"}.get(
-            found[1].decode(), ""
-        )
+    if b"<office:document" in head:
+        found = _FLAT.search(head)
+        return _FLAT_DOCUMENTS.get(found[1].decode() if found else "text", "")
     if b"<w:wordDocument" in head:
         return "docx"
     if b"<pkg:package" in head:

@@ -15,6 +15,13 @@ from dataclasses import dataclass
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.knowledge.formats.encoding_labels import (
+    SUPERSETS,
+    canonical,
+    declarations,
+    display_name,
+    page_declarations,
+)
 from services.knowledge.formats.plausibility import (
     SAMPLE_CHARACTERS,
     coherence,
@@ -34,7 +41,6 @@ _MARKS = (
 )
 _SAMPLE_BYTES = 16_384
 _STATISTICS_BYTES = 65_536
-_HEAD_BYTES = 4_096
 _COHERENT = 0.85
 _PLAUSIBLE = 0.2
 _MAX_JUNK = 0.02
@@ -69,68 +75,8 @@ _PRIORS = {
     "cp1258": 0.7,
     "mac-cyrillic": 0.4,
 }
-# The encoding that contains another one and that its name means on the web (WHATWG Encoding Standard).
-_SUPERSETS = {
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-8": "cp1255",
-    "iso8859-11": "cp874",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "hz": "hz",
-    "big5": "big5hkscs",
-    "shift_jis": "cp932",
-    "shift_jis_2004": "cp932",
-    "euc_jis_2004": "euc_jp",
-    "euc_jisx0213": "euc_jp",
-    "euc_kr": "cp949",
-    "utf-16": "utf-16-le",
-}
 # What is tried where the bytes of an ISO encoding have what it does not (0x80 to 0x9F).
 _WINDOWS = {"iso8859-2": "cp1250", "iso8859-7": "cp1253", "iso8859-15": "cp1252", "iso8859-6": "cp1256"}
-_LABELS = {  # labels of the web that Python does not know
-    "x-gbk": "gb18030",
-    "chinese": "gb18030",
-    "x-sjis": "cp932",
-    "x-euc-jp": "euc_jp",
-    "ks_c_5601-1989": "cp949",
-    "x-cp1250": "cp1250",
-    "x-cp1251": "cp1251",
-    "x-cp1252": "cp1252",
-    "windows-874": "cp874",
-    "dos-874": "cp874",
-    "windows-949": "cp949",
-    "x-mac-roman": "mac-roman",
-    "x-mac-cyrillic": "mac-cyrillic",
-    "x-x-big5": "big5hkscs",
-    "iso-8859-8-i": "cp1255",
-    "logical": "cp1255",
-    "visual": "cp1255",
-    "unicode-1-1-utf-8": "utf-8",
-    "unicode": "utf-16-le",
-    "utf8mb4": "utf-8",
-}
-_BINARY = re.compile(r"^(?:base64|hex|bz2|zlib|uu|quopri|rot|punycode|idna|raw_unicode|unicode_escape|undefined|utf-7)")
-_ENCODING = rb"""["']?\s*([A-Za-z][\w.:+-]{1,30})"""
-_XML = re.compile(rb"""^(?:\xef\xbb\xbf)?\s{0,20}<\?xml\b[^>]{0,200}?\bencoding\s*=\s*""" + _ENCODING)
-_META = re.compile(rb"<meta\b[^>]{0,500}?\bcharset\s*=\s*" + _ENCODING, re.IGNORECASE)
-_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-_DECLARATIONS = (
-    _XML,
-    re.compile(rb"^(?:\xef\xbb\xbf)?@charset\s+" + _ENCODING),
-    re.compile(rb"\A(?:[^\n]*\n)?[^\n]{0,200}?\bcoding[:=]\s*" + _ENCODING),
-    re.compile(rb"""^"Content-Type:\s*text/plain;\s*charset=""" + _ENCODING, re.MULTILINE | re.IGNORECASE),
-)
-_INPUTENC = re.compile(rb"^\s*\\usepackage\s*\[\s*(\w{3,12})\s*\]\s*\{inputenc\}", re.MULTILINE)
-_INPUTENC_NAMES = {
-    "latin1": "latin-1",
-    "latin2": "latin2",
-    "latin9": "iso8859-15",
-    "ansinew": "cp1252",
-    "utf8": "utf-8",
-}
 _CANDIDATES = 8
 _ASCII_LETTERS = re.compile(rb"[ A-Za-z]")
 _FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
@@ -142,16 +88,6 @@ _FEW = 3
 _FEW_HAN = 4
 _DAMAGED = 0.002
 _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
-_NAMES = {
-    "cp949": "EUC-KR",
-    "euc_jp": "EUC-JP",
-    "cp932": "Shift_JIS",
-    "gb18030": "GB18030",
-    "big5hkscs": "Big5",
-    "hz": "HZ",
-    "mac-roman": "Mac Roman",
-    "mac-cyrillic": "Mac Cyrillic",
-}
 _C1 = {point: bytes([point]).decode("cp1252", errors="ignore") or "\ufffd" for point in range(0x80, 0xA0)}
 
 
@@ -189,46 +125,11 @@ def decode(data: bytes, declared: str = "") -> Decoded:
 
 def decode_page(data: bytes) -> Decoded:
     """Return the text of an HTML page: byte order mark, then its `meta` element, its XML prolog, its bytes."""
-    head = _COMMENT.sub(b"", data[:_HEAD_BYTES])
-    labels = [match[1].decode("ascii") for pattern in (_META, _XML) if (match := pattern.search(head))]
-    found = _decoded(data, labels)
+    found = _decoded(data, list(page_declarations(data)))
     if found is None:  # a page is read whatever it contains: tags are text
         text = data.decode("cp1252", errors="replace")
         found = Decoded(text, "cp1252", guessed=True, damaged=text.count("\ufffd"))
     return _tidied(found)
-
-
-def canonical(label: str) -> str:
-    """Return the encoding that a label means on the web, by Python's name; "" for none that texts are written in."""
-    label = label.strip().strip("\"'").lower()
-    if label in _LABELS:
-        return _LABELS[label]
-    try:
-        name = codecs.lookup(label).name
-    except (LookupError, ValueError):
-        return ""
-    return "" if _BINARY.match(name) else _SUPERSETS.get(name, name)
-
-
-def display_name(encoding: str) -> str:
-    """Return an encoding's name as people write it ("Windows-1252")."""
-    if encoding in _NAMES:
-        return _NAMES[encoding]
-    if re.fullmatch(r"cp125\d|cp874", encoding):
-        return f"Windows-{encoding[2:]}"
-    return re.sub(r"^ISO(?=\d)", "ISO-", encoding.upper())
-
-
-def declarations(data: bytes) -> Iterator[str]:
-    """Yield the encodings that a text file itself declares, in the ways that programs look for."""
-    head = data[: _HEAD_BYTES // 2]
-    for pattern in _DECLARATIONS:
-        match = pattern.search(head)
-        if match:
-            yield match[1].decode("ascii")
-    inputenc = _INPUTENC.search(data[:_SAMPLE_BYTES])
-    if inputenc:
-        yield _INPUTENC_NAMES.get(inputenc[1].decode("ascii"), "")
 
 
 def _tidied(found: Decoded) -> Decoded:
@@ -375,7 +276,7 @@ def _scores(data: bytes) -> Iterator[tuple[float, str, str]]:
     sample = data[:_STATISTICS_BYTES]
     confidences: dict[str, float] = {}
     for found in detect_all(sample, compat_names=False, ignore_threshold=True):
-        name = _SUPERSETS.get(found["encoding"] or "", found["encoding"] or "")
+        name = SUPERSETS.get(found["encoding"] or "", found["encoding"] or "")
         if name in _PRIORS and name not in confidences and len(confidences) < _CANDIDATES:
             confidences[name] = found["confidence"]
     least = min(confidences.values(), default=0.01)

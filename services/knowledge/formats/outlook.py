@@ -143,7 +143,7 @@ def _message(message: _Storage, reading: Reading, depth: int) -> Iterator[Sectio
 
 def _encoding_of(codepage: int) -> str:
     """Return the encoding of a code page of Windows, an empty text for one that nobody knows."""
-    from services.knowledge.formats.encodings import canonical
+    from services.knowledge.formats.encoding_labels import canonical
 
     return canonical(_CODEPAGES.get(codepage, f"cp{codepage}")) if codepage else ""
 

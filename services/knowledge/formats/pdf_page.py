@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 _MAX_OBJECTS = 20_000
 _MAX_DEPTH = 6  # of form objects within form objects
 # Words of pages with more text are not placed: such a page is no page that people read.
-MAX_PLACED_CHARACTERS = 100_000
+MAX_PLACED_CHARACTERS = 40_000
 # PDFium leaves text objects narrower than this out of a page's text.
 _NARROW = 0.01
 # Half of this share of the font size is added around such an object, which PDFium does for outlined text.

@@ -57,14 +57,18 @@ class Cell:
 class Row:
     """The cells of a row, from left to right."""
 
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[Cell]
+    box: Box = field(init=False)
 
-    @property
-    def box(self) -> Box:
-        box = self.cells[0].box
+    def __post_init__(self) -> None:
+        self.box = self.cells[0].box
         for cell in self.cells[1:]:
-            box = joined(box, cell.box)
-        return box
+            self.box = joined(self.box, cell.box)
+
+    def add(self, cell: Cell) -> None:
+        """Add a cell on the right."""
+        self.cells.append(cell)
+        self.box = joined(self.box, cell.box)
 
     @property
     def start(self) -> int:
@@ -127,7 +131,7 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
         if rows and not _is_upright(block.runs[0]) and _is_beside(rows[-1], block):
             if len(rows[-1].cells) == 1:
                 _divide_first(rows, block)
-            rows[-1].cells.append(block)
+            rows[-1].add(block)
         else:
             rows.append(Row([block]))
     return [line for row in rows for line in _lines(row)]

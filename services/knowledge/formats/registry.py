@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from services.knowledge.formats.code_languages import CODE_SUFFIXES
 from services.knowledge.formats.reading import Reading, text_of
 from services.knowledge.types import Section
 
@@ -116,6 +117,54 @@ def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return plain_sections(text_of(stream, reading))
 
 
+def _json(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.json_text import read_json
+
+    return read_json(stream, reading)
+
+
+def _json_lines(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.json_text import read_json_lines
+
+    return read_json_lines(stream, reading)
+
+
+def _notebook(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.notebooks import read_notebook
+
+    return read_notebook(stream, reading)
+
+
+def _code(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.source_code import read_code
+
+    return read_code(stream, reading)
+
+
+def _xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.xml_text import read_xml
+
+    return read_xml(stream, reading)
+
+
+def _markup(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.markup import read_markup
+
+    return read_markup(stream, reading)
+
+
+def _subtitles(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.timed_text import read_subtitles
+
+    return read_subtitles(stream, reading)
+
+
+def _cards(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.timed_text import read_cards
+
+    return read_cards(stream, reading)
+
+
 def _mail(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     from services.knowledge.formats import mail
 
@@ -140,6 +189,47 @@ def _msg(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return outlook.read_msg(stream, reading)
 
 
+MARKUP_SUFFIXES = (
+    ".rst",
+    ".rest",
+    ".adoc",
+    ".asciidoc",
+    ".asc",
+    ".org",
+    ".tex",
+    ".ltx",
+    ".sty",
+    ".textile",
+    ".wiki",
+    ".mediawiki",
+)
+XML_SUFFIXES = (
+    ".xml",
+    ".rss",
+    ".atom",
+    ".xsd",
+    ".xsl",
+    ".xslt",
+    ".wsdl",
+    ".plist",
+    ".opml",
+    ".kml",
+    ".gpx",
+    ".dbk",
+    ".docbook",
+    ".xmi",
+    ".resx",
+    ".xlf",
+    ".xliff",
+    ".tmx",
+    ".ttml",
+    ".dtbook",
+    ".tei",
+    ".csproj",
+    ".props",
+    ".config",
+    ".drawio",
+)
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
 _OPEN_DOCUMENT = "application/vnd.oasis.opendocument"
 FORMATS: dict[str, Format] = {
@@ -162,6 +252,18 @@ FORMATS: dict[str, Format] = {
         # Many programs give the ending ".xls" to lines with tabs.
         Format("csv", "text/csv", _csv, (".csv", ".tsv", ".tab", ".psv", ".xls")),
         Format("markdown", "text/markdown", _markdown, (".md", ".markdown", ".mdown")),
+        Format("markup", "text/x-markup", _markup, MARKUP_SUFFIXES),
+        Format(
+            "json", "application/json", _json, (".json", ".geojson", ".topojson", ".jsonld", ".har", ".webmanifest")
+        ),
+        Format("jsonl", "application/x-ndjson", _json_lines, (".jsonl", ".ndjson", ".jsonlines", ".ldjson")),
+        Format("notebook", "application/x-ipynb+json", _notebook, (".ipynb",)),
+        Format("code", "text/x-source", _code, CODE_SUFFIXES),
+        Format("xml", "application/xml", _xml, XML_SUFFIXES),
+        Format("svg", "image/svg+xml", _xml, (".svg",)),
+        Format("subtitles", "text/vtt", _subtitles, (".srt", ".vtt")),
+        Format("calendar", "text/calendar", _cards, (".ics", ".ical", ".ifb")),
+        Format("cards", "text/vcard", _cards, (".vcf", ".vcard")),
         Format("text", "text/plain", _text),
         Format("mail", "message/rfc822", _mail, (".eml", ".emlx"), library="html"),
         Format("mbox", "application/mbox", _mbox, (".mbox", ".mbx"), library="html"),

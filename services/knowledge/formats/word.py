@@ -225,8 +225,8 @@ class WordReader:
         number, level = value(own, "w:numId"), value(own, "w:ilvl")
         depth = int(level) if level.isdigit() else 0
         if not number and style:
-            number, depth = self._styles.numbering(style)
-            depth = self._numbering.level_of_style(number, style, depth)
+            number, depth, definer = self._styles.numbering(style)
+            depth = self._numbering.level_of_style(number, definer, depth)
         if not number or number == "0" or not text:
             return "", 0
         return self._numbering.label(number, depth), depth

@@ -21,6 +21,7 @@ _PLACE = re.compile(r"%(\d)")
 class Style:
     """A style of paragraphs with what it says itself; the rest is its parent's."""
 
+    identifier: str
     name: str
     parent: str
     outline: int | None
@@ -34,7 +35,7 @@ class Styles:
 
     _styles: dict[str, Style] = field(default_factory=dict)
     _levels: dict[str, int] = field(default_factory=dict)
-    _numbers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _numbers: dict[str, tuple[str, int, str]] = field(default_factory=dict)
 
     def read(self, root: etree._Element | None) -> None:
         """Read the part that holds the styles."""
@@ -42,7 +43,9 @@ class Styles:
             if NAMES[each.tag] == "w:style":
                 properties = child(each, "w:pPr")
                 outline = value(properties, "w:outlineLvl")
-                self._styles[attribute(each, "styleId")] = Style(
+                identifier = attribute(each, "styleId")
+                self._styles[identifier] = Style(
+                    identifier,
                     value(each, "w:name"),
                     value(each, "w:basedOn"),
                     int(outline) if outline.isdigit() else None,
@@ -65,7 +68,7 @@ class Styles:
         return self._levels[identifier]
 
     def _level(self, identifier: str) -> int:
-        chain = self._chain(identifier) or [Style(identifier, "", None, "", "")]
+        chain = self._chain(identifier) or [Style(identifier, identifier, "", None, "", "")]
         if chain[0].name.lower() == "title":
             return 1
         for style in chain:
@@ -81,12 +84,13 @@ class Styles:
         style = self._styles.get(identifier)
         return (style.name if style else identifier).lower().startswith(("toc ", "toc1", "toc2", "toc3", "table of f"))
 
-    def numbering(self, identifier: str) -> tuple[str, int]:
-        """Return the list and level that a style numbers its paragraphs by; ("", 0) for none."""
+    def numbering(self, identifier: str) -> tuple[str, int, str]:
+        """Return the list and level that a style numbers its paragraphs by, and the style that says so; "" for none."""
         if identifier not in self._numbers:
             found = next((style for style in self._chain(identifier) if style.number), None)
             level = found.number_level if found else ""
-            self._numbers[identifier] = (found.number if found else "", int(level) if level.isdigit() else 0)
+            depth = int(level) if level.isdigit() else 0
+            self._numbers[identifier] = (found.number, depth, found.identifier) if found else ("", 0, "")
         return self._numbers[identifier]
 
     def list_of_style(self, name: str) -> str:

@@ -47,6 +47,9 @@ class NoteKind(StrEnum):
     MAIL_PICTURES = "mail_pictures"
     SIGNATURES = "signatures"
     ENCRYPTED_MAILS = "encrypted_mails"
+    DAMAGED_LINES = "damaged_lines"
+    CUT_OUTPUTS = "cut_outputs"
+    XML_ENTITIES = "xml_entities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,17 @@ def _text(kind: NoteKind, count: int, place: str) -> str:  # noqa: PLR0911, PLR0
             )
         case NoteKind.GUESSED_ENCODING:
             return _("Read as {place}; the file does not say its encoding").format(place=place)
+        case NoteKind.DAMAGED_LINES:
+            return plural(
+                "Line {place} is not of the file's format; kept as it stands",
+                "Lines {place} are not of the file's format; kept as they stand",
+                count,
+                place=place,
+            )
+        case NoteKind.CUT_OUTPUTS:
+            return plural("{count} long output was cut", "{count} long outputs were cut", count)
+        case NoteKind.XML_ENTITIES:
+            return _("It defines XML entities, which were not expanded; its text was read without its structure")
         case NoteKind.DAMAGED_CHARACTERS:
             return plural(
                 "{count} damaged character is shown as \ufffd", "{count} damaged characters are shown as \ufffd", count

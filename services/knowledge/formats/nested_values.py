@@ -27,6 +27,12 @@ _LONGEST_HEADING = 120
 Path = tuple[str, ...]
 
 
+class TitledKey(str):
+    """A key with a title of its own: what it holds is a section, however short."""
+
+    __slots__ = ()
+
+
 class Members(list[tuple[str, object]]):
     """The members of an object in their order; a key may come twice, "" is text without one."""
 
@@ -47,7 +53,7 @@ def member_sections(found: Iterable[tuple[str, object]], path: Path = ()) -> Ite
             else:
                 yield from part.close()
                 yield from list_sections(chain(first, value), (*path, key))
-        elif is_scalar(value) or _is_short(value):
+        elif is_scalar(value) or (_is_short(value) and not isinstance(key, TitledKey)):
             yield from part.add_or_close(_flat(value, key))
         else:
             yield from part.close()

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from services.knowledge.formats.nested_values import Members, member_sections
+from services.knowledge.formats.nested_values import Members, TitledKey, member_sections
 from services.knowledge.formats.reading import Reading, text_of
 from services.knowledge.formats.text import plain_sections
 from services.knowledge.notes import NoteKind
@@ -156,7 +156,7 @@ def _key(element: Element) -> str:
     if any(len(child) for child in element):
         for child in element:
             if _local(child.tag) in _NAMES and not len(child) and (title := _inline(child)):
-                return f"{name} {title[:_LONGEST_NAME]}"
+                return TitledKey(f"{name} {title[:_LONGEST_NAME]}")
     return name
 
 

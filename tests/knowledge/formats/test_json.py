@@ -54,7 +54,8 @@ def test_nothing_of_a_json_file_is_lost(parse: Parse) -> None:
     """Every key and value comes out: numbers as written, keys that come twice, empty lists, texts of several lines."""
     data = b"""{"id": 12345678901234567890123, "price": 1.10, "exp": 1E-7, "a": 1, "a": 2, "none": null, "list": [],
         "object": {}, "mixed": [1, "two", {"three": [3, [4]]}], "text": "one\\ntwo", "empty": "", "yes": true,
-        "messages": [{"from": "Ada", "text": ["Hello ", {"type": "bold", "text": "world"}]}, {"from": "Bo", "text": "Hi"}]}"""
+        "messages": [
+        {"from": "Ada", "text": ["Hello ", {"type": "bold", "text": "world"}]}, {"from": "Bo", "text": "Hi"}]}"""
     text = _text(parse(data, "x.json"))
     for line in (
         "id: 12345678901234567890123",
@@ -138,7 +139,7 @@ def _notebook(cells: list[dict[str, Any]]) -> bytes:
 
 
 def test_cells_of_a_notebook_come_in_order(parse: Parse) -> None:
-    """Markdown makes the headings, code and the text of outputs follow; pictures are noted, long outputs cut and noted."""
+    """Markdown makes the headings, code and outputs follow; pictures are noted, long outputs cut and noted."""
     found = parse(
         _notebook(
             [

@@ -114,7 +114,7 @@ def _settings(**given: Any) -> Settings:
     from pydantic import ValidationError
 
     from services.core.errors import BadInputError
-    from services.core.settings import Settings
+    from services.core.settings import Settings, nearest_setting
 
     config = os.environ.get("MILLPOND_CONFIG", "")
     try:
@@ -124,6 +124,12 @@ def _settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "extra_forbidden":
+            nearest = nearest_setting(name)
+            hint = _("Is {nearest} meant?") if nearest else _("Remove it from {file}.")
+            raise BadInputError(
+                _("There is no setting {name}.").format(name=name), hint.format(nearest=nearest, file=config)
+            ) from error
         raise BadInputError(
             _("The setting {name} cannot be used: {reason}.").format(name=name, reason=first["msg"]),
             _("Look at --help, MILLPOND_{name} in the environment, and the file named by MILLPOND_CONFIG.").format(

@@ -16,11 +16,13 @@ from starlette.routing import Route
 
 from console.api.application import create_api, provide, routes
 from console.api.middleware import (
+    BasePath,
     BodyLimit,
     CloseConnections,
     HostGuard,
     RequestContext,
     SecurityHeaders,
+    UnknownApiPath,
     UploadLimit,
 )
 from console.navigation import PageName
@@ -70,12 +72,14 @@ def create_app(settings: Settings) -> st.App:
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api)],
+        routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api, settings.base_path)],
         middleware=[
+            Middleware(BasePath, path=settings.base_path),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders),
             Middleware(CloseConnections, closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
+            Middleware(UnknownApiPath),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
             Middleware(
                 UploadLimit,

@@ -114,20 +114,23 @@ def provide(api: FastAPI, application: Application) -> None:
     api.state.context = ApiContext(application, Threads(settings.answers_total + settings.answers_waiting))
 
 
-def routes(api: FastAPI) -> list[BaseRoute]:
-    """Return the routes that lead to the API.
+def routes(api: FastAPI, base_path: str = "") -> list[BaseRoute]:
+    """Return the routes that lead to the API; its own page and document name addresses under `base_path`.
 
     Routes and not mounts: a mount would strip its prefix from the path, and the addresses in the OpenAPI document and
     in problem documents would be wrong.
     """
-    return [Route(path, endpoint=_Forward(api), include_in_schema=False) for path in PATHS]
+    return [Route(path, endpoint=_Forward(api, base_path), include_in_schema=False) for path in PATHS]
 
 
 class _Forward:
-    """An endpoint that passes the request on unchanged."""
+    """An endpoint that passes the request on; the scripts of the API's page are found by their path alone."""
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, base_path: str) -> None:
         self._api = api
+        self._base_path = base_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._base_path and not scope["path"].startswith(f"{DOCS}/assets/"):
+            scope = {**scope, "root_path": self._base_path}
         await self._api(scope, receive, send)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
-from console.cli.terminal import warn_of_old_names
+from console.cli.terminal import warn_of_names
 from services.core.errors import BadInputError, CancelledError, ConflictError
 from services.core.i18n import _, use_language
 from services.core.machine import MEGABYTE
@@ -73,7 +73,7 @@ def serve(settings: Settings) -> int:
     refuse_exposure(settings)
     endpoint = _open(settings)
     configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
-    warn_of_old_names()
+    warn_of_names()
 
     from console.asgi import create_app
     from console.cli.server import DrainingServer

@@ -9,7 +9,7 @@ from typing import Self
 import click
 import structlog
 
-from services.core.settings import Settings, renamed_settings
+from services.core.settings import Settings, renamed_settings, unknown_variables
 from services.memory.process import rss_bytes
 from services.operations.logging import configure
 
@@ -22,13 +22,18 @@ def quiet_logs(settings: Settings) -> None:
     """Set up logging for a command: warnings and errors only, so that its output stays readable."""
     level = settings.log_level if settings.log_level in {"debug", "error"} else "warning"
     configure(level=level, style=settings.log_format, rss_bytes=rss_bytes)
-    warn_of_old_names()
+    warn_of_names()
 
 
-def warn_of_old_names() -> None:
-    """Log what the settings are called now that were given under names of earlier versions."""
+def warn_of_names() -> None:
+    """Log what the settings are called now that were given under names of earlier versions, and variables of the
+    environment that are no settings.
+    """
     for setting in renamed_settings():
         log.warning("a setting was given under its old name, which is still read", old=setting.old, new=setting.new)
+    for unknown in unknown_variables():
+        hint = {"nearest": unknown.nearest} if unknown.nearest else {}
+        log.warning("a variable of the environment is no setting and was ignored", name=unknown.name, **hint)
 
 
 class ProgressBar:

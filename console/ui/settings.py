@@ -12,7 +12,7 @@ from services.chat.models import ChatModels
 from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.i18n import _
-from services.core.settings import Settings, renamed_settings
+from services.core.settings import Settings, renamed_settings, unknown_variables
 
 
 def model_chooser(models: ChatModels) -> None:
@@ -30,14 +30,9 @@ def model_chooser(models: ChatModels) -> None:
     )
     choice = _fields(models, kind or BackendKind.NONE, now)
     with st.container(horizontal=True):
-        if kind is not BackendKind.NONE and st.button(
+        testing = kind is not BackendKind.NONE and st.button(
             _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
-        ):
-            assert choice is not None  # noqa: S101 - the button is disabled otherwise
-            with st.spinner(_("Testing …")):
-                status = models.test(choice)
-            show_status(status)
-            _capability_list(status)
+        )
         why = disabled_reason()
         disabled = why is not None or choice is None or choice == now
         if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
@@ -46,6 +41,11 @@ def model_chooser(models: ChatModels) -> None:
             state_of(ModelState).saved += 1
             notify(_("Answers now come from: {name}.").format(name=_title(choice.kind)))
             st.rerun()
+    if testing and choice is not None:
+        with st.spinner(_("Testing …")):
+            status = models.test(choice)
+        show_status(status)
+        _capability_list(status)
 
 
 def _title(kind: BackendKind) -> str:
@@ -185,6 +185,11 @@ def settings_table(settings: Settings) -> None:
             columns[3]: st.column_config.TextColumn(width="large"),
         },
     )
+    for unknown in unknown_variables():
+        text = _("{name} in the environment is no setting and was ignored.").format(name=f"`{plain(unknown.name)}`")
+        if unknown.nearest:
+            text += " " + _("Is {nearest} meant?").format(nearest=f"`{unknown.nearest}`")
+        st.warning(text, icon=":material/help:")
     for setting in renamed_settings():
         st.caption(
             _("{old} is now called {new}; the old name is still read.").format(

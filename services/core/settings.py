@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,6 +25,9 @@ from services.core.machine import MEGABYTE
 DATABASE_FILE = "millpond.db"
 _PREFIX = "MILLPOND_"
 _CONFIG_VARIABLE = "MILLPOND_CONFIG"
+_OTHER_VARIABLES = frozenset({_CONFIG_VARIABLE, "MILLPOND_SUPERVISOR"})
+# Of the tests, and what Kubernetes and Docker set for a service of this name.
+_FOREIGN = re.compile(r"MILLPOND_(TEST_|CHROMIUM$|SERVICE_|PORT_\d+_|ENV_)")
 
 # Fields by the name that they had in earlier versions, which is still read.
 RENAMED = {
@@ -54,6 +59,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0: any free one")
     insecure: bool = Field(False, description="Allow listening beyond loopback without sign-in")
+    base_path: str = Field(
+        "", description="Path under which a reverse proxy publishes the console, e.g. /millpond; empty: at the root"
+    )
     allowed_hosts: str = Field("", description="Further host names of the console, separated by commas")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
@@ -195,6 +203,17 @@ class Settings(BaseSettings):
         "q8_0", description="Precision of the local model's context cache: q8_0 takes half the memory of f16"
     )
 
+    @field_validator("base_path")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        """Return the path with a slash before it and none behind it."""
+        path = value.strip().strip("/")
+        if not path:
+            return ""
+        if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", path):
+            raise ValueError("must be a path of letters, digits and . _ ~ - such as /millpond")
+        return f"/{path}"
+
     @field_validator("webhook_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -251,6 +270,32 @@ def renamed_settings() -> list[RenamedSetting]:
         file = _config_file(Settings)
     variables = [RenamedSetting(_PREFIX + old.upper(), _PREFIX + RENAMED[old].upper()) for old in _former_variables()]
     return [*variables, *(RenamedSetting(old, new) for old, new in RENAMED.items() if old in file)]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownVariable:
+    """A variable of the environment that looks like a setting and is none; `nearest` is what may be meant, if any."""
+
+    name: str
+    nearest: str
+
+
+def unknown_variables() -> list[UnknownVariable]:
+    """Return the variables of the environment that begin like a setting's and that nothing reads."""
+    names = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = {*names, *(f"{_PREFIX}{old.upper()}" for old in RENAMED), *_OTHER_VARIABLES}
+    unknown = []
+    for given in sorted(os.environ):
+        name = given.upper()
+        if name.startswith(_PREFIX) and name not in known and not _FOREIGN.match(name):
+            nearest = nearest_setting(name.removeprefix(_PREFIX))
+            unknown.append(UnknownVariable(given, f"{_PREFIX}{nearest.upper()}" if nearest else ""))
+    return unknown
+
+
+def nearest_setting(name: str) -> str:
+    """Return the setting whose name is nearest to one that does not exist, or an empty text."""
+    return next(iter(get_close_matches(name.lower(), Settings.model_fields, n=1)), "")
 
 
 def _config_file(settings: type[BaseSettings]) -> dict[str, Any]:

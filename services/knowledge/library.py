@@ -211,7 +211,7 @@ class Library:
         return found
 
     def relatives(self, document_id: int, most: int) -> tuple[list[Document], list[Document]]:
-        """Return at most so many of the documents that a document brought as attachments, and of those that brought it."""
+        """Return the first `most` documents that a document brought as attachments, and of those that brought it."""
         live = self._board.live()
         with self._database.read() as connection:
             brought, brought_by = relatives(connection, document_id)

@@ -36,6 +36,24 @@ def test_wrong_addresses_are_problems(server: Server, method: str, path: str, st
     assert ("error" in problem) == path.startswith("/v1/")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/prefix/api/documents"),
+        ("POST", "/prefix/v1/chat/completions"),
+        ("GET", "/a/b/metrics"),
+        ("GET", "/documents/api/status"),
+        ("GET", "/prefix/readyz"),
+    ],
+)
+def test_the_api_under_another_path_is_not_there(server: Server, method: str, path: str) -> None:
+    """A program that asks under a wrong path gets the pages with 200, and takes that for an answer."""
+    answer = server.client.request(method, path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "MILLPOND_BASE_PATH" in answer.json()["hint"]
+
+
 def test_ready_tells_each_part(server: Server) -> None:
     """/readyz has one check per part, none of them cached by a front."""
     answer = server.client.get("/readyz")

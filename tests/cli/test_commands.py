@@ -103,6 +103,14 @@ def test_names_that_collide_or_are_not_utf8(server: Server, tmp_path: Path) -> N
     }
 
 
+def test_a_mistyped_variable_is_named_in_the_log(tmp_path: Path) -> None:
+    """A variable with a slip in its name is ignored in silence."""
+    done = run("status", "--data-dir", str(tmp_path / "data"), upload_limit="3")
+    assert done.returncode == 0
+    assert "MILLPOND_UPLOAD_LIMIT_MB" in done.stderr
+    assert "no setting" in done.stderr
+
+
 def test_commands_without_a_server(folder: Path, tmp_path: Path) -> None:
     """With no server the same commands do the work themselves, and leave the folder free for the next."""
     data = ("--data-dir", str(tmp_path / "data"))

@@ -1,3 +1,4 @@
+import json
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ from console.cli.serve import address_of, listen, refuse_exposure
 from services.core.errors import BadInputError, ConflictError
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock
-from tests.servers import ROOT, environment, run, serving, spawn
+from tests.servers import ROOT, environment, eventually, run, serving, spawn
 
 
 def settings(tmp_path: Path, **given: object) -> Settings:
@@ -126,6 +127,30 @@ def test_open_tabs_do_not_hold_up_the_stop(tmp_path: Path) -> None:
             assert b" 101 " in tab.recv(4096)
             assert server.stop(signal.SIGTERM) == 0
         assert DataLock(tmp_path / "data").holder() is None
+
+
+def test_a_stop_during_an_upload_says_so(tmp_path: Path) -> None:
+    """An upload that is under way when the process is told to stop gets a plain 500, and the log a traceback."""
+    server = spawn(tmp_path / "data")
+    server.wait_ready()
+    head = (
+        "POST /api/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="half.txt"\r\n\r\n'
+    )
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as connection:
+        connection.sendall(head.encode() + b"half of it " * 150_000)
+        eventually(lambda: any((server.data_dir / "files").rglob("*")), what="the first bytes on disk")
+        server.process.send_signal(signal.SIGTERM)
+        connection.settimeout(30)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 503"), answer
+    document = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert document["type"] == "urn:millpond:problem:unavailable"
+    assert "stopped" in document["detail"]
+    assert server.stop() in {0, -signal.SIGTERM}
+    assert "Traceback" not in server.log.read_text()
+    assert not [path for path in (server.data_dir / "files").rglob("*") if path.is_file()]
 
 
 def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.core.settings import RENAMED, RenamedSetting, Settings, renamed_settings
+from services.core.settings import (
+    RENAMED,
+    RenamedSetting,
+    Settings,
+    UnknownVariable,
+    renamed_settings,
+    unknown_variables,
+)
 
 
 def test_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +86,31 @@ def test_every_old_name_leads_to_a_setting() -> None:
     """A name that leads nowhere would be refused at the start; one that still exists could not be renamed."""
     assert set(RENAMED.values()) <= set(Settings.model_fields)
     assert not set(RENAMED) & set(Settings.model_fields)
+
+
+def test_mistyped_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable with a slip in its name is ignored in silence; one of another program of this name is none of ours."""
+    for name in ("MILLPOND_DATADIR", "MILLPOND_UPLOAD_LIMIT", "millpond_hsot", "MILLPOND_QQ", "MILLPOND_PORT_8501_TCP"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("MILLPOND_CONFIG", "")
+    monkeypatch.setenv("MILLPOND_LOOKS_TOTAL", "2")
+    assert unknown_variables() == [
+        UnknownVariable("MILLPOND_DATADIR", "MILLPOND_DATA_DIR"),
+        UnknownVariable("MILLPOND_QQ", ""),
+        UnknownVariable("MILLPOND_UPLOAD_LIMIT", "MILLPOND_UPLOAD_LIMIT_MB"),
+        UnknownVariable("millpond_hsot", "MILLPOND_HOST"),
+    ]
+    Settings()
+
+
+@pytest.mark.parametrize(("given", "read"), [("/millpond", "/millpond"), ("a/b/", "/a/b"), ("/", ""), ("", "")])
+def test_base_path_is_read_with_and_without_slashes(given: str, read: str) -> None:
+    """A slash too many or too few puts the console at an address that nobody asks for."""
+    assert Settings(base_path=given).base_path == read
+
+
+def test_a_base_path_that_is_none_is_refused() -> None:
+    """A whole address, or a path with a query, is found out with the first request."""
+    for given in ("https://example.org/x", "/a?b", "/a b", "//a//b"):
+        with pytest.raises(ValidationError, match="base_path"):
+            Settings(base_path=given)

@@ -3,9 +3,19 @@
 Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams and break cancellation.
 """
 
+from console.api.middleware.base_path import BasePath, UnknownApiPath
 from console.api.middleware.headers import CloseConnections, SecurityHeaders
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
 
-__all__ = ["BodyLimit", "CloseConnections", "HostGuard", "RequestContext", "SecurityHeaders", "UploadLimit"]
+__all__ = [
+    "BasePath",
+    "BodyLimit",
+    "CloseConnections",
+    "HostGuard",
+    "RequestContext",
+    "SecurityHeaders",
+    "UnknownApiPath",
+    "UploadLimit",
+]

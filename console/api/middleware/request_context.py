@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import problem_response
 from services.app.container import Foundation
+from services.core.errors import ErrorKind
 from services.core.i18n import _
 from services.core.requests.registry import acting_for
 from services.operations.logging import bind_request_id
@@ -64,6 +66,17 @@ class RequestContext:
         with bind_request_id(request_id), acting_for(client[0] if client else "unknown"):
             try:
                 await self._app(scope, receive, send_with_id)
+            except asyncio.CancelledError:  # the server stops and waits no longer
+                if status:
+                    raise
+                response = problem_response(
+                    503,
+                    _("Millpond is being stopped, and this request had not come to its end."),
+                    _("Send it again when Millpond runs; of a file that had not arrived whole nothing was kept."),
+                    kind=ErrorKind.UNAVAILABLE,
+                    path=scope["path"],
+                )
+                await response(scope, receive, send_with_id)
             except Exception:
                 log.exception("defect", path=scope["path"])
                 if status:  # the response has begun: it can only be aborted

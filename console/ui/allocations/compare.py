@@ -257,7 +257,7 @@ def _exports(found: TraceComparison, filters: TraceFilters) -> None:
     }
     with st.container(horizontal=True):
         for kind in ("csv", "json"):
-            address = "/api/tracing/export?" + urlencode({**parameters, "format": kind})
+            address = "./api/tracing/export?" + urlencode({**parameters, "format": kind})
             st.link_button(kind.upper(), address, icon=":material/download:")
         st.caption(_("The chart's menu saves it as an image or an HTML page."), width="content")
 

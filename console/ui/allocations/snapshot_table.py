@@ -63,7 +63,7 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             "frames": [info.frames for info in snapshots],
             "paused": [info.paused * 1000 for info in snapshots],
             "size": [info.size / 1024 for info in snapshots],
-            "file": [f"/api/tracing/snapshots/{info.id}/file" for info in snapshots],
+            "file": [f"./api/tracing/snapshots/{info.id}/file" for info in snapshots],
             "delete": [":material/delete:"] * len(snapshots),
             "note": [plain(info.note) for info in snapshots],
         }

@@ -33,7 +33,7 @@ CHART_URL = "/assets/chart-{digest}.js"
 _CHART = Path(__file__).with_name("chart.js")
 _HEADERS = {"Cache-Control": f"public, max-age={365 * 24 * 3600}, immutable"}
 _JS = """
-const module = import(new URL({address}, document.baseURI))
+const module = import(new URL("." + {address}, document.baseURI))
 export default function ({{ data, parentElement }}) {{
   module.then(({{ show }}) => show(parentElement, data))
   return () => module.then(({{ leave }}) => leave(parentElement))
@@ -58,7 +58,8 @@ def chart_script() -> str:
         "page": _("Save as a self-contained HTML page"),
         "missing": _("Plotly could not be loaded. Reload the page."),
     }
-    constants = {"SCRIPT": PLOTLY_URL, "PALETTE": PALETTE, "WORDS": words}
+    # Relative to the page: the console may lie under a path of its own.
+    constants = {"SCRIPT": f".{PLOTLY_URL}", "PALETTE": PALETTE, "WORDS": words}
     head = "".join(f"const {name} = {json.dumps(value)}\n" for name, value in constants.items())
     return head + _CHART.read_text(encoding="utf-8")
 

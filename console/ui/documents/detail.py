@@ -12,10 +12,10 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import Query, set_query
 from console.ui.shared.citations import PDF
 from console.ui.shared.dialogs import confirm, deletion_text
+from console.ui.shared.document_text import document_markdown
 from console.ui.shared.formatting import (
     ago,
     escape,
-    escape_block,
     location,
     plain,
     progress_label,
@@ -122,7 +122,7 @@ def _download(library: Library, document: Document) -> None:
     except NotFoundError:  # the original of an unreadable file is not kept
         return
     # Streamed from disk by the API; st.download_button would hold the file in RAM.
-    st.link_button(_("Download original"), f"/api/documents/{document.id}/original", icon=":material/download:")
+    st.link_button(_("Download original"), f"./api/documents/{document.id}/original", icon=":material/download:")
 
 
 def _delete(library: Library, document_id: int) -> str:
@@ -143,7 +143,7 @@ def _chunks(library: Library, document: Document) -> None:
             tokens = _("{count} tokens").format(count=chunk.tokens)
             title = " · ".join(part for part in (f"{chunk.position + 1}", where, tokens) if part)
             st.caption(escape(title))
-            st.markdown(escape_block(chunk.text))
+            st.markdown(document_markdown(chunk.text))
 
 
 def _text(library: Library, document: Document) -> None:
@@ -156,7 +156,7 @@ def _text(library: Library, document: Document) -> None:
     for section in sections[(number - 1) * _SECTIONS : number * _SECTIONS]:
         if where := location(section.page, section.sheet, section.heading):
             st.caption(escape(where))
-        st.markdown(escape_block(section.text))
+        st.markdown(document_markdown(section.text))
 
 
 def _pages(library: Library, document: Document) -> None:

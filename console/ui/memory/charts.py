@@ -86,7 +86,7 @@ def _store_in_address() -> None:
 
 
 def _exports(choice: Range) -> None:
-    address = f"/api/memory/history?range={choice.value}&download=true&format="
+    address = f"./api/memory/history?range={choice.value}&download=true&format="
     with st.popover(_("Export"), icon=":material/download:"):
         st.link_button(_("History as CSV"), f"{address}csv", icon=":material/table:")
         st.link_button(_("History as JSON"), f"{address}json", icon=":material/data_object:")

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from services.chat.types import Citation, Passage
+from services.core.i18n import _
 
 _MARK = re.compile(r"[\[【［]\s*(\d{1,3}(?:\s*[,;，、；]\s*\d{1,3})*)\s*[\]】］]")
 _MAYBE_MARK = re.compile(r"[\[【［][\d\s,;，、；]{0,40}\Z")
@@ -44,29 +45,28 @@ def neutralize_marks(text: str) -> str:
 
 def strip_marks(text: str) -> str:
     """Return `text` without citation marks: those of an earlier answer refer to other passages."""
-    return re.sub(r"\s*" + _MARK.pattern, "", text)
+    missing = rf"\s*\[\d{{1,3}}: {re.escape(_('no such source'))}\]"
+    return re.sub(missing, "", re.sub(r"\s*" + _MARK.pattern, "", text))
 
 
 class CitationFilter:
-    """Rewrites citation marks in a stream: `[1, 3]` becomes `[1][3]`, numbers without a passage are dropped.
+    """Rewrites citation marks in a stream: `[1, 3]` becomes `[1][3]`, a number without a passage `[7: no such source]`.
 
-    The stream may split a mark anywhere: what could still become one is buffered, at most 41 characters.
+    The stream may split a mark anywhere: what could still become one is buffered, at most 41 characters. Code keeps
+    its brackets.
     """
 
     def __init__(self, passages: int) -> None:
         self._passages = passages
         self._buffer = ""
+        self._line = ""  # the present line as far as it was shown
+        self._fenced = False
 
     def feed(self, text: str) -> str:
         """Add streamed text; return what can be shown now."""
         text = self._buffer + text
         unfinished = _MAYBE_MARK.search(text)
         cut = unfinished.start() if unfinished else len(text)
-        # The space before a mark is buffered too: a dropped mark takes it along.
-        while unfinished and cut > 0 and text[cut - 1] == " ":
-            cut -= 1
-        if not unfinished:
-            cut = len(text.rstrip(" "))
         self._buffer = text[cut:]
         return self._rewrite(text[:cut])
 
@@ -76,12 +76,30 @@ class CitationFilter:
         return self._rewrite(rest)
 
     def _rewrite(self, text: str) -> str:
-        return re.sub(r"( *)" + _MARK.pattern, self._valid, text)
+        shown: list[str] = []
+        at = 0
+        for mark in _MARK.finditer(text):
+            self._follow(text[at : mark.start()])
+            shown += [text[at : mark.start()], mark[0] if self._in_code() else self._valid(mark)]
+            self._line += mark[0]
+            at = mark.end()
+        self._follow(text[at:])
+        return "".join([*shown, text[at:]])
+
+    def _follow(self, text: str) -> None:
+        """Note the line that the text has come to, and whether it is in a block of code."""
+        *ended, line = text.split("\n")
+        for part in ended:
+            self._fenced ^= (self._line + part).lstrip().startswith("```")
+            self._line = ""
+        self._line += line
+
+    def _in_code(self) -> bool:
+        return self._fenced or self._line.lstrip().startswith("```") or self._line.count("`") % 2 == 1
 
     def _valid(self, match: re.Match[str]) -> str:
-        numbers = dict.fromkeys(int(n) for n in _NUMBER.findall(match[2]))
-        marks = "".join(f"[{n}]" for n in numbers if 1 <= n <= self._passages)
-        return match[1] + marks if marks else ""
+        numbers = dict.fromkeys(int(n) for n in _NUMBER.findall(match[1]))
+        return "".join(f"[{n}]" if 1 <= n <= self._passages else f"[{n}: {_('no such source')}]" for n in numbers)
 
 
 def match_citations(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:

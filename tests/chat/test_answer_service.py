@@ -137,14 +137,14 @@ def test_an_unknown_conversation_is_not_found(answering: AnswerService) -> None:
 def test_a_model_answers_with_citations_and_history(
     answering: AnswerService, conversations: Conversations, models: ChatModels, server: ModelServer
 ) -> None:
-    """Marks cut by the stream are put together, wrong ones dropped; tokens are counted; turns are sent along."""
+    """Marks cut by the stream are put together, wrong ones marked; tokens are counted; turns are sent along."""
     use(models, server)
     made = conversations.create(history_turns=1)
     for question in ("First: how long are seals covered?", "Second: how long are seals covered?"):
         list(answering.ask(made.id, question))
     events = list(answering.ask(made.id, "Third: how long are seals covered?"))
     message = finished(events)
-    assert message.text == "Seals are covered for 12 months [1]. Not."
+    assert message.text == "Seals are covered for 12 months [1]. Not [99: no such source]."
     assert "".join(e.text for e in events if isinstance(e, Token)) == message.text
     assert [(c.number, c.quote, c.cited) for c in message.citations] == [
         (1, "Seals are covered for 12 months [7].", True)

@@ -15,7 +15,8 @@ import streamlit as st
 from console.navigation import PageName, page
 from console.ui.session_state import Query
 from console.ui.shared.dialogs import open_dialog
-from console.ui.shared.formatting import escape, escape_block, location, shorten
+from console.ui.shared.document_text import END_MARK, MARK, document_markdown
+from console.ui.shared.formatting import escape, location, shorten
 from services.chat.types import Citation
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
@@ -203,16 +204,16 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
-    """Return `text` as escaped Markdown with `spans` highlighted."""
+    """Return a document's text as Markdown with `spans` highlighted."""
+    text = text.replace(MARK, " ").replace(END_MARK, " ")
     pieces: list[str] = []
     at = 0
     for start, end in spans:
         pieces.append(text[at:start])
-        pieces.append("".join(f"\ue000{line}\ue001" if line.strip() else line for line in _lines(text[start:end])))
+        pieces.append("".join(f"{MARK}{line}{END_MARK}" if line.strip() else line for line in _lines(text[start:end])))
         at = end
     pieces.append(text[at:])
-    escaped = escape_block("".join(pieces))
-    return escaped.replace("\ue000", ":orange-background[").replace("\ue001", "]")
+    return document_markdown("".join(pieces))
 
 
 def _lines(text: str) -> list[str]:

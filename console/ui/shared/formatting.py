@@ -1,7 +1,7 @@
 """Formatting and escaping: numbers with units, local times, and foreign text that must not be read as Markdown.
 
 Document text, names and questions are data. `escape` makes any text safe inside Streamlit's Markdown, labels included;
-`answer_markdown` keeps the formatting of a model's answer but no image, link or diagram.
+`answer_markdown` keeps the formatting and the formulas of an answer but no image, link or diagram.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from console.ui.shared.maths import Formulas
 from services.core.i18n import _
 from services.knowledge.types import DocumentStatus, JobProgress
 
@@ -27,6 +28,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u206
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 _BRACKETS = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])")
 _UNESCAPED = r"(?<!\\)((?:\\\\)*)"  # an even number of backslashes: they escape each other, not what follows
+# A link in text; pictures are left as they are written.
+_LINK = re.compile(
+    r"(?<![!\\])\[(?P<text>[^\[\]\n]{1,300})\]\(\s*<?(?P<address>[^()\s<>]{1,500})>?(?:\s+[\"'(][^\n)]{0,200}[\"')])?\s*\)"
+)
 _CITED = re.compile(r"\\?\[(\d{1,3})\\?\](?![(:]|\[(?!\d))")
 
 
@@ -59,8 +64,9 @@ def _escape_line(text: str) -> str:
 
 
 def answer_markdown(text: str, citations: Collection[int] = ()) -> str:
-    """Return a model's answer as Markdown without images, links, HTML and diagrams; `[n]` of `citations` become badges.
+    """Return an answer as Markdown without images, links, HTML and diagrams; `[n]` of `citations` become badges.
 
+    A link becomes its text with the address beside it; a mark of a source that does not exist is shown as such.
     Code keeps its characters, apart from invisible ones in what would be an image or link if it were no code after all:
     what Markdown takes for code is not for a regular expression to decide.
     """
@@ -77,6 +83,8 @@ def _inert_code(code: str) -> str:
 
 def _inert_prose(text: str, citations: Collection[int]) -> str:
     marks: list[str] = []
+    formulas = Formulas()
+    missing = _("no such source")
 
     def keep(match: re.Match[str]) -> str:
         if int(match.group(1)) not in citations:
@@ -84,15 +92,25 @@ def _inert_prose(text: str, citations: Collection[int]) -> str:
         marks.append(match.group(1))
         return f"\ue000{len(marks) - 1}\ue001"
 
-    text = _CITED.sub(keep, text.replace("\ue000", "").replace("\ue001", ""))
+    text = formulas.take_out(text.replace("\ue000", "").replace("\ue001", ""))
+    text = _CITED.sub(keep, text)
+    text = re.sub(rf"\[(\d{{1,3}}: {re.escape(missing)})\]", "\ue004\\1\ue005", text)
+    text = _LINK.sub(_address_beside, text)
     text = text.replace("<", "&lt;")
     text = re.sub(r"!\[", r"!\\[", text)  # images
     text = re.sub(_UNESCAPED + r"\](?=[(\[:])", r"\1\\]", text)  # links, references, definitions of references
     text = re.sub(r"(?m)^([ ]{0,3})\[", r"\1\\[", text)
     text = _ADDRESS.sub(lambda match: match.group(0) + _JOINER, text)
     text = _DIRECTIVE.sub(":" + _JOINER, text)
-    text = re.sub(_UNESCAPED + r"\$", r"\1\\$", text)  # formulas
-    return re.sub("\ue000(\\d+)\ue001", lambda match: citation_badge(int(marks[int(match.group(1))])), text)
+    text = re.sub(_UNESCAPED + r"\$", r"\1\\$", text)  # prices
+    text = re.sub("\ue000(\\d+)\ue001", lambda match: citation_badge(int(marks[int(match.group(1))])), text)
+    return formulas.put_back(text.replace("\ue004", ":red-badge[").replace("\ue005", "]"))
+
+
+def _address_beside(match: re.Match[str]) -> str:
+    """Return a link as its text and its address: what it leads to is seen, and it leads nowhere."""
+    text, address = match["text"].strip(), match["address"]
+    return f"{text} ({address})" if text and text != address else address
 
 
 def citation_badge(number: int) -> str:

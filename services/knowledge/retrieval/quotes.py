@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from services.knowledge.retrieval.answer_types import answer_form
 from services.knowledge.retrieval.relation import QuestionRelation, QuestionWords, Shared, stem_of, union
 from services.knowledge.retrieval.statements import Statement, shown, statements
-from services.knowledge.text.layout import LayoutBlock, LayoutKind, value_of
+from services.knowledge.text.layout import LayoutBlock, LayoutKind
+from services.knowledge.text.lines import value_of
 from services.knowledge.text.terms import located_terms, terms
 from services.knowledge.types import Quote
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from services.knowledge.text.layout import LayoutBlock, LayoutKind, bare_item, bare_question, blocks, cells
+from services.knowledge.text.layout import LayoutBlock, LayoutKind, blocks
+from services.knowledge.text.lines import bare_item, bare_question, cells
 
 # A sentence that begins so says little without the one before it.
 _REFERS_BACK = re.compile(

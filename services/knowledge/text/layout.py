@@ -6,49 +6,38 @@ above). Works on a chunk, whatever format it was read from: layout is told from 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from services.knowledge.text.lines import (
+    ANSWERS,
+    CLAUSE,
+    DEFINITION,
+    EMPHASIS,
+    ENDED,
+    FENCE,
+    HEADING,
+    LEADS,
+    QUESTION_END,
+    RULE,
+    SECTION,
+    SPACED_ITEM,
+    STEP,
+    TIMESTAMP,
+    answers,
+    asks,
+    is_code,
+    is_row,
+    is_value,
+    plain_title,
+)
 from services.knowledge.text.sentences import sentences
 
-_FENCE = re.compile(r"\s*(?:```|~~~)")
-_ITEM = re.compile(r"\s*(?:[•·▪‣*+–-]|\(?\d{1,3}[.)]|\d{1,3}[、）]|[（(]?[a-z][.)]|[①-⑳])\s*(?=\S)")
-_SPACED_ITEM = re.compile(r"\s*(?:[•·▪‣*+–-]\s|\(?\d{1,3}[.)]\s|\d{1,3}[、）]|[（(]?[a-z][)]\s|[①-⑳]\s?)")
-_STEP = re.compile(r"\s*\(?\d{1,3}[.)、）]")
-_ASKS = re.compile(r"\s*(?:(?:Q|Question|Frage|Pregunta|F|问题?|問題?|質問|提问)\s*\d*\s*[:：.]\s*)", re.IGNORECASE)
-_ANSWERS = re.compile(r"\s*(?:(?:A|Answer|Antwort|Respuesta|答案?|回答|解答)\s*\d*\s*[:：.]\s*)", re.IGNORECASE)
-_QUESTION_END = re.compile(r"[?？]\W*$")
-_FIELD = re.compile(
-    r"\s*(?P<key>[^\W_](?:[^:：=|?？。！.]|\.(?!\s)){0,48}?)\s*(?:[:：](?!//)|=(?!=)\s)\s*(?P<value>\S.*)"
-)
-_COLUMNS = re.compile(r"\S(?:\s{3,}|\t|\s\s(?=[-+$€£¥]?\d))\S")
-_DEFINITION = re.compile(r":\s+(?=\S)")
-_TIMESTAMP = re.compile(r"[\[(]?(?:\d{4}-\d\d-\d\d|\d\d/\w{3}/\d{4}|\w{3} [ \d]\d)[T :,]+\d\d:\d\d")
-_RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
-_EMPHASIS = re.compile(r"^(\*\*|__)(.+)\1$")
-_ENDED = re.compile(r"""[.!?:;,…。！？：；，、｡؟।॥۔][”’"'»」』）》】)\]*_]*$""")
-_LEADS = re.compile(r"""[:：][”’"'*_]*$""")
-_SECTION = re.compile(r"\[[^\]\d][^\]]{0,60}\]")
-_CLAUSE = re.compile(
-    r"\s*(?:§\s*)?(?:\d{1,3}(?:\.\d{1,3})*[.)]?|[（(]?[ivxIVX]{1,4}[.)）]|第[一二三四五六七八九十百\d]+[条章节款])\s*"
-)
-_CODE = re.compile(
-    r"""\s*(?:[})\]]+[;,]?$|[@\w][^。，]*[{;]$|(?:def|class|async|if|elif|else|for|while|with|try|except|switch|case)\b[^.]*[:{(]$
-      |(?:return|import|from|const|let|var|public|private|static|function|fn|package|using|raise|throw)\b[^.:]*[\w)(;"']$
-      |[\w.\[\]]+\s*(?:[-+*/|]?=)\s*\S|[\w.]+\([^)]*\)[:;]?$|\#include|[$>]\s\w|>>>\s|\"{3}|//|/\*|\*/|\#!)""",
-    re.VERBOSE,
-)
-_NUMBER = re.compile(r"[-+±]?[$€£¥]?\d[\d.,:/%]*[%€$£¥]?")
-_MOST_FIELD = 160
 _MOST_QUESTION = 200
 _MOST_CLAUSE_LABEL = 48
 _LONG_ITEM = 200  # longer items are paragraphs with a number
 _SHORT_TITLE = 100
-_MIN_DATA_LINES = 2
-_CODE_SHARE = 0.6
 
 
 class LayoutKind(StrEnum):
@@ -79,7 +68,7 @@ class LayoutBlock:
     @property
     def ordered(self) -> bool:
         """Whether it is a list of numbered steps."""
-        return self.kind is LayoutKind.LIST and all(_STEP.match(part) for part in self.parts)
+        return self.kind is LayoutKind.LIST and all(STEP.match(part) for part in self.parts)
 
 
 def blocks(text: str, headings: Sequence[str] = ()) -> list[LayoutBlock]:
@@ -96,33 +85,6 @@ def blocks(text: str, headings: Sequence[str] = ()) -> list[LayoutBlock]:
     return found
 
 
-def cells(row: str) -> list[str]:
-    """Return the cells of a table row."""
-    return [cell.strip() for cell in row.strip().strip("|").split("|")]
-
-
-def plain_title(line: str) -> str:
-    """Return a title without marks of Markdown."""
-    line = _HEADING.sub("", line).strip()
-    emphasis = _EMPHASIS.match(line)
-    return (emphasis[2] if emphasis else line).strip()
-
-
-def bare_item(item: str) -> str:
-    """Return a list item without its bullet or number."""
-    return item[match.end() :].strip() if (match := _ITEM.match(item)) else item.strip()
-
-
-def value_of(line: str) -> str:
-    """Return what a line says after its name: "38 kg" of "Weight: 38 kg"; all of it where it has none."""
-    return match["value"] if (match := _FIELD.fullmatch(line)) else line
-
-
-def bare_question(line: str) -> str:
-    """Return a question without "Q:"."""
-    return plain_title(_ASKS.sub("", line, count=1))
-
-
 def _raw(text: str, known: set[str]) -> Iterator[LayoutBlock]:
     """Yield blocks by the kind of their lines, before neighbours are joined."""
     lines = text.split("\n")
@@ -133,8 +95,8 @@ def _raw(text: str, known: set[str]) -> Iterator[LayoutBlock]:
         if not line.strip():
             at = end
             continue
-        if _FENCE.match(line):
-            while end < len(lines) and not _FENCE.match(lines[end]):
+        if FENCE.match(line):
+            while end < len(lines) and not FENCE.match(lines[end]):
                 end += 1
             yield from _code(lines[at + 1 : end])
             at = end + 1
@@ -143,7 +105,7 @@ def _raw(text: str, known: set[str]) -> Iterator[LayoutBlock]:
             while end < len(lines) and lines[end].lstrip().startswith("|"):
                 end += 1
             yield from _table([row.strip() for row in lines[at:end]])
-        elif line.strip() in known or _HEADING.match(line):
+        elif line.strip() in known or HEADING.match(line):
             yield LayoutBlock(LayoutKind.TITLE, (line.strip(),))
         else:
             while end < len(lines) and lines[end].strip() and not _opens(lines[end], known):
@@ -154,7 +116,7 @@ def _raw(text: str, known: set[str]) -> Iterator[LayoutBlock]:
 
 def _opens(line: str, known: set[str]) -> bool:
     """Return whether a line ends the paragraph before it."""
-    return bool(_FENCE.match(line) or line.lstrip().startswith("|") or _HEADING.match(line) or line.strip() in known)
+    return bool(FENCE.match(line) or line.lstrip().startswith("|") or HEADING.match(line) or line.strip() in known)
 
 
 def _code(lines: Sequence[str]) -> Iterator[LayoutBlock]:
@@ -164,8 +126,8 @@ def _code(lines: Sequence[str]) -> Iterator[LayoutBlock]:
 
 
 def _table(rows: Sequence[str]) -> Iterator[LayoutBlock]:
-    ruled = len(rows) > 1 and _RULE.fullmatch(rows[1]) is not None
-    body = [row for row in rows if not _RULE.fullmatch(row)]
+    ruled = len(rows) > 1 and RULE.fullmatch(rows[1]) is not None
+    body = [row for row in rows if not RULE.fullmatch(row)]
     if not body:
         return
     if len(body) == 1 and not ruled:
@@ -176,7 +138,7 @@ def _table(rows: Sequence[str]) -> Iterator[LayoutBlock]:
 
 def _paragraph(lines: list[str]) -> Iterator[LayoutBlock]:
     """Yield the blocks of lines without a blank line between them."""
-    if _is_code(lines):
+    if is_code(lines):
         yield from _code(lines)
         return
     longest = max(map(len, lines))
@@ -184,19 +146,19 @@ def _paragraph(lines: list[str]) -> Iterator[LayoutBlock]:
     while at < len(lines):
         end = at + 1
         line = lines[at]
-        if _SPACED_ITEM.match(line):
-            while end < len(lines) and not _SPACED_ITEM.match(lines[end]) and _continues(lines, end, longest):
+        if SPACED_ITEM.match(line):
+            while end < len(lines) and not SPACED_ITEM.match(lines[end]) and _continues(lines, end, longest):
                 end += 1
             yield LayoutBlock(LayoutKind.LIST, (_joined(lines[at:end]),))
-        elif _TIMESTAMP.match(line) or _is_row(line) or _DEFINITION.match(line):
+        elif TIMESTAMP.match(line) or is_row(line) or DEFINITION.match(line):
             yield LayoutBlock(LayoutKind.VALUES, (line.strip(),))
-        elif _SECTION.fullmatch(line.strip()):
+        elif SECTION.fullmatch(line.strip()):
             yield LayoutBlock(LayoutKind.TITLE, (line.strip(),))
-        elif _asks(line) or _answers(line):
-            while end < len(lines) and not (_asks(lines[end]) or _answers(lines[end])):
+        elif asks(line) or answers(line):
+            while end < len(lines) and not (asks(lines[end]) or answers(lines[end])):
                 end += 1
             yield LayoutBlock(LayoutKind.PROSE, (_joined(lines[at:end]),))
-        elif _is_value(lines, at):
+        elif is_value(lines, at):
             yield LayoutBlock(LayoutKind.VALUES, (line.strip(),))
         else:
             while end < len(lines) and not _stops(lines, end):
@@ -209,61 +171,20 @@ def _stops(lines: list[str], at: int) -> bool:
     """Return whether running text ends before the line `at`."""
     line = lines[at]
     return bool(
-        _SPACED_ITEM.match(line)
-        or _TIMESTAMP.match(line)
-        or _is_row(line)
-        or _DEFINITION.match(line)
-        or _asks(line)
-        or _answers(line)
-        or _is_value(lines, at)
+        SPACED_ITEM.match(line)
+        or TIMESTAMP.match(line)
+        or is_row(line)
+        or DEFINITION.match(line)
+        or asks(line)
+        or answers(line)
+        or is_value(lines, at)
     )
-
-
-def _asks(line: str) -> bool:
-    """Return whether a line is marked as a question: "Q: ...", "问：...", "Q3. ...?"; "F12: ..." is a code."""
-    mark = _ASKS.match(line)
-    if mark is None:
-        return False
-    word = mark[0].strip(" :：.")
-    return "?" in line or "？" in line or word in {"Q", "问", "問"} or (len(word) > 1 and word.isalpha())
-
-
-def _answers(line: str) -> bool:
-    """Return whether a line is marked as an answer: "A: ...", "答：..."."""
-    mark = _ANSWERS.match(line)
-    return mark is not None and not any(map(str.isdigit, mark[0]))
 
 
 def _continues(lines: list[str], at: int, longest: int) -> bool:
     """Return whether a line carries on the item before it."""
     before = lines[at - 1]
-    return lines[at][:1].isspace() or (len(before) > 0.7 * longest and not _ENDED.search(before))
-
-
-def _is_row(line: str) -> bool:
-    """Return whether a line has columns, or words and several numbers, as tables of PDFs have."""
-    if _COLUMNS.search(line.strip()):
-        return True
-    words = line.split()
-    numbers = sum(_NUMBER.fullmatch(word) is not None for word in words)
-    return numbers >= _MIN_DATA_LINES and numbers * 2 >= len(words) and not _ENDED.search(line)
-
-
-def _is_value(lines: list[str], at: int) -> bool:
-    """Return whether a line is a name and its value: "Weight: 38 kg"."""
-    line = lines[at]
-    if len(line) > _MOST_FIELD or not (field := _FIELD.fullmatch(line)):
-        return False
-    if field["key"][-1].isdigit() and field["value"][0].isdigit():  # a time
-        return False
-    following = lines[at + 1] if at + 1 < len(lines) else ""
-    return bool(
-        not following.strip()
-        or _ENDED.search(line)
-        or _FIELD.fullmatch(following)
-        or _SPACED_ITEM.match(following)
-        or len(line) < 0.7 * max(map(len, lines))
-    )
+    return lines[at][:1].isspace() or (len(before) > 0.7 * longest and not ENDED.search(before))
 
 
 def _prose(lines: Sequence[str]) -> Iterator[LayoutBlock]:
@@ -274,8 +195,8 @@ def _prose(lines: Sequence[str]) -> Iterator[LayoutBlock]:
     run: list[str] = []
     pieces = sentences(text)
     for number, piece in enumerate(pieces):
-        title = not _ENDED.search(piece) and len(piece) <= _SHORT_TITLE and "\n" not in piece
-        question = _QUESTION_END.search(piece) and _EMPHASIS.match(piece.strip())
+        title = not ENDED.search(piece) and len(piece) <= _SHORT_TITLE and "\n" not in piece
+        question = QUESTION_END.search(piece) and EMPHASIS.match(piece.strip())
         if (title and (number < len(pieces) - 1 or len(pieces) == 1)) or question:
             if run:
                 yield LayoutBlock(LayoutKind.PROSE, tuple(run))
@@ -285,11 +206,6 @@ def _prose(lines: Sequence[str]) -> Iterator[LayoutBlock]:
             run.append(piece)
     if run:
         yield LayoutBlock(LayoutKind.PROSE, tuple(run))
-
-
-def _is_code(lines: Sequence[str]) -> bool:
-    matching = sum(_CODE.match(line) is not None for line in lines)
-    return len(lines) > 1 and matching >= _CODE_SHARE * len(lines) and any(c in "(){};=" for c in "".join(lines))
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -307,10 +223,10 @@ def _merged(found: Iterator[LayoutBlock]) -> Iterator[LayoutBlock]:
         elif block.kind is LayoutKind.LIST and _leads(held):
             yield from _without_last(held)
             held = replace(block, lead=held.parts[-1])
-        elif block.kind is LayoutKind.VALUES and _DEFINITION.match(block.parts[0]) and held.kind in _SPOKEN:
+        elif block.kind is LayoutKind.VALUES and DEFINITION.match(block.parts[0]) and held.kind in _SPOKEN:
             yield from _without_last(held)
             held = LayoutBlock(LayoutKind.VALUES, (f"{held.parts[-1]}\n{block.parts[0]}", *block.parts[1:]))
-        elif block.kind is LayoutKind.CODE and held.kind is LayoutKind.PROSE and _LEADS.search(held.parts[-1]):
+        elif block.kind is LayoutKind.CODE and held.kind is LayoutKind.PROSE and LEADS.search(held.parts[-1]):
             yield from _without_last(held)
             held = replace(block, lead=held.parts[-1])
         else:
@@ -326,8 +242,8 @@ _SPOKEN = frozenset({LayoutKind.PROSE, LayoutKind.TITLE})
 def _leads(block: LayoutBlock) -> bool:
     """Return whether a block ends with the lead-in of what follows."""
     if block.kind is LayoutKind.TITLE:
-        return _LEADS.search(block.parts[0]) is not None
-    return block.kind is LayoutKind.PROSE and _LEADS.search(block.parts[-1]) is not None
+        return LEADS.search(block.parts[0]) is not None
+    return block.kind is LayoutKind.PROSE and LEADS.search(block.parts[-1]) is not None
 
 
 def _without_last(block: LayoutBlock) -> Iterator[LayoutBlock]:
@@ -351,19 +267,19 @@ def _clauses(found: Iterator[LayoutBlock]) -> Iterator[LayoutBlock]:
                 yield replace(block, parts=tuple(run))
                 run = []
             yield from _clause(inner)
-        if len(run) == 1 and len(block.parts) == 1 and not block.lead and _CLAUSE.match(run[0]) and _is_label(run[0]):
+        if len(run) == 1 and len(block.parts) == 1 and not block.lead and CLAUSE.match(run[0]) and _is_label(run[0]):
             yield LayoutBlock(LayoutKind.TITLE, (run[0],))
         elif run:
             yield replace(block, parts=tuple(run))
 
 
 def _is_label(item: str) -> bool:
-    return not _ENDED.search(item) and len(item) <= _SHORT_TITLE
+    return not ENDED.search(item) and len(item) <= _SHORT_TITLE
 
 
 def _is_clause(part: str, inner: Sequence[str]) -> bool:
     """Return whether an item has a label and then a sentence: "2. Rent. The monthly rent is 1,180 EUR."."""
-    return _CLAUSE.match(part) is not None and len(inner) > 1 and len(inner[0]) <= _MOST_CLAUSE_LABEL
+    return CLAUSE.match(part) is not None and len(inner) > 1 and len(inner[0]) <= _MOST_CLAUSE_LABEL
 
 
 def _clause(inner: Sequence[str]) -> Iterator[LayoutBlock]:
@@ -403,7 +319,7 @@ def _question_of(block: LayoutBlock) -> str | None:
     if block.kind not in {LayoutKind.PROSE, LayoutKind.TITLE} or len(block.parts[0]) > _MOST_QUESTION:
         return None
     first = block.parts[0]
-    if _asks(first) or (len(block.parts) == 1 and _QUESTION_END.search(first)):
+    if asks(first) or (len(block.parts) == 1 and QUESTION_END.search(first)):
         return first
     return None
 
@@ -412,7 +328,7 @@ def _answer(question: LayoutBlock | None, answer: list[str]) -> Iterator[LayoutB
     if question is None:
         return
     if answer:
-        answer[0] = _ANSWERS.sub("", answer[0], count=1)
+        answer[0] = ANSWERS.sub("", answer[0], count=1)
         yield LayoutBlock(LayoutKind.ANSWER, tuple(answer), lead=question.parts[0])
     else:
         yield question

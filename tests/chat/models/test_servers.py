@@ -53,7 +53,7 @@ def test_a_server_answers(
     """The text is streamed, its citation kept, tokens counted; the connection is closed afterwards."""
     models.choose(SERVICE, choice_of(kind, server, "good"))
     message = finished(list(answering.ask(conversations.create().id, "How long are seals covered?")))
-    assert message.text == "Seals are covered for 12 months [1]. Not."
+    assert message.text == "Seals are covered for 12 months [1]. Not [99: no such source]."
     assert message.model == "tiny"
     assert (message.cost.prompt_tokens, message.cost.answer_tokens) == (70, 9)
     assert server.wait(lambda: server.open == 0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.ui.shared.document_text import END_MARK, MARK, document_markdown
 from console.ui.shared.formatting import (
     ago,
     answer_markdown,
@@ -98,6 +99,60 @@ def test_citations_become_badges_only_when_they_exist() -> None:
     assert rendered.count(":blue-badge[2]") == 1
     assert ":blue-badge[7]" not in rendered
     assert ":blue-badge[3]" not in rendered
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("Energy is $E = mc^2$ here.", "Energy is $E = mc^2$ here."),
+        (r"So \(a_1 < b\) holds.", r"So $a_1 \lt b$ holds."),
+        (r"\[ \frac{a}{b} \]", "\n\n$$\n\\frac{a}{b}\n$$\n\n"),
+        ("$$x + y$$", "\n\n$$\nx + y\n$$\n\n"),
+        ("It costs $5 and $6.", r"It costs \$5 and \$6."),
+        ("From $5 to $10, or US$5-US$6, or $5-$6", r"From \$5 to \$10, or US\$5-US\$6, or \$5-\$6"),
+        ("Set $HOME and $PATH, $A/$B", r"Set \$HOME and \$PATH, \$A/\$B"),
+        ("5$ for bolts and 6$ for nuts", r"5\$ for bolts and 6\$ for nuts"),
+        ("It is $5 a day, in winter 4$ a day", r"It is \$5 a day, in winter 4\$ a day"),
+        ("`$x$` and\n```\n$y$\n```", "`$x$` and\n```text\n$y$\n```"),
+    ],
+)
+def test_formulas_are_told_from_prices(answer: str, shown: str) -> None:
+    """What is between dollar signs is a formula only where it can be one."""
+    assert answer_markdown(answer) == shown
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [r"\href{http://evil.example}{x}", r"\includegraphics{http://evil.example/x.png}", "[x](y)", r"\def\x{y}", "a`b`"],
+)
+def test_a_formula_loads_and_defines_nothing(formula: str) -> None:
+    """What no formula needs is no formula."""
+    assert not answer_markdown(f"${formula}$").startswith("$")
+
+
+def test_a_link_shows_its_address() -> None:
+    """It is text: where it would lead is seen, and it leads nowhere; a picture stays as it is written."""
+    shown = answer_markdown("See [the site](https://evil.example/a?b=1 'x') and ![p](https://evil.example/p.png)")
+    assert shown.replace("\u2060", "") == (
+        "See the site (https://evil.example/a?b=1) and !\\[p\\](https://evil.example/p.png)"
+    )
+
+
+def test_a_citation_that_does_not_exist_is_marked() -> None:
+    """It is neither a badge of a source nor swallowed."""
+    assert answer_markdown("So it is [1][7: no such source].", {1}) == (
+        "So it is :blue-badge[1]:red-badge[7: no such source]."
+    )
+
+
+def test_text_of_documents_keeps_tables_code_and_formulas() -> None:
+    """Cells, lines of code and everything else are escaped; highlights stay inside cells."""
+    text = f"# A\n| Code | *Meaning* |\n{MARK}| E15 | [x](y) |{END_MARK}\nIt is $x^2$, not $5.\n```\na = *b*\n```"
+    assert document_markdown(text).split("\n") == [
+        r"\# A  ", "", r"| Code | \*Meaning\* |", "| --- | --- |",
+        r"| :orange-background[E15] | :orange-background[\[x\]\(y\)] |", "",
+        r"It is $x^2$, not \$5\.  ", "", "````text", "a = *b*", "````", "",
+    ]  # fmt: skip
 
 
 def test_numbers_have_units() -> None:

@@ -33,7 +33,10 @@ def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -
     folder = st.toggle(_("A folder with all that is in it"), key=Key.UPLOAD_FOLDER)
     several: Literal[True, "directory"] = "directory" if folder else True
     files = st.file_uploader(
-        _("Drop documents here: PDF, Word, PowerPoint, Excel, mail, CSV, HTML, Markdown, EPUB, text"),
+        _(
+            "Drop documents here: PDF, Word, PowerPoint, Excel, OpenDocument, mail, HTML, EPUB, CSV, JSON, Markdown, "
+            "notebooks, source code, text"
+        ),
         accept_multiple_files=several,
         max_upload_size=limit_mb,
         key=f"uploader-{state.uploads}-{several}",  # a new key is a new, empty uploader

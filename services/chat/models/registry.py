@@ -229,7 +229,8 @@ class ChatModels:
         known = self.capabilities.get(choice.url, choice.model)
         status = replace(status, takes=known.takes(), refuses=known.refuses())
         if status.state == "unlisted" and known.known:
-            return replace(status, state="ready", hint="")
+            message = f"{status.message} " + _("It has answered all the same.")
+            return replace(status, state="ready", message=message, hint="")
         return status
 
     def _with_breaker(self, choice: BackendChoice, status: BackendStatus) -> BackendStatus:
@@ -344,9 +345,7 @@ class ChatModels:
                 choice.kind,
                 label,
                 "unlisted",
-                _("{server} does not list its models ({reason}).").format(
-                    server=servers.host_of(choice.url), reason=error.message.rstrip(".")
-                ),
+                _("{server} does not list its models.").format(server=servers.host_of(choice.url)),
                 _("Questions are sent to it all the same; test the connection to see whether it answers."),
             )
         if not choice.model:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from services.knowledge.formats.pdf_grid import Grid, distinct
 from services.knowledge.formats.pdf_page import Box, Fonts, Word
-from services.knowledge.formats.pdf_rows import Cell, Row, Run, joined, runs_of
+from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, Run, joined, runs_of
 
 Columns = list[tuple[float, float]]
 MAX_COLUMNS = 60
@@ -16,7 +16,7 @@ _MAX_SPANNING = 0.34
 ALIGNED = 2.5  # points by which edges of one column may differ
 
 
-def ruled_columns(rows: Sequence[Row], grid: Grid, box: Box) -> Columns:
+def ruled_columns(rows: Sequence[PlacedRow], grid: Grid, box: Box) -> Columns:
     """Return the columns between vertical lines; none if there are no such lines through most rows."""
     counted: dict[float, int] = {}
     for row in rows:
@@ -33,7 +33,7 @@ def ruled_columns(rows: Sequence[Row], grid: Grid, box: Box) -> Columns:
     return list(pairwise(edges))
 
 
-def free_columns(rows: Sequence[Row], fonts: Fonts) -> tuple[Columns, int]:
+def free_columns(rows: Sequence[PlacedRow], fonts: Fonts) -> tuple[Columns, int]:
     """Return the columns that cells without lines stand in, and how many of the first rows they fit."""
     columns: Columns = []
     order = sorted(range(len(rows)), key=lambda at: -len(rows[at].cells))
@@ -60,13 +60,13 @@ def free_columns(rows: Sequence[Row], fonts: Fonts) -> tuple[Columns, int]:
     return columns, len(rows)
 
 
-def _without_wide(columns: Columns, row: Row) -> Columns:
+def _without_wide(columns: Columns, row: PlacedRow) -> Columns:
     """Return the columns without those that two cells of a row stand in, cells in no other column."""
     alone = [cell for cell in row.cells if sum(overlap(cell.box, column) > 1.0 for column in columns) == 1]
     return [column for column in columns if sum(overlap(cell.box, column) > 1.0 for cell in alone) < 2]
 
 
-def _splits(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts) -> bool:
+def _splits(row: PlacedRow, columns: Sequence[tuple[float, float]], fonts: Fonts) -> bool:
     return all(
         len(split_at_columns(run, columns, fonts)) > 1 or sum(overlap(run.box, column) > 1.0 for column in columns) < 2
         for cell in row.cells
@@ -74,7 +74,7 @@ def _splits(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts) -> b
     )
 
 
-def parted_columns(rows: Sequence[Row], columns: Columns, fonts: Fonts) -> Columns:
+def parted_columns(rows: Sequence[PlacedRow], columns: Columns, fonts: Fonts) -> Columns:
     """Part columns where touching cells begin below each other in most rows, and no word lies across."""
     starts: list[float] = []
     words: list[Word] = []
@@ -98,7 +98,7 @@ def parted_columns(rows: Sequence[Row], columns: Columns, fonts: Fonts) -> Colum
     return columns
 
 
-def with_split_words(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts) -> Row:
+def with_split_words(row: PlacedRow, columns: Sequence[tuple[float, float]], fonts: Fonts) -> PlacedRow:
     """Return a row with words parted that reach over two columns and were drawn in parts."""
 
     def words(run: Run) -> Iterator[Word]:
@@ -106,7 +106,7 @@ def with_split_words(row: Row, columns: Sequence[tuple[float, float]], fonts: Fo
             over = sum(overlap(word.box, column) > 1.0 for column in columns)
             yield from fonts.split(word) if over > 1 else [word]
 
-    return Row([Cell([as_run(list(words(run))) for run in cell.runs], cell.box) for cell in row.cells])
+    return PlacedRow([PlacedCell([as_run(list(words(run))) for run in cell.runs], cell.box) for cell in row.cells])
 
 
 def split_at_lines(run: Run, columns: Sequence[tuple[float, float]], grid: Grid) -> list[Run]:

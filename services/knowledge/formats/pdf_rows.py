@@ -41,7 +41,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Cell:
+class PlacedCell:
     """The runs of a cell, from top to bottom."""
 
     runs: list[Run]
@@ -54,10 +54,10 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class PlacedRow:
     """The cells of a row, from left to right."""
 
-    cells: list[Cell]
+    cells: list[PlacedCell]
     box: Box = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Row:
         for cell in self.cells[1:]:
             self.box = joined(self.box, cell.box)
 
-    def add(self, cell: Cell) -> None:
+    def add(self, cell: PlacedCell) -> None:
         """Add a cell on the right."""
         self.cells.append(cell)
         self.box = joined(self.box, cell.box)
@@ -124,22 +124,22 @@ def may_have_rows(words: Sequence[Word]) -> bool:
     return False
 
 
-def rows_of(runs: Sequence[Run]) -> list[Row]:
+def rows_of(runs: Sequence[Run]) -> list[PlacedRow]:
     """Return the rows of a page; lines of running text that follow each other are rows of one cell each."""
-    rows: list[Row] = []
+    rows: list[PlacedRow] = []
     for block in _blocks(runs):
         if rows and not _is_upright(block.runs[0]) and _is_beside(rows[-1], block):
             if len(rows[-1].cells) == 1:
                 _divide_first(rows, block)
             rows[-1].add(block)
         else:
-            rows.append(Row([block]))
+            rows.append(PlacedRow([block]))
     return [line for row in rows for line in _lines(row)]
 
 
-def _blocks(runs: Sequence[Run]) -> Iterator[Cell]:
+def _blocks(runs: Sequence[Run]) -> Iterator[PlacedCell]:
     """Yield runs that are drawn one below the other, closely: the lines of a cell, or of a paragraph."""
-    block: Cell | None = None
+    block: PlacedCell | None = None
     pitch = 0.0
     for run in runs:
         if block is not None:
@@ -150,12 +150,12 @@ def _blocks(runs: Sequence[Run]) -> Iterator[Cell]:
                 pitch = pitch or step
                 continue
             yield block
-        block, pitch = Cell([run], run.box), 0.0
+        block, pitch = PlacedCell([run], run.box), 0.0
     if block is not None:
         yield block
 
 
-def _is_beside(row: Row, block: Cell) -> bool:
+def _is_beside(row: PlacedRow, block: PlacedCell) -> bool:
     return (block.box.left >= row.cells[-1].box.right - 1 and _share(row.box, block.box) > 0.4) or (
         # Lines above a table are in one block with its first cell.
         len(row.cells) == 1
@@ -164,7 +164,7 @@ def _is_beside(row: Row, block: Cell) -> bool:
     )
 
 
-def _divide_first(rows: list[Row], block: Cell) -> None:
+def _divide_first(rows: list[PlacedRow], block: PlacedCell) -> None:
     """Part the lines above a table's row from its first cell, which `block` lies beside."""
     lines = rows[-1].cells[0].runs
     if len(lines) < 2:
@@ -187,25 +187,25 @@ def _divide_first(rows: list[Row], block: Cell) -> None:
         if not centred and (own or last < len(lines) - 1):
             start = first
     if start:
-        rows[-1:] = [Row([_cell(lines[:start])]), Row([_cell(lines[start:])])]
+        rows[-1:] = [PlacedRow([_cell(lines[:start])]), PlacedRow([_cell(lines[start:])])]
 
 
-def _row_step(rows: list[Row]) -> float:
+def _row_step(rows: list[PlacedRow]) -> float:
     """Return the distance of the last line of the row before the last to the first line of the last."""
     above = min(rows[-2].cells, key=lambda cell: cell.box.bottom).runs[-1].box
     return above.top - rows[-1].cells[0].runs[0].box.top
 
 
-def _cell(runs: list[Run]) -> Cell:
+def _cell(runs: list[Run]) -> PlacedCell:
     box = runs[0].box
     for run in runs[1:]:
         box = joined(box, run.box)
-    return Cell(runs, box)
+    return PlacedCell(runs, box)
 
 
-def _lines(row: Row) -> list[Row]:
+def _lines(row: PlacedRow) -> list[PlacedRow]:
     """Return the lines of a row of one cell as rows."""
-    return [Row([_cell([run])]) for run in row.cells[0].runs] if len(row.cells) == 1 else [row]
+    return [PlacedRow([_cell([run])]) for run in row.cells[0].runs] if len(row.cells) == 1 else [row]
 
 
 def _continues(above: Box, below: Box) -> bool:

@@ -22,7 +22,7 @@ from services.knowledge.formats.pdf_columns import (
 )
 from services.knowledge.formats.pdf_grid import Grid
 from services.knowledge.formats.pdf_page import Box, Fonts, Word
-from services.knowledge.formats.pdf_rows import Cell, Row, Run, joined
+from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, Run, joined
 
 # Rows of a table are not further apart than this many heights of a line.
 _ROW_DISTANCE = 2.4
@@ -47,7 +47,7 @@ class Table:
     prose: bool = False  # columns of running text, drawn line by line over all columns
 
 
-def find_tables(rows: Sequence[Row], grid: Grid, text: str, fonts: Fonts) -> list[Table]:
+def find_tables(rows: Sequence[PlacedRow], grid: Grid, text: str, fonts: Fonts) -> list[Table]:
     """Return the tables among the rows of a page, in the order of its text.
 
     Args:
@@ -73,12 +73,12 @@ def find_tables(rows: Sequence[Row], grid: Grid, text: str, fonts: Fonts) -> lis
 class _Region:
     """Rows that may be a table, and the lines next to them, which may be rows whose cells touch."""
 
-    rows: list[Row]
-    above: Row | None = None
-    below: Row | None = None
+    rows: list[PlacedRow]
+    above: PlacedRow | None = None
+    below: PlacedRow | None = None
 
 
-def _regions(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+def _regions(rows: Sequence[PlacedRow]) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of rows below each other that begin and end with a row of several cells."""
     start = last = -1
     for at, row in enumerate(rows):
@@ -92,7 +92,7 @@ def _regions(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
         yield start, last + 1
 
 
-def _is_below(above: Row, below: Row) -> bool:
+def _is_below(above: PlacedRow, below: PlacedRow) -> bool:
     height = min(above.box.height, below.box.height, 20.0)
     return -0.5 * height < above.box.bottom - below.box.top < _ROW_DISTANCE * height
 
@@ -125,10 +125,10 @@ def _tables_of(region: _Region, grid: Grid, text: str, fonts: Fonts) -> Iterator
 
 def _with_touching_rows(
     region: _Region,
-    rows: list[Row],
+    rows: list[PlacedRow],
     columns: Sequence[tuple[float, float]],
     fonts: Fonts,
-) -> list[Row]:
+) -> list[PlacedRow]:
     """Return the rows with the line above and below if it is a row, too, whose cells are too close to tell."""
     found = rows
     if region.above is not None and _is_below(region.above, rows[0]):
@@ -140,7 +140,7 @@ def _with_touching_rows(
     return found
 
 
-def _touching_row(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts) -> Row | None:
+def _touching_row(row: PlacedRow, columns: Sequence[tuple[float, float]], fonts: Fonts) -> PlacedRow | None:
     """Return a line as a row of cells if what was drawn at once stands in columns of its own."""
     row = with_split_words(row, columns, fonts)
     words = [word for cell in row.cells for run in cell.runs for word in run.words]
@@ -152,7 +152,7 @@ def _touching_row(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts
             pieces.append([word])
     if not 1 < len(pieces) <= len(columns):
         return None
-    cells = [Cell([each], each.box) for each in map(as_run, pieces)]
+    cells = [PlacedCell([each], each.box) for each in map(as_run, pieces)]
     numbers = [column_of(cell.box, columns) for cell in cells]
     if numbers != sorted(set(numbers)):
         return None
@@ -162,17 +162,17 @@ def _touching_row(row: Row, columns: Sequence[tuple[float, float]], fonts: Fonts
         aligned = min(abs(cell.box.left - left), abs(cell.box.right - right)) <= ALIGNED
         if not aligned and not (full and overlap(cell.box, columns[number]) > 0):
             return None
-    return Row(cells)
+    return PlacedRow(cells)
 
 
-def _box_of(rows: Sequence[Row]) -> Box:
+def _box_of(rows: Sequence[PlacedRow]) -> Box:
     box = rows[0].box
     for row in rows[1:]:
         box = joined(box, row.box)
     return box
 
 
-def _table(rows: Sequence[Row], columns: Columns, grid: Grid, fonts: Fonts, *, ruled: bool) -> Table | None:
+def _table(rows: Sequence[PlacedRow], columns: Columns, grid: Grid, fonts: Fonts, *, ruled: bool) -> Table | None:
     """Put the runs of rows into columns; None if they do not fit."""
     body: list[list[list[Run]]] = []
     boxes: list[Box] = []

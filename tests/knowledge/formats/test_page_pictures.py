@@ -88,6 +88,16 @@ def test_chinese_words_are_marked(pool: ParserPool, tmp_path: Path) -> None:
     assert marked(pool.render_page(path, 1, 600, ["年假"])) == {0}
 
 
+def test_a_row_of_a_table_is_marked(pool: ParserPool, tmp_path: Path) -> None:
+    """A quote of a row has bars that the page has not; its cells are marked, those of other rows are not."""
+    path = tmp_path / "table"
+    path.write_bytes(samples.pdf([["Berth Fee Power", "North 142 yes", "East 211 no", "Visitor 96 no"]]))
+    assert marked(pool.render_page(path, 1, 600, ["| East | 211 | no |"])) == {2}
+    # A chunk's header line and a row, and cells in another order.
+    assert marked(pool.render_page(path, 1, 600, ["| Berth | Fee | Power |\n| Visitor | 96 | no |"])) == {0, 3}
+    assert marked(pool.render_page(path, 1, 600, ["| no | 211 | East |"])) == {2}
+
+
 @pytest.mark.parametrize("number", [0, 3, -1])
 def test_a_page_that_is_not_there_is_not_found(pool: ParserPool, page: Path, number: int) -> None:
     """The error says how many pages there are."""

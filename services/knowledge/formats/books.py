@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _PAGES = (".xhtml", ".html", ".htm", ".xml", ".svg")
 # These methods only disguise fonts.
 _FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_BARE_AMPERSAND = re.compile(rb"&(?!#?\w{1,20};)")
 _MOST_CHAPTERS = 20_000
 
 
@@ -83,7 +86,8 @@ class Book:
 
         try:
             with self.package.open(name) as part:
-                return etree.parse(part, xml_parser(recover=True)).getroot()
+                data = _BARE_AMPERSAND.sub(b"&amp;", part.read())
+                return etree.parse(io.BytesIO(data), xml_parser(recover=True)).getroot()
         except KeyError:
             return None
         except (etree.XMLSyntaxError, zipfile.BadZipFile, OSError):

@@ -81,6 +81,7 @@ class PageReader:
         self._lists: list[tuple[int, str]] = []  # next number and form of each open list; bullets have none
         self._prefix = ""
         self._term = ""
+        self._is_term = False
         self._title = ""
         self._address = ""
         self._raised = 0
@@ -103,7 +104,8 @@ class PageReader:
         if self._hidden:
             return
         if tag in _BREAKS:
-            self._flush()
+            self._flush(is_term=self._is_term)
+            self._is_term = tag == "dt"
         if tag in _PLACES:
             self._start_place(tag, attributes)
         else:
@@ -189,7 +191,8 @@ class PageReader:
             self._hidden -= hid
             return
         if tag in _BREAKS:
-            self._flush(int(tag[1]) if tag[0] == "h" and tag[1:].isdigit() else 0, is_term=tag == "dt")
+            self._flush(int(tag[1]) if tag[0] == "h" and tag[1:].isdigit() else 0, is_term=self._is_term)
+            self._is_term = False
         self._end_inline(tag)
         if tag in _PLACES:
             self._end_place(tag)
@@ -226,6 +229,7 @@ class PageReader:
             case "dl" if self._term:
                 self._add(Block(self._term))
                 self._term = ""
+        self._is_term = False
 
     def data(self, text: str) -> None:
         """Take a piece of text."""

@@ -56,13 +56,13 @@ test-install: $(VENV)/.test-installed
 browser: $(VENV)/.test-installed
 	@$(BIN)/python tests/browser/provide_chromium.py
 
-prometheus: $(VENV)/.test-installed
-	@$(BIN)/python tests/deploy/provide_promtool.py
+programs: $(VENV)/.test-installed
+	@$(BIN)/python tests/deploy/provide_programs.py
 
 clients: $(VENV)/.test-installed
 	@$(BIN)/python tests/clients/provide_clients.py
 
-test: lint types imports browser prometheus clients ## Lint, types, import rules, unit, AppTest, API and browser tests
+test: lint types imports browser programs clients ## Lint, types, import rules, unit, AppTest, API and browser tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
+from tests.deploy.provide_programs import PATH, PROGRAMS
+from tests.servers import ROOT, eventually
 
 DEPLOY = ROOT / "deploy"
-INSTALL = "install it with: apt-get install prometheus"
 
 
 def tool(name: str) -> str:
-    """The path of one of Prometheus's programs; skips the test where it is not installed."""
-    found = shutil.which(name)
+    """The path of a program; skips the test where it is not installed."""
+    found = shutil.which(name, path=PATH)
     if found is None:
-        pytest.skip(f"{name} is not installed; {INSTALL}")
+        pytest.skip(f"{name} is not installed; install it with: apt-get install {PROGRAMS[name]}")
     return found
 
 
@@ -74,3 +75,37 @@ def prometheus(config: Path, data: Path) -> Iterator[str]:
         process.terminate()
         process.wait(30)
         reader.join(30)
+
+
+@contextmanager
+def nginx(folder: Path, upstream: str) -> Iterator[str]:
+    """A running nginx with the configuration of `deploy` in front of a console at `upstream`; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    site = (DEPLOY / "nginx" / "millpond.conf").read_text()
+    assert "listen 80;" in site
+    assert "http://127.0.0.1:8501" in site
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("http://127.0.0.1:8501", upstream)
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{name}_temp_path {folder}/{name};\n" for name in names)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log stderr;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{places}{site}\n}}\n"
+    )
+    log = folder / "nginx.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen([tool("nginx"), "-p", str(folder), "-c", str(configuration)], stderr=errors)
+
+    def listens() -> bool:
+        assert process.poll() is None, log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        eventually(listens, what="nginx")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)

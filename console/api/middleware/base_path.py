@@ -6,7 +6,9 @@ that for an answer.
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,15 +51,23 @@ class BasePath:
                 "raw_path": raw.removeprefix(self._path.encode()),
             }
 
+        host = Headers(scope=scope).get("host", "")
+
         async def send_redirected(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                target = headers.get("location", "")
-                if target.startswith("/") and not target.startswith((f"{self._path}/", "//")):
-                    headers["location"] = self._path + target
+                if target := headers.get("location", ""):
+                    headers["location"] = self._under_path(target, host)
             await send(message)
 
         await self._app(scope, receive, send_redirected)
+
+    def _under_path(self, target: str, host: str) -> str:
+        """Return the target of a redirection, with the path before it if it is an absolute one of the console's."""
+        parts = urlsplit(target)
+        if parts.netloc not in {"", host} or not parts.path.startswith("/") or parts.path.startswith(f"{self._path}/"):
+            return target
+        return parts._replace(path=self._path + parts.path).geturl()
 
 
 class UnknownApiPath:

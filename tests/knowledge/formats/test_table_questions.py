@@ -8,16 +8,20 @@ from tests.knowledge.formats.table_set import tables
 from tests.knowledge.library_harness import LibraryHarness
 
 LEAST_SHARE = 0.9
+ROOT = Path(__file__).resolve().parents[3]
+PROSE = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/memory.md")
 
 
 def test_questions_for_cells_are_answered_from_their_rows(tmp_path: Path, embedder: Embedder) -> None:
-    """In twenty tables of different shapes the row of the asked cell is in the first hit, and is what is quoted."""
+    """In tables of many shapes, beside prose, the row of the asked cell is in the first hit, and is what is quoted."""
     asked = found = quoted = 0
     misses: list[str] = []
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         made = tables()
         for table in made:
             harness.add(table.name, table.data)
+        for name in PROSE:
+            harness.add(name, (ROOT / name).read_bytes())
         harness.idle()
         retriever = Retriever(harness.database, harness.chunks, embedder, harness.index_manager)
         retriever.measure_trust()

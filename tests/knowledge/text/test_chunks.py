@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.knowledge.parsing.worker import load_tokenizer
 from services.knowledge.text.chunks import chunk_sections
+from services.knowledge.text.folding import embedding_text
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
@@ -172,6 +173,91 @@ def test_each_chunk_of_a_table_repeats_its_header() -> None:
     assert sum(draft.text.count("person 17 ") for draft in drafts) == 1
 
 
+CELL = st.text(alphabet="abc defg.1 2,的人。", max_size=60)
+TABLES = st.integers(1, 12).flatmap(
+    lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1, max_size=8)
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(TABLES, st.integers(48, 200))
+def test_every_cell_of_a_wide_table_stands_below_its_column_and_beside_its_row(
+    rows: list[list[str]], max_tokens: int
+) -> None:
+    """Tables of any width: no cell is lost, and short ones stand in a piece with the name of their column and row."""
+    width = len(rows[0])
+    table = [[f"row{at}x", *row] for at, row in enumerate(rows)]
+    names = ["key0", *(f"name{at}x" for at in range(1, width + 1))]
+    lines = [names, *table]
+    text = "\n".join(["| " + " | ".join(line) + " |" for line in lines[:1]] + ["|" + " --- |" * (width + 1)])
+    text += "\n" + "\n".join("| " + " | ".join(line) + " |" for line in table)
+    drafts = cut(text, max_tokens)
+    everything = solid("".join(draft.text for draft in drafts))
+    for row in table:
+        for at, cell in enumerate(row):
+            if len(cell) > 60 or not solid(cell):
+                continue
+            beside = [
+                draft.text
+                for draft in drafts
+                if solid(f"{cell}|") in solid(draft.text) and row[0] in draft.text and names[at] in draft.text
+            ]
+            assert beside, (cell, [draft.text for draft in drafts])
+    assert all(tokens_of(draft.text) <= max_tokens for draft in drafts)
+    assert everything.count("row0x") >= 1
+
+
+def test_a_long_cell_is_cut_into_pieces_that_name_its_column_and_row() -> None:
+    """A description of many sentences does not lose its row; the other rows keep the whole header."""
+    text = "This clause says something about berths. " * 40
+    drafts = cut(f"| No. | Subject | Text |\n| --- | --- | --- |\n| 1 | Berths | {text}|\n| 2 | Fees | Short. |", 80)
+    pieces = [draft.text for draft in drafts if "clause" in draft.text]
+    assert len(pieces) > 4
+    assert all(piece.startswith("| No. | Text |\n|---|\n| 1 | ") for piece in pieces[1:-1])
+    assert "| No. | Subject | Text |\n|---|\n| 2 | Fees | Short. |" in drafts[-1].text
+
+
+def test_chunks_begin_and_end_with_sentences() -> None:
+    """Semicolons, abbreviations and names with initials do not end a chunk."""
+    sentence = (
+        "Dr. Gray and J. Smith of Acme Inc. wrote it; the board, e.g. the chair, read it; nobody replied to Mr. Lee. "
+    )
+    for tokens in range(60, 130, 7):
+        drafts = cut(sentence * 12, tokens)
+        assert len(drafts) > 3
+        assert all(draft.text.startswith("Dr. Gray") for draft in drafts)
+        assert all(draft.text.endswith("Mr. Lee.") for draft in drafts)
+
+
+def test_a_sentence_longer_than_a_chunk_is_cut_at_a_clause() -> None:
+    """Where a sentence does not fit, it is cut behind a semicolon or a comma."""
+    drafts = cut("The rules say this: " + "a boat that leaves pays the fee; " * 30 + "and that is all.", 60)
+    assert len(drafts) > 3
+    assert all(draft.text.endswith((";", ",", "all.")) for draft in drafts)
+
+
+def test_list_items_stay_with_their_lead_in() -> None:
+    """A list that fits is kept whole; in a longer one each chunk repeats the lead-in."""
+    items = "\n".join(f"- item number {at} of the list" for at in range(6))
+    text = (
+        "Some words before the list that fill most of a chunk with nothing at all. " * 3
+        + f"\n\nBring with you:\n{items}"
+    )
+    drafts = cut(text, 80)
+    assert drafts[-1].text == f"Bring with you:\n{items}"
+    many = "\n".join(f"- item number {at} of a longer list" for at in range(40))
+    drafts = cut(f"Bring with you:\n\n{many}\n\nA last paragraph.", 80)
+    assert all(draft.text.startswith("Bring with you:\n\n- item number") for draft in drafts)
+    assert sum(draft.text.count("item number 17 ") for draft in drafts) == 1
+    assert drafts[-1].text.endswith("A last paragraph.")
+
+
+def test_a_table_without_names_keeps_its_rows_apart() -> None:
+    """Rows that no header names are not taken for names of the rows below them."""
+    drafts = cut("| |\n| --- |\n" + "\n".join(f"| {at} | {at * 7} |" for at in range(60)), 60)
+    assert all(draft.text.startswith("| |\n|---|\n| ") for draft in drafts)
+
+
 def test_one_enormous_word_becomes_chunks_of_bounded_length() -> None:
     """The tokenizer counts a giant word as one unknown token; nobody could read such a chunk."""
     drafts = cut("a" * 100_000 + " and text after it.", 200)
@@ -202,3 +288,12 @@ def test_no_room_for_text_is_an_error() -> None:
     """A limit that the special tokens use up is a defect of the caller."""
     with pytest.raises(ValueError, match="no room"):
         cut("text", 2)
+
+
+def test_full_width_letters_count_as_the_embedder_reads_them(tokenizer: Tokenizer) -> None:
+    """Nothing of a chunk is cut off unseen because its letters are of another width."""
+    text = "ＴＨＥ　ＢＯＩＬＥＲ　ＯＦ　ＴＨＥ　ＳＡＷＭＩＬＬ　ＩＳ　ＣＨＥＣＫＥＤ　ＥＡＣＨ　ＳＰＲＩＮＧ． " * 40
+    drafts = list(chunk_sections([Section(text)], tokenizer, 64, 0))
+    assert len(drafts) > 5
+    for draft in drafts:
+        assert len(tokenizer.encode(embedding_text(draft.text)).ids) <= 64

@@ -31,12 +31,17 @@ from services.knowledge.formats.rich_text_words import (
     Aside,
     Group,
     code_page,
+    ends_within_character,
     joined,
     unicode,
 )
 from services.knowledge.formats.symbols import raised, symbol_character
 from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
+
+_ASCII = 0x7F
+# What stands between the cells and rows of a table within a cell.
+_BETWEEN = frozenset({", ", "; "})
 
 
 def read_rtf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -97,6 +102,9 @@ class RichTextReader:
                 self._byte(int(code, 16))
             elif text:
                 self._plain(text)
+                if text[-1] > _ASCII and ends_within_character(text, self._encoding()):
+                    self._bytes += data[at : at + 1]  # the second byte may look like a brace
+                    at += 1
             elif sign:
                 self._sign(sign)
             elif brace == b"{":
@@ -369,12 +377,16 @@ class RichTextReader:
         if self._asides:
             self._asides[-1].parts.append(" " if word.endswith("cell") else "\n")
         elif word == "cell":
+            if self._parts and self._parts[-1] in _BETWEEN:
+                self._parts.pop()
             self._table.row.texts.append(joined(self._parts))
             self._parts.clear()
             self._is_item = False
         elif word == "row":
             self._table.end_row()
         else:
+            if word == "nestrow" and self._parts and self._parts[-1] in _BETWEEN:
+                self._parts.pop()
             self._parts.append(", " if word == "nestcell" else "; ")
 
     def _end_table(self) -> None:

@@ -76,6 +76,13 @@ def code_page(number: int) -> str:
         return "cp1252"
 
 
+def ends_within_character(data: bytes, encoding: str) -> bool:
+    """Whether bytes end with the first one of a character of two."""
+    decoder = codecs.getincrementaldecoder(encoding)("ignore")
+    decoder.decode(data)
+    return bool(decoder.getstate()[0])
+
+
 def unicode(number: int, font: tuple[str, int]) -> str:
     """Return the character of a code, which may be negative; symbol fonts use codes of the private area."""
     code = number + 0x10000 if number < 0 else number

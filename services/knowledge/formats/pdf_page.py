@@ -18,6 +18,10 @@ MAX_PLACED_CHARACTERS = 40_000
 _NARROW = 0.01
 # Half of this share of the font size is added around such an object, which PDFium does for outlined text.
 _OUTLINE = 0.8
+# A word higher than this many of its first character, of at most so many characters, may be a column of them.
+_STACKED = 1.9
+_MAX_STACK = 60
+_TURNED = 0.1  # radians
 _POINTER = ctypes.c_void_p
 # Paths with no more pieces are lines and rectangles; of others this many pieces are looked at.
 _RECTANGLE_SEGMENTS = 6
@@ -133,14 +137,32 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
         if not get_box(address, start if index_of is None else index_of(start), place):
             continue
         left, bottom, right, top = box.left, box.bottom, box.right, box.top
+        height = top - bottom
         if end - start > 1 and get_box(address, end - 1 if index_of is None else index_of(end - 1), place):
             left, bottom = min(left, box.left), min(bottom, box.bottom)
             right, top = max(right, box.right), max(top, box.top)
         inside = 2 * low_x <= left + right <= 2 * high_x and 2 * low_y <= bottom + top <= 2 * high_y
         whole = Box(left, bottom, right, top)
+        if top - bottom > _STACKED * height and end - start <= _MAX_STACK and _is_upright(text_page, start):
+            words += _characters(text_page, start, end, turn)
+            continue
         mapped = lacks_meaning(address, start if index_of is None else index_of(start)) != 1
         words.append(Word(turned(whole, turn) if turn else whole, start, end, inside, mapped))
     return words
+
+
+def _is_upright(text_page: Any, index: int) -> bool:
+    """Whether a character stands upright."""
+    import pypdfium2.raw as pdfium
+
+    return abs(pdfium.FPDFText_GetCharAngle(text_page, index)) < _TURNED
+
+
+def _characters(text_page: Any, start: int, end: int, turn: int) -> Iterator[Word]:
+    """Yield the characters of a word as words: single characters below each other, as in a column of grades."""
+    for at in range(start, end):
+        left, bottom, right, top = text_page.get_charbox(at, loose=True)
+        yield Word(turned(Box(left, bottom, right, top), turn), at, at + 1)
 
 
 @cache

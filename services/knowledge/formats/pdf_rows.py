@@ -19,6 +19,8 @@ _MAX_STEP_UP = 12.0
 # Lines of one cell are not further apart than this many heights, from top to top.
 _LINE_PITCH = 1.9
 _ALIGNED = 3.0  # points by which the lines of a cell may be shifted
+# Cells beside each other with at least this many lines, all at the same heights, are columns, not a row.
+_LEAST_COLUMN = 3
 _EVEN = 1.12  # steps from line to line that differ by less are the same
 # A word that is so much taller than wide, with more than a character, is written upwards.
 _UPRIGHT = 1.8
@@ -134,7 +136,7 @@ def rows_of(runs: Sequence[Run]) -> list[PlacedRow]:
             rows[-1].add(block)
         else:
             rows.append(PlacedRow([block]))
-    return [line for row in rows for line in _lines(row)]
+    return [line for row in rows for line in (_lines(row) or [row])]
 
 
 def _blocks(runs: Sequence[Run]) -> Iterator[PlacedCell]:
@@ -204,8 +206,17 @@ def _cell(runs: list[Run]) -> PlacedCell:
 
 
 def _lines(row: PlacedRow) -> list[PlacedRow]:
-    """Return the lines of a row of one cell as rows."""
-    return [PlacedRow([_cell([run])]) for run in row.cells[0].runs] if len(row.cells) == 1 else [row]
+    """Return the lines of a row of one cell, or of columns that were drawn one after another, as rows; else none."""
+    first = row.cells[0].runs
+    if len(row.cells) == 1:
+        return [PlacedRow([_cell([run])]) for run in first]
+    if len(first) < _LEAST_COLUMN or not all(
+        len(cell.runs) == len(first)
+        and all(_share(run.box, one.box) > 0.8 for run, one in zip(cell.runs, first, strict=True))
+        for cell in row.cells[1:]
+    ):
+        return []
+    return [PlacedRow([_cell([cell.runs[at]]) for cell in row.cells]) for at in range(len(first))]
 
 
 def _continues(above: Box, below: Box) -> bool:

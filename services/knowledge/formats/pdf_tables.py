@@ -30,6 +30,8 @@ _ROW_DISTANCE = 2.4
 _MAX_SINGLES = 3
 _EVEN = 1.2  # gaps of a justified line that differ by less are the same
 _DIGIT = re.compile(r"\d")
+_AMOUNT = re.compile(r"[+-]?\d[\d.,]*")
+_CLOSER = 1.15  # steps that differ by more are different distances
 _LEADERS = re.compile(r"(?:\. ?){5,}|…{2,}")
 _ITEM_MARK = re.compile(r"[^\w\s]{0,2}\w{0,3}[^\w\s]{0,2}|\[\w{1,8}\]")
 
@@ -58,7 +60,7 @@ def find_tables(rows: Sequence[PlacedRow], grid: Grid, text: str, fonts: Fonts) 
     """
     tables: list[Table] = []
     at = 0
-    for start, end in _regions(rows):
+    for start, end in [part for found in _regions(rows) for part in _parts(rows, *found)]:
         region = _Region(list(rows[start:end]))
         if start > at and len(rows[start - 1].cells) == 1:
             region.above = rows[start - 1]
@@ -90,6 +92,37 @@ def _regions(rows: Sequence[PlacedRow]) -> Iterator[tuple[int, int]]:
             last = at
     if start >= 0:
         yield start, last + 1
+
+
+def _parts(rows: Sequence[PlacedRow], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, end) of the parts of rows that lines of text divide into tables with other columns."""
+    at = start
+    while at < end:
+        while at < end and len(rows[at].cells) > 1:
+            at += 1
+        after = at
+        while after < end and len(rows[after].cells) < 2:
+            after += 1
+        if at < after < end and _differ(rows[start:at], rows[after:end]):
+            yield start, at
+            start = after
+        at = after
+    yield start, end
+
+
+def _differ(above: Sequence[PlacedRow], below: Sequence[PlacedRow]) -> bool:
+    """Whether rows below a line of text have more or fewer cells, which stand at other places."""
+    rows = [[row for row in part if len(row.cells) > 1] for part in (above, below)]
+    fewer, more = sorted(rows, key=lambda part: max(len(row.cells) for row in part))
+    if max(len(row.cells) for row in fewer) == max(len(row.cells) for row in more):
+        return False
+    known = [cell.box for row in more for cell in row.cells]
+    cells = [cell.box for row in fewer for cell in row.cells[1:]]
+    same = sum(
+        any(min(abs(box.left - other.left), abs(box.right - other.right)) <= ALIGNED for other in known)
+        for box in cells
+    )
+    return 2 * same < len(cells)
 
 
 def _is_below(above: PlacedRow, below: PlacedRow) -> bool:
@@ -185,7 +218,39 @@ def _table(rows: Sequence[PlacedRow], columns: Columns, grid: Grid, fonts: Fonts
         body.append(cells)
         boxes.append(row.box)
     table = Table(body, columns, boxes, min(row.start for row in rows), max(row.end for row in rows), ruled)
+    if not ruled:
+        _join_names_beside(table)
+        _join_continued(table)
     return _without_empty_columns(table)
+
+
+def _join_names_beside(table: Table) -> None:
+    """Join a column that has only its name with the one beside it that has no name: aligned left over right."""
+    number = 0
+    while number + 1 < len(table.columns):
+        here, after = ([row[at] for row in table.rows] for at in (number, number + 1))
+        apart = not any(one and other for one, other in zip(here, after, strict=True))
+        if apart and len(here) > 2 and (not any(here[1:]) or not any(after[1:])):
+            table.columns[number : number + 2] = [(table.columns[number][0], table.columns[number + 1][1])]
+            for row in table.rows:
+                row[number : number + 2] = [[*row[number], *row[number + 1]]]
+        else:
+            number += 1
+
+
+def _join_continued(table: Table) -> None:
+    """Join lines without a first cell to the row above where they are closer to it than rows are to each other."""
+    steps = [above.top - below.top for above, below in pairwise(table.boxes)]
+    begun = [step for step, row in zip(steps, table.rows[1:], strict=True) if row[0]]
+    if not begun:
+        return
+    for at in range(len(table.rows) - 1, 0, -1):
+        if not table.rows[at][0] and steps[at - 1] * _CLOSER < min(begun):
+            table.rows[at - 1] = [
+                [*above, *below] for above, below in zip(table.rows[at - 1], table.rows[at], strict=True)
+            ]
+            table.boxes[at - 1] = joined(table.boxes[at - 1], table.boxes[at])
+            del table.rows[at], table.boxes[at]
 
 
 def _without_empty_columns(table: Table) -> Table | None:
@@ -202,9 +267,8 @@ def _is_table(table: Table, grid: Grid, text: str, fonts: Fonts) -> bool:
         return False
     if table.ruled or len(grid.crossing(table.columns[0][0], table.columns[-1][1], 0.7)) > 1:
         return True
-    if _is_list_or_code(table, multiple, text, fonts) or sum(_is_even(row, fonts) for row in multiple) > 0.5 * len(
-        multiple
-    ):
+    even = sum(_is_even(row, fonts) for row in multiple)
+    if _is_list_or_code(table, multiple, text, fonts) or even > 0.5 * len(multiple):
         return False
     if _is_prose(table, multiple, text):
         table.prose = len(multiple) == len(table.rows)
@@ -217,8 +281,19 @@ def _is_list_or_code(table: Table, rows: Sequence[list[list[Run]]], text: str, f
     if len(table.columns) == 2 and all(_ITEM_MARK.fullmatch(_plain(row[0], text)) for row in table.rows):
         return True
     if all(fonts.is_typewriter(run.words[0]) for row in rows[:4] for cell in row for run in cell[:1]):
-        return True
+        return len(table.columns) < 3 or not _has_column_of_numbers(rows, text)
     return len(rows) == 2 and not _has_numbers_below_words(rows, text)
+
+
+def _has_column_of_numbers(rows: Sequence[list[list[Run]]], text: str) -> bool:
+    """Whether a word stands over a column of numbers."""
+    cells = [[_plain(cell, text) for cell in row] for row in rows]
+    return any(
+        not _DIGIT.search(name)
+        and sum(bool(_AMOUNT.fullmatch(row[number])) for row in cells[1:]) > 0.6 * len(cells[1:])
+        for number, name in enumerate(cells[0])
+        if name
+    )
 
 
 def _is_even(row: Sequence[Sequence[Run]], fonts: Fonts) -> bool:

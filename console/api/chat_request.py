@@ -130,7 +130,7 @@ class ChatIn(_Body):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             stop=tuple(word for word in stop if word),
             sampling=tuple((name, getattr(self, name)) for name in SAMPLING if getattr(self, name) is not None),
-            response_format=self.response_format,
+            response_format=None if (self.response_format or {}).get("type") == "text" else self.response_format,
             tools=tuple(self.tools or ()),
             tool_choice=self.tool_choice if self.tools else None,
             parallel_tool_calls=self.parallel_tool_calls,

@@ -9,6 +9,7 @@ from typing import Self
 
 from console.cli.client import AnswerSource, DocumentState, ImportState, opened
 from services.app.startup import Application
+from services.chat.conversations import cut_words
 from services.chat.types import Finished, MessageRole, Token
 from services.core.settings import Settings
 from services.knowledge.document_import import PreparedDocument
@@ -62,6 +63,8 @@ class LocalClient:
                 if isinstance(event, Token):
                     yield event.text
                 elif isinstance(event, Finished):
+                    if cut := cut_words(event.message.finish_reason):
+                        yield f"\n\n{cut}"
                     yield [
                         AnswerSource(
                             citation.number,

@@ -15,6 +15,8 @@ from typing import Any, Self
 import httpx
 
 from console.cli.client import AnswerSource, DocumentState, ImportState, opened
+from services.chat.conversations import cut_words
+from services.chat.types import FinishReason
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -118,6 +120,8 @@ class RemoteClient:
                     delta = choice["delta"]
                     if delta.get("content"):
                         yield str(delta["content"])
+                    if cut := cut_words(FinishReason(choice.get("finish_reason") or "stop")):
+                        yield f"\n\n{cut}"
                     if "citations" in delta:
                         yield [_source(citation) for citation in delta["citations"]]
 

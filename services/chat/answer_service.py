@@ -296,7 +296,7 @@ class AnswerService:
 
     def _cache_answer(self, draft: AnswerDraft, message: Message) -> None:
         retrieval = draft.retrieval
-        if message.finish_reason is not FinishReason.STOP or not message.text:
+        if message.finish_reason is not FinishReason.STOP or draft.cut is not None or not message.text:
             return  # part of an answer must not pass for the whole
         if self._cache is not None and retrieval is not None and retrieval.cache_key is not None:
             event = retrieval.event

@@ -40,7 +40,7 @@ class AnswerOptions:
     @property
     def structured(self) -> bool:
         """Whether the answer is JSON, not prose."""
-        return self.response_format is not None and self.response_format.get("type") != "text"
+        return self.response_format is not None
 
     @property
     def cacheable(self) -> bool:

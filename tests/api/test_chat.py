@@ -202,7 +202,8 @@ def test_limits_of_a_quoted_answer(client: OpenAI, manual: int, stream: bool) ->
         assert whole.startswith(short)
         assert (why, count) == ("length", 5)
     text, why, _count = ask(stop=["12 mon", "never there"])
-    assert text + "12 mon" == whole[: len(text) + 6]
+    assert whole.startswith(text)
+    assert whole[len(text) :].lstrip().startswith("12 mon")
     assert why == "stop"
     assert ask(stop="never there") == (whole, "stop", tokens)  # and nothing that was cut has been cached
 

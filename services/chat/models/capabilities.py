@@ -27,6 +27,9 @@ NEW_LIMIT, OLD_LIMIT = "max_completion_tokens", "max_tokens"
 _UNNAMED = (USAGE, NEW_LIMIT, SYSTEM, STREAM, *SAMPLING, "stop", "parallel_tool_calls")
 _OTHER_REASONS = {401, 403, 404, 408, 409, 413, 429}  # statuses that have nothing to do with parts of the request
 _PLAIN_REFUSALS = {400, 422, 501}
+_REFUSAL_WORDS = re.compile(
+    r"support|unexpected|unrecogni|unknown|not permitted|not allowed|extra (?:fields|inputs)|invalid|jinja|alternate"
+)
 _MAX_SERVERS = 20
 _FUTILE_SECONDS = 60.0
 
@@ -181,6 +184,8 @@ def _check_form(parts: list[str], error: ServerError) -> None:
 def _named(error: ServerError, sent: frozenset[str]) -> list[str]:
     """Return the parts of a request that a refusal names."""
     text = _complaint(error)
+    if error.status_code not in _PLAIN_REFUSALS and not _REFUSAL_WORDS.search(text):
+        return []  # a failure whose words happen to name a part: "upstream closed the stream"
     named = [part for part in sorted(sent) if re.search(_PATTERNS.get(part, rf"\b{re.escape(part)}\b"), text)]
     if USAGE in named and STREAM in named:
         named.remove(STREAM)  # "stream_options is only allowed when stream is set"

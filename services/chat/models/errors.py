@@ -152,7 +152,9 @@ def _by_words(error: BaseException, reply: str, server: str, model: str) -> Mill
         )
     if is_context_error(error):
         return TooLargeError(
-            _("The question and its passages are too long for the model {model}.").format(model=model),
+            _("The question and its passages are too long for the model {model}: {reply}").format(
+                model=model, reply=reply
+            ),
             _("Shorten the question, use fewer hits or a smaller history window, or choose another model."),
         )
     return None

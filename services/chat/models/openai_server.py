@@ -13,7 +13,7 @@ import httpx
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import agenerate_from_stream
-from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
@@ -26,9 +26,11 @@ from services.chat.models.capabilities import (
     CapabilityStore,
     Negotiation,
 )
-from services.chat.models.chat_protocol import LEFT_OUT, ReplyReader, read_reply
+from services.chat.models.chat_protocol import FINISH, LEFT_OUT, ReplyReader, read_reply
 from services.chat.models.errors import ServerError
 from services.chat.options import DEFAULT_OPTIONS, FORM, SAMPLING, AnswerOptions
+from services.chat.prompt import estimate_tokens
+from services.chat.types import FinishReason
 
 
 class OpenAIChatModel(BaseChatModel):
@@ -98,6 +100,9 @@ class OpenAIChatModel(BaseChatModel):
         self, body: dict[str, Any], refused: frozenset[str], sent: frozenset[str]
     ) -> AsyncIterator[ChatGenerationChunk]:
         reader = ReplyReader()
+        # A server that takes no limit writes on; what a client has asked for is kept all the same.
+        limit = self.options.max_tokens if {NEW_LIMIT, OLD_LIMIT} <= refused else None
+        written = ""
         left_out = [name for name, _value in self.options.sampling if name in refused]
         begun = False
         async with self.client.stream("POST", f"{self.url}/chat/completions", json=body) as response:
@@ -108,6 +113,12 @@ class OpenAIChatModel(BaseChatModel):
                     self.capabilities.learn(self.url, self.model, learnt)
                     chunk.message.response_metadata[LEFT_OUT] = left_out
                 yield chunk
+                written += chunk.text
+                if limit is not None and estimate_tokens(written) > limit:
+                    yield ChatGenerationChunk(
+                        message=AIMessageChunk(content=""), generation_info={FINISH: FinishReason.LENGTH.value}
+                    )
+                    return
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, extra: dict[str, Any], refused: frozenset[str]

@@ -234,6 +234,8 @@ class OllamaBackend(_ServerModel):
         return asked
 
     def explain(self, error: BaseException) -> MillpondError:
+        if "does not support tools" in str(error):
+            return unsupported("tools", _("the model {model} has not learnt to call tools.").format(model=self.model))
         return explain_error(error, server=f"Ollama ({host_of(self.url)})", model=self.model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -469,3 +470,57 @@ def test_without_a_model_forms_are_refused(answering: AnswerService) -> None:
     with pytest.raises(UnsupportedParameterError) as caught:
         ask(answering, response_format={"type": "json_object"})
     assert caught.value.parameter == "response_format"
+
+
+def test_a_limit_is_kept_without_the_server(answering: AnswerService, scripted: ModelServer) -> None:
+    """A server that takes no limit writes on; what the client has asked for is kept, and the end says so."""
+    scripted.script = refusing("max_tokens", "max_completion_tokens")
+    message = end(ask(answering, max_tokens=4)).message
+    assert message.finish_reason is FinishReason.LENGTH
+    assert TEXT.startswith(message.text)
+    assert message.text != TEXT
+    assert end(ask(answering)).message.text == TEXT
+
+
+@pytest.mark.parametrize("words", ["upstream closed the stream", "the role manager has crashed"])
+def test_a_failure_teaches_nothing(
+    answering: AnswerService, models: ChatModels, scripted: ModelServer, words: str
+) -> None:
+    """Words of a crash that happen to name a part of the protocol are no refusal of it."""
+    scripted.script = lambda _body: document({"error": {"message": words}}, 500)
+    with pytest.raises(UnavailableError, match=words):
+        ask(answering)
+    scripted.script = capable
+    assert end(ask(answering)).message.text == TEXT
+    assert models.status().refuses == ()
+
+
+def lines(*events: dict[str, Any]) -> Reply:
+    return 200, {"Content-Type": "application/x-ndjson"}, "".join(json.dumps(one) + "\n" for one in events).encode()
+
+
+def test_ollama_says_why_it_ended(answering: AnswerService, models: ChatModels, server: ModelServer) -> None:
+    """Its reasons are passed on, its calls of tools too; a stream without an end has broken off."""
+    models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, server.ollama("good"), "tiny"))
+    words = {"model": "tiny", "message": {"role": "assistant", "content": TEXT}, "done": False}
+    last = {"model": "tiny", "message": {"role": "assistant", "content": ""}, "done": True}
+    server.script = lambda _body: lines(words, {**last, "done_reason": "length"})
+    assert end(ask(answering)).message.finish_reason is FinishReason.LENGTH
+    server.script = lambda _body: lines(words)
+    with pytest.raises(UnavailableError, match="broke off"):
+        ask(answering)
+    call = {"function": {"name": "order", "arguments": {"part": "seal"}}}
+    server.script = lambda _body: lines(
+        {**words, "message": {"role": "assistant", "content": "", "tool_calls": [call]}},
+        {**last, "done_reason": "stop"},
+    )
+    events = ask(answering, tools=(TOOL,))
+    (part,) = [event for event in events if isinstance(event, ToolCallPart)]
+    assert (part.name, json.loads(part.arguments)) == ("order", {"part": "seal"})
+    assert end(events).message.finish_reason is FinishReason.TOOL_CALLS
+    server.script = lambda _body: document({"error": "registry.ollama.ai/library/tiny does not support tools"}, 400)
+    with pytest.raises(UnsupportedParameterError, match="`tools` cannot be fulfilled"):
+        ask(answering, tools=(TOOL,))
+    server.script = lambda _body: document({"error": "model requires more system memory (9 GiB)"}, 500)
+    with pytest.raises(UnavailableError, match="requires more system memory"):
+        ask(answering)

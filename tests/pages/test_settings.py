@@ -90,3 +90,12 @@ def test_what_a_server_takes_is_shown(app: AppTest, services: Services) -> None:
             assert "alias" in app.warning[0].value
         finally:
             services.models.choose(SERVICE, BackendChoice())
+
+
+def test_a_mistyped_variable_is_shown_with_what_may_be_meant(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever set it believes that it is in force."""
+    monkeypatch.setenv("MILLPOND_UPLOAD_LIMIT", "2")
+    open_page(app, "settings")
+    assert [warning.value for warning in app.warning] == [
+        "`MILLPOND_UPLOAD_LIMIT` in the environment is no setting and was ignored. Is `MILLPOND_UPLOAD_LIMIT_MB` meant?"
+    ]

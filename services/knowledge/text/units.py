@@ -18,7 +18,10 @@ _TABLE_RULE = re.compile(r"^\|(?:\s*:?-+:?\s*\|)+\s*$")
 _UNBROKEN = re.compile(r"\S{51,}")
 _ITEM = re.compile(r"\s*(?:[•·▪‣*+–-]|\(?\d{1,3}[.)]|\d{1,3}、|[（(]?[a-z][.)])\s+(?=\S)")
 _LEAD_END = re.compile(r"[:：][”’\"'*_)）]*\s*$")
+_QUESTION_END = re.compile(r"[?？][”’\"'*_)）]*$")
+_ENDED = re.compile(r"[.!?:;,…。！？：；，、｡؟।॥۔|][”’\"'»」』）》】)\]*_]*$")
 _MOST_LEAD = 400
+_LONGEST_TITLE = 120
 
 
 class Joint(IntEnum):
@@ -135,11 +138,24 @@ def _prose(text: str, section: Section) -> Iterator[Unit]:
             unit.joint = Joint.CLAUSE
         elif in_item and following and not _ITEM.match(following) and not part.endswith("\n\n"):
             unit.joint = Joint.ITEM
+        elif following and not item and _opens(part, before):
+            unit.joint = Joint.KEPT
         yield_before, before = before, unit
         if yield_before is not None:
             yield yield_before
     if before is not None:
         yield before
+
+
+def _opens(part: str, before: Unit | None) -> bool:
+    """Whether a line by itself belongs to what follows: a question, a lead-in, a title between blank lines."""
+    line = part.strip()
+    if not part.endswith("\n") or "\n" in line or len(line) > _LONGEST_TITLE:
+        return False
+    if _QUESTION_END.search(line) or _LEAD_END.search(line):
+        return True
+    alone = part.endswith("\n\n") and (before is None or before.text.endswith("\n\n"))
+    return alone and _ENDED.search(line) is None
 
 
 def _leads(unit: Unit) -> bool:

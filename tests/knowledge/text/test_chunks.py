@@ -195,7 +195,7 @@ def test_every_cell_of_a_wide_table_stands_below_its_column_and_beside_its_row(
     everything = solid("".join(draft.text for draft in drafts))
     for row in table:
         for at, cell in enumerate(row):
-            if len(cell) > 60 or not solid(cell):
+            if tokens_of(cell) > max_tokens // 4 or not solid(cell):
                 continue
             beside = [
                 draft.text
@@ -250,6 +250,16 @@ def test_list_items_stay_with_their_lead_in() -> None:
     assert all(draft.text.startswith("Bring with you:\n\n- item number") for draft in drafts)
     assert sum(draft.text.count("item number 17 ") for draft in drafts) == 1
     assert drafts[-1].text.endswith("A last paragraph.")
+
+
+def test_a_question_or_title_on_a_line_of_its_own_goes_with_what_follows() -> None:
+    """The question of a FAQ and the title in a plain text are not the end of a chunk."""
+    answer = "It is open from nine to five on all working days of the year, and on Saturdays until noon. "
+    for heading in ("When is the library open?", "Opening hours", "Please note:"):
+        drafts = cut(f"{heading}\n\n{answer}\n\n" * 12, 70)
+        assert len(drafts) > 4
+        assert all(draft.text.startswith(heading) for draft in drafts)
+        assert not any(draft.text.endswith(heading) for draft in drafts)
 
 
 def test_a_table_without_names_keeps_its_rows_apart() -> None:

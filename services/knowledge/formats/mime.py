@@ -108,6 +108,8 @@ class Part:
         data = self.data(most_bytes)
         if not data.strip():
             return ""
+        if "utf-7" in self.parameter("charset").lower():  # of old mail alone, so nothing else knows it
+            return data.decode("utf-7", errors="replace").replace("\r\n", "\n")
         try:
             decoded = decode(data, self.parameter("charset"))
         except BadInputError:

@@ -136,9 +136,25 @@ def _message(message: _Storage, reading: Reading, depth: int) -> Iterator[Sectio
     body = message.text(_BODY).replace("\r\n", "\n").replace("\r", "\n")
     plain = [Body(plain=body)] if body.strip() else []
     pages = [html_body(page, encoding)] if page else []
+    if not plain and not pages and (packed := message.binary(_RTF)):
+        pages = _rich_body(packed, reading)
     yield from with_head(_head(message, subject), subject, preferred(plain, pages), reading.notes)
     for name in message.inside("__attach_version1.0_"):
         yield from _attachment(message.part(name), reading, depth)
+
+
+def _rich_body(packed: bytes, reading: Reading) -> list[Body]:
+    """Return a body that is there as compressed RTF only; one that is damaged is noted."""
+    from compressed_rtf import decompress  # type: ignore[import-untyped]
+
+    from services.knowledge.formats.rich_text import read_rtf
+
+    try:
+        data = decompress(packed)
+    except Exception:  # noqa: BLE001 - the library raises nothing more special for what is damaged
+        reading.notes.add(NoteKind.DAMAGED_PARTS)
+        return []
+    return [Body(list(read_rtf(io.BytesIO(data), reading)))]
 
 
 def _encoding_of(codepage: int) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from compressed_rtf import compress
 
 from services.core.errors import BadInputError
 from services.knowledge.notes import notes_of
@@ -97,6 +98,7 @@ def test_subjects_as_programs_write_them(parse: Parse, subject: bytes, shown: st
         ("gb2312", "本公司的退货费用为十元，请于七日内办理。"),
         ("shift_jis", "会議は水曜日の午後に延期されました。"),
         ("koi8-r", "Договор подписан в среду в Москве."),
+        ("utf-7", "Die Größe beträgt fünf Meter."),
         ("utf-8", "Naïve café — 中文 and русский."),
     ],
 )
@@ -305,6 +307,18 @@ def test_older_and_page_only_outlook_messages(parse: Parse) -> None:
     page = "<html><body><p>Der Preis beträgt 12 €.</p></body></html>".encode("cp1252")
     html = outlook(values={0x1000: ""}, html=page, numbers={0x3FDE: 1252})
     assert "Der Preis beträgt 12 €." in text_of(parse(html, "page.msg"))
+
+
+def test_outlook_messages_with_rich_text_only(parse: Parse) -> None:
+    """A message whose text is there as compressed RTF alone is ready with its subject."""
+    text = rb"{\rtf1\ansi\ansicpg1252 Der Preis betr\'e4gt 12 Euro.\par Mit freundlichen Gr\'fc\'dfen}"
+    tree = message({0x0037: "Preis", 0x001A: "IPM.Note"})
+    tree["__substg1.0_10090102"] = compress(text)
+    assert "Der Preis beträgt 12 Euro." in text_of(parse(compound_file(tree), "rich.msg"))
+    tree["__substg1.0_10090102"] = compress(text)[:30]
+    broken = parse(compound_file(tree), "broken.msg")
+    assert broken.notes
+    assert "Preis" in text_of(broken)
 
 
 def test_encrypted_and_damaged_outlook_messages(parse: Parse) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
@@ -198,7 +199,8 @@ def _page_text(
             turn = page.get_rotation()
             return grid_of(box for item, matrix in objects.paths for box in path_lines(item, matrix, turn))
 
-        layout = PageText(text, shown, len(shown) == len(words), grid, Fonts(text_page))
+        exact = len(shown) == len(words) and all(one.end < other.start for one, other in pairwise(words))
+        layout = PageText(text, shown, exact, grid, Fonts(text_page))
         return laid_out(layout, found.open_table, clean_text), text, shown
 
 

@@ -32,11 +32,14 @@ class OpenTable:
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """A page's text, its words as they are shown, its edges, and how its words were drawn."""
+    """A page's text, the words of it that are shown, its edges, and how its words were drawn.
+
+    `is_exact`: all words are shown, and white space is between them.
+    """
 
     text: str
     words: Sequence[Word]
-    all_shown: bool
+    is_exact: bool
     grid: Callable[[], Grid]
     fonts: Fonts
 
@@ -61,7 +64,13 @@ def laid_out(page: PageText, open_table: OpenTable, clean: Callable[[str], str])
             open_table.header = ""
             continue
         rows = [[_cell_text(cell, page.text, clean) for cell in row] for row in table.rows]
-        header = _line(rows[0]) if _has_header(table, rows, page) else ""
+        while len(rows) > 2 and table.ruled and not any(rows[0][1:]):
+            parts.append(rows[0][0])  # a title over all columns
+            rows, table.rows = rows[1:], table.rows[1:]
+        if table.header_rows > 1:
+            rows = [[" ".join(dict.fromkeys(names)).strip() for names in zip(*rows[:2], strict=True)], *rows[2:]]
+            table.rows = table.rows[1:]
+        header = _line(rows[0]) if table.header_rows > 1 or _has_header(table, rows, page) else ""
         continued = number == 0 and len(before) <= _MAX_BETWEEN and open_table.header and _same(open_table, table)
         if continued and header != open_table.header:
             header = open_table.header
@@ -98,8 +107,8 @@ def _holds_all(table: Table, words: Sequence[Word]) -> bool:
 
 
 def _shown(page: PageText, start: int, end: int) -> str:
-    """Return a part of the text without the words that the page does not show."""
-    if page.all_shown:
+    """Return a part of the text without the words that the page does not show, touching words in lines of their own."""
+    if page.is_exact:
         return page.text[start:end]
     parts: list[str] = []
     at = -1
@@ -108,7 +117,7 @@ def _shown(page: PageText, start: int, end: int) -> str:
             continue
         if at >= 0:
             between = page.text[at : word.start]
-            parts.append("\n" if "\n" in between else " ")
+            parts.append("\n" if "\n" in between or not between else " ")
         parts.append(page.text[word.start : word.end])
         at = word.end
     return "".join(parts)

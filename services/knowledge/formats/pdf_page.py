@@ -155,7 +155,7 @@ def _is_upright(text_page: Any, index: int) -> bool:
     """Whether a character stands upright."""
     import pypdfium2.raw as pdfium
 
-    return abs(pdfium.FPDFText_GetCharAngle(text_page, index)) < _TURNED
+    return bool(abs(pdfium.FPDFText_GetCharAngle(text_page, index)) < _TURNED)
 
 
 def _characters(text_page: Any, start: int, end: int, turn: int) -> Iterator[Word]:

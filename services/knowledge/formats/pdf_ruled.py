@@ -115,17 +115,24 @@ def _table(component: _Component, words: Sequence[Word], grid: Grid) -> Table | 
     if len(heights) < 3 or not 3 <= len(places) <= _MAX_COLUMNS:
         return None
     columns = list(pairwise(places))
-    cells = _cells(inside, heights, columns, near)
+    cells, wide = _cells(inside, heights, columns, near)
     if _has_rows_between(cells):
         return None
     rows = _rows(cells, heights, columns, near)
+    _spread(rows, wide)
     kept = [number for number, row in enumerate(rows) if any(row)]
     filled = [number for number in range(len(columns)) if any(rows[row][number] for row in kept)]
     body = [[rows[row][number] for number in filled] for row in kept]
     if len(filled) < 2 or sum(sum(map(bool, row)) > 1 for row in body) < 2:
         return None
     boxes = [Box(box.left, heights[row + 1], box.right, heights[row]) for row in kept]
-    return Table(body, [columns[number] for number in filled], boxes, start, end, ruled=True)
+    table = Table(body, [columns[number] for number in filled], boxes, start, end, ruled=True)
+    # Names over several columns, and below them one for each.
+    titles = [band for band in kept if wide.get((band, 0)) == len(columns) - 1]
+    first = next((band for band in kept if band not in titles), kept[0])
+    if len(body) - len(titles) > 2 and any(band == first for band, _column in wide):
+        table.header_rows = 2
+    return table
 
 
 def _is_inside(one: Box, box: Box) -> bool:
@@ -152,9 +159,10 @@ def _has_rows_between(cells: dict[tuple[int, int], list[Word]]) -> bool:
 
 def _cells(
     words: Sequence[Word], heights: Sequence[float], columns: Sequence[tuple[float, float]], grid: Grid
-) -> dict[tuple[int, int], list[Word]]:
-    """Return the words by band and by the first column of the cell that they lie in."""
+) -> tuple[dict[tuple[int, int], list[Word]], dict[tuple[int, int], int]]:
+    """Return the words by band and by the first column of the cell that they lie in, and the last one of wide cells."""
     cells: dict[tuple[int, int], list[Word]] = {}
+    wide: dict[tuple[int, int], int] = {}
     edges: dict[int, list[float]] = {}
     for word in words:
         y = (word.box.bottom + word.box.top) / 2
@@ -163,9 +171,23 @@ def _cells(
         if band not in edges:
             edges[band] = grid.down_at((heights[band] + heights[band + 1]) / 2)
         left = max((at for at in edges[band] if at <= x), default=columns[0][0])
+        right = min((at for at in edges[band] if at > x), default=columns[-1][1])
         column = min(range(len(columns)), key=lambda number: abs(columns[number][0] - left))
+        last = min(range(len(columns)), key=lambda number: abs(columns[number][1] - right))
         cells.setdefault((band, column), []).append(word)
-    return cells
+        if last > column:
+            wide[band, column] = last
+    return cells, wide
+
+
+def _spread(rows: list[list[list[Run]]], wide: dict[tuple[int, int], int]) -> None:
+    """Put the text of cells over several columns into each of them, except that of a title over all."""
+    for (band, column), last in wide.items():
+        runs = rows[band][column]
+        whole = column == 0 and last == len(rows[band]) - 1
+        if not whole and sum(len(run.words) for run in runs) <= _MAX_REPEATED:
+            for number in range(column + 1, last + 1):
+                rows[band][number] = rows[band][number] or runs
 
 
 def _rows(

@@ -46,6 +46,7 @@ class Table:
     start: int
     end: int
     ruled: bool
+    header_rows: int = 1  # if it has a header at all
     prose: bool = False  # columns of running text, drawn line by line over all columns
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -115,6 +115,88 @@ def test_a_value_that_covers_several_rows_stands_in_each(parse: Parse) -> None:
     lines = table_lines(parse(out.getvalue(), "halls.pdf"))
     assert "| North | Monday | 8:00 |" in lines
     assert "| North | Tuesday | 9:30 |" in lines
+
+
+def test_a_header_of_two_rows_is_one(parse: Parse) -> None:
+    """A name over several columns stands before the names below it; a title over all of them is no header."""
+    out = io.BytesIO()
+    cells = [
+        ["Price list", "", "", ""],
+        ["Item", "Price", "", ""],
+        ["", "2023", "2024", "2025"],
+        ["Oats", "1.10", "1.20", "1.30"],
+        ["Rye", "2.10", "2.20", "2.30"],
+    ]
+    spans = [("SPAN", (0, 0), (-1, 0)), ("SPAN", (1, 1), (3, 1)), ("SPAN", (0, 1), (0, 2))]
+    SimpleDocTemplate(out).build([Table(cells, style=[("GRID", (0, 0), (-1, -1), 1, "black"), *spans])])
+    (section,) = parse(out.getvalue(), "prices.pdf").sections
+    assert section.text.splitlines() == [
+        "Price list",
+        "",
+        "| Item | Price 2023 | Price 2024 | Price 2025 |",
+        "| --- | --- | --- | --- |",
+        "| Oats | 1.10 | 1.20 | 1.30 |",
+        "| Rye | 2.10 | 2.20 | 2.30 |",
+    ]
+
+
+def placed(lines: Sequence[tuple[float, Sequence[str]]], *, by_column: bool = False) -> Callable[[Canvas], None]:
+    """Return a function that draws cells at fixed places, lines at the given heights."""
+
+    def draw(canvas: Canvas) -> None:
+        cells = [
+            (72 + 120 * column, height, cell) for height, line in lines for column, cell in enumerate(line) if cell
+        ]
+        for left, height, cell in sorted(cells, key=lambda one: (one[0], -one[1])) if by_column else cells:
+            canvas.drawString(left, height, cell)
+
+    return draw
+
+
+def test_columns_of_cells_drawn_one_after_another_are_rows(parse: Parse) -> None:
+    """Grades of one letter below each other are cells of three rows, and not one word."""
+    lines = [
+        (700, ("Name", "Grade", "Points")),
+        (680, ("Anna", "A", "91")),
+        (660, ("Boris", "C", "64")),
+        (640, ("Chen", "B", "78")),
+    ]
+    found = parse(drawn(placed(lines, by_column=True)), "grades.pdf")
+    assert table_lines(found)[2:] == ["| Anna | A | 91 |", "| Boris | C | 64 |", "| Chen | B | 78 |"]
+
+
+def test_lines_of_a_cell_drawn_line_by_line_are_one_cell(parse: Parse) -> None:
+    """Lines that are closer to each other than rows are belong to the row above."""
+    lines = [
+        (700, ("Code", "Meaning", "Remedy")),
+        (678, ("E1", "Pump does not", "Check the fuse")),
+        (664, ("", "start at all", "and replace it")),
+        (642, ("E2", "Leak in the", "Tighten the")),
+        (628, ("", "lower hose", "clamp")),
+    ]
+    assert table_lines(parse(drawn(placed(lines)), "codes.pdf"))[2:] == [
+        "| E1 | Pump does not start at all | Check the fuse and replace it |",
+        "| E2 | Leak in the lower hose | Tighten the clamp |",
+    ]
+
+
+def test_two_tables_with_a_line_between_are_two(parse: Parse) -> None:
+    """A letter's particulars and its table of items have columns of their own, although little is between them."""
+    lines = [
+        (700, ("Date", "3 May 2026")),
+        (684, ("Customer", "48812")),
+        (668, ("Dear Ms Lee,",)),
+        (652, ("we charge you as follows:",)),
+        (636, ("Work", "", "Hours", "Amount")),
+        (620, ("Visit", "", "3", "1,200.00")),
+        (604, ("Report", "", "1", "340.00")),
+    ]
+    canvas = placed([(height, line) for height, line in lines])
+    text = parse(drawn(canvas), "bill.pdf").sections[0].text
+    assert "Dear Ms Lee,\nwe charge you as follows:" in text
+    assert "| Work | Hours | Amount |\n| --- | --- | --- |\n| Visit | 3 | 1,200.00 |" in text
+    assert "Date" in text.split("Dear")[0]
+    assert "3 May 2026" in text.split("Dear")[0]
 
 
 def test_a_table_on_a_turned_page_is_a_table(parse: Parse) -> None:

@@ -179,7 +179,7 @@ TABLES = st.integers(1, 12).flatmap(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TABLES, st.integers(48, 200))
 def test_every_cell_of_a_wide_table_stands_below_its_column_and_beside_its_row(
     rows: list[list[str]], max_tokens: int

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.header_text import decode_base64, decode_words
+from services.knowledge.formats.header_text import decode_base64, decode_words
 from services.knowledge.notes import NoteCollector
 
 LONGEST_LINE = 65_536

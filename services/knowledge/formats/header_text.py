@@ -85,7 +85,8 @@ def decode_bytes(data: bytes) -> str:
 
 
 def _decoded(data: bytes, charset: str) -> str:
-    from services.knowledge.formats.encodings import canonical, decode
+    from services.knowledge.formats.encoding_labels import canonical
+    from services.knowledge.formats.encodings import decode
 
     try:
         return decode(data, canonical(charset)).text if data else ""

@@ -106,7 +106,7 @@ class Styles:
         """Return the format of a style; None where numbers are shown as they are."""
         return self.formats[style] if 0 <= style < len(self.formats) else None
 
-    def look(self, style: int) -> int:
+    def appearance(self, style: int) -> int:
         """Return a number that differs where font or fill do."""
         return self.looks[style] if 0 <= style < len(self.looks) else 0
 

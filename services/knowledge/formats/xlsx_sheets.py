@@ -207,7 +207,7 @@ class _Sheet:
             text = self._text(cell, content, reference)
             if text and not text.isspace():
                 cells[column] = text
-                look = look or self.book.styles.look(int(cell.get("s", "0")))
+                look = look or self.book.styles.appearance(int(cell.get("s", "0")))
         if self.comments and cells:
             self._add_comments(cells, number)
         return cells, look

@@ -33,10 +33,12 @@ K1 = 1.2
 B = 0.75
 # As if so many more chunks existed, without the terms: keeps the idf of words in every chunk of a small corpus above 0.
 BACKGROUND = 20
-# Frequencies of terms in more chunks than this are cached; counting rarer ones takes no time.
+# Frequencies of terms in more chunks than this are kept while the library changes little; those of rarer ones, which
+# take no time to count, only while it does not change at all.
 _FREQUENT = 1000
 _ENTRY_BYTES = 110
 _CACHED_TERMS = 20_000
+_RECENT_TERMS = 5_000
 
 _SEARCH = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most")
 _UNRANKED = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most")
@@ -55,12 +57,14 @@ class LexicalStore:
         self._database = database
         self._frequent: OrderedDict[str, int] = OrderedDict()
         self._counted_at = 0
+        self._recent: dict[str, int] = {}
+        self._recent_totals = (0, 0)
         self._lock = threading.Lock()
 
     def cache_size(self) -> tuple[int, int]:
         """Return how many term frequencies are cached, and in how many bytes."""
         with self._lock:
-            terms = list(self._frequent)
+            terms = [*self._frequent, *self._recent]
         # An ordered dictionary's entry has its place in the table and a link; counts are small objects.
         return len(terms), sum(sys.getsizeof(term) for term in terms) + len(terms) * _ENTRY_BYTES
 
@@ -68,6 +72,7 @@ class LexicalStore:
         """Clear the cached term frequencies; each is counted again when it is next needed."""
         with self._lock:
             self._frequent.clear()
+            self._recent.clear()
 
     def search(self, terms: Sequence[str], k: int, groups: Collection[int] | None = None) -> list[tuple[int, float]]:
         """Return (chunk id, BM25 > 0) of at most `k` chunks, best first; `groups`: ids of collections, None for all."""
@@ -158,14 +163,18 @@ class LexicalStore:
         return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
 
     def _frequencies(self, connection: Connection, terms: list[str]) -> dict[str, int]:
-        rows, _occurrences = _totals(connection)
+        rows, occurrences = _totals(connection)
         with self._lock:
+            if self._recent_totals != (rows, occurrences) or len(self._recent) > _RECENT_TERMS:
+                self._recent.clear()
+                self._recent_totals = rows, occurrences
             if abs(rows - self._counted_at) > self._counted_at // 20:
                 self._frequent.clear()
                 self._counted_at = rows
             known = {term: min(self._frequent[term], rows) for term in terms if term in self._frequent}
             for term in known:
                 self._frequent.move_to_end(term)
+            known.update((term, self._recent[term]) for term in terms if term in self._recent)
         missing = [term for term in terms if term not in known]
         counted = dict.fromkeys(missing, 0)
         whole = [term for term in missing if not _is_prefix(term)]
@@ -177,6 +186,8 @@ class LexicalStore:
                 bounds = {"first": term, "after": chr(ord(term) + 1)}
                 counted[term] = min(int(connection.scalar(_COUNT_PREFIX, bounds) or 0), rows)
         with self._lock:
+            if self._recent_totals == (rows, occurrences):
+                self._recent.update((term, count) for term, count in counted.items() if count <= _FREQUENT)
             self._frequent.update((term, count) for term, count in counted.items() if count > _FREQUENT)
             while len(self._frequent) > _CACHED_TERMS:
                 self._frequent.popitem(last=False)

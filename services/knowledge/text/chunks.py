@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from services.knowledge.text.cuts import middle, pieces
+from services.knowledge.text.folding import embedding_text
 from services.knowledge.text.units import Joint, Unit, split_section
 from services.knowledge.text.wide_tables import LEAST_BUDGET, WideTable, is_wide
 from services.knowledge.types import ChunkDraft, Section
@@ -128,7 +129,8 @@ class _Packer:
         yield from parts
 
     def _count(self, units: Sequence[Unit]) -> None:
-        encodings = self.tokenizer.encode_batch_fast([unit.text for unit in units], add_special_tokens=False)
+        texts = [embedding_text(unit.text) for unit in units]
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         for unit, encoding in zip(units, encodings, strict=True):
             unit.tokens = len(encoding)
 
@@ -250,7 +252,8 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
     if not packed:
         return
     special = tokenizer.num_special_tokens_to_add(False)
-    encodings = tokenizer.encode_batch_fast([item.text for item in packed], add_special_tokens=False)
+    texts = [embedding_text(item.text) for item in packed]
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     for item, encoding in zip(packed, encodings, strict=True):
         if not item.text:
             continue

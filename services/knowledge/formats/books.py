@@ -151,13 +151,23 @@ class Book:
         if not name.lower().endswith(_PAGES) and b"<" not in data[:2000]:
             self.reading.notes.add(NoteKind.PICTURES)
             return
-        page = decode_page(data)
-        page.add_notes(self.reading.notes)
-        blocks = page_blocks(page.text, self.reading.notes, titled=False)
+        blocks = page_blocks(self._text(data), self.reading.notes, titled=False)
         label = self.labels.get(name, "")
         if label and blocks and not any(block.level for block in blocks):
             yield Block(label, 1)
         yield from blocks
+
+    def _text(self, data: bytes) -> str:
+        """Return a chapter's text: UTF-8, as the standard asks, unless it says or is something else."""
+        prolog = data[:200].partition(b">")[0].lower()
+        if b"encoding" not in prolog or b"utf-8" in prolog:
+            try:
+                return data.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                pass  # the bytes decide
+        page = decode_page(data)
+        page.add_notes(self.reading.notes)
+        return page.text
 
 
 def _local(element: etree._Element) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from services.knowledge.formats.blocks import Block, block_sections
@@ -17,6 +17,9 @@ from services.knowledge.formats.reading import Reading
 from services.knowledge.formats.symbols import number_text, raised
 from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
+
+if TYPE_CHECKING:
+    from services.knowledge.formats.encodings import Decoded
 
 _PIECE = 65_536
 _MAX_JUNK = 0.05
@@ -66,6 +69,19 @@ def page_blocks(text: str, notes: NoteCollector, *, titled: bool = True) -> list
     if text.strip():
         parser.close()
     return reader.blocks(titled=titled)
+
+
+def included_page(data: bytes, name: str) -> Decoded | None:
+    """Return the page that a file within a document is: HTML, or an archive of one (MHT); None for anything else."""
+    from services.knowledge.formats.encodings import decode_page
+
+    if name.lower().endswith((".mht", ".mhtml")):
+        import email
+
+        parts = [part for part in email.message_from_bytes(data).walk() if part.get_content_type() == "text/html"]
+        content = parts[0].get_payload(decode=True) if parts else None
+        return decode_page(content) if isinstance(content, bytes) else None
+    return decode_page(data) if name.lower().endswith((".html", ".htm", ".xhtml")) else None
 
 
 class PageReader:

@@ -15,6 +15,7 @@ from services.knowledge.formats.blocks import Block, TableGrid, block_sections
 from services.knowledge.formats.equations import equation_text
 from services.knowledge.formats.open_package import Package, check_entities
 from services.knowledge.formats.reading import Reading
+from services.knowledge.formats.web_pages import included_page, page_blocks
 from services.knowledge.formats.word_styles import Numbering, Styles
 from services.knowledge.formats.word_text import ParagraphText, RunReader
 from services.knowledge.formats.xml_names import NAMES, attribute, child, is_on, value
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _AROUND = frozenset({"w:sdt", "w:sdtContent", "w:customXml", "w:ins", "w:moveTo", "w:smartTag", "sect", "sub-section"})
 # A table of one row with cells of this many characters is a way to lay out text in columns.
 _LONG_CELL = 300
+# Chinese punctuation that no blank follows.
+_CLOSING = "、．，）】"
 
 
 def read_docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -188,7 +191,22 @@ class WordReader:
             self.notes.add(NoteKind.EQUATIONS)
             yield Block(equation_text(element))
         elif name == "w:altChunk":
+            yield from self._included(element)
+
+    def _included(self, element: etree._Element) -> Iterator[Block]:
+        """Yield a page that the document takes in whole, as programs do that make documents of HTML."""
+        relation = self._package.relations(self._main).get(attribute(element, "id"))
+        if relation is None or relation.target not in self._package:
             self.notes.add(NoteKind.EMBEDDED_FILES)
+            return
+        with self._package.open(relation.target) as part:
+            data = part.read()
+        page = included_page(data, relation.target)
+        if page is None:
+            self.notes.add(NoteKind.EMBEDDED_FILES)
+            return
+        page.add_notes(self.notes)
+        yield from page_blocks(page.text, self.notes, titled=False)
 
     def _paragraph(self, paragraph: etree._Element) -> Iterator[Block]:
         properties = paragraph[0] if len(paragraph) and NAMES[paragraph[0].tag] == "w:pPr" else None
@@ -199,7 +217,7 @@ class WordReader:
         level = self._level(properties, style)
         label, depth = self._label(properties, style, text)
         if text:
-            text = f"{label} {text}" if label else text
+            text = f"{label}{'' if label[-1] in _CLOSING else ' '}{text}" if label else text
             is_item = bool(label) and not level
             yield Block("  " * depth + text if is_item else text, level, item=is_item)
         yield from self._anchored(found)

@@ -391,6 +391,17 @@ def test_documents_in_one_xml_file(parse: Parse) -> None:
     assert text_of(parse(old.encode(), "old.xml")) == "Header: Letterhead\n\nOld text."
 
 
+@pytest.mark.parametrize("name", ["page1.html", "page1.mht"])
+def test_pages_that_a_document_takes_in(parse: Parse, name: str) -> None:
+    """Programs that turn HTML into Word documents put the page in as it is: its text is the document's."""
+    page = "<html><head><meta charset='utf-8'></head><body><h1>Maße</h1><p>Four metres.</p></body></html>"
+    head = "MIME-Version: 1.0\nContent-Type: multipart/related; boundary=B\n\n--B\n"
+    archive = f"{head}Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{page}\n--B--\n"
+    parts = members(document('<w:altChunk r:id="page1"/>' + p("After."), {name: ("aFChunk", "")}))
+    parts[f"word/{name}"] = (page if name.endswith("html") else archive).encode()
+    assert text_of(parse(samples.zipped({**parts}), "a.docx")) == "Maße\n\nFour metres.\n\nAfter."
+
+
 def test_damaged_parts_beside_the_text_are_noted(parse: Parse) -> None:
     """A header that cannot be read costs the header, with a note; a field without an end hides nothing."""
     found = parse(

@@ -38,6 +38,9 @@ _REPORTS = {
 _MESSAGES = {"message/rfc822", "message/global"}
 # A plain version shorter than this share of the page's text only says that there is a page.
 _STUB = 0.3
+# A page that old programs send without saying so.
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_PAGE_BYTES = 500
 _FROM_LINE = re.compile(rb"From \S+.{0,60}\d{4}|From \S+@")
 _PGP_SIGNED = re.compile(
     r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z]+: .*\n)*\n(.*?)\n-----BEGIN PGP SIGNATURE-----.*?"
@@ -166,6 +169,8 @@ class _Walk:
     def _body(self, part: Part) -> Body:
         if part.media_type == "text/html":
             return html_body(part.data(_most(self.reading)), part.parameter("charset"))
+        if not part.headers.get("content-type") and _PAGE.match(part.data(_PAGE_BYTES)):
+            return html_body(part.data(_most(self.reading)), "")
         notes = NoteCollector()
         text = part.text(_most(self.reading), notes)
         if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----"):

@@ -123,6 +123,13 @@ def test_of_two_versions_the_one_that_says_more_is_read(parse: Parse) -> None:
     assert "See the page." not in stub
 
 
+def test_a_page_that_nobody_declares_is_read_as_one(parse: Parse) -> None:
+    """Old programs send a page without saying so, and its tags are indexed."""
+    text = text_of(parse(HEAD + b"Subject: s\r\n\r\n<html><body><p>Only a <b>page</b>.</p></body></html>\r\n", "m.eml"))
+    assert "Only a page." in text
+    assert "<p>" not in text
+
+
 def test_flowed_lines_are_joined(parse: Parse) -> None:
     """Sentences of flowed text are torn at the 72nd column."""
     body = b"Content-Type: text/plain; format=flowed\r\nSubject: s\r\n\r\n"

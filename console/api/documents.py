@@ -104,7 +104,8 @@ class JobsOut(BaseModel):
 async def upload(request: Request, context: Context, collection: Id | None = None) -> Response:
     """Accept one or several files; they are ingested in the background, see `status` of each.
 
-    The files go to disk as they arrive. A refused file does not keep the others out: it is listed in `errors`.
+    The files go to disk as they arrive. A refused file does not keep the others out: it is listed in `errors`. Folders in
+    a file's name are kept ("guides/intro.md" becomes "guides › intro.md"); a second file of one name is refused.
     When all are refused the answer is the problem of the first.
     """
     reader = UploadReader(context, collection)
@@ -161,7 +162,7 @@ async def document(document_id: Id, context: Context) -> Document:
 
 @router.delete("/{document_id}", status_code=204, summary="Delete a document", responses=_MISSING)
 async def delete(document_id: Id, context: Context) -> Response:
-    """Delete the file with its chunks, terms and vectors in one step."""
+    """Delete the file with its chunks, terms and vectors, and the attachments that only it brought, in one step."""
 
     def remove() -> None:
         context.services.library.document(document_id)

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     upload_limit_mb: int = Field(200, ge=1, description="Largest file in MB")
     attachments_limit: int = Field(
-        1000, ge=0, description="Most attachments of one mail that become documents of their own; 0: none"
+        1000, ge=0, description="Most attachments of one file that become documents of their own; 0: none"
     )
     queue_limit: int = Field(10_000, ge=1, description="Largest number of unfinished ingestion jobs")
     parser_memory_mb: int = Field(1024, ge=128, description="Address space of the process that parses a file, in MB")

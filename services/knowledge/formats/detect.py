@@ -148,11 +148,16 @@ def _flat_kind(head: bytes) -> str:
     """Return the format of an office document that is no zip file: RTF, a very old workbook, or all in one XML file."""
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
         return "rtf"
-    if head.startswith(_BIFF):
-        return "xls"
+    return "xls" if head.startswith(_BIFF) else _one_xml_file(head)
+
+
+def _one_xml_file(head: bytes) -> str:
+    """Return the format of an office document in one XML file, "" for other files."""
     if b"<office:document" in head:
         found = _FLAT.search(head)
         return _FLAT_DOCUMENTS.get(found[1].decode() if found else "text", "")
+    if b"office:spreadsheet" in head and b"Workbook" in head:
+        return "spreadsheet-xml"
     if b"<w:wordDocument" in head:
         return "docx"
     if b"<pkg:package" in head:

@@ -99,6 +99,12 @@ def _fods(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return read_fods(stream, reading)
 
 
+def _spreadsheet_xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.spreadsheet_xml import read_spreadsheet_xml
+
+    return read_spreadsheet_xml(stream, reading)
+
+
 def _csv(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     from services.knowledge.formats.csv_tables import read_csv
 
@@ -242,6 +248,7 @@ FORMATS: dict[str, Format] = {
         Format("xlsb", "application/vnd.ms-excel.sheet.binary.macroEnabled.12", _xlsb, library="office"),
         Format("xls", "application/vnd.ms-excel", _xls),
         Format("ods", f"{_OPEN_DOCUMENT}.spreadsheet", _ods, library="office"),
+        Format("spreadsheet-xml", "application/vnd.ms-excel", _spreadsheet_xml),
         Format("fods", f"{_OPEN_DOCUMENT}.spreadsheet-flat-xml", _fods),
         Format("odt", f"{_OPEN_DOCUMENT}.text", _open_document, library="office"),
         Format("odp", f"{_OPEN_DOCUMENT}.presentation", _open_document, library="office"),

@@ -54,6 +54,15 @@ def moment(value: float, *, date1904: bool = False, precision_ms: int = 1000) ->
         return None
 
 
+def serial_of(text: str) -> float | None:
+    """Return the serial number of a date and time in ISO 8601; None if it is none."""
+    try:
+        when = datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
+    return (when - datetime(1899, 12, 30)) / timedelta(days=1)
+
+
 def date_text(tokens: Sequence[Token], value: float, locale: int, *, date1904: bool = False) -> str | None:
     """Return a serial number as date or time; None where spreadsheets show no date either."""
     elapsed = any(token.kind == ELAPSED for token in tokens)

@@ -85,6 +85,7 @@ class _Lane:
     titles: list[str] = field(default_factory=list)
     _block: list[Row] = field(default_factory=list)
     _tables: list[tuple[int, TableWriter]] = field(default_factory=list)  # the first column of each
+    _held: list[Row] = field(default_factory=list)  # a row by itself that may be a header
     _judged: bool = False  # the present block
     _header_style: int | None = None
     _last: int = 0
@@ -120,6 +121,7 @@ class _Lane:
     def close(self) -> Iterator[Section]:
         """Yield what is left."""
         yield from self.end_block()
+        yield from self._write_held()
         yield from self._close_tables()
 
     def _close_tables(self) -> Iterator[Section]:
@@ -149,6 +151,7 @@ class _Lane:
             return
         if self._tables and not self._tables[0][1].columns:
             self.titles, self._tables = [*self._tables[0][1].titles, *self.titles], []
+        yield from self._write_held()
         yield from self._close_tables()
         tables: list[tuple[int, TableWriter]] = []
         for first, last in bounds:
@@ -168,6 +171,20 @@ class _Lane:
             for row in rows:
                 yield from self._write(row)
             return
+        if self._held:
+            if _are_names(self._held[0], rows, start):
+                rows = [*self._held, *rows]
+                start = find_start(rows, forms=False)
+                self._held = []
+            else:
+                yield from self._write_held()
+        elif len(rows) == 1 and self.levels is None and not any(map(is_number, rows[0].cells.values())):
+            self._held = rows  # the names of columns, and an empty row below them
+            return
+        yield from self._begin(rows, start)
+
+    def _begin(self, rows: Sequence[Row], start: TableStart) -> Iterator[Section]:
+        """Begin a table with these rows."""
         yield from self._close_tables()
         columns = sorted({*start.header, *(column for row in rows[start.first :] for column in row.cells)})
         titles, self.titles = [*self.titles, *start.titles], []
@@ -175,6 +192,11 @@ class _Lane:
         self._tables = [(columns[0] if columns else 0, TableWriter(self.sheet, columns, start.header, titles))]
         for row in rows[start.first :]:
             yield from self._write(row)
+
+    def _write_held(self) -> Iterator[Section]:
+        held, self._held = self._held, []
+        if held:
+            yield from self._begin(held, find_start(held, forms=self.side_by_side))
 
     def _is_list(self, rows: Sequence[Row]) -> bool:
         """Whether rows of one cell each are a table of one column, not lines of text."""
@@ -186,6 +208,7 @@ class _Lane:
         lines = [cell_text(next(iter(row.cells.values()))) for row in rows]
         if self._tables and not self._tables[0][1].columns:
             lines, self._tables = [*self._tables[0][1].titles, *lines], []  # a title, an empty row, a line below it
+        yield from self._write_held()
         yield from self._close_tables()
         if len(lines) <= 3 and max(map(len, lines)) <= 2 * _LONG_TEXT and not self.titles:
             self._tables = [(0, TableWriter(self.sheet, [], titles=lines))]
@@ -209,6 +232,13 @@ class _Lane:
         if self._header_style is not None and rows[0].style != rows[-1].style:
             return rows[0].style != self._header_style
         return not start.strong and len(columns) <= len(table.columns)
+
+
+def _are_names(row: Row, rows: Sequence[Row], start: TableStart) -> bool:
+    """Whether a row by itself is the header of the block below the empty row that follows it."""
+    columns = {column for each in rows for column in each.cells}
+    table = len(rows) > 1 or len(row.cells) > 2
+    return table and not start.titles and not start.strong and columns <= row.cells.keys()
 
 
 def _row_blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:

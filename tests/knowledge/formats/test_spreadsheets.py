@@ -106,6 +106,44 @@ def test_a_flat_opendocument_file_is_read(parse: Parse) -> None:
         assert notes(found) == ["1 formula without a value: its text was kept (Quay)"]
 
 
+XML_2003 = """<?xml version="1.0"?>
+<?mso-application progid="Excel.Sheet"?>
+<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet" xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet"
+ xmlns:x="urn:schemas-microsoft-com:office:excel" xmlns:html="http://www.w3.org/TR/REC-html40">
+<Styles><Style ss:ID="p"><NumberFormat ss:Format="Percent"/></Style>
+<Style ss:ID="d"><NumberFormat ss:Format="dd/mm/yyyy"/></Style>
+<Style ss:ID="z"><NumberFormat ss:Format="00000"/></Style></Styles>
+<Worksheet ss:Name="Rates"><Table ss:ExpandedColumnCount="4">
+<Row><Cell><Data ss:Type="String">Ship</Data></Cell><Cell><Data ss:Type="String">Share</Data></Cell>
+<Cell><Data ss:Type="String">From</Data></Cell><Cell><Data ss:Type="String">Code</Data></Cell></Row>
+<Row ss:Index="4"><Cell ss:MergeDown="1"><Data ss:Type="String">Tern</Data><Comment ss:Author="Ada">
+<ss:Data><html:B>Ada:</html:B> sold</ss:Data></Comment></Cell>
+<Cell ss:StyleID="p"><Data ss:Type="Number">0.15</Data></Cell>
+<Cell ss:StyleID="d"><Data ss:Type="DateTime">2026-03-09T00:00:00.000</Data></Cell>
+<Cell ss:StyleID="z"><Data ss:Type="Number">741</Data></Cell></Row>
+<Row><Cell ss:Index="3"><Data ss:Type="DateTime">2026-04-01T00:00:00.000</Data></Cell>
+<Cell ss:Formula="=RC[-1]+1"/></Row></Table></Worksheet>
+<Worksheet ss:Name="Hidden"><Table><Row><Cell><Data ss:Type="Boolean">1</Data></Cell></Row></Table>
+<WorksheetOptions xmlns="urn:schemas-microsoft-com:office:excel"><Visible>SheetHidden</Visible></WorksheetOptions>
+</Worksheet></Workbook>"""
+
+
+def test_a_workbook_in_one_xml_file_is_read(parse: Parse) -> None:
+    """What Excel 2003 and many web applications write, often with the ending ".xls"."""
+    found = parse(XML_2003.encode(), "export.xls")
+    assert found.media_type == FORMATS["spreadsheet-xml"].media_type
+    assert lines(found, "Rates") == [
+        "| Ship | Share | From | Code |",
+        "| Tern [Comment by Ada: Ada: sold] | 15.00% | 09/03/2026 | 00741 |",
+        "| Tern [Comment by Ada: Ada: sold] |  | 2026-04-01 | =RC[-1]+1 |",
+    ]
+    assert notes(found) == [
+        "1 formula without a value: its text was kept (Rates)",
+        "1 comment was kept and marked",
+        "A hidden sheet was read: Hidden",
+    ]
+
+
 def test_formulas_without_a_value_are_kept_and_noted(parse: Parse) -> None:
     """openpyxl writes no values and XlsxWriter a zero: the formula's text stands instead, a shared one is moved."""
     found = parse(samples.xlsx({"Budget": [["Item", "Amount"], ["Ropes", 1200], ["Total", "=SUM(B2:B2)"]]}), "a.xlsx")

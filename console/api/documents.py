@@ -104,8 +104,8 @@ class JobsOut(BaseModel):
 async def upload(request: Request, context: Context, collection: Id | None = None) -> Response:
     """Accept one or several files; they are ingested in the background, see `status` of each.
 
-    The files go to disk as they arrive. A refused file does not keep the others out: it is listed in `errors`. Folders in
-    a file's name are kept ("guides/intro.md" becomes "guides › intro.md"); a second file of one name is refused.
+    The files go to disk as they arrive. Folders in a name are kept ("guides/intro.md" becomes "guides › intro.md"); a
+    second file of one name is refused. A refused file does not keep the others out: it is listed in `errors`.
     When all are refused the answer is the problem of the first.
     """
     reader = UploadReader(context, collection)

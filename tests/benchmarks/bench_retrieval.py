@@ -35,7 +35,7 @@ def run() -> list[Row]:
 def measure(language: str) -> list[Row]:
     """Upload the paragraphs to a server, ask it all questions, then quote in this process over the same data."""
     name, first_target, five_target, quoted_target = TARGETS[language]
-    files, questions = _load(language)
+    files, questions = load(language)
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         first = five = 0
@@ -79,7 +79,7 @@ def measure(language: str) -> list[Row]:
     ]
 
 
-def _load(language: str) -> tuple[list[tuple[str, bytes]], list[Question]]:
+def load(language: str) -> tuple[list[tuple[str, bytes]], list[Question]]:
     data = json.loads((XQUAD / f"xquad.{language}.json").read_text())["data"]
     files, questions = [], []
     for number, paragraph in enumerate(paragraph for article in data for paragraph in article["paragraphs"]):

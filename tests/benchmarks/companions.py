@@ -79,8 +79,8 @@ def misread(texts: list[str], share: float = 0.3) -> list[File]:
 def duplicates(count: int = 400) -> list[File]:
     """A diary whose days hardly differ."""
     days = [
-        f"On day {day} the keeper opened the sluice gate. The water stood at {day % 90} inches. He closed the gate before "
-        f"the evening and wrote the level into the book. Nothing else happened on day {day}."
+        f"On day {day} the keeper opened the sluice gate. The water stood at {day % 90} inches. He closed the gate "
+        f"before the evening and wrote the level into the book. Nothing else happened on day {day}."
         for day in range(count)
     ]
     return [("diary.txt", "\n\n".join(days).encode())]

@@ -43,6 +43,20 @@ def test_an_answer_quotes_and_names_its_source(app: AppTest, add: Add, text: str
     assert app.subheader[0].value.replace("\\", "").startswith(question[:10])
 
 
+def test_an_answer_tells_which_word_was_read_instead(app: AppTest, add: Add, services: Services) -> None:
+    """A typing error is forgiven, and the answer says so, also after a reload."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspekcted?")
+    assert any("twelve months" in element.value for element in app.markdown)
+    told = "Nothing has “inspekcted”; searched for “inspected”"
+    assert any(told in caption.value for caption in app.caption)
+    app.run()
+    assert any(told in caption.value for caption in app.caption)
+    [conversation] = services.conversations.conversations(limit=1)
+    assert services.conversations.messages(conversation.id)[-1].corrections == (("inspekcted", "inspected"),)
+
+
 def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, services: Services) -> None:
     """The address bar names the conversation; another tab with it shows the same messages."""
     add("mill.txt", MILL)

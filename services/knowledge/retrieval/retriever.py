@@ -182,7 +182,7 @@ class Retriever:
         return SearchResult(
             query=query,
             hits=tuple(hits),
-            relevant=bool(hits) and hits[0].score >= fusion.baseline,
+            relevant=bool(hits) and hits[0].score >= fusion.baseline(matches.get(hits[0].chunk_id, {})),
             dense_trust=trust,
             terms=tuple(asked.terms),
             corrections=asked.corrections,

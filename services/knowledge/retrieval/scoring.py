@@ -13,6 +13,8 @@ BASELINE_COSINE = 0.40
 BASELINE_LEXICAL = 0.12
 # What a chunk's score is worth without a code or date of the question that other chunks have.
 MISSING_CODE = 0.5
+# The share of the baseline that is enough for a chunk with all codes and dates of the question.
+CODE_BASELINE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,11 @@ class Fusion:
     lexical_weight: float
     factors: Mapping[str, float]
 
-    @property
-    def baseline(self) -> float:
-        """The score that a relevant chunk reaches."""
+    def baseline(self, matched: Mapping[str, float]) -> float:
+        """Return the score that a relevant chunk with these terms reaches."""
         weighted = self.dense_weight * BASELINE_COSINE + self.lexical_weight * BASELINE_LEXICAL
-        return weighted / (self.dense_weight + self.lexical_weight)
+        named = bool(self.codes) and all(code & matched.keys() for code in self.codes)
+        return weighted / (self.dense_weight + self.lexical_weight) * (CODE_BASELINE if named else 1.0)
 
     def scores(
         self, matches: Mapping[int, Mapping[str, float]], cosines: Mapping[int, float], kinds: Mapping[int, str]

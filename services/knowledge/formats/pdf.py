@@ -14,7 +14,10 @@ from services.core.i18n import _
 from services.knowledge.formats import pdf_forms
 from services.knowledge.formats.pdf_grid import Grid, grid_of
 from services.knowledge.formats.pdf_layout import OpenTable, PageText, laid_out
+from services.knowledge.formats.pdf_margins import Margins
+from services.knowledge.formats.pdf_outline import Outline, read_outline
 from services.knowledge.formats.pdf_page import (
+    HYPHENS,
     MAX_PLACED_CHARACTERS,
     Box,
     Fonts,
@@ -23,6 +26,7 @@ from services.knowledge.formats.pdf_page import (
     page_objects,
     path_lines,
     segment_count,
+    turned,
     words_of,
 )
 from services.knowledge.formats.reading import Reading
@@ -63,11 +67,13 @@ class _Pages:
     pictures: int = 0
     unmapped: int = 0  # pages with characters without a meaning
     stamps: set[str] = field(default_factory=set)  # texts of pages that are pictures, without numbers
+    margins: Margins = field(default_factory=Margins)
+    outline: Outline = field(default_factory=Outline)
     open_table: OpenTable = field(default_factory=OpenTable)
 
 
 def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    """Yield one section per page that has text; pages that are pictures are noted.
+    """Yield the text page by page, parted at the headings of its outline; pages that are pictures are noted.
 
     Raises:
         BadInputError: damaged, encrypted, without pages, or without a text layer.
@@ -83,7 +89,7 @@ def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
                 _("The PDF has {pages} pages; at most {most} are read.").format(pages=pages, most=MAX_PAGES),
                 _("Split it into several files."),
             )
-        found = _Pages()
+        found = _Pages(outline=read_outline(document))
         for index in range(pages):
             reading.progress(index, pages)
             yield from _page_sections(document, index, reading, found)
@@ -174,7 +180,7 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
     if text and (annotations.text or not is_picture):
         found.texts += 1
     if text:
-        yield Section(text, page=index + 1)
+        yield from found.outline.sections(text, index + 1)
 
 
 def _page_text(
@@ -193,13 +199,17 @@ def _page_text(
         if count >= _MIN_UNMAPPED:
             reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, count, place=number)
             found.unmapped += 1
-        shown = [word for word in words if word.shown and word.start not in unmapped]
+        turn = page.get_rotation()
+        repeated = found.margins.repeated(words, text, turned(Box(*page.get_bbox()), turn), number)
+        left_out = unmapped.keys() | repeated
+        shown = [word for word in words if word.shown and word.start not in left_out]
 
         def grid() -> Grid:
-            turn = page.get_rotation()
             return grid_of(box for item, matrix in objects.paths for box in path_lines(item, matrix, turn))
 
-        exact = len(shown) == len(words) and all(one.end < other.start for one, other in pairwise(words))
+        exact = len(shown) == len(words) and not any(
+            one.end == other.start and text[one.end - 1] not in HYPHENS for one, other in pairwise(words)
+        )
         layout = PageText(text, shown, exact, grid, Fonts(text_page))
         return laid_out(layout, found.open_table, clean_text), text, shown
 

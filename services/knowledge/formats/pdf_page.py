@@ -26,7 +26,9 @@ _POINTER = ctypes.c_void_p
 # Paths with no more pieces are lines and rectangles; of others this many pieces are looked at.
 _RECTANGLE_SEGMENTS = 6
 _MAX_SEGMENTS = 2_000
-_WORD = re.compile(r"\S+")
+# PDFium's marks of a hyphen at the end of a line, which it joins with the next one.
+HYPHENS = "\ufffe\x02"
+_WORD = re.compile(rf"[^\s{HYPHENS}]*[{HYPHENS}]|[^\s{HYPHENS}]+")
 _BOLD = re.compile(rb"bold|black|heavy|-bd|demi", re.IGNORECASE)
 _TYPEWRITER = re.compile(rb"mono|courier|typewriter|CMTT|consol", re.IGNORECASE)
 _MAX_FONT_NAME = 200

@@ -296,3 +296,51 @@ def test_a_damaged_cross_reference_is_repaired(parse: Parse) -> None:
     """Objects are found by looking for them."""
     data = page_of("BT /F1 12 Tf 50 700 Td (The table of objects is wrong.) Tj ET").replace(b"0000000", b"0000001")
     assert text_of(parse(data, "xref.pdf")) == "The table of objects is wrong."
+
+
+def test_bookmarks_are_headings(parse: Parse) -> None:
+    """A page is parted where the title of a bookmark stands; pages without one go on under the last."""
+
+    def draw(canvas: Canvas) -> None:
+        canvas.drawString(72, 760, "Words before any chapter.")
+        canvas.bookmarkPage("one")
+        canvas.addOutlineEntry("Engine", "one", 0)
+        canvas.drawString(72, 700, "1 Engine")
+        canvas.drawString(72, 680, "The engine has four cylinders.")
+        canvas.bookmarkPage("cooling")
+        canvas.addOutlineEntry("Cooling", "cooling", 1)
+        canvas.drawString(72, 640, "1.1 Cooling")
+        canvas.drawString(72, 620, "Water is pumped through the block.")
+        canvas.showPage()
+        canvas.drawString(72, 700, "The pump needs no oil.")
+        canvas.showPage()
+        canvas.bookmarkPage("two")
+        canvas.addOutlineEntry("Hull", "two", 0)
+        canvas.drawString(72, 700, "A page about the hull without its title.")
+
+    found = parse(drawn(draw), "manual.pdf")
+    assert [(section.page, section.heading, section.text.splitlines()[-1]) for section in found.sections] == [
+        (1, (), "Words before any chapter."),
+        (1, ("Engine",), "The engine has four cylinders."),
+        (1, ("Engine", "Cooling"), "Water is pumped through the block."),
+        (2, ("Engine", "Cooling"), "The pump needs no oil."),
+        (3, ("Hull",), "A page about the hull without its title."),
+    ]
+
+
+def test_headers_and_footers_are_kept_on_the_first_pages_alone(parse: Parse) -> None:
+    """A customer number in the header is found; it does not stand in every chunk of a long document."""
+
+    def draw(canvas: Canvas) -> None:
+        for number in range(1, 9):
+            canvas.drawString(72, 810, "Northwind Ltd, customer 48812")
+            canvas.drawString(72, 700, "Northwind Ltd, customer 48812, ordered again.")
+            canvas.drawString(72, 680, f"Paragraph {number} of the letter.")
+            canvas.drawString(290, 30, f"Page {number} of 8")
+            canvas.showPage()
+
+    pages = [section.text.splitlines() for section in parse(drawn(draw), "letter.pdf").sections]
+    assert pages[0][0] == "Northwind Ltd, customer 48812"
+    assert pages[0][-1] == "Page 1 of 8"
+    for number, lines in enumerate(pages[2:], 3):
+        assert lines == ["Northwind Ltd, customer 48812, ordered again.", f"Paragraph {number} of the letter."]

@@ -30,6 +30,7 @@ _PAGES = (".xhtml", ".html", ".htm", ".xml", ".svg")
 # These methods only disguise fonts.
 _FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _BARE_AMPERSAND = re.compile(rb"&(?!#?\w{1,20};)")
+_LICENCES = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
 _MOST_CHAPTERS = 20_000
 
 
@@ -62,7 +63,8 @@ class Book:
         self._encrypted = set(_encrypted(encryption)) if encryption is not None else set()
         for name in self._package_files():
             root = self._lenient(name)
-            if root is not None:
+            # Further package files describe the same book in another form.
+            if root is not None and not self.chapters:
                 self._read_package(root, posixpath.dirname(name))
         if not self.chapters:
             names = sorted(self.package.names())
@@ -86,7 +88,9 @@ class Book:
 
         try:
             with self.package.open(name) as part:
-                data = _BARE_AMPERSAND.sub(b"&amp;", part.read())
+                data = part.read()
+                if b"\x00" not in data[:100]:  # not UTF-16
+                    data = _BARE_AMPERSAND.sub(b"&amp;", data)
                 return etree.parse(io.BytesIO(data), xml_parser(recover=True)).getroot()
         except KeyError:
             return None
@@ -148,9 +152,12 @@ class Book:
         except (KeyError, zipfile.BadZipFile, OSError):
             self.reading.notes.add(NoteKind.DAMAGED_PARTS, place=posixpath.basename(name))
             return
-        if not name.lower().endswith(_PAGES) and b"<" not in data[:2000]:
-            self.reading.notes.add(NoteKind.PICTURES)
-            return
+        if b"<" not in data.replace(b"\x00", b"")[:2000]:
+            if any(part in self.package for part in _LICENCES):
+                raise protected()
+            if not name.lower().endswith(_PAGES):
+                self.reading.notes.add(NoteKind.PICTURES)
+                return
         blocks = page_blocks(self._text(data), self.reading.notes, titled=False)
         label = self.labels.get(name, "")
         if label and blocks and not any(block.level for block in blocks):

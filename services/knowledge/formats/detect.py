@@ -36,6 +36,8 @@ _OPEN_DOCUMENTS = {
     "impress": "odp",
     "graphics": "odg",
     "draw": "odg",
+    "formula": "odt",
+    "chart": "odt",
     "spreadsheet": "ods",
 }
 _FLAT_DOCUMENTS = {"text": "odt", "presentation": "odp", "graphics": "odg", "spreadsheet": "fods"}

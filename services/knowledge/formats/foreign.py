@@ -127,6 +127,7 @@ def _zip_formats() -> Iterator[tuple[str, str, str]]:
     yield "index.apxl", _("a Keynote presentation"), "PPTX"
     yield "Index/Document.iwa", _("a document of Pages or Numbers"), "PDF"
     yield "Index.zip", _("a document of Pages, Numbers or Keynote"), "PDF"
+    yield "database/", _("a database of LibreOffice"), "ODS"
     yield "visio/", _("a Visio drawing"), "PDF"
     yield "FixedDocumentSequence.fdseq", _("an XPS document"), "PDF"
     yield "FixedDocSeq.fdseq", _("an XPS document"), "PDF"

@@ -61,10 +61,12 @@ def footer(lines: Iterable[str]) -> list[Block]:
 def _without_page_numbers(lines: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for line in lines:
-        text = line
-        if PAGE_NUMBER in line:
+        if line.startswith("| --- "):
+            continue
+        text = line.removeprefix("| ").removesuffix(" |") if line.startswith("| ") else line
+        if PAGE_NUMBER in text:
             # "Page 3 of 10" says nothing; a customer number beside it does.
-            text = "  ".join(part for part in _SEGMENTS.split(line) if not _is_page_number(part))
+            text = "  ".join(part for part in _SEGMENTS.split(text) if not _is_page_number(part))
         text = " ".join(text.replace(PAGE_NUMBER, "").replace("\t", " ").split())
         if text:
             found[text] = None

@@ -121,7 +121,7 @@ class OpenDocument:
         """Yield the blocks of a text document: headers first, footers last."""
         body = self._body()
         yield from marks.header(self._lines(_HEADERS))
-        yield from self.text.blocks(body if body is not None else self.content)
+        yield from self.text.blocks(body) if body is not None else self.text.block(self.content)
         yield from marks.footer(self._lines(_FOOTERS))
 
     def _masters(self) -> Iterator[etree._Element]:

@@ -100,6 +100,9 @@ def test_an_encrypted_book_is_refused_a_disguised_font_is_not(parse: Parse) -> N
     locked = {"META-INF/rights.xml": "<rights/>", "META-INF/encryption.xml": encryption(aes, "OEBPS/a.xhtml")}
     with pytest.raises(BadInputError, match="protected"):
         parse(book(page, {**locked, "OEBPS/a.xhtml": bytes(range(256)) * 4}), "book.epub")
+    licence = {"META-INF/rights.xml": "<rights/>", "OEBPS/a.xhtml": b"\x81\x92" * 4000}
+    with pytest.raises(BadInputError, match="protected"):
+        parse(book(page, licence), "book.epub")
     plain = {"OEBPS/a.xhtml": chapter("<p>Slow.</p>"), "META-INF/encryption.xml": encryption(fonts, "OEBPS/f.otf")}
     assert "Slow." in parse(book(page, plain), "book.epub").sections[-1].text
 

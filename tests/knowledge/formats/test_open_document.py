@@ -74,8 +74,11 @@ BODY = """<text:tracked-changes><text:changed-region><text:deletion><text:p>remo
 <text:p><text:a xlink:href="mailto:a@b.example?subject=x">write</text:a><text:line-break/><text:ruby><text:ruby-base>漢
 </text:ruby-base><text:ruby-text>kan</text:ruby-text></text:ruby></text:p>"""
 MASTERS = """<style:master-page style:name="Standard"><style:header><text:p>Quillfeather QF-1<text:tab/>Page
- <text:page-number>1</text:page-number> of <text:page-count>9</text:page-count></text:p></style:header>
-<style:header-first><text:p>Quillfeather QF-1</text:p></style:header-first><style:footer><text:p>IBAN XX12</text:p></style:footer></style:master-page>"""
+ <text:page-number>1</text:page-number>
+ of
+ <text:page-count>9</text:page-count></text:p></style:header>
+<style:header-first><text:p>Quillfeather QF-1</text:p></style:header-first>
+<style:footer><text:p>IBAN XX12</text:p></style:footer></style:master-page>"""
 FORMULA = '<math xmlns="http://www.w3.org/1998/Math/MathML"><mfrac><mi>a</mi><mn>2</mn></mfrac></math>'
 
 
@@ -165,6 +168,12 @@ def test_relatives_of_the_format(parse: Parse, mimetype: str) -> None:
         f'<?xml version="1.0"?><office:document {NAMESPACES} office:mimetype="{TEXT}"><office:body>{body}</office:body>'
     )
     assert text_of(parse(f"{flat}</office:document>".encode(), "a.fodt")) == "Some words."
+
+
+def test_a_formula(parse: Parse) -> None:
+    """A file that is one equation is that equation in a line."""
+    data = samples.zipped({"mimetype": TEXT.replace(".text", ".formula"), "content.xml": FORMULA})
+    assert text_of(parse(data, "a.odf")) == "a/2"
 
 
 def test_a_protected_file_is_refused(parse: Parse) -> None:

@@ -80,6 +80,7 @@ def test_headers_and_footers_are_kept_once(parse: Parse) -> None:
             p("Thank you for twelve pallets."),
             {
                 "header1.xml": ("header", letterhead),
+                "header4.xml": ("header", rows(cell("Logo") + cell("Tel. 12"), cell("Line") + cell("two"))),
                 "header2.xml": ("header", letterhead + p(f"<w:r>{box('Boxed line')}</w:r>")),
                 "header3.xml": ("header", p("Only on the first page")),
                 "footer1.xml": ("footer", p(page) + p("IBAN XX12 3456 7890")),
@@ -89,7 +90,8 @@ def test_headers_and_footers_are_kept_once(parse: Parse) -> None:
         "letter.docx",
     )
     assert text_of(found) == (
-        "Header: Quillfeather Ltd, customer number QF-88213\nBoxed line\nOnly on the first page\n\n"
+        "Header: Quillfeather Ltd, customer number QF-88213\nLogo | Tel. 12\nLine | two\n"
+        "Boxed line\nOnly on the first page\n\n"
         "Thank you for twelve pallets.\n\nFooter: IBAN XX12 3456 7890\nDraft 7"
     )
 

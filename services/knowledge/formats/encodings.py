@@ -1,8 +1,8 @@
 """From bytes to text: what a file says of its encoding, and what its bytes say where it says nothing.
 
-In this order: a byte order mark; what the file declares, unless its bytes contradict; escape sequences; UTF-8 where the
-bytes are that; UTF-16 and UTF-32 without a mark; statistics. Statistics are chardet's models of languages in encodings,
-weighed by how plausible the decoded text is (`plausibility`). A choice that is not clear is marked as guessed.
+In this order: a byte order mark; escape sequences; UTF-8 where the bytes are that; what the file declares, unless its
+bytes contradict; UTF-16 and UTF-32 without a mark; statistics: chardet's models of languages in encodings, weighed by
+how plausible the decoded text is (`plausibility`). A choice that is not clear is marked as guessed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.knowledge.formats.common_characters import COMMON
 from services.knowledge.formats.encoding_labels import (
     SUPERSETS,
     canonical,
@@ -40,7 +41,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE_BYTES = 16_384
-_STATISTICS_BYTES = 65_536
+_STATISTICS_BYTES = 16_384
 _COHERENT = 0.85
 _PLAUSIBLE = 0.2
 _MAX_JUNK = 0.02
@@ -88,6 +89,11 @@ _FEW = 3
 _FEW_HAN = 4
 _DAMAGED = 0.002
 _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
+_CLEAR_HAN = 8
+_CLEAR_SCORE = 0.2
+_CLEAR_RATIO = 2.5
+_HIGH = re.compile(rb"[\x80-\xff]")
+_C1_FOUND = re.compile("[\x80-\x9f]")
 _C1 = {point: bytes([point]).decode("cp1252", errors="ignore") or "\ufffd" for point in range(0x80, 0xA0)}
 
 
@@ -114,8 +120,8 @@ def decode(data: bytes, declared: str = "") -> Decoded:
     Raises:
         BadInputError: it is not text in an encoding that can be detected.
     """
-    found = _decoded(data, [declared] if declared else list(declarations(data)))
-    if found is None or junk(found.text[:SAMPLE_CHARACTERS].translate(_C1)) > _MAX_JUNK:
+    found = _decoded(data, iter([declared]) if declared else declarations(data))
+    if found is None or junk(_without_c1(found.text[:SAMPLE_CHARACTERS])) > _MAX_JUNK:
         raise BadInputError(
             _("The file contains no readable text: it looks like binary data."),
             _("If it is a text, save it as UTF-8; otherwise upload it in a format that is read."),
@@ -125,7 +131,7 @@ def decode(data: bytes, declared: str = "") -> Decoded:
 
 def decode_page(data: bytes) -> Decoded:
     """Return the text of an HTML page: byte order mark, then its `meta` element, its XML prolog, its bytes."""
-    found = _decoded(data, list(page_declarations(data)))
+    found = _decoded(data, page_declarations(data))
     if found is None:  # a page is read whatever it contains: tags are text
         text = data.decode("cp1252", errors="replace")
         found = Decoded(text, "cp1252", guessed=True, damaged=text.count("\ufffd"))
@@ -134,27 +140,40 @@ def decode_page(data: bytes) -> Decoded:
 
 def _tidied(found: Decoded) -> Decoded:
     text = found.text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
-    # Control characters of ISO 6429 are what programs write who take Windows-1252 for ISO-8859-1.
-    return Decoded(text.translate(_C1), found.encoding, found.guessed, found.damaged)
+    return Decoded(_without_c1(text), found.encoding, found.guessed, found.damaged)
 
 
-def _decoded(data: bytes, declared: list[str]) -> Decoded | None:
+def _without_c1(text: str) -> str:
+    """Return a text without control characters of ISO 6429: programs write them that take Windows-1252 for Latin-1."""
+    return text.translate(_C1) if _C1_FOUND.search(text) else text
+
+
+def _decoded(data: bytes, declared: Iterator[str]) -> Decoded | None:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _replaced(data, encoding)
     wide = b"\x00" in data[:_SAMPLE_BYTES]
     if not wide:
-        for label in declared:
-            encoding = canonical(label)
-            if encoding.startswith("utf-16"):
-                encoding = ""  # it was read as bytes of ASCII, so it is not that
-            found = _as_declared(data, encoding) if encoding else None
-            if found is not None:
-                return found
-        found = _escaped(data) or _utf_8(data)
+        # Bytes that are UTF-8 are hardly ever anything else, whatever a template says.
+        found = _escaped(data) or _utf_8(data) or _declared(data, declared) or _damaged_utf_8(data)
         if found is not None:
             return found
-    return _unmarked_unicode(data, wide=wide) or (None if wide else _by_statistics(data))
+    found = _unmarked_unicode(data, wide=wide)
+    if found is None and not wide:
+        sample = _telling(data)
+        found = _clearly_east_asian(data, sample) or _by_statistics(data, sample)
+    return found
+
+
+def _declared(data: bytes, labels: Iterator[str]) -> Decoded | None:
+    for label in labels:
+        encoding = canonical(label)
+        # What was read as bytes of ASCII is not UTF-16.
+        if encoding and not encoding.startswith("utf-"):
+            found = _as_declared(data, encoding)
+            if found is not None:
+                return found
+    return None
 
 
 def _replaced(data: bytes, encoding: str, *, guessed: bool = False) -> Decoded:
@@ -171,14 +190,17 @@ def _utf_8(data: bytes) -> Decoded | None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        # A few damaged bytes in a long text must not change the encoding of all of it.
-        repaired = _replaced(data, "utf-8")
-        text, damaged = repaired.text, repaired.damaged
-        if damaged <= 3 + len(text) // 1000 and 10 * damaged <= sum(c > "\x7f" for c in text[:100_000]):
-            return repaired
         return None
     # All bytes of UTF-16 in some scripts are ASCII: control characters give it away.
-    return Decoded(text, "utf-8") if junk(text[:SAMPLE_CHARACTERS].translate(_C1)) <= _MAX_JUNK else None
+    return Decoded(text, "utf-8") if junk(_without_c1(text[:SAMPLE_CHARACTERS])) <= _MAX_JUNK else None
+
+
+def _damaged_utf_8(data: bytes) -> Decoded | None:
+    """Return text in UTF-8 of which a few bytes are damaged: they must not change the encoding of all of it."""
+    found = _replaced(data, "utf-8")
+    special = sum(character > "\x7f" for character in found.text[:100_000])
+    few = 0 < found.damaged <= 3 + len(found.text) // 1000 and 10 * found.damaged <= special
+    return found if few else None
 
 
 def _as_declared(data: bytes, encoding: str) -> Decoded | None:
@@ -192,24 +214,11 @@ def _as_declared(data: bytes, encoding: str) -> Decoded | None:
             continue
         except LookupError:
             return None
-        if any("\x80" <= character < "\xa0" for character in text[:_STATISTICS_BYTES]):
+        if any("\x80" <= character < "\xa0" for character in text[: SAMPLE_CHARACTERS * 16]):
             continue
-        # Bytes that are UTF-8 are hardly ever anything else, whatever a template says.
-        if name != "utf-8" and not text.isascii() and _is_utf_8(data):
-            return None
         return Decoded(text, name) if plausibility(text, name) > _PLAUSIBLE else None
-    if encoding == "utf-8":
-        return None
     found = _replaced(data, encoding) if encoding in _PRIORS else None
     return found if found is not None and found.damaged <= 1 + len(found.text) * _DAMAGED else None
-
-
-def _is_utf_8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _escaped(data: bytes) -> Decoded | None:
@@ -255,9 +264,44 @@ def _sampled(data: bytes, encoding: str) -> str:
         return ""
 
 
-def _by_statistics(data: bytes) -> Decoded | None:
+def _telling(data: bytes) -> bytes:
+    """Return a part of the file that tells its encoding: it begins shortly before the first byte beyond ASCII."""
+    first = _HIGH.search(data)
+    start = max(0, first.start() - 1000) if first else 0
+    return data[start : start + _STATISTICS_BYTES]
+
+
+def _clearly_east_asian(data: bytes, sample: bytes) -> Decoded | None:
+    """Return Chinese, Japanese or Korean text that is clear by its common characters; no models need to be loaded."""
+    scores = {}
+    for name in _EAST_ASIAN:
+        text = sample.decode(name, errors="replace")
+        if text.count("\ufffd") <= len(text) * _DAMAGED + (len(sample) < len(data)):
+            text = text[:SAMPLE_CHARACTERS]
+            if _own_count(text, name) >= _CLEAR_HAN:
+                scores[name] = _east_asian_confidence(sample, text, name) * plausibility(text, name)
+    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
+    if not ranked or scores[ranked[0]] < _CLEAR_SCORE:
+        return None
+    clear = len(ranked) == 1 or scores[ranked[0]] > _CLEAR_RATIO * scores[ranked[1]]
+    return _replaced(data, ranked[0]) if clear else None
+
+
+def _own_count(text: str, name: str) -> int:
+    """Return how many characters of a text are of the ones that its language writes all the time."""
+    own = set(COMMON)
+    if name in {"cp932", "euc_jp"}:
+        own.update(map(chr, range(0x3041, 0x30FD)))
+    elif name == "cp949":
+        own = {
+            character for character in set(text) if "\uac00" <= character <= "\ud7a3" and is_common_hangul(character)
+        }
+    return sum(text.count(character) for character in own & set(text))
+
+
+def _by_statistics(data: bytes, sample: bytes) -> Decoded | None:
     """Return the text in the encoding that gives the likeliest text of a language."""
-    ranked = sorted(_scores(data), reverse=True)
+    ranked = sorted(_scores(sample, whole=len(sample) == len(data)), reverse=True)
     if not ranked:
         return None
     score, encoding, text = ranked[0]
@@ -269,11 +313,10 @@ def _by_statistics(data: bytes) -> Decoded | None:
     return _replaced(data, encoding, guessed=score < _CLEAR * rival or len(special) < few)
 
 
-def _scores(data: bytes) -> Iterator[tuple[float, str, str]]:
-    """Yield (score, encoding, the first characters decoded) of the candidates."""
+def _scores(sample: bytes, *, whole: bool = True) -> Iterator[tuple[float, str, str]]:
+    """Yield (score, encoding, the first characters decoded) of the candidates; a sample may end within a character."""
     from chardet import detect_all  # 28 MB with its models, in the parser's child alone
 
-    sample = data[:_STATISTICS_BYTES]
     confidences: dict[str, float] = {}
     for found in detect_all(sample, compat_names=False, ignore_threshold=True):
         name = SUPERSETS.get(found["encoding"] or "", found["encoding"] or "")
@@ -285,7 +328,7 @@ def _scores(data: bytes) -> Iterator[tuple[float, str, str]]:
     for name, confidence in confidences.items():
         text = sample.decode(name, errors="replace")
         damaged = text.count("\ufffd")
-        if damaged <= len(text) * _DAMAGED + (len(sample) < len(data)):
+        if damaged <= len(text) * _DAMAGED + (not whole):
             text = text[:SAMPLE_CHARACTERS]
             sure = confidence
             if name in _EAST_ASIAN:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from services.knowledge.formats.alphabets import alphabet_share
 from services.knowledge.formats.common_characters import COMMON
 
-SAMPLE_CHARACTERS = 4_000
+SAMPLE_CHARACTERS = 2_500
 _CONTROLS_IN_TEXT = frozenset("\t\n\r\f\v\x1b")
 _NO_TEXT = frozenset({"Cc", "Cn", "Co", "Cs"})
 _WORD = re.compile(r"[^\s!-/:-@\[-`{-~\x00-\x1f]+")
@@ -60,9 +60,11 @@ _LETTERS = frozenset({"Lu", "Ll", "Lo", "Lm", "Lt", "Mn", "Mc"})
 
 def junk(sample: str) -> float:
     """Return the share of characters that no text has: control, replacement, unassigned, private use."""
-    if not sample:
-        return 0.0
-    return sum(map(_is_junk, sample)) / len(sample)
+    return _junk_count(sample) / len(sample) if sample else 0.0
+
+
+def _junk_count(sample: str) -> int:
+    return sum(map(sample.count, filter(_is_junk, set(sample))))
 
 
 def plausibility(text: str, encoding: str) -> float:
@@ -71,7 +73,7 @@ def plausibility(text: str, encoding: str) -> float:
     special = sum(character > "\x7f" for character in sample)
     if not special:
         return 1.0
-    score = max(0.0, 1.0 - 6.0 * sum(map(_is_junk, sample)) / special)
+    score = max(0.0, 1.0 - 6.0 * _junk_count(sample) / special)
     strange = 0.0
     words = ascii_words = lone = 0
     for word in _WORD.findall(sample):
@@ -155,6 +157,7 @@ def is_common_hangul(character: str) -> bool:
     return len(character.encode("euc_kr", errors="ignore")) == 2
 
 
+@lru_cache(maxsize=8192)
 def _is_junk(character: str) -> bool:
     if " " <= character <= "~":
         return False

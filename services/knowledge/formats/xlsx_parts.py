@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 # Codes in the header of a printed page: positions, fonts, and what the program puts in.
 _HEADER_CODE = re.compile(r"""&(?:[LCR]|"[^"]*"|\d+|K[0-9A-Fa-f]{6}|[PNDTFAZGBIUSEXYOH+\-])""")
-_EMPTY_CELL = re.compile(rb"""<(?:\w+:)?c r="[A-Z]+\d+"(?: s="\d+")?(?:/>|></(?:\w+:)?c>)""")
-_EMPTY_END = re.compile(rb"""(?:<(?:\w+:)?c(?: s="\d+")?/>)+(?=</(?:\w+:)?row>)""")
+# What is formatted and empty: cells with a name, those without one at the end of a row, rows.
+_EMPTY = (
+    re.compile(rb"""(?:<(?:\w+:)?c(?: s="\d+")?/>)+(?=</(?:\w+:)?row>)"""),
+    re.compile(rb"""<(?:\w+:)?c r="[A-Z]+\d+"(?: s="\d+")?(?:/>|></(?:\w+:)?c>)"""),
+    re.compile(rb"""<(?:\w+:)?row r="\d+"[^<>]*(?:/>|(?<!/)></(?:\w+:)?row>)"""),
+)
 _BLOCK = 1 << 20
-_LONGEST_ROW = 8 << 20
 _THREAD_STUB = "[Threaded comment]"
 
 
@@ -64,18 +67,23 @@ def streamed(package: Package, part: str, *tags: str) -> Iterator[etree._Element
         rest = b""
         while block := stream.read(_BLOCK):
             block = rest + block
-            end = block.rfind(b"row>") + 4 if "row" in tags else 0
-            if end < 4 and ("row" not in tags or len(block) > _LONGEST_ROW):
-                end = block.rfind(b"<")
-            if end < 4:
-                rest = block
-                continue
+            end = block.rfind(b">") + 1
+            rows = block.rfind(b"row>") + 4
+            if rows > 4 and end - rows < _BLOCK:
+                end = rows  # whole rows, where there are any
             block, rest = block[:end], block[end:]
-            parser.feed(_EMPTY_CELL.sub(b"", _EMPTY_END.sub(b"", block)) if b"/>" in block else block)
+            parser.feed(_without_empty(block))
             yield from _forgotten(parser)
-        parser.feed(rest)
+        parser.feed(_without_empty(rest))
         parser.close()
         yield from _forgotten(parser)
+
+
+def _without_empty(block: bytes) -> bytes:
+    if b"/>" in block or b"></" in block:
+        for empty in _EMPTY:
+            block = empty.sub(b"", block)
+    return block
 
 
 def _forgotten(parser: etree.XMLPullParser) -> Iterator[etree._Element]:

@@ -43,7 +43,8 @@ def model_chooser(models: ChatModels) -> None:
             st.rerun()
     if testing and choice is not None:
         with st.spinner(_("Testing …")):
-            status = models.test(choice)
+            # A test question costs something: visitors only look whether the server is there.
+            status = models.test(choice) if disabled_reason() is None else models.probe(choice)
         show_status(status)
         _capability_list(status)
 

@@ -58,7 +58,8 @@ class Capabilities:
         if not self.known:
             return ()
         limit = NEW_LIMIT if NEW_LIMIT not in self.refused else OLD_LIMIT
-        return tuple(part for part in (STREAM, USAGE, SYSTEM, limit) if part not in self.refused)
+        gone = self.refused | ({USAGE} if STREAM in self.refused else set())
+        return tuple(part for part in (STREAM, USAGE, SYSTEM, limit) if part not in gone)
 
     def refuses(self) -> tuple[str, ...]:
         """Return what the server refused."""

@@ -64,6 +64,7 @@ class ReplyReader:
         self._buffer = ""
         self._kind = ""
         self._data: list[str] = []
+        self._stray = ""  # the first line that is no part of an event
         self.whole: bool | None = None
         self._finished = self._done = self._any = False
 
@@ -88,8 +89,11 @@ class ReplyReader:
     def end(self) -> Iterator[ChatGenerationChunk]:
         """The reply has ended."""
         if self.whole:
-            yield from self._document(json.loads(self._buffer))
-            return
+            documents = _documents(self._buffer)
+            self.whole = len(documents) == 1
+            for document in documents:
+                yield from self._document(document)
+            self._buffer = ""
         yield from self._line(self._buffer.rstrip("\r"))
         yield from self._line("")
         if self._done and not self._finished:
@@ -98,6 +102,8 @@ class ReplyReader:
         if not self._finished:
             if self._any:
                 raise BrokenOffError
+            if self._stray.isprintable() and self._stray and not self._stray.startswith("<"):
+                raise ServerError(self._stray)  # plain words in place of an answer
             raise ValueError("the reply is empty")
 
     def _line(self, line: str) -> Iterator[ChatGenerationChunk]:
@@ -107,6 +113,8 @@ class ReplyReader:
             self._data.append(value)
         elif name == "event":
             self._kind = value
+        elif line and not self._stray and name not in {"", "id", "retry"}:
+            self._stray = line.strip()
         elif not line and self._data:
             text, kind = "\n".join(self._data).strip(), self._kind
             self._data, self._kind = [], ""
@@ -151,7 +159,7 @@ async def read_reply(response: httpx.Response, reader: ReplyReader) -> AsyncIter
     Raises:
         ServerError, BrokenOffError, ValueError: as `ReplyReader`; a status that is not 200 is a `ServerError`.
     """
-    if response.status_code != 200:
+    if not response.is_success:
         received = bytearray()
         async for part in response.aiter_bytes():
             received += part
@@ -183,6 +191,21 @@ def server_error(document: dict[str, Any]) -> ServerError:
     codes = [one.get(name) for one in (inner, document) if isinstance(one, dict) for name in ("code", "status")]
     statuses = [int(str(code)) for code in codes if str(code) in _ERROR_STATUSES]
     return ServerError(message_of(document), status=statuses[0] if statuses else None, body=document)
+
+
+def _documents(text: str) -> list[Any]:
+    """Return the JSON document in `text`, or those on its lines: some servers stream them without any framing.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [json.loads(line.removeprefix("data:")) for line in lines if line != "data: [DONE]"]
 
 
 def _error_in(text: str) -> ServerError:

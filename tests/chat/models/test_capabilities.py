@@ -243,6 +243,11 @@ ENDS = {
     "message in place of delta": lambda _body: stream(
         f'data: {{"choices": [{{"message": {{"content": "{TEXT}"}}, "finish_reason": "stop"}}]}}\n\n'
     ),
+    "lines without framing": lambda _body: (
+        200, {"Content-Type": "application/json"},
+        (event({"content": TEXT}) + event({}, "stop")).replace("data: ", "").encode(),
+    ),
+    "status 201": lambda body: (201, *answer(body)[1:]),
     "thoughts beside": lambda _body: stream(
         event({"reasoning_content": "Let me think."}), event({"content": TEXT}, "stop")
     ),
@@ -382,6 +387,10 @@ ERRORS: dict[str, tuple[Callable[[Any], Reply], type[MillpondError], str, str]] 
     "a proxy's page": (
         lambda _body: (502, {"Content-Type": "text/html"}, b"<html><h1>502 Bad Gateway</h1></html>"),
         UnavailableError, "error of its own (502)", "log",
+    ),
+    "plain words": (
+        lambda _body: (200, {"Content-Type": "text/plain"}, b"Model is overloaded"),
+        UnavailableError, "Model is overloaded", "log",
     ),
     "another kind of fault": (
         lambda _body: document({"detail": [{"loc": ["body", "messages"], "msg": "too many"}]}, 422),

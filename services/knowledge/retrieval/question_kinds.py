@@ -13,7 +13,7 @@ _POLITE = (
 )
 _DOCUMENT = r"(?:document|file|text|pdf|paper|report|article|page|book|letter|contract|agreement|manual|transcript)"
 _SUMMARY = re.compile(
-    rf"""^\s*{_POLITE}(?:summari[sz]e|sum\ up|recap
+    rf"""(?:^|(?<=[?.!]\s))\s*{_POLITE}(?:summari[sz]e|sum\ up|recap
       |(?:(?:give|write|show|make)\ (?:me\ )?)?(?:an?\ |the\ )?(?:short\ |brief\ |quick\ |concise\ )?
         (?:summary|overview|outline|abstract|gist|main\ points|key\ points|key\ takeaways)\b(?:\ (?:of|about|on|from))?
       |what(?:'s|\ is|\ are)\ (?:this|the|that)\ (?:\S+\ )?{_DOCUMENT}s?\ about
@@ -126,7 +126,7 @@ def understand(question: str) -> Understood:
         rest = f"{question[: summary.start()]} {question[summary.end() :]}"
         if not _NO_SUBJECT.sub("", rest):
             rest = " ".join(_NAMED_BY_KIND.findall(question))
-        return Understood(QuestionKind.SUMMARY, rest.strip())
+        return Understood(QuestionKind.SUMMARY, " ".join(rest.split()))
     for pattern in _COMPARED:
         if found := pattern.search(question):
             return Understood(QuestionKind.COMPARISON, sides=(_side(found["a"]), _side(found["b"])))

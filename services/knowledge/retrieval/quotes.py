@@ -24,6 +24,9 @@ _PASSAGE_WEIGHT = 2.0
 # found no more answers on XQuAD; each costs the embedding of a sentence.
 _RERANKED = 6
 _COSINE_WEIGHT = 0.5
+# Least evidence of the best statement itself, in words and by meaning; with less, only its place is worth naming.
+_LEAST_OWN = 0.2
+_LEAST_OWN_BY_MEANING = 0.1
 # What a statement gains that has the form of the answer: a number where the question is "how many".
 _FORM_BONUS = 0.15
 # A title names a subject and states nothing about it: its coverage counts half.
@@ -121,6 +124,8 @@ def quote(
             if form.search(candidate.statement.text):
                 candidate.own += _FORM_BONUS * _share(candidate.statement)
         best.sort(key=lambda one: -one.score)
+    if best and best[0].own < _LEAST_OWN + _LEAST_OWN_BY_MEANING * (trust if embed is not None else 0.0):
+        return []
     quotes: list[Quote] = []
     chosen: list[_Selection] = []
     for candidate in best:
@@ -180,7 +185,7 @@ def _select(candidate: _Candidate, ranked: Iterable[_Candidate], words: Question
 def _quote(selection: _Selection, score: float) -> Quote:
     candidate, statement = selection.candidate, selection.candidate.statement
     text = statement.block.parts[statement.first] if statement.whole else statement.text
-    label = statement.title if statement.kind not in {LayoutKind.PROSE, LayoutKind.TITLE, LayoutKind.ANSWER} else ""
+    label = statement.title if statement.kind is LayoutKind.TABLE or _is_bare(candidate.block) else ""
     return Quote(
         candidate.hit,
         text,
@@ -189,6 +194,11 @@ def _quote(selection: _Selection, score: float) -> Quote:
         label=label,
         also=tuple(sorted(candidate.also - {candidate.hit})),
     )
+
+
+def _is_bare(block: LayoutBlock) -> bool:
+    """Return whether a block needs its title to be understood: it has no lead-in and is no running text."""
+    return not block.lead and block.kind in {LayoutKind.LIST, LayoutKind.VALUES, LayoutKind.CODE}
 
 
 def _candidates(question: QuestionWords, passages: Sequence[RankedPassage]) -> list[_Candidate]:

@@ -35,6 +35,7 @@ _CODE = re.compile(
 )
 _NUMBER = re.compile(r"[-+±]?[$€£¥]?\d[\d.,:/%]*[%€$£¥]?")
 _MOST_FIELD = 160
+_MOST_NAME_WORDS = 7
 _MIN_NUMBERS = 2
 _CODE_SHARE = 0.6
 
@@ -95,7 +96,8 @@ def is_value(lines: list[str], at: int) -> bool:
     line = lines[at]
     if len(line) > _MOST_FIELD or not (field := _FIELD.fullmatch(line)):
         return False
-    if field["key"][-1].isdigit() and field["value"][0].isdigit():  # a time
+    key, value = field["key"], field["value"]
+    if (key[-1].isdigit() and value[0].isdigit()) or "$" in key or len(key.split()) > _MOST_NAME_WORDS:  # a time, prose
         return False
     following = lines[at + 1] if at + 1 < len(lines) else ""
     return bool(

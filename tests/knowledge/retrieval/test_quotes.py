@@ -67,9 +67,9 @@ def test_meaning_counts_as_far_as_the_model_is_trusted() -> None:
         return np.array([1, 0] if close else [0, 1], np.float32)
 
     passage = RankedPassage("Plain words here. They mean it.", 0.5)
-    assert ask("the question", passage, trust=1.0, embed=embed)[0].text == "They mean it."
+    assert ask("the plain question", passage, trust=1.0, embed=embed)[0].text == "They mean it."
     asked.clear()
-    assert ask("the question", passage, trust=0.0, embed=embed)[0].text == "Plain words here."
+    assert ask("the plain question", passage, trust=0.0, embed=embed)[0].text == "Plain words here."
     assert asked == []
 
 
@@ -210,7 +210,7 @@ def test_a_sentence_that_refers_back_is_shown_with_the_one_before_it() -> None:
 
 def test_values_definitions_clauses_and_code() -> None:
     """Each is quoted with its name, its term, its label; code is quoted whole, in a fence."""
-    assert shown("How heavy is it?", "Noise: 44 dB\nWeight: 38 kg", "Data") == ["Weight: 38 kg"]
+    assert shown("What weight has it?", "Noise: 44 dB\nWeight: 38 kg", "Data") == ["Weight: 38 kg"]
     assert shown("What is a halyard?", "Bow\n: The front end.\n\nHalyard\n: A line to hoist a sail.") == [
         "Halyard: A line to hoist a sail."
     ]

@@ -43,6 +43,7 @@ class OpenDocumentText:
     _counters: dict[str, ListCounter] = field(default_factory=dict)
     _outline: ListCounter | None = None
     _footnotes: int = 0
+    _boxes: list[Block] = field(default_factory=list)
     _after: list[Block] = field(default_factory=list)
     _is_header: bool = False
 
@@ -123,6 +124,8 @@ class OpenDocumentText:
 
     def _anchored(self) -> Iterator[Block]:
         """Yield what hangs on the paragraph before: boxes, notes, comments."""
+        boxes, self._boxes = self._boxes, []
+        yield from boxes
         after, self._after = self._after, []
         yield from after
 
@@ -171,16 +174,17 @@ class OpenDocumentText:
                 if equation:
                     parts.append(equation)
                 else:
-                    boxes = list(self._boxes(each))
-                    self._after += boxes
+                    boxes = list(self._box(each))
+                    self._boxes += boxes
             case _ if name not in _NO_TEXT:
                 self._inline(each, parts)
 
-    def _boxes(self, element: etree._Element) -> Iterator[Block]:
+    def _box(self, element: etree._Element) -> Iterator[Block]:
         """Yield what a drawing in a paragraph holds; its headings do not head what follows."""
-        outer, self._after = self._after, []
+        boxes, after = self._boxes, self._after
+        self._boxes, self._after = [], []
         found = [Block(block.text, item=block.item) for block in self.block(element)]
-        self._after = outer
+        self._boxes, self._after = boxes, after
         yield from found
 
     def _span(self, each: etree._Element, name: str, parts: list[str]) -> None:
@@ -283,6 +287,8 @@ class OpenDocumentText:
             elif NAMES[each.tag] in {"text:p", "text:h"}:
                 # Notes and comments follow the table.
                 lines.append(self._paragraph(each))
+                lines += [block.text for block in self._boxes]
+                self._boxes = []
             else:
                 lines += [block.text for block in self.block(each)]
         return "\n".join(line for line in lines if line)

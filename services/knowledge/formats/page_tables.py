@@ -40,6 +40,7 @@ class PageTable:
     """A table while it is read."""
 
     is_layout: bool
+    is_ruled: bool
     rows: list[PageRow] = field(default_factory=list)
     captions: list[Block] = field(default_factory=list)
     is_in_head: bool = False
@@ -86,7 +87,7 @@ class PageTable:
         cells = [cell for row in rows for cell in row.cells]
         if self.is_layout or len(cells) == 1:
             return True
-        if any(cell.is_header for cell in cells):
+        if self.is_ruled or any(row.is_head for row in rows) or any(cell.is_header for cell in cells):
             return False
         blocks = [block for cell in cells for block in cell.blocks]
         return (

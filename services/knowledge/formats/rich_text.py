@@ -15,14 +15,15 @@ from services.knowledge.formats.blocks import Block, block_sections
 from services.knowledge.formats.reading import Reading
 from services.knowledge.formats.rich_text_tables import RichTable
 from services.knowledge.formats.rich_text_words import (
+    ASCII,
     ASIDE,
+    BETWEEN,
     CHARACTERS,
     CHARSETS,
     DEFINITIONS,
     ENDS,
     FOOTERS,
     HEADERS,
-    HEADING,
     ITEM,
     SKIPPED,
     SYMBOL_CHARSET,
@@ -32,16 +33,13 @@ from services.knowledge.formats.rich_text_words import (
     Group,
     code_page,
     ends_within_character,
+    heading_level,
     joined,
     unicode,
 )
 from services.knowledge.formats.symbols import raised, symbol_character
 from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
-
-_ASCII = 0x7F
-# What stands between the cells and rows of a table within a cell.
-_BETWEEN = frozenset({", ", "; "})
 
 
 def read_rtf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -73,6 +71,7 @@ class RichTextReader:
     _style: int = 0
     _level: int = 0
     _depth: int = 0
+    _open_cell: int = 0
     _is_in_table: bool = False
     _is_item: bool = False
     _definition: str = ""
@@ -102,7 +101,7 @@ class RichTextReader:
                 self._byte(int(code, 16))
             elif text:
                 self._plain(text)
-                if text[-1] > _ASCII and ends_within_character(text, self._encoding()):
+                if text[-1] > ASCII and ends_within_character(text, self._encoding()):
                     self._bytes += data[at : at + 1]  # the second byte may look like a brace
                     at += 1
             elif sign:
@@ -162,16 +161,12 @@ class RichTextReader:
         data, self._bytes = bytes(self._bytes), bytearray()
         name, charset = self._fonts.get(self._group.font, ("", 0))
         if charset == SYMBOL_CHARSET and not self._group.kind.endswith("tbl"):
-            text = "".join(self._symbol(name, code) for code in data)
+            text = "".join(symbol_character(name, code) or "\ufffd" for code in data)
+            if "\ufffd" in text:
+                self.notes.add(NoteKind.UNKNOWN_SYMBOLS, text.count("\ufffd"))
         else:
             text = data.decode(self._encoding(), errors="replace")
         self._write(text)
-
-    def _symbol(self, font: str, code: int) -> str:
-        character = symbol_character(font, code)
-        if not character:
-            self.notes.add(NoteKind.UNKNOWN_SYMBOLS)
-        return character or "\ufffd"
 
     def _write(self, text: str) -> None:
         """Put text where the present group's text goes."""
@@ -205,8 +200,7 @@ class RichTextReader:
             charset = self._fonts.get(self._group.font, ("", 0))[1]
             self._fonts[self._group.font] = (name, charset)
         else:
-            heading = HEADING.fullmatch(name)
-            level = int(heading[1]) + 1 if heading else int(name.lower() == "title")
+            level = heading_level(name)
             if level:
                 self._levels[self._number] = level
 
@@ -216,16 +210,16 @@ class RichTextReader:
             self._write(unicode(number, self._fonts.get(self._group.font, ("", 0))))
             self._skip = self._group.fallback
             return
-        if self._skip:
-            self._skip = 0
+        self._skip = 0
         self._flush()
         group = self._group
         if word in CHARACTERS:
             self._write(CHARACTERS[word])
         elif word in ENDS:
-            self._end_paragraph()
+            if not group.is_skipped:
+                self._end_paragraph()
         elif word in DEFINITIONS:
-            if not self._asides:
+            if not self._asides and not group.is_skipped:
                 self._table.define(word, number or 0)
         elif word in {"cell", "row", "nestcell", "nestrow"}:
             self._end_cell(word)
@@ -266,13 +260,11 @@ class RichTextReader:
         match word:
             case "fonttbl" | "stylesheet":
                 group.kind, self._definition = word, ""
-            case "f" if number is not None:
+            case "f" | "deff" if number is not None:
                 group.font = number
             case "fcharset" | "cpg" if group.kind == "fonttbl":
                 name, charset = self._fonts.get(group.font, ("", 0))
                 self._fonts[group.font] = (name, number or 0) if word == "fcharset" else (name, charset)
-            case "deff" if number is not None:
-                group.font = number
             case "ansicpg":
                 self._page = code_page(number or 1252)
             case "mac" | "pc" | "pca":
@@ -293,24 +285,30 @@ class RichTextReader:
                 self.notes.add(NoteKind.EMBEDDED_FILES)
             case "upr":
                 group.is_skipped = True
-            case "pard" if group.kind not in {"listtext", "pntext"}:
-                self._is_in_table, self._level, self._style, self._depth = False, 0, 0, 0
-            case "ilvl" if group.kind != "stylesheet":
-                self._depth = max(0, min(number or 0, 8))
-            case "intbl":
-                self._is_in_table = True
-            case "s" if number is not None:
-                if group.kind == "stylesheet":
-                    self._number = number
-                else:
-                    self._style = number
-            case "outlinelevel" if number is not None and number < 9:
-                if group.kind == "stylesheet":
-                    self._levels.setdefault(self._number, number + 2)
-                else:
-                    self._level = number + 2
+            case "s" if number is not None and group.kind == "stylesheet":
+                self._number = number
+            case "outlinelevel" if number is not None and group.kind == "stylesheet" and number < 9:
+                self._levels.setdefault(self._number, number + 2)
             case "chpgn" if self._asides:
                 self._target().append(marks.PAGE_NUMBER)
+            case _ if not self._asides and group.kind not in {"listtext", "pntext", "stylesheet"}:
+                self._paragraph_property(word, number)
+
+    def _paragraph_property(self, word: str, number: int | None) -> None:
+        """Take a property of the present paragraph of the main text."""
+        match word:
+            case "pard":
+                if self._is_in_table:
+                    self._open_cell = len(self._parts)
+                self._is_in_table, self._level, self._style, self._depth = False, 0, 0, 0
+            case "intbl":
+                self._is_in_table = True
+            case "ilvl":
+                self._depth = max(0, min(number or 0, 8))
+            case "s" if number is not None:
+                self._style = number
+            case "outlinelevel" if number is not None and number < 9:
+                self._level = number + 2
 
     def _end_group(self) -> None:
         self._flush()
@@ -343,7 +341,6 @@ class RichTextReader:
         elif aside.kind == "annotation" and text:
             self.notes.add(NoteKind.COMMENTS)
             self._after.append(marks.comment(self._author, text))
-            self._author = ""
         else:
             self._after += [Block(line) for line in lines]
 
@@ -358,6 +355,12 @@ class RichTextReader:
         if self._is_in_table:
             self._parts.append("\n")
             return
+        if self._table.row.texts:  # a row that nobody ended
+            cell, self._parts = self._parts[: self._open_cell], self._parts[self._open_cell :]
+            while cell and cell[-1] in BETWEEN:
+                cell.pop()
+            self._table.row.texts.append(joined(cell))
+            self._table.end_row()
         self._end_table()
         text, is_item = joined(self._parts), self._is_item
         self._parts.clear()
@@ -377,7 +380,7 @@ class RichTextReader:
         if self._asides:
             self._asides[-1].parts.append(" " if word.endswith("cell") else "\n")
         elif word == "cell":
-            if self._parts and self._parts[-1] in _BETWEEN:
+            if self._parts and self._parts[-1] in BETWEEN:
                 self._parts.pop()
             self._table.row.texts.append(joined(self._parts))
             self._parts.clear()
@@ -385,7 +388,7 @@ class RichTextReader:
         elif word == "row":
             self._table.end_row()
         else:
-            if word == "nestrow" and self._parts and self._parts[-1] in _BETWEEN:
+            if word == "nestrow" and self._parts and self._parts[-1] in BETWEEN:
                 self._parts.pop()
             self._parts.append(", " if word == "nestcell" else "; ")
 

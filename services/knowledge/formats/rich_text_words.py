@@ -42,6 +42,9 @@ HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 # What programs write before an item of a list.
 ITEM = re.compile(r"\s*(\(?[\w.]{1,8}[.)]|[•◦▪·o§\uf0b7\ufffd–—-]|)\t+")
 LARGEST = 0x10FFFF
+ASCII = 0x7F
+# What stands between the cells and rows of a table within a cell.
+BETWEEN = frozenset({", ", "; "})
 
 
 @dataclass(slots=True)
@@ -74,6 +77,12 @@ def code_page(number: int) -> str:
         return codecs.lookup(name).name
     except LookupError:
         return "cp1252"
+
+
+def heading_level(style: str) -> int:
+    """Return the level of a style's headings by its name, 0 for other styles."""
+    heading = HEADING.fullmatch(style)
+    return int(heading[1]) + 1 if heading else int(style.lower() == "title")
 
 
 def ends_within_character(data: bytes, encoding: str) -> bool:

@@ -132,7 +132,9 @@ class PageReader:
         table = self._tables[-1] if self._tables else None
         match tag:
             case "table":
-                self._tables.append(PageTable(attributes.get("role") in {"presentation", "none"}))
+                is_layout = attributes.get("role") in {"presentation", "none"}
+                is_ruled = attributes.get("border", "0").strip() not in {"", "0"}
+                self._tables.append(PageTable(is_layout, is_ruled))
             case "thead" if table:
                 table.is_in_head = True
             case "tr" if table:

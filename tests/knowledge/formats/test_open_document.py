@@ -109,6 +109,9 @@ def test_a_text_with_all_that_stands_beside_it(parse: Parse) -> None:
     }  # fmt: skip
 
 
+BOXED = "<text:p>within</text:p>"
+
+
 def cell(text: str, **spans: int) -> str:
     across = "".join(f' table:number-{name}-spanned="{count}"' for name, count in spans.items())
     return f"<table:table-cell{across}><text:p>{text}</text:p></table:table-cell>"
@@ -122,6 +125,10 @@ def test_tables(parse: Parse) -> None:
         cell("Bridge", rows=2) + cell("Mott") + cell("day"),
         covered + cell("Pell") + cell("night"),
         '<table:table-cell table:number-columns-repeated="3"><text:p>same</text:p></table:table-cell>',
+        (
+            f"<table:table-cell><text:p>box<draw:frame><draw:text-box>{BOXED}</draw:text-box></draw:frame></text:p>"
+            f"</table:table-cell>{cell('')}{cell('z')}"
+        ),
     ]
     rows = [f"<table:table-row>{line}</table:table-row>" for line in lines]
     body = (
@@ -130,7 +137,7 @@ def test_tables(parse: Parse) -> None:
     )
     assert text_of(parse(odt(body), "a.odt")) == (
         "| Station | Staff | Staff |\n| --- | --- | --- |\n| Bridge | Mott | day |\n| Bridge | Pell | night |\n"
-        "| same | same | same |\n\nFramed notice."
+        "| same | same | same |\n| box within |  | z |\n\nFramed notice."
     )
 
 

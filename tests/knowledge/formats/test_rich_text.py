@@ -108,6 +108,21 @@ def test_tables(parse: Parse) -> None:
     )
 
 
+def test_a_row_that_nobody_ends(parse: Parse) -> None:
+    """LibreOffice ends no row after a table within its last cell, and boxes in cells have paragraphs of their own."""
+    data = (
+        rb"{\rtf1\ansi\trowd\cellx1000\cellx2000\pard\intbl Key\cell\pard\intbl Value\cell\row"
+        rb"\pard\trowd\cellx1000\cellx2000\pard\intbl Box\cell\pard\intbl see"
+        rb"{\shp{\*\shpinst{\shptxt\pard\s25 Boxed\par\pard}}}\par\pard\intbl\itap2 n1\nestcell n2\nestcell"
+        rb"{\*\nesttableprops\trowd\cellx410\cellx820\nestrow}{\nonesttables\par}\pard After.\par}"
+    )
+    assert text_of(parse(data, "a.rtf")).split("\n\n") == [
+        "| Key | Value |\n| --- | --- |\n| Box | see n1, n2 |",
+        "Boxed",
+        "After.",
+    ]
+
+
 def test_lists(parse: Parse) -> None:
     """Numbers and bullets that the file carries for old readers are those that people see."""
     data = (

@@ -53,6 +53,10 @@ TABLES = {
         "<table><tr><th>Part<th>Data<tr><td>Pump<td><table><tr><td>Bar<td>4<tr><td>rpm<td>90</table></table>",
         "| Part | Data |\n| --- | --- |\n| Pump | Bar: 4; rpm: 90 |",
     ),
+    "a ruled one within": (
+        "<table border=1><tr><td>Part<td>Data<tr><td>Pump<td><table><tr><td>Bar<td>4</table></table>",
+        "| Part | Data |\n| --- | --- |\n| Pump | Bar: 4 |",
+    ),
     "layout": (
         "<table role=presentation><tr><td><table><tr><td><p>Left.<p>More left.</table><td>Right.</table>",
         "Left.\n\nMore left.\n\nRight.",

@@ -76,7 +76,7 @@ def _xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _xlsb(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.xls_sheets import read_xlsb
+    from services.knowledge.formats.xlsb_sheets import read_xlsb
 
     return read_xlsb(stream, reading)
 

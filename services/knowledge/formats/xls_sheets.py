@@ -1,4 +1,4 @@
-"""XLS workbooks (Excel 97 to 2003, through xlrd) and XLSB workbooks (through calamine)."""
+"""XLS workbooks (Excel 2 to 2003), through xlrd; through calamine, as stored values, what xlrd cannot read."""
 
 from __future__ import annotations
 
@@ -154,15 +154,6 @@ def _xls_text(book: Book, kind: int, value: Any, style: int) -> str:
     if kind == _ERROR:
         return str(xlrd.error_text_from_code.get(value, "#ERROR"))
     return str(value)
-
-
-def read_xlsb(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    """Yield the sections of each sheet of an XLSB workbook, numbers as they are stored.
-
-    Raises:
-        BadInputError: the workbook is damaged.
-    """
-    yield from _values(stream, reading)
 
 
 def _values(stream: BinaryIO, reading: Reading) -> Iterator[Section]:

@@ -12,6 +12,7 @@ from services.knowledge.formats.registry import FORMATS
 from services.knowledge.notes import notes_of
 from services.knowledge.parsing.results import ParsedFile
 from tests.knowledge.formats.table_set import ods_content, ods_file
+from tests.knowledge.formats.xlsb_file import xlsb
 from tests.knowledge.parsing import samples
 from tests.knowledge.parsing.pools import Parse
 
@@ -142,6 +143,28 @@ def test_a_workbook_in_one_xml_file_is_read(parse: Parse) -> None:
         "1 comment was kept and marked",
         "A hidden sheet was read: Hidden",
     ]
+
+
+def test_a_binary_workbook_is_read_as_it_is_shown(parse: Parse) -> None:
+    """Number formats, merged cells, shared texts, truth values of XLSB; a broken one is refused."""
+    data = xlsb(
+        [
+            ["Ship", "Share", "From", "Code", "Sold"],
+            ["Tern", (0.15, 1), (46090, 2), (741, 3), True],
+            [None, (0.5, 1), (46113.0, 2), (12, 3), False],
+        ],
+        formats=("0.0%", "dd/mm/yyyy", "00000"),
+        merged=[(1, 2, 0, 0)],
+    )
+    found = parse(data, "a.xlsb")
+    assert found.media_type == FORMATS["xlsb"].media_type
+    assert lines(found, "Rates") == [
+        "| Ship | Share | From | Code | Sold |",
+        "| Tern | 15.0% | 09/03/2026 | 00741 | TRUE |",
+        "| Tern | 50.0% | 01/04/2026 | 00012 | FALSE |",
+    ]
+    with pytest.raises(BadInputError):
+        parse(samples.zipped({"xl/workbook.bin": b"\x9c\x01\xff"}), "a.xlsb")
 
 
 def test_formulas_without_a_value_are_kept_and_noted(parse: Parse) -> None:

@@ -17,6 +17,7 @@ from services.knowledge.types import Section
 _DELIMITERS = (",", ";", "\t", "|", ":", "^", "~", "\x1f", "¦", "§", "，", "；")
 _SAMPLE_CHARACTERS = 20_000
 _SAMPLE_ROWS = 100
+_LEAST_TAB_ROWS = 3
 _LARGEST_CELL = 16 * MEGABYTE
 # More line breaks than a quoted cell has: a quotation mark that was never closed.
 _MOST_BREAKS = 200
@@ -55,6 +56,15 @@ def read_csv(text: str, name: str = "") -> Iterator[Section]:
         text = text[stated.end() :]
     dialect = _dialect(text, stated[1] if stated else "\t" if name.lower().endswith((".tsv", ".tab")) else "")
     yield from table_sections(_rows(text, dialect), side_by_side=False)
+
+
+def is_tab_table(text: str) -> bool:
+    """Whether a plain text is a table with tabs: the same number of them in each of its first lines."""
+    lines = [line for line in text[:_SAMPLE_CHARACTERS].split("\n")[:_SAMPLE_ROWS] if line.strip()]
+    if len(text) > _SAMPLE_CHARACTERS:
+        lines = lines[:-1]
+    counts = {line.count("\t") for line in lines}
+    return len(counts) == 1 and len(lines) >= _LEAST_TAB_ROWS and min(counts) > 0 and not text.startswith("\t")
 
 
 def _rows(text: str, dialect: _Dialect) -> Iterator[Row]:

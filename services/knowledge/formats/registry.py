@@ -118,9 +118,11 @@ def _markdown(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.csv_tables import is_tab_table, read_csv
     from services.knowledge.formats.text import plain_sections
 
-    return plain_sections(text_of(stream, reading))
+    text = text_of(stream, reading)
+    return read_csv(text, ".tsv") if "\t" in text[:400] and is_tab_table(text) else plain_sections(text)
 
 
 def _json(stream: BinaryIO, reading: Reading) -> Iterator[Section]:

@@ -128,3 +128,6 @@ def test_tabs_named_as_a_workbook_are_a_table(parse: Parse) -> None:
     found = parse(b"Berth\tBoat\n12\tTern\n", "export.xls")
     assert found.media_type == "text/csv"
     assert found.sections[0].text.endswith("| 12 | Tern |")
+    unicode_text = parse("Berth\tBoat\tFee\n12\tTern\t1,50\n13\tGull\t2\n".encode("utf-16"), "export.txt")
+    assert unicode_text.sections[0].text.endswith("| 12 | Tern | 1,50 |\n| 13 | Gull | 2 |")
+    assert "|" not in parse(b"A text\twith a tab.\nAnd a line.\nAnd more.\n", "a.txt").sections[0].text

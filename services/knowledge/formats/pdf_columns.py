@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from services.knowledge.formats.pdf_grid import Grid, distinct
 from services.knowledge.formats.pdf_page import Box, Fonts, Word
-from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, Run, joined, runs_of
+from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, WordRun, joined, runs_of
 
 Columns = list[tuple[float, float]]
 MAX_COLUMNS = 60
@@ -101,7 +101,7 @@ def parted_columns(rows: Sequence[PlacedRow], columns: Columns, fonts: Fonts) ->
 def with_split_words(row: PlacedRow, columns: Sequence[tuple[float, float]], fonts: Fonts) -> PlacedRow:
     """Return a row with words parted that reach over two columns and were drawn in parts."""
 
-    def words(run: Run) -> Iterator[Word]:
+    def words(run: WordRun) -> Iterator[Word]:
         for word in run.words:
             over = sum(overlap(word.box, column) > 1.0 for column in columns)
             yield from fonts.split(word) if over > 1 else [word]
@@ -109,7 +109,7 @@ def with_split_words(row: PlacedRow, columns: Sequence[tuple[float, float]], fon
     return PlacedRow([PlacedCell([as_run(list(words(run))) for run in cell.runs], cell.box) for cell in row.cells])
 
 
-def split_at_lines(run: Run, columns: Sequence[tuple[float, float]], grid: Grid) -> list[Run]:
+def split_at_lines(run: WordRun, columns: Sequence[tuple[float, float]], grid: Grid) -> list[WordRun]:
     """Split a run where vertical lines cross its line."""
     middle = (run.box.bottom + run.box.top) / 2
     edges = [at for at in grid.down_at(middle) if run.box.left + 1 < at < run.box.right - 1]
@@ -123,7 +123,7 @@ def split_at_lines(run: Run, columns: Sequence[tuple[float, float]], grid: Grid)
     return [part for words in parts if words for part in runs_of(words)]
 
 
-def split_at_columns(run: Run, columns: Sequence[tuple[float, float]], fonts: Fonts) -> list[Run]:
+def split_at_columns(run: WordRun, columns: Sequence[tuple[float, float]], fonts: Fonts) -> list[WordRun]:
     """Split a run that lies over several columns where a word begins or ends at the edge of one."""
     over = [number for number, column in enumerate(columns) if overlap(run.box, column) > 1.0]
     starts = [0]
@@ -154,12 +154,12 @@ def _first_word(
     return 0
 
 
-def as_run(words: list[Word]) -> Run:
+def as_run(words: list[Word]) -> WordRun:
     """Return words as one run."""
     box = words[0].box
     for word in words[1:]:
         box = joined(box, word.box)
-    return Run(words, box)
+    return WordRun(words, box)
 
 
 def column_of(box: Box, columns: Sequence[tuple[float, float]]) -> int:

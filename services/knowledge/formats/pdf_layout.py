@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from services.knowledge.formats.pdf_grid import Grid
 from services.knowledge.formats.pdf_page import Fonts, Word
-from services.knowledge.formats.pdf_rows import Run, may_have_rows, rows_of, runs_of
+from services.knowledge.formats.pdf_rows import WordRun, may_have_rows, rows_of, runs_of
 from services.knowledge.formats.pdf_ruled import find_ruled_tables
 from services.knowledge.formats.pdf_tables import Table, find_tables
 
@@ -123,13 +123,13 @@ def _shown(page: PageText, start: int, end: int) -> str:
     return "".join(parts)
 
 
-def _cell_text(cell: Sequence[Run], text: str, clean: Callable[[str], str]) -> str:
+def _cell_text(cell: Sequence[WordRun], text: str, clean: Callable[[str], str]) -> str:
     lines = (_SPACED.sub(" ", text[run.start : run.end]) for run in sorted(cell, key=_reading_place))
     joined = _UNSPACED_BREAK.sub("", clean("\n".join(lines)))
     return _SPACED.sub(" ", joined).replace("|", "¦").strip()
 
 
-def _reading_place(run: Run) -> tuple[int, float]:
+def _reading_place(run: WordRun) -> tuple[int, float]:
     """Order the runs of a cell by line, from left to right."""
     return round(-run.box.top / 3), run.box.left
 
@@ -180,6 +180,6 @@ def _is_year(cell: str) -> bool:
     return len(cell) == 4 and cell.isdigit() and cell[:2] in {"19", "20"}
 
 
-def _is_bold(row: Sequence[Sequence[Run]], page: PageText) -> bool:
+def _is_bold(row: Sequence[Sequence[WordRun]], page: PageText) -> bool:
     """Whether all cells of a row begin with a bold word."""
     return all(page.fonts.is_bold(cell[0].words[0]) for cell in row if cell)

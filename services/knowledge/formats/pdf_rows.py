@@ -27,7 +27,7 @@ _UPRIGHT = 1.8
 
 
 @dataclass(slots=True)
-class Run:
+class WordRun:
     """Words that follow each other in one line without a wide gap."""
 
     words: list[Word]
@@ -46,10 +46,10 @@ class Run:
 class PlacedCell:
     """The runs of a cell, from top to bottom."""
 
-    runs: list[Run]
+    runs: list[WordRun]
     box: Box
 
-    def add(self, run: Run) -> None:
+    def add(self, run: WordRun) -> None:
         """Add a line below."""
         self.runs.append(run)
         self.box = joined(self.box, run.box)
@@ -91,9 +91,9 @@ def joined(one: Box, other: Box) -> Box:
     )
 
 
-def runs_of(words: Sequence[Word]) -> list[Run]:
+def runs_of(words: Sequence[Word]) -> list[WordRun]:
     """Return the runs of a page in the order of its text."""
-    runs: list[Run] = []
+    runs: list[WordRun] = []
     for word in words:
         if runs:
             run = runs[-1]
@@ -104,7 +104,7 @@ def runs_of(words: Sequence[Word]) -> list[Run]:
                 run.words.append(word)
                 run.box = joined(run.box, word.box)
                 continue
-        runs.append(Run([word], word.box))
+        runs.append(WordRun([word], word.box))
     return runs
 
 
@@ -126,7 +126,7 @@ def may_have_rows(words: Sequence[Word]) -> bool:
     return False
 
 
-def rows_of(runs: Sequence[Run]) -> list[PlacedRow]:
+def rows_of(runs: Sequence[WordRun]) -> list[PlacedRow]:
     """Return the rows of a page; lines of running text that follow each other are rows of one cell each."""
     rows: list[PlacedRow] = []
     for block in _blocks(runs):
@@ -139,7 +139,7 @@ def rows_of(runs: Sequence[Run]) -> list[PlacedRow]:
     return [line for row in rows for line in (_lines(row) or [row])]
 
 
-def _blocks(runs: Sequence[Run]) -> Iterator[PlacedCell]:
+def _blocks(runs: Sequence[WordRun]) -> Iterator[PlacedCell]:
     """Yield runs that are drawn one below the other, closely: the lines of a cell, or of a paragraph."""
     block: PlacedCell | None = None
     pitch = 0.0
@@ -198,7 +198,7 @@ def _row_step(rows: list[PlacedRow]) -> float:
     return above.top - rows[-1].cells[0].runs[0].box.top
 
 
-def _cell(runs: list[Run]) -> PlacedCell:
+def _cell(runs: list[WordRun]) -> PlacedCell:
     box = runs[0].box
     for run in runs[1:]:
         box = joined(box, run.box)
@@ -235,6 +235,6 @@ def _share(one: Box, other: Box) -> float:
     return overlap / max(min(one.height, other.height), 0.1)
 
 
-def _is_upright(run: Run) -> bool:
+def _is_upright(run: WordRun) -> bool:
     word = max(run.words, key=lambda one: one.end - one.start)
     return word.end - word.start > 2 and word.box.height > _UPRIGHT * word.box.width

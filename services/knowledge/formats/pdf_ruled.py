@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from services.knowledge.formats.pdf_grid import Edge, Grid, covered, distinct
 from services.knowledge.formats.pdf_page import Box, Word
-from services.knowledge.formats.pdf_rows import Run, runs_of
+from services.knowledge.formats.pdf_rows import WordRun, runs_of
 from services.knowledge.formats.pdf_tables import Table
 
 # Lines of a page, pieces of one line joined; pages with more are drawings.
@@ -180,7 +180,7 @@ def _cells(
     return cells, wide
 
 
-def _spread(rows: list[list[list[Run]]], wide: dict[tuple[int, int], int]) -> None:
+def _spread(rows: list[list[list[WordRun]]], wide: dict[tuple[int, int], int]) -> None:
     """Put the text of cells over several columns into each of them, except that of a title over all."""
     for (band, column), last in wide.items():
         runs = rows[band][column]
@@ -195,10 +195,10 @@ def _rows(
     heights: Sequence[float],
     columns: Sequence[tuple[float, float]],
     grid: Grid,
-) -> list[list[list[Run]]]:
+) -> list[list[list[WordRun]]]:
     """Return the runs of each cell; cells without a line between them are one, and stand in each of their rows."""
     bands = len(heights) - 1
-    rows: list[list[list[Run]]] = [[[] for _column in columns] for _band in range(bands)]
+    rows: list[list[list[WordRun]]] = [[[] for _column in columns] for _band in range(bands)]
     for number, (left, right) in enumerate(columns):
         first = 0
         for band in range(bands):

@@ -22,7 +22,7 @@ from services.knowledge.formats.pdf_columns import (
 )
 from services.knowledge.formats.pdf_grid import Grid
 from services.knowledge.formats.pdf_page import Box, Fonts, Word
-from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, Run, joined
+from services.knowledge.formats.pdf_rows import PlacedCell, PlacedRow, WordRun, joined
 
 # Rows of a table are not further apart than this many heights of a line.
 _ROW_DISTANCE = 2.4
@@ -40,7 +40,7 @@ _ITEM_MARK = re.compile(r"[^\w\s]{0,2}\w{0,3}[^\w\s]{0,2}|\[\w{1,8}\]")
 class Table:
     """A table: its cells by row and column, and its place in the page's text."""
 
-    rows: list[list[list[Run]]]
+    rows: list[list[list[WordRun]]]
     columns: Columns
     boxes: list[Box]  # of its rows
     start: int
@@ -208,10 +208,10 @@ def _box_of(rows: Sequence[PlacedRow]) -> Box:
 
 def _table(rows: Sequence[PlacedRow], columns: Columns, grid: Grid, fonts: Fonts, *, ruled: bool) -> Table | None:
     """Put the runs of rows into columns; None if they do not fit."""
-    body: list[list[list[Run]]] = []
+    body: list[list[list[WordRun]]] = []
     boxes: list[Box] = []
     for row in rows:
-        cells: list[list[Run]] = [[] for _column in columns]
+        cells: list[list[WordRun]] = [[] for _column in columns]
         for cell in row.cells:
             for run in cell.runs:
                 for part in split_at_lines(run, columns, grid) if ruled else split_at_columns(run, columns, fonts):
@@ -277,7 +277,7 @@ def _is_table(table: Table, grid: Grid, text: str, fonts: Fonts) -> bool:
     return True
 
 
-def _is_list_or_code(table: Table, rows: Sequence[list[list[Run]]], text: str, fonts: Fonts) -> bool:
+def _is_list_or_code(table: Table, rows: Sequence[list[list[WordRun]]], text: str, fonts: Fonts) -> bool:
     """Whether rows are items behind marks or numbers, program code, or two lines that are no names with numbers."""
     if len(table.columns) == 2 and all(_ITEM_MARK.fullmatch(_plain(row[0], text)) for row in table.rows):
         return True
@@ -286,7 +286,7 @@ def _is_list_or_code(table: Table, rows: Sequence[list[list[Run]]], text: str, f
     return len(rows) == 2 and not _has_numbers_below_words(rows, text)
 
 
-def _has_column_of_numbers(rows: Sequence[list[list[Run]]], text: str) -> bool:
+def _has_column_of_numbers(rows: Sequence[list[list[WordRun]]], text: str) -> bool:
     """Whether a word stands over a column of numbers."""
     cells = [[_plain(cell, text) for cell in row] for row in rows]
     return any(
@@ -297,14 +297,14 @@ def _has_column_of_numbers(rows: Sequence[list[list[Run]]], text: str) -> bool:
     )
 
 
-def _is_even(row: Sequence[Sequence[Run]], fonts: Fonts) -> bool:
+def _is_even(row: Sequence[Sequence[WordRun]], fonts: Fonts) -> bool:
     """Whether a row is a justified line: drawn at once, with equal gaps between its words."""
     words = [word for cell in row for run in cell for word in run.words]
     gaps = [after.box.left - before.box.right for before, after in pairwise(words)]
     return max(gaps) < _EVEN * min(gaps) + 0.5 and all(fonts.together(*pair) for pair in pairwise(words))
 
 
-def _has_numbers_below_words(rows: Sequence[list[list[Run]]], text: str) -> bool:
+def _has_numbers_below_words(rows: Sequence[list[list[WordRun]]], text: str) -> bool:
     """Whether two full rows of three cells or more are names and what they name."""
     upper, lower = ([_plain(cell, text) for cell in row] for row in rows)
     return (
@@ -315,7 +315,7 @@ def _has_numbers_below_words(rows: Sequence[list[list[Run]]], text: str) -> bool
     )
 
 
-def _is_prose(table: Table, rows: Sequence[list[list[Run]]], text: str) -> bool:
+def _is_prose(table: Table, rows: Sequence[list[list[WordRun]]], text: str) -> bool:
     """Whether most cells of each column are full lines of words."""
     for number, (left, right) in enumerate(table.columns):
         cells = [row[number] for row in rows if row[number]]
@@ -329,5 +329,5 @@ def _is_prose(table: Table, rows: Sequence[list[list[Run]]], text: str) -> bool:
     return True
 
 
-def _plain(cell: Sequence[Run], text: str) -> str:
+def _plain(cell: Sequence[WordRun], text: str) -> str:
     return " ".join(text[run.start : run.end] for run in cell)

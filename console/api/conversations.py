@@ -127,8 +127,9 @@ async def messages(
 async def ask(conversation_id: Name, body: QuestionIn, request: Request, context: Context) -> Response:
     """Answer a question and store both. A client that disconnects ends the answer; the text so far is kept.
 
-    Streamed, the events are `waiting` (`position`), `retrieved` (`citations`), `token` (`text`), and at the end
-    `finished` (the message) or `error` (a problem document).
+    Streamed, the events are `waiting` (`position`), `retrieved` (`citations`; once more when the chat model cannot be
+    reached and the documents are quoted), `token` (`text`), and at the end `finished` (the message) or `error` (a
+    problem document).
     """
     answer = context.services.answers.ask(conversation_id, body.question, user=client_of(request, body.user or ""))
     stream = AnswerEvents(answer, context.threads.answers)

@@ -136,7 +136,7 @@ class ReplyReader:
                 raise ValueError("the reply is no object")
             return
         choices = document.get("choices")
-        if document.get("error") or (document.get("object") == "error"):
+        if document.get("error") or document.get("object") == "error" or _is_bare_error(document):
             raise server_error(document)
         if self.whole and not isinstance(choices, list):
             if message_of(document):
@@ -206,6 +206,12 @@ def _documents(text: str) -> list[Any]:
         if len(lines) < 2:
             raise
         return [json.loads(line.removeprefix("data:")) for line in lines if line != "data: [DONE]"]
+
+
+def _is_bare_error(document: dict[str, Any]) -> bool:
+    """Return whether a document is an error without the protocol's frame: a message with a code, and no choices."""
+    coded = any(name in document for name in ("code", "status", "detail", "error_code", "error_msg"))
+    return "choices" not in document and coded and bool(message_of(document))
 
 
 def _error_in(text: str) -> ServerError:

@@ -235,7 +235,7 @@ def message_of(body: Any) -> str:
         return "; ".join(filter(None, map(message_of, body)))
     if not isinstance(body, dict):
         return ""
-    for name in ("error", "message", "detail", "msg", "error_message", "errors"):
+    for name in ("error", "message", "detail", "msg", "error_message", "error_msg", "errors", "reason"):
         found = message_of(body.get(name))
         if found:
             place = body.get("loc")

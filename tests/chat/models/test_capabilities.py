@@ -388,6 +388,10 @@ ERRORS: dict[str, tuple[Callable[[Any], Reply], type[MillpondError], str, str]] 
         lambda _body: (502, {"Content-Type": "text/html"}, b"<html><h1>502 Bad Gateway</h1></html>"),
         UnavailableError, "error of its own (502)", "log",
     ),
+    "in the stream, without a frame": (
+        lambda _body: stream('data: {"code": 1305, "message": "overloaded"}\n\n'),
+        UnavailableError, "overloaded", "log",
+    ),
     "plain words": (
         lambda _body: (200, {"Content-Type": "text/plain"}, b"Model is overloaded"),
         UnavailableError, "Model is overloaded", "log",

@@ -89,10 +89,13 @@ _FEW = 3
 _FEW_HAN = 4
 _DAMAGED = 0.002
 _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
+_TYPOGRAPHY = frozenset("“”‘’„‚–—…•€™")
+_SIGN_IN_WORD = re.compile(r"[^\W\d_][“„‚–—…•€™][^\W\d_]")
 _CLEAR_HAN = 8
 _CLEAR_SCORE = 0.2
 _CLEAR_RATIO = 2.5
 _HIGH = re.compile(rb"[\x80-\xff]")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _C1_FOUND = re.compile("[\x80-\x9f]")
 _C1 = {point: bytes([point]).decode("cp1252", errors="ignore") or "\ufffd" for point in range(0x80, 0xA0)}
 
@@ -140,6 +143,8 @@ def decode_page(data: bytes) -> Decoded:
 
 def _tidied(found: Decoded) -> Decoded:
     text = found.text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    if "\x1b[" in text:
+        text = _COLOURS.sub("", text)  # of a terminal, in logs
     return Decoded(_without_c1(text), found.encoding, found.guessed, found.damaged)
 
 
@@ -331,9 +336,17 @@ def _scores(sample: bytes, *, whole: bool = True) -> Iterator[tuple[float, str, 
         if damaged <= len(text) * _DAMAGED + (not whole):
             text = text[:SAMPLE_CHARACTERS]
             sure = confidence
+            if name == "cp1252":
+                sure = max(sure, _western_confidence(text))
             if name in _EAST_ASIAN:
                 sure = max(confidence * _own_letters(text, name), _east_asian_confidence(sample, text, name))
             yield sure * _PRIORS[name] * plausibility(text, name), name, text
+
+
+def _western_confidence(text: str) -> float:
+    """Return how sure typographic signs make of Windows-1252 where they are all that is not ASCII."""
+    special = [character for character in text if character > "\x7f"]
+    return 0.65 if len(special) > 1 and _TYPOGRAPHY.issuperset(special) and not _SIGN_IN_WORD.search(text) else 0.0
 
 
 def _east_asian_confidence(sample: bytes, text: str, name: str) -> float:

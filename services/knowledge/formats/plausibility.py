@@ -87,6 +87,8 @@ def plausibility(text: str, encoding: str) -> float:
         score *= 0.3  # single letters of another alphabet among words in Latin letters
     if words:
         score *= max(0.02, 1.0 - strange / words) ** 2 * 0.75 ** min(strange, 5)
+    if "\xa4" in sample:
+        score *= 0.3  # the sign for any currency, which is the euro sign in ISO-8859-15
     return score * _thai(sample) * _east_asian(sample) * alphabet_share(sample, encoding)
 
 

@@ -154,6 +154,27 @@ def test_control_characters_of_a_wrong_label_become_what_was_meant() -> None:
     assert not any("\x80" <= character < "\xa0" for character in decode(bytes(range(0x20, 0x100)) * 3).text)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("He said “no” – and left… that’s it.\n", "cp1252"),
+        ("Artikel;Preis\nGlühwein;3,50 €\nKäse;2,10 €\n", "iso-8859-15"),
+        ("Name;Città\nNiccolò;Forlì\nJosé;Málaga\n", "mac-roman"),
+        ("The reference — see ‘Notes’ — is on page 5.\n", "gb18030"),
+        ("plain line\n" * 8000 + "Größe übrig für Käse, täglich geöffnet\n", "cp1252"),
+    ],
+    ids=["quotes", "euro", "mac", "chinese signs", "late"],
+)
+def test_signs_and_late_letters_tell_an_encoding(text: str, encoding: str) -> None:
+    """The euro sign, quotation marks and letters that come only after 100 KB are read as meant."""
+    assert decode(text.encode(encoding)).text == text
+
+
+def test_colours_of_a_terminal_are_left_out() -> None:
+    """Logs hold escape sequences; nobody reads or asks for them."""
+    assert decode(b"\x1b[32mINFO\x1b[0m pump started").text == "INFO pump started"
+
+
 def test_damaged_characters_are_counted(parse: Parse) -> None:
     """Bytes that fit nowhere do not change the encoding of the rest, and the reader is told."""
     for text, encoding in (

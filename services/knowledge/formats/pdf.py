@@ -94,6 +94,9 @@ def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
             reading.progress(index, pages)
             yield from _page_sections(document, index, reading, found)
         reading.progress(pages, pages)
+        if text := pdf_forms.dynamic_form_text(document):
+            found.texts += 1
+            yield Section(text)
         pdf_forms.read_attachments(document, reading)
         _check(found, pages)
 

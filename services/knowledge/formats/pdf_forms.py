@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 # Fields and comments of a page that are read.
 _MAX_ANNOTATIONS = 5_000
 _MAX_VALUE = 100_000  # characters
+_MAX_PACKETS = 50
+_MAX_PACKET_NAME = 100
+_MAX_PACKET_BYTES = 16 * 1024 * 1024
 _MAX_ATTACHMENTS = 200
 _MAX_ATTACHMENT_BYTES = 64 * 1024 * 1024
+_HIDDEN_FLAGS = 1 << 1 | 1 << 5  # hidden, not to be viewed
 _PASSWORD_FLAG = 1 << 13
 # How far before its field a printed label may end, in points.
 _LABEL_DISTANCE = 160.0
@@ -68,6 +72,8 @@ def page_annotations(document: pypdfium2.PdfDocument, page: Any, text: str, word
         if not annotation:
             continue
         try:
+            if pdfium.FPDFAnnot_GetFlags(annotation) & _HIDDEN_FLAGS:
+                continue
             kind = pdfium.FPDFAnnot_GetSubtype(annotation)
             if kind == pdfium.FPDF_ANNOT_WIDGET and document.formenv:
                 field = _Field(document.formenv, annotation)
@@ -201,6 +207,39 @@ def note_form(document: pypdfium2.PdfDocument, reading: Reading) -> None:
     if kind in {pdfium.FORMTYPE_XFA_FULL, pdfium.FORMTYPE_XFA_FOREGROUND}:
         reading.notes.add(NoteKind.XFA_FORM)
     document.init_forms()
+
+
+def dynamic_form_text(document: pypdfium2.PdfDocument) -> str:
+    """Return the filled fields of a form that is XFA alone, a line each: its pages only ask for another reader."""
+    import pypdfium2.raw as pdfium
+
+    if document.get_formtype() != pdfium.FORMTYPE_XFA_FULL:
+        return ""
+    for index in range(min(max(pdfium.FPDF_GetXFAPacketCount(document), 0), _MAX_PACKETS)):
+        name = ctypes.create_string_buffer(_MAX_PACKET_NAME)
+        size = ctypes.c_ulong()
+        pdfium.FPDF_GetXFAPacketName(document, index, name, _MAX_PACKET_NAME)
+        known = pdfium.FPDF_GetXFAPacketContent(document, index, None, 0, size)
+        if name.value == b"datasets" and known and 0 < size.value <= _MAX_PACKET_BYTES:
+            content = ctypes.create_string_buffer(size.value)
+            pdfium.FPDF_GetXFAPacketContent(document, index, content, size.value, size)
+            return "\n".join(_filled(content.raw))
+    return ""
+
+
+def _filled(content: bytes) -> Iterator[str]:
+    """Yield "name: value" of the elements of an XML document that have text and no elements in them."""
+    from lxml import etree  # type: ignore[import-untyped]
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(content, parser)
+    except etree.XMLSyntaxError:
+        return
+    for element in root.iter("*"):
+        value = " ".join((element.text or "").split())
+        if value and not len(element):
+            yield f"{etree.QName(element).localname}: {value}"
 
 
 def read_attachments(document: pypdfium2.PdfDocument, reading: Reading) -> None:

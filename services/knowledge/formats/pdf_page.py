@@ -22,6 +22,7 @@ _OUTLINE = 0.8
 _STACKED = 1.9
 _MAX_STACK = 60
 _TURNED = 0.1  # radians
+_FIRST_UNSPACED = "\u2e80"  # characters of scripts that are written downwards, too, begin here
 _POINTER = ctypes.c_void_p
 # Paths with no more pieces are lines and rectangles; of others this many pieces are looked at.
 _RECTANGLE_SEGMENTS = 6
@@ -145,7 +146,7 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
             right, top = max(right, box.right), max(top, box.top)
         inside = 2 * low_x <= left + right <= 2 * high_x and 2 * low_y <= bottom + top <= 2 * high_y
         whole = Box(left, bottom, right, top)
-        if top - bottom > _STACKED * height and end - start <= _MAX_STACK and _is_upright(text_page, start):
+        if top - bottom > _STACKED * height and _is_stack(text_page, text[start:end], start):
             words += _characters(text_page, start, end, turn)
             continue
         mapped = lacks_meaning(address, start if index_of is None else index_of(start)) != 1
@@ -153,11 +154,18 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
     return words
 
 
-def _is_upright(text_page: Any, index: int) -> bool:
-    """Whether a character stands upright."""
+def _is_stack(text_page: Any, word: str, start: int) -> bool:
+    """Whether a word is made of single upright characters below each other; Chinese may be written so."""
     import pypdfium2.raw as pdfium
 
-    return bool(abs(pdfium.FPDFText_GetCharAngle(text_page, index)) < _TURNED)
+    fonts = Fonts(text_page)
+    first, last = (Word(Box(0, 0, 0, 0), at, at + 1) for at in (start, start + len(word) - 1))
+    return (
+        len(word) <= _MAX_STACK
+        and max(word) < _FIRST_UNSPACED
+        and abs(pdfium.FPDFText_GetCharAngle(text_page, start)) < _TURNED
+        and not fonts.together(first, last)
+    )
 
 
 def _characters(text_page: Any, start: int, end: int, turn: int) -> Iterator[Word]:

@@ -24,6 +24,7 @@ from tests.knowledge.formats.pdf_objects import page_of, stream_of
 from tests.knowledge.library_harness import LibraryHarness
 
 Parse = Callable[..., ParsedFile]
+LINES = ("采购合同编号为沪二零二六第七号", "交货地点在洋山港四号仓库")
 PICTURE = ImageReader(Image.new("RGB", (300, 400), (120, 90, 60)))
 
 
@@ -119,14 +120,33 @@ def test_attached_files_become_documents_of_their_own(harness: LibraryHarness) -
     assert "spare key" in harness.library.reader.chunks(attached.id)[0].text
 
 
-def test_an_xfa_form_is_noted(parse: Parse) -> None:
-    """Forms in XFA may show more than the PDF says."""
+def test_an_xfa_form_is_noted_and_its_values_are_read(parse: Parse) -> None:
+    """Forms in XFA show more than the PDF says; what was filled in is in their data."""
+    values = (
+        "<f xmlns='http://www.xfa.org/schema/xfa-data/1.0/'><vessel>Heron</vessel><port><name>Leith</name></port></f>"
+    )
     data = page_of(
         "BT /F1 12 Tf 50 700 Td (Please wait while the form opens.) Tj ET",
-        stream_of("<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'></xdp:xdp>"),
-        catalogue="/AcroForm<</Fields[]/XFA 6 0 R>>",
+        stream_of(values),
+        catalogue="/AcroForm<</Fields[]/XFA[(datasets) 6 0 R]>>/NeedsRendering true",
     )
-    assert any("XFA" in note for note in notes(parse(data, "xfa.pdf")))
+    found = parse(data, "xfa.pdf")
+    assert any("XFA" in note for note in notes(found))
+    assert found.sections[-1].text.splitlines() == ["vessel: Heron", "name: Leith"]
+
+
+def test_chinese_written_downwards_stays_together(parse: Parse) -> None:
+    """Characters below each other are one line of Chinese, not cells."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("STSong-Light", 14)
+        for column, line in enumerate(LINES):
+            for row, character in enumerate(line):
+                canvas.drawString(300 - 24 * column, 760 - 16 * row, character)
+
+    text = text_of(parse(drawn(draw), "downwards.pdf"))
+    assert [line for line in text.split() if len(line) > 1] == list(LINES)
 
 
 def mixed(canvas: Canvas) -> None:
@@ -198,7 +218,6 @@ def test_an_invisible_text_layer_is_text(parse: Parse) -> None:
     assert notes(found) == []
 
 
-LINES = ("采购合同编号为沪二零二六第七号", "交货地点在洋山港四号仓库")
 WITHOUT_FONTS = """
 import ctypes, sys
 import pypdfium2.raw as pdfium

@@ -40,6 +40,7 @@ class NoteKind(StrEnum):
     READING_AIDS = "reading_aids"
     UNKNOWN_SYMBOLS = "unknown_symbols"
     DAMAGED_PARTS = "damaged_parts"
+    OLD_FORMAT = "old_format"
     GUESSED_ENCODING = "guessed_encoding"
     DAMAGED_CHARACTERS = "damaged_characters"
     UNREAD_ATTACHMENTS = "unread_attachments"
@@ -248,6 +249,8 @@ def _text(kind: NoteKind, count: int, place: str) -> str:  # noqa: PLR0911, PLR0
                 "{count} characters of symbol fonts are not known",
                 count,
             )
+        case NoteKind.OLD_FORMAT:
+            return _("A format of before 2007: the text is here, numbers of lists and the place of notes may not be")
         case NoteKind.DAMAGED_PARTS:
             return plural(
                 "{count} part is damaged and was not read: {place}",

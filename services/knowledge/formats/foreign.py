@@ -29,7 +29,7 @@ def is_compound(head: bytes) -> bool:
 
 
 def compound_kind(stream: BinaryIO) -> str:
-    """Return the format of a compound file: "msg" or "xls".
+    """Return the format of a compound file: "msg", "xls", "doc" or "ppt".
 
     Raises:
         BadInputError: it is protected, damaged, or of a format that is not read.
@@ -49,6 +49,10 @@ def compound_kind(stream: BinaryIO) -> str:
         return "msg"
     if names & {"Workbook", "Book"}:
         return "xls"
+    if "WordDocument" in names:
+        return "doc"
+    if "PowerPoint Document" in names:
+        return "ppt"
     what, hint = next(
         ((what, hint) for name, what, hint in _compound_formats() if name in names),
         (_("an old Office file"), _save_anew()),
@@ -58,8 +62,6 @@ def compound_kind(stream: BinaryIO) -> str:
 
 def _compound_formats() -> Iterator[tuple[str, str, str]]:
     """Yield (a stream that tells, what the file is, what to do)."""
-    yield "WordDocument", _("a Word document of the format before 2007 (.doc)"), _save_as("DOCX")
-    yield "PowerPoint Document", _("a PowerPoint presentation of the format before 2007 (.ppt)"), _save_as("PPTX")
     yield "VisioDocument", _("a Visio drawing"), _save_as("PDF")
     yield "Quill", _("a Publisher document"), _save_as("PDF")
     yield "MatOST", _("a Works document"), _save_as("DOCX")

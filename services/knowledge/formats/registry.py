@@ -57,6 +57,18 @@ def _rtf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     return read_rtf(stream, reading)
 
 
+def _doc(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.old_office import read_doc
+
+    return read_doc(stream, reading)
+
+
+def _ppt(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats.old_office import read_ppt
+
+    return read_ppt(stream, reading)
+
+
 def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     from services.knowledge.formats.books import read_epub
 
@@ -252,6 +264,8 @@ FORMATS: dict[str, Format] = {
         Format("ods", f"{_OPEN_DOCUMENT}.spreadsheet", _ods, library="office"),
         Format("spreadsheet-xml", "application/vnd.ms-excel", _spreadsheet_xml),
         Format("fods", f"{_OPEN_DOCUMENT}.spreadsheet-flat-xml", _fods),
+        Format("doc", "application/msword", _doc, library="html"),
+        Format("ppt", "application/vnd.ms-powerpoint", _ppt, library="html"),
         Format("odt", f"{_OPEN_DOCUMENT}.text", _open_document, library="office"),
         Format("odp", f"{_OPEN_DOCUMENT}.presentation", _open_document, library="office"),
         Format("odg", f"{_OPEN_DOCUMENT}.graphics", _open_document, library="office"),

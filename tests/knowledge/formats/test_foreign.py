@@ -9,8 +9,13 @@ from tests.knowledge.parsing.pools import Parse
 
 NOISE = bytes(range(256)) * 40
 FOREIGN = {
-    "old Word": (compound_file({"WordDocument": NOISE, "1Table": NOISE}), r"Word .*\(\.doc\)"),
-    "old PowerPoint": (compound_file({"PowerPoint Document": NOISE}), r"PowerPoint .*\(\.ppt\)"),
+    "damaged Word": (compound_file({"WordDocument": bytes(4096), "1Table": NOISE}), "damaged|no text"),
+    "damaged PowerPoint": (compound_file({"PowerPoint Document": NOISE}), "damaged|no text"),
+    "protected old Word": (compound_file({"WordDocument": bytes(11) + b"\1" + NOISE}), "protected"),
+    "protected old PowerPoint": (
+        compound_file({"PowerPoint Document": NOISE, "Current User": bytes(12) + b"\xdf\xc4\xd1\xf3" + bytes(9)}),
+        "protected",
+    ),
     "Visio": (compound_file({"VisioDocument": NOISE}), "Visio"),
     "Publisher": (compound_file({"Quill": {"QuillSub": NOISE}, "Contents": NOISE}), "Publisher"),
     "Hangul": (compound_file({"FileHeader": NOISE, "BodyText": {"Section0": NOISE}}), "Hangul"),

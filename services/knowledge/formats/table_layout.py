@@ -123,6 +123,9 @@ class _Lane:
         yield from self.end_block()
         yield from self._write_held()
         yield from self._close_tables()
+        if self.titles:  # nothing came below them
+            yield Section("\n".join(self.titles), sheet=self.sheet)
+            self.titles = []
 
     def _close_tables(self) -> Iterator[Section]:
         tables, self._tables = self._tables, []

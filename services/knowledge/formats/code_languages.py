@@ -237,4 +237,5 @@ def language_of(name: str, first_line: str) -> Language | None:
 
 def unit_name(match: re.Match[str]) -> str:
     """Return the name of the unit that begins on a line."""
-    return next((" ".join(name.split()).replace(") ", ".") for name in match.groups() if name), "")
+    name = next((name for name in match.groups() if name), "")
+    return " ".join(name.split()).replace(") ", ".").rstrip(":.")

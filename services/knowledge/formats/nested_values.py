@@ -22,6 +22,10 @@ _LEAST_FILLED = 0.5
 # Up to these lengths parts stay together in one section: the members of an object, several records of a list.
 _SHORT_PART = 1_500
 _LONG_SECTION = 2_500
+# A longer record is a section of its own.
+_SHORT_RECORD = 200
+# Keys by which records call themselves.
+_NAMES = ("id", "name", "title", "key", "code", "number", "label", "sku", "uuid", "_id")
 _LONGEST_LINE = 1_000
 _LONGEST_HEADING = 120
 Path = tuple[str, ...]
@@ -88,10 +92,13 @@ def list_sections(values: Iterator[object], path: Path = ()) -> Iterator[Section
                 yield from table.close()
                 table = None
             for at, record in enumerate(batch, start=number):
-                label = f"{path[-1] if path else ''}[{at}]"
+                label = _label(record, f"{path[-1] if path else ''}[{at}]")
                 if isinstance(record, list) and not _is_short(record, _LONG_SECTION):
                     yield from part.close()
                     yield from _value(record, (*path, label))
+                elif isinstance(record, list) and not _is_short(record, _SHORT_RECORD):
+                    yield from part.close()
+                    yield from _record((*path, label), _flat(record, ""))
                 elif isinstance(record, list):
                     yield from part.add_or_close([label, *_flat(record, ""), ""])
                 else:
@@ -100,6 +107,20 @@ def list_sections(values: Iterator[object], path: Path = ()) -> Iterator[Section
     if table is not None:
         yield from table.close()
     yield from part.close()
+
+
+def _record(path: Path, lines: list[str]) -> Iterator[Section]:
+    """Yield a record as a section of its own; its label is the first line."""
+    part = _Part(path)
+    part.add([_heading(path)[-1], "", *lines])
+    yield from part.close()
+
+
+def _label(record: object, place: str) -> str:
+    """Return the place of a record in its list, with what it calls itself."""
+    named = dict(record) if isinstance(record, Members) else {}
+    name = next((named[key] for key in _NAMES if is_scalar(named.get(key, [])) and named[key] not in {None, ""}), "")
+    return f"{place} {scalar_text(name)}" if name and len(scalar_text(name)) <= _LONGEST_HEADING // 2 else place
 
 
 def _is_row(record: object) -> bool:
@@ -204,8 +225,8 @@ def _heading(path: Path) -> Path:
 
 
 def _is_short(value: object, most: int = _SHORT_PART) -> bool:
-    """Whether a value takes little room, and is no table."""
-    if isinstance(value, list) and not isinstance(value, Members) and len(value) >= _TABLE and all(map(_is_row, value)):
+    """Whether a value takes little room, and is no list of records."""
+    if isinstance(value, list) and len(value) >= _TABLE and all(isinstance(record, Members) for record in value):
         return False
     size = 0
     for line in _flat_lines(value, ""):
@@ -234,8 +255,7 @@ def _flat_lines(value: object, path: str) -> Iterator[str]:
             yield from _flat_lines(member, f"{path}[{at}]")
     else:
         text = scalar_text(value)
-        separator = "\n" if "\n" in text else " "
-        yield f"{path}:{separator}{text}" if path else text
+        yield f"{path}: {text}" if path else text
 
 
 def is_scalar(value: object) -> bool:

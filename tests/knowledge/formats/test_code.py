@@ -69,6 +69,7 @@ public class OrderService implements Service {
 EXAMPLES: list[tuple[str, str, Headings]] = [
     ("a.py", PYTHON, {("Header",), ("Header", "parse_http_header"), ("main",), ()}),
     ("a.ts", TYPESCRIPT, {("HttpClient",), ("HttpClient", "getUser"), ("parseHttpHeader",), ("User",)}),
+    ("b.py", "class A:\n    def b(self): pass\n", {("A",), ("A", "b")}),
     ("a.js", "function one() {\n  return 1;\n}\nclass Two {\n  three() {\n  }\n}\n", {("one",), ("Two", "three")}),
     ("A.java", JAVA, {("OrderService",), ("OrderService", "findAll")}),
     (

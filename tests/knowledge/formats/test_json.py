@@ -50,6 +50,24 @@ def test_nested_values_keep_their_path(parse: Parse) -> None:
     assert ("notes", "topic 3") in {section.heading for section in found.sections} or "topic 3.done: false" in text
 
 
+def test_records_with_parts_stay_whole(parse: Parse) -> None:
+    """What belongs to an order stands in one chunk with the order's number."""
+    orders = [
+        {
+            "id": f"A-{n}",
+            "customer": {"name": f"Customer {n}", "city": f"City {n}"},
+            "items": [{"sku": f"S{n}{k}", "qty": k} for k in range(2)],
+            "note": "Deliver to the back door, and ring twice.\nNo parking there. " * 2,
+        }
+        for n in range(40)
+    ]
+    found = parse(json.dumps({"company": "Acme", "orders": orders}).encode(), "orders.json", chunk_tokens=160)
+    for n in range(40):
+        chunk = next(chunk for chunk in found.chunks if f"customer.city: City {n}\n" in chunk.text)
+        assert f"orders[{n}] A-{n}" in chunk.text
+        assert f"items[1].sku: S{n}1" in chunk.text
+
+
 def test_nothing_of_a_json_file_is_lost(parse: Parse) -> None:
     """Every key and value comes out: numbers as written, keys that come twice, empty lists, texts of several lines."""
     data = b"""{"id": 12345678901234567890123, "price": 1.10, "exp": 1E-7, "a": 1, "a": 2, "none": null, "list": [],

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,13 +207,17 @@ def _candidates(question: QuestionWords, passages: Sequence[RankedPassage]) -> l
     informative: dict[tuple[str, ...], _Candidate] = {}
     repeating: dict[tuple[str, ...], _Candidate] = {}
     for number, passage in enumerate(passages):
-        relation = QuestionRelation(question, passage.text)
-        for statement in statements(passage.text, passage.headings):
-            words = tuple(terms(statement.text))
-            if not words:
-                continue
+        stated = [
+            (statement, words)
+            for statement in statements(passage.text, passage.headings)
+            if (words := tuple(terms(statement.text)))
+        ]
+        leads = {lead for statement, _words in stated for lead in (statement.context, statement.title) if lead}
+        vocabulary = chain((words for _statement, words in stated), map(terms, leads))
+        relation = QuestionRelation(question, stem_of(passage.document), vocabulary)
+        for statement, words in stated:
             candidate = _candidate(relation, number, statement, words, passage)
-            found = informative if _adds_words(statement, question.terms) else repeating
+            found = informative if _adds_words(statement, words, question.terms) else repeating
             # Chunks overlap: a statement in two of them is quoted from the better one.
             other = found.get(words)
             if other is None or other.score < candidate.score:
@@ -225,12 +230,12 @@ def _candidates(question: QuestionWords, passages: Sequence[RankedPassage]) -> l
 def _candidate(
     relation: QuestionRelation, hit: int, statement: Statement, words: Iterable[str], passage: RankedPassage
 ) -> _Candidate:
-    context = relation.shared(terms(statement.context))
+    context = relation.about(statement.context)
     # A whole list or table counts for what it is about, not for any word in it.
     stated = context
     if not (statement.whole and statement.kind in _PARTED):
         stated = union(context, relation.shared(words))
-    about = union(relation.shared(terms(statement.title)), relation.shared(terms(stem_of(passage.document))))
+    about = union(relation.about(statement.title), relation.document)
     own = relation.coverage(stated)
     known = relation.coverage(union(stated, about))
     own = (own + (known - own) * _ABOUT_WEIGHT) * _share(statement)
@@ -269,7 +274,7 @@ def _words(statement: Statement) -> str:
     return f"{about} {statement.text}".strip()[:_EMBEDDED_CHARACTERS]
 
 
-def _adds_words(statement: Statement, asked: AbstractSet[str]) -> bool:
+def _adds_words(statement: Statement, words: Iterable[str], asked: AbstractSet[str]) -> bool:
     """Return whether a statement has a word, or a character of an unspaced script, that the terms `asked` do not cover.
 
     The numbering of headings does not count, nor do the name of a value, and a value that only repeats the title.
@@ -281,6 +286,8 @@ def _adds_words(statement: Statement, asked: AbstractSet[str]) -> bool:
     elif statement.kind is LayoutKind.VALUES:
         text = value_of(text)
         known = asked | {*terms(statement.title)}
+    elif any(word.isascii() and word.isalpha() and word not in known for word in words):
+        return True
     located = located_terms(text)
     places = {place for _term, covered in located for place in covered}
     return bool(places - {place for term, covered in located if term in known for place in covered})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import PurePath
 
 from services.knowledge.retrieval.question_kinds import ASKING
 from services.knowledge.text.terms import terms
@@ -47,9 +46,20 @@ class QuestionWords:
 class QuestionRelation:
     """Relates texts of one passage to a question."""
 
-    def __init__(self, question: QuestionWords, passage: str) -> None:
+    def __init__(self, question: QuestionWords, document: str, passage: Iterable[Iterable[str]]) -> None:
+        """Relate texts of the `document` of that name, whose statements have the terms `passage`."""
         self._question = question
-        self._forms = _forms(question.terms, {*terms(passage)})
+        self._forms = _forms(question.terms, {word for words in passage for word in words})
+        self._about: dict[str, Shared] = {}
+        self.document = self.about(document)
+
+    def about(self, text: str) -> Shared:
+        """Return what a title or a context shares with the question; the same ones come for many statements."""
+        if not text:
+            return {}
+        if text not in self._about:
+            self._about[text] = self.shared(terms(text))
+        return self._about[text]
 
     def shared(self, words: Iterable[str]) -> Shared:
         """Return the terms of the question that are among `words`, 1, or of which another form is, less."""
@@ -73,7 +83,7 @@ def union(first: Shared, second: Shared) -> Shared:
 
 def stem_of(name: str) -> str:
     """Return a file's name without its ending."""
-    return PurePath(name).stem
+    return name.rsplit(".", 1)[0]
 
 
 def _forms(asked: AbstractSet[str], words: AbstractSet[str]) -> dict[str, str]:

@@ -168,7 +168,9 @@ class _Packer:
         last = self.units[-1] if self.units else None
         if header is None or last is header or (last is not None and last.header is header):
             return None
-        return Unit(header.text, header.section, header.tokens, header=header, is_header=True, joint=Joint.KEPT)
+        # An empty line keeps its rows apart from those of another header.
+        text = f"\n{header.text}" if last is not None and last.is_row else header.text
+        return Unit(text, header.section, header.tokens, header=header, is_header=True, joint=Joint.KEPT)
 
     def _close(self, *, keep: bool = False, overlap: bool = False) -> Iterator[_Packed]:
         """Yield the present chunk and start the next one.

@@ -215,6 +215,8 @@ def test_a_long_cell_is_cut_into_pieces_that_name_its_column_and_row() -> None:
     assert len(pieces) > 4
     assert all(piece.startswith("| No. | Text |\n|---|\n| 1 | ") for piece in pieces[1:-1])
     assert "| No. | Subject | Text |\n|---|\n| 2 | Fees | Short. |" in drafts[-1].text
+    # Rows below different headers are different tables.
+    assert all(block.count("|---|") <= 1 for draft in drafts for block in draft.text.split("\n\n"))
 
 
 def test_chunks_begin_and_end_with_sentences() -> None:

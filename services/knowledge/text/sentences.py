@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 # Quotes and brackets that close after a full stop belong to its sentence.
 _CLOSING = r"""[”’"'»)\]]*+"""
@@ -33,9 +32,6 @@ _CLAUSE_END = re.compile(r"[。！？；\n]+|[.!?;]+\s")
 _ORDINAL = re.compile(r"\s*[(§]?\s*(?:\d{1,3}(?:\.\d{1,3})*|[ivxIVX]{1,5}|[a-z])")
 _LAST_WORD = re.compile(r"[^\W_][\w.]*$")
 _ITEM = re.compile(r"\s*(?:[|•·▪‣*+-]\s|#{1,6}\s|\d{1,3}[.)、]\s|$)")
-_LIST_ITEM = re.compile(r"(?:[•·▪‣*+-]|\d{1,3}[.)、])\s")
-_RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+")
-_ENDED = re.compile(r"""[.!?:;…。！？：；｡؟।॥۔][”’"'»」』）》】)\]]*$""")
 # A full stop after these does not end a sentence.
 _ABBREVIATIONS = re.compile(
     r"""adm|al|approx|apr|art|aug|ave|bros|ca|capt|cf|ch|co|col|corp|dec|dept|dr|eds?|eg|eq|est|etc|feb|figs?|ft|gen
@@ -45,39 +41,6 @@ _ABBREVIATIONS = re.compile(
 )
 # A line that is so much shorter than the longest one was not broken by the margin.
 _SHORT_LINE = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence and its role in the layout.
-
-    `title`: it has no full stop and is neither a list item nor in a table; `labels`: it is the first row of a table;
-    `header`: the labels of the table that it is a row of, "" outside tables.
-    """
-
-    text: str
-    title: bool = False
-    labels: bool = False
-    header: str = ""
-
-
-def marked_sentences(text: str) -> list[Sentence]:
-    """Return the sentences of `text` in order, with their roles in the layout."""
-    found: list[Sentence] = []
-    header = ""
-    for piece in _split(text):
-        row = piece.startswith("|")
-        if row and _RULE.fullmatch(piece):
-            if found and found[-1].text.startswith("|"):
-                header = found[-1].text
-                found[-1] = Sentence(header, labels=True)
-        elif row:
-            found.append(Sentence(piece, header=header))
-        else:
-            header = ""
-            title = _ENDED.search(piece) is None and _LIST_ITEM.match(piece) is None
-            found.append(Sentence(piece, title=title))
-    return [sentence for sentence in found if _has_words(sentence.text)]
 
 
 def sentences(text: str) -> list[str]:

@@ -64,17 +64,27 @@ def test_a_typing_error_is_forgiven_and_told(server: Server, library: dict[str, 
 
 
 def test_trust_in_the_embedder_is_told(server: Server) -> None:
-    """By script and kind of text, each from 0 to 1 with the samples that it comes from."""
-    for number, (first, second) in enumerate(PAIRS["LATIN"]):
-        server.wait_finished(server.add(f"prose {number}.txt", f"{first} {second}".encode()))
+    """By script and kind of text, each from 0 to 1 with the samples that it comes from; anew after deletions."""
+    added = [
+        server.add(f"prose {number}.txt", f"{first} {second}".encode())
+        for number, (first, second) in enumerate(PAIRS["HANGUL"])
+    ]
+    for document in added:
+        server.wait_finished(document)
 
     def measured() -> list[dict[str, object]]:
         return server.client.get("/api/search/trust").raise_for_status().json()["measured"]
 
-    eventually(measured, what="a measurement")
+    def scripts() -> set[object]:
+        return {each["script"] for each in measured()}
+
+    eventually(lambda: "HANGUL" in scripts(), what="a measurement")
     for each in measured():
         assert set(each) == {"script", "kind", "trust", "samples"}
         assert 0 <= each["trust"] <= 1
+    for document in added:
+        server.client.delete(f"/api/documents/{document}").raise_for_status()
+    eventually(lambda: "HANGUL" not in scripts(), what="another measurement")
 
 
 def test_collections_and_k_limit_the_hits(server: Server, library: dict[str, int]) -> None:

@@ -50,7 +50,7 @@ PRIOR_WEIGHT = 8
 # A lexical search that fails on more than half of the queries does not excuse the embedder's failures.
 MIN_CEILING = 0.5
 # Trust in kinds of which there are too few samples, beside prose; none in what no model can have learnt.
-UNMEASURED = {TextKind.PROSE: 1.0, TextKind.TABLE: 0.5, TextKind.CODE: 0.5, TextKind.LOG: 0.3, TextKind.UNREADABLE: 0.0}
+UNMEASURED = {TextKind.PROSE: 1.0, TextKind.TABLE: 0.8, TextKind.CODE: 0.8, TextKind.LOG: 0.5, TextKind.UNREADABLE: 0.0}
 # Measured anew once so much of the library has changed.
 _CHANGED_SHARE = 0.1
 _MIN_LETTERS = 8

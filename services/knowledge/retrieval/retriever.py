@@ -173,6 +173,7 @@ class Retriever:
             dense_weight,
             lexical_weight,
             {kind: self.trust.for_kind(kind, query) for kind in set(kinds.values())} if self.trust else {},
+            asked.lacks_code,
         )
         scores = fusion.scores(matches, cosines, kinds)
         check()

@@ -15,6 +15,8 @@ BASELINE_LEXICAL = 0.12
 MISSING_CODE = 0.5
 # The share of the baseline that is enough for a chunk with all codes and dates of the question.
 CODE_BASELINE = 0.6
+# The share that is needed where the question has a code that no document has: 5.5.4 is no answer to 5.4.5.
+LACKING_BASELINE = 1.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Fusion:
 
     `factors` is by kind of text how much a cosine counts beside that of prose. As far as it does not count, lexical
     evidence stands in its place, so that a chunk is never found by the embedder alone where that is not believed.
+    `lacks_code`: the question has a code that no document has.
     """
 
     evidence: LexicalEvidence
@@ -110,12 +113,14 @@ class Fusion:
     dense_weight: float
     lexical_weight: float
     factors: Mapping[str, float]
+    lacks_code: bool = False
 
     def baseline(self, matched: Mapping[str, float]) -> float:
         """Return the score that a relevant chunk with these terms reaches."""
         weighted = self.dense_weight * BASELINE_COSINE + self.lexical_weight * BASELINE_LEXICAL
         named = bool(self.codes) and all(code & matched.keys() for code in self.codes)
-        return weighted / (self.dense_weight + self.lexical_weight) * (CODE_BASELINE if named else 1.0)
+        share = LACKING_BASELINE if self.lacks_code else CODE_BASELINE if named else 1.0
+        return weighted / (self.dense_weight + self.lexical_weight) * share
 
     def scores(
         self, matches: Mapping[int, Mapping[str, float]], cosines: Mapping[int, float], kinds: Mapping[int, str]

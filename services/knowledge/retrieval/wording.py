@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.knowledge.retrieval.inflections import languages_of, other_forms
 from services.knowledge.retrieval.scoring import Alternative
@@ -34,13 +34,15 @@ _WORD = re.compile(r"[^\W\d_]+")
 class Asked:
     """A question as it is searched for; `text` is what the embedder reads.
 
-    `codes` are the codes and dates in it that the documents have, each by the terms that are it.
+    `codes` are the codes and dates in it that the documents have, each by the terms that are it; `lacks_code` tells
+    whether there is a code that no document has.
     """
 
     text: str
     located: tuple[tuple[str, range], ...]
     alternatives: tuple[Alternative, ...] = ()
     codes: tuple[frozenset[str], ...] = ()
+    lacks_code: bool = False
     corrections: tuple[Correction, ...] = ()
 
     @property
@@ -73,7 +75,7 @@ class Wording:
         if corrections:
             read = corrected(question, corrections)
             asked = self.read(read)
-            return Asked(read, asked.located, asked.alternatives, asked.codes, corrections)
+            return replace(asked, text=read, corrections=corrections)
         alternatives = [Alternative(whole.term, whole.places) for whole in wholes if counts[whole.term]]
         codes: dict[range, set[str]] = defaultdict(set)
         for whole in wholes:
@@ -85,7 +87,18 @@ class Wording:
             for form in forms.get(word, ())
             if counts[form]
         ]
-        return Asked(question, tuple(located), tuple(alternatives), tuple(frozenset(one) for one in codes.values()))
+        own = set(words)
+        lacks_code = any(
+            whole.exact and len(whole.places) > 1 and whole.term in own and whole.places not in codes
+            for whole in wholes
+        )
+        return Asked(
+            question,
+            tuple(located),
+            tuple(alternatives),
+            tuple(frozenset(one) for one in codes.values()),
+            lacks_code,
+        )
 
     def _corrections(
         self, question: str, words: Sequence[str], forms: dict[str, list[str]], counts: dict[str, int]

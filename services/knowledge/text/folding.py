@@ -77,6 +77,8 @@ class _Folding(dict[int, str | None]):
             folded = _LETTERS[character]
         elif (kind := unicodedata.category(character)) in {"Mn", "Me"} and _is_accent(character):
             folded = None
+        elif kind == "Nd":
+            folded = str(unicodedata.decimal(character))  # the digits of Arabic, Devanagari and others
         elif kind[0] in "LMN":
             folded = _simplified(character) if code >= 0x3400 else character
         elif kind == "Cf":

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from services.knowledge.text import codes
 from services.knowledge.text.dates import find_dates
@@ -41,6 +42,7 @@ _RUN = re.compile(
     rf"|(?P<word>[^\s{_UNSPACED}{_JOINERS}]+)"
 )
 _RUN_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _DIGITS = re.compile(r"[\d./-]+\Z")
 _SIBILANT_PLURALS = ("ches", "shes", "sses", "xes", "zes")
 # Fewest and most digits of a telephone number (https://www.itu.int/rec/T-REC-E.164).
@@ -67,22 +69,21 @@ def terms(text: str) -> list[str]:
     found: list[str] = []
     runs: list[str] = []
     has_digits = False
-    for match in _RUN.finditer(fold(codes.mark(text))):
-        run = match[0]
-        runs.extend(run.split("~"))
-        if match.lastgroup == "word":
+    for kind, run in _runs(codes.mark(text)):
+        if kind is _Kind.SPACED:
+            wholes = _wholes(run)
+            found.extend((*wholes.equal, *wholes.within))
+            continue
+        runs.append(run)
+        has_digits = has_digits or kind is _Kind.JOINED or run[0].isdigit()
+        if kind is _Kind.WORD:
             found.append(term_of(run))
-            has_digits = has_digits or run[0].isdigit()
-        elif match.lastgroup == "unspaced":
+        elif kind is _Kind.UNSPACED:
             found.extend(run[at : at + 2] for at in range(len(run)))
         else:
-            parts, wholes = _joined(run)
-            found.extend(parts)
-            if wholes.written:
-                found.append(wholes.written)
-            found.extend(wholes.equal)
-            found.extend(wholes.within)
-            has_digits = True
+            wholes = _wholes(run)
+            found.extend(_parts(run))
+            found.extend(term for term in (wholes.written, *wholes.equal, *wholes.within) if term)
     if has_digits:
         found.extend(term for _first, _after, names in find_dates(runs) for term in names)
         found.extend(number for _first, _after, number in _phones(runs))
@@ -109,32 +110,32 @@ def read_question(text: str) -> tuple[list[tuple[str, range]], list[Whole]]:
     runs: list[str] = []
     starts: list[int] = []
     place = 0
-    for match in _RUN.finditer(fold(codes.mark(text, question=True))):
-        run = match[0]
-        offset = 0
-        for piece in run.split("~"):
-            runs.append(piece)
-            starts.append(place + offset)
-            offset += len(codes.INNER.split(piece))
-        if match.lastgroup == "word":
+    for kind, run in _runs(codes.mark(text, question=True)):
+        if kind is _Kind.SPACED:
+            covered = range(place - sum(len(_parts(piece)) for piece in run.split("~")), place)
+            found_wholes += [Whole(term, covered, exact=False) for term in _wholes(run).equal]
+            continue
+        runs.append(run)
+        starts.append(place)
+        if kind is _Kind.WORD:
             term = term_of(run)
             located.append((term, range(place, place + 1)))
-            if any(map(str.isdigit, term)) and not term.isdecimal():
+            if _is_code(run):
                 found_wholes.append(Whole(term, range(place, place + 1), exact=True))
             place += 1
-        elif match.lastgroup == "unspaced":
+        elif kind is _Kind.UNSPACED:
             pairs = range(len(run) - 1)
             located += [(run[at : at + 2], range(place + at, place + at + 2)) for at in pairs] or [
                 (run, range(place, place + 1))
             ]
             place += len(run)
         else:
-            parts, wholes = _joined(run)
+            parts, wholes = _parts(run), _wholes(run)
             located += [(part, range(place + at, place + at + 1)) for at, part in enumerate(parts)]
             covered = range(place, place + len(parts))
             if wholes.written:
                 located.append((wholes.written, covered))
-            exact = any(map(str.isdigit, run))
+            exact = _is_code(run)
             found_wholes += [Whole(term, covered, exact) for term in (wholes.written, *wholes.equal) if term]
             place += len(parts)
     starts.append(place)
@@ -152,16 +153,53 @@ def is_unspaced(term: str) -> bool:
     return _RUN_OF_UNSPACED.match(term) is not None
 
 
-def _joined(run: str) -> tuple[list[str], codes.Wholes]:
-    """Return the parts of "A-12", and the terms for the whole."""
+class _Kind(Enum):
+    UNSPACED = "unspaced"
+    JOINED = "joined"
+    WORD = "word"
+    # Two words that may be one code; they come by themselves before it.
+    SPACED = "spaced"
+
+
+def _runs(text: str) -> Iterator[tuple[_Kind, str]]:
+    """Yield the folded runs of a marked text."""
+    for match in _RUN.finditer(fold(text)):
+        run, kind = match[0], _Kind(match.lastgroup)
+        if "~" not in run:
+            yield kind, run
+            continue
+        for piece in run.split("~"):
+            yield _Kind.JOINED if codes.INNER.search(piece) else _Kind.WORD, piece
+        yield _Kind.SPACED, run
+
+
+def _parts(run: str) -> list[str]:
+    """Return the parts of "A-12"."""
+    parts = codes.INNER.split(run)
+    if len(parts) > 1 and parts[-1] == "s" and run[-2] == "'":
+        parts.pop()  # the English genitive
+    return [term_of(part) for part in parts]
+
+
+def _wholes(run: str) -> codes.Wholes:
+    """Return the terms for all of "A-12"."""
     parts = codes.INNER.split(run)
     if parts[-1] == "s" and run[-2] == "'":
-        parts.pop()  # the English genitive
+        parts.pop()
         run = run[:-2]
-    wholes = codes.wholes(run, parts) if len(parts) > 1 else codes.Wholes()
-    if wholes.equal and not any(map(str.isdigit, run)):
-        wholes = codes.Wholes(wholes.written, tuple(map(term_of, wholes.equal)))
-    return [term_of(part) for part in parts], wholes
+    if len(parts) < 2:
+        return codes.Wholes()
+    wholes = codes.wholes(run, parts)
+    if any(map(str.isdigit, run)):
+        return wholes
+    return replace(wholes, equal=tuple(map(term_of, wholes.equal)))
+
+
+def _is_code(run: str) -> bool:
+    """Whether a run is a code, a version or a number of several parts; "19th" and "20-year" are words."""
+    if run.isdecimal() or not any(map(str.isdigit, run)):
+        return False
+    return not run[0].isdigit() or max(map(len, _LETTERS.findall(run)), default=0) < 2
 
 
 def _phones(runs: Sequence[str]) -> Iterator[tuple[int, int, str]]:

@@ -126,3 +126,9 @@ def test_encoded_data_is_not_believed(tmp_path: Path, embedder) -> None:
     assert hit.score == 0
     assert not store.retriever.search("deadbeefcafe0123456789ab").relevant
     store.close()
+
+
+@pytest.mark.parametrize("question", ["7.4.5", "What is in release 5.4.6?"])
+def test_a_code_that_no_document_has_is_not_answered_with_another(store: IndexedStore, question: str) -> None:
+    """Parts of a version that happen to be the same are no answer."""
+    assert not store.retriever.search(question).relevant

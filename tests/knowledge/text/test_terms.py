@@ -86,6 +86,8 @@ def test_terms_hold_nothing_that_a_query_language_knows(text: str) -> None:
         ("إسلام", "اسلام"),
         ("کتاب", "كتاب"),
         ("שָׁלוֹם", "שלום"),
+        ("٢٠٢٦", "2026"),
+        ("२०२६", "2026"),
     ],
 )
 def test_style_width_case_and_marks_do_not_matter(one: str, other: str) -> None:

@@ -46,7 +46,8 @@ def _text(element: etree._Element) -> str:  # noqa: PLR0911 - one for each kind 
             return f"[{'; '.join(parts)}]"
         case "mtr", _:
             return ", ".join(parts)
-    return "".join(parts)
+    # Text that stands where none belongs is not lost.
+    return (element.text or "") + "".join(part + (each.tail or "") for part, each in zip(parts, element, strict=True))
 
 
 def _office_part(element: etree._Element, name: str) -> str:

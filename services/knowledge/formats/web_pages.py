@@ -33,6 +33,9 @@ _PLACES = frozenset("table thead tbody tfoot tr td th ol ul menu dir li dl dd".s
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _ADDRESS = re.compile(r"\s*(?:mailto:|tel:)([^?]+)", re.IGNORECASE)
 _NO_INPUT = frozenset({"hidden", "password", "file", "image", "color", "range"})
+# What an element of an equation may be called, and characters that XML has not.
+_NAME = re.compile(r"[A-Za-z][\w.-]*")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPACE = re.compile(r"[ \t\r\n\f\u200b\u00ad]+")
 
 
@@ -104,11 +107,13 @@ class PageReader:
         self._pre = 0
         self._options = 0
         self._equation: Any = None
+        self._depth = 0  # of elements within the equation
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Take the start of an element."""
         if self._equation is not None:
-            self._equation.start(tag, {})
+            self._depth += 1
+            self._equation.start(tag if _NAME.fullmatch(tag) else "mrow", {})
             return
         hides = tag in _UNSHOWN or _is_hidden(tag, attributes)
         if tag == "title" and self._hidden and not self._title:
@@ -189,14 +194,16 @@ class PageReader:
         from lxml import etree
 
         self._notes.add(NoteKind.EQUATIONS)
+        self._depth = 1
         self._equation = etree.TreeBuilder()
         self._equation.start("math", {})
 
     def end(self, tag: str) -> None:
         """Take the end of an element."""
         if self._equation is not None:
-            self._equation.end(tag)
-            if tag == "math":
+            self._depth -= 1
+            self._equation.end(tag if _NAME.fullmatch(tag) else "mrow")
+            if not self._depth:
                 self._text.append(equation_text(self._equation.close()))
                 self._equation = None
                 self._tags.pop()
@@ -252,7 +259,7 @@ class PageReader:
     def data(self, text: str) -> None:
         """Take a piece of text."""
         if self._equation is not None:
-            self._equation.data(text)
+            self._equation.data(_CONTROLS.sub("", text))
         elif self._hidden:
             if self._tags and self._tags[-1][0] == "title" and not self._title:
                 self._text.append(text)

@@ -138,6 +138,7 @@ def test_what_stands_within_a_line(parse: Parse) -> None:
     ("page", "expected"),
     [
         ("<p>One<p>Two", "One\n\nTwo"),
+        ("<p>So <math><p>x<math><mi\x01>a</math>y</math> b", "So xay b"),
         ("<td>cell<td>cell two", "cell\n\ncell two"),
         ("plain <b>words</b>", "plain words"),
         ("</div></p>text<b><i>bold</b></i> on", "textbold on"),
@@ -146,7 +147,7 @@ def test_what_stands_within_a_line(parse: Parse) -> None:
         ("<frameset><frame src=a><noframes>Without frames</noframes></frameset>", "Without frames"),
         ("<div>" * 5000 + "deep", "deep"),
     ],
-    ids=["open", "cells", "inline", "crossed", "XHTML", "frames", "deep"],
+    ids=["open", "equations in equations", "cells", "inline", "crossed", "XHTML", "frames", "deep"],
 )  # fmt: skip
 def test_pieces_and_broken_pages(parse: Parse, page: str, expected: str) -> None:
     """What browsers show of a page without a frame, or one that is nested wrongly, is read."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from xlrd.sheet import Sheet  # type: ignore[import-untyped]
 
 # Records of the file format, [MS-XLS] 2.3.
-_BOF, _EOF, _CONTINUE, _TXO = 0x0809, 0x000A, 0x003C, 0x01B6
+_BOF, _EOF, _CONTINUE, _TXO, _FORMULA = 0x0809, 0x000A, 0x003C, 0x01B6, 0x0006
+_NO_VALUE = b"\x03\0\0\0\0\0\xff\xff"
 _CHART = b"\x20\x00"
 _BIFF8 = 80
 _NUMBER, _DATE, _BOOLEAN, _ERROR = 2, 3, 4, 5
@@ -57,9 +59,15 @@ def read_xls(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
         notes = SheetNotes(reading.notes, name)
         if sheet.visibility:
             notes.hidden_sheet()
-        yield from table_sections(_xls_rows(book, sheet, notes), name)
+        beside = _beside(book, number)
+        yield from table_sections(_xls_rows(book, sheet, notes, beside.formulas), name)
         notes.finish()
-        yield from _drawn_texts(book, number, sheet, reading)
+        if beside.charts:
+            reading.notes.add(NoteKind.PICTURES, beside.charts)
+        comments = {note.text.strip() for note in sheet.cell_note_map.values()}
+        boxes = [text for text in beside.boxes if text and text not in comments]
+        if boxes:
+            yield Section("\n\n".join(boxes), sheet=name)
         book.unload_sheet(number)
     reading.progress(book.nsheets, book.nsheets)
 
@@ -70,14 +78,13 @@ def _protected() -> BadInputError:
     )
 
 
-def _xls_rows(book: Book, sheet: Sheet, notes: SheetNotes) -> Iterator[Row]:
+def _xls_rows(book: Book, sheet: Sheet, notes: SheetNotes, formulas: Mapping[int, Mapping[int, str]]) -> Iterator[Row]:
     merged = MergedCells()
     for top, bottom, left, right in sheet.merged_cells:
         merged.add(top + 1, left, bottom, right - 1)
     comments = _xls_comments(sheet)
-    for column, info in sheet.colinfo_map.items():
-        if info.hidden:
-            notes.hidden_columns(column, column)
+    for column in (column for column, info in sheet.colinfo_map.items() if info.hidden):
+        notes.hidden_columns(column, column)
     for at in range(sheet.nrows):
         cells: dict[int, str] = {}
         look = 0
@@ -90,10 +97,14 @@ def _xls_rows(book: Book, sheet: Sheet, notes: SheetNotes) -> Iterator[Row]:
             if text and not text.isspace():
                 cells[column] = text
                 look = look or 1 + book.xf_list[style].font_index
+        for column, text in formulas.get(at, {}).items():
+            cells[column] = text
+            notes.formula_without_value()
         if at in comments:
             notes.comments(len(comments[at]))
             for column, text in comments[at].items():
                 cells[column] = f"{cells.get(column, '')} {text}".strip()
+        if at in comments or at in formulas:
             cells = dict(sorted(cells.items()))
         if cells and at in sheet.rowinfo_map and sheet.rowinfo_map[at].hidden:
             notes.hidden_row()
@@ -112,34 +123,60 @@ def _xls_comments(sheet: Sheet) -> dict[int, dict[int, str]]:
     return found
 
 
-def _drawn_texts(book: Book, number: int, sheet: Sheet, reading: Reading) -> Iterator[Section]:
-    """Yield the text boxes of a sheet, which xlrd leaves out; charts on it are noted."""
+@dataclass(slots=True)
+class _Beside:
+    """What xlrd leaves out of a sheet: formulas that were never computed, by row and column, text boxes, charts."""
+
+    formulas: dict[int, dict[int, str]] = field(default_factory=dict)
+    boxes: list[str] = field(default_factory=list)
+    charts: int = 0
+
+
+def _beside(book: Book, number: int) -> _Beside:
+    """Return what stands in the records of a sheet beside its cells."""
+    found = _Beside()
     if book.biff_version < _BIFF8:
-        return
-    comments = {note.text.strip() for note in sheet.cell_note_map.values()}
+        return found
+    formulas: list[bytes] = []
     at, depth, length = book._sh_abs_posn[number], 0, 0  # noqa: SLF001 - nothing public says where a sheet begins
-    texts: list[str] = []
     while at + 4 <= len(book.mem):
         record, size = struct.unpack_from("<HH", book.mem, at)
         data = book.mem[at + 4 : at + 4 + size]
         if record == _BOF:
             depth += 1
-            if depth == 2 and data[2:4] == _CHART:
-                reading.notes.add(NoteKind.PICTURES)
+            found.charts += depth == 2 and data[2:4] == _CHART
         elif record == _EOF:
             depth -= 1
             if depth == 0:
                 break
+        elif record == _FORMULA and size > 22 and depth == 1:
+            formulas.append(data)
         elif record == _TXO and depth == 1 and size >= 12:
             length = int.from_bytes(data[10:12], "little")
         elif record == _CONTINUE and length and size:
             wide = data[0] & 1
-            texts.append(data[1 : 1 + length * (1 + wide)].decode("utf-16-le" if wide else "latin-1", errors="replace"))
+            text = data[1 : 1 + length * (1 + wide)].decode("utf-16-le" if wide else "latin-1", errors="replace")
+            found.boxes.append(text.strip())
             length = 0
         at += 4 + size
-    boxes = [text.strip() for text in texts if text.strip() and text.strip() not in comments]
-    if boxes:
-        yield Section("\n\n".join(boxes), sheet=sheet.name)
+    # A formula may well give nothing; all of a sheet do so where nobody has computed them.
+    if formulas and all(data[6:14] == _NO_VALUE for data in formulas):
+        for data in formulas:
+            row, column = struct.unpack_from("<HH", data)
+            found.formulas.setdefault(row, {})[column] = _formula_text(book, data, row, column)
+    return found
+
+
+def _formula_text(book: Book, data: bytes, row: int, column: int) -> str:
+    """Return the text of a formula from its stored tokens, "=?" where xlrd cannot tell."""
+    from xlrd.formula import FMLA_TYPE_CELL, FormulaError, decompile_formula  # type: ignore[import-untyped]
+
+    length = int.from_bytes(data[20:22], "little")
+    try:
+        text = decompile_formula(book, data[22:], length, FMLA_TYPE_CELL, row, column)
+    except (FormulaError, AssertionError, IndexError, KeyError, TypeError, ValueError, struct.error):
+        text = None
+    return f"={text or '?'}"
 
 
 def _xls_text(book: Book, kind: int, value: Any, style: int) -> str:

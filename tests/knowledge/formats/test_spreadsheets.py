@@ -191,6 +191,13 @@ def test_formulas_without_a_value_are_kept_and_noted(parse: Parse) -> None:
     assert lines(parse(raw_xlsx(shared), "a.xlsx")) == ["| Twice | Once |", "| =B2*2 | 4 |", "| =B3*2 | 5 |"]
 
 
+def test_formulas_of_an_old_workbook_without_a_value_are_kept(parse: Parse) -> None:
+    """A library for XLS writes formulas that nobody has computed: their text is made from their tokens."""
+    found = parse((FIXTURES / "formulas_xlwt.xls").read_bytes(), "a.xls")
+    assert lines(found)[1:] == ["| Ropes | 1200 | =B2/B4 |", "| Sails | 3800 |", "| Total | =SUM(B2:B3) |"]
+    assert notes(found) == ["2 formulas without a value: their text was kept (Budget)"]
+
+
 def test_style_sheets_of_other_programs_do_not_matter(parse: Parse) -> None:
     """A colour of three digits, a style sheet that is no XML, and none at all: the cells are read all the same."""
     sheet = (

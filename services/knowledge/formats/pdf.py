@@ -210,11 +210,15 @@ def _page_text(
         def grid() -> Grid:
             return grid_of(box for item, matrix in objects.paths for box in path_lines(item, matrix, turn))
 
-        exact = len(shown) == len(words) and not any(
-            one.end == other.start and text[one.end - 1] not in HYPHENS for one, other in pairwise(words)
-        )
+        stacked = len(words) > len(text.split()) and _have_stacks(words, text)
+        exact = len(shown) == len(words) and not stacked
         layout = PageText(text, shown, exact, grid, Fonts(text_page))
         return laid_out(layout, found.open_table, clean_text), text, shown
+
+
+def _have_stacks(words: Sequence[Word], text: str) -> bool:
+    """Whether words touch that are no parts of a hyphenated one: characters below each other."""
+    return any(one.end == other.start and text[one.end - 1] not in HYPHENS for one, other in pairwise(words))
 
 
 def _unmapped_words(words: Sequence[Word], text: str) -> dict[int, int]:

@@ -21,6 +21,8 @@ _OUTLINE = 0.8
 # A word higher than this many of its first character, of at most so many characters, may be a column of them.
 _STACKED = 1.9
 _MAX_STACK = 60
+# Of so many words one is asked whether its characters have a meaning, of all once one has not.
+_SAMPLE = 6
 _TURNED = 0.1  # radians
 _FIRST_UNSPACED = "\u2e80"  # characters of scripts that are written downwards, too, begin here
 _POINTER = ctypes.c_void_p
@@ -125,32 +127,41 @@ def page_objects(page: Any) -> PageObjects:
 
 def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
     """Return the words of a page's text with their boxes."""
-    import pypdfium2.raw as pdfium
-
     get_box = _direct("FPDFText_GetLooseCharBox", _POINTER, ctypes.c_int, _POINTER)
     lacks_meaning = _direct("FPDFText_HasUnicodeMapError", _POINTER, ctypes.c_int)
-    address, box = _address(text_page), pdfium.FS_RECTF()
-    place = ctypes.addressof(box)
-    index_of = None if text_page.count_chars() == len(text) else partial(_character_index, text_page)
-    low_x, low_y, high_x, high_y = page.get_bbox()
+    address = _address(text_page)
+    edges = (ctypes.c_float * 4)()  # left, top, right, bottom
+    read_edges, place = memoryview(edges).cast("B").cast("f").tolist, ctypes.addressof(edges)
+    exact = text_page.count_chars() == len(text)
+    low_x, low_y, high_x, high_y = (2 * edge for edge in page.get_bbox())
     turn = page.get_rotation()
     words: list[Word] = []
+    step = _SAMPLE  # how many words further the next one is asked for its meaning
     for match in _WORD.finditer(text):
         start, end = match.span()
-        if not get_box(address, start if index_of is None else index_of(start), place):
+        index = start if exact else _character_index(text_page, start)
+        if not get_box(address, index, place):
             continue
-        left, bottom, right, top = box.left, box.bottom, box.right, box.top
+        left, top, right, bottom = read_edges()
         height = top - bottom
-        if end - start > 1 and get_box(address, end - 1 if index_of is None else index_of(end - 1), place):
-            left, bottom = min(left, box.left), min(bottom, box.bottom)
-            right, top = max(right, box.right), max(top, box.top)
-        inside = 2 * low_x <= left + right <= 2 * high_x and 2 * low_y <= bottom + top <= 2 * high_y
-        whole = Box(left, bottom, right, top)
-        if top - bottom > _STACKED * height and _is_stack(text_page, text[start:end], start):
-            words += _characters(text_page, start, end, turn)
-            continue
-        mapped = lacks_meaning(address, start if index_of is None else index_of(start)) != 1
-        words.append(Word(turned(whole, turn) if turn else whole, start, end, inside, mapped))
+        if end - start > 1 and get_box(address, end - 1 if exact else _character_index(text_page, end - 1), place):
+            last_left, last_top, last_right, last_bottom = read_edges()
+            left, right = min(left, last_left), max(right, last_right)
+            if last_top != top or last_bottom != bottom:
+                top, bottom = max(top, last_top), min(bottom, last_bottom)
+                if top - bottom > _STACKED * height and _is_stack(text_page, text[start:end], start):
+                    words += _characters(text_page, start, end, turn)
+                    continue
+        shown = low_x <= left + right <= high_x and low_y <= bottom + top <= high_y
+        mapped = True
+        if len(words) % step == 0 and lacks_meaning(address, index) == 1:
+            mapped = False
+            if step > 1:
+                step = 1
+                for word in words:
+                    word.mapped = lacks_meaning(address, word.start) != 1
+        box = Box(left, bottom, right, top)
+        words.append(Word(turned(box, turn) if turn else box, start, end, shown, mapped))
     return words
 
 

@@ -18,6 +18,13 @@ from services.knowledge.types import Section
 def read_json(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     """Yield the sections of a file that holds one value of JSON, or several, one after the other."""
     text = text_of(stream, reading)
+    try:
+        yield from _sections(text, reading)
+    except RecursionError:  # nested deeper than any document; better twice than not at all
+        yield from plain_sections(text)
+
+
+def _sections(text: str, reading: Reading) -> Iterator[Section]:
     cursor = JsonCursor(text, json_values.skip(text, 0))
     if text.startswith("[", cursor.at):
         yield from list_sections(cursor.elements())

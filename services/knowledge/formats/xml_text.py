@@ -56,6 +56,8 @@ def read_xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     except ParseError as error:
         reading.notes.add(NoteKind.DAMAGED_LINES, place=int(error.position[0]))
         yield from plain_sections(_without_tags(text))
+    except RecursionError:  # nested deeper than any document; better twice than not at all
+        yield from plain_sections(_without_tags(text))
     except DefusedXmlException:
         reading.notes.add(NoteKind.XML_ENTITIES)
         yield from plain_sections(_without_tags(text))

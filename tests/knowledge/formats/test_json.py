@@ -146,6 +146,9 @@ def test_json_is_recognised_by_its_content(parse: Parse, data: bytes, name: str,
 def test_deep_and_huge_json_does_no_harm(parse: Parse) -> None:
     """Nesting without end is read as text, a long list without holding all of it as objects."""
     assert _text(parse(b"[" * 100_000, "deep.json")).startswith("[[[")
+    for depth in (100, 400, 950):
+        nested = b'{"a":' * depth + b'"word"' + b"}" * depth
+        assert "word" in _text(parse(nested, "deep.json"))
     many = json.dumps([{"n": n, "name": f"row {n}"} for n in range(20_000)]).encode()
     assert "| 19999 | row 19999 |" in parse(many, "many.json").sections[-1].text
 

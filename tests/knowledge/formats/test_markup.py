@@ -88,6 +88,11 @@ def test_damaged_xml_is_read_as_text(parse: Parse) -> None:
     assert notes_of(found.notes)[0].text == "Line 4 is not of the file's format; kept as it stands"
 
 
+def test_deep_xml_is_read_as_text(parse: Parse) -> None:
+    """Nesting without end loses no word."""
+    assert "word" in _text(parse(b"<a>" * 20_000 + b"word" + b"</a>" * 20_000, "deep.xml"))
+
+
 def test_xml_in_another_encoding(parse: Parse) -> None:
     """The prolog says what the bytes mean; without one they are UTF-8, UTF-16 has its mark."""
     text = "<a><b>Prüfung größer</b></a>"

@@ -21,8 +21,10 @@ _OUTLINE = 0.8
 # A word higher than this many of its first character, of at most so many characters, may be a column of them.
 _STACKED = 1.9
 _MAX_STACK = 60
-# Of so many words one is asked whether its characters have a meaning, of all once one has not.
+# Of so many words one is asked whether its characters have a meaning, long ones and the first of a line are, and all
+# once one has not.
 _SAMPLE = 6
+_LONG = 12
 _TURNED = 0.1  # radians
 _FIRST_UNSPACED = "\u2e80"  # characters of scripts that are written downwards, too, begin here
 _POINTER = ctypes.c_void_p
@@ -154,7 +156,8 @@ def words_of(text_page: Any, text: str, page: Any) -> list[Word]:
                     continue
         shown = low_x <= left + right <= high_x and low_y <= bottom + top <= high_y
         mapped = True
-        if len(words) % step == 0 and lacks_meaning(address, index) == 1:
+        asked = len(words) % step == 0 or end - start > _LONG or text[start - 1 : start] == "\n"
+        if asked and lacks_meaning(address, index) == 1:
             mapped = False
             if step > 1:
                 step = 1

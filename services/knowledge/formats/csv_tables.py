@@ -111,6 +111,8 @@ def _fit(sample: str, dialect: _Dialect) -> float:
     two, no other delimiter at work inside.
     """
     rows: list[Sequence[str]] = []
+    if dialect.delimiter not in sample:
+        return 0.0
     try:
         for row in csv.reader(io.StringIO(sample, newline=""), dialect):
             if any(cell and not cell.isspace() for cell in row):
@@ -119,10 +121,8 @@ def _fit(sample: str, dialect: _Dialect) -> float:
                 break
     except csv.Error:
         return 0.0
-    if dialect.delimiter not in sample or not rows:
-        return 0.0
     counts = Counter(len(row) for row in rows)
-    width, alike = max(counts.items(), key=lambda item: (item[0] > 1 and item[1], item[0]))
+    width, alike = max(counts.items(), key=lambda item: (item[0] > 1 and item[1], item[0]), default=(0, 0))
     if width < 2:
         return 0.0
     # Prose has commas, too: rows with cells of a sentence each are no table.

@@ -60,3 +60,15 @@ _FORMS = tuple(
 def answer_form(question: str) -> re.Pattern[str] | None:
     """Return the pattern of what answers a question, None where it may be anything."""
     return next((form for asked, form in _FORMS if asked.search(question)), None)
+
+
+def asks_how(question: str) -> bool:
+    """Return whether a question asks for what is to be done."""
+    return _HOW.search(question) is not None
+
+
+_HOW = re.compile(
+    r"\bhow\s+(?:do|can|should|must|could)\s+(?:i|we|you|one)\b|\bhow\s+to\b|\bwhat\s+(?:are\s+the\s+steps|must\s+i\s+do)\b"
+    r"|如何|怎么|怎麼|怎样|怎樣|步骤|步驟",
+    re.IGNORECASE,
+)

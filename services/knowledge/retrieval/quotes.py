@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from services.knowledge.retrieval.answer_types import answer_form
+from services.knowledge.retrieval.answer_types import answer_form, asks_how
 from services.knowledge.retrieval.relation import QuestionRelation, QuestionWords, Shared, stem_of, union
 from services.knowledge.retrieval.statements import Statement, shown, statements
 from services.knowledge.text.layout import LayoutBlock, LayoutKind
@@ -26,9 +26,9 @@ _PASSAGE_WEIGHT = 2.0
 _RERANKED = 6
 _COSINE_WEIGHT = 0.5
 # Least evidence of the best statement itself, in words and by meaning; with less, only its place is worth naming.
-_LEAST_OWN = 0.2
-_LEAST_OWN_BY_MEANING = 0.1
-# What a statement gains that has the form of the answer: a number where the question is "how many".
+_LEAST_OWN = 0.125
+_LEAST_OWN_BY_MEANING = 0.125
+# What a statement gains that has the form of the answer: a number for "how many", steps for "how do I".
 _FORM_BONUS = 0.15
 # A title names a subject and states nothing about it: its coverage counts half.
 _TITLE_WEIGHT = 0.5
@@ -119,12 +119,11 @@ def quote(
             candidate.own += _COSINE_WEIGHT * trust * cosine * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust
-    form = answer_form(question)
-    if form is not None:
-        for candidate in best:
-            if form.search(candidate.statement.text):
-                candidate.own += _FORM_BONUS * _share(candidate.statement)
-        best.sort(key=lambda one: -one.score)
+    form, steps = answer_form(question), asks_how(question)
+    for candidate in best:
+        if (form and form.search(candidate.statement.text)) or (steps and _is_procedure(candidate.statement)):
+            candidate.own += _FORM_BONUS * _share(candidate.statement)
+    best.sort(key=lambda one: -one.score)
     if best and best[0].own < _LEAST_OWN + _LEAST_OWN_BY_MEANING * (trust if embed is not None else 0.0):
         return []
     quotes: list[Quote] = []
@@ -195,6 +194,11 @@ def _quote(selection: _Selection, score: float) -> Quote:
         label=label,
         also=tuple(sorted(candidate.also - {candidate.hit})),
     )
+
+
+def _is_procedure(statement: Statement) -> bool:
+    """Return whether a statement tells what to do: steps, or commands."""
+    return statement.kind is LayoutKind.CODE or (statement.whole and statement.block.ordered)
 
 
 def _is_bare(block: LayoutBlock) -> bool:

@@ -50,7 +50,7 @@ class Reader(threading.Thread):
     def wait_for_text(self, text: str) -> None:
         with self.changed:
             assert self.changed.wait_for(
-                lambda: "".join(e.text for e in self.events if isinstance(e, Token)) == text, DEADLINE
+                lambda: "".join(e.text for e in self.events if isinstance(e, Token)).rstrip() == text, DEADLINE
             )
 
     def done(self) -> bool:

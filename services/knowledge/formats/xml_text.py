@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DECLARATION = re.compile(r"^\s*<\?xml\b[^>]*\?>")
 _ROOT = re.compile(rb"<\?xml\b|<(?:svg|rss|feed|plist|urlset|project|configuration|manifest|resources)\b")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,2000}>")
+_COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 _INNER_HTML = re.compile(
     r"</?(?:p|br|div|a|b|i|em|strong|ul|ol|li|span|h[1-6]|img|table|blockquote)\b[^<>]*>", re.IGNORECASE
 )
@@ -53,6 +54,7 @@ def read_xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
         for _event, element in iterparse(io.StringIO(text)):
             element.clear()
         yield from _sections(iterparse(io.StringIO(text), events=("start", "end")))
+        yield from _comments(text)
     except ParseError as error:
         reading.notes.add(NoteKind.DAMAGED_LINES, place=int(error.position[0]))
         yield from plain_sections(_without_tags(text))
@@ -61,6 +63,12 @@ def read_xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     except DefusedXmlException:
         reading.notes.add(NoteKind.XML_ENTITIES)
         yield from plain_sections(_without_tags(text))
+
+
+def _comments(text: str) -> Iterator[Section]:
+    """Yield what the file's comments say, also in elements that were put out of use."""
+    found = [" ".join(_without_tags(words).split()) for words in _COMMENT.findall(text)]
+    yield from plain_sections("\n\n".join(filter(None, found)))
 
 
 def _sections(events: Iterable[tuple[str, Element]]) -> Iterator[Section]:

@@ -9,7 +9,7 @@ from tests.knowledge.library_harness import LibraryHarness
 
 LEAST_SHARE = 0.9
 ROOT = Path(__file__).resolve().parents[3]
-PROSE = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/memory.md")
+PROSE = ("README.md", "CONTRIBUTING.md")
 
 
 def test_questions_for_cells_are_answered_from_their_rows(tmp_path: Path, embedder: Embedder) -> None:

@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.formats.header_text import decode_bytes, decode_extended, decode_words
+from services.knowledge.formats.mail.header_text import decode_bytes, decode_extended, decode_words
 
 _EXTENDED = re.compile(rb";\s*filename\*\s*=\s*([^;]{1,2000})", re.IGNORECASE)
 

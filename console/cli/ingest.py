@@ -21,7 +21,7 @@ from services.core.errors import BadInputError, BusyError, MillpondError, NotFou
 from services.core.i18n import _, plural, use_language
 from services.core.settings import Settings
 from services.knowledge.file_names import name_with_folders
-from services.knowledge.formats.header_text import decode_bytes
+from services.knowledge.formats.mail.header_text import decode_bytes
 
 POLL_SECONDS = 0.3
 # Jobs run about in the order in which they were queued: polling the oldest is enough to see each of them end.

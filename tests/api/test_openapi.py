@@ -27,7 +27,16 @@ _CAPABILITIES = "What a chat server does not take of the protocol"
 _NOTES = "A document carries notes about how it was read (`notes` of `/api/documents`"
 _CORRECTIONS = "One or two typing errors in a word of Latin letters are forgiven"
 _TRUST = "What the embedding counts is measured for each kind of text"
+_READ = "answers / 200 / application/json / schema"
 STATED = {
+    f"GET /api/documents / {_READ} / properties / documents / items / properties / notes": _NOTES,
+    f"GET /api/documents / {_READ} / properties / documents / items / required / notes": _NOTES,
+    f"GET /api/documents/{{document_id}} / {_READ} / properties / notes": _NOTES,
+    f"GET /api/documents/{{document_id}} / {_READ} / required / notes": _NOTES,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / properties / notes": _NOTES,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / required / notes": _NOTES,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / properties / notes": _NOTES,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / required / notes": _NOTES,
     "POST /api/search / answers / 200 / application/json / schema / properties / corrections": _CORRECTIONS,
     "POST /api/search / answers / 200 / application/json / schema / required / corrections": _CORRECTIONS,
     "GET /api/search/trust": _TRUST,
@@ -53,14 +62,6 @@ STATED = {
     "POST /api/conversations/{conversation_id}/questions / answers / 200": _FINISH,
     "POST /api/status/chat-model/test": _CAPABILITIES,
     "DELETE /api/status/chat-model/capabilities": _CAPABILITIES,
-    "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / properties / notes": _NOTES,
-    "GET /api/documents / answers / 200 / application/json / schema / properties / documents / items / required / notes": _NOTES,
-    "GET /api/documents/{document_id} / answers / 200 / application/json / schema / properties / notes": _NOTES,
-    "GET /api/documents/{document_id} / answers / 200 / application/json / schema / required / notes": _NOTES,
-    "POST /api/documents/{document_id}/disable / answers / 200 / application/json / schema / properties / notes": _NOTES,
-    "POST /api/documents/{document_id}/disable / answers / 200 / application/json / schema / required / notes": _NOTES,
-    "POST /api/documents/{document_id}/enable / answers / 200 / application/json / schema / properties / notes": _NOTES,
-    "POST /api/documents/{document_id}/enable / answers / 200 / application/json / schema / required / notes": _NOTES,
 }
 
 

@@ -96,10 +96,10 @@ def detect(stream: BinaryIO, name: str) -> str:
 
 def _text_kind(stream: BinaryIO, head: bytes, name: str) -> str:
     """Return what a text is by its ending, else by what it begins with."""
-    from services.knowledge.formats.code_languages import language_of
-    from services.knowledge.formats.json_text import is_json_file
-    from services.knowledge.formats.notebooks import is_notebook
-    from services.knowledge.formats.xml_text import is_xml
+    from services.knowledge.formats.plain.code_languages import language_of
+    from services.knowledge.formats.plain.json_text import is_json_file
+    from services.knowledge.formats.plain.notebooks import is_notebook
+    from services.knowledge.formats.plain.xml_text import is_xml
 
     named = BY_SUFFIX.get(_suffix(name), "text")
     start = head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\x00")
@@ -120,7 +120,7 @@ def _is_pdf(head: bytes) -> bool:
     """Whether a PDF begins here: readers accept some bytes before its header. The head of a mail that brings a PDF is
     something else.
     """
-    from services.knowledge.formats.mail import looks_like_mail
+    from services.knowledge.formats.mail.mail import looks_like_mail
 
     return head.startswith(b"%PDF-") or (b"%PDF-" in head[:1024] and not looks_like_mail(head))
 
@@ -138,7 +138,7 @@ def _is_html(head: bytes) -> bool:
 
 def _mail_kind(head: bytes, name: str) -> str:
     """Return "mail", "mbox" or "mht" for a mail; its own word counts where the ending says nothing."""
-    from services.knowledge.formats.mail import looks_like_mail
+    from services.knowledge.formats.mail.mail import looks_like_mail
 
     named = BY_SUFFIX.get(_suffix(name), "text")
     if named in _MAIL:

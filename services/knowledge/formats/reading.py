@@ -40,7 +40,7 @@ def text_of(stream: BinaryIO, reading: Reading) -> str:
         TooLargeError: it holds more text than one file may.
         BadInputError: it is not text.
     """
-    from services.knowledge.formats.encodings import decode
+    from services.knowledge.formats.encoding.encodings import decode
 
     # No encoding takes more than four bytes for one byte of UTF-8.
     data = stream.read(4 * reading.output_mb * MEGABYTE + 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from services.knowledge.formats.code_languages import CODE_SUFFIXES
+from services.knowledge.formats.plain.code_languages import CODE_SUFFIXES
 from services.knowledge.formats.reading import Reading, text_of
 from services.knowledge.types import Section
 
@@ -28,97 +28,97 @@ class Format:
 
 
 def _pdf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import pdf
+    from services.knowledge.formats.pdf import pdf
 
     return pdf.read(stream, reading)
 
 
 def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.word import read_docx
+    from services.knowledge.formats.office.word import read_docx
 
     return read_docx(stream, reading)
 
 
 def _pptx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.slides import read_pptx
+    from services.knowledge.formats.office.slides import read_pptx
 
     return read_pptx(stream, reading)
 
 
 def _open_document(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.open_document import read_open_document
+    from services.knowledge.formats.office.open_document import read_open_document
 
     return read_open_document(stream, reading)
 
 
 def _rtf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.rich_text import read_rtf
+    from services.knowledge.formats.office.rich_text import read_rtf
 
     return read_rtf(stream, reading)
 
 
 def _doc(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.old_office import read_doc
+    from services.knowledge.formats.office.old_office import read_doc
 
     return read_doc(stream, reading)
 
 
 def _ppt(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.old_office import read_ppt
+    from services.knowledge.formats.office.old_office import read_ppt
 
     return read_ppt(stream, reading)
 
 
 def _epub(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.books import read_epub
+    from services.knowledge.formats.web.books import read_epub
 
     return read_epub(stream, reading)
 
 
 def _html(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.web_pages import read_html
+    from services.knowledge.formats.web.web_pages import read_html
 
     return read_html(stream, reading)
 
 
 def _xlsx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.xlsx_sheets import read_xlsx
+    from services.knowledge.formats.sheets.xlsx_sheets import read_xlsx
 
     return read_xlsx(stream, reading)
 
 
 def _xlsb(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.xlsb_sheets import read_xlsb
+    from services.knowledge.formats.sheets.xlsb_sheets import read_xlsb
 
     return read_xlsb(stream, reading)
 
 
 def _xls(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.xls_sheets import read_xls
+    from services.knowledge.formats.sheets.xls_sheets import read_xls
 
     return read_xls(stream, reading)
 
 
 def _ods(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.ods_sheets import read_ods
+    from services.knowledge.formats.sheets.ods_sheets import read_ods
 
     return read_ods(stream, reading)
 
 
 def _fods(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.ods_sheets import read_fods
+    from services.knowledge.formats.sheets.ods_sheets import read_fods
 
     return read_fods(stream, reading)
 
 
 def _spreadsheet_xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.spreadsheet_xml import read_spreadsheet_xml
+    from services.knowledge.formats.sheets.spreadsheet_xml import read_spreadsheet_xml
 
     return read_spreadsheet_xml(stream, reading)
 
 
 def _csv(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.csv_tables import read_csv
+    from services.knowledge.formats.sheets.csv_tables import read_csv
 
     return read_csv(text_of(stream, reading), reading.name)
 
@@ -130,7 +130,7 @@ def _markdown(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.csv_tables import is_tab_table, read_csv
+    from services.knowledge.formats.sheets.csv_tables import is_tab_table, read_csv
     from services.knowledge.formats.text import plain_sections
 
     text = text_of(stream, reading)
@@ -138,73 +138,73 @@ def _text(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
 
 
 def _json(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.json_text import read_json
+    from services.knowledge.formats.plain.json_text import read_json
 
     return read_json(stream, reading)
 
 
 def _json_lines(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.json_text import read_json_lines
+    from services.knowledge.formats.plain.json_text import read_json_lines
 
     return read_json_lines(stream, reading)
 
 
 def _notebook(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.notebooks import read_notebook
+    from services.knowledge.formats.plain.notebooks import read_notebook
 
     return read_notebook(stream, reading)
 
 
 def _code(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.source_code import read_code
+    from services.knowledge.formats.plain.source_code import read_code
 
     return read_code(stream, reading)
 
 
 def _xml(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.xml_text import read_xml
+    from services.knowledge.formats.plain.xml_text import read_xml
 
     return read_xml(stream, reading)
 
 
 def _markup(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.markup import read_markup
+    from services.knowledge.formats.plain.markup import read_markup
 
     return read_markup(stream, reading)
 
 
 def _subtitles(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.timed_text import read_subtitles
+    from services.knowledge.formats.plain.timed_text import read_subtitles
 
     return read_subtitles(stream, reading)
 
 
 def _cards(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.timed_text import read_cards
+    from services.knowledge.formats.plain.timed_text import read_cards
 
     return read_cards(stream, reading)
 
 
 def _mail(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import mail
+    from services.knowledge.formats.mail import mail
 
     return mail.read_eml(stream, reading)
 
 
 def _mbox(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import mail
+    from services.knowledge.formats.mail import mail
 
     return mail.read_mbox(stream, reading)
 
 
 def _mht(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import mail
+    from services.knowledge.formats.mail import mail
 
     return mail.read_mht(stream, reading)
 
 
 def _msg(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats import outlook
+    from services.knowledge.formats.mail import outlook
 
     return outlook.read_msg(stream, reading)
 

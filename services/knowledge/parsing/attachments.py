@@ -117,7 +117,7 @@ def _readable(held: bytes, name: str, *, whole: bool) -> bool:
 
 
 def _is_text(sample: bytes) -> bool:
-    from services.knowledge.formats.encodings import decode
+    from services.knowledge.formats.encoding.encodings import decode
 
     try:
         decode(sample)

@@ -217,10 +217,10 @@ class ForkServer:
             else:
                 import lxml.etree  # type: ignore[import-untyped]  # noqa: F401
 
-                from services.knowledge.formats import web_pages  # noqa: F401
+                from services.knowledge.formats.web import web_pages  # noqa: F401
 
                 if needed == "office":
-                    from services.knowledge.formats import books, open_document, slides, word  # noqa: F401
+                    from services.knowledge.formats.web import books  # noqa: F401
         gc.collect()
         gc.freeze()
 

@@ -190,9 +190,7 @@ def parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: 
         import traceback
 
         # A lack of address space has many symptoms, among them a failed import.
-        lacked_memory = (
-            "memory" in str(error).lower() or isinstance(error, ImportError) or is_lack_of_memory(error)
-        )
+        lacked_memory = "memory" in str(error).lower() or isinstance(error, ImportError) or is_lack_of_memory(error)
         write(
             protocol.error_message(out_of_memory() if lacked_memory else _unreadable(), traceback.format_exc(limit=-8))
         )
@@ -232,7 +230,7 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
             _("The file contains no text."), _("Check that it is not empty and not made of pictures alone.")
         )
     if kind == "pdf":
-        from services.knowledge.formats import pdf
+        from services.knowledge.formats.pdf import pdf
 
         stream.seek(0)
         pages = pdf.page_count(stream)
@@ -247,7 +245,7 @@ def _reading(request: ParseRequest, write: Write) -> Reading:
 
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
     """Render a page of a PDF and send it as a message "png"."""
-    from services.knowledge.formats import pdf_pictures
+    from services.knowledge.formats.pdf import pdf_pictures
 
     try:
         image = pdf_pictures.render(stream, request["page"], request["width"], request["highlight"])

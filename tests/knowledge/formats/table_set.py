@@ -292,7 +292,16 @@ def tables() -> list[Table]:  # noqa: PLR0915 - twenty tables
         ("How many days of annual leave does grade D get?", "Grade D", "30 days"), ("notice period for grade B", "Grade B", "6 weeks"), ("bonus of grade E", "Grade E", "11 %"),
     )  # fmt: skip
     boats = ["cutter", "ketch", "sloop", "yawl", "dinghy", "barge", "trawler", "launch"]
-    fleet = [[f"HB-{1000 + 7 * at}", f"{boats[at % 8]} {stations[at % 10]}", f"Pier {1 + at % 23}", f"{400 + at * 3 % 911} EUR", f"{2 + at % 17} m"] for at in range(250)]
+    fleet = [
+        [
+            f"HB-{1000 + 7 * at}",
+            f"{boats[at % 8]} {stations[at % 10]}",
+            f"Pier {1 + at % 23}",
+            f"{400 + at * 3 % 911} EUR",
+            f"{2 + at % 17} m",
+        ]
+        for at in range(250)
+    ]
     add(
         "berths of the harbour.csv", to_csv, [["Licence", "Boat", "Pier", "Fee", "Length"], *fleet],
         ("Which fee is paid for HB-2197?", "HB-2197", fleet[171][3]), ("At which pier lies HB-2710?", "HB-2710", fleet[244][2]), ("length of HB-1007", "HB-1007", fleet[1][4]),

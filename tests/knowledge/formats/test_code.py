@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.knowledge.formats.code_languages import CODE_SUFFIXES, language_of
-from services.knowledge.formats.source_code import code_sections
+from services.knowledge.formats.plain.code_languages import CODE_SUFFIXES, language_of
+from services.knowledge.formats.plain.source_code import code_sections
 from tests.knowledge.parsing.pools import Parse
 
 Headings = set[tuple[str, ...]]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.knowledge.formats.csv_tables import read_csv
+from services.knowledge.formats.sheets.csv_tables import read_csv
 from tests.knowledge.parsing.pools import Parse
 
 GERMAN = "Nachname;Vorname;Ort;Straße\nMüller;Jörg;Köln;Blumenweg 3\nGößling;Björn;Würzburg;Mühlgasse 1\n"

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from services.knowledge.formats.encoding_labels import canonical, display_name
-from services.knowledge.formats.encodings import Decoded, decode, decode_page
+from services.knowledge.formats.encoding.encoding_labels import canonical, display_name
+from services.knowledge.formats.encoding.encodings import Decoded, decode, decode_page
 from services.knowledge.notes import notes_of
 from tests.knowledge.formats.encoded_texts import ENCODINGS, Sample, samples, text_of
 from tests.knowledge.parsing.pools import Parse

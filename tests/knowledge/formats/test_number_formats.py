@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.knowledge.formats.number_formats import BUILTIN, number_format
-from services.knowledge.formats.serial_dates import moment
+from services.knowledge.formats.sheets.number_formats import BUILTIN, number_format
+from services.knowledge.formats.sheets.serial_dates import moment
 
 # Format, number, and what LibreOffice 7.4 shows (its export as CSV).
 SHOWN = [

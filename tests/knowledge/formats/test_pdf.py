@@ -227,7 +227,7 @@ config = pdfium.FPDF_LIBRARY_CONFIG(version=2)
 config.m_pUserFontPaths = ctypes.cast(folders, type(config.m_pUserFontPaths))
 pdfium.FPDF_DestroyLibrary()
 pdfium.FPDF_InitLibraryWithConfig(config)
-from services.knowledge.formats import pdf
+from services.knowledge.formats.pdf import pdf
 from services.knowledge.formats.reading import Reading
 with open(sys.argv[1], "rb") as stream:
     for section in pdf.read(stream, Reading("a.pdf", 100, lambda done, total: None)):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.core.errors import TooLargeError
-from services.knowledge.formats.table_layout import Area, table_sections
-from services.knowledge.formats.table_rows import MAX_CELLS, Row, is_number
+from services.knowledge.formats.sheets.table_layout import Area, table_sections
+from services.knowledge.formats.sheets.table_rows import MAX_CELLS, Row, is_number
 
 WORDS = ("word", "17", "2025", "3.5 %", "long text " * 12, "Total:", "2026-03-09")
 GRIDS = st.dictionaries(
@@ -23,6 +23,7 @@ AREAS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(GRIDS, AREAS, st.booleans())
+@example({(1, 0): "word", (1, 7): "word", (1, 8): "word", (2, 1): "word", (2, 7): "word", (4, 0): "word"}, [], True)
 def test_no_cell_is_lost(grid: dict[tuple[int, int], str], areas: list[Area], side_by_side: bool) -> None:
     """Whatever stands where on a sheet, with tables by name and without: each cell is in the sections."""
     rows: dict[int, dict[int, str]] = {}

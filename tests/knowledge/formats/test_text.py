@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.errors import BadInputError
-from services.knowledge.formats import encodings
 from services.knowledge.formats.detect import detect, required_library
+from services.knowledge.formats.encoding import encodings
 from services.knowledge.formats.registry import FORMATS
 from services.knowledge.formats.text import decode
 

@@ -1,0 +1,1 @@
+"""Texts: encodings, Markdown and other markup, data, source code, subtitles."""

@@ -1,0 +1,1 @@
+"""Spreadsheets and CSV: tables as sections with their header."""

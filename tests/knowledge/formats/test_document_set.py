@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from services.knowledge.notes import notes_of
+from tests.document_set.content import Content
 from tests.knowledge.parsing.pools import Parse
 
 ARCHIVE = Path(__file__).parents[2] / "fixtures" / "documents.tar.xz"
+# Their sentences have to be right as a whole: an encoding that was guessed wrongly keeps the word.
+OTHER_LETTERS = {"umlauts", "chinese", "traditional", "japanese", "korean", "russian", "greek", "polish"}
+# The program that made them had no font, no encoding, or another notation for these.
+LOST_WHEN_MADE = {
+    "abiword.pdf", "gnumeric-excel_biff7.xls", "libreoffice-sheet.csv", "pandoc-man.txt", "pyrtf_document.rtf"
+}  # fmt: skip
 
 
 def _members() -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -35,8 +42,11 @@ def test_no_text_is_lost(parse: Parse) -> None:
         found = parse(content, name)
         text = _letters(" ".join(f"{section.text} {section.sheet}" for section in found.sections))
         chunks = _letters(" ".join(f"{chunk.text} {chunk.sheet}" for chunk in found.chunks))
-        missing = sorted(part for part, word in manifest[name]["words"].items() if word not in text)
-        missing += sorted(f"{part} in no chunk" for part, word in manifest[name]["words"].items() if word not in chunks)
+        words = manifest[name]["words"]
+        missing = sorted(part for part, word in words.items() if word not in text)
+        others = OTHER_LETTERS & words.keys() if name not in LOST_WHEN_MADE else set()
+        missing += sorted(part for part in others if _letters(Content(name).text(part)) not in text)
+        missing += sorted(f"{part} in no chunk" for part, word in words.items() if word not in chunks)
         if missing:
             lost[name] = (missing, [note.text for note in notes_of(found.notes)])
     assert lost == {}

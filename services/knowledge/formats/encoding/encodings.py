@@ -45,6 +45,8 @@ _STATISTICS_BYTES = 16_384
 _COHERENT = 0.85
 _PLAUSIBLE = 0.2
 _MAX_JUNK = 0.02
+# Candidates in any case: a line in another alphabet within an English text says little to statistics.
+_OTHER_ALPHABETS = ("cp1251", "koi8-r", "cp1253", "cp1255", "cp1256", "cp874")
 # Encodings that files are found in, by the name that Python has for each; the number is how often, relative to others.
 _PRIORS = {
     "cp1252": 1.0,
@@ -328,7 +330,7 @@ def _scores(sample: bytes, *, whole: bool = True) -> Iterator[tuple[float, str, 
         if name in _PRIORS and name not in confidences and len(confidences) < _CANDIDATES:
             confidences[name] = found["confidence"]
     least = min(confidences.values(), default=0.01)
-    for name in ("cp1252", *_EAST_ASIAN):
+    for name in ("cp1252", *_OTHER_ALPHABETS, *_EAST_ASIAN):
         confidences.setdefault(name, least / 2)
     for name, confidence in confidences.items():
         text = sample.decode(name, errors="replace")

@@ -14,6 +14,7 @@ from itertools import pairwise
 from services.knowledge.formats.encoding.alphabets import alphabet_share
 from services.knowledge.formats.encoding.common_characters import COMMON
 
+_ACCENTED_WORD = 4
 SAMPLE_CHARACTERS = 2_500
 _CONTROLS_IN_TEXT = frozenset("\t\n\r\f\v\x1b")
 _NO_TEXT = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -181,10 +182,14 @@ def _script(character: str) -> str:
 def _strangeness(word: str) -> float:  # noqa: PLR0911 - a list of signs, each of which is enough
     """Return 1 for a word of two alphabets, with a sign between letters, or a capital after small letters, else 0.
 
+    Also for one of Latin letters none of which is plain: no language writes like that, Greek read as Latin-1 does.
+
     Dashes stand between letters now and then: they count less.
     """
     scripts = {script for script in map(_script, word) if script}
     if len(scripts - _EAST_ASIAN) > 1:
+        return 1.0
+    if scripts == {"latin"} and len(word) >= _ACCENTED_WORD and not any(map(str.isascii, word)):
         return 1.0
     if scripts & _EAST_ASIAN:
         return 0.0  # words are not divided by blanks, quotation marks stand between letters

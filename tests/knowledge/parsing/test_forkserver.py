@@ -42,7 +42,9 @@ def test_the_fork_server_has_nothing_heavy_in_it() -> None:
 def test_the_readers_come_without_dead_weight() -> None:
     """Loading them starts no thread (a fork would lose it) and brings neither numpy nor pandas nor converters."""
     code = (
-        "import sys, threading; from services.knowledge.formats import books, open_document, rich_text, slides, word;"
+        "import sys, threading;"
+        "from services.knowledge.formats.office import open_document, rich_text, slides, word;"
+        "from services.knowledge.formats.web import books;"
         "import lxml.etree;"
         "sys.exit(repr([n for n in ('onnxruntime', 'pandas', 'numpy', 'markitdown') if sys.modules.get(n)]"
         " + [t for t in open('/proc/self/status').read().splitlines() if t.startswith('Threads')]))"

@@ -54,7 +54,8 @@ def measure(language: str) -> list[Row]:
         with Application(settings) as services:
             for question in questions:
                 result = services.retriever.search(question.text)
-                text = _letters(" ".join(quote.text for quote in services.retriever.quotes(question.text, result, 3)))
+                quotes = services.retriever.quotes(question.text, result, 3)
+                text = _letters(" ".join(quote.shown or quote.text for quote in quotes))
                 quoted += any(_letters(answer) in text for answer in question.answers)
                 relevant += result.relevant
                 times.append(result.total_ms)

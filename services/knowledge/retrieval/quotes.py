@@ -37,7 +37,7 @@ _ABOUT_WEIGHT = 0.7
 # Least shares of the best statement's score, its own evidence and its passage's score for further sentences of its
 # paragraph, and for quotes from elsewhere.
 _BESIDE = (0.5, 0.3, 0.5)
-_ELSEWHERE = (0.9, 0.85, 0.8)
+_ELSEWHERE = (0.88, 0.8, 0.8)
 # Least share of its own evidence for a quote from a passage that is quoted already.
 _SAME_PASSAGE = 0.95
 _MOST_SENTENCES = 3

@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser prometheus clients lint types imports unit bench bench-leaks soak lock clean
+.PHONY: help run gguf install test test-install browser programs clients lint types imports unit bench bench-leaks soak lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

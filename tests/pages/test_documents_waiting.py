@@ -16,6 +16,7 @@ def test_documents_that_wait_for_memory_say_so(
     app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queue that stands still without a word looks like a defect, and people would hand their files in again."""
+    eventually(lambda: services.admission.reserved == 0, what="the end of what the test before had deleted")
     room = [MemoryHeadroom(0, 5 * MEGABYTE)]
     monkeypatch.setattr(services.admission, "_headroom", lambda: room[0])
     services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")

@@ -29,7 +29,7 @@ class Owner(StrEnum):
     STREAMLIT_CACHES = "streamlit_caches"
     MEDIA = "media"
     OWN_CACHES = "own_caches"
-    TRACING = "tracing"
+    WATCHING = "watching"  # what the watching of memory itself holds: history, readings, censuses, traces, chart data
     GPU_HOST = "gpu_host"
     FILES = "mapped_files"
     UNNAMED = "unnamed"

@@ -74,7 +74,7 @@ class MemoryMonitor:
         self.history = History(folder)
         self.ledger = LedgerBuilder(clock)
         self.objects = Inspector(clock, folder / "objects")
-        self.objects.owner_rules.register(tracing, Owner.TRACING)
+        self.objects.owner_rules.register(tracing, Owner.WATCHING)
         self.tracer = Tracer(folder, clock, reporter)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census_source(lambda: self.objects.last)

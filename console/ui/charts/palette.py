@@ -25,6 +25,7 @@ class ColourFamily(StrEnum):
     NATIVE_FREE = "native_free"
     DATA = "data"
     CACHES = "caches"
+    WATCHING = "watching"
     UNNAMED = "unnamed"
 
 
@@ -44,7 +45,8 @@ FAMILY_OWNERS: dict[ColourFamily, tuple[Owner, ...]] = {
         Owner.EXPIRED_SESSIONS,
         Owner.MEDIA,
     ),
-    ColourFamily.CACHES: (Owner.STREAMLIT_CACHES, Owner.OWN_CACHES, Owner.TRACING),
+    ColourFamily.CACHES: (Owner.STREAMLIT_CACHES, Owner.OWN_CACHES),
+    ColourFamily.WATCHING: (Owner.WATCHING,),
     ColourFamily.UNNAMED: (Owner.UNNAMED,),
 }
 
@@ -68,7 +70,8 @@ def family_name(family: ColourFamily) -> str:
         ColourFamily.NATIVE: _("Native in use"),
         ColourFamily.NATIVE_FREE: _("Native, free"),
         ColourFamily.DATA: _("Data"),
-        ColourFamily.CACHES: _("Caches and tools"),
+        ColourFamily.CACHES: _("Caches"),
+        ColourFamily.WATCHING: _("Watching"),
         ColourFamily.UNNAMED: _("Unnamed"),
     }[family]
 
@@ -94,7 +97,7 @@ def owner_name(owner: Owner) -> str:
         Owner.STREAMLIT_CACHES: _("Streamlit caches"),
         Owner.MEDIA: _("Media files"),
         Owner.OWN_CACHES: _("Own caches"),
-        Owner.TRACING: _("Tracing"),
+        Owner.WATCHING: _("Watching"),
         Owner.GPU_HOST: _("GPU host buffers"),
         Owner.FILES: _("Mapped files"),
         Owner.UNNAMED: _("Unnamed"),
@@ -112,6 +115,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     ColourFamily.NATIVE_FREE: ("#e3bfdd", "#5a2f53"),
     ColourFamily.DATA: ("#d0a63a", "#ddcc77"),
     ColourFamily.CACHES: ("#77772a", "#7d7d24"),
+    ColourFamily.WATCHING: ("#9adbd0", "#b5e3da"),
     ColourFamily.UNNAMED: ("#cc6677", "#cc6677"),
     "text": ("#1c2526", "#e6ecec"),
     "quiet": ("#5d6b6d", "#9aa8aa"),

@@ -42,10 +42,10 @@ from services.operations.event_log import Event
 _YOUNG = 900.0
 _ZOOM = "memory"
 _MOST_MARKS = 100
-# Ten families, RSS and its peaks are twelve curves; the other points are event markers and the two ends of each gap at
-# a restart, the newest ones.
+# Eleven families, RSS and its peaks are thirteen curves; the other points are event markers and the two ends of each
+# gap at a restart, the newest ones.
 LEDGER_POINTS = 140
-_MOST_GAPS = ((MOST_POINTS - MOST_EVENTS) // 12 - LEDGER_POINTS) // 2
+_MOST_GAPS = ((MOST_POINTS - MOST_EVENTS) // 13 - LEDGER_POINTS) // 2
 LEDGER_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT, *(owner_column(owner) for owner in Owner))
 _LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would flatten the curves
 

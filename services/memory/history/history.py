@@ -80,7 +80,7 @@ class History:
             detail=_("{count} samples").format(count=min(self._ring.next, self._ring.capacity)),
             bytes=sum(length for _address, length in ranges),
             loads=1,
-            owner=Owner.OWN_CACHES,
+            owner=Owner.WATCHING,
             region=Region.NATIVE,
             ranges=ranges,
         )

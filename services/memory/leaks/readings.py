@@ -55,7 +55,7 @@ EXPLAINED: tuple[Owner, ...] = (
     Owner.INDEX,
     Owner.DATABASE,
     Owner.OWN_CACHES,
-    Owner.TRACING,
+    Owner.WATCHING,
     Owner.FILES,
 )
 MINIMA: tuple[str, ...] = (

@@ -25,7 +25,7 @@ def library_reports(mappings: Iterable[MemoryMapping]) -> Iterator[MemoryReport]
     if (size := sqlite_bytes(mappings)) is not None:
         yield MemoryReport(_("SQLite's caches"), "", size, 1, owner=Owner.DATABASE, region=Region.NATIVE)
     if size := tracing_bytes():
-        yield MemoryReport(_("Allocation traces"), "", size, 1, owner=Owner.TRACING, region=Region.NATIVE)
+        yield MemoryReport(_("Allocation traces"), "", size, 1, owner=Owner.WATCHING, region=Region.NATIVE)
     if size := arrow_bytes():
         yield MemoryReport(_("Arrow's tables"), "", size, 1, owner=Owner.NATIVE, region=Region.MAPPED)
     if size := pinned_bytes():

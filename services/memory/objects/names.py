@@ -108,8 +108,8 @@ class OwnerRules:
     def __init__(self) -> None:
         self._modules: dict[str, Owner] = {}
         self._libraries: dict[str, Owner] = {}
-        self.register(memory, Owner.OWN_CACHES)
-        self.register_library("tracemalloc", Owner.TRACING)
+        self.register(memory, Owner.WATCHING)
+        self.register_library("tracemalloc", Owner.WATCHING)
 
     def register(self, module: ModuleType, owner: Owner) -> None:
         """Give `owner` what the types, functions and variables of `module` hold, or those of a package's modules."""

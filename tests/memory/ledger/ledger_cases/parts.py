@@ -89,5 +89,5 @@ def allocation_traces(_builder: LedgerBuilder) -> Allocations:
     before = malloc()
     # Each is two small blocks; malloc holds the list of them, and the traces.
     keep = [bytearray(1) for _ in range(500_000)]
-    yield Owner.TRACING, malloc() - before - sys.getsizeof(keep)
+    yield Owner.WATCHING, malloc() - before - sys.getsizeof(keep)
     tracemalloc.stop()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute, Route
@@ -14,11 +11,13 @@ from console.api import (
     budget,
     chat,
     conversations,
+    deletions,
     documents,
     gc,
     gc_experiment,
     memory,
     objects,
+    openapi,
     operations,
     problems,
     search,
@@ -41,35 +40,6 @@ PATHS = (
 )
 
 
-def _describe_sent_fields(document: dict[str, Any]) -> dict[str, Any]:
-    """Describe each field of an answer as required: it is always sent, whether its type has a default or not."""
-    schemas = document["components"]["schemas"]
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-            for schema in _referenced(answers, schemas, set()):
-                if "properties" in schema:
-                    schema["required"] = list(schema["properties"])
-                    for field in schema["properties"].values():
-                        field.pop("default", None)
-    return document
-
-
-def _referenced(value: Any, schemas: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the schemas that `value` refers to, directly or through others, each once."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _referenced(each, schemas, seen)
-    elif isinstance(value, dict):
-        name = str(value.get("$ref", "")).rpartition("/")[2]
-        if name and name not in seen:
-            seen.add(name)
-            yield schemas[name]
-            yield from _referenced(schemas[name], schemas, seen)
-        for each in value.values():
-            yield from _referenced(each, schemas, seen)
-
-
 def create_api() -> FastAPI:
     """Return the API without its services; `provide` connects them."""
     api: FastAPI = FastAPIOffline(
@@ -82,7 +52,7 @@ def create_api() -> FastAPI:
         version="1",
     )
     describe = api.openapi
-    api.openapi = lambda: _describe_sent_fields(describe())  # type: ignore[method-assign]  # FastAPI's documented way
+    api.openapi = lambda: openapi.complete(describe())  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(api)
     for router in (
         operations.health_router,
@@ -90,6 +60,7 @@ def create_api() -> FastAPI:
         documents.imports_router,
         documents.collections_router,
         documents.jobs_router,
+        deletions.router,
         search.router,
         operations.requests_router,
         operations.status_router,

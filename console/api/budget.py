@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
+from console.api.inputs import Body
 from console.api.problems import Projection, problem_responses
 from services.app.container import Platform
 from services.core.access import Actor
@@ -29,7 +30,7 @@ def _level_name(level: BudgetLevel) -> str:
 LevelName = Annotated[Literal["calm", "soft", "high", "hard"], BeforeValidator(_level_name)]
 
 
-class _In(BaseModel):
+class _In(Body):
     model_config = ConfigDict(extra="forbid")
 
 

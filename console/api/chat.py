@@ -18,7 +18,8 @@ from starlette.responses import JSONResponse, Response
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.chat_request import ChatIn
 from console.api.context import ApiContext, Context, client_of
-from console.api.problems import STATUS, error_response, openai_error
+from console.api.inputs import PathName
+from console.api.problems import STATUS, error_response, openai_error, other_forms, problem_responses
 from services.chat.types import Message, Token, ToolCallPart, Waiting
 from services.core.errors import MillpondError
 
@@ -35,13 +36,17 @@ async def models(context: Context) -> dict[str, Any]:
 
 
 @router.get("/models/{model}", summary="Get a model")
-async def model(model: str, context: Context) -> dict[str, Any]:
+async def model(model: PathName, context: Context) -> dict[str, Any]:
     """Return the model of that name."""
     await context.threads.call(context.services.models.check_name, model)
     return await _model(context) | {"id": model}
 
 
-@router.post("/chat/completions", summary="Ask the documents")
+@router.post(
+    "/chat/completions",
+    summary="Ask the documents",
+    responses=problem_responses(400, 429, 503) | other_forms("text/event-stream"),
+)
 async def completions(
     body: ChatIn, request: Request, context: Context, cache_control: Annotated[str, Header(max_length=200)] = ""
 ) -> Response:

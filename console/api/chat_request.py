@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from console.api.problems import Id
+from console.api.inputs import Body, Id
 from services.chat.models.errors import unsupported
 from services.chat.options import SAMPLING, AnswerOptions
 from services.chat.types import MessageRole
@@ -21,8 +21,22 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 _FORMATS = {"text", "json_object", "json_schema"}
 
 
-class _Body(BaseModel):
+def _allow_nulls(schema: dict[str, Any]) -> None:
+    """Describe each field that may be left out as one that may be null."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        choices = field.get("anyOf", [])
+        if name not in required and {"type": "null"} not in choices:
+            words = {word: field.pop(word) for word in ("title", "description", "default") if word in field}
+            alone = choices or [dict(field)]
+            field.clear()
+            field |= {"anyOf": [*alone, {"type": "null"}], **words}
+
+
+class _Body(Body):
     """A body in which null is the same as a field that is left out, as clients of the protocol expect."""
+
+    model_config = ConfigDict(json_schema_extra=_allow_nulls)
 
     @model_validator(mode="before")
     @classmethod

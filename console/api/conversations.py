@@ -13,7 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import Context, client_of
-from console.api.problems import MAX_ID, STATUS, Id, problem, problem_responses
+from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Body, Id
+from console.api.problems import STATUS, other_forms, problem, problem_responses
+from services.chat.conversations import MAX_HISTORY_TURNS
 from services.chat.types import (
     AnswerEvent,
     Citation,
@@ -35,18 +37,20 @@ _CITATIONS = TypeAdapter(tuple[Citation, ...])
 _MESSAGE = TypeAdapter(Message)
 
 
-class ConversationIn(BaseModel):
+class ConversationIn(Body):
     """A conversation to create; without a title it is named after its first question."""
 
     title: str = Field("", max_length=1000)
-    history_turns: int | None = Field(None, description="Turns that the chat model sees; null: as the settings say")
+    history_turns: int | None = Field(
+        None, ge=0, le=MAX_HISTORY_TURNS, description="Turns that the chat model sees; null: as the settings say"
+    )
     collections: list[Id] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
 
 
-class TitleIn(BaseModel):
+class TitleIn(Body):
     """A new title."""
 
-    title: str = Field(max_length=1000)
+    title: str = Field(max_length=1000, json_schema_extra=VISIBLE)
 
 
 class ConversationsOut(BaseModel):
@@ -62,10 +66,10 @@ class MessagesOut(BaseModel):
     before: int | None
 
 
-class QuestionIn(BaseModel):
+class QuestionIn(Body):
     """A question to a conversation."""
 
-    question: str
+    question: str = Field(json_schema_extra=VISIBLE)
     stream: bool = Field(True, description="Server-sent events as the answer is written; false: the answer when done")
     user: str = Field("", max_length=200, description="User who asks, for the limits")
 
@@ -73,7 +77,7 @@ class QuestionIn(BaseModel):
 @router.get("", summary="List conversations")
 async def conversations(
     context: Context,
-    query: Annotated[str, Query(max_length=1000, description="Only those that contain this")] = "",
+    query: Annotated[str, Query(max_length=MAX_FILTER, description="Only those that contain this")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> ConversationsOut:
@@ -123,7 +127,12 @@ async def messages(
     return MessagesOut(messages=found, before=older)
 
 
-@router.post("/{conversation_id}/questions", summary="Ask in a conversation", response_model=Message)
+@router.post(
+    "/{conversation_id}/questions",
+    summary="Ask in a conversation",
+    response_model=Message,
+    responses=other_forms("text/event-stream"),
+)
 async def ask(conversation_id: Name, body: QuestionIn, request: Request, context: Context) -> Response:
     """Answer a question and store both. A client that disconnects ends the answer; the text so far is kept.
 

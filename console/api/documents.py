@@ -15,14 +15,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from console.api.context import ApiContext, Context, request_scope
-from console.api.problems import MAX_ID, Id, Projection, error_response, problem_responses
+from console.api.deletions import STAYS, EraseQuotes, deletion_response
+from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Body, Id
+from console.api.problems import Projection, error_response, other_forms, problem_responses
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.requests import RequestKind
 from services.knowledge.document_import import ImportedDocument, PreparedChunk, PreparedDocument
-from services.knowledge.types import Collection, Document, DocumentStatus, Job
+from services.knowledge.types import Collection, DeletionReport, Document, DocumentStatus, Job
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
 collections_router = APIRouter(prefix="/api/collections", tags=["collections"])
@@ -81,10 +83,10 @@ class CollectionsOut(BaseModel):
     collections: list[Collection]
 
 
-class CollectionIn(BaseModel):
+class CollectionIn(Body):
     """The name of a collection to create, or its new name."""
 
-    name: str
+    name: str = Field(max_length=MAX_FILTER, json_schema_extra=VISIBLE)
 
 
 class JobsOut(BaseModel):
@@ -131,7 +133,7 @@ async def documents(
     context: Context,
     *,
     collection: Annotated[list[Id] | None, Query(description="Only these collections")] = None,
-    query: Annotated[str, Query(description="Only names that contain this")] = "",
+    query: Annotated[str, Query(max_length=MAX_FILTER, description="Only names that contain this")] = "",
     status: Annotated[list[DocumentStatus] | None, Query(description="Only these states")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
@@ -160,16 +162,19 @@ async def document(document_id: Id, context: Context) -> Document:
     return await context.threads.call(context.services.library.document, document_id)
 
 
-@router.delete("/{document_id}", status_code=204, summary="Delete a document", responses=_MISSING)
-async def delete(document_id: Id, context: Context) -> Response:
-    """Delete the file with its chunks, terms and vectors, and the attachments that only it brought, in one step."""
+@router.delete("/{document_id}", status_code=204, summary="Delete a document", responses=_MISSING | STAYS)
+async def delete(document_id: Id, context: Context, *, erase_quotes: EraseQuotes = False) -> Response:
+    """Delete the file with its chunks, terms and vectors, and the attachments that only it brought, in one step.
 
-    def remove() -> None:
+    Within seconds nothing of it is left in any file, except for answers that quote it (status 200, `quoted`): they stay
+    with the conversations, named as quotes of a deleted document, unless `erase_quotes`.
+    """
+
+    def remove() -> DeletionReport:
         context.services.library.document(document_id)
-        context.services.library.delete([document_id])
+        return context.services.library.delete([document_id], erase_quotes=erase_quotes)
 
-    await context.threads.call(remove)
-    return Response(status_code=204)
+    return deletion_response(await context.threads.call(remove))
 
 
 @router.get("/{document_id}/chunks", summary="Read the chunks", responses=_MISSING)
@@ -193,7 +198,7 @@ async def chunks(
     "/{document_id}/original",
     summary="Get the original",
     response_class=FileResponse,
-    responses=_MISSING,
+    responses=_MISSING | other_forms("application/octet-stream"),
 )
 async def original(document_id: Id, context: Context) -> Response:
     """Return the file as it was uploaded, always as a download."""
@@ -242,11 +247,14 @@ async def rename_collection(collection_id: Id, body: CollectionIn, context: Cont
     return await list_collections(context)
 
 
-@collections_router.delete("/{collection_id}", status_code=204, summary="Delete a collection with its documents")
-async def delete_collection(collection_id: Id, context: Context) -> Response:
-    """Delete a collection and every document in it."""
-    await context.threads.call(context.services.library.delete_collection, collection_id)
-    return Response(status_code=204)
+@collections_router.delete(
+    "/{collection_id}", status_code=204, summary="Delete a collection with its documents", responses=STAYS
+)
+async def delete_collection(collection_id: Id, context: Context, *, erase_quotes: EraseQuotes = False) -> Response:
+    """Delete a collection and every document in it; what stays of them as for one document."""
+    library = context.services.library
+    report = await context.threads.call(library.delete_collection, collection_id, erase_quotes=erase_quotes)
+    return deletion_response(report)
 
 
 def attachment(name: str) -> dict[str, str]:
@@ -292,15 +300,15 @@ async def retry_job(job_id: Id, context: Context) -> Job:
     return await context.threads.call(context.services.library.jobs.retry, job_id)
 
 
-class PreparedChunkIn(BaseModel):
+class PreparedChunkIn(Body):
     """One text of a document; `page` counts from 1."""
 
     text: str
     page: Annotated[int | None, Field(ge=1, lt=1_000_000)] = None
-    metadata: dict[str, Any] = {}
+    metadata: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-class PreparedDocumentIn(BaseModel):
+class PreparedDocumentIn(Body):
     """A document in chunks. `vectors`: float32, little-endian, one row of `dimension` for each chunk, in base64."""
 
     name: Annotated[str, Field(min_length=1, max_length=1000)]

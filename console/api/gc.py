@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
+from console.api.inputs import Body, PathName
+from console.api.inputs import Thresholds as InputThresholds
 from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.access import Actor
@@ -39,12 +41,15 @@ class TrialOut(Projection):
 
 
 class PausesOut(BaseModel):
-    """The pauses: recorded ones oldest first, all since the start as a histogram, the longest with who waited."""
+    """The pauses: recorded ones oldest first, all since the start as a histogram, the longest with who waited.
+
+    All collections count: Python's own and requested ones, by Millpond or a person.
+    """
 
     recent: list[Pause]
     bounds: list[float] = Field(description="Upper bounds of the histogram's buckets in seconds; one more is above all")
     histogram: dict[int, list[int]] = Field(description="Counts per bucket by generation")
-    total_seconds: dict[int, float] = Field(description="Sum of all pauses by generation")
+    total_seconds: dict[int, float] = Field(description="Sum of all pauses since the start by generation")
     longest: list[PauseImpact]
 
 
@@ -67,10 +72,10 @@ class CollectorOut(Projection):
     explanations: list[Explanation]
 
 
-class SettingsIn(BaseModel):
+class SettingsIn(Body):
     """Settings to use; fields that are left out stay as they are."""
 
-    thresholds: Thresholds | None = Field(None, description="As of gc.set_threshold")
+    thresholds: InputThresholds | None = Field(None, description="As of gc.set_threshold")
     automatic: bool | None = None
     policy: bool | None = None
     trial_seconds: float | None = Field(
@@ -78,7 +83,7 @@ class SettingsIn(BaseModel):
     )
 
 
-class CollectIn(BaseModel):
+class CollectIn(Body):
     """What to collect."""
 
     generation: int = Field(2, ge=0, le=2)
@@ -192,14 +197,14 @@ async def offers(context: Context) -> OffersOut:
 
 
 @reclaim_router.post("/{name}", summary="Reclaim", responses=problem_responses(403, 404))
-async def release(name: str, context: Context, actor: Caller) -> EffectOut:
+async def release(name: PathName, context: Context, actor: Caller) -> EffectOut:
     """Release something and return the effect. Administrators only."""
     return _effect_out(await context.threads.call(context.platform.memory.reclaimers.release, actor, name))
 
 
 def _state(context: ApiContext) -> CollectorOut:
     collector = context.platform.memory.collector
-    state = collector.state()
+    state = context.platform.memory.collector_state()
     return CollectorOut.of(
         state,
         trial=collector.trial,
@@ -224,7 +229,7 @@ def _change(context: ApiContext, actor: Actor, body: SettingsIn) -> CollectorOut
 def _pauses(context: ApiContext) -> PausesOut:
     platform = context.platform
     recorder = platform.memory.pauses
-    recent, by_generation = recorder.recent(), recorder.pauses()
+    recent, by_generation = recorder.recent(), platform.memory.pause_totals()
     longest = pause_impacts(
         longest_pauses(recent, _MAX_LONGEST),
         platform.request_log.latest(),

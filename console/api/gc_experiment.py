@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
+from console.api.inputs import Body, PathName, Thresholds
 from console.api.problems import Projection, problem_responses
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
@@ -26,12 +27,12 @@ router = APIRouter(prefix="/api/experiment", tags=["experiment"])
 _ADMIN = problem_responses(403)
 
 
-class SettingIn(BaseModel):
+class SettingIn(Body):
     """Settings of the collector; null thresholds: the defaults of this Python version."""
 
     model_config = ConfigDict(extra="forbid")
 
-    thresholds: tuple[int, int, int] | None = None
+    thresholds: Thresholds | None = None
     automatic: bool = True
     frozen: bool = Field(False, description="Freeze all objects that are alive after the start")
     control: bool = Field(False, description="Repeat the defaults, to see how much equal runs differ")
@@ -41,7 +42,7 @@ class SettingIn(BaseModel):
         return Setting(self.thresholds, self.automatic, self.frozen, self.control)
 
 
-class ExperimentIn(BaseModel):
+class ExperimentIn(Body):
     """The settings to compare. The defaults are always included: the others are compared with them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -205,7 +206,7 @@ def _results(context: ApiContext) -> ResultsOut:
 
 
 @router.get("/results/{result_id}", summary="One result", responses=problem_responses(404))
-async def result(result_id: str, context: Context) -> ResultOut:
+async def result(result_id: PathName, context: Context) -> ResultOut:
     """Return the figures of each run, the comparison with the defaults, and the recommendation."""
     return await context.threads.call(_result, context, result_id)
 

@@ -12,14 +12,16 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.problems import Projection
+from console.api.problems import Projection, other_forms
 from services.core.errors import BadInputError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
+from services.core.memory_report import Owner
 from services.core.time_ranges import PACING, Range
 from services.memory.history.history import csv_lines
-from services.memory.leaks.messages import headline
+from services.memory.leaks.headline import headline
 from services.memory.leaks.types import LeakKind, Suspect, Verdict, VerdictState
+from services.memory.snapshot import MemorySnapshot
 from services.memory.types import COLUMNS, Floats, Series, Window
 
 MAX_POINTS = 2000
@@ -64,26 +66,41 @@ class ReportOut(Projection):
     attributes: dict[str, str]
 
 
-class MemoryOut(BaseModel):
-    """The memory of the process: the newest sample, ledger and verdict.
+class WatchingOut(BaseModel):
+    """What watching the memory costs: CPU over a window, and the bytes that it holds (the owner `watching`)."""
 
-    The owners add up to `ledger_rss_bytes`, RSS when the ledger was built. Before the first ledger there are none, and
-    `unattributed_bytes`, `ledger_rss_bytes` and `ledger_time` are null.
+    window_seconds: float = Field(description="The last ten minutes, or the time since the start")
+    cpu_cores: float = Field(description="Mean over the window, 1.0 being one core; as `sampler_cpu`")
+    cpu_by_activity: dict[str, float] = Field(description="What it is made of, in cores")
+    peak_cpu_cores: float = Field(description="Highest in a single second of the window")
+    peak_activity: str | None = Field(description="What took most of that second")
+    peak_age_seconds: float | None
+    bytes: int | None = Field(description="Null before the first ledger")
+
+
+class MemoryOut(BaseModel):
+    """The memory of the process at one moment, `time`: the sample, the ledger that goes with it, and the verdict.
+
+    The owners add up to `ledger_rss_bytes`, RSS when the ledger was built; with `since_ledger_bytes`, what came or went
+    since then, they add up to `rss_bytes`. Before the first ledger there are no owners, and `unattributed_bytes`,
+    `ledger_rss_bytes`, `since_ledger_bytes` and `ledger_time` are null.
     """
 
-    time: float
+    time: float = Field(description="When everything here was read; a second ago, four while a ledger is being built")
     rss_bytes: int
     limit_bytes: int | None = Field(description="What RSS is held against; null: not known")
     owners: list[OwnerOut] = Field(description="The biggest first")
     unattributed_bytes: int | None
     ledger_rss_bytes: int | None
-    ledger_time: float | None
+    since_ledger_bytes: int | None = Field(description="RSS less that of the ledger; over 2 % for some seconds only")
+    ledger_time: float | None = Field(description="At most half a minute before `time`")
     ledger_seconds: float | None = Field(description="Processor time that the ledger took")
     held: list[ReportOut]
     unknown: list[str] = Field(description="What this system does not report, in words")
     verdict: VerdictOut
-    sampler_cpu: float | None = Field(description="CPU of all monitoring threads, 1.0 being one core")
-    latest: dict[str, float] = Field(description="The newest sample by column")
+    sampler_cpu: float | None = Field(description="CPU that watching takes, 1.0 being one core: see `watching`")
+    watching: WatchingOut
+    latest: dict[str, float] = Field(description="The sample by column")
 
 
 class HistoryOut(BaseModel):
@@ -136,26 +153,40 @@ async def memory(context: Context) -> MemoryOut:
 
 def _memory(context: ApiContext) -> MemoryOut:
     watched = context.platform.memory
-    sample, ledger = watched.history.latest(), watched.ledger.last
-    rss = sample.get(Series.RSS) if sample else None
-    if sample is None or rss is None:
+    shown = watched.snapshot()
+    if shown is None:
         raise UnavailableError(_("Nothing has been measured yet."), _("The first sample follows within a second."))
-    limit = sample.get(Series.LIMIT)
+    sample, ledger = shown.sample, shown.ledger
     owners = sorted(ledger.owners.items(), key=lambda entry: -entry[1]) if ledger else []
     return MemoryOut(
-        time=sample.time,
-        rss_bytes=int(rss),
-        limit_bytes=None if limit is None else int(limit),
+        time=shown.time,
+        rss_bytes=shown.rss,
+        limit_bytes=shown.limit,
         owners=[OwnerOut(name=owner, bytes=size) for owner, size in owners],
         unattributed_bytes=ledger.unnamed if ledger else None,
         ledger_rss_bytes=ledger.rss if ledger else None,
+        since_ledger_bytes=shown.since_ledger,
         ledger_time=ledger.time if ledger else None,
         ledger_seconds=ledger.took if ledger else None,
         held=[ReportOut.model_validate(report) for report in ledger.held] if ledger else [],
         unknown=list(ledger.unknown) if ledger else [],
         verdict=_verdict_out(watched.detector.verdict),
         sampler_cpu=sample.get(Series.SAMPLER_CPU),
+        watching=_watching_out(shown),
         latest={column: value for column in sample.values if (value := sample.get(column)) is not None},
+    )
+
+
+def _watching_out(shown: MemorySnapshot) -> WatchingOut:
+    cost = shown.watching
+    return WatchingOut(
+        window_seconds=cost.window_seconds,
+        cpu_cores=cost.cores,
+        cpu_by_activity={activity.value: cores for activity, cores in cost.by_activity.items()},
+        peak_cpu_cores=cost.peak_cores,
+        peak_activity=cost.peak_activity,
+        peak_age_seconds=cost.peak_age_seconds,
+        bytes=shown.ledger.owners.get(Owner.WATCHING, 0) if shown.ledger else None,
     )
 
 
@@ -169,7 +200,7 @@ def _verdict_out(verdict: Verdict) -> VerdictOut:
     )
 
 
-@router.get("/history", summary="History", response_model=HistoryOut)
+@router.get("/history", summary="History", response_model=HistoryOut, responses=other_forms("text/csv"))
 async def history(
     context: Context,
     *,

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.problems import MAX_ID, Projection
+from console.api.inputs import MAX_ID, MAX_NAME, Body, PathName, QueryName
+from console.api.problems import Projection, other_forms, problem_responses
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
@@ -25,10 +26,12 @@ from services.memory.objects.types import ContainerCount, DeepSize, Instances, R
 router = APIRouter(prefix="/api/objects", tags=["objects"])
 
 Format = Literal["json", "csv"]
-Since = Annotated[str, Query(description="Name of the snapshot to compare with; empty: none")]
+_CSV = other_forms("text/csv")
+_MISSING = problem_responses(404)
+Since = Annotated[str, Query(max_length=MAX_NAME, description="Name of the snapshot to compare with; empty: none")]
 
 
-class CensusIn(BaseModel):
+class CensusIn(Body):
     """How to store a census."""
 
     label: str = Field("", max_length=80)
@@ -57,10 +60,12 @@ class NewestCensusOut(CensusOut):
     snapshots: list[Snapshot]
 
 
-class RepeatIn(BaseModel):
+class RepeatIn(Body):
     """What to repeat how often, after two repetitions for the warm-up."""
 
-    action: str = Field(description="One of those that GET /api/objects/repeats names; empty: by hand")
+    action: str = Field(
+        max_length=MAX_NAME, description="One of those that GET /api/objects/repeats names; empty: by hand"
+    )
     times: int = Field(20, ge=FEWEST_REPETITIONS, le=MOST_REPETITIONS)
 
 
@@ -88,7 +93,7 @@ async def take_census(context: Context, body: CensusIn | None = None) -> CensusO
     return CensusOut.of(census, snapshot=snapshot)
 
 
-@router.get("/census", summary="The newest census")
+@router.get("/census", summary="The newest census", responses=_MISSING)
 async def newest_census(context: Context) -> NewestCensusOut:
     """Return the newest stored census with the biggest containers, and the list of all snapshots."""
     objects = _objects(context)
@@ -100,14 +105,14 @@ async def newest_census(context: Context) -> NewestCensusOut:
 
 
 @router.delete("/census/{snapshot}", status_code=204, summary="Delete a snapshot")
-async def delete(snapshot: str, context: Context) -> Response:
+async def delete(snapshot: PathName, context: Context) -> Response:
     """Remove a stored census."""
     await context.threads.call(_objects(context).delete, snapshot)
     return Response(status_code=204)
 
 
-@router.get("/types", summary="Types by count and bytes")
-async def types(context: Context, snapshot: str = "", since: Since = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+@router.get("/types", summary="Types by count and bytes", responses=_MISSING | _CSV)
+async def types(context: Context, snapshot: QueryName = "", since: Since = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
     """Return the types of a snapshot (the newest by default), with what changed when `since` names another."""
     objects = _objects(context)
     name = snapshot or await context.threads.call(_newest_name, objects)
@@ -120,8 +125,8 @@ async def types(context: Context, snapshot: str = "", since: Since = "", format:
     return _table(rows, format, "types", {"snapshot": name, "since": since or None})
 
 
-@router.get("/containers", summary="The biggest containers")
-async def containers(context: Context, snapshot: str = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+@router.get("/containers", summary="The biggest containers", responses=_MISSING | _CSV)
+async def containers(context: Context, snapshot: QueryName = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
     """Return dictionaries, lists, sets and queues with their names, by length."""
     objects = _objects(context)
     name = snapshot or await context.threads.call(_newest_name, objects)
@@ -129,10 +134,10 @@ async def containers(context: Context, snapshot: str = "", format: Format = "jso
     return _table([asdict(entry) for entry in census.containers], format, "containers", {"snapshot": name})
 
 
-@router.get("/objects", summary="The biggest objects of a type")
+@router.get("/objects", summary="The biggest objects of a type", responses=_MISSING)
 async def objects(
     context: Context,
-    type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
+    type: QueryName,  # noqa: A002 - the parameter's public name
     since: Since = "",
     limit: Annotated[int, Query(ge=1, le=MOST_INSTANCES)] = 20,
 ) -> Instances:
@@ -144,7 +149,7 @@ async def objects(
 async def paths(
     context: Context,
     address: int,
-    type: Annotated[str, Query(max_length=400)],  # noqa: A002 - the parameter's public name
+    type: QueryName,  # noqa: A002 - the parameter's public name
 ) -> RetentionPaths:
     """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone."""
     if not 0 < address <= MAX_ID:
@@ -192,12 +197,12 @@ async def owners(context: Context) -> OwnersOut:
 
 
 @router.get("/sizes/{owner}", summary="Deep size of an owner")
-async def sizes(owner: str, context: Context) -> DeepSize:
+async def sizes(owner: PathName, context: Context) -> DeepSize:
     """Return pympler's asizeof of one owner, measured in a copy of the process; takes seconds."""
     return await context.threads.call(_objects(context).deep_size, owner)
 
 
-@router.get("/summary", summary="pympler's summary")
+@router.get("/summary", summary="pympler's summary", responses=_CSV)
 async def summary(context: Context, format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
     """Return pympler's summary over all objects, made in a copy of the process; takes seconds."""
     found = await context.threads.call(_objects(context).summary)

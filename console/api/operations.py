@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
@@ -17,7 +17,6 @@ from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
 from services.knowledge.types import LibraryCounts
-from services.memory.process import rss_bytes
 from services.operations.health import Check, Readiness
 
 health_router = APIRouter(tags=["health"])
@@ -26,10 +25,26 @@ requests_router = APIRouter(prefix="/api", tags=["requests"])
 status_router = APIRouter(prefix="/api/status", tags=["status"])
 
 
+class CheckOut(BaseModel):
+    """The state of a component; one with a `warning` does not keep the process from being ready."""
+
+    ok: bool
+    detail: str
+    warning: bool = False
+
+
+class ReadinessOut(BaseModel):
+    """The checks of all components by name."""
+
+    status: Literal["ready", "not ready", "draining"]
+    checks: dict[str, CheckOut]
+
+
 class RequestsOut(BaseModel):
     """Requests by state, the newest first, and the limits of each kind."""
 
-    rss: int
+    rss: int = Field(description="In bytes, as in `/api/memory`")
+    measured_at: float = Field(description="When RSS was read")
     running: list[RunningRequest]
     recent: list[FinishedRequest]
     limits: dict[str, RequestLimits]
@@ -73,7 +88,8 @@ class StatusOut(BaseModel):
     ready: bool
     stage: str
     started_at: float
-    rss_bytes: int
+    rss_bytes: int = Field(description="As in `/api/memory`")
+    measured_at: float = Field(description="When RSS was read")
     counts: LibraryCounts
     resources: list[ResourceOut] = Field(description="Big things that are loaded once")
     chat_model: BackendStatus
@@ -88,7 +104,12 @@ async def healthz() -> dict[str, str]:
 
 
 @health_router.head("/readyz", include_in_schema=False)
-@health_router.get("/readyz", summary="Ready", responses={503: {"description": "A component is not ready"}})
+@health_router.get(
+    "/readyz",
+    summary="Ready",
+    response_model=ReadinessOut,
+    responses={503: {"model": ReadinessOut, "description": "A component does not work"}},
+)
 async def readyz(context: Context) -> Response:
     """Answer 200 when every component works, else 503; one check per component."""
     application = context.application
@@ -124,14 +145,15 @@ async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] 
     """
     registry = context.foundation.requests
     return RequestsOut(
-        rss=rss_bytes(),
+        rss=context.application.rss(),
+        measured_at=context.application.measured_at(),
         running=registry.running(),
         recent=registry.recent(limit),
         limits={kind.value: registry.limits(kind) for kind in RequestKind},
     )
 
 
-@requests_router.delete("/requests/{id}", status_code=202, summary="Cancel a request")
+@requests_router.delete("/requests/{id}", status_code=202, summary="Cancel a request", response_class=Response)
 async def cancel(
     id: Annotated[str, Path(max_length=64)],  # noqa: A002 - the parameter's public name
     request: Request,
@@ -182,9 +204,10 @@ def _status(context: ApiContext) -> StatusOut:
         ready=context.application.ready,
         stage=context.application.stage,
         started_at=services.started_at,
-        rss_bytes=rss_bytes(),
+        rss_bytes=context.application.rss(),
+        measured_at=context.application.measured_at(),
         counts=services.library.counts(),
-        resources=[ResourceOut.model_validate(report) for report in services.resources()],
+        resources=[ResourceOut.model_validate(report) for report in services.shown_resources()],
         chat_model=services.models.status(),
         answers=AnswerSlotsOut(running=running, waiting=waiting),
     )

@@ -1,5 +1,5 @@
-"""Errors as problem documents (RFC 9457), with a hint and the request's id as extra members; ids and projections that
-the bodies of several subjects share.
+"""Errors as problem documents (RFC 9457), with a hint and the request's id as extra members; projections that the
+bodies of several subjects share.
 
 Under /v1 the document also has the member `error` in the shape that clients of OpenAI's protocol read.
 """
@@ -7,7 +7,7 @@ Under /v1 the document also has the member `error` in the shape that clients of 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -34,10 +34,10 @@ STATUS = {
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.FORBIDDEN: 403,
     ErrorKind.STORAGE: 507,
-    ErrorKind.DAMAGED: 500,
+    ErrorKind.DAMAGED: 503,
 }
-MAX_ID = 2**63 - 1  # the largest integer that the database can look for
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+MAX_FAULTS = 50
+MAX_SHOWN = 200  # characters of what a client sent that are sent back to it
 
 
 def title(kind: ErrorKind | None) -> str:
@@ -124,7 +124,8 @@ def install(api: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         # The values are left out on purpose: they may be long or private.
         faults = [
-            {"where": "/".join(str(step) for step in fault["loc"]), "what": fault["msg"]} for fault in error.errors()
+            {"where": shown("/".join(str(step) for step in fault["loc"])), "what": shown(fault["msg"])}
+            for fault in error.errors()[:MAX_FAULTS]
         ]
         first = faults[0] if faults else {"where": "body", "what": ""}
         return problem_response(
@@ -145,11 +146,11 @@ def install(api: FastAPI) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         if error.status_code == 404:
-            detail = _("There is nothing at {path}.").format(path=path)
+            detail = _("There is nothing at {path}.").format(path=shown(path))
             return problem_response(404, detail, _("/docs lists what there is."), kind=ErrorKind.NOT_FOUND, path=path)
         detail = str(error.detail)
         if error.status_code == 405:
-            detail = _("{method} is not possible at {path}.").format(method=request.method, path=path)
+            detail = _("{method} is not possible at {path}.").format(method=request.method, path=shown(path))
         kind = ErrorKind.BAD_INPUT if error.status_code < 500 else None
         response = problem_response(
             error.status_code,
@@ -160,6 +161,11 @@ def install(api: FastAPI) -> None:
         )
         response.headers.update(error.headers or {})
         return response
+
+
+def shown(text: str) -> str:
+    """Return the beginning of what a client sent, as it may be sent back: characters only, and not many."""
+    return text[:MAX_SHOWN].encode("utf-8", "replace").decode()
 
 
 class Projection(BaseModel):
@@ -186,8 +192,16 @@ class ProblemOut(BaseModel):
     detail: str
     hint: str
     request_id: str
+    errors: list[dict[str, Any]] = Field([], description="The faults one by one, where there are several")
+    error: dict[str, Any] = Field({}, description="Under /v1: the same in the form of OpenAI's protocol")
+    text: str = Field("", description="What of an answer had come before it broke off")
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of a route's expected failures, for its `responses`."""
     return {status: {"model": ProblemOut} for status in statuses}
+
+
+def other_forms(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """Return the description of forms that an answer with status 200 can have beside JSON, for `responses`."""
+    return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}

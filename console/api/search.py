@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from console.api.context import ApiContext, Context, request_scope
-from console.api.problems import Id, Projection
+from console.api.inputs import WORDS, Body, Id
+from console.api.problems import Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
@@ -18,10 +19,10 @@ from services.knowledge.types import Correction, EmbedderTrust, Hit, RetrievalSe
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class SearchIn(BaseModel):
+class SearchIn(Body):
     """A query. Weights and threshold default to those that are applied to chat."""
 
-    query: str
+    query: str = Field(json_schema_extra=WORDS)
     k: int | None = Field(None, ge=1, le=200, description="Most hits")
     collections: list[Id] = Field(default_factory=list, description="Ids of the collections to search; empty: all")
     dense_weight: float | None = Field(None, ge=0)

@@ -10,7 +10,8 @@ from starlette.responses import FileResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.problems import Projection, problem_responses
+from console.api.inputs import Body, PathName, QueryName
+from console.api.problems import Projection, other_forms, problem_responses
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (
@@ -30,14 +31,14 @@ _MISSING = problem_responses(404)
 _CONFLICT = problem_responses(409)
 
 
-class StartIn(BaseModel):
+class StartIn(Body):
     """How many frames to record, and for how long."""
 
     frames: int = Field(1, ge=1, le=MOST_FRAMES, description="Frames that are recorded of each allocation")
-    minutes: float = Field(15, gt=0, le=MOST_MINUTES, allow_inf_nan=False)
+    minutes: float = Field(15, gt=0, le=MOST_MINUTES)
 
 
-class DescribeIn(BaseModel):
+class DescribeIn(Body):
     """A name and a note; fields that are left out stay as they are."""
 
     name: str | None = Field(None, max_length=LONGEST_NAME)
@@ -137,21 +138,21 @@ async def snapshots(context: Context) -> SnapshotsOut:
 
 @router.get("/snapshots/{snapshot_id}", summary="Contents of a snapshot", responses=_MISSING)
 async def snapshot(
-    snapshot_id: str, context: Context, filters: Chosen, by: By = GroupBy.LINE, limit: Limit = 50
+    snapshot_id: PathName, context: Context, filters: Chosen, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
     """Return the lines, files or tracebacks that hold most."""
     return _comparison_out(await _compare(context, "", snapshot_id, by=by, filters=filters, limit=limit))
 
 
 @router.patch("/snapshots/{snapshot_id}", summary="Name a snapshot", responses=_MISSING)
-async def describe(snapshot_id: str, body: DescribeIn, context: Context) -> SnapshotInfo:
+async def describe(snapshot_id: PathName, body: DescribeIn, context: Context) -> SnapshotInfo:
     """Give a snapshot a name or a note; an automatic one with a name is kept like one that was requested."""
     tracer = context.platform.memory.tracer
     return await context.threads.call(tracer.describe, snapshot_id, name=body.name, note=body.note)
 
 
 @router.delete("/snapshots/{snapshot_id}", status_code=204, summary="Delete a snapshot", responses=_MISSING)
-async def delete(snapshot_id: str, context: Context, actor: Caller) -> Response:
+async def delete(snapshot_id: PathName, context: Context, actor: Caller) -> Response:
     """Delete a snapshot permanently."""
     await context.threads.call(context.platform.memory.tracer.delete, actor, snapshot_id)
     return Response(status_code=204)
@@ -161,9 +162,9 @@ async def delete(snapshot_id: str, context: Context, actor: Caller) -> Response:
     "/snapshots/{snapshot_id}/file",
     summary="Download a snapshot",
     response_class=FileResponse,
-    responses=_MISSING,
+    responses=_MISSING | other_forms("application/octet-stream"),
 )
-async def file(snapshot_id: str, context: Context) -> Response:
+async def file(snapshot_id: PathName, context: Context) -> Response:
     """Return the file as it is on disk: a zip of NumPy arrays, without pickle."""
     path = await context.threads.call(context.platform.memory.tracer.file, snapshot_id)
     name = f"millpond-allocations-{snapshot_id}.npz"
@@ -172,19 +173,19 @@ async def file(snapshot_id: str, context: Context) -> Response:
 
 @router.get("/compare", summary="Compare two snapshots", responses=_MISSING)
 async def compare(
-    context: Context, filters: Chosen, *, old: str, new: str, by: By = GroupBy.LINE, limit: Limit = 50
+    context: Context, filters: Chosen, *, old: QueryName, new: QueryName, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
     """Return the lines, files or tracebacks that changed most from `old` to `new`."""
     return _comparison_out(await _compare(context, old, new, by=by, filters=filters, limit=limit))
 
 
-@router.get("/export", summary="Download a comparison", responses=_MISSING)
+@router.get("/export", summary="Download a comparison", responses=_MISSING | other_forms("text/csv"))
 async def export(
     context: Context,
     filters: Chosen,
     *,
-    new: str,
-    old: str = "",
+    new: QueryName,
+    old: QueryName = "",
     by: By = GroupBy.LINE,
     limit: Limit = 5000,
     format_: Annotated[Literal["csv", "json"], Query(alias="format")] = "csv",

@@ -14,8 +14,9 @@ import anyio
 from pydantic import BaseModel
 
 from console.api.context import ApiContext
+from console.api.inputs import MAX_ID
 from console.api.multipart import PartBegins, PartData, events
-from console.api.problems import MAX_ID, STATUS, title
+from console.api.problems import STATUS, title
 from services.core.errors import BadInputError, CancelledError, ConflictError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -23,8 +24,9 @@ from services.knowledge.file_names import NamesOfOneUpload
 from services.knowledge.types import DocumentStatus
 
 if TYPE_CHECKING:
-    from services.knowledge.library import Library, UploadSession
+    from services.knowledge.library import Library
     from services.knowledge.types import Intake
+    from services.knowledge.upload_session import UploadSession
 
 MAX_FILES = 256
 WRITE_BYTES = MEGABYTE

@@ -8,7 +8,7 @@ import click
 
 from console.cli.client import AnswerSource, collection_ids
 from console.cli.connect import connect
-from console.cli.terminal import quiet_logs
+from console.cli.terminal import printable, quiet_logs
 from services.core.i18n import _, use_language
 from services.core.settings import Settings
 
@@ -21,7 +21,7 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
         sources: list[AnswerSource] = []
         for piece in client.ask(question, collection_ids(client, collections)):
             if isinstance(piece, str):
-                click.echo(piece, nl=False)
+                click.echo(printable(piece), nl=False)
             else:
                 sources = piece
         click.echo()
@@ -29,9 +29,9 @@ def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
             click.echo()
             click.echo(_("Sources"))
         for source in sources:
-            click.echo(f"  [{source.number}] {_location(source)}")
+            click.echo(f"  [{source.number}] {printable(_location(source))}")
             if source.quote:
-                click.echo(f"      “{source.quote}”")
+                click.echo(f"      “{printable(source.quote)}”")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from services.operations.logging import configure
 log = structlog.get_logger(__name__)
 
 LABEL_WIDTH = 48
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def quiet_logs(settings: Settings) -> None:
@@ -34,6 +36,11 @@ def warn_of_names() -> None:
     for unknown in unknown_variables():
         hint = {"nearest": unknown.nearest} if unknown.nearest else {}
         log.warning("a variable of the environment is no setting and was ignored", name=unknown.name, **hint)
+
+
+def printable(text: str) -> str:
+    """Return text of a document or a model without what a terminal obeys: control characters but tabs and line ends."""
+    return _CONTROL.sub("", text)
 
 
 class ProgressBar:

@@ -18,8 +18,9 @@ import structlog
 from services.chat import prompt
 from services.chat.answer_cache import AnswerCache, AnswerKey, CachedAnswer
 from services.chat.answer_draft import CorrectionStep, ModelEnd, RetrievalStep, Step
+from services.chat.answer_filter import AnswerFilter
 from services.chat.answer_stream import StreamStopped, StreamWorker
-from services.chat.citations import AnswerFilter, is_unspaced, make_citation, sanitize
+from services.chat.citations import is_unspaced, make_citation, sanitize
 from services.chat.history_window import Turn
 from services.chat.models import Backend, stream
 from services.chat.models.circuit_breaker import CircuitBreakers, OpenBreakerError, Permit

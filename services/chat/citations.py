@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from services.chat.types import Citation, Passage
 from services.core.i18n import _
 
-_MARK = re.compile(r"[\[【［]\s*(\d{1,3}(?:\s*[,;，、；]\s*\d{1,3})*)\s*[\]】］]")
+MARK = re.compile(r"[\[【［]\s*(\d{1,3}(?:\s*[,;，、；]\s*\d{1,3})*)\s*[\]】］]")
 _MAYBE_MARK = re.compile(r"[\[【［][\d\s,;，、；]{0,40}\Z")
 _NUMBER = re.compile(r"\d+")
 QUOTE_CHARACTERS = 400
-THINK_OPEN = "<think>"
-THINK_CLOSE = "</think>"
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|\n+")
 _WORD = re.compile(r"\w+")
 
@@ -40,13 +38,13 @@ def make_citation(number: int, passage: Passage, quote: str = "", *, cited: bool
 
 def neutralize_marks(text: str) -> str:
     """Return a passage's text with its own bracketed numbers in parentheses: they cite something else."""
-    return _MARK.sub(r"(\1)", text)
+    return MARK.sub(r"(\1)", text)
 
 
 def strip_marks(text: str) -> str:
     """Return `text` without citation marks: those of an earlier answer refer to other passages."""
     missing = rf"\s*\[\d{{1,3}}: {re.escape(_('no such source'))}\]"
-    return re.sub(missing, "", re.sub(r"\s*" + _MARK.pattern, "", text))
+    return re.sub(missing, "", re.sub(r"\s*" + MARK.pattern, "", text))
 
 
 class CitationFilter:
@@ -61,6 +59,7 @@ class CitationFilter:
         self._buffer = ""
         self._line = ""  # the present line as far as it was shown
         self._fenced = False
+        self._breaks = ""  # what would make a link of the mark before it
 
     def feed(self, text: str) -> str:
         """Add streamed text; return what can be shown now."""
@@ -78,13 +77,23 @@ class CitationFilter:
     def _rewrite(self, text: str) -> str:
         shown: list[str] = []
         at = 0
-        for mark in _MARK.finditer(text):
+        for mark in MARK.finditer(text):
             self._follow(text[at : mark.start()])
-            shown += [text[at : mark.start()], mark[0] if self._in_code() else self._valid(mark)]
+            between = text[at : mark.start()]
+            shown += [self._gap(between), between, mark[0] if self._in_code() else self._valid(mark)]
+            if not self._in_code():
+                self._breaks = "(" if self._line.strip() else "(:"
             self._line += mark[0]
             at = mark.end()
         self._follow(text[at:])
-        return "".join([*shown, text[at:]])
+        return "".join([*shown, self._gap(text[at:]), text[at:]])
+
+    def _gap(self, following: str) -> str:
+        """Return the space that keeps what follows a mark from making a link of it: `[1](address)`, `[1]: address`."""
+        if not following:
+            return ""
+        breaks, self._breaks = self._breaks, ""
+        return " " if following[0] in breaks else ""
 
     def _follow(self, text: str) -> None:
         """Note the line that the text has come to, and whether it is in a block of code."""
@@ -140,67 +149,12 @@ def _claims(answer: str) -> list[tuple[str, list[int]]]:
     """Return the claims of an answer with the numbers they cite: the last sentence before each mark."""
     claims: list[tuple[str, list[int]]] = []
     start = 0
-    for match in _MARK.finditer(answer):
+    for match in MARK.finditer(answer):
         before = sentences(answer[start : match.start()])
         claim = before[-1] if before else (claims[-1][0] if claims else "")
         claims.append((claim, [int(n) for n in _NUMBER.findall(match[1])]))
         start = match.end()
     return claims
-
-
-class ReasoningFilter:
-    """Drops one `<think>...</think>` at the beginning of a stream, however the stream cuts it."""
-
-    def __init__(self) -> None:
-        self._buffer = ""
-        self._in_reasoning = False
-        self._in_answer = False
-
-    def feed(self, text: str) -> str:
-        """Add streamed text; return the part that belongs to the answer."""
-        if self._in_answer:
-            return text
-        self._buffer += text
-        if not self._in_reasoning:
-            begin = self._buffer.lstrip()
-            if len(begin) < len(THINK_OPEN) and THINK_OPEN.startswith(begin):
-                return ""
-            if not begin.startswith(THINK_OPEN):
-                return self._answer(self._buffer)
-            self._in_reasoning = True
-        end = self._buffer.find(THINK_CLOSE)
-        if end < 0:
-            self._buffer = self._buffer[-len(THINK_CLOSE) :]  # may hold the start of the closing tag
-            return ""
-        return self._answer(self._buffer[end + len(THINK_CLOSE) :])
-
-    def flush(self) -> str:
-        """Return the buffered rest at the end of the stream: text that looked like the start of the opening tag."""
-        return "" if self._in_answer or self._in_reasoning else self._answer(self._buffer)
-
-    def _answer(self, text: str) -> str:
-        self._in_answer = True
-        self._buffer = ""
-        return text
-
-
-class AnswerFilter:
-    """All filters over a model's text in their order; an answer that is JSON keeps its brackets."""
-
-    def __init__(self, passages: int, *, structured: bool = False) -> None:
-        self._reasoning = ReasoningFilter()
-        self._citations = None if structured else CitationFilter(passages)
-
-    def feed(self, text: str) -> str:
-        """Add streamed text; return what can be shown now."""
-        return self._marks(self._reasoning.feed(sanitize(text)))
-
-    def flush(self) -> str:
-        """Return the buffered rest at the end of the stream."""
-        return self._marks(self._reasoning.flush()) + (self._citations.flush() if self._citations else "")
-
-    def _marks(self, text: str) -> str:
-        return self._citations.feed(text) if self._citations else text
 
 
 def sanitize(text: str) -> str:

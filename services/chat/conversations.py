@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from services.chat.citations import sanitize
+from services.chat.document_quotes import StoredQuotes
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
@@ -40,6 +41,7 @@ class Conversations:
         self._settings = settings
         self._reporter = reporter or NullEventSink()
         self._windows = HistoryWindows(self._store, reporter=self._reporter)
+        self.quotes = StoredQuotes(database, self._windows)
 
     def create(
         self, title: str = "", history_turns: int | None = None, collection_ids: Sequence[int] = ()
@@ -168,29 +170,32 @@ class Conversations:
             stored = self._store.insert_message(connection, message)
             if stored is None:
                 raise _no_conversation()
-        conversation = self.conversation(message.conversation_id)
-        if not conversation.title:
-            self._store.update_conversation(conversation.id, title=title_of(message.text))
+            self._store.replace_title(connection, message.conversation_id, "", title_of(message.text))
         return stored
 
     def replace_question(self, old: Message, message: Message) -> Message:
         """Replace the question `old` and what follows it by `message`; a title derived from `old` is replaced too."""
-        stored = self.replace_from(old.id, message)
-        conversation = self.conversation(message.conversation_id)
-        if conversation.title == title_of(old.text):
-            self._store.update_conversation(conversation.id, title=title_of(message.text))
+        stored = self.replace_from(old.id, message, former_title=title_of(old.text))
+        if not stored.id:
+            raise _no_conversation()
         return stored
 
-    def replace_from(self, first_id: int | None, message: Message, *, question: str = "") -> Message:
+    def replace_from(
+        self, first_id: int | None, message: Message, *, question: str = "", former_title: str = ""
+    ) -> Message:
         """Replace the messages from `first_id` on by `message` (None: append it), in one transaction.
 
         With `question`, an appended answer extends the history window; otherwise the window is read again at its next
-        use. A conversation that was deleted meanwhile stays deleted; the message returned has the id 0 then.
+        use. With `former_title`, a conversation of that title is named after `message`. A conversation that was deleted
+        meanwhile stays deleted; the message returned has the id 0 then.
         """
         with self._store.write() as connection:
             if first_id is not None:
                 self._store.delete_messages_from(connection, message.conversation_id, first_id)
             stored = self._store.insert_message(connection, message)
+            if former_title:
+                title = title_of(message.text)
+                self._store.replace_title(connection, message.conversation_id, former_title, title)
         if stored is not None and first_id is None and question:
             self._windows.add(message.conversation_id, question, stored)
         else:
@@ -239,12 +244,15 @@ def as_json(conversation: Conversation, messages: Iterable[Message]) -> str:
 
 
 def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
-    """Return a conversation as Markdown. HTML in texts and names is escaped, so that viewers do not render it."""
-    lines = [f"# {_escaped(conversation.title) or _('Conversation')}", ""]
+    """Return a conversation as Markdown: what people, models and documents wrote is quoted (`>`), the rest is ours.
+
+    HTML in texts and names is escaped, so that viewers do not render it.
+    """
+    lines = [f"# {_escaped_name(conversation.title) or _('Conversation')}", ""]
     for message in messages:
         who = _("Question") if message.role is MessageRole.USER else _("Answer")
-        model = f" ({_escaped(message.model)})" if message.model else ""
-        lines += [f"## {who}{model}", "", _escaped(message.text), ""]
+        model = f" ({_escaped_name(message.model)})" if message.model else ""
+        lines += [f"## {who}{model}", "", *_quoted(message.text), ""]
         if message.state is AnswerState.STOPPED:
             lines += [f"*{_('This answer was stopped.')}*", ""]
         if cut := cut_words(message.finish_reason):
@@ -252,8 +260,9 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
         if message.error:
             lines += [f"*{_escaped(message.error)} {_escaped(message.hint)}*", ""]
         if message.citations:
-            lines += [_citation(citation) for citation in message.citations]
-            lines.append("")
+            cited = any(citation.cited for citation in message.citations)
+            title = _("Sources") if cited else _("Retrieved for this answer, not cited")
+            lines += [f"### {title}", "", *(_citation(citation) for citation in message.citations), ""]
     return "\n".join(lines)
 
 
@@ -270,17 +279,29 @@ def cut_words(reason: FinishReason) -> str:
 
 
 def _citation(citation: Citation) -> str:
-    place = [_escaped(citation.document)]
+    place = [_escaped_name(citation.document)]
     if citation.page is not None:
         place.append(_("page {page}").format(page=citation.page))
     if citation.sheet:
-        place.append(_("sheet {sheet}").format(sheet=_escaped(citation.sheet)))
-    quote = f": “{_escaped(' '.join(citation.quote.split()))}”" if citation.quote else ""
+        place.append(_("sheet {sheet}").format(sheet=_escaped_name(citation.sheet)))
+    if citation.deleted:
+        place.append(_("deleted since"))
+    quote = f": “{_escaped_name(' '.join(citation.quote.split()))}”" if citation.quote else ""
     return f"- [{citation.number}] {', '.join(place)}{quote}"
+
+
+def _quoted(text: str) -> list[str]:
+    """Return a text's lines as a quotation: nothing in it can look like a heading or a source of the export."""
+    return [f"> {_escaped(line)}".rstrip() for line in text.splitlines()] or [">"]
 
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escaped_name(text: str) -> str:
+    """Return a name or quote outside of a quotation, in which nothing becomes a link or a citation."""
+    return re.sub(r"([\\\[\]])", r"\\\1", _escaped(text))
 
 
 def _plain(value: object) -> str:

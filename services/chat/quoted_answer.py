@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.chat.citations import make_citation, neutralize_marks
+from services.chat.source_headings import mark_headings
 from services.chat.types import Citation, Passage, Quotation, Quotations
 from services.core.i18n import _, plural
 
@@ -50,15 +51,15 @@ def _block(found: Quotations, quote: Quotation, number: int) -> str:
     """Return one quote with its mark: sentences in quotation marks, code, tables and lists in lines of their own."""
     shown = quote.shown or " ".join(quote.text.split())
     label = quote.label if len(quote.label) <= _MOST_LABEL else ""
-    label = f"{neutralize_marks(label.rstrip(':：'))}: " if label else ""
-    also = _also(found, quote)
+    label = mark_headings(f"{neutralize_marks(label.rstrip(':：'))}: ") if label else ""
+    also = neutralize_marks(_also(found, quote))
     if "\n" not in shown:
         return f"{label}“{neutralize_marks(shown)}”{also} [{number}]"
     lead = f"{label.rstrip()}\n\n" if label else ""
     last = shown.rsplit("\n", 1)[-1]
     if last.startswith("```"):
         return f"{lead}{shown}\n\n{also.strip()} [{number}]".replace("\n\n [", "\n\n[")
-    shown = neutralize_marks(shown)
+    shown = mark_headings(neutralize_marks(shown))
     if last.startswith("|"):
         return f"{lead}{shown}\n\n{also.strip()} [{number}]".replace("\n\n [", "\n\n[")
     return f"{lead}{shown}{also} [{number}]"
@@ -84,12 +85,14 @@ def _place(found: Quotations, reason: str) -> QuotedAnswer | None:
 
 def _place_name(hit: Passage) -> str:
     if hit.page is not None:
-        return _("page {page} of “{document}”").format(page=hit.page, document=hit.document)
+        return _("page {page} of “{document}”").format(page=hit.page, document=neutralize_marks(hit.document))
     if hit.sheet:
-        return _("sheet “{sheet}” of “{document}”").format(sheet=hit.sheet, document=hit.document)
+        return _("sheet “{sheet}” of “{document}”").format(sheet=hit.sheet, document=neutralize_marks(hit.document))
     if hit.heading:
-        return _("“{heading}” in “{document}”").format(heading=neutralize_marks(hit.heading[-1]), document=hit.document)
-    return _("in “{document}”").format(document=hit.document)
+        return _("“{heading}” in “{document}”").format(
+            heading=neutralize_marks(hit.heading[-1]), document=neutralize_marks(hit.document)
+        )
+    return _("in “{document}”").format(document=neutralize_marks(hit.document))
 
 
 def _hint(found: Quotations, reason: str) -> str:

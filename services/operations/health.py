@@ -40,8 +40,7 @@ class Readiness:
         return {
             "status": "ready" if self.ok else "not ready",
             "checks": {
-                check.name: {"ok": check.ok, "detail": check.detail} | ({"warning": True} if check.warning else {})
-                for check in self.checks
+                check.name: {"ok": check.ok, "detail": check.detail, "warning": check.warning} for check in self.checks
             },
         }
 

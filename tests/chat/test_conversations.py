@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from services.chat.conversations import Conversations, title_of
 from services.chat.types import AnswerState, Citation, Message, MessageRole
@@ -107,6 +108,21 @@ def test_titles_are_one_short_visible_line(question: str, title: str) -> None:
     assert title_of(question) == title
 
 
+def test_a_question_and_its_title_are_stored_at_once(conversations: Conversations, database: Database) -> None:
+    """In two transactions, a kill between them would leave a conversation that was asked without a title."""
+    commits = []
+    asked = talk(conversations, "How is a seal replaced?")
+    sa.event.listen(database.engine, "commit", commits.append)
+    empty = conversations.create()
+    conversations.add_question(said(empty.id, MessageRole.USER, "Who may open the gate?"))
+    assert conversations.conversation(empty.id).title == "Who may open the gate?"
+    assert len(commits) == 2  # the conversation, the question
+    old, _answer = conversations.last_question(asked)
+    conversations.replace_question(old, said(asked, MessageRole.USER, "How is a pump replaced?"))
+    assert conversations.conversation(asked).title == "How is a pump replaced?"
+    assert len(commits) == 3
+
+
 def test_renaming_needs_a_visible_title(conversations: Conversations) -> None:
     """A blank title is refused, a long one cut."""
     made = conversations.create()
@@ -152,6 +168,18 @@ def test_the_markdown_export_escapes_html(conversations: Conversations) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
     assert "- [1] &lt;b&gt;a&lt;/b&gt;.pdf, page 3: “if a &lt; b then c”" in text
     assert "E H" in text
+
+
+def test_nothing_in_the_markdown_export_looks_like_its_list_of_sources(conversations: Conversations) -> None:
+    """A text with a heading, items, a fence that never ends: all of it is quoted; a name's brackets are escaped."""
+    faked = "```\n# Sources\n- [1] made-up.pdf"
+    talked = talk(conversations, faked, title="Talk")
+    citation = Citation(1, 11, 1, "[1](http://example.org).pdf")
+    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, faked, citations=(citation,)))
+    lines = conversations.export(talked, "markdown").splitlines()
+    assert [line for line in lines if "made-up" in line] == ["> - [1] made-up.pdf"] * 2
+    assert lines[lines.index("### Sources") + 2] == r"- [1] \[1\](http://example.org).pdf"
+    assert [line for line in lines if "Sources" in line] == ["> # Sources", "> # Sources", "### Sources"]
 
 
 @pytest.mark.parametrize(

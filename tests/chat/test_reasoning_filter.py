@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chat.citations import ReasoningFilter
+from services.chat.answer_filter import ReasoningFilter
 
 
 def shown(pieces: list[str]) -> str:

@@ -1,0 +1,80 @@
+"""What clients send, in a strict form: bodies, and the texts and numbers in them, with limits that hold for every layer
+behind the routes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from services.core.i18n import _
+
+MAX_ID = 2**53 - 1  # the largest integer that every program reads exactly from JSON
+MAX_INTEGER = 2**63 - 1  # the largest that a database stores
+MAX_DEPTH = 100  # what is deeper in a body was nested by a program that means harm
+MAX_FILTER = 1000  # SQLite refuses patterns of 50,000 bytes; nobody types so many characters to filter a list
+MAX_THRESHOLD = 2**31 - 1
+MAX_NAME = 400  # ids, names of snapshots, types, owners: longer ones belong to nothing
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+PathName = Annotated[str, Path(max_length=MAX_NAME)]
+QueryName = Annotated[str, Query(max_length=MAX_NAME)]
+Threshold = Annotated[int, Field(strict=True, ge=0, le=MAX_THRESHOLD)]  # as of gc.set_threshold, C ints
+# What a text must have to mean anything, as JSON Schema says it; the services refuse other ones in words.
+VISIBLE: JsonDict = {"pattern": r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"}
+WORDS: JsonDict = {"pattern": r"[\p{L}\p{N}]"}
+
+
+# A list in JSON is a tuple here: the one conversion that there is.
+Thresholds = Annotated[tuple[Threshold, Threshold, Threshold], Field(strict=False)]
+
+
+class Body(BaseModel):
+    """A body in JSON: nothing is converted ("5" is no number), and no value breaks what comes after."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unusable(cls, value: Any) -> Any:
+        if reason := unusable(value):
+            raise PydanticCustomError("unusable", "{reason}", {"reason": reason})
+        return value
+
+
+def unusable(value: Any) -> str:
+    """Return why a value from JSON cannot be used wherever it goes, "" if it can."""
+    level = [value]
+    for _depth in range(MAX_DEPTH):
+        below: list[Any] = []
+        for each in level:
+            if reason := _fault(each):
+                return reason
+            if isinstance(each, dict):
+                below += each.keys()
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+        if not below:
+            return ""
+        level = below
+    return _("It is nested more than {most} levels deep.").format(most=MAX_DEPTH)
+
+
+def _fault(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return _("It has half of a surrogate pair, which is no character.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            return _("It has a number that is not finite.")
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return _("It has a whole number of more than 64 bits.")
+    return ""

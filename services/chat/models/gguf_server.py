@@ -13,8 +13,6 @@ import importlib
 import importlib.util
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +21,7 @@ from typing import Any, Literal
 
 import psutil
 
+from services.chat.models.socket_folder import SocketFolder
 from services.core.errors import BadInputError, DamagedError, NotFoundError, UnavailableError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
@@ -88,8 +87,8 @@ class GGUFServer:
             ) from error
         self.file = file
         self.key = secrets.token_urlsafe(24)
-        self._folder = Path(tempfile.mkdtemp(prefix="millpond-"))  # mode 0700
-        self.socket = self._folder / "llama.sock"
+        self._folder = SocketFolder()
+        self.socket = self._folder.path / "llama.sock"
         self._active: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
         self._idle = threading.Condition()
         self._closing = False
@@ -103,13 +102,13 @@ class GGUFServer:
             # Whether the model's chat template can show it tools; llama.cpp leaves them out in silence otherwise.
             self.takes_tools = bool(properties.get("chat_template_caps", {}).get("supports_tools"))
         except RuntimeError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             raise UnavailableError(
                 _("The model {name} could not be loaded.").format(name=file.name),
                 _("The file may be incomplete, or too large for this machine; choose another one."),
             ) from error
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             raise
         # Allocated memory, and the file with the weights, which llama.cpp maps.
         self.bytes = max(_anonymous(process) - before, 0) + file.stat().st_size
@@ -223,7 +222,7 @@ class GGUFServer:
                 loop.call_soon_threadsafe(task.cancel)
             self._idle.wait_for(lambda: not self._active, UNLOAD_SECONDS)
         self._server = None  # the destructor ends its threads and frees the memory
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
 
 def _anonymous(process: psutil.Process) -> int:

@@ -1,7 +1,8 @@
 """Logging: JSON lines for machines, text on a terminal; each with the request's id and the process's RSS.
 
-One handler writes everything, also what libraries log. Texts of documents, questions and secrets do not belong into a
-log line; ids and counts do.
+One handler writes everything, also what libraries log, and the same error not without end (`log_repeats.py`); what
+comes from outside is escaped (`log_escaping.py`). Texts of documents, questions and secrets do not belong into a log
+line; ids and counts do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -16,6 +18,8 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
 from services.core.machine import MEGABYTE
+from services.operations.log_escaping import escape_values, shorten
+from services.operations.log_handler import LogHandler, SafeFormatter
 
 # Verbose at info, with nothing that an operator needs.
 _QUIET = (
@@ -76,16 +80,21 @@ def configure(
     ]
     if rss_bytes is not None:
         shared.append(_rss(rss_bytes))
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-        if as_text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    console = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )  # a prettier traceback would show local variables, and with them texts of documents
+    formatter = SafeFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-        processors=[_drop_colored_copy, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[
+            _drop_colored_copy,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            shorten,
+            *([escape_values, console] if as_text else [structlog.processors.JSONRenderer(ensure_ascii=False)]),
+        ],
     )
-    handler = logging.StreamHandler(stream)
+    formatter.as_text = as_text
+    handler = LogHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -124,7 +133,8 @@ def current_request_id() -> str:
 
 def _rss(rss_bytes: Callable[[], int]) -> Processor:
     def add_rss(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["rss_mb"] = round(rss_bytes() / MEGABYTE, 1)
+        with suppress(Exception):  # it opens a file: where no descriptor is free, the line goes without
+            event["rss_mb"] = round(rss_bytes() / MEGABYTE, 1)
         return event
 
     return add_rss

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -111,3 +112,95 @@ def test_auto_is_json_where_there_is_no_terminal() -> None:
     """Without a terminal, "auto" means JSON."""
     (line,) = lines_of("log.info('stage')", style="auto")
     assert json.loads(line)["event"] == "stage"
+
+
+HOSTILE = "Moby\\x1b[2J\\x9b31m\\u202eDick\\u2028\\nINFO forged line\\x00\\ud800"
+
+
+def is_harmless(text: str) -> bool:
+    """Whether a text steers no terminal and turns no reading around."""
+    return not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
+
+
+def test_nothing_from_outside_steers_a_terminal() -> None:
+    """As text, controls of names, paths, headers and exceptions are shown, not obeyed, and begin no line."""
+    lines = lines_of(
+        f"hostile = '{HOSTILE}'\n"
+        "log.info('request', path=hostile, files=[hostile], header=hostile.encode('utf-8', 'surrogatepass'))\n"
+        "log.warning(hostile, **{hostile: 1})\n"
+        "logging.getLogger('foreign.' + hostile).error('said %s', hostile, extra={'name_of_it': hostile})\n"
+        "try:\n    raise ValueError(hostile)\nexcept ValueError:\n    log.exception('failed')",
+        style="text",
+    )
+    assert all(is_harmless(line) for line in lines)
+    assert len([line for line in lines if not line.startswith("    ")]) == 4
+    assert any("\\x1b[2J" in line and "\\u202e" in line for line in lines)
+
+
+def test_json_keeps_the_value_and_steers_nothing() -> None:
+    """As JSON the same values are read back as they were; what JSON would let through raw is escaped."""
+    code = f"hostile = '{HOSTILE}'\nlog.info(hostile, path=hostile)\nlogging.getLogger('f').error('%s', hostile)"
+    lines = lines_of(code)
+    hostile = HOSTILE.encode().decode("unicode_escape")
+    assert all(is_harmless(line) for line in lines)
+    assert [json.loads(line)["event"] for line in lines] == [hostile, hostile]
+    assert json.loads(lines[0])["path"] == hostile
+
+
+def test_values_that_cannot_be_written_are_a_line_that_says_so() -> None:
+    """Broken objects, wrong placeholders, no descriptor for the resident memory, a closed stream: a line, or none, and
+    never a traceback of the log's own."""
+    lines = lines_of(
+        "class Broken(Exception):\n"
+        "    def __str__(self): raise RuntimeError('broken')\n"
+        "    __repr__ = __str__\n"
+        "log.info('shown', value=Broken())\n"
+        "logging.getLogger('f').error('%d items, %s', 'x')\n"
+        "logging.getLogger('f').error(Broken())\n"
+        "try:\n    raise Broken\nexcept Broken:\n    log.exception('failed')\n"
+        "import io, resource\n"
+        "from services.memory.process import rss_bytes\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "configure(style='json', rss_bytes=rss_bytes)\n"
+        "structlog.get_logger('late').info('no descriptor is free')\n"
+        "closed = io.StringIO()\n"
+        "configure(style='json', stream=closed)\n"
+        "closed.close()\n"
+        "structlog.get_logger('other').error('nobody hears it')"
+    )
+    entries = [json.loads(line) for line in lines]
+    assert [entry["event"] for entry in entries] == [
+        "shown",
+        "%d items, %s",
+        "<Broken>",
+        "failed",
+        "no descriptor is free",
+    ]
+    assert "rss_mb" not in entries[-1]
+
+
+def test_long_values_are_cut() -> None:
+    """A path of 64,000 characters is no line of 64,000 characters; how much is missing is said."""
+    (line,) = lines_of("log.info('request', path='/' + 'x' * 64_000)")
+    assert len(line) < 5_000
+    assert "60,001 characters" in json.loads(line)["path"]
+
+
+def test_the_same_error_is_written_once_and_counted() -> None:
+    """Of 5,000 equal errors one has a traceback, a few name it, the rest is a count; other errors and information are
+    written as ever."""
+    lines = lines_of(
+        "for number in range(5000):\n"
+        "    try:\n        raise OSError(24, 'Too many open files')\n"
+        "    except OSError:\n        logging.getLogger('asyncio').error('accept: out of resource', exc_info=True)\n"
+        "    if number < 50: log.info('request', number=number)\n"
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('another')"
+    )
+    entries = [json.loads(line) for line in lines]
+    accepts = [entry for entry in entries if entry["logger"] == "asyncio"]
+    assert sum("exception" in entry for entry in accepts) == 1
+    assert len(accepts) == 11
+    assert accepts[1]["error"] == "OSError: [Errno 24] Too many open files"
+    assert re.fullmatch(r"accept: out of resource \.\.\. and 4,990 times more in the last \d+ s", accepts[-1]["event"])
+    assert sum(entry["event"] == "request" for entry in entries) == 50
+    assert any("ZeroDivisionError" in entry.get("exception", "") for entry in entries)

@@ -106,7 +106,9 @@ class ClosedGateOut(Projection):
     """A kind of work that is refused at present."""
 
     door: Gate
-    by: str
+    by: str = Field(description="budget, person or restart")
+    person: str = Field(description="Whoever wanted it; empty: nobody did, or it is not known")
+    since: float | None
     reason: str
     hint: str
 
@@ -149,8 +151,9 @@ class BudgetOut(Projection):
 
     level: LevelName
     since: float
+    measured_at: float = Field(description="When `used_bytes` and `rss_bytes` were read")
     used_bytes: int
-    rss_bytes: int
+    rss_bytes: int = Field(description="As in `/api/memory`")
     reserved_bytes: int
     ready_rss_bytes: int = Field(description="RSS when the service was ready; 0: not known yet")
     peak_bytes: int

@@ -17,6 +17,7 @@ from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
 from services.knowledge.types import LibraryCounts
+from services.operations.connections import ConnectionCounts
 from services.operations.health import Check, Readiness
 
 health_router = APIRouter(tags=["health"])
@@ -94,6 +95,7 @@ class StatusOut(BaseModel):
     resources: list[ResourceOut] = Field(description="Big things that are loaded once")
     chat_model: BackendStatus
     answers: AnswerSlotsOut
+    connections: ConnectionCounts
 
 
 @health_router.head("/healthz", include_in_schema=False)
@@ -121,7 +123,7 @@ async def readyz(context: Context) -> Response:
     body: dict[str, Any] = readiness.as_dict()
     if isinstance(state, Ready) and state.services.restarts.draining:
         body["status"] = "draining"
-    return JSONResponse(body, status_code=200 if readiness.ok else 503, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, status_code=200 if readiness.ok else 503)
 
 
 @metrics_router.get(
@@ -134,7 +136,7 @@ async def metrics(request: Request, context: Context) -> Response:
     """Return all metrics in Prometheus's text format, or in OpenMetrics if `Accept` asks for it; also at the start."""
     accept = ",".join(request.headers.getlist("accept"))
     body, content_type = await context.threads.call(context.foundation.metrics.render, accept)
-    return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    return Response(body, headers={"Content-Type": content_type})
 
 
 @requests_router.get("/requests", summary="Running, waiting and recent requests")
@@ -143,10 +145,10 @@ async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] 
 
     `limits` by kind: how many of a user and in all run at once, how many may wait, and for how many seconds each.
     """
-    registry = context.foundation.requests
+    registry, reading = context.foundation.requests, context.application.rss_reading()
     return RequestsOut(
-        rss=context.application.rss(),
-        measured_at=context.application.measured_at(),
+        rss=reading.rss,
+        measured_at=reading.time,
         running=registry.running(),
         recent=registry.recent(limit),
         limits={kind.value: registry.limits(kind) for kind in RequestKind},
@@ -198,16 +200,17 @@ async def status(context: Context) -> StatusOut:
 
 
 def _status(context: ApiContext) -> StatusOut:
-    services = context.services
+    services, reading = context.services, context.application.rss_reading()
     running, waiting = services.answers.slots()
     return StatusOut(
         ready=context.application.ready,
         stage=context.application.stage,
         started_at=services.started_at,
-        rss_bytes=context.application.rss(),
-        measured_at=context.application.measured_at(),
+        rss_bytes=reading.rss,
+        measured_at=reading.time,
         counts=services.library.counts(),
         resources=[ResourceOut.model_validate(report) for report in services.shown_resources()],
         chat_model=services.models.status(),
         answers=AnswerSlotsOut(running=running, waiting=waiting),
+        connections=context.application.hooks.connections(),
     )

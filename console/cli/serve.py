@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
 from console.cli.terminal import warn_of_names
@@ -25,7 +27,10 @@ from services.core.i18n import _, use_language
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
+from services.memory.refusal import require_memory
+from services.operations.connections import ConnectionEnd
 from services.operations.data_lock import DataLock
+from services.operations.descriptors import raise_limit
 from services.operations.drain import Successor
 from services.operations.logging import configure
 from services.operations.restarts import EXIT_CODE
@@ -33,8 +38,11 @@ from services.operations.restarts import EXIT_CODE
 if TYPE_CHECKING:
     import uvicorn
 
+    from console.cli.connections import ConnectionGuard
     from console.cli.server import DrainingServer
     from services.app.startup import Application
+
+log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 3
 # Longer than proxies and clients keep an idle connection (nginx: 60 s): a server that closes first may lose a request
@@ -44,6 +52,11 @@ FOLDER_SECONDS = 20.0  # a successor waits this long for the data folder
 HOLD_SECONDS = 60.0  # connections wait this long for a successor; then they get the page about the start
 HANGING_SECONDS = 45.0  # an end that takes longer is forced
 BACKLOG = 512
+# In one round of the event loop; only then do the limits of connections apply to those that were accepted.
+ACCEPTED_AT_ONCE = 16
+# Browsers answer by themselves, also for a tab that nobody looks at; whoever does not is gone after twice the time.
+PING_SECONDS = 20
+MESSAGE_BYTES = 16 * MEGABYTE  # what a page sends: states of widgets; files come by HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +84,25 @@ def serve(settings: Settings) -> int:
         fix_mmap_threshold()
     use_language(settings.language)
     refuse_exposure(settings)
+    require_memory(settings.data_dir)
     endpoint = _open(settings)
-    configure(level=settings.log_level, style=settings.log_format, rss_bytes=rss_bytes)
+    running: list[Application] = []
+    # Lines tell the RSS that pages and API show at that moment.
+    configure(
+        level=settings.log_level,
+        style=settings.log_format,
+        rss_bytes=lambda: running[0].rss_reading().rss if running else rss_bytes(),
+    )
     warn_of_names()
+    descriptors = raise_limit()
+    log.info("descriptors", limit=descriptors.soft, found=descriptors.found)
 
     from console.asgi import create_app
+    from console.cli.connections import ConnectionGuard, ConnectionRules
     from console.cli.server import DrainingServer
     from console.ui import runtime_access
+
+    guard = ConnectionGuard(ConnectionRules.of(settings, descriptors))
 
     server: DrainingServer | None = None
     stopped = threading.Event()
@@ -96,11 +121,14 @@ def serve(settings: Settings) -> int:
         patience=0.0 if endpoint.mode is StartMode.FIRST else FOLDER_SECONDS,
     )
     server = DrainingServer(
-        _config(settings, create_app(settings)),
+        _config(settings, create_app(settings, has_room=guard.has_room), guard),
+        guard,
+        backlog=BACKLOG,
         hold=_hold_connections(endpoint.mode, stopped, runtime_access.application),
     )
     _handle_signals(stop)
     application = runtime_access.application()
+    application.hooks.count_connections_by(guard.counts)
     application.hooks.set_successor(_successor(settings, server, endpoint))
     announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
     announcer.start()
@@ -133,10 +161,21 @@ def _open(settings: Settings) -> _Endpoint:
     return endpoint
 
 
-def _config(settings: Settings, app: object) -> uvicorn.Config:
-    import streamlit as st
+def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.Config:
     import uvicorn
 
+    from console.api.middleware import Reserve
+    from console.cli.protocols import protocol_classes
+
+    http, websocket = protocol_classes(
+        guard,
+        partial(
+            Reserve,
+            admin_token=settings.admin_token.get_secret_value(),
+            base_path=settings.base_path,
+            on_refusal=partial(guard.count, ConnectionEnd.REFUSED),
+        ),
+    )
     return uvicorn.Config(
         app,  # type: ignore[arg-type] # Streamlit's class is an ASGI application without saying so
         host=settings.host,
@@ -144,10 +183,12 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
-        ws_max_size=int(st.get_option("server.maxMessageSize")) * MEGABYTE,
-        ws_ping_interval=30,
-        ws_ping_timeout=30,
+        backlog=ACCEPTED_AT_ONCE,
+        http=http,
+        ws=websocket,
+        ws_max_size=MESSAGE_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from console.cli.terminal import quiet_logs
-from services.core.i18n import _, use_language
+from services.core.i18n import _, plural, use_language
 from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
 from services.operations.data_lock import DataLock, lock_conflict
@@ -45,11 +45,16 @@ def _stored(settings: Settings) -> dict[str, Any]:
     from services.core.database import Database
     from services.knowledge.store.documents import DocumentStore
 
-    database = Database(settings.effective_database_url)
+    lock = DataLock(settings.data_dir)
+    lock.acquire()
     try:
-        return {"url": "", "counts": asdict(DocumentStore(database).counts())}
+        database = Database(settings.effective_database_url, checked=True)
+        try:
+            return {"url": "", "counts": asdict(DocumentStore(database).counts())}
+        finally:
+            database.close()
     finally:
-        database.close()
+        lock.release()
 
 
 def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
@@ -58,8 +63,11 @@ def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     lines = [
         _("Millpond runs at {url}").format(url=found["url"]) if found["url"] else _("No console is running"),
         _("Data folder: {path}").format(path=settings.data_dir),
-        _("Documents: {documents}, {searchable} of them answer, {chunks} chunks, {size:.1f} MB").format(
-            **{name: counts[name] for name in ("documents", "searchable", "chunks")}, size=counts["bytes"] / MEGABYTE
+        _("Documents: {documents}, {searchable} of them searchable, {chunks}, {size:.1f} MB").format(
+            documents=counts["documents"],
+            searchable=counts["searchable"],
+            chunks=plural("{count} chunk", "{count} chunks", counts["chunks"]),
+            size=counts["bytes"] / MEGABYTE,
         ),
         _("Jobs: {unfinished} unfinished, {failed} failed").format(
             unfinished=counts["jobs_unfinished"], failed=counts["jobs_failed"]
@@ -70,11 +78,15 @@ def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     model = found["chat_model"]
     lines += [
         _("Chat model: {label} ({state})").format(label=model["label"], state=model["state"]),
-        _("Memory: {rss:.0f} MB").format(rss=found["rss_bytes"] / MEGABYTE),
+        _("RSS: {rss:.0f} MB").format(rss=found["rss_bytes"] / MEGABYTE),
     ]
     lines += [
-        _("  {name}: {size:.1f} MB, loaded {loads} times").format(
-            name=resource["name"], size=resource["bytes"] / MEGABYTE, loads=resource["loads"]
+        plural(
+            "  {name}: {size} MB, loaded once",
+            "  {name}: {size} MB, loaded {count} times",
+            resource["loads"],
+            name=resource["name"],
+            size=f"{resource['bytes'] / MEGABYTE:.1f}",
         )
         for resource in found["resources"]
     ]

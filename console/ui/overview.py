@@ -11,16 +11,15 @@ import streamlit as st
 from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import notify
-from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size
+from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
-from console.ui.streamlit.uploads import held_uploads
 from services.app.container import Services
 from services.core.access import Role
 from services.core.cache import CacheStats
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
+from services.core.memory_report import Owner
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
-from services.memory.process import rss_bytes
 from services.operations.health import Check
 
 _PERIOD_SECONDS = 3.0
@@ -47,19 +46,21 @@ def overview_view(services: Services) -> None:
 def _figures(services: Services) -> None:
     counts = services.library.counts()
     running, waiting = services.answers.slots()
+    reading = services.memory.reading()
     figures = [
-        (_("RSS"), size(rss_bytes())),
+        (_("RSS"), size(reading.rss)),
         (_("Documents"), count(counts.documents)),
         (_("Searchable documents"), count(counts.searchable)),
         (_("Chunks"), count(counts.chunks)),
         (_("Files on disk"), size(counts.bytes)),
-        (_("Jobs running"), count(counts.jobs_unfinished)),
+        (_("Jobs unfinished"), count(counts.jobs_unfinished)),
         (_("Jobs failed"), count(counts.jobs_failed)),
         (_("Answers in progress"), f"{running} + {waiting}" if waiting else str(running)),
     ]
+    measured = _("At {time}").format(time=time_of_day(reading.time))
     with st.grid(4, gap="small"):
-        for label, value in figures:
-            st.metric(label, value, border=True)
+        for place, (label, value) in enumerate(figures):
+            st.metric(label, value, border=True, help=measured if place == 0 else None)
 
 
 def _checks(services: Services) -> None:
@@ -79,17 +80,8 @@ def _check_icon(check: Check) -> str:
 def _resources(services: Services) -> None:
     import pandas as pd
 
-    resources = services.resources()
-    files, upload_bytes = held_uploads()
-    rows = [(r.name, r.detail, r.bytes / MEGABYTE, r.loads) for r in resources]
-    rows.append(
-        (
-            _("Uploads"),
-            plural("{count} file not yet on disk", "{count} files not yet on disk", files),
-            upload_bytes / MEGABYTE,
-            0,
-        )
-    )
+    rows = [(r.name, r.detail, r.bytes / MEGABYTE, r.loads) for r in services.shown_resources()]
+    rows.append(_uploads(services))
     name, detail, megabytes, loads = _("Component"), _("Detail"), _("MB"), _("Loaded")
     st.dataframe(
         pd.DataFrame(rows, columns=[name, detail, megabytes, loads]),
@@ -102,6 +94,16 @@ def _resources(services: Services) -> None:
             loads: st.column_config.NumberColumn(format="%d", width=70, help=_("How often it was loaded")),
         },
     )
+
+
+def _uploads(services: Services) -> tuple[str, str, float, int]:
+    """Return the row of uploads that are in RAM: as in the ledger which is shown."""
+    snapshot = services.memory.snapshot()
+    ledger = snapshot.ledger if snapshot is not None else None
+    held = [report for report in ledger.held if report.owner is Owner.UPLOADS] if ledger is not None else []
+    files, taken = sum(report.loads for report in held), sum(report.bytes for report in held)
+    detail = plural("{count} file not yet on disk", "{count} files not yet on disk", files)
+    return _("Uploads"), detail, taken / MEGABYTE, 0
 
 
 @st.fragment
@@ -140,7 +142,7 @@ def requests_view(services: Services) -> None:
     running = services.requests.running()
     if not running:
         st.caption(_("No requests are running or queued."))
-    actor, user, now = page_actor(services), page_user(), rss_bytes()
+    actor, user, now = page_actor(services), page_user(), services.memory.reading().rss
     for request in running[:_SHOWN]:
         with st.container(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"request-{request.id}"

@@ -10,15 +10,13 @@ from console.ui.budget.control import restart_words
 from console.ui.budget.gauge import LEVEL_ICONS, level_word, state_sentence
 from console.ui.error_boundary import guarded
 from console.ui.memory.verdict import STATE_ICONS
-from console.ui.shared.formatting import escape, shorten, size
+from console.ui.shared.formatting import browser_zone, escape, shorten, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, plural
-from services.core.machine import MEGABYTE
 from services.memory.budget.types import BudgetLevel
-from services.memory.leaks.messages import duration_text, headline, is_counted, kind_name, number_text
-from services.memory.leaks.types import Verdict, VerdictState
-from services.memory.types import Series
+from services.memory.leaks.headline import brief, headline
+from services.memory.snapshot import RssReading
 from services.operations.restarts import RestartPhase
 
 _PERIOD_SECONDS = 3.0
@@ -69,18 +67,23 @@ def status_strip(services: Services) -> None:
 
 
 def _memory(services: Services) -> None:
-    """Draw the verdict, and the last sampled RSS with its limit."""
-    verdict, sample = services.memory.detector.verdict, services.memory.history.latest()
+    """Draw the verdict, and the RSS of the snapshot with its limit."""
+    verdict, shown = services.memory.detector.verdict, services.memory.snapshot()
     st.page_link(
         page(PageName.MEMORY),
-        label=escape(_brief(verdict)),
+        label=escape(brief(verdict, browser_zone())),
         icon=STATE_ICONS[verdict.state],
-        help=escape(headline(verdict)),
+        help=escape(headline(verdict, browser_zone())),
     )
-    rss = sample.get(Series.RSS) if sample else None
-    limit = sample.get(Series.LIMIT) if sample else None
+    reading = services.memory.reading() if shown is None else RssReading(shown.rss, shown.time)
+    limit = shown.limit if shown is not None else None
     label = _("RSS {size} of {limit}") if limit else _("RSS {size}")
-    st.page_link(page(PageName.MEMORY), label=label.format(size=size(rss), limit=size(limit)), icon=":material/memory:")
+    st.page_link(
+        page(PageName.MEMORY),
+        label=label.format(size=size(reading.rss), limit=size(limit)),
+        icon=":material/memory:",
+        help=_("At {time}").format(time=time_of_day(reading.time)),
+    )
 
 
 def _budget(services: Services) -> None:
@@ -91,8 +94,12 @@ def _budget(services: Services) -> None:
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
         refused = ", ".join(gate_name(gate).lower() for gate in closed)
-        template = _("Refused: {what}") if state.level is BudgetLevel.CALM else _("{label}, refused: {what}")
-        label = template.format(label=label, what=refused)
+        person = next((closure.person for closure in closed.values() if closure.person), "")
+        calm, tense = _("Refused: {what}"), _("{label}, refused: {what}")
+        if person:
+            calm, tense = _("Closed by {person}: {what}"), _("{label}; closed by {person}: {what}")
+        template = calm if state.level is BudgetLevel.CALM else tense
+        label = template.format(label=label, what=refused, person=person)
     st.page_link(
         page(PageName.BUDGET),
         label=escape(label),
@@ -100,22 +107,3 @@ def _budget(services: Services) -> None:
         help=escape(next((why.reason for why in closed.values()), state_sentence(state))),
     )
 
-
-def _brief(verdict: Verdict) -> str:
-    """Return the verdict as one short sentence."""
-    if verdict.state is VerdictState.UNKNOWN:
-        return _("Too little data yet")
-    if verdict.state is VerdictState.FLAT:
-        return _("Memory flat for {time}").format(time=duration_text(verdict.window_seconds))
-    slope = verdict.slope_per_hour or 0.0
-    per_hour = (
-        number_text(slope, signed=True)
-        if is_counted(verdict.kind)
-        else f"{number_text(slope / MEGABYTE, signed=True)} MB"
-    )
-    template = (
-        _("Leak of {kind}, {growth} an hour")
-        if verdict.state is VerdictState.LEAK
-        else _("Watch {kind}, {growth} an hour")
-    )
-    return template.format(kind=kind_name(verdict.kind), growth=per_hour)

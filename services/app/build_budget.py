@@ -15,7 +15,7 @@ from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.budget.journal import decision_from_event
 from services.memory.budget.levels import RefusalLog
-from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
+from services.memory.budget.types import Budget, BudgetLevel, BudgetReading, LimitSource, Watermark
 from services.memory.clock import Clock
 from services.memory.fork_permit import set_admission
 from services.memory.limit import MemoryLimit
@@ -59,6 +59,13 @@ def build_governor(
         size, source = memory.limit.current()
         return Budget(size, source, marks)
 
+    def shown() -> BudgetReading | None:
+        snapshot = memory.snapshot()
+        if snapshot is None:
+            return None
+        limit = Budget(snapshot.limit or 0, snapshot.limit_source, marks)
+        return BudgetReading(snapshot.time, snapshot.rss, snapshot.used, limit)
+
     return Governor(
         clock,
         budget,
@@ -71,6 +78,7 @@ def build_governor(
         floor=ready_rss,
         reserved=lambda: admission.reserved,
         owners=lambda: memory.ledger.build().owners,
+        shown=shown,
     )
 
 

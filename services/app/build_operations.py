@@ -20,9 +20,8 @@ from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, Decision, DecisionKind
 from services.memory.clock import Clock
 from services.memory.leaks.detector import Detector
-from services.memory.leaks.messages import headline
+from services.memory.leaks.headline import headline
 from services.memory.monitor import MemoryMonitor
-from services.memory.types import Series
 from services.operations.alerts import Alert, AlertKind
 from services.operations.drain import Drain, Successor
 from services.operations.event_reporter import EventReporter
@@ -100,7 +99,6 @@ def build_drain(  # noqa: PLR0917 - the composition root calls it, nobody else
     restarts: Restarts,
     admission: Admission,
     request_log: RecentRequests,
-    memory: MemoryMonitor,
     governor: Governor,
     long_work: LongWork,
     closing: ExitStack,
@@ -112,10 +110,8 @@ def build_drain(  # noqa: PLR0917 - the composition root calls it, nobody else
 
     def affordable() -> bool:
         """Whether a second process fits under the soft watermark beside this one."""
-        sample = memory.history.latest()
-        rss = sample.get(Series.RSS) if sample else None
-        limit = governor.state().budget.limit
-        return settings.restart_standby and rss is not None and rss + ready_rss() < limit * settings.budget_soft
+        state = governor.state()
+        return settings.restart_standby and state.rss_bytes + ready_rss() < state.budget.limit * settings.budget_soft
 
     drain = Drain(
         restarts,

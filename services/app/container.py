@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from services.core.admission import Admission
     from services.core.cache import Caches
     from services.core.database import Database
+    from services.core.erasure import Erasure
     from services.core.memory_report import MemoryReport
     from services.core.preferences import Preferences
     from services.core.requests.registry import RequestRegistry
@@ -67,6 +68,7 @@ class Platform(Foundation):
     """What exists once the data folder is open, while models and index are loading: memory, budget, operations."""
 
     database: Database
+    erasure: Erasure
     preferences: Preferences
     events: EventLog
     reporter: EventReporter
@@ -105,3 +107,9 @@ class Services(Platform):
         ]
         local_model = self.models.local.memory_report()
         return [*reports, local_model] if local_model else reports
+
+    def shown_resources(self) -> list[MemoryReport]:
+        """Return the same as `resources`, each with the bytes that the ledger which is shown has of it."""
+        snapshot = self.memory.snapshot()
+        held = {} if snapshot is None or snapshot.ledger is None else {one.name: one for one in snapshot.ledger.held}
+        return [held.get(report.name, report) for report in self.resources()]

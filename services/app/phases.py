@@ -14,10 +14,18 @@ from services.app import build_chat, build_documents, build_operations, metrics
 from services.app.budget_actions import budget_actions
 from services.app.build_budget import build_governor, restore_decisions, watch_budget
 from services.app.build_documents import LoadedEmbedder
-from services.app.build_memory import build_events, build_gc_policy, build_memory, start_memory
+from services.app.build_erasure import build_erasure, join_erasure
+from services.app.build_memory import (
+    build_events,
+    build_gc_policy,
+    build_memory,
+    start_memory,
+    watch_late_imports,
+)
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
+from services.app.damage import require_database, watch_database, watch_originals
 from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
 from services.app.reclaimers import register_reclaimers
@@ -30,11 +38,13 @@ from services.core.errors import StorageError
 from services.core.events import EventSink
 from services.core.i18n import _
 from services.core.preferences import Preferences
+from services.core.private_files import make_folder, mend
 from services.core.requests.registry import RequestRegistry
 from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.fork_permit import set_request_registry
 from services.memory.process import heap_bytes, rss_bytes
+from services.operations.connections import ConnectionCounts
 from services.operations.data_lock import DataLock
 from services.operations.health import Check, Health
 from services.operations.metrics import Metrics
@@ -49,6 +59,7 @@ def build_foundation(
     starting: Callable[[], Check],
     ready: Callable[[], bool],
     count_sessions: Callable[[], int],
+    count_connections: Callable[[], ConnectionCounts],
 ) -> Foundation:
     """Build what exists from the first moment.
 
@@ -59,6 +70,7 @@ def build_foundation(
         starting: the health check of a part that does not exist yet.
         ready: whether the process is ready.
         count_sessions: how many browser tabs are connected.
+        count_connections: how many connections there are to the server.
     """
     health = Health(dict.fromkeys(build_operations.NAMES, starting))
     health.set_check(build_operations.DISK, build_operations.disk_check(settings.data_dir, settings.free_disk_mb))
@@ -73,7 +85,9 @@ def build_foundation(
         health=health,
         started_at=time.time(),
     )
-    metrics.register_foundation(foundation, ready=ready, count_sessions=count_sessions)
+    metrics.register_foundation(
+        foundation, ready=ready, count_sessions=count_sessions, count_connections=count_connections
+    )
     return foundation
 
 
@@ -113,9 +127,11 @@ def open_platform(
     import services.chat.store
     import services.knowledge.store  # noqa: F401
 
-    database = Database(settings.effective_database_url)
+    require_database(settings)
+    database = Database(settings.effective_database_url, checked=True)
     closing.callback(database.close)
     database.create_tables()
+    erasure = build_erasure(database, closing)
     preferences = Preferences(database)
     events, reporter = build_events(clock, database, base.metrics, closing)
     memory = build_memory(settings, clock, preferences, events, reporter, request_log, hooks.sessions)
@@ -130,7 +146,6 @@ def open_platform(
         restarts,
         base.admission,
         request_log,
-        memory,
         governor,
         long_work,
         closing,
@@ -152,6 +167,7 @@ def open_platform(
         health=base.health,
         started_at=base.started_at,
         database=database,
+        erasure=erasure,
         preferences=preferences,
         events=events,
         reporter=reporter,
@@ -162,8 +178,9 @@ def open_platform(
         webhook=webhook,
         access=AccessControl(settings, reporter, clock.time),
     )
+    watch_database(database, memory, reporter, base.health)
     base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
-    metrics.register_platform(platform)
+    metrics.register_platform(platform, count_sessions=hooks.sessions)
     return platform
 
 
@@ -171,7 +188,7 @@ def _lock_folder(settings: Settings, url: str, patience: float, closing: ExitSta
     """Create the data folder where it is missing, and keep other processes out of it."""
     folder = settings.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
     except OSError as error:
         raise StorageError(
             _("The data folder {path} cannot be created: {reason}.").format(path=folder, reason=error.strerror),
@@ -180,6 +197,7 @@ def _lock_folder(settings: Settings, url: str, patience: float, closing: ExitSta
     lock = DataLock(folder)
     lock.acquire(url, patience=patience)
     closing.callback(lock.release)
+    mend(folder)
 
 
 def load_services(
@@ -213,6 +231,7 @@ def load_services(
     )
     health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
     health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))
+    watch_originals(knowledge.originals, base.memory, base.reporter)
     metrics.register_knowledge(base.metrics, settings, base.caches, knowledge)
 
     enter(_("opening the conversations"))
@@ -234,6 +253,15 @@ def load_services(
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
+    join_erasure(
+        base.erasure,
+        base.database,
+        base.events,
+        base.caches,
+        knowledge.ingestion,
+        knowledge.library,
+        chat.conversations,
+    )
 
     enter(_("warming up"))
     knowledge.retriever.search(_("warm-up"))
@@ -251,6 +279,7 @@ def load_services(
         health=health,
         started_at=base.started_at,
         database=base.database,
+        erasure=base.erasure,
         preferences=base.preferences,
         events=base.events,
         reporter=base.reporter,
@@ -320,6 +349,7 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
     ):
         services.governor.add_action(action)
     if watched:
+        watch_late_imports(memory, services.reporter)
         restore_decisions(services.governor, services.events, services.clock)
     long_work.add_count(lambda: sum(answers.slots()))
     long_work.add_count(lambda: len(requests.running()))

@@ -24,6 +24,7 @@ from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.process import rss_bytes, trim_heap
+from services.memory.snapshot import RssReading
 from services.operations.health import Check
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Application:
         self._platform: Platform | None = None
         self._prepared: LoadedEmbedder | None = None
         self._ready_rss = 0
+        self._loaded: Services | None = None  # from shortly before the process is ready until it is closed
         self._started = False
         self._closing = ExitStack()
         self.hooks = ShellHooks()
@@ -82,6 +84,7 @@ class Application:
             starting=self._starting_check,
             ready=self.is_ready,
             count_sessions=self.hooks.sessions,
+            count_connections=self.hooks.connections,
         )
 
     @property
@@ -151,6 +154,12 @@ class Application:
         """Return RSS when the process became ready, in bytes; 0 before."""
         return self._ready_rss
 
+    def rss_reading(self) -> RssReading:
+        """Return RSS as everything shows it: that of the memory monitor; read now before it exists."""
+        if self._platform is None:
+            return RssReading(rss_bytes(), self.foundation.clock.time())
+        return self._platform.memory.reading()
+
     def fail(self, error: MillpondError) -> None:
         """Give the start up because of `error`."""
         self._state = Failed(error)
@@ -201,6 +210,7 @@ class Application:
         """Close the services in reverse order of their start; safe to call twice."""
         if not isinstance(self._state, Failed):
             self._state = Closed()
+        self._loaded = None
         self._closing.close()
 
     def __enter__(self) -> Services:
@@ -231,7 +241,12 @@ class Application:
         prepared, self._prepared = self._prepared, None
         services = load_services(platform, self._closing, prepared=prepared, enter=self._enter)
         register_services(services, self._long_work, watched=self._watched)
+        services.library.finish_deletions()
         self._ready_rss = services.ready_rss
+        self._loaded = services
+        if self._watched:
+            # The last one is from before everything was loaded: it does not fit the memory of a ready process.
+            services.memory.ledger.build()
         self._state = Ready(services)
         self.hooks.connect_inspector(services.memory.objects)
         services.ingestion.add_idle_listener(lambda: self._use_idle_time(services))
@@ -251,9 +266,9 @@ class Application:
 
     def _memory_reports(self) -> list[MemoryReport]:
         """Return what the services hold; nothing while they are not all there."""
-        if not isinstance(self._state, Ready):
+        services = self._loaded
+        if services is None:
             return []
-        services = self._state.services
         return [
             *services.resources(),
             services.embedder.tokenizer_memory_report(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,39 +17,51 @@ from services.core.preferences import Preferences
 from services.memory import tracing
 from services.memory.clock import Clock
 from services.memory.gc.control import GCControl
+from services.memory.gc.types import CollectorCounts, GCState
 from services.memory.history.history import History
+from services.memory.leaks.causes import EventSource
 from services.memory.leaks.detector import Detector
 from services.memory.leaks.probes import process_probes
 from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.limit import MemoryLimit
 from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import Census
+from services.memory.process import rss_bytes
 from services.memory.reclaimers import RecentEffects, Reclaimers
 from services.memory.sampling.gc_pauses import PauseRecorder
-from services.memory.sampling.sampler import CpuShare, Sampler
+from services.memory.sampling.sampler import Sampler
 from services.memory.sampling.sources import DeviceSource, HeapSource, ProcessSource, SystemSource, torch_columns
+from services.memory.snapshot import MemorySnapshot, PauseTotals, RssReading
 from services.memory.tracing.tracer import Tracer
+from services.memory.types import Sample, Series
+from services.memory.watching_cost import CostMeter, WatchingActivity, WatchingCost, WatchingMemory
 
 log = structlog.get_logger(__name__)
 
 SYSTEM_SECONDS = 5.0
-LEDGER_SECONDS = 5.0  # between checks whether one is due
+LEDGER_SECONDS = 1.0  # between checks whether one is due
 DETECTOR_SECONDS = 30.0
 FLUSH_SECONDS = 10.0
 TRIAL_SECONDS = 1.0
+# A sample that the ledger does not fit waits at most so long for the next ledger before it is shown.
+HELD_BACK_SECONDS = 3.0
 
 
 @dataclass(slots=True)
 class _PeriodicTask:
-    """A task of the watcher thread; `due` by the clock, in seconds since the epoch."""
+    """A task of the watcher thread; `due` by the clock, in seconds since the epoch.
+
+    `activity` is what its CPU time counts as, None: not as watching, or counted elsewhere.
+    """
 
     call: Callable[[], object]
     seconds: float
     due: float
-    monitoring: bool = True
+    activity: WatchingActivity | None
 
 
 class MemoryMonitor:
-    """Monitors the memory of this process. Pages and the API read from it; none of them measures by itself.
+    """Monitors the memory of this process. Pages, API, metrics and log read its `snapshot`; none measures by itself.
 
     Two threads: `memory-sampler` samples once a second and never blocks; `memory-watch` runs the periodic tasks that
     take longer (ledger, leak detector, writing the history).
@@ -63,6 +76,7 @@ class MemoryMonitor:
         limit_bytes: int = 0,
         limit: MemoryLimit | None = None,
         preferences: Preferences | None = None,
+        events: EventSource | None = None,
     ) -> None:
         """Build the parts; `limit` is the limit of RSS.
 
@@ -81,34 +95,42 @@ class MemoryMonitor:
         probes = process_probes(self.objects.take_census, self.tracer.growing_lines)
         # Through the control, so that the pauses of these collections are recorded as requested.
         probes = replace(probes, collect=lambda: self.collector.collect_unrecorded(2))
-        self.detector = Detector(clock, self.history, probes, reporter)
-        self.sampler = Sampler(clock, self.history.add)
+        self.detector = Detector(clock, self.history, probes, reporter, events)
+        self.sampler = Sampler(clock, self._record)
+        self.costs = CostMeter()
         self.pauses = PauseRecorder(clock.time)
         self.effects = RecentEffects()
         self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
-        self._cpu_share = CpuShare()
+        self._counts = self.collector.counts()
+        self._pause_totals: PauseTotals = self.pauses.pauses()
+        self._watching = WatchingCost()
+        self._snapshot: MemorySnapshot | None = None
+        self._holders = 0
+        self._census: Census | None = None
+        self.ledger.add_listener(lambda ledger: self.costs.add(WatchingActivity.LEDGER, ledger.took))
+        self.ledger.add_memory_reporter(WatchingMemory(self._watching_parts, (History, Clock)))
         heap = HeapSource()
         self.sampler.add_source(self.ledger.columns, name="ledger")
         self.sampler.add_source(ProcessSource(), name="process")
         self.sampler.add_source(heap, name="heap")
-        self.sampler.add_source(self.pauses, name="collector")
+        self.sampler.add_source(self._collector_columns, name="collector")
         system = SystemSource(limit=self.limit)
         self.sampler.add_source(system, seconds=SYSTEM_SECONDS, name="system")
         self.sampler.add_source(torch_columns, name="torch")
         self.sampler.add_source(self._devices, name="devices")
-        self.sampler.add_source(self._cpu_share, name="cpu_share")
+        self.sampler.add_source(self._watching_columns, name="watching")
         self.sampler.add_derived(heap.live)
         self._stopping = threading.Event()
         self._tasks: list[_PeriodicTask] = []
-        for task, seconds in (
-            (self._build_ledger, LEDGER_SECONDS),
-            (self._detect, DETECTOR_SECONDS),
-            (self._flush, FLUSH_SECONDS),
-            (self.collector.check, TRIAL_SECONDS),
+        for task, seconds, activity in (
+            (self._build_ledger, LEDGER_SECONDS, None),
+            (self.detector.judge, DETECTOR_SECONDS, WatchingActivity.DETECTOR),
+            (self.history.flush, FLUSH_SECONDS, WatchingActivity.HISTORY),
+            (self.collector.check, TRIAL_SECONDS, WatchingActivity.OTHER),
         ):
-            self.add_task(task, seconds)
+            self._tasks.append(_PeriodicTask(task, seconds, clock.time(), activity))
         self._watcher = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
     def start(self) -> None:
@@ -148,13 +170,90 @@ class MemoryMonitor:
             self.reclaimers,
         )
 
+    # What is shown
+
+    def snapshot(self) -> MemorySnapshot | None:
+        """Return the figures of the newest moment, None before the first sample (under a microsecond).
+
+        At most a second old, or four while the ledger is made anew because RSS has changed by more than 2 %; older only
+        if sampling has stopped. Its ledger is at most half a minute old.
+        """
+        return self._snapshot
+
+    def reading(self) -> RssReading:
+        """Return RSS as everything shows it: that of the snapshot; read now where there is none yet."""
+        shown = self._snapshot
+        return RssReading(rss_bytes(), self.clock.time()) if shown is None else RssReading(shown.rss, shown.time)
+
+    def collector_state(self, *, count: bool = True) -> GCState:
+        """Return the state of the garbage collector with the counts of the snapshot."""
+        shown = self._snapshot
+        return self.collector.state(None if shown is None else shown.collector, count=count)
+
+    def pause_totals(self) -> PauseTotals:
+        """Return the pauses of the garbage collector since the start as in the snapshot."""
+        shown = self._snapshot
+        return self.pauses.pauses() if shown is None else shown.pauses
+
+    def refresh(self) -> None:
+        """Take a sample now and make a snapshot of it, without adding it to the history."""
+        self._publish(self.sampler.sample())
+
+    @contextmanager
+    def held(self) -> Iterator[MemorySnapshot | None]:
+        """Keep the snapshot as it is inside the block, so that several readers get the same; sampling goes on."""
+        self._holders += 1
+        try:
+            yield self._snapshot
+        finally:
+            self._holders -= 1
+
+    def _record(self, sample: Sample) -> None:
+        self.history.add(sample)
+        if self._holders == 0 and not self._awaits_ledger(sample):
+            self._publish(sample)
+
+    def _awaits_ledger(self, sample: Sample) -> bool:
+        """Whether a sample is better shown together with the next ledger, which will be there in a moment."""
+        shown, rss = self._snapshot, sample.get(Series.RSS)
+        if shown is None or rss is None or sample.time - shown.time > HELD_BACK_SECONDS * max(1.0, self.clock.speed):
+            return False
+        return self.ledger.outdated(int(rss))
+
+    def _publish(self, sample: Sample) -> None:
+        if sample.get(Series.RSS) is not None:
+            self._snapshot = MemorySnapshot(
+                sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self.limit.current()[1]
+            )
+
+    def _collector_columns(self) -> Mapping[str, float]:
+        """Return the collector's columns, of one reading with what the snapshot has of it."""
+        columns = dict(self.pauses())
+        self._counts, self._pause_totals = found, totals = self.collector.counts(), self.pauses.pauses()
+        columns |= _collector_columns(found)
+        columns[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
+        return columns
+
+    def _watching_columns(self) -> Mapping[str, float]:
+        """Return what watching costs over the last minutes, with what this thread has spent since its last call."""
+        self.costs.add_thread(WatchingActivity.SAMPLES)
+        self._watching = self.costs.cost()
+        return {Series.SAMPLER_CPU: self._watching.cores}
+
+    def _watching_parts(self) -> tuple[object, ...]:
+        """Return what belongs to the watching alone, for the ledger; the history reports itself."""
+        return (*self.detector.held, self.objects.last, self.pauses, self.effects, self.costs, self._snapshot)
+
+    # The thread `memory-watch`
+
     def add_task(self, call: Callable[[], object], seconds: float, *, monitoring: bool = True) -> None:
         """Have `memory-watch` call `call` every `seconds` of the clock; a failure is logged and changes nothing.
 
         A task added after `start` begins with the thread's next round. The CPU time of one that is not `monitoring`,
-        but acts, is left out of the monitor's cost.
+        but acts, is left out of what watching costs.
         """
-        self._tasks.append(_PeriodicTask(call, seconds, self.clock.time(), monitoring))
+        activity = WatchingActivity.OTHER if monitoring else None
+        self._tasks.append(_PeriodicTask(call, seconds, self.clock.time(), activity))
 
     def _watch(self) -> None:
         clock = self.clock
@@ -167,17 +266,26 @@ class MemoryMonitor:
                     except Exception:
                         # One failing task must not end the thread.
                         log.exception("memory task failed", task=getattr(task.call, "__qualname__", "?"))
-                    if not task.monitoring:
-                        self._cpu_share.exclude(time.thread_time() - began)
+                    if task.activity is not None:
+                        self.costs.add(task.activity, time.thread_time() - began)
                     task.due = max(task.due + task.seconds, clock.time())
-            self._cpu_share.record()
+            self._count_census()
 
     def _build_ledger(self) -> None:
         if self.ledger.due():
             self.ledger.build()
 
-    def _detect(self) -> None:
-        self.detector.judge()
+    def _count_census(self) -> None:
+        """Count the CPU time of a census, which another process spends."""
+        taken = self.objects.last
+        if taken is not None and taken is not self._census:
+            self._census = taken
+            self.costs.add(WatchingActivity.CENSUS, taken.took)
 
-    def _flush(self) -> None:
-        self.history.flush()
+
+def _collector_columns(found: CollectorCounts) -> Mapping[str, float]:
+    columns = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
+    runs = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
+    values: dict[str, float] = {column: float(count) for column, count in zip(columns, found.counts, strict=True)}
+    values |= {column: float(count) for column, count in zip(runs, found.collections, strict=True)}
+    return values | {Series.GC_UNCOLLECTABLE: float(found.uncollectable)}

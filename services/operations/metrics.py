@@ -58,11 +58,9 @@ class Metrics:
             buckets=PAGE_BOUNDS,
             registry=self.registry,
         )
-        # The client's own: CPU time, descriptors and their limit, collections, the Python version. General dashboards
-        # rely on their names.
-        ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self._standard = StandardCollector()
+        self.registry.register(self._standard)
 
     def observe(self, timer: Timer, seconds: float) -> None:
         """Record a duration in its histogram."""
@@ -98,6 +96,10 @@ class Metrics:
     def set_pause_source(self, source: PauseHistogram) -> None:
         """Expose the garbage collector's pauses that `source` records."""
         self._pauses.source = source
+
+    def set_sampled_source(self, source: Callable[[], Mapping[tuple[str, str], float]]) -> None:
+        """Have standard metrics tell what `source` returns by name and generation instead of reading it again."""
+        self._standard.source = source
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the exposition and its content type, in the form that the Accept header asks for."""
@@ -233,3 +235,26 @@ class PauseCollector(Collector):
                 buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
                 family.add_metric([str(generation)], buckets, seconds)
         yield family
+
+
+class StandardCollector(Collector):
+    """The client's own metrics of the process and of Python's collector: CPU time, descriptors, collections and so on.
+
+    General dashboards rely on their names. What is sampled anyway is told as it was sampled.
+    """
+
+    def __init__(self) -> None:
+        self.source: Callable[[], Mapping[tuple[str, str], float]] = dict
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the client's families with the sampled values in place."""
+        sampled = self.source()
+        for metric in self._registry.collect():
+            metric.samples = [
+                sample._replace(value=sampled.get((sample.name, sample.labels.get("generation", "")), sample.value))
+                for sample in metric.samples
+            ]
+            yield metric

@@ -31,10 +31,21 @@ _TRUST = "What the embedding counts is measured for each kind of text"
 _LIMITS = "Texts and numbers that are sent have limits, which the OpenAPI document names"
 _FAILURES = "The OpenAPI document describes the failures of every route"
 _FORMS = "The OpenAPI document names every form of an answer"
+_CLOSED = "What a person closes is said to be closed by a person"
 _BOUNDS = {"minimum", "maximum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
+_WATCHING = "What watching the memory costs is one figure everywhere"
+_MEASURED = "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
 STATED = {
+    f"GET /api/memory / {_READ} / properties / watching": _WATCHING,
+    f"GET /api/memory / {_READ} / required / watching": _WATCHING,
+    f"GET /api/memory / {_READ} / properties / since_ledger_bytes": _MEASURED,
+    f"GET /api/memory / {_READ} / required / since_ledger_bytes": _MEASURED,
+    f"GET /api/budget / {_READ} / properties / measured_at": _MEASURED,
+    f"GET /api/budget / {_READ} / required / measured_at": _MEASURED,
+    f"PUT /api/budget / {_READ} / properties / measured_at": _MEASURED,
+    f"PUT /api/budget / {_READ} / required / measured_at": _MEASURED,
     f"GET /api/documents / {_READ} / properties / documents / items / properties / notes": _NOTES,
     f"GET /api/documents / {_READ} / properties / documents / items / required / notes": _NOTES,
     f"GET /api/documents/{{document_id}} / {_READ} / properties / notes": _NOTES,
@@ -73,6 +84,12 @@ STATED = {
     "GET /api/objects/sizes / answers / 200": _DESCRIBED,
     "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
     "POST /api/imports": _IMPORT,
+    **{
+        f"{method} /api/budget / {_READ} / properties / doors / items / {part} / {name}": _CLOSED
+        for method in ("GET", "PUT")
+        for part in ("properties", "required")
+        for name in ("person", "since")
+    },
     "POST /v1/chat/completions / body": _COMPLETIONS,
     "GET /api/conversations/{conversation_id}/messages / answers / 200": _FINISH,
     "POST /api/conversations/{conversation_id}/questions / answers / 200": _FINISH,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.app.build_memory import MANY_DOCUMENTS, big_work_listener
 from services.core.events import EventKind
-from services.memory.sampling.sampler import CpuShare
 from services.operations.event_log import EventLog
 from services.operations.event_reporter import EventReporter
 from services.operations.metrics import Metrics
@@ -30,16 +28,6 @@ def test_big_work_is_heard_of() -> None:
     reports.event(EventKind.DELETION, "many", documents=MANY_DOCUMENTS)
     reports.action("Ada", EventKind.MODEL, "unloaded", unloaded=1)
     assert len(heard) == 2
-
-
-def test_what_acts_is_no_cost_of_watching() -> None:
-    """Fails when the policy's collections show as the price of the sampler."""
-    spending = CpuShare()
-    spending.record()
-    before = sum(spending.seconds().values())
-    spending.exclude(5.0)
-    spending.record()
-    assert sum(spending.seconds().values()) == pytest.approx(before - 5.0, abs=1.0)
 
 
 def test_metrics_tell_how_the_collector_is_set(server: Server) -> None:

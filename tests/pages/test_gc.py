@@ -64,7 +64,8 @@ def test_state_and_figures(app: AppTest, acting: Services) -> None:
     assert not app.error
     assert "Python collects automatically at its default thresholds" in words(app)
     assert "Thresholds in Python" in words(app)
-    assert labels(app) >= {"Collections", "Pauses, total", "Pauses, p95", "Tracked objects", "Frozen", "Uncollectable"}
+    assert labels(app) >= {"Collections", "Pauses since the start", "Tracked objects", "Frozen", "Uncollectable"}
+    assert sum(label.startswith(("Pauses, last ", "p95, last ")) for label in labels(app)) == 2
     default = acting.memory.collector.state().defaults[0]
     assert any(field.label == f"Threshold 0 (default {default:,})" for field in app.number_input)
 

@@ -20,8 +20,8 @@ def watched(services: Services) -> Services:
     """The services, once something was measured."""
 
     def measured() -> bool:
-        sample = services.memory.history.latest()
-        return sample is not None and sample.get("sampler_cpu") is not None and services.memory.ledger.last is not None
+        shown = services.memory.snapshot()
+        return shown is not None and shown.sample.get("sampler_cpu") is not None and shown.ledger is not None
 
     eventually(measured, what="the first ledger and two samples")
     return services
@@ -41,9 +41,9 @@ def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Service
     written = words(app)
     assert "Memory by owner" in written
     assert "Every byte of RSS" in written
-    assert "Sampling costs" in written
-    sample = watched.memory.history.latest()
-    if sample is not None and sample.get("gpu_total") is None:
+    assert "Watching costs" in written
+    shown = watched.memory.snapshot()
+    if shown is not None and shown.sample.get("gpu_total") is None:
         assert "There is no GPU" in written
 
 
@@ -73,7 +73,10 @@ def test_a_limit_of_the_system_is_told(app: AppTest, watched: Services, monkeypa
     """What the ledger cannot know here is said in words, and what is held stands in the table."""
     held = MemoryReport("Weights", "of a model", 47 * 2**20, 1, owner=Owner.MODELS)
     ledger = Ledger(watched.memory.clock.time(), 2**29, {Owner.UNNAMED: 2**29}, (held,), ("No maps on this system.",))
-    monkeypatch.setattr(type(watched.memory.ledger), "last", property(lambda _self: ledger))
+    shown = watched.memory.snapshot()
+    assert shown is not None
+    told = replace(shown, ledger=ledger)
+    monkeypatch.setattr(watched.memory, "snapshot", lambda: told)
     open_page(app, "memory")
     assert "No maps on this system." in words(app)
     assert any("Weights" in str(table.value) for table in app.dataframe)
@@ -81,8 +84,7 @@ def test_a_limit_of_the_system_is_told(app: AppTest, watched: Services, monkeypa
 
 def test_nothing_seen_yet(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first sample and ledger the page says so instead of failing."""
-    monkeypatch.setattr(watched.memory.history, "latest", lambda: None)
-    monkeypatch.setattr(type(watched.memory.ledger), "last", property(lambda _self: None))
+    monkeypatch.setattr(watched.memory, "snapshot", lambda: None)
     open_page(app, "memory")
     assert not app.error
     titles = [str(info.proto) for info in app.info]
@@ -92,10 +94,10 @@ def test_nothing_seen_yet(app: AppTest, watched: Services, monkeypatch: pytest.M
 
 def test_a_sampler_that_fell_silent_is_told(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old figures are not shown as if they were of now."""
-    sample = watched.memory.history.latest()
-    assert sample is not None
-    old = replace(sample, time=sample.time - 600)
-    monkeypatch.setattr(watched.memory.history, "latest", lambda: old)
+    shown = watched.memory.snapshot()
+    assert shown is not None
+    old = replace(shown, sample=replace(shown.sample, time=shown.time - 600))
+    monkeypatch.setattr(watched.memory, "snapshot", lambda: old)
     open_page(app, "memory")
     assert any("Sampling has stopped" in str(error.proto) for error in app.error)
 

@@ -8,7 +8,7 @@ from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart, Json, base_layout
 from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded, rerun_for_notices
-from console.ui.shared.formatting import escape, minutes, size
+from console.ui.shared.formatting import escape, minutes, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
@@ -80,7 +80,7 @@ def _where(state: GovernorState) -> str:
 
 
 def _notes(services: Services, state: GovernorState) -> list[str]:
-    parts = []
+    parts = [_("At {time}").format(time=time_of_day(state.measured_at))]
     if state.level is not BudgetLevel.CALM:
         since = max(0.0, services.clock.time() - state.since)
         parts.append(_("Above calm for {time}").format(time=minutes(since)))
@@ -92,7 +92,7 @@ def _notes(services: Services, state: GovernorState) -> list[str]:
         parts.append(_("{size} reserved for work in progress").format(size=size(state.reserved_bytes)))
     if state.used_bytes > state.rss_bytes:
         parts.append(_("{size} of it in this process").format(size=size(state.rss_bytes)))
-    return [escape(" · ".join(parts))] if parts else []
+    return [escape(" · ".join(parts))]
 
 
 def level_word(level: BudgetLevel) -> str:

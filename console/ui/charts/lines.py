@@ -57,8 +57,8 @@ def use_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
     curves = (
         (Series.RSS, _("RSS"), "rss"),
         (Series.LIVE, _("In use"), "first"),
-        (Series.PYTHON_USED, _("Python objects"), "python"),
-        (Series.HEAP_USED, _("Native heap"), "native"),
+        (Series.PYTHON_USED, pymalloc_label(), "python"),
+        (Series.HEAP_USED, malloc_label(), "native"),
         (Series.TRACED, _("Traced"), "third"),
     )
     traces = [
@@ -69,6 +69,16 @@ def use_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
     return _chart(
         ("use", _("Python and native memory")), window, traces, time_layout(_HEIGHT, _("MB"), span=span), zoom
     )
+
+
+def pymalloc_label() -> str:
+    """Return the name of what Python's own allocator has handed out: small objects, whoever owns them."""
+    return _("pymalloc")
+
+
+def malloc_label() -> str:
+    """Return the name of what the C library's allocator has handed out, whoever owns it."""
+    return _("malloc")
 
 
 def collections_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
@@ -83,7 +93,7 @@ def collections_chart(window: Window, *, span: Span, zoom: str = "") -> Chart:
     ]
     if known(window.means.get(Series.GC_PAUSE)):
         share = numbers(100 * _rate(window, Series.GC_PAUSE), digits=3)
-        traces.append(line(_("Pauses"), share, "limit", unit="%", dash="dot", second=True, digits=3))
+        traces.append(line(_("Paused"), share, "limit", unit="%", dash="dot", second=True, digits=3))
     return _chart(("gc", _("Garbage collection")), window, traces, layout, zoom)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import Chart, Json, axis, base_layout, time_layout
 from console.ui.error_boundary import guarded, rerun_for_notices
-from console.ui.shared.formatting import count, escape, local_time, milliseconds, minutes
+from console.ui.shared.formatting import count, escape, local_time, milliseconds, minutes, time_of_day
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
 from services.app.gc_pause_impact import API, PauseImpact, pause_impacts
@@ -69,7 +69,7 @@ def _charts(services: Services, recent: Sequence[Pause]) -> tuple[EncodedChart, 
     span = recent[0].time, max(services.memory.clock.time(), recent[0].time + 10.0)
     over_time = pauses_chart(recent, span)
     return EncodedChart.of(over_time), EncodedChart.of(
-        histogram_chart(services.memory.pauses.bounds, services.memory.pauses.pauses())
+        histogram_chart(services.memory.pauses.bounds, services.memory.pause_totals())
     )
 
 
@@ -181,7 +181,7 @@ def status_view(services: Services) -> None:
     """Draw the status and keep it up to date."""
     rerun_for_notices()
     collector = services.memory.collector
-    state = collector.state()
+    state = services.memory.collector_state()
     with st.container(border=True, gap="xsmall", key="collector-state"):
         st.markdown(f"#### {_mark(state)} {escape(state_sentence(state))}")
         if (trial := collector.trial) is not None:
@@ -190,7 +190,13 @@ def status_view(services: Services) -> None:
         elif state.kept is not None and state.kept != state.settings:
             st.caption(_("Not kept: a restart restores the kept settings."))
         if state.frozen:
-            st.caption(_("{count} objects are frozen: the collector ignores them.").format(count=count(state.frozen)))
+            st.caption(
+                plural(
+                    "{count} object is frozen: the collector ignores it.",
+                    "{count} objects are frozen: the collector ignores them.",
+                    state.frozen,
+                )
+            )
     _figures(services, state)
     heartbeat("collector-head", _PERIOD_SECONDS)
 
@@ -220,20 +226,29 @@ def _figures(services: Services, state: GCState) -> None:
     pauses = services.memory.pauses.recent()
     now = services.memory.clock.time()
     found = summarize_recent(pauses, now - _FIGURES_SECONDS * max(1.0, services.memory.clock.speed))
-    period = _("In the last {time}; a pause stops all threads").format(time=minutes(now - found.begin))
+    window = minutes(now - found.begin)
+    period = _("In the last {time}; a pause stops all threads").format(time=window)
+    shown_at = _("At {time}").format(time=time_of_day(services.memory.reading().time))
+    everything = _("All that were recorded since the start: Python's own, and those requested by Millpond or a person")
+    since_start = sum(seconds for _counts, seconds in services.memory.pause_totals().values())
     shown = [
         (
             _("Collections"),
             " / ".join(count(runs) for runs in state.collections),
-            _("Of generation 0, 1 and 2, since the start"),
+            _("Of generation 0, 1 and 2, since the start. {moment}").format(moment=shown_at),
         ),
-        (_("Pauses, total"), milliseconds(1000 * found.total), period),
-        (_("Pauses, p95"), "–" if found.p95 is None else milliseconds(1000 * found.p95), period),
+        (_("Pauses since the start"), milliseconds(1000 * since_start), f"{everything}. {shown_at}"),
+        (_("Pauses, last {time}").format(time=window), milliseconds(1000 * found.total), period),
+        (
+            _("p95, last {time}").format(time=window),
+            "–" if found.p95 is None else milliseconds(1000 * found.p95),
+            period,
+        ),
         (_("Tracked objects"), count(state.tracked), _("Objects that the collector examines; counted periodically")),
         (_("Frozen"), count(state.frozen), _("Objects that the collector ignores")),
         (_("Uncollectable"), count(state.uncollectable), _("Found in cycles that could not be freed, since the start")),
     ]
-    with st.grid(6, min_column_width=125, gap="small", key="collector-figures"):
+    with st.grid(7, min_column_width=125, gap="small", key="collector-figures"):
         for label, value, note in shown:
             st.metric(label, value, border=True, help=note)
 

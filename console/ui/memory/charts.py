@@ -36,6 +36,7 @@ from services.core.memory_report import Owner
 from services.core.time_ranges import PACING, Range, range_label, time_window
 from services.memory.ledger.ledger import Ledger
 from services.memory.types import Floats, Series, Window, owner_column
+from services.memory.watching_cost import WatchingActivity
 from services.operations.event_log import Event
 
 # A process younger than this, in seconds, is shown by its first minutes: an hour would be nearly empty.
@@ -136,15 +137,17 @@ def memory_charts(services: Services, choice: Range) -> MemoryCharts:
     )
 
 
-def encoded_owners_chart(services: Services) -> EncodedChart | None:
-    """Return the chart of the newest ledger, None before the first."""
-    ledger = services.memory.ledger.last
-    if ledger is None:
-        return None
+def encoded_owners_chart(services: Services, ledger: Ledger) -> EncodedChart:
+    """Return the chart of a ledger."""
     return _owners_cache.get((id(services), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
 
 
 def _build(services: Services, choice: Range) -> MemoryCharts:
+    with services.memory.costs.measure(WatchingActivity.CHARTS):
+        return _charts(services, choice)
+
+
+def _charts(services: Services, choice: Range) -> MemoryCharts:
     history, now = services.memory.history, services.memory.clock.time()
     start, end = time_window(choice, now, LEDGER_POINTS)
     stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)

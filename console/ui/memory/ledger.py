@@ -11,7 +11,7 @@ from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import encoded_owners_chart
 from console.ui.session_state import Key
-from console.ui.shared.formatting import escape, milliseconds, plain, size
+from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
@@ -27,9 +27,11 @@ _MOST_ROWS = 200
 @guarded
 def ledger_view(services: Services) -> None:
     """Draw the newest ledger and keep it up to date."""
-    ledger, drawn = services.memory.ledger.last, encoded_owners_chart(services)
+    shown = services.memory.snapshot()
+    ledger = shown.ledger if shown is not None else None
+    drawn = encoded_owners_chart(services, ledger) if ledger is not None else None
     st.subheader(_("The ledger now"), anchor=False)
-    if ledger is None or drawn is None:
+    if shown is None or ledger is None or drawn is None:
         st.info(
             _("The first one follows within half a minute of the start."),
             title=_("No ledger yet"),
@@ -37,10 +39,17 @@ def ledger_view(services: Services) -> None:
         )
         heartbeat("memory-ledger", 1.0)
         return
-    age = max(0.0, services.memory.clock.time() - ledger.time)
     st.caption(
-        _("Every byte of RSS ({size}) assigned to one owner, {age} s ago in {took}.").format(
-            size=size(ledger.rss), age=round(age), took=milliseconds(1000 * ledger.took)
+        _(
+            "Every byte of RSS at {moment} ({then}) assigned to one owner, in {took}. RSS at {time}: {now}, "
+            "{change} since."
+        ).format(
+            moment=time_of_day(ledger.time),
+            then=escape(size(ledger.rss)),
+            took=milliseconds(1000 * ledger.took),
+            time=time_of_day(shown.time),
+            now=escape(size(shown.rss)),
+            change=escape(signed_size(shown.rss - ledger.rss)),
         )
     )
     left, right = st.columns(2, gap="medium")

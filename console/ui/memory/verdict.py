@@ -5,18 +5,22 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.charts.lines import malloc_label, pymalloc_label
 from console.ui.charts.palette import owner_name
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key, MemoryState, Query, state_of
-from console.ui.shared.formatting import escape, size
+from console.ui.shared.formatting import escape, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import Owner
-from services.memory.leaks.messages import headline
+from services.memory.leaks.headline import headline
 from services.memory.leaks.types import Suspect, SuspectKind, VerdictState
-from services.memory.types import Sample, Series
+from services.memory.leaks.wording import duration_text
+from services.memory.snapshot import MemorySnapshot
+from services.memory.types import Series
+from services.memory.watching_cost import WatchingActivity
 
 _PERIOD_SECONDS = 3.0
 _STALE_SECONDS = 15.0  # without a sample: the sampler has stopped
@@ -39,12 +43,12 @@ _COLOURS = {
 def verdict_view(services: Services) -> None:
     """Draw the verdict and the main figures, and keep them up to date."""
     rerun_for_notices()
-    sample = services.memory.history.latest()
-    if sample is None:
+    shown = services.memory.snapshot()
+    if shown is None:
         st.info(_("The first one follows within a second."), title=_("No samples yet"), icon=":material/hourglass_top:")
         heartbeat("memory-headline", 1.0)
         return
-    silent = services.memory.clock.time() - sample.time
+    silent = services.memory.clock.time() - shown.time
     if silent > _STALE_SECONDS * max(1.0, services.memory.clock.speed):
         st.error(
             _("The figures below are out of date. The log says what went wrong."),
@@ -52,7 +56,7 @@ def verdict_view(services: Services) -> None:
             icon=":material/error:",
         )
     _verdict(services)
-    _figures(sample)
+    _figures(shown)
     heartbeat("memory-headline", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
@@ -142,21 +146,21 @@ def _suspect_slope(suspect: Suspect) -> str:
     return _("{size} per hour").format(size=sign + size(abs(suspect.slope)))
 
 
-def _figures(sample: Sample) -> None:
-    """Draw the newest sample; what the system cannot measure is left out."""
-    rss, limit = sample.get(Series.RSS), sample.get(Series.LIMIT)
-    figures: list[tuple[str, str, str]] = [(_("RSS"), size(rss), "")]
-    if rss is not None and limit:
+def _figures(shown: MemorySnapshot) -> None:
+    """Draw the snapshot; what the system cannot measure is left out."""
+    sample, limit = shown.sample, shown.limit
+    figures: list[tuple[str, str, str]] = [(_("RSS"), size(shown.rss), "")]
+    if limit:
         figures.append(
-            (_("Of its limit"), f"{100 * rss / limit:.0f} %", _("The limit is {size}.").format(size=size(limit)))
+            (_("Of its limit"), f"{100 * shown.rss / limit:.0f} %", _("The limit is {size}.").format(size=size(limit)))
         )
-    for series, label in (
-        (Series.LIVE, _("In use")),
-        (Series.PYTHON_USED, _("Python")),
-        (Series.HEAP_USED, _("Native")),
+    for series, label, note in (
+        (Series.LIVE, _("In use"), _("What malloc and pymalloc have handed out, resident or not")),
+        (Series.PYTHON_USED, pymalloc_label(), _("Python's objects up to 512 bytes; as of the ledger")),
+        (Series.HEAP_USED, malloc_label(), _("Of the C library: native memory, and Python's objects over 512 bytes")),
     ):
         if (found := sample.get(series)) is not None:
-            figures.append((label, size(found), ""))
+            figures.append((label, size(found), note))
     if (pressure := sample.get(Series.PRESSURE)) is not None:
         figures.append((_("Pressure"), f"{100 * pressure:.1f} %", _("Share of time that something waited for memory")))
     group = sample.get(Series.GROUP_LIMIT)
@@ -165,7 +169,41 @@ def _figures(sample: Sample) -> None:
     with st.container(horizontal=True, gap="small", key="memory-figures"):
         for label, value, note in figures:
             st.metric(label, value, border=True, width=120, help=note or None)
-    if (cost := sample.get(Series.SAMPLER_CPU)) is not None:
-        st.caption(
-            _("Sampling costs {share} % of one core, however many tabs are open.").format(share=f"{100 * cost:.2f}")
+    st.caption(_("At {time}. ").format(time=time_of_day(shown.time)) + escape(watching_text(shown)))
+
+
+def watching_text(shown: MemorySnapshot) -> str:
+    """Return what watching costs: CPU over its window, what it is spent on, the worst second, and the bytes."""
+    cost = shown.watching
+    parts = [
+        _("Watching costs {share} % of one core (mean of {window}), however many tabs are open").format(
+            share=f"{100 * cost.cores:.2f}", window=duration_text(cost.window_seconds)
         )
+    ]
+    spent = sorted(cost.by_activity.items(), key=lambda entry: -entry[1])
+    if named := [f"{activity_name(activity)} {100 * cores:.2f}" for activity, cores in spent if 100 * cores >= 0.005]:
+        parts.append(", ".join(named))
+    if cost.peak_activity is not None and cost.peak_age_seconds is not None:
+        parts.append(
+            _("most in one second: {share} %, {age} ago, by {activity}").format(
+                share=f"{100 * cost.peak_cores:.1f}",
+                age=duration_text(cost.peak_age_seconds),
+                activity=activity_name(cost.peak_activity),
+            )
+        )
+    if shown.ledger is not None:
+        parts.append(_("it holds {size}").format(size=size(shown.ledger.owners.get(Owner.WATCHING, 0))))
+    return "; ".join(parts) + "."
+
+
+def activity_name(activity: WatchingActivity) -> str:
+    """Return the name of what the watching spends CPU time on."""
+    return {
+        WatchingActivity.SAMPLES: _("samples"),
+        WatchingActivity.LEDGER: _("ledger"),
+        WatchingActivity.DETECTOR: _("verdict"),
+        WatchingActivity.CENSUS: _("census of objects"),
+        WatchingActivity.HISTORY: _("history"),
+        WatchingActivity.CHARTS: _("charts"),
+        WatchingActivity.OTHER: _("other"),
+    }[activity]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import Key, Query, notify, query, set_query
 from console.ui.shared.dialogs import confirm
 from console.ui.shared.formatting import ago, count, escape, local_time, milliseconds, plain, shorten, size
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS, expected_pause_seconds
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.snapshots import MOST_SNAPSHOTS, Snapshot
@@ -31,11 +32,15 @@ class ObjectsView(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShownSnapshot:
-    """The snapshot that is shown with its census, and the one it is compared with, if any."""
+    """The snapshot that is shown with its census, and the one it is compared with, if any.
+
+    `watching`: lists include the objects of the watching itself.
+    """
 
     snapshot: Snapshot
     census: Census
     since: Snapshot | None
+    watching: bool = False
 
 
 def view_choice() -> ObjectsView:
@@ -63,7 +68,7 @@ def view_choice() -> ObjectsView:
 
 def _choose_view() -> None:
     set_query(Query.VIEW, st.session_state["objects-view"])
-    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+    for name in (Query.TYPE, Query.OBJECT, Query.EVIDENCE, Query.CONTAINER):
         set_query(name, None)
 
 
@@ -96,7 +101,7 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
         set_query(Query.SNAPSHOT, None)
         if snapshots and not query(Query.SINCE):
             set_query(Query.SINCE, snapshots[0].name)  # a further snapshot is taken to see what grew since the last
-        notify(_("{count} objects counted.").format(count=count(taken.objects)))
+        notify(plural("{count} object counted.", "{count} objects counted.", taken.objects))
         st.rerun()
     st.caption(cost_text(_("The count")))
     if not snapshots:
@@ -106,17 +111,47 @@ def objects_toolbar(inspector: Inspector) -> ShownSnapshot | None:
             icon=":material/account_tree:",
         )
         return None
+    _removed(inspector, by_name)
     snapshot = by_name.get(query(Query.SNAPSHOT)) or snapshots[0]
     census = inspector.snapshot(snapshot.name)
     _figures(census)
+    watching = _watching(census)
     since = by_name.get(query(Query.SINCE))
-    return ShownSnapshot(snapshot, census, since if since is not snapshot else None)
+    return ShownSnapshot(snapshot, census, since if since is not snapshot else None, watching)
+
+
+def _removed(inspector: Inspector, known: Collection[str]) -> None:
+    """Say what became of the snapshots that the address names, where they are not there any more."""
+    for name, instead in (
+        (query(Query.SNAPSHOT), _("The newest one is shown.")),
+        (query(Query.SINCE), _("Nothing is compared.")),
+    ):
+        if name and name not in known:
+            st.warning(escape(inspector.removal(name)), title=instead, icon=":material/auto_delete:")
+
+
+def _watching(census: Census) -> bool:
+    """Draw what the watching itself holds; return whether lists are to include it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown = st.toggle(_("Include what watching holds"), key=Key.OBJECTS_WATCHING)
+        st.caption(
+            escape(watching_text(census)) + " " + (_("Included below.") if shown else _("Left out below.")),
+            width="content",
+        )
+    return shown
+
+
+def watching_text(census: Census) -> str:
+    """Return a sentence about the part of a census that belongs to the watching of memory itself."""
+    return _("Watching: {objects}, {size}.").format(
+        objects=plural("{count} object", "{count} objects", census.watching_objects), size=size(census.watching_bytes)
+    )
 
 
 def _figures(census: Census) -> None:
     figures = [
         (_("Objects"), count(census.objects), _("All live objects, each counted once")),
-        (_("Python objects"), size(census.bytes), _("Their own bytes, without the data of arrays")),
+        (_("Shallow size"), size(census.bytes), _("The objects' own bytes, without the data of arrays")),
         (_("Of these over 512 bytes"), size(census.large_bytes), _("Allocated by malloc, not in Python's own arenas")),
         (_("Arrays and tensors"), size(census.native_bytes), _("Their data, in native memory")),
     ]

@@ -231,8 +231,20 @@ def progress_share(progress: JobProgress) -> float:
 
 def local_time(time: float) -> datetime:
     """Return `time` (seconds since the epoch) in the browser's time zone, without zone, as the charts show it."""
+    return datetime.fromtimestamp(time, browser_zone()).replace(tzinfo=None)
+
+
+def browser_zone() -> tzinfo:
+    """Return the browser's time zone, UTC where it has none that is known."""
+    name = st.context.timezone
+    if not name or name in {"UTC", "Etc/UTC", "GMT"}:
+        return UTC
     try:
-        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):  # the name comes from the browser
-        zone = UTC
-    return datetime.fromtimestamp(time, zone).replace(tzinfo=None)
+        return UTC
+
+
+def time_of_day(time: float) -> str:
+    """Return the time of day of `time` (seconds since the epoch) in the browser's time zone, with seconds."""
+    return f"{local_time(time):%H:%M:%S}"

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
 from console.ui.streamlit.internals import TICK
+from services.core.i18n import _, plural
+from services.core.memory_report import MemoryReport, Owner
+from services.memory.ledger.object_size import ObjectSizer
 
 # New `data` may call the function before, after or without the last call's clean-up: each call stops the element's
 # timer, and cleans up only its own.
@@ -53,6 +57,9 @@ def _ignore() -> None:
     """Do nothing: Streamlit reruns the fragment because the component's value changed."""
 
 
+_caches: weakref.WeakSet[TickCache[Any]] = weakref.WeakSet()
+
+
 class TickCache(Generic[Value]):
     """Values that all tabs share during a tick: the first request builds the value, concurrent ones wait for it.
 
@@ -63,6 +70,7 @@ class TickCache(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._entries: OrderedDict[object, _TickEntry[Value]] = OrderedDict()
+        _caches.add(self)
 
     def get(self, key: object, seconds: float, build: Callable[[], Value]) -> Value:
         """Return the value of `key`, built at most once per tick of `seconds`."""
@@ -78,6 +86,11 @@ class TickCache(Generic[Value]):
                 entry.tick = tick
             return entry.value
 
+    def values(self) -> list[Value]:
+        """Return the values that are kept."""
+        with self._lock:
+            return [entry.value for entry in self._entries.values() if entry.value is not None]
+
 
 class _TickEntry(Generic[Value]):
     """One value, the tick that it was built in, and the lock for building it."""
@@ -86,3 +99,12 @@ class _TickEntry(Generic[Value]):
         self.lock = threading.Lock()
         self.tick = -1
         self.value: Value | None = None
+
+
+def tick_memory() -> list[MemoryReport]:
+    """Report what tabs share: the charts' data."""
+    values = [value for cache in list(_caches) for value in cache.values()]
+    if not values:
+        return []
+    detail = plural("{count} set of charts", "{count} sets of charts", len(values))
+    return ObjectSizer().measure(*values).memory_reports(Owner.WATCHING, _("Charts"), detail, len(values))

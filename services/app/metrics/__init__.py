@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.metrics import memory, requests
+from services.app.metrics import connections, memory, requests
+from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
     from services.app.container import Foundation, Platform
     from services.core.cache import Caches
     from services.core.settings import Settings
+    from services.operations.connections import ConnectionCounts
 
 
 def register_foundation(
-    foundation: Foundation, *, ready: Callable[[], bool], count_sessions: Callable[[], int]
+    foundation: Foundation,
+    *,
+    ready: Callable[[], bool],
+    count_sessions: Callable[[], int],
+    count_connections: Callable[[], ConnectionCounts],
 ) -> None:
     """Declare every family, in the order of the exposition, and connect what exists from the first moment."""
     metrics, settings = foundation.metrics, foundation.settings
-    process = memory.ProcessGauges(ready, foundation.request_log, count_sessions, foundation.started_at)
+    process = memory.ProcessGauges(ready, foundation.request_log, foundation.started_at)
     metrics.add_part("process", memory.FAMILIES, process.read)
+    metrics.add_part("sessions", memory.SESSION_FAMILIES, lambda: memory.sessions(count_sessions))
     metrics.add_part("samples", memory.SAMPLE_FAMILIES)
     metrics.add_part("ledger", memory.LEDGER_FAMILIES)
     metrics.add_part("verdict", memory.VERDICT_FAMILIES)
@@ -39,18 +46,21 @@ def register_foundation(
     metrics.add_part("library", requests.LIBRARY_FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
+    metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
     metrics.add_part("scopes", requests.SCOPE_FAMILIES, lambda: requests.scopes(foundation.requests))
 
 
-def register_platform(platform: Platform) -> None:
+def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) -> None:
     """Connect memory, budget and operations."""
     metrics, watched = platform.metrics, platform.memory
-    metrics.set_pause_source(watched.pauses)
+    metrics.set_pause_source(ShownPauses(watched))
+    metrics.set_sampled_source(lambda: sampled_values(watched))
+    metrics.connect_part("sessions", lambda: memory.sessions(count_sessions, watched))
     metrics.connect_part("samples", lambda: memory.samples(watched))
     metrics.connect_part("ledger", lambda: memory.ledger(watched))
     metrics.connect_part("verdict", lambda: memory.verdict(watched))
     metrics.connect_part("tracing", lambda: memory.tracing(watched))
-    metrics.connect_part("collector", lambda: memory.collector(watched.collector))
+    metrics.connect_part("collector", lambda: memory.collector(watched))
     metrics.connect_part("policy", lambda: memory.policy(platform.gc_policy))
     metrics.connect_part("budget", lambda: memory.budget(platform.governor))
     metrics.connect_part("alerts", lambda: memory.alerts(platform.webhook))

@@ -14,11 +14,11 @@ from services.core.admission import Admission, Gate
 from services.core.memory_report import Owner
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, DecisionKind, LimitSource
-from services.memory.gc.control import GCControl
 from services.memory.gc.policy import CollectionPolicy, CollectionReason
 from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
+from services.memory.watching_cost import WatchingActivity
 from services.operations.metrics import Family, MetricValue
 from services.operations.request_log import RecentRequests
 from services.operations.webhook import Webhook
@@ -41,7 +41,11 @@ _SAMPLED: dict[Series, Family] = {
         (Series.THREADS, "threads", "Threads of the process."),
         (Series.DESCRIPTORS, "descriptors", "Open file descriptors."),
         (Series.CPU, "cpu_cores", "CPU time that the process takes; 1 is one core."),
-        (Series.SAMPLER_CPU, "sampler_cpu_cores", "CPU time that watching the memory takes; 1 is one core."),
+        (
+            Series.SAMPLER_CPU,
+            "sampler_cpu_cores",
+            "CPU time that watching the memory takes, mean of the last ten minutes; 1 is one core.",
+        ),
         (Series.GPU_ALLOCATED, "gpu_allocated_bytes", "GPU memory in tensors, by torch."),
         (Series.GPU_RESERVED, "gpu_reserved_bytes", "GPU memory that torch's allocator holds."),
         (Series.GPU_PEAK, "gpu_peak_bytes", "Most GPU memory in tensors so far, by torch."),
@@ -55,14 +59,30 @@ _SAMPLED: dict[Series, Family] = {
         (Series.LIMIT, "memory_limit_bytes", "What RSS is held against: configured, the control group's or the RAM."),
     )
 }
-_SAMPLED_AT = Family("millpond_sample_timestamp_seconds", "When the newest sample was taken, seconds since the epoch.")
-SAMPLE_FAMILIES = (*_SAMPLED.values(), _SAMPLED_AT)
+_SAMPLED_AT = Family(
+    "millpond_sample_timestamp_seconds", "When the sample shown was taken, seconds since the epoch; at most 4 s ago."
+)
+_WATCHING = Family(
+    "millpond_watching_cpu_cores",
+    "CPU time that watching the memory takes by activity, mean of `millpond_watching_window_seconds`; 1 is one core.",
+    ("activity",),
+)
+_WATCHING_WINDOW = Family(
+    "millpond_watching_window_seconds", "What the cost of watching is a mean of: ten minutes, or since the start."
+)
+_WATCHING_PEAK = Family(
+    "millpond_watching_peak_cpu_cores", "Highest CPU time of watching in a single second of that window; 1 is one core."
+)
+SAMPLE_FAMILIES = (*_SAMPLED.values(), _SAMPLED_AT, _WATCHING, _WATCHING_WINDOW, _WATCHING_PEAK)
 _OWNED = Family("millpond_ledger_bytes", "RSS by its owner in the last ledger; the owners add up to RSS.", ("owner",))
 _UNNAMED = Family("millpond_ledger_unattributed_bytes", "RSS that the last ledger found no owner for.")
 _LEDGER_RSS = Family("millpond_ledger_rss_bytes", "RSS at the time of the last ledger.")
+_SINCE_LEDGER = Family(
+    "millpond_since_ledger_bytes", "RSS less that of the last ledger: what came, or went, and no owner has yet."
+)
 _LEDGER_AT = Family("millpond_ledger_timestamp_seconds", "When the last ledger was made, seconds since the epoch.")
 _LEDGER_TOOK = Family("millpond_ledger_cost_seconds", "How long making the last ledger took.")
-LEDGER_FAMILIES = (_OWNED, _UNNAMED, _LEDGER_RSS, _LEDGER_AT, _LEDGER_TOOK)
+LEDGER_FAMILIES = (_OWNED, _UNNAMED, _LEDGER_RSS, _SINCE_LEDGER, _LEDGER_AT, _LEDGER_TOOK)
 _STATE = Family("millpond_verdict_state", "1 for the state that the leak detector is in.", ("state",))
 _KIND = Family("millpond_verdict_kind", "1 for what grows, where the detector says so.", ("kind",))
 _GROWTH = Family("millpond_verdict_growth_bytes_per_second", "Growth of the memory in use by the detector.")
@@ -111,7 +131,10 @@ _BUILD = Family(
     "Always 1; what is running.",
     ("version", "python", *(part.replace("-", "_") for part in _PARTS)),
 )
-_STARTED = Family("millpond_start_time_seconds", "When the process began, seconds since the epoch.")
+_STARTED = Family(
+    "millpond_start_time_seconds",
+    "When Millpond began to start, seconds since the epoch; its process began some seconds earlier.",
+)
 _READY = Family("millpond_ready", "1 once everything is loaded and warm.")
 _SESSIONS = Family("millpond_sessions", "Browser tabs that are connected.")
 _WORK = Family(
@@ -119,7 +142,8 @@ _WORK = Family(
     "Requests that did work: calls of the API, runs of pages and answers that pages asked for.",
     kind="counter",
 )
-FAMILIES = (_BUILD, _STARTED, _READY, _SESSIONS, _WORK)
+FAMILIES = (_BUILD, _STARTED, _READY, _WORK)
+SESSION_FAMILIES = (_SESSIONS,)
 _LIMIT = Family("millpond_budget_limit_bytes", "What memory is held against; `source` says who set it.", ("source",))
 _WATERMARK = Family("millpond_budget_watermark_bytes", "Where each level is reached.", ("level",))
 _USED = Family("millpond_budget_used_bytes", "What counts against the limit: RSS, or what the container uses.")
@@ -134,6 +158,9 @@ _DECISIONS = Family(
 )
 BUDGET_FAMILIES = (_LIMIT, _WATERMARK, _USED, _PEAK, _FLOOR, _RESERVED, _LEVEL, _ACTING, _STEP, _DECISIONS)
 _CLOSED = Family("millpond_door_closed", "1 while such work is refused.", ("door",))
+_CLOSED_BY = Family(
+    "millpond_door_closed_by", "1 while such work is refused by the budget, a person or a restart.", ("door", "by")
+)
 _REFUSED = Family(
     "millpond_refused_total",
     "Work that was refused: by door, or for want of room in memory.",
@@ -141,31 +168,37 @@ _REFUSED = Family(
     kind="counter",
 )
 _PACE = Family("millpond_ingestion_rest_seconds", "How long ingestion rests after each document to spare memory.")
-ADMISSION_FAMILIES = (_CLOSED, _REFUSED, _PACE)
+ADMISSION_FAMILIES = (_CLOSED, _CLOSED_BY, _REFUSED, _PACE)
 _ALERTS = Family("millpond_alerts_total", "Alerts to the webhook, by how that ended.", ("outcome",), kind="counter")
 _ALERTS_WAITING = Family("millpond_alerts_waiting", "Alerts that wait for the webhook.")
 ALERT_FAMILIES = (_ALERTS, _ALERTS_WAITING)
 
 
 def samples(memory: MemoryMonitor) -> Iterator[MetricValue]:
-    """Return the newest sample's values."""
-    sample = memory.history.latest()
-    if sample is None:
+    """Return the values of the sample that is shown, and what watching costs."""
+    shown = memory.snapshot()
+    if shown is None:
         return
     for series, family in _SAMPLED.items():
-        yield MetricValue(family, sample.get(series))
-    yield MetricValue(_SAMPLED_AT, sample.time)
+        yield MetricValue(family, shown.sample.get(series))
+    yield MetricValue(_SAMPLED_AT, shown.time)
+    for activity in WatchingActivity:
+        yield MetricValue(_WATCHING, shown.watching.by_activity.get(activity, 0.0), (activity.value,))
+    yield MetricValue(_WATCHING_WINDOW, shown.watching.window_seconds)
+    yield MetricValue(_WATCHING_PEAK, shown.watching.peak_cores)
 
 
 def ledger(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return the last ledger; every owner is listed, so that one that came to nothing does not keep its old value."""
-    last = memory.ledger.last
-    if last is None:
+    shown = memory.snapshot()
+    last = shown.ledger if shown is not None else None
+    if shown is None or last is None:
         return
     for owner in Owner:
         yield MetricValue(_OWNED, last.owners.get(owner, 0), (owner.value,))
     yield MetricValue(_UNNAMED, last.unnamed)
     yield MetricValue(_LEDGER_RSS, last.rss)
+    yield MetricValue(_SINCE_LEDGER, shown.since_ledger)
     yield MetricValue(_LEDGER_AT, last.time)
     yield MetricValue(_LEDGER_TOOK, last.took)
 
@@ -193,8 +226,8 @@ def verdict(memory: MemoryMonitor) -> Iterator[MetricValue]:
 
 def tracing(memory: MemoryMonitor) -> Iterator[MetricValue]:
     """Return whether allocations are traced: the samples say so."""
-    sample = memory.history.latest()
-    traced = sample.get(Series.TRACED) if sample else None
+    shown = memory.snapshot()
+    traced = shown.sample.get(Series.TRACED) if shown else None
     yield MetricValue(_TRACING, float(bool(traced)))
     yield MetricValue(_TRACED, traced)
 
@@ -203,9 +236,9 @@ def _per_second(per_hour: float | None) -> float | None:
     return None if per_hour is None else per_hour / _HOUR
 
 
-def collector(control: GCControl) -> Iterator[MetricValue]:
-    """Return the settings in use and the trial."""
-    state, trial = control.state(count=False), control.trial
+def collector(memory: MemoryMonitor) -> Iterator[MetricValue]:
+    """Return the settings in use, what the collector counts, and the trial."""
+    state, trial = memory.collector_state(count=False), memory.collector.trial
     yield MetricValue(_ENABLED, float(not state.settings.off))
     for generation, (threshold, count) in enumerate(zip(state.settings.thresholds, state.counts, strict=True)):
         yield MetricValue(_THRESHOLD, threshold, (str(generation),))
@@ -237,12 +270,10 @@ class ProcessGauges:
         self,
         ready: Callable[[], bool],
         request_log: RecentRequests,
-        count_sessions: Callable[[], int],
         started_at: float,
     ) -> None:
         self._ready = ready
         self._request_log = request_log
-        self._count_sessions = count_sessions
         self._started_at = started_at
 
     def read(self) -> Iterator[MetricValue]:
@@ -251,7 +282,13 @@ class ProcessGauges:
         yield MetricValue(_STARTED, self._started_at)
         yield MetricValue(_READY, float(self._ready()))
         yield MetricValue(_WORK, self._request_log.total)
-        yield MetricValue(_SESSIONS, self._count_sessions())
+
+
+def sessions(count: Callable[[], int], memory: MemoryMonitor | None = None) -> Iterator[MetricValue]:
+    """Return the number of browser tabs, that of the sample which is shown where there is one."""
+    shown = memory.snapshot() if memory is not None else None
+    sampled = shown.sample.get(Series.SESSIONS) if shown is not None else None
+    yield MetricValue(_SESSIONS, count() if sampled is None else sampled)
 
 
 @functools.cache
@@ -292,6 +329,8 @@ def admission(admission: Admission) -> Iterator[MetricValue]:
     closed = admission.closed()
     for door in Gate:
         yield MetricValue(_CLOSED, float(door in closed), (door.value,))
+        if door in closed:
+            yield MetricValue(_CLOSED_BY, 1.0, (door.value, closed[door].by))
     for name, count in admission.refusal_counts().items():
         yield MetricValue(_REFUSED, count, (name,))
     yield MetricValue(_PACE, admission.pause_seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
-    from services.knowledge.types import LibraryCounts
-
-_COUNTS_SECONDS = 10.0  # the totals of a big library take a while to add up, and change with every chunk
 
 _RUNNING = Family("millpond_answers_running", "Answers that are being written.")
 _WAITING = Family("millpond_answers_waiting", "Questions that wait for a slot.")
@@ -29,21 +25,21 @@ _SLOTS = Family("millpond_answer_slots", "Answers that may be written at once.")
 _PLACES = Family("millpond_answer_queue_limit", "Questions that may wait.")
 ANSWER_FAMILIES = (_RUNNING, _WAITING, _SLOTS, _PLACES)
 
-_JOBS = Family("millpond_ingestion_jobs", "Ingestion jobs that are not finished: queued or worked on.")
+_JOBS = Family("millpond_ingestion_jobs", "Documents whose newest version is not finished: queued or worked on.")
 _JOB_LIMIT = Family("millpond_ingestion_queue_limit", "Unfinished ingestion jobs that may be.")
 _PAUSED = Family("millpond_ingestion_paused", "1 while the queue waits for free disk space or memory.")
-INGESTION_FAMILIES = (_JOBS, _JOB_LIMIT, _PAUSED)
+INGESTION_FAMILIES = (_JOB_LIMIT, _PAUSED)
 
 _DOCUMENTS = Family("millpond_library_documents", "Documents in the library.")
 _SEARCHABLE = Family("millpond_library_searchable_documents", "Documents that answer questions.")
-_CHUNKS = Family("millpond_library_chunks", "Chunks that answer questions.")
+_CHUNKS = Family("millpond_library_chunks", "Chunks of the versions of documents that are complete.")
 _BYTES = Family("millpond_library_bytes", "Size of the documents' original files.")
 _FAILED = Family("millpond_library_failed_documents", "Documents whose newest version could not be taken in.")
 _NOTES = Family(
     "millpond_library_notes", "What was noted about the text of searchable documents, by kind of note.", ("kind",)
 )
 _VECTORS = Family("millpond_index_vectors", "Vectors in the index in RAM.")
-LIBRARY_FAMILIES = (_DOCUMENTS, _SEARCHABLE, _CHUNKS, _BYTES, _FAILED, _NOTES, _VECTORS)
+LIBRARY_FAMILIES = (_JOBS, _DOCUMENTS, _SEARCHABLE, _CHUNKS, _BYTES, _FAILED, _NOTES, _VECTORS)
 
 _HITS = Family("millpond_cache_hits_total", "Look-ups that a cache of our own answered.", ("cache",), kind="counter")
 _MISSES = Family(
@@ -95,28 +91,23 @@ def ingestion_limits(settings: Settings) -> Iterator[MetricValue]:
 
 
 def ingestion(settings: Settings, service: Ingestion) -> Iterator[MetricValue]:
-    """Return the limit, and how long the queue is."""
+    """Return the limit, and whether the queue waits."""
     yield from ingestion_limits(settings)
     yield MetricValue(_PAUSED, float(bool(service.pause_reason)))
-    yield MetricValue(_JOBS, service.job_store.unfinished())
 
 
 class LibraryGauges:
-    """Reads the library's totals, now and then only."""
+    """Reads the library's totals."""
 
     def __init__(self, index: IndexManager, library: Library) -> None:
         self._index = index
         self._library = library
-        self._counts: LibraryCounts | None = None
-        self._counted = 0.0
 
     def read(self) -> Iterator[MetricValue]:
-        """Return the totals, at most some seconds old."""
+        """Return the totals, those that pages and API show: added up once after each change."""
         yield MetricValue(_VECTORS, len(self._index.index))
-        if self._counts is None or time.monotonic() - self._counted > _COUNTS_SECONDS:
-            self._counts = self._library.counts()
-            self._counted = time.monotonic()
-        counts = self._counts
+        counts = self._library.counts()
+        yield MetricValue(_JOBS, counts.jobs_unfinished)
         yield MetricValue(_DOCUMENTS, counts.documents)
         yield MetricValue(_SEARCHABLE, counts.searchable)
         yield MetricValue(_CHUNKS, counts.chunks)

@@ -22,6 +22,7 @@ from services.memory.budget.types import (
     Budget,
     BudgetAction,
     BudgetLevel,
+    BudgetReading,
     Decision,
     DecisionKind,
     GovernorState,
@@ -53,6 +54,8 @@ class Governor:
         floor: RSS when the service was ready, in bytes; 0: the first RSS seen after that.
         reserved: bytes reserved for work in progress.
         owners: bytes by owner, for the effect of an action (about 25 ms).
+        shown: returns RSS, the bytes that count against the limit, limit and watermarks as everything else shows them,
+            for `state`; None: read now. Decisions are always based on what is read now.
         settle: seconds to wait for the effect of an action, by level.
     """
 
@@ -70,6 +73,7 @@ class Governor:
         floor: Callable[[], int] = lambda: 0,
         reserved: Callable[[], int] = lambda: 0,
         owners: Callable[[], Mapping[Owner, int]] = dict,
+        shown: Callable[[], BudgetReading | None] = lambda: None,
         settle: Mapping[BudgetLevel, float] = SETTLE_SECONDS,
     ) -> None:
         self._clock = clock
@@ -79,6 +83,7 @@ class Governor:
         self._ready = ready
         self._read_floor = floor
         self._reserved = reserved
+        self._shown = shown
         self._settle = settle
         self._dry_run = dry_run
         self._enabled = enabled
@@ -123,8 +128,12 @@ class Governor:
         return replace(self._read_budget(), floor=self._floor)
 
     def state(self) -> GovernorState:
-        """Return the state of the budget."""
+        """Return the state of the budget, with the figures that everything else shows at this moment."""
         situation = self._situation()
+        measured_at = situation.now
+        if (shown := self._shown()) is not None:
+            measured_at, budget = shown.time, replace(shown.budget, floor=self._floor)
+            situation = replace(situation, rss=shown.rss, used=shown.used, budget=budget)
         due = next((state for state in self._states.states if self._is_due(state, situation)), None)
         return GovernorState(
             budget=situation.budget,
@@ -140,6 +149,7 @@ class Governor:
             ready_rss_bytes=self._floor,
             peak_bytes=max(self._peak, situation.used),
             warning=messages.warning(situation.budget, situation.rss, situation.used),
+            measured_at=measured_at,
         )
 
     def action_statuses(self) -> list[ActionStatus]:

@@ -109,7 +109,7 @@ class BudgetAction:
     `skip_reason` returns why it would not help now ("": it would); it must be quick, and a skipped action is recorded
     with its reason. `patience` is how many seconds the level must have lasted first. `timeout` is for actions that may
     take longer than half a second: they run in a thread of their own, which is waited for at most so many seconds (0:
-    in the watching thread).
+    in the watching thread). `run_for` runs instead of `run` where a person wants it, whose name it gets.
     """
 
     name: str
@@ -123,6 +123,17 @@ class BudgetAction:
     cool_down: float = 60.0
     patience: float = 0.0
     timeout: float = 0.0
+    run_for: Callable[[str], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReading:
+    """RSS, the bytes that count against the limit, and the budget, read at `time` (seconds since the epoch)."""
+
+    time: float
+    rss: int
+    used: int
+    budget: Budget
 
 
 class DecisionKind(StrEnum):
@@ -212,3 +223,4 @@ class GovernorState:
     ready_rss_bytes: int = 0  # RSS when ready, 0: not known yet
     peak_bytes: int = 0  # the highest use that was seen since the start
     warning: str = ""
+    measured_at: float = 0.0  # when RSS and use were read, in seconds since the epoch

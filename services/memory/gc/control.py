@@ -14,7 +14,7 @@ from services.memory.clock import Clock
 from services.memory.gc.explain import current_rules, read_gate_counts
 from services.memory.gc.interpreter import CollectionResult, InterpreterGC, collect, validate_generation
 from services.memory.gc.trials import ActionGuard, SavedSettings, Trials
-from services.memory.gc.types import GCSettings, GCState, Trial
+from services.memory.gc.types import CollectorCounts, GCSettings, GCState, Trial
 from services.memory.reclaimers import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
 from services.memory.sampling.gc_pauses import PauseRecorder
 
@@ -64,23 +64,36 @@ class GCControl:
         """Apply the saved settings, if any."""
         self._trials.start()
 
-    def state(self, *, count: bool = True) -> GCState:
-        """Return the state of the collector (20 us, and 20 ms per million objects every 15 seconds).
-
-        Without `count`, `tracked` is the result of the last count, 0 before the first one.
-        """
+    def counts(self) -> CollectorCounts:
+        """Return what the collector counts now (20 us)."""
         stats, counts, gate = gc.get_stats(), gc.get_count(), read_gate_counts()
-        return GCState(
-            settings=self.settings,
-            kept=self._trials.saved.settings,
-            defaults=current_rules().defaults,
+        return CollectorCounts(
             counts=(counts[0], counts[1], counts[2]),
             collections=(stats[0]["collections"], stats[1]["collections"], stats[2]["collections"]),
             frozen=gc.get_freeze_count(),
             uncollectable=sum(each["uncollectable"] for each in stats),
-            tracked=self._interpreter.tracked(count=count),
             pending=None if gate is None else gate[1],
             long_lived=None if gate is None else gate[0],
+        )
+
+    def state(self, counted: CollectorCounts | None = None, *, count: bool = True) -> GCState:
+        """Return the state of the collector (20 us, and 20 ms per million objects every 15 seconds).
+
+        What the collector counts is that of `counted`, by default read now. Without `count`, `tracked` is the result of
+        the last count, 0 before the first one.
+        """
+        found = counted or self.counts()
+        return GCState(
+            settings=self.settings,
+            kept=self._trials.saved.settings,
+            defaults=current_rules().defaults,
+            counts=found.counts,
+            collections=found.collections,
+            frozen=found.frozen,
+            uncollectable=found.uncollectable,
+            tracked=self._interpreter.tracked(count=count),
+            pending=found.pending,
+            long_lived=found.long_lived,
         )
 
     def change(self, actor: Actor, settings: GCSettings, trial_seconds: float | None = None) -> Trial | None:

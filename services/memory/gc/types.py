@@ -23,6 +23,18 @@ class GCSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectorCounts:
+    """What the collector counts, read at one moment; the fields are those of `GCState`."""
+
+    counts: tuple[int, int, int]
+    collections: tuple[int, int, int]
+    frozen: int
+    uncollectable: int
+    pending: int | None = None
+    long_lived: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GCState:
     """The state of the collector.
 

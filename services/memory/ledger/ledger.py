@@ -26,9 +26,12 @@ from services.memory.types import Series, owner_column
 log = structlog.get_logger(__name__)
 
 PACE_SECONDS = 30.0
-# Earlier when RSS has changed by the first share; never so often that it takes more than the second share of a core.
-CHANGED_SHARE = 0.05
-CORE_SHARE = 0.002
+# Earlier when RSS has changed by this share, as far as there is credit: CPU time is earned as a share of a core, up to
+# some seconds ahead. Those at the usual pace are made further apart only where they would take more than a share, too.
+CHANGED_SHARE = 0.02
+CREDIT_SHARE = 0.002
+MOST_CREDIT_SECONDS = 0.5
+CORE_SHARE = 0.0035
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class LedgerBuilder:
         self._reporters: list[MemoryReporter] = []
         self._last: Ledger | None = None
         self._costs: deque[float] = deque(maxlen=5)
+        self._credit = MOST_CREDIT_SECONDS
+        self._listeners: list[Callable[[Ledger], None]] = []
         self._smaps = SmapsReader()
         self._allocators = AllocatorReader()
         self._blocks: Addresses | None = None
@@ -128,16 +133,25 @@ class LedgerBuilder:
                 log.exception("a memory reporter failed", reporter=getattr(reporter, "__qualname__", ""))
         return found
 
+    def add_listener(self, listener: Callable[[Ledger], None]) -> None:
+        """Call `listener` with each ledger, in the thread that built it."""
+        self._listeners.append(listener)
+
     def due(self) -> bool:
         """Whether it is time for the next ledger (10 microseconds)."""
         last = self._last
         if last is None:
             return True
-        passed = self._clock.time() - last.time
         # The cheapest of the last builds: newly loaded libraries or a collection in between cost only once.
-        if passed * CORE_SHARE < min(self._costs):
+        pace = max(PACE_SECONDS, min(self._costs) / CORE_SHARE)
+        return self._clock.time() - last.time >= pace or self.outdated(rss_bytes())
+
+    def outdated(self, rss: int) -> bool:
+        """Whether the newest ledger does not fit `rss` any more and there is credit for another one."""
+        last = self._last
+        if last is None or abs(rss - last.rss) <= CHANGED_SHARE * last.rss:
             return False
-        return passed >= PACE_SECONDS or abs(rss_bytes() - last.rss) > CHANGED_SHARE * last.rss
+        return self._credit + (self._clock.time() - last.time) * CREDIT_SHARE > 0
 
     def build(self) -> Ledger:
         """Build a ledger now (about 20 ms of processor time for 900 mappings)."""
@@ -173,9 +187,13 @@ class LedgerBuilder:
                 division.overclaimed,
                 {**allocators.series(), **_smaps_series(mappings)},
             )
+            earned = (ledger.time - self._last.time) * CREDIT_SHARE if self._last is not None else 0.0
+            self._credit = min(MOST_CREDIT_SECONDS, self._credit + earned) - ledger.took
             self._costs.append(ledger.took)
             self._last = ledger
-            return ledger
+        for listener in self._listeners:
+            listener(ledger)
+        return ledger
 
     @property
     def last(self) -> Ledger | None:

@@ -81,7 +81,11 @@ class PauseRecorder:
     def pauses(self) -> Mapping[int, tuple[Sequence[int], float]]:
         """Return by generation the counts of pauses per bucket (the last one: above all bounds) and the sum of all
         pauses in seconds, both since the start."""
-        return {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
+        while True:
+            runs = self._runs
+            found = {number: (list(self._buckets[number]), self._seconds[number]) for number in range(_GENERATIONS)}
+            if runs == self._runs:  # no collection in between: counts and sums belong together
+                return found
 
     def recent(self, limit: int = RECORDED_PAUSES) -> list[Pause]:
         """Return the newest pauses, oldest first."""

@@ -1,4 +1,4 @@
-"""The sampler thread, which samples the process once a second, and the CPU cost of monitoring."""
+"""The sampler thread, which samples the process once a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.memory.clock import Clock
-from services.memory.types import Sample, Series
+from services.memory.types import Sample
 
 log = structlog.get_logger(__name__)
 
@@ -126,39 +126,3 @@ class Sampler:
 def _name(source: Source) -> str:
     own = getattr(source, "__qualname__", "") or type(source).__name__
     return str(own)
-
-
-class CpuShare:
-    """The CPU share of the monitoring threads, each of which records its CPU time now and then. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seconds: dict[str, float] = {}
-        self._excluded: dict[str, float] = {}
-        self._last: tuple[float, float] | None = None
-
-    def record(self) -> None:
-        """Record the CPU time of the calling thread."""
-        name, seconds = threading.current_thread().name, time.thread_time()
-        with self._lock:
-            self._seconds[name] = seconds - self._excluded.get(name, 0.0)
-
-    def exclude(self, seconds: float) -> None:
-        """Do not count `seconds` of CPU time of the calling thread: it did other work than monitoring."""
-        name = threading.current_thread().name
-        with self._lock:
-            self._excluded[name] = self._excluded.get(name, 0.0) + seconds
-
-    def seconds(self) -> Mapping[str, float]:
-        """Return the CPU seconds by thread name."""
-        with self._lock:
-            return dict(self._seconds)
-
-    def __call__(self) -> Mapping[str, float]:
-        """Return the share of one core since the last call."""
-        self.record()
-        now, spent = time.monotonic(), sum(self.seconds().values())
-        last, self._last = self._last, (now, spent)
-        if last is None or now <= last[0]:
-            return {}
-        return {Series.SAMPLER_CPU: max(0.0, spent - last[1]) / (now - last[0])}

@@ -140,7 +140,7 @@ class SystemSource:
             Series.GROUP_USED: used,
             Series.GROUP_LIMIT: group_limit,
             Series.AVAILABLE: self._available(),
-            Series.LIMIT: self._limit.effective(group_limit)[0],
+            Series.LIMIT: self._limit.current()[0],
         }
         return {name: float(value) for name, value in found.items() if value is not None}
 

@@ -12,7 +12,7 @@ import structlog
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.monitor import MemoryMonitor
-from services.memory.sampling.sampler import CpuShare, Sampler
+from services.memory.sampling.sampler import Sampler
 from services.memory.types import Sample, Series
 from tests.servers import eventually
 
@@ -113,27 +113,6 @@ def test_a_slow_pace_is_kept() -> None:
     sampler.close()
     length = taken[-1].time - taken[0].time
     assert length / 6.5 <= asked[0] <= length / 4.0 + 1
-
-
-def test_what_watching_costs_is_counted() -> None:
-    """The CPU of every thread that watches is in the figure, and of no other thread."""
-    spending = CpuShare()
-    spending()
-
-    def work(*, counted: bool) -> None:
-        began = time.thread_time()
-        while time.thread_time() - began < 0.2:
-            pass
-        if counted:
-            spending.record()
-
-    for counted in (True, False):
-        thread = threading.Thread(target=work, kwargs={"counted": counted}, name=f"memory-test-{counted}")
-        thread.start()
-        thread.join()
-    assert spending.seconds()["memory-test-True"] == pytest.approx(0.2, abs=0.05)
-    assert "memory-test-False" not in spending.seconds()
-    assert 0 < spending()[Series.SAMPLER_CPU] < 0.8
 
 
 def test_a_whole_monitor_fills_the_columns(tmp_path: Path) -> None:

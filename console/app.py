@@ -9,6 +9,7 @@ import streamlit as st
 from console.navigation import groups
 from console.ui.error_boundary import boundary, show_notices
 from console.ui.runtime_access import application, page_run
+from console.ui.session_state import show_page
 from console.ui.shared.access import access_view, startup_view
 from console.ui.shared.dialogs import show_dialog
 from console.ui.status_strip import status_strip
@@ -25,6 +26,7 @@ state = application().state
 if isinstance(state, Ready):
     services = state.services
     with page_run(services, current.url_path):
+        show_page(current.url_path)
         show_notices()
         with boundary():
             access_view(services)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.admission import refusal_banner
-from console.ui.chat.conversation_views import conversation_bar, conversation_list
+from console.ui.chat.conversation_views import (
+    chosen_conversation,
+    conversation_bar,
+    conversation_list,
+    open_conversation,
+)
 from console.ui.chat.transcript import chat_view
 from console.ui.live_answers import live_answers
 from console.ui.runtime_access import ready_services
-from console.ui.session_state import Query, query, set_query
 from services.chat.types import Conversation
 from services.core.admission import Gate
 from services.core.errors import NotFoundError
@@ -18,12 +22,12 @@ from services.core.i18n import _
 services = ready_services()
 conversation: Conversation | None = None
 live = None
-if name := query(Query.CONVERSATION):
+if name := chosen_conversation():
     live = live_answers.get(name)  # before anything is read: an answer that ends meanwhile redraws the page
     try:
         conversation = services.conversations.conversation(name)
     except NotFoundError:
-        set_query(Query.CONVERSATION, None)
+        open_conversation("")
         st.warning(
             _("It was deleted, or the link is wrong."),
             title=_("Conversation not found"),

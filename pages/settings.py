@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.runtime_access import ready_services
-from console.ui.settings import model_chooser, settings_table
-from services.core.i18n import _
+from console.ui.runtime_access import application, ready_services
+from console.ui.settings import connection_limits, model_chooser, settings_table
+from services.core.i18n import _, plural
 
 services = ready_services()
 st.subheader(_("Chat model"), anchor=False)
@@ -15,10 +15,8 @@ model_chooser(services.models)
 st.subheader(_("Retrieval"), anchor=False)
 retrieval = services.library.retrieval_settings()
 st.markdown(
-    _(
-        "{k} hits, weight of dense search {dense:g}, of lexical search {lexical:g}, score threshold {threshold:g}."
-    ).format(
-        k=retrieval.k,
+    _("{hits}, weight of dense search {dense:g}, of lexical search {lexical:g}, score threshold {threshold:g}.").format(
+        hits=plural("{count} hit", "{count} hits", retrieval.k),
         dense=retrieval.dense_weight,
         lexical=retrieval.lexical_weight,
         threshold=retrieval.threshold,
@@ -28,3 +26,4 @@ st.page_link(page(PageName.RETRIEVAL), label=_("Try other settings in the retrie
 st.subheader(_("Settings in force"), anchor=False)
 st.caption(_("Set in the environment or in the file that MILLPOND_CONFIG names; changes need a restart."))
 settings_table(services.settings)
+connection_limits(application().hooks.connections())

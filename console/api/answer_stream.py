@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.chat.answer_stream import AnswerStream
 
 POLL_SECONDS = 0.25
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {"X-Accel-Buffering": "no"}
 
 
 class AnswerEvents:

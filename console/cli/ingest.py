@@ -185,7 +185,8 @@ class DocumentRun:
 
     def summary(self) -> str:
         """Return the counts of the run."""
-        parts = [_("{count} ready ({chunks} chunks)").format(count=self.ready, chunks=self.chunks)]
+        chunks = plural("{count} chunk", "{count} chunks", self.chunks)
+        parts = [_("{count} ready ({chunks})").format(count=self.ready, chunks=chunks)]
         if self.duplicates:
             parts.append(plural("{count} was there already", "{count} were there already", self.duplicates))
         if self.failed:

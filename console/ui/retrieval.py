@@ -91,8 +91,11 @@ def _search(
 
 
 def _describe(settings: RetrievalSettings) -> str:
-    return _("In use by chat: {k} hits, dense {dense:g}, lexical {lexical:g}, score threshold {threshold:g}").format(
-        k=settings.k, dense=settings.dense_weight, lexical=settings.lexical_weight, threshold=settings.threshold
+    return _("In use by chat: {hits}, dense {dense:g}, lexical {lexical:g}, score threshold {threshold:g}").format(
+        hits=plural("{count} hit", "{count} hits", settings.k),
+        dense=settings.dense_weight,
+        lexical=settings.lexical_weight,
+        threshold=settings.threshold,
     )
 
 

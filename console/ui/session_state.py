@@ -35,6 +35,7 @@ class Query(StrEnum):
     SINCE = "since"  # objects page
     VIEW = "view"  # objects page
     OBJECT = "object"  # objects page: an address
+    EVIDENCE = "evidence"  # objects page: which object it was that had the address
     LINE = "line"  # allocations page
 
 
@@ -58,6 +59,7 @@ class Key(StrEnum):
     OBJECTS_SNAPSHOT = "objects-look"
     OBJECTS_SEARCH = "objects-search"
     OBJECTS_OURS = "objects-ours"
+    OBJECTS_WATCHING = "objects-watching"
     OBJECTS_REPEAT = "objects-repeat"
     MEMORY_RANGE = "memory-range"
     MEMORY_PAUSE = "memory-pause"
@@ -71,6 +73,7 @@ class Key(StrEnum):
     TRACING_BY = "tracing-by"
     TRACING_OURS = "tracing-ours"
     TRACING_IMPORTS = "tracing-imports"
+    TRACING_WATCHING = "tracing-watching"
     TRACING_SEARCH = "tracing-search"
     COLLECTOR_VIEW = "collector-view"
     BUDGET_RANGE = "budget-range"
@@ -107,11 +110,19 @@ class Notices:
 
 
 @dataclass
+class OpenPage:
+    """The page that this tab shows, by the path of its address, and whether another one was shown before this run."""
+
+    path: str | None = None
+    entered: bool = True
+
+
+@dataclass
 class ChatState:
     """Chat page: the visible window of messages, and the question being edited.
 
-    `before` is the id of the message that the window ends before; None shows the newest. The `draft` fields belong to
-    a conversation that is not stored yet.
+    `conversation` is the one that was shown last, "" for a new one. `before` is the id of the message that the window
+    ends before; None shows the newest. The `draft` fields belong to a conversation that is not stored yet.
     """
 
     before: int | None = None
@@ -158,11 +169,16 @@ class ModelState:
 
 @dataclass
 class ObjectsState:
-    """Objects page: the last results, as names and numbers; `asked` is the type and snapshot of `instances`."""
+    """Objects page: the last results, as names and numbers.
+
+    `asked` is the type and snapshot of `instances`, and whether they include the watching's own; `listed` are address
+    and evidence of `holders`.
+    """
 
     instances: Instances | None = None
-    asked: tuple[str, str] = ("", "")
+    asked: tuple[str, str, bool] = ("", "", False)
     holders: RetentionPaths | None = None
+    listed: tuple[int, str] = (0, "")
     size: DeepSize | None = None
     summary: HeapSummary | None = None
 
@@ -199,6 +215,12 @@ def state_of(kind: type[State]) -> State:
     found = st.session_state[name]
     assert isinstance(found, kind)  # noqa: S101 - tells the type checker what the line above guarantees
     return found
+
+
+def show_page(path: str) -> None:
+    """Note the page that this run draws."""
+    shown = state_of(OpenPage)
+    shown.entered, shown.path = shown.path != path, path
 
 
 def notify(text: str) -> None:

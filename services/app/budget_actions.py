@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from services.core.access import SERVICE
-from services.core.admission import Admission, Gate
+from services.core.access import SERVICE, person_name
+from services.core.admission import PERSON, Admission, Gate
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
@@ -86,7 +87,7 @@ def budget_actions(  # noqa: PLR0917 - the composition root calls it, nobody els
             ),
             names=MODELS,
         ),
-        _refuse_work(admission),
+        _refuse_work(admission, clock.time),
         _restart(settings, last_restart, governor, restarts),
     )
 
@@ -188,6 +189,12 @@ def _slow_ingestion(admission: Admission, ingestion: Ingestion) -> BudgetAction:
         admission.slow_ingestion(PAUSE_SECONDS)
         return _("one document at a time, with a rest of {seconds:.0f} s after each").format(seconds=PAUSE_SECONDS)
 
+    def run_for(person: str) -> str:
+        admission.slow_ingestion(PAUSE_SECONDS, person)
+        return _("as {person} wants it: one document at a time, with a rest of {seconds:.0f} s after each").format(
+            person=person_name(person), seconds=PAUSE_SECONDS
+        )
+
     def undo() -> str:
         admission.slow_ingestion(0.0)
         ingestion.wake()
@@ -204,10 +211,11 @@ def _slow_ingestion(admission: Admission, ingestion: Ingestion) -> BudgetAction:
         run,
         undo=undo,
         skip_reason=skip_reason,
+        run_for=run_for,
     )
 
 
-def _refuse_work(admission: Admission) -> BudgetAction:
+def _refuse_work(admission: Admission, now: Callable[[], float]) -> BudgetAction:
     def run() -> str:
         hint = _("Nothing was stored. Try again in a few minutes; questions of up to 500 characters are answered.")
         reason = _("Millpond is short of memory and takes in no {what} at present, so that it need not be ended.")
@@ -215,9 +223,21 @@ def _refuse_work(admission: Admission) -> BudgetAction:
         admission.close(Gate.LONG_QUESTIONS, BUDGET, reason.format(what=_("long questions")), hint)
         return _("new files and long questions are refused, with a reason")
 
+    def run_for(person: str) -> str:
+        name, since = person_name(person), now()
+        reason = _("{name} has stopped {what} since {time} UTC; memory is not the reason.")
+        hint = _("Nothing was stored. It lasts until somebody undoes it on the budget page.")
+        for gate, what in ((Gate.UPLOADS, _("new files")), (Gate.LONG_QUESTIONS, _("long questions"))):
+            why = reason.format(
+                name=name[:1].upper() + name[1:], what=what, time=f"{datetime.fromtimestamp(since, UTC):%F %H:%M}"
+            )
+            admission.close(gate, PERSON, why, hint, person=name, since=since)
+        return _("new files and long questions are refused for everybody, as {name} wants it").format(name=name)
+
     def undo() -> str:
         for gate in (Gate.UPLOADS, Gate.LONG_QUESTIONS):
             admission.open(gate, BUDGET)
+            admission.open(gate, PERSON)
         return _("files and long questions are taken in again")
 
     return BudgetAction(
@@ -227,6 +247,7 @@ def _refuse_work(admission: Admission) -> BudgetAction:
         _("They get an answer that says why, and when to come back. What is under way goes on."),
         run,
         undo=undo,
+        run_for=run_for,
     )
 
 
@@ -281,7 +302,7 @@ class LastRestart:
         passed = self._now() - self._time
         if passed >= self._min_seconds:
             return ""
-        return _("the budget asked for a restart {minutes:.0f} minutes ago, and it does so once in {least:.0f}").format(
+        return _("the budget asked for a restart {minutes:.0f} min ago, and it does so once in {least:.0f} min").format(
             minutes=passed / 60, least=self._min_seconds / 60
         )
 

@@ -55,6 +55,16 @@ class Actor:
 SERVICE = Actor("millpond", Role.ADMIN)
 
 
+def person_name(actor: str) -> str:
+    """Return how others are told who did something, by an actor's name: what is known of one without a name."""
+    names = {
+        "local": _("somebody on the budget page"),
+        "api": _("somebody over the API"),
+        _("administrator"): _("an administrator"),
+    }
+    return names.get(actor, actor)
+
+
 def actor_for_token(settings: Settings, token: str = "", name: str = "local") -> Actor:
     """Return the actor for a token; without the right one, it has the role that the settings give to visitors."""
     if _is_admin_token(settings, token):

@@ -36,13 +36,27 @@ LONG_QUESTION_BYTES = 8 * MEGABYTE
 LOW_MEMORY_BYTES = 64 * MEGABYTE
 
 
+PERSON = "person"  # the name under which people close gates
+
+
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Why a gate is closed: who closed it (an identifier), the reason and the hint for people."""
+    """Why a gate is closed: who closed it (an identifier), the reason and the hint for people.
+
+    `person` is whoever wanted it, "" where nobody did; `since` is in seconds since the epoch.
+    """
 
     by: str
     reason: str
     hint: str
+    person: str = ""
+    since: float | None = None
+
+
+class ClosedGateError(UnavailableError):
+    """Refused at a closed gate; not a failure of the component that was to do the work."""
+
+    expected = True
 
 
 class LowMemoryError(UnavailableError):
@@ -99,6 +113,7 @@ class Admission:
         self._lock = threading.RLock()
         self._closed: dict[Gate, dict[str, Closure]] = {gate: {} for gate in Gate}
         self._pause_seconds = 0.0
+        self._pause_wanted_by = ""
         self._headroom: Callable[[], MemoryHeadroom | None] = lambda: None
         self._reserved = 0
         self._refused: Counter[str] = Counter({gate.value: 0 for gate in Gate} | {"room": 0})
@@ -109,9 +124,15 @@ class Admission:
         """How long ingestion pauses after each file, so that memory and processor are left to questions."""
         return self._pause_seconds
 
-    def slow_ingestion(self, pause_seconds: float) -> None:
-        """Have ingestion pause for `pause_seconds` after each file; 0 ends that."""
+    @property
+    def pause_wanted_by(self) -> str:
+        """The person who wanted ingestion to pause, "" where nobody did."""
+        return self._pause_wanted_by
+
+    def slow_ingestion(self, pause_seconds: float, person: str = "") -> None:
+        """Have ingestion pause for `pause_seconds` after each file, as `person` wants it; 0 ends that."""
         self._pause_seconds = max(0.0, pause_seconds)
+        self._pause_wanted_by = person
 
     @property
     def low_memory(self) -> bool:
@@ -123,10 +144,12 @@ class Admission:
 
     # Gates
 
-    def close(self, gate: Gate, by: str, reason: str, hint: str) -> None:
-        """Close a gate; each `by` closes and opens for itself."""
+    def close(
+        self, gate: Gate, by: str, reason: str, hint: str, *, person: str = "", since: float | None = None
+    ) -> None:
+        """Close a gate; each `by` closes and opens for itself. `person` is who wanted it, `since` when."""
         with self._lock:
-            self._closed[gate][by] = Closure(by, reason, hint)
+            self._closed[gate][by] = Closure(by, reason, hint, person, since)
 
     def open(self, gate: Gate, by: str) -> None:
         """Open what `by` has closed; does nothing where it has not."""
@@ -142,19 +165,19 @@ class Admission:
         """Return if the gate is open.
 
         Raises:
-            LowMemoryError: it is closed; nothing was begun.
+            ClosedGateError: it is closed; nothing was begun.
         """
         with self._lock:
             closed = next(iter(self._closed[gate].values()), None)
         if closed is not None:
             self._report(Refusal(_NAMES[gate](), gate, closed.by), gate.value)
-            raise LowMemoryError(closed.reason, closed.hint)
+            raise ClosedGateError(closed.reason, closed.hint)
 
     def check_question(self, characters: int) -> None:
         """Return if a question of so many characters may be asked.
 
         Raises:
-            LowMemoryError: questions, or such long ones, are refused at present.
+            ClosedGateError, LowMemoryError: questions, or such long ones, are refused at present.
         """
         self.check(Gate.QUESTIONS)
         if characters > LONG_CHARACTERS:

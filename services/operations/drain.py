@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.core.access import SERVICE, person_name
 from services.core.admission import Admission, Gate
 from services.core.i18n import _
 from services.operations.restarts import RestartPhase, RestartRequest, Restarts
@@ -137,10 +138,14 @@ class Drain:
 
     def _close_gates(self, deadline: float, phase: RestartPhase = RestartPhase.DRAINING) -> None:
         self._restarts.set_phase(phase, deadline)
+        requested = self._restarts.state().requested
+        by_person = requested is not None and requested.actor != SERVICE.name
         for gate in (Gate.UPLOADS, Gate.LONG_QUESTIONS, Gate.QUESTIONS):
             self._admission.close(
                 gate,
                 BY,
                 _("Millpond is restarting; requests in progress are finished first."),
                 _("Try again in a few seconds."),
+                person=person_name(requested.actor) if requested is not None and by_person else "",
+                since=requested.time if requested is not None else None,
             )

@@ -82,7 +82,8 @@ def test_the_switches(guarded: Server) -> None:
 
 
 def test_a_step_by_hand_closes_doors_until_it_is_undone(guarded: Server) -> None:
-    """Taken by hand, the refusing step makes uploads answer 503 with its reason; undone, they are taken in again."""
+    """Taken by hand, the refusing step makes uploads answer 503: a person has closed them, not memory; undone, they are
+    taken in again."""
     client = guarded.client
     taken = client.post("/api/budget/steps/refuse", headers=ADMIN).raise_for_status().json()
     assert (taken["kind"], taken["actor"]) == ("taken", "administrator")
@@ -95,6 +96,15 @@ def test_a_step_by_hand_closes_doors_until_it_is_undone(guarded: Server) -> None
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0
         assert refused.json()["detail"] == found["doors"][0]["reason"]
+        assert refused.json()["detail"].startswith("An administrator has stopped new files since 20")
+        assert "memory is not the reason" in refused.json()["detail"]
+        door = found["doors"][0]
+        assert (door["by"], door["person"]) == ("person", "an administrator")
+        assert door["since"] >= taken["time"] - 1
+        assert 'millpond_door_closed_by{by="person",door="uploads"} 1.0' in client.get("/metrics").text
+        events = client.get("/api/memory/events", params={"kind": "budget"}).json()["events"]
+        assert events[-1]["actor"] == "administrator"
+        assert "as an administrator wants it" in events[-1]["detail"]
         again = client.post("/api/budget/steps/refuse", headers=ADMIN)
         assert again.status_code == 409
     finally:

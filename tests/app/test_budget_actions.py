@@ -164,6 +164,27 @@ def test_doors_close_with_a_reason_and_open_for_the_budget_alone(parts: Parts) -
     assert set(parts.admission.closed()) == {Gate.UPLOADS}
 
 
+def test_what_a_person_closes_is_said_to_be_closed_by_a_person(parts: Parts) -> None:
+    """People would be told that memory is short, and look for a leak; undone, both the gate and the pause are open."""
+    step, slow = parts.step("refuse"), parts.step("slow_ingestion")
+    assert step.run_for is not None
+    assert slow.run_for is not None
+    outcome = step.run_for("local")
+    closed = parts.admission.closed()[Gate.UPLOADS]
+    assert "somebody on the budget page" in outcome
+    assert closed.reason.startswith("Somebody on the budget page has stopped new files since ")
+    assert "memory is not the reason" in closed.reason
+    assert (closed.by, closed.person) == ("person", "somebody on the budget page")
+    assert closed.since is not None
+    slow.run_for("Ada")
+    assert parts.admission.pause_wanted_by == "Ada"
+    assert step.undo is not None
+    assert slow.undo is not None
+    step.undo()
+    slow.undo()
+    assert (parts.admission.closed(), parts.admission.pause_wanted_by) == ({}, "")
+
+
 def test_a_restart_is_asked_for_where_it_helps_and_not_again_soon(parts: Parts) -> None:
     """A process that leaks would restart without end, also across restarts."""
     step = parts.step("restart")
@@ -172,8 +193,8 @@ def test_a_restart_is_asked_for_where_it_helps_and_not_again_soon(parts: Parts) 
     assert step.skip_reason() == ""
     step.run()
     assert [actor for actor, _reason in parts.requested] == [SERVICE]
-    assert "asked for a restart 0 minutes ago" in step.skip_reason()
-    assert "asked for a restart 0 minutes ago" in parts.step("restart").skip_reason()  # another process
+    assert "asked for a restart 0 min ago" in step.skip_reason()
+    assert "asked for a restart 0 min ago" in parts.step("restart").skip_reason()  # another process
 
 
 def test_a_restart_that_would_not_help_is_passed_over(parts: Parts) -> None:

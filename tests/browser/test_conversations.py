@@ -18,11 +18,23 @@ def choose(page: Page, action: str) -> None:
 
 
 def test_a_conversation_is_renamed_exported_and_deleted(page: Page, console: Server, tmp_path: Path) -> None:
-    """The menu of a conversation does what it says, and deleting asks first."""
+    """The menu of a conversation does what it says, and deleting asks first; it stays open while one is elsewhere."""
     page.goto("/")
     ask(page, "Is there anything about *kingfishers*?")
     answered(page, 1)
     expect(page.get_by_role("heading", name="Is there anything about *kingfishers*?")).to_be_visible()
+
+    there = page.url
+    page.get_by_role("link", name="Documents", exact=True).click()  # another page and back: it is still open
+    expect(page.get_by_role("heading", name="Documents")).to_be_visible()
+    page.get_by_role("link", name="Chat", exact=True).click()
+    expect(page).to_have_url(there)
+    answered(page, 1)
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.go_back()
+    expect(page).to_have_url(there)
+    answered(page, 1)
 
     choose(page, "Rename")
     field = page.get_by_role("dialog").get_by_label("Title")
@@ -44,3 +56,7 @@ def test_a_conversation_is_renamed_exported_and_deleted(page: Page, console: Ser
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("The conversation was deleted.")).to_be_visible()
     expect(page.get_by_text("No conversations yet.")).to_be_visible()
+    page.get_by_role("link", name="Documents", exact=True).click()  # what is deleted, and a new one, stay as they are
+    page.get_by_role("link", name="Chat", exact=True).click()
+    expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
+    assert "conversation=" not in page.url

@@ -1,4 +1,4 @@
-"""Headers of every response: browser security, and closing of connections before a planned restart."""
+"""Headers of every response: browser security, what caches may keep, closing of connections before a restart."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+# Under /media lie pictures of documents' pages and files to download, under /_stcore what a tab exchanges.
+_CONTENT = ("/api", "/v1", "/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/media/", "/_stcore/")
+_PROGRAM = ("/docs/assets/",)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -56,6 +59,36 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class NoStore:
+    """Keeps what people have stored here out of every cache, the browser's, too: texts, answers, pictures, figures.
+
+    What comes with the program (scripts, styles, fonts) stays cacheable, and the frame of the pages, which says
+    nothing, keeps Streamlit's header.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not holds_content(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_uncached(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "no-store" not in headers.get("cache-control", ""):
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, send_uncached)
+
+
+def holds_content(path: str) -> bool:
+    """Return whether a path leads to what is stored or measured here, not to a part of the program."""
+    return path.startswith(_CONTENT) and not path.startswith(_PROGRAM)
 
 
 class CloseConnections:

@@ -206,9 +206,11 @@ def _remaining(status: TracingStatus) -> str:
 
 
 def _taken(info: SnapshotInfo) -> str:
-    return _("Snapshot taken: {bytes} in {blocks} blocks; all threads were paused for {pause}.").format(
+    return plural(
+        "Snapshot taken: {bytes} in {count} block; all threads were paused for {pause}.",
+        "Snapshot taken: {bytes} in {count} blocks; all threads were paused for {pause}.",
+        info.blocks,
         bytes=size(info.bytes),
-        blocks=count(info.blocks),
         pause=milliseconds(info.paused * 1000),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import streamlit as st
 
 from console.ui.budget.control import confirm_restart
@@ -9,13 +11,17 @@ from console.ui.budget.gauge import PERIOD_SECONDS, level_word
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import notify
+from console.ui.shared import dialogs
 from console.ui.shared.formatting import escape, minutes, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
+from services.core.access import person_name
+from services.core.admission import LONG_CHARACTERS
 from services.core.i18n import _, plural
 from services.memory.budget.types import ActionStatus, BudgetLevel
 
-RESTART = "restart"  # the action that ends the process: needs a confirmation
+# Actions that need a confirmation: the one that ends the process, and those that concern everybody until undone.
+RESTART, REFUSE, SLOW = "restart", "refuse", "slow_ingestion"
 _BADGES = {BudgetLevel.CALM: "gray", BudgetLevel.SOFT: "orange", BudgetLevel.HIGH: "orange", BudgetLevel.HARD: "red"}
 
 
@@ -43,17 +49,48 @@ def actions_view(services: Services) -> None:
 
 def _button(services: Services, action: ActionStatus, why: str | None) -> None:
     undo = action.active and action.undoable
+    asks = action.name == RESTART or (action.name in {REFUSE, SLOW} and not undo)
     pressed = st.button(
         _("Undo") if undo else _("Run"),
         key=f"step-{action.name}-do",
         icon=":material/undo:" if undo else ":material/play_arrow:",
         disabled=why is not None,
         help=why or _("Now, at any level"),
-        on_click=None if action.name == RESTART else _run_or_undo,
+        on_click=None if asks else _run_or_undo,
         args=(services, action.name, undo),
     )
     if pressed and action.name == RESTART:
         confirm_restart(services)
+    elif pressed and asks:
+        _confirm(services, action)
+
+
+def _confirm(services: Services, action: ActionStatus) -> NoReturn:
+    """Ask before an action that concerns everybody until somebody undoes it."""
+    lines = {
+        REFUSE: (
+            _("It concerns everybody, in pages, over the API and on the command line: nobody can add files or ask "
+              "questions of more than {characters} characters. What is under way goes on.").format(
+                characters=LONG_CHARACTERS
+            ),
+            _("Everybody is told that a person has done it, with your name if it is known, and since when."),
+        ),
+        SLOW: (
+            _("It concerns everybody's files: they are taken in one at a time, with a rest after each. None is lost."),
+        ),
+    }[action.name]  # fmt: skip
+    dialogs.confirm(
+        _("{label}?").format(label=action.label),
+        (*lines, _("It lasts until somebody undoes it here or Millpond is restarted: the budget does not end it.")),
+        _("Run"),
+        lambda: _run(services, action.name),
+        undone_by=_("Undo on this page ends it at any time."),
+    )
+
+
+def _run(services: Services, name: str) -> str:
+    decision = services.governor.run_action(page_actor(services), name)
+    return f"{decision.label}: {decision.outcome}"
 
 
 def _run_or_undo(services: Services, name: str, undo: bool) -> None:
@@ -67,7 +104,7 @@ def action_standing(services: Services, action: ActionStatus) -> str:
     """Return an action's status as Markdown: in force, skipped or available, what it would free, its last effect."""
     now = services.clock.time()
     if action.active:
-        by = "" if action.by in {"", "millpond"} else _(", by {name}").format(name=action.by)
+        by = "" if action.by in {"", "millpond"} else _(", by {name}").format(name=person_name(action.by))
         held = minutes(max(0.0, now - (action.since or now)))
         text = f":orange[:material/bolt:] **{escape(_('In force for {time}{by}').format(time=held, by=by))}**"
     elif action.skip_reason:

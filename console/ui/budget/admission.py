@@ -10,6 +10,7 @@ from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, minutes, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
+from services.core.access import person_name
 from services.core.admission import Admission, Gate
 from services.core.i18n import _
 from services.core.requests.concurrency import RequestKind, RunningRequest
@@ -34,6 +35,8 @@ def admission_view(services: Services) -> None:
             st.markdown(f":red[:material/block:] **{escape(gate_name(gate))}**: {why}")
     if services.admission.pause_seconds:
         slow = _("Ingestion pauses {seconds:g} s after each file").format(seconds=services.admission.pause_seconds)
+        if person := services.admission.pause_wanted_by:
+            slow += ", " + _("as {person} wants it").format(person=person_name(person))
         st.markdown(f":orange[:material/speed:] {escape(slow)}")
     if total := sum(refused.values()):
         st.caption(

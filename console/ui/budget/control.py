@@ -154,8 +154,11 @@ def _lines(state: RestartState, now: float) -> list[str]:
         lines.append(_("By {actor}: {reason}").format(actor=state.requested.actor, reason=state.requested.reason))
     if state.plan.requests:
         lines.append(
-            _("Planned after {count} requests; {served} served so far").format(
-                count=count(state.plan.requests), served=count(state.served)
+            plural(
+                "Planned after {count} request; {served} served so far",
+                "Planned after {count} requests; {served} served so far",
+                state.plan.requests,
+                served=count(state.served),
             )
         )
     if state.plan.at:

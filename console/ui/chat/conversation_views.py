@@ -9,7 +9,7 @@ from typing import NoReturn
 import streamlit as st
 
 from console.ui.error_boundary import attempt
-from console.ui.session_state import ChatState, Key, Query, set_query, state_of
+from console.ui.session_state import ChatState, Key, OpenPage, Query, query, set_query, state_of
 from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
 from services.app.container import Services
@@ -196,4 +196,14 @@ def open_conversation(conversation_id: str) -> None:
     """Open a conversation; "" opens a new one."""
     set_query(Query.CONVERSATION, conversation_id)
     state = state_of(ChatState)
+    state.conversation = conversation_id
     state.before = state.editing = None
+
+
+def chosen_conversation() -> str:
+    """Return the id of the conversation in the address bar; on the way back from another page the one shown before."""
+    name, state = query(Query.CONVERSATION), state_of(ChatState)
+    if not name and state.conversation and state_of(OpenPage).entered:
+        name = state.conversation
+        set_query(Query.CONVERSATION, name)
+    return name

@@ -11,7 +11,7 @@ from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
 from console.ui.session_state import Query, set_query
 from console.ui.shared.citations import PDF
-from console.ui.shared.dialogs import confirm, deletion_text
+from console.ui.shared.dialogs import confirm_choice, deletion_text
 from console.ui.shared.document_text import document_markdown
 from console.ui.shared.formatting import (
     ago,
@@ -108,11 +108,9 @@ def _actions(library: Library, document: Document) -> None:
             ask_rechunk(library, [document.id])
         st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.jobs.reembed, [document.id]))
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
-            confirm(
-                _("Delete this document?"),
-                deletion_lines(library, [document]),
-                _("Delete"),
-                partial(_delete, library, document.id),
+            lines, choice = deletion_lines(library, [document])
+            confirm_choice(
+                _("Delete this document?"), lines, _("Delete"), choice, partial(_delete, library, document.id)
             )
 
 
@@ -125,8 +123,8 @@ def _download(library: Library, document: Document) -> None:
     st.link_button(_("Download original"), f"./api/documents/{document.id}/original", icon=":material/download:")
 
 
-def _delete(library: Library, document_id: int) -> str:
-    report = library.delete([document_id])
+def _delete(library: Library, document_id: int, erase_quotes: bool) -> str:
+    report = library.delete([document_id], erase_quotes=erase_quotes)
     set_query(Query.DOCUMENT, None)
     return deletion_text(report)
 
@@ -140,7 +138,7 @@ def _chunks(library: Library, document: Document) -> None:
     for chunk in library.reader.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
         with st.container(border=True, gap="xsmall"):
             where = location(chunk.page, chunk.sheet, chunk.heading)
-            tokens = _("{count} tokens").format(count=chunk.tokens)
+            tokens = plural("{count} token", "{count} tokens", chunk.tokens)
             title = " · ".join(part for part in (f"{chunk.position + 1}", where, tokens) if part)
             st.caption(escape(title))
             st.markdown(document_markdown(chunk.text))

@@ -14,7 +14,8 @@ import streamlit as st
 
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, notify, state_of
-from console.ui.shared.formatting import count, escape, size
+from console.ui.shared.formatting import escape, size
+from services.core.document_quotes import Quoted
 from services.core.i18n import _, plural
 from services.knowledge.types import DeletionReport
 
@@ -66,22 +67,55 @@ def _discard() -> None:
     state_of(OpenDialog).body = None
 
 
-def confirm(title: str, consequences: Iterable[str], label: str, action: Callable[[], str]) -> NoReturn:
-    """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards."""
+def confirm(
+    title: str, consequences: Iterable[str], label: str, action: Callable[[], str], *, undone_by: str = ""
+) -> NoReturn:
+    """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards.
+
+    `undone_by` says how it can be undone, "" where it cannot.
+    """
+    confirm_choice(title, consequences, label, "", lambda _chosen: action(), undone_by=undone_by)
+
+
+def confirm_choice(
+    title: str,
+    consequences: Iterable[str],
+    label: str,
+    choice: str,
+    action: Callable[[bool], str],
+    *,
+    undone_by: str = "",
+) -> NoReturn:
+    """As `confirm`, with a box to tick named `choice` (unless it is ""); `action` gets whether it was ticked."""
     lines = tuple(consequences)
 
     def body() -> None:
         for line in lines:
             st.markdown(escape(line))
-        st.caption(_("This cannot be undone."))
+        chosen = bool(choice) and st.checkbox(choice, key="dialog-choice")
+        st.caption(undone_by or _("This cannot be undone."))
         with st.container(horizontal=True, horizontal_alignment="right"):
             if st.button(_("Cancel"), key="dialog-cancel"):
                 close_dialog()
             if st.button(label, type="primary", key=Key.CONFIRM):
-                notify(action())
+                notify(action(chosen))
                 close_dialog()
 
     open_dialog(title, body)
+
+
+def quotes_choice(quoted: Quoted) -> tuple[list[str], str]:
+    """Return lines about the answers that quote what is to be deleted, and the name of the box that erases them.
+
+    Both are empty when nothing quotes it.
+    """
+    if not quoted.answers:
+        return [_("Nothing of it stays: no answer quotes it.")], ""
+    stays = _("What stays: {answers} in {conversations}, named as quotes of a deleted document.").format(
+        answers=plural("{count} answer that quotes it", "{count} answers that quote it", quoted.answers),
+        conversations=plural("{count} conversation", "{count} conversations", quoted.conversations),
+    )
+    return [stays], plural("Erase this answer, too", "Erase these answers, too", quoted.answers)
 
 
 def prompt_for_name(title: str, label: str, value: str, action: Callable[[str], str]) -> NoReturn:
@@ -98,9 +132,15 @@ def prompt_for_name(title: str, label: str, value: str, action: Callable[[str], 
 
 
 def deletion_text(report: DeletionReport) -> str:
-    """Return a sentence about what a deletion removed."""
-    return _("Deleted {documents}, {chunks} and {size}.").format(
+    """Return sentences about what a deletion removed, and what stays."""
+    text = _("Deleted {documents}, {chunks} and {size}.").format(
         documents=plural("{count} document", "{count} documents", report.documents),
-        chunks=_("{count} chunks").format(count=count(report.chunks)),
+        chunks=plural("{count} chunk", "{count} chunks", report.chunks),
         size=size(report.bytes),
     )
+    if report.answers_erased:
+        text += " " + plural("{count} answer was erased.", "{count} answers were erased.", report.answers_erased)
+    if report.quoted.answers:
+        answers = report.quoted.answers
+        text += " " + plural("{count} answer quotes it still.", "{count} answers quote it still.", answers)
+    return text

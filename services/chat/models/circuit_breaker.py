@@ -282,8 +282,13 @@ def open_message(status: BreakerStatus) -> str:
         else _("One question is trying it now.")
     )
     reason = f" ({status.reason.rstrip('.')})" if status.reason else ""
-    return _("{backend} failed {failures} times in a row{reason}; no questions are sent to it. {retry}").format(
-        backend=status.backend, failures=status.failures, reason=reason, retry=retry
+    return plural(
+        "{backend} failed once{reason}; no questions are sent to it. {retry}",
+        "{backend} failed {count} times in a row{reason}; no questions are sent to it. {retry}",
+        status.failures,
+        backend=status.backend,
+        reason=reason,
+        retry=retry,
     )
 
 

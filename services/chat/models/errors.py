@@ -10,7 +10,7 @@ from typing import Any
 
 from services.chat.types import FinishReason
 from services.core.errors import BadInputError, MillpondError, TimedOutError, TooLargeError, UnavailableError
-from services.core.i18n import _
+from services.core.i18n import _, plural
 
 SERVER_MESSAGE_CHARACTERS = 200
 _TIMED_OUT = {"APITimeoutError", "TimeoutException", "TimeoutError", "StreamChunkTimeoutError"}
@@ -204,7 +204,7 @@ def _by_status(error: BaseException, status: int, reply: str, server: str, model
         text += " " + _("It says: {reply}").format(reply=reply)
     seconds = getattr(error, "retry_seconds", None)
     if status in {429, 503} and seconds:
-        hint = _("It asks to wait {seconds} seconds.").format(seconds=seconds) + " " + hint
+        hint = plural("It asks to wait {count} second.", "It asks to wait {count} seconds.", seconds) + " " + hint
     return UnavailableError(text, hint)
 
 

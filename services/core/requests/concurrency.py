@@ -13,6 +13,8 @@ from enum import StrEnum
 from services.core.errors import BusyError
 from services.core.i18n import _
 
+ASIDE = 4  # times as many as there are slots may step aside
+
 
 class RequestKind(StrEnum):
     """Kinds of requests; each has limits of its own."""
@@ -100,6 +102,7 @@ class ConcurrencyLimit:
         self._changed = threading.Condition()
         self._running: list[Slot] = []
         self._queue: list[Slot] = []
+        self._aside: list[Slot] = []
 
     def acquire(self, user: str) -> Slot:
         """Acquire a slot or a place in the queue; `release` returns either.
@@ -134,10 +137,23 @@ class ConcurrencyLimit:
             last = position
             yield position
 
+    def step_aside(self, slot: Slot) -> bool:
+        """Make room for the next one while `slot` goes on, because its work takes next to nothing (a slow upload).
+
+        It still counts for its user. Returns whether there was room: `ASIDE` times as many as there are slots.
+        """
+        with self._changed:
+            if slot in self._running and len(self._aside) < ASIDE * self._total:
+                self._running.remove(slot)
+                self._aside.append(slot)
+                self._admit()
+                self._changed.notify_all()
+            return slot in self._aside
+
     def release(self, slot: Slot) -> None:
         """Return a slot or a place in the queue; safe to call twice."""
         with self._changed:
-            for places in (self._running, self._queue):
+            for places in (self._running, self._queue, self._aside):
                 if slot in places:
                     places.remove(slot)
             self._admit()
@@ -156,10 +172,10 @@ class ConcurrencyLimit:
     def counts(self) -> tuple[int, int]:
         """Return how many run and how many wait."""
         with self._changed:
-            return len(self._running), len(self._queue)
+            return len(self._running) + len(self._aside), len(self._queue)
 
     def _admit(self) -> None:
-        users = Counter(slot.user for slot in self._running)
+        users = Counter(slot.user for slot in (*self._running, *self._aside))
         for slot in list(self._queue):
             if len(self._running) >= self._total:
                 return
@@ -174,15 +190,15 @@ def _busy(kind: RequestKind, running: int, waiting: int) -> BusyError:
     """Return the refusal; one sentence for each kind, because languages differ."""
     match kind:
         case RequestKind.ANSWER:
-            message = _("{running} answers are being written and {waiting} questions are waiting.")
+            message = _("Answers being written: {running}; questions waiting: {waiting}.")
             hint = _("Ask again in a moment.")
         case RequestKind.SEARCH:
-            message = _("{running} searches are under way and {waiting} are waiting.")
+            message = _("Searches under way: {running}; waiting: {waiting}.")
             hint = _("Search again in a moment.")
         case RequestKind.UPLOAD:
-            message = _("{running} uploads are being received and {waiting} are waiting; nothing was stored.")
+            message = _("Uploads being received: {running}; waiting: {waiting}. Nothing was stored.")
             hint = _("Upload the files again in a moment.")
         case RequestKind.DIAGNOSTIC:
-            message = _("{running} memory diagnostics are running and {waiting} are waiting.")
+            message = _("Memory diagnostics running: {running}; waiting: {waiting}.")
             hint = _("Try again when they have ended.")
     return BusyError(message.format(running=running, waiting=waiting), hint)

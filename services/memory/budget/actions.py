@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -70,7 +71,8 @@ class ActionRunner:
             outcome = messages.would_free(action.estimate())
             return self.record_decision(DecisionKind.TAKEN, situation, evidence, outcome, state, actor=actor, dry=True)
         owners = self._owners()
-        result, after, seconds = self._call(state, action.run)
+        run = action.run if action.run_for is None or not by else partial(action.run_for, by)
+        result, after, seconds = self._call(state, run)
         if result.failed:
             state.not_before = self._now() + action.cool_down
         else:

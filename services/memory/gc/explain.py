@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.memory.gc.types import GCState
 
 log = structlog.get_logger(__name__)
@@ -125,9 +125,9 @@ def explain_full_collections(state: GCState, rules: Rules | None = None) -> str:
     if state.long_lived is None or state.pending is None:
         return counted + " " + _("This Python does not expose the two numbers.")
     need = -(-state.long_lived // 4)
-    now = _("Now there are {pending} of the {need} needed ({total} objects had survived): the gate is closed.")
+    now = _("Now there are {pending} of the {need} needed (objects that had survived: {total}): the gate is closed.")
     if state.pending >= need:
-        now = _("Now there are {pending}, {need} are needed ({total} objects had survived): only the counters decide.")
+        now = _("Now there are {pending}, {need} are needed (objects that had survived: {total}): only the counters decide.")
     text = now.format(
         pending=_format_count(state.pending), need=_format_count(need), total=_format_count(state.long_lived)
     )
@@ -169,7 +169,7 @@ def explain_freezing(state: GCState) -> str:
     )
     if not state.frozen:
         return text + " " + _("Nothing is frozen.")
-    return text + " " + _("{count} objects are frozen now.").format(count=_format_count(state.frozen))
+    return text + " " + plural("{count} object is frozen now.", "{count} objects are frozen now.", state.frozen)
 
 
 def _join_values(values: Thresholds) -> str:

@@ -120,8 +120,8 @@ def validate_trial_seconds(seconds: float) -> None:
     """
     if not (math.isfinite(seconds) and MIN_TRIAL_SECONDS <= seconds <= MAX_TRIAL_SECONDS):
         raise BadInputError(
-            _("A trial of {seconds} seconds is not possible; nothing was changed.").format(seconds=seconds),
-            _("Give {low} to {high} seconds.").format(low=int(MIN_TRIAL_SECONDS), high=int(MAX_TRIAL_SECONDS)),
+            _("A trial of {seconds} s is not possible; nothing was changed.").format(seconds=seconds),
+            _("Enter {low} to {high} seconds.").format(low=int(MIN_TRIAL_SECONDS), high=int(MAX_TRIAL_SECONDS)),
         )
 
 

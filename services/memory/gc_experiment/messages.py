@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.memory.gc_experiment.analysis import ALPHA, MIN_ANALYSIS_ROUNDS, Advice, Analysis, Figure, Ratio
 from services.memory.gc_experiment.types import ExperimentResult
 from services.memory.gc_experiment.workload import label
@@ -68,8 +68,11 @@ def recommendation(analysis: Analysis, result: ExperimentResult) -> str:
 def _reason(analysis: Analysis, result: ExperimentResult) -> str:
     advice = analysis.advice
     if advice is Advice.TOO_FEW:
-        return _("{rounds} rounds give no usable interval; run at least {least}, preferably 6.").format(
-            rounds=result.rounds, least=MIN_ANALYSIS_ROUNDS
+        return plural(
+            "{count} round gives no usable interval; run at least {least}, preferably 6.",
+            "{count} rounds give no usable interval; run at least {least}, preferably 6.",
+            result.rounds,
+            least=str(MIN_ANALYSIS_ROUNDS),
         )
     if advice is Advice.TOO_NOISY:
         return _noisy(analysis)

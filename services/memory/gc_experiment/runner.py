@@ -15,7 +15,7 @@ import structlog
 from services.core.access import Actor
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.memory.clock import Clock
 from services.memory.gc_experiment.analysis import analyze
@@ -152,7 +152,14 @@ class Experiments:
             self._thread = threading.Thread(
                 target=self._run, args=(rounds, operations, seed), name="threshold-experiment", daemon=True
             )
-            self._emit(actor.name, _("threshold experiment started: {count} runs").format(count=state.runs))
+            self._emit(
+                actor.name,
+                plural(
+                    "threshold experiment started: {count} run",
+                    "threshold experiment started: {count} runs",
+                    state.runs,
+                ),
+            )
             self._thread.start()
         return state
 

@@ -1,0 +1,52 @@
+"""The frame of all pages, Streamlit's index.html: it is told where its server is.
+
+Without that it guesses: at the address of a page it asks for `/documents/_stcore/health` first, gets two answers 404
+and then asks at the root. Every page lies one level below the console's own path, which relative addresses end at.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEAD = b"<head>"
+_OTHER_PAGES = ("/docs", "/media/", "/component/", "/app/")
+_SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL("./", window.location.href).href}</script>'
+
+
+class PageFrame:
+    """Adds the address of the server to the frame."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+        body = b""
+
+        async def send_addressed(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start" and _is_frame(scope["path"], message):
+                start = message
+            elif start is None or message["type"] != "http.response.body":
+                await send(message)
+            else:
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    body = body.replace(_HEAD, _HEAD + _SCRIPT, 1)
+                    headers = MutableHeaders(scope=start)
+                    headers["Content-Length"] = str(len(body))
+                    for name in ("etag", "last-modified"):  # they are those of the file
+                        del headers[name]
+                    await send(start)
+                    await send({"type": "http.response.body", "body": body})
+
+        await self._app(scope, receive, send_addressed)
+
+
+def _is_frame(path: str, start: Message) -> bool:
+    kind = Headers(raw=start["headers"]).get("content-type", "")
+    return start["status"] == 200 and kind.startswith("text/html") and not path.startswith(_OTHER_PAGES)

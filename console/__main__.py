@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -144,6 +144,18 @@ def _settings(**given: Any) -> Settings:
         ) from error
 
 
+def _end_for_lack_of_memory(error: Exception) -> NoReturn:
+    """End with a sentence if the system refused memory; any other error goes on."""
+    from services.memory.refusal import memory_refused
+
+    refused = memory_refused(error)
+    if refused is None:
+        raise error
+    click.echo(refused.message, err=True)
+    click.echo(refused.hint, err=True)
+    sys.exit(1)
+
+
 def main() -> None:
     """Run the command line; turns expected failures into a message and an exit code."""
     try:
@@ -156,6 +168,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader of the output (head, less) has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        _end_for_lack_of_memory(error)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Self
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from services.core.errors import ErrorKind, MillpondError
+from services.core.errors import ErrorKind, MillpondError, UnavailableError
 from services.core.i18n import _
+from services.memory.refusal import memory_refused
 from services.operations.logging import current_request_id
+
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -98,7 +102,8 @@ def problem_response(
     status: int, detail: str, hint: str = "", *, kind: ErrorKind | None = None, path: str = "", **members: Any
 ) -> Response:
     """Return the problem as an HTTP response, with `Retry-After` where trying again makes sense."""
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else None
+    again = status in {429, 503} and kind is not ErrorKind.DAMAGED  # that does not pass by itself
+    headers = {"Retry-After": str(RETRY_SECONDS)} if again else None
     return JSONResponse(
         problem(status, detail, hint, kind=kind, path=path, **members),
         status_code=status,
@@ -119,6 +124,12 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(MillpondError)
     async def expected(request: Request, error: MillpondError) -> Response:
         return error_response(error, request.url.path)
+
+    @api.exception_handler(MemoryError)
+    async def no_memory(request: Request, error: MemoryError) -> Response:
+        refused = memory_refused(error) or UnavailableError(str(error))
+        log.error("memory refused", path=request.url.path)
+        return error_response(refused, request.url.path)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

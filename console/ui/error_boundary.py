@@ -21,6 +21,7 @@ from console.ui.shared.formatting import escape
 from services.core.errors import MillpondError
 from services.core.i18n import _
 from services.core.requests.registry import acting_for
+from services.memory.refusal import memory_refused
 
 log = structlog.get_logger(__name__)
 Args = ParamSpec("Args")
@@ -63,6 +64,8 @@ def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwa
 
 def show_error(error: Exception) -> bool:
     """Show `error`; return True, which tells `st.App(on_script_error=...)` that it was handled."""
+    if isinstance(error, MemoryError):
+        error = memory_refused(error) or error
     if isinstance(error, MillpondError):
         st.error(escape(error.hint) or " ", title=escape(error.message), icon=":material/error:")
         return True

@@ -20,6 +20,7 @@ from services.core.errors import MillpondError, UnavailableError
 from services.core.i18n import _
 from services.core.settings import Settings
 from services.memory.clock import Clock
+from services.memory.refusal import memory_refused
 
 log = structlog.get_logger(__name__)
 
@@ -91,19 +92,23 @@ class _Process:
         except MillpondError as error:
             application.fail(error)
             log.error("start failed", kind=error.kind, message=error.message)  # noqa: TRY400 - expected, no traceback
-        except Exception:
+        except Exception as error:
+            refused = memory_refused(error)
             reference = uuid4().hex[:12]
-            log.exception("start failed", reference=reference)
-            application.fail(
-                UnavailableError(
-                    _("Millpond could not start because of a defect (reference {reference}).").format(
-                        reference=reference
-                    ),
-                    _("The log has the details under this reference."),
-                )
-            )
+            if refused is None:
+                log.exception("start failed", reference=reference)
+            else:
+                log.error("start failed", message=refused.message, cause=str(error))  # noqa: TRY400 - no defect
+            application.fail(refused or _defect(reference))
         if application.failure is not None and self._on_failure is not None:
             self._on_failure()
+
+
+def _defect(reference: str) -> UnavailableError:
+    return UnavailableError(
+        _("Millpond could not start because of a defect (reference {reference}).").format(reference=reference),
+        _("The log has the details under this reference."),
+    )
 
 
 def _import_page_libraries() -> None:
@@ -182,7 +187,7 @@ def page_run(services: Services, path: str) -> Iterator[None]:
     page = path or _DEFAULT_PAGE
     began = time.perf_counter()
     try:
-        with services.request_log.track("PAGE", f"/{page}", log_as="page run"):
+        with services.request_log.track("PAGE", f"/{page}", log_as="page run"), services.memory.pinned():
             yield
     finally:
         services.metrics.observe_page_run(page, time.perf_counter() - began)

@@ -9,20 +9,32 @@ takes none.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from json import JSONDecodeError
+from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
-from services.core.errors import DamagedError, StorageError
+from services.core.checkpoints import CheckedFile, damaged
+from services.core.errors import DamagedError, StorageError, UnavailableError
 from services.core.i18n import _
+from services.core.private_files import open_descriptor
+
+log = structlog.get_logger(__name__)
 
 metadata = sa.MetaData()
+_REMOVED = "millpond removed"
+_BOOKKEEPING = ("UPDATE counters", "DELETE FROM counters")  # numbers only
+# How long emptying the log waits for readers while writers wait for it, in milliseconds.
+_LOG_PATIENCE_MS = 100
 
 
 class Database:
@@ -40,6 +52,7 @@ class Database:
         cache_kb: int = 4096,
         connections: int = 8,
         patience: float = 10.0,
+        checked: bool = False,
     ) -> None:
         """Connect to `url`.
 
@@ -50,20 +63,47 @@ class Database:
             cache_kb: SQLite's page cache for each connection, in KB.
             connections: kept open; three times as many may be open at once.
             patience: how long SQLite waits for another process that holds the file, in seconds.
+            checked: the file's pages have checksums, which are checked now and kept from now on; this process alone may
+                have it open. For SQLite's files only.
+
+        Raises:
+            DamagedError: the file is not as it was left (with `checked`).
+            StorageError: it cannot be read (with `checked`).
         """
         self._schema = schema
         self.engine: Engine = sa.create_engine(url, pool_size=connections, max_overflow=2 * connections)
         self._write_lock = threading.RLock()
+        self._closed = False
+        self._file: CheckedFile | None = None
+        self.damage: DamagedError | None = None
+        self._on_damage: list[Callable[[DamagedError], None]] = []
         if self.engine.dialect.name == "sqlite":
-            _create_private(self.engine.url.database)
-            pragmas = partial(_set_pragmas, synchronous=synchronous, cache_kb=cache_kb, patience=patience)
+            file = self.engine.url.database
+            checked = checked and _is_path(file)
+            if checked:
+                self._file = CheckedFile(Path(str(file)))
+            _create_private(file)
+            if self._file is not None:
+                self._file.open()
+            pragmas = partial(
+                _set_pragmas, synchronous=synchronous, cache_kb=cache_kb, patience=patience, checkpoints=not checked
+            )
             sa.event.listen(self.engine, "connect", pragmas)
+        self._on_removal: list[Callable[[], None]] = []
+        sa.event.listen(self.engine, "after_cursor_execute", _watch_removals)
 
     def create_tables(self) -> None:
-        """Create what is missing of the tables and columns that `store` modules have declared on the schema."""
+        """Create what is missing of the tables, columns and indexes that `store` modules have declared on the schema."""
         with self.write() as connection:
+            if self.engine.dialect.name == "sqlite":
+                # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table and
+                # its index would leave the table without it.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             self._schema.create_all(connection)
             _add_missing_columns(connection, self._schema)
+            for table in self._schema.sorted_tables:
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -72,12 +112,13 @@ class Database:
         Raises:
             DamagedError: as for `write`.
         """
+        self._refuse_if_closed()
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except DatabaseError as error:
+        except (DatabaseError, JSONDecodeError) as error:
             if _is_damage(error):
-                raise _damaged() from error
+                raise self._found_damaged() from error
             raise
 
     @contextmanager
@@ -89,18 +130,50 @@ class Database:
             DamagedError: the file is not a database, or no longer a sound one.
         """
         with self._write_lock:
+            self._refuse_if_closed()
             try:
                 with self.engine.begin() as connection:
                     yield connection
-            except DatabaseError as error:
+                    removed = connection.info.pop(_REMOVED, False)
+            except (DatabaseError, JSONDecodeError) as error:
                 if _is_disk_error(error):
                     raise StorageError(
                         _("The database could not be written; what was stored before is kept."),
                         _("Free some disk space or check the data folder's permissions, then try again."),
                     ) from error
                 if _is_damage(error):
-                    raise _damaged() from error
+                    raise self._found_damaged() from error
                 raise
+            self._copy_log_in_time()
+        if removed:
+            for listener in self._on_removal:
+                listener()
+
+    def on_removal(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each transaction that deleted or replaced something; it must not wait."""
+        self._on_removal.append(listener)
+
+    def empty_log(self) -> bool:
+        """Move what is in SQLite's write-ahead log into the file, and empty the log; return whether that was possible.
+
+        It is not while somebody reads an older state from the log.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        if self._file is not None:
+            with self._write_lock:
+                return self._closed or self._empty_checked_log(self._file)
+        with self.engine.connect() as connection:
+            # Most is moved without keeping writers waiting.
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            with self._write_lock:
+                before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOG_PATIENCE_MS}")
+                try:
+                    busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={before}")
+            return not busy
 
     def shrink(self) -> int:
         """Release what SQLite caches for idle connections (pages, statements); return how many there were.
@@ -118,9 +191,75 @@ class Database:
                 connection.exec_driver_sql("PRAGMA shrink_memory")
         return len(idle)
 
+    @property
+    def notes(self) -> list[str]:
+        """What the check at the start found, in words, though nothing was lost."""
+        return self._file.notes if self._file is not None else []
+
+    def on_damage(self, listener: Callable[[DamagedError], None]) -> None:
+        """Call `listener` once if the file is found damaged from now on."""
+        self._on_damage.append(listener)
+
+    def check_some(self, pages: int) -> None:
+        """Check the next `pages` pages of the file by their checksums; what is damaged goes to `on_damage`."""
+        file = self._file
+        if file is None or self._closed or self.damage is not None:
+            return
+        suspects = file.check_some(pages).damaged
+        if not suspects:
+            return
+        with self._write_lock:
+            found = file.recheck(suspects) if not self._closed else ()
+        if found:
+            self._found_damaged(file.damage(found))
+
     def close(self) -> None:
         """Close all pooled connections."""
-        self.engine.dispose()
+        with self._write_lock:
+            file, closed, self._closed = self._file, self._closed, self._file is not None
+            complete = False
+            if file is not None and not closed:
+                complete = self._empty_checked_log(file)
+            self.engine.dispose()
+            if file is not None and not closed:
+                file.close(complete=complete)
+
+    def _empty_checked_log(self, file: CheckedFile) -> bool:
+        """Move the log into the file and empty it; return whether that was possible."""
+        try:
+            return file.copy_log(empty=True, patience_ms=_LOG_PATIENCE_MS)
+        except (sqlite3.Error, OSError) as error:
+            self._not_moved(error)
+            return False
+
+    def _copy_log_in_time(self) -> None:
+        """Move the log into the file if it has become long; the commit before stands, whatever happens here."""
+        if self._file is None:
+            return
+        try:
+            self._file.after_write()
+        except (sqlite3.Error, OSError) as error:
+            self._not_moved(error)
+
+    def _not_moved(self, error: sqlite3.Error | OSError) -> None:
+        log.warning("log of the database not moved", reason=str(error))
+        if isinstance(error, sqlite3.Error) and _says_damage(error):
+            self._found_damaged()
+
+    def _found_damaged(self, error: DamagedError | None = None) -> DamagedError:
+        """Return what says that the file is damaged; the first time, the listeners get it."""
+        if error is None:
+            error = damaged(self._file.path, _("SQLite cannot read a part of it.")) if self._file else _damaged()
+        if self.damage is None:
+            self.damage = error
+            log.error("database damaged", message=error.message)
+            for listener in self._on_damage:
+                listener(error)
+        return error
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise UnavailableError(_("Millpond is being closed."), _("Start it again afterwards."))
 
 
 def _add_missing_columns(connection: Connection, schema: sa.MetaData) -> None:
@@ -136,12 +275,18 @@ def _add_missing_columns(connection: Connection, schema: sa.MetaData) -> None:
 
 def _create_private(path: str | None) -> None:
     """Create the file so that nobody else can read it; SQLite gives its journals the same permissions."""
-    if path and path != ":memory:" and not path.startswith("file:"):
+    if path and _is_path(path):
         with suppress(OSError):  # SQLite will say what is wrong
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(open_descriptor(path, os.O_RDWR | os.O_CREAT))
 
 
-def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb: int, patience: float) -> None:
+def _is_path(database: str | None) -> bool:
+    return bool(database) and database != ":memory:" and not str(database).startswith("file:")
+
+
+def _set_pragmas(
+    connection: Any, _record: object, *, synchronous: str, cache_kb: int, patience: float, checkpoints: bool
+) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -150,20 +295,32 @@ def _set_pragmas(connection: Any, _record: object, *, synchronous: str, cache_kb
         f"busy_timeout={int(1000 * patience)}",
         f"cache_size=-{cache_kb}",
         "temp_store=FILE",
-        "wal_autocheckpoint=1000",
+        # What is deleted is overwritten with zeros; some builds of SQLite do so anyway, others do not.
+        "secure_delete=ON",
+        f"wal_autocheckpoint={1000 if checkpoints else 0}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _is_disk_error(error: DatabaseError) -> bool:
-    text = str(error.orig).lower()
+def _watch_removals(connection: Connection, cursor: Any, statement: str, *_more: object) -> None:
+    """Note on the connection that its transaction deletes or replaces something."""
+    if statement.startswith(("DELETE", "UPDATE")) and not statement.startswith(_BOOKKEEPING) and cursor.rowcount:
+        connection.info[_REMOVED] = True
+
+
+def _is_disk_error(error: Exception) -> bool:
+    text = str(getattr(error, "orig", "")).lower()
     return any(sign in text for sign in ("disk is full", "disk i/o error", "readonly database", "unable to open"))
 
 
-def _is_damage(error: DatabaseError) -> bool:
-    text = str(error.orig).lower()
-    return "not a database" in text or "malformed" in text
+def _is_damage(error: DatabaseError | JSONDecodeError) -> bool:
+    return isinstance(error, JSONDecodeError) or _says_damage(error.orig)
+
+
+def _says_damage(error: BaseException | None) -> bool:
+    text = str(error).lower()
+    return any(sign in text for sign in ("not a database", "malformed", "could not decode", "fts5: corruption"))
 
 
 def _damaged() -> DamagedError:

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     DELETION = "deletion"
     SNAPSHOT = "snapshot"
     MODEL = "model"
+    LIBRARY = "library"  # a library was imported late
     POLICY = "policy"
     SETTINGS = "settings"
     TRACING = "tracing"
@@ -31,6 +32,7 @@ class EventKind(StrEnum):
     RESTART = "restart"
     BREAKER = "breaker"
     EXPERIMENT = "experiment"
+    DAMAGE = "damage"  # a file of the data folder is not as it was left
 
 
 class Timer(StrEnum):

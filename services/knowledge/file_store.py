@@ -21,13 +21,15 @@ from typing import BinaryIO, Self
 
 import structlog
 
-from services.core.errors import MillpondError, NotFoundError, StorageError, TooLargeError
+from services.core.errors import DamagedError, MillpondError, NotFoundError, StorageError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.private_files import create_file, make_folder
 from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_MOST_VERIFIED = 1024
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 
@@ -53,10 +55,9 @@ class IncomingFile:
         self._path = store.location(stored)
         with disk_errors():
             if not self._path.parent.is_dir():
-                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(self._path.parent)
                 _sync(self._path.parent.parent)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._file: BinaryIO = os.fdopen(descriptor, "wb")
+            self._file: BinaryIO = create_file(self._path, exclusive=True)
 
     def write(self, data: bytes) -> None:
         """Append `data`.
@@ -110,9 +111,10 @@ class FileStore:
         self._directory = directory
         self._settings = settings
         self._incoming: set[str] = set()
+        self._verified: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
         with disk_errors():
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(directory)
 
     def create(self) -> IncomingFile:
         """Create a file to write to.
@@ -162,6 +164,38 @@ class FileStore:
                 _("The original file does not exist any more."), _("Add the file again to process it again.")
             )
         return location
+
+    def verified(self, stored: str, sha256: str) -> Path:
+        """Return the path of an original whose bytes are those that were stored: read once, and again when it changed.
+
+        Raises:
+            NotFoundError: it was not kept, or is gone.
+            DamagedError: its bytes are others.
+            StorageError: it cannot be read.
+        """
+        path = self.path(stored)
+        try:
+            found = path.stat()
+            state = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if self._verified.get(stored) == state:
+                return path
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(
+                _("The original {path} cannot be read: {reason}.").format(path=path, reason=error.strerror),
+                _("Check the permissions of the data folder and its files."),
+            ) from error
+        if digest != sha256:
+            raise DamagedError(
+                _("The original {path} is damaged; it was left as it is.").format(path=path),
+                _("Put the file back from a copy of the data folder, or add the document again."),
+            )
+        with self._lock:
+            if len(self._verified) >= _MOST_VERIFIED:
+                self._verified.clear()
+            self._verified[stored] = state
+        return path
 
     def remove(self, names: Collection[str]) -> None:
         """Delete originals; missing ones are no error, and one that cannot be deleted is swept at the next start."""

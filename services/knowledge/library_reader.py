@@ -60,9 +60,10 @@ class LibraryReader:
 
         Raises:
             NotFoundError: the document is gone, or its file was not kept because it could not be read.
+            DamagedError: the file is not the one that was stored.
         """
         document = self._documents.get(document_id, self._board.live())
-        return self._files.path(self._documents.original(document_id)), document
+        return self._files.verified(*self._documents.original(document_id)), document
 
     def page_image(self, document_id: int, page: int, width: int = 1000, highlight: Sequence[str] = ()) -> bytes:
         """Return a page of a PDF document as PNG, `width` pixels wide, with the given words marked.

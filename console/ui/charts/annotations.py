@@ -39,6 +39,7 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.DELETION: _("Deletion"),
         EventKind.SNAPSHOT: _("Index snapshot"),
         EventKind.MODEL: _("Model"),
+        EventKind.LIBRARY: _("Library"),
         EventKind.POLICY: _("Policy"),
         EventKind.SETTINGS: _("Settings"),
         EventKind.TRACING: _("Tracing"),
@@ -49,6 +50,7 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.RESTART: _("Restart"),
         EventKind.BREAKER: _("Circuit breaker"),
         EventKind.EXPERIMENT: _("Experiment"),
+        EventKind.DAMAGE: _("Damaged file"),
     }.get(kind, str(kind))
 
 

@@ -16,7 +16,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.notes import notes_of
-from services.knowledge.store.chunks import Ids
+from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
 from services.knowledge.store.revisions import revision_ids
@@ -162,6 +162,21 @@ class DocumentStore:
         with self._database.read() as connection:
             return read_document(connection, document_id, live)
 
+    def existing(self, ids: Collection[int]) -> set[int]:
+        """Return those of `ids` that documents have."""
+        found: set[int] = set()
+        wanted = sorted(ids)
+        with self._database.read() as connection:
+            for start in range(0, len(wanted), IDS_PER_QUERY):
+                part = documents.c.id.in_(wanted[start : start + IDS_PER_QUERY])
+                found.update(connection.scalars(sa.select(documents.c.id).where(part)))
+        return found
+
+    def names(self) -> set[str]:
+        """Return the names of all documents."""
+        with self._database.read() as connection:
+            return set(connection.scalars(sa.select(documents.c.name)))
+
     def jobs(
         self, live: Live, *, unfinished_only: bool = False, limit: int = 100, job_id: int | None = None
     ) -> list[Job]:
@@ -203,24 +218,25 @@ class DocumentStore:
                     kinds[kind] += count
         return LibraryCounts(*numbers, notes=tuple(sorted(kinds.items())))
 
-    def original(self, document_id: int) -> str:
-        """Return the stored name of the active revision's original, else of the newest revision's.
+    def original(self, document_id: int) -> tuple[str, str]:
+        """Return stored name and sha256 of the active revision's original, else of the newest revision's.
 
         Raises:
             NotFoundError: the document is gone.
         """
         query = (
-            sa.select(sa.func.coalesce(sa.func.nullif(_ACTIVE.c.stored, ""), _NEWEST.c.stored, ""))
+            sa.select(_ACTIVE.c.stored, _ACTIVE.c.sha256, _NEWEST.c.stored, _NEWEST.c.sha256)
             .select_from(documents)
             .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
             .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
             .where(documents.c.id == document_id)
         )
         with self._database.read() as connection:
-            stored = connection.scalar(query)
-        if stored is None:
+            row = connection.execute(query).one_or_none()
+        if row is None:
             raise NotFoundError(_("This document does not exist any more."))
-        return str(stored)
+        stored, sha256 = row[:2] if row[0] else row[2:]
+        return stored or "", sha256 or ""
 
 
 def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:

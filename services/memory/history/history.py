@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from services.core.checkpoints import set_aside
 from services.core.errors import DamagedError, MillpondError
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner, Region
+from services.core.private_files import make_folder
 from services.memory.history import HistoryStore
 from services.memory.history.downsample import HOURS, MINUTES, Points, Tier, Values, join, limit_points, samples
 from services.memory.history.ring import HOUR, ClosedHour, Ring, close_hour, downsample, split_hours
@@ -54,6 +56,7 @@ class History:
         self._last_seen: float | None = None
         self._oldest = np.inf  # time of the oldest point on disk, if known
         self._failing = False
+        self.damage = ""  # what was wrong with the file, in words, and where it is now
         self._store = self._open(folder) if folder is not None else None
 
     def add(self, sample: Sample) -> None:
@@ -77,7 +80,7 @@ class History:
         ranges = self._ring.ranges()
         return MemoryReport(
             name=_("Memory history"),
-            detail=_("{count} samples").format(count=min(self._ring.next, self._ring.capacity)),
+            detail=plural("{count} sample", "{count} samples", min(self._ring.next, self._ring.capacity)),
             bytes=sum(length for _address, length in ranges),
             loads=1,
             owner=Owner.WATCHING,
@@ -206,20 +209,32 @@ class History:
 
     def _open(self, folder: Path) -> HistoryStore | None:
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
             path = folder / "history.db"
             try:
                 store = self._load(path)
-            except DamagedError:
-                log.warning("memory history damaged, starting anew", path=str(path))
-                path.replace(path.with_suffix(".damaged"))
-                for journal in ("-wal", "-shm"):
-                    path.with_name(path.name + journal).unlink(missing_ok=True)
+            except DamagedError as error:
+                self.damage = self._set_aside(path)
+                log.warning("memory history damaged, starting anew", reason=str(error), action=self.damage)
                 store = self._load(path)
         except (MillpondError, OSError) as error:
             self._report(error)
+            self.damage = _("The memory history is kept in RAM only: {reason}").format(reason=error)
             return None
         return store
+
+    @staticmethod
+    def _set_aside(path: Path) -> str:
+        """Rename the damaged file, and return in words what was done."""
+        aside = set_aside(path) if path.exists() else None
+        for kept in path.parent.glob(f"{path.name}.damaged-*"):
+            if kept != aside:
+                kept.unlink(missing_ok=True)  # the newest one is enough
+        for companion in ("-wal", "-shm", "-sums"):
+            path.with_name(path.name + companion).unlink(missing_ok=True)
+        if aside is None:
+            return _("The memory history begins anew: its file was removed.")
+        return _("The memory history begins anew: its file was damaged and is kept as {name}.").format(name=aside.name)
 
     def _load(self, path: Path) -> HistoryStore:
         store = HistoryStore(path, _RING_ROWS)

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import Database
-from services.core.errors import StorageError
+from services.core.errors import DamagedError, StorageError
 from services.core.i18n import _
 from services.memory.history.downsample import HOURS, Points, Tier
 from services.memory.history.ring import Rows
@@ -77,6 +77,7 @@ class HistoryStore:
             cache_kb=512,
             connections=2,
             patience=1.0,
+            checked=True,
         )
         with _storage_errors():
             self._database.create_tables()
@@ -129,6 +130,8 @@ def _storage_errors() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StorageError(_("The memory history on disk could not be read or written.")) from error
+    except ValueError as error:  # arrays of another length than they were written with
+        raise DamagedError(_("The memory history on disk is damaged.")) from error
 
 
 def write_journal(connection: Connection, rows: Rows, ids: Mapping[str, int], capacity: int) -> None:

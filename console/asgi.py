@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from console.api.application import create_api, provide, routes
 from console.api.middleware import (
     BasePath,
     BodyLimit,
+    BodyProgress,
     CloseConnections,
     HostGuard,
+    NoStore,
     RequestContext,
     SecurityHeaders,
     UnknownApiPath,
@@ -29,9 +31,12 @@ from console.navigation import PageName
 from console.ui import allocations, live_answers, runtime_access
 from console.ui.charts import chart
 from console.ui.error_boundary import show_error
+from console.ui.shared.heartbeat import tick_memory
 from console.ui.streamlit import internals, memory, owners
 from console.ui.streamlit.memory import StreamlitMemory, session_parts
+from console.ui.streamlit.page_frame import PageFrame
 from console.ui.streamlit.reaper import reap
+from console.ui.streamlit.tab_socket import TabSocket
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
@@ -44,8 +49,11 @@ BODY_LIMIT_BYTES = 4 * MEGABYTE
 UPLOADS = ("/api/documents", "/_stcore/upload_file")
 
 
-def create_app(settings: Settings) -> st.App:
-    """Build the application. `runtime_access.configure` comes before, so that the services get these settings."""
+def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: True) -> st.App:
+    """Build the application. `runtime_access.configure` comes before, so that the services get these settings.
+
+    `has_room`: whether one more page may be opened.
+    """
     api = create_api()
     internals.patch_fragment_targets()
 
@@ -55,6 +63,7 @@ def create_app(settings: Settings) -> st.App:
         streamlit_memory = StreamlitMemory(application.service_types)
         application.hooks.count_sessions_by(memory.connected_tabs)
         application.hooks.add_memory_reporter(streamlit_memory)
+        application.hooks.add_memory_reporter(tick_memory)
         application.hooks.add_owner("sessions", session_parts, _("Browser tabs"))
         owners.register_owners(application.hooks)
         application.hooks.add_owner_rule(live_answers, Owner.CONVERSATIONS)
@@ -77,9 +86,17 @@ def create_app(settings: Settings) -> st.App:
             Middleware(BasePath, path=settings.base_path),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders),
+            Middleware(NoStore),
             Middleware(CloseConnections, closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
+            Middleware(TabSocket, first_seconds=settings.header_seconds, has_room=has_room),
             Middleware(UnknownApiPath),
+            Middleware(PageFrame),
+            Middleware(
+                BodyProgress,
+                stall_seconds=settings.stall_seconds,
+                bytes_per_second=settings.body_bytes_per_second,
+            ),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
             Middleware(
                 UploadLimit,

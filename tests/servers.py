@@ -84,15 +84,18 @@ def spawn(
     arguments: tuple[str, ...] = (),
     module: str = "console",
     apart: bool = False,
+    descriptors: int = 0,
     **settings: object,
 ) -> Server:
     """Start a server on a free port; returns once it listens. Whoever calls this stops it.
 
-    `apart`: a Ctrl-C in the terminal does not reach it.
+    `apart`: a Ctrl-C in the terminal does not reach it. `descriptors`: as many as it may have open, 0: as this process.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
+    if descriptors:
+        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
     with log.open("a") as errors:
         process = subprocess.Popen(
             command,
@@ -124,9 +127,11 @@ def spawn(
 
 
 @contextmanager
-def serving(data_dir: Path, *, cwd: Path = ROOT, module: str = "console", **settings: object) -> Iterator[Server]:
+def serving(
+    data_dir: Path, *, cwd: Path = ROOT, module: str = "console", descriptors: int = 0, **settings: object
+) -> Iterator[Server]:
     """Start a server, wait until it is ready, stop it in the end."""
-    server = spawn(data_dir, cwd=cwd, module=module, **settings)
+    server = spawn(data_dir, cwd=cwd, module=module, descriptors=descriptors, **settings)
     try:
         server.wait_ready()
         yield server

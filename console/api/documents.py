@@ -18,6 +18,7 @@ from console.api.context import ApiContext, Context, request_scope
 from console.api.deletions import STAYS, EraseQuotes, deletion_response
 from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Body, Id
 from console.api.problems import Projection, error_response, other_forms, problem_responses
+from console.api.upload_pace import paced
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
@@ -112,8 +113,8 @@ async def upload(request: Request, context: Context, collection: Id | None = Non
     """
     reader = UploadReader(context, collection)
     try:
-        async with request_scope(context, RequestKind.UPLOAD, _upload_detail(request)):
-            result = await reader.read(request.headers.get("content-type", ""), request.stream())
+        async with request_scope(context, RequestKind.UPLOAD, _upload_detail(request)) as scope:
+            result = await reader.read(request.headers.get("content-type", ""), paced(request.stream(), scope))
     except RejectedUploadError as rejected:
         errors = [error.model_dump() for error in rejected.errors]
         return error_response(rejected.first, errors=errors)
@@ -267,7 +268,6 @@ def attachment(name: str) -> dict[str, str]:
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, no-store",
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from console.cli.connections import ConnectionGuard
 from console.ui import runtime_access
 
 # For connections that have been accepted but sent no request yet; browsers also open some that they never use.
@@ -22,9 +23,14 @@ _HOLD_POLL_SECONDS = 0.005
 class DrainingServer(uvicorn.Server):
     """Finishes answers in progress before it stops."""
 
-    def __init__(self, config: uvicorn.Config, *, hold: Callable[[], bool] = lambda: False) -> None:
-        """`hold` returns whether connections are to be left in the socket's queue for the time being."""
+    def __init__(
+        self, config: uvicorn.Config, guard: ConnectionGuard, *, backlog: int, hold: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`guard` looks after the connections; `backlog` of them may wait in the socket's queue; `hold` returns whether
+        they are to be left there for the time being."""
         super().__init__(config)
+        self._guard = guard
+        self._backlog = backlog
         self.restarting = False
         self._hold = hold
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,6 +47,9 @@ class DrainingServer(uvicorn.Server):
 
         self.lifespan.startup = begin_and_hold  # between the two steps of uvicorn's start
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(self._backlog)  # uvicorn's is the number of connections that are accepted at once
+        self._guard.start(self._loop)
 
     def stop_accepting(self) -> None:
         """Accept no more connections: they wait in the socket's queue while another process holds it. Any thread."""
@@ -72,6 +81,7 @@ class DrainingServer(uvicorn.Server):
                 _is_pending(connection) for connection in self.server_state.connections
             ):
                 await asyncio.sleep(_POLL_SECONDS)
+        self._guard.stop()
         ending = asyncio.create_task(asyncio.to_thread(runtime_access.stop_answers))
         await super().shutdown(sockets)
         await ending

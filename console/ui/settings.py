@@ -13,6 +13,7 @@ from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.i18n import _
 from services.core.settings import Settings, renamed_settings, unknown_variables
+from services.operations.connections import ConnectionCounts
 
 
 def model_chooser(models: ChatModels) -> None:
@@ -158,6 +159,18 @@ def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
         key="model-name-found",
     )
     return BackendChoice(BackendKind.OLLAMA, url=url, model=name)
+
+
+def connection_limits(counts: ConnectionCounts) -> None:
+    """Draw how many connections there may be, by settings and system; nothing where no server runs."""
+    if not counts.limit:
+        return
+    text = _("Connections: at most {limit:,}; descriptors: {descriptors:,}").format(
+        limit=counts.limit, descriptors=counts.descriptors
+    )
+    if counts.descriptors_found != counts.descriptors:
+        text += " " + _("(raised at the start from {found:,})").format(found=counts.descriptors_found)
+    st.caption(f"{text}.")
 
 
 def settings_table(settings: Settings) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from services.operations.connections import ConnectionCounts
+
 if TYPE_CHECKING:
     from services.core.memory_report import MemoryReporter, Owner
     from services.memory.ledger.ledger import LedgerBuilder
@@ -24,6 +26,7 @@ class ShellHooks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count_sessions: Callable[[], int] = lambda: 0
+        self._count_connections: Callable[[], ConnectionCounts] = ConnectionCounts
         self._successor: Successor | None = None
         self._reporters: list[MemoryReporter] = []
         self._owners: dict[str, tuple[Callable[[], object], str]] = {}
@@ -39,6 +42,14 @@ class ShellHooks:
     def sessions(self) -> int:
         """Return the number of connected browser tabs; 0 without a user interface."""
         return self._count_sessions()
+
+    def count_connections_by(self, count: Callable[[], ConnectionCounts]) -> None:
+        """Have `count` called for the connections to the server."""
+        self._count_connections = count
+
+    def connections(self) -> ConnectionCounts:
+        """Return the connections to the server; none without one."""
+        return self._count_connections()
 
     def set_successor(self, successor: Successor | None) -> None:
         """Set who starts the next process after this one; None: nobody."""

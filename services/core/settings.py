@@ -63,6 +63,27 @@ class Settings(BaseSettings):
         "", description="Path under which a reverse proxy publishes the console, e.g. /millpond; empty: at the root"
     )
     allowed_hosts: str = Field("", description="Further host names of the console, separated by commas")
+    connections_limit: int = Field(
+        0,
+        ge=0,
+        description="Most connections at once; 0: as many as descriptors allow, at most 4096. Over it idle ones are "
+        "closed, and where there are none only health checks, metrics and administrators are served",
+    )
+    header_seconds: float = Field(
+        8.0,
+        gt=0,
+        description="Longest time for the head of a request, or for a connection that says nothing, in seconds",
+    )
+    stall_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Longest time in which nothing of a request's body arrives, or of a response is read, in seconds",
+    )
+    body_bytes_per_second: int = Field(
+        500,
+        ge=1,
+        description="Least speed at which the body of a request must arrive in the long run, in bytes a second",
+    )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
 

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,8 +78,11 @@ def prometheus(config: Path, data: Path) -> Iterator[str]:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str) -> Iterator[str]:
-    """A running nginx with the configuration of `deploy` in front of a console at `upstream`; yields its address."""
+def nginx(folder: Path, upstream: str, changes: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A running nginx with the configuration of `deploy` in front of a console at `upstream`; yields its address.
+
+    `changes`: what stands there, and what instead, so that a test need not wait.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -88,6 +91,9 @@ def nginx(folder: Path, upstream: str) -> Iterator[str]:
     assert "http://127.0.0.1:8501" in site
     site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("http://127.0.0.1:8501", upstream)
     names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    for old, new in (changes or {}).items():
+        assert old in site
+        site = site.replace(old, new)
     places = "".join(f"{name}_temp_path {folder}/{name};\n" for name in names)
     configuration = folder / "nginx.conf"
     configuration.write_text(

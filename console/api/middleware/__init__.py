@@ -4,17 +4,22 @@ Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams 
 """
 
 from console.api.middleware.base_path import BasePath, UnknownApiPath
-from console.api.middleware.headers import CloseConnections, SecurityHeaders
+from console.api.middleware.body_progress import BodyProgress
+from console.api.middleware.headers import CloseConnections, NoStore, SecurityHeaders
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
+from console.api.middleware.reserve import Reserve
 
 __all__ = [
     "BasePath",
     "BodyLimit",
+    "BodyProgress",
     "CloseConnections",
     "HostGuard",
+    "NoStore",
     "RequestContext",
+    "Reserve",
     "SecurityHeaders",
     "UnknownApiPath",
     "UploadLimit",

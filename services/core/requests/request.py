@@ -122,6 +122,10 @@ class RequestScope:
             self._registry.begin(record)
         return record.slot.acquired
 
+    def step_aside(self) -> bool:
+        """Make room for the next request while this one goes on; return whether that could be."""
+        return self._record.slots.step_aside(self._record.slot)
+
     def positions(self) -> Iterator[int]:
         """Yield the place in the queue, from 1, whenever it changes, until it has its slot or is cancelled."""
         record = self._record

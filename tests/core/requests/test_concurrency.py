@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.core.errors import BusyError
-from services.core.requests.concurrency import ConcurrencyLimit
+from services.core.requests.concurrency import ASIDE, ConcurrencyLimit
 
 DEADLINE = 10.0
 
@@ -88,3 +88,20 @@ def test_waiting_ends_when_it_is_cancelled() -> None:
     thread.join(DEADLINE)
     assert not thread.is_alive()
     assert seen == [1]
+
+
+def test_stepping_aside_makes_room_for_others() -> None:
+    """What steps aside goes on and lets the next one in, but not the same user's; there is an end to it."""
+    slots = ConcurrencyLimit(per_user=1, total=1, waiting=9)
+    slow, own, other = slots.acquire("ann"), slots.acquire("ann"), slots.acquire("bob")
+    assert [slow.acquired, own.acquired, other.acquired] == [True, False, False]
+    assert slots.step_aside(slow)
+    assert [slow.acquired, own.acquired, other.acquired] == [True, False, True]
+    assert slots.counts() == (2, 1)
+    slots.release(slow)
+    slots.release(other)
+    assert own.acquired
+    many = [slots.acquire(str(number)) for number in range(ASIDE + 1)]
+    assert slots.step_aside(own)
+    assert [slots.step_aside(each) for each in many] == [True] * (ASIDE - 1) + [False] * 2
+    assert not slots.step_aside(slow)

@@ -1,0 +1,237 @@
+"""uvicorn's protocols for HTTP and WebSockets, with the limits of `console.cli.connections`.
+
+uvicorn has a time limit only for connections that wait after a response; one that says nothing, sends half a head, does
+not end its body, or does not read stays open for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import h11
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import CloseCode
+
+from console.cli.connections import (
+    REFUSAL_SECONDS,
+    ConnectionGuard,
+    ConnectionState,
+    unread_too_long,
+)
+from services.operations.connections import ConnectionEnd
+
+_TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_AGAIN_LATER = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+LINGER_SECONDS = 3.0  # for the rest of a body after the response, and for a WebSocket's last words
+
+STALL_GRACE_SECONDS = 2.0
+
+Refusal = Callable[[ASGIApp], ASGIApp]
+
+
+def protocol_classes(guard: ConnectionGuard, refusal: Refusal) -> tuple[Any, Any]:
+    """Return what uvicorn's configuration takes for `http` and `ws`; `refusal` wraps the application for connections
+    beyond the limit."""
+    return partial(GuardedHttp, guard, refusal), partial(GuardedWebSocket, guard)
+
+
+class GuardedHttp(H11Protocol):
+    """A connection that speaks HTTP/1.1."""
+
+    def __init__(
+        self,
+        guard: ConnectionGuard,
+        refusal: Refusal,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._guard = guard
+        self._refusal = refusal
+        self.state = ConnectionState("", 0.0, None)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Register it; over the limit it is served from the reserve, or not at all."""
+        super().connection_made(transport)
+        now = self.loop.time()
+        self.state = ConnectionState(self.client[0] if self.client else "", now, now)
+        if not self._guard.opened(self, _descriptor(transport)):
+            transport.write(_AGAIN_LATER)
+            transport.close()
+        elif self.state.beyond:
+            self.app = cast("Any", self._refusal(cast("ASGIApp", self.config.loaded_app)))
+            self.ws_protocol_class = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._guard.lost(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Go on with the request; the time for a head counts from its first byte."""
+        state, now = self.state, self.loop.time()
+        if not self._awaits_head():
+            rules = self._guard.rules
+            earned = len(data) / rules.bytes_per_second
+            state.patience = min(rules.stall_seconds, state.patience - (now - state.body_at) + earned)
+            state.body_at = now
+        elif not state.head_begun:
+            state.head_begun = True
+            if state.served:
+                state.waits_since = now
+        super().data_received(data)
+        if not self._awaits_head():
+            self._begun()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self.state.served, self.state.head_begun = True, False
+        self._guard.idle(self, self.loop.time())
+        super().on_response_complete()  # begins the next request if it is there already
+        if not self._awaits_head():
+            self._begun()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand over to the other protocol, which goes on with what is known."""
+        super().handle_websocket_upgrade(event)
+        successor = self.transport.get_protocol()
+        if isinstance(successor, GuardedWebSocket):
+            successor.state = self.state
+            self._guard.replaced(self, successor)
+
+    def resume_writing(self) -> None:
+        """Go on writing: what waited has been read."""
+        self.state.unsent_since = None
+        super().resume_writing()
+
+    def overdue(self, now: float) -> ConnectionEnd | None:
+        """Return why it is to be closed now, None while it may stay."""
+        state, rules = self.state, self._guard.rules
+        if unread_too_long(state, self.transport, rules, now):
+            return ConnectionEnd.OUTPUT
+        if self.transport.is_closing():
+            return None
+        if state.waits_since is None:
+            return ConnectionEnd.BODY if self._body_stands_still(now) else None
+        waited = now - state.waits_since
+        if state.head_begun or not state.served:
+            limit = REFUSAL_SECONDS if state.beyond else rules.header_seconds
+            return (ConnectionEnd.HEAD if state.head_begun else ConnectionEnd.SILENT) if waited >= limit else None
+        if self.conn.their_state is h11.SEND_BODY:
+            return ConnectionEnd.BODY if waited >= LINGER_SECONDS else None
+        return ConnectionEnd.IDLE if waited >= self._guard.keep_seconds(self) else None
+
+    def end(self, why: ConnectionEnd) -> None:
+        """Close it; who has sent half a head is told."""
+        if why is ConnectionEnd.OUTPUT:
+            self.transport.abort()
+            return
+        if why is ConnectionEnd.HEAD or (why is ConnectionEnd.BODY and not self.cycle.response_started):
+            self.transport.write(_TIMED_OUT)
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing in the log: this is up to clients."""
+
+    def _awaits_head(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _begun(self) -> None:
+        state = self.state
+        if state.waits_since is not None:
+            state.head_begun = False
+            state.patience, state.body_at = self._guard.rules.stall_seconds, self.loop.time()
+            self._guard.busy(self)
+
+    def _body_stands_still(self, now: float) -> bool:
+        """Return whether the client could send more of a body and does not, while nobody has asked for it yet.
+
+        Where it was asked for, `BodyProgress` of the API ends the request first, and says more.
+        """
+        cycle, state = self.cycle, self.state
+        if not cycle.more_body or cycle.waiting_for_100_continue or self.flow.read_paused:
+            state.body_at = now
+            return False
+        return state.patience - (now - state.body_at) < -STALL_GRACE_SECONDS
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """A connection that speaks WebSocket; it counts as idle until its first message."""
+
+    def __init__(
+        self,
+        guard: ConnectionGuard,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._guard = guard
+        self.close_timeout = LINGER_SECONDS
+        self.state = ConnectionState("", 0.0, self.loop.time())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._guard.lost(self)
+        super().connection_lost(exc)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message over; text that is not UTF-8 ends the connection, without a traceback."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self._guard.count(ConnectionEnd.INVALID)
+            self.conn.fail(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+            return
+        self._guard.busy(self)
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """Close a connection that broke the protocol."""
+        if self.conn.close_sent is None:  # it ended within the handshake, or without a close frame
+            self.transport.close()
+            return
+        super().handle_parser_exception()
+
+    def resume_writing(self) -> None:
+        """Go on writing: what waited has been read."""
+        self.state.unsent_since = None
+        super().resume_writing()
+
+    def overdue(self, now: float) -> ConnectionEnd | None:
+        """Return why it is to be closed now, None while it may stay."""
+        if unread_too_long(self.state, self.transport, self._guard.rules, now):
+            return ConnectionEnd.OUTPUT
+        since = self.state.waits_since
+        # A page says something at once, and whatever opens the connection for it watches over that; this is the last
+        # resort for what is between.
+        late = self._guard.rules.header_seconds + LINGER_SECONDS
+        return ConnectionEnd.SILENT if since is not None and now - since >= late else None
+
+    def end(self, why: ConnectionEnd) -> None:  # noqa: ARG002 - as the other protocol
+        """Close it at once."""
+        self.transport.abort()
+
+
+def _descriptor(transport: asyncio.Transport) -> int:
+    """Return the descriptor's number, which is at most how many are open; 0 where there is none."""
+    found = transport.get_extra_info("socket")
+    return int(found.fileno()) if found is not None else 0
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -6,6 +6,7 @@ FastAPI's own form handling would first put whole files into a temporary folder.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -72,8 +73,9 @@ class RejectedUploadError(Exception):
 class _FileUpload:
     """One file on its way to the disk. Its methods block: they are called in threads."""
 
-    def __init__(self, library: Library, name: str) -> None:
+    def __init__(self, library: Library, name: str, batch: str) -> None:
         self.name = name
+        self._batch = batch
         self.error: MillpondError | None = None
         self.intake: Intake | None = None
         self.pending = bytearray()
@@ -90,7 +92,9 @@ class _FileUpload:
         pending, self.pending = bytes(self.pending), bytearray()
         try:
             if self._session is None:
-                self._session = self._scope.enter_context(self._library.open_upload(self.name, collection))
+                self._session = self._scope.enter_context(
+                    self._library.open_upload(self.name, collection, batch=self._batch)
+                )
             self._session.write(pending)
         except MillpondError as error:
             self.abort(error)
@@ -126,6 +130,7 @@ class UploadReader:
         self._known = collection is not None
         self._files: list[_FileUpload] = []
         self._names = NamesOfOneUpload()
+        self._batch = secrets.token_hex(4)
 
     async def read(self, content_type: str, body: AsyncIterator[bytes]) -> UploadOut:
         """Read the form to its end and return what became of each file.
@@ -175,7 +180,7 @@ class UploadReader:
             raise TooLargeError(
                 _("One request may carry {limit} files.").format(limit=MAX_FILES), _("Send the rest in another.")
             )
-        file = _FileUpload(self._context.services.library, name)
+        file = _FileUpload(self._context.services.library, name, self._batch)
         self._files.append(file)
         if field != "file":
             file.error = BadInputError(

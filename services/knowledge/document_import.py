@@ -19,6 +19,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _
+from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.knowledge.file_names import display_name
 from services.knowledge.index.segment import Vectors
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # Vectors are kept if a sample of the texts, embedded again, has this cosine with them: equal but for rounding.
 MIN_COSINE = 0.99
 SAMPLES = 4
+_IMPORTS = "imports"  # the batch of what a person imports: files go in turn with it
 _CHUNK_BYTES = 16 * 1024  # RAM of a chunk until it is stored
 
 
@@ -116,7 +118,7 @@ class DocumentImporter:
             dimension=self._embedder.dimension,
             fingerprint=self._embedder.fingerprint,
         )
-        plan = RevisionPlan.from_settings(settings)
+        plan = RevisionPlan.from_settings(settings, owner=current_user(), batch=_IMPORTS)
         target = self._collections.default_id() if collection_id is None else collection_id
         with ingestion.writer.transaction() as unit:
             admitted, switch = admit_prepared(unit.connection, revision, target, plan)

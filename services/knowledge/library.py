@@ -8,30 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.access import Actor
 from services.core.admission import Admission, Gate
 from services.core.database import Database
-from services.core.errors import BadInputError, NotFoundError
+from services.core.document_quotes import DocumentQuotes, NoQuotes, Quoted
+from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
+from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.knowledge import types
 from services.knowledge.file_names import document_name
-from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
+from services.knowledge.file_store import FileStore, StoredFile
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_jobs import LibraryJobs
 from services.knowledge.library_reader import LibraryReader
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.attachments import keep_for_itself, relatives, with_attachments
 from services.knowledge.store.chunks import ContentStore
-from services.knowledge.store.collections import CollectionStore
+from services.knowledge.store.collections import CollectionEnd, CollectionStore
 from services.knowledge.store.documents import DocumentFilters, DocumentStore, move, read_document, set_enabled
 from services.knowledge.types import DeletionReport, Document, DocumentStatus, Intake
+from services.knowledge.upload_session import UploadSession
 
 if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
@@ -70,6 +72,7 @@ class Library:
         self._collections = CollectionStore(database)
         self._documents = DocumentStore(database)
         self._counts = (-1, types.LibraryCounts())
+        self.quotes: DocumentQuotes = NoQuotes()
         self.jobs = LibraryJobs(ingestion, self._documents, settings)
         self.reader = LibraryReader(self._documents, ContentStore(database), files, parser, self._board)
 
@@ -100,24 +103,40 @@ class Library:
         self._board.mark_changed()
         return self._collections.get(collection_id)
 
-    def delete_collection(self, collection_id: int) -> DeletionReport:
+    def delete_collection(self, collection_id: int, *, erase_quotes: bool = False) -> DeletionReport:
         """Delete a collection with its documents; a default one is created again when it is needed.
+
+        With `erase_quotes` answers that quote them, too; see `delete`.
 
         Raises:
             NotFoundError: there is no such collection.
         """
         self._collections.get(collection_id)
-        with self._writer.transaction() as unit:
-            ids = deletions.document_ids(unit.connection, collection_id)
-        report = self.delete(ids)
-        with self._writer.transaction() as unit:
-            deletions.delete_collection(unit.connection, collection_id)
+        self._collections.begin_end(collection_id, CollectionEnd.QUOTES if erase_quotes else CollectionEnd.DOCUMENTS)
+        try:
+            with self._writer.transaction() as unit:
+                ids = deletions.document_ids(unit.connection, collection_id)
+            report = self.delete(ids, erase_quotes=erase_quotes)
+            with self._writer.transaction() as unit:
+                deletions.delete_collection(unit.connection, collection_id)
+        except MillpondError:
+            with suppress(MillpondError):  # the error before it says why
+                self._collections.begin_end(collection_id, None)
+            raise
         return report
+
+    def finish_deletions(self) -> None:
+        """Delete the collections whose deletion was interrupted by the end of an earlier process."""
+        for collection_id, end in self._collections.ending():
+            self.delete_collection(collection_id, erase_quotes=end is CollectionEnd.QUOTES)
 
     # Uploads
 
-    def open_upload(self, name: str, collection_id: int | None = None) -> UploadSession:
+    def open_upload(self, name: str, collection_id: int | None = None, *, batch: str = "") -> UploadSession:
         """Open an upload of a file whose name at its source is `name`.
+
+        The queue is shared among the users of `current_user`, and among what each hands in: files of one `batch` come
+        one after the other, those of several in turn.
 
         Raises:
             UnavailableError: uploads are closed at present, to keep within the memory budget.
@@ -128,23 +147,24 @@ class Library:
         self._admission.require(_UPLOAD_BYTES, _("A new file"))
         target = self.default_collection().id if collection_id is None else self._collections.get(collection_id).id
         shown = document_name(name)
-        return UploadSession(self._files.create(), lambda file: self._admit(file, shown, target))
+        plan = intake.RevisionPlan.from_settings(self._settings, owner=current_user(), batch=batch)
+        return UploadSession(self._files.create(), lambda file: self._admit(file, shown, target, plan))
 
-    def add(self, stream: BinaryIO, name: str, collection_id: int | None = None) -> Intake:
-        """Add a file from a stream of bytes; errors as for `open_upload` and `UploadSession`."""
-        with self.open_upload(name, collection_id) as upload:
+    def add(self, stream: BinaryIO, name: str, collection_id: int | None = None, *, batch: str = "") -> Intake:
+        """Add a file from a stream of bytes; arguments and errors as for `open_upload` and `UploadSession`."""
+        with self.open_upload(name, collection_id, batch=batch) as upload:
             while data := stream.read(_READ_BYTES):
                 upload.write(data)
             return upload.finish()
 
-    def _admit(self, file: StoredFile, name: str, collection_id: int) -> tuple[Intake, bool]:
+    def _admit(self, file: StoredFile, name: str, collection_id: int, plan: intake.RevisionPlan) -> tuple[Intake, bool]:
         with self._writer.transaction() as unit:
             result = intake.admit(
                 unit.connection,
                 file,
                 name,
                 collection_id,
-                intake.RevisionPlan.from_settings(self._settings),
+                plan,
                 is_stored=lambda stored: self._files.location(stored).is_file(),
             )
             unit.unneeded.extend(result.unneeded)
@@ -153,7 +173,7 @@ class Library:
             # Read within the transaction: after the commit somebody may delete it, and the upload would look refused.
             document = read_document(unit.connection, result.document_id, self._board.live())
         self._ingestion.abandon(result.ended)
-        self._ingestion.wake()
+        self._ingestion.wake(requeued=result.requeued)
         if not result.duplicate:
             self._reporter.count(Counter.BYTES_RECEIVED, file.size_bytes)
             self._reporter.event(EventKind.UPLOAD, name, bytes=file.size_bytes, documents=1)
@@ -236,9 +256,12 @@ class Library:
             everything = with_attachments(unit.connection, ids)
             unit.regroupings.extend(move(unit.connection, everything, collection_id))
 
-    def delete(self, ids: Sequence[int]) -> DeletionReport:
+    def delete(self, ids: Sequence[int], *, erase_quotes: bool = False) -> DeletionReport:
         """Delete documents with files, chunks, terms and vectors, each atomically with the attachments that came only
         with it; missing ones are not counted.
+
+        Answers that quote them stay, named as quotes of a deleted document, unless `erase_quotes`. Everything else is
+        gone from all files within seconds (`services.core.erasure`).
         """
         total = deletions.Removal()
         pending = list(ids)
@@ -254,14 +277,42 @@ class Library:
                     total.documents += removal.documents
                     total.chunks += removal.chunks
                     total.bytes += removal.bytes
+                    total.gone |= removal.gone
             self._ingestion.abandon(ended)
+        erased = self.quotes.erase(total.gone).answers if erase_quotes else 0
         if total.documents:
             self._ingestion.wake(deleted=True)
             self._reporter.count(Counter.DOCUMENTS_DELETED, total.documents)
             text = plural("{count} document", "{count} documents", total.documents)
             figures = {"documents": total.documents, "chunks": total.chunks, "bytes": total.bytes}
             self._reporter.event(EventKind.DELETION, text, **figures)
-        return DeletionReport(total.documents, total.chunks, total.bytes)
+        return DeletionReport(total.documents, total.chunks, total.bytes, erased, self.quotes.count(total.gone))
+
+    def quoted(self, ids: Sequence[int]) -> Quoted:
+        """Return how many answers quote documents, or the attachments that `delete` would remove with them."""
+        with self._database.read() as connection:
+            everything = with_attachments(connection, ids)
+        return self.quotes.count(everything)
+
+    def quoted_in_collection(self, collection_id: int) -> Quoted:
+        """Return how many answers quote the documents of a collection."""
+        with self._database.read() as connection:
+            return self.quotes.count(deletions.document_ids(connection, collection_id))
+
+    def forget_missing(self, forget_names: Callable[[Collection[str]], object]) -> None:
+        """Mark quotes of documents that are gone, and have all names but those of documents forgotten: at the start."""
+        self.quotes.mark_missing(self._documents.existing)
+        forget_names(self._documents.names())
+
+    def quotes_of_deleted(self) -> Quoted:
+        """Return how many answers quote documents that were deleted."""
+        self.quotes.mark_missing(self._documents.existing)
+        return self.quotes.of_deleted()
+
+    def erase_quotes_of_deleted(self) -> Quoted:
+        """Erase the answers that quote documents that were deleted; return how many there were."""
+        self.quotes.mark_missing(self._documents.existing)
+        return self.quotes.erase_deleted()
 
     # State
 
@@ -301,49 +352,3 @@ class Library:
         self._preferences.set(_RETRIEVAL, asdict(settings))
         self._reporter.event(EventKind.SETTINGS, _("retrieval"), **asdict(settings))
         self._board.mark_changed()
-
-
-class UploadSession:
-    """One file being uploaded; a context manager that leaves nothing behind unless `finish` succeeded.
-
-    After `finish` the file and the job that will process it are durable on disk.
-    """
-
-    def __init__(self, incoming: IncomingFile, admit: Callable[[StoredFile], tuple[Intake, bool]]) -> None:
-        self._incoming = incoming
-        self._admit = admit
-
-    def write(self, data: bytes) -> None:
-        """Append `data`.
-
-        Raises:
-            TooLargeError: the file is over the limit.
-            StorageError: the disk is full or refuses.
-        """
-        self._incoming.write(data)
-
-    def finish(self) -> Intake:
-        """Add the file to the library and return the outcome.
-
-        Raises:
-            BadInputError: the file is empty.
-            BusyError: too many jobs are waiting.
-            NotFoundError: the collection is gone.
-            StorageError: the disk is full or refuses.
-        """
-        stored = self._incoming.finish()
-        if not stored.size_bytes:
-            raise BadInputError(_("The file is empty; nothing was added."), _("Check what was saved and try again."))
-        intake, keep = self._admit(stored)
-        if not keep:
-            self._incoming.discard()
-        return intake
-
-    def __enter__(self) -> Self:
-        self._incoming.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._incoming.__exit__(kind, error, trace)

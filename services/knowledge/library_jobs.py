@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from services.core.errors import BadInputError, NotFoundError
 from services.core.i18n import _
+from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.documents import DocumentStore
 from services.knowledge.types import Job, JobKind
+
+_REBUILDS = "rebuilds"  # the batch of what a person has rebuilt: new files go in turn with it
 
 
 class LibraryJobs:
@@ -38,7 +41,7 @@ class LibraryJobs:
     def retry(self, job_id: int) -> Job:
         """Queue a failed or cancelled job again; see `JobStore.retry` for errors."""
         self._ingestion.job_store.retry(job_id)
-        self._ingestion.wake()
+        self._ingestion.wake(requeued=True)
         return self._job(job_id)
 
     def remove(self, job_id: int) -> None:
@@ -59,7 +62,9 @@ class LibraryJobs:
             BadInputError: the sizes are too small or contradict each other.
             ConflictError: a document is not ready, or a new version of it is being ingested.
         """
-        plan = intake.RevisionPlan.from_settings(self._settings, chunk_tokens, overlap)
+        plan = intake.RevisionPlan.from_settings(
+            self._settings, chunk_tokens, overlap, owner=current_user(), batch=_REBUILDS
+        )
         if plan.chunk_tokens < 16 or not 0 <= plan.overlap < plan.chunk_tokens:
             raise BadInputError(
                 _("Chunks need at least 16 tokens, and an overlap smaller than that."), _("Nothing was changed.")
@@ -68,7 +73,8 @@ class LibraryJobs:
 
     def reembed(self, ids: Sequence[int]) -> list[Job]:
         """Recompute documents' vectors; the old ones answer until the new ones are ready. Errors: see `rechunk`."""
-        return self._rebuild(ids, JobKind.REEMBED, intake.RevisionPlan.from_settings(self._settings))
+        plan = intake.RevisionPlan.from_settings(self._settings, owner=current_user(), batch=_REBUILDS)
+        return self._rebuild(ids, JobKind.REEMBED, plan)
 
     def _rebuild(self, ids: Sequence[int], kind: JobKind, plan: intake.RevisionPlan) -> list[Job]:
         ended: list[int] = []

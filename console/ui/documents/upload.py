@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -11,7 +12,7 @@ from streamlit.typing import UploadedFile
 
 from console.ui.current_actor import page_user
 from console.ui.session_state import DocumentsState, Key, notify, notify_problem, state_of
-from console.ui.shared.dialogs import confirm, deletion_text, prompt_for_name
+from console.ui.shared.dialogs import confirm_choice, deletion_text, prompt_for_name, quotes_choice
 from console.ui.shared.formatting import escape, shorten
 from console.ui.streamlit.uploads import release_uploads
 from services.app.container import Services
@@ -58,6 +59,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
     megabytes = sum(file.size for file in files) / MEGABYTE
     detail = _("files, {megabytes:.1f} MB").format(megabytes=megabytes)
     names = NamesOfOneUpload()
+    batch = secrets.token_hex(4)
     scope: RequestScope | None = None
     try:
         scope = services.requests.open(RequestKind.UPLOAD, detail, user=page_user())
@@ -68,7 +70,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
             try:
                 scope.check()
                 names.add(file.name)
-                stored.append(services.library.add(file, file.name, collection_id))
+                stored.append(services.library.add(file, file.name, collection_id, batch=batch))
             except MillpondError as error:
                 problems.append((file.name, error))
             finally:
@@ -89,7 +91,13 @@ def _notify(stored: Sequence[Intake], problems: Sequence[tuple[str, MillpondErro
     if len(duplicates) == 1:
         notify(_("{name} already exists and was skipped.").format(name=shorten(duplicates[0], 60)))
     elif duplicates:
-        notify(_("{count} files already exist and were skipped.").format(count=len(duplicates)))
+        notify(
+            plural(
+                "{count} file already exists and was skipped.",
+                "{count} files already exist and were skipped.",
+                len(duplicates),
+            )
+        )
     for name, error in problems[:_MOST_PROBLEMS]:
         notify_problem(BadInputError(f"{shorten(name, 80)}: {error.message}", error.hint))
     if len(problems) > _MOST_PROBLEMS:
@@ -122,16 +130,19 @@ def collections_bar(library: Library) -> int | None:
             if st.button(_("Rename"), type="tertiary", key="collection-rename"):
                 prompt_for_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
             if st.button(_("Delete"), type="tertiary", key="collection-delete", disabled=_is_default(library, chosen)):
-                confirm(
+                quotes, choice = quotes_choice(library.quoted_in_collection(chosen))
+                confirm_choice(
                     _("Delete the collection {name}?").format(name=shorten(current.name, 60)),
                     [
                         plural(
                             "Deletes its {count} document with the original file, chunks, search terms and vectors.",
                             "Deletes its {count} documents with original files, chunks, search terms and vectors.",
                             current.documents,
-                        )
+                        ),
+                        *quotes,
                     ],
                     _("Delete"),
+                    choice,
                     partial(_delete, library, chosen),
                 )
     state.collection = chosen if chosen != _ALL else None
@@ -156,7 +167,7 @@ def _rename(library: Library, collection_id: int, name: str) -> str:
     return _("Renamed to {name}.").format(name=shorten(name, 60))
 
 
-def _delete(library: Library, collection_id: int) -> str:
-    report = library.delete_collection(collection_id)
+def _delete(library: Library, collection_id: int, erase_quotes: bool) -> str:
+    report = library.delete_collection(collection_id, erase_quotes=erase_quotes)
     state_of(DocumentsState).collection = None
     return deletion_text(report)

@@ -1,8 +1,11 @@
-"""Second stage of the pipeline: embeds chunks in batches that mix several files."""
+"""Second stage of the pipeline: embeds chunks in batches that mix several files.
+
+Batches are large, seconds of work, and files take turns in them. What comes meanwhile does not wait for the end of a
+batch: a second thread embeds small files of people who get nothing ready with it.
+"""
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable
 from itertools import accumulate
@@ -11,7 +14,8 @@ from typing import TYPE_CHECKING
 from services.core.errors import CancelledError, MillpondError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.knowledge.ingestion.state import PipelineState, TaskSlice
+from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
+from services.knowledge.ingestion.turns import Flow, FlowTurns
 from services.knowledge.types import DocumentStatus, JobProgress
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ BATCH_CHUNKS = 256
 BATCH_CHUNKS_LOW_MEMORY = 64
 # Chunks of one file in a batch while other files wait.
 CHUNKS_PER_FILE = 64
+# Chunks of a batch beside the large one, about a second of work, and of a file that goes into it.
+QUICK_BATCH_CHUNKS = 16
+QUICK_FILE_CHUNKS = 64
 # RAM of a chunk in this process until it is stored, and of the forward pass however small the batch is.
 CHUNK_BYTES = 64 * 1024
 FORWARD_PASS_BYTES = 8 * MEGABYTE
@@ -30,35 +37,48 @@ _POLL_SECONDS = 1.0
 
 
 class EmbedStage:
-    """Embeds the chunks of parsed files; one thread may call `run`."""
+    """Embeds the chunks of parsed files; one thread may call `run`, another one `run_quick`."""
 
     def __init__(self, state: PipelineState, embedder: Embedder) -> None:
         self._state = state
         self._embedder = embedder
+        self._turns = FlowTurns()
+        self._main: list[TaskSlice] = []  # the large batch that is being embedded; guarded by `changed`
         self.pause_reason = ""
 
     def run(self) -> None:
         """Embed queued chunks until the pipeline stops."""
-        state = self._state
-        while not state.stopping.is_set():
-            batch = self._next_batch()
-            reservation = self._reserve(batch) if batch else None
-            if reservation is None:
-                continue
+        while not self._state.stopping.is_set():
             try:
-                with reservation:
-                    self._embed(batch)
-            except CancelledError:
-                # All files of the batch were cancelled, or the pipeline stops.
-                continue
-            except MillpondError as error:
-                for part in batch:
-                    state.fail(part.task, error)
-            except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs the jobs of one batch
-                for part in batch:
-                    state.fail_unexpectedly(part.task, error)
-            else:
-                self._pass_on(batch)
+                self._process(self._next_batch())
+            finally:
+                with self._state.changed:
+                    self._main = []
+
+    def run_quick(self) -> None:
+        """Embed small files beside large batches until the pipeline stops."""
+        while not self._state.stopping.is_set():
+            self._process(self._next_quick_batch())
+
+    def _process(self, batch: list[TaskSlice]) -> None:
+        state = self._state
+        reservation = self._reserve(batch) if batch else None
+        if reservation is None:
+            return
+        try:
+            with reservation:
+                self._embed(batch)
+        except CancelledError:
+            # All files of the batch were cancelled, or the pipeline stops.
+            return
+        except MillpondError as error:
+            for part in batch:
+                state.fail(part.task, error)
+        except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs the jobs of one batch
+            for part in batch:
+                state.fail_unexpectedly(part.task, error)
+        else:
+            state.pass_on(batch)
 
     def _reserve(self, batch: list[TaskSlice]) -> Reservation | None:
         """Wait until memory can be reserved for a batch; None: the pipeline stops. `pause_reason` says why it waits."""
@@ -77,35 +97,53 @@ class EmbedStage:
         return None
 
     def _next_batch(self) -> list[TaskSlice]:
-        """Wait for chunks and return some of each file, round robin."""
+        """Wait for chunks and return some of each file, by turns."""
         state = self._state
-        largest = BATCH_CHUNKS_LOW_MEMORY if state.admission.low_memory else BATCH_CHUNKS
         with state.changed:
-            if not state.parsed and not state.embedding and not state.stopping.is_set():
+            if not state.parsed and not state.stopping.is_set():
                 state.changed.wait(_POLL_SECONDS)
-            tasks = state.embedding
-            tasks[:] = [task for task in tasks if not task.cancelled.is_set()]
-            while state.parsed and sum(min(task.remaining, CHUNKS_PER_FILE) for task in tasks) < largest:
-                tasks.append(state.parsed.popleft())
-            state.changed.notify_all()
-            tasks = list(tasks)
-        batch: list[TaskSlice] = []
-        room = largest
-        share = min(CHUNKS_PER_FILE, largest) if len(tasks) > 1 else largest
-        for task in tasks:
-            drafts = task.next_drafts(min(share, room))
-            if drafts:
-                batch.append(TaskSlice(task, drafts, last=task.remaining <= 0))
-                room -= len(drafts)
-            if not room:
-                break
+            state.parsed[:] = [task for task in state.parsed if not task.cancelled.is_set()]
+            room = BATCH_CHUNKS_LOW_MEMORY if state.admission.low_memory else BATCH_CHUNKS
+            share = min(CHUNKS_PER_FILE, room) if len(state.parsed) > 1 else room
+            self._main = batch = self._shared_out(state.parsed, room, share)
+        return _filled(batch)
+
+    def _next_quick_batch(self) -> list[TaskSlice]:
+        """Wait for small files of flows from which the large batch completes none, and return some of their chunks."""
+        state = self._state
         with state.changed:
-            # Round robin: the files of this batch go to the end.
-            for part in batch:
-                state.embedding.remove(part.task)
-                if not part.last:
-                    state.embedding.append(part.task)
-            state.changed.notify_all()
+            served = {part.task.flow for part in self._main if part.last}
+            small = [
+                task
+                for task in state.parsed
+                if task.remaining <= QUICK_FILE_CHUNKS and task.flow not in served and not task.cancelled.is_set()
+            ]
+            if not self._main or not small:
+                state.changed.wait(_POLL_SECONDS)
+                return []
+            batch = self._shared_out(small, QUICK_BATCH_CHUNKS, QUICK_BATCH_CHUNKS)
+        return _filled(batch)
+
+    def _shared_out(self, tasks: list[IngestTask], room: int, share: int) -> list[TaskSlice]:
+        """Return slices of tasks, by turns, with at most `room` chunks in all and `share` of each; without the chunks.
+
+        A task is in one batch at a time, so that its chunks are stored in their order.
+        """
+        flows: dict[Flow, list[IngestTask]] = {}
+        for task in tasks:
+            flows.setdefault(task.flow, []).append(task)
+        batch: list[TaskSlice] = []
+        while flows and room:
+            flow = self._turns.next(flows)
+            task = flows[flow].pop(0)
+            count = min(share, room, task.remaining)
+            self._turns.charge(flow, count)
+            batch.append(TaskSlice(task, [], last=count == task.remaining, count=count))
+            room -= count
+            if not flows[flow]:
+                del flows[flow]
+        for part in batch:
+            self._state.parsed.remove(part.task)
         return batch
 
     def _embed(self, batch: list[TaskSlice]) -> None:
@@ -144,10 +182,11 @@ class EmbedStage:
 
         return report
 
-    def _pass_on(self, batch: list[TaskSlice]) -> None:
-        while not self._state.stopping.is_set():
-            try:
-                self._state.embedded.put(batch, timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            return
+
+def _filled(batch: list[TaskSlice]) -> list[TaskSlice]:
+    """Return slices with their chunks, which may be read from the disk."""
+    for part in batch:
+        part.drafts = part.task.next_drafts(part.count)
+        # Fewer than there were: another revision has taken over, and the task is being cancelled.
+        part.last = part.task.remaining <= 0
+    return [part for part in batch if part.drafts]

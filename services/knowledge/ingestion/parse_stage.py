@@ -1,11 +1,15 @@
-"""First stage of the pipeline: claims queued jobs, parses originals or copies chunks that exist already."""
+"""First stage of the pipeline: claims queued jobs, parses originals or copies chunks that exist already.
+
+Which job is next: `waiting_jobs` (whose turn it is), `lanes` (whether its file is quick or large), `backlog` (whether
+there is chunk enough to embed).
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,12 +19,17 @@ from services.core.errors import BadInputError, CancelledError, MillpondError, S
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.ingestion.attachments import WaitingAttachments
+from services.knowledge.ingestion.backlog import Backlog
+from services.knowledge.ingestion.copies import ChunkCopies
+from services.knowledge.ingestion.lanes import QUICK_BYTES, Lane, Place, Places
 from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
-from services.knowledge.store import revisions
+from services.knowledge.ingestion.turns import Flow
+from services.knowledge.ingestion.waiting_jobs import WaitingJobs
+from services.knowledge.parsing.worker_death import MOST_DEATHS, WorkerDiedError, given_up
 from services.knowledge.store.attachments import MOST_DEPTH, depth_of
-from services.knowledge.store.jobs import Claim, finish_job, still_holds
+from services.knowledge.store.jobs import Claim, QueuedJob
 from services.knowledge.store.unit_of_work import DocumentWriter
-from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, JobProgress
+from services.knowledge.types import DocumentStatus, JobKind
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
@@ -28,15 +37,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# No further file is parsed while so many chunks wait to be embedded: several seconds of the embedding stage's work.
-BACKLOG_CHUNKS = 1024
-BACKLOG_CHUNKS_LOW_MEMORY = 128
+# What was in work during a crash runs without company for so long after a start, then one by one beside other files.
+ALONE_SECONDS = 3.0
 # RAM of a file in this process until its chunks are queued: the spools' buffers and one message of the parser.
 PARSE_BYTES = 8 * MEGABYTE
 _REST_SECONDS = 0.5
-_COPY_BATCH = 4096
-_READ_BATCH = 256
 _POLL_SECONDS = 5.0
+_GIVE_WAY_SECONDS = 1.0
 
 
 class ParseStage:
@@ -57,23 +64,29 @@ class ParseStage:
         self._attachments_limit = attachments_limit
         self._state = state
         self._database = database
-        self._writer = writer
+        self._copies = ChunkCopies(state, database, writer)
         self._parser = parser
         self._fingerprint = fingerprint
-        # Jobs that were active during a crash run one at a time, so that the cause cannot take others down again.
+        # Jobs that were active during a crash run one at a time, so that the cause cannot take many down again.
         self._suspects = deque(suspects)
+        self._alone_until = time.monotonic() + ALONE_SECONDS
         self._on_idle = on_idle
         self._claiming = threading.Lock()
-        self._maybe_more = True
-        self._seen_ended = 0
+        self._waiting = WaitingJobs(state.jobs)  # guarded by `_claiming`
+        self._maybe_more = self._read_anew = True
+        self._seen_moves = 0
         self._idle_notified = True
-        self._parsing = 0  # files being parsed; guarded by `changed`
+        self._places = Places()  # guarded by `changed`, as is what flows have used of them
+        self._used: list[tuple[Flow, float]] = []
         self.pause_reason = ""
 
-    def wake(self, *, deleted: bool = False) -> None:
-        """Wake the threads: the queue may have a job; or something was `deleted`, and idle listeners are called."""
+    def wake(self, *, deleted: bool = False, requeued: bool = False) -> None:
+        """Wake the threads: the queue may have a job, or an old one again (`requeued`); or something was `deleted`, and
+        idle listeners are called.
+        """
         with self._state.changed:
             self._maybe_more = True
+            self._read_anew = self._read_anew or requeued
             self._idle_notified = self._idle_notified and not deleted
             self._state.changed.notify_all()
 
@@ -81,25 +94,53 @@ class ParseStage:
         """Claim and parse jobs until the pipeline stops."""
         state = self._state
         while not state.stopping.is_set():
-            task, reservation = self._next()
-            if task is None or reservation is None:
+            started = self._next()
+            if started is None:
                 continue
+            task, place, reservation = started
             try:
                 with reservation:
-                    self._prepare(task)
+                    self._prepare(task, place)
             except JobRevokedError:
                 state.end(task)
             except CancelledError:
-                # Either the job was revoked, or the pipeline stops; then it continues at the next start.
-                state.end(task)
+                # The job was revoked, or made way for another one, or the pipeline stops; then it continues at the
+                # next start.
+                if state.should_stop(task):
+                    state.end(task)
+                else:
+                    self._put_back(task)
+            except WorkerDiedError as error:
+                self._worker_died(task, error)
             except MillpondError as error:
                 state.fail(task, error)
             except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
                 state.fail_unexpectedly(task, error)
-            self._rest()
             with state.changed:
-                self._parsing -= 1
+                self._places.leave(place)
+                self._used.append((task.flow, place.seconds))
+                state.moves += 1
                 state.changed.notify_all()
+            self._rest()
+
+    def _worker_died(self, task: IngestTask, error: WorkerDiedError) -> None:
+        """Return a job to the queue whose reader has died, for a few times: most often the file is not the cause."""
+        deaths = task.claim.deaths + 1
+        log.warning("parser died", job=task.claim.job_id, how=error.how, outside=error.outside, deaths=deaths)
+        if deaths >= MOST_DEATHS:
+            self._state.fail(task, given_up(error, deaths))
+        else:
+            self._put_back(task, died=True)
+
+    def _put_back(self, task: IngestTask, *, died: bool = False) -> None:
+        state = self._state
+        try:
+            state.jobs.put_back(task.claim, died=died)
+        except StorageError as error:
+            state.fail(task, error)
+        else:
+            state.end(task)
+            self.wake(requeued=True)
 
     def _rest(self) -> None:
         """Pause between files as long as admission control asks for, to leave memory and CPU to questions."""
@@ -108,39 +149,43 @@ class ParseStage:
         while rested < state.admission.pause_seconds and not state.stopping.wait(_REST_SECONDS):
             rested += _REST_SECONDS
 
-    def _next(self) -> tuple[IngestTask, Reservation] | tuple[None, None]:
+    def _next(self) -> tuple[IngestTask, Place, Reservation] | None:
         """Wait for a job that may start and for memory, and claim the job. None: call again."""
         state = self._state
         with self._claiming:
             with state.changed:
                 if state.stopping.is_set():
-                    return None, None
-                reservation = self._reserve() if self._may_start() else None
+                    return None
+                lanes = self._free_lanes()
+                reservation = self._reserve() if lanes else None
                 if reservation is None:
-                    state.changed.wait(_POLL_SECONDS)
-                    self._maybe_more = True
-                    return None, None
+                    if not state.changed.wait(self._poll_seconds()):
+                        self._maybe_more = True
+                    return None
                 self._maybe_more = False
             try:
-                task = self._claim()
+                started = self._claim(lanes)
             except StorageError as error:
                 reservation.release()
                 self.pause_reason = str(error)
                 state.stopping.wait(_POLL_SECONDS)
-                return None, None
-            if task is not None:
+                return None
+            if started is not None:
                 self._maybe_more = True
                 self._idle_notified = False
-                with state.changed:
-                    self._parsing += 1
-                return task, reservation
+                return *started, reservation
             reservation.release()
             with state.changed:
-                idle = not state.active and not self._idle_notified
+                idle = not state.active and not self._idle_notified and not state.jobs.count_queued()
                 self._idle_notified = self._idle_notified or idle
         if idle:
             self._on_idle()
-        return None, None
+        return None
+
+    def _poll_seconds(self) -> float:
+        """Return how long to wait for news: while suspects run alone, no longer than that."""
+        alone = self._alone_until - time.monotonic() if self._suspects else 0.0
+        return min(_POLL_SECONDS, alone) if alone > 0 else _POLL_SECONDS
 
     def _reserve(self) -> Reservation | None:
         """Reserve memory for one more file; None: the file waits, and `pause_reason` says why."""
@@ -150,57 +195,113 @@ class ParseStage:
             self.pause_reason = self._state.admission.shortage(PARSE_BYTES, what)
         return reservation
 
-    def _may_start(self) -> bool:
+    def _free_lanes(self) -> frozenset[Lane]:
+        """Return of which lanes a file may start, none while nothing has changed since the last time."""
         state = self._state
-        if state.active and self._suspects:
-            return False
-        if not self._maybe_more and state.ended == self._seen_ended:
-            return False
-        self._seen_ended = state.ended
+        if state.active and self._suspects and time.monotonic() < self._alone_until:
+            return frozenset()
+        if not self._maybe_more and state.moves == self._seen_moves:
+            return frozenset()
+        self._seen_moves = state.moves
         self.pause_reason = state.files.shortage()
-        low_memory = state.admission.low_memory
-        if self.pause_reason or (low_memory and self._parsing):
-            return False
-        return state.backlog_chunks() < (BACKLOG_CHUNKS_LOW_MEMORY if low_memory else BACKLOG_CHUNKS)
+        if self.pause_reason:
+            return frozenset()
+        return self._places.free_lanes(low_memory=state.admission.low_memory)
 
-    def _claim(self) -> IngestTask | None:
+    def _claim(self, lanes: frozenset[Lane]) -> tuple[IngestTask, Place] | None:
+        self._bring_up_to_date()
+        started = self._claim_suspect(lanes)
+        if started is not None or (self._suspects and time.monotonic() < self._alone_until):
+            return started
         state = self._state
-        claim = None
-        while self._suspects and claim is None:
-            claim = state.jobs.claim(self._fingerprint, only=self._suspects[0])
-            if claim is None:  # cancelled or deleted meanwhile
-                self._suspects.popleft()
-        if claim is None:
+        with state.changed:
             # Of several files with the same content the first is processed, the others copy from it.
-            with state.changed:
-                busy = {task.claim.sha256 for task in state.active.values()}
-            claim = state.jobs.claim(self._fingerprint, busy=busy)
-        if claim is None:
-            return None
-        task = IngestTask(claim)
-        state.start(task)
-        return task
+            busy = {task.claim.sha256 for task in state.active.values()}
+            backlog = Backlog(state.active.values(), low_memory=state.admission.low_memory)
+        suspects = set(self._suspects)
 
-    def _prepare(self, task: IngestTask) -> None:
+        def may_start(flow: Flow, lane: Lane, job: QueuedJob) -> bool:
+            return lane in lanes and job.sha256 not in busy and job.id not in suspects and backlog.admits(flow, lane)
+
+        while (found := self._waiting.next(may_start)) is not None:
+            flow, lane, job = found
+            self._waiting.remove(flow, lane, job)
+            claim = state.jobs.claim(self._fingerprint, only=job.id)
+            if claim is not None:
+                return self._start(claim, lane)
+        return None
+
+    def _bring_up_to_date(self) -> None:
+        """Bring the copy of the queue up to date, and what its flows have used."""
+        with self._state.changed:
+            anew, self._read_anew = self._read_anew, False
+            used, self._used = self._used, []
+        for flow, seconds in used:
+            self._waiting.charge(flow, seconds)
+        self._waiting.refresh(anew=anew)
+        if not anew and self._waiting.outdated:
+            self._waiting.refresh(anew=True)
+
+    def _claim_suspect(self, lanes: frozenset[Lane]) -> tuple[IngestTask, Place] | None:
+        """Claim the next job that was active during a crash, unless one is being processed."""
+        state = self._state
+        while self._suspects and Lane.LARGE in lanes and self._suspects[0] not in state.active:
+            claim = state.jobs.claim(self._fingerprint, only=self._suspects[0])
+            if claim is not None:
+                self._read_anew = True
+                return self._start(claim, Lane.LARGE)
+            self._suspects.popleft()  # it is finished, or was cancelled or deleted meanwhile
+        return None
+
+    def _start(self, claim: Claim, lane: Lane) -> tuple[IngestTask, Place]:
+        task = IngestTask(claim, lane)
+        with self._state.changed:
+            place = self._places.enter(task.flow, lane)
+        self._state.start(task)
+        return task, place
+
+    def _prepare(self, task: IngestTask, place: Place) -> None:
         claim = task.claim
         if claim.kind == JobKind.REEMBED:
-            self._reuse_chunks(task)
-        elif claim.source is None or not self._copy(task, claim.source):
-            self._parse(task)
+            self._copies.reuse_chunks(task)
+        elif claim.source is None or not self._copies.copy(task, claim.source):
+            self._parse(task, place)
 
-    def _parse(self, task: IngestTask) -> None:
+    def _makes_way(self, task: IngestTask, place: Place) -> Callable[[], bool]:
+        """Return a function that tells, asked while a file is parsed, whether it makes way for one that waits."""
+        checked = 0.0
+
+        def makes_way() -> bool:
+            nonlocal checked
+            if not place.slow or place.seconds < checked:
+                return False
+            checked = place.seconds + _GIVE_WAY_SECONDS
+            with self._state.changed:
+                lane = self._places.makes_way_for(place)
+            if lane is None or not self._state.jobs.is_waiting(
+                without=task.claim.owner if lane is Lane.LARGE else None,
+                most_bytes=QUICK_BYTES if lane is Lane.QUICK else None,
+            ):
+                return False
+            log.info("parsing put off", job=task.claim.job_id, seconds=round(place.seconds, 1))
+            return True
+
+        return makes_way
+
+    def _parse(self, task: IngestTask, place: Place) -> None:
         claim, board = task.claim, self._state.board
         board.update(claim.job_id, DocumentStatus.PARSING)
         started = time.monotonic()
         # What a mail has brought is there already when its chunks are made anew.
         task.attachments = WaitingAttachments(self._state.files) if claim.kind == JobKind.INGEST else None
+        makes_way = self._makes_way(task, place)
         parsed = self._parser.parse(
-            self._state.files.path(claim.stored),
+            self._state.files.verified(claim.stored, claim.sha256),
             claim.name,
             chunk_tokens=claim.chunk_tokens,
             overlap=claim.overlap,
             on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
-            cancelled=lambda: self._state.should_stop(task),
+            cancelled=lambda: self._state.should_stop(task) or makes_way(),
             attachments=task.attachments,
             most_attachments=self._most_attachments(claim),
         )
@@ -228,65 +329,6 @@ class ParseStage:
                 if depth_of(connection, claim.document_id) >= MOST_DEPTH:
                     return 0
         return self._attachments_limit
-
-    def _reuse_chunks(self, task: IngestTask) -> None:
-        """Prepare the chunks of the active revision to be embedded again."""
-        source = task.claim.active_revision_id
-        with self._writer.transaction() as unit:
-            facts = source and revisions.revision_facts(unit.connection, source)
-            if not source or not facts or not still_holds(unit.connection, task.claim):
-                raise JobRevokedError
-            revisions.copy_sections(unit.connection, source, task.claim.revision_id)
-        total = facts.pop("chunks")
-        task.prepare(self._stored_drafts(source), total, (), **facts)
-        self._state.enqueue_chunks(task)
-
-    def _stored_drafts(self, revision_id: int) -> Iterator[ChunkDraft]:
-        start = 0
-        while True:
-            with self._database.read() as connection:
-                drafts = revisions.read_drafts(connection, revision_id, start, _READ_BATCH)
-            if not drafts:
-                return
-            yield from drafts
-            start += len(drafts)
-
-    def _copy(self, task: IngestTask, source: int) -> bool:
-        """Copy chunks and vectors of a revision with the same content and plan; false if it was deleted meanwhile."""
-        claim, state = task.claim, self._state
-        done, total, last = 0, 0, False
-        while not last:
-            if state.stopping.is_set():
-                raise CancelledError(_("Stopped."))
-            with self._writer.transaction() as unit:
-                connection = unit.connection
-                if not still_holds(connection, claim):
-                    raise JobRevokedError
-                facts = revisions.revision_facts(connection, source)
-                if facts is None:
-                    revisions.drop_content(connection, claim.revision_id)
-                    return False
-                total = facts.pop("chunks")
-                count = revisions.copy_chunks(connection, source, claim.revision_id, done, _COPY_BATCH)
-                if claim.name != claim.source_name:
-                    revisions.rename_terms(connection, claim.revision_id, done, count, self._terms(claim.name))
-                done += count
-                last = done >= total
-                if last:
-                    revisions.copy_sections(connection, source, claim.revision_id)
-                    facts["fingerprint"] = self._fingerprint
-                    unit.switches.append(revisions.activate(connection, claim.revision_id, **facts))
-                    finish_job(connection, claim)
-            state.board.update(claim.job_id, DocumentStatus.EMBEDDING, JobProgress(done, total, "chunk"))
-        state.events.stored(documents=1, chunks=0)
-        state.end(task)
-        return True
-
-    @staticmethod
-    def _terms(name: str) -> Callable[[ChunkDraft], str]:
-        from services.knowledge.text.chunks import lexical_terms
-
-        return lambda draft: lexical_terms(draft.text, (*draft.heading, draft.sheet), name)
 
 
 def start_low_priority_thread(name: str, run: Callable[[], None]) -> threading.Thread:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.core.access import SERVICE
 from services.core.admission import Admission
 from services.core.database import Database
 from services.core.errors import MillpondError
@@ -16,6 +17,7 @@ from services.core.events import EventSink, NullEventSink
 from services.core.settings import Settings
 from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.embed_stage import EmbedStage
+from services.knowledge.ingestion.lanes import MOST_FILES
 from services.knowledge.ingestion.parse_stage import ParseStage, start_low_priority_thread
 from services.knowledge.ingestion.state import PipelineEvents, PipelineState
 from services.knowledge.ingestion.store_stage import StoreStage
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 CRASH_LIMIT = 3
-_PARSE_THREADS = 2
+_PARSE_THREADS = MOST_FILES
 _EMBEDDED_BATCHES = 2  # batches that wait between embedding and storing
 _CLOSE_SECONDS = 30.0
 
@@ -111,6 +113,7 @@ class Ingestion:
         self._threads = [
             start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._files, fingerprint).run),
             start_low_priority_thread("ingest-embed", self._embed_stage.run),
+            start_low_priority_thread("ingest-embed-quick", self._embed_stage.run_quick),
             *(
                 start_low_priority_thread(f"ingest-parse-{number + 1}", self._parse_stage.run)
                 for number in range(_PARSE_THREADS)
@@ -132,10 +135,12 @@ class Ingestion:
             self.job_store.requeue_active()
             self._events.finished()
 
-    def wake(self, *, deleted: bool = False) -> None:
-        """Wake the pipeline: the queue has a new job, or documents were `deleted`, which idle listeners hear of."""
+    def wake(self, *, deleted: bool = False, requeued: bool = False) -> None:
+        """Wake the pipeline: the queue has a new job, or an old one again (`requeued`), or documents were `deleted`, of
+        which idle listeners hear.
+        """
         if self._parse_stage is not None:
-            self._parse_stage.wake(deleted=deleted)
+            self._parse_stage.wake(deleted=deleted, requeued=requeued)
         self.board.mark_changed()
 
     def abandon(self, job_ids: list[int]) -> None:
@@ -163,7 +168,8 @@ class Ingestion:
     def _queue_outdated(self, fingerprint: str) -> None:
         """Queue documents whose vectors another embedding model made: dense search does not find them."""
         documents = outdated_documents(self._database, fingerprint)
-        plan = RevisionPlan.from_settings(self._settings, queue_limit=self._settings.queue_limit + len(documents))
+        limit = self._settings.queue_limit + len(documents)
+        plan = RevisionPlan.from_settings(self._settings, queue_limit=limit, owner=SERVICE.name)
         for document_id in documents:
             with self.writer.transaction() as unit:
                 begin_rebuild(unit.connection, document_id, JobKind.REEMBED, plan)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import structlog
@@ -21,20 +21,18 @@ from services.core.events import Counter, EventKind, EventSink, Timer
 from services.core.i18n import _, plural
 from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.attachments import WaitingAttachments
+from services.knowledge.ingestion.lanes import Lane
+from services.knowledge.ingestion.turns import Flow
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.jobs import Claim, JobStore
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobProgress, Section
-
-if TYPE_CHECKING:
-    from queue import Queue
 
 log = structlog.get_logger(__name__)
 
 # Errors that a retry cannot cure: the original is not kept.
 _PERMANENT = frozenset({ErrorKind.BAD_INPUT, ErrorKind.TOO_LARGE})
 _RETRY_SECONDS = 1.0
-# A file counts as at most this many chunks of the backlog, so that small files can pass a huge one.
-BACKLOG_SHARE = 512
+_POLL_SECONDS = 1.0
 
 
 class PipelineState:
@@ -45,7 +43,7 @@ class PipelineState:
         jobs: JobStore,
         files: FileStore,
         board: ProgressBoard,
-        embedded: Queue[list[TaskSlice]],
+        embedded: queue.Queue[list[TaskSlice]],
         events: PipelineEvents,
         *,
         admission: Admission | None = None,
@@ -59,9 +57,8 @@ class PipelineState:
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.active: dict[int, IngestTask] = {}
-        self.parsed: deque[IngestTask] = deque()
-        self.embedding: list[IngestTask] = []
-        self.ended = 0  # how many tasks ended so far
+        self.parsed: list[IngestTask] = []  # with chunks to be embedded that are in no batch
+        self.moves = 0  # counts what may let another file begin: tasks that ended, chunks that went to the embedder
 
     def start(self, task: IngestTask) -> None:
         """Record that a task is active."""
@@ -78,7 +75,7 @@ class PipelineState:
             if self.active.get(task.claim.job_id) is task:
                 del self.active[task.claim.job_id]
                 self.board.remove(task.claim.job_id)
-            self.ended += 1
+            self.moves += 1
             self.changed.notify_all()
 
     def abandon(self, job_id: int) -> None:
@@ -95,10 +92,18 @@ class PipelineState:
             self.parsed.append(task)
             self.changed.notify_all()
 
-    def backlog_chunks(self) -> int:
-        """Return how many chunks wait to be embedded; a file counts as at most `BACKLOG_SHARE`."""
+    def pass_on(self, batch: list[TaskSlice]) -> None:
+        """Hand embedded chunks to the storing stage, then let the rest of their files be embedded."""
+        while not self.stopping.is_set():
+            try:
+                self.embedded.put(batch, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+            break
         with self.changed:
-            return sum(min(task.remaining, BACKLOG_SHARE) for task in (*self.parsed, *self.embedding))
+            self.parsed += [part.task for part in batch if not part.last and not part.task.cancelled.is_set()]
+            self.moves += 1
+            self.changed.notify_all()
 
     def should_stop(self, task: IngestTask) -> bool:
         """Return whether a stage has to stop working on a task."""
@@ -113,7 +118,13 @@ class PipelineState:
         log.info("ingestion failed", job=claim.job_id, document=claim.document_id, kind=error.kind, reason=str(error))
         while not self.stopping.is_set():
             try:
-                unneeded = self.jobs.fail(claim, error.message, error.hint, keep_file=error.kind not in _PERMANENT)
+                unneeded = self.jobs.fail(
+                    claim,
+                    error.message,
+                    error.hint,
+                    keep_file=error.kind not in _PERMANENT,
+                    behind=error.kind is ErrorKind.TIMED_OUT,
+                )
                 self.files.remove(unneeded or [])
                 if unneeded is not None:
                     self.events.failed()
@@ -197,9 +208,13 @@ class PipelineEvents:
 
 @dataclass(eq=False, slots=True)
 class IngestTask:
-    """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed."""
+    """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed.
+
+    `sections_stored` are committed, too, and the terms and vectors of `indexed` chunks are there, but not shown yet.
+    """
 
     claim: Claim
+    lane: Lane = Lane.QUICK
     cancelled: threading.Event = field(default_factory=threading.Event)
     drafts: Iterator[ChunkDraft] = field(default_factory=lambda: iter(()))
     sections: Sequence[Section] = ()
@@ -208,6 +223,14 @@ class IngestTask:
     total: int = 0
     taken: int = 0
     stored: int = 0
+    sections_stored: int = 0
+    indexed: int = 0
+    early_ids: list[NDArray[np.int64]] = field(default_factory=list)
+
+    @property
+    def flow(self) -> Flow:
+        """Whose it is, and what it was handed in with."""
+        return Flow(self.claim.owner, self.claim.batch)
 
     @property
     def remaining(self) -> int:
@@ -235,11 +258,12 @@ class IngestTask:
 
 @dataclass(eq=False, slots=True)
 class TaskSlice:
-    """Consecutive chunks of a task; `vectors` is float32 (n, d), `last` tells that the task has no more."""
+    """The next `count` chunks of a task; `vectors` is float32 (n, d), `last` tells that the task has no more."""
 
     task: IngestTask
     drafts: list[ChunkDraft]
     last: bool
+    count: int = 0
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 

@@ -1,11 +1,16 @@
-"""Third stage of the pipeline: stores chunks and vectors, and activates revisions that are complete."""
+"""Third stage of the pipeline: stores chunks and vectors, and activates revisions that are complete.
+
+Who writes keeps others who write waiting, so no transaction is long: a large file gets ready in portions, between those
+of other files. Its terms and vectors go into the indexes hidden; the last transaction shows them all at once.
+"""
 
 from __future__ import annotations
 
 import queue
-from contextlib import ExitStack
+from collections import deque
+from contextlib import ExitStack, suppress
 
-from services.core.errors import MillpondError
+from services.core.errors import MillpondError, StorageError
 from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.attachments import WaitingAttachment
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
@@ -17,6 +22,9 @@ from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
 _POLL_SECONDS = 0.5
 _SECTION_BATCH = 500  # the sections of a huge file are on disk until they are read
+# Files of more chunks get ready in portions of so many.
+LARGE_CHUNKS = 1024
+_PORTION_CHUNKS = 256
 
 
 class StoreStage:
@@ -27,18 +35,37 @@ class StoreStage:
         self._files = files
         self._writer = writer
         self._fingerprint = fingerprint
+        self._large: deque[IngestTask] = deque()  # large files whose chunks are all stored, by turns
 
     def run(self) -> None:
         """Store embedded batches until the pipeline stops."""
         while not self._state.stopping.is_set():
             try:
-                batch = self._state.embedded.get(timeout=_POLL_SECONDS)
+                batch = self._state.embedded.get(timeout=0.0 if self._large else _POLL_SECONDS)
             except queue.Empty:
-                continue
-            if not self._try(batch) and len(batch) > 1:
-                # One of the files is the cause: stored one by one, the others pass.
-                for part in batch:
-                    self._try([part])
+                pass
+            else:
+                if not self._try(batch) and len(batch) > 1:
+                    # One of the files is the cause: stored one by one, the others pass.
+                    for part in batch:
+                        self._try([part])
+            if self._large:
+                task = self._large.popleft()
+                if not self._try_portion(task):
+                    self._large.append(task)
+
+    def _try_portion(self, task: IngestTask) -> bool:
+        """Go on with a large file; return whether it is ready, or has ended for another reason."""
+        try:
+            if not task.cancelled.is_set() and not self._store_portion(task):
+                return False
+        except MillpondError as error:
+            self._state.fail(task, error)
+        except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
+            self._state.fail_unexpectedly(task, error)
+        self._drop_early_vectors(task)
+        self._state.end(task)
+        return True
 
     def _try(self, batch: list[TaskSlice]) -> bool:
         """Store a batch; a single part that cannot be stored fails its job."""
@@ -58,36 +85,82 @@ class StoreStage:
         """Write a batch in one transaction: at most a few hundred chunks, and whole files become visible."""
         gone: list[TaskSlice] = []
         ended: list[int] = []
+        sections: list[tuple[IngestTask, int]] = []
         with ExitStack() as claimed, self._writer.transaction() as unit:
             for part in batch:
                 task = part.task
                 if task.cancelled.is_set() or not still_holds(unit.connection, task.claim):
                     gone.append(part)
                     continue
+                large = task.total > LARGE_CHUNKS
+                stored = self._store_sections(unit, task, _SECTION_BATCH if large else len(task.sections))
+                sections.append((task, stored))
                 revision_id = task.claim.revision_id
-                if not task.stored:
-                    self._store_sections(unit, task)
                 revisions.insert_chunks(unit.connection, revision_id, part.drafts, part.vectors, position=task.stored)
-                if part.last:
-                    switch = revisions.activate(
-                        unit.connection, revision_id, fingerprint=self._fingerprint, **task.facts
-                    )
-                    unit.switches.append(switch)
-                    finish_job(unit.connection, task.claim)
-                    if task.attachments is not None:
-                        waiting = claimed.enter_context(task.attachments.claimed())
-                        ended += self._store_attachments(unit, task.claim, waiting)
+                if part.last and not large:
+                    ended += self._activate(unit, task, claimed)
         for job_id in ended:
             self._state.abandon(job_id)
+        for task, stored in sections:
+            task.sections_stored += stored
         kept = [part for part in batch if part not in gone]
-        self._state.events.stored(
-            documents=sum(part.last for part in kept), chunks=sum(len(part.drafts) for part in kept)
-        )
+        complete = [part for part in kept if part.last and part.task.total <= LARGE_CHUNKS]
+        self._state.events.stored(documents=len(complete), chunks=sum(len(part.drafts) for part in kept))
         for part in batch:
             part.task.stored += len(part.drafts)
-            part.task.sections = ()
-            if part.last or part in gone:
+            if part in complete or part in gone:
                 self._state.end(part.task)
+            elif part.last:
+                self._large.append(part.task)
+
+    def _store_portion(self, task: IngestTask) -> bool:
+        """Do the next of what is left to do for a large file, in one transaction; return whether nothing is left."""
+        ended: list[int] = []
+        stored = 0
+        early = None
+        with ExitStack() as claimed, self._writer.transaction() as unit:
+            if not still_holds(unit.connection, task.claim):
+                return True
+            if task.sections_stored < len(task.sections):
+                stored = self._store_sections(unit, task, _SECTION_BATCH)
+            elif task.indexed < task.total:
+                revision_id = task.claim.revision_id
+                early = revisions.index_early(unit.connection, revision_id, task.indexed, _PORTION_CHUNKS)
+                unit.hidden.append(early)
+            else:
+                ended = self._activate(unit, task, claimed, early=True)
+        task.sections_stored += stored
+        if stored:
+            return False
+        if early is not None:
+            task.indexed += _PORTION_CHUNKS
+            task.early_ids.append(early)
+            return False
+        task.early_ids.clear()
+        for job_id in ended:
+            self._state.abandon(job_id)
+        self._state.events.stored(documents=1, chunks=0)
+        return True
+
+    def _drop_early_vectors(self, task: IngestTask) -> None:
+        """Take the hidden vectors of a file that did not get ready out of the index."""
+        if task.early_ids:
+            # On a full disk they stay, hidden, until the next start.
+            with suppress(StorageError), self._writer.transaction() as unit:
+                unit.removed.extend(task.early_ids)
+            task.early_ids.clear()
+
+    def _activate(self, unit: UnitOfWork, task: IngestTask, claimed: ExitStack, *, early: bool = False) -> list[int]:
+        """Make a revision searchable and take in what its file brought; return the jobs that ended for that."""
+        switch = revisions.activate(
+            unit.connection, task.claim.revision_id, early=early, fingerprint=self._fingerprint, **task.facts
+        )
+        unit.switches.append(switch)
+        finish_job(unit.connection, task.claim)
+        if task.attachments is None:
+            return []
+        waiting = claimed.enter_context(task.attachments.claimed())
+        return self._store_attachments(unit, task.claim, waiting)
 
     def _store_attachments(self, unit: UnitOfWork, claim: Claim, waiting: list[WaitingAttachment]) -> list[int]:
         """Take in the files that a document brought; return the jobs that ended for that."""
@@ -95,7 +168,7 @@ class StoreStage:
             unit.connection,
             claim.document_id,
             [(each.name, each.file) for each in waiting],
-            RevisionPlan(claim.chunk_tokens, claim.overlap, 0),
+            RevisionPlan(claim.chunk_tokens, claim.overlap, 0, claim.owner, claim.batch),
             is_stored=lambda stored: self._files.location(stored).is_file(),
         )
         for each, keep in zip(waiting, admitted.kept, strict=True):
@@ -105,7 +178,11 @@ class StoreStage:
         return [*admitted.ended, *admitted.removal.ended]
 
     @staticmethod
-    def _store_sections(unit: UnitOfWork, task: IngestTask) -> None:
-        for start in range(0, len(task.sections), _SECTION_BATCH):
-            sections = task.sections[start : start + _SECTION_BATCH]
+    def _store_sections(unit: UnitOfWork, task: IngestTask, most: int) -> int:
+        """Store at most so many of the sections that are left; return how many."""
+        first = task.sections_stored
+        last = min(first + most, len(task.sections))
+        for start in range(first, last, _SECTION_BATCH):
+            sections = task.sections[start : min(start + _SECTION_BATCH, last)]
             revisions.insert_sections(unit.connection, task.claim.revision_id, sections, position=start)
+        return last - first

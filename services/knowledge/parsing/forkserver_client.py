@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +15,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError, TimedOutError
+import psutil
+
+from services.core.errors import CancelledError, MillpondError, StorageError, TimedOutError
 from services.core.i18n import _
 from services.knowledge.parsing import protocol
 from services.knowledge.parsing.limits import minimal_environment
 from services.knowledge.parsing.results import JobResult, MessageReader
-from services.knowledge.parsing.worker import out_of_memory
+from services.knowledge.parsing.worker_death import STOPPED, exit_error, outside_death
 
 # The folder on the path of the fork server where it finds this package.
 ROOT = str(Path(__file__).resolve().parents[3])
@@ -29,6 +30,12 @@ _END_SECONDS = 5.0
 # How often cancellation and deadlines are checked while a child is silent.
 POLL_SECONDS = 0.05
 _READ_BYTES = 262_144
+# A job that has not begun after this time is lost: the server begins one in milliseconds, in a second under load.
+START_SECONDS = 20.0
+# How often a silent process is checked for whether somebody has stopped it.
+STOPPED_CHECK_SECONDS = 1.0
+# Most seconds that count between two looks at the clock: this process may itself have been stopped in between.
+_LONGEST_STEP = 5.0
 
 
 class ForkServerProcess:
@@ -99,17 +106,25 @@ class ForkServerProcess:
 
 
 class ForkServerLostError(Exception):
-    """The fork server ended before it reported the outcome of the job."""
+    """The fork server ended, or was stopped, before it reported the outcome of the job."""
+
+
+class WorkerLostError(Exception):
+    """A child of the fork server was stopped before it began the job; the server goes on."""
 
 
 class Watchdog:
-    """Stops a job that is cancelled or takes more than `wall_seconds`; `hint` says what to do about the latter."""
+    """Stops a job that is cancelled or takes more than `wall_seconds`; `hint` says what to do about the latter.
+
+    Time in which this process does not check, because it was stopped or had no processor, hardly counts.
+    """
 
     def __init__(self, cancelled: Callable[[], bool], wall_seconds: float, hint: str) -> None:
         self._cancelled = cancelled
         self._hint = hint
         self._wall_seconds = wall_seconds
-        self._deadline = time.monotonic() + wall_seconds
+        self._last = time.monotonic()
+        self._spent = 0.0
 
     def check(self) -> None:
         """Return if the job may continue.
@@ -120,7 +135,10 @@ class Watchdog:
         """
         if self._cancelled():
             raise CancelledError(_("Reading the file was cancelled; nothing of it was kept."))
-        if time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        self._spent += min(now - self._last, _LONGEST_STEP)
+        self._last = now
+        if self._spent >= self._wall_seconds:
             raise TimedOutError(
                 _("Reading the file took more than {seconds} s and was stopped.").format(
                     seconds=round(self._wall_seconds)
@@ -134,6 +152,8 @@ class ParseJob:
 
     Raises (from `run`):
         MillpondError: the job failed or was stopped; its child has ended.
+        WorkerDiedError: the child crashed, or was ended or stopped from outside.
+        WorkerLostError: the child was stopped from outside before it began.
         ForkServerLostError: the outcome is unknown.
     """
 
@@ -144,6 +164,7 @@ class ParseJob:
         self._number = number
         self._request = {**request, "job": number}
         self._on_start = on_start
+        self._pid: int | None = None
 
     def run(self, path: Path, result: JobResult, watchdog: Watchdog) -> None:
         """Send the file and feed `result` until the job has ended."""
@@ -183,18 +204,41 @@ class ParseJob:
         reader = MessageReader(self._request)
         poll = select.poll()
         poll.register(output, select.POLLIN)
+        silent = checked = 0.0
         while True:
             watchdog.check()
             if not poll.poll(POLL_SECONDS * 1000):
+                silent += POLL_SECONDS
+                if silent - checked >= STOPPED_CHECK_SECONDS:
+                    checked = silent
+                    self._check_running(silent)
                 continue
+            silent = checked = 0.0
             data = os.read(output, _READ_BYTES)
             if not data:
                 return
             for message in reader.feed(data):
                 if protocol.message_kind(message) == "start":
-                    self._on_start(protocol.message_values(message)[0])
+                    self._pid = protocol.message_values(message)[0]
+                    self._on_start(self._pid)
                 else:
                     result.receive(message)
+
+    def _check_running(self, silent: float) -> None:
+        """Return if the processes that have been silent for so many seconds are running.
+
+        Raises:
+            WorkerDiedError, WorkerLostError, ForkServerLostError: somebody stopped one of them.
+        """
+        if self._pid is not None:
+            if _is_stopped(self._pid):
+                raise outside_death(STOPPED)
+            return
+        if _is_stopped(self._server.pid) or silent >= START_SECONDS:
+            raise ForkServerLostError
+        if any(_is_stopped(child) for child in _children(self._server.pid)):
+            # A child that waited for its next job, perhaps for this one.
+            raise WorkerLostError
 
     def _kill(self, output: int) -> None:
         """Kill the child, and the server if that fails; return when the child has ended."""
@@ -202,7 +246,7 @@ class ParseJob:
         poll = select.poll()
         poll.register(output, select.POLLIN)
         deadline = time.monotonic() + _END_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not _is_stopped(self._server.pid):
             if poll.poll(POLL_SECONDS * 1000) and not os.read(output, _READ_BYTES):
                 return
         self._server.close(kill=True)
@@ -218,16 +262,16 @@ class ParseJob:
         return exit_error(code, seconds, self._request["cpu_seconds"])
 
 
-def exit_error(code: int, seconds: float, allowed: int) -> MillpondError:
-    """Return the error for a child's exit code (negative: a signal) and the CPU seconds that it used."""
-    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and seconds >= allowed):
-        return TimedOutError(
-            _("Reading the file took more than {seconds} s of CPU time and was stopped.").format(seconds=allowed),
-            _("Split it into smaller files, or raise MILLPOND_PARSER_CPU_SECONDS."),
-        )
-    if code in {-signal.SIGKILL, protocol.EXIT_OUT_OF_MEMORY}:
-        return out_of_memory()
-    return BadInputError(
-        _("Reading the file made the parser crash; the file is damaged, or needs more memory than it may have."),
-        _("Open it in the program that made it, save it again there, and upload the copy."),
-    )
+def _is_stopped(pid: int) -> bool:
+    """Return whether somebody has stopped a process (SIGSTOP, or a debugger)."""
+    try:
+        return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+    except psutil.Error:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []

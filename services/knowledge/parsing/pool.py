@@ -29,6 +29,7 @@ from services.knowledge.parsing.forkserver_client import (
     ForkServerProcess,
     ParseJob,
     Watchdog,
+    WorkerLostError,
 )
 from services.knowledge.parsing.limits import minimal_environment
 from services.knowledge.parsing.results import (
@@ -40,16 +41,18 @@ from services.knowledge.parsing.results import (
     RenderResult,
 )
 from services.knowledge.parsing.worker import out_of_memory
+from services.knowledge.parsing.worker_death import WorkerDiedError
 from services.knowledge.types import JobProgress
 
 if TYPE_CHECKING:
     from services.core.settings import Settings
 
-PARALLEL_JOBS = 2
+# Files parsed at once. Who may have the third place is decided in `ingestion`; rendered pages need two at most.
+PARALLEL_JOBS = 3
 IDLE_SECONDS = 30.0
 WARM_SECONDS = 0.5
 _RENDER_SECONDS = 30
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 _READ_BYTES = 65_536
 
 
@@ -112,6 +115,7 @@ class ParserPool:
             BadInputError: the file cannot be parsed, and why.
             TooLargeError: it needs more memory than allowed, or contains too much text.
             TimedOutError: it takes too long.
+            WorkerDiedError: the process that read it crashed, or was ended from outside; the file may be good.
             CancelledError: `cancelled` returned true.
             StorageError: the stored file is missing, or the disk is too full for its text.
             UnavailableError: the parser cannot be started, or is closing.
@@ -179,14 +183,14 @@ class ParserPool:
     def _run(
         self, path: Path, request: dict[str, Any], new_result: Callable[[], JobResult], watchdog: Watchdog
     ) -> None:
-        """Run one job; again on a new fork server if the present one is lost."""
+        """Run one job; again on a new fork server if the present one is lost, and again for a page if its child is."""
         request = {
             **request,
             "memory_mb": self._settings.parser_memory_mb,
             "cpu_seconds": self._settings.parser_cpu_seconds,
             "output_mb": self._settings.parser_output_mb,
         }
-        for _attempt in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             number = next(self._numbers)
             result = new_result()
             server = None
@@ -200,6 +204,13 @@ class ParserPool:
                     job.run(path, result, watchdog)
             except ForkServerLostError:
                 self._discard(server)
+                continue
+            except WorkerLostError:
+                continue
+            except WorkerDiedError as error:
+                self._refuse_if_closed()
+                if request["do"] != "render" or not error.outside or attempt == _ATTEMPTS - 1:
+                    raise
                 continue
             except MillpondError:
                 self._refuse_if_closed()

@@ -128,13 +128,11 @@ def silence() -> None:
 def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
     write = MessageWriter(output)
     write(protocol.encode_message("start", os.getpid()))
+    write.flush()  # from now on the service can see whether this process is running
     with os.fdopen(file, "rb") as stream:
         if request["do"] == "render":
-            write.flush()
             render(stream, request, write)
         else:
-            if os.fstat(file).st_size > SMALL_BYTES:
-                write.flush()
             parse_request = ParseRequest(
                 request["name"],
                 request["chunk_tokens"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Row
 
 from services.core.database import Database
 from services.core.errors import BusyError, ConflictError, NotFoundError
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.core.settings import Settings
 from services.knowledge.file_store import StoredFile
 from services.knowledge.store.collections import require_collection
@@ -26,16 +26,19 @@ from services.knowledge.store.jobs import (
     requeue,
     supersede,
 )
-from services.knowledge.store.revisions import set_newest
+from services.knowledge.store.revisions import drop_early_terms, set_newest
 from services.knowledge.store.tables import chunks, documents, jobs, revisions, sections
 from services.knowledge.types import JobKind
+
+MOST_OWNER = 255  # characters of an owner's name that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
     """The outcome for a file: its document, whether the content was known, whether the file itself is still needed.
 
-    `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version superseded.
+    `unneeded` are originals that nothing refers to any more, `ended` the jobs that a newer version superseded;
+    `requeued`: an old job goes into the queue again instead of a new one.
     """
 
     document_id: int
@@ -43,15 +46,21 @@ class IntakeResult:
     keep_file: bool = True
     unneeded: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    requeued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionPlan:
-    """How to build a revision: sizes in tokens of the embedder; most unfinished jobs before new ones are refused."""
+    """How to build a revision: sizes in tokens of the embedder; most unfinished jobs before new ones are refused.
+
+    `owner` is who wants it, `batch` names what the same person handed in with it: the queue is shared among them.
+    """
 
     chunk_tokens: int
     overlap: int
     queue_limit: int
+    owner: str = ""
+    batch: str = ""
 
     @classmethod
     def from_settings(
@@ -60,12 +69,17 @@ class RevisionPlan:
         chunk_tokens: int | None = None,
         overlap: int | None = None,
         queue_limit: int | None = None,
+        *,
+        owner: str = "",
+        batch: str = "",
     ) -> Self:
         """Return the plan that the settings ask for, except for what is given."""
         return cls(
             settings.chunk_tokens if chunk_tokens is None else chunk_tokens,
             settings.chunk_overlap_tokens if overlap is None else overlap,
             settings.queue_limit if queue_limit is None else queue_limit,
+            owner,
+            batch,
         )
 
 
@@ -94,7 +108,9 @@ def admit(
         # The content is known but its job failed or was cancelled: retry it with the new file.
         connection.execute(revisions.update().where(revisions.c.id == same.newest_revision_id).values(stored=stored))
         requeue(connection, connection.execute(sa.select(jobs).where(jobs.c.id == same.job_id)).one())
-        return IntakeResult(same.id, keep_file=stored == file.stored)
+        shared = {"owner": plan.owner, "batch": plan.batch}
+        connection.execute(jobs.update().where(jobs.c.id == same.job_id).values(**shared))
+        return IntakeResult(same.id, keep_file=stored == file.stored, requeued=True)
     document_id, version, unneeded, ended = find_or_create_document(connection, name, collection_id)
     revision_id = insert_revision(
         connection,
@@ -105,7 +121,7 @@ def admit(
         size_bytes=file.size_bytes,
         stored=stored,
     )
-    _insert_job(connection, document_id, revision_id, JobKind.INGEST)
+    _insert_job(connection, document_id, revision_id, JobKind.INGEST, plan)
     return IntakeResult(document_id, keep_file=stored == file.stored, unneeded=unneeded, ended=ended)
 
 
@@ -148,10 +164,10 @@ def begin_rebuild(
             _("The original of “{name}” was not kept; it cannot be rechunked.").format(name=document.name)
         )
     if kind == JobKind.REEMBED:
-        plan = RevisionPlan(active.chunk_tokens, active.overlap, plan.queue_limit)
+        plan = replace(plan, chunk_tokens=active.chunk_tokens, overlap=active.overlap)
     kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages", "notes")
     revision_id = insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
-    job_id = _insert_job(connection, document_id, revision_id, kind)
+    job_id = _insert_job(connection, document_id, revision_id, kind, plan)
     return job_id, IntakeResult(document_id, unneeded=unneeded, ended=ended)
 
 
@@ -209,9 +225,15 @@ def insert_revision(connection: Connection, document_id: int, plan: RevisionPlan
     return revision_id
 
 
-def _insert_job(connection: Connection, document_id: int, revision_id: int, kind: JobKind) -> int:
+def _insert_job(connection: Connection, document_id: int, revision_id: int, kind: JobKind, plan: RevisionPlan) -> int:
     created = jobs.insert().values(
-        document_id=document_id, revision_id=revision_id, kind=kind, state=QUEUED, created_at=datetime.now(UTC)
+        document_id=document_id,
+        revision_id=revision_id,
+        kind=kind,
+        state=QUEUED,
+        created_at=datetime.now(UTC),
+        owner=plan.owner[:MOST_OWNER],
+        batch=plan.batch,
     )
     return int(connection.execute(created.returning(jobs.c.id)).scalar_one())
 
@@ -219,7 +241,11 @@ def _insert_job(connection: Connection, document_id: int, revision_id: int, kind
 def _check_queue(connection: Connection, plan: RevisionPlan) -> None:
     if count_unfinished(connection) >= plan.queue_limit:
         raise BusyError(
-            _("{limit} files are waiting already; this one was not accepted.").format(limit=plan.queue_limit),
+            plural(
+                "{count} file is waiting already; this one was not accepted.",
+                "{count} files are waiting already; this one was not accepted.",
+                plan.queue_limit,
+            ),
             _("Try again when some of them are done."),
         )
 
@@ -246,8 +272,10 @@ def recover_jobs(database: Database, crash_limit: int) -> RecoveryResult:
                 failed.append(job_id)
                 outcome = {
                     "state": FAILED,
-                    "error": _("Millpond was killed {count} times while it processed this file.").format(
-                        count=crashes + 1
+                    "error": plural(
+                        "Millpond was killed {count} time while it processed this file.",
+                        "Millpond was killed {count} times while it processed this file.",
+                        crashes + 1,
                     ),
                     "hint": _("If the file was not the cause, retry it; otherwise save it in another format."),
                     "finished_at": datetime.now(UTC),
@@ -260,6 +288,8 @@ def recover_jobs(database: Database, crash_limit: int) -> RecoveryResult:
             .outerjoin(documents, documents.c.active_revision_id == revisions.c.id)
             .where(documents.c.id.is_(None))
         )
+        for revision_id in connection.execute(incomplete.where(revisions.c.terms_indexed > 0)).scalars().all():
+            drop_early_terms(connection, revision_id)
         swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(incomplete))).rowcount
         connection.execute(sections.delete().where(sections.c.revision_id.in_(incomplete)))
     return RecoveryResult(suspects, failed, swept)

@@ -41,6 +41,20 @@ _QUEUED_JOBS = (
     .join(revisions, revisions.c.id == jobs.c.revision_id)
     .where(jobs.c.state == QUEUED)
 )
+_WAITING = (
+    sa.select(
+        jobs.c.id,
+        jobs.c.owner,
+        jobs.c.batch,
+        jobs.c.behind,
+        revisions.c.size_bytes,
+        revisions.c.sha256,
+    )
+    .join(revisions, revisions.c.id == jobs.c.revision_id)
+    .where(jobs.c.state == QUEUED, jobs.c.id > sa.bindparam("after"))
+    .order_by(jobs.c.id)
+)
+_COUNT_QUEUED = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state == QUEUED)
 _OLDEST = (
     _QUEUED_JOBS.where(revisions.c.sha256.not_in(sa.bindparam("busy", expanding=True))).order_by(jobs.c.id).limit(1)
 )
@@ -52,7 +66,7 @@ _HOLDS = sa.select(jobs.c.id).where(
 _FINISH = (
     jobs.update()
     .where(jobs.c.id == sa.bindparam("job"))
-    .values(state=READY, error="", hint="", crashes=0, finished_at=sa.bindparam("now"))
+    .values(state=READY, error="", hint="", crashes=0, deaths=0, behind=False, finished_at=sa.bindparam("now"))
 )
 # Formats that bring others: a copy of their chunks would leave the attachments behind.
 _BRINGING = ("message/rfc822", "application/mbox", "application/vnd.ms-outlook")
@@ -91,6 +105,21 @@ class Claim:
     source_name: str
     attached: bool = False
     waited: float | None = None
+    owner: str = ""
+    batch: str = ""
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A job that waits: who handed the file in, with which others, how large it is, whether it waits behind others."""
+
+    id: int
+    owner: str
+    batch: str
+    behind: bool
+    size_bytes: int
+    sha256: str
 
 
 class JobStore:
@@ -128,16 +157,56 @@ class JobStore:
                 source_name=source_name,
                 attached=bool(row.attached),
                 waited=None if row.run else max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
+                owner=row.owner,
+                batch=row.batch,
+                deaths=row.deaths,
             )
 
-    def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool) -> list[str] | None:
+    def queued(self, after: int = 0) -> list[QueuedJob]:
+        """Return the queued jobs with an id larger than `after`, the oldest first."""
+        with self._database.read() as connection:
+            return [QueuedJob(*row) for row in connection.execute(_WAITING, {"after": after})]
+
+    def count_queued(self) -> int:
+        """Return how many jobs are queued."""
+        with self._database.read() as connection:
+            return connection.scalar(_COUNT_QUEUED) or 0
+
+    def is_waiting(self, *, without: str | None = None, most_bytes: int | None = None) -> bool:
+        """Return whether a job is queued that does not wait behind others: not of the owner `without`, of a file of
+        `most_bytes`.
+        """
+        query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, ~jobs.c.behind).limit(1)
+        if without is not None:
+            query = query.where(jobs.c.owner != without)
+        if most_bytes is not None:
+            small = revisions.c.size_bytes <= most_bytes
+            query = query.join(revisions, revisions.c.id == jobs.c.revision_id).where(small)
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
+
+    def put_back(self, claim: Claim, *, died: bool) -> bool:
+        """Return a job to the queue, behind others; `died`: the process that read its file has. False: it was revoked.
+
+        What it had written is deleted when it is claimed again.
+        """
+        with self._database.write() as connection:
+            if not still_holds(connection, claim):
+                return False
+            values = {"state": QUEUED, "behind": True, "deaths": jobs.c.deaths + int(died)}
+            connection.execute(jobs.update().where(jobs.c.id == claim.job_id).values(**values))
+            return True
+
+    def fail(self, claim: Claim, error: str, hint: str, *, keep_file: bool, behind: bool = False) -> list[str] | None:
         """Record that the job failed and delete what it had written; return the originals to remove.
 
-        None: the job had been revoked, nothing was done.
+        `behind`: it waits behind others when it is retried. None: the job had been revoked, nothing was done.
         """
         with self._database.write() as connection:
             if not still_holds(connection, claim):
                 return None
+            if behind:
+                connection.execute(jobs.update().where(jobs.c.id == claim.job_id).values(behind=True))
             return _end(connection, claim.job_id, FAILED, error, hint, keep_file=keep_file)
 
     def fail_without_cleanup(self, claim: Claim, error: str, hint: str) -> None:
@@ -208,7 +277,9 @@ def requeue(connection: Connection, job: Row[Any]) -> None:
             _("The original was not kept because it could not be read."), _("Add the corrected file again.")
         )
     connection.execute(
-        jobs.update().where(jobs.c.id == job.id).values(state=QUEUED, error="", hint="", crashes=0, finished_at=None)
+        jobs.update()
+        .where(jobs.c.id == job.id)
+        .values(state=QUEUED, error="", hint="", crashes=0, deaths=0, finished_at=None)
     )
     _touch(connection, job.document_id)
 

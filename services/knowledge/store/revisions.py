@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
+from services.knowledge.store.term_erasure import count_terms_to_erase
 from services.knowledge.text.kinds import kind_of
 from services.knowledge.types import ChunkDraft, Section
 
@@ -45,7 +46,9 @@ _SET_TERMS = chunks.update().where(chunks.c.id == sa.bindparam("chunk")).values(
 _COPY_SECTIONS = sections.insert().from_select(
     ["revision_id", *_COPIED_SECTIONS],
     sa.select(sa.bindparam("target", type_=sa.Integer), *(sections.c[name] for name in _COPIED_SECTIONS)).where(
-        sections.c.revision_id == _ID
+        sections.c.revision_id == _ID,
+        sections.c.position >= sa.bindparam("start"),
+        sections.c.position < sa.bindparam("end"),
     ),
 )
 _DOCUMENT = sa.select(documents).join(revisions, revisions.c.document_id == documents.c.id).where(revisions.c.id == _ID)
@@ -59,6 +62,17 @@ _INDEX_TERMS = sa.text(
     "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE revision_id = :revision"
 )
 _DROP_TERMS = sa.text("DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE revision_id = :revision)")
+_INDEX_SPAN = sa.text(
+    "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks"
+    " WHERE revision_id = :revision AND position >= :start AND position < :end"
+)
+_DROP_SPAN = sa.text(
+    "DELETE FROM chunk_terms WHERE rowid IN"
+    " (SELECT id FROM chunks WHERE revision_id = :revision AND position >= :start AND position < :end)"
+)
+_SPAN_IDS = sa.select(chunks.c.id).where(_RANGE).order_by(chunks.c.position)
+_EARLY_TERMS = sa.select(revisions.c.terms_indexed).where(revisions.c.id == _ID)
+_SET_EARLY_TERMS = revisions.update().where(revisions.c.id == _ID).values(terms_indexed=sa.bindparam("indexed"))
 _DROP_CHUNKS = chunks.delete().where(chunks.c.revision_id == _ID)
 _DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
 _DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
@@ -78,7 +92,7 @@ _INCREMENT = (
 class Switch:
     """The consequences of an activated revision: vectors to add and remove, originals to delete.
 
-    `group` is -1 for a disabled document.
+    `group` is -1 for a disabled document. `early`: what is added is in the index already, in group -1.
     """
 
     document_id: int
@@ -86,6 +100,7 @@ class Switch:
     removed: Ids
     group: int
     unneeded: list[str]
+    early: bool = False
 
 
 def insert_chunks(
@@ -168,15 +183,38 @@ def rename_terms(
         connection.execute(_SET_TERMS, changed)
 
 
-def copy_sections(connection: Connection, source: int, target: int) -> None:
-    """Copy all sections of one revision to another."""
-    connection.execute(_COPY_SECTIONS, {"target": target, "revision": source})
+def copy_sections(connection: Connection, source: int, target: int, start: int, count: int) -> int:
+    """Copy `count` sections from position `start` of one revision to another; return how many there were."""
+    span = {"target": target, "revision": source, "start": start, "end": start + count}
+    return connection.execute(_COPY_SECTIONS, span).rowcount
 
 
-def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
+def index_early(connection: Connection, revision_id: int, start: int, count: int) -> Ids:
+    """Put the terms of `count` chunks from position `start` into the lexical index before their revision is active.
+
+    No search shows them. Portion by portion this keeps the activation of a large revision short. Returns the chunks'
+    ids, int64 (n,): their vectors may go into the vector index, hidden.
+    """
+    span = {"revision": revision_id, "start": start, "end": start + count}
+    connection.execute(_INDEX_SPAN, span)
+    connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": start + count})
+    return np.fromiter(connection.execute(_SPAN_IDS, span).scalars(), dtype=np.int64)
+
+
+def drop_early_terms(connection: Connection, revision_id: int) -> None:
+    """Take what `index_early` put into the lexical index out again, if anything; the chunks must still be there."""
+    indexed = connection.scalar(_EARLY_TERMS, {"revision": revision_id})
+    if indexed:
+        dropped = connection.execute(_DROP_SPAN, {"revision": revision_id, "start": 0, "end": indexed}).rowcount
+        count_terms_to_erase(connection, max(0, dropped))
+        connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": None})
+
+
+def activate(connection: Connection, revision_id: int, *, early: bool = False, **facts: Any) -> Switch:
     """Make a fully written revision the active one; the one before it is deleted, with chunks and terms.
 
-    `facts` are columns of `revisions` (media_type, pages, notes, fingerprint).
+    `early`: its terms are in the lexical index already. `facts` are columns of `revisions` (media_type, pages, notes,
+    fingerprint).
     """
     this = {"revision": revision_id}
     document = connection.execute(_DOCUMENT, this).one()
@@ -188,9 +226,10 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
         removed = revision_ids(connection, old)
         drop_terms(connection, old)
     added = revision_ids(connection, revision_id)
-    columns = {"chunks": len(added), **facts}
+    columns = {"chunks": len(added), "terms_indexed": None, **facts}
     connection.execute(_set_facts(*columns), {**this, **{f"new_{name}": value for name, value in columns.items()}})
-    connection.execute(_INDEX_TERMS, this)
+    if not early:
+        connection.execute(_INDEX_TERMS, this)
     connection.execute(_ACTIVATE, {"document": document.id, "now": datetime.now(UTC), **this})
     unneeded: list[str] = []
     if old is not None:
@@ -199,7 +238,7 @@ def activate(connection: Connection, revision_id: int, **facts: Any) -> Switch:
         connection.execute(_DROP_REVISION, {"revision": old})
         unneeded = unreferenced(connection, [stored])
     group = document.collection_id if document.enabled else -1
-    return Switch(document.id, added, removed, group, unneeded)
+    return Switch(document.id, added, removed, group, unneeded, early)
 
 
 @lru_cache(maxsize=16)
@@ -213,11 +252,13 @@ def drop_terms(connection: Connection, revision_id: int) -> None:
 
     Never for an inactive revision: removing rows that are not in it would corrupt the index.
     """
-    connection.execute(_DROP_TERMS, {"revision": revision_id})
+    dropped = connection.execute(_DROP_TERMS, {"revision": revision_id}).rowcount
+    count_terms_to_erase(connection, max(0, dropped))
 
 
 def drop_content(connection: Connection, revision_id: int) -> None:
     """Delete a revision's sections and chunks; its row stays."""
+    drop_early_terms(connection, revision_id)
     connection.execute(_DROP_CHUNKS, {"revision": revision_id})
     connection.execute(_DROP_SECTIONS, {"revision": revision_id})
 

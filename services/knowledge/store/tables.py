@@ -1,7 +1,8 @@
 """Table definitions of `services.knowledge`.
 
 A document has revisions: the active one is searched, another one may be under construction. Chunks of a revision under
-construction are in `chunks` already, but only those of active revisions are in `chunk_terms` and in the vector index.
+construction are in `chunks` already, but only those of active revisions are in `chunk_terms` and in the vector index,
+and the first `terms_indexed` ones of a large revision that is about to become active (no search shows them).
 Ids of chunks are the ids of vectors; they come from `counters` and are never reused, so a citation can never point at
 a chunk that took over an old id.
 """
@@ -36,6 +37,8 @@ collections = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(255), nullable=False, unique=True),
+    # It is being deleted, with its documents or with the answers that quote them, too (`CollectionEnd`); null means no.
+    sa.Column("deleting", sa.String(20)),
     sqlite_autoincrement=True,
 )
 
@@ -83,6 +86,8 @@ revisions = sa.Table(
     sa.Column("notes", sa.JSON(none_as_null=True)),
     sa.Column("chunk_tokens", sa.Integer, nullable=False),
     sa.Column("overlap", sa.Integer, nullable=False),
+    # So many of its first chunks are in `chunk_terms` before it is active, or still are after it was; null means none.
+    sa.Column("terms_indexed", sa.Integer),
     # What made the vectors: `Embedder.fingerprint`; empty until the revision is ready.
     sa.Column("fingerprint", sa.String(200), nullable=False, default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -139,6 +144,13 @@ jobs = sa.Table(
     sa.Column("run", sa.Integer, nullable=False, default=0),
     # How often the process died while the job was active.
     sa.Column("crashes", sa.Integer, nullable=False, default=0),
+    # How often the process that read its file died with it, and whether it waits behind others for that, or for taking
+    # long.
+    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("behind", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Who handed the file in, and with which others: the queue is shared among people, then among what each handed in.
+    sa.Column("owner", sa.String(255), nullable=False, server_default=""),
+    sa.Column("batch", sa.String(64), nullable=False, server_default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sqlite_autoincrement=True,

@@ -33,7 +33,10 @@ _CHUNKS = (
         chunks.c.sheet,
         documents.c.name,
         revisions.c.sha256,
-        (documents.c.active_revision_id == chunks.c.revision_id).label("active"),
+        sa.or_(
+            documents.c.active_revision_id == chunks.c.revision_id,
+            chunks.c.position < sa.func.coalesce(revisions.c.terms_indexed, 0),
+        ).label("active"),
     )
     .join(revisions, revisions.c.id == chunks.c.revision_id)
     .join(documents, documents.c.id == revisions.c.document_id)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from services.core.database import Database
 from services.knowledge.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore
-from services.knowledge.store.deletions import Removal
+from services.knowledge.store.deletions import Removal, names_in_use
 from services.knowledge.store.documents import Regrouping
 from services.knowledge.store.revisions import Switch
 from services.knowledge.store.tables import counters
@@ -44,12 +45,31 @@ class UnitOfWork:
         self.switches: list[Switch] = []
         self.regroupings: list[Regrouping] = []
         self.removed: list[NDArray[np.int64]] = []
+        self.hidden: list[NDArray[np.int64]] = []  # vectors to add that no search finds yet
         self.unneeded: list[str] = []
+        self.gone: dict[int, str] = {}
 
     def record(self, removal: Removal) -> None:
         """Record the vectors and originals to remove after the commit of a deletion."""
         self.removed.extend(removal.ids)
         self.unneeded.extend(removal.unneeded)
+        self.gone |= removal.gone
+
+    @property
+    def removes(self) -> bool:
+        """Whether content that was searchable is gone after the commit."""
+        return bool(self.removed or self.gone or any(len(switch.removed) for switch in self.switches))
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What is gone with a commit: documents by id, and those of their names that no other document bears.
+
+    Without either it is the text of a document that was replaced by another version.
+    """
+
+    documents: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class DocumentWriter:
@@ -63,6 +83,11 @@ class DocumentWriter:
         self._chunks = ChunkStore(database)
         self._lock = threading.RLock()
         self.version = LibraryVersion(database)
+        self._listeners: list[Callable[[Gone], None]] = []
+
+    def on_gone(self, listener: Callable[[Gone], None]) -> None:
+        """Call `listener` after each commit with which content is gone, so that others erase what they have of it."""
+        self._listeners.append(listener)
 
     @contextmanager
     def transaction(self) -> Iterator[UnitOfWork]:
@@ -71,9 +96,14 @@ class DocumentWriter:
             with self._database.write() as connection:
                 unit = UnitOfWork(connection)
                 yield unit
+                names = {*unit.gone.values()}
+                gone = Gone((*unit.gone,), (*sorted(names - names_in_use(connection, names)),))
                 renew_version(connection)
             self._update_index(unit)
         self._files.remove(unit.unneeded)
+        if unit.removes:
+            for listener in self._listeners:
+                listener(gone)
         self._board.mark_changed()
 
     def _update_index(self, unit: UnitOfWork) -> None:
@@ -84,17 +114,24 @@ class DocumentWriter:
             index.regroup(regrouping.ids, regrouping.group)
         if unit.removed:
             index.remove(np.concatenate(unit.removed))
-        small = [switch for switch in unit.switches if len(switch.added) <= SLICE_VECTORS]
+        for hidden in unit.hidden:
+            self._add_hidden(hidden)
+        small = [switch for switch in unit.switches if len(switch.added) <= SLICE_VECTORS and not switch.early]
         if small:
             self._replace(small)
         for switch in unit.switches:
-            if len(switch.added) > SLICE_VECTORS:
-                for ids, vectors in self._chunks.iter_vectors(switch.added, SLICE_VECTORS):
-                    index.add(ids, vectors, -1)
+            if len(switch.added) > SLICE_VECTORS or switch.early:
+                if not switch.early:
+                    self._add_hidden(switch.added)
                 index.remove(switch.removed)
                 index.regroup(switch.added, switch.group)
         if unit.regroupings or unit.removed or unit.switches:
-            self._index_manager.mark_dirty()
+            self._index_manager.mark_dirty(removed=unit.removes)
+
+    def _add_hidden(self, ids: NDArray[np.int64]) -> None:
+        for found, vectors in self._chunks.iter_vectors(ids, SLICE_VECTORS):
+            if len(found):
+                self._index_manager.index.add(found, vectors, -1)
 
     def _replace(self, switches: list[Switch]) -> None:
         added = np.concatenate([switch.added for switch in switches])

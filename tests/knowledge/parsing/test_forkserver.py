@@ -80,8 +80,8 @@ def test_a_dead_fork_server_is_replaced(own: ParserPool, small: Path) -> None:
     assert until(lambda: gone(before))
 
 
-def test_a_fork_server_killed_at_work_is_replaced_once(own: ParserPool, slow: Path) -> None:
-    """The file is read again on a new server; a second loss is an error with a hint, not an endless loop."""
+def test_a_fork_server_killed_at_work_is_replaced_twice(own: ParserPool, slow: Path) -> None:
+    """The file is read again on a new server; a third loss is an error with a hint, not an endless loop."""
     killed: list[int] = []
 
     def cancelled() -> bool:
@@ -93,7 +93,7 @@ def test_a_fork_server_killed_at_work_is_replaced_once(own: ParserPool, slow: Pa
 
     with pytest.raises(UnavailableError):
         run(own, slow, cancelled=cancelled)
-    assert len(killed) == 2
+    assert len(killed) == 3
     assert all(until(lambda pid=pid: gone(pid)) for pid in killed)
 
 
@@ -160,7 +160,7 @@ def test_a_fork_server_that_cannot_start_is_an_error(
 
 
 def test_a_fork_server_without_a_tokenizer_is_an_error(tmp_path: Path, small: Path) -> None:
-    """A server that ends at once is tried twice, then reported."""
+    """A server that ends at once is tried three times, then reported."""
     from services.core.settings import Settings
 
     pool = ParserPool(Settings(data_dir=tmp_path), tmp_path / "missing.json", 256)

@@ -15,6 +15,7 @@ from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.gc.policy import CollectionPolicy
+from services.memory.late_imports import LateImports
 from services.memory.limit import MemoryLimit
 from services.memory.monitor import MemoryMonitor
 from services.memory.objects.names import OwnerRules
@@ -27,6 +28,7 @@ from services.operations.metrics import Metrics
 from services.operations.request_log import RecentRequests
 
 EVENTS_SECONDS = 5.0
+LATE_IMPORT_SECONDS = 1.0
 POLICY_SECONDS = 1.0
 MANY_DOCUMENTS = 20  # deleting so many at once is big work
 LONG_SECONDS = 0.010
@@ -58,6 +60,7 @@ def build_memory(  # noqa: PLR0917 - the composition root calls it, nobody else
         reporter,
         limit=MemoryLimit(settings.memory_limit_mb * MEGABYTE, settings.memory_share),
         preferences=preferences,
+        events=events,
     )
 
     def activity() -> Mapping[str, float]:
@@ -75,6 +78,22 @@ def register_owners(rules: OwnerRules) -> None:
     rules.register(database, Owner.DATABASE)
     rules.register_library("sqlalchemy", Owner.DATABASE)
     rules.register_library("sqlite3", Owner.DATABASE)
+
+
+def watch_late_imports(memory: MemoryMonitor, reporter: EventSink) -> None:
+    """Name on the time line what is imported from now on: the process has started."""
+    purposes = {
+        "llama_cpp": _("local chat model's library loaded"),
+        "langchain_ollama": _("chat model library loaded"),
+        "langchain_core": _("chat model library loaded"),
+        "langsmith": _("chat model library loaded"),
+        "torch": _("library of models loaded"),
+        "pandas": _("library of the pages' tables loaded"),
+        "pyarrow": _("library of the pages' tables loaded"),
+        "streamlit": _("library of the pages loaded"),
+        "httpx": _("library of connections loaded"),
+    }
+    memory.add_task(LateImports(reporter, purposes).check, LATE_IMPORT_SECONDS)
 
 
 def start_memory(memory: MemoryMonitor, events: EventLog, reporter: EventSink, closing: ExitStack) -> None:

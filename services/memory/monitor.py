@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,7 +90,7 @@ class MemoryMonitor:
         self.ledger = LedgerBuilder(clock)
         self.objects = Inspector(clock, folder / "objects")
         self.objects.owner_rules.register(tracing, Owner.WATCHING)
-        self.tracer = Tracer(folder, clock, reporter)
+        self.tracer = Tracer(folder, clock, reporter, self._traced_bytes)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])
         self.ledger.set_census_source(lambda: self.objects.last)
         probes = process_probes(self.objects.take_census, self.tracer.growing_lines)
@@ -107,7 +108,8 @@ class MemoryMonitor:
         self._pause_totals: PauseTotals = self.pauses.pauses()
         self._watching = WatchingCost()
         self._snapshot: MemorySnapshot | None = None
-        self._holders = 0
+        self._pinned: ContextVar[MemorySnapshot | None] = ContextVar("memory_snapshot", default=None)
+        self._holders: set[object] = set()
         self._census: Census | None = None
         self.ledger.add_listener(lambda ledger: self.costs.add(WatchingActivity.LEDGER, ledger.took))
         self.ledger.add_memory_reporter(WatchingMemory(self._watching_parts, (History, Clock)))
@@ -178,21 +180,30 @@ class MemoryMonitor:
         At most a second old, or four while the ledger is made anew because RSS has changed by more than 2 %; older only
         if sampling has stopped. Its ledger is at most half a minute old.
         """
-        return self._snapshot
+        return self._pinned.get() or self._snapshot
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Have this thread see one snapshot inside the block, so that a page or a scrape is of one moment."""
+        token = self._pinned.set(self._snapshot)
+        try:
+            yield
+        finally:
+            self._pinned.reset(token)
 
     def reading(self) -> RssReading:
         """Return RSS as everything shows it: that of the snapshot; read now where there is none yet."""
-        shown = self._snapshot
+        shown = self.snapshot()
         return RssReading(rss_bytes(), self.clock.time()) if shown is None else RssReading(shown.rss, shown.time)
 
     def collector_state(self, *, count: bool = True) -> GCState:
         """Return the state of the garbage collector with the counts of the snapshot."""
-        shown = self._snapshot
+        shown = self.snapshot()
         return self.collector.state(None if shown is None else shown.collector, count=count)
 
     def pause_totals(self) -> PauseTotals:
         """Return the pauses of the garbage collector since the start as in the snapshot."""
-        shown = self._snapshot
+        shown = self.snapshot()
         return self.pauses.pauses() if shown is None else shown.pauses
 
     def refresh(self) -> None:
@@ -200,17 +211,18 @@ class MemoryMonitor:
         self._publish(self.sampler.sample())
 
     @contextmanager
-    def held(self) -> Iterator[MemorySnapshot | None]:
-        """Keep the snapshot as it is inside the block, so that several readers get the same; sampling goes on."""
-        self._holders += 1
+    def held(self) -> Iterator[None]:
+        """Keep the snapshot as it is inside the block, for all threads; sampling goes on."""
+        holder = object()
+        self._holders.add(holder)
         try:
-            yield self._snapshot
+            yield
         finally:
-            self._holders -= 1
+            self._holders.remove(holder)
 
     def _record(self, sample: Sample) -> None:
         self.history.add(sample)
-        if self._holders == 0 and not self._awaits_ledger(sample):
+        if not self._holders and not self._awaits_ledger(sample):
             self._publish(sample)
 
     def _awaits_ledger(self, sample: Sample) -> bool:
@@ -233,6 +245,10 @@ class MemoryMonitor:
         columns |= _collector_columns(found)
         columns[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
         return columns
+
+    def _traced_bytes(self) -> int | None:
+        shown = self.snapshot()
+        return None if shown is None else int(shown.sample.get(Series.TRACED) or 0)
 
     def _watching_columns(self) -> Mapping[str, float]:
         """Return what watching costs over the last minutes, with what this thread has spent since its last call."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count, islice
 from math import isfinite
@@ -28,6 +29,7 @@ KEPT = 20_000
 _MAX_WAITING = 1000
 _MAX_DETAIL = 500
 _MAX_FIGURES = 20
+_MOST_NAMES = 500  # in one query
 events = sa.Table(
     "events",
     metadata,
@@ -101,6 +103,30 @@ class EventLog:
             while self._waiting and self._waiting[0].id in written:
                 self._waiting.popleft()
 
+    def forget(self, names: Collection[str]) -> None:
+        """Take the names of documents that were deleted out of the events that have them."""
+        wanted = {name[:_MAX_DETAIL] for name in names}
+        if not wanted:
+            return
+        self.flush()
+        # What could not be written, or is kept in RAM only.
+        for event in self._waiting.copy():
+            if _names(event.kind, event.figures) and event.detail in wanted:
+                with suppress(ValueError):  # written and removed meanwhile
+                    self._waiting[self._waiting.index(event)] = replace(event, detail=_forgotten())
+        if self._store is not None:
+            self._store.forget(sorted(wanted))
+
+    def forget_others(self, names: Collection[str]) -> int:
+        """Take all names of documents that are not among `names` out of the events; return how many there were.
+
+        At the start: a process that was killed may not have come to `forget` them.
+        """
+        kept = {name[:_MAX_DETAIL] for name in names} | {_forgotten()}
+        others = self._store.document_names() - kept if self._store is not None else set()
+        self.forget(others)
+        return len(others)
+
     def between(
         self, start: float, end: float, limit: int = 200, kinds: Collection[EventKind] | None = None
     ) -> list[Event]:
@@ -114,6 +140,14 @@ class EventLog:
             found |= {row["id"]: _event(row) for row in self._store.newest(start, end, limit, chosen)}
         ordered = sorted(found.values(), key=lambda event: (event.time, event.id))
         return ordered[max(0, len(ordered) - limit) :]
+
+    def find(self, event_id: int) -> Event | None:
+        """Return an event by its id, None where it is not kept."""
+        waiting = next((event for event in self._waiting.copy() if event.id == event_id), None)
+        if waiting is not None or self._store is None:
+            return waiting
+        row = self._store.find(event_id)
+        return None if row is None else _event(row)
 
     def last_end(self, seen: float | None = None) -> str:
         """Return in words how the last run ended; to be called before this run records its START.
@@ -135,6 +169,15 @@ class EventLog:
         return _("the last run did not end by itself: it was killed or crashed after {moment}").format(
             moment=_moment(alive)
         )
+
+
+def _names(kind: str, figures: Mapping[str, float]) -> bool:
+    """Whether the detail of an event is the name of a document: an upload's is, a summary's of several is not."""
+    return kind == EventKind.UPLOAD and "count" not in figures
+
+
+def _forgotten() -> str:
+    return _("a document that was deleted")
 
 
 def _row(event: Event) -> dict[str, object]:
@@ -186,6 +229,28 @@ class EventStore:
         except SQLAlchemyError as error:
             raise StorageError(_("The events could not be written.")) from error
 
+    def document_names(self) -> set[str]:
+        """Return the names of documents in the events."""
+        query = sa.select(events.c.detail, events.c.figures).where(events.c.kind == EventKind.UPLOAD.value)
+        with self._database.read() as connection:
+            return {row.detail for row in connection.execute(query) if _names(EventKind.UPLOAD, row.figures)}
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Take names of documents out of the events that have them.
+
+        Raises:
+            StorageError: the database could not be written.
+        """
+        for start in range(0, len(names), _MOST_NAMES):
+            part = events.c.detail.in_(names[start : start + _MOST_NAMES])
+            named = sa.select(events.c.id, events.c.figures).where(events.c.kind == EventKind.UPLOAD.value, part)
+            with self._database.write() as connection:
+                rows = connection.execute(named).all()
+                ids = [row.id for row in rows if _names(EventKind.UPLOAD, row.figures)]
+                for first in range(0, len(ids), _MOST_NAMES):
+                    some = events.c.id.in_(ids[first : first + _MOST_NAMES])
+                    connection.execute(events.update().where(some).values(detail=_forgotten()))
+
     def newest(
         self, start: float, end: float, limit: int, kinds: Collection[EventKind] = tuple(EventKind)
     ) -> Sequence[Mapping[str, Any]]:
@@ -198,6 +263,12 @@ class EventStore:
         )
         with self._database.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def find(self, event_id: int) -> Mapping[str, Any] | None:
+        """Return the event with this id."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(events).where(events.c.id == event_id)).mappings().first()
+        return None if row is None else dict(row)
 
     def last(self, kinds: Collection[EventKind] = tuple(EventKind)) -> Mapping[str, Any] | None:
         """Return the event that was written last, of these kinds."""

@@ -10,15 +10,18 @@ from services.core.access import Actor
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
-from services.memory.leaks.findings import Finding, find_growth, reclassify
+from services.memory.leaks.causes import CauseFinder, EventSource
+from services.memory.leaks.course import Course
+from services.memory.leaks.course_readings import CourseReadings
+from services.memory.leaks.findings import Finding, find_growth, left_out, reclassify
 from services.memory.leaks.growth import growth_per_request
-from services.memory.leaks.messages import LEAST_WATCHED, evidence, headline, trim_message
+from services.memory.leaks.headline import LEAST_WATCHED, headline
+from services.memory.leaks.messages import evidence, trim_message
 from services.memory.leaks.probes import CollectionCheck, Probes
 from services.memory.leaks.readings import DESCRIPTORS, GPU, HOUR, LIVE, RSS, THREADS, WARM_UP, Readings, ReadingSource
-from services.memory.leaks.statistics import mann_kendall_trend, remove_steps
 from services.memory.leaks.suspects import SuspectCollector
 from services.memory.leaks.types import LeakKind, Trimmed, Verdict, VerdictState
-from services.memory.leaks.windows import MeasureWatch, window_blocks
+from services.memory.leaks.windows import MeasureWatch
 from services.memory.types import Series
 
 # A verdict of growth is held for this share of its window (and so many seconds at least) after it was last confirmed:
@@ -35,7 +38,12 @@ class Detector:
     """
 
     def __init__(
-        self, clock: Clock, history: ReadingSource, probes: Probes | None = None, reporter: EventSink | None = None
+        self,
+        clock: Clock,
+        history: ReadingSource,
+        probes: Probes | None = None,
+        reporter: EventSink | None = None,
+        events: EventSource | None = None,
     ) -> None:
         self._clock = clock
         self._history = history
@@ -43,6 +51,8 @@ class Detector:
         self._reporter: EventSink = reporter or NullEventSink()
         self._lock = threading.Lock()
         self._readings = Readings(history)
+        self._course = CourseReadings(history)
+        self._causes = CauseFinder(events, clock.speed)
         self._watches = {measure.series: MeasureWatch(measure) for measure in (LIVE, RSS, GPU, THREADS, DESCRIPTORS)}
         self._suspects = SuspectCollector(self._probes)
         self._collection_check = CollectionCheck(self._probes, self._reporter)
@@ -54,6 +64,11 @@ class Detector:
     def verdict(self) -> Verdict:
         """The newest verdict."""
         return self._verdict
+
+    @property
+    def held(self) -> tuple[object, ...]:
+        """What it keeps from one judgement to the next, for the ledger."""
+        return (self._readings, self._course, *self._watches.values())
 
     def judge(self) -> Verdict:
         """Make a new verdict now, and report a change of it as an event."""
@@ -91,13 +106,14 @@ class Detector:
     def _judge(self) -> Verdict:
         began = time.perf_counter()
         now = self._clock.time()
-        latest = self._history.latest()
-        if latest is None:
-            return Verdict(VerdictState.UNKNOWN, now)
+        latest, course = self._history.latest(), self._course.course(now)
+        if latest is None or course is None:
+            level = 0.0 if latest is None else latest.get(Series.RSS) or 0.0
+            return Verdict(VerdictState.UNKNOWN, now, level_bytes=level)
         self._readings.refresh(now)
-        level = latest.get(Series.RSS) or 0.0
+        course = self._causes.name_course(course)
         limit = latest.get(Series.LIMIT)
-        headroom = None if limit is None else max(limit - level, 0.0)
+        headroom = None if limit is None else max(limit - (latest.get(Series.RSS) or 0.0), 0.0)
         for watch in self._watches.values():
             watch.update(self._readings, now, None if watch.measure in {THREADS, DESCRIPTORS} else headroom)
         self._collection_check.check(self._watches[Series.LIVE], self._readings, now)
@@ -108,18 +124,28 @@ class Detector:
             self._suspects.collect(found, now)
         # Every process grows at first: that is no finding.
         if found is not None and (found.state is VerdictState.LEAK or watched >= LEAST_WATCHED):
-            return self._growth_verdict(reclassify(found, self._suspects.census_history), now, level, headroom)
-        return self._flat_verdict(now, level, watched)
+            return self._growth_verdict(reclassify(found, self._suspects.census_history), now, course, headroom)
+        return _flat_verdict(now, course, watched)
 
     def _hold(self, verdict: Verdict, before: Verdict) -> Verdict:
         """Return the verdict before instead of a milder one while it is held."""
         if _RANK[verdict.state] >= _RANK[before.state]:
             self._confirmed = verdict.time
         elif verdict.time - self._confirmed < max(HELD_SECONDS, HELD_SHARE * before.window_seconds):
-            return replace(before, time=verdict.time, level_bytes=verdict.level_bytes)
+            to_limit = before.seconds_to_limit
+            if to_limit is not None and before.slope_per_hour:
+                more = (verdict.level_bytes - before.level_bytes) / before.slope_per_hour * HOUR
+                to_limit = max(0.0, to_limit - more)
+            return replace(
+                before,
+                time=verdict.time,
+                level_bytes=verdict.level_bytes,
+                course=verdict.course,
+                seconds_to_limit=to_limit,
+            )
         return verdict
 
-    def _growth_verdict(self, found: Finding, now: float, level: float, headroom: float | None) -> Verdict:
+    def _growth_verdict(self, found: Finding, now: float, course: Course, headroom: float | None) -> Verdict:
         growth = found.trend.growth
         y, served = found.blocks.get(found.measure.series), found.blocks.served
         requested = growth_per_request(y, served) if y is not None and served is not None else None
@@ -133,7 +159,7 @@ class Detector:
             found.state,
             now,
             window_seconds=found.trend.window,
-            level_bytes=level,
+            level_bytes=course.level_bytes,
             kind=found.kind,
             slope_per_hour=growth.slope,
             interval=(growth.low, growth.high),
@@ -142,23 +168,30 @@ class Detector:
             seconds_to_limit=to_limit,
             evidence=tuple(sentences),
             suspects=self._suspects.suspects(found, now),
+            window_end=found.trend.time,
+            left_out=self._causes.name_steps(left_out(found)),
+            course=course,
         )
 
-    def _flat_verdict(self, now: float, level: float, watched: float) -> Verdict:
-        watch = next((one for one in (self._watches[Series.LIVE], self._watches[Series.RSS]) if one.trends), None)
-        if watch is None or watched < LEAST_WATCHED:
-            return Verdict(VerdictState.UNKNOWN, now, window_seconds=watched, level_bytes=level)
-        window = max(watch.trends)
-        blocks = window_blocks(self._readings, window, now)
-        y = None if blocks is None else blocks.get(watch.measure.series)
-        if blocks is None or y is None:
-            return Verdict(VerdictState.UNKNOWN, now, window_seconds=watched, level_bytes=level)
-        trend = mann_kendall_trend((blocks.times - blocks.times[0]) / HOUR, remove_steps(y))
+
+def _flat_verdict(now: float, course: Course, watched: float) -> Verdict:
+    """Return that nothing leaks, in the words of the course, or that too little is known yet."""
+    watched -= sum(end - begin for begin, end in course.gaps)
+    if watched < LEAST_WATCHED:
         return Verdict(
-            VerdictState.FLAT,
+            VerdictState.UNKNOWN,
             now,
-            window_seconds=window,
-            level_bytes=level,
-            slope_per_hour=trend.slope,
-            interval=(trend.low, trend.high),
+            window_seconds=max(0.0, watched),
+            level_bytes=course.level_bytes,
+            course=course,
         )
+    rate = course.rate
+    return Verdict(
+        VerdictState.FLAT,
+        now,
+        window_seconds=course.seconds,
+        level_bytes=course.level_bytes,
+        slope_per_hour=None if rate is None else rate.slope,
+        interval=None if rate is None else (rate.low, rate.high),
+        course=course,
+    )

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
+from services.memory.leaks.course import Step
 from services.memory.leaks.growth import Doubt, remove_load
+from services.memory.leaks.plateaus import LEAST_STEP
 from services.memory.leaks.probes import CensusHistory
 from services.memory.leaks.readings import LIVE, RSS, Blocks, Measure, Readings
-from services.memory.leaks.statistics import theil_sen_slope
+from services.memory.leaks.statistics import removed_steps, theil_sen_slope
 from services.memory.leaks.types import LeakKind, VerdictState
-from services.memory.leaks.windows import MeasureWatch, WindowTrend, window_blocks
+from services.memory.leaks.windows import MeasureWatch, WindowTrend, measure_values, window_blocks
 from services.memory.objects.types import Census
 from services.memory.types import Series, owner_column
 
@@ -64,6 +66,19 @@ def find_growth(watches: Collection[MeasureWatch], readings: Readings, censuses:
 def reclassify(found: Finding, censuses: CensusHistory) -> Finding:
     """Return the finding with its kind decided again, from the censuses there are by now."""
     return _make_finding(found.state, found.measure, found.trend, found.blocks, censuses)
+
+
+def left_out(found: Finding) -> list[Step]:
+    """Return the steps that the slope of a finding leaves out: memory that was asked for at once does not grow."""
+    y = measure_values(found.measure, found.blocks)
+    if y is None or found.kind in BYTES_EACH:
+        return []
+    times, half = found.blocks.times, found.blocks.length / 2
+    return [
+        Step(float(times[last] - half), float(times[first] + half), float(times[first] - half), height)
+        for last, first, height in removed_steps(y)
+        if height >= LEAST_STEP
+    ]
 
 
 def _best_finding(watch: MeasureWatch, readings: Readings, censuses: CensusHistory) -> Finding | None:

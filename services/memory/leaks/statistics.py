@@ -167,6 +167,20 @@ def remove_steps(y: Floats) -> Floats:
     return y
 
 
+def removed_steps(y: Floats) -> list[tuple[int, int, float]]:
+    """Return the steps that `remove_steps` removes: last index before, first after, height."""
+    moved = y - remove_steps(y)
+    places = np.flatnonzero(np.diff(moved))
+    found: list[tuple[int, int, float]] = []
+    for place in places.tolist():
+        height = float(moved[place + 1] - moved[place])
+        if found and found[-1][1] >= place:
+            found[-1] = (found[-1][0], place + 1, found[-1][2] + height)
+        else:
+            found.append((place, place + 1, height))
+    return found
+
+
 def growth_spread(y: Floats) -> tuple[int, float]:
     """Return how evenly growth is spread over eight segments: how many of the seven rises between them are positive,
     and the share of the net growth in the five smallest (5/7 for a line, 0 for one or two steps).

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.memory.leaks.course import Course, Step
+
 
 class VerdictState(StrEnum):
     """What the detector can say now."""
@@ -52,8 +54,9 @@ class Verdict:
     """What the detector says and the evidence for it.
 
     Slopes are of the series that was judged (live bytes, or RSS where only RSS grows; a count for threads and
-    descriptors). `window_seconds` is the length of the window that the verdict is based on, `level_bytes` the RSS at
-    its end.
+    descriptors), those of a flat verdict of RSS. `window_seconds` is the length of the window that the verdict is based
+    on, `window_end` its end where that is not `time`, `level_bytes` the RSS at `time`. `course` is how RSS went until
+    then, and `left_out` are the steps that the slope leaves out.
     """
 
     state: VerdictState
@@ -69,6 +72,9 @@ class Verdict:
     evidence: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     since: float | None = None  # when this state began
+    window_end: float | None = None
+    left_out: tuple[Step, ...] = ()
+    course: Course | None = None
 
 
 @dataclass(frozen=True, slots=True)

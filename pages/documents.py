@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.admission import refusal_banner
+from console.ui.documents.deleted_quotes import deleted_quotes
 from console.ui.documents.detail import document_view
 from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
@@ -51,3 +52,4 @@ if document_id is None:
     refusal_banner(services.admission, Gate.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
     live_view(services.library, collection_id)
+    deleted_quotes(services.library)

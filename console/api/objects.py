@@ -28,6 +28,7 @@ router = APIRouter(prefix="/api/objects", tags=["objects"])
 Format = Literal["json", "csv"]
 _CSV = other_forms("text/csv")
 _MISSING = problem_responses(404)
+Watching = Annotated[bool, Query(description="Include what belongs to the watching of memory itself")]
 Since = Annotated[str, Query(max_length=MAX_NAME, description="Name of the snapshot to compare with; empty: none")]
 
 
@@ -40,7 +41,11 @@ class CensusIn(Body):
 
 class CensusOut(Projection):
     """A stored census. `bytes` are the objects' own, without `native_bytes` (data of arrays and tensors);
-    `large_bytes` are in objects over 512 bytes. `paused` is how long the process was stopped, in seconds."""
+    `large_bytes` are in objects over 512 bytes. `paused` is how long the process was stopped, in seconds.
+
+    `watching_objects` and `watching_bytes` are the part of all that belongs to the watching of memory itself, censuses
+    included; lists leave it out unless they are asked with `watching=true`.
+    """
 
     snapshot: Snapshot
     time: float
@@ -49,6 +54,8 @@ class CensusOut(Projection):
     bytes: int
     large_bytes: int
     native_bytes: int
+    watching_objects: int
+    watching_bytes: int
     paused: float
     took: float
 
@@ -94,14 +101,15 @@ async def take_census(context: Context, body: CensusIn | None = None) -> CensusO
 
 
 @router.get("/census", summary="The newest census", responses=_MISSING)
-async def newest_census(context: Context) -> NewestCensusOut:
+async def newest_census(context: Context, *, watching: Watching = False) -> NewestCensusOut:
     """Return the newest stored census with the biggest containers, and the list of all snapshots."""
     objects = _objects(context)
     snapshots = await context.threads.call(objects.snapshots)
     if not snapshots:
         raise _no_census()
     census = await context.threads.call(objects.snapshot, snapshots[-1].name)
-    return NewestCensusOut.of(census, snapshot=snapshots[-1], snapshots=snapshots)
+    containers = census.shown_containers(watching=watching)
+    return NewestCensusOut.of(census, snapshot=snapshots[-1], snapshots=snapshots, containers=containers)
 
 
 @router.delete("/census/{snapshot}", status_code=204, summary="Delete a snapshot")
@@ -112,37 +120,66 @@ async def delete(snapshot: PathName, context: Context) -> Response:
 
 
 @router.get("/types", summary="Types by count and bytes", responses=_MISSING | _CSV)
-async def types(context: Context, snapshot: QueryName = "", since: Since = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
-    """Return the types of a snapshot (the newest by default), with what changed when `since` names another."""
+async def types(
+    context: Context,
+    *,
+    snapshot: QueryName = "",
+    since: Since = "",
+    format: Format = "json",  # noqa: A002 - the parameter's public name
+    watching: Watching = False,
+) -> Response:
+    """Return the types of a snapshot (the newest by default), with what changed when `since` names another.
+
+    Beside them what the watching of memory itself holds: as `watching`, in CSV as the last row.
+    """
     objects = _objects(context)
     name = snapshot or await context.threads.call(_newest_name, objects)
+    census = await context.threads.call(objects.snapshot, name)
     if since:
-        rows = [_change(change) for change in await context.threads.call(objects.compare, since, name)]
+        changes = await context.threads.call(objects.compare, since, name, watching=watching)
+        rows = [_change(change) for change in changes]
     else:
-        census = await context.threads.call(objects.snapshot, name)
-        rows = [{"type": kind, **asdict(found)} for kind, found in census.types.items()]
+        rows = [{"type": kind, **asdict(found)} for kind, found in census.shown_types(watching=watching).items()]
+        for row in rows:
+            del row["watching_count"], row["watching_bytes"]
     rows.sort(key=lambda row: -row["bytes"])
-    return _table(rows, format, "types", {"snapshot": name, "since": since or None})
+    held = {"count": census.watching_objects, "bytes": census.watching_bytes}
+    if format == "csv" and not watching:
+        rows.append({"type": _("Watching"), **held})
+    return _table(rows, format, "types", {"snapshot": name, "since": since or None, "watching": held})
 
 
 @router.get("/containers", summary="The biggest containers", responses=_MISSING | _CSV)
-async def containers(context: Context, snapshot: QueryName = "", format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
+async def containers(
+    context: Context,
+    *,
+    snapshot: QueryName = "",
+    format: Format = "json",  # noqa: A002 - the parameter's public name
+    watching: Watching = False,
+) -> Response:
     """Return dictionaries, lists, sets and queues with their names, by length."""
     objects = _objects(context)
     name = snapshot or await context.threads.call(_newest_name, objects)
     census = await context.threads.call(objects.snapshot, name)
-    return _table([asdict(entry) for entry in census.containers], format, "containers", {"snapshot": name})
+    rows = [asdict(entry) for entry in census.shown_containers(watching=watching)]
+    return _table(rows, format, "containers", {"snapshot": name})
 
 
 @router.get("/objects", summary="The biggest objects of a type", responses=_MISSING)
 async def objects(
     context: Context,
+    *,
     type: QueryName,  # noqa: A002 - the parameter's public name
     since: Since = "",
     limit: Annotated[int, Query(ge=1, le=MOST_INSTANCES)] = 20,
+    watching: Watching = False,
 ) -> Instances:
-    """Return objects as bounded text with their sizes and names; `since`: only those that are not in that snapshot."""
-    return await context.threads.call(_objects(context).instances, type, since=since, limit=limit)
+    """Return objects as bounded text with their sizes and names; `since`: only those that are not in that snapshot.
+
+    `evidence` of each says, together with its address, which object it is: send both to see what holds it.
+    """
+    find = _objects(context).instances
+    return await context.threads.call(find, type, since=since, limit=limit, watching=watching)
 
 
 @router.get("/paths/{address}", summary="What holds an object")
@@ -150,11 +187,16 @@ async def paths(
     context: Context,
     address: int,
     type: QueryName,  # noqa: A002 - the parameter's public name
+    evidence: Annotated[str, Query(max_length=60, description="As it was listed with the address")] = "",
 ) -> RetentionPaths:
-    """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone."""
+    """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone.
+
+    An address is used again after an object's end: with `evidence` the answer is 404, which says what is there now,
+    unless it is the object that was listed; `identity` says how that is known. Without, it is `unchecked`.
+    """
     if not 0 < address <= MAX_ID:
         raise NotFoundError(_("No object can have this address."), _("GET /api/objects/objects lists some."))
-    return await context.threads.call(_objects(context).retention_paths, address, type)
+    return await context.threads.call(_objects(context).retention_paths, address, type, evidence)
 
 
 @router.get("/repeats", summary="Repetitions")

@@ -68,7 +68,11 @@ class RowOut(BaseModel):
 
 
 class ComparisonOut(Projection):
-    """The rows by size of their change and the totals of all `row_count`; without `old`: the contents of `new`."""
+    """The rows by size of their change and the totals of all `row_count`; without `old`: the contents of `new`.
+
+    The fields of `watching` are what the watching of memory itself has allocated, which the rows leave out unless they
+    are asked with `watching=true`.
+    """
 
     new: SnapshotInfo
     old: SnapshotInfo | None
@@ -78,6 +82,10 @@ class ComparisonOut(Projection):
     bytes_diff: int
     blocks: int
     blocks_diff: int
+    watching_bytes: int
+    watching_bytes_diff: int
+    watching_blocks: int
+    watching_blocks_diff: int
     row_count: int
     rows: list[RowOut]
 
@@ -87,8 +95,9 @@ def _filters(
     ours: Annotated[bool, Query(description="Count each block for the newest of its frames in our code")] = False,
     hide_imports: Annotated[bool, Query(description="Leave out the import system and tracing itself")] = True,
     text: Annotated[str, Query(max_length=200, description="Only paths that contain this")] = "",
+    watching: Annotated[bool, Query(description="Include what the watching of memory itself allocates")] = False,
 ) -> TraceFilters:
-    return TraceFilters(ours=ours, hide_imports=hide_imports, text=text)
+    return TraceFilters(ours=ours, hide_imports=hide_imports, text=text, watching=watching)
 
 
 Chosen = Annotated[TraceFilters, Depends(_filters)]

@@ -48,6 +48,29 @@ messages = sa.Table(
 )
 
 
+# Which answers quote a document or were written from it; `deleted`: the document is gone.
+citations_of = sa.Table(
+    "citations_of",
+    metadata,
+    sa.Column("document_id", sa.Integer, primary_key=True),
+    sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sa.Column("deleted", sa.Boolean, nullable=False, default=False),
+)
+_STORED_CITATIONS = (
+    "INSERT OR IGNORE INTO citations_of(document_id, message_id, deleted)"
+    " SELECT json_extract(citation.value, '$.document_id'), messages.id, 0"
+    " FROM messages, json_each(messages.citations) AS citation"
+    " WHERE messages.citations != '[]' AND json_valid(messages.citations)"
+)
+
+
+@sa.event.listens_for(citations_of, "after_create")
+def _collect_citations(_target: sa.Table, connection: Connection, **_: object) -> None:
+    """Fill the new table from the answers that versions before this one have stored."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_STORED_CITATIONS)
+
+
 class ChatStore:
     """Reads and writes conversations and messages; every write is one transaction."""
 
@@ -80,6 +103,14 @@ class ChatStore:
                 conversations.update().where(conversations.c.id == conversation_id).values(**values)
             )
             return done.rowcount > 0
+
+    def replace_title(self, connection: Connection, conversation_id: str, old: str, new: str) -> None:
+        """Set the title of a conversation whose title is `old`."""
+        connection.execute(
+            conversations.update()
+            .where(conversations.c.id == conversation_id, conversations.c.title == old)
+            .values(title=new)
+        )
 
     def delete_conversation(self, conversation_id: str) -> bool:
         """Delete a conversation with its messages; return whether it was there."""
@@ -133,6 +164,10 @@ class ChatStore:
         )
         key = added.inserted_primary_key
         assert key is not None  # noqa: S101 - every insert of one row has one
+        documents = {citation.document_id for citation in message.citations}
+        if documents:
+            links = [{"document_id": document, "message_id": int(key[0])} for document in sorted(documents)]
+            connection.execute(citations_of.insert(), links)
         return replace(message, id=int(key[0]))
 
     def delete_messages_from(self, connection: Connection, conversation_id: str, first_id: int) -> None:

@@ -175,7 +175,7 @@ class Citation:
     """A numbered source of an answer; the passage itself is read when the citation is opened.
 
     `quote` holds the cited words, for highlighting and to locate them after the document was rechunked. `cited` is
-    false for a passage that the model was given and did not cite.
+    false for a passage that the model was given and did not cite. `deleted`: the document was deleted since.
     """
 
     number: int
@@ -188,6 +188,7 @@ class Citation:
     quote: str = ""
     score: float = 0.0
     cited: bool = True
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from services.core.document_quotes import Quoted
 from services.knowledge.notes import Note
 
 
@@ -256,11 +257,13 @@ class Quotes:
 
 @dataclass(frozen=True, slots=True)
 class DeletionReport:
-    """What a deletion removed."""
+    """What a deletion removed: documents, chunks, bytes of originals, and answers that quoted them; `quoted` stay."""
 
     documents: int = 0
     chunks: int = 0
     bytes: int = 0
+    answers_erased: int = 0
+    quoted: Quoted = Quoted()
 
 
 @dataclass(frozen=True, slots=True)

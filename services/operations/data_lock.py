@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.core.errors import ConflictError, StorageError
 from services.core.i18n import _
+from services.core.private_files import open_descriptor
 
 LOCK_FILE = "millpond.lock"
 _POLL_SECONDS = 0.01
@@ -44,7 +45,7 @@ class DataLock:
             StorageError: the folder cannot be written.
         """
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_descriptor(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StorageError(
                 _("The data folder {path} cannot be written: {reason}.").format(

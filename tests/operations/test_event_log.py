@@ -219,3 +219,34 @@ def test_a_machine_that_went_down_is_not_called_a_kill(database: Database) -> No
     events.flush()
     assert "the machine went down after 1970-01-01 00:16 UTC" in events.last_end()
     assert "killed or crashed" in events.last_end(seen=time.time())
+
+
+def test_the_name_of_a_deleted_document_leaves_the_events(database: Database) -> None:
+    """Deleted means gone: the time line went on naming the file, in RAM and on disk."""
+    events = EventLog(Ticking(), database)
+    events.record(EventKind.UPLOAD, "secret.pdf", {"documents": 1.0})
+    events.flush()
+    events.record(EventKind.UPLOAD, "secret.pdf", {"documents": 1.0})
+    events.record(EventKind.UPLOAD, "other.pdf", {"documents": 1.0})
+    events.record(EventKind.UPLOAD, "5 more", {"count": 5.0})
+    events.record(EventKind.SETTINGS, "secret.pdf")
+    events.forget(["secret.pdf", "5 more"])
+    gone = "a document that was deleted"
+    assert [event.detail for event in events.between(0, 1e9)] == [gone, gone, "other.pdf", "5 more", "secret.pdf"]
+    in_ram = EventLog(Ticking())
+    in_ram.record(EventKind.UPLOAD, "secret.pdf", {"documents": 1.0})
+    in_ram.forget(["secret.pdf"])
+    assert [event.detail for event in in_ram.between(0, 1e9)] == [gone]
+
+
+def test_names_that_a_killed_process_left_are_found_at_the_start(database: Database) -> None:
+    """A kill between the deletion and the events: whatever names no document any more is taken out."""
+    events = EventLog(Ticking(), database)
+    for name in ("kept.pdf", "gone.pdf", "gone.pdf"):
+        events.record(EventKind.UPLOAD, name, {"documents": 1.0})
+    events.flush()
+    again = EventLog(Ticking(), database)
+    assert again.forget_others({"kept.pdf"}) == 1
+    assert again.forget_others({"kept.pdf"}) == 0
+    assert [event.detail for event in again.between(0, 1e9)][0] == "kept.pdf"
+    assert "gone.pdf" not in {event.detail for event in again.between(0, 1e9)}

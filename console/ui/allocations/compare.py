@@ -15,7 +15,7 @@ from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.formatting import count, escape, plain, signed_size, size
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.memory.tracing.source import place_text, source_lines
 from services.memory.tracing.tracer import Tracer
@@ -53,6 +53,7 @@ def allocations_comparison(tracer: Tracer) -> None:
             icon=":material/sync_problem:",
         )
     _totals(found)
+    _watching(found, included=filters.watching)
     if not any(row.bytes_diff if found.old else row.bytes for row in found.rows):
         _no_rows(found, filters)
         return
@@ -149,6 +150,7 @@ def _filters() -> tuple[GroupBy, TraceFilters]:
             ),
         )
         hidden = st.toggle(_("Without imports and tracing"), value=True, key=Key.TRACING_IMPORTS)
+        watching = st.toggle(_("Include what watching holds"), key=Key.TRACING_WATCHING)
         # A suspect's name is "file:line" or "file:line, called by ...".
         text = st.text_input(
             _("Find by path"),
@@ -160,22 +162,35 @@ def _filters() -> tuple[GroupBy, TraceFilters]:
             live=True,
             width=220,
         )
-    return GroupBy(by or GroupBy.LINE), TraceFilters(ours=ours, hide_imports=hidden, text=(text or "").strip())
+    return GroupBy(by or GroupBy.LINE), TraceFilters(
+        ours=ours, hide_imports=hidden, text=(text or "").strip(), watching=watching
+    )
 
 
 def _totals(found: TraceComparison) -> None:
-    holds = _("{bytes} in {blocks} blocks").format(bytes=size(found.bytes), blocks=count(found.blocks))
+    holds = plural("{bytes} in {count} block", "{bytes} in {count} blocks", found.blocks, bytes=size(found.bytes))
     if found.old is None:
         st.caption(escape(_("Holds {holds}.").format(holds=holds)))
         return
     seconds = found.new.time - found.old.time
     st.caption(
         escape(
-            _("{bytes} and {blocks} blocks in {seconds:.0f} s; the newer one holds {holds}.").format(
+            _("{bytes}, {blocks} in blocks, in {seconds:.0f} s; the newer one holds {holds}.").format(
                 bytes=signed_size(found.bytes_diff), blocks=f"{found.blocks_diff:+,}", seconds=seconds, holds=holds
             )
         )
     )
+
+
+def _watching(found: TraceComparison, *, included: bool) -> None:
+    """Draw what the watching of memory itself has allocated, in one line."""
+    held = plural(
+        "{bytes} in {count} block", "{bytes} in {count} blocks", found.watching_blocks, bytes=size(found.watching_bytes)
+    )
+    if found.old is not None:
+        held = _("{change}, now {now}").format(change=signed_size(found.watching_bytes_diff), now=held)
+    text = _("Watching: {held}, included below.") if included else _("Watching: {held}, left out below.")
+    st.caption(escape(text.format(held=held)))
 
 
 def _no_rows(found: TraceComparison, filters: TraceFilters) -> None:
@@ -243,7 +258,7 @@ def _table(found: TraceComparison) -> ComparisonRow | None:
 
 
 def _shown(found: TraceComparison) -> str:
-    return "**" + _("The first {shown} of {count} rows").format(shown=_ROWS, count=count(found.row_count)) + "**"
+    return "**" + _("The first {shown} rows of {count}").format(shown=_ROWS, count=count(found.row_count)) + "**"
 
 
 def _exports(found: TraceComparison, filters: TraceFilters) -> None:
@@ -254,6 +269,7 @@ def _exports(found: TraceComparison, filters: TraceFilters) -> None:
         "ours": str(filters.ours).lower(),
         "hide_imports": str(filters.hide_imports).lower(),
         "text": filters.text,
+        "watching": str(filters.watching).lower(),
     }
     with st.container(horizontal=True):
         for kind in ("csv", "json"):
@@ -324,7 +340,7 @@ def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow
     """Draw the selected row: its change, its source, and up to five tracebacks, those that changed most first."""
     with st.container(border=True):
         st.markdown(f"**{escape(place_text(row.place))}**")
-        now = _("{bytes} in {blocks} blocks").format(bytes=size(row.bytes), blocks=count(row.blocks))
+        now = plural("{bytes} in {count} block", "{bytes} in {count} blocks", row.blocks, bytes=size(row.bytes))
         if found.old is not None:
             now = _("{change}, now {now}").format(change=signed_size(row.bytes_diff), now=now)
         st.caption(escape(now))
@@ -337,7 +353,7 @@ def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow
             found.old.id if found.old else "",
             found.new.id,
             GroupBy.TRACEBACK,
-            TraceFilters(ours=filters.ours, hide_imports=filters.hide_imports),
+            TraceFilters(ours=filters.ours, hide_imports=filters.hide_imports, watching=filters.watching),
             limit=_MOST_TRACEBACKS,
             at=row.place,
         )
@@ -347,7 +363,7 @@ def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow
         st.caption(
             _("Tracebacks, most recent call last")
             if tracebacks.row_count <= _MOST_TRACEBACKS
-            else _("The {shown} of {count} tracebacks that changed most, most recent call last").format(
+            else _("The {shown} tracebacks, of {count}, that changed most, most recent call last").format(
                 shown=_MOST_TRACEBACKS, count=tracebacks.row_count
             )
         )

@@ -10,7 +10,7 @@ import streamlit as st
 
 from console.ui.error_boundary import attempt
 from console.ui.session_state import DocumentsState, Key, Query, notify, set_query, state_of
-from console.ui.shared.dialogs import close_dialog, confirm, deletion_text, open_dialog
+from console.ui.shared.dialogs import close_dialog, confirm_choice, deletion_text, open_dialog, quotes_choice
 from console.ui.shared.formatting import count, plain, shorten, size, status_label
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
@@ -237,10 +237,12 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
         if st.button(_("Delete"), key="bulk-delete", disabled=none, icon=":material/delete:"):
             known = {document.id: document for document in documents}
             chosen = [known.get(i) or attempt(library.document, i) for i in selected]
-            confirm(
+            lines, choice = deletion_lines(library, [document for document in chosen if document is not None])
+            confirm_choice(
                 plural("Delete {count} document?", "Delete {count} documents?", len(selected)),
-                deletion_lines(library, [document for document in chosen if document is not None]),
+                lines,
                 _("Delete"),
+                choice,
                 partial(_delete, library, selected),
             )
         st.button(_("Clear"), key="bulk-clear", type="tertiary", disabled=none, on_click=_clear)
@@ -258,8 +260,8 @@ def _reembed(library: Library, ids: list[int]) -> None:
         _clear()
 
 
-def _delete(library: Library, ids: list[int]) -> str:
-    report = library.delete(ids)
+def _delete(library: Library, ids: list[int], erase_quotes: bool) -> str:
+    report = library.delete(ids, erase_quotes=erase_quotes)
     _clear()
     return deletion_text(report)
 
@@ -270,8 +272,8 @@ def _clear() -> None:
     state.tables += 1
 
 
-def deletion_lines(library: Library, documents: Sequence[Document]) -> list[str]:
-    """Return the consequences of deleting `documents`, for the confirmation."""
+def deletion_lines(library: Library, documents: Sequence[Document]) -> tuple[list[str], str]:
+    """Return the consequences of deleting `documents` for the confirmation, and its choice as `quotes_choice` does."""
     everything = library.with_attachments([document.id for document in documents])
     attached = len(everything) - len(documents)
     lines = [shorten(document.name, 80) for document in documents[:_MOST_NAMES]]
@@ -292,13 +294,15 @@ def deletion_lines(library: Library, documents: Sequence[Document]) -> list[str]
             )
         )
     lines.append(
-        _("Deletes the original files ({size}), {chunks} chunks, their search terms and vectors.").format(
+        plural(
+            "Deletes the original files ({size}), {count} chunk, its search terms and vector.",
+            "Deletes the original files ({size}), {count} chunks, their search terms and vectors.",
+            sum(document.chunks for document in everything),
             size=size(sum(document.size_bytes for document in everything)),
-            chunks=count(sum(document.chunks for document in everything)),
         )
     )
-    lines.append(_("Answers that cite them are kept, but their sources can no longer be opened."))
-    return lines
+    quotes, choice = quotes_choice(library.quoted([document.id for document in documents]))
+    return lines + quotes, choice
 
 
 def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:

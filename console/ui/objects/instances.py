@@ -10,13 +10,21 @@ import streamlit as st
 
 from console.ui.charts.palette import PALETTE, owner_name
 from console.ui.error_boundary import show_error
-from console.ui.session_state import ObjectsState, Query, query, query_number, set_query, state_of
+from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
 from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import GraphNode, Instances, ObjectView, PathRoot, PathStep, RetentionPaths
+from services.memory.objects.types import (
+    GraphNode,
+    Identity,
+    Instances,
+    ObjectView,
+    PathRoot,
+    PathStep,
+    RetentionPaths,
+)
 
 _MOST_TITLE = 44  # characters
 _MOST_LABEL = 30
@@ -41,15 +49,15 @@ def instances_view(inspector: Inspector) -> None:
 
 def _instances(inspector: Inspector, kind: str) -> None:
     state = state_of(ObjectsState)
-    since = query(Query.SINCE)
-    if state.instances is None or state.asked != (kind, since):
+    since, watching = query(Query.SINCE), bool(st.session_state.get(Key.OBJECTS_WATCHING))
+    if state.instances is None or state.asked != (kind, since, watching):
         try:
             with st.spinner(_("Searching for objects of this type in a copy of the process")):
-                state.instances = inspector.instances(kind, since=since)
+                state.instances = inspector.instances(kind, since=since, watching=watching)
         except MillpondError as error:
             show_error(error)
             return
-        state.asked = kind, since
+        state.asked = kind, since, watching
     found = state.instances
     if not found.objects:
         st.info(
@@ -91,6 +99,7 @@ def _table(found: Instances) -> None:
         for entry in found.objects
     ]
     addresses = [entry.address for entry in found.objects]
+    listed = [(entry.address, entry.evidence) for entry in found.objects]
     key = f"objects-instances-{hash(tuple(addresses)) & 0xFFFFFFFF:08x}"
     chosen = query_number(Query.OBJECT)
     st.dataframe(
@@ -100,7 +109,7 @@ def _table(found: Instances) -> None:
         placeholder="–",
         height="content" if len(rows) <= 10 else 390,
         alt=_("Objects"),
-        on_select=partial(_store_selection, key, addresses),
+        on_select=partial(_store_selection, key, listed),
         selection_mode="single-row",
         selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
         column_config={
@@ -116,20 +125,24 @@ def _table(found: Instances) -> None:
     )
 
 
-def _store_selection(key: str, addresses: list[int]) -> None:
+def _store_selection(key: str, listed: list[tuple[int, str]]) -> None:
     rows = st.session_state[key].selection.rows
-    set_query(Query.OBJECT, addresses[rows[0]] if rows else None)
+    address, evidence = listed[rows[0]] if rows else (None, None)
+    set_query(Query.OBJECT, address)
+    set_query(Query.EVIDENCE, evidence)
     state_of(ObjectsState).holders = None
 
 
 def _holders(inspector: Inspector, address: int, kind: str) -> None:
     state = state_of(ObjectsState)
-    if state.holders is None or state.holders.found.address != address:
+    evidence = query(Query.EVIDENCE)
+    if state.holders is None or state.listed != (address, evidence):
         try:
             with st.spinner(_("Searching for what holds it in a copy of the process")):
-                state.holders = inspector.retention_paths(address, kind)
+                state.holders = inspector.retention_paths(address, kind, evidence)
+            state.listed = address, evidence
         except NotFoundError as error:
-            st.warning(escape(error.hint), title=_("The object no longer exists"), icon=":material/delete_sweep:")
+            st.warning(escape(error.hint), title=escape(error.message), icon=":material/delete_sweep:")
             return
         except MillpondError as error:
             if error.kind is ErrorKind.BUSY:
@@ -149,6 +162,8 @@ def _graph(holders: RetentionPaths) -> None:
             root=root_text(holders.root),
         )
     )
+    if known := identity_text(holders.identity):
+        st.caption(known)
     dark = st.context.theme.type == "dark"
     with st.container(horizontal_alignment="left", key="objects-graph"):
         st.graphviz_chart(
@@ -183,7 +198,7 @@ def _discard() -> None:
 
 def _close() -> None:
     _discard()
-    for name in (Query.TYPE, Query.OBJECT, Query.CONTAINER):
+    for name in (Query.TYPE, Query.OBJECT, Query.EVIDENCE, Query.CONTAINER):
         set_query(name, None)
 
 
@@ -231,6 +246,18 @@ def path_text(holders: RetentionPaths) -> str:
 def _line(depth: int, step: PathStep) -> str:
     name = plain(step.name)
     return f"{'  ' * depth}{plain(step.label)}  →  {name}" if depth else name
+
+
+def identity_text(identity: Identity) -> str:
+    """Return a sentence where an object is not certainly the one that was listed, else ""."""
+    return {
+        Identity.SAME: "",
+        Identity.UNCHANGED: _("Nothing but its address, type and content identify it: they are those of the list."),
+        Identity.CHANGED: _(
+            "It is held at the same place as the one that was listed, but its content has changed since."
+        ),
+        Identity.UNCHECKED: _("The link does not say which object it means: this one is at its address now."),
+    }[identity]
 
 
 def root_text(root: PathRoot) -> str:

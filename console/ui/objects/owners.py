@@ -7,8 +7,8 @@ import streamlit as st
 from console.ui.objects.toolbar import cost_text
 from console.ui.session_state import ObjectsState, state_of
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import count, escape, kilobytes, milliseconds, plain, size
-from services.core.i18n import _
+from console.ui.shared.formatting import escape, kilobytes, milliseconds, plain, size
+from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import DeepSize, HeapSummary
 
@@ -115,8 +115,10 @@ def _summary(found: HeapSummary) -> None:
         },
     )
     st.caption(
-        _("{count} types, {took} in the copy, paused for {pause}").format(
-            count=count(len(rows)),
+        plural(
+            "{count} type, {took} in the copy, paused for {pause}",
+            "{count} types, {took} in the copy, paused for {pause}",
+            len(rows),
             took=milliseconds(found.took * 1000),
             pause=milliseconds(found.paused * 1000),
         )

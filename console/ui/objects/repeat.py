@@ -180,8 +180,11 @@ def _sentence(report: RepeatReport) -> str:
             size=escape(size(growth.added.bytes / report.times)),
             left=count(growth.left.count),
         )
-    return _("{count} objects of {type} were added, not the same number each time.").format(
-        count=count(growth.added.count), type=name
+    return plural(
+        "{count} object of {type} was added, not the same number each time.",
+        "{count} objects of {type} were added, not the same number each time.",
+        growth.added.count,
+        type=name,
     )
 
 

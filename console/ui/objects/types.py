@@ -38,7 +38,9 @@ def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
         )
         ours = st.toggle(_("Only Millpond's types"), key=Key.OBJECTS_OURS)
         changed = shown.since is not None and st.toggle(_("Only changes"), key="objects-changed", value=True)
-        export_buttons(rows, "types")
+        held = shown.census.watching
+        own = [] if shown.watching else [{"type": _("Watching"), "count": held.count, "bytes": held.bytes}]
+        export_buttons([*rows, *own], "types")
     wanted = (text or "").strip().lower()
     rows = [row for row in rows if wanted in row["type"].lower() and (not ours or row["type"].startswith(OURS))]
     if changed:
@@ -64,7 +66,7 @@ def types_view(inspector: Inspector, shown: ShownSnapshot) -> None:
 def _plain(shown: ShownSnapshot) -> list[Row]:
     rows = [
         {"type": name, "count": found.count, "bytes": found.bytes, "native": found.native}
-        for name, found in shown.census.types.items()
+        for name, found in shown.census.shown_types(watching=shown.watching).items()
     ]
     return sorted(rows, key=lambda row: -int(str(row["bytes"])))
 
@@ -72,7 +74,7 @@ def _plain(shown: ShownSnapshot) -> list[Row]:
 def _compared(inspector: Inspector, shown: ShownSnapshot) -> list[Row]:
     assert shown.since is not None  # noqa: S101 - the caller checked
     with st.spinner(_("Comparing")):
-        changes = inspector.compare(shown.since.name, shown.snapshot.name)
+        changes = inspector.compare(shown.since.name, shown.snapshot.name, watching=shown.watching)
     rows: list[Row] = []
     for change in changes:
         row: Row = {
@@ -150,13 +152,14 @@ def _type_selected(key: str, names: list[str]) -> None:
     rows = st.session_state[key].selection.rows
     set_query(Query.TYPE, names[rows[0]] if rows else None)
     set_query(Query.OBJECT, None)
+    set_query(Query.EVIDENCE, None)
     state_of(ObjectsState).holders = None
 
 
 def containers_view(inspector: Inspector, shown: ShownSnapshot) -> None:
     """Draw the table of containers; a selected row shows what holds the container."""
     before = inspector.snapshot(shown.since.name).containers if shown.since else ()
-    found = list(shown.census.containers)
+    found = list(shown.census.shown_containers(watching=shown.watching))
     with st.container(horizontal=True, vertical_alignment="center"):
         text = st.text_input(
             _("Find a container"),
@@ -231,4 +234,5 @@ def _container_selected(key: str, found: list[ContainerCount]) -> None:
     chosen = found[rows[0]] if rows else None
     set_query(Query.TYPE, chosen.type if chosen else None)
     set_query(Query.OBJECT, chosen.address if chosen else None)
+    set_query(Query.EVIDENCE, chosen.evidence if chosen else None)
     state_of(ObjectsState).holders = None

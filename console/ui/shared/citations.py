@@ -40,7 +40,8 @@ def citation_buttons(library: Library, citations: Sequence[Citation], key: str) 
         for citation in citations:
             where = location(citation.page, citation.sheet)
             name = shorten(citation.document, 36)
-            label = escape(f"{citation.number}  {name}" + (f", {where}" if where else ""))
+            gone = _("deleted since") if citation.deleted else ""
+            label = escape(", ".join(part for part in (f"{citation.number}  {name}", where, gone) if part))
             if st.button(label, key=f"cite-{key}-{citation.number}", help=_tooltip(citation)):
                 open_citation(library, citation)
 

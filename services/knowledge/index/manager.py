@@ -21,6 +21,10 @@ from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
 
 log = structlog.get_logger(__name__)
 
+# Vectors of deleted chunks leave the disk so soon, 10 s later at the latest while saving takes less than 3 s.
+_ERASURE_SECONDS = 3.0
+_SHARE_OF_SAVING = 2.0
+
 
 class VectorSource(Protocol):
     """What is needed of `ChunkStore`."""
@@ -56,6 +60,8 @@ class IndexManager:
         self.warnings: list[str] = []
         self._wake = threading.Condition()
         self._dirty = False
+        self._removed = False
+        self._save_seconds = 0.0
         self._closing = False
         self._flushing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -81,6 +87,7 @@ class IndexManager:
         loaded, warnings = self._snapshots.load(self._dimension, self.fingerprint)
         for warning in warnings:
             log.warning("index snapshot set aside", reason=warning)
+            self._reporter.event(EventKind.DAMAGE, warning)
         self.warnings += warnings
         ids, groups = self._chunks.active_ids(self.fingerprint)
         index = loaded or self._empty(ids)
@@ -93,10 +100,15 @@ class IndexManager:
         self._thread = threading.Thread(target=self._save_periodically, name="index-snapshots", daemon=True)
         self._thread.start()
 
-    def mark_dirty(self) -> None:
-        """Record that the index changed since the last snapshot."""
+    def mark_dirty(self, *, removed: bool = False) -> None:
+        """Record that the index changed since the last snapshot.
+
+        With `removed` vectors are gone that older snapshots have: a new one is saved within seconds, the older ones are
+        deleted.
+        """
         with self._wake:
             self._dirty = True
+            self._removed |= removed
             self._wake.notify_all()
 
     def flush(self) -> bool:
@@ -106,17 +118,19 @@ class IndexManager:
                 if not self._dirty:
                     return True
                 self._dirty = False
+                removed, self._removed = self._removed, False
             started = time.monotonic()
             if self.index.wants_training:
                 self.index.retrain(self._chunks.iter_vectors)
                 log.info("index retrained", vectors=len(self.index))
             try:
-                generation = self._snapshots.save(self.index, self.fingerprint)
+                generation = self._snapshots.save(self.index, self.fingerprint, alone=removed)
             except StorageError as error:
                 log.warning("index not saved", reason=str(error))
-                self.mark_dirty()
+                self.mark_dirty(removed=removed)
                 return False
             vectors, seconds = len(self.index), time.monotonic() - started
+            self._save_seconds = seconds
             log.info("index saved", generation=generation, vectors=vectors)
             text = _("index snapshot {generation}").format(generation=generation)
             self._reporter.event(EventKind.SNAPSHOT, text, vectors=vectors, seconds=seconds)
@@ -139,8 +153,13 @@ class IndexManager:
             with self._wake:
                 self._wake.wait_for(lambda: self._dirty or self._closing)
                 # More changes are likely to follow the first one: they go into the same snapshot.
-                if self._wake.wait_for(lambda: self._closing, self._seconds):
-                    return
+                if self._wake.wait_for(lambda: self._closing or self._removed, self._seconds):
+                    if self._closing:
+                        return
+                    # An index that takes long to save is not saved all the time because documents are being deleted.
+                    pause = max(_ERASURE_SECONDS, _SHARE_OF_SAVING * self._save_seconds)
+                    if self._wake.wait_for(lambda: self._closing, min(pause, self._seconds)):
+                        return
             self.flush()
 
     def _empty(self, ids: Ids) -> VectorIndex:

@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from services.core.errors import DamagedError, StorageError
 from services.core.i18n import _
+from services.core.private_files import create_file, make_folder
 from services.knowledge.index.segment import Codec, Segment
 from services.knowledge.index.vector_index import SEGMENT_VECTORS, VectorIndex
+
+log = structlog.get_logger(__name__)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -53,8 +57,10 @@ class IndexSnapshotStore:
         self._kept = kept
         self._lock = threading.Lock()
 
-    def save(self, index: VectorIndex, fingerprint: str) -> int:
+    def save(self, index: VectorIndex, fingerprint: str, *, alone: bool = False) -> int:
         """Write the present state of the index as a new generation; return its number.
+
+        With `alone` all others are deleted then, damaged ones too: they have vectors that are to be gone.
 
         Raises:
             StorageError: the disk refused; the generations before are kept.
@@ -62,15 +68,17 @@ class IndexSnapshotStore:
         with self._lock:
             temporary = self._directory / f"{_TEMPORARY}new"
             try:
-                self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(self._directory)
                 self._sweep()
                 generation = self._highest() + 1
-                temporary.mkdir()
+                make_folder(temporary)
                 _write(temporary, index, fingerprint)
                 temporary.rename(self._directory / f"{generation:010d}")
                 _sync_folder(self._directory)
-                for _number, folder in self._generations()[: -self._kept]:
+                for _number, folder in self._generations()[: -1 if alone else -self._kept]:
                     self._discard(folder)
+                if alone:
+                    shutil.rmtree(self._directory / _DAMAGED, ignore_errors=True)
             except OSError as error:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise StorageError(
@@ -88,6 +96,7 @@ class IndexSnapshotStore:
         """
         warnings: list[str] = []
         with self._lock:
+            self._clear()
             for _number, folder in reversed(self._generations()):
                 try:
                     manifest = _read_manifest(folder)
@@ -115,6 +124,15 @@ class IndexSnapshotStore:
         for path in self._directory.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(path)
 
+    def _clear(self) -> None:
+        """Delete what a kill left of a save: without a change nothing else would, before the next one."""
+        try:
+            self._sweep()
+            for _number, folder in self._generations()[: -self._kept]:
+                self._discard(folder)
+        except OSError as error:
+            log.warning("old index snapshots not deleted", reason=error.strerror)
+
     def _discard(self, folder: Path) -> None:
         # Renamed first: a partly deleted generation must not look like a damaged one.
         temporary = self._directory / f"{_TEMPORARY}{folder.name}"
@@ -123,7 +141,7 @@ class IndexSnapshotStore:
 
     def _set_aside(self, folder: Path) -> None:
         damaged = self._directory / _DAMAGED
-        damaged.mkdir(exist_ok=True)
+        make_folder(damaged)
         target = damaged / folder.name
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
@@ -150,7 +168,7 @@ def _write(folder: Path, index: VectorIndex, fingerprint: str) -> None:
         "trained": codec.trained,
         "files": files,
     }
-    with (folder / MANIFEST).open("wb") as file:
+    with create_file(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=1).encode())
         _sync(file)
     _sync_folder(folder)
@@ -164,7 +182,7 @@ def _parts(segments: tuple[Segment, ...], column: int) -> Iterator[NDArray[Any]]
 def _write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterator[NDArray[Any]]) -> str:
     """Write an .npy file piece by piece; return its sha256."""
     little = np.dtype(dtype).newbyteorder("<")
-    with path.open("wb") as file:
+    with create_file(path) as file:
         header = {"descr": np.lib.format.dtype_to_descr(little), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:

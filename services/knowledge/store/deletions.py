@@ -21,7 +21,8 @@ from services.knowledge.store.tables import attachments, collections, documents,
 class Removal:
     """What a deletion removed from the database, and what is still to be removed.
 
-    `ids` are vectors to remove from the index, int64 (n,) each, `unneeded` originals, `ended` jobs of the pipeline.
+    `ids` are vectors to remove from the index, int64 (n,) each, `unneeded` originals, `ended` jobs of the pipeline,
+    `gone` the names of the documents by id.
     """
 
     documents: int = 0
@@ -30,6 +31,7 @@ class Removal:
     ids: list[Ids] = field(default_factory=list)
     unneeded: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    gone: dict[int, str] = field(default_factory=dict)
 
     def include(self, other: Removal) -> None:
         """Add what another deletion removed."""
@@ -39,6 +41,7 @@ class Removal:
         self.ids += other.ids
         self.unneeded += other.unneeded
         self.ended += other.ended
+        self.gone |= other.gone
 
 
 def delete(connection: Connection, document_id: int) -> Removal:
@@ -48,7 +51,7 @@ def delete(connection: Connection, document_id: int) -> Removal:
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
     if document is None:
         return Removal()
-    removal = Removal(documents=1)
+    removal = Removal(documents=1, gone={document_id: document.name})
     ended = sa.select(jobs.c.id).where(jobs.c.document_id == document_id, jobs.c.state.in_(UNFINISHED_STATES))
     removal.ended = list(connection.execute(ended).scalars())
     if document.active_revision_id is not None:
@@ -108,6 +111,15 @@ def document_ids(connection: Connection, collection_id: int) -> list[int]:
     return list(
         connection.execute(sa.select(documents.c.id).where(documents.c.collection_id == collection_id)).scalars()
     )
+
+
+def names_in_use(connection: Connection, names: Collection[str]) -> set[str]:
+    """Return those of `names` that documents bear."""
+    return {
+        name
+        for name in set(names)
+        if connection.scalar(sa.select(documents.c.id).where(documents.c.name == name).limit(1)) is not None
+    }
 
 
 def remove_job(connection: Connection, job_id: int) -> Removal:

@@ -17,6 +17,7 @@ TWO_EDITS = 8
 _START = 5
 # How long the words that begin alike are read, in seconds.
 _MOST_SECONDS = 0.1
+_EXISTS = "SELECT doc FROM chunk_vocabulary WHERE term = ? LIMIT 1"
 _RANGE = "SELECT term, doc FROM chunk_vocabulary WHERE term >= ? AND term < ?"
 
 
@@ -45,7 +46,13 @@ def nearest_word(connection: Connection, word: str, count: Callable[[list[str]],
             term: number for term, number in _alike(connection, word) if OSA.distance(word, term, score_cutoff=2) <= 2
         }
     # First letters are rarely mistyped; of several words, the most frequent one.
-    return max(near, key=lambda term: (term[0] == word[0], near[term], term), default=None)
+    ranked = sorted(near, key=lambda term: (term[0] == word[0], near[term], term), reverse=True)
+    # Counts may be a little old: a word that was deleted is never offered.
+    return next((term for term in ranked if _is_there(connection, term)), None)
+
+
+def _is_there(connection: Connection, term: str) -> bool:
+    return connection.exec_driver_sql(_EXISTS, (term,)).first() is not None
 
 
 def _alike(connection: Connection, word: str) -> Iterator[tuple[str, int]]:

@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from services.core.checked_text import with_checksum, without_checksum
 from services.core.errors import NotFoundError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.private_files import create_file, make_folder
 from services.memory.gc_experiment.types import ExperimentResult
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,7 @@ class ResultStore:
         self._folder = folder
         self._lock = threading.Lock()
         self._results: dict[str, ExperimentResult] = {}
+        self.damaged: list[str] = []  # those that could not be read at the start
         with suppress(OSError):
             self._load()
 
@@ -66,8 +69,9 @@ class ResultStore:
         path = self._folder / f"{result.id}.json"
         partial = path.with_suffix(".partial")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial.write_bytes(_result_adapter.dump_json(result))
+            make_folder(self._folder)
+            with create_file(partial) as file:
+                file.write(with_checksum(_result_adapter.dump_json(result)))
             partial.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -95,7 +99,7 @@ class ResultStore:
             StorageError: it could not be created.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._folder)
             return Path(tempfile.mkdtemp(prefix=_WORK, dir=self._folder))
         except OSError as error:
             raise StorageError(
@@ -119,8 +123,9 @@ class ResultStore:
         try:
             if path.stat().st_size > _MAX_RESULT_BYTES:
                 return
-            result = _result_adapter.validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            result = _result_adapter.validate_json(without_checksum(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            self.damaged.append(path.stem)
             log.warning("experiment unreadable", name=path.name, reason=type(error).__name__)
             return
         if result.id == path.stem:

@@ -211,17 +211,24 @@ class History:
         try:
             make_folder(folder)
             path = folder / "history.db"
-            try:
-                store = self._load(path)
-            except DamagedError as error:
-                self.damage = self._set_aside(path)
-                log.warning("memory history damaged, starting anew", reason=str(error), action=self.damage)
-                store = self._load(path)
+            for repair in (self._drop_log, self._set_aside):
+                try:
+                    return self._load(path)
+                except DamagedError as error:
+                    self.damage = repair(path)
+                    log.warning("memory history damaged", reason=str(error), action=self.damage)
+            return self._load(path)
         except (MillpondError, OSError) as error:
             self._report(error)
             self.damage = _("The memory history is kept in RAM only: {reason}").format(reason=error)
             return None
-        return store
+
+    @staticmethod
+    def _drop_log(path: Path) -> str:
+        """Go on without the write-ahead log, which has the newest samples alone; return in words what was done."""
+        path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+        path.with_name(f"{path.name}-wal").write_bytes(b"")
+        return _("The newest samples of the memory history are missing: its write-ahead log was damaged.")
 
     @staticmethod
     def _set_aside(path: Path) -> str:

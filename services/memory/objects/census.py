@@ -11,9 +11,12 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from services.memory.objects.describe import describe
 from services.memory.objects.graph import ReferenceGraph
 from services.memory.objects.heap import Ints, ObjectHeap, is_subtype, own_size, type_name
+from services.memory.objects.identity import Evidence, digests
 from services.memory.objects.labels import attributes, slots
 from services.memory.objects.names import ObjectNamer
 
@@ -32,20 +35,21 @@ MOST_ROWS = 200
 SECONDS_PER_OBJECT = 9e-6  # of muppy and asizeof, measured on a heap of a million objects
 
 
-def count_types(heap: ObjectHeap, native: Ints) -> dict[str, tuple[int, int, int]]:
-    """Return by type name: count, bytes, and native bytes among these."""
+def count_types(heap: ObjectHeap, native: Ints, watching: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Return the figures of `TypeCount` by type name: count, bytes, native bytes; count and bytes of the watching."""
     kinds = len(heap.types)
     columns = (
         np.bincount(heap.kinds, minlength=kinds),
         np.bincount(heap.kinds, weights=heap.sizes, minlength=kinds),
         np.bincount(heap.kinds, weights=native, minlength=kinds),
+        np.bincount(heap.kinds[watching], minlength=kinds),
+        np.bincount(heap.kinds[watching], weights=heap.sizes[watching], minlength=kinds),
     )
-    found: dict[str, tuple[int, int, int]] = {}
+    found: dict[str, list[int]] = {}
     for number, kind in enumerate(heap.types):
-        name = type_name(kind)
-        known = found.get(name, (0, 0, 0))  # several types may share a name
-        counts, sizes, natives = (before + int(column[number]) for before, column in zip(known, columns, strict=True))
-        found[name] = counts, sizes, natives
+        figures = found.setdefault(type_name(kind), [0] * len(columns))  # several types may share a name
+        for place, column in enumerate(columns):
+            figures[place] += int(column[number])
     return found
 
 
@@ -56,9 +60,9 @@ def large_bytes(heap: ObjectHeap, native: Ints) -> int:
 
 
 def largest_containers(
-    heap: ObjectHeap, graph: ReferenceGraph, most: int = MOST_CONTAINERS
-) -> list[tuple[int, str, int, str, int]]:
-    """Return address, type, length, name and held bytes of the largest containers, the longest first."""
+    heap: ObjectHeap, graph: ReferenceGraph, watching: NDArray[np.bool_], run: int, most: int = MOST_CONTAINERS
+) -> list[tuple[int, str, int, str, int, str, bool]]:
+    """Return the figures of `ContainerCount` of the largest containers, the longest first."""
     entries, names, held = container_lengths(heap), ObjectNamer(graph), graph.held_bytes()
     longest = np.argsort(-entries, kind="stable")[:most]
     long = entries >= _LEAST_ENTRIES
@@ -70,8 +74,10 @@ def largest_containers(
             int(heap.addresses[index]),
             type_name(type(heap.objects[index])),
             int(entries[index]),
-            names.name(index),
+            name := names.name(index),
             int(held[index]),
+            str(Evidence(run, 0, *digests(describe(heap.objects[index], under=name), name))),
+            bool(watching[index]),
         )
         for index in np.concatenate((longest, heaviest)).tolist()
         if entries[index] >= _LEAST_ENTRIES

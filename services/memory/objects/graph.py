@@ -12,7 +12,7 @@ from services.memory.objects.heap import Indices, Ints, ObjectHeap, module_name
 from services.memory.objects.threads import ThreadLocals
 
 UNREACHED, ROOT = -1, -2
-_OUR_PACKAGES = ("services", "console", "pages", "__main__")
+OUR_PACKAGES = ("services", "console", "pages", "__main__")
 _MOST_LEVELS = 3000  # nobody would read a longer path
 
 
@@ -23,7 +23,8 @@ class ReferenceGraph:
     running threads, and objects without known referrers (held by native code, or by an expression that is just being
     evaluated). The rest are cycles that wait for the collector or that native code holds.
 
-    `parents` (n,) are indices, or `ROOT` or `UNREACHED`; `variables` are the names of local variables by index.
+    `parents` (n,) are indices, or `ROOT` or `UNREACHED`; `variables` are the names of local variables by index;
+    `levels` the indices of what was reached in each step, roots left out.
     """
 
     def __init__(self, heap: ObjectHeap, carried: ThreadLocals | None = None, seconds: float = 10.0) -> None:
@@ -32,7 +33,7 @@ class ReferenceGraph:
         self._targets: Ints = heap.index(heap.targets)
         self.parents: Indices = np.full(len(heap), UNREACHED, dtype=np.int32)
         self.variables: dict[int, str] = {}
-        self._levels: list[Ints] = []
+        self.levels: list[Ints] = []
         self._reach(self._modules())
         self._reach(self._locals(carried))
         self._reach(self._without_referrers())
@@ -50,7 +51,7 @@ class ReferenceGraph:
         Each object counts for one path only, so the sums of siblings never overlap (unlike the reachable bytes).
         """
         held = self.heap.sizes.copy()
-        for level in reversed(self._levels):
+        for level in reversed(self.levels):
             np.add.at(held, self.parents[level], held[level])
         return held
 
@@ -68,7 +69,7 @@ class ReferenceGraph:
             assert isinstance(module, ModuleType)  # noqa: S101 - its type was checked above
             name = module_name(module)
             # A page's script is called __main__ too; what it imports belongs to the module it comes from.
-            return name.split(".")[0] not in _OUR_PACKAGES, name == "__main__", name
+            return name.split(".")[0] not in OUR_PACKAGES, name == "__main__", name
 
         return np.array(sorted(found, key=rank), dtype=np.int64)
 
@@ -100,7 +101,7 @@ class ReferenceGraph:
             first = place[reached] == order
             frontier, sources = reached[first], sources[first]
             parents[frontier] = sources
-            self._levels.append(frontier)
+            self.levels.append(frontier)
 
 
 def _expand(frontier: Ints, starts: Ints, targets: Ints) -> tuple[Ints, NDArray[np.int64]]:

@@ -243,6 +243,21 @@ def type_name(kind: type) -> str:
     return name if module in {"", "builtins"} else f"{module}.{name}"
 
 
+def module_of(value: object) -> str:
+    """Return the name of the module that a module, class or function is or comes from; "" for others."""
+    kind = type(value)
+    if is_subtype(kind, ModuleType):
+        return module_name(value)  # type: ignore[arg-type] # its type was just checked
+    if kind is FunctionType:
+        return _plain_text(value.__module__)
+    if is_subtype(kind, type):
+        try:
+            return _plain_text(_MODULE.__get__(value))
+        except AttributeError:
+            return ""
+    return ""
+
+
 def function_name(function: FunctionType) -> str:
     """Return a function's module and qualified name."""
     module, name = _plain_text(function.__module__), _plain_text(function.__qualname__)

@@ -18,6 +18,7 @@ from services.memory.fork_snapshot import ForkResult, run_in_fork
 from services.memory.objects import census, snapshots
 from services.memory.objects.graph import ReferenceGraph
 from services.memory.objects.heap import ObjectHeap, native_sizes
+from services.memory.objects.identity import Evidence, SeenObjects, digests
 from services.memory.objects.names import OwnerRules
 from services.memory.objects.repeat import RepeatRunner
 from services.memory.objects.retention import RetentionFinder
@@ -31,6 +32,7 @@ from services.memory.objects.types import (
     GraphLink,
     GraphNode,
     HeapSummary,
+    Identity,
     Instances,
     LengthenedContainer,
     ObjectView,
@@ -40,6 +42,7 @@ from services.memory.objects.types import (
     TypeChange,
     TypeCount,
 )
+from services.memory.objects.watching import watching_mask
 
 INSPECTION_SECONDS = 60.0
 PYMPLER_SECONDS = 180.0
@@ -63,7 +66,9 @@ class Inspector:
         self._folder = SnapshotFolder(folder) if folder else None
         self._owners: dict[str, tuple[str, Callable[[], object]]] = {}
         self._lock = threading.Lock()
-        self._compared: OrderedDict[tuple[str, str], tuple[TypeChange, ...]] = OrderedDict()
+        self._compared: OrderedDict[tuple[str, str, bool], tuple[TypeChange, ...]] = OrderedDict()
+        self._seen = SeenObjects()
+        self._taking = threading.Lock()
         self._last: Census | None = None
         self.repeats = RepeatRunner(self, self._clock)
 
@@ -103,6 +108,11 @@ class Inspector:
 
     def take_snapshot(self, label: str = "", *, kept: bool = False) -> Snapshot:
         """Take a census and store it with the address of every object, so that it can be compared."""
+        # One at a time: making room for one must not take what another is writing.
+        with self._taking:
+            return self._take_snapshot(label, kept=kept)
+
+    def _take_snapshot(self, label: str, *, kept: bool) -> Snapshot:
         folder = self._snapshots()
         moment = self._clock.time()
         name = f"{datetime.fromtimestamp(moment, UTC):%Y%m%d-%H%M%S-%f}"[:-3]
@@ -119,11 +129,14 @@ class Inspector:
         def count() -> dict[str, Any]:
             heap = ObjectHeap(carried)
             native = native_sizes(heap)
+            graph = ReferenceGraph(heap, carried)
+            watching = watching_mask(graph, self.owner_rules)
             if path is not None:
-                snapshots.write_objects(path, heap, census.container_lengths(heap))
+                snapshots.write_objects(path, heap, census.container_lengths(heap), watching)
             return {
-                "types": census.count_types(heap, native),
-                "containers": census.largest_containers(heap, ReferenceGraph(heap, carried)),
+                "types": census.count_types(heap, native, watching),
+                "containers": census.largest_containers(heap, graph, watching, self.run),
+                "watching": (int(watching.sum()), int(heap.sizes[watching].sum())),
                 "objects": len(heap),
                 "tracked": heap.tracked,
                 "bytes": int(heap.sizes.sum() - native.sum()),
@@ -145,12 +158,22 @@ class Inspector:
             took=found.took,
             native_bytes=value["native"],
             tracked=value["tracked"],
+            watching_objects=value["watching"][0],
+            watching_bytes=value["watching"][1],
         )
         return taken
 
     def snapshots(self) -> list[Snapshot]:
         """Return the stored snapshots, oldest first."""
         return self._folder.all() if self._folder else []
+
+    def damaged_snapshots(self) -> list[str]:
+        """Return the names of stored snapshots that cannot be opened."""
+        return self._folder.damaged() if self._folder else []
+
+    def removal(self, name: str) -> str:
+        """Return in words what became of a snapshot that is not there any more."""
+        return self._snapshots().removal(name)
 
     def snapshot(self, name: str) -> Census:
         """Return the census of a snapshot."""
@@ -164,22 +187,25 @@ class Inspector:
         """Remove a snapshot."""
         self._snapshots().delete(name)
 
-    def compare(self, before: str, after: str) -> tuple[TypeChange, ...]:
-        """Compare two snapshots by type: amounts before and after, what survived, what is new, what is gone."""
+    def compare(self, before: str, after: str, *, watching: bool = False) -> tuple[TypeChange, ...]:
+        """Compare two snapshots by type: amounts before and after, what survived, what is new, what is gone.
+
+        The objects of the watching itself are left out unless `watching`.
+        """
         with self._lock:
-            if known := self._compared.get((before, after)):
+            if known := self._compared.get((before, after, watching)):
                 return known
         folder = self._snapshots()
         first, second = folder.path(before), folder.path(after)
         same_run = folder.info(before).run == folder.info(after).run
         rows = run_in_fork(
-            lambda: snapshots.compare_snapshots(first, second),
+            lambda: snapshots.compare_snapshots(first, second, watching=watching),
             seconds=INSPECTION_SECONDS,
             what=_("comparison of censuses"),
         ).value
         changes = tuple(_type_change(row, same_run=same_run) for row in rows)
         with self._lock:
-            self._compared[before, after] = changes
+            self._compared[before, after, watching] = changes
             while len(self._compared) > _COMPARISONS:
                 self._compared.popitem(last=False)
         return changes
@@ -204,8 +230,10 @@ class Inspector:
         found = self._inspect(inspect).value["found"]
         return tuple(LengthenedContainer(kind, name, tuple(lengths)) for kind, name, lengths in found)
 
-    def instances(self, kind: str, *, since: str = "", limit: int = 20) -> Instances:
+    def instances(self, kind: str, *, since: str = "", limit: int = 20, watching: bool = False) -> Instances:
         """Return the largest objects of a type, without those in the snapshot `since` if there is one.
+
+        The objects of the watching itself are left out unless `watching`.
 
         Raises:
             NotFoundError: there is no such snapshot.
@@ -214,31 +242,41 @@ class Inspector:
             raise BadInputError(_("Between 1 and {most} objects can be shown.").format(most=MOST_INSTANCES))
         before = self._snapshots().path(since) if since else None
         mine = [snapshot.name for snapshot in reversed(self.snapshots()) if snapshot.run == self.run]
-        stored = [self._snapshots().path(name) for name in mine]
+        stored = [self._snapshots().folder / f"{name}.npz" for name in mine]
 
         def inspect(finder: RetentionFinder) -> dict[str, Any]:
             known = None
             if before is not None:
                 earlier = snapshots.read_objects(before)
                 known = earlier.addresses[earlier.select(kind)]
-            total, found = finder.instances(kind, known, limit)
+            total, found = finder.instances(kind, known, limit, watching=watching)
             ages = snapshots.snapshot_ages(stored, [entry["address"] for entry in found], kind)
             return {"total": total, "objects": [{**entry, "age": age} for entry, age in zip(found, ages, strict=True)]}
 
         found = self._inspect(inspect)
-        objects = tuple(_object_view(entry) for entry in found.value["objects"])
+        entries = found.value["objects"]
+        references = self._seen.refer({entry["address"]: entry["type"] for entry in entries if entry["referable"]})
+        objects = tuple(self._object_view(entry, references.get(entry["address"], 0)) for entry in entries)
         return Instances(kind, found.value["total"], objects, found.paused, found.took)
 
-    def retention_paths(self, address: int, kind: str) -> RetentionPaths:
-        """Return what retains the object of type `kind` at `address`.
+    def retention_paths(self, address: int, kind: str, evidence: str = "") -> RetentionPaths:
+        """Return what retains the object of type `kind` at `address`, the one that was listed with this evidence.
 
         Raises:
-            NotFoundError: it is gone.
+            NotFoundError: it is gone; the message says what is at its address now.
+            BadInputError: this is no evidence.
         """
-        found = self._inspect(lambda finder: finder.retention_paths(address, kind))
+        listed = Evidence.parse(evidence)
+        if listed is not None and listed.run != self.run:
+            raise NotFoundError(
+                _("This object was listed in another run of Millpond; its address means nothing in this one."),
+                _("Reload the objects of its type."),
+            )
+        alive = self._seen.is_alive(listed.reference, address) if listed and listed.reference else None
+        found = self._inspect(lambda finder: finder.retention_paths(address, kind, listed, alive))
         value = found.value
         return RetentionPaths(
-            _object_view(value["found"]),
+            self._object_view(value["found"], listed.reference if listed else 0),
             PathRoot(value["root"]),
             tuple(PathStep(**step) for step in value["path"]),
             tuple(GraphNode(**node) for node in value["nodes"]),
@@ -246,6 +284,7 @@ class Inspector:
             value["referrers"],
             found.paused,
             found.took,
+            Identity(value["identity"]),
         )
 
     def deep_size(self, owner: str) -> DeepSize:
@@ -278,14 +317,15 @@ class Inspector:
         with carry_thread_locals() as carried:
             return run_in_fork(inspect_heap, seconds=INSPECTION_SECONDS, what=_("inspection of objects"))
 
+    def _object_view(self, entry: dict[str, Any], reference: int) -> ObjectView:
+        values = {name: value for name, value in entry.items() if name != "referable"}
+        evidence = Evidence(self.run, reference, *digests(entry["text"], entry["name"]))
+        return ObjectView(**(values | {"owner": Owner(entry["owner"]), "evidence": str(evidence)}))
+
     def _snapshots(self) -> SnapshotFolder:
         if self._folder is None:
             raise BadInputError(_("No folder was given for snapshots."))
         return self._folder
-
-
-def _object_view(entry: dict[str, Any]) -> ObjectView:
-    return ObjectView(**(entry | {"owner": Owner(entry["owner"])}))
 
 
 def _type_change(row: list[Any], *, same_run: bool) -> TypeChange:

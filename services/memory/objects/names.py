@@ -138,11 +138,15 @@ class OwnerRules:
                 functions themselves (False). The first that a rule fits decides: what a session holds is the session's
                 although Streamlit's runtime holds the session.
         """
+        return self.find(path) or Owner.PYTHON
+
+    def find(self, path: Iterable[tuple[str, bool]]) -> Owner | None:
+        """Return the owner as `owner_of` does, None where no rule fits."""
         for name, is_instance in path:
             owner = self._find(name, is_instance)
             if owner is not None:
                 return owner
-        return Owner.PYTHON
+        return None
 
     def _find(self, name: str, is_instance: bool) -> Owner | None:
         prefix = name

@@ -123,7 +123,7 @@ class RepeatRunner:
     def _start(self, action: str, times: int, work: Callable[[], object] | None) -> None:
         if not FEWEST_REPETITIONS <= times <= MOST_REPETITIONS:
             raise BadInputError(
-                _("{times} repetitions are not possible.").format(times=times),
+                _("{times} is no possible number of repetitions.").format(times=times),
                 _("Choose between {least} and {most}.").format(least=FEWEST_REPETITIONS, most=MOST_REPETITIONS),
             )
         with self._lock:

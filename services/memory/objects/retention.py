@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from services.core.errors import NotFoundError
-from services.core.i18n import _
 from services.memory.objects.census import ReachableSize
 from services.memory.objects.describe import describe
 from services.memory.objects.graph import ROOT, UNREACHED, ReferenceGraph
 from services.memory.objects.heap import Ints, ObjectHeap, bases, type_name
+from services.memory.objects.identity import Evidence, gone_error, identify
 from services.memory.objects.labels import global_name
 from services.memory.objects.names import ObjectNamer, OwnerRules
+from services.memory.objects.watching import watching_mask
 
 MOST_NODES = 60
 _MOST_REFERRERS = 8
 _MOST_SHOWN_STEPS = 24
+_WEAK_OFFSET: Any = type.__dict__["__weakrefoffset__"]  # 0: the type allows no weak references
 
 
 class RetentionFinder:
@@ -31,18 +32,23 @@ class RetentionFinder:
         self.graph = graph
         self._names = ObjectNamer(graph)
 
-    def instances(self, kind: str, known: Ints | None, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    def instances(
+        self, kind: str, known: Ints | None, limit: int, *, watching: bool = False
+    ) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of objects of a type, and descriptions of the largest.
 
         Args:
             kind: the type's name.
             known: addresses of that type in an earlier snapshot; objects at these are left out.
             limit: how many objects to describe at most.
+            watching: include those that belong to the watching itself.
         """
         numbers = [number for number, candidate in enumerate(self.heap.types) if type_name(candidate) == kind]
         found = np.flatnonzero(np.isin(self.heap.kinds, numbers))
         if known is not None:
             found = found[~np.isin(self.heap.addresses[found], known)]
+        if not watching:
+            found = found[~watching_mask(self.graph, self._owner_rules)[found]]
         # The largest, and among equals the newest.
         order = np.lexsort((-found, -self.heap.sizes[found]))
         reach = ReachableSize(self.heap)
@@ -66,28 +72,43 @@ class RetentionFinder:
             "deep_bytes": deep,
             "deep_complete": complete,
             "text": describe(self.heap.objects[index], under=name),
+            "referable": _WEAK_OFFSET.__get__(type(self.heap.objects[index])) != 0,
             "name": name,
             "owner": self._owner(path),
             "part": self._part(path),
         }
 
-    def retention_paths(self, address: int, kind: str) -> dict[str, Any]:
+    def retention_paths(
+        self, address: int, kind: str, evidence: Evidence | None = None, alive: bool | None = None
+    ) -> dict[str, Any]:
         """Return the shortest path from a root to an object, and the paths over its other referrers.
 
+        Args:
+            address: where it is.
+            kind: its type's name.
+            evidence: what else identified it when it was listed.
+            alive: whether its weak reference finds it, None without one.
+
         Raises:
-            NotFoundError: there is no object of that type at that address any more.
+            NotFoundError: it is not at that address any more; the message says what is.
         """
         index = self.heap.find(address)
-        if index is None or type_name(type(self.heap.objects[index])) != kind:
-            raise NotFoundError(_("The object is gone."), _("Reload the objects of its type."))
+        there = "" if index is None else type_name(type(self.heap.objects[index]))
+        if index is None or there != kind:
+            raise gone_error(kind, there)
         path = self.graph.path(index)
+        found = self._instance(index, ReachableSize(self.heap))
+        identity = identify(evidence, alive, found["text"], found["name"])
+        if identity is None:
+            raise gone_error(kind, there)
         referrers = [int(referrer) for referrer in np.unique(self.heap.referrers(address)) if int(referrer) != index]
         graph = _PathGraph(self)
         graph.add(path)
         for other in self._other_paths(index, path, referrers):
             graph.add(other)
         return {
-            "found": self._instance(index, ReachableSize(self.heap)),
+            "found": found,
+            "identity": identity.value,
             "path": self._steps(path),
             "root": self._root(path[0]),
             "referrers": len(referrers),

@@ -7,26 +7,30 @@ file, no pickle.
 from __future__ import annotations
 
 import json
-import os
 import re
-import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.core.checked_text import ARCHIVE_ERRORS, with_checksum, without_checksum
 from services.core.errors import DamagedError, NotFoundError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.private_files import create_file, make_folder
 from services.memory.objects.heap import Ints, ObjectHeap, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
 
 MOST_SNAPSHOTS = 20
 MOST_BYTES = 400 * MEGABYTE
+_REMOVED_KEPT = 100  # of which it is still known why they were removed
+_SUFFIXES = (".npz", ".census", ".json")
 _NAME = re.compile(r"\d{8}-\d{6}-\d{3}(?:-[0-9a-f]{4})?")
 _LARGEST = 2**32 - 1
 
@@ -49,7 +53,8 @@ class Snapshot:
 class StoredObjects:
     """The objects of a snapshot in the order of their addresses.
 
-    (n,) `addresses`, `kinds` as indices into `types`, `sizes` in bytes, `lengths` of containers (0 for other objects).
+    (n,) `addresses`, `kinds` as indices into `types`, `sizes` in bytes, `lengths` of containers (0 for other objects),
+    `watching` for objects that belong to the watching itself.
     """
 
     types: list[str]
@@ -57,6 +62,7 @@ class StoredObjects:
     kinds: NDArray[np.uint32]
     sizes: NDArray[np.uint32]
     lengths: NDArray[np.uint32]
+    watching: NDArray[np.bool_]
 
     def select(self, type_name: str) -> NDArray[np.bool_]:
         """Return a mask of the objects of a type."""
@@ -69,6 +75,7 @@ class SnapshotFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._removed: OrderedDict[str, str] = OrderedDict()
 
     def path(self, name: str) -> Path:
         """Return a snapshot's file.
@@ -78,17 +85,27 @@ class SnapshotFolder:
         """
         path = self.folder / f"{name}.npz"
         if not _NAME.fullmatch(name) or not path.is_file():
-            raise NotFoundError(
-                _("There is no such snapshot; it may have been removed to make room for newer ones."),
-                _("Choose another."),
-            )
+            raise NotFoundError(self.removal(name), _("Choose another, or take a new one."))
         return path
+
+    def removal(self, name: str) -> str:
+        """Return in words what became of a snapshot that is not there any more."""
+        if not _NAME.fullmatch(name):
+            return _("There is no such snapshot.")
+        taken = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        reason = self._removed.get(name, "")
+        return _("The snapshot of {moment} was removed{reason}.").format(
+            moment=f"{taken:%Y-%m-%d %H:%M:%S} UTC", reason=f": {reason}" if reason else ""
+        )
 
     def prepare(self, snapshot: Snapshot) -> Path:
         """Make room for a new snapshot and return the path to write it to."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for partial in self.folder.glob("*.part"):
-            partial.unlink(missing_ok=True)  # left by a child that was killed
+        make_folder(self.folder)
+        for path in self.folder.iterdir():
+            # Left by a child or a process that was killed.
+            whole = path.with_suffix(".npz").exists() and path.with_suffix(".json").exists()
+            if path.suffix == ".part" or (path.suffix in _SUFFIXES and not whole):
+                path.unlink(missing_ok=True)
         self._prune()
         return self.folder / f"{snapshot.name}.npz"
 
@@ -96,16 +113,33 @@ class SnapshotFolder:
         """Return the snapshots, oldest first."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
-            if _NAME.fullmatch(path.stem):
+            # A list has what can be opened: the file with the objects is removed last, and written first.
+            if _NAME.fullmatch(path.stem) and path.with_suffix(".npz").is_file():
                 with suppress(OSError, ValueError, TypeError):
-                    found.append(Snapshot(**json.loads(path.read_text(encoding="utf-8"))))
+                    found.append(Snapshot(**json.loads(without_checksum(path.read_bytes()))))
         return found
 
-    def delete(self, name: str) -> None:
-        """Remove a snapshot."""
-        self.path(name).unlink(missing_ok=True)
-        (self.folder / f"{name}.census").unlink(missing_ok=True)
+    def damaged(self) -> list[str]:
+        """Return the names of the snapshots that cannot be opened, because a file of theirs is damaged or missing."""
+        whole = {snapshot.name for snapshot in self.all() if self._has_census(snapshot.name)}
+        names = {path.stem for path in self.folder.glob("*") if path.suffix in _SUFFIXES and _NAME.fullmatch(path.stem)}
+        return sorted(names - whole)
+
+    def _has_census(self, name: str) -> bool:
+        try:
+            return bool(without_checksum((self.folder / f"{name}.census").read_bytes()))
+        except (OSError, ValueError):
+            return False
+
+    def delete(self, name: str, reason: str = "") -> None:
+        """Remove a snapshot; `reason` is said to whoever asks for it afterwards."""
+        objects = self.path(name)
+        self._removed[name] = reason or _("somebody deleted it")
+        while len(self._removed) > _REMOVED_KEPT:
+            self._removed.popitem(last=False)
         (self.folder / f"{name}.json").unlink(missing_ok=True)
+        (self.folder / f"{name}.census").unlink(missing_ok=True)
+        objects.unlink(missing_ok=True)
 
     def keep(self, name: str, *, kept: bool) -> Snapshot:
         """Set whether a snapshot is kept as a baseline, never removed to make room."""
@@ -115,7 +149,7 @@ class SnapshotFolder:
 
     def info(self, name: str) -> Snapshot:
         """Return a snapshot by name."""
-        self.path(name)
+        self.path(name)  # says what became of it
         for snapshot in self.all():
             if snapshot.name == name:
                 return snapshot
@@ -125,11 +159,12 @@ class SnapshotFolder:
         """Return the census of a snapshot."""
         self.path(name)
         try:
-            found = json.loads((self.folder / f"{name}.census").read_text(encoding="utf-8"))
+            found = json.loads(without_checksum((self.folder / f"{name}.census").read_bytes()))
             found["types"] = {kind: TypeCount(**figures) for kind, figures in found["types"].items()}
             found["containers"] = tuple(ContainerCount(**container) for container in found["containers"])
             return Census(**found)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self.path(name)  # it may have been removed meanwhile
             raise DamagedError(_("The snapshot {name} cannot be read.").format(name=name), _("Delete it.")) from error
 
     def record(self, snapshot: Snapshot, census: Census) -> None:
@@ -139,7 +174,8 @@ class SnapshotFolder:
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         partial = self.folder / f"{name}.part"
-        partial.write_text(json.dumps(content), encoding="utf-8")
+        with create_file(partial) as file:
+            file.write(with_checksum(json.dumps(content).encode()))
         partial.replace(self.folder / name)
 
     def _prune(self) -> None:
@@ -151,17 +187,19 @@ class SnapshotFolder:
             known.remove(oldest)
             total -= oldest.disk_bytes
             with suppress(NotFoundError):
-                self.delete(oldest.name)
+                self.delete(oldest.name, _("to make room for newer ones"))
             spare = spare or list(known)
 
 
-def write_objects(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
-    """Write all objects of a heap and the lengths of containers; return the size of the file in bytes."""
+def write_objects(path: Path, heap: ObjectHeap, lengths: Ints, watching: NDArray[np.bool_]) -> int:
+    """Write all objects of a heap, the lengths of containers, and which objects belong to the watching itself; return
+    the size of the file in bytes.
+    """
     order = np.argsort(heap.addresses, kind="stable")
     names: dict[str, int] = {}
     numbers = np.array([names.setdefault(type_name(kind), len(names)) for kind in heap.types], dtype=np.uint32)
     partial = path.with_suffix(".part")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with create_file(partial) as file:
         np.savez(
             file,
             allow_pickle=False,
@@ -170,6 +208,7 @@ def write_objects(path: Path, heap: ObjectHeap, lengths: Ints) -> int:
             kinds=numbers[heap.kinds[order]],
             sizes=np.minimum(heap.sizes[order], _LARGEST).astype(np.uint32),
             lengths=np.minimum(lengths[order], _LARGEST).astype(np.uint32),
+            watching=watching[order],
         )
     partial.replace(path)
     return path.stat().st_size
@@ -184,10 +223,13 @@ def read_objects(path: Path) -> StoredObjects:
     try:
         with np.load(path, allow_pickle=False) as file:
             types: list[str] = json.loads(file["types"].tobytes())
-            stored = StoredObjects(types, file["addresses"], file["kinds"], file["sizes"], file["lengths"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            # Versions before did not tell the watching's own objects apart.
+            watching = file["watching"] if "watching" in file.files else np.zeros(len(file["kinds"]), dtype=bool)
+            columns = (file["addresses"], file["kinds"], file["sizes"], file["lengths"], watching)
+            stored = StoredObjects(types, *columns)
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it.")) from error
-    if not len(stored.addresses) == len(stored.kinds) == len(stored.sizes) == len(stored.lengths):
+    if len({len(column) for column in columns}) > 1:
         raise DamagedError(_("The snapshot {name} cannot be read.").format(name=path.stem), _("Delete it."))
     return stored
 
@@ -213,19 +255,25 @@ def totals_by_type(stored: StoredObjects, chosen: NDArray[np.bool_]) -> dict[str
     return {name: (int(counts[n]), int(sizes[n])) for n, name in enumerate(stored.types) if counts[n]}
 
 
-def compare_snapshots(before: Path, after: Path) -> list[list[Any]]:
-    """Return for each type: name, then count and bytes of after, before, survived, new, gone."""
+def compare_snapshots(before: Path, after: Path, *, watching: bool = False) -> list[list[Any]]:
+    """Return for each type: name, then count and bytes of after, before, survived, new, gone.
+
+    Without the objects of the watching itself unless `watching`.
+    """
     first, second = read_objects(before), read_objects(after)
     old, kept = objects_in_both(first, second)
+    mine = np.ones_like(kept) if watching else ~second.watching
+    theirs = np.ones_like(old) if watching else ~first.watching
     tables = (
-        totals_by_type(second, np.ones_like(kept)),
-        totals_by_type(first, np.ones_like(old)),
-        totals_by_type(second, kept),
-        totals_by_type(second, ~kept),
-        totals_by_type(first, ~old),
+        totals_by_type(second, mine),
+        totals_by_type(first, theirs),
+        totals_by_type(second, mine & kept),
+        totals_by_type(second, mine & ~kept),
+        totals_by_type(first, theirs & ~old),
     )
     names: Iterable[str] = dict.fromkeys((*second.types, *first.types))
-    return [[name, *(figure for table in tables for figure in table.get(name, (0, 0)))] for name in names]
+    rows = [[name, *(figure for table in tables for figure in table.get(name, (0, 0)))] for name in names]
+    return [row for row in rows if row[1] or row[3]]
 
 
 def surviving_objects(first: Path, second: Path, third: Path) -> dict[str, tuple[int, int]]:
@@ -233,7 +281,7 @@ def surviving_objects(first: Path, second: Path, third: Path) -> dict[str, tuple
     a, b, c = read_objects(first), read_objects(second), read_objects(third)
     in_a = objects_in_both(a, b)[1]
     in_c = objects_in_both(b, c)[0]
-    return totals_by_type(b, ~in_a & in_c)
+    return totals_by_type(b, ~in_a & in_c & ~b.watching)
 
 
 def lengthened_containers(paths: Sequence[Path], most: int) -> list[list[int]]:
@@ -244,7 +292,7 @@ def lengthened_containers(paths: Sequence[Path], most: int) -> list[list[int]]:
     stored = [read_objects(path) for path in paths]
     last = stored[-1]
     columns = [last.lengths.astype(np.int64)]
-    remaining = last.lengths > 0
+    remaining = (last.lengths > 0) & ~last.watching
     for earlier in reversed(stored[:-1]):
         mine, _theirs = objects_in_both(last, earlier)
         place = np.minimum(np.searchsorted(earlier.addresses, last.addresses), max(0, len(earlier.addresses) - 1))

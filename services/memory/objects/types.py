@@ -13,19 +13,23 @@ from services.core.memory_report import Owner
 class TypeCount:
     """All objects of one type: how many, and their own bytes without what they refer to.
 
-    `native` is the part of `bytes` that lies in native memory: the data of arrays and tensors.
+    `native` is the part of `bytes` that lies in native memory: the data of arrays and tensors. `watching_count` and
+    `watching_bytes` are the part of `count` and `bytes` that belongs to the watching of memory itself.
     """
 
     count: int
     bytes: int
     native: int = 0
+    watching_count: int = 0
+    watching_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerCount:
     """A large container: type, number of entries, and its shortest name (module and attribute path).
 
-    `held_bytes` are its own and those of everything whose shortest path from a root leads through it.
+    `held_bytes` are its own and those of everything whose shortest path from a root leads through it. `evidence`
+    identifies it beside the address, which may be used again. `watching`: it belongs to the watching of memory itself.
     """
 
     address: int
@@ -33,6 +37,8 @@ class ContainerCount:
     length: int
     name: str
     held_bytes: int = 0
+    evidence: str = ""
+    watching: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,8 @@ class Census:
 
     `bytes` are the objects' own without `native_bytes` (data of arrays and tensors). `large_bytes` is the part of
     `bytes` in objects over 512 bytes, which come from malloc and not pymalloc.
-    `paused` is how long other threads were stopped, `took` the whole duration, both in seconds.
+    `paused` is how long other threads were stopped, `took` the whole duration, both in seconds. `watching_objects` and
+    `watching_bytes` are the part of all of it that belongs to the watching of memory itself, censuses included.
     """
 
     time: float
@@ -54,6 +61,27 @@ class Census:
     took: float
     native_bytes: int = 0
     tracked: int = 0
+    watching_objects: int = 0
+    watching_bytes: int = 0
+
+    @property
+    def watching(self) -> Amount:
+        """What belongs to the watching of memory itself, as lists show it in one line."""
+        return Amount(self.watching_objects, self.watching_bytes)
+
+    def shown_types(self, *, watching: bool = False) -> dict[str, TypeCount]:
+        """Return the types that lists show: without the objects of the watching itself unless `watching`."""
+        if watching:
+            return dict(self.types)
+        return {
+            name: TypeCount(found.count - found.watching_count, found.bytes - found.watching_bytes, found.native)
+            for name, found in self.types.items()
+            if found.count > found.watching_count
+        }
+
+    def shown_containers(self, *, watching: bool = False) -> tuple[ContainerCount, ...]:
+        """Return the containers that lists show: without those of the watching itself unless `watching`."""
+        return tuple(container for container in self.containers if watching or not container.watching)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +126,8 @@ class ObjectView:
     """One object, as text and numbers. `age`: in how many consecutive snapshots, back from the newest, it was there.
 
     `deep_bytes` are its own and those of all it reaches; `deep_complete` is false when there was too much to follow.
-    `part` is the module, class, function or thread that holds it, `name` the whole path from there.
+    `part` is the module, class, function or thread that holds it, `name` the whole path from there. `evidence`
+    identifies it beside its address, which another object may have after its end.
     """
 
     address: int
@@ -111,6 +140,7 @@ class ObjectView:
     owner: Owner
     part: str
     age: int = 0
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +152,18 @@ class Instances:
     objects: tuple[ObjectView, ...]
     paused: float
     took: float
+
+
+class Identity(StrEnum):
+    """What is known of an object being the one that was listed.
+
+    It is by a weak reference; its content or, beside other content, its place is the same; or nobody asked.
+    """
+
+    SAME = "same"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    UNCHECKED = "unchecked"
 
 
 class PathRoot(StrEnum):
@@ -177,6 +219,7 @@ class RetentionPaths:
     referrers: int
     paused: float
     took: float
+    identity: Identity = Identity.UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)

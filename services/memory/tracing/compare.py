@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.core.i18n import _
 from services.memory.tracing.snapshot_file import Integers, Traces
-from services.memory.tracing.source import is_machinery, is_ours, short_path, source_lines
+from services.memory.tracing.source import is_machinery, is_ours, is_watching, short_path, source_lines
 from services.memory.tracing.types import (
     ComparisonRow,
     GroupBy,
@@ -53,6 +53,8 @@ def compare_traces(
     keys = sorted(now.keys() | before.keys(), key=lambda key: _sort_key(now, before, key), reverse=True)
     rows = [_row(now, before, key) for key in keys[:limit]]
     sources = source_lines(row.place for row in rows)
+    watching = _watching_sums(new)
+    watching_before = _watching_sums(old) if old is not None else watching
     totals = [sum(column) for column in zip(*now.values(), strict=True)] or [0, 0]
     earlier = [sum(column) for column in zip(*before.values(), strict=True)] or [0, 0]
     return TraceComparison(
@@ -65,6 +67,10 @@ def compare_traces(
         bytes_diff=totals[0] - earlier[0],
         blocks=totals[1],
         blocks_diff=totals[1] - earlier[1],
+        watching_bytes=watching[0],
+        watching_bytes_diff=watching[0] - watching_before[0],
+        watching_blocks=watching[1],
+        watching_blocks_diff=watching[1] - watching_before[1],
     )
 
 
@@ -73,7 +79,7 @@ def growing_lines(old: Traces, new: Traces, seconds: float) -> tuple[TraceGrowth
 
     With more than one frame each line also has the newest frame of our code that accounts for most of its bytes.
     """
-    filters = TraceFilters(hide_imports=True)
+    filters = TraceFilters(hide_imports=True, watching=True)  # the watching may leak, too
     before, now = (group_traces(traces, GroupBy.LINE, filters) for traces in (old, new))
     found = []
     for key, (size, blocks) in now.items():
@@ -100,8 +106,8 @@ def _own_caller(traces: Traces, place: SourceLine) -> SourceLine | None:
     """Return the newest line of our code in the tracebacks to `place`, by most of its bytes."""
     if is_ours(place.file):
         return place
-    newest, _all = counting_frames(traces, TraceFilters())
-    own, has = counting_frames(traces, TraceFilters(ours=True))
+    newest, _all = counting_frames(traces, TraceFilters(watching=True))
+    own, has = counting_frames(traces, TraceFilters(ours=True, watching=True))
     here = (traces.frame_lines[newest] == place.line) & has
     here &= np.array([file == place.file for file in traces.files], dtype=bool)[traces.frame_files[newest]]
     if not here.any():
@@ -136,16 +142,42 @@ def counting_frames(traces: Traces, filters: TraceFilters) -> tuple[Integers, ND
     kept = np.ones(len(heads), dtype=bool)
     machinery = np.array([filters.hide_imports and is_machinery(file) for file in traces.files], dtype=bool)
     kept &= ~machinery[traces.frame_files[heads]]
+    if not filters.watching:
+        kept &= ~watching_traces(traces)
     if filters.ours and len(starts):
-        ours = np.array([is_ours(file) for file in traces.files], dtype=bool)[traces.frame_files]
-        # The position of the newest frame of our code; past the end where there is none.
-        positions = np.where(ours[traces.frames], np.arange(len(traces.frames)), len(traces.frames))
-        first = np.minimum.reduceat(positions, starts)
-        has = first < traces.offsets[1:]
+        own, has = newest_own_frames(traces)
         kept &= has
-        heads = np.where(has, traces.frames[np.minimum(first, len(traces.frames) - 1)], heads)
+        heads = np.where(has, own, heads)
         kept &= ~machinery[traces.frame_files[heads]]
     return heads, kept
+
+
+def newest_own_frames(traces: Traces) -> tuple[Integers, NDArray[np.bool_]]:
+    """Return for each traceback its newest frame in our code, and whether it has one."""
+    starts = traces.offsets[:-1]
+    if not len(starts):
+        return np.empty(0, np.int64), np.zeros(0, dtype=bool)
+    ours = np.array([is_ours(file) for file in traces.files], dtype=bool)[traces.frame_files]
+    # The position of the newest frame of our code; past the end where there is none.
+    positions = np.where(ours[traces.frames], np.arange(len(traces.frames)), len(traces.frames))
+    first = np.minimum.reduceat(positions, starts)
+    return traces.frames[np.minimum(first, len(traces.frames) - 1)], first < traces.offsets[1:]
+
+
+def watching_traces(traces: Traces) -> NDArray[np.bool_]:
+    """Return for each traceback whether the watching of memory itself made it: its newest frame in our code is its.
+
+    With a single frame recorded, what libraries allocate for it counts for the libraries.
+    """
+    own, has = newest_own_frames(traces)
+    files = np.array([is_watching(file) for file in traces.files], dtype=bool)
+    return has & files[traces.frame_files[own]] if len(traces) else has
+
+
+def _watching_sums(traces: Traces) -> tuple[int, int]:
+    """Return bytes and blocks of what the watching itself allocated."""
+    chosen = watching_traces(traces)
+    return int(traces.bytes[chosen].sum()), int(traces.blocks[chosen].sum())
 
 
 def _at_place(traces: Traces, heads: Integers, at: SourceLine) -> NDArray[np.bool_]:

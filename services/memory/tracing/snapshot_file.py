@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import tracemalloc
-import zipfile
-import zlib
 from _tracemalloc import _get_traces
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from services.core.checked_text import ARCHIVE_ERRORS
 from services.core.errors import ConflictError, DamagedError, StorageError
 from services.core.i18n import _
+from services.core.private_files import create_file
 
 Integers = NDArray[np.int64]
 RawTraceback = Sequence[tuple[str, int]]  # most recent call first, as the interpreter gives it
@@ -106,7 +106,7 @@ def pack_traces(traces: Iterable[tuple[RawTraceback, int, int]]) -> Traces:
 def write_traces(traces: Traces, path: Path) -> int:
     """Write to a new file and fsync it; return its bytes. Raises OSError when the disk refuses."""
     names = "\0".join(traces.files).encode("utf-8", "surrogateescape")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with create_file(path, exclusive=True) as file:
         np.savez_compressed(
             file,
             bytes=traces.bytes,
@@ -139,7 +139,7 @@ def read_traces(path: Path) -> Traces:
         raise StorageError(
             _("The snapshot cannot be read: {reason}.").format(reason=error.strerror or error)
         ) from error
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ARCHIVE_ERRORS as error:
         raise DamagedError(
             _("The file of this snapshot is damaged; the others are not affected."),
             _("Delete it and take another."),

@@ -15,9 +15,11 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from services.core.checked_text import with_checksum, without_checksum
 from services.core.errors import BadInputError, NotFoundError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.private_files import create_file, make_folder
 from services.memory.fork_snapshot import run_in_fork
 from services.memory.tracing.snapshot_file import Traces, collect_traces, read_traces, write_traces
 from services.memory.tracing.types import SnapshotInfo, TracingStatus
@@ -42,6 +44,7 @@ class SnapshotStore:
         self._folder = folder
         self._lock = threading.Lock()
         self._known: dict[str, SnapshotInfo] = {}
+        self.damaged: list[str] = []  # of which something was damaged or missing at the start
         with suppress(OSError):
             self._load()
 
@@ -77,7 +80,7 @@ class SnapshotStore:
         name = secrets.token_hex(8)
         partial = self._path(name, _DATA + _PARTIAL)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._folder)
             info = replace(write(partial), id=name)
             partial.replace(self._path(name, _DATA))
             self._write_info(info)
@@ -156,8 +159,8 @@ class SnapshotStore:
     def _write_info(self, info: SnapshotInfo) -> None:
         partial = self._path(info.id, _INFO + _PARTIAL)
         try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(asdict(info), file)
+            with create_file(partial) as file:
+                file.write(with_checksum(json.dumps(asdict(info)).encode()))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self._path(info.id, _INFO))
@@ -170,15 +173,20 @@ class SnapshotStore:
             snapshot_id = path.name.split(".")[0]
             if not _ID.match(snapshot_id):
                 continue
-            if path.name.endswith(_PARTIAL) or (path.suffix == _DATA and not self._path(snapshot_id, _INFO).exists()):
+            if path.name.endswith(_PARTIAL):
+                path.unlink(missing_ok=True)
+            elif path.suffix == _DATA and not self._path(snapshot_id, _INFO).exists():
+                self.damaged.append(snapshot_id)
                 path.unlink(missing_ok=True)
             elif path.suffix == _INFO:
-                self._known[snapshot_id] = _read_info(path, snapshot_id)
+                self._known[snapshot_id] = info = _read_info(path, snapshot_id)
+                if info.damaged or not self._path(snapshot_id, _DATA).exists():
+                    self.damaged.append(snapshot_id)
 
 
 def _read_info(path: Path, snapshot_id: str) -> SnapshotInfo:
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(without_checksum(path.read_bytes()))
         kinds = {field.name: type(getattr(_UNKNOWN, field.name)) for field in fields(SnapshotInfo)}
         known = {name: kinds[name](values[name]) for name in kinds if name in values}
         return replace(SnapshotInfo(**known), id=snapshot_id)

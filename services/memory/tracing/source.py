@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.tracing.types import ComparisonRow, SourceLine, TraceComparison
@@ -22,6 +23,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 OUR_FOLDERS = tuple(f"{_ROOT / name}/" for name in ("console", "pages", "services"))
 # Where tracing itself allocates; the shell adds its pages about allocations.
 _machinery = {str(Path(__file__).parent), str(fork_snapshot.__file__)}
+# Code that watches memory: the sampler, the ledger, the detector, diagnostics.
+_WATCHING = str(Path(fork_snapshot.__file__).parent) + "/"
 _LARGEST_SOURCE = 4 * MEGABYTE
 _LONGEST_LINE = 300
 _IMPORT_FILES = ("<frozen importlib.", "<frozen zipimport", "<unknown>")
@@ -33,6 +36,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def is_ours(file: str) -> bool:
     """Return whether a file is part of Millpond."""
     return file.startswith(OUR_FOLDERS)
+
+
+def is_watching(file: str) -> bool:
+    """Return whether a file is code that watches memory."""
+    return file.startswith(_WATCHING)
 
 
 def register_machinery(module: ModuleType) -> None:
@@ -107,7 +115,10 @@ def as_rows(comparison: TraceComparison) -> list[dict[str, Any]]:
 
 
 def as_csv(comparison: TraceComparison) -> str:
-    """Return the rows as CSV with a header; text that a spreadsheet would run as a formula gets an apostrophe."""
+    """Return the rows as CSV with a header, and what the watching itself has allocated as the last one.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe.
+    """
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
@@ -115,6 +126,18 @@ def as_csv(comparison: TraceComparison) -> str:
         values = _values(row)
         values["traceback"] = " > ".join(values["traceback"])
         writer.writerow({name: _without_formula(value) for name, value in values.items()})
+    writer.writerow(
+        {
+            "change": "",
+            "where": _("Watching"),
+            "bytes": comparison.watching_bytes,
+            "bytes_diff": comparison.watching_bytes_diff,
+            "blocks": comparison.watching_blocks,
+            "blocks_diff": comparison.watching_blocks_diff,
+            "source": "",
+            "traceback": "",
+        }
+    )
     return file.getvalue()
 
 
@@ -131,6 +154,12 @@ def as_json(comparison: TraceComparison) -> str:
             "blocks": comparison.blocks,
             "blocks_diff": comparison.blocks_diff,
             "rows": comparison.row_count,
+        },
+        "watching": {
+            "bytes": comparison.watching_bytes,
+            "bytes_diff": comparison.watching_bytes_diff,
+            "blocks": comparison.watching_blocks,
+            "blocks_diff": comparison.watching_blocks_diff,
         },
         "rows": as_rows(comparison),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -40,12 +41,16 @@ class Tracer:
     """Switches tracemalloc on and off and keeps its snapshots in `folder`.
 
     Tracing ends by itself: a thread waits for the end and takes automatic snapshots. All snapshots are taken in forked
-    children. Only the snapshots survive a restart. Times are those of `clock`.
+    children. Only the snapshots survive a restart. Times are those of `clock`. `sampled` returns the traced bytes as
+    everything else shows them (None: read now).
     """
 
-    def __init__(self, folder: Path, clock: Clock, reporter: EventSink) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, reporter: EventSink, sampled: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._clock = clock
         self._reporter = reporter
+        self._sampled = sampled
         self._store = SnapshotStore(folder / "allocations")
         self._lock = threading.RLock()
         self._session: TraceSession | None = None
@@ -126,7 +131,7 @@ class Tracer:
             since=session.began if session else self._foreign_since,
             until=session.until if session else 0.0,
             remaining=max(0.0, session.until - self._clock.time()) if session else 0.0,
-            traced=traced,
+            traced=self._sampled() or traced,
             peak=peak,
             overhead=overhead,
             blocks=blocks,
@@ -154,6 +159,10 @@ class Tracer:
         actor.require_admin(_("Take a snapshot of the allocations"))
         info = self._capture(automatic=False, actor=actor)
         return self._store.describe(info.id, name=name or None, note=note or None) if name or note else info
+
+    def damaged_snapshots(self) -> list[str]:
+        """Return the ids of snapshots of which something was damaged or missing at the start."""
+        return list(self._store.damaged)
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return the snapshots, newest first, including those of earlier runs of the server."""

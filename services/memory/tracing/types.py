@@ -90,17 +90,22 @@ class TraceFilters:
     """Which allocations count. `ours`: each counts for its newest frame in our code, others are left out.
 
     `hide_imports` leaves out what the import system and tracing itself allocate; `text` keeps rows with a path that
-    contains it.
+    contains it. `watching` includes what the watching of memory itself allocates.
     """
 
     ours: bool = False
     hide_imports: bool = False
     text: str = ""
+    watching: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TraceComparison:
-    """Rows, the largest changes first (cut at a limit), and totals of all that passed the filters."""
+    """Rows, the largest changes first (cut at a limit), and totals of all that passed the filters.
+
+    `watching_bytes`, `watching_blocks` and their differences are what the watching of memory itself has allocated,
+    whether it is among the rows or not.
+    """
 
     new: SnapshotInfo
     old: SnapshotInfo | None
@@ -111,6 +116,10 @@ class TraceComparison:
     bytes_diff: int
     blocks: int
     blocks_diff: int
+    watching_bytes: int = 0
+    watching_bytes_diff: int = 0
+    watching_blocks: int = 0
+    watching_blocks_diff: int = 0
 
     @property
     def same_run(self) -> bool:

@@ -12,6 +12,7 @@ from services.core.settings import Settings
 from services.knowledge.index import IndexManager, IndexSnapshotStore, VectorIndex, vector_index
 from services.knowledge.index import manager as index_manager
 from services.knowledge.index.segment import HIDDEN, Ids, Vectors
+from tests.servers import eventually
 
 DIMENSION = 8
 DEADLINE_SECONDS = 20
@@ -119,8 +120,8 @@ def test_changes_are_saved_in_time_and_share_a_snapshot(tmp_path: Path, monkeypa
     saved = threading.Event()
     save = IndexSnapshotStore.save
 
-    def note(store: IndexSnapshotStore, index: VectorIndex, fingerprint: str) -> int:
-        generation = save(store, index, fingerprint)
+    def note(store: IndexSnapshotStore, index: VectorIndex, fingerprint: str, *, alone: bool) -> int:
+        generation = save(store, index, fingerprint, alone=alone)
         saved.set()
         return generation
 
@@ -145,7 +146,7 @@ def test_a_failed_save_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
     manager = manager_of(source, tmp_path)
     manager.start()
 
-    def full(*_arguments: object) -> int:
+    def full(*_arguments: object, **_more: object) -> int:
         raise StorageError("full")
 
     with monkeypatch.context() as patch:
@@ -188,3 +189,23 @@ def test_codes_are_trained_once_there_is_enough(tmp_path: Path, monkeypatch: pyt
     assert rebuilt.index.codec.trained
     assert len(rebuilt.index) == 60
     rebuilt.close()
+
+
+def test_removed_vectors_leave_the_disk_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vector tells what its text was about: the snapshots with those of deleted chunks do not stay for a change more."""
+    monkeypatch.setattr(index_manager, "_ERASURE_SECONDS", 0.1)
+    manager = manager_of(Source({1: 5, 2: 5}), tmp_path)
+    manager.start()
+    manager.flush()
+    manager.index.add([3], vector_of(3)[None], 5)
+    manager.mark_dirty()
+    manager.flush()
+    (tmp_path / "damaged" / "0000000001").mkdir(parents=True)
+    assert len(list(tmp_path.glob("0*"))) == 2
+    manager.index.remove(np.array([2], np.int64))
+    manager.mark_dirty(removed=True)
+    eventually(lambda: len(list(tmp_path.iterdir())) == 1, seconds=DEADLINE_SECONDS, what="one snapshot")
+    loaded, _warnings = IndexSnapshotStore(tmp_path).load(DIMENSION, "model")
+    assert loaded is not None
+    assert sorted(loaded.members()[0].tolist()) == [1, 3]
+    manager.close()

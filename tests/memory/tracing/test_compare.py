@@ -102,7 +102,7 @@ def test_filters() -> None:
     assert ("i18n.py", 3, 550) in rows(TraceFilters(ours=True))
     assert ("other.py", 1, 300) not in rows(TraceFilters(ours=True))
     assert rows(TraceFilters(ours=True, hide_imports=True)) == [("i18n.py", 3, 550)]
-    assert {name for name, _line, _bytes in rows(TraceFilters(hide_imports=True))} == {
+    assert {name for name, _line, _bytes in rows(TraceFilters(hide_imports=True, watching=True))} == {
         "decoder.py",
         "i18n.py",
         "other.py",
@@ -115,6 +115,30 @@ def test_filters() -> None:
         traces, None, (INFO, None), by=GroupBy.TRACEBACK, filters=TraceFilters(ours=True), at=SourceLine(OURS, 3)
     )
     assert [row.bytes for row in at.rows] == [500, 50]
+
+
+SAMPLER = str(Path(source.__file__).parents[1] / "sampling" / "sampler.py")
+
+
+def test_what_watching_allocates_is_left_out_and_counted_in_one_line() -> None:
+    """The sampler's lines would lead every comparison; what it calls of others' code belongs to these."""
+    before = pack_traces([one((SAMPLER, 7), size=1000), one((OURS, 3), size=10)])
+    after = pack_traces(
+        [
+            one((SAMPLER, 7), size=5000),
+            one((SAMPLER, 9), ("/lib/numpy/core.py", 5), size=600),
+            one((SAMPLER, 11), (OURS, 4), size=70),
+            one((OURS, 3), size=30),
+        ]
+    )
+    found = compare_traces(after, before, (INFO, INFO))
+    assert {(Path(row.place.file).name, row.bytes) for row in found.rows} == {("i18n.py", 70), ("i18n.py", 30)}
+    assert (found.bytes, found.bytes_diff) == (100, 90)
+    assert (found.watching_bytes, found.watching_bytes_diff, found.watching_blocks) == (5600, 4600, 2)
+    everything = compare_traces(after, before, (INFO, INFO), filters=TraceFilters(watching=True))
+    assert everything.bytes == 5700
+    assert everything.watching_bytes == 5600
+    assert "Watching,5600,4600,2,1" in source.as_csv(found)
 
 
 def test_source_lines_come_from_source_files_only(tmp_path: Path) -> None:

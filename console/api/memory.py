@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.problems import Projection, other_forms
-from services.core.errors import BadInputError, UnavailableError
+from console.api.verdict import EventOut, EventsOut, VerdictOut, verdict_out
+from services.core.errors import BadInputError, NotFoundError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.core.time_ranges import PACING, Range
 from services.memory.history.history import csv_lines
-from services.memory.leaks.headline import headline
-from services.memory.leaks.types import LeakKind, Suspect, Verdict, VerdictState
 from services.memory.snapshot import MemorySnapshot
 from services.memory.types import COLUMNS, Floats, Series, Window
+from services.operations.event_log import KEPT
 
 MAX_POINTS = 2000
 router = APIRouter(prefix="/api/memory", tags=["memory"])
@@ -34,25 +34,6 @@ class OwnerOut(BaseModel):
 
     name: str
     bytes: int
-
-
-class VerdictOut(Projection):
-    """The detector's verdict. Slopes are bytes per hour, counts per hour for threads and file descriptors."""
-
-    state: VerdictState
-    kind: LeakKind | None
-    headline: str
-    time: float
-    since: float | None = Field(description="When this state began")
-    window_seconds: float = Field(description="The period that the verdict is based on")
-    level_bytes: float = Field(description="RSS at its end")
-    slope_bytes_per_hour: float | None
-    interval: tuple[float, float] | None = Field(description="Of the slope")
-    bytes_per_request: float | None
-    bytes_per_request_interval: tuple[float, float] | None
-    seconds_to_limit: float | None
-    evidence: list[str]
-    suspects: list[Suspect] = Field(description="The likeliest first")
 
 
 class ReportOut(Projection):
@@ -119,22 +100,6 @@ class HistoryOut(BaseModel):
     maxima: dict[str, list[float | None]] | None = None
 
 
-class EventOut(Projection):
-    """An event; `figures` by name: bytes, seconds or counts as the name says."""
-
-    time: float
-    kind: EventKind
-    detail: str
-    figures: dict[str, float]
-    actor: str
-
-
-class EventsOut(BaseModel):
-    """The newest events of a range, oldest first."""
-
-    events: list[EventOut]
-
-
 class TrimOut(Projection):
     """The effect of a trim, and the verdict after it."""
 
@@ -170,7 +135,7 @@ def _memory(context: ApiContext) -> MemoryOut:
         ledger_seconds=ledger.took if ledger else None,
         held=[ReportOut.model_validate(report) for report in ledger.held] if ledger else [],
         unknown=list(ledger.unknown) if ledger else [],
-        verdict=_verdict_out(watched.detector.verdict),
+        verdict=verdict_out(watched.detector.verdict),
         sampler_cpu=sample.get(Series.SAMPLER_CPU),
         watching=_watching_out(shown),
         latest={column: value for column in sample.values if (value := sample.get(column)) is not None},
@@ -187,16 +152,6 @@ def _watching_out(shown: MemorySnapshot) -> WatchingOut:
         peak_activity=cost.peak_activity,
         peak_age_seconds=cost.peak_age_seconds,
         bytes=shown.ledger.owners.get(Owner.WATCHING, 0) if shown.ledger else None,
-    )
-
-
-def _verdict_out(verdict: Verdict) -> VerdictOut:
-    return VerdictOut.of(
-        verdict,
-        headline=headline(verdict),
-        slope_bytes_per_hour=verdict.slope_per_hour,
-        bytes_per_request=verdict.per_request,
-        bytes_per_request_interval=verdict.per_request_interval,
     )
 
 
@@ -279,8 +234,20 @@ async def events(
     return EventsOut.model_validate({"events": found})
 
 
+@router.get("/events/{event_id}", summary="One event")
+async def event(context: Context, event_id: Annotated[int, Path(ge=1, le=2**53)]) -> EventOut:
+    """Return one event, such as the cause of a step; 404 once it is no longer kept."""
+    found = await context.threads.call(context.platform.events.find, event_id)
+    if found is None:
+        raise NotFoundError(
+            _("There is no event {id}.").format(id=event_id),
+            _("The newest {count} are kept.").format(count=f"{KEPT:,}"),
+        )
+    return EventOut.of(found)
+
+
 @router.post("/trim", summary="Trim and check again")
 async def trim(context: Context, actor: Caller) -> TrimOut:
     """Return free pages of the allocator to the system and judge again: the rest is in use. Administrators only."""
     trimmed = await context.threads.call(context.platform.memory.detector.trim_and_recheck, actor)
-    return TrimOut.of(trimmed, verdict=_verdict_out(context.platform.memory.detector.verdict))
+    return TrimOut.of(trimmed, verdict=verdict_out(context.platform.memory.detector.verdict))

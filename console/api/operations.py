@@ -17,6 +17,7 @@ from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
 from services.knowledge.types import LibraryCounts
+from services.memory.leaks.headline import headline
 from services.operations.connections import ConnectionCounts
 from services.operations.health import Check, Readiness
 
@@ -91,6 +92,7 @@ class StatusOut(BaseModel):
     started_at: float
     rss_bytes: int = Field(description="As in `/api/memory`")
     measured_at: float = Field(description="When RSS was read")
+    verdict: str = Field(description="On the memory: `headline` of `/api/memory`")
     counts: LibraryCounts
     resources: list[ResourceOut] = Field(description="Big things that are loaded once")
     chat_model: BackendStatus
@@ -208,6 +210,7 @@ def _status(context: ApiContext) -> StatusOut:
         started_at=services.started_at,
         rss_bytes=reading.rss,
         measured_at=reading.time,
+        verdict=headline(services.memory.detector.verdict),
         counts=services.library.counts(),
         resources=[ResourceOut.model_validate(report) for report in services.shown_resources()],
         chat_model=services.models.status(),

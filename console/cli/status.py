@@ -78,7 +78,9 @@ def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     model = found["chat_model"]
     lines += [
         _("Chat model: {label} ({state})").format(label=model["label"], state=model["state"]),
+        *([f"  {model['message']} {model['hint']}"] if model["state"] in {"down", "unlisted"} else []),
         _("RSS: {rss:.0f} MB").format(rss=found["rss_bytes"] / MEGABYTE),
+        _("Memory: {verdict}").format(verdict=found["verdict"]),
     ]
     lines += [
         plural(

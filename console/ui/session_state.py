@@ -29,6 +29,8 @@ class Query(StrEnum):
     OLDER_SNAPSHOT = "old"
     NEWER_SNAPSHOT = "new"
     RANGE = "range"
+    EVENT = "event"  # memory page: an event's id; steps of the verdict link to it
+    MOMENT = "moment"  # memory page: seconds since the epoch
     TYPE = "type"  # objects page; suspects on the memory page link to it
     CONTAINER = "container"  # objects page
     SNAPSHOT = "snapshot"  # objects page
@@ -192,9 +194,10 @@ class RetrievalState:
 
 @dataclass
 class MemoryState:
-    """Memory page: the result of the last trim."""
+    """Memory page: the result of the last trim, and the event or moment whose range was chosen."""
 
     trimmed: Trimmed | None = None
+    marked: str = ""
 
 
 @dataclass

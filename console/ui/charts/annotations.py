@@ -117,6 +117,21 @@ def restart_shapes(window: Window) -> list[Json]:
     ]
 
 
+def mark_moment(layout: Json, time: float) -> None:
+    """Add a line across the chart at a moment in seconds since the epoch."""
+    layout.setdefault("shapes", []).append(
+        {
+            "type": "line",
+            "x0": int(time * 1000),
+            "x1": int(time * 1000),
+            "yref": "paper",
+            "y0": 0,
+            "y1": 1,
+            "line": {"color": colour("accent"), "width": 2},
+        }
+    )
+
+
 def add_limit(layout: Json, limit_mb: float, text: str) -> None:
     """Add the limit to a layout, as a labelled line across the chart."""
     height = round(limit_mb, 1)

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from console.ui.charts.annotations import MOST_EVENTS, add_limit, event_axis, event_trace, restart_shapes, restarts
+from console.ui.charts.annotations import (
+    MOST_EVENTS,
+    add_limit,
+    event_axis,
+    event_trace,
+    mark_moment,
+    restart_shapes,
+    restarts,
+)
 from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.figure import (
     MOST_POINTS,
@@ -27,6 +35,7 @@ from console.ui.charts.figure import (
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requests_chart
 from console.ui.charts.palette import FAMILY_OWNERS, ColourFamily, colour, family_name, owner_colour, owner_name
 from console.ui.error_boundary import guarded
+from console.ui.memory.marked import marked
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
@@ -98,7 +107,8 @@ def _exports(choice: Range) -> None:
 @guarded
 def charts_view(services: Services, choice: Range) -> None:
     """Draw the charts of a range and keep them up to date."""
-    shown = memory_charts(services, choice)
+    found = marked(services)
+    shown = memory_charts(services, choice, None if found is None else found.time)
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
     draw_chart(shown.ledger, key="chart-ledger")
@@ -124,16 +134,14 @@ class MemoryCharts:
     empty: bool
 
 
-_charts_cache: TickCache[MemoryCharts] = TickCache(most=len(Range))
-
-
+_charts_cache: TickCache[MemoryCharts] = TickCache(most=2 * len(Range))
 _owners_cache: TickCache[EncodedChart] = TickCache(most=2)
 
 
-def memory_charts(services: Services, choice: Range) -> MemoryCharts:
-    """Return the charts of a range, at most as old as its beat."""
+def memory_charts(services: Services, choice: Range, moment: float | None = None) -> MemoryCharts:
+    """Return the charts of a range, at most as old as its beat, with a moment marked."""
     return _charts_cache.get(
-        (id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice)
+        (id(services), choice, moment), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice, moment)
     )
 
 
@@ -142,12 +150,12 @@ def encoded_owners_chart(services: Services, ledger: Ledger) -> EncodedChart:
     return _owners_cache.get((id(services), ledger.time), 3600.0, lambda: EncodedChart.of(owners_chart(ledger)))
 
 
-def _build(services: Services, choice: Range) -> MemoryCharts:
+def _build(services: Services, choice: Range, moment: float | None) -> MemoryCharts:
     with services.memory.costs.measure(WatchingActivity.CHARTS):
-        return _charts(services, choice)
+        return _charts(services, choice, moment)
 
 
-def _charts(services: Services, choice: Range) -> MemoryCharts:
+def _charts(services: Services, choice: Range, moment: float | None) -> MemoryCharts:
     history, now = services.memory.history, services.memory.clock.time()
     start, end = time_window(choice, now, LEDGER_POINTS)
     stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
@@ -158,9 +166,13 @@ def _charts(services: Services, choice: Range) -> MemoryCharts:
     fine = history.window(start, end, columns=LINE_COLUMNS, points=LINE_POINTS)
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=services.memory.detector.verdict.per_request)
+    drawn = [chart for chart in (ledger, *charts) if chart is not None]
+    if moment is not None and seen[0] <= moment <= seen[1]:
+        for chart in drawn:
+            mark_moment(chart.layout, moment)
     return MemoryCharts(
         _encoded(ledger, choice),
-        {chart.name: _encoded(chart, choice) for chart in charts if chart is not None},
+        {chart.name: _encoded(chart, choice) for chart in drawn[1:]},
         _encoded(requests, choice) if requests else None,
         len(fine) == 0,
     )

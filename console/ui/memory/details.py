@@ -10,7 +10,7 @@ import streamlit as st
 
 from console.ui.charts.annotations import event_kind_name
 from console.ui.error_boundary import guarded
-from console.ui.session_state import Key
+from console.ui.session_state import Key, Query, query_number
 from console.ui.shared.formatting import count, local_time, plain, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
@@ -73,8 +73,10 @@ def _events(services: Services, choice: Range) -> None:
     if not found:
         st.caption(_("No events of these kinds in this range.") if kinds else _("No events in this range."))
         return
+    number = query_number(Query.EVENT)
     rows: dict[str, list[Any]] = {
         "time": [local_time(event.time) for event in reversed(found)],
+        "id": [f"▶ {event.id}" if event.id == number else str(event.id) for event in reversed(found)],
         "kind": [event_kind_name(event.kind) for event in reversed(found)],
         "detail": [plain(event.detail) for event in reversed(found)],
         "figures": [_figures(event) for event in reversed(found)],
@@ -86,6 +88,7 @@ def _events(services: Services, choice: Range) -> None:
         _("Events"),
         {
             "time": _time_column(),
+            "id": column.TextColumn(_("Number"), width=80, help=_("The address of one: /memory?event=number")),
             "kind": column.TextColumn(_("Kind"), width=120),
             "detail": column.TextColumn(_("What"), width=360),
             "figures": column.TextColumn(_("Figures"), width=300),

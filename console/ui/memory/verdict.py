@@ -10,19 +10,20 @@ from console.ui.charts.palette import owner_name
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key, MemoryState, Query, state_of
-from console.ui.shared.formatting import escape, size, time_of_day
+from console.ui.shared.formatting import browser_zone, escape, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.memory_report import Owner
-from services.memory.leaks.headline import headline
-from services.memory.leaks.types import Suspect, SuspectKind, VerdictState
+from services.memory.leaks.headline import headline, named_steps, step_text, told_steps
+from services.memory.leaks.types import Suspect, SuspectKind, Verdict, VerdictState
 from services.memory.leaks.wording import duration_text
 from services.memory.snapshot import MemorySnapshot
 from services.memory.types import Series
 from services.memory.watching_cost import WatchingActivity
 
 _PERIOD_SECONDS = 3.0
+_MOST_STEPS = 8
 _STALE_SECONDS = 15.0  # without a sample: the sampler has stopped
 STATE_ICONS = {
     VerdictState.UNKNOWN: ":material/hourglass_top:",
@@ -65,7 +66,7 @@ def _verdict(services: Services) -> None:
     with st.container(border=True, gap="xsmall", key="verdict"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
-            st.markdown(f"#### {mark} {escape(headline(verdict))}", width="stretch")
+            st.markdown(f"#### {mark} {escape(headline(verdict, browser_zone()))}", width="stretch")
             st.button(
                 _("Trim and check again"),
                 key=Key.MEMORY_TRIM,
@@ -75,6 +76,7 @@ def _verdict(services: Services) -> None:
                 on_click=_trim,
                 args=(services,),
             )
+        _steps(verdict)
         for line in verdict.evidence:
             st.caption(escape(line))
         if trimmed := state_of(MemoryState).trimmed:
@@ -87,6 +89,22 @@ def _verdict(services: Services) -> None:
             )
         if verdict.suspects:
             _suspects(verdict.suspects)
+
+
+def _steps(verdict: Verdict) -> None:
+    """Draw when it was made, and a link for each step to its cause, or to its moment where nothing explains it."""
+    steps = named_steps(told_steps(verdict), _MOST_STEPS)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="verdict-steps"):
+        st.caption(_("As of {time}").format(time=time_of_day(verdict.time)), width="content")
+        for step in steps:
+            parameter, value = (Query.EVENT, step.causes[0].event_id) if step.causes else (Query.MOMENT, int(step.time))
+            st.page_link(
+                page(PageName.MEMORY),
+                label=escape(step_text(step, verdict.time, browser_zone())),
+                icon=":material/trending_up:" if step.bytes > 0 else ":material/trending_down:",
+                help=escape("; ".join(cause.detail for cause in step.causes if cause.detail)) or None,
+                query_params={parameter.value: str(value)},
+            )
 
 
 def _trim(services: Services) -> None:

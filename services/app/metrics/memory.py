@@ -15,6 +15,7 @@ from services.core.memory_report import Owner
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, DecisionKind, LimitSource
 from services.memory.gc.policy import CollectionPolicy, CollectionReason
+from services.memory.leaks.headline import told_steps
 from services.memory.leaks.types import LeakKind, VerdictState
 from services.memory.monitor import MemoryMonitor
 from services.memory.types import Series
@@ -85,7 +86,7 @@ _LEDGER_TOOK = Family("millpond_ledger_cost_seconds", "How long making the last 
 LEDGER_FAMILIES = (_OWNED, _UNNAMED, _LEDGER_RSS, _SINCE_LEDGER, _LEDGER_AT, _LEDGER_TOOK)
 _STATE = Family("millpond_verdict_state", "1 for the state that the leak detector is in.", ("state",))
 _KIND = Family("millpond_verdict_kind", "1 for what grows, where the detector says so.", ("kind",))
-_GROWTH = Family("millpond_verdict_growth_bytes_per_second", "Growth of the memory in use by the detector.")
+_GROWTH = Family("millpond_verdict_growth_bytes_per_second", "Growth of memory in use, or of RSS while nothing leaks.")
 _GROWTH_LOW = Family("millpond_verdict_growth_low_bytes_per_second", "Lower end of the growth's interval.")
 _GROWTH_HIGH = Family("millpond_verdict_growth_high_bytes_per_second", "Upper end of the growth's interval.")
 _COUNT_GROWTH = Family(
@@ -95,7 +96,20 @@ _PER_REQUEST = Family("millpond_verdict_growth_bytes_per_request", "Growth of th
 _TO_LIMIT = Family("millpond_verdict_time_to_limit_seconds", "Time until the limit at this growth, if it grows.")
 _WINDOW = Family("millpond_verdict_window_seconds", "The stretch of time that the verdict rests on.")
 _JUDGED_AT = Family("millpond_verdict_timestamp_seconds", "When the verdict was made, seconds since the epoch.")
+_LEVEL = Family("millpond_verdict_level_bytes", "RSS when the verdict was made.")
+_LEVEL_SINCE = Family(
+    "millpond_verdict_course_since_timestamp_seconds",
+    "Since when RSS has gone as it does (flat, up and down, rising, falling), seconds since the epoch.",
+)
+_STEPS = Family("millpond_verdict_steps", "Steps of RSS that the verdict names.")
+_STEPPED = Family("millpond_verdict_stepped_bytes", "What these steps add up to.")
+_UNEXPLAINED = Family("millpond_verdict_unexplained_bytes", "What those without a cause on the time line add up to.")
 VERDICT_FAMILIES = (
+    _LEVEL,
+    _LEVEL_SINCE,
+    _STEPS,
+    _STEPPED,
+    _UNEXPLAINED,
     _STATE,
     _KIND,
     _GROWTH,
@@ -220,6 +234,13 @@ def verdict(memory: MemoryMonitor) -> Iterator[MetricValue]:
         yield MetricValue(_PER_REQUEST, now.per_request)
     if now.seconds_to_limit is not None and math.isfinite(now.seconds_to_limit):
         yield MetricValue(_TO_LIMIT, now.seconds_to_limit)
+    yield MetricValue(_LEVEL, now.level_bytes)
+    if now.course is not None:
+        yield MetricValue(_LEVEL_SINCE, now.course.since)
+    steps = told_steps(now)
+    yield MetricValue(_STEPS, len(steps))
+    yield MetricValue(_STEPPED, sum(step.bytes for step in steps))
+    yield MetricValue(_UNEXPLAINED, sum(step.bytes for step in steps if not step.causes))
     yield MetricValue(_WINDOW, now.window_seconds)
     yield MetricValue(_JUDGED_AT, now.time)
 

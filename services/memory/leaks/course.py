@@ -7,7 +7,7 @@ beginning, steps, gradual drift and the change since the last step add up to the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -131,14 +131,15 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
     swing = _swing_start(curve, plateaus, place, tolerance)
     if swing is not None:
         shape, place = CourseShape.SWING, swing
-    steps, drift = _movements(curve, plateaus, place, tolerance, gaps)
-    before = float(curve.values[0]) + sum(step.bytes for step in steps) + drift
+    smoothed = replace(curve, values=smooth(curve.values))  # a single block turns no movement round
+    steps, drift = _movements(smoothed, plateaus, place, tolerance, gaps)
+    before = float(smoothed.values[0]) + sum(step.bytes for step in steps) + drift
     part = curve.since(float(curve.begins[place]))
     last = plateaus[-1] if shape is CourseShape.FLAT else None
     low, high = float(part.values.min()), float(part.values.max())
     if last is not None:
-        level_there = median(last.values(curve))
-        low, high = _band(part.values[np.abs(part.values - level_there) <= tolerance])
+        away = np.abs(part.values - median(last.values(curve))) > tolerance
+        low, high = _band(part.values[~away] if last.excursions else part.values)
     current = None
     if shape in {CourseShape.RISING, CourseShape.FALLING}:
         if (shape is CourseShape.RISING) != (level >= before):

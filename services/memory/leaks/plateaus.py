@@ -15,17 +15,18 @@ from services.core.machine import MEGABYTE
 from services.memory.leaks.statistics import median
 from services.memory.types import Floats
 
-# Two levels that differ by less are one: in bytes, as a share of the level, in deviations of the noise.
+# Two levels that differ by less are one: in bytes, as a share of the level, in median bends of the curve (that is five
+# deviations of noise).
 LEAST_STEP = 10.0 * MEGABYTE
 STEP_SHARE = 0.015
-NOISE_DEVIATIONS = 5.0
+NOISE_BENDS = 3.0
 MOST_NOISE = 40.0 * MEGABYTE
 # A stretch is level when it lasts so long, and its own drift is at most this share of the tolerance.
 LEVEL_SECONDS = 60.0
 LEVEL_BLOCKS = 3
 LEVEL_DRIFT = 0.6
 # One that lasts so long may drift as far as the tolerance.
-LONG_SECONDS = 1200.0
+LONG_SECONDS = 2400.0
 # An excursion takes at most this share of the level time on both sides of it.
 EXCURSION_SHARE = 0.5
 RETURN_SHARE = 0.75
@@ -96,10 +97,10 @@ class Plateau:
 
 def step_tolerance(values: Floats) -> float:
     """Return how much two levels of a curve must differ to be different ones, in bytes."""
-    if len(values) < 2:
+    if len(values) < 3:
         return LEAST_STEP
-    moves = np.abs(np.diff(values))
-    noise = min(NOISE_DEVIATIONS * median(moves), MOST_NOISE)
+    bends = np.abs(np.diff(values, 2))  # those of noise: a ramp has none
+    noise = min(NOISE_BENDS * median(bends), MOST_NOISE)
     return max(LEAST_STEP, STEP_SHARE * median(values), noise)
 
 

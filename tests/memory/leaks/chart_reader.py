@@ -91,7 +91,7 @@ def _unknown(said: str, chart: Chart) -> list[str]:
 
 
 def _level(verdict: Verdict, said: str, chart: Chart) -> list[str]:
-    now = chart.level(chart.times[-1] - 10, chart.times[-1])
+    now = chart.level(chart.times[-1] - 9.9, chart.times[-1])
     assert now is not None
     found = []
     if abs(now - verdict.level_bytes) > 3 * MB:

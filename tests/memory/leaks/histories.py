@@ -208,7 +208,7 @@ def leak(chance: Chance) -> Story:
         add_step(story, chance, EPOCH + 25 * MINUTE, 260 * MB, cause="upload")
         live = live + (story.rss - before)
     story.live = live
-    story.judged = (EPOCH + np.arange(6 * MINUTE, length, 60.0)).tolist()
+    story.judged = (EPOCH + np.arange(6 * MINUTE, length, 100.0)).tolist()
     return story
 
 
@@ -217,7 +217,7 @@ def leak_that_ends(chance: Chance) -> Story:
     until = chance.uniform(20, 30) * MINUTE
     grown = chance.uniform(15, 35) * MB * np.clip(story.times - EPOCH - 180, 0, until) / MINUTE
     story.rss, story.live = story.rss + grown, 300 * MB + grown + noise(chance, len(grown))
-    story.judged = (EPOCH + np.arange(6 * MINUTE, 70 * MINUTE, 60.0)).tolist()
+    story.judged = (EPOCH + np.arange(6 * MINUTE, 70 * MINUTE, 120.0)).tolist()
     return story
 
 

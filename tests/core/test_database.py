@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from services.core.database import Database
 from services.core.errors import DamagedError
@@ -20,6 +21,41 @@ def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
     database.close()
     assert modes.keys() >= {"test.db", "test.db-wal"}
     assert set(modes.values()) == {"0o0"}
+
+
+def test_a_kill_while_tables_are_made_leaves_none_without_its_index(tmp_path: Path) -> None:
+    """A table whose index was still to come would be without it for good: none is there before all are."""
+    schema = sa.MetaData()
+    for number in range(3):
+        sa.Table(f"t{number}", schema, sa.Column("value", sa.Integer, index=True))
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}", schema=schema)
+    made = []
+
+    @sa.event.listens_for(database.engine, "after_cursor_execute")
+    def end(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        made.append(statement)
+        if "CREATE TABLE t1" in statement:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        database.create_tables()
+    with database.read() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    database.close()
+    assert any("CREATE INDEX" in statement for statement in made)
+
+
+def test_a_missing_index_is_made(tmp_path: Path) -> None:
+    """A folder of an older version, or one that lost an index to a kill, has every index after the next start."""
+    schema = sa.MetaData()
+    sa.Table("numbers", schema, sa.Column("value", sa.Integer, index=True))
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}", schema=schema)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (value INTEGER)")
+    database.create_tables()
+    with database.read() as connection:
+        assert [each["name"] for each in sa.inspect(connection).get_indexes("numbers")] == ["ix_numbers_value"]
+    database.close()
 
 
 def test_cached_pages_are_given_back(tmp_path: Path) -> None:

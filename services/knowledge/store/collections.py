@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +14,13 @@ from services.core.i18n import _
 from services.knowledge.file_names import collection_name
 from services.knowledge.store.tables import collections, documents
 from services.knowledge.types import Collection
+
+
+class CollectionEnd(StrEnum):
+    """What is deleted with a collection."""
+
+    DOCUMENTS = "documents"
+    QUOTES = "quotes"  # and the answers that quote its documents
 
 
 class CollectionStore:
@@ -72,6 +81,20 @@ class CollectionStore:
         except IntegrityError as error:
             raise _taken(shown) from error
 
+    def begin_end(self, collection_id: int, end: CollectionEnd | None) -> None:
+        """Record that a collection is being deleted, or (None) that it is kept: it takes no documents meanwhile.
+
+        What a kill interrupts is found by `ending` and finished at the next start.
+        """
+        with self._database.write() as connection:
+            connection.execute(collections.update().where(collections.c.id == collection_id).values(deleting=end))
+
+    def ending(self) -> list[tuple[int, CollectionEnd]]:
+        """Return the collections that are being deleted."""
+        query = sa.select(collections.c.id, collections.c.deleting).where(collections.c.deleting.is_not(None))
+        with self._database.read() as connection:
+            return [(row.id, CollectionEnd(row.deleting)) for row in connection.execute(query)]
+
     def rename(self, collection_id: int, name: str) -> None:
         """Rename a collection.
 
@@ -92,8 +115,9 @@ class CollectionStore:
 
 
 def require_collection(connection: Connection, collection_id: int) -> None:
-    """Raise `NotFoundError` unless the collection exists."""
-    if connection.scalar(sa.select(collections.c.id).where(collections.c.id == collection_id)) is None:
+    """Raise `NotFoundError` unless the collection exists and is not being deleted."""
+    query = sa.select(collections.c.id).where(collections.c.id == collection_id, collections.c.deleting.is_(None))
+    if connection.scalar(query) is None:
         raise collection_not_found()
 
 

@@ -51,6 +51,20 @@ def test_what_is_saved_is_what_is_loaded(index: VectorIndex, tmp_path: Path) -> 
     assert loaded.search(unit_vectors(1, seed=6)[0], 1)[0][0] == 1000
 
 
+def test_loading_clears_away_what_a_kill_left(index: VectorIndex, tmp_path: Path) -> None:
+    """Half a snapshot, and an old one that was being deleted, would stay until the next change: perhaps for ever."""
+    store = IndexSnapshotStore(tmp_path, kept=3)
+    for _number in range(3):
+        store.save(index, "model")
+    for name in (".passing-new", ".passing-0000000001"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ids.npy").write_bytes(b"half")
+    loaded, warnings = IndexSnapshotStore(tmp_path, kept=2).load(DIMENSION, "model")
+    assert loaded is not None
+    assert not warnings
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000000002", "0000000003"]
+
+
 def test_an_empty_index_can_be_saved(tmp_path: Path) -> None:
     """An index without vectors comes back as one without vectors, not as none."""
     store = IndexSnapshotStore(tmp_path)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from services.core.access import SERVICE
-from services.core.errors import BadInputError, ConflictError, NotFoundError
+from services.core.errors import BadInputError, ConflictError, NotFoundError, StorageError
 from services.integrations.langchain_store import ExternalStore, ExternalText
 from services.knowledge import library
 from services.knowledge.embedding import Embedder
+from services.knowledge.library import Library
 from services.knowledge.store.intake import outdated_documents
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobKind, RetrievalSettings
 from tests.knowledge.library_harness import LibraryHarness, pdf, text_about
@@ -109,6 +110,48 @@ def test_deleted_collection_takes_its_documents_along(harness: LibraryHarness) -
     harness.library.delete_collection(kept.collection_id)
     assert [c.documents for c in harness.library.collections()] == [0]
     harness.check()
+
+
+def test_a_collection_whose_deletion_was_interrupted_goes_at_the_next_start(
+    harness: LibraryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between its documents leaves a collection of which some are gone: the rest follow, nothing is added."""
+    law = harness.library.create_collection("Law")
+    for name in ("a.txt", "b.txt"):
+        harness.ready(name, text_about(name), law.id)
+
+    def killed(ids: list[int], **keywords: object) -> None:
+        Library.delete(harness.library, ids[:1], **keywords)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(harness.library, "delete", killed)
+        harness.library.delete_collection(law.id)
+    assert harness.library.count_documents() == 1
+    with pytest.raises(NotFoundError):
+        harness.add("c.txt", "text", law.id)
+    harness.library.finish_deletions()
+    assert harness.library.count_documents() == 0
+    assert [each.name for each in harness.library.collections()] == ["General"]
+    harness.check()
+
+
+def test_a_collection_that_could_not_be_deleted_is_kept(
+    harness: LibraryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error that was told, the collection takes documents again, and the next start deletes nothing."""
+    law = harness.library.create_collection("Law")
+    harness.ready("a.txt", text_about("torts"), law.id)
+
+    def refused(_ids: list[int], **_keywords: object) -> None:
+        raise StorageError("full")
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(harness.library, "delete", refused)
+        harness.library.delete_collection(law.id)
+    harness.library.finish_deletions()
+    harness.ready("b.txt", text_about("deeds"), law.id)
+    assert harness.library.count_documents([law.id]) == 2
 
 
 def test_rechunk_builds_beside_the_old_and_switches(harness: LibraryHarness) -> None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from console.api.problems import Projection
 from services.core.events import EventKind
-from services.memory.leaks.course import CourseShape, Step
+from services.memory.leaks.course import Course, CourseShape, Step
 from services.memory.leaks.headline import headline, step_text
 from services.memory.leaks.types import LeakKind, Suspect, Verdict, VerdictState
 
@@ -46,7 +46,8 @@ class CourseOut(Projection):
     change_bytes: float = Field(description="Since then")
     low_bytes: float = Field(description="Lower end of its band since then")
     high_bytes: float
-    excursions: int = Field(description="How often it left a flat level and came back")
+    excursions: list[StepOut] = Field(description="How far it left a flat level since then, and came back")
+    earlier_excursions: list[StepOut] = Field(description="The same, before that")
     peak_bytes: float = Field(description="The highest sample since then")
     dip_bytes: float = Field(description="The lowest sample since then")
     drift_bytes: float = Field(description="What was too gradual for a step, before that")
@@ -104,9 +105,16 @@ def verdict_out(verdict: Verdict) -> VerdictOut:
         bytes_per_request=verdict.per_request,
         bytes_per_request_interval=verdict.per_request_interval,
         left_out=[_step_out(step, verdict.time) for step in verdict.left_out],
-        course=None
-        if course is None
-        else CourseOut.of(course, steps=[_step_out(step, verdict.time) for step in course.steps]),
+        course=None if course is None else _course_out(course, verdict.time),
+    )
+
+
+def _course_out(course: Course, now: float) -> CourseOut:
+    return CourseOut.of(
+        course,
+        steps=[_step_out(step, now) for step in course.steps],
+        excursions=[_step_out(step, now) for step in course.excursions],
+        earlier_excursions=[_step_out(step, now) for step in course.earlier_excursions],
     )
 
 

@@ -93,7 +93,12 @@ def _verdict(services: Services) -> None:
 
 def _steps(verdict: Verdict) -> None:
     """Draw when it was made, and a link for each step to its cause, or to its moment where nothing explains it."""
-    steps = named_steps(told_steps(verdict), _MOST_STEPS)
+    course = verdict.course
+    found = told_steps(verdict)
+    if verdict.state is VerdictState.FLAT and course is not None:
+        found = (*course.earlier_excursions, *course.steps, *course.excursions)
+        found += () if course.current is None else (course.current,)
+    steps = named_steps(found, _MOST_STEPS)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="verdict-steps"):
         st.caption(_("As of {time}").format(time=time_of_day(verdict.time)), width="content")
         for step in steps:

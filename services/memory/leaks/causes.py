@@ -117,12 +117,20 @@ class CauseFinder:
 
     def name_course(self, course: Course) -> Course:
         """Return the course with the causes of its largest steps."""
-        largest = sorted(course.steps, key=lambda step: -abs(step.bytes))[:MOST_STEPS]
-        steps = tuple(replace(step, causes=self._causes(step)) if step in largest else step for step in course.steps)
         current = course.current
         if current is not None:
             current = replace(current, causes=self._causes(current))
-        return replace(course, steps=steps, current=current)
+        return replace(
+            course,
+            steps=self._name_largest(course.steps),
+            excursions=self._name_largest(course.excursions),
+            earlier_excursions=self._name_largest(course.earlier_excursions),
+            current=current,
+        )
+
+    def _name_largest(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        largest = sorted(steps, key=lambda step: -abs(step.bytes))[:MOST_STEPS]
+        return tuple(replace(step, causes=self._causes(step)) if step in largest else step for step in steps)
 
     def _causes(self, step: Step) -> tuple[Cause, ...]:
         if self._events is None:

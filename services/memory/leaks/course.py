@@ -75,9 +75,9 @@ class Course:
     """How RSS went from `begin` to `time`; bytes, and times in seconds since the epoch.
 
     Since `since` it has had this shape, within `low_bytes` and `high_bytes` (a flat one for 95 % of the time at its
-    level), and changed by `change_bytes`. From a flat level it went away and came back `excursions` times; single
-    samples went up to `peak_bytes` and down to `dip_bytes`. Before that it had done so `earlier_excursions` times, up
-    to `earlier_peak_bytes`. `begin_bytes`, the steps, `drift_bytes` (what was too gradual for a step) and
+    level), and changed by `change_bytes`. `excursions` are the times at which it left that level and came back, with
+    the furthest that a sample was away, `earlier_excursions` those before; single samples went up to `peak_bytes` and
+    down to `dip_bytes`. `begin_bytes`, the steps, `drift_bytes` (what was too gradual for a step) and
     `change_bytes` add up to `level_bytes`. `gaps` are the times for which nothing was measured, `current` is what goes
     on while it rises or falls.
     """
@@ -91,15 +91,14 @@ class Course:
     change_bytes: float
     low_bytes: float
     high_bytes: float
-    excursions: int
     peak_bytes: float
     dip_bytes: float
-    earlier_excursions: int
-    earlier_peak_bytes: float
     drift_bytes: float
     tolerance_bytes: float
     rate: Trend | None
     steps: tuple[Step, ...] = ()
+    excursions: tuple[Step, ...] = ()
+    earlier_excursions: tuple[Step, ...] = ()
     gaps: tuple[tuple[float, float], ...] = ()
     current: Step | None = None
 
@@ -155,15 +154,16 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
         change_bytes=level - before,
         low_bytes=low,
         high_bytes=high,
-        excursions=last.excursions if last is not None else 0,
         peak_bytes=float(part.highs.max()),
         dip_bytes=float(part.lows.min()),
-        earlier_excursions=sum(one.excursions for one in plateaus if one.last < place),
-        earlier_peak_bytes=max((one.top for one in plateaus if one.last < place), default=0.0),
         drift_bytes=drift,
         tolerance_bytes=tolerance,
         rate=_rate(part),
         steps=tuple(steps),
+        excursions=() if last is None else _excursions(curve, last, tolerance),
+        earlier_excursions=tuple(
+            step for one in plateaus if one.last < place for step in _excursions(curve, one, tolerance, moments=False)
+        ),
         gaps=tuple(gaps),
         current=current,
     )
@@ -286,6 +286,28 @@ def _step(curve: Curve, last: int, first: int, amount: float, gaps: Sequence[tup
         gap=gap,
         gradual=bool(not gap and curve.begins[first] - curve.ends[last] > GRADUAL_SECONDS),
     )
+
+
+def _excursions(curve: Curve, plateau: Plateau, tolerance: float, *, moments: bool = True) -> tuple[Step, ...]:
+    """Return how far the curve went away from a level each time; where it never did so for longer than a block or two,
+    the furthest single sample if that is beyond the tolerance (`moments`).
+    """
+    level = median(plateau.values(curve))
+    runs = plateau.excursions
+    if not runs and moments:
+        part = slice(plateau.first, len(curve))
+        at = plateau.first + int(np.argmax(curve.highs[part]))
+        runs = ((at, at),) if curve.highs[at] > level + tolerance else ()
+    found = []
+    for first, last in runs:
+        part = slice(first, last + 1)
+        above = float(curve.highs[part].max()) - level >= level - float(curve.lows[part].min())
+        at = first + int(np.argmax(curve.highs[part]) if above else np.argmin(curve.lows[part]))
+        furthest = float(curve.highs[at] if above else curve.lows[at])
+        found.append(
+            Step(float(curve.begins[first]), float(curve.ends[last]), float(curve.begins[at]), furthest - level)
+        )
+    return tuple(found)
 
 
 def _band(values: Floats) -> tuple[float, float]:

@@ -178,7 +178,7 @@ def _shape_text(verdict: Verdict, zone: tzinfo) -> str:
             text += f", {growth_text(verdict)}"
         else:
             text += _(", {change} since").format(change=change)
-        text += _excursions_text(course)
+        text += _excursions_text(verdict, course, zone)
     elif course.shape is CourseShape.SWING:
         text = _("Up and down since {since} between {low} and {high}, now {level}").format(
             since=since, low=size_text(course.low_bytes), high=size_text(course.high_bytes), level=level
@@ -192,27 +192,32 @@ def _shape_text(verdict: Verdict, zone: tzinfo) -> str:
     return text
 
 
-def _excursions_text(course: Course) -> str:
-    high, low = course.peak_bytes, course.dip_bytes
-    level = (course.low_bytes + course.high_bytes) / 2
-    above, below = high > level + course.tolerance_bytes, low < level - course.tolerance_bytes
-    if not course.excursions:
-        return _(", for moments up to {high}").format(high=size_text(high)) if above else ""
-    if above and not below:
-        return ", " + plural(
-            "{count} peak of {high}", "{count} peaks up to {high}", course.excursions, high=size_text(high)
+def _excursions_text(verdict: Verdict, course: Course, zone: tzinfo) -> str:
+    found = course.excursions
+    if not found:
+        return ""
+    high, low = size_text(course.peak_bytes), size_text(course.dip_bytes)
+    if all(step.bytes > 0 for step in found):
+        text = plural("{count} peak of {high}", "{count} peaks up to {high}", len(found), high=high)
+    elif all(step.bytes < 0 for step in found):
+        text = plural("{count} dip to {low}", "{count} dips down to {low}", len(found), low=low)
+    else:
+        text = plural(
+            "{count} excursion, from {low} to {high}",
+            "{count} excursions, from {low} to {high}",
+            len(found),
+            low=low,
+            high=high,
         )
-    if below and not above:
-        return ", " + plural(
-            "{count} dip to {low}", "{count} dips down to {low}", course.excursions, low=size_text(low)
-        )
-    return ", " + plural(
-        "{count} excursion, from {low} to {high}",
-        "{count} excursions, from {low} to {high}",
-        course.excursions,
-        low=size_text(low),
-        high=size_text(high),
-    )
+    return f", {text}" + _why_text(verdict, found, zone)
+
+
+def _why_text(verdict: Verdict, found: Sequence[Step], zone: tzinfo) -> str:
+    """Return what caused excursions, and when where it was one."""
+    names = list(dict.fromkeys(causes_text(step) for step in named_steps(found)))
+    if len(found) == 1:
+        names.append(moment_text(found[0].time, verdict.time, zone))
+    return _(" ({cause})").format(cause=", ".join(names))
 
 
 def _steps_text(verdict: Verdict, zone: tzinfo) -> str:
@@ -237,13 +242,14 @@ def _steps_text(verdict: Verdict, zone: tzinfo) -> str:
         return text
     if abs(course.drift_bytes) > course.tolerance_bytes:
         text += _("; {change} gradually before").format(change=change_text(course.drift_bytes))
-    if course.earlier_excursions:
+    if found := course.earlier_excursions:
+        # Beside which level they were is not known any more: what is told is how far they went from it.
         text += plural(
-            "; before that it rose and came back once, to {high}",
-            "; before that it rose and came back {count} times, up to {high}",
-            course.earlier_excursions,
-            high=size_text(course.earlier_peak_bytes),
-        )
+            "; before that it went away and came back once, by {change}",
+            "; before that it went away and came back {count} times, by {change} at most",
+            len(found),
+            change=change_text(max((step.bytes for step in found), key=abs)),
+        ) + _why_text(verdict, found, zone)
     return text
 
 

@@ -69,14 +69,13 @@ class Curve:
 class Plateau:
     """A level stretch: blocks `first` to `last` (inclusive), of which those of `inside` lie at its level.
 
-    `excursions` counts how often the curve went away and came back, `top` is the highest sample.
+    `excursions` are the blocks (first, last) at which the curve had gone away before it came back.
     """
 
     first: int
     last: int
     inside: tuple[tuple[int, int], ...]
-    excursions: int = 0
-    top: float = 0.0
+    excursions: tuple[tuple[int, int], ...] = ()
 
     def values(self, curve: Curve) -> Floats:
         """Return the values of the blocks at its level."""
@@ -129,9 +128,10 @@ def smooth(values: Floats) -> Floats:
 
 def _with_excursions(plateau: Plateau, curve: Curve, tolerance: float) -> Plateau:
     part = curve.values[plateau.first : plateau.last + 1]
-    away = np.abs(part - median(plateau.values(curve))) > tolerance
-    count = int(np.count_nonzero(away[1:] & ~away[:-1])) + int(away[0])
-    return replace(plateau, excursions=count, top=float(curve.highs[plateau.first : plateau.last + 1].max()))
+    away = np.concatenate(([False], np.abs(part - median(plateau.values(curve))) > tolerance, [False]))
+    borders = plateau.first + np.flatnonzero(away[1:] != away[:-1])
+    runs = zip(borders[::2].tolist(), (borders[1::2] - 1).tolist(), strict=True)
+    return replace(plateau, excursions=tuple(runs))
 
 
 def _within(values: Floats, tolerance: float) -> list[tuple[int, int]]:

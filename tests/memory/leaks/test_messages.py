@@ -33,11 +33,8 @@ def flat(
         change_bytes=change * MB,
         low_bytes=638 * MB,
         high_bytes=643 * MB,
-        excursions=0,
         peak_bytes=644 * MB,
         dip_bytes=637 * MB,
-        earlier_excursions=0,
-        earlier_peak_bytes=0.0,
         drift_bytes=0.0,
         tolerance_bytes=10 * MB,
         rate=rate,
@@ -93,13 +90,19 @@ def test_many_steps_are_summed_up() -> None:
 def test_what_else_happened_is_said() -> None:
     """Fails if peaks, drifts, or a time in which nothing was measured are left out."""
     gap = (NOON - 2 * HOUR, NOON - 1.5 * HOUR)
-    verdict = flat(3, excursions=2, peak_bytes=900 * MB, drift_bytes=-25 * MB, gaps=(gap,))
+    upload = Cause(7, EventKind.UPLOAD, NOON - 3600, "report.pdf")
+    peaks = (step(60, 260, upload), step(20, 40))
+    verdict = flat(3, excursions=peaks, peak_bytes=900 * MB, drift_bytes=-25 * MB, gaps=(gap,))
     assert headline(verdict) == (
-        "Flat since 09:00 UTC at 641 MB, +0.5 MB since, 2 peaks up to 900 MB, not measured for 30 min of it; "
-        "−25 MB gradually before"
+        "Flat since 09:00 UTC at 641 MB, +0.5 MB since, 2 peaks up to 900 MB (upload, unexplained), "
+        "not measured for 30 min of it; −25 MB gradually before"
     )
-    assert ", for moments up to 700 MB" in headline(flat(1, peak_bytes=700 * MB))
-    assert ", 1 dip to 500 MB" in headline(flat(1, excursions=1, dip_bytes=500 * MB))
+    assert ", 1 peak of 700 MB (upload, 11:00 UTC)" in headline(flat(2, excursions=peaks[:1], peak_bytes=700 * MB))
+    dip = (step(20, -140),)
+    assert ", 1 dip to 500 MB (unexplained, 11:40 UTC)" in headline(flat(1, excursions=dip, dip_bytes=500 * MB))
+    assert headline(flat(0.1, earlier_excursions=peaks)).endswith(
+        "; before that it went away and came back 2 times, by +260 MB at most (upload, unexplained)"
+    )
 
 
 def test_movements() -> None:

@@ -96,7 +96,7 @@ _PER_REQUEST = Family("millpond_verdict_growth_bytes_per_request", "Growth of th
 _TO_LIMIT = Family("millpond_verdict_time_to_limit_seconds", "Time until the limit at this growth, if it grows.")
 _WINDOW = Family("millpond_verdict_window_seconds", "The stretch of time that the verdict rests on.")
 _JUDGED_AT = Family("millpond_verdict_timestamp_seconds", "When the verdict was made, seconds since the epoch.")
-_LEVEL = Family("millpond_verdict_level_bytes", "RSS when the verdict was made.")
+_COURSE_LEVEL = Family("millpond_verdict_level_bytes", "RSS when the verdict was made.")
 _LEVEL_SINCE = Family(
     "millpond_verdict_course_since_timestamp_seconds",
     "Since when RSS has gone as it does (flat, up and down, rising, falling), seconds since the epoch.",
@@ -105,7 +105,7 @@ _STEPS = Family("millpond_verdict_steps", "Steps of RSS that the verdict names."
 _STEPPED = Family("millpond_verdict_stepped_bytes", "What these steps add up to.")
 _UNEXPLAINED = Family("millpond_verdict_unexplained_bytes", "What those without a cause on the time line add up to.")
 VERDICT_FAMILIES = (
-    _LEVEL,
+    _COURSE_LEVEL,
     _LEVEL_SINCE,
     _STEPS,
     _STEPPED,
@@ -234,7 +234,7 @@ def verdict(memory: MemoryMonitor) -> Iterator[MetricValue]:
         yield MetricValue(_PER_REQUEST, now.per_request)
     if now.seconds_to_limit is not None and math.isfinite(now.seconds_to_limit):
         yield MetricValue(_TO_LIMIT, now.seconds_to_limit)
-    yield MetricValue(_LEVEL, now.level_bytes)
+    yield MetricValue(_COURSE_LEVEL, now.level_bytes)
     if now.course is not None:
         yield MetricValue(_LEVEL_SINCE, now.course.since)
     steps = told_steps(now)

@@ -8,7 +8,10 @@ reserve: health checks, metrics and administrators get their answer, everything 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,6 +108,12 @@ class ConnectionGuard:
         if self._timer is not None:
             self._timer.cancel()
 
+    def abort_unread(self) -> None:
+        """Close the connections over which something waits to be read."""
+        for connection in list(self._all):
+            if connection.transport.get_write_buffer_size():
+                reset(connection.transport)
+
     def opened(self, connection: Connection, descriptor: int) -> bool:
         """Register a new connection; return whether it may stay. Over the limit an idle one is closed for it."""
         rules, state = self.rules, connection.state
@@ -147,6 +156,13 @@ class ConnectionGuard:
         """Register that a request is served, or a page is open."""
         connection.state.waits_since = None
         self._idle.pop(connection, None)
+
+    def ending(self, connection: Connection) -> None:
+        """Register that it has been told to end: the first to be closed when room is needed."""
+        if connection in self._all:
+            connection.state.waits_since = 0.0
+            self._idle[connection] = None
+            self._idle.move_to_end(connection, last=False)
 
     def idle(self, connection: Connection, now: float) -> None:
         """Register that it waits for its next request."""
@@ -208,6 +224,15 @@ class ConnectionGuard:
         self._reported, self._report_at = dict(self._ended), now + REPORT_SECONDS
         turned_away = any(ended.get(why.value) for why in (ConnectionEnd.EVICTED, ConnectionEnd.REFUSED))
         (log.warning if turned_away else log.info)("connections closed", open=len(self._all), **ended)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection whose other side does not read: the system drops what it holds for it, too (megabytes)."""
+    found = transport.get_extra_info("socket")
+    if found is not None:
+        with suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def unread_too_long(state: ConnectionState, transport: asyncio.Transport, rules: ConnectionRules, now: float) -> bool:

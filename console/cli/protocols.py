@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import h11
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -23,6 +24,7 @@ from console.cli.connections import (
     REFUSAL_SECONDS,
     ConnectionGuard,
     ConnectionState,
+    reset,
     unread_too_long,
 )
 from services.operations.connections import ConnectionEnd
@@ -133,7 +135,7 @@ class GuardedHttp(H11Protocol):
     def end(self, why: ConnectionEnd) -> None:
         """Close it; who has sent half a head is told."""
         if why is ConnectionEnd.OUTPUT:
-            self.transport.abort()
+            reset(self.transport)
             return
         if why is ConnectionEnd.HEAD or (why is ConnectionEnd.BODY and not self.cycle.response_started):
             self.transport.write(_TIMED_OUT)
@@ -165,7 +167,7 @@ class GuardedHttp(H11Protocol):
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """A connection that speaks WebSocket; it counts as idle until its first message."""
+    """A connection that speaks WebSocket; it counts as idle until a page answers its first message."""
 
     def __init__(
         self,
@@ -193,8 +195,16 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.INVALID_DATA)
             self.handle_parser_exception()
             return
-        self._guard.busy(self)
+        self.state.served = True
         super().send_receive_event_to_app()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message: the first one shows that there is a page; after the last one nothing is waited for."""
+        await super().send(message)
+        if self.close_sent:
+            self._guard.ending(self)
+        elif message["type"] == "websocket.send" and self.state.waits_since is not None:
+            self._guard.busy(self)
 
     def handle_parser_exception(self) -> None:
         """Close a connection that broke the protocol."""
@@ -212,15 +222,13 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """Return why it is to be closed now, None while it may stay."""
         if unread_too_long(self.state, self.transport, self._guard.rules, now):
             return ConnectionEnd.OUTPUT
-        since = self.state.waits_since
-        # A page says something at once, and whatever opens the connection for it watches over that; this is the last
-        # resort for what is between.
+        # A page says something at once, and whatever accepts the connection watches over that; this is the last resort.
         late = self._guard.rules.header_seconds + LINGER_SECONDS
-        return ConnectionEnd.SILENT if since is not None and now - since >= late else None
+        return ConnectionEnd.SILENT if not self.state.served and now - self.state.opened >= late else None
 
     def end(self, why: ConnectionEnd) -> None:  # noqa: ARG002 - as the other protocol
         """Close it at once."""
-        self.transport.abort()
+        reset(self.transport)
 
 
 def _descriptor(transport: asyncio.Transport) -> int:

@@ -16,6 +16,7 @@ from console.ui import runtime_access
 # For connections that have been accepted but sent no request yet; browsers also open some that they never use.
 PENDING_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
+_UNREAD_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _HOLD_POLL_SECONDS = 0.005
 
@@ -83,7 +84,11 @@ class DrainingServer(uvicorn.Server):
                 await asyncio.sleep(_POLL_SECONDS)
         self._guard.stop()
         ending = asyncio.create_task(asyncio.to_thread(runtime_access.stop_answers))
+        # Just before uvicorn waits no longer: whoever does not read is not to be waited for.
+        seconds = max(0.0, (self.config.timeout_graceful_shutdown or 0) - _UNREAD_SECONDS)
+        unread = asyncio.get_running_loop().call_later(seconds, self._guard.abort_unread)
         await super().shutdown(sockets)
+        unread.cancel()
         await ending
 
 

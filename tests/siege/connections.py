@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import selectors
 import socket
 import struct
@@ -14,8 +15,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import streamlit
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.servers import Server
@@ -92,13 +95,15 @@ def stalled_uploads(server: Server, count: int, addresses: int = 4, first_addres
     return opened
 
 
-def never_reading(server: Server, count: int, requests: int = 200) -> list[socket.socket]:
-    """Ask for megabytes over each connection and read none of them."""
+def never_reading(server: Server, count: int, requests: int = 20) -> list[socket.socket]:
+    """Ask for megabytes over each connection, the largest script of the pages, and read none of them."""
+    folder = Path(streamlit.__file__).parent / "static"
+    largest = max(folder.rglob("*.js"), key=lambda path: path.stat().st_size).relative_to(folder)
     opened = []
     for _number in range(count):
         each = connect(server, receive_bytes=4096)
         with contextlib.suppress(OSError):
-            each.sendall(head(server, "GET", "/openapi.json") * requests)
+            each.sendall(head(server, "GET", f"/{largest}") * requests)
         opened.append(each)
     return opened
 
@@ -170,6 +175,21 @@ def open_after(connections: list[socket.socket], seconds: float) -> int:
                 if ended:
                     selector.unregister(each)
                     left.discard(each)
+    close_all(connections)
+    return len(left)
+
+
+def unread_after(connections: list[socket.socket], seconds: float) -> int:
+    """Return how many connections the server has not reset after at most `seconds`, without reading anything."""
+    deadline = time.monotonic() + seconds
+    poller = select.poll()
+    left = {each.fileno() for each in connections}
+    for descriptor in left:
+        poller.register(descriptor, 0)  # ends and errors are reported always
+    while left and (rest := deadline - time.monotonic()) > 0:
+        for descriptor, _events in poller.poll(rest * 1000):
+            poller.unregister(descriptor)
+            left.discard(descriptor)
     close_all(connections)
     return len(left)
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.siege.report import Report
 DESCRIPTORS = 1024
 GONE_SECONDS = 60.0
 HEAD_SECONDS = 10.0
-HOLD_SECONDS = 15.0  # an attack goes on for this long while liveness and searches are measured
+HOLD_SECONDS = 12.0  # an attack goes on for this long while liveness and searches are measured
 LOG_BYTES = 1_000_000
 
 Attack = Callable[[Server], list[socket.socket]]
@@ -71,7 +72,9 @@ def run(report: Report) -> None:
         connections.close_all(attackers)
         text = server.log.read_text(errors="replace")
         report("log", len(text) / 1e6, LOG_BYTES / 1e6, "MB")
-        report("tracebacks in the log", text.count("Traceback (most recent call last)"), 0, "")
+        defects = [line for line in text.splitlines() if "Traceback (most recent call last)" in line]
+        report("tracebacks in the log", len(defects), 0, "")
+        print("".join(f"{defect[:200]} ... {defect[-2000:]}\n" for defect in defects[:3]), end="")
 
 
 def _attack(report: Report, server: Server, name: str, attack: Attack, idle: float) -> None:
@@ -83,11 +86,12 @@ def _attack(report: Report, server: Server, name: str, attack: Attack, idle: flo
         if "stalled uploads" in name:
             _neighbour(report, server)
         time.sleep(max(0.0, HOLD_SECONDS - (time.monotonic() - began)))
-    faults = f"{len(opened)} opened in {took:.1f} s; {len(found.faults)} faults {found.faults[:2]}"
+    faults = f"{len(opened)} opened in {took:.1f} s; faults: {dict(Counter(found.faults)) or 'none'}"
     report(f"{name}: liveness", max(found.liveness), 2.0, "s", faults)
     report(f"{name}: search p95", found.p95() / idle, 2.0, "x of idle", f"{found.p95() * 1000:.0f} ms")
     seconds = HEAD_SECONDS if "heads" in name else GONE_SECONDS
-    left = connections.open_after(opened, max(0.1, began + took + seconds - time.monotonic()))
+    gone = connections.unread_after if "never read" in name else connections.open_after
+    left = gone(opened, max(0.1, began + took + seconds - time.monotonic()))
     report(f"{name}: open {seconds:g} s later", left, 0, "")
     report(f"{name}: log", (server.log.stat().st_size - before) / 1e6, LOG_BYTES / 1e6, "MB")
 

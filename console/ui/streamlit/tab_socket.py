@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -20,7 +21,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 log = structlog.get_logger(__name__)
 
 PATH = "/_stcore/stream"
-STARTS_AT_ONCE = 4
+STARTS_AT_ONCE = 2
 START_SECONDS = 5.0  # a first run that takes longer makes room for the next
 WAIT_SECONDS = 30.0
 # Codes of RFC 6455, section 7.4.1.
@@ -40,7 +41,7 @@ class TabSocket:
         self._app = app
         self._first_seconds = first_seconds
         self._has_room = has_room
-        self._starts = PageStarts(STARTS_AT_ONCE)
+        self._starts: PageStarts | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket" or scope["path"] != PATH:
@@ -70,11 +71,12 @@ class TabSocket:
     async def _open(self, tab: _Tab, scope: Scope) -> None:
         client = scope.get("client")
         address = client[0] if client else ""
-        if not await self._starts.wait(address, tab.gone):
+        self._starts = starts = self._starts or PageStarts(STARTS_AT_ONCE)
+        if not await starts.wait(address, tab.gone):
             await tab.close(_TRY_AGAIN_LATER, "too many pages are opening")
             return
         timer = asyncio.get_running_loop().call_later(START_SECONDS, tab.started)
-        tab.on_started = self._starts.release
+        tab.on_started = partial(starts.release, address)
         try:
             await self._app(scope, tab.receive, tab.send)
         finally:
@@ -84,19 +86,22 @@ class TabSocket:
 
 
 class PageStarts:
-    """Places for pages that run for the first time: `at_once`, given in turn by address, in each by arrival."""
+    """Places for pages that run for the first time: `at_once`, one for an address, given in turn by address.
+
+    An address with more pages waiting rests after each as long as that took, so that work for others goes on.
+    """
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._running: dict[str, float] = {}  # addresses with a page that starts, or that rest; since when
+        self._loop = asyncio.get_running_loop()
 
     async def wait(self, address: str, gone: asyncio.Future[None]) -> bool:
         """Wait for a place and return whether it was given, before `WAIT_SECONDS` are over or `gone` is done."""
-        if self._free:
-            self._free -= 1
-            return True
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[None] = self._loop.create_future()
         self._waiting.setdefault(address, deque()).append(place)
+        self._next()
         given = False
         try:
             await asyncio.wait({place, gone}, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -105,21 +110,40 @@ class PageStarts:
             if not place.done():
                 place.cancel()  # passed over when its turn comes
             elif not given:
-                self.release()
+                self.release(address)
         return given
 
-    def release(self) -> None:
-        """Return a place: the next address in turn gets it."""
-        while self._waiting:
-            address, places = self._waiting.popitem(last=False)
+    def release(self, address: str) -> None:
+        """Return the place of an address: the next one in turn gets it."""
+        self._free += 1
+        began = self._running[address]
+        if address in self._waiting:
+            self._loop.call_later(min(START_SECONDS, self._loop.time() - began), self._rested, address)
+        else:
+            del self._running[address]
+        self._next()
+
+    def _rested(self, address: str) -> None:
+        del self._running[address]
+        self._next()
+
+    def _next(self) -> None:
+        """Give free places to those whose turn it is."""
+        for address in list(self._waiting):
+            if not self._free:
+                return
+            if address in self._running:
+                continue
+            places = self._waiting.pop(address)
             while places:
                 place = places.popleft()
                 if not place.done():
                     if places:
                         self._waiting[address] = places  # at the end: others come first
+                    self._free -= 1
+                    self._running[address] = self._loop.time()
                     place.set_result(None)
-                    return
-        self._free += 1
+                    break
 
 
 class _Tab:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import structlog
-
 from services.core.erasure import Erasure
-from services.core.errors import MillpondError
 
 if TYPE_CHECKING:
     from services.chat.conversations import Conversations
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from services.knowledge.library import Library
     from services.knowledge.store.unit_of_work import Gone
     from services.operations.event_log import EventLog
-
-log = structlog.get_logger(__name__)
 
 
 def build_erasure(database: Database, closing: ExitStack) -> Erasure:
@@ -42,19 +39,52 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
     """Have terms, quotes, events and caches follow each deletion, and what a killed process did not come to."""
     from services.knowledge.store.term_erasure import TermErasure
 
-    erasure.add_step(TermErasure(database).erase)
-    library.quotes = conversations.quotes
+    forgotten = Forgotten(events, conversations)
 
     def forget(gone: Gone) -> None:
         # No entry is valid any more: their keys contain the version of the library.
         caches.answers.clear()
         caches.searches.clear()
-        try:
-            events.forget(gone.names)
-            conversations.quotes.mark_deleted(gone.documents)
-        except MillpondError as error:
-            # The document is gone; the next start comes to the rest.
-            log.warning("a deleted document is still named", error=str(error))
+        forgotten.add(gone)
+        erasure.mark()
 
-    ingestion.writer.on_gone(forget)
+    library.quotes = conversations.quotes
     library.forget_missing(events.forget_others)
+    ingestion.writer.on_gone(forget)
+    erasure.add_step(forgotten.forget)
+    erasure.add_step(TermErasure(database).erase)
+
+
+class Forgotten:
+    """Takes the names of deleted documents out of events, and marks their quotes: of many deletions at once.
+
+    What a process that was killed has not come to, the next one does at its start.
+    """
+
+    def __init__(self, events: EventLog, conversations: Conversations) -> None:
+        self._events = events
+        self._conversations = conversations
+        self._lock = threading.Lock()
+        self._documents: set[int] = set()
+        self._names: set[str] = set()
+
+    def add(self, gone: Gone) -> None:
+        """Have what is gone forgotten by the next call of `forget`."""
+        with self._lock:
+            self._documents.update(gone.documents)
+            self._names.update(gone.names)
+
+    def forget(self, _stop: Callable[[], bool] = lambda: False) -> bool:
+        """Forget what was added; a step of the erasure.
+
+        Raises:
+            StorageError: the database refused; it is tried again.
+        """
+        with self._lock:
+            documents, names = set(self._documents), set(self._names)
+        self._events.forget(names)
+        self._conversations.quotes.mark_deleted(documents)
+        with self._lock:
+            self._documents -= documents
+            self._names -= names
+        return True

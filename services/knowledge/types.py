@@ -263,7 +263,7 @@ class DeletionReport:
     chunks: int = 0
     bytes: int = 0
     answers_erased: int = 0
-    quoted: Quoted = Quoted()
+    quoted: Quoted = field(default_factory=Quoted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def test_quotes_of_documents_that_went_unmarked_are_found(conversations: Convers
     """A process that was killed, or an answer that was being written meanwhile, leaves quotes unmarked."""
     answered(conversations, quote(1))
     answered(conversations, quote(2))
-    conversations.quotes.mark_missing(lambda ids: {1}.intersection(ids))
+    conversations.quotes.mark_missing({1}.intersection)
     assert conversations.quotes.of_deleted() == Quoted(1, 1)
     assert conversations.quotes.erase_deleted() == Quoted(1, 1)
     assert conversations.quotes.of_deleted() == Quoted()

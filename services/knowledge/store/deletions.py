@@ -115,11 +115,12 @@ def document_ids(connection: Connection, collection_id: int) -> list[int]:
 
 def names_in_use(connection: Connection, names: Collection[str]) -> set[str]:
     """Return those of `names` that documents bear."""
-    return {
-        name
-        for name in set(names)
-        if connection.scalar(sa.select(documents.c.id).where(documents.c.name == name).limit(1)) is not None
-    }
+    # By collection, because that is how names are indexed.
+    where = sa.and_(
+        documents.c.collection_id.in_(sa.select(collections.c.id)), documents.c.name == sa.bindparam("name")
+    )
+    query = sa.select(documents.c.id).where(where).limit(1)
+    return {name for name in set(names) if connection.scalar(query, {"name": name}) is not None}
 
 
 def remove_job(connection: Connection, job_id: int) -> Removal:

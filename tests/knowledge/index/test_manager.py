@@ -192,7 +192,7 @@ def test_codes_are_trained_once_there_is_enough(tmp_path: Path, monkeypatch: pyt
 
 
 def test_removed_vectors_leave_the_disk_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A vector tells what its text was about: the snapshots with those of deleted chunks do not stay for a change more."""
+    """A vector tells what its text was about: snapshots with those of deleted chunks do not wait for more changes."""
     monkeypatch.setattr(index_manager, "_ERASURE_SECONDS", 0.1)
     manager = manager_of(Source({1: 5, 2: 5}), tmp_path)
     manager.start()

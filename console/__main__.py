@@ -68,9 +68,10 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: b
 @data_dir
 def ingest(paths: tuple[Path, ...], collection: str | None, data_dir: Path | None) -> None:
     """Ingest files, and folders with all that is in them. Exits with 1 if a file could not be ingested."""
+    settings = _settings_for_work(data_dir)
     from console.cli.ingest import ingest as run
 
-    sys.exit(run(_settings(data_dir=data_dir), paths, collection))
+    sys.exit(run(settings, paths, collection))
 
 
 @cli.command("import")
@@ -79,9 +80,10 @@ def ingest(paths: tuple[Path, ...], collection: str | None, data_dir: Path | Non
 @data_dir
 def import_knowledge(path: Path, collection: str | None, data_dir: Path | None) -> None:
     """Import knowledge bases of LangChain or Langchain-Chatchat: folders with index.faiss and index.pkl."""
+    settings = _settings_for_work(data_dir)
     from console.cli.import_knowledge import import_knowledge as run
 
-    sys.exit(run(_settings(data_dir=data_dir), path, collection))
+    sys.exit(run(settings, path, collection))
 
 
 @cli.command()
@@ -90,9 +92,10 @@ def import_knowledge(path: Path, collection: str | None, data_dir: Path | None) 
 @data_dir
 def ask(question: str, collections: tuple[str, ...], data_dir: Path | None) -> None:
     """Ask the documents and print the answer with its sources."""
+    settings = _settings_for_work(data_dir)
     from console.cli.ask import ask as run
 
-    sys.exit(run(_settings(data_dir=data_dir), question, collections))
+    sys.exit(run(settings, question, collections))
 
 
 @cli.command()
@@ -103,6 +106,22 @@ def status(as_json: bool, data_dir: Path | None) -> None:
     from console.cli.status import status as run
 
     sys.exit(run(_settings(data_dir=data_dir), as_json=as_json))
+
+
+def _settings_for_work(data_dir: Path | None) -> Settings:
+    """Return the settings of a command that works in this process unless a console runs on the data folder.
+
+    Raises:
+        BadInputError: a setting has a value that is not allowed.
+        UnavailableError: the work would be done here, and the system's limits leave too little memory for it.
+    """
+    from services.memory.refusal import require_memory
+    from services.operations.data_lock import DataLock
+
+    settings = _settings(data_dir=data_dir)
+    if DataLock(settings.data_dir).holder() is None:
+        require_memory(settings.data_dir)  # before more is imported, which takes memory, too
+    return settings
 
 
 def _settings(**given: Any) -> Settings:

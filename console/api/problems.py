@@ -9,20 +9,18 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Self
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
-from services.core.errors import ErrorKind, MillpondError, UnavailableError
+from services.core.errors import ErrorKind, MillpondError
 from services.core.i18n import _
 from services.memory.refusal import memory_refused
 from services.operations.logging import current_request_id
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -40,6 +38,7 @@ STATUS = {
     ErrorKind.STORAGE: 507,
     ErrorKind.DAMAGED: 503,
 }
+HTTP_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 MAX_FAULTS = 50
 MAX_SHOWN = 200  # characters of what a client sent that are sent back to it
 
@@ -118,18 +117,27 @@ def error_response(error: MillpondError, path: str = "", **members: Any) -> Resp
     return problem_response(STATUS[error.kind], error.message, error.hint, kind=error.kind, path=path, **members)
 
 
+def defect_response(error: Exception, path: str) -> Response:
+    """Return the response for a failure that nobody expected, or for memory that the system refused.
+
+    The log has it under the request's id.
+    """
+    if (refused := memory_refused(error)) is not None:
+        return error_response(refused, path)
+    return problem_response(
+        500,
+        _("Something went wrong on our side."),
+        _("The log has the details under the reference {reference}.").format(reference=current_request_id()),
+        path=path,
+    )
+
+
 def install(api: FastAPI) -> None:
     """Register handlers so that `api` answers every failure with a problem document."""
 
     @api.exception_handler(MillpondError)
     async def expected(request: Request, error: MillpondError) -> Response:
         return error_response(error, request.url.path)
-
-    @api.exception_handler(MemoryError)
-    async def no_memory(request: Request, error: MemoryError) -> Response:
-        refused = memory_refused(error) or UnavailableError(str(error))
-        log.error("memory refused", path=request.url.path)
-        return error_response(refused, request.url.path)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -148,6 +156,10 @@ def install(api: FastAPI) -> None:
             parameter=first["where"].partition("/")[2] or None if faults else None,
             errors=faults,
         )
+
+    @api.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> Response:
+        return defect_response(error, request.url.path)
 
     @api.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _error: ClientDisconnect) -> Response:
@@ -171,7 +183,19 @@ def install(api: FastAPI) -> None:
             path=path,
         )
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(sorted(_methods_at(api, path)))
         return response
+
+
+def _methods_at(api: FastAPI, path: str) -> set[str]:
+    """Return the methods of all routes at a path; a route by itself knows but its own."""
+    scope = {"type": "http", "path": path, "root_path": "", "headers": []}
+    return {
+        name
+        for name in HTTP_METHODS
+        if any(route.matches({**scope, "method": name})[0] is Match.FULL for route in api.routes)
+    }
 
 
 def shown(text: str) -> str:
@@ -215,4 +239,5 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def other_forms(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Return the description of forms that an answer with status 200 can have beside JSON, for `responses`."""
-    return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
+    events = "text/event-stream"  # each event is a value of its own
+    return {200: {"content": {each: {} if each == events else {"schema": {"type": "string"}} for each in media_types}}}

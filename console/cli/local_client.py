@@ -13,18 +13,15 @@ from services.chat.conversations import cut_words
 from services.chat.types import Finished, MessageRole, Token
 from services.core.settings import Settings
 from services.knowledge.document_import import PreparedDocument
-from services.memory.refusal import require_memory
 
 
 class LocalClient:
     """Starts the services, which also carry on with jobs that were left unfinished."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._application = Application(settings, watched=False)
 
     def __enter__(self) -> Self:
-        require_memory(self._settings.data_dir)
         self._services = self._application.start()
         return self
 

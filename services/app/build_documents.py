@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.original_check import OriginalCheck
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.memory.monitor import MemoryMonitor
@@ -57,6 +58,7 @@ class Knowledge:
     library: Library
     importer: DocumentImporter
     retriever: Retriever
+    originals: OriginalCheck
 
 
 def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
@@ -134,6 +136,7 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.original_check import OriginalCheck
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.knowledge.retrieval.encoder_cache import CachedEncoder
@@ -165,4 +168,4 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
         reporter=reporter,
     )
     importer = DocumentImporter(database, ingestion, embedder, settings, reporter=reporter, admission=admission)
-    return Knowledge(index, parser, ingestion, library, importer, retriever)
+    return Knowledge(index, parser, ingestion, library, importer, retriever, OriginalCheck(database, files))

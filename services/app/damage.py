@@ -51,9 +51,17 @@ def watch_database(database: Database, memory: MemoryMonitor, reporter: EventSin
     for note in (*database.notes, memory.history.damage):
         if note:
             reporter.event(EventKind.DAMAGE, note)
+    report_files(_("Snapshots of objects that cannot be opened: {names}"), memory.objects.damaged_snapshots(), reporter)
+    report_files(_("Snapshots of allocations that are damaged: {names}"), memory.tracer.damaged_snapshots(), reporter)
     database.on_damage(lambda error: reporter.event(EventKind.DAMAGE, error.message))
     health.set_check(DATABASE, database_check(database))
     memory.add_task(lambda: database.check_some(PAGES_PER_CHECK), CHECK_SECONDS)
+
+
+def report_files(text: str, names: list[str], reporter: EventSink) -> None:
+    """Report that some files, if there are any, are damaged."""
+    if names:
+        reporter.event(EventKind.DAMAGE, text.format(names=", ".join(names)))
 
 
 def watch_originals(check: OriginalCheck, memory: MemoryMonitor, reporter: EventSink) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from services.app.damage import report_files
 from services.core.errors import MillpondError
+from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.memory.budget.types import BudgetLevel
 from services.memory.gc_experiment.runner import ExperimentEnvironment, Experiments
@@ -85,6 +87,7 @@ def build_experiments(  # noqa: PLR0917 - the composition root calls it, nobody 
     folder = settings.data_dir / "memory" / "experiments"
     experiments = Experiments(folder, clock, reporter, environment)
     closing.callback(experiments.close)
+    report_files(_("Results of experiments that cannot be read: {names}"), experiments.damaged_results(), reporter)
     return experiments
 
 

@@ -17,9 +17,9 @@ from services.core.machine import MEGABYTE
 from services.memory.cgroup import find_group
 
 # Of a ready process over a small data folder, with room for its first questions; see `tests/siege/siege_memory.py`.
-ADDRESS_SPACE_BYTES = 2600 * MEGABYTE
-ADDRESS_SPACE_PER_CORE = 60 * MEGABYTE
-RESIDENT_BYTES = 560 * MEGABYTE
+ADDRESS_SPACE_BYTES = 1750 * MEGABYTE
+ADDRESS_SPACE_PER_CORE = 25 * MEGABYTE  # stacks and heaps of threads
+RESIDENT_BYTES = 600 * MEGABYTE
 _SIGNS = (
     "cannot allocate memory",
     "can't allocate memory",

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import DocumentFilters, DocumentStore
 from services.knowledge.store.lexical import LexicalStore
 from services.memory.gc_experiment.result_store import ResultStore
+from services.memory.monitor import MemoryMonitor
+from services.memory.objects.snapshots import Snapshot, read_objects
+from services.memory.tracing.types import SnapshotInfo
 
 LOCK_FILE = "millpond.lock"
 SECONDS = 10.0
@@ -265,8 +269,8 @@ def _serve(folder: Path, until: float, closing: ExitStack, served: dict[str, str
     subject("settings", lambda: _rows(database, "SELECT key, value FROM preferences ORDER BY key"))
     subject("events", lambda: platform.events.between(0.0, until, 20_000))
     subject("history", lambda: _history(memory, until))
-    subject("traces", lambda: [(info, _digest(memory.tracer.file(info.id))) for info in memory.tracer.snapshots()])
-    subject("censuses", lambda: [(info, memory.objects.snapshot(info.name)) for info in memory.objects.snapshots()])
+    subject("traces", lambda: [(info, _traces(memory, info)) for info in memory.tracer.snapshots()])
+    subject("censuses", lambda: [_census(memory, info) for info in memory.objects.snapshots()])
     subject("experiments", ResultStore(folder / "memory" / "experiments").results)
     originals = OriginalCheck(database, files)
     said += originals.some(1 << 30)
@@ -285,6 +289,17 @@ def _rounded(found: tuple[Any, Any]) -> list[tuple[int, float]]:
     return [(int(number), round(float(score), 4)) for number, score in zip(*found, strict=True)]
 
 
+def _census(memory: MemoryMonitor, info: Snapshot) -> tuple[object, ...]:
+    objects = read_objects(memory.objects._snapshots().path(info.name))
+    sums = [zlib.crc32(column.data) for column in (objects.addresses, objects.kinds, objects.sizes, objects.lengths)]
+    return info, memory.objects.snapshot(info.name), sums, objects.types
+
+
+def _traces(memory: MemoryMonitor, info: SnapshotInfo) -> list[object]:
+    traces = memory.tracer._store.traces(info.id)
+    return [traces.files, traces.bytes.tobytes(), traces.frames.tobytes(), traces.frame_lines.tobytes()]
+
+
 def _original(files: FileStore, documents: DocumentStore, document_id: int) -> str:
     stored, sha256 = documents.original(document_id)
     return _digest(files.verified(stored, sha256)) if stored else ""
@@ -294,7 +309,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _history(memory: Any, until: float) -> list[object]:
+def _history(memory: MemoryMonitor, until: float) -> list[object]:
     window = memory.history.window(until - 86_400, until)
     return [window.times.tolist(), [(name, values.tolist()) for name, values in sorted(window.means.items())]]
 

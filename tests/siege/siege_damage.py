@@ -58,7 +58,8 @@ def go_on_and_kill(folder: Path) -> None:
 
 
 def run(report: Report, *, damages: int = DAMAGES, served: int = SERVED) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    # In memory where that is possible: a thousand copies, and what is synced, would be most of the time.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         stopped, killed = Path(name) / "stopped", Path(name) / "killed"
         prepare(stopped)
         shutil.copytree(stopped, killed)
@@ -69,9 +70,7 @@ def run(report: Report, *, damages: int = DAMAGES, served: int = SERVED) -> None
 
 def judge(work: Path, base: Path, case: Case, sound: Found, until: float) -> tuple[str, Found, str]:
     """Damage a copy of `base`, and return what was done, what was found, and what is wrong with that."""
-    copy = work / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(base, copy)
+    copy = _copy(work, base)
     done = case.apply(copy)
     found = find(copy, until)
     return done, found, found.verdict(sound)
@@ -79,10 +78,13 @@ def judge(work: Path, base: Path, case: Case, sound: Found, until: float) -> tup
 
 def undamaged(work: Path, base: Path, until: float) -> Found:
     """Return what is found in a copy of a folder that is not damaged."""
+    return find(_copy(work, base), until)
+
+
+def _copy(work: Path, base: Path) -> Path:
     copy = work / "copy"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(base, copy)
-    return find(copy, until)
+    return Path(shutil.copytree(base, copy))
 
 
 def _without_model(report: Report, work: Path, bases: tuple[Path, ...], count: int) -> None:
@@ -138,11 +140,9 @@ def _with_server(report: Report, work: Path, bases: tuple[Path, ...], count: int
 
 def _serve(work: Path, base: Path, case: Case | None) -> dict[str, Any]:
     """Start a real server over a damaged copy; return how that ended, what it answered and what it said."""
-    copy = work / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
+    copy = _copy(work, base)
     log = copy.with_name("copy.log")
     log.unlink(missing_ok=True)
-    shutil.copytree(base, copy)
     found: dict[str, Any] = {"done": case.apply(copy) if case else "", "answers": [], "said": [], "outcome": "refused"}
     began = time.monotonic()
     try:

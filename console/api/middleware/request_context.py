@@ -12,11 +12,12 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console.api.problems import problem_response
+from console.api.problems import defect_response, problem_response
 from services.app.container import Foundation
 from services.core.errors import ErrorKind
 from services.core.i18n import _
 from services.core.requests.registry import acting_for
+from services.memory.refusal import memory_refused
 from services.operations.logging import bind_request_id
 from services.operations.request_log import log_fields
 
@@ -54,9 +55,11 @@ class RequestContext:
         begun = foundation.request_log.begin() if foundation is not None and is_recorded(scope) else None
         started = time.perf_counter()
         status = 0
+        ended = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = int(message["status"])
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
@@ -77,17 +80,16 @@ class RequestContext:
                     path=scope["path"],
                 )
                 await response(scope, receive, send_with_id)
-            except Exception:
-                log.exception("defect", path=scope["path"])
-                if status:  # the response has begun: it can only be aborted
+            except Exception as error:
+                refused = memory_refused(error)
+                if refused is None:
+                    log.exception("defect", path=scope["path"])
+                else:
+                    log.error("memory refused", path=scope["path"], cause=str(error))  # noqa: TRY400 - no defect
+                if status and not ended:  # the response has begun: it can only be aborted
                     raise
-                response = problem_response(
-                    500,
-                    _("Something went wrong on our side."),
-                    _("The log has the details under the reference {reference}.").format(reference=request_id),
-                    path=scope["path"],
-                )
-                await response(scope, receive, send_with_id)
+                if not status:
+                    await defect_response(error, scope["path"])(scope, receive, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
                 cost: dict[str, float] = {"ms": round(seconds * 1000, 1)}

@@ -89,6 +89,10 @@ class Experiments:
         """Return the stored results, newest first."""
         return self._store.results()
 
+    def damaged_results(self) -> list[str]:
+        """Return the ids of results that could not be read at the start."""
+        return list(self._store.damaged)
+
     def result(self, result_id: str) -> ExperimentResult:
         """Return a result.
 

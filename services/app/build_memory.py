@@ -28,7 +28,6 @@ from services.operations.metrics import Metrics
 from services.operations.request_log import RecentRequests
 
 EVENTS_SECONDS = 5.0
-LATE_IMPORT_SECONDS = 1.0
 POLICY_SECONDS = 1.0
 MANY_DOCUMENTS = 20  # deleting so many at once is big work
 LONG_SECONDS = 0.010
@@ -93,7 +92,7 @@ def watch_late_imports(memory: MemoryMonitor, reporter: EventSink) -> None:
         "streamlit": _("library of the pages loaded"),
         "httpx": _("library of connections loaded"),
     }
-    memory.add_task(LateImports(reporter, purposes).check, LATE_IMPORT_SECONDS)
+    memory.sampler.add_source(LateImports(reporter, purposes), name="late_imports")
 
 
 def start_memory(memory: MemoryMonitor, events: EventLog, reporter: EventSink, closing: ExitStack) -> None:

@@ -78,7 +78,7 @@ def _fallen(figures: Mapping[str, float]) -> float | None:
 
 
 RISES: Mapping[EventKind, Effect] = {
-    EventKind.START: Effect(5.0, 120.0, 1.5),
+    EventKind.START: Effect(5.0, 90.0, 0.8),
     EventKind.LIBRARY: Effect(5.0, 5.0, 2.0, _risen),
     EventKind.MODEL: Effect(5.0, 15.0, 2.0, _risen),
     EventKind.UPLOAD: Effect(20.0, 90.0, 1.5),

@@ -132,6 +132,15 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
         shape, place = CourseShape.SWING, swing
     smoothed = replace(curve, values=smooth(curve.values))  # a single block turns no movement round
     steps, drift = _movements(smoothed, plateaus, place, tolerance, gaps)
+    current = None
+    if shape in {CourseShape.RISING, CourseShape.FALLING}:
+        begun = float(smoothed.values[0]) + sum(step.bytes for step in steps) + drift
+        first = (max(place - 1, 0), begun)
+        *earlier, current = _split(smoothed, first, (len(curve) - 1, level), tolerance, gaps)
+        steps += earlier
+        shape = CourseShape.RISING if current.bytes >= 0 else CourseShape.FALLING
+        if earlier:
+            place = int(np.searchsorted(curve.begins, earlier[-1].end)) - 1
     before = float(smoothed.values[0]) + sum(step.bytes for step in steps) + drift
     part = curve.since(float(curve.begins[place]))
     last = plateaus[-1] if shape is CourseShape.FLAT else None
@@ -139,11 +148,6 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
     if last is not None:
         away = np.abs(part.values - median(last.values(curve))) > tolerance
         low, high = _band(part.values[~away] if last.excursions else part.values)
-    current = None
-    if shape in {CourseShape.RISING, CourseShape.FALLING}:
-        if (shape is CourseShape.RISING) != (level >= before):
-            shape = CourseShape.RISING if level >= before else CourseShape.FALLING
-        current = _step(curve, place, len(curve) - 1, level - before, gaps)
     return Course(
         time=now,
         begin=float(curve.begins[0]),

@@ -207,6 +207,12 @@ def _flat(course: Course, said: str, chart: Chart) -> list[str]:
         rf"{course.peak_bytes / MB:.0f} MB", said
     ):
         found.append("a peak is not said")
+    for one in course.excursions:
+        part = chart.rss[(chart.times >= one.begin) & (chart.times <= one.end)]
+        middle = (course.low_bytes + course.high_bytes) / 2
+        extreme = float(part.max() if one.bytes > 0 else part.min()) if len(part) else middle
+        if abs(extreme - middle - one.bytes) > course.tolerance_bytes:
+            found.append(f"it went to {extreme / MB:.0f} MB at {one.time - course.begin:.0f} s")
     # Would it have been flat for longer?
     longer = max(300.0, 5 * width, 0.12 * (course.time - course.since))
     if course.since - course.begin > longer:
@@ -259,8 +265,8 @@ def _missed(course: Course, chart: Chart) -> list[str]:
         if near is None or then is None or abs(then - near) < 0.67 * abs(after - before):
             continue  # that was gradual
         told = any(step.begin - 6 * width <= moment <= step.end + 6 * width for step in course.steps)
-        excused = course.excursions if moment > course.since - 6 * width else course.earlier_excursions
-        if not told and not excused:
+        away = (*course.excursions, *course.earlier_excursions)
+        if not told and not any(one.begin - 3 * width <= moment <= one.end + 3 * width for one in away):
             found.append(f"{(after - before) / MB:+.0f} MB at {moment - course.begin:.0f} s")
             break
     return found

@@ -32,7 +32,10 @@ _LIMITS = "Texts and numbers that are sent have limits, which the OpenAPI docume
 _FAILURES = "The OpenAPI document describes the failures of every route"
 _FORMS = "The OpenAPI document names every form of an answer"
 _CLOSED = "What a person closes is said to be closed by a person"
-_BOUNDS = {"minimum", "maximum", "maxLength", "pattern"}
+_GONE = "Deleted means gone: ten seconds after a deletion nothing of it is left in any file"
+_IDENTITY = "An object is identified by more than its address"
+_APART = "What watching the memory holds is left out of the lists of objects and allocations"
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
 _WATCHING = "What watching the memory costs is one figure everywhere"
@@ -84,6 +87,32 @@ STATED = {
     "GET /api/objects/sizes / answers / 200": _DESCRIBED,
     "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
     "POST /api/imports": _IMPORT,
+    "GET /api/deletions": _GONE,
+    "DELETE /api/deletions/quotes": _GONE,
+    **{
+        f"DELETE {path} / {part}": _GONE
+        for path in ("/api/documents/{document_id}", "/api/collections/{collection_id}")
+        for part in ("answers / 200", "parameters / query erase_quotes")
+    },
+    "GET /api/objects/paths/{address} / parameters / query evidence": _IDENTITY,
+    "GET /api/objects/census / parameters": _APART,
+    **{
+        f"GET /api/{path} / parameters / query watching": _APART
+        for path in (
+            "objects/containers",
+            "objects/objects",
+            "objects/types",
+            "tracing/compare",
+            "tracing/export",
+            "tracing/snapshots/{snapshot_id}",
+        )
+    },
+    **{
+        f"GET /api/tracing/{path} / {_READ} / {part} / watching_{name}": _APART
+        for path in ("compare", "snapshots/{snapshot_id}")
+        for part in ("properties", "required")
+        for name in ("bytes", "bytes_diff", "blocks", "blocks_diff")
+    },
     **{
         f"{method} /api/budget / {_READ} / properties / doors / items / {part} / {name}": _CLOSED
         for method in ("GET", "PUT")

@@ -117,6 +117,8 @@ class Library:
             with self._writer.transaction() as unit:
                 ids = deletions.document_ids(unit.connection, collection_id)
             report = self.delete(ids, erase_quotes=erase_quotes)
+            while self._writer.has_left_over:
+                self._writer.drop_left_over()
             with self._writer.transaction() as unit:
                 deletions.delete_collection(unit.connection, collection_id)
         except MillpondError:

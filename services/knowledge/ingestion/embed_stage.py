@@ -58,9 +58,9 @@ class EmbedStage:
     def run_quick(self) -> None:
         """Embed small files beside large batches until the pipeline stops."""
         while not self._state.stopping.is_set():
-            self._process(self._next_quick_batch())
+            self._process(self._next_quick_batch(), quick=True)
 
-    def _process(self, batch: list[TaskSlice]) -> None:
+    def _process(self, batch: list[TaskSlice], *, quick: bool = False) -> None:
         state = self._state
         reservation = self._reserve(batch) if batch else None
         if reservation is None:
@@ -78,7 +78,7 @@ class EmbedStage:
             for part in batch:
                 state.fail_unexpectedly(part.task, error)
         else:
-            state.pass_on(batch)
+            state.pass_on(batch, quick=quick)
 
     def _reserve(self, batch: list[TaskSlice]) -> Reservation | None:
         """Wait until memory can be reserved for a batch; None: the pipeline stops. `pause_reason` says why it waits."""
@@ -116,7 +116,11 @@ class EmbedStage:
             small = [
                 task
                 for task in state.parsed
-                if task.remaining <= QUICK_FILE_CHUNKS and task.flow not in served and not task.cancelled.is_set()
+                # The chunks of a file are stored in their order: none of them may be on its way in a large batch.
+                if task.remaining <= QUICK_FILE_CHUNKS
+                and task.taken == task.stored
+                and task.flow not in served
+                and not task.cancelled.is_set()
             ]
             if not self._main or not small:
                 state.changed.wait(_POLL_SECONDS)

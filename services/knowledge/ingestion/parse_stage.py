@@ -78,6 +78,7 @@ class ParseStage:
         self._idle_notified = True
         self._places = Places()  # guarded by `changed`, as is what flows have used of them
         self._used: list[tuple[Flow, float]] = []
+        self._resting = 0  # threads that rest
         self.pause_reason = ""
 
     def wake(self, *, deleted: bool = False, requeued: bool = False) -> None:
@@ -116,12 +117,12 @@ class ParseStage:
                 state.fail(task, error)
             except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
                 state.fail_unexpectedly(task, error)
+            self._rest()
             with state.changed:
                 self._places.leave(place)
                 self._used.append((task.flow, place.seconds))
                 state.moves += 1
                 state.changed.notify_all()
-            self._rest()
 
     def _worker_died(self, task: IngestTask, error: WorkerDiedError) -> None:
         """Return a job to the queue whose reader has died, for a few times: most often the file is not the cause."""
@@ -143,11 +144,15 @@ class ParseStage:
             self.wake(requeued=True)
 
     def _rest(self) -> None:
-        """Pause between files as long as admission control asks for, to leave memory and CPU to questions."""
+        """Begin no file as long as admission control asks for, to leave memory and CPU to questions."""
         state = self._state
+        with state.changed:
+            self._resting += 1
         rested = 0.0
         while rested < state.admission.pause_seconds and not state.stopping.wait(_REST_SECONDS):
             rested += _REST_SECONDS
+        with state.changed:
+            self._resting -= 1
 
     def _next(self) -> tuple[IngestTask, Place, Reservation] | None:
         """Wait for a job that may start and for memory, and claim the job. None: call again."""
@@ -198,7 +203,7 @@ class ParseStage:
     def _free_lanes(self) -> frozenset[Lane]:
         """Return of which lanes a file may start, none while nothing has changed since the last time."""
         state = self._state
-        if state.active and self._suspects and time.monotonic() < self._alone_until:
+        if self._resting or (state.active and self._suspects and time.monotonic() < self._alone_until):
             return frozenset()
         if not self._maybe_more and state.moves == self._seen_moves:
             return frozenset()

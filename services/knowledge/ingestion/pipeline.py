@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -42,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 CRASH_LIMIT = 3
 _PARSE_THREADS = MOST_FILES
-_EMBEDDED_BATCHES = 2  # batches that wait between embedding and storing
 _CLOSE_SECONDS = 30.0
 
 
@@ -77,9 +75,7 @@ class Ingestion:
         self._settings = settings
         self._crash_limit = crash_limit
         self._events = PipelineEvents(reporter or NullEventSink())
-        self._state = PipelineState(
-            self.job_store, files, self.board, queue.Queue(_EMBEDDED_BATCHES), self._events, admission=admission
-        )
+        self._state = PipelineState(self.job_store, files, self.board, self._events, admission=admission)
         self._parse_stage: ParseStage | None = None
         self._embed_stage = EmbedStage(self._state, embedder)
         self._threads: list[threading.Thread] = []
@@ -89,6 +85,7 @@ class Ingestion:
         """Recover from a crash, if there was one, then start to process the queue."""
         fingerprint = self._embedder.fingerprint
         recovered = recover_jobs(self._database, self._crash_limit)
+        self.writer.find_left_over()
         swept = self._files.sweep(lambda: known_originals(self._database))
         if recovered.suspects or recovered.failed or recovered.chunks_swept or swept:
             log.info(

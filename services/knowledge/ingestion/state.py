@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 _PERMANENT = frozenset({ErrorKind.BAD_INPUT, ErrorKind.TOO_LARGE})
 _RETRY_SECONDS = 1.0
 _POLL_SECONDS = 1.0
+_EMBEDDED_BATCHES = 2  # that wait between embedding and storing
 
 
 class PipelineState:
@@ -43,7 +44,6 @@ class PipelineState:
         jobs: JobStore,
         files: FileStore,
         board: ProgressBoard,
-        embedded: queue.Queue[list[TaskSlice]],
         events: PipelineEvents,
         *,
         admission: Admission | None = None,
@@ -53,11 +53,12 @@ class PipelineState:
         self.jobs = jobs
         self.files = files
         self.board = board
-        self.embedded = embedded
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.active: dict[int, IngestTask] = {}
         self.parsed: list[IngestTask] = []  # with chunks to be embedded that are in no batch
+        self._embedded: deque[list[TaskSlice]] = deque()
+        self._embedded_quick: deque[list[TaskSlice]] = deque()
         self.moves = 0  # counts what may let another file begin: tasks that ended, chunks that went to the embedder
 
     def start(self, task: IngestTask) -> None:
@@ -92,18 +93,28 @@ class PipelineState:
             self.parsed.append(task)
             self.changed.notify_all()
 
-    def pass_on(self, batch: list[TaskSlice]) -> None:
-        """Hand embedded chunks to the storing stage, then let the rest of their files be embedded."""
-        while not self.stopping.is_set():
-            try:
-                self.embedded.put(batch, timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            break
+    def pass_on(self, batch: list[TaskSlice], *, quick: bool = False) -> None:
+        """Hand embedded chunks to the storing stage, `quick` ones ahead; the rest of their files may follow."""
+        line = self._embedded_quick if quick else self._embedded
         with self.changed:
+            while len(line) >= _EMBEDDED_BATCHES and not self.stopping.is_set():
+                self.changed.wait(_POLL_SECONDS)
+            line.append(batch)
             self.parsed += [part.task for part in batch if not part.last and not part.task.cancelled.is_set()]
             self.moves += 1
             self.changed.notify_all()
+
+    def next_embedded(self, *, wait: bool, quick_only: bool = False) -> list[TaskSlice] | None:
+        """Return the next embedded chunks to store, quick ones first; with `wait`, wait a moment for some."""
+        with self.changed:
+            if wait and not self._embedded and not self._embedded_quick and not self.stopping.is_set():
+                self.changed.wait(_POLL_SECONDS)
+            line = self._embedded_quick or (None if quick_only else self._embedded)
+            if not line:
+                return None
+            batch = line.popleft()
+            self.changed.notify_all()
+            return batch
 
     def should_stop(self, task: IngestTask) -> bool:
         """Return whether a stage has to stop working on a task."""

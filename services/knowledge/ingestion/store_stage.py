@@ -6,9 +6,10 @@ of other files. Its terms and vectors go into the indexes hidden; the last trans
 
 from __future__ import annotations
 
-import queue
 from collections import deque
 from contextlib import ExitStack, suppress
+
+import structlog
 
 from services.core.errors import MillpondError, StorageError
 from services.knowledge.file_store import FileStore
@@ -20,11 +21,14 @@ from services.knowledge.store.intake import RevisionPlan
 from services.knowledge.store.jobs import Claim, finish_job, still_holds
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
-_POLL_SECONDS = 0.5
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 5.0
 _SECTION_BATCH = 500  # the sections of a huge file are on disk until they are read
 # Files of more chunks get ready in portions of so many.
 LARGE_CHUNKS = 1024
 _PORTION_CHUNKS = 256
+_PORTION_FILES = 16  # of a batch, in one transaction
 
 
 class StoreStage:
@@ -35,24 +39,41 @@ class StoreStage:
         self._files = files
         self._writer = writer
         self._fingerprint = fingerprint
+        self._portions: deque[list[TaskSlice]] = deque()  # of the batches that are being stored
         self._large: deque[IngestTask] = deque()  # large files whose chunks are all stored, by turns
 
     def run(self) -> None:
         """Store embedded batches until the pipeline stops."""
-        while not self._state.stopping.is_set():
-            try:
-                batch = self._state.embedded.get(timeout=0.0 if self._large else _POLL_SECONDS)
-            except queue.Empty:
-                pass
-            else:
-                if not self._try(batch) and len(batch) > 1:
+        state = self._state
+        while not state.stopping.is_set():
+            idle = not self._portions and not self._large and not self._writer.has_left_over
+            batch = state.next_embedded(wait=idle, quick_only=bool(self._portions))
+            if batch is not None and self._portions:
+                self._portions.appendleft(batch)
+            elif batch is not None:
+                self._portions += [
+                    batch[start : start + _PORTION_FILES] for start in range(0, len(batch), _PORTION_FILES)
+                ]
+            if self._portions:
+                portion = self._portions.popleft()
+                if not self._try(portion) and len(portion) > 1:
                     # One of the files is the cause: stored one by one, the others pass.
-                    for part in batch:
+                    for part in portion:
                         self._try([part])
             if self._large:
                 task = self._large.popleft()
                 if not self._try_portion(task):
                     self._large.append(task)
+            if self._writer.has_left_over:
+                self._drop_left_over()
+
+    def _drop_left_over(self) -> None:
+        """Delete a portion of what deletions and newer versions have left."""
+        try:
+            self._writer.drop_left_over()
+        except MillpondError as error:
+            log.warning("deleted content is still there", reason=str(error))
+            self._state.stopping.wait(_RETRY_SECONDS)
 
     def _try_portion(self, task: IngestTask) -> bool:
         """Go on with a large file; return whether it is ready, or has ended for another reason."""

@@ -12,7 +12,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.file_names import collection_name
-from services.knowledge.store.tables import collections, documents
+from services.knowledge.store.tables import PRESENT, collections, documents
 from services.knowledge.types import Collection
 
 
@@ -35,7 +35,7 @@ class CollectionStore:
         count = sa.func.count(documents.c.id)
         query = (
             sa.select(collections.c.id, collections.c.name, count)
-            .outerjoin(documents, documents.c.collection_id == collections.c.id)
+            .outerjoin(documents, sa.and_(documents.c.collection_id == collections.c.id, PRESENT))
             .group_by(collections.c.id, collections.c.name)
             .order_by(collections.c.id)
         )

@@ -13,7 +13,8 @@ from services.core.errors import ConflictError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.store.chunks import Ids
 from services.knowledge.store.jobs import UNFINISHED_STATES, supersede
-from services.knowledge.store.revisions import drop_content, drop_terms, revision_ids, unreferenced
+from services.knowledge.store.left_over import hide_document, is_large
+from services.knowledge.store.revisions import drop_content, drop_terms, retire, revision_ids, unreferenced
 from services.knowledge.store.tables import attachments, collections, documents, jobs, revisions
 
 
@@ -22,7 +23,7 @@ class Removal:
     """What a deletion removed from the database, and what is still to be removed.
 
     `ids` are vectors to remove from the index, int64 (n,) each, `unneeded` originals, `ended` jobs of the pipeline,
-    `gone` the names of the documents by id.
+    `gone` the names of the documents by id, `left_over` large revisions that are to be deleted in portions.
     """
 
     documents: int = 0
@@ -32,6 +33,7 @@ class Removal:
     unneeded: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     gone: dict[int, str] = field(default_factory=dict)
+    left_over: list[int] = field(default_factory=list)
 
     def include(self, other: Removal) -> None:
         """Add what another deletion removed."""
@@ -42,6 +44,7 @@ class Removal:
         self.unneeded += other.unneeded
         self.ended += other.ended
         self.gone |= other.gone
+        self.left_over += other.left_over
 
 
 def delete(connection: Connection, document_id: int) -> Removal:
@@ -57,20 +60,31 @@ def delete(connection: Connection, document_id: int) -> Removal:
     if document.active_revision_id is not None:
         ids = revision_ids(connection, document.active_revision_id)
         removal.ids, removal.chunks = [ids], len(ids)
-        drop_terms(connection, document.active_revision_id)
+        if is_large(connection, document.active_revision_id):
+            retire(connection, document.active_revision_id, len(ids))
+        else:
+            drop_terms(connection, document.active_revision_id)
     stored = set()
     for revision in connection.execute(sa.select(revisions).where(revisions.c.document_id == document_id)).all():
-        drop_content(connection, revision.id)
+        if is_large(connection, revision.id):
+            removal.left_over.append(revision.id)
+        else:
+            drop_content(connection, revision.id)
         if revision.stored and revision.stored not in stored:
             stored.add(revision.stored)
             removal.bytes += revision.size_bytes
     connection.execute(jobs.delete().where(jobs.c.document_id == document_id))
-    connection.execute(revisions.delete().where(revisions.c.document_id == document_id))
+    connection.execute(
+        revisions.delete().where(revisions.c.document_id == document_id, revisions.c.id.not_in(removal.left_over))
+    )
     brought = sa.select(attachments.c.document_id).where(attachments.c.parent_id == document_id)
     children = set(connection.execute(brought).scalars())
     links = sa.or_(attachments.c.parent_id == document_id, attachments.c.document_id == document_id)
     connection.execute(attachments.delete().where(links))
-    connection.execute(documents.delete().where(documents.c.id == document_id))
+    if removal.left_over:
+        hide_document(connection, document_id)
+    else:
+        connection.execute(documents.delete().where(documents.c.id == document_id))
     removal.unneeded = unreferenced(connection, stored)
     removal.include(delete_unheld(connection, children))
     return removal

@@ -20,7 +20,7 @@ from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
 from services.knowledge.store.revisions import revision_ids
-from services.knowledge.store.tables import collections, documents, jobs, revisions
+from services.knowledge.store.tables import PRESENT, collections, documents, jobs, revisions
 from services.knowledge.types import (
     Document,
     DocumentStatus,
@@ -169,13 +169,13 @@ class DocumentStore:
         with self._database.read() as connection:
             for start in range(0, len(wanted), IDS_PER_QUERY):
                 part = documents.c.id.in_(wanted[start : start + IDS_PER_QUERY])
-                found.update(connection.scalars(sa.select(documents.c.id).where(part)))
+                found.update(connection.scalars(sa.select(documents.c.id).where(part, PRESENT)))
         return found
 
     def names(self) -> set[str]:
         """Return the names of all documents."""
         with self._database.read() as connection:
-            return set(connection.scalars(sa.select(documents.c.name)))
+            return set(connection.scalars(sa.select(documents.c.name).where(PRESENT)))
 
     def jobs(
         self, live: Live, *, unfinished_only: bool = False, limit: int = 100, job_id: int | None = None
@@ -209,6 +209,7 @@ class DocumentStore:
             .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
             .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
             .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
+            .where(PRESENT)
         )
         with self._database.read() as connection:
             numbers = [int(value) for value in connection.execute(totals).one()]
@@ -229,7 +230,7 @@ class DocumentStore:
             .select_from(documents)
             .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
             .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
-            .where(documents.c.id == document_id)
+            .where(documents.c.id == document_id, PRESENT)
         )
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
@@ -260,6 +261,7 @@ def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
         .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
         .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
         .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
+        .where(PRESENT)
     )
     if filters.collection_ids:
         query = query.where(documents.c.collection_id.in_(list(filters.collection_ids)))

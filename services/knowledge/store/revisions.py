@@ -21,6 +21,8 @@ from services.knowledge.store.term_erasure import count_terms_to_erase
 from services.knowledge.text.kinds import kind_of
 from services.knowledge.types import ChunkDraft, Section
 
+# Chunks of a revision that is deleted in one transaction; a larger one is deleted in portions, see `left_over`.
+AT_ONCE_CHUNKS = 1024
 # Statements are built once: for a small file, building them would cost more than executing them.
 _ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
 _COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms", "kind", "metadata")
@@ -74,6 +76,7 @@ _SPAN_IDS = sa.select(chunks.c.id).where(_RANGE).order_by(chunks.c.position)
 _EARLY_TERMS = sa.select(revisions.c.terms_indexed).where(revisions.c.id == _ID)
 _SET_EARLY_TERMS = revisions.update().where(revisions.c.id == _ID).values(terms_indexed=sa.bindparam("indexed"))
 _DROP_CHUNKS = chunks.delete().where(chunks.c.revision_id == _ID)
+_DROP_CHUNKS_FROM = chunks.delete().where(chunks.c.revision_id == _ID, chunks.c.position >= sa.bindparam("start"))
 _DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
 _DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
 _STORED = sa.select(revisions.c.stored).where(revisions.c.id == _ID)
@@ -92,7 +95,8 @@ _INCREMENT = (
 class Switch:
     """The consequences of an activated revision: vectors to add and remove, originals to delete.
 
-    `group` is -1 for a disabled document. `early`: what is added is in the index already, in group -1.
+    `group` is -1 for a disabled document. `early`: what is added is in the index already, in group -1. `left_over`: the
+    large revision before it, which is to be deleted in portions.
     """
 
     document_id: int
@@ -101,6 +105,7 @@ class Switch:
     group: int
     unneeded: list[str]
     early: bool = False
+    left_over: int | None = None
 
 
 def insert_chunks(
@@ -210,6 +215,21 @@ def drop_early_terms(connection: Connection, revision_id: int) -> None:
         connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": None})
 
 
+def drop_span(connection: Connection, revision_id: int, start: int) -> None:
+    """Delete the chunks of an inactive revision from position `start` on, with their terms."""
+    indexed = connection.scalar(_EARLY_TERMS, {"revision": revision_id}) or 0
+    if indexed > start:
+        span = {"revision": revision_id, "start": start, "end": indexed}
+        count_terms_to_erase(connection, max(0, connection.execute(_DROP_SPAN, span).rowcount))
+        connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": start})
+    connection.execute(_DROP_CHUNKS_FROM, {"revision": revision_id, "start": start})
+
+
+def retire(connection: Connection, revision_id: int, count: int) -> None:
+    """Record that a revision of `count` chunks is no longer active; its terms are to be deleted in portions."""
+    connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": count})
+
+
 def activate(connection: Connection, revision_id: int, *, early: bool = False, **facts: Any) -> Switch:
     """Make a fully written revision the active one; the one before it is deleted, with chunks and terms.
 
@@ -222,9 +242,14 @@ def activate(connection: Connection, revision_id: int, *, early: bool = False, *
     old = document.active_revision_id
     if old == revision_id:
         raise ValueError(f"revision {revision_id} is active already")
+    gradually = False
     if old is not None:
         removed = revision_ids(connection, old)
-        drop_terms(connection, old)
+        gradually = len(removed) > AT_ONCE_CHUNKS
+        if gradually:
+            retire(connection, old, len(removed))
+        else:
+            drop_terms(connection, old)
     added = revision_ids(connection, revision_id)
     columns = {"chunks": len(added), "terms_indexed": None, **facts}
     connection.execute(_set_facts(*columns), {**this, **{f"new_{name}": value for name, value in columns.items()}})
@@ -232,13 +257,13 @@ def activate(connection: Connection, revision_id: int, *, early: bool = False, *
         connection.execute(_INDEX_TERMS, this)
     connection.execute(_ACTIVATE, {"document": document.id, "now": datetime.now(UTC), **this})
     unneeded: list[str] = []
-    if old is not None:
+    if old is not None and not gradually:
         stored = connection.scalar(_STORED, {"revision": old}) or ""
         drop_content(connection, old)
         connection.execute(_DROP_REVISION, {"revision": old})
         unneeded = unreferenced(connection, [stored])
     group = document.collection_id if document.enabled else -1
-    return Switch(document.id, added, removed, group, unneeded, early)
+    return Switch(document.id, added, removed, group, unneeded, early, old if gradually else None)
 
 
 @lru_cache(maxsize=16)

@@ -60,6 +60,9 @@ documents = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# A document without revisions is being deleted, and not shown any more (`left_over.py`).
+PRESENT = sa.or_(documents.c.newest_revision_id.is_not(None), documents.c.active_revision_id.is_not(None))
+
 # Which document brought which: a mail its attachments. One that came with several mails is there once.
 attachments = sa.Table(
     "attachments",

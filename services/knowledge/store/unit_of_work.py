@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore
 from services.knowledge.store.deletions import Removal, names_in_use
 from services.knowledge.store.documents import Regrouping
+from services.knowledge.store.left_over import drop_portion, left_over_revisions
 from services.knowledge.store.revisions import Switch
 from services.knowledge.store.tables import counters
 
@@ -47,12 +49,14 @@ class UnitOfWork:
         self.removed: list[NDArray[np.int64]] = []
         self.hidden: list[NDArray[np.int64]] = []  # vectors to add that no search finds yet
         self.unneeded: list[str] = []
+        self.left_over: list[int] = []  # revisions to be deleted in portions
         self.gone: dict[int, str] = {}
 
     def record(self, removal: Removal) -> None:
         """Record the vectors and originals to remove after the commit of a deletion."""
         self.removed.extend(removal.ids)
         self.unneeded.extend(removal.unneeded)
+        self.left_over.extend(removal.left_over)
         self.gone |= removal.gone
 
     @property
@@ -84,6 +88,26 @@ class DocumentWriter:
         self._lock = threading.RLock()
         self.version = LibraryVersion(database)
         self._listeners: list[Callable[[Gone], None]] = []
+        self._left_over: deque[int] = deque()
+
+    @property
+    def has_left_over(self) -> bool:
+        """Whether large revisions are to be deleted in portions."""
+        return bool(self._left_over)
+
+    def drop_left_over(self) -> None:
+        """Delete a portion of what deletions have left."""
+        with self.transaction() as unit:
+            if self._left_over:
+                dropped = drop_portion(unit.connection, self._left_over[0])
+                unit.unneeded.extend(dropped.unneeded)
+                if not dropped.left:
+                    self._left_over.popleft()
+
+    def find_left_over(self) -> None:
+        """Find what a kill has left, at the start."""
+        with self._database.read() as connection:
+            self._left_over.extend(left_over_revisions(connection))
 
     def on_gone(self, listener: Callable[[Gone], None]) -> None:
         """Call `listener` after each commit with which content is gone, so that others erase what they have of it."""
@@ -108,8 +132,11 @@ class DocumentWriter:
 
     def _update_index(self, unit: UnitOfWork) -> None:
         index = self._index_manager.index
+        self._left_over.extend(unit.left_over)
         for switch in unit.switches:
             unit.unneeded.extend(switch.unneeded)
+            if switch.left_over is not None:
+                self._left_over.append(switch.left_over)
         for regrouping in unit.regroupings:
             index.regroup(regrouping.ids, regrouping.group)
         if unit.removed:

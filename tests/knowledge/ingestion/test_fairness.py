@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.core.requests.registry import acting_for
 from services.knowledge.embedding import Embedder
-from services.knowledge.ingestion import embed_stage, lanes, store_stage
+from services.knowledge.ingestion import lanes, store_stage
+from services.knowledge.store import left_over, revisions
 from services.knowledge.types import DocumentStatus, JobKind
-from tests.knowledge.barriers import OtherEmbedder, status_of
+from tests.knowledge.barriers import Barrier, OtherEmbedder, status_of
 from tests.knowledge.library_harness import DEADLINE, LibraryHarness, text_about
 from tests.knowledge.parsing.hostile import busy_pdf, large_text
 from tests.knowledge.parsing.pools import SLOW
@@ -20,8 +23,6 @@ BOOK = large_text(30, 0, 10)
 
 def add_as(harness: LibraryHarness, user: str, name: str, content: str | bytes, batch: str = "") -> int:
     """Hand in a file as a user; return its document."""
-    import io
-
     data = content.encode() if isinstance(content, str) else content
     with acting_for(user):
         return harness.library.add(io.BytesIO(data), name, batch=batch).document.id
@@ -96,23 +97,30 @@ def test_files_that_hang_do_not_keep_others_waiting(harness: LibraryHarness, mon
     harness.check()
 
 
-def test_re_embedding_everything_keeps_no_new_file_waiting(
-    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class HeldBack(OtherEmbedder):
+    """Another model, which embeds what is new and holds everything else back."""
+
+    def embed_chunks(self, texts: list[str], **keywords: Any) -> Any:
+        if all("novelty" in text for text in texts):
+            return self._embedder.embed_chunks(texts, **keywords)
+        return super().embed_chunks(texts, **keywords)
+
+
+def test_re_embedding_everything_keeps_no_new_file_waiting(tmp_path: Path, embedder: Embedder) -> None:
     """After a change of the model new files would wait until all old ones are embedded again."""
-    monkeypatch.setattr(embed_stage, "BATCH_CHUNKS", 4)
     with LibraryHarness(tmp_path / "data", embedder) as harness:
-        for number in range(30):
+        for number in range(20):
             add_as(harness, "ann", f"{number}.txt", text_about(f"thing{number}", 2))
         harness.idle()
-    other = OtherEmbedder(embedder, fingerprint="another model")
-    with LibraryHarness(tmp_path / "data", other, start=False) as harness:  # type: ignore[arg-type]
+    barrier = Barrier()
+    other = HeldBack(embedder, fingerprint="another model", barrier=barrier)
+    with LibraryHarness(tmp_path / "data", other) as harness:  # type: ignore[arg-type]
+        barrier.arrived()
         note = add_as(harness, "ann", "note.txt", text_about("novelty", 1))
-        harness.ingestion.start()
+        assert seconds_until_ready(harness, note) < READY_SECONDS
+        assert {job.kind for job in harness.library.jobs.recent(unfinished_only=True)} == {JobKind.REEMBED}
+        barrier.opened.set()
         harness.idle()
-        ended = sorted((job.finished_at, job.document_id, job.kind) for job in harness.library.jobs.recent(limit=31))
-        assert [kind for _at, _id, kind in ended].count(JobKind.REEMBED) == 30
-        assert [document for _at, document, _kind in ended].index(note) < 15
         harness.check()
 
 
@@ -122,6 +130,9 @@ def in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_stage, "LARGE_CHUNKS", 6)
     monkeypatch.setattr(store_stage, "_PORTION_CHUNKS", 2)
     monkeypatch.setattr(store_stage, "_SECTION_BATCH", 8)
+    monkeypatch.setattr(revisions, "AT_ONCE_CHUNKS", 6)
+    monkeypatch.setattr(left_over, "AT_ONCE_CHUNKS", 6)
+    monkeypatch.setattr(left_over, "PORTION_ROWS", 3)
 
 
 @pytest.mark.usefixtures("in_portions")
@@ -136,13 +147,44 @@ def test_a_large_file_gets_ready_in_portions(harness: LibraryHarness) -> None:
     harness.check()
     changed = harness.ready("book.md", large_text(30, 1, 10))
     assert (changed.version, changed.status) == (2, DocumentStatus.READY)
+    assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
     harness.library.jobs.reembed([copy.id])
     harness.idle()
     assert harness.library.document(copy.id).status is DocumentStatus.READY
+    assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
     harness.check()
     harness.library.delete([changed.id])
+    assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 1, DEADLINE)
     assert len(harness.matching("sentence")) == copy.chunks
     harness.check()
+
+
+@pytest.mark.usefixtures("in_portions")
+def test_a_large_file_is_deleted_in_portions(tmp_path: Path, embedder: Embedder) -> None:
+    """It would be seen or found until all of it is gone, or keep its name; or what is left would stay after a kill."""
+    with LibraryHarness(tmp_path / "data", embedder) as harness:
+        old = harness.ready("book.md", BOOK)
+        kept = harness.ready("kept.md", large_text(30, 2, 10))
+    with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
+        assert harness.library.delete([old.id]).chunks == old.chunks
+        assert [document.name for document in harness.library.documents()] == ["kept.md"]
+        assert harness.library.counts().documents == harness.library.collections()[0].documents == 1
+        assert len(harness.index_manager.index) == kept.chunks
+        assert harness.count("chunks") == old.chunks + kept.chunks
+        new = harness.add("book.md", BOOK).document
+        harness.ingestion.writer.drop_left_over()
+        assert kept.chunks < harness.count("chunks") < old.chunks + kept.chunks
+    with LibraryHarness(tmp_path / "data", embedder) as harness:  # as after a kill
+        harness.idle()
+        assert {document.id for document in harness.library.documents()} == {kept.id, new.id}
+        assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
+        assert harness.count("documents") == 2
+        harness.check()
+        elsewhere = harness.library.create_collection("Elsewhere").id
+        harness.library.move([kept.id], elsewhere)
+        harness.library.delete_collection(elsewhere)
+        assert harness.count("documents") == 1
+        harness.check()
 
 
 @pytest.mark.usefixtures("in_portions")

@@ -104,6 +104,7 @@ class MemoryMonitor:
         self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
+        self._limit_source = self.limit.current()[1]
         self._counts = self.collector.counts()
         self._pause_totals: PauseTotals = self.pauses.pauses()
         self._watching = WatchingCost()
@@ -120,6 +121,7 @@ class MemoryMonitor:
         self.sampler.add_source(self._collector_columns, name="collector")
         system = SystemSource(limit=self.limit)
         self.sampler.add_source(system, seconds=SYSTEM_SECONDS, name="system")
+        self.sampler.add_source(self._limit_columns, name="limit")
         self.sampler.add_source(torch_columns, name="torch")
         self.sampler.add_source(self._devices, name="devices")
         self.sampler.add_source(self._watching_columns, name="watching")
@@ -235,8 +237,13 @@ class MemoryMonitor:
     def _publish(self, sample: Sample) -> None:
         if sample.get(Series.RSS) is not None:
             self._snapshot = MemorySnapshot(
-                sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self.limit.current()[1]
+                sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
             )
+
+    def _limit_columns(self) -> Mapping[str, float]:
+        """Return the limit with each sample: other figures of the system are read more seldom."""
+        limit, self._limit_source = self.limit.current()
+        return {Series.LIMIT: float(limit)}
 
     def _collector_columns(self) -> Mapping[str, float]:
         """Return the collector's columns, of one reading with what the snapshot has of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, Protocol
@@ -39,6 +40,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._moment: Callable[[], AbstractContextManager[None]] = nullcontext
         self._parts = PartCollector()
         self._pauses = PauseCollector()
         self.registry.register(self._parts)
@@ -101,10 +103,15 @@ class Metrics:
         """Have standard metrics tell what `source` returns by name and generation instead of reading it again."""
         self._standard.source = source
 
+    def set_moment(self, moment: Callable[[], AbstractContextManager[None]]) -> None:
+        """Render inside of what `moment` returns, so that all values of a scrape are of one moment."""
+        self._moment = moment
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the exposition and its content type, in the form that the Accept header asks for."""
         encode, content_type = prometheus_client.exposition.choose_encoder(accept)
-        return encode(self.registry), content_type
+        with self._moment():
+            return encode(self.registry), content_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ METRICS: tuple[str, ...] = (
     "millpond_budget_acting",
     "millpond_budget_step_active",
     "millpond_budget_decisions_total",
-    "millpond_door_closed",
+    "millpond_door_closed*",
+    "millpond_check_*",
     "millpond_breaker_*",
     "millpond_ingestion_paused",
     # Counts and histograms of what happens: in no other place.
@@ -26,8 +27,7 @@ METRICS: tuple[str, ...] = (
     "millpond_received_bytes_total",
     "millpond_answers_total",
     "millpond_requests_ended_total",
-    "millpond_connections_*",
-    "millpond_library_notes",
+    "millpond_connections_closed_total",
     "millpond_index_vectors",
     # Settings.
     "millpond_answer_slots",
@@ -59,6 +59,7 @@ API: tuple[str, ...] = (
     "/api/budget/watermarks/*",
     "/api/budget/steps/*",
     "/api/budget/decisions/*",
+    "/api/budget/doors/*",
     "/api/budget/restart/*",
     "/api/status/resources/*",
     "/api/status/chat_model/*",
@@ -67,7 +68,7 @@ API: tuple[str, ...] = (
     "/api/requests/recent/*",
     "/api/requests/limits/*",
     "/api/caches/hit_rate",
-    "/api/tracing/*",
+    "/api/tracing/[!t]*",
 )
 # Columns of a sample that are in the history alone.
 COLUMNS: tuple[str, ...] = ("gpu_*",)

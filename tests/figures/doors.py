@@ -23,7 +23,7 @@ from console.cli.status import status_lines
 from services.app.container import Services
 from services.app.startup import Application
 from services.operations import logging
-from tests.pages.conftest import ENTRY_POINT, open_page
+from tests.pages.conftest import ENTRY_POINT
 
 API = (
     "/api/memory",
@@ -102,7 +102,9 @@ def listening(application: Application) -> Iterator[httpx.Client]:
 def read_all(application: Application, services: Services, client: httpx.Client) -> Told:
     """Read every door; whoever calls this holds the snapshot."""
     served = services.request_log.total
-    pages = {name: _page(name) for name in PAGES}
+    app = AppTest.from_file(str(ENTRY_POINT), default_timeout=60)
+    app.run()
+    pages = {name: _page(app, name) for name in PAGES}
     api = {path: client.get(path).raise_for_status().json() for path in API}
     families = text_string_to_metric_families(client.get("/metrics").text)
     metrics = {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
@@ -111,8 +113,8 @@ def read_all(application: Application, services: Services, client: httpx.Client)
     return Told(api, metrics, pages, command, _log_line(application), served)
 
 
-def _page(name: str) -> PageText:
-    app = open_page(AppTest.from_file(str(ENTRY_POINT), default_timeout=30), name)
+def _page(app: AppTest, name: str) -> PageText:
+    app.switch_page(f"../pages/{name}.py").run()
     assert not app.exception, name
     elements = [*app.markdown, *app.caption, *app.info, *app.warning]
     elements += app.get("progress")

@@ -9,6 +9,7 @@ from console.ui.shared.formatting import count, milliseconds, size
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.core.requests import RequestKind
+from services.knowledge.notes import NoteKind
 from services.memory.types import Series, owner_column
 from tests.figures.doors import Told
 
@@ -132,12 +133,37 @@ def _memory() -> Iterator[Figure]:
         "open descriptors",
         (api("/api/memory/latest/descriptors"), metric("millpond_descriptors"), metric("process_open_fds")),
     )
+    yield Figure(
+        "traced memory",
+        (api("/api/tracing/traced"), api("/api/memory/latest/traced"), metric("millpond_traced_bytes")),
+    )
     yield Figure("threads", (api("/api/memory/latest/threads"), metric("millpond_threads")))
     yield Figure("CPU", (api("/api/memory/latest/cpu"), metric("millpond_cpu_cores")))
     yield Figure("memory pressure", (api("/api/memory/latest/pressure"), metric("millpond_memory_pressure_ratio")))
     yield Figure("browser tabs", (api("/api/memory/latest/sessions"), metric("millpond_sessions")))
-    yield Figure("growth", (api("/api/memory/verdict/time"), metric("millpond_verdict_timestamp_seconds")))
-    yield Figure("window", (api("/api/memory/verdict/window_seconds"), metric("millpond_verdict_window_seconds")))
+    verdict = "/api/memory/verdict"
+    yield Figure("time of the verdict", (api(f"{verdict}/time"), metric("millpond_verdict_timestamp_seconds")))
+    yield Figure("window of the verdict", (api(f"{verdict}/window_seconds"), metric("millpond_verdict_window_seconds")))
+    yield Figure("level of the verdict", (api(f"{verdict}/level_bytes"), metric("millpond_verdict_level_bytes")))
+    yield Figure(
+        "growth",
+        (
+            Door("an hour's growth", lambda told: _per_second(told.at(f"{verdict}/slope_bytes_per_hour"))),
+            metric("millpond_verdict_growth_bytes_per_second"),
+        ),
+    )
+    yield Figure(
+        "growth per request",
+        (api(f"{verdict}/bytes_per_request"), metric("millpond_verdict_growth_bytes_per_request")),
+    )
+    yield Figure(
+        "time to the limit",
+        (api(f"{verdict}/seconds_to_limit"), metric("millpond_verdict_time_to_limit_seconds")),
+    )
+
+
+def _per_second(per_hour: float | None) -> float | None:
+    return None if per_hour is None else per_hour / 3600.0
 
 
 # The columns that are told in bytes, with the label of the page's tile.
@@ -153,7 +179,6 @@ _TILES: dict[Series, str] = {
     Series.AVAILABLE: "",
     Series.GROUP_USED: "",
     Series.GROUP_LIMIT: "",
-    Series.TRACED: "",
 }
 _METRIC_NAMES = {
     Series.PYTHON_BLOCKS: "python_blocks",
@@ -223,7 +248,7 @@ def _watching() -> Iterator[Figure]:
             api("/api/memory/latest/sampler_cpu"),
             metric("millpond_sampler_cpu_cores"),
             words("memory", lambda value: f"Watching costs {100 * (value or 0):.2f} % of one core"),
-            Door("by activity", lambda told: _total(told, "millpond_watching_cpu_cores")),
+            Door("millpond_watching_cpu_cores", lambda told: _total(told, "millpond_watching_cpu_cores")),
             Door("by activity", lambda told: sum(told.at("/api/memory/watching/cpu_by_activity").values())),
         ),
     )
@@ -291,7 +316,7 @@ def _collector(told: Told) -> Iterator[Figure]:
             (
                 metric("millpond_gc_pause_seconds_count", str(generation)),
                 Door(
-                    "histogram",
+                    f"/api/collector/pauses/histogram/{generation}",
                     lambda told, generation=generation: sum(told.at(f"/api/collector/pauses/histogram/{generation}")),
                 ),
             ),
@@ -400,7 +425,7 @@ def _library() -> Iterator[Figure]:
             api(f"{start}searchable"),
             metric("millpond_library_searchable_documents"),
             tile("overview", "Searchable documents", _count),
-            command(lambda value: f", {value} of them answer"),
+            command(lambda value: f", {value:.0f} of them searchable"),
         ),
     )
     yield Figure(
@@ -410,7 +435,7 @@ def _library() -> Iterator[Figure]:
             metric("millpond_library_chunks"),
             tile("overview", "Chunks", _count),
             strip(lambda value: f"{_count(value)} chunk"),
-            command(lambda value: f"{value} chunks"),
+            command(lambda value: f", {_count(value)} chunk"),
         ),
     )
     yield Figure(
@@ -440,6 +465,21 @@ def _library() -> Iterator[Figure]:
             command(lambda value: f"{value} failed"),
         ),
     )
+    for kind in NoteKind:
+        yield Figure(
+            f"notes of {kind}",
+            (
+                metric("millpond_library_notes", kind.value),
+                Door(f"{start}notes", lambda told, kind=kind: dict(told.at(f"{start}notes")).get(kind.value, 0)),
+            ),
+        )
+    for field, door in (
+        ("limit", metric("millpond_connections_limit")),
+        ("descriptors", metric("millpond_descriptors_limit")),
+        ("idle", metric("millpond_connections", "idle")),
+        ("open", Door("millpond_connections", lambda told: _total(told, "millpond_connections"))),
+    ):
+        yield Figure(f"connections: {field}", (api(f"/api/status/connections/{field}"), door))
     yield Figure("start", (api("/api/status/started_at"), metric("millpond_start_time_seconds")))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.metrics import connections, memory, requests
+from services.app.metrics import connections, health, memory, requests
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
@@ -31,6 +31,7 @@ def register_foundation(
     metrics, settings = foundation.metrics, foundation.settings
     process = memory.ProcessGauges(ready, foundation.request_log, foundation.started_at)
     metrics.add_part("process", memory.FAMILIES, process.read)
+    metrics.add_part("checks", health.FAMILIES, lambda: health.read(foundation.health))
     metrics.add_part("sessions", memory.SESSION_FAMILIES, lambda: memory.sessions(count_sessions))
     metrics.add_part("samples", memory.SAMPLE_FAMILIES)
     metrics.add_part("ledger", memory.LEDGER_FAMILIES)
@@ -54,6 +55,7 @@ def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) 
     """Connect memory, budget and operations."""
     metrics, watched = platform.metrics, platform.memory
     metrics.set_pause_source(ShownPauses(watched))
+    metrics.set_moment(watched.pinned)
     metrics.set_sampled_source(lambda: sampled_values(watched))
     metrics.connect_part("sessions", lambda: memory.sessions(count_sessions, watched))
     metrics.connect_part("samples", lambda: memory.samples(watched))

@@ -146,6 +146,7 @@ def test_a_dry_run_lets_everything_in_and_a_low_limit_asks_for_no_restart(tmp_pa
         assert (status["closed"], status["pace"]) == ([], 0.0)
         assert child("add", 1, 3)["refused"] == []
         eventually(lambda: child("status")["searchable"] == 1, seconds=SECONDS, what="the document")
+        status = child("status")
         assert status["peak"] > status["limit"]
         assert "when it has just started" in child("restart")["reason"]
         assert child("status")["floor"] < child.started["ready"] + 10 * MEGABYTE

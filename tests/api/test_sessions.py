@@ -15,7 +15,9 @@ def value(server: Server, name: str, **labels: str) -> float:
 def test_tabs_are_counted_while_they_are_connected(server: Server) -> None:
     """Streamlit's own count of sessions is not public: this fails when a new version moves it."""
     before = value(server, "millpond_sessions")
-    with tab(server), tab(server):
+    with tab(server) as first, tab(server) as second:
+        run_page(first)
+        run_page(second)
         eventually(lambda: value(server, "millpond_sessions") == before + 2, what="both tabs")
     eventually(lambda: value(server, "millpond_sessions") == before, what="the end of both tabs")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from console.api.inputs import Body, Id
+from console.api.inputs import MAX_ID, Body, Id, Whole
 from services.chat.models.errors import unsupported
 from services.chat.options import SAMPLING, AnswerOptions
 from services.chat.types import MessageRole
@@ -99,15 +99,15 @@ class ChatIn(_Body):
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str = Field("", max_length=200, description="User who asks, for the limits")
-    n: int = 1
+    n: Whole = 1
     stop: str | list[str] | None = Field(
         None, description="The answer ends before the first of these texts, 16 at most"
     )
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1, description="Most tokens of the answer")
+    max_tokens: int | None = Field(None, ge=1, le=MAX_ID)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_ID, description="Most tokens of the answer")
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    seed: int | None = None
+    seed: Whole | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     response_format: dict[str, Any] | None = Field(None, description="json_object or json_schema; needs a chat model")

@@ -5,7 +5,6 @@ come as chunks (`millpond import`).
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -40,7 +39,12 @@ _FORM: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "collection": {"type": "integer", "description": "Id of the collection; best sent first"},
+                        "collection": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "maximum": MAX_ID,
+                            "description": "Id of the collection; best sent first",
+                        },
                         "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
                     },
                 }
@@ -358,7 +362,7 @@ async def import_document(body: PreparedDocumentIn, context: Context) -> Importe
 def _vectors(body: PreparedDocumentIn) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     try:
         data = base64.b64decode(body.vectors, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # no base64, or characters beyond ASCII
         raise BadInputError(_("The vectors are not in base64; nothing was imported.")) from error
     if len(data) != 4 * body.dimension * len(body.chunks):
         raise BadInputError(

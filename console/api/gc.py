@@ -5,16 +5,24 @@ Bytes, durations in seconds, times in seconds since the epoch.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import Body, PathName
-from console.api.inputs import Thresholds as InputThresholds
 from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.access import Actor
 from services.memory.gc.explain import Explanation, explain
+from services.memory.gc.interpreter import (
+    MAX_RUNS,
+    MAX_THRESHOLD0,
+    MAX_TRIAL_SECONDS,
+    MIN_THRESHOLD0,
+    MIN_TRIAL_SECONDS,
+)
 from services.memory.gc.types import GCSettings
 from services.memory.reclaimers import Effect, ReclaimOffer
 from services.memory.sampling.gc_pauses import Pause, longest_pauses
@@ -72,14 +80,27 @@ class CollectorOut(Projection):
     explanations: list[Explanation]
 
 
+_Threshold = Annotated[
+    int,
+    Field(ge=0, le=MAX_THRESHOLD0, json_schema_extra={"anyOf": [{"const": 0}, {"minimum": MIN_THRESHOLD0}]}),
+]
+_Runs = Annotated[int, Field(ge=0, le=MAX_RUNS)]
+
+
 class SettingsIn(Body):
     """Settings to use; fields that are left out stay as they are."""
 
-    thresholds: InputThresholds | None = Field(None, description="As of gc.set_threshold")
+    # A list in JSON is a tuple here.
+    thresholds: Annotated[tuple[_Threshold, _Runs, _Runs], Field(strict=False)] | None = Field(
+        None, description="As of gc.set_threshold"
+    )
     automatic: bool | None = None
     policy: bool | None = None
     trial_seconds: float | None = Field(
-        None, gt=0, le=86_400, description="Revert automatically after so long; null: keep, also after a restart"
+        None,
+        ge=MIN_TRIAL_SECONDS,
+        le=MAX_TRIAL_SECONDS,
+        description="Revert automatically after so long; null: keep, also after a restart",
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.inputs import Body, PathName, Thresholds
+from console.api.inputs import Body, PathName
 from console.api.problems import Projection, problem_responses
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
@@ -18,6 +19,7 @@ from services.memory.gc_experiment.workload import (
     MAX_OPERATIONS,
     MAX_ROUNDS,
     MAX_SETTINGS,
+    MAX_THRESHOLD,
     MIN_OPERATIONS,
     MIN_ROUNDS,
     label,
@@ -27,12 +29,16 @@ router = APIRouter(prefix="/api/experiment", tags=["experiment"])
 _ADMIN = problem_responses(403)
 
 
+_Threshold = Annotated[int, Field(ge=1, le=MAX_THRESHOLD)]
+
+
 class SettingIn(Body):
     """Settings of the collector; null thresholds: the defaults of this Python version."""
 
     model_config = ConfigDict(extra="forbid")
 
-    thresholds: Thresholds | None = None
+    # A list in JSON is a tuple here.
+    thresholds: Annotated[tuple[_Threshold, _Threshold, _Threshold], Field(strict=False)] | None = None
     automatic: bool = True
     frozen: bool = Field(False, description="Freeze all objects that are alive after the start")
     control: bool = Field(False, description="Repeat the defaults, to see how much equal runs differ")

@@ -15,36 +15,44 @@ from pydantic_core import PydanticCustomError
 from services.core.i18n import _
 
 MAX_ID = 2**53 - 1  # the largest integer that every program reads exactly from JSON
-MAX_INTEGER = 2**63 - 1  # the largest that a database stores
 MAX_DEPTH = 100  # what is deeper in a body was nested by a program that means harm
 MAX_FILTER = 1000  # SQLite refuses patterns of 50,000 bytes; nobody types so many characters to filter a list
-MAX_THRESHOLD = 2**31 - 1
 MAX_NAME = 400  # ids, names of snapshots, types, owners: longer ones belong to nothing
+
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 PathName = Annotated[str, Path(max_length=MAX_NAME)]
 QueryName = Annotated[str, Query(max_length=MAX_NAME)]
-Threshold = Annotated[int, Field(strict=True, ge=0, le=MAX_THRESHOLD)]  # as of gc.set_threshold, C ints
+Whole = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
 # What a text must have to mean anything, as JSON Schema says it; the services refuse other ones in words.
 VISIBLE: JsonDict = {"pattern": r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"}
 WORDS: JsonDict = {"pattern": r"[\p{L}\p{N}]"}
 
 
-# A list in JSON is a tuple here: the one conversion that there is.
-Thresholds = Annotated[tuple[Threshold, Threshold, Threshold], Field(strict=False)]
-
-
 class Body(BaseModel):
-    """A body in JSON: nothing is converted ("5" is no number), and no value breaks what comes after."""
+    """A body in JSON: nothing is converted ("5" is no number), and no value breaks what comes after.
+
+    Each whole number in it has limits of its own, since those of JSON are endless.
+    """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unusable(cls, value: Any) -> Any:
-        if reason := unusable(value):
+        if not isinstance(value, dict):
+            return value
+        fields = {name: value[name] for name in cls.model_fields if name in value}
+        if reason := unusable(fields):  # what is in fields that nobody reads does not matter
             raise PydanticCustomError("unusable", "{reason}", {"reason": reason})
-        return value
+        return value | {name: _whole(each) for name, each in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    """Return 21.0 as 21, also in a list: in JSON they are the same number."""
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unusable(value: Any) -> str:
@@ -72,9 +80,6 @@ def _fault(value: Any) -> str:
             value.encode()
         except UnicodeEncodeError:
             return _("It has half of a surrogate pair, which is no character.")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            return _("It has a number that is not finite.")
-    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
-        return _("It has a whole number of more than 64 bits.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        return _("It has a number that is not finite.")
     return ""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/api/objects", tags=["objects"])
 
 Format = Literal["json", "csv"]
 _CSV = other_forms("text/csv")
+_EVIDENCE: JsonDict = {"pattern": "^([0-9a-f]{1,16}-[0-9a-f]{1,12}-[0-9a-f]{8}-[0-9a-f]{8})?$"}
 _MISSING = problem_responses(404)
 Watching = Annotated[bool, Query(description="Include what belongs to the watching of memory itself")]
 Since = Annotated[str, Query(max_length=MAX_NAME, description="Name of the snapshot to compare with; empty: none")]
@@ -187,7 +189,9 @@ async def paths(
     context: Context,
     address: int,
     type: QueryName,  # noqa: A002 - the parameter's public name
-    evidence: Annotated[str, Query(max_length=60, description="As it was listed with the address")] = "",
+    evidence: Annotated[
+        str, Query(max_length=60, description="As it was listed with the address", json_schema_extra=_EVIDENCE)
+    ] = "",
 ) -> RetentionPaths:
     """Return the shortest path from a root and the other holders as a graph; 404 when the object is gone.
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 
 from services.core.access import Actor
-from services.core.errors import BadInputError, UnavailableError
+from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.i18n import _
 from services.operations.alerts import Alert, AlertKind, delivery_body, signature_headers, standard_signer
 
@@ -148,12 +148,12 @@ class Webhook:
 
         Raises:
             ForbiddenError: `actor` is no administrator.
-            BadInputError: no address is configured.
+            ConflictError: no address is configured.
             UnavailableError: it did not arrive; the message says why.
         """
         actor.require_admin(_("Send a test"))
         if not self._url:
-            raise BadInputError(_("No address for alerts is configured."), _("Set MILLPOND_WEBHOOK_URL."))
+            raise ConflictError(_("No address for alerts is configured."), _("Set MILLPOND_WEBHOOK_URL."))
         text = _("A test of the alerts, sent by {name}").format(name=actor.name)
         message = self._message([Alert(AlertKind.TEST, text, self._now())], 0)
         try:

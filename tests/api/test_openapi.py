@@ -39,8 +39,26 @@ _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
 _WATCHING = "What watching the memory costs is one figure everywhere"
+_COURSE = "The verdict says since when memory is flat, and names what it rose and fell by before"
 _MEASURED = "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
 STATED = {
+    f"GET /api/memory / {_READ} / properties / verdict / properties / course": _COURSE,
+    f"GET /api/memory / {_READ} / properties / verdict / required / course": _COURSE,
+    f"GET /api/memory / {_READ} / properties / verdict / properties / left_out": _COURSE,
+    f"GET /api/memory / {_READ} / properties / verdict / required / left_out": _COURSE,
+    f"GET /api/memory / {_READ} / properties / verdict / properties / window_end": _COURSE,
+    f"GET /api/memory / {_READ} / properties / verdict / required / window_end": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / properties / course": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / required / course": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / properties / left_out": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / required / left_out": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / properties / window_end": _COURSE,
+    f"POST /api/memory/trim / {_READ} / properties / verdict / required / window_end": _COURSE,
+    f"GET /api/memory/events / {_READ} / properties / events / items / properties / id": _COURSE,
+    f"GET /api/memory/events / {_READ} / properties / events / items / required / id": _COURSE,
+    "GET /api/memory/events/{event_id}": _COURSE,
+    f"GET /api/memory/events / {_READ} / properties / events / items / properties / kind": _COURSE,
+    "GET /api/memory/events / parameters / query kind": _COURSE,
     f"GET /api/memory / {_READ} / properties / watching": _WATCHING,
     f"GET /api/memory / {_READ} / required / watching": _WATCHING,
     f"GET /api/memory / {_READ} / properties / since_ledger_bytes": _MEASURED,

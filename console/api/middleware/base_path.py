@@ -18,6 +18,7 @@ from services.core.i18n import _
 
 # First segments of the paths of the API; further on in a path they are meant for it and do not reach it.
 _API = frozenset({"api", "v1", "metrics", "healthz", "readyz", "openapi.json"})
+_IMPOSSIBLE = frozenset("\n\\\0")  # in a path of the API
 # What Streamlit and the pages serve from folders: their files may be called anything.
 _FOLDERS = frozenset({"static", "assets", "media", "component", "_stcore", "app", "docs", *_API})
 
@@ -91,6 +92,9 @@ class UnknownApiPath:
 
 
 def is_misplaced(path: str) -> bool:
-    """Return whether a path has a segment of the API's behind its first one."""
+    """Return whether a path has a segment of the API's behind its first one, or is none that a route can have."""
     first, *others = path.strip("/").split("/")
+    if first in _API:
+        # No route has them, and Streamlit would answer in its own form.
+        return ".." in others or not _IMPOSSIBLE.isdisjoint(path)
     return first not in _FOLDERS and not _API.isdisjoint(others)

@@ -10,7 +10,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEAD = b"<head>"
-_OTHER_PAGES = ("/docs", "/media/", "/component/", "/app/")
 _SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL("./", window.location.href).href}</script>'
 
 
@@ -21,9 +20,11 @@ class PageFrame:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
+        # A page's address is one name; what lies deeper is no frame.
+        if scope["type"] != "http" or scope["method"] != "GET" or "/" in scope["path"][1:]:
             await self._app(scope, receive, send)
             return
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
         start: Message | None = None
         body = b""
 
@@ -44,9 +45,9 @@ class PageFrame:
                     await send(start)
                     await send({"type": "http.response.body", "body": body})
 
-        await self._app(scope, receive, send_addressed)
+        await self._app({**scope, "headers": plain}, receive, send_addressed)
 
 
 def _is_frame(path: str, start: Message) -> bool:
     kind = Headers(raw=start["headers"]).get("content-type", "")
-    return start["status"] == 200 and kind.startswith("text/html") and not path.startswith(_OTHER_PAGES)
+    return start["status"] == 200 and kind.startswith("text/html") and path != "/docs"

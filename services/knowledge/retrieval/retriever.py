@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
@@ -64,7 +64,8 @@ class Retriever:
         letters, letter_bytes = script_cache_size()
         return MemoryReport(
             name=_("Search caches"),
-            detail=_("{terms} terms, {letters} letters").format(terms=terms, letters=letters),
+            detail=f"{plural('{count} term', '{count} terms', terms)}, "
+            f"{plural('{count} letter', '{count} letters', letters)}",
             bytes=term_bytes + letter_bytes,
             loads=1,
             owner=Owner.OWN_CACHES,

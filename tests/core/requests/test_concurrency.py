@@ -36,7 +36,7 @@ def test_a_full_queue_refuses_with_a_message() -> None:
     running, waiting = slots.acquire("a"), slots.acquire("a")
     with pytest.raises(BusyError) as caught:
         slots.acquire("b")
-    assert "1 questions are waiting" in caught.value.message
+    assert "questions waiting: 1" in caught.value.message
     assert caught.value.hint
     assert slots.counts() == (1, 1)
     slots.release(running)

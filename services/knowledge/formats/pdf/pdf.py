@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.knowledge.formats.pdf import pdf_forms
 from services.knowledge.formats.pdf.pdf_grid import Grid, grid_of
 from services.knowledge.formats.pdf.pdf_layout import OpenTable, PageText, laid_out
@@ -151,7 +151,11 @@ def _check(found: _Pages, pages: int) -> None:
     if not found.pictures:
         raise BadInputError(_("All pages of the PDF are blank."), _("Check the original and upload it again."))
     raise BadInputError(
-        _("The PDF has {pages} pages but no text layer: its pages are pictures.").format(pages=pages),
+        plural(
+            "The PDF has {count} page but no text layer: it is a picture.",
+            "The PDF has {count} pages but no text layer: they are pictures.",
+            pages,
+        ),
         _("Run text recognition (OCR) over it, for example in the scanner's program, and upload the result."),
     )
 

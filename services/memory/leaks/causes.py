@@ -80,7 +80,7 @@ def _fallen(figures: Mapping[str, float]) -> float | None:
 RISES: Mapping[EventKind, Effect] = {
     EventKind.START: Effect(5.0, 90.0, 0.8),
     EventKind.LIBRARY: Effect(5.0, 5.0, 2.0, _risen),
-    EventKind.MODEL: Effect(5.0, 15.0, 2.0, _risen),
+    EventKind.MODEL: Effect(5.0, 3.0, 2.0, _risen),
     EventKind.UPLOAD: Effect(20.0, 90.0, 1.5),
     EventKind.INGESTION: Effect(5.0, 60.0, 1.2),
     EventKind.SETTINGS: Effect(5.0, 30.0, 1.0),

@@ -73,7 +73,8 @@ class ParseStage:
         self._on_idle = on_idle
         self._claiming = threading.Lock()
         self._waiting = WaitingJobs(state.jobs)  # guarded by `_claiming`
-        self._maybe_more = self._read_anew = True
+        self._maybe_more = self._read_anew = self._news = True
+        self._check_count = False
         self._seen_moves = 0
         self._idle_notified = True
         self._places = Places()  # guarded by `changed`, as is what flows have used of them
@@ -86,7 +87,7 @@ class ParseStage:
         idle listeners are called.
         """
         with self._state.changed:
-            self._maybe_more = True
+            self._maybe_more = self._news = True
             self._read_anew = self._read_anew or requeued
             self._idle_notified = self._idle_notified and not deleted
             self._state.changed.notify_all()
@@ -165,7 +166,7 @@ class ParseStage:
                 reservation = self._reserve() if lanes else None
                 if reservation is None:
                     if not state.changed.wait(self._poll_seconds()):
-                        self._maybe_more = True
+                        self._maybe_more = self._news = self._check_count = True
                     return None
                 self._maybe_more = False
             try:
@@ -239,12 +240,14 @@ class ParseStage:
     def _bring_up_to_date(self) -> None:
         """Bring the copy of the queue up to date, and what its flows have used."""
         with self._state.changed:
-            anew, self._read_anew = self._read_anew, False
+            news, anew, check = self._news, self._read_anew, self._check_count
+            self._news = self._read_anew = self._check_count = False
             used, self._used = self._used, []
         for flow, seconds in used:
             self._waiting.charge(flow, seconds)
-        self._waiting.refresh(anew=anew)
-        if not anew and self._waiting.outdated:
+        if news or anew:
+            self._waiting.refresh(anew=anew)
+        if check and not anew and self._waiting.outdated:
             self._waiting.refresh(anew=True)
 
     def _claim_suspect(self, lanes: frozenset[Lane]) -> tuple[IngestTask, Place] | None:

@@ -221,7 +221,8 @@ class PipelineEvents:
 class IngestTask:
     """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed.
 
-    `sections_stored` are committed, too, and the terms and vectors of `indexed` chunks are there, but not shown yet.
+    `flow` is whose it is, and what it was handed in with. `sections_stored` are committed, too, and the terms and vectors
+    of `indexed` chunks are there, but not shown yet.
     """
 
     claim: Claim
@@ -238,10 +239,10 @@ class IngestTask:
     indexed: int = 0
     early_ids: list[NDArray[np.int64]] = field(default_factory=list)
 
-    @property
-    def flow(self) -> Flow:
-        """Whose it is, and what it was handed in with."""
-        return Flow(self.claim.owner, self.claim.batch)
+    flow: Flow = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.flow = Flow(self.claim.owner, self.claim.batch)
 
     @property
     def remaining(self) -> int:

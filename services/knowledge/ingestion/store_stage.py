@@ -28,7 +28,7 @@ _SECTION_BATCH = 500  # the sections of a huge file are on disk until they are r
 # Files of more chunks get ready in portions of so many.
 LARGE_CHUNKS = 1024
 _PORTION_CHUNKS = 256
-_PORTION_FILES = 16  # of a batch, in one transaction
+_PORTION_FILES = 32  # of a batch, in one transaction
 
 
 class StoreStage:

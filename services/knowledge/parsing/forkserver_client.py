@@ -15,8 +15,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from services.core.errors import CancelledError, MillpondError, StorageError, TimedOutError
 from services.core.i18n import _
 from services.knowledge.parsing import protocol
@@ -264,6 +262,8 @@ class ParseJob:
 
 def _is_stopped(pid: int) -> bool:
     """Return whether somebody has stopped a process (SIGSTOP, or a debugger)."""
+    import psutil  # late: the package is imported on systems without what psutil needs, too
+
     try:
         return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
     except psutil.Error:
@@ -271,6 +271,8 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _children(pid: int) -> list[int]:
+    import psutil
+
     try:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.Error:

@@ -64,10 +64,10 @@ def test_a_file_with_which_every_reader_dies_is_given_up(
 ) -> None:
     """It would be tried for ever; or one would not learn what was seen. A file whose readers were killed is kept."""
     hit = signal_readers(number, 3)
-    other = harness.add("other.txt", text_about("bystanders"))
     document = harness.ready("bad.pdf", pdf(40))
     assert len(hit) == 3
-    assert status_of(harness, other.document.id) is DocumentStatus.READY
+    other = harness.ready("other.txt", text_about("bystanders"))
+    assert other.status is DocumentStatus.READY
     assert document.status is DocumentStatus.FAILED
     assert re.search(told, document.error), document.error
     assert document.hint

@@ -231,7 +231,7 @@ def test_a_file_that_is_deleted_right_behind_its_intake_was_taken(
     with LibraryHarness(tmp_path, embedder, start=False) as harness:
         found = harness.library.documents
 
-        def meanwhile() -> None:
+        def meanwhile(**_what: bool) -> None:
             monkeypatch.undo()
             harness.library.delete([document.id for document in found()])
 

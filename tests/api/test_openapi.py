@@ -105,6 +105,7 @@ STATED = {
     "GET /api/objects/sizes / answers / 200": _DESCRIBED,
     "GET /api/objects/sizes/{owner} / answers / 200": _DESCRIBED,
     "POST /api/imports": _IMPORT,
+    "PUT /api/collector / body / content / application/json / schema / properties / thresholds": _LIMITS,
     "GET /api/deletions": _GONE,
     "DELETE /api/deletions/quotes": _GONE,
     **{

@@ -40,7 +40,7 @@ def test_from_a_type_to_what_holds_an_object(page: Page, console: Server) -> Non
     expect(page.locator(".stGraphVizChart svg")).to_be_visible(timeout=PATIENCE)
 
     page.goto("/objects?type=services.app.startup.Application&object=4096")
-    expect(page.get_by_text("The object no longer exists")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("This object is gone")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_series_by_hand_is_marked_and_cancelled(page: Page) -> None:

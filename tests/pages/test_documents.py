@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import DocumentsState, Key
 from services.app.container import Services
+from services.chat.types import Citation, Message, MessageRole
+from services.core.document_quotes import Quoted
 from services.knowledge.types import Document, DocumentStatus
 from tests.pages.conftest import open_page
 
@@ -163,3 +166,39 @@ def test_an_action_that_is_refused_is_told(app: AppTest, add: Add, services: Ser
     app.button(key="bulk-reembed").click().run()
     assert app.error
     assert not app.exception
+
+
+def quoted_in_chat(services: Services, document: Document) -> str:
+    """Store an answer that quotes the document; return its conversation."""
+    name = services.conversations.create("Valves").id
+    citation = Citation(1, 1, document.id, document.name, quote="opens at 17 bar")
+    answer = Message(0, name, MessageRole.ASSISTANT, "At 17 bar.", datetime.now(UTC), citations=(citation,))
+    services.conversations.replace_from(None, answer)
+    return name
+
+
+def test_a_deletion_says_what_stays_and_erases_it_where_asked(app: AppTest, add: Add, services: Services) -> None:
+    """Answers that quote the document outlive it unless the box is ticked."""
+    document = add("valve.txt", "The valve opens at 17 bar.")
+    conversation = quoted_in_chat(services, document)
+    open_page(app, "documents", document=str(document.id))
+    app.button(key="document-delete").click().run()
+    assert any("1 answer that quotes it in 1 conversation" in text.value for text in app.markdown)
+    app.checkbox(key="dialog-choice").check().run()
+    app.button(key=Key.CONFIRM).click().run()
+    assert not app.exception
+    assert services.library.count_documents() == 0
+    assert "17 bar" not in services.conversations.messages(conversation)[0].text
+
+
+def test_quotes_of_deleted_documents_can_be_erased_later(app: AppTest, add: Add, services: Services) -> None:
+    """Whoever left the box alone finds what is left on the page of documents."""
+    conversation = quoted_in_chat(services, document := add("valve.txt", "The valve opens at 17 bar."))
+    services.library.delete([document.id])
+    assert services.library.quotes_of_deleted() == Quoted(1, 1)
+    open_page(app, "documents")
+    app.button(key="deleted-quotes-erase").click().run()
+    app.button(key=Key.CONFIRM).click().run()
+    assert not app.exception
+    assert "17 bar" not in services.conversations.messages(conversation)[0].text
+    assert services.library.quotes_of_deleted() == Quoted()

@@ -54,6 +54,12 @@ def test_two_snapshots_are_compared_and_a_deleted_object_is_reported(app: AppTes
     page = open_page(app, "objects", view="containers", type="dict", object="4096")
     assert not page.exception
     assert "Reload the objects of its type" in shown(page)
+    services.memory.objects.delete(first.name)
+    page = open_page(app, "objects", since=first.name, snapshot="20240102-030405-678")
+    assert not page.exception
+    assert "was removed: somebody deleted it" in shown(page)
+    assert "The snapshot of 2024-01-02 03:04:05 UTC was removed." in shown(page)
+    assert "Watching: " in shown(page)
 
 
 @pytest.mark.parametrize("view", ["owners", "repeat", "nonsense"])

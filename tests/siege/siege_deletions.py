@@ -60,6 +60,7 @@ def diagnosed(server: Server, folder: Path, report: Report) -> None:
     server.client.post("/api/tracing/start", json={"frames": 5, "minutes": 5}).raise_for_status()
     server.client.post("/api/tracing/snapshots").raise_for_status()
     server.client.post("/api/tracing/stop").raise_for_status()
+    server.client.post("/api/objects/census", json={"label": "kept"}).raise_for_status()
     taken = server.client.post("/api/objects/census", json={"label": planted.word("label of a census")})
     deletions.delete_everything(server, planted)
     server.client.delete(f"/api/objects/census/{taken.json()['snapshot']['name']}").raise_for_status()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape as html_escape
 from urllib.parse import urlencode
 
@@ -37,6 +37,7 @@ def allocations_comparison(tracer: Tracer) -> None:
         _no_snapshots(on=tracer.status().on)
         return
     st.subheader(_("What grew"), anchor=False)
+    _removed({info.id for info in snapshots})
     old, new = _pair(snapshots)
     by, filters = _filters()
     found = tracer.compare(old, new, by, filters, limit=_ROWS)
@@ -75,6 +76,17 @@ def _no_snapshots(*, on: bool) -> None:
             _("Start tracing, take snapshots before and after what you suspect, and see which lines hold more memory."),
             title=_("Allocations have not been traced yet"),
             icon=":material/data_object:",
+        )
+
+
+def _removed(known: Collection[str]) -> None:
+    """Say that snapshots which the address names are not there any more."""
+    named = {query(Query.OLDER_SNAPSHOT), query(Query.NEWER_SNAPSHOT)} - {"", _NONE}
+    if named.difference(known):
+        st.warning(
+            _("It was deleted, or removed to make room for newer ones. Others are compared instead."),
+            title=_("A snapshot of this link is not here any more"),
+            icon=":material/auto_delete:",
         )
 
 

@@ -66,7 +66,12 @@ class SnapshotStore:
 
     def path(self, snapshot_id: str) -> Path:
         """Return the file with the traces of a snapshot; raises NotFoundError when it does not exist."""
-        return self._path(self.get(snapshot_id).id, _DATA)
+        path = self._path(self.get(snapshot_id).id, _DATA)
+        if not path.is_file():  # somebody else removed it: the list is not to go on naming it
+            with self._lock:
+                self._known.pop(snapshot_id, None)
+            self.get(snapshot_id)
+        return path
 
     def traces(self, snapshot_id: str) -> Traces:
         """Return the traces of a snapshot; raises DamagedError or StorageError when they cannot be read."""
@@ -177,6 +182,8 @@ class SnapshotStore:
                 path.unlink(missing_ok=True)
             elif path.suffix == _DATA and not self._path(snapshot_id, _INFO).exists():
                 self.damaged.append(snapshot_id)
+                path.unlink(missing_ok=True)
+            elif path.suffix == _INFO and not self._path(snapshot_id, _DATA).exists():
                 path.unlink(missing_ok=True)
             elif path.suffix == _INFO:
                 self._known[snapshot_id] = info = _read_info(path, snapshot_id)

@@ -294,3 +294,15 @@ def test_the_file_has_no_pickle(tracer: Tracer) -> None:
         assert all(archive[name].dtype.kind in "iu" for name in archive.files)
     assert re.fullmatch(r"[0-9a-f]{16}", tracer.snapshots()[0].id)
     assert SnapshotStore(tracer.file(tracer.snapshots()[0].id).parent).snapshots() == tracer.snapshots()
+
+
+def test_a_list_has_only_snapshots_that_can_be_opened(tracer: Tracer, tmp_path: Path) -> None:
+    """One whose file is gone was listed, and answered "no such snapshot" or broke when it was chosen."""
+    tracer.start(SERVICE, 1, 5)
+    first, second = (tracer.take_snapshot(SERVICE) for _number in range(2))
+    (tmp_path / "allocations" / f"{first.id}.npz").unlink()
+    with pytest.raises(NotFoundError, match="removed"):
+        tracer.compare(first.id, second.id)
+    assert [info.id for info in tracer.snapshots()] == [second.id]
+    (tmp_path / "allocations" / f"{second.id}.npz").unlink()
+    assert SnapshotStore(tmp_path / "allocations").snapshots() == []

@@ -45,7 +45,7 @@ def seconds_until_ready(client: httpx.Client, name: str, content: bytes) -> floa
         if status == "ready":
             return time.monotonic() - began
         assert status in UNFINISHED, status
-        time.sleep(0.05)
+        time.sleep(0.1)
     return READY_SECONDS
 
 

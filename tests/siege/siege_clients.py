@@ -41,7 +41,7 @@ def run(report: Report, seconds: float = SECONDS, clients: int = CLIENTS) -> Non
         )
         report("answer p95", round(percentile(answers), 2), 15.0, "s", f"{len(answers)} answers")
         report("errors", len(errors), 0, "", "; ".join(errors[:3]))
-        report("tracebacks in the log", server.log.read_text().count("Traceback"), 0, "")
+        report("errors in the log", server.log.read_text().count('"level": "error"'), 0, "")
 
 
 class Person(threading.Thread):

@@ -59,7 +59,7 @@ def _heap(report: Report, server: Server) -> None:
     with client_at(server, OWNER) as client:
         for start in range(0, HEAP, 250):
             files = [
-                ("file", (f"heap {number}.txt", page_of_text(f"heap {number}", 60)))
+                ("file", (f"heap {number}.txt", page_of_text(f"heap {number}", 200)))
                 for number in range(start, start + 250)
             ]
             client.post("/api/documents", files=files).raise_for_status()

@@ -53,6 +53,9 @@ def follow_address(services: Services) -> None:
     if named == state.marked:
         return
     state.marked = named
+    for name in (Query.EVENT, Query.MOMENT):
+        if value := query(name):
+            set_query(name, value)  # a link within the page leaves the address bar as it was
     found = marked(services)
     if found is not None and not query(Query.RANGE):
         st.session_state[Key.MEMORY_RANGE] = fitting_range(services, found.time)

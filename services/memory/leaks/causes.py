@@ -58,7 +58,7 @@ class EventSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class EventEffect:
     """When memory can change because of an event, in seconds before and after it, and how likely it is the cause."""
 
     before: float
@@ -77,27 +77,27 @@ def _fallen(figures: Mapping[str, float]) -> float | None:
     return None if before is None or after is None else after - before
 
 
-RISES: Mapping[EventKind, Effect] = {
-    EventKind.START: Effect(5.0, 90.0, 0.8),
-    EventKind.LIBRARY: Effect(5.0, 5.0, 2.0, _risen),
-    EventKind.MODEL: Effect(5.0, 3.0, 2.0, _risen),
-    EventKind.UPLOAD: Effect(20.0, 90.0, 1.5),
-    EventKind.INGESTION: Effect(5.0, 60.0, 1.2),
-    EventKind.SETTINGS: Effect(5.0, 30.0, 1.0),
-    EventKind.TRACING: Effect(2.0, 60.0, 1.5),
-    EventKind.SNAPSHOT: Effect(10.0, 10.0, 0.8),
-    EventKind.EXPERIMENT: Effect(10.0, 60.0, 0.8),
-    EventKind.RESTART: Effect(5.0, 60.0, 0.8),
+RISES: Mapping[EventKind, EventEffect] = {
+    EventKind.START: EventEffect(5.0, 90.0, 0.8),
+    EventKind.LIBRARY: EventEffect(5.0, 5.0, 2.0, _risen),
+    EventKind.MODEL: EventEffect(5.0, 3.0, 2.0, _risen),
+    EventKind.UPLOAD: EventEffect(20.0, 90.0, 1.5),
+    EventKind.INGESTION: EventEffect(5.0, 60.0, 1.2),
+    EventKind.SETTINGS: EventEffect(5.0, 30.0, 1.0),
+    EventKind.TRACING: EventEffect(2.0, 60.0, 1.5),
+    EventKind.SNAPSHOT: EventEffect(10.0, 10.0, 0.8),
+    EventKind.EXPERIMENT: EventEffect(10.0, 60.0, 0.8),
+    EventKind.RESTART: EventEffect(5.0, 60.0, 0.8),
 }
-FALLS: Mapping[EventKind, Effect] = {
-    EventKind.TRIM: Effect(10.0, 20.0, 2.0, _fallen),
-    EventKind.RELEASE: Effect(10.0, 20.0, 2.0, _fallen),
-    EventKind.MODEL: Effect(5.0, 30.0, 1.5),
-    EventKind.DELETION: Effect(5.0, 60.0, 1.5),
-    EventKind.BUDGET: Effect(10.0, 30.0, 1.2),
-    EventKind.TRACING: Effect(5.0, 30.0, 1.2),
-    EventKind.COLLECTION: Effect(10.0, 20.0, 1.0, _fallen),
-    EventKind.INGESTION: Effect(5.0, 90.0, 0.9),
+FALLS: Mapping[EventKind, EventEffect] = {
+    EventKind.TRIM: EventEffect(10.0, 20.0, 2.0, _fallen),
+    EventKind.RELEASE: EventEffect(10.0, 20.0, 2.0, _fallen),
+    EventKind.MODEL: EventEffect(5.0, 30.0, 1.5),
+    EventKind.DELETION: EventEffect(5.0, 60.0, 1.5),
+    EventKind.BUDGET: EventEffect(10.0, 30.0, 1.2),
+    EventKind.TRACING: EventEffect(5.0, 30.0, 1.2),
+    EventKind.COLLECTION: EventEffect(10.0, 20.0, 1.0, _fallen),
+    EventKind.INGESTION: EventEffect(5.0, 90.0, 0.9),
 }
 
 
@@ -155,7 +155,7 @@ class CauseFinder:
                 chosen.append(event)
         return tuple(Cause(event.id, event.kind, event.time, event.detail) for event in chosen)
 
-    def _weight(self, step: Step, event: TimeLineEvent, effect: Effect) -> float:
+    def _weight(self, step: Step, event: TimeLineEvent, effect: EventEffect) -> float:
         """Return how likely an event caused a step, 0 where it cannot have."""
         speed, lasted = self._speed, event.figures.get("seconds", 0.0)
         begin = event.time - (effect.before + lasted) * speed

@@ -1,6 +1,6 @@
 """Connections are capped, idle ones end, and none is held by saying nothing or by not reading.
 
-Once a second all of them are looked at (under a microsecond each); a connection has no timer of its own. Over the limit
+Once a second all of them are looked at (a microsecond each); a connection has no timer of its own. Over the limit
 the connection that has been idle longest is closed for the new one. Where none is idle, the new one is served from a
 reserve: health checks, metrics and administrators get their answer, everything else 503.
 """

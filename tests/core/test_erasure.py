@@ -13,6 +13,7 @@ from services.core import erasure as erasure_module
 from services.core.database import Database
 from services.core.erasure import Erasure
 from services.core.errors import StorageError
+from services.core.preferences import Preferences
 from tests.servers import eventually
 
 MARK = "zqerasuremarker"
@@ -68,6 +69,22 @@ def test_deleted_and_replaced_text_leaves_the_files(
         connection.execute(statement)
     erased(erasure)
     assert left(tmp_path) == []
+
+
+def test_a_secret_that_was_replaced_leaves_the_files(tmp_path: Path) -> None:
+    """The key of a chat server that somebody removed from the settings stayed readable."""
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database.create_tables()
+    erasure = Erasure(database, company=0.05)
+    erasure.start()
+    stored = Preferences(database)
+    stored.set("chat.model", {"api_key": MARK})
+    assert left(tmp_path)
+    stored.set("chat.model", {"api_key": ""})
+    erased(erasure)
+    assert left(tmp_path) == []
+    erasure.close()
+    database.close()
 
 
 def test_a_reader_of_an_old_state_is_waited_for(

@@ -22,7 +22,7 @@ from tests.kills.life import Life
 from tests.kills.person import Person
 from tests.kills.world import Shelf, Talk, World
 
-SEARCHES = 12  # of each kind in one audit; with all of them a long siege would spend its time here
+SEARCHES = 12  # of each kind in one audit, for the newest contents; all would take most of the time
 _KILLED_JOB = "was killed"
 # Everything that may lie in a data folder while nothing is being written.
 _ALLOWED = re.compile(
@@ -32,7 +32,7 @@ _ALLOWED = re.compile(
 )
 
 
-def audit(life: Life, people: Sequence[Person]) -> list[str]:
+def audit(life: Life, people: Sequence[Person], searches: int = SEARCHES) -> list[str]:
     """Wait until nothing is queued, and return what is wrong; what was found is what people go on from."""
     wrong = _wait_idle(life)
     client = life.client
@@ -48,7 +48,7 @@ def audit(life: Life, people: Sequence[Person]) -> list[str]:
         reason = person.ledger.settle(_world(life, person, documents))
         if reason:
             wrong.append(f"{person.name}: {reason}")
-        wrong += _searches(life, person, documents)
+        wrong += _searches(life, person, documents, searches)
         person.go_to(life)
     wrong += _originals(life, documents)
     return wrong
@@ -95,13 +95,13 @@ def _world(life: Life, person: Person, documents: Iterable[dict[str, Any]]) -> W
     return found
 
 
-def _searches(life: Life, person: Person, documents: Iterable[dict[str, Any]]) -> list[str]:
+def _searches(life: Life, person: Person, documents: Iterable[dict[str, Any]], most: int) -> list[str]:
     """Search for the code words of the newest contents: those that are there are found, the others are not."""
     enabled = {each["sha256"]: each["enabled"] for each in documents}
     there = [word for sha256, word in person.words.items() if enabled.get(sha256)]
     gone = [word for sha256, word in person.words.items() if not enabled.get(sha256)]
     wrong = []
-    for words, wanted in ((there[-SEARCHES:], True), (gone[-SEARCHES:], False)):
+    for words, wanted in ((there[-most:], True), (gone[-most:], False)):
         for word in words:
             found = life.client.post("/api/search", json={"query": f"What is said of {word}?", "k": 10})
             hits = found.raise_for_status().json()["hits"]

@@ -12,23 +12,24 @@ from pathlib import Path
 
 import httpx
 
-from tests.kills.audit import audit
+from tests.kills.audit import SEARCHES, audit
 from tests.kills.life import Life, Starter, start_process
 from tests.kills.person import KilledError, Person, code_word
 from tests.kills.world import Talk, World, some_answer
 from tests.servers import eventually
 
-REACH_SECONDS = 20.0
+REACH_SECONDS = 60.0
 Arm = Callable[[], None]
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A point's scene: `play` prepares, arms the point and acts."""
+    """A point's scene: `play` prepares, arms the point and acts. `siege`: it is left to the long run."""
 
     point: str
     play: Callable[[Person, Arm], None]
+    siege: bool = False
 
 
 def settle_in(person: Person) -> None:
@@ -210,42 +211,42 @@ def _post(*paths: str) -> Callable[[Person, Arm], None]:
 SCENES = (
     Scene("upload: half of the body received", _upload(14_000)),
     Scene("upload: file on disk, no row", _upload()),
-    Scene("upload: row in the transaction", _upload()),
+    Scene("upload: row in the transaction", _upload(), siege=True),
     Scene("upload: committed, answer not sent", _upload()),
-    Scene("upload of many: the third of five", _upload(1, 5)),
-    Scene("parse: worker started", _upload()),
+    Scene("upload of many: the third of five", _upload(1, 5), siege=True),
+    Scene("parse: worker started", _upload(), siege=True),
     Scene("parse: result half received", _upload()),
     Scene("embed: between batches", _upload(30)),
     Scene("store: in the transaction", _upload()),
     Scene("store: committed, index not told", _upload()),
-    Scene("store of a large file: portion in the transaction", _upload_large),
+    Scene("store of a large file: portion in the transaction", _upload_large, siege=True),
     Scene("store of a large file: some portions committed", _upload_large),
     Scene("replacement: old chunks dropped", _replace),
-    Scene("replacement: committed, old original there", _replace),
-    Scene("mail: attachments on disk, no rows", _mail),
+    Scene("replacement: committed, old original there", _replace, siege=True),
+    Scene("mail: attachments on disk, no rows", _mail, siege=True),
     Scene("mail: attachments in the transaction", _mail),
     Scene("index snapshot: written, not renamed", _snapshot(0)),
-    Scene("index snapshot: renamed", _snapshot(0)),
+    Scene("index snapshot: renamed", _snapshot(0), siege=True),
     Scene("index snapshot: an old one set aside", _snapshot(2)),
     Scene("delete: in the transaction", _delete),
     Scene("delete: committed, original there", _delete),
     Scene("delete of a collection: documents gone, itself not", _delete_collection),
-    Scene("delete of a collection: one transaction of several", _delete_collection),
+    Scene("delete of a collection: one transaction of several", _delete_collection, siege=True),
     Scene("move: in the transaction", _move),
-    Scene("import: in the transaction", _import),
+    Scene("import: in the transaction", _import, siege=True),
     Scene("question: in the transaction", _ask_first),
     Scene("question: just committed", _ask_first),
     Scene("answer: half streamed", _ask),
     Scene("answer: stored, end not sent", _ask),
-    Scene("edited question: old turn deleted", _edit),
+    Scene("edited question: old turn deleted", _edit, siege=True),
     Scene("edited question: just committed", _edit_first),
-    Scene("answer again: old answer deleted", _again),
+    Scene("answer again: old answer deleted", _again, siege=True),
     Scene("settings: written, answer not sent", _settings),
     Scene("memory history: in the transaction", _order("flush history")),
-    Scene("census: a copy of the process at work", _post("/api/objects/census")),
+    Scene("census: a copy of the process at work", _post("/api/objects/census"), siege=True),
     Scene("snapshot of allocations: written, not described", _post("/api/tracing/start", "/api/tracing/snapshots")),
     Scene("checkpoint: pages copied, checksums not", _order("empty log")),
-    Scene("checkpoint: half of the checksums written", _order("empty log")),
+    Scene("checkpoint: half of the checksums written", _order("empty log"), siege=True),
     Scene("checkpoint: checksums written, log not emptied", _order("empty log")),
     Scene("events: being written", _order("flush events")),
 )
@@ -264,6 +265,7 @@ class Start:
     point: str
     statements: tuple[str, ...] = ()
     prepare: Callable[[Path], None] = lambda _folder: None
+    siege: bool = False
 
 
 def _no_snapshots(folder: Path) -> None:
@@ -290,10 +292,14 @@ STARTS = (
             "DROP INDEX messages_of_conversation",
         ),
     ),
-    Start("start: checksums being made", prepare=lambda folder: (folder / "millpond.db-sums").unlink(missing_ok=True)),
+    Start(
+        "start: checksums being made",
+        prepare=lambda folder: (folder / "millpond.db-sums").unlink(missing_ok=True),
+        siege=True,
+    ),
     Start("start: half of the terms made anew", ("UPDATE counters SET value = 0 WHERE name = 'terms_version'",)),
     Start("start: index loaded", prepare=_no_snapshots),
-    Start("start: queue recovered, files not", prepare=_leftovers),
+    Start("start: queue recovered, files not", prepare=_leftovers, siege=True),
     Start("start: removing leftovers", prepare=_leftovers),
 )
 
@@ -304,6 +310,7 @@ class Chain:
 
     folder: Path
     start: Starter = start_process
+    searches: int = SEARCHES
     person: Person = field(default_factory=lambda: Person("anna"))
     kills: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -346,7 +353,7 @@ class Chain:
         """Start the server, look at what is there, and have the person settled in."""
         with closing(Life(self.folder, start=self.start)) as life:
             life.wait_ready()
-            self.wrong += [f"after “{self._before}”: {each}" for each in audit(life, [self.person])]
+            self.wrong += [f"after “{self._before}”: {each}" for each in audit(life, [self.person], self.searches)]
             if not self.person.words:
                 settle_in(self.person)
                 life.wait_idle()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.knowledge.file_names import SEPARATOR
-from tests.kills.audit import audit
+from tests.kills.audit import SEARCHES, audit
 from tests.kills.life import Life, Starter, pause, start_process
 from tests.kills.person import KilledError, Person
 from tests.kills.scenes import new_name, new_word
@@ -31,6 +31,7 @@ class Storm:
     people: Sequence[Person]
     start: Starter = start_process
     start_seconds: float = 6.0  # a start takes about so long
+    searches: int = SEARCHES
     kills: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Storm:
 
     def look(self, life: Life) -> None:
         """Take stock."""
-        self.wrong += [f"after {self.kills} kills: {each}" for each in audit(life, self.people)]
+        self.wrong += [f"after {self.kills} kills: {each}" for each in audit(life, self.people, self.searches)]
 
     def work(self, life: Life) -> None:
         """Have everybody work until the kill."""

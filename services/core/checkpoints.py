@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,6 +118,8 @@ class CheckedFile:
 
         Needs no lock, and may take a page that is just being written for damaged.
         """
+        if not self.sums.usable:
+            return PageCheck()
         found = self.sums.check(self._next, seconds=1.0, most=pages)
         self._next = 1 if found.complete else found.next
         return found
@@ -140,7 +143,7 @@ class CheckedFile:
         """Close the file; `complete`: the whole log was moved into it, and nobody else uses it."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            if complete:
+            if complete and self.sums.usable:
                 self.sums.set_open(False)
             else:
                 self.sums.forget()  # SQLite will copy the log when the last reader ends
@@ -227,6 +230,16 @@ class CheckedFile:
 
     def _follow(self, frames: int, copied: int) -> None:
         """Record the checksums of what was copied into the file: the first `copied` of `frames` frames."""
+        if not self.sums.usable:
+            return
+        try:
+            self._record(frames, copied)
+        except OSError:
+            # The log may begin anew before there is room again: checksums that lag behind would look like damage.
+            self.sums.forget()
+            raise
+
+    def _record(self, frames: int, copied: int) -> None:
         self._count_frames()
         if copied <= self._followed:
             return
@@ -263,6 +276,15 @@ class CheckedFile:
 
     def _index_path(self) -> Path:
         return self.path.with_name(f"{self.path.name}-shm")
+
+
+def forget_checksums(database: Path) -> None:
+    """Delete the checksums of a file that is about to be written without them; they are made anew when it is checked.
+
+    The file is then checked by SQLite alone.
+    """
+    with suppress(OSError):
+        PageChecksums.path_of(database).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:

@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
-from services.core.checkpoints import CheckedFile, damaged
+from services.core.checkpoints import CheckedFile, damaged, forget_checksums
 from services.core.errors import DamagedError, StorageError, UnavailableError
 from services.core.i18n import _
 from services.core.private_files import open_descriptor
@@ -82,6 +82,8 @@ class Database:
             checked = checked and _is_path(file)
             if checked:
                 self._file = CheckedFile(Path(str(file)))
+            elif _is_path(file):
+                forget_checksums(Path(str(file)))
             _create_private(file)
             if self._file is not None:
                 self._file.open()
@@ -93,11 +95,11 @@ class Database:
         sa.event.listen(self.engine, "after_cursor_execute", _watch_removals)
 
     def create_tables(self) -> None:
-        """Create what is missing of the tables, columns and indexes that `store` modules have declared on the schema."""
+        """Create what is missing of the tables, columns and indexes that `store` modules declared on the schema."""
         with self.write() as connection:
             if self.engine.dialect.name == "sqlite":
-                # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table and
-                # its index would leave the table without it.
+                # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table
+                # and its index would leave the table without it.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             self._schema.create_all(connection)
             _add_missing_columns(connection, self._schema)

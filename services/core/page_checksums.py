@@ -57,7 +57,7 @@ class PageChecksums:
     """
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(f"{database.name}-sums")
+        self.path = self.path_of(database)
         self._database = database
         self._file = -1
         self._sums = -1
@@ -69,6 +69,11 @@ class PageChecksums:
             self.state = self._read_header()
         with suppress(FileNotFoundError):
             self._file = os.open(self._database, os.O_RDONLY | os.O_CLOEXEC)
+
+    @staticmethod
+    def path_of(database: Path) -> Path:
+        """Return where the checksums of a database file are."""
+        return database.with_name(f"{database.name}-sums")
 
     @property
     def usable(self) -> bool:
@@ -131,8 +136,9 @@ class PageChecksums:
 
     def forget(self) -> None:
         """Delete the checksums: at the next start the database is checked by SQLite alone, and they are made anew."""
-        self.path.unlink(missing_ok=True)
         self.state = SumsState.MISSING
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the files; only after SQLite has closed its own."""

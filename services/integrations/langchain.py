@@ -80,7 +80,7 @@ class KnowledgeVectorStore(VectorStore):
         """Open a store with its own database and index in `folder`; call `close` at the end."""
         settings = Settings(data_dir=folder)
         folder.mkdir(parents=True, exist_ok=True)
-        database = Database(settings.effective_database_url, checked=True)
+        database = Database(settings.effective_database_url)
         database.create_tables()
         dimension = len(embedding.embed_query("dimension"))
         index = IndexManager(

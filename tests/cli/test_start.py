@@ -103,7 +103,7 @@ def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
             assert early.json()["status"] == "not ready"
         server.wait_ready()
         checks = server.client.get("/readyz").json()["checks"]
-        assert set(checks) == {"store", "index", "embedder", "chat model", "disk", "accepting"}
+        assert set(checks) == {"store", "index", "embedder", "chat model", "disk", "accepting", "database"}
         assert all(check["ok"] for check in checks.values())
     finally:
         code = server.stop(signal.SIGINT)

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from services.chat.citations import sanitize
-from services.chat.document_quotes import StoredQuotes
 from services.chat.history_window import HistoryWindows, Turn
+from services.chat.quote_store import StoredQuotes
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
 from services.core.database import Database

@@ -21,7 +21,7 @@ MOST_LARGE = 2
 MOST_BEHIND = 1
 # What is larger is not parsed in moments; what takes longer was not quick.
 QUICK_BYTES = 4 * MEGABYTE
-QUICK_SECONDS = 3.0
+QUICK_SECONDS = 2.0
 # After so long a large file makes room for another person's if its owner has all the places of large files.
 LARGE_SECONDS = 20.0
 
@@ -48,6 +48,13 @@ class Place:
     flow: Flow
     lane: Lane
     since: float = field(default_factory=time.monotonic)
+    _charged: float = 0.0
+
+    def newly_used(self) -> float:
+        """Return for how many seconds it has been parsed since this was last asked."""
+        seconds = self.seconds
+        used, self._charged = seconds - self._charged, seconds
+        return used
 
     @property
     def seconds(self) -> float:
@@ -90,12 +97,21 @@ class Places:
                 free.add(Lane.BEHIND)
         return frozenset(free)
 
+    def newly_used(self) -> list[tuple[Flow, float]]:
+        """Return for how many seconds files have been parsed since this was last asked."""
+        return [(place.flow, place.newly_used()) for place in self._taken]
+
+    def flows(self) -> set[Flow]:
+        """Return whose files have a place."""
+        return {place.flow for place in self._taken}
+
     def makes_way_for(self, place: Place) -> Lane | None:
         """Return up to which lane a waiting file may have a place in return for this one; None: it stays."""
         slow = [one for one in self._taken if one.slow]
         if place.lane is Lane.QUICK:
-            # It was taken to be quick, and now all places are taken by slow files.
-            return Lane.QUICK if place.slow and len(slow) >= MOST_FILES else None
+            # It was taken to be quick, and now all places are taken by slow files: the one that had most goes.
+            first = next((one for one in slow if one.lane is Lane.QUICK), None)
+            return Lane.QUICK if place is first and len(slow) >= MOST_FILES else None
         own = [one for one in slow if one.flow.owner == place.flow.owner]
         youngest = place is own[-1] and len(own) >= MOST_LARGE
         return Lane.LARGE if place.lane is Lane.LARGE and youngest and place.seconds >= LARGE_SECONDS else None

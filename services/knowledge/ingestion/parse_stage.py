@@ -43,7 +43,7 @@ ALONE_SECONDS = 3.0
 PARSE_BYTES = 8 * MEGABYTE
 _REST_SECONDS = 0.5
 _POLL_SECONDS = 5.0
-_GIVE_WAY_SECONDS = 1.0
+_GIVE_WAY_SECONDS = 0.5
 
 
 class ParseStage:
@@ -121,7 +121,7 @@ class ParseStage:
             self._rest()
             with state.changed:
                 self._places.leave(place)
-                self._used.append((task.flow, place.seconds))
+                self._used.append((task.flow, place.newly_used()))
                 state.moves += 1
                 state.changed.notify_all()
 
@@ -242,7 +242,7 @@ class ParseStage:
         with self._state.changed:
             news, anew, check = self._news, self._read_anew, self._check_count
             self._news = self._read_anew = self._check_count = False
-            used, self._used = self._used, []
+            used, self._used = [*self._used, *self._places.newly_used()], []
         for flow, seconds in used:
             self._waiting.charge(flow, seconds)
         if news or anew:
@@ -286,10 +286,17 @@ class ParseStage:
             checked = place.seconds + _GIVE_WAY_SECONDS
             with self._state.changed:
                 lane = self._places.makes_way_for(place)
-            if lane is None or not self._state.jobs.is_waiting(
-                without=task.claim.owner if lane is Lane.LARGE else None,
-                most_bytes=QUICK_BYTES if lane is Lane.QUICK else None,
-            ):
+                placed = self._places.flows()
+            if lane is None:
+                return False
+            waiting = {
+                Flow(*one) for one in self._state.jobs.waiting_flows(QUICK_BYTES if lane is Lane.QUICK else None)
+            }
+            # Whoever has a place already, or may be given this one again, is not who it is for.
+            waiting -= placed
+            if lane is Lane.LARGE:
+                waiting = {flow for flow in waiting if flow.owner != task.flow.owner}
+            if not waiting:
                 return False
             log.info("parsing put off", job=task.claim.job_id, seconds=round(place.seconds, 1))
             return True

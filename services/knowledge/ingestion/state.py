@@ -221,8 +221,8 @@ class PipelineEvents:
 class IngestTask:
     """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed.
 
-    `flow` is whose it is, and what it was handed in with. `sections_stored` are committed, too, and the terms and vectors
-    of `indexed` chunks are there, but not shown yet.
+    `flow` is whose it is, and what it was handed in with. `sections_stored` are committed, too, and the terms and
+    vectors of `indexed` chunks are there, but not shown yet.
     """
 
     claim: Claim

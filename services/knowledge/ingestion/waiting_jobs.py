@@ -59,6 +59,7 @@ class WaitingJobs:
 
     def remove(self, flow: Flow, lane: Lane, job: QueuedJob) -> None:
         """Record that a job no longer waits."""
+        self._turns.charge(flow, LEAST_SECONDS)
         lanes = self._owners[flow.owner]
         del lanes[lane][flow][job.id]
         self._count -= 1
@@ -69,7 +70,7 @@ class WaitingJobs:
 
     def charge(self, flow: Flow, seconds: float) -> None:
         """Record that a file of a flow was parsed for so long."""
-        self._turns.charge(flow, max(seconds, LEAST_SECONDS))
+        self._turns.charge(flow, seconds)
 
 
 def _firsts(

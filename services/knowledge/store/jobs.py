@@ -172,18 +172,16 @@ class JobStore:
         with self._database.read() as connection:
             return connection.scalar(_COUNT_QUEUED) or 0
 
-    def is_waiting(self, *, without: str | None = None, most_bytes: int | None = None) -> bool:
-        """Return whether a job is queued that does not wait behind others: not of the owner `without`, of a file of
-        `most_bytes`.
+    def waiting_flows(self, most_bytes: int | None = None) -> list[tuple[str, str]]:
+        """Return (owner, batch) of jobs that are queued and do not wait behind others, at most 100; with `most_bytes`,
+        only of files that are no larger.
         """
-        query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, ~jobs.c.behind).limit(1)
-        if without is not None:
-            query = query.where(jobs.c.owner != without)
+        query = sa.select(jobs.c.owner, jobs.c.batch).distinct().where(jobs.c.state == QUEUED, ~jobs.c.behind)
         if most_bytes is not None:
             small = revisions.c.size_bytes <= most_bytes
             query = query.join(revisions, revisions.c.id == jobs.c.revision_id).where(small)
         with self._database.read() as connection:
-            return connection.scalar(query) is not None
+            return [(row.owner, row.batch) for row in connection.execute(query.limit(100))]
 
     def put_back(self, claim: Claim, *, died: bool) -> bool:
         """Return a job to the queue, behind others; `died`: the process that read its file has. False: it was revoked.

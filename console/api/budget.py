@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.inputs import Body
+from console.api.inputs import JsonBody
 from console.api.problems import Projection, problem_responses
 from services.app.container import Platform
 from services.core.access import Actor
@@ -30,7 +30,7 @@ def _level_name(level: BudgetLevel) -> str:
 LevelName = Annotated[Literal["calm", "soft", "high", "hard"], BeforeValidator(_level_name)]
 
 
-class _In(Body):
+class _In(JsonBody):
     model_config = ConfigDict(extra="forbid")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from console.api.inputs import MAX_ID, Body, Id, Whole
+from console.api.inputs import MAX_ID, Id, JsonBody, Whole
 from services.chat.models.errors import unsupported
 from services.chat.options import SAMPLING, AnswerOptions
 from services.chat.types import MessageRole
@@ -33,7 +33,7 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
             field |= {"anyOf": [*alone, {"type": "null"}], **words}
 
 
-class _Body(Body):
+class _Body(JsonBody):
     """A body in which null is the same as a field that is left out, as clients of the protocol expect."""
 
     model_config = ConfigDict(json_schema_extra=_allow_nulls)

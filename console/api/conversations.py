@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import Context, client_of
-from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Body, Id
+from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
 from console.api.problems import STATUS, other_forms, problem, problem_responses
 from services.chat.conversations import MAX_HISTORY_TURNS
 from services.chat.types import (
@@ -37,7 +37,7 @@ _CITATIONS = TypeAdapter(tuple[Citation, ...])
 _MESSAGE = TypeAdapter(Message)
 
 
-class ConversationIn(Body):
+class ConversationIn(JsonBody):
     """A conversation to create; without a title it is named after its first question."""
 
     title: str = Field("", max_length=1000)
@@ -47,7 +47,7 @@ class ConversationIn(Body):
     collections: list[Id] = Field(default_factory=list, description="Ids of the collections to ask; empty: all")
 
 
-class TitleIn(Body):
+class TitleIn(JsonBody):
     """A new title."""
 
     title: str = Field(max_length=1000, json_schema_extra=VISIBLE)
@@ -66,7 +66,7 @@ class MessagesOut(BaseModel):
     before: int | None
 
 
-class QuestionIn(Body):
+class QuestionIn(JsonBody):
     """A question to a conversation."""
 
     question: str = Field(json_schema_extra=VISIBLE)

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from console.api.context import ApiContext, Context, request_scope
 from console.api.deletions import STAYS, EraseQuotes, deletion_response
-from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Body, Id
+from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
 from console.api.problems import Projection, error_response, other_forms, problem_responses
 from console.api.upload_pace import paced
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
@@ -88,7 +88,7 @@ class CollectionsOut(BaseModel):
     collections: list[Collection]
 
 
-class CollectionIn(Body):
+class CollectionIn(JsonBody):
     """The name of a collection to create, or its new name."""
 
     name: str = Field(max_length=MAX_FILTER, json_schema_extra=VISIBLE)
@@ -304,7 +304,7 @@ async def retry_job(job_id: Id, context: Context) -> Job:
     return await context.threads.call(context.services.library.jobs.retry, job_id)
 
 
-class PreparedChunkIn(Body):
+class PreparedChunkIn(JsonBody):
     """One text of a document; `page` counts from 1."""
 
     text: str
@@ -312,7 +312,7 @@ class PreparedChunkIn(Body):
     metadata: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-class PreparedDocumentIn(Body):
+class PreparedDocumentIn(JsonBody):
     """A document in chunks. `vectors`: float32, little-endian, one row of `dimension` for each chunk, in base64."""
 
     name: Annotated[str, Field(min_length=1, max_length=1000)]

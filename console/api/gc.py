@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.inputs import Body, PathName
+from console.api.inputs import JsonBody, PathName
 from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.access import Actor
@@ -87,7 +87,7 @@ _Threshold = Annotated[
 _Runs = Annotated[int, Field(ge=0, le=MAX_RUNS)]
 
 
-class SettingsIn(Body):
+class SettingsIn(JsonBody):
     """Settings to use; fields that are left out stay as they are."""
 
     # A list in JSON is a tuple here.
@@ -104,7 +104,7 @@ class SettingsIn(Body):
     )
 
 
-class CollectIn(Body):
+class CollectIn(JsonBody):
     """What to collect."""
 
     generation: int = Field(2, ge=0, le=2)

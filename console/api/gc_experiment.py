@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
-from console.api.inputs import Body, PathName
+from console.api.inputs import JsonBody, PathName
 from console.api.problems import Projection, problem_responses
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
@@ -32,7 +32,7 @@ _ADMIN = problem_responses(403)
 _Threshold = Annotated[int, Field(ge=1, le=MAX_THRESHOLD)]
 
 
-class SettingIn(Body):
+class SettingIn(JsonBody):
     """Settings of the collector; null thresholds: the defaults of this Python version."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,7 +48,7 @@ class SettingIn(Body):
         return Setting(self.thresholds, self.automatic, self.frozen, self.control)
 
 
-class ExperimentIn(Body):
+class ExperimentIn(JsonBody):
     """The settings to compare. The defaults are always included: the others are compared with them."""
 
     model_config = ConfigDict(extra="forbid")

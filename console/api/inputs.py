@@ -29,7 +29,7 @@ VISIBLE: JsonDict = {"pattern": r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"}
 WORDS: JsonDict = {"pattern": r"[\p{L}\p{N}]"}
 
 
-class Body(BaseModel):
+class JsonBody(BaseModel):
     """A body in JSON: nothing is converted ("5" is no number), and no value breaks what comes after.
 
     Each whole number in it has limits of its own, since those of JSON are endless.

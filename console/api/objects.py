@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.inputs import MAX_ID, MAX_NAME, Body, PathName, QueryName
+from console.api.inputs import MAX_ID, MAX_NAME, JsonBody, PathName, QueryName
 from console.api.problems import Projection, other_forms, problem_responses
 from services.core.errors import NotFoundError
 from services.core.i18n import _
@@ -34,7 +34,7 @@ Watching = Annotated[bool, Query(description="Include what belongs to the watchi
 Since = Annotated[str, Query(max_length=MAX_NAME, description="Name of the snapshot to compare with; empty: none")]
 
 
-class CensusIn(Body):
+class CensusIn(JsonBody):
     """How to store a census."""
 
     label: str = Field("", max_length=80)
@@ -69,7 +69,7 @@ class NewestCensusOut(CensusOut):
     snapshots: list[Snapshot]
 
 
-class RepeatIn(Body):
+class RepeatIn(JsonBody):
     """What to repeat how often, after two repetitions for the warm-up."""
 
     action: str = Field(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header
 from pydantic import Field
 
 from console.api.context import ApiContext, Context, request_scope
-from console.api.inputs import WORDS, Body, Id
+from console.api.inputs import WORDS, Id, JsonBody
 from console.api.problems import Projection
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
@@ -19,7 +19,7 @@ from services.knowledge.types import Correction, EmbedderTrust, Hit, RetrievalSe
 router = APIRouter(prefix="/api/search", tags=["search"])
 
 
-class SearchIn(Body):
+class SearchIn(JsonBody):
     """A query. Weights and threshold default to those that are applied to chat."""
 
     query: str = Field(json_schema_extra=WORDS)

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
-from console.api.inputs import Body, PathName, QueryName
+from console.api.inputs import JsonBody, PathName, QueryName
 from console.api.problems import Projection, other_forms, problem_responses
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
@@ -31,14 +31,14 @@ _MISSING = problem_responses(404)
 _CONFLICT = problem_responses(409)
 
 
-class StartIn(Body):
+class StartIn(JsonBody):
     """How many frames to record, and for how long."""
 
     frames: int = Field(1, ge=1, le=MOST_FRAMES, description="Frames that are recorded of each allocation")
     minutes: float = Field(15, gt=0, le=MOST_MINUTES)
 
 
-class DescribeIn(Body):
+class DescribeIn(JsonBody):
     """A name and a note; fields that are left out stay as they are."""
 
     name: str | None = Field(None, max_length=LONGEST_NAME)

@@ -45,6 +45,23 @@ def test_the_verdict_has_its_promised_shape(memory: dict[str, Any]) -> None:
     assert isinstance(verdict["suspects"], list)
 
 
+def test_an_event_can_be_opened_by_its_number(server: Server) -> None:
+    """What a step of the verdict names as its cause can be looked up, and one that is not there is not found."""
+    first = server.client.get("/api/memory/events", params={"kind": "start"}).raise_for_status().json()["events"][0]
+    assert server.client.get(f"/api/memory/events/{first['id']}").raise_for_status().json() == first
+    assert server.client.get("/api/memory/events/999999999").status_code == 404
+
+
+def test_the_status_says_the_same_as_the_verdict(server: Server) -> None:
+    """The command line and the API tell one sentence."""
+
+    def alike() -> bool:
+        said = server.client.get("/api/status").raise_for_status().json()["verdict"]
+        return bool(said == server.client.get("/api/memory").raise_for_status().json()["verdict"]["headline"])
+
+    eventually(alike, what="one sentence")
+
+
 def test_the_history_as_columns(server: Server) -> None:
     """The columns asked for come back as long as the times, no more points than asked for, unknown values as null."""
     eventually(lambda: len(_history(server, columns="rss")["times"]) >= 2, what="two samples")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
 BATCH_CHUNKS = 256
 BATCH_CHUNKS_LOW_MEMORY = 64
+# Nobody's chunks are done before the whole batch is: several flows share a shorter one, several owners the shortest.
+BATCH_CHUNKS_OF_FLOWS = 128
+BATCH_CHUNKS_OF_OWNERS = 64
 # Chunks of one file in a batch while other files wait.
 CHUNKS_PER_FILE = 64
 # Chunks of a batch beside the large one, about a second of work, and of a file that goes into it.
@@ -103,7 +106,9 @@ class EmbedStage:
             if not state.parsed and not state.stopping.is_set():
                 state.changed.wait(_POLL_SECONDS)
             state.parsed[:] = [task for task in state.parsed if not task.cancelled.is_set()]
-            room = BATCH_CHUNKS_LOW_MEMORY if state.admission.low_memory else BATCH_CHUNKS
+            room = _batch_chunks({task.flow for task in state.parsed})
+            if state.admission.low_memory:
+                room = min(room, BATCH_CHUNKS_LOW_MEMORY)
             share = min(CHUNKS_PER_FILE, room) if len(state.parsed) > 1 else room
             self._main = batch = self._shared_out(state.parsed, room, share)
         return _filled(batch)
@@ -185,6 +190,13 @@ class EmbedStage:
                 first = number + 1
 
         return report
+
+
+def _batch_chunks(flows: set[Flow]) -> int:
+    """Return the most chunks of a batch that these flows share."""
+    if len({flow.owner for flow in flows}) > 1:
+        return min(BATCH_CHUNKS, BATCH_CHUNKS_OF_OWNERS)
+    return min(BATCH_CHUNKS, BATCH_CHUNKS_OF_FLOWS) if len(flows) > 1 else BATCH_CHUNKS
 
 
 def _filled(batch: list[TaskSlice]) -> list[TaskSlice]:

@@ -88,7 +88,7 @@ def test_pauses_with_who_waited(collector: httpx.Client) -> None:
     [
         ("PUT", "/api/collector", {"thresholds": [1, 10, 10]}, 400),
         ("PUT", "/api/collector", {"thresholds": [700, 10]}, 422),
-        ("PUT", "/api/collector", {"thresholds": [700, 10, -1]}, 400),
+        ("PUT", "/api/collector", {"thresholds": [700, 10, -1]}, 422),
         ("PUT", "/api/collector", {"trial_seconds": 0}, 422),
         ("PUT", "/api/collector", {"trial_seconds": 1e9}, 422),
         ("POST", "/api/collector/collect", {"generation": 3}, 422),

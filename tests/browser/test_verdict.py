@@ -80,7 +80,9 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
     shared = context.new_page()
     shared.goto(page.url)
     expect(shared.locator(".st-key-marked")).to_contain_text(f"Library: {LIBRARY}")
-    page.get_by_role("button", name="Close").click()
+    shared.close()
+    page.bring_to_front()
+    event.get_by_role("button", name="Close").click(timeout=PATIENCE)
     expect(event).to_have_count(0)
 
     verdict = fast.client.get("/api/memory").json()["verdict"]

@@ -44,7 +44,11 @@ def test_types_are_listed_and_compared_as_json_and_csv(server: Server, looks: li
     answer = server.client.get("/api/objects/types", params={"since": first, "format": "csv"})
     assert "attachment" in answer.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    assert len(rows) == len(compared["types"])
+    # What the watching itself holds is one line, and none of the others.
+    assert len(rows) == len(compared["types"]) + 1
+    assert rows[-1]["type"] == "Watching"
+    assert int(rows[-1]["bytes"]) == compared["watching"]["bytes"] > 100_000
+    assert "services.memory.objects.types.TypeCount" not in {row["type"] for row in rows}
     containers = server.client.get("/api/objects/containers", params={"format": "csv"}).text
     assert containers.startswith("address,type,length,name")
 
@@ -55,9 +59,12 @@ def test_an_object_and_the_path_to_it(server: Server, looks: list[dict[str, Any]
     assert found["total"] == 1
     assert found["objects"][0]["age"] == 2
     address = found["objects"][0]["address"]
-    path = server.client.get(
-        f"/api/objects/paths/{address}", params={"type": "services.app.startup.Application"}
-    ).json()
+    query = {"type": "services.app.startup.Application"}
+    path = server.client.get(f"/api/objects/paths/{address}", params=query).json()
+    assert path["identity"] == "unchecked"
+    query["evidence"] = found["objects"][0]["evidence"]
+    path = server.client.get(f"/api/objects/paths/{address}", params=query).json()
+    assert path["identity"] == "same"
     assert path["root"] == "module"
     assert path["path"][-1]["name"] == "services.app.startup.Application"
     assert path["found"]["name"].startswith("console.")

@@ -40,7 +40,9 @@ _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
 _WATCHING = "What watching the memory costs is one figure everywhere"
 _COURSE = "The verdict says since when memory is flat, and names what it rose and fell by before"
-_MEASURED = "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
+_MEASURED = (
+    "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
+)
 STATED = {
     f"GET /api/memory / {_READ} / properties / verdict / properties / course": _COURSE,
     f"GET /api/memory / {_READ} / properties / verdict / required / course": _COURSE,

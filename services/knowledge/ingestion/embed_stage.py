@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 # Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
 BATCH_CHUNKS = 256
 BATCH_CHUNKS_LOW_MEMORY = 64
-# Nobody's chunks are done before the whole batch is: several flows share a shorter one, several owners the shortest.
-BATCH_CHUNKS_OF_FLOWS = 128
-BATCH_CHUNKS_OF_OWNERS = 64
+# Nobody's chunks are done before the whole batch is: several flows share a shorter one.
+SHARED_BATCH_CHUNKS = 64
 # Chunks of one file in a batch while other files wait.
 CHUNKS_PER_FILE = 64
 # Chunks of a batch beside the large one, about a second of work, and of a file that goes into it.
@@ -194,9 +193,7 @@ class EmbedStage:
 
 def _batch_chunks(flows: set[Flow]) -> int:
     """Return the most chunks of a batch that these flows share."""
-    if len({flow.owner for flow in flows}) > 1:
-        return min(BATCH_CHUNKS, BATCH_CHUNKS_OF_OWNERS)
-    return min(BATCH_CHUNKS, BATCH_CHUNKS_OF_FLOWS) if len(flows) > 1 else BATCH_CHUNKS
+    return min(BATCH_CHUNKS, SHARED_BATCH_CHUNKS) if len(flows) > 1 else BATCH_CHUNKS
 
 
 def _filled(batch: list[TaskSlice]) -> list[TaskSlice]:

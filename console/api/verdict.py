@@ -53,6 +53,7 @@ class CourseOut(Projection):
     drift_bytes: float = Field(description="What was too gradual for a step, before that")
     tolerance_bytes: float = Field(description="Levels that differ by less are the same")
     steps: list[StepOut] = Field(description="Before that, oldest first")
+    current: StepOut | None = Field(description="What goes on while it rises or falls")
     gaps: list[tuple[float, float]] = Field(description="Times for which nothing was measured")
 
 
@@ -114,6 +115,7 @@ def _course_out(course: Course, now: float) -> CourseOut:
         course,
         steps=[_step_out(step, now) for step in course.steps],
         excursions=[_step_out(step, now) for step in course.excursions],
+        current=None if course.current is None else _step_out(course.current, now),
         earlier_excursions=[_step_out(step, now) for step in course.earlier_excursions],
     )
 

@@ -263,7 +263,10 @@ def compare_snapshots(before: Path, after: Path, *, watching: bool = False) -> l
     first, second = read_objects(before), read_objects(after)
     old, kept = objects_in_both(first, second)
     mine = np.ones_like(kept) if watching else ~second.watching
-    theirs = np.ones_like(old) if watching else ~first.watching
+    # What is in both counts in both as it does now; they are in one order, that of the addresses.
+    before_watching = first.watching.copy()
+    before_watching[old] = second.watching[kept]
+    theirs = np.ones_like(old) if watching else ~before_watching
     tables = (
         totals_by_type(second, mine),
         totals_by_type(first, theirs),

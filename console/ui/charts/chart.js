@@ -17,9 +17,10 @@ function library() {
 }
 
 function groupOf(name, subject) {
-  const key = name || Symbol("alone")
-  if (!shared.groups.has(key)) shared.groups.set(key, { charts: new Set(), range: null, subject })
-  return shared.groups.get(key)
+  if (name && shared.groups.has(name)) return shared.groups.get(name)
+  const group = { charts: new Set(), range: null, subject }
+  if (name) shared.groups.set(name, group)
+  return group
 }
 
 function isDark(element) {

@@ -106,4 +106,3 @@ def _budget(services: Services) -> None:
         icon=LEVEL_ICONS[state.level],
         help=escape(next((why.reason for why in closed.values()), state_sentence(state))),
     )
-

@@ -58,7 +58,15 @@ def test_ready_tells_each_part(server: Server) -> None:
     """/readyz has one check per part, none of them cached by a front."""
     answer = server.client.get("/readyz")
     assert answer.status_code == 200
-    assert list(answer.json()["checks"]) == ["store", "index", "embedder", "chat model", "disk", "accepting", "database"]
+    assert list(answer.json()["checks"]) == [
+        "store",
+        "index",
+        "embedder",
+        "chat model",
+        "disk",
+        "accepting",
+        "database",
+    ]
     assert answer.headers["cache-control"] == "no-store"
     assert server.client.head("/readyz").status_code == 200
     assert server.client.head("/healthz").status_code == 200

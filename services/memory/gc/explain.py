@@ -127,7 +127,9 @@ def explain_full_collections(state: GCState, rules: Rules | None = None) -> str:
     need = -(-state.long_lived // 4)
     now = _("Now there are {pending} of the {need} needed (objects that had survived: {total}): the gate is closed.")
     if state.pending >= need:
-        now = _("Now there are {pending}, {need} are needed (objects that had survived: {total}): only the counters decide.")
+        now = _(
+            "Now there are {pending}, {need} are needed (objects that had survived: {total}): only the counters decide."
+        )
     text = now.format(
         pending=_format_count(state.pending), need=_format_count(need), total=_format_count(state.long_lived)
     )

@@ -100,7 +100,7 @@ class MemoryMonitor:
         self.sampler = Sampler(clock, self._record)
         self.costs = CostMeter()
         self.pauses = PauseRecorder(clock.time)
-        self.effects = RecentEffects()
+        self.effects = RecentEffects(added=self._show_effect)
         self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
@@ -239,6 +239,18 @@ class MemoryMonitor:
             self._snapshot = MemorySnapshot(
                 sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
             )
+
+    def _show_effect(self) -> None:
+        """Show what an action has left at once: who acted would see the figures of before for up to a second."""
+        shown = self._snapshot
+        if shown is None or self._holders:
+            return
+        counts, totals = self.collector.counts(), self.pauses.pauses()
+        values = {**shown.sample.values, **_collector_columns(counts)}
+        values[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
+        values[Series.RSS] = float(rss_bytes())
+        sample = Sample(self.clock.time(), values)
+        self._snapshot = replace(shown, sample=sample, ledger=self.ledger.last, collector=counts, pauses=totals)
 
     def _limit_columns(self) -> Mapping[str, float]:
         """Return the limit with each sample: other figures of the system are read more seldom."""

@@ -166,14 +166,16 @@ class Effect:
 
 
 class RecentEffects:
-    """The most recent effects of all actions, bounded. Thread-safe."""
+    """The most recent effects of all actions, bounded; `added` is called after each. Thread-safe."""
 
-    def __init__(self, limit: int = 20) -> None:
+    def __init__(self, limit: int = 20, added: Callable[[], object] = lambda: None) -> None:
         self._effects: deque[Effect] = deque(maxlen=limit)
+        self._added = added
 
     def add(self, effect: Effect) -> Effect:
         """Add an effect and return it."""
         self._effects.append(effect)
+        self._added()
         return effect
 
     def latest(self) -> tuple[Effect, ...]:

@@ -98,8 +98,8 @@ def test_cancelled_in_the_midst(quiet: Server) -> None:
     [
         ({"settings": []}, 422),
         ({"settings": [{"thresholds": [1, 2]}]}, 422),
-        ({"settings": [{"thresholds": [0, 10, 10]}]}, 400),
-        ({"settings": [{"thresholds": [2**40, 10, 10]}]}, 400),
+        ({"settings": [{"thresholds": [0, 10, 10]}]}, 422),
+        ({"settings": [{"thresholds": [2**40, 10, 10]}]}, 422),
         ({"settings": [{}]}, 400),
         ({"settings": [LOW], "rounds": 10_000}, 422),
         ({"settings": [LOW], "command": "rm"}, 422),

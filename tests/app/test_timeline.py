@@ -133,4 +133,5 @@ def test_the_time_line_outlives_the_process(tmp_path: Path) -> None:
     with Application(Settings(data_dir=tmp_path), watched=False) as services:
         found = kinds(services)
     assert (len(found[EventKind.START]), len(found[EventKind.STOP])) == (1, 1)
-    assert [event.detail for event in found[EventKind.UPLOAD]] == ["x.txt", "2 more"]
+    # There is no document of this name (any more): the start forgets it.
+    assert [event.detail for event in found[EventKind.UPLOAD]] == ["a document that was deleted", "2 more"]

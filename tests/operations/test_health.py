@@ -31,8 +31,8 @@ def test_expected_failure_is_reported_in_its_words() -> None:
     assert readiness.as_dict() == {
         "status": "not ready",
         "checks": {
-            "model": {"ok": False, "detail": "The model file is not there."},
-            "good": {"ok": True, "detail": "fine"},
+            "model": {"ok": False, "detail": "The model file is not there.", "warning": False},
+            "good": {"ok": True, "detail": "fine", "warning": False},
         },
     }
 

@@ -14,7 +14,7 @@ import pytest
 import standardwebhooks
 
 from services.core.access import SERVICE, Actor, Role
-from services.core.errors import BadInputError, ForbiddenError, UnavailableError
+from services.core.errors import BadInputError, ConflictError, ForbiddenError, UnavailableError
 from services.core.settings import Settings
 from services.operations.alerts import Alert, AlertKind
 from services.operations.webhook import MAX_PER_DELIVERY, MAX_WAITING, Webhook, validated_address
@@ -195,7 +195,7 @@ def test_a_test_says_how_it_ended(listener: Listener) -> None:
         with pytest.raises(UnavailableError, match="500"):
             webhook.send_test(SERVICE)
         assert len(listener.requests) == 2
-    with sending("") as nowhere, pytest.raises(BadInputError):
+    with sending("") as nowhere, pytest.raises(ConflictError):
         nowhere.send_test(SERVICE)
 
 

@@ -72,7 +72,7 @@ def test_jobs_in_progress_are_shown_and_cancelled(
     app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queued file has its line with a button that takes it out of the queue."""
-    monkeypatch.setattr(services.ingestion, "wake", lambda: None)
+    monkeypatch.setattr(services.ingestion, "wake", lambda **_: None)
     intake = services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
     open_page(app, "documents")
     job_id = intake.document.job_id

@@ -140,6 +140,8 @@ def test_a_dry_run_lets_everything_in_and_a_low_limit_asks_for_no_restart(tmp_pa
     """A dry run would refuse documents; a limit under the floor would be answered by one restart after the other."""
     with working(tmp_path / "data", 20, "dry-run") as child:
         child("allocate", 60)
+        # The service sets the limit by the size that it has once it is ready: a later sample shows it.
+        eventually(lambda: child("status")["limit"] == child.started["limit"], seconds=SECONDS, what="the limit")
         eventually(lambda: "refuse" in child("status")["active"], seconds=SECONDS, what="the decisions")
         status = child("status")
         assert all(each["dry"] for each in status["decisions"])

@@ -113,6 +113,7 @@ class Webhook:
         self._changed = threading.Condition()
         self._waiting: deque[Alert] = deque(maxlen=MAX_WAITING)
         self._stopping = threading.Event()
+        self._last_try = False
         self._delivered = self._failed = self._dropped = self._unreported = 0
         self._last: Delivery | None = None
         self._thread: threading.Thread | None = None
@@ -229,7 +230,7 @@ class Webhook:
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, _DeliveryError) and error.temporary),
-            stop=tenacity.stop_after_attempt(len(self._back_off) + 1) | tenacity.stop_when_event_set(self._stopping),
+            stop=lambda state: self._last_try or state.attempt_number > len(self._back_off),
             wait=tenacity.wait_chain(*(tenacity.wait_fixed(seconds) for seconds in (*self._back_off, 0.0))),
             sleep=tenacity.sleep_using_event(self._stopping),
             reraise=True,
@@ -253,7 +254,9 @@ class Webhook:
             "User-Agent": "millpond",
             **signature_headers(self._secret, message.id, self._now(), message.body),
         }
-        timeout = min(self._timeout, CLOSE_SECONDS / 2) if self._stopping.is_set() else self._timeout
+        # One that was on its way as the end came is tried once more.
+        self._last_try = self._stopping.is_set()
+        timeout = min(self._timeout, CLOSE_SECONDS / 2) if self._last_try else self._timeout
         try:
             with (
                 httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not _is_loopback(self._url)) as client,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 
@@ -13,7 +12,7 @@ import streamlit as st
 from console.ui.error_boundary import attempt
 from console.ui.session_state import Key, Query, notify, query, set_query
 from console.ui.shared.dialogs import confirm
-from console.ui.shared.formatting import ago, count, escape, local_time, milliseconds, plain, shorten, size
+from console.ui.shared.formatting import count, escape, local_time, milliseconds, plain, shorten, size
 from services.core.i18n import _, plural
 from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS, expected_pause_seconds
 from services.memory.objects.inspector import Inspector
@@ -186,7 +185,8 @@ def _store_in_address(name: Query, key: str) -> None:
 
 
 def _title(snapshot: Snapshot) -> str:
-    text = f"{local_time(snapshot.time):%d %b %H:%M:%S}, {ago(datetime.fromtimestamp(snapshot.time, UTC))}"
+    # Without its age: a browser chooses by the text, and one that has changed meanwhile stands for nothing.
+    text = f"{local_time(snapshot.time):%d %b %H:%M:%S}"
     if snapshot.kept:
         text += ", " + _("kept")
     return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text

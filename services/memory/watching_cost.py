@@ -65,13 +65,17 @@ class CostMeter:
         self._threads: dict[int, float] = {}
 
     def add(self, activity: WatchingActivity, seconds: float) -> None:
-        """Add CPU seconds that were spent just now."""
-        seconds = max(0.0, seconds)
+        """Add CPU seconds of one thread that were spent until now: one for each second that it took, at most."""
+        left = min(max(0.0, seconds), float(WINDOW_SECONDS))
         with self._lock:
             place = self._advance()
-            self._spent[activity][place] += seconds
-            self._by_second[place] += seconds
-            self._in_all[activity] += seconds
+            self._in_all[activity] += left
+            while left > 0.0:
+                part = min(left, 1.0)
+                self._spent[activity][place] += part
+                self._by_second[place] += part
+                place = (place - 1) % WINDOW_SECONDS
+                left -= part
 
     @contextmanager
     def measure(self, activity: WatchingActivity) -> Iterator[None]:
@@ -96,15 +100,16 @@ class CostMeter:
             window = min(float(WINDOW_SECONDS), max(1.0, self._now() - self._began))
             by_activity = {activity: max(0.0, spent) / window for activity, spent in self._in_all.items()}
             peak = max(self._by_second)
-            at = self._by_second.index(peak) if peak else place
-            worst = max(self._spent, key=lambda activity: self._spent[activity][at])
+            newest_first = self._by_second[place::-1] + self._by_second[:place:-1]
+            age = newest_first.index(peak)
+            worst = max(self._spent, key=lambda activity: self._spent[activity][place - age])
         return WatchingCost(
             window,
             sum(by_activity.values()),
             by_activity,
             peak,
             worst if peak else None,
-            float((place - at) % WINDOW_SECONDS) if peak else None,
+            float(age) if peak else None,
         )
 
     def _advance(self) -> int:

@@ -62,6 +62,19 @@ def test_what_is_older_than_the_window_no_longer_counts() -> None:
     assert meter.cost().peak_activity is None
 
 
+def test_a_census_of_nine_seconds_takes_one_core_for_nine_seconds() -> None:
+    """ "926 % of a core in one second" is what nobody on two cores believes."""
+    moments = Moments()
+    meter = CostMeter(moments)
+    moments.now += 20
+    meter.add(WatchingActivity.CENSUS, 9.25)
+    moments.now += 1
+    meter.add(WatchingActivity.SAMPLES, 0.5)
+    cost = meter.cost()
+    assert (cost.peak_cores, cost.peak_activity, cost.peak_age_seconds) == (1.0, WatchingActivity.CENSUS, 1)
+    assert cost.by_activity[WatchingActivity.CENSUS] == pytest.approx(9.25 / 21)
+
+
 def test_only_threads_that_watch_are_counted() -> None:
     """CPU time of work, or of a collection that the policy makes, is no price of watching."""
     meter = CostMeter()

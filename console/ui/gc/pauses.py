@@ -248,7 +248,7 @@ def _figures(services: Services, state: GCState) -> None:
         (_("Frozen"), count(state.frozen), _("Objects that the collector ignores")),
         (_("Uncollectable"), count(state.uncollectable), _("Found in cycles that could not be freed, since the start")),
     ]
-    with st.grid(7, min_column_width=125, gap="small", key="collector-figures"):
+    with st.grid(4, min_column_width=160, gap="small", key="collector-figures"):
         for label, value, note in shown:
             st.metric(label, value, border=True, help=note)
 

@@ -17,8 +17,8 @@ from services.core.memory_report import Owner
 from services.core.preferences import Preferences
 from services.memory import tracing
 from services.memory.clock import Clock
-from services.memory.gc.control import GCControl
-from services.memory.gc.types import CollectorCounts, GCState
+from services.memory.gc.control import GCControl, collector_columns
+from services.memory.gc.types import GCState
 from services.memory.history.history import History
 from services.memory.leaks.causes import EventSource
 from services.memory.leaks.detector import Detector
@@ -29,10 +29,10 @@ from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import Census
 from services.memory.process import rss_bytes
 from services.memory.reclaimers import RecentEffects, Reclaimers
-from services.memory.sampling.gc_pauses import PauseRecorder
+from services.memory.sampling.gc_pauses import PauseRecorder, PauseTotals
 from services.memory.sampling.sampler import Sampler
 from services.memory.sampling.sources import DeviceSource, HeapSource, ProcessSource, SystemSource, torch_columns
-from services.memory.snapshot import MemorySnapshot, PauseTotals, RssReading
+from services.memory.snapshot import MemorySnapshot, RssReading
 from services.memory.tracing.tracer import Tracer
 from services.memory.types import Sample, Series
 from services.memory.watching_cost import CostMeter, WatchingActivity, WatchingCost, WatchingMemory
@@ -110,7 +110,6 @@ class MemoryMonitor:
         self._watching = WatchingCost()
         self._snapshot: MemorySnapshot | None = None
         self._pinned: ContextVar[MemorySnapshot | None] = ContextVar("memory_snapshot", default=None)
-        self._holders: set[object] = set()
         self._census: Census | None = None
         self.ledger.add_listener(lambda ledger: self.costs.add(WatchingActivity.LEDGER, ledger.took))
         self.ledger.add_memory_reporter(WatchingMemory(self._watching_parts, (History, Clock)))
@@ -208,23 +207,9 @@ class MemoryMonitor:
         shown = self.snapshot()
         return self.pauses.pauses() if shown is None else shown.pauses
 
-    def refresh(self) -> None:
-        """Take a sample now and make a snapshot of it, without adding it to the history."""
-        self._publish(self.sampler.sample())
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the snapshot as it is inside the block, for all threads; sampling goes on."""
-        holder = object()
-        self._holders.add(holder)
-        try:
-            yield
-        finally:
-            self._holders.remove(holder)
-
     def _record(self, sample: Sample) -> None:
         self.history.add(sample)
-        if not self._holders and not self._awaits_ledger(sample):
+        if not self._awaits_ledger(sample):
             self._publish(sample)
 
     def _awaits_ledger(self, sample: Sample) -> bool:
@@ -243,12 +228,10 @@ class MemoryMonitor:
     def _show_effect(self) -> None:
         """Show what an action has left at once: who acted would see the figures of before for up to a second."""
         shown = self._snapshot
-        if shown is None or self._holders:
+        if shown is None:
             return
         counts, totals = self.collector.counts(), self.pauses.pauses()
-        values = {**shown.sample.values, **_collector_columns(counts)}
-        values[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
-        values[Series.RSS] = float(rss_bytes())
+        values = {**shown.sample.values, **collector_columns(counts, totals), Series.RSS: float(rss_bytes())}
         sample = Sample(self.clock.time(), values)
         self._snapshot = replace(shown, sample=sample, ledger=self.ledger.last, collector=counts, pauses=totals)
 
@@ -259,11 +242,8 @@ class MemoryMonitor:
 
     def _collector_columns(self) -> Mapping[str, float]:
         """Return the collector's columns, of one reading with what the snapshot has of it."""
-        columns = dict(self.pauses())
-        self._counts, self._pause_totals = found, totals = self.collector.counts(), self.pauses.pauses()
-        columns |= _collector_columns(found)
-        columns[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
-        return columns
+        self._counts, self._pause_totals = self.collector.counts(), self.pauses.pauses()
+        return collector_columns(self._counts, self._pause_totals)
 
     def _traced_bytes(self) -> int | None:
         shown = self.snapshot()
@@ -316,11 +296,3 @@ class MemoryMonitor:
         if taken is not None and taken is not self._census:
             self._census = taken
             self.costs.add(WatchingActivity.CENSUS, taken.took)
-
-
-def _collector_columns(found: CollectorCounts) -> Mapping[str, float]:
-    columns = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
-    runs = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
-    values: dict[str, float] = {column: float(count) for column, count in zip(columns, found.counts, strict=True)}
-    values |= {column: float(count) for column, count in zip(runs, found.collections, strict=True)}
-    return values | {Series.GC_UNCOLLECTABLE: float(found.uncollectable)}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.memory.budget.types import LimitSource
 from services.memory.gc.types import CollectorCounts
 from services.memory.ledger.ledger import Ledger
+from services.memory.sampling.gc_pauses import PauseTotals
 from services.memory.types import Sample, Series
 from services.memory.watching_cost import WatchingCost
-
-# By generation the pauses in each bucket of the histogram, and their sum in seconds.
-PauseTotals = Mapping[int, tuple[Sequence[int], float]]
 
 
 class RssReading(NamedTuple):
@@ -64,8 +61,3 @@ class MemorySnapshot:
     def since_ledger(self) -> int | None:
         """RSS that came (or, negative, went) since the ledger, in bytes: no owner has it yet. None without a ledger."""
         return None if self.ledger is None else self.rss - self.ledger.rss
-
-    @property
-    def pause_seconds(self) -> float:
-        """Sum of all pauses of the garbage collector since the start, in seconds."""
-        return sum(seconds for _counts, seconds in self.pauses.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.memory.monitor import MemoryMonitor
-from services.memory.snapshot import PauseTotals
+from services.memory.sampling.gc_pauses import PauseTotals
 from services.memory.types import Series
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from services.core.access import Actor
 from services.core.events import EventKind, EventSink
@@ -16,7 +16,11 @@ from services.memory.gc.interpreter import CollectionResult, InterpreterGC, coll
 from services.memory.gc.trials import ActionGuard, SavedSettings, Trials
 from services.memory.gc.types import CollectorCounts, GCSettings, GCState, Trial
 from services.memory.reclaimers import ActionOutcome, Effect, LedgerSource, RecentEffects, measure_effect
-from services.memory.sampling.gc_pauses import PauseRecorder
+from services.memory.sampling.gc_pauses import PauseRecorder, PauseTotals
+from services.memory.types import Series
+
+_COUNTS = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
+_RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
 
 
 class GCControl:
@@ -199,3 +203,12 @@ class GCControl:
             rss_after=effect.rss_after_bytes,
         )
         return effect
+
+
+def collector_columns(found: CollectorCounts, totals: PauseTotals) -> Mapping[str, float]:
+    """Return the collector's columns of a sample."""
+    values: dict[str, float] = {column: float(count) for column, count in zip(_COUNTS, found.counts, strict=True)}
+    values |= {column: float(count) for column, count in zip(_RUNS, found.collections, strict=True)}
+    values[Series.GC_UNCOLLECTABLE] = float(found.uncollectable)
+    values[Series.GC_PAUSE] = sum(seconds for _counts, seconds in totals.values())
+    return values

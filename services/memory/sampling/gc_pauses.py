@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.memory.types import Series
-
 _GENERATIONS = 3
 RECORDED_PAUSES = 1000
-_COUNTS = (Series.GC_COUNT_0, Series.GC_COUNT_1, Series.GC_COUNT_2)
-_RUNS = (Series.GC_RUNS_0, Series.GC_RUNS_1, Series.GC_RUNS_2)
+# By generation the pauses in each bucket of the histogram, and their sum in seconds.
+PauseTotals = Mapping[int, tuple[Sequence[int], float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class PauseRecorder:
         if self._record in gc.callbacks:
             gc.callbacks.remove(self._record)
 
-    def pauses(self) -> Mapping[int, tuple[Sequence[int], float]]:
+    def pauses(self) -> PauseTotals:
         """Return by generation the counts of pauses per bucket (the last one: above all bounds) and the sum of all
         pauses in seconds, both since the start."""
         while True:
@@ -111,15 +109,6 @@ class PauseRecorder:
             yield
         finally:
             self._asking = 0
-
-    def __call__(self) -> Mapping[str, float]:
-        """Return the collector's columns of a sample."""
-        stats = gc.get_stats()
-        values: dict[str, float] = {column: float(count) for column, count in zip(_COUNTS, gc.get_count(), strict=True)}
-        values |= {column: float(stat["collections"]) for column, stat in zip(_RUNS, stats, strict=True)}
-        values[Series.GC_UNCOLLECTABLE] = float(sum(stat["uncollectable"] for stat in stats))
-        values[Series.GC_PAUSE] = sum(self._seconds)
-        return values
 
     def _record(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":

@@ -12,8 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.core.events import NullEventSink
 from services.core.machine import MEGABYTE
 from services.memory.cgroup import find_group
+from services.memory.clock import Clock
+from services.memory.gc.control import GCControl, collector_columns
+from services.memory.ledger.ledger import LedgerBuilder
 from services.memory.sampling.gc_pauses import PauseRecorder
 from services.memory.sampling.sources import DeviceSource, HeapSource, ProcessSource, SystemSource, torch_columns
 from services.memory.types import Series
@@ -157,7 +161,8 @@ def test_collections_are_timed() -> None:
     assert sum(buckets) == 1
     assert len(buckets) == len(recorder.bounds) + 1
     assert seconds == full[0].seconds > 0
-    values = recorder()
+    control = GCControl(Clock(), LedgerBuilder(Clock()), recorder, NullEventSink())
+    values = collector_columns(control.counts(), recorder.pauses())
     assert values[Series.GC_RUNS_2] == gc.get_stats()[2]["collections"]
     assert values[Series.GC_PAUSE] == pytest.approx(sum(of for _, of in recorder.pauses().values()))
 

@@ -72,9 +72,8 @@ def register_knowledge(metrics: Metrics, settings: Settings, caches: Caches, kno
     """Connect ingestion, library, and the caches of retrieval."""
     from services.knowledge.retrieval.language_trust import script_of
 
-    library = requests.LibraryGauges(knowledge.index, knowledge.library)
     metrics.connect_part("ingestion", lambda: requests.ingestion(settings, knowledge.ingestion))
-    metrics.connect_part("library", library.read)
+    metrics.connect_part("library", lambda: requests.library(knowledge.index, knowledge.library))
     metrics.connect_part("caches", lambda: requests.caches(caches, metrics, letter_scripts=script_of.cache_info))
 
 

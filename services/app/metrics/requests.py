@@ -96,26 +96,19 @@ def ingestion(settings: Settings, service: Ingestion) -> Iterator[MetricValue]:
     yield MetricValue(_PAUSED, float(bool(service.pause_reason)))
 
 
-class LibraryGauges:
-    """Reads the library's totals."""
-
-    def __init__(self, index: IndexManager, library: Library) -> None:
-        self._index = index
-        self._library = library
-
-    def read(self) -> Iterator[MetricValue]:
-        """Return the totals, those that pages and API show: added up once after each change."""
-        yield MetricValue(_VECTORS, len(self._index.index))
-        counts = self._library.counts()
-        yield MetricValue(_JOBS, counts.jobs_unfinished)
-        yield MetricValue(_DOCUMENTS, counts.documents)
-        yield MetricValue(_SEARCHABLE, counts.searchable)
-        yield MetricValue(_CHUNKS, counts.chunks)
-        yield MetricValue(_BYTES, counts.bytes)
-        yield MetricValue(_FAILED, counts.jobs_failed)
-        noted = dict(counts.notes)
-        for kind in NoteKind:
-            yield MetricValue(_NOTES, noted.get(kind.value, 0), (kind.value,))
+def library(index: IndexManager, service: Library) -> Iterator[MetricValue]:
+    """Return the library's totals, those that pages and API show: added up once after each change."""
+    yield MetricValue(_VECTORS, len(index.index))
+    counts = service.counts()
+    yield MetricValue(_JOBS, counts.jobs_unfinished)
+    yield MetricValue(_DOCUMENTS, counts.documents)
+    yield MetricValue(_SEARCHABLE, counts.searchable)
+    yield MetricValue(_CHUNKS, counts.chunks)
+    yield MetricValue(_BYTES, counts.bytes)
+    yield MetricValue(_FAILED, counts.jobs_failed)
+    noted = dict(counts.notes)
+    for kind in NoteKind:
+        yield MetricValue(_NOTES, noted.get(kind.value, 0), (kind.value,))
 
 
 class LRUCacheInfo(Protocol):

@@ -107,16 +107,6 @@ class Course:
         """For how long it has had this shape."""
         return self.time - self.since
 
-    @property
-    def stepped_bytes(self) -> float:
-        """What the steps add up to."""
-        return sum(step.bytes for step in self.steps)
-
-    @property
-    def measured_seconds(self) -> float:
-        """For how long it was measured since the last gap."""
-        return self.time - max((end for _begin, end in self.gaps), default=self.begin)
-
     def gaps_since(self, moment: float) -> tuple[tuple[float, float], ...]:
         """Return the gaps that end after a moment."""
         return tuple(gap for gap in self.gaps if gap[1] > moment)

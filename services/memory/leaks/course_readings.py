@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from services.memory.leaks.course import Course, trace_course
 from services.memory.leaks.plateaus import Curve
-from services.memory.leaks.readings import WARM_UP, ReadingSource
+from services.memory.leaks.readings import DAY, HOUR, WARM_UP, ReadingSource
 from services.memory.leaks.statistics import block_starts, median
 from services.memory.types import Floats, Series, Window
 
-HOUR = 3600.0
 # The level is the median of so many seconds: a chart of an hour draws no finer.
 LEVEL_SECONDS = 10.0
 # Nothing was measured where two samples are further apart: seconds, and steps of the history.
@@ -34,7 +33,7 @@ class Reach:
 REACHES = (
     Reach(HOUR, 10.0, 0.0, 1900),
     Reach(28 * HOUR, 120.0, 120.0, 1700),
-    Reach(14 * 24 * HOUR, 1800.0, 1200.0, 1350),
+    Reach(14 * DAY, 1800.0, 1200.0, 1350),
 )
 
 

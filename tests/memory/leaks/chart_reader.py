@@ -110,7 +110,7 @@ def _since(verdict: Verdict, said: str, course: Course, zone: tzinfo) -> list[st
 
 def _sum(verdict: Verdict, said: str, course: Course, chart: Chart) -> list[str]:
     found = []
-    total = course.begin_bytes + course.stepped_bytes + course.drift_bytes + course.change_bytes
+    total = course.begin_bytes + sum(step.bytes for step in course.steps) + course.drift_bytes + course.change_bytes
     if abs(total - verdict.level_bytes) > 0.1 * MB:
         found.append(f"it adds up to {total / MB:.0f} MB")
     width = resolution(course.time - course.begin)

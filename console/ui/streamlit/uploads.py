@@ -21,12 +21,6 @@ def release_uploads(files: Iterable[UploadedFile]) -> None:
         file.close()  # the widget's old value stays in the session until the next run, without its bytes
 
 
-def held_uploads() -> tuple[int, int]:
-    """Return the number of uploaded files that Streamlit holds for all tabs, and their bytes."""
-    contents = [content for files in streamlit.uploaded_files().values() for content in files]
-    return len(contents), sum(map(len, contents))
-
-
 def abandoned_uploads() -> dict[str, int]:
     """Return the bytes of uploads per session, of sessions that no tab can reconnect to."""
     files = streamlit.uploaded_files()  # before the sessions: an upload needs an existing session

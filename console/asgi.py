@@ -26,6 +26,7 @@ from console.api.middleware import (
     SecurityHeaders,
     UnknownApiPath,
     UploadLimit,
+    holds_content,
 )
 from console.navigation import PageName
 from console.ui import allocations, live_answers, runtime_access
@@ -91,7 +92,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(TabSocket, first_seconds=settings.header_seconds, has_room=has_room),
             Middleware(UnknownApiPath),
-            Middleware(PageFrame),
+            Middleware(PageFrame, is_other=holds_content),
             Middleware(
                 BodyProgress,
                 stall_seconds=settings.stall_seconds,

@@ -137,6 +137,8 @@ def serving(
         yield server
     finally:
         server.stop()
+        # Shown with a test that fails: a page tells a defect's reference alone.
+        print(*(line for line in server.log.read_text().splitlines() if '"event": "defect"' in line), sep="\n")
 
 
 def run(*arguments: str, cwd: Path = ROOT, **settings: object) -> subprocess.CompletedProcess[str]:

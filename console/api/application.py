@@ -52,7 +52,7 @@ def create_api() -> FastAPI:
         version="1",
     )
     describe = api.openapi
-    api.openapi = lambda: openapi.complete(describe())  # type: ignore[method-assign]  # FastAPI's documented way
+    api.openapi = openapi.completed(describe)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(api)
     for router in (
         operations.health_router,

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar, cast
 import anyio
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 
 from services.app.container import Foundation, Platform, Services
 from services.app.startup import Application
@@ -75,6 +76,12 @@ def _context(request: Request) -> ApiContext:
 Context = Annotated[ApiContext, Depends(_context)]
 
 
+def bearer_token(headers: Headers) -> str:
+    """Return the token of `Authorization: Bearer TOKEN`, "" without one."""
+    scheme, _space, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def _actor(request: Request) -> Actor:
     """Return the caller: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
 
@@ -83,10 +90,10 @@ def _actor(request: Request) -> Actor:
         BusyError: too many wrong tokens came from that address.
     """
     access = cast("ApiContext", request.app.state.context).platform.access
-    scheme, _space, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer_token(request.headers)
+    if not token:
         return access.actor(name="api")
-    return access.authenticate(token.strip(), "api", request.client.host if request.client else "")
+    return access.authenticate(token, "api", request.client.host if request.client else "")
 
 
 Caller = Annotated[Actor, Depends(_actor)]

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from console.api.context import Context
+from console.api.problems import Projection
 from services.core.document_quotes import Quoted
 from services.core.erasure import ErasureStatus
 from services.knowledge.types import DeletionReport
@@ -17,7 +18,7 @@ router = APIRouter(prefix="/api/deletions", tags=["documents"])
 EraseQuotes = Annotated[bool, Query(description="Erase the answers that quote what is deleted, too")]
 
 
-class DeletedOut(BaseModel):
+class DeletedOut(Projection):
     """What was deleted, and what stays: answers in conversations that quote it."""
 
     documents: int
@@ -44,15 +45,7 @@ def deletion_response(report: DeletionReport) -> Response:
     """Return 204 when nothing stays of what was deleted, else 200 with what does."""
     if not report.quoted.answers:
         return Response(status_code=204)
-    return JSONResponse(
-        {
-            "documents": report.documents,
-            "chunks": report.chunks,
-            "bytes": report.bytes,
-            "answers_erased": report.answers_erased,
-            "quoted": {"answers": report.quoted.answers, "conversations": report.quoted.conversations},
-        }
-    )
+    return JSONResponse(DeletedOut.of(report).model_dump())
 
 
 @router.get("", summary="What deletions have left")

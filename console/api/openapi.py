@@ -6,7 +6,7 @@ to one description of each; `default` stands for those that any request can meet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -17,8 +17,22 @@ _DEFAULT = "Problem"
 _INVALID = "422"
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Return FastAPI's document with what it leaves out."""
+def completed(describe: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Return `describe` with what FastAPI leaves out, added once to each document that it returns."""
+    known: dict[str, Any] = {}
+
+    def describe_all() -> dict[str, Any]:
+        nonlocal known
+        if (document := describe()) is not known:  # FastAPI keeps it until a route is added
+            known = document
+            _complete(document)
+        return document
+
+    return describe_all
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """Add to FastAPI's document what it leaves out."""
     schemas = document["components"]["schemas"]
     schemas[_PROBLEM] = ProblemOut.model_json_schema(mode="serialization")
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of errors, which is never sent
@@ -28,7 +42,6 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in methods.items():
             _describe_failures(path, method, operation, responses)
     _describe_sent_fields(document)
-    return document
 
 
 def _describe_failures(path: str, method: str, operation: dict[str, Any], responses: dict[str, Any]) -> None:

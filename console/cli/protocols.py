@@ -1,4 +1,4 @@
-"""uvicorn's protocols for HTTP and WebSockets, with the limits of `console.cli.connections`.
+"""uvicorn's protocols for HTTP and WebSockets, with the limits of `console.cli.connection_guard`.
 
 uvicorn has a time limit only for connections that wait after a response; one that says nothing, sends half a head, does
 not end its body, or does not read stays open for good.
@@ -20,7 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
-from console.cli.connections import (
+from console.cli.connection_guard import (
     REFUSAL_SECONDS,
     ConnectionGuard,
     ConnectionState,

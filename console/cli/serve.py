@@ -22,6 +22,7 @@ import structlog
 
 from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
 from console.cli.terminal import warn_of_names
+from services.core.access import is_admin_token
 from services.core.errors import BadInputError, CancelledError, ConflictError
 from services.core.i18n import _, use_language
 from services.core.machine import MEGABYTE
@@ -38,7 +39,7 @@ from services.operations.restarts import EXIT_CODE
 if TYPE_CHECKING:
     import uvicorn
 
-    from console.cli.connections import ConnectionGuard
+    from console.cli.connection_guard import ConnectionGuard
     from console.cli.server import DrainingServer
     from services.app.startup import Application
 
@@ -100,7 +101,7 @@ def serve(settings: Settings) -> int:
     log.info("descriptors", limit=descriptors.soft, found=descriptors.found)
 
     from console.asgi import create_app
-    from console.cli.connections import ConnectionGuard, ConnectionRules
+    from console.cli.connection_guard import ConnectionGuard, ConnectionRules
     from console.cli.server import DrainingServer
     from console.ui import runtime_access
 
@@ -130,6 +131,7 @@ def serve(settings: Settings) -> int:
     )
     _handle_signals(stop)
     application = runtime_access.application()
+    running.append(application)
     application.hooks.count_connections_by(guard.counts)
     application.hooks.set_successor(_successor(settings, server, endpoint))
     announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
@@ -173,7 +175,7 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.
         guard,
         partial(
             Reserve,
-            admin_token=settings.admin_token.get_secret_value(),
+            is_admin_token=partial(is_admin_token, settings),
             base_path=settings.base_path,
             on_refusal=partial(guard.count, ConnectionEnd.REFUSED),
         ),

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from console.cli.connections import ConnectionGuard
+from console.cli.connection_guard import ConnectionGuard
 from console.ui import runtime_access
 
 # For connections that have been accepted but sent no request yet; browsers also open some that they never use.

@@ -194,10 +194,11 @@ class RetrievalState:
 
 @dataclass
 class MemoryState:
-    """Memory page: the result of the last trim, and the event or moment whose range was chosen."""
+    """Memory page: the result of the last trim, the event or moment whose range was chosen, and the one closed."""
 
     trimmed: Trimmed | None = None
     marked: str = ""
+    closed: str = ""
 
 
 @dataclass

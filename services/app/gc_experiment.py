@@ -29,6 +29,7 @@ from services.memory.gc_experiment.workload import (
     repeat_operations,
 )
 from services.memory.process import rss_bytes
+from services.memory.tracked_objects import count_tracked
 
 if TYPE_CHECKING:
     from services.core.events import EventSink
@@ -67,7 +68,7 @@ def build_experiments(  # noqa: PLR0917 - the composition root calls it, nobody 
         recorded = recorded_operations(request_log, library, seed)
         enough = len(recorded) >= MIN_RECORDED
         wanted = repeat_operations(recorded, operations) if enough else built_in_operations(operations, seed)
-        tracked = min(MAX_LONG_LIVED, len(gc.get_objects()) + gc.get_freeze_count())
+        tracked = min(MAX_LONG_LIVED, count_tracked() + gc.get_freeze_count())
         return Workload(wanted, seed, enough, tracked)
 
     def expected() -> int:

@@ -67,12 +67,13 @@ def person_name(actor: str) -> str:
 
 def actor_for_token(settings: Settings, token: str = "", name: str = "local") -> Actor:
     """Return the actor for a token; without the right one, it has the role that the settings give to visitors."""
-    if _is_admin_token(settings, token):
+    if is_admin_token(settings, token):
         return Actor(_("administrator"), Role.ADMIN)
     return Actor(name, Role(settings.visitors))
 
 
-def _is_admin_token(settings: Settings, token: str) -> bool:
+def is_admin_token(settings: Settings, token: str) -> bool:
+    """Return whether this is the administrator's token; without one in the settings none is."""
     wanted = settings.admin_token.get_secret_value()
     return bool(wanted and token) and hmac.compare_digest(token.encode(), wanted.encode())
 
@@ -121,7 +122,7 @@ class AccessControl:
                 self._wrong.popitem(last=False)
             now = self._now()
             too_many = len(wrong) == MAX_WRONG_TOKENS and now - wrong[0] < WRONG_TOKEN_SECONDS
-            valid = not too_many and _is_admin_token(self._settings, token)
+            valid = not too_many and is_admin_token(self._settings, token)
             if not valid and not too_many:
                 wrong.append(now)
         if too_many:

@@ -11,11 +11,11 @@ import structlog
 from services.core.database import Database
 from services.core.i18n import _
 from services.knowledge.file_store import FileStore
-from services.knowledge.store.originals import Original, next_original
+from services.knowledge.store.originals import Original, next_originals
 
 log = structlog.get_logger(__name__)
 
-# Small files are many: each costs a query.
+# Small files are many: one query returns some of them.
 _FILES_PER_CALL = 20
 
 
@@ -36,12 +36,11 @@ class OriginalCheck:
         return list(self._some(most_bytes))
 
     def _some(self, most_bytes: int) -> Iterator[str]:
-        for _number in range(_FILES_PER_CALL):
-            original = self._current or next_original(self._database, self._last)
-            if original is None:
-                self._last = 0
-                return
-            if self._current is None:
+        coming = next_originals(self._database, self._last, _FILES_PER_CALL)
+        if not coming:
+            self._last = 0
+        for original in coming:
+            if original != self._current:
                 self._current, self._offset, self._hash = original, 0, hashlib.sha256()
             reason, read, complete = self._read(original, most_bytes)
             most_bytes -= read
@@ -75,4 +74,4 @@ class OriginalCheck:
 
     def _is_needed(self, original: Original) -> bool:
         """Return whether the original is still referred to: it may have been deleted while it was read."""
-        return next_original(self._database, original.revision_id - 1) == original
+        return next_originals(self._database, original.revision_id - 1, 1) == [original]

@@ -12,7 +12,7 @@ class ConnectionEnd(StrEnum):
     SILENT = "silent"  # it said nothing, or a WebSocket no page
     HEAD = "head"  # the head of its request did not come to its end
     IDLE = "idle"  # kept open after a request, and too many of them
-    BODY = "body"  # it went on sending after the response
+    BODY = "body"  # a request's body stood still, or went on after the response
     OUTPUT = "output"  # it did not read what was sent
     EVICTED = "evicted"  # the longest idle one, closed for a new one
     REFUSED = "refused"  # none was idle: 503, or closed at once

@@ -186,6 +186,20 @@ def test_every_operation_describes_its_failures_as_problem_documents() -> None:
                 assert list(now["components"]["responses"][name]["content"]) == ["application/problem+json"]
 
 
+def test_the_document_is_completed_once_and_anew_for_a_new_route() -> None:
+    """It would be gone through for every request, or a route that is added later would lack its failures."""
+    api = create_api()
+    first = api.openapi()
+    responses = first["components"]["responses"].copy()
+    assert api.openapi() is first
+    assert all(first["components"]["responses"][name] is each for name, each in responses.items())
+
+    @api.get("/api/later")
+    def later() -> None: ...
+
+    assert "default" in api.openapi()["paths"]["/api/later"]["get"]["responses"]
+
+
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
+from services.core.machine import MEGABYTE
 from tests.servers import Server, eventually
 
 
@@ -172,6 +174,34 @@ def test_log_has_one_line_per_request(server: Server) -> None:
     assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/api/search", 200)
     assert entry["rss_mb"] > 50
     assert "zanzibar" not in server.log.read_text()
+
+
+def test_log_lines_tell_the_rss_that_the_api_tells(server: Server) -> None:
+    """An operator who compares the two would see other figures for the same moment."""
+    told = []
+    for number in range(60):
+        name = f"rss-{number}"
+        told.append((name, server.client.get("/api/status", headers={"X-Request-ID": name}).json()))
+    # Between two answers of one moment there is no other: the line of the first was written before the second came.
+    certain = {
+        name: round(status["rss_bytes"] / MEGABYTE, 1)
+        for (name, status), (_next, following) in pairwise(told)
+        if status["measured_at"] == following["measured_at"]
+    }
+    lines = (json.loads(line) for line in server.log.read_text().splitlines() if '"rss-' in line)
+    written = {line["request_id"]: line["rss_mb"] for line in lines if line["event"] == "request"}
+    assert len(certain) > 30
+    assert {name: written[name] for name in certain} == certain
+
+
+def test_only_the_frame_of_pages_is_sent_as_it_is(server: Server) -> None:
+    """The frame is completed and so not compressed; what programs ask for is, if they take it."""
+    packed = {"Accept-Encoding": "gzip"}
+    for path in ("/metrics", "/openapi.json"):
+        assert server.client.get(path, headers=packed).headers["content-encoding"] == "gzip"
+    frame = server.client.get("/documents", headers=packed)
+    assert "content-encoding" not in frame.headers
+    assert "BACKEND_BASE_URL" in frame.text
 
 
 def test_unknown_methods_do_not_hurt(server: Server) -> None:

@@ -16,6 +16,7 @@ from services.core.machine import MEGABYTE
 from tests.browser.conftest import Watch
 from tests.browser.samples import manual
 from tests.consoles.hasty import SPEED
+from tests.consoles.tight import BALLAST_BYTES
 from tests.servers import Server, eventually, serving, spawn
 from tests.visitors import PageRefusedError, Visitor, visiting
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.browser
 SOFT, HIGH, HARD, LIMIT = 200, 260, 320, 380
 UPLOAD_BYTES = 24 * MEGABYTE
 LEAST_BYTES = MEGABYTE
+HELD_BYTES = 32 * MEGABYTE
 LEVELS = ["calm", "soft", "high", "hard"]
 PATIENCE = 90_000
 
@@ -64,6 +66,12 @@ class Tight:
             return False
 
         eventually(reached, seconds=180, what=wanted)
+
+    def hold(self) -> None:
+        """Go so far over the watermark reached that it is not left while pages are opened and looked at."""
+        for _number in range(HELD_BYTES // BALLAST_BYTES):
+            self.server.process.send_signal(signal.SIGUSR1)
+            self.server.client.get("/api/budget").raise_for_status()  # of two signals at once one would be lost
 
     def over(self, wanted: str) -> bool:
         """Return whether RSS is over a watermark."""

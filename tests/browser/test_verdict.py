@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -21,14 +22,16 @@ from tests.servers import Server, eventually, run, serving
 pytestmark = pytest.mark.browser
 
 PATIENCE = 120_000
+SPEED = 30
+STAND_APART_SECONDS = 240.0  # of the fast clock: what happens within a minute is one step
 UPLOADED_BYTES = 100_000_000
 LIBRARY = "chat model library loaded"
 
 
 @pytest.fixture
 def fast(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A console whose clock runs fifteen times as fast: ten minutes must be seen before anything is said."""
-    monkeypatch.setenv("FAST_SPEED", "15")
+    """A console whose clock runs thirty times as fast: ten minutes must be seen before anything is said."""
+    monkeypatch.setenv("FAST_SPEED", str(SPEED))
     with serving(tmp_path_factory.mktemp("verdict") / "data", module="tests.consoles.fast") as server:
         yield server
 
@@ -42,20 +45,34 @@ def big_document(folder: Path) -> Path:
     return path
 
 
-def wait_for_names(server: Server, *names: str) -> None:
-    """Wait for a verdict that has all these names; fails with all that was said instead."""
+def told(server: Server) -> dict[str, Any]:
+    """Return the verdict of the API."""
+    return dict(server.client.get("/api/memory").json()["verdict"])
+
+
+def let_pass(seconds: float, server: Server) -> None:
+    """Wait until the server's clock has gone on by so much."""
+    began = told(server)["time"]
+    eventually(lambda: told(server)["time"] - began >= seconds, seconds=PATIENCE / 1000, what=f"{seconds:g} s later")
+
+
+def wait_for_names(server: Server, *names: str) -> dict[str, Any]:
+    """Wait for a verdict that has all these names, and return it; fails with all that was said instead."""
     said = [""]
+    verdict: dict[str, Any] = {}
 
     def named() -> bool:
-        headline = server.client.get("/api/memory").json()["verdict"]["headline"]
-        if headline != said[-1]:
-            said.append(headline)
-        return all(name in headline for name in names)
+        nonlocal verdict
+        verdict = told(server)
+        if verdict["headline"] != said[-1]:
+            said.append(verdict["headline"])
+        return all(name in verdict["headline"] for name in names)
 
     try:
         eventually(named, seconds=2 * PATIENCE / 1000, what=f"a verdict that names {' and '.join(names)}")
     except AssertionError as error:
         raise AssertionError("\n".join([str(error), *said])) from error
+    return verdict
 
 
 @pytest.mark.timeout(600)  # half a minute on a machine with nothing else to do
@@ -67,17 +84,20 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
     page = context.new_page()
     watch.of(page)
     page.goto("/documents")
+    let_pass(STAND_APART_SECONDS, fast)
     page.locator("input[type=file]").set_input_files(big_document(tmp_path))
     expect(page.get_by_role("link", name=re.compile("1 document"))).to_be_visible(timeout=PATIENCE)
     (document,) = fast.client.get("/api/documents").json()["documents"]
     assert fast.wait_finished(document["id"])["status"] == "ready"
+    let_pass(STAND_APART_SECONDS, fast)
     with model_server() as model:
         use_model(page, model.openai("good"))
         page.get_by_role("link", name="Chat", exact=True).click()
         ask(page, "What does wheel 7 turn on?")
         answered(page, 1)
 
-    wait_for_names(fast, LIBRARY, "upload")
+    verdict = wait_for_names(fast, LIBRARY, "upload")
+    assert LIBRARY in run("status", "--data-dir", str(fast.data_dir)).stdout
     page.goto("/memory")
     headline = page.locator(".st-key-verdict h4")
     expect(headline).to_contain_text(LIBRARY, timeout=PATIENCE)
@@ -97,11 +117,10 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
     event.get_by_role("button", name="Close").click(timeout=PATIENCE)
     expect(event).to_have_count(0)
 
-    verdict = fast.client.get("/api/memory").json()["verdict"]
     course = verdict["course"]
-    told = course["steps"] + course["excursions"] + course["earlier_excursions"]
-    told += [course["current"]] if course["current"] else []
-    causes = [cause for step in told for cause in step["causes"]]
+    steps = course["steps"] + course["excursions"] + course["earlier_excursions"]
+    steps += [course["current"]] if course["current"] else []
+    causes = [cause for step in steps for cause in step["causes"]]
     assert {EventKind.UPLOAD, EventKind.LIBRARY} <= {cause["kind"] for cause in causes}
     for cause in causes:
         found = fast.client.get(f"/api/memory/events/{cause['event_id']}").raise_for_status().json()
@@ -109,5 +128,4 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
     total = course["begin_bytes"] + course["drift_bytes"] + course["change_bytes"]
     total += sum(step["bytes"] for step in course["steps"])
     assert total == pytest.approx(verdict["level_bytes"], abs=1)
-    assert LIBRARY in run("status", "--data-dir", str(fast.data_dir)).stdout
     context.close()

@@ -63,7 +63,7 @@ def add(services: Services) -> Callable[..., Document]:
 @pytest.fixture
 def app(services: Services) -> AppTest:
     """The app before its first run, on the chat page."""
-    return AppTest.from_file(str(ENTRY_POINT), default_timeout=30)
+    return AppTest.from_file(str(ENTRY_POINT), default_timeout=120)
 
 
 def open_page(app: AppTest, name: str, **query: str) -> AppTest:

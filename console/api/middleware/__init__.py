@@ -5,7 +5,7 @@ Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams 
 
 from console.api.middleware.base_path import BasePath, UnknownApiPath
 from console.api.middleware.body_progress import BodyProgress
-from console.api.middleware.headers import CloseConnections, NoStore, SecurityHeaders
+from console.api.middleware.headers import CloseConnections, NoStore, SecurityHeaders, holds_content
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
@@ -23,4 +23,5 @@ __all__ = [
     "SecurityHeaders",
     "UnknownApiPath",
     "UploadLimit",
+    "holds_content",
 ]

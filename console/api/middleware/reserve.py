@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from console.api.context import bearer_token
+from console.api.middleware.headers import CloseConnections
 from console.api.problems import problem_response
 from services.core.errors import ErrorKind
 from services.core.i18n import _
@@ -20,23 +21,24 @@ class Reserve:
     response."""
 
     def __init__(
-        self, app: ASGIApp, *, admin_token: str = "", base_path: str = "", on_refusal: Callable[[], object] = bool
+        self,
+        app: ASGIApp,
+        *,
+        is_admin_token: Callable[[str], bool],
+        base_path: str = "",
+        on_refusal: Callable[[], object] = bool,
     ) -> None:
-        """`on_refusal` is called for each request that was refused. Without `admin_token` there are no administrators
-        that can be told from others."""
-        self._app = app
-        self._token = admin_token.encode()
+        """`on_refusal` is called for each request that was refused."""
+        self._app = CloseConnections(app, closing=lambda: True)
+        self._is_admin_token = is_admin_token
         self._base_path = base_path
         self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_close(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        if scope["path"].removeprefix(self._base_path) in _PATHS or self._is_administrator(scope):
-            await self._app(scope, receive, send_close)
+        if scope["path"].removeprefix(self._base_path) in _PATHS or self._is_admin_token(
+            bearer_token(Headers(scope=scope))
+        ):
+            await self._app(scope, receive, send)
             return
         self._on_refusal()
         response = problem_response(
@@ -46,9 +48,5 @@ class Reserve:
             kind=ErrorKind.UNAVAILABLE,
             path=scope["path"],
         )
-        await response(scope, receive, send_close)
-
-    def _is_administrator(self, scope: Scope) -> bool:
-        scheme, _space, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        given = token.strip().encode("utf-8", "surrogateescape")
-        return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)

@@ -52,7 +52,7 @@ def follow_address(services: Services) -> None:
     state = state_of(MemoryState)
     if named == state.marked:
         return
-    state.marked = named
+    state.marked, state.closed = named, ""
     for name in (Query.EVENT, Query.MOMENT):
         if value := query(name):
             set_query(name, value)  # a link within the page leaves the address bar as it was
@@ -65,7 +65,8 @@ def follow_address(services: Services) -> None:
 @guarded
 def marked_view(services: Services) -> None:
     """Draw what the address names: the event with its figures, and RSS around it."""
-    if not query(Query.EVENT) and not query(Query.MOMENT):
+    named = query(Query.EVENT) or query(Query.MOMENT)
+    if not named or named == state_of(MemoryState).closed:
         return
     found = marked(services)
     with st.container(
@@ -79,6 +80,9 @@ def marked_view(services: Services) -> None:
 
 
 def _close() -> None:
+    # A tick that the browser had sent before it knew brings the old address back with it.
+    state = state_of(MemoryState)
+    state.closed, state.marked = query(Query.EVENT) or query(Query.MOMENT), ""
     set_query(Query.EVENT, None)
     set_query(Query.MOMENT, None)
 

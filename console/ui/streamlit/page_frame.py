@@ -6,6 +6,8 @@ and then asks at the root. Every page lies one level below the console's own pat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,14 +16,20 @@ _SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL("./", window
 
 
 class PageFrame:
-    """Adds the address of the server to the frame."""
+    """Adds the address of the server to the frame; `is_other`: whether a path leads to no page."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_other: Callable[[str], bool]) -> None:
         self._app = app
+        self._is_other = is_other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A page's address is one name; what lies deeper is no frame.
-        if scope["type"] != "http" or scope["method"] != "GET" or "/" in scope["path"][1:]:
+        if (
+            scope["type"] != "http"
+            or scope["method"] != "GET"
+            or "/" in scope["path"][1:]
+            or self._is_other(scope["path"])
+        ):
             await self._app(scope, receive, send)
             return
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
@@ -30,7 +38,7 @@ class PageFrame:
 
         async def send_addressed(message: Message) -> None:
             nonlocal start, body
-            if message["type"] == "http.response.start" and _is_frame(scope["path"], message):
+            if message["type"] == "http.response.start" and _is_frame(message):
                 start = message
             elif start is None or message["type"] != "http.response.body":
                 await send(message)
@@ -48,6 +56,6 @@ class PageFrame:
         await self._app({**scope, "headers": plain}, receive, send_addressed)
 
 
-def _is_frame(path: str, start: Message) -> bool:
+def _is_frame(start: Message) -> bool:
     kind = Headers(raw=start["headers"]).get("content-type", "")
-    return start["status"] == 200 and kind.startswith("text/html") and path != "/docs"
+    return start["status"] == 200 and kind.startswith("text/html")

@@ -45,7 +45,7 @@ class EmbedStage:
         self._state = state
         self._embedder = embedder
         self._turns = FlowTurns()
-        self._main: list[TaskSlice] = []  # the large batch that is being embedded; guarded by `changed`
+        self._main: list[TaskSlice] = []  # the large batch that is being embedded; guarded by the lock of `state`
         self.pause_reason = ""
 
     def run(self) -> None:
@@ -54,7 +54,7 @@ class EmbedStage:
             try:
                 self._process(self._next_batch())
             finally:
-                with self._state.changed:
+                with self._state.to_embed:
                     self._main = []
 
     def run_quick(self) -> None:
@@ -101,21 +101,23 @@ class EmbedStage:
     def _next_batch(self) -> list[TaskSlice]:
         """Wait for chunks and return some of each file, by turns."""
         state = self._state
-        with state.changed:
+        with state.to_embed:
             if not state.parsed and not state.stopping.is_set():
-                state.changed.wait(_POLL_SECONDS)
+                state.to_embed.wait(_POLL_SECONDS)
             state.parsed[:] = [task for task in state.parsed if not task.cancelled.is_set()]
             room = _batch_chunks({task.flow for task in state.parsed})
             if state.admission.low_memory:
                 room = min(room, BATCH_CHUNKS_LOW_MEMORY)
             share = min(CHUNKS_PER_FILE, room) if len(state.parsed) > 1 else room
             self._main = batch = self._shared_out(state.parsed, room, share)
+            if state.parsed:
+                state.to_embed.notify_all()  # some of what is left may go beside it
         return _filled(batch)
 
     def _next_quick_batch(self) -> list[TaskSlice]:
         """Wait for small files of flows from which the large batch completes none, and return some of their chunks."""
         state = self._state
-        with state.changed:
+        with state.to_embed:
             served = {part.task.flow for part in self._main if part.last}
             small = [
                 task
@@ -127,7 +129,7 @@ class EmbedStage:
                 and not task.cancelled.is_set()
             ]
             if not self._main or not small:
-                state.changed.wait(_POLL_SECONDS)
+                state.to_embed.wait(_POLL_SECONDS)
                 return []
             batch = self._shared_out(small, QUICK_BATCH_CHUNKS, QUICK_BATCH_CHUNKS)
         return _filled(batch)

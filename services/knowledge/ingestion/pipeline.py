@@ -120,9 +120,7 @@ class Ingestion:
     def close(self) -> None:
         """Stop; interrupted jobs continue at the next start. Safe to call twice."""
         state = self._state
-        state.stopping.set()
-        with state.changed:
-            state.changed.notify_all()
+        state.stop()
         for thread in self._threads:
             thread.join(_CLOSE_SECONDS)
         if self._threads:

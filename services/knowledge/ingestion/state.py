@@ -37,7 +37,11 @@ _EMBEDDED_BATCHES = 2  # that wait between embedding and storing
 
 
 class PipelineState:
-    """The shared state of the pipeline; `changed` guards its collections and is notified whenever they change."""
+    """The shared state of the pipeline; one lock guards its collections.
+
+    Its three conditions are notified of what one stage each waits for: `changed` of what may let a file begin,
+    `to_embed` of parsed chunks, `to_store` of embedded ones, or of room for more of them.
+    """
 
     def __init__(
         self,
@@ -53,13 +57,23 @@ class PipelineState:
         self.jobs = jobs
         self.files = files
         self.board = board
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self.to_embed = threading.Condition(lock)
+        self.to_store = threading.Condition(lock)
         self.stopping = threading.Event()
         self.active: dict[int, IngestTask] = {}
         self.parsed: list[IngestTask] = []  # with chunks to be embedded that are in no batch
         self._embedded: deque[list[TaskSlice]] = deque()
         self._embedded_quick: deque[list[TaskSlice]] = deque()
         self.moves = 0  # counts what may let another file begin: tasks that ended, chunks that went to the embedder
+
+    def stop(self) -> None:
+        """Have all stages stop."""
+        self.stopping.set()
+        with self.changed:
+            for condition in (self.changed, self.to_embed, self.to_store):
+                condition.notify_all()
 
     def start(self, task: IngestTask) -> None:
         """Record that a task is active."""
@@ -89,31 +103,33 @@ class PipelineState:
     def enqueue_chunks(self, task: IngestTask) -> None:
         """Queue a task with its chunks for the embedding stage."""
         self.board.update(task.claim.job_id, DocumentStatus.EMBEDDING, JobProgress(0, task.total, "chunk"))
-        with self.changed:
+        with self.to_embed:
             self.parsed.append(task)
-            self.changed.notify_all()
+            self.to_embed.notify_all()
 
     def pass_on(self, batch: list[TaskSlice], *, quick: bool = False) -> None:
         """Hand embedded chunks to the storing stage, `quick` ones ahead; the rest of their files may follow."""
         line = self._embedded_quick if quick else self._embedded
-        with self.changed:
+        with self.to_store:
             while len(line) >= _EMBEDDED_BATCHES and not self.stopping.is_set():
-                self.changed.wait(_POLL_SECONDS)
+                self.to_store.wait(_POLL_SECONDS)
             line.append(batch)
+            self.to_store.notify_all()
             self.parsed += [part.task for part in batch if not part.last and not part.task.cancelled.is_set()]
+            self.to_embed.notify_all()
             self.moves += 1
             self.changed.notify_all()
 
     def next_embedded(self, *, wait: bool, quick_only: bool = False) -> list[TaskSlice] | None:
         """Return the next embedded chunks to store, quick ones first; with `wait`, wait a moment for some."""
-        with self.changed:
+        with self.to_store:
             if wait and not self._embedded and not self._embedded_quick and not self.stopping.is_set():
-                self.changed.wait(_POLL_SECONDS)
+                self.to_store.wait(_POLL_SECONDS)
             line = self._embedded_quick or (None if quick_only else self._embedded)
             if not line:
                 return None
             batch = line.popleft()
-            self.changed.notify_all()
+            self.to_store.notify_all()
             return batch
 
     def should_stop(self, task: IngestTask) -> bool:

@@ -17,6 +17,13 @@ from services.knowledge.store.left_over import hide_document, is_large
 from services.knowledge.store.revisions import drop_content, drop_terms, retire, revision_ids, unreferenced
 from services.knowledge.store.tables import attachments, collections, documents, jobs, revisions
 
+# By collection, because that is how names are indexed.
+_BEARER = (
+    sa.select(documents.c.id)
+    .where(documents.c.collection_id.in_(sa.select(collections.c.id)), documents.c.name == sa.bindparam("name"))
+    .limit(1)
+)
+
 
 @dataclass(slots=True)
 class Removal:
@@ -129,12 +136,7 @@ def document_ids(connection: Connection, collection_id: int) -> list[int]:
 
 def names_in_use(connection: Connection, names: Collection[str]) -> set[str]:
     """Return those of `names` that documents bear."""
-    # By collection, because that is how names are indexed.
-    where = sa.and_(
-        documents.c.collection_id.in_(sa.select(collections.c.id)), documents.c.name == sa.bindparam("name")
-    )
-    query = sa.select(documents.c.id).where(where).limit(1)
-    return {name for name in set(names) if connection.scalar(query, {"name": name}) is not None}
+    return {name for name in set(names) if connection.scalar(_BEARER, {"name": name}) is not None}
 
 
 def remove_job(connection: Connection, job_id: int) -> Removal:

@@ -7,7 +7,6 @@ each of them starts with `still_holds`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,10 +54,7 @@ _WAITING = (
     .order_by(jobs.c.id)
 )
 _COUNT_QUEUED = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state == QUEUED)
-_OLDEST = (
-    _QUEUED_JOBS.where(revisions.c.sha256.not_in(sa.bindparam("busy", expanding=True))).order_by(jobs.c.id).limit(1)
-)
-_BY_ID = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
+_TO_CLAIM = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
 _BEGIN = jobs.update().where(jobs.c.id == sa.bindparam("job")).values(state=WORKING, run=jobs.c.run + 1)
 _HOLDS = sa.select(jobs.c.id).where(
     jobs.c.id == sa.bindparam("job"), jobs.c.run == sa.bindparam("held_run"), jobs.c.state == WORKING
@@ -128,13 +124,10 @@ class JobStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, fingerprint: str, *, busy: Collection[str] = (), only: int | None = None) -> Claim | None:
-        """Claim the oldest queued job whose content is not among the `busy` hashes (or just job `only`), or None."""
+    def claim(self, fingerprint: str, job_id: int) -> Claim | None:
+        """Claim a job; None if it is not queued any more."""
         with self._database.write() as connection:
-            if only is None:
-                row = connection.execute(_OLDEST, {"busy": list(busy)}).one_or_none()
-            else:
-                row = connection.execute(_BY_ID, {"job": only}).one_or_none()
+            row = connection.execute(_TO_CLAIM, {"job": job_id}).one_or_none()
             if row is None:
                 return None
             connection.execute(_BEGIN, {"job": row.id})

@@ -9,6 +9,14 @@ import sqlalchemy as sa
 from services.core.database import Database
 from services.knowledge.store.tables import documents, revisions
 
+_AFTER = (
+    sa.select(revisions.c.id, revisions.c.stored, revisions.c.sha256, documents.c.name)
+    .join(documents, documents.c.id == revisions.c.document_id)
+    .where(revisions.c.id > sa.bindparam("after"), revisions.c.stored != "")
+    .order_by(revisions.c.id)
+    .limit(sa.bindparam("count"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Original:
@@ -20,15 +28,7 @@ class Original:
     document: str
 
 
-def next_original(database: Database, after: int) -> Original | None:
-    """Return the original of the first revision with an id above `after`, None after the last."""
-    query = (
-        sa.select(revisions.c.id, revisions.c.stored, revisions.c.sha256, documents.c.name)
-        .join(documents, documents.c.id == revisions.c.document_id)
-        .where(revisions.c.id > after, revisions.c.stored != "")
-        .order_by(revisions.c.id)
-        .limit(1)
-    )
+def next_originals(database: Database, after: int, count: int) -> list[Original]:
+    """Return the originals of the first `count` revisions with an id above `after`; none after the last."""
     with database.read() as connection:
-        row = connection.execute(query).one_or_none()
-    return None if row is None else Original(*row)
+        return [Original(*row) for row in connection.execute(_AFTER, {"after": after, "count": count})]

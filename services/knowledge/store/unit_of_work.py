@@ -50,6 +50,7 @@ class UnitOfWork:
         self.hidden: list[NDArray[np.int64]] = []  # vectors to add that no search finds yet
         self.unneeded: list[str] = []
         self.left_over: list[int] = []  # revisions to be deleted in portions
+        self.dropped: list[int] = []  # those of which nothing is left
         self.gone: dict[int, str] = {}
 
     def record(self, removal: Removal) -> None:
@@ -99,10 +100,11 @@ class DocumentWriter:
         """Delete a portion of what deletions have left."""
         with self.transaction() as unit:
             if self._left_over:
-                dropped = drop_portion(unit.connection, self._left_over[0])
+                revision = self._left_over[0]
+                dropped = drop_portion(unit.connection, revision)
                 unit.unneeded.extend(dropped.unneeded)
                 if not dropped.left:
-                    self._left_over.popleft()
+                    unit.dropped.append(revision)
 
     def find_left_over(self) -> None:
         """Find what a kill has left, at the start."""
@@ -132,6 +134,8 @@ class DocumentWriter:
 
     def _update_index(self, unit: UnitOfWork) -> None:
         index = self._index_manager.index
+        for revision in unit.dropped:
+            self._left_over.remove(revision)
         self._left_over.extend(unit.left_over)
         for switch in unit.switches:
             unit.unneeded.extend(switch.unneeded)

@@ -24,6 +24,7 @@ from typing import IO, Any, Protocol
 from services.memory.gc_experiment.types import Operation, OperationKind, RunFigures, Setting
 from services.memory.gc_experiment.workload import DEFAULTS
 from services.memory.process import rss_bytes, trim_heap
+from services.memory.tracked_objects import count_tracked
 
 NICENESS = 10
 WARM_UP = 10  # operations before the measurement, for what is created only once
@@ -194,7 +195,7 @@ def measure(
     operations: tuple[Operation, ...], perform: Callable[[Operation], None], report: Callable[[float], None]
 ) -> RunFigures:
     """Perform the operations and return the measurements; `report` is called now and then with the share done."""
-    pauses, tracked, base = PauseLog(), len(gc.get_objects()), rss_bytes()
+    pauses, tracked, base = PauseLog(), count_tracked(), rss_bytes()
     marks = max(1, len(operations) // 50)
     peak = base
     _reset_peak()
@@ -243,7 +244,7 @@ def create_long_lived_objects(count: int) -> list[object]:
     """
     kept: list[object] = []
     before: object = None
-    for number in range(max(0, count - len(gc.get_objects())) // 3):
+    for number in range(max(0, count - count_tracked()) // 3):
         before = {"id": number, "name": f"object {number}", "values": [number, number / 2], "before": (before,)}
         kept.append(before)
         if number % 100 == 0:

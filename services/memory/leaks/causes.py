@@ -18,6 +18,8 @@ _MOST_EVENTS = 300
 LONGEST_WORK = 3600.0
 # An event this much less likely than the likeliest one is left out.
 ALSO_SHARE = 0.6
+# The part of a step that another cause is looked for, though the first one is certain.
+REST_SHARE = 0.25
 # Bytes that an event's own figure explains: up to so many times as much, and so many beside.
 LARGEST_SHARE = 6.0
 BESIDE = 16.0 * MEGABYTE
@@ -148,11 +150,17 @@ class CauseFinder:
                 rated.append((weight, event))
         rated.sort(key=lambda pair: (-pair[0], abs(pair[1].time - step.time)))
         chosen: list[TimeLineEvent] = []
+        least, left = 0.0, abs(step.bytes)
         for weight, event in rated:
-            if weight < ALSO_SHARE * rated[0][0] or len(chosen) == MOST_CAUSES:
+            if weight < least or len(chosen) == MOST_CAUSES:
                 break
             if all(_differs(event, other) for other in chosen):
                 chosen.append(event)
+                measured = _measured(event, effects[event.kind])
+                left -= abs(measured) if measured is not None else 0.0
+                # What was measured and is a part only leaves the rest to others, though they are less certain.
+                partly = measured is not None and left > max(BESIDE, REST_SHARE * abs(step.bytes))
+                least = 0.0 if partly else ALSO_SHARE * weight
         return tuple(Cause(event.id, event.kind, event.time, event.detail) for event in chosen)
 
     def _weight(self, step: Step, event: TimeLineEvent, effect: EventEffect) -> float:
@@ -167,7 +175,7 @@ class CauseFinder:
         if not _same_direction(step, event):
             return 0.0
         amount = abs(step.bytes)
-        measured = effect.measured(event.figures) if effect.measured is not None else None
+        measured = _measured(event, effect)
         if measured is not None:
             if (
                 amount / ALIKE - BESIDE / 2 <= abs(measured) <= amount * ALIKE + BESIDE / 2
@@ -179,6 +187,11 @@ class CauseFinder:
         if event.kind is EventKind.UPLOAD and given is not None and given * LARGEST_SHARE + BESIDE < amount:
             return 0.0  # so small a file does not take so much
         return effect.weight
+
+
+def _measured(event: TimeLineEvent, effect: EventEffect) -> float | None:
+    """Return by how many bytes memory changed as the event happened, None where nobody measured."""
+    return effect.measured(event.figures) if effect.measured is not None else None
 
 
 def _going_on(near: Sequence[TimeLineEvent], step: Step) -> TimeLineEvent | None:

@@ -44,8 +44,9 @@ from services.memory.objects.types import (
 )
 from services.memory.objects.watching import watching_mask
 
-INSPECTION_SECONDS = 60.0
-PYMPLER_SECONDS = 180.0
+# Many times what they take on a machine with nothing else to do.
+INSPECTION_SECONDS = 180.0
+PYMPLER_SECONDS = 360.0
 MOST_INSTANCES = 100
 _COMPARISONS = 2
 _COLLECTION_SECONDS_PER_OBJECT = 1.5e-7  # per object that the collector tracks

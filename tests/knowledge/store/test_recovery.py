@@ -49,7 +49,7 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
                     assert barrier.names == ["bad.txt"], "a suspect is tried alone"
                     harness.ingestion.close()
                 continue
-            assert harness.ingestion.job_store.claim("") is not None
+            assert harness.ingestion.job_store.claim("", bad.document.job_id or 0) is not None
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         harness.idle()
         document = harness.library.document(bad.document.id)
@@ -65,8 +65,8 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
 def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> None:
     """Chunks and sections that a killed process had written, and files without a row, are gone after the start."""
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
-        harness.add("a.txt", text_about("yaks", 9))
-        claim = harness.ingestion.job_store.claim(embedder.fingerprint)
+        added = harness.add("a.txt", text_about("yaks", 9))
+        claim = harness.ingestion.job_store.claim(embedder.fingerprint, added.document.job_id or 0)
         assert claim is not None
         parsed = harness.parser.parse(harness.files.path(claim.stored), "a.txt", chunk_tokens=64, overlap=0)
         vectors = embedder.embed_chunks([draft.text for draft in parsed.chunks])

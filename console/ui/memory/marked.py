@@ -67,6 +67,7 @@ def marked_view(services: Services) -> None:
     """Draw what the address names: the event with its figures, and RSS around it."""
     named = query(Query.EVENT) or query(Query.MOMENT)
     if not named or named == state_of(MemoryState).closed:
+        st.empty()  # in its place: what is only not drawn stays on the page when a tick begins in the same moment
         return
     found = marked(services)
     with st.container(

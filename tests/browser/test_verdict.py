@@ -6,6 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def test_an_upload_and_a_model_are_named_by_the_verdict(
         answered(page, 1)
 
     verdict = wait_for_names(fast, LIBRARY, "upload")
-    assert LIBRARY in run("status", "--data-dir", str(fast.data_dir)).stdout
+    status = partial(run, "status", "--data-dir", str(fast.data_dir))
+    eventually(lambda: told(fast)["headline"] in status().stdout, what="the same verdict on the command line")
     page.goto("/memory")
     headline = page.locator(".st-key-verdict h4")
     expect(headline).to_contain_text(LIBRARY, timeout=PATIENCE)

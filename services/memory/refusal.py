@@ -38,28 +38,31 @@ def require_memory(data_dir: Path) -> None:
         UnavailableError: what the limit is, how much is needed, and what to do.
     """
     index = _index_bytes(data_dir)
-    limit = address_space_limit()
-    # The index is read into memory, and written from it.
-    needed = ADDRESS_SPACE_BYTES + ADDRESS_SPACE_PER_CORE * (os.cpu_count() or 1) + 2 * index
-    if limit is not None and limit < needed:
-        raise UnavailableError(
-            _(
-                "Millpond cannot start: this process may use {limit} MB of address space (ulimit -v), and needs about "
-                "{needed} MB. Nothing was changed."
-            ).format(limit=f"{limit // MEGABYTE:,}", needed=f"{needed // MEGABYTE:,}"),
-            _("Raise the limit (ulimit -v unlimited, or LimitAS in the service's unit)."),
-        )
+    _require(
+        # The index is read into memory, and written from it.
+        ADDRESS_SPACE_BYTES + ADDRESS_SPACE_PER_CORE * (os.cpu_count() or 1) + 2 * index,
+        address_space_limit(),
+        _(
+            "Millpond cannot start: this process may use {limit} MB of address space (ulimit -v), and needs about "
+            "{needed} MB. Nothing was changed."
+        ),
+        _("Raise the limit (ulimit -v unlimited, or LimitAS in the service's unit)."),
+    )
     group = find_group()
-    limit = group.limit_bytes() if group is not None else None
-    needed = RESIDENT_BYTES + index
+    _require(
+        RESIDENT_BYTES + index,
+        group.limit_bytes() if group is not None else None,
+        _(
+            "Millpond cannot start: its container may use {limit} MB of memory, and it needs about {needed} MB. "
+            "Nothing was changed."
+        ),
+        _("Raise the container's memory limit (docker run --memory, or MemoryMax in the service's unit)."),
+    )
+
+
+def _require(needed: int, limit: int | None, message: str, hint: str) -> None:
     if limit is not None and limit < needed:
-        raise UnavailableError(
-            _(
-                "Millpond cannot start: its container may use {limit} MB of memory, and it needs about {needed} MB. "
-                "Nothing was changed."
-            ).format(limit=f"{limit // MEGABYTE:,}", needed=f"{needed // MEGABYTE:,}"),
-            _("Raise the container's memory limit (docker run --memory, or MemoryMax in the service's unit)."),
-        )
+        raise UnavailableError(message.format(limit=f"{limit // MEGABYTE:,}", needed=f"{needed // MEGABYTE:,}"), hint)
 
 
 def address_space_limit() -> int | None:

@@ -23,7 +23,8 @@ from services.memory.monitor import MemoryMonitor
 from services.memory.types import COLUMNS
 from tests.figures import alone
 from tests.figures.doors import API, Told, listening, read_all
-from tests.figures.table import Figure, figures
+from tests.figures.rows import Figure
+from tests.figures.table import figures
 
 ADMIN = Actor("test", Role.ADMIN)
 

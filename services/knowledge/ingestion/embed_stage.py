@@ -1,7 +1,8 @@
 """Second stage of the pipeline: embeds chunks in batches that mix several files.
 
 Batches are large, seconds of work, and files take turns in them. What comes meanwhile does not wait for the end of a
-batch: a second thread embeds small files of people who get nothing ready with it.
+large batch: a second thread embeds small files of people who get nothing ready with it. A batch that several share is
+short enough to be waited for, unless the machine is slow.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ QUICK_FILE_CHUNKS = 64
 # RAM of a chunk in this process until it is stored, and of the forward pass however small the batch is.
 CHUNK_BYTES = 64 * 1024
 FORWARD_PASS_BYTES = 8 * MEGABYTE
+# A batch that is not large is waited for, if it takes no longer than this.
+SHORT_SECONDS = 2.5
 _POLL_SECONDS = 1.0
 
 
@@ -45,7 +48,8 @@ class EmbedStage:
         self._state = state
         self._embedder = embedder
         self._turns = FlowTurns()
-        self._main: list[TaskSlice] = []  # the large batch that is being embedded; guarded by the lock of `state`
+        self._main: list[TaskSlice] = []  # the batch that `run` embeds; guarded by the lock of `state`
+        self._began = 0.0
         self.pause_reason = ""
 
     def run(self) -> None:
@@ -109,13 +113,14 @@ class EmbedStage:
             if state.admission.low_memory:
                 room = min(room, BATCH_CHUNKS_LOW_MEMORY)
             share = min(CHUNKS_PER_FILE, room) if len(state.parsed) > 1 else room
+            self._began = time.monotonic()
             self._main = batch = self._shared_out(state.parsed, room, share)
             if state.parsed:
                 state.to_embed.notify_all()  # some of what is left may go beside it
         return _filled(batch)
 
     def _next_quick_batch(self) -> list[TaskSlice]:
-        """Wait for small files of flows from which the large batch completes none, and return some of their chunks."""
+        """Wait for small files of flows from which a large batch completes none, and return some of their chunks."""
         state = self._state
         with state.to_embed:
             served = {part.task.flow for part in self._main if part.last}
@@ -128,11 +133,15 @@ class EmbedStage:
                 and task.flow not in served
                 and not task.cancelled.is_set()
             ]
-            if not self._main or not small:
+            if not small or self._may_be_waited_for():
                 state.to_embed.wait(_POLL_SECONDS)
                 return []
             batch = self._shared_out(small, QUICK_BATCH_CHUNKS, QUICK_BATCH_CHUNKS)
         return _filled(batch)
+
+    def _may_be_waited_for(self) -> bool:
+        chunks = sum(part.count for part in self._main)
+        return not chunks or (chunks <= SHARED_BATCH_CHUNKS and time.monotonic() - self._began < SHORT_SECONDS)
 
     def _shared_out(self, tasks: list[IngestTask], room: int, share: int) -> list[TaskSlice]:
         """Return slices of tasks, by turns, with at most `room` chunks in all and `share` of each; without the chunks.

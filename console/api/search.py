@@ -59,7 +59,7 @@ async def search(
     fresh = "no-cache" in cache_control
     detail = plural("query of {count} character", "query of {count} characters", len(body.query))
     async with request_scope(context, RequestKind.SEARCH, detail) as scope:
-        return await context.threads.call(_search, context, body, scope, fresh)
+        return await context.threads.search(_search, context, body, scope, fresh)
 
 
 class TrustOut(Projection):

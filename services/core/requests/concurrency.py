@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -85,10 +85,11 @@ class FinishedRequest:
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A place among the running requests, acquired or waited for by `user`."""
+    """A place among the running requests, acquired or waited for by `user`; `wake` is called when it is acquired."""
 
     user: str
     acquired: bool = field(default=False)
+    wake: Callable[[], object] = field(default=bool)
 
 
 class ConcurrencyLimit:
@@ -137,6 +138,13 @@ class ConcurrencyLimit:
             last = position
             yield position
 
+    def when_acquired(self, slot: Slot, wake: Callable[[], object]) -> None:
+        """Call `wake` once the slot is acquired, at once if it is; it must return at once and raise nothing."""
+        with self._changed:
+            slot.wake = wake
+            if slot.acquired:
+                wake()
+
     def step_aside(self, slot: Slot) -> bool:
         """Make room for the next one while `slot` goes on, because its work takes next to nothing (a slow upload).
 
@@ -183,6 +191,7 @@ class ConcurrencyLimit:
                 self._queue.remove(slot)
                 self._running.append(slot)
                 slot.acquired = True
+                slot.wake()
                 users[slot.user] += 1
 
 

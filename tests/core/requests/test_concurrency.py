@@ -105,3 +105,16 @@ def test_stepping_aside_makes_room_for_others() -> None:
     assert slots.step_aside(own)
     assert [slots.step_aside(each) for each in many] == [True] * (ASIDE - 1) + [False] * 2
     assert not slots.step_aside(slow)
+
+
+def test_whoever_waits_is_woken_once_the_slot_is_there() -> None:
+    """A request that waits without a thread would never go on, or one that has its slot at once."""
+    slots = ConcurrencyLimit(per_user=1, total=1, waiting=5)
+    first, second = slots.acquire("ann"), slots.acquire("bob")
+    woken: list[str] = []
+    slots.when_acquired(first, lambda: woken.append("ann"))
+    slots.when_acquired(second, lambda: woken.append("bob"))
+    assert woken == ["ann"]
+    slots.release(first)
+    assert woken == ["ann", "bob"]
+    assert second.acquired

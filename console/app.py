@@ -8,7 +8,6 @@ import streamlit as st
 
 from console.navigation import groups
 from console.ui.error_boundary import boundary, show_notices
-from console.ui.page_openings import opening
 from console.ui.runtime_access import application, page_run
 from console.ui.session_state import show_page
 from console.ui.shared.access import access_view, startup_view
@@ -19,25 +18,24 @@ from services.app.startup import Ready
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
 
-with opening():
-    st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
-    st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
-    register_session()
-    current = st.navigation(groups(), expanded=True)
-    state = application().state
-    if isinstance(state, Ready):
-        services = state.services
-        with page_run(services, current.url_path):
-            show_page(current.url_path)
-            show_notices()
-            with boundary():
-                access_view(services)
-            with boundary():
-                current.run()
-            with boundary():
-                show_dialog(current.url_path)
-            with st.bottom, boundary():  # below the chat's input, always visible
-                status_strip(services)
-    else:
+st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
+st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
+register_session()
+current = st.navigation(groups(), expanded=True)
+state = application().state
+if isinstance(state, Ready):
+    services = state.services
+    with page_run(services, current.url_path):
+        show_page(current.url_path)
+        show_notices()
         with boundary():
-            startup_view(application())
+            access_view(services)
+        with boundary():
+            current.run()
+        with boundary():
+            show_dialog(current.url_path)
+        with st.bottom, boundary():  # below the chat's input, always visible
+            status_strip(services)
+else:
+    with boundary():
+        startup_view(application())

@@ -193,13 +193,6 @@ class RetrievalState:
 
 
 @dataclass
-class TabState:
-    """Whether the tab has begun to run a page's script before."""
-
-    opened: bool = False
-
-
-@dataclass
 class MemoryState:
     """Memory page: the result of the last trim, the event or moment whose range was chosen, and the one closed."""
 

@@ -75,6 +75,10 @@ class TabSocket:
         if not await starts.wait(address, tab.gone):
             await tab.close(_TRY_AGAIN_LATER, "too many pages are opening")
             return
+        if not self._has_room():  # those before it have taken what there was when it came
+            starts.release(address)
+            await tab.close(_TRY_AGAIN_LATER, "too many pages are open")
+            return
         timer = asyncio.get_running_loop().call_later(START_SECONDS, tab.started)
         tab.on_started = partial(starts.release, address)
         try:

@@ -33,7 +33,7 @@ def services(folder: Path) -> Iterator[Services]:
         services.library.add(io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
         assert services.ingestion.wait_idle(120)
         eventually(lambda: kinds(services)[EventKind.TRIM], what="the trim")
-        services.library.delete(ids[:2])
+        services.library.delete(ids[-2:])  # the first one names the upload
         services.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
         services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
         services.models.choose(SERVICE, BackendChoice())

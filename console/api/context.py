@@ -135,7 +135,7 @@ async def request_scope(context: ApiContext, kind: RequestKind, detail: str) -> 
                 with suppress(RuntimeError):  # the server has ended, and with it the loop
                     loop.call_soon_threadsafe(acquired.set)
 
-            scope.on_slot(wake)
+            scope.on_acquired(wake)
             await acquired.wait()
             scope.begin()
             ending.deadline = anyio.current_time() + scope.remaining()

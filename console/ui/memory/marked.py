@@ -30,6 +30,11 @@ class Marked:
     event: Event | None = None
 
 
+def _named() -> str:
+    """Return the event or moment in the address, "" without one."""
+    return query(Query.EVENT) or query(Query.MOMENT)
+
+
 def marked(services: Services) -> Marked | None:
     """Return what the address names, None without anything that is known."""
     number = query_number(Query.EVENT)
@@ -48,7 +53,7 @@ def fitting_range(services: Services, time: float) -> Range:
 
 def follow_address(services: Services) -> None:
     """Choose a range that shows what the address names, once for each address; before the range is drawn."""
-    named = query(Query.EVENT) or query(Query.MOMENT)
+    named = _named()
     state = state_of(MemoryState)
     if named == state.marked:
         return
@@ -65,7 +70,7 @@ def follow_address(services: Services) -> None:
 @guarded
 def marked_view(services: Services) -> None:
     """Draw what the address names: the event with its figures, and RSS around it."""
-    named = query(Query.EVENT) or query(Query.MOMENT)
+    named = _named()
     if not named or named == state_of(MemoryState).closed:
         st.empty()  # in its place: what is only not drawn stays on the page when a tick begins in the same moment
         return
@@ -83,7 +88,7 @@ def marked_view(services: Services) -> None:
 def _close() -> None:
     # A tick that the browser had sent before it knew brings the old address back with it.
     state = state_of(MemoryState)
-    state.closed, state.marked = query(Query.EVENT) or query(Query.MOMENT), ""
+    state.closed, state.marked = _named(), ""
     set_query(Query.EVENT, None)
     set_query(Query.MOMENT, None)
 

@@ -138,7 +138,7 @@ class ConcurrencyLimit:
             last = position
             yield position
 
-    def when_acquired(self, slot: Slot, wake: Callable[[], object]) -> None:
+    def on_acquired(self, slot: Slot, wake: Callable[[], object]) -> None:
         """Call `wake` once the slot is acquired, at once if it is; it must return at once and raise nothing."""
         with self._changed:
             slot.wake = wake

@@ -122,9 +122,9 @@ class RequestScope:
             self._registry.begin(record)
         return record.slot.acquired
 
-    def on_slot(self, wake: Callable[[], object]) -> None:
+    def on_acquired(self, wake: Callable[[], object]) -> None:
         """Call `wake` once the slot is acquired, at once if it is; it must return at once and raise nothing."""
-        self._record.slots.when_acquired(self._record.slot, wake)
+        self._record.slots.on_acquired(self._record.slot, wake)
 
     def step_aside(self) -> bool:
         """Make room for the next request while this one goes on; return whether that could be."""

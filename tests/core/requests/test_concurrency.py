@@ -112,8 +112,8 @@ def test_whoever_waits_is_woken_once_the_slot_is_there() -> None:
     slots = ConcurrencyLimit(per_user=1, total=1, waiting=5)
     first, second = slots.acquire("ann"), slots.acquire("bob")
     woken: list[str] = []
-    slots.when_acquired(first, lambda: woken.append("ann"))
-    slots.when_acquired(second, lambda: woken.append("bob"))
+    slots.on_acquired(first, lambda: woken.append("ann"))
+    slots.on_acquired(second, lambda: woken.append("bob"))
     assert woken == ["ann"]
     slots.release(first)
     assert woken == ["ann", "bob"]

@@ -5,6 +5,7 @@ seconds or yields to a successor.
 from __future__ import annotations
 
 import errno
+import faulthandler
 import ipaddress
 import os
 import signal
@@ -51,7 +52,7 @@ STOP_SECONDS = 3
 KEEP_ALIVE_SECONDS = 75
 FOLDER_SECONDS = 20.0  # a successor waits this long for the data folder
 HOLD_SECONDS = 60.0  # connections wait this long for a successor; then they get the page about the start
-HANGING_SECONDS = 45.0  # an end that takes longer is forced
+HANGING_SECONDS = 38.0  # an end that takes longer is forced; less than a supervisor waits
 BACKLOG = 512
 # In one round of the event loop; only then do the limits of connections apply to those that were accepted.
 ACCEPTED_AT_ONCE = 16
@@ -74,6 +75,26 @@ class _Endpoint:
     @property
     def url(self) -> str:
         return address_of(self.listener)
+
+
+class _Deadline:
+    """Forces the end of the process when it does not end by itself; everything acknowledged is saved by then anyway."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = threading.Lock()
+
+    def begin(self, code: int) -> None:
+        """Begin to wait for the end, only once; `code` is the exit code of a forced one."""
+        if self._begun.acquire(blocking=False):
+            timer = threading.Timer(self._seconds, self._force, (code,))
+            timer.daemon = True
+            timer.start()
+
+    def _force(self, code: int) -> None:
+        log.error("the end takes too long and is forced; what the threads do follows", seconds=self._seconds)
+        faulthandler.dump_traceback()
+        os._exit(code)
 
 
 def serve(settings: Settings) -> int:
@@ -113,7 +134,7 @@ def serve(settings: Settings) -> int:
     def stop() -> None:
         stopped.set()
         if server is not None:
-            server.should_exit = True
+            server.stop()
 
     settings = settings.model_copy(update={"port": int(endpoint.listener.getsockname()[1])})
     runtime_access.configure(
@@ -128,6 +149,7 @@ def serve(settings: Settings) -> int:
         guard,
         backlog=BACKLOG,
         hold=_hold_connections(endpoint.mode, stopped, runtime_access.application),
+        on_end=_Deadline(HANGING_SECONDS).begin,
     )
     _handle_signals(stop)
     application = runtime_access.application()
@@ -233,12 +255,6 @@ def _wait_for_turn(
 def _successor(settings: Settings, server: DrainingServer, endpoint: _Endpoint) -> Successor | None:
     """Return what starts the next process, None for nothing."""
 
-    def end() -> None:
-        hanging = threading.Timer(HANGING_SECONDS, os._exit, (EXIT_CODE,))
-        hanging.daemon = True
-        hanging.start()
-        server.stop_for_successor()
-
     link = endpoint.link
     if link is not None:
         return Successor(
@@ -246,7 +262,7 @@ def _successor(settings: Settings, server: DrainingServer, endpoint: _Endpoint) 
             holds_connections=True,
             prepare=link.prepare,
             stop_accepting=server.stop_accepting,
-            end=end,
+            end=server.stop_for_successor,
         )
     if name := service_manager(settings.restarted_by):
         return Successor(
@@ -254,7 +270,7 @@ def _successor(settings: Settings, server: DrainingServer, endpoint: _Endpoint) 
             holds_connections=endpoint.held,
             prepare=lambda _seconds: False,
             stop_accepting=server.stop_accepting,
-            end=end,
+            end=server.stop_for_successor,
         )
     return None
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
 
 from console.cli.connection_guard import ConnectionGuard
+from console.cli.protocols import GuardedHttp
 from console.ui import runtime_access
+from services.operations.restarts import EXIT_CODE
 
-# For connections that have been accepted but sent no request yet; browsers also open some that they never use.
-PENDING_SECONDS = 0.5
+# For a new connection to send its first request; browsers also open some that they never use.
+PENDING_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _UNREAD_SECONDS = 1.0
 _POLL_SECONDS = 0.02
@@ -25,15 +27,22 @@ class DrainingServer(uvicorn.Server):
     """Finishes answers in progress before it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, guard: ConnectionGuard, *, backlog: int, hold: Callable[[], bool] = lambda: False
+        self,
+        config: uvicorn.Config,
+        guard: ConnectionGuard,
+        *,
+        backlog: int,
+        hold: Callable[[], bool] = lambda: False,
+        on_end: Callable[[int], None] = lambda _code: None,
     ) -> None:
         """`guard` looks after the connections; `backlog` of them may wait in the socket's queue; `hold` returns whether
-        they are to be left there for the time being."""
+        they are to be left there for the time being; `on_end` is called with the exit code when the end begins."""
         super().__init__(config)
         self._guard = guard
         self._backlog = backlog
         self.restarting = False
         self._hold = hold
+        self._on_end = on_end
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -56,30 +65,41 @@ class DrainingServer(uvicorn.Server):
         """Accept no more connections: they wait in the socket's queue while another process holds it. Any thread."""
         if self._loop is None:
             return
-        done = threading.Event()
+        stopping = asyncio.run_coroutine_threadsafe(self._stop_accepting(), self._loop)
+        with suppress(TimeoutError):
+            stopping.result(_CLOSE_SECONDS)
 
-        def close() -> None:
-            for server in self.servers:
-                server.close()
-            done.set()
+    async def _stop_accepting(self) -> None:
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+        # A connection accepted in this round of the event loop is set up in the next one; a server that is closed by
+        # then would drop it (asyncio, Server._attach).
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
 
-        self._loop.call_soon_threadsafe(close)
-        done.wait(_CLOSE_SECONDS)
+    def stop(self) -> None:
+        """Stop. Any thread."""
+        self.should_exit = True
+        self._on_end(EXIT_CODE if self.restarting else 1)
 
     def stop_for_successor(self) -> None:
         """Stop for a successor. Any thread."""
         self.restarting = True
-        self.should_exit = True
+        self.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; before a planned restart, finish the requests of open connections first."""
+        self.stop()  # by a signal nothing has done so yet
         if self.restarting:
-            for server in self.servers:
-                server.close()
+            await self._stop_accepting()
             loop = asyncio.get_running_loop()
             deadline = loop.time() + PENDING_SECONDS
             while loop.time() < deadline and any(
-                _is_pending(connection) for connection in self.server_state.connections
+                _is_pending(connection, loop.time()) for connection in self.server_state.connections
             ):
                 await asyncio.sleep(_POLL_SECONDS)
         self._guard.stop()
@@ -92,8 +112,11 @@ class DrainingServer(uvicorn.Server):
         await ending
 
 
-def _is_pending(connection: Any) -> bool:
-    """Return whether a connection has sent no request yet, or awaits a response; those of browser tabs do neither."""
-    if not hasattr(connection, "cycle"):
+def _is_pending(connection: Any, now: float) -> bool:
+    """Return whether a connection awaits a response or is about to send its first request; those of tabs do neither."""
+    if not isinstance(connection, GuardedHttp):
         return False
-    return connection.cycle is None or not connection.cycle.response_complete
+    cycle: Any = connection.cycle  # None before the first request
+    if cycle is None:
+        return now - connection.state.opened < PENDING_SECONDS
+    return not cycle.response_complete

@@ -103,7 +103,9 @@ class Supervisor:
 
     def _step(self) -> int | None:
         """Handle processes that have ended and starts that are due; return the exit code once all is over."""
-        if self._standby is not None and self._standby.process.poll() is not None:
+        if self._standby is not None and (code := self._standby.process.poll()) is not None:
+            if self._stopping is None:
+                self._echo(_("The next Millpond ended unexpectedly ({how})").format(how=_how(code)))
             self._drop(self._standby)
             self._standby = None
             if self._current is not None:
@@ -138,11 +140,7 @@ class Supervisor:
             self._start_next(0.0)
             return None
         self._crashes = 1 if steady else self._crashes + 1
-        how = (
-            _("signal {name}").format(name=signal.Signals(-code).name)
-            if code < 0
-            else _("exit code {code}").format(code=code)
-        )
+        how = _how(code)
         if self._crashes > len(self._pauses):
             self._echo(
                 _(
@@ -242,6 +240,13 @@ class Supervisor:
 
     def _controls(self) -> set[object]:
         return {key.fileobj for key in self._selector.get_map().values()}
+
+
+def _how(code: int) -> str:
+    """Return how a process ended, in words."""
+    if code < 0:
+        return _("signal {name}").format(name=signal.Signals(-code).name)
+    return _("exit code {code}").format(code=code)
 
 
 def supervise() -> int:

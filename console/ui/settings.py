@@ -20,7 +20,9 @@ def model_chooser(models: ChatModels) -> None:
     """Draw the choice with the status of the current model."""
     now, status = models.choice(), models.status()
     show_status(status)
-    _capabilities(models, status)
+    # Everything has its place whatever is chosen: what moved would be there twice while the page is drawn anew.
+    with st.container(key="model-capabilities"):
+        _capabilities(models, status)
     kind = st.segmented_control(
         _("Answers from"),
         list(BackendKind),
@@ -29,9 +31,11 @@ def model_chooser(models: ChatModels) -> None:
         format_func=_title,
         key="model-kind",
     )
-    choice = _fields(models, kind or BackendKind.NONE, now)
-    with st.container(horizontal=True):
-        testing = kind is not BackendKind.NONE and st.button(
+    with st.container(key="model-fields"):
+        choice = _fields(models, kind or BackendKind.NONE, now)
+    with st.container(horizontal=True, key="model-actions"):
+        place = st.container(width="content")
+        testing = kind is not BackendKind.NONE and place.button(
             _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
         )
         why = disabled_reason()
@@ -63,7 +67,7 @@ def _capabilities(models: ChatModels, status: BackendStatus) -> None:
     """Draw what the chosen server was found to take, with a button to forget it."""
     if not (status.takes or status.refuses):
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="model-capabilities"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _capability_list(status)
         why = disabled_reason()
         if st.button(

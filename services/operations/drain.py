@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 BY = "restart"  # who closes the gates
 PREPARE_SECONDS = 60.0  # for the next process to load; after that it goes on without
 QUIET_SECONDS = 3.0  # a moment without long requests is waited for this long, with open gates
-LEAVING_SECONDS = 0.4  # responses say "Connection: close" for this long, so that clients close theirs
+LEAVING_SECONDS = 1.5  # responses say "Connection: close" for this long, so that clients close theirs
 _POLL_SECONDS = 0.02
 
 

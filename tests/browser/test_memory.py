@@ -186,14 +186,16 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.timeout(600)  # three minutes of it on a machine that is busy otherwise
 def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) -> None:
-    """Flat memory is called flat; a leak is named with its kind and its suspect, and a graph shows what holds it."""
+    """Without a leak none is seen; a leak is named with its kind and its suspect, and a graph shows what holds it."""
     context = browser.new_context(base_url=leaky.url, viewport={"width": 1440, "height": 1000}, locale="en-GB")
     page = context.new_page()
     watch.of(page)
     page.goto("/memory?range=1h")
     headline = page.locator(".st-key-verdict h4")
-    expect(headline).to_contain_text(re.compile(r"Too little data|Flat since"))
-    expect(headline).to_contain_text("Flat since", timeout=PATIENCE)
+    # At this speed the ring of samples fills within two minutes, which may be seen as a rise.
+    healthy = "Flat since|No leak seen|Up and down since"
+    expect(headline).to_contain_text(re.compile(f"Too little data|{healthy}"))
+    expect(headline).to_contain_text(re.compile(healthy), timeout=PATIENCE)
     leaky.process.send_signal(signal.SIGUSR1)
     expect(headline).to_contain_text("Leak of Python objects", timeout=PATIENCE)
     suspect = page.locator("[class*=st-key-suspect-]").filter(has_text="Container: tests.consoles.leaky.FORGOTTEN")

@@ -11,7 +11,7 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody
 from console.api.problems import Projection, problem_responses
 from services.app.container import Platform
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.admission import Gate
 from services.core.i18n import _
 from services.memory.budget.types import BudgetLevel, Decision, DecisionKind, LimitSource
@@ -224,7 +224,7 @@ async def restart(context: Context, actor: Caller, wanted: RestartIn | None = No
 
 def _change(context: ApiContext, actor: Actor, body: BudgetIn) -> BudgetOut:
     governor = context.platform.governor
-    actor.require_admin(_("Change the budget"))
+    actor.require(Permission.OPERATE, _("Change the budget"))
     if body.dry_run is not None:
         governor.set_dry_run(actor, body.dry_run)
     if body.paused is not None:

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 
 from services.app.container import Foundation, Platform, Services
 from services.app.startup import Application
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.core.errors import CancelledError
 from services.core.i18n import _
 from services.core.requests import RequestKind, RequestScope

@@ -14,7 +14,7 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody, PathName
 from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.memory.gc.explain import Explanation, explain
 from services.memory.gc.interpreter import (
     MAX_RUNS,

@@ -12,6 +12,7 @@ from console.api.context import ApiContext, Caller, Context, client_of
 from console.api.problems import Projection
 from services.app.startup import Ready
 from services.chat.types import BackendStatus
+from services.core.actor import Permission
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
@@ -183,7 +184,7 @@ async def caches(context: Context) -> list[CacheOut]:
 @status_router.post("/chat-model/test", summary="Ask the chat model a test question")
 async def test_chat_model(context: Context, actor: Caller) -> BackendStatus:
     """Ask the chosen chat server a short question; the status says what it takes of the protocol and what not."""
-    actor.require_admin(_("Test the chat model"))
+    actor.require(Permission.CONFIGURE, _("Test the chat model"))
     models = context.services.models
     return await context.threads.call(lambda: models.test(models.choice()))
 

@@ -11,7 +11,7 @@ from console.ui import runtime_access
 from console.ui.session_state import state_of
 from console.ui.streamlit.internals import current_session_id
 from services.app.container import Services
-from services.core.access import Actor, Role
+from services.core.actor import Actor, Permission, Role
 from services.core.i18n import _
 from services.core.requests.registry import DEFAULT_USER
 
@@ -45,14 +45,16 @@ def leave_admin() -> None:
 
 
 def is_admin(services: Services | None = None) -> bool:
-    """Return whether this tab may use actions of an administrator."""
+    """Return whether this tab acts as an administrator."""
     return page_actor(services).role is Role.ADMIN
 
 
-def disabled_reason(services: Services | None = None) -> str | None:
-    """Return why buttons for administrators are disabled in this tab, as their tooltip; None where they are enabled."""
-    if is_admin(services):
+def disabled_reason(services: Services | None = None, permission: Permission = Permission.OPERATE) -> str | None:
+    """Return why buttons that need a permission are disabled in this tab, as their tooltip; None where it has it."""
+    if page_actor(services).may(permission):
         return None
+    if permission is Permission.OPERATE:
+        return _("Only an operator or an administrator can do this. Enter the token at the top of the page.")
     return _("Only an administrator can do this. Enter the token at the top of the page.")
 
 

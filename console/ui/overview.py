@@ -14,7 +14,7 @@ from console.ui.session_state import notify
 from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.access import Role
+from services.core.actor import Permission
 from services.core.cache import CacheStats
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
@@ -148,7 +148,7 @@ def requests_view(services: Services) -> None:
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"request-{request.id}"
         ):
             st.markdown(_line(request, now))
-            if actor.role is Role.ADMIN or request.user == user:
+            if actor.may(Permission.OPERATE) or request.user == user:
                 st.button(
                     _("Cancel"),
                     key=f"cancel-{request.id}",

@@ -13,6 +13,7 @@ from console.ui.shared.citations import find_terms, marked
 from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import escape, location, milliseconds, shorten
 from services.app.container import Services
+from services.core.actor import Permission
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind
@@ -51,7 +52,7 @@ def retrieval_form(services: Services) -> None:
             apply = st.form_submit_button(
                 _("Apply to chat"),
                 key=Key.RETRIEVAL_APPLY,
-                disabled=(why := disabled_reason(services)) is not None,
+                disabled=(why := disabled_reason(services, Permission.CONFIGURE)) is not None,
                 help=why or _("Chat and API use these settings from now on."),
             )
     settings = RetrievalSettings(int(k), float(dense), float(lexical), float(threshold))

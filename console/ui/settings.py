@@ -11,6 +11,7 @@ from console.ui.shared.formatting import escape, plain
 from services.chat.models import ChatModels
 from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
+from services.core.actor import Permission
 from services.core.i18n import _
 from services.core.settings import Settings, renamed_settings, unknown_variables
 from services.operations.connections import ConnectionCounts
@@ -38,7 +39,7 @@ def model_chooser(models: ChatModels) -> None:
         testing = kind is not BackendKind.NONE and place.button(
             _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
         )
-        why = disabled_reason()
+        why = disabled_reason(permission=Permission.CONFIGURE)
         disabled = why is not None or choice is None or choice == now
         if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
@@ -49,7 +50,7 @@ def model_chooser(models: ChatModels) -> None:
     if testing and choice is not None:
         with st.spinner(_("Testing …")):
             # A test question costs something: visitors only look whether the server is there.
-            status = models.test(choice) if disabled_reason() is None else models.probe(choice)
+            status = models.test(choice) if why is None else models.probe(choice)
         show_status(status)
         _capability_list(status)
 
@@ -69,7 +70,7 @@ def _capabilities(models: ChatModels, status: BackendStatus) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _capability_list(status)
-        why = disabled_reason()
+        why = disabled_reason(permission=Permission.CONFIGURE)
         if st.button(
             _("Find out again"),
             key="model-forget",

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from services.core.access import SERVICE, person_name
+from services.core.actor import SERVICE, person_name
 from services.core.admission import PERSON, Admission, Gate
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _, plural

@@ -1,4 +1,4 @@
-"""Roles and the administrator's token: who acts, and what they may do. Checked in the services, not at the buttons."""
+"""The administrator's token: who gives it acts as an administrator while there are no accounts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import hmac
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
+from services.core.actor import Actor, Role
 from services.core.errors import BusyError, ForbiddenError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -18,51 +17,6 @@ MAX_WRONG_TOKENS = 5  # from one address; further ones are not compared
 WRONG_TOKEN_SECONDS = 60.0  # for this long
 _MAX_REMEMBERED = 1000  # addresses, and refusals
 _REPEAT_SECONDS = 10.0  # the same refusal is an event only once in this time
-
-
-class Role(StrEnum):
-    """What an actor may do: a user asks, uploads and reads; an administrator also acts on the process."""
-
-    ADMIN = "admin"
-    USER = "user"
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Whoever asks for something; `name` appears in events, `on_refusal` is called with an action that was refused."""
-
-    name: str
-    role: Role
-    on_refusal: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
-
-    def require_admin(self, action: str) -> None:
-        """Return if this is an administrator.
-
-        Raises:
-            ForbiddenError: it is not; `action` says in words what was refused.
-        """
-        if self.role is Role.ADMIN:
-            return
-        if self.on_refusal is not None:
-            self.on_refusal(action)
-        raise ForbiddenError(
-            _("{action}: only an administrator may do that; nothing was changed.").format(action=action),
-            _("Enter the administrator's token, or ask someone who has it."),
-        )
-
-
-# The service itself: its budget, its policy, its timers.
-SERVICE = Actor("millpond", Role.ADMIN)
-
-
-def person_name(actor: str) -> str:
-    """Return how others are told who did something, by an actor's name: what is known of one without a name."""
-    names = {
-        "local": _("somebody on the budget page"),
-        "api": _("somebody over the API"),
-        _("administrator"): _("an administrator"),
-    }
-    return names.get(actor, actor)
 
 
 def actor_for_token(settings: Settings, token: str = "", name: str = "local") -> Actor:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.document_quotes import DocumentQuotes, NoQuotes, Quoted
@@ -344,7 +344,7 @@ class Library:
             ForbiddenError: `actor` may not change settings.
             BadInputError: a value is out of its range.
         """
-        actor.require_admin(_("Change how chat retrieves"))
+        actor.require(Permission.CONFIGURE, _("Change how chat retrieves"))
         weights = (settings.dense_weight, settings.lexical_weight)
         if not (1 <= settings.k <= 100 and min(weights) >= 0 < max(weights) and 0 <= settings.threshold <= 1):
             raise BadInputError(

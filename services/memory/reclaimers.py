@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.errors import BusyError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -100,7 +100,7 @@ class Reclaimers:
             MillpondError: the release failed; an event records that.
         """
         reclaimer = self._reclaimers.get(name)
-        actor.require_admin(reclaimer.label if reclaimer else _("Release memory"))
+        actor.require(Permission.OPERATE, reclaimer.label if reclaimer else _("Release memory"))
         if reclaimer is None or not reclaimer.present():
             raise NotFoundError(
                 _("There is nothing named {name} to release.").format(name=name[:50]),

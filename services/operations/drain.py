@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.core.access import SERVICE, person_name
+from services.core.actor import SERVICE, person_name
 from services.core.admission import Admission, Gate
 from services.core.i18n import _
 from services.operations.restarts import RestartPhase, RestartRequest, Restarts

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import structlog
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor, Permission
 from services.core.errors import ConflictError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
@@ -138,7 +138,7 @@ class Restarts:
             ForbiddenError: `actor` is no administrator.
             ConflictError: nothing would start the process again.
         """
-        actor.require_admin(_("Restart"))
+        actor.require(Permission.OPERATE, _("Restart"))
         if refusal := self.refusal():
             raise ConflictError(
                 refusal + " " + _("It was not stopped."),

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.i18n import _
 from services.operations.alerts import Alert, AlertKind, delivery_body, signature_headers, standard_signer
@@ -152,7 +152,7 @@ class Webhook:
             ConflictError: no address is configured.
             UnavailableError: it did not arrive; the message says why.
         """
-        actor.require_admin(_("Send a test"))
+        actor.require(Permission.OPERATE, _("Send a test"))
         if not self._url:
             raise ConflictError(_("No address for alerts is configured."), _("Set MILLPOND_WEBHOOK_URL."))
         text = _("A test of the alerts, sent by {name}").format(name=actor.name)

@@ -9,7 +9,7 @@ import pytest
 
 from services.app.budget_actions import budget_actions
 from services.app.build_budget import watermarks
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor
 from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.errors import ConflictError, StorageError

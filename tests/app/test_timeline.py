@@ -9,7 +9,7 @@ import pytest
 from services.app.container import Services
 from services.app.startup import Application
 from services.chat.types import BackendChoice, BackendKind, MessageRole
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.events import Counter, EventKind
 from services.core.settings import Settings
 from services.knowledge.types import RetrievalSettings

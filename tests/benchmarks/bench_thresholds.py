@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from services.app.gc_experiment import COMMAND
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.gc_experiment.analysis import Figure, Ratio, compare_runs

@@ -19,7 +19,7 @@ from services.chat.types import (
     Retrieved,
     Token,
 )
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.cache import ByteCache
 from services.core.errors import MillpondError
 from services.core.settings import Settings

@@ -19,7 +19,7 @@ from services.chat.types import (
     Retrieved,
     Token,
 )
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError, ConflictError, MillpondError, NotFoundError, TooLargeError
 from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer

@@ -20,7 +20,7 @@ from services.chat.answer_stream import StreamWorker
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Message, Retrieved, Token, Waiting
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import TimedOutError
 from services.core.machine import MEGABYTE
 from services.core.requests import Outcome, RequestKind, RequestRegistry, RequestScope

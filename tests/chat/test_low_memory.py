@@ -8,7 +8,7 @@ from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels, gguf_server
 from services.chat.types import BackendChoice, BackendKind
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.admission import LONG_CHARACTERS, Admission, Gate, MemoryHeadroom
 from services.core.database import Database
 from services.core.errors import UnavailableError

@@ -49,7 +49,7 @@ def carry_out(order: dict[str, Any]) -> Any:
 
 
 def _with_services(services: Services, order: dict[str, Any]) -> Any:
-    from services.core.access import SERVICE
+    from services.core.actor import SERVICE
 
     result: Any = None
     match order["do"]:

@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from services.core.access import MAX_WRONG_TOKENS, SERVICE, WRONG_TOKEN_SECONDS, AccessControl, Actor, Role
+from services.core.access import MAX_WRONG_TOKENS, WRONG_TOKEN_SECONDS, AccessControl
+from services.core.actor import SERVICE, Actor, Permission, Role
 from services.core.errors import BusyError, ForbiddenError
 from services.core.events import EventKind, NullEventSink
 from services.core.settings import Settings
@@ -99,19 +100,19 @@ def test_a_refusal_is_on_the_time_line_once_in_a_while() -> None:
     events = RecordedEvents()
     user = access_control(events).actor(name="api")
     for _try in range(5):
-        with pytest.raises(ForbiddenError, match="Collect: only an administrator may do that"):
-            user.require_admin("Collect")
+        with pytest.raises(ForbiddenError, match="Collect: only an operator or an administrator may do that"):
+            user.require(Permission.OPERATE, "Collect")
     with pytest.raises(ForbiddenError):
-        user.require_admin("Freeze")
+        user.require(Permission.OPERATE, "Freeze")
     assert [detail for _actor, _kind, detail in events.recorded] == ["refused: Collect", "refused: Freeze"]
     events.now += 11
     with pytest.raises(ForbiddenError):
-        user.require_admin("Collect")
+        user.require(Permission.OPERATE, "Collect")
     assert len(events.recorded) == 3
 
 
 def test_the_service_itself_may_act() -> None:
     """The budget could not act where visitors may only look."""
-    SERVICE.require_admin("anything")
+    SERVICE.require(Permission.OPERATE, "anything")
     with pytest.raises(ForbiddenError):
-        Actor("somebody", Role.USER).require_admin("anything")
+        Actor("somebody", Role.USER).require(Permission.OPERATE, "anything")

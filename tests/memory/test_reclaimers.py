@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.errors import BusyError, ForbiddenError, NotFoundError, UnavailableError
 from services.core.events import EventKind
 from services.core.memory_report import Owner

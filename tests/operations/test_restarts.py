@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.admission import Admission, Gate
 from services.core.errors import ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind, NullEventSink

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ConflictError, ForbiddenError, UnavailableError
 from services.core.settings import Settings
 from services.operations.alerts import Alert, AlertKind

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import Key
 from services.app.container import Services
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.memory import fork_snapshot
 from services.memory.tracing.tracer import Tracer
 from tests.pages.conftest import open_page

@@ -9,7 +9,7 @@ from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
 from services.chat.types import AnswerState, BackendChoice, BackendKind, MessageRole
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.knowledge.types import Document
 from tests.chat.model_server import model_server
 from tests.chat.scripted_server import Reply, answer, event, stream

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from console.ui import runtime_access
 from services.app.container import Services
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.admission import Gate
 from services.core.errors import MillpondError
 from services.core.machine import MEGABYTE

@@ -12,7 +12,7 @@ from console.ui.gc.effects import effect_chart
 from console.ui.session_state import Key
 from services.app.container import Services
 from services.chat.types import BackendChoice
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.errors import ForbiddenError
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
@@ -223,7 +223,7 @@ ACTS: dict[str, Callable[[Services, Actor], object]] = {
 def test_services_refuse_by_themselves(acting: Services, act: str) -> None:
     """The check would be in pages and routes alone, where another caller goes around it."""
     before = acting.memory.collector.settings, acting.models.choice(), acting.library.retrieval_settings()
-    with pytest.raises(ForbiddenError, match="only an administrator"):
+    with pytest.raises(ForbiddenError, match="only an operator or an administrator"):
         ACTS[act](acting, USER)
     after = acting.memory.collector.settings, acting.models.choice(), acting.library.retrieval_settings()
     assert before == after

@@ -14,7 +14,7 @@ from console.ui.gc_experiment import result as result_view
 from console.ui.gc_experiment.result import experiment_charts
 from services.app.container import Services
 from services.app.startup import Ready
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.events import NullEventSink
 from services.memory.clock import Clock
 from services.memory.gc_experiment.result_store import ResultStore

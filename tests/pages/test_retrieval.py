@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.session_state import Key
 from services.app.container import Services
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.knowledge.types import Document, RetrievalSettings
 from tests.pages.conftest import open_page
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.app.container import Services
 from services.chat.types import BackendChoice, BackendKind
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.chat.model_server import model_server
 from tests.chat.scripted_server import refusing

@@ -12,7 +12,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import AllocationsState, Key, notify, state_of
 from console.ui.shared.formatting import count, escape, milliseconds, size
 from console.ui.shared.heartbeat import heartbeat
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.core.errors import MillpondError
 from services.core.i18n import _, plural
 from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS

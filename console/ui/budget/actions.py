@@ -15,7 +15,7 @@ from console.ui.shared import dialogs
 from console.ui.shared.formatting import escape, minutes, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.access import person_name
+from services.core.actor import person_name
 from services.core.admission import LONG_CHARACTERS
 from services.core.i18n import _, plural
 from services.memory.budget.types import ActionStatus, BudgetLevel

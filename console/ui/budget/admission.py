@@ -10,7 +10,7 @@ from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, minutes, shorten, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.access import person_name
+from services.core.actor import person_name
 from services.core.admission import Admission, Gate
 from services.core.i18n import _
 from services.core.requests.concurrency import RequestKind, RunningRequest

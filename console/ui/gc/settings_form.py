@@ -15,7 +15,7 @@ from console.ui.session_state import GCForm, Key, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.core.i18n import _, plural
 from services.memory.gc.explain import explain, explain_freezing
 from services.memory.gc.types import GCSettings, GCState, Trial

@@ -14,7 +14,7 @@ from console.ui.session_state import Key
 from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
 from console.ui.shared.heartbeat import heartbeat
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.repeat import FEWEST_REPETITIONS, MOST_REPETITIONS, RepeatRunner

@@ -17,7 +17,7 @@ from services.chat.models.local import LocalModel
 from services.chat.models.status import StatusCache, may_answer, trial
 from services.chat.options import AnswerOptions
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.admission import Admission
 from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
@@ -66,7 +66,7 @@ class ChatModels:
             ForbiddenError: `actor` has read access only.
             MillpondError: the choice is incomplete or its file is missing; the old one stays.
         """
-        actor.require_admin(_("Choose the chat model"))
+        actor.require(Permission.CONFIGURE, _("Choose the chat model"))
         complete = self._with_defaults(choice)
         if complete.kind is BackendKind.GGUF:
             gguf_server.validate_file(complete.path)
@@ -147,7 +147,7 @@ class ChatModels:
         Raises:
             ForbiddenError: `actor` has read access only.
         """
-        actor.require_admin(_("Choose the chat model"))
+        actor.require(Permission.CONFIGURE, _("Choose the chat model"))
         self.capabilities.forget(self._choice().url)
         self._statuses.invalidate()
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.errors import BusyError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
@@ -156,7 +156,7 @@ class RequestRegistry:
             record = self._open.get(scope_id)
         if record is None or record.user not in {actor.name, current_user()}:
             # Whether there is a request with this id is not for others to know.
-            actor.require_admin(_("Cancel a request of somebody else"))
+            actor.require(Permission.OPERATE, _("Cancel a request of somebody else"))
         if record is None:
             return False
         record.cancellation.cancel()

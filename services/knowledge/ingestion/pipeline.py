@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.database import Database
 from services.core.errors import MillpondError

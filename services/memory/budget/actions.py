@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor
 from services.core.errors import MillpondError
 from services.core.i18n import _
 from services.memory.budget import messages

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor, Permission
 from services.core.errors import BusyError, ConflictError
 from services.core.events import EventSink
 from services.core.i18n import _
@@ -171,7 +171,7 @@ class Governor:
             ForbiddenError: `actor` is not an administrator.
             BusyError: an action is still running.
         """
-        actor.require_admin(_("Change the budget"))
+        actor.require(Permission.OPERATE, _("Change the budget"))
         with self._locked():
             if dry_run != self._dry_run:
                 self._undo_all(actor)
@@ -181,7 +181,7 @@ class Governor:
 
     def set_enabled(self, actor: Actor, enabled: bool) -> None:
         """Pause the budget, undoing its actions, or resume it; errors as for `set_dry_run`."""
-        actor.require_admin(_("Change the budget"))
+        actor.require(Permission.OPERATE, _("Change the budget"))
         with self._locked():
             if enabled != self._enabled:
                 self._undo_all(actor)
@@ -197,7 +197,7 @@ class Governor:
             ForbiddenError, NotFoundError, BusyError: as for `set_dry_run`; there is no such action.
             ConflictError: it is already in force.
         """
-        actor.require_admin(_("Run a budget action"))
+        actor.require(Permission.OPERATE, _("Run a budget action"))
         with self._locked():
             state = self._states.get(name)
             if state.active and state.real:
@@ -211,7 +211,7 @@ class Governor:
             ForbiddenError, NotFoundError, BusyError: as for `run_action`.
             ConflictError: it is not in force.
         """
-        actor.require_admin(_("Undo a budget action"))
+        actor.require(Permission.OPERATE, _("Undo a budget action"))
         with self._locked():
             state = self._states.get(name)
             if not state.active:
@@ -220,7 +220,7 @@ class Governor:
 
     def undo_all(self, actor: Actor) -> list[Decision]:
         """Undo every action in force, the last one first; errors as for `undo_action`."""
-        actor.require_admin(_("Undo all budget actions"))
+        actor.require(Permission.OPERATE, _("Undo all budget actions"))
         with self._locked():
             return self._undo_all(actor)
 

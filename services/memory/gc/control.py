@@ -6,7 +6,7 @@ import gc
 import threading
 from collections.abc import Callable, Mapping
 
-from services.core.access import Actor
+from services.core.actor import Actor
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import structlog
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.memory.clock import Clock

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor, Permission
 from services.core.errors import ConflictError, ForbiddenError, MillpondError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -184,7 +184,7 @@ class ActionGuard:
     def authorize(self, actor: Actor, action: str, kind: EventKind) -> Iterator[None]:
         """Run the block if `actor` is an administrator; `action` is its description."""
         try:
-            actor.require_admin(action)
+            actor.require(Permission.OPERATE, action)
         except ForbiddenError:
             if actor.on_refusal is None:  # else it was reported where the actor was made
                 self.emit(actor, EventKind.ACCESS, _("refused: {action}").format(action=action))

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
@@ -128,7 +128,7 @@ class Experiments:
             ConflictError: an experiment is running.
             UnavailableError: the memory budget does not allow a child, or the service is closing.
         """
-        actor.require_admin(_("Start a threshold experiment"))
+        actor.require(Permission.OPERATE, _("Start a threshold experiment"))
         wanted = validate_experiment(settings, rounds, operations)
         with self._lock:
             if self._closed:
@@ -173,7 +173,7 @@ class Experiments:
         Raises:
             ForbiddenError: `actor` is not an administrator.
         """
-        actor.require_admin(_("Cancel a threshold experiment"))
+        actor.require(Permission.OPERATE, _("Cancel a threshold experiment"))
         self._stop()
         return self._state
 

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import replace
 
-from services.core.access import Actor
+from services.core.actor import Actor, Permission
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
@@ -88,7 +88,7 @@ class Detector:
         Raises:
             ForbiddenError: `actor` may only view.
         """
-        actor.require_admin(_("Trim and check again"))
+        actor.require(Permission.OPERATE, _("Trim and check again"))
         watched = self._verdict
         before = self._probes.rss()
         self._probes.trim()

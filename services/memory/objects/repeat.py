@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor, Permission
 from services.core.errors import BadInputError, BusyError, CancelledError, ConflictError, MillpondError, NotFoundError
 from services.core.i18n import _
 from services.memory.clock import Clock
@@ -80,7 +80,7 @@ class RepeatRunner:
             BadInputError: too few or too many times.
             ConflictError: a series is running.
         """
-        actor.require_admin(_("Repeat something"))
+        actor.require(Permission.OPERATE, _("Repeat something"))
         label, work = self._actions.get(action, ("", None))
         if work is None:
             raise NotFoundError(_("No such action can be repeated."), _("Choose one that is listed."))
@@ -88,7 +88,7 @@ class RepeatRunner:
 
     def start_by_hand(self, actor: Actor, times: int, what: str = "") -> None:
         """Start a series in which a person repeats something and calls `mark` each time; raises as `start` does."""
-        actor.require_admin(_("Repeat something"))
+        actor.require(Permission.OPERATE, _("Repeat something"))
         self._start(what.strip()[:80] or _("by hand"), times, None)
 
     def mark(self, actor: Actor) -> None:
@@ -98,7 +98,7 @@ class RepeatRunner:
             ForbiddenError: `actor` may only view.
             ConflictError: no series by hand is running.
         """
-        actor.require_admin(_("Repeat something"))
+        actor.require(Permission.OPERATE, _("Repeat something"))
         run = self._run
         if run is None or not run.mark():
             raise ConflictError(_("Nothing is being repeated by hand."), _("Start a series first."))
@@ -109,7 +109,7 @@ class RepeatRunner:
         Raises:
             ForbiddenError: `actor` may only view.
         """
-        actor.require_admin(_("Cancel a series"))
+        actor.require(Permission.OPERATE, _("Cancel a series"))
         if run := self._run:
             run.stopping.set()
             run.marks.release()

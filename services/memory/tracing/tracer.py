@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from services.core.access import SERVICE, Actor
+from services.core.actor import SERVICE, Actor, Permission
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -79,7 +79,7 @@ class Tracer:
             BadInputError: a number out of range.
             ConflictError: tracing is on already.
         """
-        actor.require_admin(_("Trace allocations"))
+        actor.require(Permission.OPERATE, _("Trace allocations"))
         _check_limits(frames, minutes)
         with self._lock:
             if self._session is not None:
@@ -104,7 +104,7 @@ class Tracer:
         Raises:
             ForbiddenError: `actor` may only view.
         """
-        actor.require_admin(_("End tracing"))
+        actor.require(Permission.OPERATE, _("End tracing"))
         with self._lock:
             session = self._session
         if session is not None:
@@ -156,7 +156,7 @@ class Tracer:
             UnavailableError: not enough memory for the child, or no fork on this system.
             StorageError: the disk refused.
         """
-        actor.require_admin(_("Take a snapshot of the allocations"))
+        actor.require(Permission.OPERATE, _("Take a snapshot of the allocations"))
         info = self._capture(automatic=False, actor=actor)
         return self._store.describe(info.id, name=name or None, note=note or None) if name or note else info
 
@@ -187,7 +187,7 @@ class Tracer:
             ForbiddenError: `actor` may only view.
             NotFoundError: it does not exist.
         """
-        actor.require_admin(_("Delete a snapshot of the allocations"))
+        actor.require(Permission.OPERATE, _("Delete a snapshot of the allocations"))
         self._store.delete(snapshot_id)
 
     def compare(

@@ -25,7 +25,7 @@ from services.chat.types import (
     Token,
     ToolCallPart,
 )
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import BadInputError, MillpondError, TooLargeError, UnavailableError
 from services.core.preferences import Preferences

@@ -17,7 +17,7 @@ from services.chat.models.circuit_breaker import (
 )
 from services.chat.models.gguf_server import ModelUnloadedError
 from services.chat.types import AnswerState, BackendChoice, BackendKind, Message, MessageRole, Token
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import BusyError, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from tests.chat.conftest import AQuote, FakeKnowledge
 from tests.chat.model_server import ModelServer, closed_port

@@ -20,7 +20,7 @@ from services.chat.models import ChatModels
 from services.chat.models.gguf import GGUFChatModel
 from services.chat.models.gguf_server import GGUFServer
 from services.chat.types import AnswerState, BackendChoice, BackendKind, MessageRole, Token
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import MillpondError, TimedOutError, UnavailableError
 from services.core.preferences import Preferences

@@ -14,7 +14,7 @@ from services.chat.models import ChatModels
 from services.chat.models.errors import UnsupportedParameterError
 from services.chat.options import AnswerOptions
 from services.chat.types import AnswerEvent, Finished, FinishReason, Message, MessageRole
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from tests.chat.models.test_gguf import gguf, model_file
 
 __all__ = ["model_file"]

@@ -8,7 +8,7 @@ import pytest
 from services.chat.models import ChatModels
 from services.chat.models.servers import is_loopback, normalized_url
 from services.chat.types import BackendChoice, BackendKind
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.preferences import Preferences

@@ -10,7 +10,7 @@ from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, BackendChoice, BackendKind
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import MillpondError
 from tests.chat.model_server import ModelServer, closed_port
 from tests.chat.test_answer_service import finished

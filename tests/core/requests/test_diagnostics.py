@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import CancelledError
 from services.core.requests import Outcome, RequestKind, RequestLimits, RequestRegistry
 from services.core.requests.registry import acting_for

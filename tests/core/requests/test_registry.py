@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from services.core.access import Actor, Role
+from services.core.actor import Actor, Role
 from services.core.errors import BusyError, CancelledError, ForbiddenError, TimedOutError
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RequestLimits, RequestRegistry, RequestScope
 from services.core.requests.registry import acting_for

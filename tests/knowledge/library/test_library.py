@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError, ConflictError, NotFoundError, StorageError
 from services.integrations.langchain_store import ExternalStore, ExternalText
 from services.knowledge import library

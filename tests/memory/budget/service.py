@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from services.app.startup import Application
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import MillpondError
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.errors import ConflictError, ForbiddenError, NotFoundError
 from services.core.events import EventKind
 from services.core.machine import MEGABYTE

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from services.core.access import Actor, Role
+from services.core.actor import Actor, Role
 from services.memory.gc.policy import MAX_PAUSE_SHARE, CollectionPolicy
 from services.memory.gc.types import GCSettings
 from tests.memory.gc.child import Node, Parts, containers, old_garbage

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.database import Database
 from services.core.errors import BadInputError, ForbiddenError
 from services.core.preferences import Preferences

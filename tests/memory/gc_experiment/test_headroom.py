@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from services.app.gc_experiment import build_experiments
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import UnavailableError
 from services.core.events import NullEventSink
 from services.core.settings import Settings

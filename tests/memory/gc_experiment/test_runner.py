@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.core.access import SERVICE, Actor, Role
+from services.core.actor import SERVICE, Actor, Role
 from services.core.errors import BadInputError, ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind
 from services.memory.gc_experiment.analysis import Figure, analyze

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.events import EventKind
 from services.memory.leaks.headline import headline
 from services.memory.leaks.probes import Probes

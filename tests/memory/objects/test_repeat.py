@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.repeat_report import RepeatReport, RepeatState

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.core.access import SERVICE
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import (
     BadInputError,

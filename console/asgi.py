@@ -20,6 +20,7 @@ from console.api.middleware import (
     BodyLimit,
     BodyProgress,
     CloseConnections,
+    Forwarded,
     HostGuard,
     NoStore,
     RequestContext,
@@ -84,6 +85,11 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
         lifespan=lifespan,
         routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api, settings.base_path)],
         middleware=[
+            Middleware(
+                Forwarded,
+                proxies=settings.trusted_proxies,
+                proxies_only=bool(settings.trusted_proxies) and not (settings.tls_cert or settings.insecure),
+            ),
             Middleware(BasePath, path=settings.base_path),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders),

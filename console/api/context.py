@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, NoReturn, ParamSpec, TypeVar, cast
 
@@ -18,8 +18,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 
+from console.api.slow_refusals import SlowRefusals
 from services.app.container import Foundation, Platform, Services
 from services.app.startup import Application
+from services.core.access import WrongTokenError
 from services.core.actor import Actor
 from services.core.errors import CancelledError
 from services.core.i18n import _
@@ -60,6 +62,7 @@ class ApiContext:
 
     application: Application
     threads: Threads
+    refusals: SlowRefusals = field(default_factory=SlowRefusals)
 
     @property
     def foundation(self) -> Foundation:
@@ -90,18 +93,23 @@ def bearer_token(headers: Headers) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _actor(request: Request) -> Actor:
+async def _actor(request: Request) -> Actor:
     """Return the caller: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
 
     Raises:
-        ForbiddenError: the token is wrong, where visitors have read access only.
-        BusyError: too many wrong tokens came from that address.
+        WrongTokenError: the token is wrong, where visitors have read access only; held back after several of them.
+        BusyError: many wrong ones from that address are held back already.
     """
-    access = cast("ApiContext", request.app.state.context).platform.access
+    context = cast("ApiContext", request.app.state.context)
+    access = context.platform.access
     token = bearer_token(request.headers)
     if not token:
         return access.actor(name="api")
-    return access.authenticate(token, "api", request.client.host if request.client else "")
+    address = request.client.host if request.client else ""
+    try:
+        return await context.threads.call(access.authenticate, token, "api", address)
+    except WrongTokenError as error:
+        await context.refusals.refuse(error, address)
 
 
 Caller = Annotated[Actor, Depends(_actor)]

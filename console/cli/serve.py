@@ -209,6 +209,7 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # it would believe everybody on this machine; see console/api/middleware/forwarded.py
         backlog=ACCEPTED_AT_ONCE,
         http=http,
         ws=websocket,

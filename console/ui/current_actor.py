@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 
 import streamlit as st
@@ -11,6 +12,7 @@ from console.ui import runtime_access
 from console.ui.session_state import state_of
 from console.ui.streamlit.internals import current_session_id
 from services.app.container import Services
+from services.core.access import WrongTokenError
 from services.core.actor import Actor, Permission, Role
 from services.core.i18n import _
 from services.core.requests.registry import DEFAULT_USER
@@ -32,10 +34,13 @@ def enter_admin_token(services: Services, token: str) -> None:
     """Give this tab the administrator's rights.
 
     Raises:
-        ForbiddenError: the token is wrong.
-        BusyError: too many wrong tokens were entered.
+        WrongTokenError: the token is wrong; after several of them that takes a while.
     """
-    services.access.sign_in(token, address=st.context.ip_address or "local")
+    try:
+        services.access.sign_in(token, address=st.context.ip_address or "local")
+    except WrongTokenError as error:
+        threading.Event().wait(error.seconds)  # in this tab's own thread
+        raise
     state_of(AdminToken).token = token
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from services.core.actor import Actor, Role
-from services.core.errors import BusyError, ForbiddenError
+from services.core.errors import ForbiddenError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.settings import Settings
+from services.core.throttle import SignInThrottle, address_key
 
-MAX_WRONG_TOKENS = 5  # from one address; further ones are not compared
-WRONG_TOKEN_SECONDS = 60.0  # for this long
-_MAX_REMEMBERED = 1000  # addresses, and refusals
+_MAX_REMEMBERED = 1000  # refusals
 _REPEAT_SECONDS = 10.0  # the same refusal is an event only once in this time
 
 
@@ -32,15 +31,26 @@ def is_admin_token(settings: Settings, token: str) -> bool:
     return bool(wanted and token) and hmac.compare_digest(token.encode(), wanted.encode())
 
 
+class WrongTokenError(ForbiddenError):
+    """A token is wrong; whoever answers holds that back for `seconds`, so that guessing takes long."""
+
+    def __init__(self, message: str, hint: str, seconds: float) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
+
+
 class AccessControl:
-    """Authenticates by token, limits attempts, and records every refusal as an event. Thread-safe, bounded."""
+    """Authenticates by token, slows guessing down, and records every refusal as an event. Thread-safe, bounded.
+
+    The right token is accepted at once, whatever came from its address before: nobody locks others out.
+    """
 
     def __init__(self, settings: Settings, reporter: EventSink, now: Callable[[], float]) -> None:
         self._settings = settings
         self._reporter = reporter
         self._now = now
         self._lock = threading.Lock()
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()  # times, by address
+        self._throttle = SignInThrottle(now)
         self._reported: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     @property
@@ -61,44 +71,32 @@ class AccessControl:
         return Actor(name, known.role, lambda action: self._report(name, _("refused: {action}").format(action=action)))
 
     def authenticate(self, token: str, name: str = "local", address: str = "") -> Actor:
-        """Return the actor for `token`, checked anew; `address` is the client's, for the limit of attempts.
+        """Return the actor for `token`, checked anew; `address` is the client's: wrong ones from there are slowed down.
 
         Raises:
-            ForbiddenError: the token is wrong, or none is configured.
-            BusyError: too many wrong ones came from that address; this one was not compared.
+            WrongTokenError: the token is wrong, or none is configured.
         """
         if not self.sign_in_required:
             return actor_for_token(self._settings, token, name)
-        with self._lock:
-            wrong = self._wrong.setdefault(address, deque(maxlen=MAX_WRONG_TOKENS))
-            self._wrong.move_to_end(address)
-            while len(self._wrong) > _MAX_REMEMBERED:
-                self._wrong.popitem(last=False)
-            now = self._now()
-            too_many = len(wrong) == MAX_WRONG_TOKENS and now - wrong[0] < WRONG_TOKEN_SECONDS
-            valid = not too_many and is_admin_token(self._settings, token)
-            if not valid and not too_many:
-                wrong.append(now)
-        if too_many:
-            self._report(name, _("further wrong tokens, not compared"))
-            raise BusyError(
-                _("Too many wrong tokens were given; this one was not compared."), _("Try again in a minute.")
-            )
-        if not valid:
+        key = address_key(address)
+        if not is_admin_token(self._settings, token):
+            seconds = self._throttle.failed(key)
             self._report(name, _("wrong token refused"))
-            raise ForbiddenError(
+            raise WrongTokenError(
                 _("This is not the administrator's token; nothing was changed."),
                 _("It is in the setting admin_token (MILLPOND_ADMIN_TOKEN).")
                 if self.has_token
                 else _("No token is set: set admin_token (MILLPOND_ADMIN_TOKEN) and restart."),
+                seconds,
             )
+        self._throttle.succeeded(key)
         return self.actor(token, name)
 
     def sign_in(self, token: str, name: str = "local", address: str = "") -> Actor:
         """Authenticate for a session, and record that as an event.
 
         Raises:
-            ForbiddenError, BusyError: as for `authenticate`.
+            WrongTokenError: as for `authenticate`.
         """
         actor = self.authenticate(token, name, address)
         self._reporter.action(actor.name, EventKind.ACCESS, _("administrator's token accepted"))

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from services.core.machine import MEGABYTE
+from services.core.networks import is_host_name, listed, parsed_networks
 
 DATABASE_FILE = "millpond.db"
 _PREFIX = "MILLPOND_"
@@ -58,7 +59,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0: any free one")
-    insecure: bool = Field(False, description="Allow listening beyond loopback without sign-in")
+    insecure: bool = Field(
+        False, description="Allow listening beyond loopback without sign-in and TLS: for tests; every page says so"
+    )
+    tls_cert: str = Field(
+        "", description="Certificate (PEM, with those between it and the root), read again when it changes; empty: HTTP"
+    )
+    tls_key: str = Field("", description="Its private key (PEM, without a passphrase); empty: in the same file")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of reverse proxies, separated by commas: only they are believed about the "
+        "client's address (X-Forwarded-For) and https (X-Forwarded-Proto); empty: none",
+    )
     base_path: str = Field(
         "", description="Path under which a reverse proxy publishes the console, e.g. /millpond; empty: at the root"
     )
@@ -101,6 +113,11 @@ class Settings(BaseSettings):
         description="The embedding model's weights are unloaded after this time without use, in minutes; 0: never",
     )
     embedding_threads: int = Field(0, ge=0, description="Threads for embedding; 0: one per core")
+    model_key: str = Field(
+        "",
+        description="File of a public key (PEM): embedding and GGUF models of your own are loaded only with a signature "
+        "by its owner; empty: not asked for. See docs/models.md",
+    )
     chunk_tokens: int = Field(200, ge=16, description="Largest chunk in tokens of the embedding model")
     chunk_overlap_tokens: int = Field(24, ge=0, description="Tokens that neighbouring chunks share")
 
@@ -173,6 +190,14 @@ class Settings(BaseSettings):
     admin_token: SecretStr = Field(
         SecretStr(""), description="Token that makes a visitor an administrator where visitors are users"
     )
+    secret_key_file: str = Field(
+        "",
+        description="File with mode 0600 that holds the key which encrypts stored secrets; empty: MILLPOND_SECRET_KEY, or "
+        "secret.key in the data folder, made when it is needed",
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="That key itself, at least 32 characters; a new one goes before the old one"
+    )
     embedding_cache_mb: int = Field(
         8, ge=0, description="Cache of vectors of questions and of quoted sentences, in MB; 0: none"
     )
@@ -218,6 +243,12 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server")
     openai_model: str = Field("", description="Name of the model on that server")
     ollama_url: str = Field("http://127.0.0.1:11434", description="URL of Ollama")
+    allowed_addresses: str = Field(
+        "",
+        description="Addresses, networks and host names, separated by commas, to which requests to chat servers and "
+        "the webhook may go although they are refused otherwise: metadata services of clouds (169.254.0.0/16 and others), "
+        "unspecified and multicast addresses, this server itself",
+    )
     gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
     gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")
     gguf_cache_precision: Literal["q8_0", "f16"] = Field(
@@ -234,6 +265,22 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", path):
             raise ValueError("must be a path of letters, digits and . _ ~ - such as /millpond")
         return f"/{path}"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        """Refuse what is no address or network: a name could lead anywhere."""
+        parsed_networks(value)
+        return value
+
+    @field_validator("allowed_addresses")
+    @classmethod
+    def _are_networks_or_names(cls, value: str) -> str:
+        """Refuse what is neither an address nor a network nor a host's name."""
+        for entry in listed(value):
+            if not is_host_name(entry):
+                parsed_networks(entry)
+        return value
 
     @field_validator("webhook_url")
     @classmethod

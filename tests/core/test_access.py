@@ -5,11 +5,12 @@ from typing import Literal
 
 import pytest
 
-from services.core.access import MAX_WRONG_TOKENS, WRONG_TOKEN_SECONDS, AccessControl
+from services.core.access import AccessControl, WrongTokenError
 from services.core.actor import SERVICE, Actor, Permission, Role
-from services.core.errors import BusyError, ForbiddenError
+from services.core.errors import ForbiddenError
 from services.core.events import EventKind, NullEventSink
 from services.core.settings import Settings
+from services.core.throttle import LONGEST_SECONDS
 
 TOKEN = "right-and-long"
 
@@ -70,29 +71,34 @@ def test_without_a_token_nobody_becomes_an_administrator() -> None:
         access.authenticate("")
 
 
-def test_guessing_is_slowed_down() -> None:
-    """Tokens could be guessed as fast as the process answers; or one guesser would lock everybody out."""
+def wrong(access: AccessControl, address: str) -> float:
+    """Try a wrong token; return how long its refusal is held back."""
+    with pytest.raises(WrongTokenError) as caught:
+        access.authenticate("guess", address=address)
+    return caught.value.seconds
+
+
+def test_guessing_is_slowed_down_and_nobody_is_locked_out() -> None:
+    """Tokens could be guessed as fast as the process answers; or a guesser would lock out who is right."""
     events = RecordedEvents()
     access = access_control(events)
-    for _try in range(MAX_WRONG_TOKENS):
-        with pytest.raises(ForbiddenError):
-            access.authenticate("guess", address="10.0.0.1")
-    for token in ("guess", TOKEN):  # from there not even the right one is looked at
-        with pytest.raises(BusyError, match="Too many wrong tokens"):
-            access.authenticate(token, address="10.0.0.1")
-    assert access.authenticate(TOKEN, address="10.0.0.2").role is Role.ADMIN
-    events.now += WRONG_TOKEN_SECONDS
-    assert access.authenticate(TOKEN, address="10.0.0.1").role is Role.ADMIN
+    held_back = [wrong(access, "10.0.0.1") for _try in range(20)]
+    assert held_back[:5] == [0.0] * 5  # typing errors
+    assert held_back == sorted(held_back)
+    assert 0 < held_back[5] < held_back[8] < held_back[-1] == LONGEST_SECONDS
+    assert wrong(access, "10.0.0.2") == 0.0
+    assert access.authenticate(TOKEN, address="10.0.0.1").role is Role.ADMIN  # from the very same address
+    assert wrong(access, "10.0.0.1") == 0.0
 
 
-def test_what_is_remembered_of_guessers_is_bounded() -> None:
-    """Guesses from ever new addresses would fill the memory."""
+def test_what_is_remembered_of_refusals_is_bounded() -> None:
+    """Guesses under ever new names would fill the memory."""
     events = RecordedEvents()
     access = access_control(events)
     for number in range(1500):
         with pytest.raises(ForbiddenError):
             access.authenticate("guess", name=f"name {number}", address=f"address {number}")
-    assert len(access._wrong) == len(access._reported) == 1000
+    assert len(access._reported) == 1000
 
 
 def test_a_refusal_is_on_the_time_line_once_in_a_while() -> None:

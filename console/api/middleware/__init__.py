@@ -5,6 +5,7 @@ Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams 
 
 from console.api.middleware.base_path import BasePath, UnknownApiPath
 from console.api.middleware.body_progress import BodyProgress
+from console.api.middleware.forwarded import Forwarded
 from console.api.middleware.headers import CloseConnections, NoStore, SecurityHeaders, holds_content
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
@@ -16,6 +17,7 @@ __all__ = [
     "BodyLimit",
     "BodyProgress",
     "CloseConnections",
+    "Forwarded",
     "HostGuard",
     "NoStore",
     "RequestContext",

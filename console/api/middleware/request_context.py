@@ -65,8 +65,8 @@ class RequestContext:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        client = scope.get("client")
-        with bind_request_id(request_id), acting_for(client[0] if client else "unknown"):
+        client = scope["client"][0] if scope.get("client") else "unknown"
+        with bind_request_id(request_id), acting_for(client):
             try:
                 await self._app(scope, receive, send_with_id)
             except asyncio.CancelledError:  # the server stops and waits no longer
@@ -102,7 +102,7 @@ class RequestContext:
                         cost = log_fields(foundation.request_log.end(begun, method, route, status, request_id))
                 noisy = scope["path"].startswith(_QUIET_PATHS) and status < 500
                 (access.debug if noisy else access.info)(
-                    "request", method=scope["method"], path=scope["path"], status=status, **cost
+                    "request", method=scope["method"], path=scope["path"], status=status, client=client, **cost
                 )
 
 

@@ -16,6 +16,7 @@ class ErrorKind(StrEnum):
     TIMED_OUT = "timed-out"
     CANCELLED = "cancelled"
     UNAVAILABLE = "unavailable"
+    UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     STORAGE = "storage"
     DAMAGED = "damaged"
@@ -84,6 +85,19 @@ class UnavailableError(MillpondError):
     """A component that is needed (a model server, a model file) is missing or not ready."""
 
     kind = ErrorKind.UNAVAILABLE
+
+
+class UnauthorizedError(MillpondError):
+    """Nobody knows who asks: no sign-in, a session that has ended, a wrong password or token.
+
+    Whoever answers holds that back for `seconds`, so that guessing takes long.
+    """
+
+    kind = ErrorKind.UNAUTHORIZED
+
+    def __init__(self, message: str, hint: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
 
 
 class ForbiddenError(MillpondError):

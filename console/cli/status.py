@@ -43,6 +43,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 def _stored(settings: Settings) -> dict[str, Any]:
     """Return the counts of the database; no model is loaded and no job resumed."""
     from services.core.database import Database
+    from services.core.migrations.upgrade import refuse_newer
     from services.knowledge.store.documents import DocumentStore
 
     lock = DataLock(settings.data_dir)
@@ -50,6 +51,7 @@ def _stored(settings: Settings) -> dict[str, Any]:
     try:
         database = Database(settings.effective_database_url, checked=True)
         try:
+            refuse_newer(database)
             return {"url": "", "counts": asdict(DocumentStore(database).counts())}
         finally:
             database.close()

@@ -30,6 +30,7 @@ from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
 from services.app.reclaimers import register_reclaimers
 from services.app.shell_hooks import ShellHooks
+from services.app.tables import import_tables
 from services.core.access import AccessControl
 from services.core.admission import Admission
 from services.core.cache import Caches
@@ -37,6 +38,7 @@ from services.core.database import Database
 from services.core.errors import StorageError
 from services.core.events import EventSink
 from services.core.i18n import _
+from services.core.migrations.upgrade import open_schema
 from services.core.preferences import Preferences
 from services.core.private_files import make_folder, mend
 from services.core.requests.registry import RequestRegistry
@@ -123,14 +125,11 @@ def open_platform(
     settings, clock, request_log = base.settings, base.clock, base.request_log
     _lock_folder(settings, url, patience, closing)
 
-    # The tables must be known to the schema before it is created.
-    import services.chat.store
-    import services.knowledge.store  # noqa: F401
-
+    import_tables()
     require_database(settings)
     database = Database(settings.effective_database_url, checked=True)
     closing.callback(database.close)
-    database.create_tables()
+    open_schema(database)
     erasure = build_erasure(database, closing)
     preferences = Preferences(database)
     events, reporter = build_events(clock, database, base.metrics, closing)

@@ -27,6 +27,7 @@ from services.core.checkpoints import CheckedFile, damaged, forget_checksums
 from services.core.errors import DamagedError, StorageError, UnavailableError
 from services.core.i18n import _
 from services.core.private_files import open_descriptor
+from services.core.schema_version import record_created
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +95,17 @@ class Database:
         self._on_removal: list[Callable[[], None]] = []
         sa.event.listen(self.engine, "after_cursor_execute", _watch_removals)
 
+    @property
+    def path(self) -> Path | None:
+        """The file of SQLite; None for another database, and for one in RAM."""
+        file = self.engine.url.database
+        return Path(str(file)) if self.engine.dialect.name == "sqlite" and _is_path(file) else None
+
     def create_tables(self) -> None:
-        """Create what is missing of the tables, columns and indexes that `store` modules declared on the schema."""
+        """Create what is missing of the tables, columns and indexes that `store` modules declared on the schema.
+
+        The main database of an older version is migrated instead (`services.core.migrations`).
+        """
         with self.write() as connection:
             if self.engine.dialect.name == "sqlite":
                 # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table
@@ -106,6 +116,8 @@ class Database:
             for table in self._schema.sorted_tables:
                 for index in table.indexes:
                     index.create(connection, checkfirst=True)
+            if self._schema is metadata:
+                record_created(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

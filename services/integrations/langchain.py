@@ -22,12 +22,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
+from services.app.tables import import_tables
 from services.chat.citations import sanitize
 from services.chat.conversations import Conversations
 from services.chat.types import Message, MessageRole
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.core.migrations.upgrade import open_schema
 from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
 from services.knowledge.embedding.embedder import Embedder
@@ -81,7 +83,8 @@ class KnowledgeVectorStore(VectorStore):
         settings = Settings(data_dir=folder)
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(settings.effective_database_url)
-        database.create_tables()
+        import_tables()
+        open_schema(database)
         dimension = len(embedding.embed_query("dimension"))
         index = IndexManager(
             ChunkStore(database),

@@ -1,0 +1,12 @@
+"""Every module that declares tables of the main database: only with all of them is its schema whole."""
+
+from __future__ import annotations
+
+
+def import_tables() -> None:
+    """Import the modules; before the database is created, migrated, or compared with what they declare."""
+    import services.audit.store
+    import services.chat.store
+    import services.core.preferences
+    import services.knowledge.store.tables
+    import services.operations.event_log  # noqa: F401

@@ -1,0 +1,1 @@
+"""Changes of the main database's schema: Alembic's scripts, and what runs them at a start."""

@@ -1,0 +1,166 @@
+"""Brings the main database to the schema of this version at a start: makes it, migrates it, or refuses a newer one.
+
+A migration is one transaction: a kill or a full disk leaves the database as it was. Alembic is imported only then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.core.database import Database
+from services.core.errors import ConflictError, MillpondError, StorageError
+from services.core.i18n import _
+from services.core.migrations.backup import back_up, remove
+from services.core.schema_version import HEAD, REVISIONS, SchemaState, schema_state, this_version, writer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.config import Config
+
+log = structlog.get_logger(__name__)
+
+SCRIPTS = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaUpgrade:
+    """A migration that was done, and the copy from before it; `before` is empty where no revision was recorded."""
+
+    before: str
+    after: str
+    seconds: float
+    backup: Path | None
+
+
+def open_schema(database: Database, begin: Callable[[], None] = lambda: None) -> SchemaUpgrade | None:
+    """Bring the main database to the schema of this version; return what was done, None where it had it or was new.
+
+    Args:
+        database: all modules with tables must have been imported.
+        begin: called before a migration, which may take a while.
+
+    Raises:
+        ConflictError: a newer version has written the database; nothing was changed.
+        StorageError: it could not be migrated; it is as it was.
+    """
+    state = _known_state(database)
+    if state.revision == HEAD:
+        return None
+    if not state.has_tables:
+        database.create_tables()
+        return None
+    begin()
+    started = time.monotonic()
+    log.info("schema of an older version", revision=state.revision, newest=HEAD)
+    file = database.path
+    backup = back_up(database, file, _next(state.revision)) if file is not None else None
+    try:
+        _migrate(database)
+    except MillpondError:
+        if backup is not None:
+            remove(backup)
+        raise
+    done = SchemaUpgrade(state.revision, HEAD, time.monotonic() - started, backup)
+    log.info("schema migrated", revision=HEAD, seconds=round(done.seconds, 2), backup=backup.name if backup else "")
+    return done
+
+
+def refuse_newer(database: Database) -> None:
+    """Refuse a database that a newer version has written, for those who only read it.
+
+    Raises:
+        ConflictError: it is newer.
+    """
+    _known_state(database)
+
+
+def script_config(connection: Connection) -> Config:
+    """Return Alembic's configuration for the scripts here, on a connection."""
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(rev)s")
+    return config
+
+
+def _known_state(database: Database) -> SchemaState:
+    with database.read() as connection:
+        state = schema_state(connection)
+        if not state.known:
+            raise _newer(database, state.revision, writer_of(connection, state.revision))
+    return state
+
+
+def _next(revision: str) -> str:
+    return REVISIONS[REVISIONS.index(revision) + 1] if revision else REVISIONS[0]
+
+
+def _migrate(database: Database) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        with database.write() as connection, _one_transaction(connection):
+            command.upgrade(script_config(connection), HEAD)
+    except (SQLAlchemyError, CommandError) as error:
+        reason = str(getattr(error, "orig", None) or error)
+        raise StorageError(
+            _(
+                "The database could not be brought to the schema of this version: {reason}. It is as it was before."
+            ).format(reason=reason),
+            _("End other programs that use the data folder and start again, or go on with the version before."),
+        ) from error
+    finally:
+        # Those connections do not check foreign keys.
+        database.engine.dispose()
+
+
+@contextmanager
+def _one_transaction(connection: Connection) -> Iterator[None]:
+    """Begin a transaction that holds statements of the schema, too, and in which tables can be made anew.
+
+    Python's driver begins one before INSERT, UPDATE and DELETE alone. While foreign keys are checked, a table that
+    others refer to could not be replaced: its end deletes its rows (https://www.sqlite.org/lang_altertable.html#otheralter).
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    yield
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
+    if broken:
+        raise StorageError(
+            _("A migration would leave references to nothing ({tables}); the database is as it was before.").format(
+                tables=", ".join(sorted({str(row[0]) for row in broken}))
+            ),
+            _("Go on with the version before, and report this."),
+        )
+
+
+def _newer(database: Database, revision: str, version: str) -> ConflictError:
+    place = database.path or database.engine.url.render_as_string(hide_password=True)
+    by = _("Millpond {version}").format(version=version) if version else _("a newer version of Millpond")
+    this = this_version()
+    known = _("This is version {version}").format(version=this) if this else _("This version is older")
+    return ConflictError(
+        _(
+            "The database {path} was written by {writer}: its schema has the revision {revision}. {this}, which knows "
+            "those up to {newest}. Nothing was changed."
+        ).format(path=place, writer=by, revision=revision, this=known, newest=HEAD),
+        _(
+            "Start {writer} on it. To go back to this version, put a copy of the data folder from before back, or "
+            "start on another one with --data-dir."
+        ).format(writer=by),
+    )

@@ -1,0 +1,158 @@
+"""The schema of the main database: the scripts build what is declared, older folders open, newer ones are refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from services.app.tables import import_tables
+from services.core.database import Database, metadata
+from services.core.migrations.comparison import default_differs, is_compared
+from services.core.migrations.upgrade import open_schema, script_config
+from services.core.schema_version import HEAD, REVISIONS, alembic_version, schema_state
+from tests.servers import ROOT, environment
+
+FIXTURES = ROOT / "tests" / "fixtures"
+_OF_COLUMNS = ("type", "nullable", "default", "primary_key")
+RELEASED = ["data-0.1.0.tar.xz", "data-before-migrations.tar.xz"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "millpond.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    """An empty main database, all tables known."""
+    import_tables()
+    opened = Database(f"sqlite:///{path}")
+    yield opened
+    opened.close()
+
+
+def unpacked(name: str, folder: Path) -> Path:
+    """Unpack a data folder that an older version wrote; return its database file."""
+    with tarfile.open(FIXTURES / name) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "millpond.db"
+
+
+def differences(database: Database) -> list[object]:
+    """Return what Alembic would change in the database: tables, columns, types, defaults, indexes, constraints."""
+    options = {"include_name": is_compared, "compare_server_default": default_differs}
+    with database.engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+
+def schema_of(database: Database) -> dict[str, object]:
+    """Return the columns, keys, constraints and indexes of every table, and what else there is by name."""
+    with database.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        found: dict[str, object] = dict.fromkeys(
+            connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").scalars()
+        )
+        for name in inspector.get_table_names():
+            columns = {each["name"]: [str(each[key]) for key in _OF_COLUMNS] for each in inspector.get_columns(name)}
+            found[name] = (
+                columns,
+                inspector.get_pk_constraint(name)["constrained_columns"],
+                sorted(map(str, inspector.get_foreign_keys(name))),
+                sorted(map(str, inspector.get_unique_constraints(name))),
+                sorted(
+                    str(index | {"dialect_options": {key: str(each) for key, each in index["dialect_options"].items()}})
+                    for index in inspector.get_indexes(name)
+                ),
+            )
+    return found
+
+
+def build_by_scripts(database: Database) -> None:
+    """Build the schema as Alembic does from nothing."""
+    with database.write() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(script_config(connection), "head")
+
+
+def test_the_scripts_are_the_revisions_that_are_known(database: Database) -> None:
+    """Fails if a script is not in `REVISIONS`, or two stand on the same one: folders would be refused or left as is."""
+    with database.engine.connect() as connection:
+        scripts = ScriptDirectory.from_config(script_config(connection))
+    assert [script.revision for script in scripts.walk_revisions()] == list(reversed(REVISIONS))
+    assert scripts.get_heads() == [HEAD]
+    for script in scripts.walk_revisions():
+        assert Path(script.path).stem == script.revision
+        assert len(script.revision) <= 32
+
+
+def test_the_scripts_build_what_is_declared(database: Database, tmp_path: Path) -> None:
+    """Fails if a table, column, index or constraint was declared without a migration, or the other way round."""
+    build_by_scripts(database)
+    assert differences(database) == []
+    created = Database(f"sqlite:///{tmp_path}/created.db")
+    assert open_schema(created) is None
+    assert schema_of(database) == schema_of(created)
+    created.close()
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE jobs DROP COLUMN batch", "DROP INDEX ix_jobs_state",
+                                    "CREATE TABLE strange (id INTEGER)"])  # fmt: skip
+def test_a_difference_would_be_found(database: Database, change: str) -> None:
+    """Fails if the comparison compares nothing."""
+    open_schema(database)
+    with database.write() as connection:
+        connection.exec_driver_sql(change)
+    assert len(differences(database)) == 1
+
+
+def test_every_module_with_tables_is_known() -> None:
+    """Fails if a module declares tables of the main database and is not imported before it is created."""
+    imports_metadata = re.compile(r"^from services\.core\.database import .*\bmetadata\b", re.MULTILINE)
+    declaring = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "services").rglob("*.py")
+        if imports_metadata.search(text := path.read_text()) and "sa.Table(" in text
+    ]
+    assert "services.chat.store" in declaring
+    code = "import sys; from services.app.tables import import_tables; import_tables(); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT, env=environment()).split()
+    assert set(declaring) <= set(loaded)
+    assert "alembic" not in loaded
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_folder_of_the_version_before_gets_the_schema(name: str, tmp_path: Path) -> None:
+    """Fails if it lacks something after the upgrade, rows are lost, or it is upgraded again and again."""
+    import_tables()
+    database = Database(f"sqlite:///{unpacked(name, tmp_path)}", checked=True)
+    with database.read() as connection:
+        documents = connection.exec_driver_sql("SELECT id, name FROM documents ORDER BY id").all()
+    done = open_schema(database)
+    assert done is not None
+    assert (done.before, done.after) == ("", HEAD)
+    assert differences(database) == []
+    assert open_schema(database) is None
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT id, name FROM documents ORDER BY id").all() == documents != []
+        assert connection.scalar(sa.select(alembic_version.c.version_num)) == HEAD
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
+def test_a_new_database_is_made_with_the_newest_revision(database: Database) -> None:
+    """Fails if it would be migrated at its second start."""
+    assert open_schema(database) is None
+    with database.read() as connection:
+        assert schema_state(connection).revision == HEAD
+    assert open_schema(database) is None

@@ -15,6 +15,7 @@ from services.core.admission import Admission
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
+from services.core.outgoing import OutgoingRules
 from services.core.settings import Settings
 from services.memory.budget.governor import Governor
 from services.memory.budget.types import BudgetLevel, Decision, DecisionKind
@@ -144,6 +145,7 @@ def build_webhook(  # noqa: PLR0917 - the composition root calls it, nobody else
         settings.webhook_secret.get_secret_value(),
         instance=f"{platform.node()}:{settings.port}",
         now=clock.time,
+        rules=OutgoingRules.of(settings),
     )
     governor.add_listener(_decision_listener(webhook))
     restarts.add_listener(_restart_listener(webhook))

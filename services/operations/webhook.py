@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import structlog
 from services.core.actor import Actor, Permission
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.i18n import _
+from services.core.outgoing import USUAL_RULES, OutgoingRules, RefusedAddressError
 from services.operations.alerts import Alert, AlertKind, delivery_body, signature_headers, standard_signer
 
 if TYPE_CHECKING:
@@ -92,11 +92,12 @@ class Webhook:
         *,
         instance: str,
         now: Callable[[], float],
+        rules: OutgoingRules = USUAL_RULES,
         gather: float = GATHER_SECONDS,
         timeout: float = TIMEOUT_SECONDS,
         back_off: Sequence[float] = BACK_OFF_SECONDS,
     ) -> None:
-        """Send to `url` ("": nowhere), signed if there is a `secret`; `instance` says who sends.
+        """Send to `url` ("": nowhere), signed if there is a `secret`; `instance` says who sends, `rules` where to.
 
         Raises:
             BadInputError: `url` is no http(s) address, or `secret` begins with "whsec_" and is no base64.
@@ -107,6 +108,7 @@ class Webhook:
             standard_signer(secret)
         self._instance = instance
         self._now = now
+        self._rules = rules
         self._gather = gather
         self._timeout = timeout
         self._back_off = tuple(back_off)
@@ -249,6 +251,8 @@ class Webhook:
         """
         import httpx
 
+        from services.core.outgoing_transport import OutgoingTransport
+
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "millpond",
@@ -259,10 +263,16 @@ class Webhook:
         timeout = min(self._timeout, CLOSE_SECONDS / 2) if self._last_try else self._timeout
         try:
             with (
-                httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not _is_loopback(self._url)) as client,
+                httpx.Client(
+                    timeout=timeout,
+                    follow_redirects=False,
+                    transport=OutgoingTransport(self._url, self._rules, seconds=2 * timeout),
+                ) as client,
                 client.stream("POST", self._url, content=message.body, headers=headers) as response,
             ):
                 _check_response(response)  # its body is of no interest and stays unread
+        except RefusedAddressError as error:
+            raise _DeliveryError(error.message, temporary=False) from error
         except httpx.TimeoutException as error:
             raise _DeliveryError(
                 _("no answer within {seconds:.0f} s").format(seconds=timeout), temporary=True
@@ -311,12 +321,3 @@ def _check_response(response: httpx.Response) -> None:
         _("the server answered {status}").format(status=status),
         temporary=status >= 500 or status in _TEMPORARY_STATUS,
     )
-
-
-def _is_loopback(url: str) -> bool:
-    """Return whether the server is on this machine; such a request never goes through a proxy."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

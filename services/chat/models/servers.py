@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.prompt import estimate_tokens
 from services.core.errors import BadInputError, MillpondError, TimedOutError
 from services.core.i18n import _
+from services.core.outgoing import USUAL_RULES, OutgoingRules
 
 if TYPE_CHECKING:
     from services.chat.models.base import AnswerModel
@@ -54,6 +54,7 @@ class OpenAIBackend(_ServerModel):
     key: str = field(repr=False)
     capabilities: CapabilityStore = field(repr=False, compare=False)
     seconds: float = 120.0
+    rules: OutgoingRules = field(default=USUAL_RULES, repr=False)
 
     @property
     def context_tokens(self) -> int:
@@ -69,9 +70,11 @@ class OpenAIBackend(_ServerModel):
         import httpx
 
         from services.chat.models.openai_server import OpenAIChatModel
+        from services.core.outgoing_transport import AsyncOutgoingTransport
 
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        async with httpx.AsyncClient(**client_options(self.url, self.seconds), headers=headers) as client:
+        transport = AsyncOutgoingTransport(self.url, self.rules)
+        async with httpx.AsyncClient(**client_options(self.seconds), transport=transport, headers=headers) as client:
             yield OpenAIChatModel(
                 url=self.url,
                 model=self.model,
@@ -85,13 +88,13 @@ class OpenAIBackend(_ServerModel):
         return explain_error(error, server=host_of(self.url), model=self.model, secret=self.key)
 
 
-def list_openai_models(url: str, key: str) -> list[str]:
+def list_openai_models(url: str, key: str, rules: OutgoingRules = USUAL_RULES) -> list[str]:
     """Return the names of the models that a server with OpenAI's protocol offers.
 
     Raises:
         MillpondError: it cannot be reached, or does not list them.
     """
-    reply = fetch_json(f"{url}/models", key=key)
+    reply = fetch_json(f"{url}/models", key=key, rules=rules)
     models = reply.get("data") if isinstance(reply, dict) else None
     if not isinstance(models, list):
         raise protocol_error(host_of(url))
@@ -127,35 +130,23 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether the server is on this machine; requests to it never use a proxy."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def client_options(url: str, seconds: float) -> dict[str, Any]:
-    """Return the options of every HTTP client for `url` (httpx and httpx2 alike)."""
+def client_options(seconds: float) -> dict[str, Any]:
+    """Return the options of every HTTP client for a server; its transport is `outgoing_transport`'s."""
     return {
-        # A TLS context takes 20 ms and 1 MB to build; plain HTTP needs none.
-        "verify": url.startswith("https:"),
-        "trust_env": not is_loopback(url),
         "timeout": seconds,
         "follow_redirects": False,  # would send documents and keys to a host that nobody chose
     }
 
 
-def fetch_json(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> Any:
+def fetch_json(url: str, *, key: str = "", seconds: float = PROBE_SECONDS, rules: OutgoingRules = USUAL_RULES) -> Any:
     """Return the JSON document at `url`.
 
     Raises:
-        MillpondError: the server cannot be reached, refuses, is too slow, or sends something else.
+        MillpondError: the server cannot be reached, refuses, is too slow, sends something else, or may not be asked.
     """
     import httpx
+
+    from services.core.outgoing_transport import OutgoingTransport
 
     server = host_of(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -163,7 +154,9 @@ def fetch_json(url: str, *, key: str = "", seconds: float = PROBE_SECONDS) -> An
     received = bytearray()
     try:
         with (
-            httpx.Client(**client_options(url, seconds)) as client,
+            httpx.Client(
+                **client_options(seconds), transport=OutgoingTransport(url, rules, seconds=2 * seconds)
+            ) as client,
             client.stream("GET", url, headers=headers) as reply,
         ):
             for part in reply.iter_bytes():
@@ -190,6 +183,7 @@ class OllamaBackend(_ServerModel):
     """A model on a server; `seconds` limits each wait for it, the caller limits the whole answer."""
 
     seconds: float = 120.0
+    rules: OutgoingRules = field(default=USUAL_RULES, repr=False)
 
     @property
     def context_tokens(self) -> int:
@@ -204,15 +198,17 @@ class OllamaBackend(_ServerModel):
     async def open_model(
         self, answer_tokens: int, options: AnswerOptions = DEFAULT_OPTIONS
     ) -> AsyncIterator[AnswerModel]:
-        import httpx
         from langchain_ollama import ChatOllama
 
+        from services.core.outgoing_transport import AsyncOutgoingTransport, OutgoingTransport
+
         # Without keep-alive nothing of the connection outlives the answer; the class has no way to close its client.
-        limits = httpx.Limits(max_keepalive_connections=0)
         model = ChatOllama(
             model=self.model,
             base_url=self.url,
-            client_kwargs={**client_options(self.url, self.seconds), "limits": limits},
+            client_kwargs=client_options(self.seconds),
+            sync_client_kwargs={"transport": OutgoingTransport(self.url, self.rules)},
+            async_client_kwargs={"transport": AsyncOutgoingTransport(self.url, self.rules, keep_alive=False)},
         )
         yield model.bind(**self._call_options(answer_tokens, options))
 
@@ -239,13 +235,13 @@ class OllamaBackend(_ServerModel):
         return explain_error(error, server=f"Ollama ({host_of(self.url)})", model=self.model)
 
 
-def list_ollama_models(url: str) -> list[str]:
+def list_ollama_models(url: str, rules: OutgoingRules = USUAL_RULES) -> list[str]:
     """Return the names of the models that an Ollama server has.
 
     Raises:
         MillpondError: it cannot be reached, or does not list them.
     """
-    reply = fetch_json(f"{url}/api/tags")
+    reply = fetch_json(f"{url}/api/tags", rules=rules)
     models = reply.get("models") if isinstance(reply, dict) else None
     if not isinstance(models, list):
         raise protocol_error(host_of(url))

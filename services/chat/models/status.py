@@ -12,6 +12,7 @@ from services.chat.prompt import Prompt
 from services.chat.types import BackendChoice, BackendStatus, MessageRole
 from services.core.errors import ErrorKind, MillpondError
 from services.core.i18n import _
+from services.core.outgoing import RefusedAddressError
 
 MAX_AGE_SECONDS = 5.0
 FIRST_PROBE_SECONDS = 1.0
@@ -23,6 +24,8 @@ def may_answer(error: MillpondError) -> bool:
 
     It lacks the list, or sends something else there. One that refuses the key or fails does not answer either.
     """
+    if isinstance(error, RefusedAddressError):
+        return False
     status = getattr(error.__cause__, "status_code", None)
     if status is None:
         return error.kind is not ErrorKind.TIMED_OUT

@@ -93,6 +93,8 @@ class Database:
             )
             sa.event.listen(self.engine, "connect", pragmas)
         self._on_removal: list[Callable[[], None]] = []
+        self._writer = 0  # the thread whose transaction is in progress, and what it does before it commits
+        self._at_commit: list[Callable[[Connection], object]] = []
         sa.event.listen(self.engine, "after_cursor_execute", _watch_removals)
 
     @property
@@ -147,7 +149,10 @@ class Database:
             self._refuse_if_closed()
             try:
                 with self.engine.begin() as connection:
+                    self._writer = threading.get_ident()
                     yield connection
+                    for call in self._at_commit:
+                        call(connection)
                     removed = connection.info.pop(_REMOVED, False)
             except (DatabaseError, JSONDecodeError) as error:
                 if _is_disk_error(error):
@@ -158,10 +163,23 @@ class Database:
                 if _is_damage(error):
                     raise self._found_damaged() from error
                 raise
+            finally:
+                self._writer = 0
+                self._at_commit = []
             self._copy_log_in_time()
         if removed:
             for listener in self._on_removal:
                 listener()
+
+    def at_commit(self, call: Callable[[Connection], object]) -> bool:
+        """Have the transaction that this thread has begun with `write` end with `call`; return whether there is one.
+
+        What `call` writes is committed with it, or not at all; what it raises undoes the transaction.
+        """
+        if self._writer != threading.get_ident():
+            return False
+        self._at_commit.append(call)
+        return True
 
     def on_removal(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each transaction that deleted or replaced something; it must not wait."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from services.core.actor import Actor
+from services.core.auditing import NOTHING, Action, AuditOutcome, AuditSink, Target
+
 
 class EventKind(StrEnum):
     """Kinds of events on the time line."""
@@ -33,6 +36,7 @@ class EventKind(StrEnum):
     BREAKER = "breaker"
     EXPERIMENT = "experiment"
     DAMAGE = "damage"  # a file of the data folder is not as it was left
+    UPGRADE = "upgrade"  # of the database's schema, and what becomes of the copy from before it
 
 
 class Timer(StrEnum):
@@ -62,8 +66,8 @@ class Counter(StrEnum):
     WINDOW_MISSES = "window_misses"
 
 
-class EventSink(Protocol):
-    """Where reports go. Every method may be called from any thread, returns at once and never raises."""
+class EventSink(AuditSink, Protocol):
+    """Where reports go. Every method may be called from any thread and never raises; all but `audit` return at once."""
 
     def event(self, kind: EventKind, detail: str = "", **figures: float) -> None:
         """Record that something happened now; `figures` by name, bytes and seconds as the name says."""
@@ -91,4 +95,14 @@ class NullEventSink:
         """Do nothing."""
 
     def count(self, counted: Counter, amount: float = 1) -> None:
+        """Do nothing."""
+
+    def audit(
+        self,
+        actor: Actor | None,
+        action: Action,
+        target: Target = NOTHING,
+        outcome: AuditOutcome = AuditOutcome.DONE,
+        detail: str = "",
+    ) -> None:
         """Do nothing."""

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from services.core.actor import Actor
+from services.core.auditing import NOTHING, Action, AuditOutcome, Target
 from services.core.events import Counter, EventKind, Timer
 from services.core.i18n import plural
 from services.operations.event_log import EventLog
@@ -19,6 +21,7 @@ from services.operations.metrics import Metrics
 # Many of these can come at once: two hundred files uploaded together are one thing to read.
 _IN_BURSTS = frozenset({EventKind.UPLOAD, EventKind.DELETION})
 RecordEvent = Callable[[EventKind, str, Mapping[str, float]], None]
+RecordAction = Callable[[Actor | None, Action, Target, AuditOutcome, str], None]
 QUIET_SECONDS = 3.0
 LONGEST_SECONDS = 60.0
 
@@ -26,7 +29,14 @@ LONGEST_SECONDS = 60.0
 class EventReporter:
     """The `services.core.events.EventSink` of the process. It adds `rss`, in bytes, to every event."""
 
-    def __init__(self, events: EventLog, metrics: Metrics, rss_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        events: EventLog,
+        metrics: Metrics,
+        rss_bytes: Callable[[], int],
+        record_action: RecordAction = lambda *_record: None,
+    ) -> None:
+        self._record_action = record_action
         self._events = events
         self._metrics = metrics
         self._rss = rss_bytes
@@ -49,6 +59,17 @@ class EventReporter:
         """Record that `actor` did something now."""
         self._notify(kind, figures)
         self._record(kind, detail, figures, actor)
+
+    def audit(
+        self,
+        actor: Actor | None,
+        action: Action,
+        target: Target = NOTHING,
+        outcome: AuditOutcome = AuditOutcome.DONE,
+        detail: str = "",
+    ) -> None:
+        """Record in the audit log that `actor` did something."""
+        self._record_action(actor, action, target, outcome, detail)
 
     def observe(self, timing: Timer, seconds: float) -> None:
         """Record a duration of `seconds`."""

@@ -1,0 +1,216 @@
+"""The key with which heads are signed (Ed25519), and the file that keeps the last head outside of the database.
+
+`cryptography` is imported when something is signed or verified: 9 MB that a process without audited actions never pays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.audit.chain import AuditHead
+from services.core.errors import BadInputError, DamagedError, StorageError
+from services.core.i18n import _
+from services.core.private_files import create_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PUBLIC_SUFFIX, HEAD_SUFFIX = ".pub", ".head"
+
+
+class SigningKey:
+    """The private key in a file that nobody else may read; made at first use, its public half beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.public_path = path.with_suffix(PUBLIC_SUFFIX)
+        self._key: Ed25519PrivateKey | None = None
+        self._fingerprint = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the public half; loads the key, or makes it.
+
+        Raises:
+            StorageError: the file cannot be read or written.
+            BadInputError: it is no such key, or others may read it.
+        """
+        self._load()
+        return self._fingerprint
+
+    def sign(self, data: bytes) -> str:
+        """Return the signature, in hexadecimal digits; errors as for `fingerprint`."""
+        return self._load().sign(data).hex()
+
+    def _load(self) -> Ed25519PrivateKey:
+        if self._key is None:
+            try:
+                self._key = _read(self.path) if self.path.exists() else _create(self.path)
+                self._fingerprint = fingerprint(self._key.public_key())
+                if not self.public_path.exists():
+                    _write(self.public_path, _public_pem(self._key.public_key()))
+            except OSError as error:
+                raise StorageError(
+                    _("The key of the audit log at {path} cannot be used: {reason}.").format(
+                        path=self.path, reason=error.strerror or error
+                    ),
+                    _("Records are kept, but not signed until it can be."),
+                ) from error
+        return self._key
+
+
+def _read(path: Path) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise BadInputError(
+            _("The key of the audit log at {path} can be read by others; it was not used.").format(path=path),
+            _("Give the file mode 0600: chmod 600."),
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _no_key(path) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _no_key(path)
+    return key
+
+
+def _create(path: Path) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = Ed25519PrivateKey.generate()
+    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), exclusive=True)
+    _write(path.with_suffix(PUBLIC_SUFFIX), _public_pem(key.public_key()))
+    return key
+
+
+def _public_pem(key: Ed25519PublicKey) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """Return the fingerprint of a key: the sha256 of its 32 bytes."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()
+
+
+class TrustedKeys:
+    """Public keys by their fingerprint."""
+
+    def __init__(self, keys: dict[str, Ed25519PublicKey]) -> None:
+        self._keys = keys
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Whose signatures are accepted."""
+        return list(self._keys)
+
+    @classmethod
+    def read(cls, paths: list[Path]) -> TrustedKeys:
+        """Read public keys.
+
+        Raises:
+            BadInputError: a file is missing or has no such key.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        keys = {}
+        for path in paths:
+            try:
+                key = load_pem_public_key(path.read_bytes())
+            except OSError as error:
+                raise BadInputError(
+                    _("The public key {path} cannot be read: {reason}.").format(path=path, reason=error.strerror),
+                    _("Name a copy of it with --public-key."),
+                ) from error
+            except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+                raise _no_key(path) from error
+            if not isinstance(key, Ed25519PublicKey):
+                raise _no_key(path)
+            keys[fingerprint(key)] = key
+        return cls(keys)
+
+    @classmethod
+    def beside(cls, key: Path) -> TrustedKeys:
+        """Read the public key beside a private one; none where nothing has been signed yet. Errors as for `read`."""
+        public = key.with_suffix(PUBLIC_SUFFIX)
+        return cls.read([public] if public.exists() else [])
+
+    def knows(self, key: str) -> bool:
+        """Whether a fingerprint is that of a trusted key."""
+        return key in self._keys
+
+    def verify(self, key: str, signature: str, data: bytes) -> bool:
+        """Return whether `signature` is that of the trusted key with the fingerprint `key`."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._keys[key].verify(bytes.fromhex(signature), data)
+        except (KeyError, ValueError, InvalidSignature):
+            return False
+        return True
+
+
+class LastHead:
+    """The newest head in a file beside the key: a database that is put back to an older state does not fit it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_suffix(HEAD_SUFFIX)
+
+    def write(self, head: AuditHead) -> None:
+        """Replace what is there.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        _write(self.path, json.dumps(asdict(head), indent=1).encode() + b"\n")
+
+    def read(self) -> AuditHead | None:
+        """Return the head, None where no file is.
+
+        Raises:
+            DamagedError: the file is none of ours.
+        """
+        try:
+            found = json.loads(self.path.read_bytes())
+            return AuditHead(**{field.name: found[field.name] for field in fields(AuditHead)})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedError(_("The file {path} cannot be read.").format(path=self.path)) from error
+
+
+def _write(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Write a private file so that it is there whole or not at all."""
+    written = path.with_name(f"{path.name}.new")
+    with create_file(written) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if exclusive:
+        try:
+            os.link(written, path)
+        finally:
+            written.unlink()
+    else:
+        written.replace(path)
+
+
+def _no_key(path: Path) -> BadInputError:
+    return BadInputError(
+        _("{path} is no Ed25519 key in PEM.").format(path=path),
+        _("Put the key back that was there, or another one that Millpond has made."),
+    )

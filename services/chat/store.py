@@ -24,6 +24,8 @@ conversations = sa.Table(
     sa.Column("updated_at", sa.Float, nullable=False, index=True),
     sa.Column("history_turns", sa.Integer, nullable=False),
     sa.Column("collection_ids", sa.JSON, nullable=False),
+    # Whose it is; null: of the time before there were accounts.
+    sa.Column("person_id", sa.Integer, index=True),
 )
 
 messages = sa.Table(
@@ -55,6 +57,8 @@ citations_of = sa.Table(
     sa.Column("document_id", sa.Integer, primary_key=True),
     sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, index=True),
     sa.Column("deleted", sa.Boolean, nullable=False, default=False),
+    # Where the document was when it was deleted; null: it is there, or nobody knows any more.
+    sa.Column("collection_id", sa.Integer),
 )
 _STORED_CITATIONS = (
     "INSERT OR IGNORE INTO citations_of(document_id, message_id, deleted)"

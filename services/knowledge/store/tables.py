@@ -49,6 +49,8 @@ documents = sa.Table(
     sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
+    # The person who added it, for display; null where it was not a person with an account.
+    sa.Column("added_by", sa.Integer),
     # It came only with other documents, see `attachments`, and goes with the last of them; null means no.
     sa.Column("attached", sa.Boolean),
     # The revision that is searched, and the newest one, which may be under construction or have failed.
@@ -154,6 +156,8 @@ jobs = sa.Table(
     # Who handed the file in, and with which others: the queue is shared among people, then among what each handed in.
     sa.Column("owner", sa.String(255), nullable=False, server_default=""),
     sa.Column("batch", sa.String(64), nullable=False, server_default=""),
+    # The collections that its owner may read, whose chunks may be copied for it, as a JSON list; null means all.
+    sa.Column("readable", sa.JSON(none_as_null=True)),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sqlite_autoincrement=True,

@@ -23,6 +23,7 @@ from services.app.build_memory import (
     watch_late_imports,
 )
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
+from services.app.build_schema import open_database, watch_copies
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.damage import require_database, watch_database, watch_originals
@@ -30,15 +31,12 @@ from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
 from services.app.reclaimers import register_reclaimers
 from services.app.shell_hooks import ShellHooks
-from services.app.tables import import_tables
 from services.core.access import AccessControl
 from services.core.admission import Admission
 from services.core.cache import Caches
-from services.core.database import Database
 from services.core.errors import StorageError
 from services.core.events import EventSink
 from services.core.i18n import _
-from services.core.migrations.upgrade import open_schema
 from services.core.preferences import Preferences
 from services.core.private_files import make_folder, mend
 from services.core.requests.registry import RequestRegistry
@@ -104,6 +102,7 @@ def open_platform(
     watched: bool,
     ready: Callable[[], bool],
     ready_rss: Callable[[], int],
+    enter: Callable[[str], None],
 ) -> Platform:
     """Open the data folder, and build what works while models and index are loading.
 
@@ -117,19 +116,17 @@ def open_platform(
         watched: whether memory is sampled and the budget checked.
         ready: whether the process is ready.
         ready_rss: RSS when it became ready, in bytes; 0 before.
+        enter: called with a stage that may take a while, in words.
 
     Raises:
-        ConflictError: another process holds the data folder.
+        ConflictError: another process holds the data folder, or a newer version has written it.
         MillpondError: a part cannot be had.
     """
     settings, clock, request_log = base.settings, base.clock, base.request_log
     _lock_folder(settings, url, patience, closing)
 
-    import_tables()
     require_database(settings)
-    database = Database(settings.effective_database_url, checked=True)
-    closing.callback(database.close)
-    open_schema(database)
+    database, upgrade = open_database(settings, closing, enter)
     erasure = build_erasure(database, closing)
     preferences = Preferences(database)
     events, reporter = build_events(clock, database, base.metrics, closing)
@@ -178,6 +175,7 @@ def open_platform(
         access=AccessControl(settings, reporter, clock.time),
     )
     watch_database(database, memory, reporter, base.health)
+    watch_copies(settings, clock, database, upgrade, memory=memory, reporter=reporter)
     base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
     metrics.register_platform(platform, count_sessions=hooks.sessions)
     return platform

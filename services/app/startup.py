@@ -234,6 +234,7 @@ class Application:
             watched=self._watched,
             ready=self.is_ready,
             ready_rss=self.ready_rss,
+            enter=self._enter,
         )
         platform.memory.ledger.add_memory_reporter(self._memory_reports)
         self.hooks.connect_ledger(platform.memory.ledger)

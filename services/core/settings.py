@@ -133,6 +133,12 @@ class Settings(BaseSettings):
     free_disk_mb: int = Field(256, ge=0, description="New files are refused when less than this is free, in MB")
 
     snapshot_seconds: float = Field(30.0, gt=0, description="Longest time between a change and its index snapshot")
+    upgrade_copy_days: float = Field(
+        14.0,
+        ge=0,
+        description="Days for which the copy of the database from before an upgrade is kept; it holds what is deleted "
+        "meanwhile. 0: until the upgrade has succeeded",
+    )
     snapshots_kept: int = Field(2, ge=1, description="Index snapshots kept on disk")
 
     memory_limit_mb: int = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,14 +14,17 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from services.app.tables import import_tables
 from services.core.database import Database, metadata
+from services.core.errors import StorageError
 from services.core.migrations.comparison import default_differs, is_compared
-from services.core.migrations.upgrade import open_schema, script_config
+from services.core.migrations.upgrade import SCRIPTS, one_transaction, open_schema, script_config
 from services.core.schema_version import HEAD, REVISIONS, alembic_version, schema_state
+from tests.migrations.__main__ import make_revision
 from tests.servers import ROOT, environment
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -156,3 +160,74 @@ def test_a_new_database_is_made_with_the_newest_revision(database: Database) -> 
     with database.read() as connection:
         assert schema_state(connection).revision == HEAD
     assert open_schema(database) is None
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_every_older_revision_gets_the_schema(database: Database, revision: str) -> None:
+    """Fails if a step between two revisions is missing, or leads somewhere else than the declared schema."""
+    with database.write() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(script_config(connection), revision)
+    done = open_schema(database)
+    assert done is not None
+    assert (done.before, done.after) == (revision, HEAD)
+    assert differences(database) == []
+
+
+def test_alembic_is_imported_for_a_migration_alone(tmp_path: Path) -> None:
+    """Fails if a usual start pays for it: a new database, and one of this version."""
+    code = """if True:
+        import sys
+        from services.app.tables import import_tables
+        from services.core.database import Database
+        from services.core.migrations.upgrade import open_schema
+        import_tables()
+        database = Database("sqlite:///" + sys.argv[1], checked=True)
+        assert [open_schema(database) for _time in range(2)] == [None, None]
+        database.close()
+        assert not {"alembic", "mako"} & {name.partition(".")[0] for name in sys.modules}
+    """
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.db")], check=True, cwd=ROOT, env=environment())
+
+
+def test_a_table_that_others_refer_to_can_be_made_anew(database: Database) -> None:
+    """Fails if the rows that refer to it go with the old one, or references to nothing are left."""
+    open_schema(database)
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO conversations VALUES ('a', 'A', 1, 1, 5, '[]'{})".format(
+                ", NULL" * (len(metadata.tables["conversations"].columns) - 6)
+            )
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO messages (conversation_id, role, text, created_at, state, model, citations, cost, feedback,"
+            " error, hint) VALUES ('a', 'user', 'Why?', 1, 'complete', '', '[]', '{}', 0, '', '')"
+        )
+    with database.write() as connection, one_transaction(connection):
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("conversations", recreate="always") as batch:
+            batch.alter_column("title", type_=sa.String(500))
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT text FROM messages").scalars().all() == ["Why?"]
+    with pytest.raises(StorageError, match="messages"), database.write() as connection, one_transaction(connection):
+        connection.exec_driver_sql("DROP TABLE conversations")
+    database.engine.dispose()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT title FROM conversations").scalars().all() == ["A"]
+
+
+def test_the_next_revision_is_written(database: Database, tmp_path: Path) -> None:
+    """Fails if what a developer gets from `make migration` does not lead to what is declared."""
+    scripts = tmp_path / "scripts"
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    planets = sa.Table("planets", metadata, sa.Column("name", sa.String(20), primary_key=True, index=True))
+    try:
+        revision = make_revision("Planets, and moons of these!", tmp_path, scripts)
+        assert revision == f"{len(REVISIONS) + 1:04}_planets_and_moons_of_these"[:32]
+        with database.write() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            command.upgrade(script_config(connection, scripts), "head")
+        assert differences(database) == []
+    finally:
+        metadata.remove(planets)
+    assert [change[0] for change in differences(database)] == ["remove_index", "remove_table"]

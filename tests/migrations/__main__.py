@@ -15,18 +15,18 @@ from alembic import command
 
 from services.app.tables import import_tables
 from services.core.database import Database
-from services.core.migrations.upgrade import script_config
+from services.core.migrations.upgrade import SCRIPTS, script_config
 from services.core.schema_version import REVISIONS
 
 
-def make_revision(message: str, folder: Path) -> str:
-    """Write a script on top of the newest one and return its revision."""
+def make_revision(message: str, folder: Path, scripts: Path = SCRIPTS) -> str:
+    """Write a script on top of the newest one and return its revision; the database is in `folder`."""
     words = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")
     revision = f"{len(REVISIONS) + 1:04}_{words}"[:32].rstrip("_")
     import_tables()
     database = Database(f"sqlite:///{folder / 'scripts.db'}")
     with database.engine.connect() as connection:
-        config = script_config(connection)
+        config = script_config(connection, scripts)
         command.upgrade(config, "head")
         connection.commit()
         command.revision(config, message, autogenerate=True, rev_id=revision)

@@ -51,6 +51,8 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.BREAKER: _("Circuit breaker"),
         EventKind.EXPERIMENT: _("Experiment"),
         EventKind.DAMAGE: _("Damaged file"),
+        EventKind.UPGRADE: _("Upgrade"),
+        EventKind.CERTIFICATE: _("Certificate"),
     }.get(kind, str(kind))
 
 

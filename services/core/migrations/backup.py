@@ -1,12 +1,13 @@
 """The copy of the database from before a migration: beside the file, for its owner alone, only the newest one.
 
 It holds what was in the database then, so also what is deleted afterwards. That is why it is removed after some days
-(`upgrade_backup_days`); it may be deleted at any time.
+(`upgrade_copy_days`); it may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing, suppress
@@ -20,6 +21,7 @@ from services.core.machine import MEGABYTE
 from services.core.private_files import create_file
 
 _MARK = ".before-"
+_REVISION = r"\w+"  # without what SQLite may put beside a copy that somebody opens: -wal, -shm, -journal
 _UNFINISHED = ".part"
 _PAGES_AT_ONCE = 2048  # 8 MB; other threads run in between
 _SPARE_BYTES = 16 * MEGABYTE  # for what the migration itself writes
@@ -48,6 +50,8 @@ def back_up(database: Database, path: Path, revision: str) -> Path:
         with database.read() as connection, closing(sqlite3.connect(unfinished)) as copy:
             source: Any = connection.connection.driver_connection
             source.backup(copy, pages=_PAGES_AT_ONCE)
+            # It stands alone, without a log beside it.
+            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         _sync(unfinished)
         unfinished.replace(target)
         _sync(path.parent)
@@ -60,7 +64,9 @@ def back_up(database: Database, path: Path, revision: str) -> Path:
 
 def backups_of(path: Path) -> list[Path]:
     """Return the copies of a database file from before migrations, the newest last."""
-    found = [each for each in path.parent.glob(f"{path.name}{_MARK}*") if not each.name.endswith(_UNFINISHED)]
+    found = [
+        each for each in path.parent.glob(f"{path.name}{_MARK}*") if re.fullmatch(_REVISION, each.name.split(_MARK)[-1])
+    ]
     return sorted(found, key=_written_at)
 
 

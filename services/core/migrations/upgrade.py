@@ -84,12 +84,12 @@ def refuse_newer(database: Database) -> None:
     _known_state(database)
 
 
-def script_config(connection: Connection) -> Config:
-    """Return Alembic's configuration for the scripts here, on a connection."""
+def script_config(connection: Connection, scripts: Path = SCRIPTS) -> Config:
+    """Return Alembic's configuration for the scripts, on a connection."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s")
     return config
 
@@ -111,7 +111,7 @@ def _migrate(database: Database) -> None:
     from alembic.util import CommandError
 
     try:
-        with database.write() as connection, _one_transaction(connection):
+        with database.write() as connection, one_transaction(connection):
             command.upgrade(script_config(connection), HEAD)
     except (SQLAlchemyError, CommandError) as error:
         reason = str(getattr(error, "orig", None) or error)
@@ -127,7 +127,7 @@ def _migrate(database: Database) -> None:
 
 
 @contextmanager
-def _one_transaction(connection: Connection) -> Iterator[None]:
+def one_transaction(connection: Connection) -> Iterator[None]:
     """Begin a transaction that holds statements of the schema, too, and in which tables can be made anew.
 
     Python's driver begins one before INSERT, UPDATE and DELETE alone. While foreign keys are checked, a table that

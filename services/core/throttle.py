@@ -76,6 +76,12 @@ class SignInThrottle:
             forgotten = known is None or self._monotonic() - known.last >= self._forget
             return self._delay(1 if known is None or forgotten else known.count + 1)
 
+    def has_failures(self, key: str) -> bool:
+        """Return whether a key has failed of late."""
+        with self._lock:
+            known = self._failures.get(key)
+            return known is not None and self._monotonic() - known.last < self._forget
+
     def succeeded(self, key: str) -> None:
         """Forget the failures of a key."""
         with self._lock:

@@ -1,0 +1,312 @@
+"""The face of identity: who asks, by session, API token or the machine itself; signing in and out."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from services.core.actor import AccessLevel, Actor, Permission, Role
+from services.core.auditing import Action, AuditOutcome, AuditSink, Target, TargetKind
+from services.core.database import Database
+from services.core.errors import UnauthorizedError
+from services.core.i18n import _
+from services.core.memory_report import MemoryReport
+from services.core.preferences import Preferences
+from services.core.secret_box import SecretBox
+from services.identity.accounts import Accounts
+from services.identity.attempts import Attempts, SlowedDownError
+from services.identity.devices import KnownDevices, device_words
+from services.identity.directory import Directory, Known
+from services.identity.ground import IdentityGround
+from services.identity.groups import Groups
+from services.identity.name_rules import name_key
+from services.identity.own_account import OwnAccount
+from services.identity.passwords import PasswordHasher
+from services.identity.revocations import Revocations
+from services.identity.second_factor import SecondFactors
+from services.identity.sessions import SessionLimits, Sessions, session_name
+from services.identity.sharing import Sharing
+from services.identity.store.grants import GrantStore
+from services.identity.store.people import Credentials, PeopleStore
+from services.identity.store.sessions import StoredSession
+from services.identity.tokens import ApiTokens, token_name, token_permissions
+from services.identity.types import Revocation, SignedIn, SignInWay
+
+LOCAL = "local"  # the name of whoever uses the machine itself
+_LONGEST_NAME = 400  # what is longer belongs to nobody, and need not be normalized
+
+
+class SecondFactorNeededError(UnauthorizedError):
+    """The password is right, and this account has a second factor: its code is needed, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """What the settings say."""
+
+    session_limits: SessionLimits = field(default_factory=SessionLimits)
+    new_collections: AccessLevel = AccessLevel.NONE
+    providers: bool = False  # people can come from an OIDC provider
+
+
+class Identity:
+    """Accounts, groups and grants, and who asks. Thread-safe.
+
+    The parts: `accounts` and `groups` (for those who manage people), `sharing` (grants on collections), `account`
+    (one's own), `sessions`, `tokens`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        preferences: Preferences,
+        box: SecretBox,
+        audit: AuditSink,
+        rules: IdentityRules,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        collections: Callable[[], Iterable[int]] = lambda: (),
+        hasher: PasswordHasher | None = None,
+    ) -> None:
+        """Read who there is; `collections` returns the ids of the collections that exist."""
+        people, grants = PeopleStore(database), GrantStore(database)
+        self._rules = rules
+        self._people = people
+        self._local_token = ""
+        self._revocations = Revocations()
+        self.directory = Directory(people, grants)
+        self._hasher = hasher or PasswordHasher()
+        ground = self._ground = IdentityGround(
+            people, grants, self.directory, self._hasher, audit, self._revocations, now
+        )
+        self._attempts = Attempts(monotonic)
+        self._devices = KnownDevices(preferences)
+        self._factors = SecondFactors(people, box, now)
+        self.sharing = Sharing(ground, new_collections=rules.new_collections, collections=collections)
+        self.sessions = Sessions(database, ground, rules.session_limits)
+        self.tokens = ApiTokens(database, ground)
+        self.groups = Groups(ground)
+        self.accounts = Accounts(
+            ground, self.sessions, self.tokens, before_first=self.sharing.share_everything, providers=rules.providers
+        )
+        self.account = OwnAccount(ground, self.sessions, self._factors, self._attempts)
+        for person_id, address in self.sessions.known_places():
+            self._attempts.remember(person_id, address)
+
+    @property
+    def open_mode(self) -> bool:
+        """Whether nobody has to sign in: there are neither accounts nor a provider."""
+        return not self._rules.providers and not self.directory.snapshot.people
+
+    def local_actor(self) -> Actor:
+        """Return who somebody at this machine is while there are no accounts: an administrator."""
+        return Actor(LOCAL, Role.ADMIN)
+
+    def by_session(self, token: str) -> Actor | None:
+        """Return who a session belongs to; None: it has ended, or never was."""
+        return self._of_session(self.sessions.find(token))
+
+    def by_session_id(self, session_id: str, *, used: bool = False) -> Actor | None:
+        """Return who a session belongs to, for those who were told of it before: the pages of an open tab.
+
+        None: it has ended. `used` is whether its person does something with it now, so that it does not end as idle.
+        """
+        return self._of_session(self.sessions.find_by_id(session_id, used=used))
+
+    def _of_session(self, session: StoredSession | None) -> Actor | None:
+        if session is None:
+            return None
+        person = self.directory.person(session.person_id)
+        if person is None or person.disabled:
+            return None
+        return self._actor(person, session_name(session))
+
+    def by_api_token(self, token: str, address: str) -> Actor:
+        """Return who an API token belongs to, limited to its scopes; the token of this machine: the administrator.
+
+        Raises:
+            UnauthorizedError: it is misspelt, not known, expired, revoked, or its person is disabled.
+            SlowedDownError: as before, after many wrong ones from that address; the right one is never refused.
+        """
+        if self._local_token and hmac.compare_digest(_digestible(token), _digestible(self._local_token)):
+            return self.local_actor()
+        try:
+            stored = self.tokens.find(token)
+            person = self._enabled(stored.person_id)
+        except UnauthorizedError:
+            seconds = self._attempts.failed_token(address)
+            if seconds > 0:
+                raise SlowedDownError(seconds) from None
+            raise
+        return self._actor(person, token_name(stored), token_permissions(stored))
+
+    def sign_in(
+        self, name: str, password: str, code: str = "", *, address: str, device: str, known_device: str = ""
+    ) -> SignedIn:
+        """Open a session for somebody who knows name, password and, where there is one, a code of the second factor.
+
+        Takes some 30 ms of a core, and waits for those who came before: to be called in a thread.
+
+        Args:
+            name: as typed.
+            password: as typed.
+            code: of the authenticator, or a recovery code; "" before it is asked for.
+            address: the client's.
+            device: its header `User-Agent`.
+            known_device: `SignedIn.known_device` of an earlier sign-in.
+
+        Raises:
+            UnauthorizedError: name, password or code is wrong, or the account is disabled.
+            SecondFactorNeededError: the password is right, a code is needed.
+            SlowedDownError: there were many failures.
+            BusyError: too many sign in at this moment.
+        """
+        key = name_key(name[:_LONGEST_NAME])
+        credentials = self._people.credentials(key)
+        person_id = credentials.person_id if credentials is not None else None
+        attempt = _Attempt(key, address, person_id, self._devices.device(known_device, person_id))
+        self._attempts.require_turn(key, address, person_id=person_id, device=attempt.device)
+        favoured = not self._attempts.has_failed(address) or self._attempts.knows(person_id, address, attempt.device)
+        stored = credentials.password if credentials is not None else None
+        right = self._hasher.verify(stored, password, favoured=favoured)
+        if credentials is None or not right:
+            raise self._failure(attempt, _("wrong password"), _wrong_password())
+        if credentials.disabled:
+            raise self._failure(attempt, _("the account is disabled"), _disabled())
+        if credentials.totp_secret is not None:
+            if not code.strip():
+                raise SecondFactorNeededError(
+                    _("A code of your second factor is needed."),
+                    _("Enter the one that your authenticator shows, or a recovery code."),
+                )
+            if not self._factors.accepts(credentials, code):
+                raise self._failure(attempt, _("wrong code"), _wrong_code())
+        self._attempts.succeeded(key, address, person_id=credentials.person_id, device=attempt.device)
+        self._rehash(credentials, password)
+        return self.open_session(
+            credentials.person_id, way=SignInWay.PASSWORD, address=address, device=device, known_device=known_device
+        )
+
+    def open_session(
+        self, person_id: int, *, way: SignInWay, address: str, device: str, known_device: str = ""
+    ) -> SignedIn:
+        """Open a session for somebody who was authenticated; arguments as for `sign_in`.
+
+        Raises:
+            UnauthorizedError: there is no such person, or the account is disabled.
+        """
+        person = self._enabled(person_id)
+        words = device_words(device)
+        token, session = self.sessions.open(person_id, address=address, device=words, way=way)
+        self._people.update(person_id, last_sign_in=session.created_at)
+        # Disabled or deleted while the session was opened: then it was not among those that ended.
+        actor = self.by_session(token)
+        if actor is None:
+            self.sessions.sign_out(session_name(session))
+            raise _disabled()
+        self._ground.audit.audit(
+            actor, Action.SIGN_IN, _target(person), detail=", ".join(part for part in (way.value, words) if part)
+        )
+        proof = known_device if self._devices.device(known_device, person_id) else self._devices.prove(person_id)
+        return SignedIn(token, actor, self.sessions.expires(session), proof)
+
+    def sign_out(self, session_id: str) -> None:
+        """End the session (`Actor.session_id`) because its person wants to; nothing happens if it has ended."""
+        self.sessions.sign_out(session_id)
+
+    def on_revoked(self, listener: Callable[[Revocation], None]) -> None:
+        """Have `listener` called, at once and in any thread, when a session, a token or a right ends."""
+        self._revocations.add_listener(listener)
+
+    def accept_local_token(self, token: str) -> None:
+        """Let this token, which lies in the data folder, stand for the local administrator; "" for none."""
+        self._local_token = token
+
+    def write_times(self) -> None:
+        """Write when sessions and tokens were last used, and end those whose time is over; called once a minute."""
+        self.sessions.write_times()
+        self.tokens.write_times()
+
+    def memory_reports(self) -> list[MemoryReport]:
+        """Return what is kept in memory, and the password hash that is being computed."""
+        return [
+            self.directory.memory_report(),
+            self.sessions.memory_report(),
+            self.tokens.memory_report(),
+            *self._hasher.memory_reports(),
+        ]
+
+    def _enabled(self, person_id: int) -> Known:
+        person = self.directory.person(person_id)
+        if person is None or person.disabled:
+            raise _disabled()
+        return person
+
+    def _actor(self, person: Known, session_id: str, scopes: frozenset[Permission] | None = None) -> Actor:
+        def refused(action: str) -> None:
+            self._ground.audit.audit(None, Action.PERMISSION_REFUSED, _target(person), AuditOutcome.REFUSED, action)
+
+        return Actor(
+            person.name,
+            person.role,
+            refused,
+            person_id=person.id,
+            scopes=scopes,
+            rights=self.directory.rights(person.id),
+            session_id=session_id,
+        )
+
+    def _failure(self, attempt: _Attempt, reason: str, error: UnauthorizedError) -> UnauthorizedError:
+        """Record a sign-in that failed, and return the error.
+
+        A name that does not exist is not recorded: it may be a password that was typed into the wrong field.
+        """
+        self._attempts.failed(attempt.account, attempt.address, device=attempt.device)
+        person = self.directory.person(attempt.person_id) if attempt.person_id is not None else None
+        self._ground.audit.audit(
+            None,
+            Action.SIGN_IN_FAILED,
+            _target(person) if person is not None else Target(TargetKind.PERSON),
+            AuditOutcome.REFUSED,
+            reason if person is not None else _("no account has this name"),
+        )
+        return error
+
+    def _rehash(self, credentials: Credentials, password: str) -> None:
+        """Store the password with the parameters of now, if it was hashed with others."""
+        if credentials.password is not None and self._hasher.needs_rehash(credentials.password):
+            self._people.update(credentials.person_id, password=self._hasher.hash(password))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt to sign in. `account`: the name as it counts; `device`: a known one of that person, "" for none."""
+
+    account: str
+    address: str
+    person_id: int | None
+    device: str
+
+
+def _disabled() -> UnauthorizedError:
+    return UnauthorizedError(_("This account is disabled."), _("Ask an administrator."))
+
+
+def _wrong_password() -> UnauthorizedError:
+    return UnauthorizedError(_("Name or password is wrong."), _("Check both; capitals count in the password alone."))
+
+
+def _wrong_code() -> UnauthorizedError:
+    return UnauthorizedError(_("This code is wrong, or was used already."), _("Wait for the next one, then enter it."))
+
+
+def _digestible(token: str) -> bytes:
+    """Return the bytes of what a client sent as a token."""
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _target(person: Known) -> Target:
+    return Target(TargetKind.PERSON, person.id, person.name)

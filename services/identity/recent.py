@@ -1,0 +1,112 @@
+"""Rows by the hash of their secret, as far as they were used of late: requests find them without the database."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from services.core.memory_report import MemoryReport, Owner, object_bytes
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def sha256(self) -> bytes: ...
+
+    @property
+    def person_id(self) -> int: ...
+
+
+RowT = TypeVar("RowT", bound=_Row)
+
+
+class RecentRows(Generic[RowT]):
+    """Bounded and thread-safe. What was removed is not put back by a thread that had read it before.
+
+    `times` are when rows were last used, as far as that is not in the database yet.
+    """
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[bytes, RowT] = OrderedDict()
+        self._ids: dict[int, bytes] = {}
+        self._times: dict[int, float] = {}
+        self._removals = 0
+        self._loads = 0
+
+    def get(self, sha256: bytes, load: Callable[[bytes], RowT | None]) -> RowT | None:
+        """Return a row, which `load` reads where it is not in memory."""
+        with self._lock:
+            found = self._rows.get(sha256)
+            if found is not None:
+                self._rows.move_to_end(sha256)
+                return found
+            removals = self._removals
+        found = load(sha256)
+        if found is not None:
+            with self._lock:
+                self._loads += 1
+                if removals == self._removals:
+                    self._add(found)
+        return found
+
+    def by_id(self, row_id: int) -> RowT | None:
+        """Return a row that is in memory by its id, None where it is not."""
+        with self._lock:
+            sha256 = self._ids.get(row_id)
+            return self._rows.get(sha256) if sha256 is not None else None
+
+    def add(self, row: RowT) -> None:
+        """Keep a row that was just written."""
+        with self._lock:
+            self._add(row)
+
+    def remove(self, condition: Callable[[RowT], bool]) -> None:
+        """Forget the rows that are no longer valid."""
+        with self._lock:
+            self._removals += 1
+            for row in [row for row in self._rows.values() if condition(row)]:
+                del self._rows[row.sha256]
+                self._ids.pop(row.id, None)
+                self._times.pop(row.id, None)
+
+    def touch(self, row_id: int, now: float) -> None:
+        """Record that a row was used now."""
+        self._times[row_id] = now
+
+    def last_use(self, row_id: int, stored: float) -> float:
+        """Return when a row was last used; `stored` is what the database says."""
+        return max(stored, self._times.get(row_id, stored))
+
+    def pending(self) -> dict[int, float]:
+        """Return when rows were last used, as far as the database does not know."""
+        with self._lock:
+            return dict(self._times)
+
+    def written(self, times: Iterable[tuple[int, float]]) -> None:
+        """Forget times that are in the database now, unless they are later ones meanwhile."""
+        with self._lock:
+            for row_id, time in times:
+                if self._times.get(row_id) == time:
+                    del self._times[row_id]
+
+    def memory_report(self) -> MemoryReport:
+        """Return what is kept."""
+        with self._lock:
+            rows = list(self._rows.values())
+            size, large = object_bytes([self._rows, self._ids, self._times, *rows, *(row.sha256 for row in rows)])
+        return MemoryReport(self._name, "", size, self._loads, owner=Owner.PYTHON, large=large)
+
+    def _add(self, row: RowT) -> None:
+        self._rows[row.sha256] = row
+        self._ids[row.id] = row.sha256
+        self._rows.move_to_end(row.sha256)
+        while len(self._rows) > self._most:
+            _sha256, oldest = self._rows.popitem(last=False)
+            self._ids.pop(oldest.id, None)

@@ -1,0 +1,1 @@
+"""All SQL of identity: its tables and the statements over them."""

@@ -24,6 +24,7 @@ from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
 
 DATABASE_FILE = "millpond.db"
+AUDIT_KEY_FILE = "audit.key"
 _PREFIX = "MILLPOND_"
 _CONFIG_VARIABLE = "MILLPOND_CONFIG"
 _OTHER_VARIABLES = frozenset({_CONFIG_VARIABLE, "MILLPOND_SUPERVISOR"})
@@ -115,8 +116,8 @@ class Settings(BaseSettings):
     embedding_threads: int = Field(0, ge=0, description="Threads for embedding; 0: one per core")
     model_key: str = Field(
         "",
-        description="File of a public key (PEM): embedding and GGUF models of your own are loaded only with a signature "
-        "by its owner; empty: not asked for. See docs/models.md",
+        description="File of a public key (PEM): configured embedding and GGUF models are loaded only if its owner has "
+        "signed them; empty: no signature is asked for. See docs/models.md",
     )
     chunk_tokens: int = Field(200, ge=16, description="Largest chunk in tokens of the embedding model")
     chunk_overlap_tokens: int = Field(24, ge=0, description="Tokens that neighbouring chunks share")
@@ -196,13 +197,28 @@ class Settings(BaseSettings):
     admin_token: SecretStr = Field(
         SecretStr(""), description="Token that makes a visitor an administrator where visitors are users"
     )
+    session_idle_minutes: float = Field(
+        720.0, gt=0, description="A session ends after this time without use, in minutes"
+    )
+    session_days: float = Field(14.0, gt=0, description="A session ends so long after the sign-in, in days")
+    new_collection_access: Literal["none", "read", "write"] = Field(
+        "none", description="What everyone may do in collections that are made once there are accounts"
+    )
     secret_key_file: str = Field(
         "",
-        description="File with mode 0600 that holds the key which encrypts stored secrets; empty: MILLPOND_SECRET_KEY, or "
-        "secret.key in the data folder, made when it is needed",
+        description="File with mode 0600 that holds the key which encrypts stored secrets; empty: "
+        "MILLPOND_SECRET_KEY, or secret.key in the data folder, made when it is needed",
     )
     secret_key: SecretStr = Field(
         SecretStr(""), description="That key itself, at least 32 characters; a new one goes before the old one"
+    )
+    audit_days: int = Field(365, ge=0, description="Days that the audit log keeps records; 0: for ever")
+    audit_key: str = Field(
+        "",
+        description="File of the key that signs the audit log, made at first use; empty: audit.key in the data folder",
+    )
+    audit_keep_names: bool = Field(
+        False, description="Keep names of deleted documents and collections in the audit log; they are erased otherwise"
     )
     embedding_cache_mb: int = Field(
         8, ge=0, description="Cache of vectors of questions and of quoted sentences, in MB; 0: none"
@@ -322,6 +338,11 @@ class Settings(BaseSettings):
     def effective_database_url(self) -> str:
         """The database URL with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / DATABASE_FILE}"
+
+    @property
+    def effective_audit_key(self) -> Path:
+        """The file of the key that signs the audit log."""
+        return Path(self.audit_key) if self.audit_key else self.data_dir / AUDIT_KEY_FILE
 
     @property
     def upload_limit_bytes(self) -> int:

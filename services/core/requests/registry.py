@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BusyError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
@@ -34,6 +35,7 @@ DETAIL_CHARACTERS = 120
 RECENT = 200
 DEFAULT_USER = "local"
 _user: ContextVar[str] = ContextVar("millpond_user", default=DEFAULT_USER)
+_session: ContextVar[str] = ContextVar("millpond_session", default="")
 
 
 def request_limits(settings: Settings) -> dict[RequestKind, RequestLimits]:
@@ -78,7 +80,13 @@ class RequestRegistry:
         self._numbers = count(1)
 
     def open(
-        self, kind: RequestKind, detail: str = "", *, user: str = "", cancellation: Cancellation | None = None
+        self,
+        kind: RequestKind,
+        detail: str = "",
+        *,
+        user: str = "",
+        session: str = "",
+        cancellation: Cancellation | None = None,
     ) -> RequestScope:
         """Open a scope with a slot or a place in the queue. Use it as a context manager, or close it.
 
@@ -86,6 +94,7 @@ class RequestRegistry:
             kind: which limits apply.
             detail: description for people.
             user: whose slots count; by default the user of the present context.
+            session: by which session or API token they came; by default that of the present context.
             cancellation: what cancels it, when that exists before the scope.
 
         Raises:
@@ -114,6 +123,7 @@ class RequestRegistry:
             slot,
             cancellation or Cancellation(),
             self._rss(),
+            session=session or current_session(),
         )
         scope = RequestScope(self, record)
         with self._lock:
@@ -160,12 +170,23 @@ class RequestRegistry:
         if record is None:
             return False
         record.cancellation.cancel()
+        self._reporter().audit(
+            actor, Action.REQUEST_CANCELLED, Target(TargetKind.REQUEST, record.id), detail=record.kind.value
+        )
         self._reporter().action(
             actor.name,
             EventKind.RELEASE,
             _("cancelled: {kind} of {user}").format(kind=record.kind.value, user=record.user),
         )
         return True
+
+    def cancel_all(self, *, users: Collection[str] = (), sessions: Collection[str] = ()) -> int:
+        """Cancel all requests of some users and all that came by some sessions; return how many there were."""
+        with self._lock:
+            found = [each for each in self._open.values() if each.user in users or each.session in sessions]
+        for record in found:
+            record.cancellation.cancel()
+        return len(found)
 
     def begin(self, record: RequestRecord) -> None:
         """Start the clock of a scope that has its slot."""
@@ -230,11 +251,17 @@ def current_user() -> str:
     return _user.get()
 
 
+def current_session() -> str:
+    """Return the session or API token by which the present context came, "" for none."""
+    return _session.get()
+
+
 @contextmanager
-def acting_for(user: str) -> Iterator[None]:
-    """Attribute requests opened inside to `user`."""
-    token = _user.set(user)
+def acting_for(user: str, session: str = "") -> Iterator[None]:
+    """Attribute requests opened inside to `user`, who came by that session or API token."""
+    token, session_token = _user.set(user), _session.set(session)
     try:
         yield
     finally:
         _user.reset(token)
+        _session.reset(session_token)

@@ -41,6 +41,7 @@ class RequestRecord:
     began: float | None = None
     began_at: float | None = None
     outcome: Outcome = field(default=Outcome.DROPPED)
+    session: str = field(default="", repr=False)
 
 
 class Registry(Protocol):

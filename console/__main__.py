@@ -49,9 +49,11 @@ def cli() -> None:
 @click.option("--host", help="Address to listen on [127.0.0.1].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [8501].")
 @data_dir
-@click.option("--insecure", is_flag=True, help="Allow listening beyond loopback although there is no sign-in yet.")
+@click.option("--tls-cert", help="Certificate in PEM, for HTTPS; read again when it changes.")
+@click.option("--tls-key", help="Its private key in PEM [in the same file].")
+@click.option("--insecure", is_flag=True, help="Allow listening beyond loopback without sign-in and TLS; for tests.")
 @click.option("--supervise", is_flag=True, help="Start it again when it ends by a planned restart or a crash.")
-def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: bool, supervise: bool) -> None:
+def serve(*, insecure: bool, supervise: bool, **given: Any) -> None:
     """Start the console."""
     if supervise:
         from console.cli.supervisor import supervise as run_supervisor
@@ -59,7 +61,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, insecure: b
         sys.exit(run_supervisor())
     from console.cli.serve import serve as run
 
-    sys.exit(run(_settings(host=host, port=port, data_dir=data_dir, insecure=insecure or None)))
+    sys.exit(run(_settings(insecure=insecure or None, **given)))
 
 
 @cli.command()
@@ -106,6 +108,103 @@ def status(as_json: bool, data_dir: Path | None) -> None:
     from console.cli.status import status as run
 
     sys.exit(run(_settings(data_dir=data_dir), as_json=as_json))
+
+
+@cli.group()
+def models() -> None:
+    """Sign models of your own, and verify their signatures."""
+
+
+@models.command("sign")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--key", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private key (PEM)."
+)
+def sign_model(path: Path, key: Path) -> None:
+    """Sign a model: PATH is its folder, or a GGUF file. The signature is put beside it."""
+    from console.cli.models import sign_model as run
+
+    sys.exit(run(_settings(), path, key))
+
+
+@models.command("verify")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Public key (PEM) [MILLPOND_MODEL_KEY]."
+)
+def verify_model(path: Path, key: Path | None) -> None:
+    """Verify the signature of a model as the console does before it loads it. Exits with 1 if it is refused."""
+    from console.cli.models import verify_model as run
+
+    sys.exit(run(_settings(), path, key))
+
+
+@cli.group()
+def secrets() -> None:
+    """Secrets that Millpond keeps encrypted, while no console runs on the data folder."""
+
+
+@secrets.command("list")
+@data_dir
+def list_secrets(data_dir: Path | None) -> None:
+    """Show what is stored, of each secret its last four characters."""
+    from console.cli.secrets import list_secrets as run
+
+    sys.exit(run(_settings(data_dir=data_dir)))
+
+
+@secrets.command("set")
+@click.argument("name")
+@data_dir
+def set_secret(name: str, data_dir: Path | None) -> None:
+    """Store a secret: NAME is a setting such as webhook_url; its value is read from standard input."""
+    from console.cli.secrets import set_secret as run
+
+    if sys.stdin.isatty():
+        text = str(click.prompt(name, hide_input=True))
+    else:
+        text = sys.stdin.read()
+    sys.exit(run(_settings(data_dir=data_dir), name, text))
+
+
+@secrets.command("remove")
+@click.argument("name")
+@data_dir
+def remove_secret(name: str, data_dir: Path | None) -> None:
+    """Remove a stored secret."""
+    from console.cli.secrets import remove_secret as run
+
+    sys.exit(run(_settings(data_dir=data_dir), name))
+
+
+@secrets.command("rotate")
+@data_dir
+def rotate_key(data_dir: Path | None) -> None:
+    """Encrypt all secrets with a new key."""
+    from console.cli.secrets import rotate_key as run
+
+    sys.exit(run(_settings(data_dir=data_dir)))
+
+
+@cli.group()
+def audit() -> None:
+    """The audit log: who did what."""
+
+
+@audit.command()
+@data_dir
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public key that was kept elsewhere; repeatable, after a change of keys [audit.pub beside the private one].",
+)
+def verify(data_dir: Path | None, public_keys: tuple[Path, ...]) -> None:
+    """Verify that nobody has changed the audit log, also while a console runs. Exits with 1 if somebody has."""
+    from console.cli.verify_audit import verify_audit
+
+    sys.exit(verify_audit(_settings(data_dir=data_dir), public_keys))
 
 
 def _settings_for_work(data_dir: Path | None) -> Settings:

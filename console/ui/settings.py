@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from pydantic import SecretStr
 
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.session_state import ModelState, notify, state_of
@@ -14,6 +13,7 @@ from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Permission
 from services.core.i18n import _
 from services.core.settings import Settings, renamed_settings, unknown_variables
+from services.core.shown_settings import shown_setting
 from services.operations.connections import ConnectionCounts
 
 
@@ -36,10 +36,14 @@ def model_chooser(models: ChatModels) -> None:
         choice = _fields(models, kind or BackendKind.NONE, now)
     with st.container(horizontal=True, key="model-actions"):
         place = st.container(width="content")
-        testing = kind is not BackendKind.NONE and place.button(
-            _("Test connection"), key="model-test", icon=":material/network_check:", disabled=choice is None
-        )
         why = disabled_reason(permission=Permission.CONFIGURE)
+        testing = kind is not BackendKind.NONE and place.button(
+            _("Test connection"),
+            key="model-test",
+            icon=":material/network_check:",
+            disabled=why is not None or choice is None,
+            help=why,
+        )
         disabled = why is not None or choice is None or choice == now
         if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
@@ -49,8 +53,7 @@ def model_chooser(models: ChatModels) -> None:
             st.rerun()
     if testing and choice is not None:
         with st.spinner(_("Testing …")):
-            # A test question costs something: visitors only look whether the server is there.
-            status = models.test(choice) if why is None else models.probe(choice)
+            status = models.test(page_actor(), choice)
         show_status(status)
         _capability_list(status)
 
@@ -118,7 +121,7 @@ def _fields(models: ChatModels, kind: BackendKind, now: BackendChoice) -> Backen
         st.caption(_("The sentences that answer best are quoted with their sources. This needs no language model."))
         return BackendChoice(kind)
     if kind is BackendKind.OPENAI:
-        return _openai(old)
+        return _openai(models, old)
     if kind is BackendKind.OLLAMA:
         return _ollama(models, old)
     path = st.text_input(_("GGUF file on the server"), value=old.path, key="model-path", placeholder="/path/model.gguf")
@@ -128,28 +131,33 @@ def _fields(models: ChatModels, kind: BackendKind, now: BackendChoice) -> Backen
     return BackendChoice(kind, path=path.strip()) if path and path.strip() else None
 
 
-def _openai(old: BackendChoice) -> BackendChoice | None:
+def _openai(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
     url = st.text_input(_("URL"), value=old.url, key="model-url", placeholder="http://127.0.0.1:8000/v1")
     model = st.text_input(_("Model"), value=old.model, key="model-name")
     key = st.text_input(
         _("Key"),
         type="password",
         key=f"model-key-{state_of(ModelState).saved}",
-        placeholder=_("Unchanged") if old.api_key else _("None"),
-        help=_("Stored in the data folder. Leave empty to keep the stored one."),
+        placeholder=_key_placeholder(models, BackendChoice(BackendKind.OPENAI, url=url or "")),
+        help=_("Stored in the data folder, encrypted. Leave empty to keep the stored one of this address."),
     )
     url, model = (url or "").strip(), (model or "").strip()
     if not url or not model:
         st.caption(_("URL and model are required."))
         return None
-    # A stored key is sent only to the server that it was entered for.
-    kept = old.api_key if url == old.url else ""
-    return BackendChoice(BackendKind.OPENAI, url=url, model=model, api_key=(key or "") or kept)
+    return BackendChoice(BackendKind.OPENAI, url=url, model=model, api_key=key or "")
+
+
+def _key_placeholder(models: ChatModels, choice: BackendChoice) -> str:
+    """Return which key is kept for an address: its last four characters."""
+    if not choice.url or not models.has_key(choice):
+        return _("None")
+    return _("Unchanged: {key}").format(key=models.shown_key(choice) or _("cannot be decrypted"))
 
 
 def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
     url = (st.text_input(_("URL"), value=old.url, key="model-url", placeholder=_("Found automatically")) or "").strip()
-    names = models.ollama_models(url or None)
+    names = models.ollama_models(page_actor(), url or None)
     if not names:
         st.caption(
             _("No Ollama responds there, or it has no model. Start it, or pull a model with: ollama pull llama3.2")
@@ -179,16 +187,12 @@ def connection_limits(counts: ConnectionCounts) -> None:
 
 
 def settings_table(settings: Settings) -> None:
-    """Draw every setting with its value and origin; of secrets only that they are set."""
+    """Draw every setting with its value and origin; of secrets their last four characters."""
     import pandas as pd
 
     rows = []
     for name, about in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            shown = _("set, hidden") if value.get_secret_value() else ""
-        else:
-            shown = plain(str(value))
+        shown = plain(shown_setting(settings, name))
         changed = name in settings.model_fields_set
         rows.append((name, shown, _("yes") if changed else "", about.description or "", f"MILLPOND_{name.upper()}"))
     columns = [_("Setting"), _("Value"), _("Set"), _("Description"), _("Environment")]

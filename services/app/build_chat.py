@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
+    from services.core.actor import Actor
     from services.core.admission import Admission
     from services.core.cache import Caches
     from services.core.database import Database
     from services.core.events import EventSink
     from services.core.preferences import Preferences
     from services.core.requests.registry import RequestRegistry
+    from services.core.secret_store import SecretStore
     from services.core.settings import Settings
     from services.knowledge.retrieval import Retriever
     from services.knowledge.retrieval.quoter import Quoter
@@ -45,6 +47,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     settings: Settings,
     database: Database,
     preferences: Preferences,
+    secrets: SecretStore,
     clock: Clock,
     retriever: Retriever,
     requests: RequestRegistry,
@@ -69,7 +72,8 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     from services.knowledge.store.chunks import ContentStore
 
     conversations = Conversations(database, settings, reporter=reporter)
-    models = ChatModels(preferences, settings, reporter=reporter, admission=admission, now=clock.time)
+    models = ChatModels(preferences, settings, secrets=secrets, reporter=reporter, admission=admission, now=clock.time)
+    models.encrypt_plain_key()
     memory.add_task(models.local.unload_idle, IDLE_CHECK_SECONDS)
     closing.callback(models.close)
     answers = AnswerService(
@@ -104,10 +108,10 @@ class PassagesForChat:
     def __init__(self, quoter: Quoter) -> None:
         self._quoter = quoter
 
-    def passages(self, question: str, collection_ids: Sequence[int]) -> SearchResult:
-        return self._quoter.search(question, collection_ids)
+    def passages(self, actor: Actor, question: str, collection_ids: Sequence[int]) -> SearchResult:
+        return self._quoter.search(actor, question, collection_ids)
 
-    def quotes(self, question: str, passages: Passages, limit: int) -> Quotes:
+    def quotes(self, actor: Actor, question: str, passages: Passages, limit: int) -> Quotes:
         if not isinstance(passages, SearchResult):
             raise TypeError("quotes are taken from what `passages` returned")
-        return self._quoter.quotes(question, passages, limit)
+        return self._quoter.quotes(actor, question, passages, limit)

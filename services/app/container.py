@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.app.cached_search import CachedSearch
+    from services.audit.audit import Audit
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from services.core.memory_report import MemoryReport
     from services.core.preferences import Preferences
     from services.core.requests.registry import RequestRegistry
+    from services.core.secret_store import SecretStore
     from services.core.settings import Settings
+    from services.identity.identity import Identity
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
     from services.knowledge.index import IndexManager
@@ -70,14 +73,17 @@ class Platform(Foundation):
     database: Database
     erasure: Erasure
     preferences: Preferences
+    secrets: SecretStore
     events: EventLog
     reporter: EventReporter
+    audit: Audit
     memory: MemoryMonitor
     gc_policy: CollectionPolicy
     governor: Governor
     restarts: Restarts
     webhook: Webhook
     access: AccessControl
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

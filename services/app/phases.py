@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from services.app import build_chat, build_documents, build_operations, metrics
 from services.app.budget_actions import budget_actions
+from services.app.build_audit import build_audit, watch_audit
 from services.app.build_budget import build_governor, restore_decisions, watch_budget
 from services.app.build_documents import LoadedEmbedder
 from services.app.build_erasure import build_erasure, join_erasure
+from services.app.build_identity import build_identity, inherit_and_erase, publish_local_token, watch_identity
 from services.app.build_memory import (
     build_events,
     build_gc_policy,
@@ -24,6 +27,7 @@ from services.app.build_memory import (
 )
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
 from services.app.build_schema import open_database, watch_copies
+from services.app.build_secrets import build_secrets
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.damage import require_database, watch_database, watch_originals
@@ -32,6 +36,7 @@ from services.app.gc_experiment import build_experiments
 from services.app.reclaimers import register_reclaimers
 from services.app.shell_hooks import ShellHooks
 from services.core.access import AccessControl
+from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.cache import Caches
 from services.core.errors import StorageError
@@ -41,6 +46,8 @@ from services.core.preferences import Preferences
 from services.core.private_files import make_folder, mend
 from services.core.requests.registry import RequestRegistry
 from services.core.settings import Settings
+from services.core.shown_settings import register_settings
+from services.core.stored_settings import with_stored
 from services.memory.clock import Clock
 from services.memory.fork_permit import set_request_registry
 from services.memory.process import heap_bytes, rss_bytes
@@ -72,6 +79,7 @@ def build_foundation(
         count_sessions: how many browser tabs are connected.
         count_connections: how many connections there are to the server.
     """
+    register_settings(settings)
     health = Health(dict.fromkeys(build_operations.NAMES, starting))
     health.set_check(build_operations.DISK, build_operations.disk_check(settings.data_dir, settings.free_disk_mb))
     foundation = Foundation(
@@ -129,8 +137,12 @@ def open_platform(
     database, upgrade = open_database(settings, closing, enter)
     erasure = build_erasure(database, closing)
     preferences = Preferences(database)
-    events, reporter = build_events(clock, database, base.metrics, closing)
+    secrets = build_secrets(settings, preferences)
+    settings = with_stored(settings, secrets)
+    audit = build_audit(settings, clock, database, closing)
+    events, reporter = build_events(clock, database, base.metrics, audit, closing)
     memory = build_memory(settings, clock, preferences, events, reporter, request_log, hooks.sessions)
+    watch_audit(audit, settings, memory)
     if watched:
         start_memory(memory, events, reporter, closing)
     set_request_registry(base.requests)
@@ -152,6 +164,10 @@ def open_platform(
     if watched:
         watch_budget(governor, clock, memory.limit, base.admission, closing, ready=ready)
     webhook = build_webhook(settings, clock, governor, restarts, reporter, memory.detector, closing)
+    identity = build_identity(settings, database, preferences, reporter, now=clock.time)
+    watch_identity(identity, memory, closing)
+    if url:
+        publish_local_token(identity, settings.data_dir, closing)
     platform = Platform(
         settings=settings,
         clock=clock,
@@ -165,14 +181,17 @@ def open_platform(
         database=database,
         erasure=erasure,
         preferences=preferences,
+        secrets=secrets,
         events=events,
         reporter=reporter,
+        audit=audit,
         memory=memory,
         gc_policy=gc_policy,
         governor=governor,
         restarts=restarts,
         webhook=webhook,
         access=AccessControl(settings, reporter, clock.time),
+        identity=identity,
     )
     watch_database(database, memory, reporter, base.health)
     watch_copies(settings, clock, database, upgrade, memory=memory, reporter=reporter)
@@ -192,7 +211,8 @@ def _lock_folder(settings: Settings, url: str, patience: float, closing: ExitSta
             _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
         ) from error
     lock = DataLock(folder)
-    lock.acquire(url, patience=patience)
+    certificate = str(Path(settings.tls_cert).absolute()) if url and settings.tls_cert else ""
+    lock.acquire(url, certificate=certificate, patience=patience)
     closing.callback(lock.release)
     mend(folder)
 
@@ -237,6 +257,7 @@ def load_services(
         settings,
         base.database,
         base.preferences,
+        base.secrets,
         base.clock,
         knowledge.retriever,
         base.requests,
@@ -250,6 +271,9 @@ def load_services(
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
+    inherit_and_erase(
+        base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person
+    )
     join_erasure(
         base.erasure,
         base.database,
@@ -261,7 +285,7 @@ def load_services(
     )
 
     enter(_("warming up"))
-    knowledge.retriever.search(_("warm-up"))
+    knowledge.retriever.search(SERVICE, _("warm-up"))
     experiments = build_experiments(
         settings, base.clock, base.reporter, base.governor, base.request_log, knowledge.library, closing
     )
@@ -278,14 +302,17 @@ def load_services(
         database=base.database,
         erasure=base.erasure,
         preferences=base.preferences,
+        secrets=base.secrets,
         events=base.events,
         reporter=base.reporter,
+        audit=base.audit,
         memory=base.memory,
         gc_policy=base.gc_policy,
         governor=base.governor,
         restarts=base.restarts,
         webhook=base.webhook,
         access=base.access,
+        identity=base.identity,
         embedder=embedder,
         index=knowledge.index,
         parser=knowledge.parser,

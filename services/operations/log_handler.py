@@ -10,6 +10,7 @@ from typing import TextIO
 
 import structlog
 
+from services.core.known_secrets import mask_secrets
 from services.operations.log_escaping import VALUE_CHARACTERS, escape_controls, escape_json
 from services.operations.log_repeats import WINDOW_SECONDS, RepeatLimiter
 
@@ -25,6 +26,7 @@ class SafeFormatter(structlog.stdlib.ProcessorFormatter):
             line = super().format(record)
         except Exception as error:  # noqa: BLE001 - a foreign __str__, __repr__ or placeholder may do anything
             line = self._least(record, error)
+        line = mask_secrets(line)
         return line if self.as_text else escape_json(line)
 
     def _least(self, record: logging.LogRecord, error: Exception) -> str:

@@ -16,13 +16,18 @@ from tests.pages.conftest import open_page
 def test_every_setting_is_listed_and_secrets_are_not_shown(
     app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table has each setting; of a key it says only that there is one."""
+    """The table has each setting; of a key it has the last four characters, of an address nothing that may be one."""
     monkeypatch.setitem(vars(services.settings), "openai_api_key", SecretStr("sk-very-secret"))
+    monkeypatch.setitem(vars(services.settings), "webhook_url", "https://hooks.example/services/T0/token-of-webhook")
+    monkeypatch.setitem(vars(services.settings), "database_url", "postgresql://mill:word-of-database@db/pond")
     open_page(app, "settings")
     table = app.dataframe[0].value
     assert list(table["Setting"]) == list(Settings.model_fields)
     assert "sk-very-secret" not in table.to_string()
-    assert "set, hidden" in table.to_string()
+    shown = dict(zip(table["Setting"], table["Value"], strict=True))
+    assert shown["openai_api_key"] == "…cret"
+    assert shown["webhook_url"] == "https://hooks.example/…"
+    assert shown["database_url"] == "postgresql://mill:…@db/pond"
 
 
 def test_an_old_name_of_a_setting_is_shown_with_the_new_one(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

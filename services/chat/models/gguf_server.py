@@ -111,7 +111,8 @@ class GGUFServer:
             self._folder.remove()
             raise
         # Allocated memory, and the file with the weights, which llama.cpp maps.
-        self.bytes = max(_anonymous(process) - before, 0) + file.stat().st_size
+        self.file_bytes = file.stat().st_size
+        self.bytes = max(_anonymous(process) - before, 0) + self.file_bytes
 
     def _parameters(self, xllamacpp: Any, context_tokens: int, cache_precision: CachePrecision) -> Any:
         values = xllamacpp.CommonParams()
@@ -200,16 +201,15 @@ class GGUFServer:
 
     def memory_report(self, loads: int) -> MemoryReport:
         """Return the memory of the model: what was allocated while it was loaded, and its mapped file."""
-        file_bytes = self.file.stat().st_size
         return MemoryReport(
             name=_("Local chat model"),
             detail=self.file.name,
             bytes=self.bytes,
             loads=loads,
-            attributes={"context tokens": str(self.context_tokens), "file bytes": str(file_bytes)},
+            attributes={"context tokens": str(self.context_tokens), "file bytes": str(self.file_bytes)},
             owner=Owner.MODELS,
             region=Region.NATIVE,
-            files=((str(self.file.resolve()), file_bytes),),
+            files=((str(self.file.resolve()), self.file_bytes),),
         )
 
     def close(self) -> None:

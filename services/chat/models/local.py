@@ -9,14 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from services.chat.models import gguf_server
 from services.chat.types import BackendChoice, BackendStatus
 from services.core.admission import Admission
-from services.core.errors import UnavailableError
+from services.core.errors import MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
+from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
 
 # What a token of context takes at most in the models of a few hundred million parameters that fit this process.
@@ -33,7 +36,9 @@ class LocalModel:
         self._admission = admission
         self._now = now
         self._lock = threading.RLock()  # held while a model is loaded
+        self._verifier = ModelVerifier.of(settings)
         self.server: gguf_server.GGUFServer | None = None
+        self._file: Path | None = None  # that was asked for; what is loaded may be a verified copy of it
         self._loads = 0
         self._used_at = 0.0
         self._loading = False
@@ -66,7 +71,7 @@ class LocalModel:
         """Return whether the model of `choice` can answer.
 
         Raises:
-            MillpondError: its file is not there, or no GGUF file.
+            MillpondError: its file is not there, no GGUF file, or refused for want of a valid signature.
         """
         if not gguf_server.is_installed():
             return BackendStatus(
@@ -80,9 +85,36 @@ class LocalModel:
         if self._loading:
             return BackendStatus(choice.kind, file.stem, "loading", _("The model is being loaded."))
         server = self.server
-        loaded = server is not None and server.file == file
+        loaded = server is not None and self._file == file
+        if not loaded:
+            self._verifier.require_signature(file)
         message = _("The model is loaded.") if loaded else _("The model is loaded with the first question.")
         return BackendStatus(choice.kind, file.stem, "ready", message)
+
+    def verify(self, path: str) -> None:
+        """Check the signature of a model file that is about to be chosen, where signatures are demanded.
+
+        Raises:
+            RefusedModelError: it is refused; a loaded model goes on.
+            MillpondError: it cannot be verified.
+        """
+        file = gguf_server.validate_file(path)
+        if not self._verifier.demanded:
+            return
+        with self._lock:
+            verified = self._verifier.verified(file)
+            if self._file == file and self.server is not None and self.server.file != verified:
+                self.force_unload()  # another file has come in its place, signed as well
+
+    def tested(self, status: BackendStatus, choice: BackendChoice) -> BackendStatus:
+        """Return `status` with what the check of the file's signature has found, where signatures are demanded."""
+        if not self._verifier.demanded:
+            return status
+        try:
+            self.verify(choice.path)
+        except MillpondError as error:
+            return replace(status, state="down", message=error.message, hint=error.hint)
+        return replace(status, message=f"{status.message} " + _("Its signature is valid."))
 
     def unload(self) -> bool:
         """Unload the model unless it is busy; the next question loads it again. Return whether it was unloaded.
@@ -108,7 +140,7 @@ class LocalModel:
     def force_unload(self) -> None:
         """Unload the model, ending answers that use it."""
         with self._lock:
-            server, self.server = self.server, None
+            server, self.server, self._file = self.server, None, None
             if server is not None:
                 server.close()
                 text = _("chat model unloaded: {name}").format(name=server.file.stem)
@@ -118,10 +150,11 @@ class LocalModel:
         """Unload the model; none is loaded after this."""
         self._closed = True
         self.force_unload()
+        self._verifier.close()
 
     def _loaded(self, path: str) -> gguf_server.GGUFServer:
         file = gguf_server.validate_file(path)
-        if self.server is not None and self.server.file == file:
+        if self.server is not None and self._file == file:
             return self.server
         if self._closed:
             raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
@@ -132,10 +165,13 @@ class LocalModel:
         with self._admission.reserve(needed, _("The local model")):
             self._loading = True
             try:
-                server = gguf_server.GGUFServer(file, settings.gguf_context_tokens, settings.gguf_cache_precision)
+                verified = self._verifier.verified(file)
+                server = gguf_server.GGUFServer(verified, settings.gguf_context_tokens, settings.gguf_cache_precision)
             finally:
                 self._loading = False
-        self.server = server
+        self._require_unchanged(file, server)
+        self._verifier.keep_only(file)
+        self.server, self._file = server, file
         self._loads += 1
         self._reporter.event(
             EventKind.MODEL,
@@ -144,3 +180,15 @@ class LocalModel:
             bytes=server.memory_report(self._loads).bytes,
         )
         return server
+
+    def _require_unchanged(self, file: Path, server: gguf_server.GGUFServer) -> None:
+        """End a server whose file was changed while it was loaded.
+
+        Raises:
+            DamagedError: it was.
+        """
+        try:
+            self._verifier.check(file)
+        except MillpondError:
+            server.close()
+            raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
 from services.chat.models.capabilities import CapabilityStore
+from services.chat.models.choice import ChoiceStore
 from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, open_message
 from services.chat.models.errors import UnreachableError, unsupported
 from services.chat.models.local import LocalModel
@@ -18,16 +19,23 @@ from services.chat.models.status import StatusCache, may_answer, trial
 from services.chat.options import AnswerOptions
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.admission import Admission
 from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
+from services.core.model_signatures.verifier import refusals_keep_choice
+from services.core.outgoing import OutgoingRules
 from services.core.preferences import Preferences
+from services.core.secret_box import SecretBox
+from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 
-PREFERENCE_KEY = "chat model"
 MODEL_NAME = "millpond"
 TEST_SECONDS = 60.0  # a server may load the model first
+
+
+_CHAT_MODEL = Target(TargetKind.SETTING, "chat model")
 
 
 class ChatModels:
@@ -38,26 +46,28 @@ class ChatModels:
         preferences: Preferences,
         settings: Settings,
         *,
+        secrets: SecretStore | None = None,
         reporter: EventSink | None = None,
         admission: Admission | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Load nothing yet. `now` returns seconds since the epoch: idle time is measured by it."""
-        self._preferences = preferences
+        self._choices = ChoiceStore(preferences, settings, secrets or SecretStore(preferences, SecretBox.of(settings)))
         self._reporter = reporter or NullEventSink()
         self._settings = settings
+        self._rules = OutgoingRules.of(settings)
         self.local = LocalModel(settings, self._reporter, admission or Admission(), now)
         self.breakers = CircuitBreakers(
             failures=settings.breaker_failures, seconds=settings.breaker_seconds, reporter=self._reporter
         )
         self.capabilities = CapabilityStore(preferences)
-        self._statuses = StatusCache(self.probe)
+        self._statuses = StatusCache(self._probe)
 
     # The choice
 
     def choice(self) -> BackendChoice:
         """Return the choice without its key, which is never returned to anybody."""
-        return replace(self._choice(), api_key="")
+        return self._choices.current()
 
     def choose(self, actor: Actor, choice: BackendChoice) -> BackendChoice:
         """Store a choice and use it from the next question on; an empty key keeps the stored one of the same address.
@@ -67,15 +77,19 @@ class ChatModels:
             MillpondError: the choice is incomplete or its file is missing; the old one stays.
         """
         actor.require(Permission.CONFIGURE, _("Choose the chat model"))
-        complete = self._with_defaults(choice)
+        complete = self._choices.complete(choice)
         if complete.kind is BackendKind.GGUF:
-            gguf_server.validate_file(complete.path)
+            with refusals_keep_choice():
+                self.local.verify(complete.path)
         elif complete.kind is not BackendKind.NONE and not complete.model:
             raise BadInputError(_("No model is named."), _("Enter the name of one of the server's models."))
-        self._preferences.set(PREFERENCE_KEY, {**asdict(complete), "kind": complete.kind.value})
+        if complete.url:
+            self._rules.require_url(complete.url)
+        self._choices.save(complete)
         self.capabilities.keep_only(complete.url)
         self._statuses.invalidate()
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
+        self._reporter.audit(actor, Action.SETTINGS_CHANGED, _CHAT_MODEL, detail=complete.name)
         self.breakers.reset()
         if complete.kind is not BackendKind.GGUF:
             self.local.force_unload()
@@ -83,28 +97,40 @@ class ChatModels:
 
     def has_key(self, choice: BackendChoice) -> bool:
         """Return whether a key is stored or configured for the address of `choice`."""
-        try:
-            return bool(self._with_defaults(replace(choice, api_key="")).api_key)
-        except MillpondError:
-            return False
+        return self._choices.has_key(choice)
 
-    def models_of(self, choice: BackendChoice) -> list[str]:
+    def shown_key(self, choice: BackendChoice) -> str:
+        """Return the end of that key, for display; "" for none."""
+        return self._choices.shown_key(choice)
+
+    def encrypt_plain_key(self) -> None:
+        """Encrypt a key that an earlier version stored as it was."""
+        self._choices.encrypt_plain_key()
+
+    def models_of(self, actor: Actor, choice: BackendChoice) -> list[str]:
         """Return the models that the server of `choice` offers; an empty key means the stored one.
 
         Raises:
+            ForbiddenError: `actor` may not have the server ask others.
             MillpondError: the address is invalid, or the server does not list its models.
         """
-        complete = self._with_defaults(choice)
+        actor.require(Permission.CONFIGURE, _("Test the chat model"))
+        return self._models_of(choice)
+
+    def _models_of(self, choice: BackendChoice) -> list[str]:
+        complete = self._choices.complete(choice)
         if complete.kind is BackendKind.OPENAI:
-            return servers.list_openai_models(complete.url, complete.api_key)
+            return servers.list_openai_models(complete.url, self._choices.key(complete), self._rules)
         if complete.kind is BackendKind.OLLAMA:
-            return servers.list_ollama_models(complete.url)
+            return servers.list_ollama_models(complete.url, self._rules)
         return []
 
-    def ollama_models(self, url: str | None = None) -> list[str]:
-        """Return the models of an Ollama server, by default the configured one; an empty list if it does not answer."""
+    def ollama_models(self, actor: Actor, url: str | None = None) -> list[str]:
+        """Return the models of an Ollama server, by default the configured one; an empty list if it does not answer, or
+        if `actor` may not have the server ask others."""
         try:
-            return servers.list_ollama_models(servers.normalized_url(url or self._settings.ollama_url))
+            actor.require(Permission.CONFIGURE, _("Test the chat model"))
+            return servers.list_ollama_models(servers.normalized_url(url or self._settings.ollama_url), self._rules)
         except MillpondError:
             return []
 
@@ -121,7 +147,7 @@ class ChatModels:
         Raises:
             NotFoundError: it is neither the service's nor the chosen model's.
         """
-        if name and name not in {MODEL_NAME, self._choice().model}:
+        if name and name not in {MODEL_NAME, self._choices.current().model}:
             raise NotFoundError(
                 _("There is no model named {name}.").format(name=name[:100]),
                 _("Ask for {name}.").format(name=MODEL_NAME),
@@ -133,7 +159,7 @@ class ChatModels:
         Raises:
             BadInputError: it cannot; the message names the parameter.
         """
-        choice = self._choice()
+        choice = self._choices.current()
         if choice.kind is BackendKind.NONE and options.needs_model:
             raise unsupported(
                 options.needs_model[0], _("no language model is connected, and quoted sentences have no other form.")
@@ -148,32 +174,41 @@ class ChatModels:
             ForbiddenError: `actor` has read access only.
         """
         actor.require(Permission.CONFIGURE, _("Choose the chat model"))
-        self.capabilities.forget(self._choice().url)
+        self.capabilities.forget(self._choices.current().url)
+        self._reporter.audit(actor, Action.SETTINGS_CHANGED, _CHAT_MODEL, detail=_("what the server takes, forgotten"))
         self._statuses.invalidate()
 
     # Status
 
     def status(self) -> BackendStatus:
         """Return the status of the chosen back end, a few seconds old; waits at most a second for the first probe."""
-        choice = self._choice()
+        choice = self._choices.current()
         if choice.kind in {BackendKind.NONE, BackendKind.GGUF}:
-            return self._with_breaker(choice, self.probe(choice))
+            return self._with_breaker(choice, self._probe(choice))
         return self._with_breaker(choice, self._with_capabilities(choice, self._statuses.status(choice)))
 
     def breaker(self) -> BreakerStatus | None:
         """Return the circuit breaker's state of the chosen back end, None if no model is chosen."""
-        choice = self._choice()
+        choice = self._choices.current()
         if choice.kind is BackendKind.NONE or not choice.name:
             return None
         return self.breakers.get(self._address(choice)).status()
 
     def available(self) -> list[BackendStatus]:
         """Return the status of each kind of back end, as chosen, configured or found."""
-        chosen = self._choice()
-        return [self.probe(chosen if kind is chosen.kind else BackendChoice(kind)) for kind in BackendKind]
+        chosen = self._choices.current()
+        return [self._probe(chosen if kind is chosen.kind else BackendChoice(kind)) for kind in BackendKind]
 
-    def probe(self, choice: BackendChoice) -> BackendStatus:
-        """Return the present status of a back end; a request to its server takes up to two seconds."""
+    def probe(self, actor: Actor, choice: BackendChoice) -> BackendStatus:
+        """Return the present status of a back end; a request to its server takes up to two seconds.
+
+        Raises:
+            ForbiddenError: `actor` may not have the server ask others: they could see what it alone can reach.
+        """
+        actor.require(Permission.CONFIGURE, _("Test the chat model"))
+        return self._probe(choice)
+
+    def _probe(self, choice: BackendChoice) -> BackendStatus:
         labels = {
             BackendKind.NONE: _("No language model"),
             BackendKind.OPENAI: _("OpenAI-compatible server"),
@@ -186,7 +221,7 @@ class ChatModels:
                 choice.kind, label, "off", _("Not set up."), _("Enter what it needs under Settings to use it.")
             )
         try:
-            complete = self._with_defaults(choice)
+            complete = self._choices.complete(choice)
             if complete.kind is BackendKind.NONE:
                 return BackendStatus(
                     complete.kind, label, "off", _("Answers quote the documents."), _("Connect a model under Settings.")
@@ -201,15 +236,21 @@ class ChatModels:
         except MillpondError as error:
             return BackendStatus(choice.kind, label, "down", error.message, error.hint)
 
-    def test(self, choice: BackendChoice) -> BackendStatus:
-        """Return the status of a back end after one short question to its server, which finds out what that takes."""
-        status = self.probe(choice)
+    def test(self, actor: Actor, choice: BackendChoice) -> BackendStatus:
+        """Return the status of a back end after one short question to its server, which finds out what that takes.
+
+        Raises:
+            ForbiddenError: as for `probe`.
+        """
+        status = self.probe(actor, choice)
+        if choice.kind is BackendKind.GGUF and status.state == "ready":
+            return self.local.tested(status, self._choices.complete(choice))
         if choice.kind is not BackendKind.OPENAI or not choice.model:
             return status
         try:
-            complete = self._with_defaults(choice)
+            complete = self._choices.complete(choice)
             backend = servers.OpenAIBackend(
-                complete.url, complete.model, complete.api_key, self.capabilities, TEST_SECONDS
+                complete.url, complete.model, self._choices.key(complete), self.capabilities, TEST_SECONDS, self._rules
             )
             asyncio.run(trial(backend))
         except MillpondError as error:
@@ -266,12 +307,13 @@ class ChatModels:
             OpenBreakerError: loading the local model failed repeatedly and is not tried for now.
             MillpondError: it cannot be loaded.
         """
-        choice = self._choice()
+        choice = self._choices.current()
         seconds = self._settings.answer_seconds
         if choice.kind is BackendKind.OPENAI:
-            return servers.OpenAIBackend(choice.url, choice.model, choice.api_key, self.capabilities, seconds)
+            key = self._choices.key(choice)
+            return servers.OpenAIBackend(choice.url, choice.model, key, self.capabilities, seconds, self._rules)
         if choice.kind is BackendKind.OLLAMA:
-            return servers.OllamaBackend(choice.url, choice.model, seconds)
+            return servers.OllamaBackend(choice.url, choice.model, seconds, self._rules)
         if choice.kind is BackendKind.GGUF:
             from services.chat.models.gguf import GGUFBackend
 
@@ -284,48 +326,6 @@ class ChatModels:
         self._statuses.close()
         self.local.close()
 
-    def _choice(self) -> BackendChoice:
-        """Return the choice with its key: the stored one, else that of the settings."""
-        stored = self._preferences.get(PREFERENCE_KEY)
-        if stored is not None:
-            return self._with_key(BackendChoice(**{**stored, "kind": BackendKind(stored["kind"])}), "")
-        settings = self._settings
-        if settings.openai_base_url and settings.openai_model:
-            return self._with_defaults(BackendChoice(BackendKind.OPENAI), stored=False)
-        if settings.gguf_path:
-            return self._with_defaults(BackendChoice(BackendKind.GGUF), stored=False)
-        return BackendChoice()
-
-    def _with_defaults(self, choice: BackendChoice, *, stored: bool = True) -> BackendChoice:
-        """Return a choice with missing fields from the settings and without those its kind does not use.
-
-        Raises:
-            BadInputError: its address is invalid.
-        """
-        settings, kind = self._settings, choice.kind
-        if kind is BackendKind.OPENAI:
-            url = servers.normalized_url(choice.url or settings.openai_base_url)
-            model = choice.model.strip() or ("" if choice.url else settings.openai_model)
-            key = choice.api_key.strip()
-            old = self._preferences.get(PREFERENCE_KEY) if stored and not key else None
-            if old and old.get("kind") == kind.value and old.get("url") == url:
-                key = str(old.get("api_key", ""))
-            return self._with_key(BackendChoice(kind, url, model, key), key)
-        if kind is BackendKind.OLLAMA:
-            return BackendChoice(kind, servers.normalized_url(choice.url or settings.ollama_url), choice.model.strip())
-        if kind is BackendKind.GGUF:
-            return BackendChoice(kind, path=choice.path.strip() or settings.gguf_path)
-        return BackendChoice()
-
-    def _with_key(self, choice: BackendChoice, key: str) -> BackendChoice:
-        """Return a choice with the configured key, if it has none and its address is the configured one."""
-        settings = self._settings
-        if choice.kind is not BackendKind.OPENAI or choice.api_key or key or not settings.openai_base_url:
-            return choice
-        if choice.url != servers.normalized_url(settings.openai_base_url):
-            return choice
-        return replace(choice, api_key=settings.openai_api_key.get_secret_value())
-
     def _is_set_up(self, choice: BackendChoice) -> bool:
         if choice.kind is BackendKind.OPENAI:
             return bool(choice.url or self._settings.openai_base_url)
@@ -335,7 +335,7 @@ class ChatModels:
 
     def _server_status(self, choice: BackendChoice, label: str) -> BackendStatus:
         try:
-            models = self.models_of(choice)
+            models = self._models_of(choice)
         except UnreachableError:
             raise
         except MillpondError as error:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,9 +22,10 @@ from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE, usable_cores
 from services.core.memory_report import MemoryReport, Owner, Region
+from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
-from services.knowledge.embedding.model_files import ModelFiles, find_model
-from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, never_yield
+from services.knowledge.embedding.model_files import ModelFiles, find_model, require_model
+from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, checked, never_yield
 from services.knowledge.text.folding import embedding_text
 
 if TYPE_CHECKING:
@@ -62,9 +64,13 @@ class Embedder:
         detail: str,
         tokenizer_bytes: int = 0,
         load: Callable[[], TokenEncoder] | None = None,
+        verifier: ModelVerifier | None = None,
     ) -> None:
-        """Use `Embedder.load` instead. `load` reads the weights again after `release`."""
+        """Use `Embedder.load` instead. `load` reads the weights again after `release`; `verifier` holds the copy that
+        they are read from, where signatures are demanded.
+        """
         self.files = files
+        self._verifier = verifier
         self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
         self._device = encoder.device
@@ -87,9 +93,23 @@ class Embedder:
 
         Raises:
             UnavailableError: the model or its device is missing.
-            DamagedError: the weights do not match their checksum.
+            DamagedError: the weights do not match their checksum, or the signature that the settings demand is missing
+                or wrong.
         """
-        files = find_model(settings.embedding_model, settings.embedding_sha256)
+        verifier = ModelVerifier.of(settings)
+        try:
+            return cls._load(settings, verifier)
+        except BaseException:
+            verifier.close()
+            raise
+
+    @classmethod
+    def _load(cls, settings: Settings, verifier: ModelVerifier) -> Embedder:
+        """Load what the verifier lets through: of the bundled model the checksum is known, it needs no signature."""
+        chosen = Path(settings.embedding_model).expanduser() if settings.embedding_model else None
+        if chosen is not None:
+            require_model(chosen)
+        files = find_model(str(verifier.verified(chosen)) if chosen else "", settings.embedding_sha256)
         # The tokenizer's thread pool would not survive a fork of the process.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
@@ -101,6 +121,8 @@ class Embedder:
         # Several threads with one core each beat one operation spread over the cores.
         torch.set_num_threads(1)
         load, int8 = _loader(files, device, dtype, int8=settings.embedding_precision == "int8")
+        if chosen is not None:
+            load = checked(load, partial(verifier.check, chosen))
         encoder = load()
         before = _allocated()
         tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
@@ -112,7 +134,14 @@ class Embedder:
         arithmetic = str(dtype).removeprefix("torch.")
         detail = f"{files.name}, {f'int8 weights, {arithmetic}' if int8 else arithmetic}, {device}"
         return cls(
-            files, encoder, tokenizer, threads=threads, detail=detail, tokenizer_bytes=tokenizer_bytes, load=load
+            files,
+            encoder,
+            tokenizer,
+            threads=threads,
+            detail=detail,
+            tokenizer_bytes=tokenizer_bytes,
+            load=load,
+            verifier=verifier,
         )
 
     @property
@@ -216,6 +245,8 @@ class Embedder:
     def close(self) -> None:
         """Stop the threads after the running batches."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._verifier is not None:
+            self._verifier.close()
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Yield batches: (positions in `texts`, token ids)."""

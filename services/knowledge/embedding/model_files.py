@@ -74,13 +74,22 @@ def find_model(folder: str, sha256: str) -> ModelFiles:
     return _read(Path(spec.origin).parent / "model", BUNDLED_NAME, sha256 or BUNDLED_SHA256)
 
 
-def _read(folder: Path, name: str, expected: str) -> ModelFiles:
+def require_model(folder: Path) -> None:
+    """Refuse a folder that lacks a file which every model has.
+
+    Raises:
+        UnavailableError: it does.
+    """
     for file in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (folder / file).is_file():
             raise UnavailableError(
                 _("The embedding model's folder {folder} has no {file}.").format(folder=folder, file=file),
                 _("Name the folder of a sentence-transformers model with a tokenizer.json and safetensors weights."),
             )
+
+
+def _read(folder: Path, name: str, expected: str) -> ModelFiles:
+    require_model(folder)
     actual = _sha256(folder / "model.safetensors")
     if expected and actual != expected.lower():
         raise DamagedError(

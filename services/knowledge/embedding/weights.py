@@ -79,6 +79,17 @@ class Weights:
             return encoder.bytes
 
 
+def checked(load: Callable[[], TokenEncoder], check: Callable[[], None]) -> Callable[[], TokenEncoder]:
+    """Return `load` with a check that its files were not changed while they were read."""
+
+    def loadchecked() -> TokenEncoder:
+        encoder = load()
+        check()
+        return encoder
+
+    return loadchecked
+
+
 class Priority:
     """Pauses batches between two operations while questions are being answered; thread-safe."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
 
+from services.core.known_secrets import mask_secrets
 from services.memory.objects.heap import is_subtype, type_name
 from services.memory.objects.labels import attributes, global_name, slots
 
@@ -26,6 +27,7 @@ _BRACKETS: dict[object, tuple[str, str]] = {
 }
 _MOST_ENTRIES = 6
 _LONGEST_TEXT = 60
+_SEARCHED = 1000  # characters of a text, more than are shown: a secret may begin near the end of these
 _DEPTH = 2
 LONGEST = 400
 
@@ -64,15 +66,19 @@ def _describe(value: object, depth: int) -> str:
     return _instance(value, depth)
 
 
+def _is_secret(text: str) -> bool:
+    return bool(_SECRET_TEXT.search(text)) or mask_secrets(text) != text
+
+
 def _text(value: Any) -> str:
     text = value[:_LONGEST_TEXT]
-    shown = MASK if _SECRET_TEXT.search(value[:200]) else repr(text)
+    shown = MASK if _is_secret(value[:_SEARCHED]) else repr(text)
     return shown if len(value) <= _LONGEST_TEXT else f"{shown}… ({len(value):,} characters)"
 
 
 def _bytes(value: Any) -> str:
     head = bytes(value[:24])
-    shown = MASK if _SECRET_TEXT.search(bytes(value[:200]).decode("latin-1")) else repr(head)
+    shown = MASK if _is_secret(bytes(value[:_SEARCHED]).decode("latin-1")) else repr(head)
     return shown if len(value) <= 24 else f"{shown}… ({len(value):,} bytes)"
 
 

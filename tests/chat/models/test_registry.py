@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.chat.models import ChatModels
-from services.chat.models.servers import is_loopback, normalized_url
+from services.chat.models.servers import normalized_url
 from services.chat.types import BackendChoice, BackendKind
 from services.core.actor import SERVICE
 from services.core.database import Database
@@ -50,7 +50,7 @@ def test_a_choice_survives_a_restart_and_shows_no_key(
     assert again.has_key(again.choice())
     assert not again.has_key(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
     assert not again.has_key(BackendChoice(BackendKind.OPENAI))
-    assert again.models_of(again.choice()) == ["small", "tiny"]
+    assert again.models_of(SERVICE, again.choice()) == ["small", "tiny"]
     assert server.requests[-1][1]["authorization"] == "Bearer sk-secret"
 
 
@@ -58,13 +58,13 @@ def test_a_stored_key_goes_to_its_own_address_only(models: ChatModels, server: M
     """An empty key keeps the stored one for the same address; another address does not get it."""
     models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", "sk-secret"))
     models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "small"))
-    models.models_of(models.choice())
+    models.models_of(SERVICE, models.choice())
     assert server.requests[-1][1]["authorization"] == "Bearer sk-secret"
-    models.probe(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
+    models.probe(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
     assert "authorization" not in server.requests[-1][1]
     models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny"))
     models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny"))
-    models.models_of(models.choice())
+    models.models_of(SERVICE, models.choice())
     assert "authorization" not in server.requests[-1][1]
 
 
@@ -113,15 +113,15 @@ def test_a_choice_that_cannot_work_is_refused(models: ChatModels, server: ModelS
 def test_ollama_is_found_by_itself(models_with: Callable[..., ChatModels], server: ModelServer) -> None:
     """Its models are listed without anything being chosen; where it is not, the list is empty."""
     models = models_with(ollama_url=server.ollama("good"))
-    assert models.ollama_models() == ["small:1b", "tiny:latest"]
+    assert models.ollama_models(SERVICE) == ["small:1b", "tiny:latest"]
     found = {status.kind: status for status in models.available()}
     assert found[BackendKind.OLLAMA].state == "ready"
     assert "tiny:latest" in found[BackendKind.OLLAMA].message
     assert found[BackendKind.OPENAI].state == "off"
     models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, model="tiny"))
     assert models.status().state == "ready"
-    assert models.ollama_models(f"http://127.0.0.1:{closed_port()}") == []
-    assert models.ollama_models("nonsense") == []
+    assert models.ollama_models(SERVICE, f"http://127.0.0.1:{closed_port()}") == []
+    assert models.ollama_models(SERVICE, "nonsense") == []
     models.close()
 
 
@@ -145,7 +145,7 @@ def test_a_model_that_the_server_lacks_is_noticed(models: ChatModels, server: Mo
     status = models.status()
     assert status.state == "unlisted"
     assert "small, tiny" in status.hint
-    assert models.test(models.choice()).state == "ready"
+    assert models.test(SERVICE, models.choice()).state == "ready"
     assert models.status().state == "ready"
     models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, server.ollama("good"), "huge"))
     status = models.status()
@@ -194,8 +194,78 @@ def test_addresses_are_brought_into_one_form() -> None:
     """So that a key belongs to one of them whichever way it was typed."""
     assert normalized_url(" HTTP://Host:80/v1/ ") == "http://host:80/v1"
     assert normalized_url("http://[::1]:8000/v1") == "http://[::1]:8000/v1"
-    assert is_loopback("http://[::1]:8000/v1")
-    assert is_loopback("http://localhost/v1")
-    assert not is_loopback("http://example.org/v1")
     with pytest.raises(BadInputError):
         normalized_url("http://host/v1?key=1")
+
+
+KEY = "sk-marker-7Qz9-of-a-secret"
+
+
+def test_a_key_is_stored_encrypted_and_shown_by_its_end(
+    models: ChatModels, server: ModelServer, tmp_path: Path
+) -> None:
+    """A copy of the database, or somebody who reads it, has no key."""
+    url = server.openai("good")
+    models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, url, "tiny", KEY))
+    assert models.shown_key(models.choice()) == "…cret"
+    assert models.shown_key(BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny")) == ""
+    models.models_of(SERVICE, models.choice())
+    assert server.requests[-1][1]["authorization"] == f"Bearer {KEY}"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
+    models.choose(SERVICE, BackendChoice())
+    assert models.shown_key(BackendChoice(BackendKind.OPENAI, url, "tiny")) == ""
+
+
+def test_a_key_of_the_version_before_is_encrypted_at_the_start(
+    models_with: Callable[..., ChatModels], server: ModelServer, database: Database
+) -> None:
+    """It goes on working, and the preferences hold it no more."""
+    preferences, url = Preferences(database), server.openai("good")
+    old = {"kind": "openai", "url": url, "model": "tiny", "api_key": KEY, "path": ""}
+    preferences.set("chat model", old)
+    models = models_with()
+    assert "api_key" not in repr(models.choice())
+    models.encrypt_plain_key()
+    assert models.choice() == BackendChoice(BackendKind.OPENAI, url, "tiny")
+    assert KEY not in str([preferences.get(key) for key in ("chat model", "secrets")])
+    models.models_of(SERVICE, models.choice())
+    assert server.requests[-1][1]["authorization"] == f"Bearer {KEY}"
+    models.encrypt_plain_key()
+    assert models.shown_key(models.choice()) == "…cret"
+
+
+def test_a_key_that_cannot_be_encrypted_stays_in_use(
+    models_with: Callable[..., ChatModels], server: ModelServer, database: Database, tmp_path: Path
+) -> None:
+    """An upgrade whose key file is not there yet does not lose the key; a new one cannot be stored meanwhile."""
+    url = server.openai("good")
+    stored = {"kind": "openai", "url": url, "model": "tiny", "api_key": KEY, "path": ""}
+    Preferences(database).set("chat model", stored)
+    models = models_with(secret_key_file=str(tmp_path / "not-mounted"))
+    models.encrypt_plain_key()
+    models.models_of(SERVICE, models.choice())
+    assert server.requests[-1][1]["authorization"] == f"Bearer {KEY}"
+    with pytest.raises(MillpondError, match="nothing was stored"):
+        models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("other"), "tiny", KEY))
+    assert models.choice().url == url
+
+
+def test_a_lost_key_file_is_said_and_the_key_can_be_entered_again(
+    models: ChatModels, server: ModelServer, tmp_path: Path
+) -> None:
+    """The status says what happened, what was kept and what to do; nothing is sent to the server without the key."""
+    choice = BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", KEY)
+    models.choose(SERVICE, choice)
+    (tmp_path / "secret.key").unlink()
+    asked = len(server.requests)
+    status = models.status()
+    assert (status.state, models.shown_key(models.choice())) == ("down", "")
+    assert "The key of the chat server cannot be decrypted: there is no key in" in status.message
+    assert "kept as it is stored" in status.message
+    assert "Enter it again" in status.hint
+    assert models.has_key(models.choice())
+    with pytest.raises(MillpondError, match="cannot be decrypted"):
+        models.backend()
+    assert len(server.requests) == asked
+    models.choose(SERVICE, choice)
+    assert models.status().state == "ready"

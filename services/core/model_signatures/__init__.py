@@ -1,0 +1,1 @@
+"""Signatures of model files: with `MILLPOND_MODEL_KEY` only what its owner has signed is loaded."""

@@ -161,12 +161,12 @@ def test_what_was_learnt_is_forgotten(answering: AnswerService, models: ChatMode
 def test_a_test_of_the_connection_finds_out(models: ChatModels, scripted: ModelServer) -> None:
     """It asks a question, so that a wrong key or a crash shows before anybody is let down."""
     scripted.script = refusing("system", "max_completion_tokens")
-    status = models.test(models.choice())
+    status = models.test(SERVICE, models.choice())
     assert status.state == "ready"
     assert status.takes == ("stream", "stream_options", "max_tokens")
     assert status.refuses == ("max_completion_tokens", "system role")
     scripted.script = lambda _body: document({"error": {"message": "no such voice"}}, 500)
-    status = models.test(models.choice())
+    status = models.test(SERVICE, models.choice())
     assert status.state == "down"
     assert "no such voice" in status.message
 

@@ -162,5 +162,5 @@ def test_a_proxy_is_not_used_for_this_machine(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     for kind in KINDS:
         models.choose(SERVICE, choice_of(kind, server, "good"))
-        assert models.probe(models.choice()).state == "ready"
+        assert models.probe(SERVICE, models.choice()).state == "ready"
         assert finished(list(answering.ask(conversations.create().id, "How long?"))).state is AnswerState.COMPLETE

@@ -65,8 +65,11 @@ def watch_copies(
 
 def upgrade_text(upgrade: SchemaUpgrade, settings: Settings, now: float) -> str:
     """Return what an upgrade did, and how long the copy from before it is kept, in words."""
-    done = _("database brought from schema {before} to {after}").format(
-        before=upgrade.before or _("without a revision"), after=upgrade.after
+    done = _("database brought from {before} to the schema {after}").format(
+        before=_("the schema {revision}").format(revision=upgrade.before)
+        if upgrade.before
+        else _("a schema before there were revisions"),
+        after=upgrade.after,
     )
     if upgrade.backup is None:
         return done

@@ -2,7 +2,8 @@
 
 SQLite overwrites freed places with zeros (`secure_delete`), but what was deleted is still in the write-ahead log, which
 is emptied here. Before that, steps of others run, for derived data with deleted words (`services.app` registers them).
-While another program reads the database in a long transaction the log cannot be emptied: `status` says so.
+While another program reads the database in a long transaction the log cannot be emptied, and the copy from before an
+upgrade keeps what it has until it is removed (`services.core.migrations.backup`): `status` says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import structlog
 from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.i18n import _
+from services.core.migrations.backup import backups_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +34,14 @@ Step = Callable[[Callable[[], bool]], bool]
 
 @dataclass(frozen=True, slots=True)
 class ErasureStatus:
-    """For how many seconds something deleted has still been in a file (0: nothing is), and what it waits for."""
+    """For how many seconds something deleted has still been in a file (0: nothing is), and what it waits for.
+
+    `upgrade_copies` are files beside the database that have what was deleted since an upgrade; empty: there are none.
+    """
 
     pending_seconds: float = 0.0
     waiting_for: str = ""
+    upgrade_copies: tuple[str, ...] = ()
 
 
 class Erasure:
@@ -79,9 +85,13 @@ class Erasure:
 
     def status(self) -> ErasureStatus:
         """Return since when something waits, and for what."""
+        file = self._database.path
+        copies = tuple(copy.name for copy in backups_of(file)) if file is not None else ()
         with self._wake:
             begun = [moment for moment in (self._since, self._marked) if moment is not None]
-            return ErasureStatus(time.monotonic() - min(begun), self._waiting_for) if begun else ErasureStatus()
+            if not begun:
+                return ErasureStatus(upgrade_copies=copies)
+            return ErasureStatus(time.monotonic() - min(begun), self._waiting_for, copies)
 
     def _run(self) -> None:
         while True:

@@ -26,6 +26,7 @@ from services.app.tables import import_tables
 from services.chat.citations import sanitize
 from services.chat.conversations import Conversations
 from services.chat.types import Message, MessageRole
+from services.core.actor import SERVICE, AccessLevel, Actor, Permission
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
@@ -54,7 +55,8 @@ class KnowledgeVectorStore(VectorStore):
     """One collection as a LangChain vector store; scores are cosines.
 
     `embedding` must be the model of the index. Texts added here keep the ids of their caller; other chunks have the id
-    "chunk-" and a number.
+    "chunk-" and a number. `actor` is whose rights on the collection count: a program in this process acts for somebody,
+    or for the service itself.
     """
 
     def __init__(
@@ -66,10 +68,16 @@ class KnowledgeVectorStore(VectorStore):
         *,
         collection: str = DEFAULT_COLLECTION,
         document: str = DEFAULT_DOCUMENT,
+        actor: Actor = SERVICE,
     ) -> None:
+        self._actor = actor
         collections = CollectionStore(database)
-        known = {found.name: found.id for found in collections.all()}
-        self.collection_id = known[collection] if collection in known else collections.create(collection)
+        known = {found.name: found.id for found in collections.all() if actor.level(found.id) >= AccessLevel.READ}
+        if collection not in known:
+            actor.require(Permission.WRITE, _("Make a collection"))
+        self.collection_id = (
+            known[collection] if collection in known else collections.create(collection, actor.readable())
+        )
         self._chunks = ChunkStore(database)
         self._texts = ExternalStore(database, self.collection_id, document, index.fingerprint)
         self._writer = writer
@@ -84,7 +92,11 @@ class KnowledgeVectorStore(VectorStore):
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(settings.effective_database_url)
         import_tables()
-        open_schema(database)
+        try:
+            open_schema(database)
+        except BaseException:
+            database.close()
+            raise
         dimension = len(embedding.embed_query("dimension"))
         index = IndexManager(
             ChunkStore(database),
@@ -144,6 +156,7 @@ class KnowledgeVectorStore(VectorStore):
         Raises:
             BadInputError: the lists differ in length, or metadata cannot be written as JSON.
         """
+        self._require(AccessLevel.WRITE, _("Add texts"))
         contents = list(texts)
         given_ids: Sequence[str | None] = ids if ids is not None else [None] * len(contents)
         metadata: Sequence[dict[str, Any]] = metadatas if metadatas is not None else [{}] * len(contents)
@@ -161,12 +174,14 @@ class KnowledgeVectorStore(VectorStore):
 
     def delete(self, ids: list[str] | None = None, **_kwargs: Any) -> bool | None:
         """Delete texts that were added here (None: all of them); unknown ids are ignored."""
+        self._require(AccessLevel.WRITE, _("Delete texts"))
         with self._writer.transaction() as unit:
             unit.removed.append(self._texts.delete(unit.connection, ids))
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the texts with these ids that were added here, in their order."""
+        self._require(AccessLevel.READ, _("Read texts"))
         return [
             Document(id=chunk.external_id, page_content=chunk.text, metadata=chunk.metadata)
             for chunk in self._texts.get(ids)
@@ -204,6 +219,9 @@ class KnowledgeVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda cosine: (1.0 + cosine) / 2.0
 
+    def _require(self, level: AccessLevel, action: str) -> None:
+        self._actor.require_level(self.collection_id, level, action)
+
     def _nearest(self, query: Vectors, k: int, **kwargs: Any) -> list[tuple[Document, float]]:
         ids, scores, _vectors = self._candidates(query, k, **kwargs)
         hits = self._chunks.hits(ids)
@@ -213,6 +231,7 @@ class KnowledgeVectorStore(VectorStore):
         """Return (ids, exact cosines, vectors) of the k nearest chunks, best first."""
         if kwargs.get("filter"):
             raise BadInputError(_("This vector store has no filters."), _("Use a collection for each subject."))
+        self._require(AccessLevel.READ, _("Search texts"))
         found, _scores = self._index.index.search(query, CANDIDATES_PER_HIT * k, [self.collection_id])
         ids, vectors = self._chunks.vectors(found)
         if not len(ids):
@@ -255,16 +274,19 @@ def _normalised(vectors: Sequence[Sequence[float]]) -> Vectors:
 
 
 class WindowedMessageHistory(BaseChatMessageHistory):
-    """The history of one conversation: writes are stored, `messages` are those of the window of its last k turns."""
+    """The history of one conversation of `actor`: writes are stored, `messages` are those of the window of its last k
+    turns.
+    """
 
-    def __init__(self, conversations: Conversations, conversation_id: str) -> None:
+    def __init__(self, conversations: Conversations, conversation_id: str, actor: Actor = SERVICE) -> None:
         self._conversations = conversations
-        self._id = conversations.conversation(conversation_id).id
+        self._actor = actor
+        self._id = conversations.conversation(actor, conversation_id).id
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base class has an attribute and recommends a property
         """The last k turns, oldest first."""
-        turns = self._conversations.turns(self._conversations.conversation(self._id))
+        turns = self._conversations.turns(self._actor, self._conversations.conversation(self._actor, self._id))
         return [message for turn in turns for message in (HumanMessage(turn.question), AIMessage(turn.answer))]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
@@ -280,13 +302,13 @@ class WindowedMessageHistory(BaseChatMessageHistory):
         for message in messages:
             stored = Message(0, self._id, _ROLES[message.type], sanitize(str(message.text)), datetime.now(UTC))
             if stored.role is MessageRole.USER:
-                self._conversations.add_question(stored)
+                self._conversations.add_question(self._actor, stored)
             else:
-                self._conversations.replace_from(None, stored)
+                self._conversations.replace_from(self._actor, None, stored)
 
     def clear(self) -> None:
         """Delete all messages of the conversation."""
-        self._conversations.clear(self._id)
+        self._conversations.clear(self._actor, self._id)
 
 
 class LangChainEmbeddings(Embeddings):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.core.actor import AccessLevel
-from services.core.errors import StorageError
-from services.core.i18n import _
-from services.core.private_files import create_file
+from services.core.actor import AccessLevel, Actor
+from services.core.auditing import NOTHING, Action, AuditOutcome, Target
+from services.core.local_token import remove_local_token, write_local_token
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
 from services.identity.sessions import SessionLimits
 
 if TYPE_CHECKING:
+    from services.audit.audit import Audit
     from services.core.auditing import AuditSink
     from services.core.database import Database
     from services.core.preferences import Preferences
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from services.identity.types import Person
     from services.memory.monitor import MemoryMonitor
 
-LOCAL_TOKEN_FILE = "local.token"  # noqa: S105 - a name
 WRITE_SECONDS = 60.0
 _MINUTE, _DAY = 60.0, 86_400.0
 
@@ -61,37 +59,16 @@ def watch_identity(identity: Identity, memory: MemoryMonitor, closing: ExitStack
 def publish_local_token(identity: Identity, folder: Path, closing: ExitStack) -> None:
     """Write a new token into the data folder, which commands on this machine send; `closing` removes it.
 
-    Whoever can read the data folder owns what is in it anyway.
-
     Raises:
         StorageError: it cannot be written.
     """
-    file = folder / LOCAL_TOKEN_FILE
-    token = secrets.token_urlsafe(32)
-    try:
-        with create_file(file) as stream:
-            stream.write(token.encode())
-    except OSError as error:
-        raise StorageError(
-            _("{path} cannot be written: {reason}.").format(path=file, reason=error.strerror),
-            _("Make room in the data folder, and check its permissions."),
-        ) from error
-    identity.accept_local_token(token)
+    identity.accept_local_token(write_local_token(folder))
 
     def remove() -> None:
         identity.accept_local_token("")
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
+        remove_local_token(folder)
 
     closing.callback(remove)
-
-
-def read_local_token(folder: Path) -> str:
-    """Return the token of the server that runs on a data folder, "" if it is not there or cannot be read."""
-    try:
-        return (folder / LOCAL_TOKEN_FILE).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def inherit_and_erase(
@@ -107,3 +84,53 @@ def inherit_and_erase(
 
     identity.accounts.on_first(inherit)
     identity.accounts.on_delete(forget)
+
+
+class _Recorder:
+    """Records in the audit log what a command does."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    def audit(
+        self,
+        actor: Actor | None,
+        action: Action,
+        target: Target = NOTHING,
+        outcome: AuditOutcome = AuditOutcome.DONE,
+        detail: str = "",
+    ) -> None:
+        """Record that `actor` did something."""
+        self._audit.record(actor, action, target, outcome, detail)
+
+
+@contextmanager
+def offline_identity(settings: Settings) -> Iterator[Identity]:
+    """Yield identity over a data folder that no server uses: without models, index and parsers.
+
+    Raises:
+        ConflictError: another process holds the data folder, or a newer version has written it.
+        MillpondError: a part cannot be had.
+    """
+    from services.app.build_audit import build_audit
+    from services.app.build_schema import open_database
+    from services.app.damage import require_database
+    from services.chat.store import ChatStore
+    from services.core.preferences import Preferences
+    from services.core.private_files import make_folder
+    from services.memory.clock import Clock
+    from services.operations.data_lock import DataLock
+
+    with ExitStack() as closing:
+        make_folder(settings.data_dir)
+        lock = DataLock(settings.data_dir)
+        lock.acquire()
+        closing.callback(lock.release)
+        require_database(settings)
+        database, _upgrade = open_database(settings, closing, lambda _stage: None)
+        audit = build_audit(settings, Clock(), database, closing)
+        identity = build_identity(settings, database, Preferences(database), _Recorder(audit), now=Clock().time)
+        conversations = ChatStore(database)
+        inherit_and_erase(identity, hand_over=conversations.hand_over, erase=conversations.delete_conversations_of)
+        yield identity
+        database.empty_log()

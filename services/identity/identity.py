@@ -105,6 +105,10 @@ class Identity:
         """Return who somebody at this machine is while there are no accounts: an administrator."""
         return Actor(LOCAL, Role.ADMIN)
 
+    def command_line(self) -> Actor:
+        """Return who a command on this machine is: whoever can read the data folder owns it."""
+        return Actor(_("command line"), Role.ADMIN)
+
     def by_session(self, token: str) -> Actor | None:
         """Return who a session belongs to; None: it has ended, or never was."""
         return self._of_session(self.sessions.find(token))
@@ -131,8 +135,8 @@ class Identity:
             UnauthorizedError: it is misspelt, not known, expired, revoked, or its person is disabled.
             SlowedDownError: as before, after many wrong ones from that address; the right one is never refused.
         """
-        if self._local_token and hmac.compare_digest(_digestible(token), _digestible(self._local_token)):
-            return self.local_actor()
+        if (local := self.by_local_token(token)) is not None:
+            return local
         try:
             stored = self.tokens.find(token)
             person = self._enabled(stored.person_id)
@@ -142,6 +146,12 @@ class Identity:
                 raise SlowedDownError(seconds) from None
             raise
         return self._actor(person, token_name(stored), token_permissions(stored))
+
+    def by_local_token(self, token: str) -> Actor | None:
+        """Return the administrator at the command line if this is the token in the data folder, else None."""
+        known = self._local_token
+        right = bool(known) and hmac.compare_digest(_digestible(token), _digestible(known))
+        return self.command_line() if right else None
 
     def sign_in(
         self, name: str, password: str, code: str = "", *, address: str, device: str, known_device: str = ""

@@ -42,19 +42,21 @@ class RecentRows(Generic[RowT]):
 
     def get(self, sha256: bytes, load: Callable[[bytes], RowT | None]) -> RowT | None:
         """Return a row, which `load` reads where it is not in memory."""
-        with self._lock:
-            found = self._rows.get(sha256)
-            if found is not None:
-                self._rows.move_to_end(sha256)
-                return found
-            removals = self._removals
-        found = load(sha256)
-        if found is not None:
+        while True:
             with self._lock:
-                self._loads += 1
+                found = self._rows.get(sha256)
+                if found is not None:
+                    self._rows.move_to_end(sha256)
+                    return found
+                removals = self._removals
+            found = load(sha256)
+            with self._lock:
                 if removals == self._removals:
-                    self._add(found)
-        return found
+                    if found is not None:
+                        self._loads += 1
+                        self._add(found)
+                    return found
+            # Something ended while this was read: it may be this very row.
 
     def by_id(self, row_id: int) -> RowT | None:
         """Return a row that is in memory by its id, None where it is not."""

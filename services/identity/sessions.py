@@ -93,15 +93,15 @@ class Sessions:
         require_own(actor, person_id, _("See the sessions of somebody else"))
         return [self._info(session) for session in self._valid(person_id)]
 
-    def end(self, actor: Actor, session_id: str) -> None:
-        """End one session.
+    def end(self, actor: Actor, session_id: str, person_id: int) -> None:
+        """End one session of a person.
 
         Raises:
             NotFoundError: there is no such session, or it is somebody else's.
             ForbiddenError: it was asked for with an API token.
         """
         session = self._get(session_id)
-        if session is None or (actor.person_id != session.person_id and not actor.may(Permission.PEOPLE)):
+        if session is None or session.person_id != person_id or not _may_know(actor, person_id):
             raise NotFoundError(_("There is no such session."), _("It may have ended by itself."))
         require_own(actor, session.person_id, _("End a session of somebody else"))
         self._end([session], RevocationReason.ENDED)
@@ -214,3 +214,8 @@ def row_id(name: str, prefix: str) -> int:
     if not name.startswith(prefix) or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
         return 0
     return int(digits)
+
+
+def _may_know(actor: Actor, person_id: int) -> bool:
+    """Return whether somebody may learn which sessions a person has."""
+    return actor.person_id == person_id or actor.may(Permission.PEOPLE)

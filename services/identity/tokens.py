@@ -119,15 +119,16 @@ class ApiTokens:
         actor.require(Permission.PEOPLE, _("See the API tokens of others"))
         return [self._info(stored) for stored in self._store.all()]
 
-    def revoke(self, actor: Actor, token_id: str) -> TokenInfo:
-        """Revoke a token; one that was revoked before stays so.
+    def revoke(self, actor: Actor, token_id: str, person_id: int) -> TokenInfo:
+        """Revoke a token of a person; one that was revoked before stays so.
 
         Raises:
             NotFoundError: there is no such token, or it is somebody else's.
         """
         number = row_id(token_id, _PREFIX)
         stored = self._store.get(number) if number else None
-        if stored is None or (actor.person_id != stored.person_id and not actor.may(Permission.PEOPLE)):
+        known = actor.person_id == person_id or actor.may(Permission.PEOPLE)
+        if stored is None or stored.person_id != person_id or not known:
             raise NotFoundError(_("There is no such API token."), _("Choose one of the list."))
         require_own(actor, stored.person_id, _("Revoke an API token of somebody else"))
         if self._store.revoke(stored.id, self._ground.now()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
+from services.audit.audit import Audit
 from services.core import database
 from services.core.database import Database
 from services.core.events import EventKind, EventSink
@@ -34,11 +35,11 @@ LONG_SECONDS = 0.010
 
 
 def build_events(
-    clock: Clock, storage: Database, metrics: Metrics, closing: ExitStack
+    clock: Clock, storage: Database, metrics: Metrics, audit: Audit, closing: ExitStack
 ) -> tuple[EventLog, EventReporter]:
-    """Return the time line and what reports to it and to the metrics; `closing` writes what is not on disk yet."""
+    """Return the time line and what reports to it, to the metrics and the audit log; `closing` writes what waits."""
     events = EventLog(clock.time, storage)
-    reporter = EventReporter(events, metrics, rss_bytes)
+    reporter = EventReporter(events, metrics, rss_bytes, audit.record)
     closing.callback(reporter.flush, everything=True)
     return events, reporter
 
@@ -91,6 +92,9 @@ def watch_late_imports(memory: MemoryMonitor, reporter: EventSink) -> None:
         "pyarrow": _("library of the pages' tables loaded"),
         "streamlit": _("library of the pages loaded"),
         "httpx": _("library of connections loaded"),
+        "cryptography": _("library of signatures loaded"),
+        "argon2": _("library of passwords loaded"),
+        "pyotp": _("library of second factors loaded"),
     }
     memory.sampler.add_source(LateImports(reporter, purposes), name="late_imports")
 

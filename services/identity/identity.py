@@ -5,12 +5,13 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.core.actor import AccessLevel, Actor, Permission, Role
 from services.core.auditing import Action, AuditOutcome, AuditSink, Target, TargetKind
 from services.core.database import Database
-from services.core.errors import UnauthorizedError
+from services.core.errors import BusyError, UnauthorizedError, UnavailableError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
 from services.core.preferences import Preferences
@@ -240,6 +241,10 @@ class Identity:
         self.sessions.write_times()
         self.tokens.write_times()
 
+    def reseal(self) -> int:
+        """Encrypt the secrets of second factors with the first key; return how many cannot be decrypted."""
+        return self._factors.reseal()[1]
+
     def memory_reports(self) -> list[MemoryReport]:
         """Return what is kept in memory, and the password hash that is being computed."""
         return [
@@ -288,7 +293,8 @@ class Identity:
     def _rehash(self, credentials: Credentials, password: str) -> None:
         """Store the password with the parameters of now, if it was hashed with others."""
         if credentials.password is not None and self._hasher.needs_rehash(credentials.password):
-            self._people.update(credentials.person_id, password=self._hasher.hash(password))
+            with suppress(BusyError, UnavailableError):  # the next sign-in does it
+                self._people.update(credentials.person_id, password=self._hasher.hash(password))
 
 
 @dataclass(frozen=True, slots=True)

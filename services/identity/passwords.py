@@ -96,7 +96,9 @@ class PasswordHasher:
         if not self._active:
             return []
         size = self._cost.memory_kib * 1024
-        return [MemoryReport("password hash", "argon2id", size, self._hashes, owner=Owner.NATIVE, region=Region.NATIVE)]
+        return [
+            MemoryReport(_("Password hash"), "argon2id", size, self._hashes, owner=Owner.NATIVE, region=Region.NATIVE)
+        ]
 
     @contextmanager
     def _one_at_a_time(self, places: int = MOST_WAITING) -> Iterator[None]:

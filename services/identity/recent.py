@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
+from services.core.i18n import plural
 from services.core.memory_report import MemoryReport, Owner, object_bytes
+
+_MEASURED = 50  # rows whose size stands for all: they hardly differ
 
 
 class _Row(Protocol):
@@ -30,8 +34,9 @@ class RecentRows(Generic[RowT]):
     `times` are when rows were last used, as far as that is not in the database yet.
     """
 
-    def __init__(self, name: str, most: int) -> None:
-        self._name = name
+    def __init__(self, label: Callable[[], str], most: int) -> None:
+        """`label` returns what the rows are, in words; at most `most` are kept."""
+        self._label = label
         self._most = most
         self._lock = threading.Lock()
         self._rows: OrderedDict[bytes, RowT] = OrderedDict()
@@ -101,9 +106,13 @@ class RecentRows(Generic[RowT]):
     def memory_report(self) -> MemoryReport:
         """Return what is kept."""
         with self._lock:
-            rows = list(self._rows.values())
-            size, large = object_bytes([self._rows, self._ids, self._times, *rows, *(row.sha256 for row in rows)])
-        return MemoryReport(self._name, "", size, self._loads, owner=Owner.PYTHON, large=large)
+            count = len(self._rows)
+            some = list(islice(self._rows.values(), _MEASURED))
+            size, large = object_bytes([self._rows, self._ids, self._times])
+        each, _large = object_bytes([*some, *(row.sha256 for row in some)])
+        size += each * count // max(1, len(some))
+        detail = plural("{count} in use", "{count} in use", count)
+        return MemoryReport(self._label(), detail, size, self._loads, owner=Owner.PYTHON, large=large)
 
     def _add(self, row: RowT) -> None:
         self._rows[row.sha256] = row

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
-from services.core.secret_box import SecretBox
+from services.core.secret_box import SecretBox, UnreadableSecretError
 from services.identity.secret_text import digest, new_recovery_codes, recovery_code_of
 from services.identity.store.people import Credentials, PeopleStore
 from services.identity.totp import TotpSetup, matching_step, new_setup
@@ -70,6 +70,24 @@ class SecondFactors:
         codes = new_recovery_codes(CODES)
         self._people.replace_recovery_codes(person_id, [digest(each) for each in codes])
         return codes
+
+    def reseal(self) -> tuple[int, int]:
+        """Encrypt with the first key what an older one has encrypted; return how many, and how many could not be read.
+
+        These are kept as they are: the right key may come back.
+        """
+        changed = failed = 0
+        for person_id, sealed in self._people.sealed_secrets():
+            if self._box.is_current(sealed):
+                continue
+            try:
+                secret = self._box.open(_bound(person_id), sealed, _("The second factor"))
+            except UnreadableSecretError:
+                failed += 1
+                continue
+            self._people.replace_sealed(person_id, sealed, self._box.seal(_bound(person_id), secret))
+            changed += 1
+        return changed, failed
 
     def codes_left(self, person_id: int) -> int:
         """Return how many recovery codes were not used yet."""

@@ -38,7 +38,7 @@ class Sessions:
         self._store = SessionStore(database)
         self._ground = ground
         self._limits = limits
-        self._recent: RecentRows[StoredSession] = RecentRows("sessions of people", MOST_RECENT)
+        self._recent: RecentRows[StoredSession] = RecentRows(lambda: _("Sessions of people"), MOST_RECENT)
 
     def open(self, person_id: int, *, address: str, device: str, way: SignInWay) -> tuple[str, StoredSession]:
         """Return the token of a new session, and the session; of very many of a person the oldest end."""

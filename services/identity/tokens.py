@@ -31,7 +31,7 @@ class ApiTokens:
     def __init__(self, database: Database, ground: IdentityGround) -> None:
         self._store = TokenStore(database)
         self._ground = ground
-        self._recent: RecentRows[StoredToken] = RecentRows("API tokens", MOST_RECENT)
+        self._recent: RecentRows[StoredToken] = RecentRows(lambda: _("API tokens"), MOST_RECENT)
 
     def create(
         self, actor: Actor, person_id: int, name: str, scopes: Collection[str], days: float | None = None

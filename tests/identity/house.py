@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pyotp
+import sqlalchemy as sa
 
 from services.core.actor import Actor, Role
 from services.core.auditing import NOTHING, Action, AuditOutcome, Target
@@ -10,6 +15,7 @@ from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
 from services.identity.passwords import HashCost, PasswordHasher
+from services.identity.store.tables import people
 from services.identity.types import Person, Revocation, SignedIn
 
 PASSWORD = "violet tractor under seven moons"
@@ -94,3 +100,35 @@ class House:
     def actor(self, name: str) -> Actor:
         """Return somebody as they are with their next request."""
         return self.identity.sign_in(name, PASSWORD, address="10.0.0.1", device="").actor
+
+    def stored_password(self, name: str) -> str:
+        with self.database.read() as connection:
+            return str(connection.scalar(sa.select(people.c.password).where(people.c.name == name)))
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Collect the statements that the database gets."""
+        found: list[str] = []
+
+        def collect(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+            found.append(statement)
+
+        sa.event.listen(self.database.engine, "before_cursor_execute", collect)
+        try:
+            yield found
+        finally:
+            sa.event.remove(self.database.engine, "before_cursor_execute", collect)
+
+    def recovery_codes(self, name: str, actor: Actor | None = None) -> list[str]:
+        """Turn somebody's second factor on and return the recovery codes."""
+        return self._enabled(name, actor)[1]
+
+    def enable_second_factor(self, name: str, actor: Actor | None = None) -> str:
+        """Turn somebody's second factor on and return its secret."""
+        return self._enabled(name, actor)[0]
+
+    def _enabled(self, name: str, actor: Actor | None) -> tuple[str, list[str]]:
+        actor = actor or self.actor(name)
+        setup = self.identity.account.begin_second_factor(actor, PASSWORD)
+        code = pyotp.TOTP(setup.secret).at(self.now)
+        return setup.secret, self.identity.account.confirm_second_factor(actor, code)

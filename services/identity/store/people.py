@@ -134,6 +134,18 @@ class PeopleStore:
             _delete_codes(connection, person_id)
             connection.execute(recovery_codes.insert(), [{"person_id": person_id, "sha256": each} for each in hashes])
 
+    def sealed_secrets(self) -> list[tuple[int, str]]:
+        """Return id and sealed secret of everybody who has a second factor."""
+        query = sa.select(people.c.id, people.c.totp_secret).where(people.c.totp_secret.is_not(None))
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
+    def replace_sealed(self, person_id: int, old: str, new: str) -> None:
+        """Store a secret sealed anew, unless it was changed meanwhile."""
+        query = people.update().where(people.c.id == person_id, people.c.totp_secret == old)
+        with self._database.write() as connection:
+            connection.execute(query.values(totp_secret=new))
+
     def remove_second_factor(self, person_id: int) -> None:
         with self._database.write() as connection:
             connection.execute(

@@ -1,0 +1,82 @@
+"""Who may call which route: declared beside each route by `needs`, enforced before it, collected for the table.
+
+`docs/access.md` is made from the same declarations, and the start fails where a route has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+
+from console.api.context import Caller, Context, caller_of
+from console.rules import EVERYBODY, SIGNED_IN, Rule
+from services.core.actor import Permission
+
+# In the scope: the data folder was not open yet when the request came, so nobody could be known, and it came from this
+# machine.
+STARTING = "millpond.starting"
+# By the function that checks it: routes carry that function among their dependencies.
+_RULES: dict[Any, Rule] = {}
+
+
+def needs(permission: Permission, *, visitors: bool = False) -> list[Any]:
+    """Return the `dependencies` of a route that needs a permission."""
+    rule = Rule(permission, visitors=visitors)
+
+    async def check(request: Request, context: Context) -> None:
+        if visitors and context.application.opened is None and request.scope.get(STARTING):
+            return
+        actor = await caller_of(request)
+        if not rule.allows_actor(actor):
+            actor.require(permission, str(request.scope["route"].summary))
+
+    return _declared(rule, check)
+
+
+def signed_in() -> list[Any]:
+    """Return the `dependencies` of a route that is for everybody who has signed in."""
+
+    async def check(actor: Caller) -> None:  # noqa: ARG001 - whoever is nobody does not come as far
+        return None
+
+    return _declared(SIGNED_IN, check)
+
+
+def open_to_everybody() -> list[Any]:
+    """Return the `dependencies` of a route that needs nobody to sign in."""
+
+    async def check() -> None:
+        return None
+
+    return _declared(EVERYBODY, check)
+
+
+def rule_of(route: APIRoute) -> Rule | None:
+    """Return what was declared beside a route, None where nothing was."""
+    return next((rule for each in route.dependencies if (rule := _RULES.get(each.dependency)) is not None), None)
+
+
+def api_routes(api: FastAPI) -> Iterator[APIRoute]:
+    """Yield the routes of the API; its own page has the rule of its path (`console.api.middleware.paths`)."""
+    for route in api.routes:
+        if isinstance(route, APIRoute) and not route.path.startswith("/docs"):
+            yield route
+
+
+def require_rules(api: FastAPI) -> None:
+    """Return if every route has a rule.
+
+    Raises:
+        RuntimeError: one has none; it would be open to everybody who has signed in.
+    """
+    bare = [f"{sorted(route.methods or ())} {route.path}" for route in api_routes(api) if rule_of(route) is None]
+    if bare:
+        raise RuntimeError(f"routes without a rule (console.api.permissions.needs): {', '.join(bare)}")
+
+
+def _declared(rule: Rule, check: Any) -> list[Any]:
+    _RULES[check] = rule
+    return [Depends(check)]

@@ -6,6 +6,7 @@ import os
 import queue
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -47,6 +48,7 @@ class Server:
     url: str = ""
     output: list[str] = field(default_factory=list)
     client: httpx.Client = field(default_factory=httpx.Client)
+    trusted: ssl.SSLContext | None = None  # for clients of a server with TLS
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the process and return its exit code."""
@@ -119,9 +121,11 @@ def spawn(
             process.kill()
             process.wait()
             raise AssertionError(f"no address was printed:\n{''.join(server.output)}\n{log.read_text()}")
-        found = re.search(r"http://\S+:\d+", line)
+        found = re.search(r"https?://\S+:\d+", line)
         server.url = found[0] if found else ""
-    server.client = httpx.Client(base_url=server.url, timeout=60.0, trust_env=False)
+    if settings.get("tls_cert"):
+        server.trusted = ssl.create_default_context(cafile=str(settings["tls_cert"]))
+    server.client = httpx.Client(base_url=server.url, timeout=60.0, trust_env=False, verify=server.trusted or True)
     eventually(lambda: _answers(server, "/healthz"), seconds=START_SECONDS, what="/healthz")
     return server
 

@@ -59,7 +59,7 @@ class ConnectionState:
 
     `waits_since`: since when it is idle or a head is incomplete, None while a request is served or a page open.
     `beyond`: it was opened over the limit. `patience`: seconds that a body may still take, as of `body_at`. `unsent`
-    at `unsent_since`: bytes that wait to be read by the other side.
+    at `unsent_since`: bytes that wait to be read by the other side. `raw`: what is under TLS, where that is used.
     """
 
     address: str
@@ -72,6 +72,7 @@ class ConnectionState:
     body_at: float = 0.0
     unsent: int = 0
     unsent_since: float | None = None
+    raw: asyncio.Transport | None = None
 
 
 class Connection(Protocol):
@@ -111,7 +112,7 @@ class ConnectionGuard:
     def abort_unread(self) -> None:
         """Close the connections over which something waits to be read."""
         for connection in list(self._all):
-            if connection.transport.get_write_buffer_size():
+            if _unsent(connection.state, connection.transport):
                 reset(connection.transport)
 
     def opened(self, connection: Connection, descriptor: int) -> bool:
@@ -226,6 +227,12 @@ class ConnectionGuard:
         (log.warning if turned_away else log.info)("connections closed", open=len(self._all), **ended)
 
 
+def descriptor_of(transport: asyncio.Transport) -> int:
+    """Return the descriptor's number, which is at most how many are open; 0 where there is none."""
+    found = transport.get_extra_info("socket")
+    return int(found.fileno()) if found is not None else 0
+
+
 def reset(transport: asyncio.Transport) -> None:
     """Close a connection whose other side does not read: the system drops what it holds for it, too (megabytes)."""
     found = transport.get_extra_info("socket")
@@ -237,7 +244,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 def unread_too_long(state: ConnectionState, transport: asyncio.Transport, rules: ConnectionRules, now: float) -> bool:
     """Return whether the other side has stopped reading: what waits for it has not become less in time."""
-    waiting = transport.get_write_buffer_size()
+    waiting = _unsent(state, transport)
     if not waiting:
         state.unsent_since = None
         return False
@@ -246,3 +253,9 @@ def unread_too_long(state: ConnectionState, transport: asyncio.Transport, rules:
         state.unsent, state.unsent_since = waiting, now
         return False
     return now - since > rules.stall_seconds
+
+
+def _unsent(state: ConnectionState, transport: asyncio.Transport) -> int:
+    """Return how many bytes wait to be sent: under TLS, those that are encrypted already are in another buffer."""
+    waiting = transport.get_write_buffer_size()
+    return waiting if state.raw is None else waiting + state.raw.get_write_buffer_size()

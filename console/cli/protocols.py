@@ -7,6 +7,7 @@ not end its body, or does not read stays open for good.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -24,9 +25,11 @@ from console.cli.connection_guard import (
     REFUSAL_SECONDS,
     ConnectionGuard,
     ConnectionState,
+    descriptor_of,
     reset,
     unread_too_long,
 )
+from console.cli.tls_handshake import TlsHandshake
 from services.operations.connections import ConnectionEnd
 
 _TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -38,10 +41,18 @@ STALL_GRACE_SECONDS = 2.0
 Refusal = Callable[[ASGIApp], ASGIApp]
 
 
-def protocol_classes(guard: ConnectionGuard, refusal: Refusal) -> tuple[Any, Any]:
-    """Return what uvicorn's configuration takes for `http` and `ws`; `refusal` wraps the application for connections
-    beyond the limit."""
-    return partial(GuardedHttp, guard, refusal), partial(GuardedWebSocket, guard)
+def protocol_classes(
+    guard: ConnectionGuard, refusal: Refusal, context: Callable[[], ssl.SSLContext] | None = None
+) -> tuple[Any, Any]:
+    """Return what uvicorn's configuration takes for `http` and `ws`.
+
+    `refusal` wraps the application for connections beyond the limit; `context` returns that of new connections with
+    TLS, None: there is no TLS.
+    """
+    http: Any = partial(GuardedHttp, guard, refusal)
+    if context is not None:
+        http = partial(TlsHandshake, guard, context, http)
+    return http, partial(GuardedWebSocket, guard)
 
 
 class GuardedHttp(H11Protocol):
@@ -59,14 +70,15 @@ class GuardedHttp(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._guard = guard
         self._refusal = refusal
+        self.raw: asyncio.Transport | None = None
         self.state = ConnectionState("", 0.0, None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Register it; over the limit it is served from the reserve, or not at all."""
         super().connection_made(transport)
         now = self.loop.time()
-        self.state = ConnectionState(self.client[0] if self.client else "", now, now)
-        if not self._guard.opened(self, _descriptor(transport)):
+        self.state = ConnectionState(self.client[0] if self.client else "", now, now, raw=self.raw)
+        if not self._guard.opened(self, descriptor_of(transport)):
             transport.write(_AGAIN_LATER)
             transport.close()
         elif self.state.beyond:
@@ -229,12 +241,6 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def end(self, why: ConnectionEnd) -> None:  # noqa: ARG002 - as the other protocol
         """Close it at once."""
         reset(self.transport)
-
-
-def _descriptor(transport: asyncio.Transport) -> int:
-    """Return the descriptor's number, which is at most how many are open; 0 where there is none."""
-    found = transport.get_extra_info("socket")
-    return int(found.fileno()) if found is not None else 0
 
 
 def _is_utf8(data: bytes) -> bool:

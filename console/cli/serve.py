@@ -4,9 +4,7 @@ seconds or yields to a successor.
 
 from __future__ import annotations
 
-import errno
 import faulthandler
-import ipaddress
 import os
 import signal
 import socket
@@ -21,15 +19,19 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
+from console.cli.listener import BACKLOG, address_of, listen, refuse_exposure
 from console.cli.supervisor_link import LinkMessage, StartMode, SupervisorLink, service_manager, systemd_listener
 from console.cli.terminal import warn_of_names
 from services.core.access import is_admin_token
-from services.core.errors import BadInputError, CancelledError, ConflictError
+from services.core.actor import Role
+from services.core.errors import CancelledError, MillpondError
+from services.core.events import EventKind
 from services.core.i18n import _, use_language
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
 from services.memory.refusal import require_memory
+from services.operations.certificate import CERTIFICATE
 from services.operations.connections import ConnectionEnd
 from services.operations.data_lock import DataLock
 from services.operations.descriptors import raise_limit
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from console.cli.connection_guard import ConnectionGuard
     from console.cli.server import DrainingServer
+    from console.cli.tls import TlsFiles
     from services.app.startup import Application
 
 log = structlog.get_logger(__name__)
@@ -50,10 +53,10 @@ STOP_SECONDS = 3
 # Longer than proxies and clients keep an idle connection (nginx: 60 s): a server that closes first may lose a request
 # that is on its way.
 KEEP_ALIVE_SECONDS = 75
+CERTIFICATE_SECONDS = 10.0  # a later process waits this long for a pair of files that belong together
 FOLDER_SECONDS = 20.0  # a successor waits this long for the data folder
 HOLD_SECONDS = 60.0  # connections wait this long for a successor; then they get the page about the start
 HANGING_SECONDS = 38.0  # an end that takes longer is forced; less than a supervisor waits
-BACKLOG = 512
 # In one round of the event loop; only then do the limits of connections apply to those that were accepted.
 ACCEPTED_AT_ONCE = 16
 # Browsers answer by themselves, also for a tab that nobody looks at; whoever does not is gone after twice the time.
@@ -71,10 +74,11 @@ class _Endpoint:
     link: SupervisorLink | None
     mode: StartMode
     held: bool
+    tls: bool
 
     @property
     def url(self) -> str:
-        return address_of(self.listener)
+        return address_of(self.listener, tls=self.tls)
 
 
 class _Deadline:
@@ -110,6 +114,7 @@ def serve(settings: Settings) -> int:
     refuse_exposure(settings)
     require_memory(settings.data_dir)
     endpoint = _open(settings)
+    tls = _tls_files(settings, endpoint.mode)
     running: list[Application] = []
     # Lines tell the RSS that pages and API show at that moment.
     configure(
@@ -118,12 +123,17 @@ def serve(settings: Settings) -> int:
         rss_bytes=lambda: running[0].rss_reading().rss if running else rss_bytes(),
     )
     warn_of_names()
+    if settings.insecure:
+        log.warning("--insecure: whoever reaches this address reads and changes everything; for tests only")
+    if tls is not None and tls.is_key_open():
+        log.warning("the TLS key can be read by every user of this machine", path=settings.tls_key or settings.tls_cert)
     descriptors = raise_limit()
     log.info("descriptors", limit=descriptors.soft, found=descriptors.found)
 
     from console.asgi import create_app
     from console.cli.connection_guard import ConnectionGuard, ConnectionRules
     from console.cli.server import DrainingServer
+    from console.cli.tls import TlsWatch
     from console.ui import runtime_access
 
     guard = ConnectionGuard(ConnectionRules.of(settings, descriptors))
@@ -145,15 +155,18 @@ def serve(settings: Settings) -> int:
         patience=0.0 if endpoint.mode is StartMode.FIRST else FOLDER_SECONDS,
     )
     server = DrainingServer(
-        _config(settings, create_app(settings, has_room=guard.has_room), guard),
+        _config(settings, create_app(settings, has_room=guard.has_room), guard, tls),
         guard,
         backlog=BACKLOG,
+        tls=None if tls is None else TlsWatch(tls, partial(_report_certificate, runtime_access.application)),
         hold=_hold_connections(endpoint.mode, stopped, runtime_access.application),
         on_end=_Deadline(HANGING_SECONDS).begin,
     )
     _handle_signals(stop)
     application = runtime_access.application()
     running.append(application)
+    if tls is not None:
+        application.foundation.health.set_check(CERTIFICATE, tls.check)
     application.hooks.count_connections_by(guard.counts)
     application.hooks.set_successor(_successor(settings, server, endpoint))
     announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
@@ -175,9 +188,12 @@ def _open(settings: Settings) -> _Endpoint:
     link = SupervisorLink.from_environment()
     mode = link.mode if link is not None else StartMode.FIRST
     opened = link.listener if link is not None else systemd_listener()
+    if opened is not None:  # whoever opened it may have chosen another address than the settings
+        refuse_exposure(settings, str(opened.getsockname()[0]))
     listener = opened or listen(settings)
     listener.setblocking(False)
-    endpoint = _Endpoint(listener, link, mode, held=opened is not None or link is not None)
+    held = opened is not None or link is not None
+    endpoint = _Endpoint(listener, link, mode, held=held, tls=bool(settings.tls_cert))
     if mode is StartMode.FIRST:
         DataLock(settings.data_dir).require_free()
         if link is not None:
@@ -187,7 +203,26 @@ def _open(settings: Settings) -> _Endpoint:
     return endpoint
 
 
-def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.Config:
+def _tls_files(settings: Settings, mode: StartMode) -> TlsFiles | None:
+    """Return the certificate of the settings; a later process waits a little for files that are being replaced."""
+    from console.cli.tls import TlsFiles, limit_buffers
+
+    files = TlsFiles.of(settings, patience=0.0 if mode is StartMode.FIRST else CERTIFICATE_SECONDS)
+    if files is not None:
+        limit_buffers()
+    return files
+
+
+def _report_certificate(application: Callable[[], Application], text: str) -> bool:
+    """Record an event about the certificate; return whether there is a time line already."""
+    platform = application().opened
+    if platform is None:
+        return False
+    platform.reporter.event(EventKind.CERTIFICATE, text)
+    return True
+
+
+def _config(settings: Settings, app: object, guard: ConnectionGuard, tls: TlsFiles | None) -> uvicorn.Config:
     import uvicorn
 
     from console.api.middleware import Reserve
@@ -197,10 +232,11 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.
         guard,
         partial(
             Reserve,
-            is_admin_token=partial(is_admin_token, settings),
+            is_admin_token=partial(_is_administrator, settings),
             base_path=settings.base_path,
             on_refusal=partial(guard.count, ConnectionEnd.REFUSED),
         ),
+        None if tls is None else lambda: tls.context,
     )
     return uvicorn.Config(
         app,  # type: ignore[arg-type] # Streamlit's class is an ASGI application without saying so
@@ -221,6 +257,19 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard) -> uvicorn.
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+
+
+def _is_administrator(settings: Settings, token: str) -> bool:
+    """Return whether a token is an administrator's: an API token where there are accounts."""
+    from console.ui import runtime_access
+
+    platform = runtime_access.existing_platform()
+    if platform is None or platform.identity.open_mode:
+        return is_admin_token(settings, token)
+    try:
+        return bool(token) and platform.identity.by_api_token(token, "").role is Role.ADMIN
+    except MillpondError:
+        return False
 
 
 def _handle_signals(stop: Callable[[], None]) -> None:
@@ -310,68 +359,3 @@ def _announce(application: Application, endpoint: _Endpoint) -> None:
         if endpoint.link is not None:
             endpoint.link.send(LinkMessage.READY)
         click.echo(_("Millpond is ready at {url}").format(url=url))
-
-
-def refuse_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond loopback unless the settings allow it explicitly.
-
-    Raises:
-        BadInputError: the address is reachable from outside, or not known.
-    """
-    try:
-        found = socket.getaddrinfo(settings.host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise BadInputError(
-            _("The address {host} is not known: {reason}.").format(host=settings.host, reason=error.strerror),
-            _("Use --host 127.0.0.1, or another address of this machine."),
-        ) from error
-    if settings.insecure or all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
-        return
-    raise BadInputError(
-        _(
-            "Millpond does not listen on {host}: there is no sign-in yet, so everybody who can reach it could read and "
-            "delete your documents."
-        ).format(host=settings.host),
-        _("Use --host 127.0.0.1 (perhaps behind an SSH tunnel), or add --insecure if the network is yours alone."),
-    )
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Return a socket that listens on the configured address.
-
-    Raises:
-        ConflictError: the port is in use.
-        BadInputError: the address is not one of this machine, or the port is reserved.
-    """
-    family, kind, protocol, _name, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
-        0
-    ]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            DataLock(settings.data_dir).require_free()  # if it is Millpond itself, that is the better explanation
-            raise ConflictError(
-                _("Port {port} on {host} is used by another program.").format(port=settings.port, host=settings.host),
-                _("Choose another with --port, or --port 0 for any free one."),
-            ) from error
-        raise BadInputError(
-            _("Millpond cannot listen on {host} port {port}: {reason}.").format(
-                host=settings.host, port=settings.port, reason=os.strerror(error.errno or 0)
-            ),
-            _("Choose another with --host and --port."),
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """Return the URL for a browser on this machine."""
-    host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

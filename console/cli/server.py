@@ -12,6 +12,8 @@ import uvicorn
 
 from console.cli.connection_guard import ConnectionGuard
 from console.cli.protocols import GuardedHttp
+from console.cli.tls import TlsWatch
+from console.cli.tls_handshake import TlsHandshake
 from console.ui import runtime_access
 from services.operations.restarts import EXIT_CODE
 
@@ -32,13 +34,16 @@ class DrainingServer(uvicorn.Server):
         guard: ConnectionGuard,
         *,
         backlog: int,
+        tls: TlsWatch | None = None,
         hold: Callable[[], bool] = lambda: False,
         on_end: Callable[[int], None] = lambda _code: None,
     ) -> None:
-        """`guard` looks after the connections; `backlog` of them may wait in the socket's queue; `hold` returns whether
-        they are to be left there for the time being; `on_end` is called with the exit code when the end begins."""
+        """`guard` looks after the connections, `tls` after the certificate; `backlog` of them may wait in the socket's
+        queue; `hold` returns whether they are to be left there for the time being; `on_end` is called with the exit
+        code when the end begins."""
         super().__init__(config)
         self._guard = guard
+        self._tls = tls
         self._backlog = backlog
         self.restarting = False
         self._hold = hold
@@ -60,6 +65,8 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or ():
             listener.listen(self._backlog)  # uvicorn's is the number of connections that are accepted at once
         self._guard.start(self._loop)
+        if self._tls is not None:
+            self._tls.start()
 
     def stop_accepting(self) -> None:
         """Accept no more connections: they wait in the socket's queue while another process holds it. Any thread."""
@@ -103,6 +110,8 @@ class DrainingServer(uvicorn.Server):
             ):
                 await asyncio.sleep(_POLL_SECONDS)
         self._guard.stop()
+        if self._tls is not None:
+            self._tls.stop()
         ending = asyncio.create_task(asyncio.to_thread(runtime_access.stop_answers))
         # Just before uvicorn waits no longer: whoever does not read is not to be waited for.
         seconds = max(0.0, (self.config.timeout_graceful_shutdown or 0) - _UNREAD_SECONDS)
@@ -114,6 +123,8 @@ class DrainingServer(uvicorn.Server):
 
 def _is_pending(connection: Any, now: float) -> bool:
     """Return whether a connection awaits a response or is about to send its first request; those of tabs do neither."""
+    if isinstance(connection, TlsHandshake):
+        return now - connection.state.opened < PENDING_SECONDS
     if not isinstance(connection, GuardedHttp):
         return False
     cycle: Any = connection.cycle  # None before the first request

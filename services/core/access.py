@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from services.core.actor import Actor, Role
+from services.core.auditing import Action, AuditOutcome
 from services.core.errors import ForbiddenError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -29,6 +30,11 @@ def is_admin_token(settings: Settings, token: str) -> bool:
     """Return whether this is the administrator's token; without one in the settings none is."""
     wanted = settings.admin_token.get_secret_value()
     return bool(wanted and token) and hmac.compare_digest(token.encode(), wanted.encode())
+
+
+def sign_in_is_set_up(settings: Settings) -> bool:
+    """Return whether nobody changes anything without signing in: visitors are users, and there is a token."""
+    return Role(settings.visitors) is Role.USER and bool(settings.admin_token.get_secret_value())
 
 
 class WrongTokenError(ForbiddenError):
@@ -68,7 +74,12 @@ class AccessControl:
         known = actor_for_token(self._settings, token, name)
         if known.role is Role.ADMIN:
             return known
-        return Actor(name, known.role, lambda action: self._report(name, _("refused: {action}").format(action=action)))
+
+        def refused(action: str) -> None:
+            self._reporter.audit(known, Action.PERMISSION_REFUSED, outcome=AuditOutcome.REFUSED, detail=action)
+            self._report(name, _("refused: {action}").format(action=action))
+
+        return Actor(name, known.role, refused)
 
     def authenticate(self, token: str, name: str = "local", address: str = "") -> Actor:
         """Return the actor for `token`, checked anew; `address` is the client's: wrong ones from there are slowed down.
@@ -82,6 +93,9 @@ class AccessControl:
         if not is_admin_token(self._settings, token):
             seconds = self._throttle.failed(key)
             self._report(name, _("wrong token refused"))
+            stranger = Actor(name, Role(self._settings.visitors))
+            text = _("wrong administrator's token")
+            self._reporter.audit(stranger, Action.SIGN_IN_FAILED, outcome=AuditOutcome.REFUSED, detail=text)
             raise WrongTokenError(
                 _("This is not the administrator's token; nothing was changed."),
                 _("It is in the setting admin_token (MILLPOND_ADMIN_TOKEN).")
@@ -100,6 +114,7 @@ class AccessControl:
         """
         actor = self.authenticate(token, name, address)
         self._reporter.action(actor.name, EventKind.ACCESS, _("administrator's token accepted"))
+        self._reporter.audit(actor, Action.SIGN_IN, detail=_("administrator's token"))
         return actor
 
     def _report(self, name: str, detail: str) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from services.core.actor import Actor
 from services.core.auditing import NOTHING, Action, AuditOutcome, AuditSink, Target
+from services.core.i18n import _
 
 
 class EventKind(StrEnum):
@@ -36,6 +37,7 @@ class EventKind(StrEnum):
     BREAKER = "breaker"
     EXPERIMENT = "experiment"
     DAMAGE = "damage"  # a file of the data folder is not as it was left
+    CERTIFICATE = "certificate"  # replaced, not replaced, or about to end
     UPGRADE = "upgrade"  # of the database's schema, and what becomes of the copy from before it
 
 
@@ -106,3 +108,16 @@ class NullEventSink:
         detail: str = "",
     ) -> None:
         """Do nothing."""
+
+
+def upload_name(name: str, actor: Actor) -> str:
+    """Return how an upload is named on the time line, which operators see whatever they may read.
+
+    Where people have accounts a document's name is only for those who may read it; the audit log has it.
+    """
+    return name if actor.person_id is None else unnamed_file()
+
+
+def unnamed_file() -> str:
+    """Return what an upload is called whose name is not told."""
+    return _("a file")

@@ -10,6 +10,7 @@ class ConnectionEnd(StrEnum):
     """Why a connection was closed or turned away by the server."""
 
     SILENT = "silent"  # it said nothing, or a WebSocket no page
+    HANDSHAKE = "handshake"  # TLS did not come about in time
     HEAD = "head"  # the head of its request did not come to its end
     IDLE = "idle"  # kept open after a request, and too many of them
     BODY = "body"  # a request's body stood still, or went on after the response

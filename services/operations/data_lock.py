@@ -20,10 +20,14 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """The process that holds a data folder; `url` is empty when it does not serve (a command is at work)."""
+    """The process that holds a data folder; `url` is empty when it does not serve (a command is at work).
+
+    `certificate`: the file with the certificate that it serves with, "" without TLS.
+    """
 
     pid: int
     url: str
+    certificate: str = ""
 
 
 class DataLock:
@@ -37,8 +41,8 @@ class DataLock:
         self._path = data_dir / LOCK_FILE
         self._descriptor: int | None = None
 
-    def acquire(self, url: str = "", *, patience: float = 0.0) -> None:
-        """Take the lock and publish `url` in the file; wait up to `patience` seconds for it.
+    def acquire(self, url: str = "", *, certificate: str = "", patience: float = 0.0) -> None:
+        """Take the lock and publish `url` and `certificate` in the file; wait up to `patience` seconds for it.
 
         Raises:
             ConflictError: another process holds the folder; the message names its address.
@@ -59,7 +63,7 @@ class DataLock:
                 os.close(descriptor)
                 raise lock_conflict(self._path.parent, self._read())
             time.sleep(_POLL_SECONDS)
-        record = json.dumps({"pid": os.getpid(), "url": url}).encode()
+        record = json.dumps({"pid": os.getpid(), "url": url, "certificate": certificate}).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, record, 0)
         self._descriptor = descriptor
@@ -98,7 +102,7 @@ class DataLock:
         # The holder writes right after locking; a reader in between sees an empty file.
         try:
             record = json.loads(self._path.read_bytes())
-            return LockHolder(pid=int(record["pid"]), url=str(record["url"]))
+            return LockHolder(int(record["pid"]), str(record["url"]), str(record.get("certificate", "")))
         except (OSError, ValueError, KeyError, TypeError):
             return LockHolder(pid=0, url="")
 

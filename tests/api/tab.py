@@ -14,8 +14,14 @@ from tests.servers import Server
 @contextmanager
 def tab(server: Server) -> Iterator[ClientConnection]:
     """A connection such as a browser tab has, without the browser."""
-    url = server.url.replace("http://", "ws://") + "/_stcore/stream"
-    with connect(url, subprotocols=[Subprotocol("streamlit")], origin=Origin(server.url), max_size=None) as connection:
+    url = server.url.replace("http", "ws", 1) + "/_stcore/stream"
+    with connect(
+        url,
+        subprotocols=[Subprotocol("streamlit")],
+        origin=Origin(server.url),
+        max_size=None,
+        ssl=server.trusted,
+    ) as connection:
         yield connection
 
 

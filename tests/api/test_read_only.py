@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.servers import Server, serving
+from tests.servers import Server, eventually, serving
+from tests.siege.connections import stalled_uploads
 
 TOKEN = "let-me-act-please"
 ACTS = [
@@ -78,6 +80,26 @@ def test_the_token_lets_act(guarded: Server) -> None:
     assert done.json()["actor"] == "administrator"
     trimmed = guarded.client.post("/api/memory/trim", headers=bearer)
     assert trimmed.status_code == 200
+
+
+def test_nobody_else_cancels_a_request(guarded: Server) -> None:
+    """Whoever calls himself by another's address could end that one's work."""
+    (upload,) = stalled_uploads(guarded, 1)  # from 127.0.0.2
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+
+    def running() -> list[str]:
+        listed = guarded.client.get("/api/requests", headers=bearer).raise_for_status().json()["running"]
+        return [str(one["id"]) for one in listed if one["kind"] == "upload"]
+
+    with upload:
+        eventually(running, what="the upload")
+        address = f"/api/requests/{running()[0]}"
+        claims = {"X-Forwarded-For": "127.0.0.2", "X-Real-IP": "127.0.0.2", "Forwarded": "for=127.0.0.2"}
+        assert guarded.client.delete(address, headers=claims).status_code == 404
+        assert running()
+        with httpx.Client(base_url=guarded.url, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as same:
+            assert same.delete(address).status_code == 202
+        eventually(lambda: not running(), what="its end")
 
 
 def test_wrong_tokens_are_slowed_down_and_lock_nobody_out(guarded: Server) -> None:

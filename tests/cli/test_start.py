@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.cli.serve import address_of, listen, refuse_exposure
+from console.cli.listener import address_of, listen, refuse_exposure
 from services.core.errors import BadInputError, ConflictError
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock
@@ -43,12 +43,27 @@ def test_loopback_is_allowed(tmp_path: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
-def test_exposure_is_refused_without_insecure(tmp_path: Path, host: str) -> None:
-    """An address that others can reach needs `--insecure`, as the hint says."""
-    with pytest.raises(BadInputError, match=re.escape(host)) as caught:
-        refuse_exposure(settings(tmp_path, host=host))
-    assert "--insecure" in caught.value.hint
+def test_exposure_needs_sign_in_and_encryption(tmp_path: Path, host: str) -> None:
+    """Beyond loopback everybody could act, or read passwords on their way; `--insecure` is for tests."""
+    signed_in = {"host": host, "visitors": "user", "admin_token": "x" * 20}
+    for lacking in ({"host": host}, {**signed_in, "admin_token": ""}, {"host": host, "tls_cert": "c.pem"}):
+        with pytest.raises(BadInputError, match=re.escape(host)) as caught:
+            refuse_exposure(settings(tmp_path, **lacking))
+        assert "no sign-in" in caught.value.message
+        assert "--insecure" in caught.value.hint
+    with pytest.raises(BadInputError, match="without encryption") as caught:
+        refuse_exposure(settings(tmp_path, **signed_in))
+    assert "MILLPOND_TRUSTED_PROXIES" in caught.value.hint
+    refuse_exposure(settings(tmp_path, **signed_in, tls_cert="c.pem"))
+    refuse_exposure(settings(tmp_path, **signed_in, trusted_proxies="10.0.0.1"))
     refuse_exposure(settings(tmp_path, host=host, insecure=True))
+
+
+def test_a_socket_that_somebody_else_opened_is_no_way_around(tmp_path: Path) -> None:
+    """systemd could listen everywhere while the settings say loopback."""
+    refuse_exposure(settings(tmp_path), "127.0.0.1")
+    with pytest.raises(BadInputError, match="no sign-in"):
+        refuse_exposure(settings(tmp_path), "0.0.0.0")
 
 
 def test_unknown_host_name(tmp_path: Path) -> None:

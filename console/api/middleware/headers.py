@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.core.networks import parsed_address
 
 # Streamlit's frontend needs inline scripts and styles, eval (charts) and blobs (downloads). Nothing is loaded from or
 # sent to another host, so that an image in a model's answer cannot leak a document's text.
@@ -40,25 +42,42 @@ _HEADERS = {
 }
 
 
-class SecurityHeaders:
-    """Adds the security headers."""
+# For this host name alone. Not sent where TLS is a proxy's: whether all of its site has it is not known here.
+TRANSPORT_SECURITY = "max-age=31536000"
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class SecurityHeaders:
+    """Adds the security headers; `tls`: this server has TLS, so that browsers shall never again try without."""
+
+    def __init__(self, app: ASGIApp, *, tls: bool = False) -> None:
         self._app = app
+        self._tls = tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
+        secure = self._tls and scope["scheme"] == "https" and not _is_loopback(Headers(scope=scope).get("host", ""))
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if secure:
+                    headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether a Host header names this machine: a browser would then refuse every program there without TLS."""
+    name = host.lower() if host.startswith("[") else host.lower().partition(":")[0]
+    return name.endswith("localhost") or (
+        (address := parsed_address(name.partition("]")[0])) is not None and (address.is_loopback)
+    )
 
 
 class NoStore:

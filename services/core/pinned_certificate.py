@@ -1,0 +1,27 @@
+"""TLS to a server on this machine whose certificate is a file here: that very one is expected, whatever name it has."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+# Those that follow the first one in the file have signed it, and others.
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL: one that has ended is the same certificate still
+
+
+def context_for_pinned(certificate: Path) -> ssl.SSLContext:
+    """Return a context for clients that trusts the certificate in a file and no other.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: there is no certificate in it; ssl.SSLError: a broken one.
+    """
+    first = certificate.read_text(errors="replace").partition(_BEGIN)[2].partition(_END)[0]
+    if not first:
+        raise ValueError("no certificate in the file")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # it is for the name in the network, and asked for at loopback
+    context.load_verify_locations(cadata=_BEGIN + first + _END + "\n")
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    return context

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import streamlit as st
 
 from console.ui.current_actor import disabled_reason, page_actor
@@ -47,7 +49,9 @@ def model_chooser(models: ChatModels) -> None:
         disabled = why is not None or choice is None or choice == now
         if st.button(_("Use this model"), type="primary", key="model-use", disabled=disabled, help=why):
             assert choice is not None  # noqa: S101 - the button is disabled otherwise
-            models.choose(page_actor(), choice)
+            # A signature is checked before, which takes seconds for a large file.
+            with st.spinner(_("Checking the model …")) if choice.kind is BackendKind.GGUF else nullcontext():
+                models.choose(page_actor(), choice)
             state_of(ModelState).saved += 1
             notify(_("Answers now come from: {name}.").format(name=_title(choice.kind)))
             st.rerun()

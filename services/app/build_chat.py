@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.app.build_secrets import remove_plain_keys
 from services.chat.types import Passages
 from services.core.memory_report import Owner
 from services.knowledge.types import Quotes, SearchResult
@@ -74,6 +75,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     conversations = Conversations(database, settings, reporter=reporter)
     models = ChatModels(preferences, settings, secrets=secrets, reporter=reporter, admission=admission, now=clock.time)
     models.encrypt_plain_key()
+    remove_plain_keys(database)
     memory.add_task(models.local.unload_idle, IDLE_CHECK_SECONDS)
     closing.callback(models.close)
     answers = AnswerService(

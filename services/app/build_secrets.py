@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.core.database import Database
 from services.core.errors import MillpondError
+from services.core.migrations.backup import backups_of
+from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.core.secret_store import SecretStore
 
 if TYPE_CHECKING:
-    from services.core.preferences import Preferences
     from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,3 +37,26 @@ def build_secrets(settings: Settings, preferences: Preferences) -> SecretStore:
     except MillpondError as error:
         log.error("stored secrets keep their old key", reason=str(error))  # noqa: TRY400 - expected, and said
     return secrets
+
+
+def remove_plain_keys(database: Database) -> None:
+    """Take the key of a chat server, as an earlier version stored it, out of the copies from before migrations."""
+    for backup in backups_of(database.path) if database.path is not None else ():
+        try:
+            _remove_plain_key(backup)
+        except (MillpondError, OSError) as error:
+            log.error("a copy of the database may hold the key of a chat server", path=str(backup), reason=str(error))  # noqa: TRY400 - expected, and said
+
+
+def _remove_plain_key(backup: Path) -> None:
+    from services.chat.models.choice import forget_plain_key
+
+    state = backup.stat()
+    copy = Database(f"sqlite:///{backup}")
+    try:
+        changed = forget_plain_key(Preferences(copy))
+    finally:
+        copy.close()
+    if changed:
+        os.utime(backup, ns=(state.st_atime_ns, state.st_mtime_ns))  # its age decides when it is removed
+        log.info("the key of a chat server was taken out of a copy of the database", path=str(backup))

@@ -127,6 +127,17 @@ class ChoiceStore:
 
     def _configured_key(self, url: str) -> str:
         settings = self._settings
-        if not settings.openai_base_url or url != servers.normalized_url(settings.openai_base_url):
+        try:
+            configured = servers.normalized_url(settings.openai_base_url) if settings.openai_base_url else ""
+        except MillpondError:  # whoever uses that address is told
             return ""
-        return settings.openai_api_key.get_secret_value()
+        return settings.openai_api_key.get_secret_value() if url == configured else ""
+
+
+def forget_plain_key(preferences: Preferences) -> bool:
+    """Delete the key that an earlier version stored as it was; return whether there was one."""
+    stored = preferences.get(PREFERENCE_KEY)
+    if stored is None or not stored.get("api_key"):
+        return False
+    preferences.set(PREFERENCE_KEY, {**stored, "api_key": ""})
+    return True

@@ -89,6 +89,8 @@ class LocalModel:
         if not loaded:
             self._verifier.require_signature(file)
         message = _("The model is loaded.") if loaded else _("The model is loaded with the first question.")
+        if self._verifier.demanded and not loaded:
+            message += " " + _("Its signature is checked before.")
         return BackendStatus(choice.kind, file.stem, "ready", message)
 
     def verify(self, path: str) -> None:
@@ -101,8 +103,8 @@ class LocalModel:
         file = gguf_server.validate_file(path)
         if not self._verifier.demanded:
             return
+        verified = self._verifier.verified(file)  # takes seconds, in which a loaded model answers
         with self._lock:
-            verified = self._verifier.verified(file)
             if self._file == file and self.server is not None and self.server.file != verified:
                 self.force_unload()  # another file has come in its place, signed as well
 
@@ -114,7 +116,7 @@ class LocalModel:
             self.verify(choice.path)
         except MillpondError as error:
             return replace(status, state="down", message=error.message, hint=error.hint)
-        return replace(status, message=f"{status.message} " + _("Its signature is valid."))
+        return replace(status, message=_("The signature of the model is valid."))
 
     def unload(self) -> bool:
         """Unload the model unless it is busy; the next question loads it again. Return whether it was unloaded.

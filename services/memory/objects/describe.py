@@ -1,4 +1,7 @@
-"""Objects as bounded text, with secrets masked; no `__repr__`, `__str__` or property of an inspected object runs."""
+"""Objects as bounded text, with secrets and personal data masked.
+
+No `__repr__`, `__str__` or property of an inspected object runs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from itertools import islice
 from typing import Any, cast
 
 from services.core.known_secrets import mask_secrets
+from services.core.masking import mask
 from services.memory.objects.heap import is_subtype, type_name
 from services.memory.objects.labels import attributes, global_name, slots
 
@@ -17,7 +21,10 @@ _SECRET_NAME = re.compile(
     r"(?i)pass(?:word|wd|phrase)?$|passw|secret|credential|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|"
     r"access[_-]?key|(?:^|[_\-.\['\"])(?:token|key|auth|pwd)(?:$|['\"\]])|[_-](?:token|key)$"
 )
-_SECRET_TEXT = re.compile(r"(?i)\b(?:bearer|basic)\s+\S{8,}|\b(?:sk|pk|ghp|gho|glpat|xox[abp]|hf)[-_]\S{8,}|-----BEGIN")
+_SECRET_TEXT = re.compile(
+    r"(?i)\b(?:bearer|basic)\s+\S{8,}|\b(?:sk|pk|ghp|gho|glpat|xox[abp]|hf)[-_]\S{8,}|-----BEGIN"
+    r"|://[^/\s@]*@"  # an address with a login
+)
 _SECRET_TYPES = ("SecretStr", "SecretBytes", "Secret", "_SecretField", "_SecretBase")
 _BRACKETS: dict[object, tuple[str, str]] = {
     dict: ("{", "}"),
@@ -71,19 +78,22 @@ def _is_secret(text: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    text = value[:_LONGEST_TEXT]
-    shown = MASK if _is_secret(value[:_SEARCHED]) else repr(text)
+    text = value[:_SEARCHED]
+    shown = MASK if _is_secret(text) else repr(mask(text)[:_LONGEST_TEXT])
     return shown if len(value) <= _LONGEST_TEXT else f"{shown}… ({len(value):,} characters)"
 
 
 def _bytes(value: Any) -> str:
-    head = bytes(value[:24])
-    shown = MASK if _is_secret(bytes(value[:_SEARCHED]).decode("latin-1")) else repr(head)
+    text = bytes(value[:_SEARCHED]).decode("latin-1")
+    masked = mask(text)
+    shown = repr(bytes(value[:24])) if masked == text else f"b{masked[:24]!r}"
+    if _is_secret(text):
+        shown = MASK
     return shown if len(value) <= 24 else f"{shown}… ({len(value):,} bytes)"
 
 
 def _integer(value: Any) -> str:
-    return repr(value) if value.bit_length() < 200 else f"int of {value.bit_length():,} bits"
+    return mask(repr(value)) if value.bit_length() < 200 else f"int of {value.bit_length():,} bits"
 
 
 _PLAIN = {

@@ -23,6 +23,8 @@ from types import (
 )
 from typing import Any, cast
 
+from services.core.known_secrets import mask_secrets
+from services.core.masking import mask
 from services.memory.objects.heap import bases, function_name, is_subtype, module_name, namespace, type_name
 
 _TYPE_DICT: Any = type.__dict__["__dict__"]
@@ -83,12 +85,12 @@ def key_text(key: object) -> str:
     """Return a key as text: simple keys themselves (shortened), of others the type."""
     kind = type(key)
     if kind is str:
-        text = cast("str", key)
+        text = mask(mask_secrets(cast("str", key)))
         if len(text) > _LONGEST_KEY:
             text = "…" + text[1 - _LONGEST_KEY :]  # the end of a path or URL says more
         return repr(text) if text.isprintable() else "str"
     if kind in {int, bool, type(None)}:
-        text = repr(key)
+        text = mask(repr(key))
         return text if len(text) <= _LONGEST_KEY else "int"
     return global_name(key) or type_name(kind)
 

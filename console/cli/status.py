@@ -43,7 +43,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 def _stored(settings: Settings) -> dict[str, Any]:
     """Return the counts of the database; no model is loaded and no job resumed."""
     from services.core.database import Database
-    from services.core.migrations.upgrade import refuse_newer
+    from services.core.migrations.upgrade import needs_upgrade
     from services.knowledge.store.documents import DocumentStore
 
     lock = DataLock(settings.data_dir)
@@ -51,7 +51,8 @@ def _stored(settings: Settings) -> dict[str, Any]:
     try:
         database = Database(settings.effective_database_url, checked=True)
         try:
-            refuse_newer(database)
+            if needs_upgrade(database):  # its tables may lack what is counted
+                return {"url": "", "needs_upgrade": True}
             return {"url": "", "counts": asdict(DocumentStore(database).counts())}
         finally:
             database.close()
@@ -61,6 +62,11 @@ def _stored(settings: Settings) -> dict[str, Any]:
 
 def status_lines(settings: Settings, found: dict[str, Any]) -> list[str]:
     """Return the status in words."""
+    if found.get("needs_upgrade"):
+        return [
+            _("Data folder: {path}").format(path=settings.data_dir),
+            _("It was written by an older version; the next start brings its database to this one."),
+        ]
     counts = found["counts"]
     lines = [
         _("Millpond runs at {url}").format(url=found["url"]) if found["url"] else _("No console is running"),

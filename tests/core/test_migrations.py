@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -154,6 +155,24 @@ def test_a_folder_of_the_version_before_gets_the_schema(name: str, tmp_path: Pat
     database.close()
 
 
+def test_all_scripts_run_in_one_transaction(tmp_path: Path) -> None:
+    """Fails if a script commits what is before it (`executescript` does): a kill would leave half an upgrade."""
+    import_tables()
+    database = Database(f"sqlite:///{unpacked(RELEASED[0], tmp_path)}")
+    said: list[str] = []
+
+    @sa.event.listens_for(database.engine, "connect")
+    def trace(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_trace_callback(said.append)
+
+    assert open_schema(database) is not None
+    database.close()
+    work = [line.split()[0] for line in said if not line.startswith(("SELECT", "PRAGMA", "--"))]
+    assert (work.count("BEGIN"), work.count("COMMIT")) == (1, 1)
+    assert (work[0], work[-1]) == ("BEGIN", "COMMIT")
+    assert len(work) > 20
+
+
 def test_a_new_database_is_made_with_the_newest_revision(database: Database) -> None:
     """Fails if it would be migrated at its second start."""
     assert open_schema(database) is None
@@ -211,6 +230,12 @@ def test_a_table_that_others_refer_to_can_be_made_anew(database: Database) -> No
         assert connection.exec_driver_sql("SELECT text FROM messages").scalars().all() == ["Why?"]
     with pytest.raises(StorageError, match="messages"), database.write() as connection, one_transaction(connection):
         connection.exec_driver_sql("DROP TABLE conversations")
+    database.engine.dispose()
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.exec_driver_sql("INSERT INTO attachments VALUES (7, 8)")
+    with database.write() as connection, one_transaction(connection):
+        pass  # what refers to nothing already is not held against a migration
     database.engine.dispose()
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT title FROM conversations").scalars().all() == ["A"]

@@ -19,10 +19,10 @@ from services.core.database import Database
 from services.core.errors import ConflictError, StorageError
 from services.core.migrations import upgrade
 from services.core.migrations.backup import back_up, backups_of, remove_old
-from services.core.migrations.upgrade import open_schema
+from services.core.migrations.upgrade import needs_upgrade, open_schema
 from services.core.preferences import Preferences
 from services.core.schema_version import HEAD, REVISIONS
-from tests.core.test_migrations import unpacked
+from tests.core.test_migrations import RELEASED, unpacked
 from tests.knowledge.test_full_disk import file_size_limit, small_disk
 from tests.servers import ROOT, environment, run
 
@@ -136,7 +136,7 @@ def test_only_the_newest_copy_is_kept_and_only_for_days(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["millpond.db"]
 
 
-@pytest.mark.parametrize("place", ["copying", "CREATE TABLE", "CREATE", "INSERT INTO schema_history", "committed"])
+@pytest.mark.parametrize("place", ["copying", "CREATE TABLE", "INSERT INTO schema_history", "committed"])
 def test_a_kill_in_the_middle_leaves_a_usable_database(tmp_path: Path, place: str) -> None:
     """Fails if a killed upgrade leaves half a schema, the next start takes it for damage, or an upgrade is missing."""
     path = unpacked(BEFORE, tmp_path)
@@ -239,7 +239,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [("serve", "--port", "0"), ("ask", "How deep is the pond?"), ("ingest", "README.md"), ("status",)],
+    [("serve", "--port", "0"), ("ask", "How deep is the pond?"), ("ingest", "README.md")],
     ids=lambda command: command[0],
 )
 def test_a_newer_folder_is_refused_with_words(newer: Path, command: tuple[str, ...]) -> None:
@@ -262,6 +262,17 @@ def test_a_newer_folder_of_an_unknown_version(tmp_path: Path) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9001_later'")
         connection.exec_driver_sql("DROP TABLE schema_history")
-    with pytest.raises(ConflictError, match="was written by a newer version of Millpond: its schema"):
-        open_schema(database)
+    for refuse in (open_schema, needs_upgrade):
+        with pytest.raises(ConflictError, match="was written by a newer version of Millpond: its schema"):
+            refuse(database)
     database.close()
+
+
+def test_the_status_of_an_older_folder(tmp_path: Path) -> None:
+    """Fails if `status` counts in tables that are not there yet, or upgrades a folder that somebody only asks about."""
+    path = unpacked(RELEASED[0], tmp_path)
+    before = stored(path)
+    ended = run("status", "--data-dir", str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "written by an older version; the next start brings its database to this one" in ended.stdout
+    assert stored(path) == before

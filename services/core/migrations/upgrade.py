@@ -6,6 +6,7 @@ A migration is one transaction: a kill or a full disk leaves the database as it 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,13 +76,14 @@ def open_schema(database: Database, begin: Callable[[], None] = lambda: None) ->
     return done
 
 
-def refuse_newer(database: Database) -> None:
-    """Refuse a database that a newer version has written, for those who only read it.
+def needs_upgrade(database: Database) -> bool:
+    """Return whether an older version has written the database; nothing is changed.
 
     Raises:
-        ConflictError: it is newer.
+        ConflictError: a newer one has.
     """
-    _known_state(database)
+    state = _known_state(database)
+    return state.has_tables and state.revision != HEAD
 
 
 def script_config(connection: Connection, scripts: Path = SCRIPTS) -> Config:
@@ -138,15 +140,21 @@ def one_transaction(connection: Connection) -> Iterator[None]:
         return
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+    before = _references_to_nothing(connection)
     yield
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
+    broken = _references_to_nothing(connection) - before
     if broken:
         raise StorageError(
             _("A migration would leave references to nothing ({tables}); the database is as it was before.").format(
-                tables=", ".join(sorted({str(row[0]) for row in broken}))
+                tables=", ".join(sorted(broken))
             ),
             _("Go on with the version before, and report this."),
         )
+
+
+def _references_to_nothing(connection: Connection) -> Counter[str]:
+    """Return how many rows of which tables refer to rows that are not there."""
+    return Counter(str(row[0]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check"))
 
 
 def _newer(database: Database, revision: str, version: str) -> ConflictError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.chat.answer_cache import AnswerKey
+from services.chat.answer_masking import AnswerMask, masked_citations
 from services.chat.citations import match_citations, strip_marks
 from services.chat.history_window import Turn
 from services.chat.models import TextDelta
@@ -25,6 +26,7 @@ from services.chat.types import (
     Token,
     ToolCallPart,
 )
+from services.core.actor import Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class AnswerTask:
     `replaces` is the stored answer that the new one replaces; `fresh` bypasses the answer cache.
     """
 
+    actor: Actor
     question: str
     user: str
     turns: tuple[Turn, ...]
@@ -108,12 +111,13 @@ class AnswerDraft:
     first_token_ms: float | None = None
     cut: FinishReason | None = None
     limit: TextLimit | None = None
+    masking: AnswerMask | None = None
 
     def apply(self, step: Step) -> AnswerEvent | None:
         """Add a step of the worker; return the event that the reader gets, if any."""
         if isinstance(step, RetrievalStep):
             self.retrieval = step
-            return step.event
+            return self.masking.retrieved(step.event) if self.masking is not None else step.event
         if isinstance(step, CorrectionStep):
             self.corrections = step.corrections
             return None
@@ -128,9 +132,12 @@ class AnswerDraft:
 
     def flush(self) -> AnswerEvent | None:
         """Return the rest of the text at the end of the answer, if there is one."""
-        return self._add("", last=True) if self.limit is not None and self.cut is None else None
+        wanted = self.limit is not None or self.masking is not None
+        return self._add("", last=True) if wanted and self.cut is None else None
 
     def _add(self, text: str, *, last: bool = False) -> Token | None:
+        if self.masking is not None:
+            text = self.masking.feed(text, last=last)
         if self.limit is not None:
             # A model has its own count of tokens; what it writes is only cut at the words to stop at.
             counts = self.retrieval is None or not self.retrieval.model or self.retrieval.cached
@@ -149,6 +156,7 @@ class AnswerDraft:
         """Return the answer as a message, not stored yet; `rss` is the process's resident bytes now."""
         retrieval = self.retrieval
         text = "".join(self.parts).strip()
+        citations = _citations(retrieval, text)
         return Message(
             id=0,
             conversation_id=task.conversation_id,
@@ -157,7 +165,7 @@ class AnswerDraft:
             created_at=datetime.now(UTC),
             state=state,
             model=retrieval.model if retrieval else "",
-            citations=_citations(retrieval, text),
+            citations=citations if self.masking is None else masked_citations(citations),
             cost=AnswerCost(
                 first_token_ms=self.first_token_ms,
                 retrieval_ms=round(retrieval.milliseconds, 1) if retrieval else None,

@@ -17,9 +17,11 @@ import structlog
 from services.chat.answer_cache import AnswerCache
 from services.chat.answer_draft import AnswerDraft, AnswerTask, Step
 from services.chat.answer_generator import AnswerGenerator
+from services.chat.answer_masking import AnswerMask
 from services.chat.answer_stream import AnswerStream, StreamWorker
 from services.chat.citations import is_blank, sanitize
-from services.chat.conversations import ConversationLocks, Conversations
+from services.chat.conversation_locks import ConversationLock, ConversationLocks
+from services.chat.conversations import Conversations
 from services.chat.history_window import MAX_TEXT_CHARACTERS, Turn
 from services.chat.models import ChatModels
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
@@ -35,11 +37,13 @@ from services.chat.types import (
     MessageRole,
     Waiting,
 )
+from services.core.actor import Actor, Permission
 from services.core.admission import Admission
 from services.core.errors import BadInputError, MillpondError, TooLargeError, UnavailableError
 from services.core.events import Counter, EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestRegistry, RequestScope
+from services.core.requests.registry import current_session
 from services.core.requests.request import Cancellation
 from services.core.settings import Settings
 
@@ -87,7 +91,7 @@ class AnswerService:
         self._locks = ConversationLocks()
         self._answers: weakref.WeakSet[AnswerStream] = weakref.WeakSet()
 
-    def ask(self, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
+    def ask(self, actor: Actor, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
         """Answer `question` in a conversation; the question is stored at once, the answer when it ends.
 
         Raises (from the iterator):
@@ -99,44 +103,43 @@ class AnswerService:
 
         def task() -> AnswerTask:
             text = self._validated(question)
-            conversation = self._conversations.conversation(conversation_id)
-            turns = self._conversations.turns(conversation)
-            self._conversations.add_question(question_message(conversation_id, text))
-            return AnswerTask(text, user, turns, conversation.collection_ids, conversation_id)
+            conversation = self._conversations.conversation(actor, conversation_id)
+            turns = self._conversations.turns(actor, conversation)
+            self._conversations.add_question(actor, question_message(conversation_id, text))
+            return AnswerTask(actor, text, user, turns, conversation.collection_ids, conversation_id)
 
-        return self._answer(task, conversation_id)
+        return self._answer(actor, task, conversation_id)
 
-    def regenerate(self, conversation_id: str, *, user: str = "local") -> AnswerStream:
+    def regenerate(self, actor: Actor, conversation_id: str, *, user: str = "local") -> AnswerStream:
         """Answer the last question again. The new answer replaces the old one; if it fails, the old one is kept."""
 
         def task() -> AnswerTask:
-            conversation = self._conversations.conversation(conversation_id)
-            question, answer = self._conversations.last_question(conversation_id)
+            conversation = self._conversations.conversation(actor, conversation_id)
+            question, answer = self._conversations.last_question(actor, conversation_id)
             self._admission.check_question(len(question.text))
-            turns = self._conversations.turns(conversation)
-            if answer is not None and answer.state is not AnswerState.FAILED and answer.text:
-                turns = turns[:-1]
-            return AnswerTask(
-                question.text, user, turns, conversation.collection_ids, conversation_id, answer, fresh=True
-            )
+            answered = answer is not None and answer.state is not AnswerState.FAILED and bool(answer.text)
+            turns = self._conversations.turns(actor, conversation, without_last=answered)
+            asked = conversation.collection_ids
+            return AnswerTask(actor, question.text, user, turns, asked, conversation_id, answer, fresh=True)
 
-        return self._answer(task, conversation_id)
+        return self._answer(actor, task, conversation_id)
 
-    def edit(self, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
+    def edit(self, actor: Actor, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
         """Replace the last question and its answer by `question`, and answer that."""
 
         def task() -> AnswerTask:
             text = self._validated(question)
-            conversation = self._conversations.conversation(conversation_id)
-            old, _answer = self._conversations.last_question(conversation_id)
-            self._conversations.replace_question(old, question_message(conversation_id, text))
-            turns = self._conversations.turns(conversation)
-            return AnswerTask(text, user, turns, conversation.collection_ids, conversation_id)
+            conversation = self._conversations.conversation(actor, conversation_id)
+            old, _answer = self._conversations.last_question(actor, conversation_id)
+            self._conversations.replace_question(actor, old, question_message(conversation_id, text))
+            turns = self._conversations.turns(actor, conversation)
+            return AnswerTask(actor, text, user, turns, conversation.collection_ids, conversation_id)
 
-        return self._answer(task, conversation_id)
+        return self._answer(actor, task, conversation_id)
 
     def complete(
         self,
+        actor: Actor,
         messages: Sequence[tuple[MessageRole, str]],
         *,
         user: str = "local",
@@ -161,13 +164,17 @@ class AnswerService:
                 if self._settings.history_turns
                 else ()
             )
-            return AnswerTask(text, user, tuple(turns), tuple(collection_ids), fresh=fresh, options=options)
+            return AnswerTask(actor, text, user, tuple(turns), tuple(collection_ids), fresh=fresh, options=options)
 
-        return self._answer(task, "")
+        return self._answer(actor, task, "")
 
-    def stop(self, conversation_id: str) -> bool:
-        """Stop the running answer of a conversation; return whether there was one."""
-        return self._locks.stop(conversation_id)
+    def stop(self, actor: Actor, conversation_id: str) -> bool:
+        """Stop the running answer of a conversation; return whether there was one.
+
+        Raises:
+            NotFoundError: `actor` has no such conversation.
+        """
+        return self._locks.stop(_lock_of(actor, self._conversations.conversation(actor, conversation_id).id))
 
     def slots(self) -> tuple[int, int]:
         """Return (running answers, waiting questions)."""
@@ -181,38 +188,52 @@ class AnswerService:
         for answer in answers:
             answer.close()
 
-    def _answer(self, task: Callable[[], AnswerTask], conversation_id: str) -> AnswerStream:
+    def _answer(self, actor: Actor, task: Callable[[], AnswerTask], conversation_id: str) -> AnswerStream:
+        actor.require(Permission.ASK, _("Ask a question"))
         cancellation = Cancellation()
-        answer = AnswerStream(self._exclusive(task, conversation_id, cancellation), cancellation)
+        answer = AnswerStream(
+            self._exclusive(task, _lock_of(actor, conversation_id), current_session(), cancellation), cancellation
+        )
         with self._lock:
             self._answers.add(answer)
         return answer
 
     def _exclusive(
-        self, task: Callable[[], AnswerTask], conversation_id: str, cancellation: Cancellation
+        self, task: Callable[[], AnswerTask], lock: ConversationLock, session: str, cancellation: Cancellation
     ) -> Generator[AnswerEvent, None, None]:
         """Answer while holding the conversation's lock."""
         if cancellation.event.is_set():
             return
         if self._closed:
             raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
-        if not conversation_id:
-            yield from self._answer_in_scope(task(), cancellation)
+        if not lock.conversation_id:
+            yield from self._answer_in_scope(task(), session, cancellation)
             return
-        self._locks.acquire(conversation_id, cancellation)
+        self._locks.acquire(lock, cancellation)
         try:
-            yield from self._answer_in_scope(task(), cancellation)
+            yield from self._answer_in_scope(task(), session, cancellation)
         finally:
-            self._locks.release(conversation_id, cancellation)
+            self._locks.release(lock, cancellation)
 
-    def _answer_in_scope(self, task: AnswerTask, cancellation: Cancellation) -> Generator[AnswerEvent, None, None]:
+    def _answer_in_scope(
+        self, task: AnswerTask, session: str, cancellation: Cancellation
+    ) -> Generator[AnswerEvent, None, None]:
         """Answer within a request scope that ends once the message is stored."""
-        draft = AnswerDraft(time.monotonic(), self._rss(), limit=self._limit(task.options))
+        draft = AnswerDraft(
+            time.monotonic(),
+            self._rss(),
+            limit=self._limit(task.options),
+            masking=AnswerMask() if self._settings.mask_answers else None,
+        )
         scope: RequestScope | None = None
         try:
             try:
                 scope = self._requests.open(
-                    RequestKind.ANSWER, describe_question(task), user=task.user, cancellation=cancellation
+                    RequestKind.ANSWER,
+                    describe_question(task),
+                    user=task.user,
+                    session=session,
+                    cancellation=cancellation,
                 )
                 yield from self._run_worker(task, draft, scope)
             except GeneratorExit:
@@ -234,7 +255,7 @@ class AnswerService:
             raise
         # Before `Finished`: a reader that has the whole answer must find the slot and the conversation free.
         scope.close()
-        self._locks.release(task.conversation_id, cancellation)
+        self._locks.release(_lock_of(task.actor, task.conversation_id), cancellation)
         if state is AnswerState.COMPLETE:
             yield Finished(message, draft.end.left_out)
 
@@ -252,7 +273,13 @@ class AnswerService:
         self._log("began", waited_ms=round((draft.started_at - asked_at) * 1000, 1))
         worker = StreamWorker[Step](
             lambda worker: self._generator.generate(
-                worker, task.question, task.turns, task.collection_ids, fresh=task.fresh, options=task.options
+                worker,
+                task.actor,
+                task.question,
+                task.turns,
+                task.collection_ids,
+                fresh=task.fresh,
+                options=task.options,
             ),
             "answer",
         )
@@ -292,7 +319,7 @@ class AnswerService:
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         first = task.replaces.id if task.replaces else None
-        return self._conversations.replace_from(first, message, question=task.question)
+        return self._conversations.replace_from(task.actor, first, message, question=task.question)
 
     def _cache_answer(self, draft: AnswerDraft, message: Message) -> None:
         retrieval = draft.retrieval
@@ -313,6 +340,10 @@ class AnswerService:
         text = checked_question(question, self._settings.question_characters)
         self._admission.check_question(len(question))
         return text
+
+
+def _lock_of(actor: Actor, conversation_id: str) -> ConversationLock:
+    return ConversationLock(actor.person_id, conversation_id)
 
 
 def _is_worse(message: Message) -> bool:

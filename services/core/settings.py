@@ -236,6 +236,14 @@ class Settings(BaseSettings):
         ge=0,
         description="A local chat model is unloaded after this time without a question, in minutes; 0: never",
     )
+    mask_exports: bool = Field(
+        False,
+        description="Mask personal data and secrets (phone, identity and card numbers, e-mail, keys) in exports of "
+        "conversations; in the log, events and alerts they always are",
+    )
+    mask_answers: bool = Field(
+        False, description="Mask personal data and secrets in answers and what they quote, before anybody reads them"
+    )
     gpu_memory_mb: int = Field(0, ge=0, description="GPU memory limit of this process, in MB; 0: no limit")
 
     question_characters: int = Field(4000, ge=1, description="Longest question in characters")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
+from services.core.masking import mask
 
 if TYPE_CHECKING:
     import standardwebhooks
@@ -49,8 +50,9 @@ class Alert:
 
 
 def delivery_body(alerts: Sequence[Alert], *, instance: str, delivery: str, time: float, dropped: int) -> bytes:
-    """Return the JSON of one delivery; `text` sums up the alerts, as chat servers show it."""
-    lines = [alert.text[:_MAX_TEXT] for alert in alerts]
+    """Return the JSON of one delivery; `text` sums up the alerts, as chat servers show it. Personal data is masked."""
+    texts = [mask(alert.text)[:_MAX_TEXT] for alert in alerts]
+    lines = list(texts)
     if dropped:
         lines.append(_("{count} older alerts were dropped.").format(count=dropped))
     value = {
@@ -63,11 +65,11 @@ def delivery_body(alerts: Sequence[Alert], *, instance: str, delivery: str, time
         "alerts": [
             {
                 "kind": alert.kind.value,
-                "text": alert.text[:_MAX_TEXT],
+                "text": text,
                 "time": alert.time,
                 "figures": dict(alert.figures),
             }
-            for alert in alerts
+            for alert, text in zip(alerts, texts, strict=True)
         ],
     }
     return json.dumps(value, ensure_ascii=False).encode()

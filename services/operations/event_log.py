@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import Database, metadata
 from services.core.errors import MillpondError, StorageError
-from services.core.events import EventKind
+from services.core.events import EventKind, unnamed_file
 from services.core.i18n import _
+from services.core.masking import mask
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class EventLog:
         """Record an event, now or at the time when it happened (`at`). Never waits, never raises."""
         kept = {name: float(value) for name, value in islice((figures or {}).items(), _MAX_FIGURES) if isfinite(value)}
         moment = self._now() if at is None else at
-        self._waiting.append(Event(moment, kind, detail[:_MAX_DETAIL], kept, actor[:200], next(self._ids)))
+        self._waiting.append(Event(moment, kind, _detail(detail), kept, mask(actor)[:200], next(self._ids)))
 
     def flush(self) -> None:
         """Write what is not on disk yet. A failure is logged once; the next call tries again."""
@@ -105,7 +106,7 @@ class EventLog:
 
     def forget(self, names: Collection[str]) -> None:
         """Take the names of documents that were deleted out of the events that have them."""
-        wanted = {name[:_MAX_DETAIL] for name in names}
+        wanted = {form for name in names for form in (name[:_MAX_DETAIL], _detail(name))}
         if not wanted:
             return
         self.flush()
@@ -122,8 +123,10 @@ class EventLog:
 
         At the start: a process that was killed may not have come to `forget` them.
         """
-        kept = {name[:_MAX_DETAIL] for name in names} | {_forgotten()}
+        kept = {name[:_MAX_DETAIL] for name in names} | {_forgotten(), unnamed_file()}
         others = self._store.document_names() - kept if self._store is not None else set()
+        if any("[" in name for name in others):  # names with personal data are masked in events
+            others -= {_detail(name) for name in names}
         self.forget(others)
         return len(others)
 
@@ -176,6 +179,11 @@ def _names(kind: str, figures: Mapping[str, float]) -> bool:
     return kind == EventKind.UPLOAD and "count" not in figures
 
 
+def _detail(text: str) -> str:
+    """Return the detail of an event: with personal data and secrets masked, of bounded length."""
+    return mask(text)[:_MAX_DETAIL]
+
+
 def _forgotten() -> str:
     return _("a document that was deleted")
 
@@ -192,7 +200,9 @@ def _row(event: Event) -> dict[str, object]:
 
 
 def _event(row: Mapping[str, Any]) -> Event:
-    return Event(row["time"], EventKind(row["kind"]), row["detail"], row["figures"], row["actor"], row["id"])
+    # Those of versions that did not mask are masked as they are read.
+    detail, actor = _detail(row["detail"]), mask(row["actor"])
+    return Event(row["time"], EventKind(row["kind"]), detail, row["figures"], actor, row["id"])
 
 
 def _moment(time: float) -> str:

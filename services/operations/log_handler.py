@@ -11,6 +11,7 @@ from typing import TextIO
 import structlog
 
 from services.core.known_secrets import mask_secrets
+from services.core.masking import mask
 from services.operations.log_escaping import VALUE_CHARACTERS, escape_controls, escape_json
 from services.operations.log_repeats import WINDOW_SECONDS, RepeatLimiter
 
@@ -33,7 +34,7 @@ class SafeFormatter(structlog.stdlib.ProcessorFormatter):
         """Return what can be said of a record in any case."""
         message = record.msg.get("event") if isinstance(record.msg, dict) else record.msg
         entry = {
-            "event": message[:VALUE_CHARACTERS] if isinstance(message, str) else f"<{type(message).__name__}>",
+            "event": mask(message[:VALUE_CHARACTERS]) if isinstance(message, str) else f"<{type(message).__name__}>",
             "level": record.levelname.lower(),
             "logger": record.name,
             "not_written": f"values: {type(error).__name__}",

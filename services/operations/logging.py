@@ -2,7 +2,7 @@
 
 One handler writes everything, also what libraries log, and the same error not without end (`log_repeats.py`); what
 comes from outside is escaped (`log_escaping.py`). Texts of documents, questions and secrets do not belong into a log
-line; ids and counts do.
+line; ids and counts do. What comes in all the same, with a file's name or an exception, is masked (`log_masking.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from structlog.typing import Processor
 from services.core.machine import MEGABYTE
 from services.operations.log_escaping import escape_values, shorten
 from services.operations.log_handler import LogHandler, SafeFormatter
+from services.operations.log_masking import mask_values
 
 # Verbose at info, with nothing that an operator needs.
 _QUIET = (
@@ -89,6 +90,7 @@ def configure(
             _drop_colored_copy,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            mask_values,
             shorten,
             *([escape_values, console] if as_text else [structlog.processors.JSONRenderer(ensure_ascii=False)]),
         ],

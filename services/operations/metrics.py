@@ -19,6 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from services.core.errors import MillpondError
 from services.core.events import Counter, Timer
+from services.core.masking import mask
 from services.operations.metric_names import EventMetrics
 
 log = structlog.get_logger(__name__)
@@ -189,7 +190,8 @@ class PartCollector(Collector):
         try:
             for reading in read():
                 if reading.value is not None and not math.isnan(reading.value):
-                    metrics[reading.family.name].add_metric(reading.labels, float(reading.value))
+                    labels = [mask(label) for label in reading.labels]
+                    metrics[reading.family.name].add_metric(labels, float(reading.value))
         except MillpondError:
             # Not there yet, or no longer: the values read so far are exposed.
             return True

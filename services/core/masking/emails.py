@@ -36,6 +36,7 @@ _TOP_NAMES = (
 )
 _TOPS = frozenset(_TOP_NAMES.split())
 _NOT_TOPS = frozenset({"js", "ts", "py", "md", "sh", "rb", "rs", "cc", "hh"})
+_TOP_OF_DOTS = re.compile(r"[\[(]dot[\])] ?[A-Za-z]{2,24}\Z")
 _MOST_LOCAL = 64
 
 
@@ -63,11 +64,19 @@ def _around(text: str, least: int, at: int, behind: int) -> Finding | None:
     if start == at or _in_url(text, start):
         return None
     domain = _ASCII_DOMAIN.match(text, behind) or _DOMAIN.match(text, behind)
-    if domain is None or not _is_top(domain["top"]):
+    end = _domain_end(domain[0], behind) if domain is not None else 0
+    if not end or (text[start:at] == "git" and text[end : end + 1] == ":"):  # git@github.com:owner/name
         return None
-    if text[start:at] == "git" and text[domain.end() : domain.end() + 1] == ":":
-        return None  # git@github.com:owner/name
-    return Finding(PersonalKind.EMAIL, start, domain.end())
+    return Finding(PersonalKind.EMAIL, start, end)
+
+
+def _domain_end(domain: str, start: int) -> int:
+    """Return where a domain that begins at `start` ends, 0 where it is none: `example.com.pdf` is one with a suffix."""
+    while (dot := domain.rfind(".")) > 0:
+        if _is_top(domain[dot + 1 :].strip(" )]")):
+            return start + len(domain)
+        domain = domain[:dot]
+    return start + len(domain) if _TOP_OF_DOTS.search(domain) else 0
 
 
 def _local_start(text: str, least: int, at: int) -> int:

@@ -77,7 +77,7 @@ def label_before(lower: str, start: int) -> Label:
     if before[len(bare) :].count("\n") > 1:  # another paragraph
         return Label.NONE
     for _time in range(3):
-        if label := _named(bare):
+        if label := _named(bare, glued=bare == before):
             return label
         filler = next((filler for filler in _FILLERS if bare.endswith(filler)), "")
         if not filler:
@@ -86,8 +86,11 @@ def label_before(lower: str, start: int) -> Label:
     return Label.REFERENCE if before[len(bare) :].rstrip(" ").endswith(("#", "＃")) else Label.NONE
 
 
-def _named(bare: str) -> Label:
-    """Return what the last word of `bare` names."""
+def _named(bare: str, *, glued: bool) -> Label:
+    """Return what the last word of `bare` names; `glued`: the value follows it at once.
+
+    Chinese words of things count only with a sign or a word between (合同编号：, not 合同138): files have none.
+    """
     word = _LAST_WORD.search(bare)
     if word is not None:
         found = _LABELS.get(word[0]) or _LABELS.get(word[0].removesuffix("s"))
@@ -96,7 +99,7 @@ def _named(bare: str) -> Label:
         return found or Label.NONE
     for label, names in _HAN:
         if bare.endswith(names):
-            return label
+            return Label.NONE if glued and label is Label.REFERENCE else label
     return Label.NONE
 
 

@@ -13,6 +13,7 @@ _ROUNDS = 5  # what stands beside a mask may look different than before; in prac
 # A number that is a value of JSON, and what follows one: as text it needs quotes.
 _JSON_BEFORE = re.compile(r"\"\s{0,8}:\s{0,8}\Z")
 _JSON_ITEM_BEFORE = re.compile(r"[\[,]\s{0,80}\Z")
+_QUOTE_REACH = 4_000
 _JSON_AFTER = re.compile(r"\s{0,80}(?:[,}\]]|\Z)")
 
 
@@ -42,21 +43,28 @@ def replaced(text: str, findings: list[Finding], *, json: bool) -> str:
     for finding in findings:
         parts.append(text[done : finding.start])
         word = f"[{finding.kind} …{finding.shown}]" if finding.shown else f"[{finding.kind}]"
-        parts.append(f'"{word}"' if _is_json_number(text, finding, json=json) else word)
+        quote = _json_quote(text, finding, json=json)
+        parts.append(f"{quote}{word}{quote}")
         done = finding.end
     return "".join([*parts, text[done:]])
 
 
-def _is_json_number(text: str, finding: Finding, *, json: bool) -> bool:
+def _json_quote(text: str, finding: Finding, *, json: bool) -> str:
+    r"""Return the quote that the mask of a number of JSON needs, `\"` within a text of JSON; "" for anything else."""
     number = text[finding.start : finding.end]
     if not (number.isascii() and number.isdigit()):
-        return False
-    before, at = text[max(0, finding.start - 100) : finding.start], finding.start
-    named = _JSON_BEFORE.search(before) is not None
-    item = json and (_JSON_ITEM_BEFORE.search(before) is not None)
-    if not (named or item) or not _JSON_AFTER.match(text, finding.end):
-        return False
-    return text.count("\\", max(0, at - 4), at) == 0
+        return ""
+    before = text[max(0, finding.start - 100) : finding.start]
+    if not (_JSON_BEFORE.search(before) or (json and _JSON_ITEM_BEFORE.search(before))):
+        return ""
+    if not _JSON_AFTER.match(text, finding.end):
+        return ""
+    last = text.rfind('"', max(0, finding.start - _QUOTE_REACH), finding.start)
+    begin = last
+    while begin > 0 and text[begin - 1] == "\\":
+        begin -= 1
+    slashes = last - begin if last >= 0 else 0
+    return "\\" * slashes + '"' if slashes % 2 else '"'  # an even number belongs to the text before
 
 
 def mask_texts(value: Any) -> Any:

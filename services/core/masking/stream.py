@@ -13,10 +13,11 @@ _LONGEST_TOKEN = 2_000
 _LONGEST_ROW = 400  # characters of groups of digits
 _LONGEST_KEY = 24_000  # a private key of many lines
 # Tokens end at white space; Chinese letters and signs stand alone.
-_HAN = "　-〿㐀-鿿，。；：！？、（）“”‘’"
+_HAN = "　-〿㐀-鿿，。；：！？、“”‘’"
 _TOKEN = re.compile(rf"[^\s{_HAN}]+")
 _HAN_NAME = re.compile(r"[一-鿿]{1,12}\Z")
 _GROUP = re.compile(r"[^\s]*[0-9０-９٠-٩۰-۹][^\s]*|[A-Z]{1,4}|[+＋(（]+")
+_AT = re.compile(r"[\[(](?:at|dot)[\])]", re.IGNORECASE)  # a sign of an address, no word of its own
 _GAP_CHARACTERS = 3
 
 
@@ -79,5 +80,6 @@ def _undecided(window: str, least: int) -> int:
             break
         if taken >= 2 and (not _GROUP.fullmatch(window, first, last) or len(window) - first > _LONGEST_ROW):
             break
-        start, taken = first, taken + 1
+        start = first
+        taken += not _AT.fullmatch(window, first, last)
     return start

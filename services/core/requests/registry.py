@@ -18,6 +18,7 @@ from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BusyError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
+from services.core.masking import mask
 from services.core.requests.concurrency import (
     ConcurrencyLimit,
     FinishedRequest,
@@ -103,7 +104,7 @@ class RequestRegistry:
         user = user or current_user()
         limits, slots = self._limits[kind], self._slots[kind]
         asked, entered = self._now(), time.monotonic()
-        detail = detail[:DETAIL_CHARACTERS]
+        detail = mask(detail)[:DETAIL_CHARACTERS]  # a file's name may have personal data; operators see it
         scope_id = f"{self._prefix}-{next(self._numbers)}"
         try:
             slot = slots.acquire(user)

@@ -12,6 +12,7 @@ from console.ui.chat.conversation_views import (
     open_conversation,
 )
 from console.ui.chat.transcript import chat_view
+from console.ui.current_actor import page_actor
 from console.ui.live_answers import live_answers
 from console.ui.runtime_access import ready_services
 from services.chat.types import Conversation
@@ -25,9 +26,10 @@ live = None
 if name := chosen_conversation():
     live = live_answers.get(name)  # before anything is read: an answer that ends meanwhile redraws the page
     try:
-        conversation = services.conversations.conversation(name)
+        conversation = services.conversations.conversation(page_actor(services), name)
     except NotFoundError:
         open_conversation("")
+        live = None
         st.warning(
             _("It was deleted, or the link is wrong."),
             title=_("Conversation not found"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.budget.admission import refusal_banner
+from console.ui.current_actor import page_actor
 from console.ui.documents.deleted_quotes import deleted_quotes
 from console.ui.documents.detail import document_view
 from console.ui.documents.jobs import job_list
@@ -37,7 +38,7 @@ services = ready_services()
 document_id = query_number(Query.DOCUMENT)
 if document_id is not None:
     try:
-        document = services.library.document(document_id)
+        document = services.library.document(page_actor(services), document_id)
     except NotFoundError:
         st.warning(
             _("It was deleted, or the link is wrong."),

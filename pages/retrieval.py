@@ -5,9 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from console.ui.error_boundary import boundary
-from console.ui.retrieval import embedder_trust, retrieval_form, retrieval_hits
+from console.ui.retrieval import embedder_trust, last_result, retrieval_form, retrieval_hits
 from console.ui.runtime_access import ready_services
-from console.ui.session_state import RetrievalState, state_of
 
 services = ready_services()
 left, right = st.columns([3, 7], gap="medium")
@@ -15,4 +14,4 @@ with left, boundary():
     retrieval_form(services)
     embedder_trust(services)
 with right:
-    retrieval_hits(state_of(RetrievalState).result)
+    retrieval_hits(last_result())

@@ -19,6 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -41,8 +42,9 @@ class PageRefusedError(PageError):
 class Visitor:
     """A tab: what it was sent of its page, and what it can do there. Every call raises PageError when it goes wrong."""
 
-    def __init__(self, connection: ClientConnection, url: str) -> None:
+    def __init__(self, connection: ClientConnection, url: str, cookie: str = "") -> None:
         self._connection = connection
+        self._headers = {"Cookie": cookie, "Origin": url} if cookie else {}
         self._url = url
         self._states: dict[str, WidgetState] = {}
         self._dropped = WidgetState()
@@ -56,9 +58,10 @@ class Visitor:
         self.table = "", ""  # widget and fragment of the table that was drawn last
         self.dialogs: list[str] = []  # titles of those that were opened
         self.texts: list[str] = []
+        self.menu: list[str] = []  # paths of the pages in it
 
-    def open(self, page: str = "") -> None:
-        """Go to a page of the navigation ("" is the chat), and wait until it has run."""
+    def open(self, page: str = "", query: str = "") -> None:
+        """Go to a page of the navigation ("" is the chat), with a query in its address, and wait until it has run."""
         self._states.clear()
         self.elements.clear()
         self.buttons.clear()
@@ -66,7 +69,7 @@ class Visitor:
         self.beats.clear()
         self.dialogs.clear()
         self.texts.clear()
-        self.page, self.query = page, ""
+        self.page, self.query = page, query
         self._run()
 
     def upload(self, *files: tuple[str, bytes], store: bool = True) -> list[str]:
@@ -88,10 +91,13 @@ class Visitor:
         state = WidgetState(id=widget)
         # A client of its own: each tab has its own cookies, as each browser has.
         with httpx.Client(base_url=self._url, timeout=SECONDS, trust_env=False) as client:
-            client.get("/_stcore/health").raise_for_status()
+            client.get("/_stcore/health", headers=self._headers).raise_for_status()
             token = client.cookies.get("_streamlit_xsrf") or ""
+            headers = {"X-Xsrftoken": token} | self._headers
+            if self._headers:  # a header of ours replaces what the client has in its jar
+                headers["Cookie"] += f"; _streamlit_xsrf={token}"
             for (name, content), where in zip(files, answer.file_urls, strict=True):
-                put = client.put(where.upload_url, files={name: (name, content)}, headers={"X-Xsrftoken": token})
+                put = client.put(where.upload_url, files={name: (name, content)}, headers=headers)
                 if put.is_error:
                     raise PageRefusedError(put)
                 told = state.file_uploader_state_value.uploaded_file_info.add()
@@ -151,6 +157,22 @@ class Visitor:
         self._run(fragment)
         self._states = {name: state for name, state in self._states.items() if not state.json_trigger_value}
 
+    def closed(self, seconds: float) -> int:
+        """Return the code with which the service closed the connection; fails if it has not done so by then."""
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                self._connection.recv(timeout=max(0.001, deadline - time.monotonic()))
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd is not None else 0
+        except TimeoutError as error:
+            raise PageError("the connection is still open") from error
+
+    def wait_run(self, seconds: float) -> None:
+        """Wait for a run of the page that the service begins by itself; fails if it has not ended by then."""
+        self.texts.clear()
+        self._receive("script_finished", seconds)
+
     def break_off(self) -> None:
         """Vanish without a goodbye, as a machine does that loses its network: the connection is reset."""
         raw = self._connection.socket
@@ -173,8 +195,8 @@ class Visitor:
         while self._receive("script_finished").script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
             pass
 
-    def _receive(self, wanted: str) -> ForwardMsg:
-        deadline = time.monotonic() + SECONDS
+    def _receive(self, wanted: str, seconds: float = SECONDS) -> ForwardMsg:
+        deadline = time.monotonic() + seconds
         while True:
             data = self._connection.recv(timeout=max(0.01, deadline - time.monotonic()))
             if not isinstance(data, bytes):
@@ -183,6 +205,8 @@ class Visitor:
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.session_id = message.new_session.initialize.session_id
+            elif kind == "navigation":
+                self.menu = [page.url_pathname for page in message.navigation.app_pages if not page.is_hidden]
             elif kind == "page_info_changed":
                 self.query = message.page_info_changed.query_string
             elif kind == "session_event" and message.session_event.HasField("script_compilation_exception"):
@@ -210,11 +234,13 @@ class Visitor:
             self.table = element.dataframe.id, fragment
         elif name == "markdown":
             self.texts.append(element.markdown.body)
+        elif name == "alert":
+            self.texts.append(f"{element.alert.title} {element.alert.body}")
 
 
 @contextmanager
-def visiting(url: str) -> Iterator[Visitor]:
-    """Open a tab on the server at `url`, and close it in the end."""
+def visiting(url: str, cookie: str = "") -> Iterator[Visitor]:
+    """Open a tab on the server at `url`, with what a browser's cookie says, and close it in the end."""
     address = url.rstrip("/").replace("http://", "ws://") + "/_stcore/stream"
     with connect(
         address,
@@ -223,8 +249,9 @@ def visiting(url: str) -> Iterator[Visitor]:
         max_size=None,
         logger=_quiet(),
         open_timeout=SECONDS,
+        additional_headers={"Cookie": cookie} if cookie else None,
     ) as connection:
-        yield Visitor(connection, url.rstrip("/"))
+        yield Visitor(connection, url.rstrip("/"), cookie)
 
 
 def visit(url: str, number: int) -> None:

@@ -17,10 +17,12 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.chat_request import ChatIn
-from console.api.context import ApiContext, Context, client_of
+from console.api.context import ApiContext, Caller, Context, client_of
 from console.api.inputs import PathName
+from console.api.permissions import needs
 from console.api.problems import STATUS, error_response, openai_error, other_forms, problem_responses
 from services.chat.types import Message, Token, ToolCallPart, Waiting
+from services.core.actor import Permission
 from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
@@ -29,13 +31,13 @@ router = APIRouter(prefix="/v1", tags=["chat"])
 MODEL = "millpond"
 
 
-@router.get("/models", summary="List models")
+@router.get("/models", dependencies=needs(Permission.ASK), summary="List models")
 async def models(context: Context) -> dict[str, Any]:
     """Return the one model there is: the documents, asked through the chat model chosen in the console."""
     return {"object": "list", "data": [await _model(context)]}
 
 
-@router.get("/models/{model}", summary="Get a model")
+@router.get("/models/{model}", dependencies=needs(Permission.ASK), summary="Get a model")
 async def model(model: PathName, context: Context) -> dict[str, Any]:
     """Return the model of that name."""
     await context.threads.call(context.services.models.check_name, model)
@@ -44,11 +46,16 @@ async def model(model: PathName, context: Context) -> dict[str, Any]:
 
 @router.post(
     "/chat/completions",
+    dependencies=needs(Permission.ASK),
     summary="Ask the documents",
     responses=problem_responses(400, 429, 503) | other_forms("text/event-stream"),
 )
 async def completions(
-    body: ChatIn, request: Request, context: Context, cache_control: Annotated[str, Header(max_length=200)] = ""
+    body: ChatIn,
+    request: Request,
+    context: Context,
+    actor: Caller,
+    cache_control: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
     """Answer the last message from the documents, streamed or whole, with the sources as `citations`.
 
@@ -61,6 +68,7 @@ async def completions(
     """
     turns, options = body.conversation(), body.options()
     answer = context.services.answers.complete(
+        actor,
         turns,
         user=client_of(request, body.user or ""),
         model=body.model or None,

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
-from console.api.context import Context, client_of
+from console.api.context import Caller, Context, client_of
 from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
+from console.api.permissions import needs
 from console.api.problems import STATUS, other_forms, problem, problem_responses
 from services.chat.conversations import MAX_HISTORY_TURNS
 from services.chat.types import (
@@ -26,6 +27,7 @@ from services.chat.types import (
     ToolCallPart,
     Waiting,
 )
+from services.core.actor import Permission
 from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
@@ -74,73 +76,88 @@ class QuestionIn(JsonBody):
     user: str = Field("", max_length=200, description="User who asks, for the limits")
 
 
-@router.get("", summary="List conversations")
+@router.get("", dependencies=needs(Permission.ASK), summary="List conversations")
 async def conversations(
     context: Context,
+    actor: Caller,
     query: Annotated[str, Query(max_length=MAX_FILTER, description="Only those that contain this")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> ConversationsOut:
     """Return conversations, the newest activity first."""
-    found = await context.threads.call(context.services.conversations.conversations, query, limit, offset)
+    found = await context.threads.call(context.services.conversations.conversations, actor, query, limit, offset)
     return ConversationsOut(conversations=found)
 
 
-@router.post("", status_code=201, summary="Create a conversation")
-async def create(context: Context, body: ConversationIn | None = None) -> Conversation:
+@router.post("", dependencies=needs(Permission.ASK), status_code=201, summary="Create a conversation")
+async def create(context: Context, actor: Caller, body: ConversationIn | None = None) -> Conversation:
     """Create an empty conversation."""
     body = body or ConversationIn.model_validate({})
     return await context.threads.call(
-        context.services.conversations.create, body.title, body.history_turns, body.collections
+        context.services.conversations.create, actor, body.title, body.history_turns, body.collections
     )
 
 
-@router.get("/{conversation_id}", summary="See a conversation", responses=_MISSING)
-async def conversation(conversation_id: Name, context: Context) -> Conversation:
+@router.get("/{conversation_id}", dependencies=needs(Permission.ASK), summary="See a conversation", responses=_MISSING)
+async def conversation(conversation_id: Name, context: Context, actor: Caller) -> Conversation:
     """Return a conversation's heading."""
-    return await context.threads.call(context.services.conversations.conversation, conversation_id)
+    return await context.threads.call(context.services.conversations.conversation, actor, conversation_id)
 
 
-@router.patch("/{conversation_id}", summary="Rename a conversation", responses=_MISSING)
-async def rename(conversation_id: Name, body: TitleIn, context: Context) -> Conversation:
+@router.patch(
+    "/{conversation_id}", dependencies=needs(Permission.ASK), summary="Rename a conversation", responses=_MISSING
+)
+async def rename(conversation_id: Name, body: TitleIn, context: Context, actor: Caller) -> Conversation:
     """Change a conversation's title."""
-    return await context.threads.call(context.services.conversations.rename, conversation_id, body.title)
+    return await context.threads.call(context.services.conversations.rename, actor, conversation_id, body.title)
 
 
-@router.delete("/{conversation_id}", status_code=204, summary="Delete a conversation", responses=_MISSING)
-async def delete(conversation_id: Name, context: Context) -> Response:
+@router.delete(
+    "/{conversation_id}",
+    dependencies=needs(Permission.ASK),
+    status_code=204,
+    summary="Delete a conversation",
+    responses=_MISSING,
+)
+async def delete(conversation_id: Name, context: Context, actor: Caller) -> Response:
     """Remove a conversation with all its messages."""
-    await context.threads.call(context.services.conversations.delete, conversation_id)
+    await context.threads.call(context.services.conversations.delete, actor, conversation_id)
     return Response(status_code=204)
 
 
-@router.get("/{conversation_id}/messages", summary="Read the messages", responses=_MISSING)
+@router.get(
+    "/{conversation_id}/messages", dependencies=needs(Permission.ASK), summary="Read the messages", responses=_MISSING
+)
 async def messages(
     conversation_id: Name,
     context: Context,
+    actor: Caller,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only those before this message")] = None,
 ) -> MessagesOut:
     """Return the newest messages, oldest first."""
-    found = await context.threads.call(context.services.conversations.messages, conversation_id, limit, before)
+    found = await context.threads.call(context.services.conversations.messages, actor, conversation_id, limit, before)
     older = found[0].id if len(found) == limit else None
     return MessagesOut(messages=found, before=older)
 
 
 @router.post(
     "/{conversation_id}/questions",
+    dependencies=needs(Permission.ASK),
     summary="Ask in a conversation",
     response_model=Message,
     responses=other_forms("text/event-stream"),
 )
-async def ask(conversation_id: Name, body: QuestionIn, request: Request, context: Context) -> Response:
+async def ask(conversation_id: Name, body: QuestionIn, request: Request, context: Context, actor: Caller) -> Response:
     """Answer a question and store both. A client that disconnects ends the answer; the text so far is kept.
 
     Streamed, the events are `waiting` (`position`), `retrieved` (`citations`; once more when the chat model cannot be
     reached and the documents are quoted), `token` (`text`), and at the end `finished` (the message) or `error` (a
     problem document).
     """
-    answer = context.services.answers.ask(conversation_id, body.question, user=client_of(request, body.user or ""))
+    answer = context.services.answers.ask(
+        actor, conversation_id, body.question, user=client_of(request, body.user or "")
+    )
     stream = AnswerEvents(answer, context.threads.answers)
     if not body.stream:
         message = await stream.read(request)

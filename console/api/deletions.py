@@ -8,8 +8,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from console.api.context import Context
+from console.api.context import Caller, Context
+from console.api.permissions import needs
 from console.api.problems import Projection
+from services.core.actor import Permission
 from services.core.document_quotes import Quoted
 from services.core.erasure import ErasureStatus
 from services.knowledge.types import DeletionReport
@@ -48,15 +50,18 @@ def deletion_response(report: DeletionReport) -> Response:
     return JSONResponse(DeletedOut.of(report).model_dump())
 
 
-@router.get("", summary="What deletions have left")
-async def left(context: Context) -> DeletionsOut:
+@router.get("", dependencies=needs(Permission.READ), summary="What deletions have left")
+async def left(context: Context, actor: Caller) -> DeletionsOut:
     """Return how many answers quote documents that were deleted, and for how long deleted text has been waiting to be
     erased from the files of the data folder: seconds usually; longer while another program reads the database."""
-    quoted = await context.threads.call(context.services.library.quotes_of_deleted)
+    quoted = await context.threads.call(context.services.library.quotes.of_deleted, actor)
     return DeletionsOut(erasure=context.platform.erasure.status(), quoted=quoted)
 
 
-@router.delete("/quotes", summary="Erase quotes of deleted documents")
-async def erase(context: Context) -> Quoted:
-    """Erase all answers that quote documents which were deleted; returns how many there were. The questions stay."""
-    return await context.threads.call(context.services.library.erase_quotes_of_deleted)
+@router.delete("/quotes", dependencies=needs(Permission.OPERATE), summary="Erase quotes of deleted documents")
+async def erase(context: Context, actor: Caller) -> Quoted:
+    """Erase the answers that quote documents which were deleted; returns how many there were. The questions stay.
+
+    Where people have accounts, those in one's own conversations; administrators erase those of everybody.
+    """
+    return await context.threads.call(context.services.library.quotes.erase_deleted, actor)

@@ -13,12 +13,15 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from console.api.context import ApiContext, Context, request_scope
+from console.api.context import ApiContext, Caller, Context, request_scope
 from console.api.deletions import STAYS, EraseQuotes, deletion_response
 from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
+from console.api.permissions import needs
 from console.api.problems import Projection, error_response, other_forms, problem_responses
 from console.api.upload_pace import paced
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
+from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BadInputError
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
@@ -102,20 +105,21 @@ class JobsOut(BaseModel):
 
 @router.post(
     "",
+    dependencies=needs(Permission.WRITE),
     status_code=202,
     summary="Upload files",
     response_model=UploadOut,
     responses=problem_responses(400, 413, 507),
     openapi_extra=_FORM,
 )
-async def upload(request: Request, context: Context, collection: Id | None = None) -> Response:
+async def upload(request: Request, context: Context, actor: Caller, collection: Id | None = None) -> Response:
     """Accept one or several files; they are ingested in the background, see `status` of each.
 
     The files go to disk as they arrive. Folders in a name are kept ("guides/intro.md" becomes "guides › intro.md"); a
     second file of one name is refused. A refused file does not keep the others out: it is listed in `errors`.
     When all are refused the answer is the problem of the first.
     """
-    reader = UploadReader(context, collection)
+    reader = UploadReader(context, actor, collection)
     try:
         async with request_scope(context, RequestKind.UPLOAD, _upload_detail(request)) as scope:
             result = await reader.read(request.headers.get("content-type", ""), paced(request.stream(), scope))
@@ -133,9 +137,10 @@ def _upload_detail(request: Request) -> str:
     return _("files, {megabytes:.1f} MB").format(megabytes=int(length[:15]) / MEGABYTE)
 
 
-@router.get("", summary="List documents")
+@router.get("", dependencies=needs(Permission.READ), summary="List documents")
 async def documents(
     context: Context,
+    actor: Caller,
     *,
     collection: Annotated[list[Id] | None, Query(description="Only these collections")] = None,
     query: Annotated[str, Query(max_length=MAX_FILTER, description="Only names that contain this")] = "",
@@ -154,21 +159,27 @@ async def documents(
             "query": query,
             "statuses": tuple(status or ()),
         }
-        page = library.documents(**filters, limit=limit, offset=offset, order=order, descending=descending)
-        return page, library.count_documents(**filters)
+        page = library.documents(actor, **filters, limit=limit, offset=offset, order=order, descending=descending)
+        return page, library.count_documents(actor, **filters)
 
     page, total = await context.threads.call(read)
     return DocumentsOut(documents=page, total=total)
 
 
-@router.get("/{document_id}", summary="See one document", responses=_MISSING)
-async def document(document_id: Id, context: Context) -> Document:
+@router.get("/{document_id}", dependencies=needs(Permission.READ), summary="See one document", responses=_MISSING)
+async def document(document_id: Id, context: Context, actor: Caller) -> Document:
     """Return a document with its status, progress, number of chunks, and its error if it failed."""
-    return await context.threads.call(context.services.library.document, document_id)
+    return await context.threads.call(context.services.library.document, actor, document_id)
 
 
-@router.delete("/{document_id}", status_code=204, summary="Delete a document", responses=_MISSING | STAYS)
-async def delete(document_id: Id, context: Context, *, erase_quotes: EraseQuotes = False) -> Response:
+@router.delete(
+    "/{document_id}",
+    dependencies=needs(Permission.WRITE),
+    status_code=204,
+    summary="Delete a document",
+    responses=_MISSING | STAYS,
+)
+async def delete(document_id: Id, context: Context, actor: Caller, *, erase_quotes: EraseQuotes = False) -> Response:
     """Delete the file with its chunks, terms and vectors, and the attachments that only it brought, in one step.
 
     Within seconds nothing of it is left in any file, except for answers that quote it (status 200, `quoted`): they stay
@@ -176,24 +187,25 @@ async def delete(document_id: Id, context: Context, *, erase_quotes: EraseQuotes
     """
 
     def remove() -> DeletionReport:
-        context.services.library.document(document_id)
-        return context.services.library.delete([document_id], erase_quotes=erase_quotes)
+        context.services.library.document(actor, document_id)
+        return context.services.library.delete(actor, [document_id], erase_quotes=erase_quotes)
 
     return deletion_response(await context.threads.call(remove))
 
 
-@router.get("/{document_id}/chunks", summary="Read the chunks", responses=_MISSING)
+@router.get("/{document_id}/chunks", dependencies=needs(Permission.READ), summary="Read the chunks", responses=_MISSING)
 async def chunks(
     document_id: Id,
     context: Context,
+    actor: Caller,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> ChunksOut:
     """Return one page of the chunks, in the order of the text."""
 
     def read() -> ChunksOut:
-        total = context.services.library.document(document_id).chunks
-        page = context.services.library.reader.chunks(document_id, limit=limit, offset=offset)
+        total = context.services.library.document(actor, document_id).chunks
+        page = context.services.library.reader.chunks(actor, document_id, limit=limit, offset=offset)
         return ChunksOut(chunks=[ChunkOut.model_validate(chunk) for chunk in page], total=total)
 
     return await context.threads.call(read)
@@ -201,64 +213,77 @@ async def chunks(
 
 @router.get(
     "/{document_id}/original",
+    dependencies=needs(Permission.READ),
     summary="Get the original",
     response_class=FileResponse,
     responses=_MISSING | other_forms("application/octet-stream"),
 )
-async def original(document_id: Id, context: Context) -> Response:
+async def original(document_id: Id, context: Context, actor: Caller) -> Response:
     """Return the file as it was uploaded, always as a download."""
-    path, found = await context.threads.call(context.services.library.reader.original, document_id)
+    path, found = await context.threads.call(context.services.library.reader.original, actor, document_id)
+    target = Target(TargetKind.DOCUMENT, found.id, found.name)
+    await context.threads.call(context.services.audit.record, actor, Action.EXPORT, target)
     return FileResponse(path, media_type="application/octet-stream", headers=attachment(found.name))
 
 
-@router.post("/{document_id}/enable", summary="Enable a document", responses=_MISSING)
-async def enable(document_id: Id, context: Context) -> Document:
+@router.post(
+    "/{document_id}/enable", dependencies=needs(Permission.WRITE), summary="Enable a document", responses=_MISSING
+)
+async def enable(document_id: Id, context: Context, actor: Caller) -> Document:
     """Include a document in searches again."""
-    return await _set_enabled(context, document_id, enabled=True)
+    return await _set_enabled(context, actor, document_id, enabled=True)
 
 
-@router.post("/{document_id}/disable", summary="Disable a document", responses=_MISSING)
-async def disable(document_id: Id, context: Context) -> Document:
+@router.post(
+    "/{document_id}/disable", dependencies=needs(Permission.WRITE), summary="Disable a document", responses=_MISSING
+)
+async def disable(document_id: Id, context: Context, actor: Caller) -> Document:
     """Exclude a document from searches without deleting it."""
-    return await _set_enabled(context, document_id, enabled=False)
+    return await _set_enabled(context, actor, document_id, enabled=False)
 
 
-async def _set_enabled(context: ApiContext, document_id: int, *, enabled: bool) -> Document:
+async def _set_enabled(context: ApiContext, actor: Actor, document_id: int, *, enabled: bool) -> Document:
     def change() -> Document:
-        context.services.library.document(document_id)
-        context.services.library.set_enabled([document_id], enabled)
-        return context.services.library.document(document_id)
+        context.services.library.document(actor, document_id)
+        context.services.library.set_enabled(actor, [document_id], enabled)
+        return context.services.library.document(actor, document_id)
 
     return await context.threads.call(change)
 
 
-@collections_router.get("", summary="List collections")
-async def list_collections(context: Context) -> CollectionsOut:
-    """Return all collections."""
-    found = await context.threads.call(context.services.library.collections)
+@collections_router.get("", dependencies=needs(Permission.READ), summary="List collections")
+async def list_collections(context: Context, actor: Caller) -> CollectionsOut:
+    """Return all collections that may be read."""
+    found = await context.threads.call(context.services.library.collections, actor)
     return CollectionsOut(collections=found)
 
 
-@collections_router.post("", status_code=201, summary="Create a collection")
-async def create_collection(body: CollectionIn, context: Context) -> Collection:
+@collections_router.post("", dependencies=needs(Permission.WRITE), status_code=201, summary="Create a collection")
+async def create_collection(body: CollectionIn, context: Context, actor: Caller) -> Collection:
     """Create a collection; its name must not be in use."""
-    return await context.threads.call(context.services.library.create_collection, body.name)
+    return await context.threads.call(context.services.library.create_collection, actor, body.name)
 
 
-@collections_router.patch("/{collection_id}", summary="Rename a collection")
-async def rename_collection(collection_id: Id, body: CollectionIn, context: Context) -> CollectionsOut:
+@collections_router.patch("/{collection_id}", dependencies=needs(Permission.WRITE), summary="Rename a collection")
+async def rename_collection(collection_id: Id, body: CollectionIn, context: Context, actor: Caller) -> CollectionsOut:
     """Rename a collection; returns all collections."""
-    await context.threads.call(context.services.library.rename_collection, collection_id, body.name)
-    return await list_collections(context)
+    await context.threads.call(context.services.library.rename_collection, actor, collection_id, body.name)
+    return await list_collections(context, actor)
 
 
 @collections_router.delete(
-    "/{collection_id}", status_code=204, summary="Delete a collection with its documents", responses=STAYS
+    "/{collection_id}",
+    dependencies=needs(Permission.WRITE),
+    status_code=204,
+    summary="Delete a collection with its documents",
+    responses=STAYS,
 )
-async def delete_collection(collection_id: Id, context: Context, *, erase_quotes: EraseQuotes = False) -> Response:
+async def delete_collection(
+    collection_id: Id, context: Context, actor: Caller, *, erase_quotes: EraseQuotes = False
+) -> Response:
     """Delete a collection and every document in it; what stays of them as for one document."""
     library = context.services.library
-    report = await context.threads.call(library.delete_collection, collection_id, erase_quotes=erase_quotes)
+    report = await context.threads.call(library.delete_collection, actor, collection_id, erase_quotes=erase_quotes)
     return deletion_response(report)
 
 
@@ -275,33 +300,35 @@ def attachment(name: str) -> dict[str, str]:
     }
 
 
-@jobs_router.get("", summary="List jobs")
+@jobs_router.get("", dependencies=needs(Permission.READ), summary="List jobs")
 async def list_jobs(
-    context: Context, *, unfinished: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    context: Context, actor: Caller, *, unfinished: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> JobsOut:
     """Return the newest jobs, or only those that are not finished."""
-    found = await context.threads.call(context.services.library.jobs.recent, unfinished_only=unfinished, limit=limit)
+    found = await context.threads.call(
+        context.services.library.jobs.recent, actor, unfinished_only=unfinished, limit=limit
+    )
     return JobsOut(jobs=found)
 
 
-@jobs_router.post("/{job_id}/cancel", status_code=204, summary="Cancel a job")
-async def cancel_job(job_id: Id, context: Context) -> Response:
+@jobs_router.post("/{job_id}/cancel", dependencies=needs(Permission.WRITE), status_code=204, summary="Cancel a job")
+async def cancel_job(job_id: Id, context: Context, actor: Caller) -> Response:
     """Stop a job; its results are dropped, what was searchable before stays searchable."""
-    await context.threads.call(context.services.library.jobs.cancel, job_id)
+    await context.threads.call(context.services.library.jobs.cancel, actor, job_id)
     return Response(status_code=204)
 
 
-@jobs_router.delete("/{job_id}", status_code=204, summary="Remove a job")
-async def remove_job(job_id: Id, context: Context) -> Response:
+@jobs_router.delete("/{job_id}", dependencies=needs(Permission.WRITE), status_code=204, summary="Remove a job")
+async def remove_job(job_id: Id, context: Context, actor: Caller) -> Response:
     """Remove a job from the list; one that is not finished is cancelled first."""
-    await context.threads.call(context.services.library.jobs.remove, job_id)
+    await context.threads.call(context.services.library.jobs.remove, actor, job_id)
     return Response(status_code=204)
 
 
-@jobs_router.post("/{job_id}/retry", status_code=202, summary="Retry a job")
-async def retry_job(job_id: Id, context: Context) -> Job:
+@jobs_router.post("/{job_id}/retry", dependencies=needs(Permission.WRITE), status_code=202, summary="Retry a job")
+async def retry_job(job_id: Id, context: Context, actor: Caller) -> Job:
     """Queue a failed or cancelled job again."""
-    return await context.threads.call(context.services.library.jobs.retry, job_id)
+    return await context.threads.call(context.services.library.jobs.retry, actor, job_id)
 
 
 class PreparedChunkIn(JsonBody):
@@ -334,11 +361,12 @@ class ImportedOut(BaseModel):
 
 @imports_router.post(
     "",
+    dependencies=needs(Permission.WRITE),
     status_code=202,
     summary="Import a document in chunks",
     responses=problem_responses(400, 404, 413),
 )
-async def import_document(body: PreparedDocumentIn, context: Context) -> ImportedOut:
+async def import_document(body: PreparedDocumentIn, context: Context, actor: Caller) -> ImportedOut:
     """Store texts with their metadata as they are; vectors of another model are made again in the background."""
     document = PreparedDocument(
         body.name,
@@ -348,7 +376,7 @@ async def import_document(body: PreparedDocumentIn, context: Context) -> Importe
     detail = plural("document of {count} chunk", "document of {count} chunks", len(body.chunks))
     async with request_scope(context, RequestKind.UPLOAD, detail):
         imported: ImportedDocument = await context.threads.call(
-            context.services.importer.add, document, body.collection
+            context.services.importer.add, actor, document, body.collection
         )
     return ImportedOut(
         id=imported.document.id,

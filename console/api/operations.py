@@ -8,12 +8,16 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from console.api.context import ApiContext, Caller, Context, client_of
+from console.api.context import ApiContext, Caller, Context, bearer_token, caller_of, client_of
+from console.api.middleware.cookies import is_local
+from console.api.permissions import needs, open_to_everybody
 from console.api.problems import Projection
+from console.rules import is_visitor
 from services.app.startup import Ready
 from services.chat.types import BackendStatus
-from services.core.actor import Permission
-from services.core.errors import NotFoundError
+from services.core.access import is_admin_token
+from services.core.actor import Actor, Permission, Role
+from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
@@ -36,10 +40,15 @@ class CheckOut(BaseModel):
     warning: bool = False
 
 
-class ReadinessOut(BaseModel):
-    """The checks of all components by name."""
+class StatusAloneOut(BaseModel):
+    """Whether the service is ready: what anybody may know."""
 
     status: Literal["ready", "not ready", "draining"]
+
+
+class ReadinessOut(StatusAloneOut):
+    """The checks of all components by name, for whoever operates the service."""
+
     checks: dict[str, CheckOut]
 
 
@@ -101,22 +110,26 @@ class StatusOut(BaseModel):
     connections: ConnectionCounts
 
 
-@health_router.head("/healthz", include_in_schema=False)
-@health_router.get("/healthz", summary="Alive")
+@health_router.head("/healthz", dependencies=open_to_everybody(), include_in_schema=False)
+@health_router.get("/healthz", dependencies=open_to_everybody(), summary="Alive")
 async def healthz() -> dict[str, str]:
     """Answer at once, also while models are loading."""
     return {"status": "alive"}
 
 
-@health_router.head("/readyz", include_in_schema=False)
+@health_router.head("/readyz", dependencies=open_to_everybody(), include_in_schema=False)
 @health_router.get(
     "/readyz",
+    dependencies=open_to_everybody(),
     summary="Ready",
-    response_model=ReadinessOut,
-    responses={503: {"model": ReadinessOut, "description": "A component does not work"}},
+    response_model=ReadinessOut | StatusAloneOut,
+    responses={503: {"model": ReadinessOut | StatusAloneOut, "description": "A component does not work"}},
 )
-async def readyz(context: Context) -> Response:
-    """Answer 200 when every component works, else 503; one check per component."""
+async def readyz(request: Request, context: Context) -> Response:
+    """Answer 200 when every component works, else 503.
+
+    Administrators and operators get one check per component, and so does this machine while nobody has an account.
+    """
     application = context.application
     readiness = await context.threads.call(application.foundation.health.ready)
     state = application.state
@@ -126,11 +139,29 @@ async def readyz(context: Context) -> Response:
     body: dict[str, Any] = readiness.as_dict()
     if isinstance(state, Ready) and state.services.restarts.draining:
         body["status"] = "draining"
+    if not await _may_see_checks(request, context):
+        del body["checks"]
     return JSONResponse(body, status_code=200 if readiness.ok else 503)
+
+
+async def _may_see_checks(request: Request, context: ApiContext) -> bool:
+    """Return whether the caller may know which component has what fault: names of servers and files are in it."""
+    settings = context.foundation.settings
+    token = bearer_token(request.headers)
+    if context.application.opened is None:  # nobody can be known yet
+        open_here = Role(settings.visitors) is Role.ADMIN and is_local(request.scope)
+        return open_here or is_admin_token(settings, token)
+    try:
+        actor = await caller_of(request)
+    except MillpondError:
+        return False
+    known = actor.person_id is not None or is_admin_token(settings, token) or is_local(request.scope)
+    return known and actor.may(Permission.OPERATE)
 
 
 @metrics_router.get(
     "/metrics",
+    dependencies=needs(Permission.OPERATE, visitors=True),
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
@@ -142,23 +173,34 @@ async def metrics(request: Request, context: Context) -> Response:
     return Response(body, headers={"Content-Type": content_type})
 
 
-@requests_router.get("/requests", summary="Running, waiting and recent requests")
-async def requests(context: Context, limit: Annotated[int, Query(ge=0, le=200)] = 50) -> RequestsOut:
+@requests_router.get("/requests", dependencies=needs(Permission.READ), summary="Running, waiting and recent requests")
+async def requests(context: Context, actor: Caller, limit: Annotated[int, Query(ge=0, le=200)] = 50) -> RequestsOut:
     """Return requests with the memory before and after. Times in seconds since the epoch; those at `position` 0 run.
 
-    `limits` by kind: how many of a user and in all run at once, how many may wait, and for how many seconds each.
+    Whoever operates the service sees all of them, everybody else their own. `limits` by kind: how many of a user and in
+    all run at once, how many may wait, and for how many seconds each.
     """
     registry, reading = context.foundation.requests, context.application.rss_reading()
+    running, recent = registry.running(), registry.recent()
+    if not actor.may(Permission.OPERATE) and not is_visitor(actor):
+        running = [each for each in running if each.user == actor.name]
+        recent = [each for each in recent if each.user == actor.name]
     return RequestsOut(
         rss=reading.rss,
         measured_at=reading.time,
-        running=registry.running(),
-        recent=registry.recent(limit),
+        running=running,
+        recent=recent[:limit],
         limits={kind.value: registry.limits(kind) for kind in RequestKind},
     )
 
 
-@requests_router.delete("/requests/{id}", status_code=202, summary="Cancel a request", response_class=Response)
+@requests_router.delete(
+    "/requests/{id}",
+    dependencies=needs(Permission.READ),
+    status_code=202,
+    summary="Cancel a request",
+    response_class=Response,
+)
 async def cancel(
     id: Annotated[str, Path(max_length=64)],  # noqa: A002 - the parameter's public name
     request: Request,
@@ -175,34 +217,43 @@ async def cancel(
     return Response(status_code=202)
 
 
-@requests_router.get("/caches", summary="Figures of the caches")
+@requests_router.get("/caches", dependencies=needs(Permission.OPERATE, visitors=True), summary="Figures of the caches")
 async def caches(context: Context) -> list[CacheOut]:
     """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first lookup."""
     return [CacheOut.model_validate(stats) for stats in context.foundation.caches.stats()]
 
 
-@status_router.post("/chat-model/test", summary="Ask the chat model a test question")
+@status_router.post(
+    "/chat-model/test", dependencies=needs(Permission.CONFIGURE), summary="Ask the chat model a test question"
+)
 async def test_chat_model(context: Context, actor: Caller) -> BackendStatus:
     """Ask the chosen chat server a short question; the status says what it takes of the protocol and what not."""
     actor.require(Permission.CONFIGURE, _("Test the chat model"))
     models = context.services.models
-    return await context.threads.call(lambda: models.test(models.choice()))
+    return await context.threads.call(lambda: models.test(actor, models.choice()))
 
 
-@status_router.delete("/chat-model/capabilities", status_code=204, summary="Forget what the chat server takes")
+@status_router.delete(
+    "/chat-model/capabilities",
+    dependencies=needs(Permission.CONFIGURE),
+    status_code=204,
+    summary="Forget what the chat server takes",
+)
 async def forget_capabilities(context: Context, actor: Caller) -> Response:
     """Forget what was learnt about the chosen chat server, after an update for example; the next question learns it."""
     await context.threads.call(context.services.models.forget_capabilities, actor)
     return Response(status_code=204)
 
 
-@status_router.get("", summary="Counts, resources and chat model")
-async def status(context: Context) -> StatusOut:
+@status_router.get(
+    "", dependencies=needs(Permission.OPERATE, visitors=True), summary="Counts, resources and chat model"
+)
+async def status(context: Context, actor: Caller) -> StatusOut:
     """Return totals, what the process holds once (bytes, load counts), and the chat model's state."""
-    return await context.threads.call(_status, context)
+    return await context.threads.call(_status, context, actor)
 
 
-def _status(context: ApiContext) -> StatusOut:
+def _status(context: ApiContext, actor: Actor) -> StatusOut:
     services, reading = context.services, context.application.rss_reading()
     running, waiting = services.answers.slots()
     return StatusOut(
@@ -212,7 +263,7 @@ def _status(context: ApiContext) -> StatusOut:
         rss_bytes=reading.rss,
         measured_at=reading.time,
         verdict=headline(services.memory.detector.verdict),
-        counts=services.library.counts(),
+        counts=services.library.counts(actor),
         resources=[ResourceOut.model_validate(report) for report in services.shown_resources()],
         chat_model=services.models.status(),
         answers=AnswerSlotsOut(running=running, waiting=waiting),

@@ -8,9 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from pydantic import Field
 
-from console.api.context import ApiContext, Context, request_scope
+from console.api.context import ApiContext, Caller, Context, request_scope
 from console.api.inputs import WORDS, Id, JsonBody
+from console.api.permissions import needs
 from console.api.problems import Projection
+from services.core.actor import Actor, Permission
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
@@ -48,9 +50,9 @@ class SearchOut(Projection):
     total_ms: float
 
 
-@router.post("", summary="Search the documents", response_model=SearchOut)
+@router.post("", dependencies=needs(Permission.READ), summary="Search the documents", response_model=SearchOut)
 async def search(
-    body: SearchIn, context: Context, cache_control: Annotated[str, Header(max_length=200)] = ""
+    body: SearchIn, context: Context, actor: Caller, cache_control: Annotated[str, Header(max_length=200)] = ""
 ) -> SearchResult:
     """Return the chunks that answer best, with fused, dense and lexical score.
 
@@ -59,7 +61,7 @@ async def search(
     fresh = "no-cache" in cache_control
     detail = plural("query of {count} character", "query of {count} characters", len(body.query))
     async with request_scope(context, RequestKind.SEARCH, detail) as scope:
-        return await context.threads.search(_search, context, body, scope, fresh)
+        return await context.threads.search(_search, context, actor, body, scope, fresh)
 
 
 class TrustOut(Projection):
@@ -68,7 +70,9 @@ class TrustOut(Projection):
     measured: list[EmbedderTrust]
 
 
-@router.get("/trust", summary="Trust in the embedding model", response_model=TrustOut)
+@router.get(
+    "/trust", dependencies=needs(Permission.READ), summary="Trust in the embedding model", response_model=TrustOut
+)
 async def trust(context: Context) -> dict[str, list[EmbedderTrust]]:
     """Return how well the embedding model knows the scripts and kinds of text of the documents.
 
@@ -77,8 +81,8 @@ async def trust(context: Context) -> dict[str, list[EmbedderTrust]]:
     return {"measured": await context.threads.call(context.services.retriever.measured_trust)}
 
 
-def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:
-    missing = set(body.collections) - {collection.id for collection in context.services.library.collections()}
+def _search(context: ApiContext, actor: Actor, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:
+    missing = set(body.collections) - {collection.id for collection in context.services.library.collections(actor)}
     if missing:
         raise NotFoundError(
             _("There is no collection {id}; nothing was searched.").format(id=min(missing)),
@@ -93,6 +97,7 @@ def _search(context: ApiContext, body: SearchIn, scope: RequestScope, fresh: boo
     if given:
         settings = replace(context.services.library.retrieval_settings(), **given)
     return context.services.searches.search(
+        actor,
         body.query,
         k=body.k,
         collection_ids=body.collections,

@@ -18,6 +18,7 @@ from console.api.context import ApiContext
 from console.api.inputs import MAX_ID
 from console.api.multipart import PartBegins, PartData, events
 from console.api.problems import STATUS, title
+from services.core.actor import Actor
 from services.core.errors import BadInputError, CancelledError, ConflictError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -73,13 +74,14 @@ class RejectedUploadError(Exception):
 class _FileUpload:
     """One file on its way to the disk. Its methods block: they are called in threads."""
 
-    def __init__(self, library: Library, name: str, batch: str) -> None:
+    def __init__(self, library: Library, actor: Actor, name: str, batch: str) -> None:
         self.name = name
         self._batch = batch
         self.error: MillpondError | None = None
         self.intake: Intake | None = None
         self.pending = bytearray()
         self._library = library
+        self._actor = actor
         self._session: UploadSession | None = None
         self._scope = ExitStack()
 
@@ -93,7 +95,7 @@ class _FileUpload:
         try:
             if self._session is None:
                 self._session = self._scope.enter_context(
-                    self._library.open_upload(self.name, collection, batch=self._batch)
+                    self._library.open_upload(self._actor, self.name, collection, batch=self._batch)
                 )
             self._session.write(pending)
         except MillpondError as error:
@@ -124,8 +126,9 @@ class UploadReader:
     given in the address; otherwise when the form ends, so that no file gets into the wrong collection.
     """
 
-    def __init__(self, context: ApiContext, collection: int | None = None) -> None:
+    def __init__(self, context: ApiContext, actor: Actor, collection: int | None = None) -> None:
         self._context = context
+        self._actor = actor
         self._collection = collection
         self._known = collection is not None
         self._files: list[_FileUpload] = []
@@ -180,7 +183,7 @@ class UploadReader:
             raise TooLargeError(
                 _("One request may carry {limit} files.").format(limit=MAX_FILES), _("Send the rest in another.")
             )
-        file = _FileUpload(self._context.services.library, name, self._batch)
+        file = _FileUpload(self._context.services.library, self._actor, name, self._batch)
         self._files.append(file)
         if field != "file":
             file.error = BadInputError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from console.cli.client import AnswerSource, DocumentState, ImportState, opened
 from services.app.startup import Application
-from services.chat.conversations import cut_words
+from services.chat.export import cut_words
 from services.chat.types import Finished, MessageRole, Token
+from services.core.actor import SERVICE
+from services.core.auditing import Origin, Way, coming_from
 from services.core.settings import Settings
 from services.knowledge.document_import import PreparedDocument
 
@@ -20,33 +23,36 @@ class LocalClient:
 
     def __init__(self, settings: Settings) -> None:
         self._application = Application(settings, watched=False)
+        self._context = ExitStack()
 
     def __enter__(self) -> Self:
         self._services = self._application.start()
+        self._context.enter_context(coming_from(Origin(Way.CLI)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._context.close()
         self._application.close()
 
     def collections(self) -> dict[str, int]:
-        return {collection.name: collection.id for collection in self._services.library.collections()}
+        return {collection.name: collection.id for collection in self._services.library.collections(SERVICE)}
 
     def create_collection(self, name: str) -> int:
-        return self._services.library.create_collection(name).id
+        return self._services.library.create_collection(SERVICE, name).id
 
     def add(self, path: Path, name: str, collection: int | None) -> tuple[int, bool]:
         with opened(path) as file:
-            intake = self._services.library.add(file, name, collection)
+            intake = self._services.library.add(SERVICE, file, name, collection)
         return intake.document.id, intake.duplicate
 
     def import_document(self, document: PreparedDocument, collection: int) -> ImportState:
-        imported = self._services.importer.add(document, collection)
+        imported = self._services.importer.add(SERVICE, document, collection)
         return ImportState(imported.document.id, imported.duplicate, imported.vectors_kept)
 
     def state(self, document_id: int) -> DocumentState:
-        document = self._services.library.document(document_id)
+        document = self._services.library.document(SERVICE, document_id)
         return DocumentState(
             document.status.value,
             done=document.progress.done,
@@ -58,7 +64,9 @@ class LocalClient:
         )
 
     def ask(self, question: str, collections: Sequence[int]) -> Iterator[str | list[AnswerSource]]:
-        with self._services.answers.complete([(MessageRole.USER, question)], collection_ids=collections) as answer:
+        with self._services.answers.complete(
+            SERVICE, [(MessageRole.USER, question)], collection_ids=collections
+        ) as answer:
             for event in answer:
                 if isinstance(event, Token):
                     yield event.text

@@ -10,6 +10,7 @@ import click
 
 from console.cli.terminal import quiet_logs
 from services.core.i18n import _, plural, use_language
+from services.core.local_token import read_local_token
 from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
 from services.operations.data_lock import DataLock, lock_conflict
@@ -28,7 +29,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
     elif holder.url:
         from console.cli.remote_client import RemoteClient
 
-        with RemoteClient(holder.url) as client:
+        with RemoteClient(holder.url, holder.certificate, read_local_token(settings.data_dir)) as client:
             found = client.status()
     else:
         raise lock_conflict(settings.data_dir, holder)
@@ -53,7 +54,7 @@ def _stored(settings: Settings) -> dict[str, Any]:
         try:
             if needs_upgrade(database):  # its tables may lack what is counted
                 return {"url": "", "needs_upgrade": True}
-            return {"url": "", "counts": asdict(DocumentStore(database).counts())}
+            return {"url": "", "counts": asdict(DocumentStore(database).counts(None))}
         finally:
             database.close()
     finally:

@@ -44,7 +44,7 @@ def overview_view(services: Services) -> None:
 
 
 def _figures(services: Services) -> None:
-    counts = services.library.counts()
+    counts = services.library.counts(page_actor(services))
     running, waiting = services.answers.slots()
     reading = services.memory.reading()
     figures = [

@@ -25,7 +25,7 @@ def retrieval_form(services: Services) -> None:
     library = services.library
     state = state_of(RetrievalState)
     applied = library.retrieval_settings()
-    collections = {collection.id: collection for collection in library.collections()}
+    collections = {collection.id: collection for collection in library.collections(page_actor(services))}
     with st.form("retrieval-form"):
         query = st.text_area(_("Query"), key=Key.RETRIEVAL_QUERY, height=90)
         chosen = st.multiselect(
@@ -70,6 +70,7 @@ def retrieval_form(services: Services) -> None:
         if len(query) > limit:
             raise BadInputError(_("The query has more than {limit} characters.").format(limit=limit), _("Shorten it."))
         state.result = _search(services, query, tuple(chosen), settings)
+        state.readable = page_actor(services).readable()
 
 
 def _search(
@@ -83,7 +84,9 @@ def _search(
             queue.caption(_("Waiting: number {position} in the queue").format(position=position))
         queue.empty()
         scope.check()
-        result = services.retriever.search(query, collection_ids=collection_ids, settings=settings, check=scope.check)
+        result = services.retriever.search(
+            page_actor(services), query, collection_ids=collection_ids, settings=settings, check=scope.check
+        )
     except BaseException as error:
         scope.close(error)
         raise
@@ -98,6 +101,14 @@ def _describe(settings: RetrievalSettings) -> str:
         lexical=settings.lexical_weight,
         threshold=settings.threshold,
     )
+
+
+def last_result() -> SearchResult | None:
+    """Return what the last run found, None once the visitor's rights have changed."""
+    state = state_of(RetrievalState)
+    if state.readable != page_actor().readable():
+        state.result = None
+    return state.result
 
 
 def retrieval_hits(result: SearchResult | None) -> None:

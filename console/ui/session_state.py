@@ -39,6 +39,13 @@ class Query(StrEnum):
     OBJECT = "object"  # objects page: an address
     EVIDENCE = "evidence"  # objects page: which object it was that had the address
     LINE = "line"  # allocations page
+    WHO = "who"  # audit page
+    ACTION = "action"  # audit page
+    TARGET = "on"  # audit page
+    OUTCOME = "outcome"  # audit page
+    FROM = "from"  # audit page: a day
+    TO = "to"  # audit page: a day
+    BEFORE = "before"  # audit page: a record's number
 
 
 class Key(StrEnum):
@@ -90,9 +97,19 @@ class Key(StrEnum):
 
     TRIAL_KEEP = "trial-keep"
     TRIAL_BACK = "trial-back"
+    AUDIT_WHO = "audit-who"
+    AUDIT_ACTION = "audit-action"
+    AUDIT_TARGET = "audit-target"
+    AUDIT_OUTCOME = "audit-outcome"
+    AUDIT_FROM = "audit-from"
+    AUDIT_TO = "audit-to"
+    AUDIT_NEWEST = "audit-newest"
+    AUDIT_OLDER = "audit-older"
+    AUDIT_VERIFY = "audit-verify"
     ACCESS_TOKEN = "access-token"  # noqa: S105 - a widget's key
     ACCESS_ENTER = "access-give"
     ACCESS_LEAVE = "access-leave"
+    SIGN_OUT = "sign-out"
 
 
 @dataclass
@@ -187,9 +204,10 @@ class ObjectsState:
 
 @dataclass
 class RetrievalState:
-    """Retrieval test page: the last result, None before the first run."""
+    """Retrieval test page: the last result, None before the first run, and what could be read then (None: all)."""
 
     result: SearchResult | None = None
+    readable: frozenset[int] | None = None
 
 
 @dataclass

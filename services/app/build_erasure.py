@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from services.app.audit_names import AuditNames
 from services.core.erasure import Erasure
 
 if TYPE_CHECKING:
+    from services.audit.audit_log import AuditLog
     from services.chat.conversations import Conversations
     from services.core.cache import Caches
     from services.core.database import Database
@@ -35,21 +37,33 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
     ingestion: Ingestion,
     library: Library,
     conversations: Conversations,
+    audit: AuditLog | None,
 ) -> None:
-    """Have terms, quotes, events and caches follow each deletion, and what a killed process did not come to."""
+    """Have terms, quotes, events, caches and the audit log (None: it keeps names) follow each deletion, and what a
+    killed process did not come to.
+    """
+    from services.knowledge.store.collections import CollectionStore
+    from services.knowledge.store.documents import DocumentStore
     from services.knowledge.store.term_erasure import TermErasure
 
     forgotten = Forgotten(events, conversations)
+    names = None
+    if audit is not None:
+        names = AuditNames(audit, DocumentStore(database).existing, CollectionStore(database).existing)
+        erasure.add_step(names.erase)
 
     def forget(gone: Gone) -> None:
         # No entry is valid any more: their keys contain the version of the library.
         caches.answers.clear()
         caches.searches.clear()
         forgotten.add(gone)
+        if names is not None:
+            names.add(gone.documents)
         erasure.mark()
 
-    library.quotes = conversations.quotes
-    library.forget_missing(events.forget_others)
+    library.quotes.stored = conversations.quotes
+    conversations.use_documents(library.quotes)
+    library.quotes.forget_missing(events.forget_others)
     ingestion.writer.on_gone(forget)
     erasure.add_step(forgotten.forget)
     erasure.add_step(TermErasure(database).erase)
@@ -65,7 +79,7 @@ class Forgotten:
         self._events = events
         self._conversations = conversations
         self._lock = threading.Lock()
-        self._documents: set[int] = set()
+        self._documents: dict[int, int] = {}
         self._names: set[str] = set()
 
     def add(self, gone: Gone) -> None:
@@ -81,10 +95,11 @@ class Forgotten:
             StorageError: the database refused; it is tried again.
         """
         with self._lock:
-            documents, names = set(self._documents), set(self._names)
+            documents, names = dict(self._documents), set(self._names)
         self._events.forget(names)
-        self._conversations.quotes.mark_deleted(documents)
+        self._conversations.quotes.mark_deleted(documents, documents)
         with self._lock:
-            self._documents -= documents
+            for document in documents:
+                self._documents.pop(document, None)
             self._names -= names
         return True

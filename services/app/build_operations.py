@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
@@ -146,6 +147,7 @@ def build_webhook(  # noqa: PLR0917 - the composition root calls it, nobody else
         instance=f"{platform.node()}:{settings.port}",
         now=clock.time,
         rules=OutgoingRules.of(settings),
+        audit=reporter,
     )
     governor.add_listener(_decision_listener(webhook))
     restarts.add_listener(_restart_listener(webhook))
@@ -201,7 +203,7 @@ def store_check(library: Library) -> Callable[[], Check]:
     """Return the check of the store: its counts can be read."""
 
     def check() -> Check:
-        counts = library.counts()
+        counts = library.counts(SERVICE)
         return Check(STORE, ok=True, detail=plural("{count} document", "{count} documents", counts.documents))
 
     return check

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from services.core.actor import Actor
 from services.core.cache import ByteCache, cache_key, normalised_text
 from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
@@ -52,6 +53,7 @@ class CachedSearch:
 
     def search(
         self,
+        actor: Actor,
         query: str,
         *,
         k: int | None = None,
@@ -62,19 +64,28 @@ class CachedSearch:
     ) -> SearchResult:
         """As `Retriever.search`; from the cache where the same was found in the same documents, unless `fresh`.
 
+        What `actor` may read is part of the key: whose rights change gets nothing from before.
+
         For a result from the cache, `total_ms` is what the look-up took.
         """
         began = time.perf_counter()
         cache = self._cache
         stamp = self._stamp() if cache.enabled else None
         key = cache_key(
-            FORMAT, normalised_text(query), k, sorted(collection_ids), asdict(settings) if settings else None, stamp
+            FORMAT,
+            normalised_text(query),
+            k,
+            *actor.cache_scope(collection_ids),
+            asdict(settings) if settings else None,
+            stamp,
         )
         if stamp is not None and not fresh:
             found = _decode(cache.get(key), (time.perf_counter() - began) * 1000)
             if found is not None:
                 return found
-        result = self._retriever.search(query, k=k, collection_ids=collection_ids, settings=settings, check=check)
+        result = self._retriever.search(
+            actor, query, k=k, collection_ids=collection_ids, settings=settings, check=check
+        )
         if stamp is not None and self._stamp() == stamp:
             cache.put(key, json.dumps(asdict(result), ensure_ascii=False, separators=(",", ":")).encode())
         return result

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from services.core.actor import SERVICE
 from services.core.errors import TimedOutError
 from services.core.i18n import _
 
@@ -28,22 +29,22 @@ def register_actions(
     question = _("What is written about the memory?")
 
     def search() -> None:
-        retriever.search(question)
+        retriever.search(SERVICE, question)
 
     def answer() -> None:
         from services.chat.types import MessageRole
 
-        for _event in answers.complete([(MessageRole.USER, question)], user="repetition", fresh=True):
+        for _event in answers.complete(SERVICE, [(MessageRole.USER, question)], user="repetition", fresh=True):
             pass
 
     def document() -> None:
         text = _("A small document for a repetition.") + f" {uuid4().hex}"  # other content each time: no duplicate
-        added = library.add(io.BytesIO(text.encode()), "repetition.txt").document.id
+        added = library.add(SERVICE, io.BytesIO(text.encode()), "repetition.txt").document.id
         try:
             if not ingestion.wait_idle(_INGESTION_SECONDS):
                 raise TimedOutError(_("The queue was never empty."), _("Try again when nothing is taken in."))
         finally:
-            library.delete([added])
+            library.delete(SERVICE, [added])
 
     inspector.add_action("search", search, _("Search a question"))
     inspector.add_action("answer", answer, _("Answer a question, storing nothing"))

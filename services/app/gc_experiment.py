@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from services.app.damage import report_files
+from services.core.actor import SERVICE
 from services.core.errors import MillpondError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -132,6 +133,6 @@ def _kind(request: Request) -> OperationKind | None:
 
 def _document_sizes(library: Library) -> list[int]:
     try:
-        return [max(1, document.size_bytes) for document in library.documents(limit=_DOCUMENTS)]
+        return [max(1, document.size_bytes) for document in library.documents(SERVICE, limit=_DOCUMENTS)]
     except MillpondError:
         return []

@@ -13,6 +13,7 @@ import io
 import random
 from collections import deque
 
+from services.core.actor import SERVICE
 from services.core.errors import TimedOutError
 from services.core.settings import Settings
 from services.memory.gc_experiment.child import ChildOrders, run_child_main
@@ -69,13 +70,13 @@ class Service:
         if kind is OperationKind.PAGE:
             self._page()
         elif kind is OperationKind.QUESTION:
-            self._services.retriever.search(self._text(size))
+            self._services.retriever.search(SERVICE, self._text(size))
         elif kind is OperationKind.ANSWER:
             self._answer(size)
         elif kind is OperationKind.UPLOAD:
             self._upload(size)
         elif self._documents:
-            self._services.library.delete([self._documents.popleft()])
+            self._services.library.delete(SERVICE, [self._documents.popleft()])
 
     def close(self) -> None:
         """Close the services."""
@@ -84,20 +85,22 @@ class Service:
     def _answer(self, size: int) -> None:
         from services.chat.types import MessageRole
 
-        for _event in self._services.answers.complete([(MessageRole.USER, self._text(size))], user="experiment"):
+        for _event in self._services.answers.complete(
+            SERVICE, [(MessageRole.USER, self._text(size))], user="experiment"
+        ):
             pass
 
     def _upload(self, size: int) -> None:
         text = self._text(size).encode()
-        self._documents.append(self._services.library.add(io.BytesIO(text), "experiment.txt").document.id)
+        self._documents.append(self._services.library.add(SERVICE, io.BytesIO(text), "experiment.txt").document.id)
         if not self._services.ingestion.wait_idle(_UPLOAD_SECONDS):
             raise TimedOutError("The queue was never empty.")
 
     def _page(self) -> None:
         services = self._services
-        texts = [document.name for document in services.library.documents(limit=50)]
+        texts = [document.name for document in services.library.documents(SERVICE, limit=50)]
         texts += [event.detail for event in services.events.between(0.0, services.clock.time(), 50)]
-        texts.append(str(services.library.counts()))
+        texts.append(str(services.library.counts(SERVICE)))
         root = PageNode(None, "page")
         level = [root]
         for number in range(TREE_OBJECTS // 4):  # a node has a mapping and two lists of its own

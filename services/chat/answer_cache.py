@@ -11,6 +11,7 @@ from services.chat import prompt
 from services.chat.history_window import Turn
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.types import BackendChoice, Citation, Message
+from services.core.actor import Actor
 from services.core.cache import ByteCache, cache_key, normalised_text
 from services.core.errors import MillpondError
 
@@ -52,12 +53,16 @@ class AnswerCache:
 
     def key_for(
         self,
+        actor: Actor,
         question: str,
         turns: Sequence[Turn],
         collection_ids: Sequence[int],
         options: AnswerOptions = DEFAULT_OPTIONS,
     ) -> AnswerKey | None:
-        """Return the key of the answer to a question, None if it cannot be cached now."""
+        """Return the key of the answer to a question of `actor`, None if it cannot be cached now.
+
+        What may be read is part of it: whose rights change gets none of the answers from before.
+        """
         if not self._cache.enabled or not options.cacheable:
             return None
         stamp = self._stamp()
@@ -68,7 +73,7 @@ class AnswerCache:
             choice = asdict(replace(self._choice(), api_key=""))
         except MillpondError:
             return None  # the model call reports the error
-        asked = (normalised_text(question), history, sorted(collection_ids), options.cache_key())
+        asked = (normalised_text(question), history, *actor.cache_scope(collection_ids), options.cache_key())
         key = cache_key(FORMAT_VERSION, prompt.RULES, *asked, choice, stamp)
         return AnswerKey(key, stamp)
 

@@ -28,6 +28,7 @@ from services.chat.models.errors import UnreachableError, empty_answer
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.quoted_answer import QUOTE_COUNT, nothing_found, quoted_answer
 from services.chat.types import KnowledgeSource, Passage, Passages, Retrieved, Token
+from services.core.actor import Actor
 from services.core.errors import UnavailableError
 from services.core.i18n import _
 
@@ -53,8 +54,9 @@ MAX_UNSPACED_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Retrieval:
-    """The passages found for a query, the time it took, and the cache key of the answer."""
+    """The passages found for a query of `actor`, the time it took, and the cache key of the answer."""
 
+    actor: Actor
     query: str
     passages: Passages
     milliseconds: float
@@ -86,6 +88,7 @@ class AnswerGenerator:
     def generate(
         self,
         worker: StreamWorker[Step],
+        actor: Actor,
         question: str,
         turns: Sequence[Turn],
         collection_ids: Sequence[int],
@@ -93,9 +96,9 @@ class AnswerGenerator:
         fresh: bool = False,
         options: AnswerOptions = DEFAULT_OPTIONS,
     ) -> None:
-        """Put the steps of the answer to `question` into `worker`; `fresh` bypasses the cache."""
+        """Put the steps of the answer to the `question` of `actor` into `worker`; `fresh` bypasses the cache."""
         started = time.monotonic()
-        key = self.cache.key_for(question, turns, collection_ids, options) if self.cache else None
+        key = self.cache.key_for(actor, question, turns, collection_ids, options) if self.cache else None
         if key is not None and self.cache is not None and not fresh:
             cached = self.cache.get(key)
             if cached is not None:
@@ -104,12 +107,12 @@ class AnswerGenerator:
         query = question
         if turns and depends_on_previous(question):
             query = combined_query(turns[-1].question, question)
-        passages = self.source.passages(query, collection_ids)
+        passages = self.source.passages(actor, query, collection_ids)
         elapsed = (time.monotonic() - started) * 1000
         self._log("retrieval", hits=len(passages.hits), relevant=passages.relevant, ms=round(elapsed, 1))
         if passages.corrections:
             worker.put(CorrectionStep(tuple((each.typed, each.read) for each in passages.corrections)))
-        retrieval = _Retrieval(query, passages, elapsed, key)
+        retrieval = _Retrieval(actor, query, passages, elapsed, key)
         worker.check()
         found = bool(passages.relevant and passages.hits)
         if not found and not options.needs_model:
@@ -211,7 +214,7 @@ class AnswerGenerator:
     def _quote(self, worker: StreamWorker[Step], retrieval: _Retrieval, reason: str = "") -> None:
         """Quote the sentences that answer best; `reason` is why no model answers."""
         passages = retrieval.passages
-        answer = quoted_answer(self.source.quotes(retrieval.query, passages, QUOTE_COUNT), reason)
+        answer = quoted_answer(self.source.quotes(retrieval.actor, retrieval.query, passages, QUOTE_COUNT), reason)
         if answer is None:
             self._report_nothing_found(worker, retrieval)
             return
@@ -230,7 +233,8 @@ class AnswerGenerator:
     def _report_nothing_found(self, worker: StreamWorker[Step], retrieval: _Retrieval) -> None:
         event = Retrieved((), relevant=False)
         worker.put(RetrievalStep(event, (), retrieval.milliseconds, quotes=(), cache_key=retrieval.cache_key))
-        self._emit_text(worker, nothing_found(self.source.quotes(retrieval.query, retrieval.passages, QUOTE_COUNT)))
+        quotes = self.source.quotes(retrieval.actor, retrieval.query, retrieval.passages, QUOTE_COUNT)
+        self._emit_text(worker, nothing_found(quotes))
 
     def _emit_text(self, worker: StreamWorker[Step], text: str) -> None:
         self._log("first token")

@@ -25,10 +25,11 @@ MAX_TOTAL_CHARACTERS = 4_000_000  # 4 to 16 MB
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question and its answer."""
+    """A question and its answer, with the documents that it was written from."""
 
     question: str
     answer: str
+    documents: tuple[int, ...] = ()
 
 
 class HistoryWindows:
@@ -153,7 +154,8 @@ def _is_turn(answer: Message) -> bool:
 
 
 def _turn(question: str, answer: Message) -> Turn:
-    return Turn(question[:MAX_TEXT_CHARACTERS], answer.text[:MAX_TEXT_CHARACTERS])
+    documents = tuple(dict.fromkeys(citation.document_id for citation in answer.citations))
+    return Turn(question[:MAX_TEXT_CHARACTERS], answer.text[:MAX_TEXT_CHARACTERS], documents)
 
 
 def _characters(window: deque[Turn]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -14,6 +14,10 @@ from sqlalchemy.engine import Connection
 
 from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
 from services.core.database import Database, metadata
+
+Person = int | None
+"""Whose a conversation is: the id of an account; None while there are none."""
+_MOST_IDS = 500  # in one query
 
 conversations = sa.Table(
     "conversations",
@@ -87,7 +91,7 @@ class ChatStore:
         with self._database.write() as connection:
             yield connection
 
-    def insert_conversation(self, conversation: Conversation) -> None:
+    def insert_conversation(self, conversation: Conversation, person: Person) -> None:
         with self._database.write() as connection:
             connection.execute(
                 conversations.insert().values(
@@ -97,16 +101,19 @@ class ChatStore:
                     updated_at=conversation.updated_at.timestamp(),
                     history_turns=conversation.history_turns,
                     collection_ids=list(conversation.collection_ids),
+                    person_id=person,
                 )
             )
 
-    def update_conversation(self, conversation_id: str, **values: Any) -> bool:
-        """Set columns; return whether the conversation exists."""
+    def update_conversation(self, conversation_id: str, person: Person, **values: Any) -> bool:
+        """Set columns; return whether the person has such a conversation."""
         with self._database.write() as connection:
-            done = connection.execute(
-                conversations.update().where(conversations.c.id == conversation_id).values(**values)
+            return (
+                connection.execute(
+                    conversations.update().where(*_own(conversation_id, person)).values(**values)
+                ).rowcount
+                > 0
             )
-            return done.rowcount > 0
 
     def replace_title(self, connection: Connection, conversation_id: str, old: str, new: str) -> None:
         """Set the title of a conversation whose title is `old`."""
@@ -116,36 +123,90 @@ class ChatStore:
             .values(title=new)
         )
 
-    def delete_conversation(self, conversation_id: str) -> bool:
-        """Delete a conversation with its messages; return whether it was there."""
+    def delete_conversation(self, conversation_id: str, person: Person) -> bool:
+        """Delete a conversation with its messages; return whether the person had it."""
         with self._database.write() as connection:
-            connection.execute(messages.delete().where(messages.c.conversation_id == conversation_id))
-            return connection.execute(conversations.delete().where(conversations.c.id == conversation_id)).rowcount > 0
+            own = sa.select(conversations.c.id).where(*_own(conversation_id, person)).scalar_subquery()
+            connection.execute(messages.delete().where(messages.c.conversation_id == own))
+            return connection.execute(conversations.delete().where(*_own(conversation_id, person))).rowcount > 0
 
-    def conversation(self, conversation_id: str) -> Conversation | None:
+    def delete_conversations_of(self, person_id: int) -> list[str]:
+        """Delete all conversations of a person with their messages; return their ids."""
+        with self._database.write() as connection:
+            own = conversations.c.person_id == person_id
+            ids = list(connection.scalars(sa.select(conversations.c.id).where(own)))
+            inside = sa.select(conversations.c.id).where(own).scalar_subquery()
+            connection.execute(messages.delete().where(messages.c.conversation_id.in_(inside)))
+            connection.execute(conversations.delete().where(own))
+            return ids
+
+    def hand_over(self, person_id: int) -> int:
+        """Give the conversations that nobody has to a person; return how many there were."""
+        with self._database.write() as connection:
+            nobodys = conversations.update().where(conversations.c.person_id.is_(None))
+            return connection.execute(nobodys.values(person_id=person_id)).rowcount
+
+    def conversation(self, conversation_id: str, person: Person) -> Conversation | None:
         with self._database.read() as connection:
-            row = connection.execute(_with_counts().where(conversations.c.id == conversation_id)).first()
+            row = connection.execute(_with_counts().where(*_own(conversation_id, person))).first()
         return _conversation(row) if row else None
 
-    def find_conversations(self, query: str, limit: int, offset: int) -> list[Conversation]:
-        """Return conversations whose title or messages contain `query` (any case), most recently active first."""
-        select = _with_counts().order_by(conversations.c.updated_at.desc(), conversations.c.id)
+    def documents_quoted_to(self, person: Person) -> set[int]:
+        """Return the documents that answers in a person's conversations were written from."""
+        query = (
+            sa.select(citations_of.c.document_id)
+            .join(messages, messages.c.id == citations_of.c.message_id)
+            .join(conversations, conversations.c.id == messages.c.conversation_id)
+            .where(conversations.c.person_id.is_not_distinct_from(person))
+            .distinct()
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(query))
+
+    def homes_of_deleted(self, document_ids: Collection[int]) -> dict[int, int]:
+        """Return the collections in which those of these documents were that are deleted, as far as it is known."""
+        found: dict[int, int] = {}
+        wanted = sorted(document_ids)
+        with self._database.read() as connection:
+            for start in range(0, len(wanted), _MOST_IDS):
+                query = sa.select(citations_of.c.document_id, citations_of.c.collection_id).where(
+                    citations_of.c.document_id.in_(wanted[start : start + _MOST_IDS]),
+                    citations_of.c.deleted,
+                    citations_of.c.collection_id.is_not(None),
+                )
+                found.update((row[0], row[1]) for row in connection.execute(query.distinct()))
+        return found
+
+    def find_conversations(
+        self, person: Person, query: str, limit: int, offset: int, withheld: Collection[int] = ()
+    ) -> list[Conversation]:
+        """Return a person's conversations whose title or messages contain `query` (any case), most recently active
+        first; in answers that were written from one of the `withheld` documents nothing is found.
+        """
+        select = (
+            _with_counts()
+            .where(conversations.c.person_id.is_not_distinct_from(person))
+            .order_by(conversations.c.updated_at.desc(), conversations.c.id)
+        )
         if query:
-            matching = (
+            found = (
                 sa.select(messages.c.id)
                 .where(messages.c.conversation_id == conversations.c.id)
                 .where(messages.c.text.icontains(query, autoescape=True))
-                .exists()
             )
+            if withheld:
+                shown = sa.select(citations_of.c.message_id).where(citations_of.c.document_id.in_(withheld))
+                found = found.where(messages.c.id.not_in(shown))
+            matching = found.exists()
             select = select.where(sa.or_(conversations.c.title.icontains(query, autoescape=True), matching))
         with self._database.read() as connection:
             return [_conversation(row) for row in connection.execute(select.limit(limit).offset(offset))]
 
-    def insert_message(self, connection: Connection, message: Message) -> Message | None:
-        """Add a message (its `id` is ignored) and touch its conversation; None if that was deleted meanwhile."""
+    def insert_message(self, connection: Connection, message: Message, person: Person) -> Message | None:
+        """Add a message (its `id` is ignored) and touch its conversation; None if the person has it no more."""
         created_at = message.created_at.timestamp()
         touched = connection.execute(
-            conversations.update().where(conversations.c.id == message.conversation_id).values(updated_at=created_at)
+            conversations.update().where(*_own(message.conversation_id, person)).values(updated_at=created_at)
         )
         if touched.rowcount == 0:
             return None
@@ -174,18 +235,22 @@ class ChatStore:
             connection.execute(citations_of.insert(), links)
         return replace(message, id=int(key[0]))
 
-    def delete_messages_from(self, connection: Connection, conversation_id: str, first_id: int) -> None:
-        """Delete a conversation's messages from `first_id` on."""
-        connection.execute(
-            messages.delete().where(messages.c.conversation_id == conversation_id, messages.c.id >= first_id)
-        )
+    def delete_messages_from(self, connection: Connection, conversation_id: str, person: Person, first_id: int) -> None:
+        """Delete the messages of a person's conversation from `first_id` on."""
+        own = sa.select(conversations.c.id).where(*_own(conversation_id, person)).scalar_subquery()
+        connection.execute(messages.delete().where(messages.c.conversation_id == own, messages.c.id >= first_id))
 
-    def set_feedback(self, message_id: int, value: int) -> bool:
-        """Set an answer's feedback; return whether there is such an answer."""
+    def set_feedback(self, message_id: int, person: Person, value: int) -> bool:
+        """Set an answer's feedback; return whether there is such an answer in the person's conversations."""
+        own = sa.select(conversations.c.id).where(conversations.c.person_id.is_not_distinct_from(person))
         with self._database.write() as connection:
             done = connection.execute(
                 messages.update()
-                .where(messages.c.id == message_id, messages.c.role == MessageRole.ASSISTANT.value)
+                .where(
+                    messages.c.id == message_id,
+                    messages.c.role == MessageRole.ASSISTANT.value,
+                    messages.c.conversation_id.in_(own),
+                )
                 .values(feedback=value)
             )
             return done.rowcount > 0
@@ -215,6 +280,11 @@ class ChatStore:
             if len(rows) < batch:
                 return
             after = rows[-1].id
+
+
+def _own(conversation_id: str, person: Person) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Return the conditions for a conversation of a person."""
+    return conversations.c.id == conversation_id, conversations.c.person_id.is_not_distinct_from(person)
 
 
 def _with_counts() -> sa.Select[Any]:

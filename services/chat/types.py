@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Protocol
 
+from services.core.actor import Actor
+
 
 class Passage(Protocol):
     """A retrieved passage, as `services.knowledge` returns it."""
@@ -94,10 +96,12 @@ class Passages(Protocol):
 class KnowledgeSource(Protocol):
     """The interface through which chat retrieves passages; `services.app` implements it."""
 
-    def passages(self, question: str, collection_ids: Sequence[int]) -> Passages:
-        """Return the best passages for `question` by the retrieval settings of chat; no ids: all collections."""
+    def passages(self, actor: Actor, question: str, collection_ids: Sequence[int]) -> Passages:
+        """Return the best passages for `question` by the retrieval settings of chat, of what `actor` may read; no ids:
+        all collections.
+        """
 
-    def quotes(self, question: str, passages: Passages, limit: int) -> Quotations:
+    def quotes(self, actor: Actor, question: str, passages: Passages, limit: int) -> Quotations:
         """Return what answers best, the best first, at most `limit` quotes where it is neither a list nor a summary."""
 
 
@@ -176,6 +180,7 @@ class Citation:
 
     `quote` holds the cited words, for highlighting and to locate them after the document was rechunked. `cited` is
     false for a passage that the model was given and did not cite. `deleted`: the document was deleted since.
+    `withheld`: whoever asks may not read it, at present; then nothing of it is here, neither its name nor its words.
     """
 
     number: int
@@ -189,6 +194,7 @@ class Citation:
     score: float = 0.0
     cited: bool = True
     deleted: bool = False
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

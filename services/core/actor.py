@@ -5,7 +5,7 @@ Rights are checked in the services, which get an `Actor`; buttons and routes onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -136,6 +136,18 @@ class Actor:
     def readable(self) -> frozenset[int] | None:
         """Return the collections that may be read, None for all there are."""
         return self.rights.ids() if self.may(Permission.READ) else frozenset()
+
+    def searched(self, chosen: Collection[int] = ()) -> frozenset[int] | None:
+        """Return which of the chosen collections (none: of all) may be read, None for all there are."""
+        readable = self.readable()
+        if not chosen:
+            return readable
+        return frozenset(chosen) if readable is None else readable.intersection(chosen)
+
+    def cache_scope(self, chosen: Collection[int] = ()) -> tuple[list[int], ...]:
+        """Return what a result depends on, as part of a cache key: the chosen collections and what may be read."""
+        readable = self.readable()
+        return (sorted(chosen),) if readable is None else (sorted(chosen), sorted(readable))
 
     def require_level(self, collection_id: int, level: AccessLevel, action: str) -> None:
         """Return if that level is reached in a collection.

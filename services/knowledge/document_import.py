@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from services.core.actor import AccessLevel, Actor
 from services.core.admission import Admission, Gate
 from services.core.database import Database
 from services.core.errors import BadInputError
-from services.core.events import Counter, EventKind, EventSink, NullEventSink
+from services.core.events import Counter, EventKind, EventSink, NullEventSink, upload_name
 from services.core.i18n import _
 from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.knowledge.file_names import display_name
 from services.knowledge.index.segment import Vectors
 from services.knowledge.ingestion import Ingestion
+from services.knowledge.library_audit import LibraryAudit
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import read_document
 from services.knowledge.store.intake import RevisionPlan
 from services.knowledge.store.prepared import PreparedRevision, admit_prepared
+from services.knowledge.store.rights import first_writable, require_collection_level
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft, Document
 
@@ -85,26 +88,30 @@ class DocumentImporter:
         self._embedder = embedder
         self._settings = settings
         self._reporter = reporter or NullEventSink()
+        self._audit = LibraryAudit(self._reporter)
         self._admission = admission or Admission()
         self._collections = CollectionStore(database)
 
-    def add(self, document: PreparedDocument, collection_id: int | None = None) -> ImportedDocument:
+    def add(self, actor: Actor, document: PreparedDocument, collection_id: int | None = None) -> ImportedDocument:
         """Store a document; a duplicate in the collection is left as it is, another one of the same name replaced.
 
         Raises:
             BadInputError: it has no text.
             BusyError: too many documents wait for their vectors.
             NotFoundError: there is no such collection.
+            ForbiddenError: `actor` may not add to it.
             UnavailableError: uploads are closed at present, to keep within the memory budget.
         """
+        target = first_writable(actor, self._collections.all()).id if collection_id is None else collection_id
+        require_collection_level(actor, target, AccessLevel.WRITE, _("Add documents"))
         if not any(chunk.text.strip() for chunk in document.chunks):
             raise BadInputError(_("The document has no text; nothing of it was kept."))
         self._admission.check(Gate.UPLOADS)
         with self._admission.reserve(_CHUNK_BYTES * len(document.chunks), _("A new document")):
             chunks = [_storable_chunk(chunk) for chunk in document.chunks]
-            return self._add(replace(document, chunks=chunks), collection_id)
+            return self._add(actor, replace(document, chunks=chunks), target)
 
-    def _add(self, document: PreparedDocument, collection_id: int | None) -> ImportedDocument:
+    def _add(self, actor: Actor, document: PreparedDocument, target: int) -> ImportedDocument:
         name = display_name(document.name)
         vectors = self.usable_vectors(document)
         size = sum(len(chunk.text.encode()) for chunk in document.chunks)
@@ -118,19 +125,22 @@ class DocumentImporter:
             dimension=self._embedder.dimension,
             fingerprint=self._embedder.fingerprint,
         )
-        plan = RevisionPlan.from_settings(settings, owner=current_user(), batch=_IMPORTS)
-        target = self._collections.default_id() if collection_id is None else collection_id
+        plan = RevisionPlan.from_settings(settings, owner=current_user(), batch=_IMPORTS, actor=actor)
         with ingestion.writer.transaction() as unit:
             admitted, switch = admit_prepared(unit.connection, revision, target, plan)
             if switch is not None:
                 unit.switches.append(switch)
             unit.unneeded.extend(admitted.unneeded)
             stored = read_document(unit.connection, admitted.document_id, ingestion.board.live())
+            chunks = len(document.chunks)
+            self._audit.imported(actor, stored.id, stored.name, chunks, duplicate=admitted.duplicate)
         ingestion.abandon(admitted.ended)
         ingestion.wake()
         if not admitted.duplicate:
             self._reporter.count(Counter.BYTES_RECEIVED, size)
-            self._reporter.event(EventKind.UPLOAD, name, bytes=size, documents=1, chunks=len(document.chunks))
+            self._reporter.event(
+                EventKind.UPLOAD, upload_name(name, actor), bytes=size, documents=1, chunks=len(document.chunks)
+            )
         return ImportedDocument(stored, admitted.duplicate, vectors is not None)
 
     def usable_vectors(self, document: PreparedDocument) -> Vectors | None:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.core.actor import Actor
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.knowledge.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.documents import DocumentStore
+from services.knowledge.store.rights import Readable
 from services.knowledge.types import Chunk, Document, Section
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _MIN_SHARED = 0.5
 
 
 class LibraryReader:
-    """Reads the content of documents. Thread-safe."""
+    """Reads the content of documents. Thread-safe. Of one that `actor` may not read there is nothing."""
 
     def __init__(
         self,
@@ -39,46 +41,49 @@ class LibraryReader:
         self._parser = parser
         self._board = board
 
-    def chunks(self, document_id: int, limit: int = 100, offset: int = 0) -> list[Chunk]:
+    def chunks(self, actor: Actor, document_id: int, limit: int = 100, offset: int = 0) -> list[Chunk]:
         """Return chunks of a document's active revision in reading order, a page of them."""
-        return self._contents.chunks(document_id, limit, offset)
+        return self._contents.chunks(document_id, limit, offset, actor.readable())
 
-    def chunk(self, chunk_id: int) -> Chunk | None:
+    def chunk(self, actor: Actor, chunk_id: int) -> Chunk | None:
         """Return a chunk, or None when its document was deleted, replaced or rechunked."""
-        return self._contents.chunk(chunk_id)
+        return self._contents.chunk(chunk_id, actor.readable())
 
-    def sections(self, document_id: int) -> list[Section]:
+    def sections(self, actor: Actor, document_id: int) -> list[Section]:
         """Return the sections of a document's active revision in reading order."""
-        return self._contents.sections(document_id)
+        return self._contents.sections(document_id, actor.readable())
 
-    def locate(self, document_id: int, quote: str) -> Chunk | None:
+    def locate(self, actor: Actor, document_id: int, quote: str) -> Chunk | None:
         """Return the chunk of a document's active revision that contains `quote`, or most of it, else None."""
-        return _locate_quote(self._contents, document_id, quote)
+        return _locate_quote(self._contents, document_id, quote, actor.readable())
 
-    def original(self, document_id: int) -> tuple[Path, Document]:
+    def original(self, actor: Actor, document_id: int) -> tuple[Path, Document]:
         """Return the path of the original file, for reading, and its document.
 
         Raises:
-            NotFoundError: the document is gone, or its file was not kept because it could not be read.
+            NotFoundError: the document is gone, may not be read, or its file was not kept as it could not be read.
             DamagedError: the file is not the one that was stored.
         """
-        document = self._documents.get(document_id, self._board.live())
-        return self._files.verified(*self._documents.original(document_id)), document
+        readable = actor.readable()
+        document = self._documents.get(document_id, self._board.live(), readable)
+        return self._files.verified(*self._documents.original(document_id, readable)), document
 
-    def page_image(self, document_id: int, page: int, width: int = 1000, highlight: Sequence[str] = ()) -> bytes:
+    def page_image(
+        self, actor: Actor, document_id: int, page: int, width: int = 1000, highlight: Sequence[str] = ()
+    ) -> bytes:
         """Return a page of a PDF document as PNG, `width` pixels wide, with the given words marked.
 
         Raises:
             NotFoundError: there is no such document or page.
             BadInputError: it is not a PDF.
         """
-        path, document = self.original(document_id)
+        path, document = self.original(actor, document_id)
         if document.media_type != "application/pdf":
             raise BadInputError(_("Only pages of PDF documents can be shown."), _("Open its text or the original."))
         return self._parser.render_page(path, page, width, highlight)
 
 
-def _locate_quote(contents: ContentStore, document_id: int, quote: str) -> Chunk | None:
+def _locate_quote(contents: ContentStore, document_id: int, quote: str, readable: Readable) -> Chunk | None:
     """Return the chunk that contains `quote`, else the one that shares most of its character 4-grams, else None.
 
     Finds quotes of an earlier revision after the document was rechunked.
@@ -86,14 +91,14 @@ def _locate_quote(contents: ContentStore, document_id: int, quote: str) -> Chunk
     wanted = quote.strip()
     if not wanted:
         return None
-    exact = contents.containing(document_id, wanted)
+    exact = contents.containing(document_id, wanted, readable)
     if exact is not None:
         return exact
     plain = _alphanumeric(wanted)
     ngrams = _ngrams(plain)
     best: Chunk | None = None
     best_share = _MIN_SHARED
-    for chunk in contents.each_chunk(document_id):
+    for chunk in contents.each_chunk(document_id, readable):
         text = _alphanumeric(chunk.text)
         if plain in text:
             return chunk

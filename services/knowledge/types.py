@@ -73,7 +73,8 @@ class Document:
     """A document as users see it; `version` counts the contents that the name has had.
 
     `searchable` tells whether a version of it is searched now; while a new version is being ingested, `status` is that
-    version's and the old one stays searchable. `notes` tell how the searched version was read.
+    version's and the old one stays searchable. `notes` tell how the searched version was read; `added_by` is the person
+    who added it, where people have accounts.
     """
 
     id: int
@@ -96,6 +97,7 @@ class Document:
     created_at: datetime
     updated_at: datetime
     job_id: int | None
+    added_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

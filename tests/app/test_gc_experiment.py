@@ -11,7 +11,7 @@ from services.operations.request_log import RecentRequests
 
 def library(sizes: list[int]) -> Library:
     documents = [SimpleNamespace(size_bytes=size) for size in sizes]
-    return cast("Library", SimpleNamespace(documents=lambda limit: documents[:limit]))
+    return cast("Library", SimpleNamespace(documents=lambda _actor, limit: documents[:limit]))
 
 
 def test_kinds_in_their_order_and_sizes_are_taken_over() -> None:

@@ -8,6 +8,7 @@ import pytest
 from services.app.container import Services
 from services.app.startup import Application
 from services.chat.types import Finished, Message, MessageRole
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.benchmarks.everyday.asked import blocks, judge
 from tests.benchmarks.everyday.documents import documents
@@ -24,7 +25,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("quoted"), answer_cache_mb=0)
     with Application(settings) as services:
         for name, data in documents():
-            services.library.add(io.BytesIO(data), name)
+            services.library.add(SERVICE, io.BytesIO(data), name)
         assert services.ingestion.wait_idle(60)
         yield services
 
@@ -35,7 +36,9 @@ def ask(services: Services) -> Ask:
 
     def answer(question: str, *before: str, collection_ids: tuple[int, ...] = ()) -> Message:
         earlier = [(role, text) for text in before for role in (MessageRole.USER, MessageRole.ASSISTANT)]
-        stream = services.answers.complete([*earlier, (MessageRole.USER, question)], collection_ids=collection_ids)
+        stream = services.answers.complete(
+            SERVICE, [*earlier, (MessageRole.USER, question)], collection_ids=collection_ids
+        )
         return next(event.message for event in stream if isinstance(event, Finished))
 
     return answer
@@ -80,9 +83,9 @@ def test_what_needs_a_language_model_is_said(ask: Ask, question: str, quoted: st
 def test_a_document_to_be_summarised_is_the_one_meant(services: Services, ask: Ask) -> None:
     """The only one of a collection, the one of the question before; where neither is there, the answer asks for it."""
     assert "Which document is to be summarised?" in ask("Summarise this document").text
-    collection = services.library.create_collection("one")
+    collection = services.library.create_collection(SERVICE, "one")
     services.library.add(
-        io.BytesIO(b"The heron nests in the old willow. It is grey and very shy."), "heron.txt", collection.id
+        SERVICE, io.BytesIO(b"The heron nests in the old willow. It is grey and very shy."), "heron.txt", collection.id
     )
     assert services.ingestion.wait_idle(60)
     alone = ask("Summarise this document", collection_ids=(collection.id,))

@@ -29,20 +29,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def services(folder: Path) -> Iterator[Services]:
     """The real services, after everything that leaves a mark on the time line."""
     with Application(Settings(data_dir=folder, snapshot_seconds=0.1)) as services:
-        ids = [services.library.add(io.BytesIO(TEXT + str(n).encode()), f"{n}.txt").document.id for n in range(12)]
-        services.library.add(io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
+        ids = [
+            services.library.add(SERVICE, io.BytesIO(TEXT + str(n).encode()), f"{n}.txt").document.id for n in range(12)
+        ]
+        services.library.add(SERVICE, io.BytesIO(b"%PDF-1.7 this is none"), "broken.pdf")
         assert services.ingestion.wait_idle(120)
         eventually(lambda: kinds(services)[EventKind.TRIM], what="the trim")
-        services.library.delete(ids[-2:])  # the first one names the upload
+        services.library.delete(SERVICE, ids[-2:])  # the first one names the upload
         services.library.apply_retrieval_settings(SERVICE, RetrievalSettings(k=3))
         services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny", "secret"))
         services.models.choose(SERVICE, BackendChoice())
-        conversation = services.conversations.create()
-        list(services.answers.ask(conversation.id, "Which fish swim in the pond?"))
-        stopped = services.answers.complete([(MessageRole.USER, "Which fish swim in the pond?")])
+        conversation = services.conversations.create(SERVICE)
+        list(services.answers.ask(SERVICE, conversation.id, "Which fish swim in the pond?"))
+        stopped = services.answers.complete(SERVICE, [(MessageRole.USER, "Which fish swim in the pond?")])
         next(stopped)
         stopped.close()
-        services.conversations.delete(conversation.id)
+        services.conversations.delete(SERVICE, conversation.id)
         eventually(lambda: kinds(services)[EventKind.SNAPSHOT], what="an index snapshot")
         yield services
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.app.container import Services
 from services.app.startup import Application
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.benchmarks.server import text_files
 from tests.benchmarks.table import Row
@@ -35,11 +36,15 @@ def run() -> list[Row]:
 def one_turn(services: Services, seed: int) -> tuple[float, float, float]:
     """Ingest `FILES` files, then embed the same chunks alone; return the ratio and both rates in chunks/s."""
     started = time.perf_counter()
-    intakes = [services.library.add(io.BytesIO(data), name) for name, data in text_files(FILES, 40, seed=100 + seed)]
+    intakes = [
+        services.library.add(SERVICE, io.BytesIO(data), name) for name, data in text_files(FILES, 40, seed=100 + seed)
+    ]
     services.ingestion.wait_idle(timeout=600)
     whole_seconds = time.perf_counter() - started
     texts = [
-        chunk.text for intake in intakes for chunk in services.library.reader.chunks(intake.document.id, limit=1000)
+        chunk.text
+        for intake in intakes
+        for chunk in services.library.reader.chunks(SERVICE, intake.document.id, limit=1000)
     ]
     started = time.perf_counter()
     services.embedder.embed_chunks(texts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.app.startup import Application
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.benchmarks.server import XQUAD, percentile, serve
 from tests.benchmarks.table import Row
@@ -53,7 +54,7 @@ def measure(language: str) -> list[Row]:
         settings = Settings(data_dir=data_dir, embedding_cache_mb=0, answer_cache_mb=0)
         with Application(settings) as services:
             for question in questions:
-                result = services.retriever.search(question.text)
+                result = services.retriever.search(SERVICE, question.text)
                 quotes = services.retriever.quotes(question.text, result, 3)
                 text = _letters(" ".join(quote.shown or quote.text for quote in quotes))
                 quoted += any(_letters(answer) in text for answer in question.answers)

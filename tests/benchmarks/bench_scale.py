@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from services.app.container import Services
 from services.app.startup import Application
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from services.knowledge.store.tables import chunks, counters, documents, revisions
 from services.knowledge.text.terms import terms
@@ -37,7 +38,7 @@ def run() -> list[Row]:
         settings = Settings(data_dir=Path(folder), embedding_cache_mb=0, answer_cache_mb=0)
         with Application(settings) as services:
             fingerprint = services.embedder.fingerprint
-            collection = services.library.default_collection().id
+            collection = services.library.default_collection(SERVICE).id
             vectors = fill(services, collection, fingerprint)
         with Application(settings) as services:
             return [compare(services, vectors)]
@@ -55,7 +56,7 @@ def compare(services: Services, vectors: NDArray[np.float32]) -> Row:
         flat.search(vector, 10)
         raw.append((time.perf_counter() - started) * 1000)
         started = time.perf_counter()
-        services.retriever.search(question, k=10)
+        services.retriever.search(SERVICE, question, k=10)
         ours.append((time.perf_counter() - started) * 1000)
     ours_p95, raw_p95 = percentile(ours[20:], 0.95), percentile(raw[20:], 0.95)
     return Row(

@@ -10,6 +10,7 @@ import pytest
 from services.chat.answer_service import AnswerService
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
+from services.core.actor import Actor
 from services.core.database import Database
 from services.core.preferences import Preferences
 from services.core.settings import Settings
@@ -77,7 +78,7 @@ class FakeKnowledge:
     held_up: bool = False
     error: Exception | None = None
 
-    def passages(self, question: str, collection_ids: Sequence[int]) -> Results:
+    def passages(self, actor: Actor, question: str, collection_ids: Sequence[int]) -> Results:  # noqa: ARG002
         self.asked.append((question, tuple(collection_ids)))
         self.entered.set()
         if self.held_up:
@@ -86,7 +87,7 @@ class FakeKnowledge:
             raise self.error
         return Results(self.hits, self.relevant)
 
-    def quotes(self, question: str, passages: Results, limit: int) -> SomeQuotes:  # noqa: ARG002
+    def quotes(self, actor: Actor, question: str, passages: Results, limit: int) -> SomeQuotes:  # noqa: ARG002
         return SomeQuotes(self.hits, self.quoted[:limit] if passages.relevant else ())
 
 

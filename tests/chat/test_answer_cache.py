@@ -66,9 +66,9 @@ def asked(remembering: AnswerService, conversations: Conversations) -> Callable[
     """Ask in a conversation of its own; returns the answer."""
 
     def ask(question: str = QUESTION, **options: object) -> Message:
-        made = conversations.create(**options)  # type: ignore[arg-type] # keywords as they come
-        message = finished(list(remembering.ask(made.id, question)))
-        assert conversations.messages(made.id)[1] == message
+        made = conversations.create(SERVICE, **options)  # type: ignore[arg-type] # keywords as they come
+        message = finished(list(remembering.ask(SERVICE, made.id, question)))
+        assert conversations.messages(SERVICE, made.id)[1] == message
         return message
 
     return ask
@@ -88,7 +88,7 @@ def test_the_same_question_is_answered_from_the_cache(
 
 def test_it_streams_as_any_other(remembering: AnswerService, conversations: Conversations, asked: object) -> None:
     """Sources first, then words, then the stored message: the same events as the first time."""
-    streams = [list(remembering.ask(conversations.create().id, QUESTION)) for _turn in range(2)]
+    streams = [list(remembering.ask(SERVICE, conversations.create(SERVICE).id, QUESTION)) for _turn in range(2)]
     for events in streams:
         assert isinstance(events[0], Retrieved)
         assert isinstance(events[-1], Finished)
@@ -134,13 +134,13 @@ def test_the_turns_before_belong_to_the_question(
 ) -> None:
     """In a conversation with other turns the same words are another question; with the same turns the same one."""
     for _turn in range(2):
-        made = conversations.create()
+        made = conversations.create(SERVICE)
         for question in ("Who makes the pump?", QUESTION):
-            list(remembering.ask(made.id, question))
+            list(remembering.ask(SERVICE, made.id, question))
     assert [question for question, _ids in knowledge.asked] == ["Who makes the pump?", QUESTION]
-    other = conversations.create()
+    other = conversations.create(SERVICE)
     for question in ("Who sells the pump?", QUESTION):
-        message = finished(list(remembering.ask(other.id, question)))
+        message = finished(list(remembering.ask(SERVICE, other.id, question)))
         assert not message.cost.cached
 
 
@@ -148,20 +148,20 @@ def test_regenerating_asks_anew_and_keeps_that(
     remembering: AnswerService, conversations: Conversations, knowledge: FakeKnowledge
 ) -> None:
     """Who asks again wants another answer; the next one who asks gets the newest."""
-    made = conversations.create()
-    list(remembering.ask(made.id, QUESTION))
+    made = conversations.create(SERVICE)
+    list(remembering.ask(SERVICE, made.id, QUESTION))
     knowledge.hits = (replace(SEALS, document_id=99),)
     knowledge.quoted = knowledge.quoted[1:]
-    again = finished(list(remembering.regenerate(made.id)))
+    again = finished(list(remembering.regenerate(SERVICE, made.id)))
     assert (again.cost.cached, len(knowledge.asked)) == (False, 2)
-    third = finished(list(remembering.ask(conversations.create().id, QUESTION)))
+    third = finished(list(remembering.ask(SERVICE, conversations.create(SERVICE).id, QUESTION)))
     assert (third.cost.cached, third.citations) == (True, again.citations)
 
 
 def test_a_completion_may_refuse_the_cache(remembering: AnswerService, knowledge: FakeKnowledge) -> None:
     """`fresh` retrieves and answers anew; without it the answer is shared between conversations and completions."""
     for fresh in (False, False, True):
-        list(remembering.complete([(MessageRole.USER, QUESTION)], fresh=fresh))
+        list(remembering.complete(SERVICE, [(MessageRole.USER, QUESTION)], fresh=fresh))
     assert len(knowledge.asked) == 2
 
 
@@ -195,10 +195,10 @@ def test_failures_are_not_remembered(
 ) -> None:
     """Only whole answers are worth a second look."""
     use(models, server, manner)
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(MillpondError):
-        list(remembering.ask(made.id, QUESTION))
-    assert conversations.messages(made.id)[1].state is AnswerState.FAILED
+        list(remembering.ask(SERVICE, made.id, QUESTION))
+    assert conversations.messages(SERVICE, made.id)[1].state is AnswerState.FAILED
     assert cache.stats().entries == 0
 
 
@@ -217,7 +217,7 @@ def test_keys_hold_no_secret(models: ChatModels, cache: ByteCache, server: Model
     keys = set()
     for secret in ("sk-one", "sk-two"):
         models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, server.openai("good"), "tiny", secret))
-        key = answers.key_for(QUESTION, (), ())
+        key = answers.key_for(SERVICE, QUESTION, (), ())
         assert key is not None
         keys.add(key.key)
     assert len(keys) == 1

@@ -15,6 +15,7 @@ from services.chat.answer_stream import AnswerStream
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerEvent, AnswerState, MessageRole, Retrieved, Token, Waiting
+from services.core.actor import SERVICE
 from services.core.errors import BusyError, MillpondError, TimedOutError, UnavailableError
 from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
@@ -82,12 +83,12 @@ def stages(
         answering = answering_with(answers_total=1)
         use(models, server, {"before the first token": "hang"}.get(stage, "midhang"))
         if stage == "waiting":
-            blocker = Reader(answering.ask(conversations.create().id, "First?"))
+            blocker = Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, "First?"))
             blocker.wait_for(Token)
         knowledge.held_up = stage == "retrieval"
         knowledge.entered.clear()
-        made = conversations.create()
-        reader = Reader(answering.ask(made.id, "How long?"))
+        made = conversations.create(SERVICE)
+        reader = Reader(answering.ask(SERVICE, made.id, "How long?"))
         if stage == "waiting":
             reader.wait_for(Waiting)
         elif stage == "retrieval":
@@ -120,7 +121,7 @@ def test_an_answer_can_be_closed_from_another_thread(
     reader.answer.close()
     assert reader.done()
     assert reader.error is None
-    question, answer = conversations.messages(conversation_id)
+    question, answer = conversations.messages(SERVICE, conversation_id)
     assert question.text == "How long?"
     assert answer.state is AnswerState.STOPPED
     assert answer.text == ("Seals are covered" if stage == "mid-stream" else "")
@@ -143,11 +144,11 @@ def test_an_answer_can_be_stopped_by_its_conversation(
 ) -> None:
     """Another session that knows the conversation only can stop it too; afterwards there is nothing to stop."""
     answering, conversation_id, reader = stages(stage)
-    assert answering.stop(conversation_id)
+    assert answering.stop(SERVICE, conversation_id)
     knowledge.release.set()
     assert reader.done()
-    assert not answering.stop(conversation_id)
-    assert conversations.messages(conversation_id)[-1].state is AnswerState.STOPPED
+    assert not answering.stop(SERVICE, conversation_id)
+    assert conversations.messages(SERVICE, conversation_id)[-1].state is AnswerState.STOPPED
 
 
 @pytest.mark.parametrize("limit", [("hang", 0.3), ("midhang", 5.0)])
@@ -161,11 +162,11 @@ def test_time_limits_end_a_hanging_model(
     """The limit covers the wait for the first token; what had come is kept; the server sees a hang-up."""
     manner, seconds = limit
     use(models, server, manner)
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     answering = answering_with(answer_seconds=seconds)
     with pytest.raises(TimedOutError):
-        list(answering.ask(made.id, "How long?"))
-    answer = conversations.messages(made.id)[1]
+        list(answering.ask(SERVICE, made.id, "How long?"))
+    answer = conversations.messages(SERVICE, made.id)[1]
     assert (answer.state, answer.text) == (AnswerState.FAILED, "Seals are covered" if manner == "midhang" else "")
     assert answer.error
     assert answer.hint
@@ -178,13 +179,13 @@ def test_a_dropped_answer_stops(
 ) -> None:
     """A page whose run was broken off just lets go of the iterator; that is enough."""
     use(models, server, "midhang")
-    made = conversations.create()
-    answer = answering.ask(made.id, "How long?")
+    made = conversations.create(SERVICE)
+    answer = answering.ask(SERVICE, made.id, "How long?")
     assert isinstance(next(answer), Retrieved)
     assert isinstance(next(answer), Token)
     del answer
     assert server.wait(lambda: server.open == 0 and server.hung_up == 1)
-    assert conversations.messages(made.id)[1].state is AnswerState.STOPPED
+    assert conversations.messages(SERVICE, made.id)[1].state is AnswerState.STOPPED
     assert (answering.slots(), answer_threads()) == ((0, 0), 0)
 
 
@@ -193,22 +194,22 @@ def test_a_model_that_never_ends_is_ended(
 ) -> None:
     """An answer is bounded in length too; what had come is kept."""
     use(models, server, "endless")
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(MillpondError):
-        list(answering.ask(made.id, "How long?"))
-    answer = conversations.messages(made.id)[1]
+        list(answering.ask(SERVICE, made.id, "How long?"))
+    answer = conversations.messages(SERVICE, made.id)[1]
     assert answer.state is AnswerState.FAILED
     assert 90_000 < len(answer.text) < 130_000
 
 
 def test_closing_before_the_first_event_does_nothing(answering: AnswerService, conversations: Conversations) -> None:
     """An answer that nobody began to read was never asked."""
-    made = conversations.create()
-    answer = answering.ask(made.id, "How long?")
+    made = conversations.create(SERVICE)
+    answer = answering.ask(SERVICE, made.id, "How long?")
     answer.close()
     answer.close()
     assert list(answer) == []
-    assert conversations.messages(made.id) == []
+    assert conversations.messages(SERVICE, made.id) == []
 
 
 def test_the_queue_is_seen_and_bounded(
@@ -217,15 +218,15 @@ def test_the_queue_is_seen_and_bounded(
     """One answer runs, one waits with its position, the next is refused and kept; the one that waited gets its turn."""
     use(models, server, "midhang")
     answering = answering_with(answers_total=1, answers_waiting=1)
-    first = Reader(answering.ask(conversations.create().id, "First?", user="ann"))
+    first = Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, "First?", user="ann"))
     first.wait_for(Token)
-    second = Reader(answering.ask(conversations.create().id, "Second?", user="bob"))
+    second = Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, "Second?", user="bob"))
     second.wait_for(Waiting)
     assert answering.slots() == (1, 1)
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(BusyError):
-        list(answering.ask(made.id, "Third?", user="eve"))
-    assert [(m.text, m.state) for m in conversations.messages(made.id)] == [
+        list(answering.ask(SERVICE, made.id, "Third?", user="eve"))
+    assert [(m.text, m.state) for m in conversations.messages(SERVICE, made.id)] == [
         ("Third?", AnswerState.COMPLETE),
         ("", AnswerState.FAILED),
     ]
@@ -244,14 +245,14 @@ def test_closing_the_room_ends_all_answers(
     """Running and waiting ones, when the service is shut down."""
     use(models, server, "hang")
     answering = answering_with(answers_total=2, answers_per_user=2)
-    readers = [Reader(answering.ask(conversations.create().id, "How long?")) for _ in range(4)]
+    readers = [Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?")) for _ in range(4)]
     assert server.wait(lambda: server.open == 2)
     answering.close()
     assert all(reader.done() for reader in readers)
     assert server.wait(lambda: server.open == 0)
     assert answering.slots() == (0, 0)
     with pytest.raises(UnavailableError):
-        next(answering.complete([(MessageRole.USER, "How long?")]))
+        next(answering.complete(SERVICE, [(MessageRole.USER, "How long?")]))
 
 
 def test_an_answer_in_a_cycle_is_closed_by_the_collector(
@@ -259,7 +260,7 @@ def test_an_answer_in_a_cycle_is_closed_by_the_collector(
 ) -> None:
     """Also when the collector runs in the middle of our own bookkeeping."""
     use(models, server, "midhang")
-    answer = answering.ask(conversations.create().id, "How long?")
+    answer = answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?")
     next(answer)
     cycle: list[object] = [answer]
     cycle.append(cycle)

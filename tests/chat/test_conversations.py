@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from services.chat.conversations import Conversations, title_of
 from services.chat.types import AnswerState, Citation, Message, MessageRole
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.settings import Settings
@@ -19,12 +20,12 @@ def said(conversation_id: str, role: MessageRole, text: str, **more: object) -> 
 
 
 def talk(conversations: Conversations, *texts: str, title: str = "") -> str:
-    conversation = conversations.create(title)
+    conversation = conversations.create(SERVICE, title)
     for number, text in enumerate(texts):
         if number % 2:
-            conversations.replace_from(None, said(conversation.id, MessageRole.ASSISTANT, text))
+            conversations.replace_from(SERVICE, None, said(conversation.id, MessageRole.ASSISTANT, text))
         else:
-            conversations.add_question(said(conversation.id, MessageRole.USER, text))
+            conversations.add_question(SERVICE, said(conversation.id, MessageRole.USER, text))
     return conversation.id
 
 
@@ -32,11 +33,13 @@ def test_a_conversation_survives_a_restart(
     conversations: Conversations, database: Database, settings: Settings
 ) -> None:
     """Everything that was stored is there for another process."""
-    made = conversations.create("Pumps", history_turns=3, collection_ids=[4, 2, 4])
+    made = conversations.create(SERVICE, "Pumps", history_turns=3, collection_ids=[4, 2, 4])
     citation = Citation(1, 11, 1, "a.pdf", page=3, heading=("A", "B"), quote="Seals", score=0.5, cited=False)
-    conversations.add_question(said(made.id, MessageRole.USER, "密封件?"))
+    conversations.add_question(SERVICE, said(made.id, MessageRole.USER, "密封件?"))
     conversations.replace_from(
-        None, said(made.id, MessageRole.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m")
+        SERVICE,
+        None,
+        said(made.id, MessageRole.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m"),
     )
     again = Conversations(database, settings)
     found = again.conversation(made.id)
@@ -49,9 +52,9 @@ def test_a_conversation_survives_a_restart(
 def test_conversations_are_listed_by_their_last_activity(conversations: Conversations) -> None:
     """What was talked about last comes first, also when the conversation is old."""
     first, second, third = (talk(conversations, f"question {n}") for n in range(3))
-    conversations.add_question(said(first, MessageRole.USER, "and now?"))
-    assert [c.id for c in conversations.conversations()] == [first, third, second]
-    assert [c.id for c in conversations.conversations(limit=1, offset=1)] == [third]
+    conversations.add_question(SERVICE, said(first, MessageRole.USER, "and now?"))
+    assert [c.id for c in conversations.conversations(SERVICE)] == [first, third, second]
+    assert [c.id for c in conversations.conversations(SERVICE, limit=1, offset=1)] == [third]
 
 
 @pytest.mark.parametrize("query", ["PUMP", "warranty of the seals", "质保期", "100%_"])
@@ -59,15 +62,15 @@ def test_search_finds_titles_and_texts(conversations: Conversations, query: str)
     """A query is found in titles and messages in any case, and its % and _ stand for themselves."""
     wanted = talk(conversations, "质保期是多久", "The Warranty of the seals, 100%_ sure", title="The pump")
     talk(conversations, "Something about 100 percent", "else entirely")
-    assert [c.id for c in conversations.conversations(query)] == [wanted]
+    assert [c.id for c in conversations.conversations(SERVICE, query)] == [wanted]
 
 
 def test_messages_are_paged_from_the_newest(conversations: Conversations) -> None:
     """A page holds the newest messages before a given one, in reading order."""
     talked = talk(conversations, *(f"text {n}" for n in range(10)))
-    page = conversations.messages(talked, limit=4)
+    page = conversations.messages(SERVICE, talked, limit=4)
     assert [m.text for m in page] == ["text 6", "text 7", "text 8", "text 9"]
-    assert [m.text for m in conversations.messages(talked, limit=4, before=page[0].id)] == [
+    assert [m.text for m in conversations.messages(SERVICE, talked, limit=4, before=page[0].id)] == [
         "text 2",
         "text 3",
         "text 4",
@@ -79,20 +82,20 @@ def test_deleting_removes_every_row(conversations: Conversations, database: Data
     """A deleted conversation leaves no message behind."""
     talked = talk(conversations, "one", "two")
     kept = talk(conversations, "three")
-    conversations.delete(talked)
+    conversations.delete(SERVICE, talked)
     with database.read() as connection:
         rows = connection.exec_driver_sql("select conversation_id from messages").scalars().all()
     assert rows == [kept]
     with pytest.raises(NotFoundError):
-        conversations.messages(talked)
+        conversations.messages(SERVICE, talked)
     with pytest.raises(NotFoundError):
-        conversations.delete(talked)
+        conversations.delete(SERVICE, talked)
 
 
 def test_a_title_comes_from_the_first_question(conversations: Conversations) -> None:
     """The first question names the conversation, later ones do not."""
     talked = talk(conversations, "How long are\nthe seals covered?", "12 months", "And the valves?")
-    assert conversations.conversation(talked).title == "How long are the seals covered?"
+    assert conversations.conversation(SERVICE, talked).title == "How long are the seals covered?"
 
 
 @pytest.mark.parametrize(
@@ -113,45 +116,45 @@ def test_a_question_and_its_title_are_stored_at_once(conversations: Conversation
     commits = []
     asked = talk(conversations, "How is a seal replaced?")
     sa.event.listen(database.engine, "commit", commits.append)
-    empty = conversations.create()
-    conversations.add_question(said(empty.id, MessageRole.USER, "Who may open the gate?"))
-    assert conversations.conversation(empty.id).title == "Who may open the gate?"
+    empty = conversations.create(SERVICE)
+    conversations.add_question(SERVICE, said(empty.id, MessageRole.USER, "Who may open the gate?"))
+    assert conversations.conversation(SERVICE, empty.id).title == "Who may open the gate?"
     assert len(commits) == 2  # the conversation, the question
-    old, _answer = conversations.last_question(asked)
-    conversations.replace_question(old, said(asked, MessageRole.USER, "How is a pump replaced?"))
-    assert conversations.conversation(asked).title == "How is a pump replaced?"
+    old, _answer = conversations.last_question(SERVICE, asked)
+    conversations.replace_question(SERVICE, old, said(asked, MessageRole.USER, "How is a pump replaced?"))
+    assert conversations.conversation(SERVICE, asked).title == "How is a pump replaced?"
     assert len(commits) == 3
 
 
 def test_renaming_needs_a_visible_title(conversations: Conversations) -> None:
     """A blank title is refused, a long one cut."""
-    made = conversations.create()
-    assert conversations.rename(made.id, "  New\tname ").title == "New name"
-    assert len(conversations.rename(made.id, "x" * 999).title) == 200
+    made = conversations.create(SERVICE)
+    assert conversations.rename(SERVICE, made.id, "  New\tname ").title == "New name"
+    assert len(conversations.rename(SERVICE, made.id, "x" * 999).title) == 200
     with pytest.raises(BadInputError):
-        conversations.rename(made.id, " \u200f\n")
-    assert conversations.conversation(made.id).title == "x" * 200
+        conversations.rename(SERVICE, made.id, " \u200f\n")
+    assert conversations.conversation(SERVICE, made.id).title == "x" * 200
 
 
 def test_feedback_is_stored_for_answers_only(conversations: Conversations) -> None:
     """A thumb can be set and taken back on an answer; other values and other messages are refused."""
     talked = talk(conversations, "question", "answer")
-    question, answer = conversations.messages(talked)
+    question, answer = conversations.messages(SERVICE, talked)
     for value in (1, -1, 0):
-        conversations.feedback(answer.id, value)
-        assert conversations.messages(talked)[1].feedback == value
+        conversations.feedback(SERVICE, answer.id, value)
+        assert conversations.messages(SERVICE, talked)[1].feedback == value
     with pytest.raises(BadInputError):
-        conversations.feedback(answer.id, 2)
+        conversations.feedback(SERVICE, answer.id, 2)
     with pytest.raises(NotFoundError):
-        conversations.feedback(question.id, 1)
+        conversations.feedback(SERVICE, question.id, 1)
     with pytest.raises(NotFoundError):
-        conversations.feedback(10**30, 1)
+        conversations.feedback(SERVICE, 10**30, 1)
 
 
 def test_the_json_export_holds_everything(conversations: Conversations) -> None:
     """A program gets all messages, also beyond one page, with times and citations."""
     talked = talk(conversations, *(f"text {n}" for n in range(450)))
-    value = json.loads(conversations.export(talked, "json"))
+    value = json.loads(conversations.export(SERVICE, talked, "json"))
     assert [m["text"] for m in value["messages"]] == [f"text {n}" for n in range(450)]
     assert datetime.fromisoformat(value["created_at"]).tzinfo is not None
 
@@ -161,9 +164,9 @@ def test_the_markdown_export_escapes_html(conversations: Conversations) -> None:
     talked = talk(conversations, "<script>alert(1)</script> & more")
     citation = Citation(1, 11, 1, "<b>a</b>.pdf", page=3, quote="if a < b\n then c")
     conversations.replace_from(
-        None, said(talked, MessageRole.ASSISTANT, "Yes [1].", citations=(citation,), error="E", hint="H")
+        SERVICE, None, said(talked, MessageRole.ASSISTANT, "Yes [1].", citations=(citation,), error="E", hint="H")
     )
-    text = conversations.export(talked, "markdown")
+    text = conversations.export(SERVICE, talked, "markdown")
     assert "<" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
     assert "- [1] &lt;b&gt;a&lt;/b&gt;.pdf, page 3: “if a &lt; b then c”" in text
@@ -175,8 +178,8 @@ def test_nothing_in_the_markdown_export_looks_like_its_list_of_sources(conversat
     faked = "```\n# Sources\n- [1] made-up.pdf"
     talked = talk(conversations, faked, title="Talk")
     citation = Citation(1, 11, 1, "[1](http://example.org).pdf")
-    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, faked, citations=(citation,)))
-    lines = conversations.export(talked, "markdown").splitlines()
+    conversations.replace_from(SERVICE, None, said(talked, MessageRole.ASSISTANT, faked, citations=(citation,)))
+    lines = conversations.export(SERVICE, talked, "markdown").splitlines()
     assert [line for line in lines if "made-up" in line] == ["> - [1] made-up.pdf"] * 2
     assert lines[lines.index("### Sources") + 2] == r"- [1] \[1\](http://example.org).pdf"
     assert [line for line in lines if "Sources" in line] == ["> # Sources", "> # Sources", "### Sources"]
@@ -196,4 +199,4 @@ def test_an_unknown_conversation_is_not_found(
 def test_nothing_can_be_asked_again_in_an_empty_conversation(conversations: Conversations) -> None:
     """There is no last question yet."""
     with pytest.raises(ConflictError):
-        conversations.last_question(conversations.create().id)
+        conversations.last_question(SERVICE, conversations.create(SERVICE).id)

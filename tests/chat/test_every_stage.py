@@ -134,10 +134,10 @@ def reach(
             )
         blocker = None
         if name == "waiting":
-            blocker = Reader(answering.ask(conversations.create().id, "First?"))
+            blocker = Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, "First?"))
             blocker.wait_for(Token)
-        conversation = conversations.create().id
-        reader = Reader(answering.ask(conversation, "How long?", user="ann"))
+        conversation = conversations.create(SERVICE).id
+        reader = Reader(answering.ask(SERVICE, conversation, "How long?", user="ann"))
         if name == "waiting":
             reader.wait_for(Waiting)
         elif name in BLOCKING:
@@ -184,7 +184,7 @@ def nothing_left(stage: Stage, server: ModelServer, watched: Watched) -> None:
 
 
 def stored(conversations: Conversations, stage: Stage) -> Message:
-    return conversations.messages(stage.conversation)[-1]
+    return conversations.messages(SERVICE, stage.conversation)[-1]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -264,7 +264,7 @@ def test_again_and_again_takes_no_memory(
 
     def round_of_answers(manner: str) -> None:
         use(models, server, manner)
-        answer = answering.ask(conversations.create().id, "How long?")
+        answer = answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?")
         if manner == "midhang":
             assert isinstance(next(answer), Retrieved)
             assert isinstance(next(answer), Token)
@@ -296,12 +296,12 @@ def test_a_question_waits_for_the_stopped_answer_before_it(
 ) -> None:
     """Who stops an answer and asks at once is not refused; the stopped answer stands before the new question."""
     stage = reach("storing", answers_total=2)
-    monkeypatch.setattr("services.chat.conversations.STOP_WAIT_SECONDS", DEADLINE)
-    assert stage.answering.stop(stage.conversation)
-    late = Reader(stage.answering.ask(stage.conversation, "And now?"))
+    monkeypatch.setattr("services.chat.conversation_locks.STOP_WAIT_SECONDS", DEADLINE)
+    assert stage.answering.stop(SERVICE, stage.conversation)
+    late = Reader(stage.answering.ask(SERVICE, stage.conversation, "And now?"))
     stage.let_go()
     stage.end()
     assert late.done()
     assert late.error is None
-    told = [message.role.value for message in conversations.messages(stage.conversation)]
+    told = [message.role.value for message in conversations.messages(SERVICE, stage.conversation)]
     assert told == ["user", "assistant", "user", "assistant"]

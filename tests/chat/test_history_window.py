@@ -12,6 +12,7 @@ from services.chat.conversations import Conversations
 from services.chat.history_window import MAX_TEXT_CHARACTERS, MAX_WINDOWS, HistoryWindows, Turn
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, MessageRole
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.integrations.langchain import WindowedMessageHistory
@@ -27,7 +28,7 @@ def alive(kind: type[T]) -> list[T]:
 
 def test_three_thousand_turns_hold_the_last_five(conversations: Conversations, database: Database) -> None:
     """RAM holds k turns however many there were; disk holds all of them."""
-    made = conversations.create(history_turns=5)
+    made = conversations.create(SERVICE, history_turns=5)
     store = ChatStore(database)
     moment = datetime.now(UTC)
     with store.write() as connection:
@@ -49,8 +50,8 @@ def test_three_thousand_turns_hold_the_last_five(conversations: Conversations, d
     assert len(turns) <= 5
     assert len(stored) <= 2
     assert len(langchain) <= 2
-    assert conversations.conversation(made.id).messages == 6000
-    assert conversations.messages(made.id, limit=2, before=3)[0].text == "old question 0"
+    assert conversations.conversation(SERVICE, made.id).messages == 6000
+    assert conversations.messages(SERVICE, made.id, limit=2, before=3)[0].text == "old question 0"
 
 
 def test_windows_of_the_conversations_used_last_are_held(conversations: Conversations, database: Database) -> None:
@@ -93,9 +94,9 @@ def test_idle_windows_are_let_go_and_come_back(
 def test_a_window_is_bounded_in_characters(conversations: Conversations) -> None:
     """Of an enormous answer only what a prompt could take is held."""
     talked = talk(conversations, "q", "x" * 1_000_000)
-    (turn,) = conversations.turns(conversations.conversation(talked))
+    (turn,) = conversations.turns(SERVICE, conversations.conversation(SERVICE, talked))
     assert len(turn.answer) == MAX_TEXT_CHARACTERS
-    assert len(conversations.messages(talked)[1].text) == 1_000_000
+    assert len(conversations.messages(SERVICE, talked)[1].text) == 1_000_000
     assert MAX_WINDOWS == 64
 
 
@@ -104,16 +105,16 @@ def test_windows_are_bounded_together(conversations: Conversations, monkeypatch:
     monkeypatch.setattr("services.chat.history_window.MAX_TOTAL_CHARACTERS", 3500)
     ids = [talk(conversations, "q", "a" * 999) for _ in range(3)]
     for talked in ids:
-        conversations.turns(conversations.conversation(talked))
+        conversations.turns(SERVICE, conversations.conversation(SERVICE, talked))
     assert conversations.memory_report().attributes["conversations"] == "3"
-    conversations.add_question(said(ids[2], MessageRole.USER, "again"))
-    conversations.replace_from(None, said(ids[2], MessageRole.ASSISTANT, "b" * 999), question="again")
+    conversations.add_question(SERVICE, said(ids[2], MessageRole.USER, "again"))
+    conversations.replace_from(SERVICE, None, said(ids[2], MessageRole.ASSISTANT, "b" * 999), question="again")
     assert conversations.memory_report().attributes["conversations"] == "2"
     loads = conversations.memory_report().loads
-    conversations.turns(conversations.conversation(ids[2]))
-    conversations.turns(conversations.conversation(ids[1]))
+    conversations.turns(SERVICE, conversations.conversation(SERVICE, ids[2]))
+    conversations.turns(SERVICE, conversations.conversation(SERVICE, ids[1]))
     assert conversations.memory_report().loads == loads
-    conversations.turns(conversations.conversation(ids[0]))
+    conversations.turns(SERVICE, conversations.conversation(SERVICE, ids[0]))
     assert conversations.memory_report().loads == loads + 1
 
 
@@ -121,49 +122,49 @@ def test_failed_answers_are_no_turns(conversations: Conversations) -> None:
     """Questions without an answer are left out, however many there are; stopped answers count."""
     talked = talk(conversations, "first", "one")
     for number in range(30):
-        conversations.add_question(said(talked, MessageRole.USER, f"lost {number}"))
-        conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "half", state=AnswerState.FAILED))
-    conversations.add_question(said(talked, MessageRole.USER, "second"))
-    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "two", state=AnswerState.STOPPED))
-    conversations.add_question(said(talked, MessageRole.USER, "open"))
-    conversation = conversations.set_history_turns(talked, 2)
-    assert conversations.turns(conversation) == (Turn("first", "one"), Turn("second", "two"))
+        conversations.add_question(SERVICE, said(talked, MessageRole.USER, f"lost {number}"))
+        conversations.replace_from(SERVICE, None, said(talked, MessageRole.ASSISTANT, "half", state=AnswerState.FAILED))
+    conversations.add_question(SERVICE, said(talked, MessageRole.USER, "second"))
+    conversations.replace_from(SERVICE, None, said(talked, MessageRole.ASSISTANT, "two", state=AnswerState.STOPPED))
+    conversations.add_question(SERVICE, said(talked, MessageRole.USER, "open"))
+    conversation = conversations.set_history_turns(SERVICE, talked, 2)
+    assert conversations.turns(SERVICE, conversation) == (Turn("first", "one"), Turn("second", "two"))
 
 
 def test_the_window_follows_its_setting(conversations: Conversations) -> None:
     """k is set for each conversation; 0 sends and holds nothing; too much is refused."""
     talked = talk(conversations, *"abcdefgh")
-    assert conversations.turns(conversations.set_history_turns(talked, 1)) == (Turn("g", "h"),)
-    assert conversations.turns(conversations.set_history_turns(talked, 3))[0] == Turn("c", "d")
-    assert conversations.turns(conversations.set_history_turns(talked, 0)) == ()
+    assert conversations.turns(SERVICE, conversations.set_history_turns(SERVICE, talked, 1)) == (Turn("g", "h"),)
+    assert conversations.turns(SERVICE, conversations.set_history_turns(SERVICE, talked, 3))[0] == Turn("c", "d")
+    assert conversations.turns(SERVICE, conversations.set_history_turns(SERVICE, talked, 0)) == ()
     assert conversations.memory_report().attributes["turns"] == "0"
     with pytest.raises(BadInputError):
-        conversations.set_history_turns(talked, 51)
+        conversations.set_history_turns(SERVICE, talked, 51)
 
 
 def test_the_window_sees_what_is_stored_and_deleted(conversations: Conversations) -> None:
     """A window in RAM is never older than the disk."""
     talked = talk(conversations, "a", "b")
-    conversation = conversations.conversation(talked)
-    assert len(conversations.turns(conversation)) == 1
-    conversations.add_question(said(talked, MessageRole.USER, "c"))
-    conversations.replace_from(None, said(talked, MessageRole.ASSISTANT, "d"))
-    assert len(conversations.turns(conversation)) == 2
+    conversation = conversations.conversation(SERVICE, talked)
+    assert len(conversations.turns(SERVICE, conversation)) == 1
+    conversations.add_question(SERVICE, said(talked, MessageRole.USER, "c"))
+    conversations.replace_from(SERVICE, None, said(talked, MessageRole.ASSISTANT, "d"))
+    assert len(conversations.turns(SERVICE, conversation)) == 2
     WindowedMessageHistory(conversations, talked).clear()
-    assert conversations.turns(conversation) == ()
-    assert conversations.conversation(talked).messages == 0
+    assert conversations.turns(SERVICE, conversation) == ()
+    assert conversations.conversation(SERVICE, talked).messages == 0
 
 
 def test_a_window_goes_on_with_each_answer(conversations: Conversations, database: Database) -> None:
     """An answer takes its place in the window without a new reading, and the window is what the disk says."""
     talked = talk(conversations, "a", "b")
-    conversation = conversations.conversation(talked)
-    conversations.turns(conversation)
+    conversation = conversations.conversation(SERVICE, talked)
+    conversations.turns(SERVICE, conversation)
     for number, state in enumerate((AnswerState.COMPLETE, AnswerState.FAILED, AnswerState.STOPPED)):
-        conversations.add_question(said(talked, MessageRole.USER, f"q{number}"))
+        conversations.add_question(SERVICE, said(talked, MessageRole.USER, f"q{number}"))
         answer = said(talked, MessageRole.ASSISTANT, f"a{number}" * MAX_TEXT_CHARACTERS, state=state)
-        conversations.replace_from(None, answer, question=f"q{number}")
-    turns = conversations.turns(conversation)
+        conversations.replace_from(SERVICE, None, answer, question=f"q{number}")
+    turns = conversations.turns(SERVICE, conversation)
     assert [turn.question for turn in turns] == ["a", "q0", "q2"]
     assert turns == HistoryWindows(ChatStore(database)).turns(talked, conversation.history_turns)
     assert conversations.memory_report().loads == 1
@@ -171,8 +172,8 @@ def test_a_window_goes_on_with_each_answer(conversations: Conversations, databas
 
 def test_the_langchain_face_takes_questions_and_answers_only(conversations: Conversations) -> None:
     """A system message is refused and nothing of its batch is stored."""
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     history = WindowedMessageHistory(conversations, made.id)
     with pytest.raises(BadInputError):
         history.add_messages([HumanMessage("q"), SystemMessage("s")])
-    assert conversations.messages(made.id) == []
+    assert conversations.messages(SERVICE, made.id) == []

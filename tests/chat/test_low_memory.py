@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,18 +30,18 @@ def test_while_memory_is_short_long_questions_store_nothing(
     admission = Admission()
     answering = AnswerService(conversations, models, knowledge, settings, rss=lambda: 0, admission=admission)
     try:
-        conversation = conversations.create().id
-        list(answering.ask(conversation, LONG))
-        before = len(conversations.messages(conversation))
+        conversation = conversations.create(SERVICE).id
+        list(answering.ask(SERVICE, conversation, LONG))
+        before = len(conversations.messages(SERVICE, conversation))
         admission.close(Gate.LONG_QUESTIONS, "budget", "Short of memory.", "Ask something shorter.")
-        for ask in (answering.ask, answering.edit):
+        for ask in (partial(answering.ask, SERVICE), partial(answering.edit, SERVICE)):
             with pytest.raises(UnavailableError, match="Short of memory"):
                 list(ask(conversation, LONG))
         with pytest.raises(UnavailableError, match="Short of memory"):
-            list(answering.regenerate(conversation))
-        assert len(conversations.messages(conversation)) == before
-        list(answering.ask(conversation, SHORT))
-        assert len(conversations.messages(conversation)) == before + 2
+            list(answering.regenerate(SERVICE, conversation))
+        assert len(conversations.messages(SERVICE, conversation)) == before
+        list(answering.ask(SERVICE, conversation, SHORT))
+        assert len(conversations.messages(SERVICE, conversation)) == before + 2
     finally:
         answering.close()
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from services.chat.conversations import Conversations
 from services.chat.store import citations_of, messages
 from services.chat.types import Citation, Message, MessageRole
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.document_quotes import Quoted
 
@@ -21,10 +22,10 @@ def quote(document_id: int, name: str = "plan.txt") -> Citation:
 
 
 def answered(conversations: Conversations, *citations: Citation) -> str:
-    name = conversations.create().id
-    conversations.add_question(said(name, MessageRole.USER, "What does it say?"))
+    name = conversations.create(SERVICE).id
+    conversations.add_question(SERVICE, said(name, MessageRole.USER, "What does it say?"))
     answer = said(name, MessageRole.ASSISTANT, "It says: the words of the plan.", citations)
-    conversations.replace_from(None, answer, question="What does it say?")
+    conversations.replace_from(SERVICE, None, answer, question="What does it say?")
     return name
 
 
@@ -36,7 +37,7 @@ def test_answers_that_quote_a_document_are_counted(conversations: Conversations)
     assert conversations.quotes.count([1]) == Quoted(2, 2)
     assert conversations.quotes.count([2, 3]) == Quoted(1, 1)
     assert conversations.quotes.count([]) == Quoted()
-    conversations.delete(first)
+    conversations.delete(SERVICE, first)
     assert conversations.quotes.count([1, 2]) == Quoted(1, 1)
 
 
@@ -44,11 +45,11 @@ def test_quotes_of_a_deleted_document_are_named_as_such(conversations: Conversat
     """A quote must not look as if the document could still be opened."""
     name = answered(conversations, quote(1), quote(2))
     conversations.quotes.mark_deleted([1])
-    _question, answer = conversations.messages(name)
+    _question, answer = conversations.messages(SERVICE, name)
     assert [citation.deleted for citation in answer.citations] == [True, False]
     assert answer.citations[0].quote == "the words of the plan"
-    assert "deleted since" in conversations.export(name)
-    assert conversations.quotes.of_deleted() == Quoted(1, 1)
+    assert "deleted since" in conversations.export(SERVICE, name)
+    assert conversations.quotes.of_deleted(SERVICE) == Quoted(1, 1)
 
 
 def test_erased_answers_keep_nothing_of_the_document(conversations: Conversations, database: Database) -> None:
@@ -56,14 +57,17 @@ def test_erased_answers_keep_nothing_of_the_document(conversations: Conversation
     name = answered(conversations, quote(1, "secret plan.txt"), quote(2, "other.txt"))
     other = answered(conversations, quote(2))
     assert conversations.quotes.erase([1]) == Quoted(1, 1)
-    question, answer = conversations.messages(name)
+    question, answer = conversations.messages(SERVICE, name)
     assert question.text == "What does it say?"
     assert "erased" in answer.text
     stored = answer.citations[0]
     assert (stored.document, stored.quote, stored.heading, stored.deleted) == ("a deleted document", "", (), True)
     assert answer.citations[1].document == "other.txt"
-    assert not any("words of the plan" in turn.answer for turn in conversations.turns(conversations.conversation(name)))
-    assert conversations.messages(other)[1].text == "It says: the words of the plan."
+    assert not any(
+        "words of the plan" in turn.answer
+        for turn in conversations.turns(SERVICE, conversations.conversation(SERVICE, name))
+    )
+    assert conversations.messages(SERVICE, other)[1].text == "It says: the words of the plan."
     with database.read() as connection:
         row = connection.execute(sa.select(messages).where(messages.c.id == answer.id)).one()
     assert "secret" not in json.dumps([str(value) for value in row])
@@ -75,9 +79,9 @@ def test_quotes_of_documents_that_went_unmarked_are_found(conversations: Convers
     answered(conversations, quote(1))
     answered(conversations, quote(2))
     conversations.quotes.mark_missing({1}.intersection)
-    assert conversations.quotes.of_deleted() == Quoted(1, 1)
-    assert conversations.quotes.erase_deleted() == Quoted(1, 1)
-    assert conversations.quotes.of_deleted() == Quoted()
+    assert conversations.quotes.of_deleted(SERVICE) == Quoted(1, 1)
+    assert conversations.quotes.erase_deleted(SERVICE) == Quoted(1, 1)
+    assert conversations.quotes.of_deleted(SERVICE) == Quoted()
     assert conversations.quotes.count([1]) == Quoted(1, 1)
 
 

@@ -54,20 +54,20 @@ def _with_services(services: Services, order: dict[str, Any]) -> Any:
     result: Any = None
     match order["do"]:
         case "edit":
-            result = _answer(services.answers.edit(order["conversation"], order["question"]))
+            result = _answer(services.answers.edit(SERVICE, order["conversation"], order["question"]))
         case "again":
-            result = _answer(services.answers.regenerate(order["conversation"]))
+            result = _answer(services.answers.regenerate(SERVICE, order["conversation"]))
         case "stop":
-            result = services.answers.stop(order["conversation"])
+            result = services.answers.stop(SERVICE, order["conversation"])
         case "turns":
-            services.conversations.set_history_turns(order["conversation"], order["k"])
+            services.conversations.set_history_turns(SERVICE, order["conversation"], order["k"])
         case "retrieval":
             settings = replace(services.library.retrieval_settings(), k=order["k"])
             services.library.apply_retrieval_settings(SERVICE, settings)
         case "move":
-            services.library.move([order["document"]], order["collection"])
+            services.library.move(SERVICE, [order["document"]], order["collection"])
         case "rechunk":
-            services.library.jobs.rechunk([order["document"]], chunk_tokens=order["tokens"], overlap=0)
+            services.library.jobs.rechunk(SERVICE, [order["document"]], chunk_tokens=order["tokens"], overlap=0)
         case _:
             result = _behind_the_scenes(services, order)
     return result

@@ -9,6 +9,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError
 from services.integrations.langchain import KnowledgeVectorStore, LangChainEmbeddings
 from services.knowledge.document_import import DocumentImporter, PreparedChunk, PreparedDocument
@@ -150,14 +151,14 @@ def test_vectors_need_not_be_normalised(tmp_path: Path) -> None:
 
 def test_uploaded_files_are_found_through_the_face(harness: LibraryHarness, embedder: Embedder) -> None:
     """The face over the service's own database finds chunks of files, with their place, beside its own texts."""
-    intake = harness.library.add(io.BytesIO(b"The old mill stands by the pond. It grinds oats."), "mill.txt")
+    intake = harness.library.add(SERVICE, io.BytesIO(b"The old mill stands by the pond. It grinds oats."), "mill.txt")
     assert harness.ingestion.wait_idle(60)
     store = KnowledgeVectorStore(
         harness.database,
         harness.ingestion.writer,
         harness.index_manager,
         LangChainEmbeddings(embedder),
-        collection=harness.library.default_collection().name,
+        collection=harness.library.default_collection(SERVICE).name,
     )
     store.add_texts(["Oats are fed to horses."], ids=["oats"])
     found = {document.id: document for document in store.similarity_search("Where are oats ground?", k=5)}
@@ -165,9 +166,9 @@ def test_uploaded_files_are_found_through_the_face(harness: LibraryHarness, embe
     (from_file,) = [document for key, document in found.items() if key != "oats"]
     assert from_file.metadata["document"] == "mill.txt"
     assert from_file.metadata["document_id"] == intake.document.id
-    names = {document.name: document for document in harness.library.documents()}
+    names = {document.name: document for document in harness.library.documents(SERVICE)}
     assert names["Texts from LangChain"].chunks == 1
-    harness.library.delete([names["Texts from LangChain"].id])
+    harness.library.delete(SERVICE, [names["Texts from LangChain"].id])
     assert [document.id for document in store.similarity_search("oats", k=5)] == [from_file.id]
     assert np.array_equal(harness.index_manager.index.ids(), harness.chunks.active_ids()[0])
 
@@ -176,13 +177,13 @@ def test_imported_chunks_bring_their_metadata_along(harness: LibraryHarness, emb
     """What another program knew of a chunk is among its metadata; its place in the document counts before that."""
     importer = DocumentImporter(harness.database, harness.ingestion, embedder, harness.settings)
     chunk = PreparedChunk(FACTS["mill"], 3, {"author": "Ada", "page": 2, "document": "spoofed"})
-    imported = importer.add(PreparedDocument("mill.pdf", [chunk], embedder.embed_chunks([chunk.text])))
+    imported = importer.add(SERVICE, PreparedDocument("mill.pdf", [chunk], embedder.embed_chunks([chunk.text])))
     store = KnowledgeVectorStore(
         harness.database,
         harness.ingestion.writer,
         harness.index_manager,
         LangChainEmbeddings(embedder),
-        collection=harness.library.default_collection().name,
+        collection=harness.library.default_collection(SERVICE).name,
     )
     (found,) = store.similarity_search("Where is grain ground?")
     assert found.metadata == {

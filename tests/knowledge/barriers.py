@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from services.core.actor import SERVICE
 from services.core.errors import CancelledError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
@@ -69,4 +70,4 @@ class OtherEmbedder:
 
 
 def status_of(harness: LibraryHarness, document_id: int) -> DocumentStatus:
-    return harness.library.document(document_id).status
+    return harness.library.document(SERVICE, document_id).status

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from services.core.actor import SERVICE
 from services.core.errors import CancelledError, ConflictError
 from services.knowledge.embedding.model_files import find_model
 from tests.knowledge.library_harness import LibraryHarness, text_about
@@ -65,16 +66,18 @@ def open_harness(folder: Path) -> LibraryHarness:
 def carry_out(harness: LibraryHarness, order: dict[str, Any], collections: list[int]) -> str:
     library = harness.library
     where = collections[order["collection"]]
-    present = {document.name: document.id for document in library.documents(collection_ids=[where], limit=10_000)}
+    present = {
+        document.name: document.id for document in library.documents(SERVICE, collection_ids=[where], limit=10_000)
+    }
     match order["do"]:
         case "add":
             data = content(order["seed"], order["paragraphs"])
-            return "duplicate" if library.add(io.BytesIO(data), order["name"], where).duplicate else "added"
+            return "duplicate" if library.add(SERVICE, io.BytesIO(data), order["name"], where).duplicate else "added"
         case "delete":
-            return str(library.delete([present[order["name"]]]).documents)
+            return str(library.delete(SERVICE, [present[order["name"]]]).documents)
         case "rechunk":
             try:
-                library.jobs.rechunk([present[order["name"]]], chunk_tokens=order["tokens"], overlap=0)
+                library.jobs.rechunk(SERVICE, [present[order["name"]]], chunk_tokens=order["tokens"], overlap=0)
             except ConflictError:
                 return "refused"
             return "begun"
@@ -85,10 +88,10 @@ def main(folder: Path) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is logged shall not pass for an answer
     harness = open_harness(folder)
-    other = [c.id for c in harness.library.collections() if c.name == "Other"]
-    collections = [harness.library.default_collection().id, *other]
+    other = [c.id for c in harness.library.collections(SERVICE) if c.name == "Other"]
+    collections = [harness.library.default_collection(SERVICE).id, *other]
     if not other:
-        collections.append(harness.library.create_collection("Other").id)
+        collections.append(harness.library.create_collection(SERVICE, "Other").id)
     print("open", file=answers, flush=True)
     for line in sys.stdin:
         print(carry_out(harness, json.loads(line), collections), file=answers, flush=True)

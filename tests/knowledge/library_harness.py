@@ -10,6 +10,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from reportlab.pdfgen.canvas import Canvas
 
+from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.database import Database
 from services.core.preferences import Preferences
@@ -79,16 +80,16 @@ class LibraryHarness:
 
     def add(self, name: str, content: bytes | str, collection_id: int | None = None) -> Intake:
         data = content.encode() if isinstance(content, str) else content
-        return self.library.add(io.BytesIO(data), name, collection_id)
+        return self.library.add(SERVICE, io.BytesIO(data), name, collection_id)
 
     def ready(self, name: str, content: bytes | str, collection_id: int | None = None) -> Document:
         """Add a file and wait until it is through."""
         intake = self.add(name, content, collection_id)
         self.idle()
-        return self.library.document(intake.document.id)
+        return self.library.document(SERVICE, intake.document.id)
 
     def idle(self) -> None:
-        assert self.ingestion.wait_idle(DEADLINE), self.library.jobs.recent(unfinished_only=True)
+        assert self.ingestion.wait_idle(DEADLINE), self.library.jobs.recent(SERVICE, unfinished_only=True)
 
     def count(self, table: str) -> int:
         with self.database.read() as connection:
@@ -117,8 +118,8 @@ class LibraryHarness:
         assert held_ids.tolist() == ids.tolist()
         assert held_groups.tolist() == groups.tolist()
         assert self.stored_files() == referenced
-        for document in self.library.documents(limit=10_000):
-            assert [c.position for c in self.library.reader.chunks(document.id, limit=100_000)] == list(
+        for document in self.library.documents(SERVICE, limit=10_000):
+            assert [c.position for c in self.library.reader.chunks(SERVICE, document.id, limit=100_000)] == list(
                 range(document.chunks)
             )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError, BusyError, ConflictError, NotFoundError
 from services.knowledge.document_import import (
     DocumentImporter,
@@ -51,7 +52,7 @@ def stored_metadata(harness: LibraryHarness) -> list[object]:
 
 
 def vectors_of(harness: LibraryHarness, imported: ImportedDocument) -> np.ndarray:
-    chunks = harness.library.reader.chunks(imported.document.id)
+    chunks = harness.library.reader.chunks(SERVICE, imported.document.id)
     return harness.chunks.vectors([chunk.id for chunk in chunks])[1]
 
 
@@ -59,26 +60,26 @@ def search(harness: LibraryHarness, embedder: Embedder, question: str) -> list[t
     retriever = Retriever(
         harness.database, harness.chunks, embedder, harness.index_manager, RetrievalSettings, question_characters=4000
     )
-    return [(hit.document, hit.page) for hit in retriever.search(question).hits]
+    return [(hit.document, hit.page) for hit in retriever.search(SERVICE, question).hits]
 
 
 def test_vectors_of_our_model_are_kept(harness: LibraryHarness, importer: DocumentImporter, embedder: Embedder) -> None:
     """A document with vectors of the embedding model is ready at once: searchable, citable, with place and text."""
     vectors = embedder.embed_chunks(TEXTS) * 3  # of any length
-    imported = importer.add(prepared(vectors=vectors))
+    imported = importer.add(SERVICE, prepared(vectors=vectors))
     assert (imported.duplicate, imported.vectors_kept) == (False, True)
-    document = harness.library.document(imported.document.id)
+    document = harness.library.document(SERVICE, imported.document.id)
     assert (document.name, document.status, document.chunks, document.searchable) == (
         "kiln.pdf",
         DocumentStatus.READY,
         3,
         True,
     )
-    assert [chunk.text for chunk in harness.library.reader.chunks(document.id)] == list(TEXTS)
-    assert [section.page for section in harness.library.reader.sections(document.id)] == [1, 2, 3]
+    assert [chunk.text for chunk in harness.library.reader.chunks(SERVICE, document.id)] == list(TEXTS)
+    assert [section.page for section in harness.library.reader.sections(SERVICE, document.id)] == [1, 2, 3]
     assert search(harness, embedder, "How hot is the kiln fired?")[0] == ("kiln.pdf", 1)
     assert np.linalg.norm(vectors_of(harness, imported), axis=1) == pytest.approx(1, abs=1e-5)
-    assert not harness.library.jobs.recent()
+    assert not harness.library.jobs.recent(SERVICE)
     assert '"author": "Ada"' in str(stored_metadata(harness)[0])
     harness.check()
 
@@ -99,15 +100,15 @@ def test_other_vectors_are_made_again(
         "shuffled": own[::-1],
         "rows": own[:2],
     }[kind]
-    imported = importer.add(prepared(vectors=vectors))
+    imported = importer.add(SERVICE, prepared(vectors=vectors))
     assert not imported.vectors_kept
     harness.idle()
-    document = harness.library.document(imported.document.id)
+    document = harness.library.document(SERVICE, imported.document.id)
     assert (document.status, document.chunks) == (DocumentStatus.READY, 3)
     assert vectors_of(harness, imported) == pytest.approx(own, abs=1e-3)
-    assert [chunk.page for chunk in harness.library.reader.chunks(document.id)] == [1, 2, 3]
+    assert [chunk.page for chunk in harness.library.reader.chunks(SERVICE, document.id)] == [1, 2, 3]
     assert all('"author": "Ada"' in str(metadata) for metadata in stored_metadata(harness))
-    assert len(harness.library.reader.sections(document.id)) == 3
+    assert len(harness.library.reader.sections(SERVICE, document.id)) == 3
     assert search(harness, embedder, "What is the glaze mixed with?")[0] == ("kiln.pdf", 2)
     harness.check()
 
@@ -117,37 +118,37 @@ def test_words_find_a_document_before_it_is_embedded(tmp_path: Path, embedder: E
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
         imported = importer_of(harness, embedder).add(prepared())
         assert imported.document.status is DocumentStatus.QUEUED
-        assert harness.library.document(imported.document.id).searchable
+        assert harness.library.document(SERVICE, imported.document.id).searchable
         assert search(harness, embedder, "feldspar glaze") == [("kiln.pdf", 2)]
         assert len(harness.index_manager.index) == 0
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         harness.idle()
-        assert harness.library.document(imported.document.id).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, imported.document.id).status is DocumentStatus.READY
         assert len(harness.index_manager.index) == 3
         harness.check()
 
 
 def test_importing_twice_adds_nothing(harness: LibraryHarness, importer: DocumentImporter) -> None:
     """The same texts in the same collection are one document, also under another name; in another they are two."""
-    first = importer.add(prepared())
-    assert importer.add(prepared()).duplicate
-    assert importer.add(prepared(name="copy.pdf")).document.id == first.document.id
+    first = importer.add(SERVICE, prepared())
+    assert importer.add(SERVICE, prepared()).duplicate
+    assert importer.add(SERVICE, prepared(name="copy.pdf")).document.id == first.document.id
     harness.idle()
-    assert importer.add(prepared()).duplicate
-    other = harness.library.create_collection("Other")
-    assert not importer.add(prepared(), other.id).duplicate
+    assert importer.add(SERVICE, prepared()).duplicate
+    other = harness.library.create_collection(SERVICE, "Other")
+    assert not importer.add(SERVICE, prepared(), other.id).duplicate
     harness.idle()
-    assert harness.library.count_documents() == 2
+    assert harness.library.count_documents(SERVICE) == 2
     harness.check()
 
 
 def test_changed_texts_are_a_new_version(harness: LibraryHarness, importer: DocumentImporter) -> None:
     """A source of the same name with other texts takes the place of the one before, which leaves nothing behind."""
-    first = importer.add(prepared())
-    second = importer.add(prepared(TEXTS[:2]))  # while the first is still being embedded
+    first = importer.add(SERVICE, prepared())
+    second = importer.add(SERVICE, prepared(TEXTS[:2]))  # while the first is still being embedded
     assert second.document.id == first.document.id
     harness.idle()
-    document = harness.library.document(first.document.id)
+    document = harness.library.document(SERVICE, first.document.id)
     assert (document.version, document.chunks, document.status) == (2, 2, DocumentStatus.READY)
     harness.check()
 
@@ -156,19 +157,19 @@ def test_imported_documents_can_be_embedded_anew_moved_and_deleted(
     harness: LibraryHarness, importer: DocumentImporter
 ) -> None:
     """They are documents like others; only their original is not there, so that they cannot be chunked anew."""
-    imported = importer.add(prepared())
+    imported = importer.add(SERVICE, prepared())
     harness.idle()
     ids = [imported.document.id]
-    harness.library.jobs.reembed(ids)
+    harness.library.jobs.reembed(SERVICE, ids)
     harness.idle()
     assert '"author": "Ada"' in str(stored_metadata(harness)[2])
     with pytest.raises(ConflictError, match="original"):
-        harness.library.jobs.rechunk(ids, 100, 10)
+        harness.library.jobs.rechunk(SERVICE, ids, 100, 10)
     with pytest.raises(NotFoundError):
-        harness.library.reader.original(ids[0])
-    harness.library.move(ids, harness.library.create_collection("Other").id)
+        harness.library.reader.original(SERVICE, ids[0])
+    harness.library.move(SERVICE, ids, harness.library.create_collection(SERVICE, "Other").id)
     harness.check()
-    report = harness.library.delete(ids)
+    report = harness.library.delete(SERVICE, ids)
     assert (report.documents, report.chunks) == (1, 3)
     assert harness.count("sections") == 0
     harness.check()
@@ -178,14 +179,14 @@ def test_a_job_that_was_cancelled_is_taken_up_again(tmp_path: Path, embedder: Em
     """Who cancels the embedding of an imported document can import it again."""
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
         importer = importer_of(harness, embedder)
-        imported = importer.add(prepared())
+        imported = importer.add(SERVICE, prepared())
         assert imported.document.job_id is not None
-        harness.library.jobs.cancel(imported.document.job_id)
-        again = importer.add(prepared())
+        harness.library.jobs.cancel(SERVICE, imported.document.job_id)
+        again = importer.add(SERVICE, prepared())
         assert again.duplicate
         harness.ingestion.start()
         harness.idle()
-        assert harness.library.document(imported.document.id).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, imported.document.id).status is DocumentStatus.READY
         assert len(harness.index_manager.index) == 3
         harness.check()
 
@@ -195,22 +196,22 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path, embedder: Embedder) ->
     with LibraryHarness(tmp_path / "data", embedder, start=False, queue_limit=1) as harness:
         importer = importer_of(harness, embedder)
         with pytest.raises(BadInputError):
-            importer.add(PreparedDocument("empty", [PreparedChunk(" \n")]))
+            importer.add(SERVICE, PreparedDocument("empty", [PreparedChunk(" \n")]))
         with pytest.raises(NotFoundError):
-            importer.add(prepared(), 77)
-        importer.add(prepared())
+            importer.add(SERVICE, prepared(), 77)
+        importer.add(SERVICE, prepared())
         with pytest.raises(BusyError):
-            importer.add(prepared(TEXTS[:2], "other.pdf"))
-        assert harness.library.count_documents() == 1
-        assert importer.add(prepared(TEXTS[:1], "third.pdf", embedder.embed_chunks(TEXTS[:1]))).vectors_kept
+            importer.add(SERVICE, prepared(TEXTS[:2], "other.pdf"))
+        assert harness.library.count_documents(SERVICE) == 1
+        assert importer.add(SERVICE, prepared(TEXTS[:1], "third.pdf", embedder.embed_chunks(TEXTS[:1]))).vectors_kept
 
 
 def test_texts_are_stored_as_databases_take_them(harness: LibraryHarness, importer: DocumentImporter) -> None:
     """NUL and lone surrogates do not reach the database, in texts, metadata and names."""
     document = PreparedDocument("a\ud800\0.txt", [PreparedChunk("lone \ud800 and\0 NUL", None, {"k": "\ud800"})])
-    imported = importer.add(document)
+    imported = importer.add(SERVICE, document)
     harness.idle()
-    (chunk,) = harness.library.reader.chunks(imported.document.id)
+    (chunk,) = harness.library.reader.chunks(SERVICE, imported.document.id)
     assert chunk.text == "lone ? and NUL"
     harness.check()
 

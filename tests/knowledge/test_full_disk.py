@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import StorageError
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
@@ -52,7 +53,7 @@ def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Emb
             file.write(bytes(max(free - room, 0)))
         harness.ingestion.start()
         harness.idle()
-        failed = harness.library.document(big.document.id)
+        failed = harness.library.document(SERVICE, big.document.id)
         assert failed.status is DocumentStatus.FAILED
         assert "could not be" in failed.error
         assert failed.hint
@@ -62,9 +63,9 @@ def test_disk_runs_full_in_the_middle_of_ingestion(tmp_path: Path, embedder: Emb
         with pytest.raises(StorageError):
             harness.add("more.txt", b"m" * 3_000_000)
         ballast.unlink()
-        harness.library.jobs.retry(failed.job_id or 0)
+        harness.library.jobs.retry(SERVICE, failed.job_id or 0)
         harness.idle()
-        assert harness.library.document(failed.id).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, failed.id).status is DocumentStatus.READY
         harness.check()
 
 
@@ -78,12 +79,12 @@ def test_database_that_cannot_grow_fails_the_job_alone(tmp_path: Path, embedder:
         with file_size_limit(200_000):
             harness.ingestion.start()
             harness.idle()
-        failed = harness.library.document(big.document.id)
+        failed = harness.library.document(SERVICE, big.document.id)
         assert failed.status is DocumentStatus.FAILED
         assert failed.hint
-        assert harness.library.document(kept.id).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, kept.id).status is DocumentStatus.READY
         harness.check()
-        harness.library.jobs.retry(failed.job_id or 0)
+        harness.library.jobs.retry(SERVICE, failed.job_id or 0)
         harness.idle()
-        assert harness.library.document(failed.id).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, failed.id).status is DocumentStatus.READY
         harness.check()

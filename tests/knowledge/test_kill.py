@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from services.core.actor import SERVICE
 from services.knowledge.types import Document, DocumentStatus
 from tests.knowledge.kill_target import QuickEmbedder, content, open_harness
 from tests.knowledge.library_harness import LibraryHarness
@@ -161,9 +162,9 @@ def test_nothing_acknowledged_is_lost_to_kills(tmp_path: Path) -> None:
 
 def check_all(harness: LibraryHarness, expected: Expected) -> None:
     harness.check()
-    default = harness.library.default_collection().id
+    default = harness.library.default_collection(SERVICE).id
     found: dict[Key, Document] = {}
-    for document in harness.library.documents(limit=100_000):
+    for document in harness.library.documents(SERVICE, limit=100_000):
         assert document.status is DocumentStatus.READY, document
         assert document.chunks > 0
         found[int(document.collection_id != default), document.name] = document
@@ -173,10 +174,10 @@ def check_all(harness: LibraryHarness, expected: Expected) -> None:
     contents = [(d.collection_id, d.sha256) for d in found.values()]
     embedder = QuickEmbedder()
     for document in found.values():
-        path, _document = harness.library.reader.original(document.id)
+        path, _document = harness.library.reader.original(SERVICE, document.id)
         data = path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == document.sha256
-        chunks = harness.library.reader.chunks(document.id, limit=10_000)
+        chunks = harness.library.reader.chunks(SERVICE, document.id, limit=10_000)
         assert all(chunk.text.split(".")[0] in data.decode() for chunk in chunks)
         assert data.decode().rsplit(" ", 1)[-1] in chunks[-1].text
         ids, vectors = harness.chunks.vectors([chunk.id for chunk in chunks])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.admission import Admission, Gate, MemoryHeadroom
 from services.core.errors import UnavailableError
 from services.core.machine import MEGABYTE
@@ -25,7 +26,7 @@ def with_room(megabytes: list[int]) -> Admission:
 
 
 def statuses(harness: LibraryHarness) -> set[DocumentStatus]:
-    return {document.status for document in harness.library.documents()}
+    return {document.status for document in harness.library.documents(SERVICE)}
 
 
 def test_documents_wait_for_room_and_none_is_lost(tmp_path: Path, embedder: Embedder) -> None:
@@ -144,6 +145,6 @@ def test_a_closed_door_takes_no_files(harness: LibraryHarness) -> None:
     harness.admission.close(Gate.UPLOADS, "budget", "Short of memory.", "Later.")
     with pytest.raises(UnavailableError, match="Short of memory"):
         harness.add("a.txt", "Something.")
-    assert harness.library.count_documents() == 0
+    assert harness.library.count_documents(SERVICE) == 0
     harness.admission.open(Gate.UPLOADS, "budget")
     assert harness.ready("a.txt", "Something.").status is DocumentStatus.READY

@@ -11,6 +11,7 @@ from console.ui import runtime_access
 from console.ui.live_answers import live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from services.knowledge.types import Document
 from tests.servers import eventually
@@ -34,17 +35,17 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 def services(started: Services) -> Iterator[Services]:
     """The services, emptied afterwards."""
     yield started
-    for conversation in started.conversations.conversations(limit=1000):
+    for conversation in started.conversations.conversations(SERVICE, limit=1000):
         live = live_answers.get(conversation.id)
         if live is not None:
             live.stop()
             assert live.done.wait(30)
-        started.conversations.delete(conversation.id)
-    started.library.delete([document.id for document in started.library.documents(limit=10_000)])
-    default = started.library.default_collection()
-    for collection in started.library.collections():
+        started.conversations.delete(SERVICE, conversation.id)
+    started.library.delete(SERVICE, [document.id for document in started.library.documents(SERVICE, limit=10_000)])
+    default = started.library.default_collection(SERVICE)
+    for collection in started.library.collections(SERVICE):
         if collection.id != default.id:
-            started.library.delete_collection(collection.id)
+            started.library.delete_collection(SERVICE, collection.id)
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def add(services: Services) -> Callable[..., Document]:
 
     def add(name: str, content: str | bytes, collection_id: int | None = None) -> Document:
         data = content.encode() if isinstance(content, str) else content
-        intake = services.library.add(io.BytesIO(data), name, collection_id)
+        intake = services.library.add(SERVICE, io.BytesIO(data), name, collection_id)
         assert services.ingestion.wait_idle(60)
-        return services.library.document(intake.document.id)
+        return services.library.document(SERVICE, intake.document.id)
 
     return add
 

@@ -53,8 +53,8 @@ def test_an_answer_tells_which_word_was_read_instead(app: AppTest, add: Add, ser
     assert any(told in caption.value for caption in app.caption)
     app.run()
     assert any(told in caption.value for caption in app.caption)
-    [conversation] = services.conversations.conversations(limit=1)
-    assert services.conversations.messages(conversation.id)[-1].corrections == (("inspekcted", "inspected"),)
+    [conversation] = services.conversations.conversations(SERVICE, limit=1)
+    assert services.conversations.messages(SERVICE, conversation.id)[-1].corrections == (("inspekcted", "inspected"),)
 
 
 def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, services: Services) -> None:
@@ -99,10 +99,10 @@ def test_thumbs_are_stored(app: AppTest, add: Add, services: Services) -> None:
     add("mill.txt", MILL)
     app.run()
     ask(app, "How often are the seals inspected?")
-    [conversation] = services.conversations.conversations()
-    answer = services.conversations.messages(conversation.id)[-1]
+    [conversation] = services.conversations.conversations(SERVICE)
+    answer = services.conversations.messages(SERVICE, conversation.id)[-1]
     app.feedback(key=f"feedback-{answer.id}").set_value(1).run()
-    assert services.conversations.messages(conversation.id)[-1].feedback == 1
+    assert services.conversations.messages(SERVICE, conversation.id)[-1].feedback == 1
 
 
 def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add, services: Services) -> None:
@@ -116,20 +116,20 @@ def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add,
     [again] = [button for button in app.button if button.label == "Ask again"]
     again.click().run()
     finish(app)
-    [conversation] = services.conversations.conversations()
-    texts = [(message.role, message.text) for message in services.conversations.messages(conversation.id)]
+    [conversation] = services.conversations.conversations(SERVICE)
+    texts = [(message.role, message.text) for message in services.conversations.messages(SERVICE, conversation.id)]
     assert texts[0] == (MessageRole.USER, "Who writes the water level?")
     assert len(texts) == 2
     app.button(key="chat-regenerate").click().run()
     finish(app)
-    assert len(services.conversations.messages(conversation.id)) == 2
+    assert len(services.conversations.messages(SERVICE, conversation.id)) == 2
 
 
 def test_long_conversations_are_paged(app: AppTest, services: Services) -> None:
     """Only the newest messages are on the screen; older ones come when asked for."""
-    conversation = services.conversations.create(title="Long")
+    conversation = services.conversations.create(SERVICE, title="Long")
     for number in range(15):
-        answer = services.answers.ask(conversation.id, f"Question number {number}")
+        answer = services.answers.ask(SERVICE, conversation.id, f"Question number {number}")
         for _event in answer:
             pass
     app.query_params["conversation"] = conversation.id
@@ -150,7 +150,7 @@ def test_a_deleted_document_is_said_to_be_deleted(app: AppTest, add: Add, servic
     document = add("mill.txt", MILL)
     app.run()
     ask(app, "How often are the seals inspected?")
-    services.library.delete([document.id])
+    services.library.delete(SERVICE, [document.id])
     source = next(button for button in app.button if button.key and button.key.startswith("cite-"))
     source.click().run()
     assert any("no longer stored" in warning.value for warning in app.warning)
@@ -170,8 +170,8 @@ def test_a_source_opens_with_its_words_marked(app: AppTest, add: Add) -> None:
 
 def test_stopping_keeps_what_there_is(app: AppTest, services: Services) -> None:
     """The stop button ends the answer; its end is marked as early and the field is open again."""
-    conversation = services.conversations.create(title="Stop")
-    answer = services.answers.ask(conversation.id, "A question")
+    conversation = services.conversations.create(SERVICE, title="Stop")
+    answer = services.answers.ask(SERVICE, conversation.id, "A question")
     live = live_answers.start(conversation.id, "A question", answer, QuestionMode.NEW)
     live.stop()
     assert live.done.wait(30)
@@ -179,14 +179,14 @@ def test_stopping_keeps_what_there_is(app: AppTest, services: Services) -> None:
     app.run()
     assert not app.exception
     assert app.chat_input(key=Key.CHAT_INPUT).disabled is False
-    states = [message.state for message in services.conversations.messages(conversation.id)]
+    states = [message.state for message in services.conversations.messages(SERVICE, conversation.id)]
     assert AnswerState.FAILED not in states
 
 
 def test_conversations_are_searched_and_chosen(app: AppTest, services: Services) -> None:
     """The list narrows while typing, and a click opens what it names."""
-    wanted = services.conversations.create(title="Seals of the mill")
-    services.conversations.create(title="Something else")
+    wanted = services.conversations.create(SERVICE, title="Seals of the mill")
+    services.conversations.create(SERVICE, title="Something else")
     app.run()
     app.text_input(key=Key.CONVERSATION_SEARCH).set_value("seals").run()
     entries = [button for button in app.button if button.key and button.key == f"conversation-{wanted.id}"]
@@ -199,25 +199,25 @@ def test_conversations_are_searched_and_chosen(app: AppTest, services: Services)
 
 def test_the_scope_of_a_new_conversation_is_kept(app: AppTest, add: Add, services: Services) -> None:
     """Collections and window chosen before the first question belong to the conversation it begins."""
-    other = services.library.create_collection("Other")
+    other = services.library.create_collection(SERVICE, "Other")
     add("mill.txt", MILL)
     app.run()
     app.multiselect(key="chat-collections-new").select(other.id).run()
     app.number_input(key="chat-turns-new").set_value(2).run()
     ask(app, "How often are the seals inspected?")
-    [conversation] = services.conversations.conversations()
+    [conversation] = services.conversations.conversations(SERVICE)
     assert (conversation.collection_ids, conversation.history_turns) == ((other.id,), 2)
 
 
 def test_the_scope_of_a_conversation_is_changed(app: AppTest, services: Services) -> None:
     """Collections and window of a conversation that exists are stored as soon as they are chosen."""
-    other = services.library.create_collection("Other")
-    conversation = services.conversations.create(title="Scope")
+    other = services.library.create_collection(SERVICE, "Other")
+    conversation = services.conversations.create(SERVICE, title="Scope")
     app.query_params["conversation"] = conversation.id
     app.run()
     app.multiselect(key=f"chat-collections-{conversation.id}").select(other.id).run()
     app.number_input(key=f"chat-turns-{conversation.id}").set_value(1).run()
-    changed = services.conversations.conversation(conversation.id)
+    changed = services.conversations.conversation(SERVICE, conversation.id)
     assert (changed.collection_ids, changed.history_turns) == ((other.id,), 1)
 
 

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from console.ui.session_state import DocumentsState, Key
 from services.app.container import Services
 from services.chat.types import Citation, Message, MessageRole
+from services.core.actor import SERVICE
 from services.core.document_quotes import Quoted
 from services.knowledge.types import Document, DocumentStatus
 from tests.pages.conftest import open_page
@@ -39,7 +40,7 @@ def test_uploaded_files_are_taken_in_and_let_go(app: AppTest, services: Services
     assert sorted(names(app)) == ["mill.txt", "pond.txt"]
     assert app.session_state[f"millpond.{DocumentsState.__name__}"].uploads == 1
     assert app.file_uploader[0].value == []
-    assert services.library.count_documents(statuses=(DocumentStatus.READY,)) == 2
+    assert services.library.count_documents(SERVICE, statuses=(DocumentStatus.READY,)) == 2
 
 
 def test_the_same_content_again_is_told(app: AppTest, add: Add, services: Services) -> None:
@@ -49,7 +50,7 @@ def test_the_same_content_again_is_told(app: AppTest, add: Add, services: Servic
     app.file_uploader[0].upload("copy.txt", b"The seals are inspected every twelve months.")
     app.run()
     assert any("was skipped" in toast.value for toast in app.toast)
-    assert services.library.count_documents() == 1
+    assert services.library.count_documents(SERVICE) == 1
 
 
 def test_a_file_that_cannot_be_read_says_why(app: AppTest, services: Services) -> None:
@@ -60,12 +61,12 @@ def test_a_file_that_cannot_be_read_says_why(app: AppTest, services: Services) -
     app.run()
     assert services.ingestion.wait_idle(60)
     app.run()
-    [job] = [job for job in services.library.jobs.recent() if job.status is DocumentStatus.FAILED]
+    [job] = [job for job in services.library.jobs.recent(SERVICE) if job.status is DocumentStatus.FAILED]
     assert job.hint
     assert any(caption.value.replace("\\", "").startswith(job.error[:20]) for caption in app.caption)
-    assert services.library.count_documents(statuses=(DocumentStatus.READY,)) == 1
+    assert services.library.count_documents(SERVICE, statuses=(DocumentStatus.READY,)) == 1
     app.button(key=f"job-remove-{job.id}").click().run()
-    assert not [job for job in services.library.jobs.recent() if job.status is DocumentStatus.FAILED]
+    assert not [job for job in services.library.jobs.recent(SERVICE) if job.status is DocumentStatus.FAILED]
 
 
 def test_jobs_in_progress_are_shown_and_cancelled(
@@ -73,14 +74,14 @@ def test_jobs_in_progress_are_shown_and_cancelled(
 ) -> None:
     """A queued file has its line with a button that takes it out of the queue."""
     monkeypatch.setattr(services.ingestion, "wake", lambda **_: None)
-    intake = services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
+    intake = services.library.add(SERVICE, io.BytesIO(b"Some words that wait."), "waiting.txt")
     open_page(app, "documents")
     job_id = intake.document.job_id
     assert job_id is not None
-    if services.library.document(intake.document.id).status is DocumentStatus.QUEUED:
+    if services.library.document(SERVICE, intake.document.id).status is DocumentStatus.QUEUED:
         assert any(text.value == "waiting.txt" for text in app.text)
         app.button(key=f"job-cancel-{job_id}").click().run()
-        assert not services.library.jobs.recent(unfinished_only=True)
+        assert not services.library.jobs.recent(SERVICE, unfinished_only=True)
 
 
 def test_filters_narrow_the_table(app: AppTest, add: Add) -> None:
@@ -97,7 +98,7 @@ def test_filters_narrow_the_table(app: AppTest, add: Add) -> None:
 def test_many_documents_are_paged(app: AppTest, services: Services) -> None:
     """One page of rows is drawn, however many documents there are."""
     for number in range(53):
-        services.library.add(io.BytesIO(f"Note number {number}.".encode()), f"note-{number:02}.txt")
+        services.library.add(SERVICE, io.BytesIO(f"Note number {number}.".encode()), f"note-{number:02}.txt")
     assert services.ingestion.wait_idle(120)
     open_page(app, "documents")
     assert len(names(app)) == 50
@@ -115,7 +116,7 @@ def test_ticked_documents_are_acted_on_whatever_the_rows_do(app: AppTest, add: A
     add("pond.txt", "The pond is four metres deep.")
     app.run()
     app.button(key="bulk-disable").click().run()
-    enabled = {document.name: document.enabled for document in services.library.documents()}
+    enabled = {document.name: document.enabled for document in services.library.documents(SERVICE)}
     assert enabled == {"mill.txt": False, "pond.txt": True}
 
 
@@ -143,12 +144,12 @@ def test_a_document_is_disabled_in_its_view(app: AppTest, add: Add, services: Se
     document = add("mill.txt", "The seals are inspected every twelve months.")
     open_page(app, "documents", document=str(document.id))
     app.toggle[0].set_value(False).run()
-    assert services.library.document(document.id).enabled is False
+    assert services.library.document(SERVICE, document.id).enabled is False
 
 
 def test_collections_are_made_and_kept_apart(app: AppTest, add: Add, services: Services) -> None:
     """Choosing a collection narrows the table to its documents."""
-    other = services.library.create_collection("Other 合同")
+    other = services.library.create_collection(SERVICE, "Other 合同")
     add("mill.txt", "The seals are inspected every twelve months.")
     add("pond.txt", "The pond is four metres deep.", other.id)
     open_page(app, "documents")
@@ -170,10 +171,10 @@ def test_an_action_that_is_refused_is_told(app: AppTest, add: Add, services: Ser
 
 def quoted_in_chat(services: Services, document: Document) -> str:
     """Store an answer that quotes the document; return its conversation."""
-    name = services.conversations.create("Valves").id
+    name = services.conversations.create(SERVICE, "Valves").id
     citation = Citation(1, 1, document.id, document.name, quote="opens at 17 bar")
     answer = Message(0, name, MessageRole.ASSISTANT, "At 17 bar.", datetime.now(UTC), citations=(citation,))
-    services.conversations.replace_from(None, answer)
+    services.conversations.replace_from(SERVICE, None, answer)
     return name
 
 
@@ -187,18 +188,18 @@ def test_a_deletion_says_what_stays_and_erases_it_where_asked(app: AppTest, add:
     app.checkbox(key="dialog-choice").check().run()
     app.button(key=Key.CONFIRM).click().run()
     assert not app.exception
-    assert services.library.count_documents() == 0
-    assert "17 bar" not in services.conversations.messages(conversation)[0].text
+    assert services.library.count_documents(SERVICE) == 0
+    assert "17 bar" not in services.conversations.messages(SERVICE, conversation)[0].text
 
 
 def test_quotes_of_deleted_documents_can_be_erased_later(app: AppTest, add: Add, services: Services) -> None:
     """Whoever left the box alone finds what is left on the page of documents."""
     conversation = quoted_in_chat(services, document := add("valve.txt", "The valve opens at 17 bar."))
-    services.library.delete([document.id])
-    assert services.library.quotes_of_deleted() == Quoted(1, 1)
+    services.library.delete(SERVICE, [document.id])
+    assert services.library.quotes.of_deleted(SERVICE) == Quoted(1, 1)
     open_page(app, "documents")
     app.button(key="deleted-quotes-erase").click().run()
     app.button(key=Key.CONFIRM).click().run()
     assert not app.exception
-    assert "17 bar" not in services.conversations.messages(conversation)[0].text
-    assert services.library.quotes_of_deleted() == Quoted()
+    assert "17 bar" not in services.conversations.messages(SERVICE, conversation)[0].text
+    assert services.library.quotes.of_deleted(SERVICE) == Quoted()

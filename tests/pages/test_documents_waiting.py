@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from services.app.container import Services
+from services.core.actor import SERVICE
 from services.core.admission import MemoryHeadroom
 from services.core.machine import MEGABYTE
 from tests.pages.conftest import open_page
@@ -19,7 +20,7 @@ def test_documents_that_wait_for_memory_say_so(
     eventually(lambda: services.admission.reserved == 0, what="the end of what the test before had deleted")
     room = [MemoryHeadroom(0, 5 * MEGABYTE)]
     monkeypatch.setattr(services.admission, "_headroom", lambda: room[0])
-    services.library.add(io.BytesIO(b"Some words that wait."), "waiting.txt")
+    services.library.add(SERVICE, io.BytesIO(b"Some words that wait."), "waiting.txt")
     eventually(lambda: services.ingestion.pause_reason, what="the pause")
     open_page(app, "documents")
     assert any("nothing is lost: The next document needs about 8 MB" in caption.value for caption in app.caption)

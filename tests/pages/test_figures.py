@@ -76,10 +76,10 @@ def work(services: Services, plan: dict[str, Any], closing: ExitStack) -> bytear
     held[::4096] = b"x" * len(held[::4096])
     for number in range(plan["documents"]):
         text = f"Pump {number}, seals {plan['megabytes']}: covered for {plan['searches']} months."
-        services.library.add(io.BytesIO(text.encode()), f"pump-{number}-{plan['megabytes']}.txt")
+        services.library.add(SERVICE, io.BytesIO(text.encode()), f"pump-{number}-{plan['megabytes']}.txt")
     services.ingestion.wait_idle(60)
     for number in range(plan["searches"]):
-        services.searches.search(f"How long are seals covered? {number}")
+        services.searches.search(SERVICE, f"How long are seals covered? {number}")
     for _ in range(plan["diagnostics"]):
         closing.callback(services.requests.open(RequestKind.DIAGNOSTIC, "census of objects", user="ann").close)
     if plan["refuse"]:

@@ -139,7 +139,7 @@ def test_nothing_was_done_yet(app: AppTest, acting: Services) -> None:
 
 def test_giving_back(app: AppTest, acting: Services) -> None:
     """Each offer has its words and its button; after a click it says what it freed."""
-    acting.retriever.search("What is new?")
+    acting.retriever.search(SERVICE, "What is new?")
     open_page(app, "collector", view="reclaim")
     written = words(app)
     assert "**Search caches** · would free" in written

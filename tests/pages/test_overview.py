@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.ui.current_actor import page_user
 from services.app.container import Services
+from services.core.actor import SERVICE
 from services.core.requests import RequestKind
 from services.knowledge.types import Document
 from tests.pages.conftest import open_page
@@ -38,8 +39,8 @@ def test_requests_are_listed_and_can_be_cancelled(app: AppTest, services: Servic
 def test_caches_show_their_hit_rates(app: AppTest, services: Services, add: Callable[..., Document]) -> None:
     """Each cache with its share of hits and of its budget."""
     add("pump.txt", "Pump seals are covered for 12 months.")
-    services.retriever.search("How long are seals covered?")
-    services.retriever.search("How long are seals covered?")
+    services.retriever.search(SERVICE, "How long are seals covered?")
+    services.retriever.search(SERVICE, "How long are seals covered?")
     open_page(app, "overview")
     assert not app.exception
     assert [subheader.value for subheader in app.subheader].count("Caches") == 1

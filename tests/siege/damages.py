@@ -27,6 +27,7 @@ import structlog
 from services.app.phases import open_platform
 from services.app.startup import Application
 from services.chat.conversations import Conversations
+from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.events import EventKind
@@ -265,7 +266,10 @@ def _serve(folder: Path, until: float, closing: ExitStack, served: dict[str, str
     )
     subject("originals", lambda: [_original(files, documents, each.id) for each in listed])
     subject("jobs", lambda: documents.jobs({}, limit=100))
-    subject("conversations", lambda: [conversations.export(each.id, "json") for each in conversations.conversations()])
+    subject(
+        "conversations",
+        lambda: [conversations.export(SERVICE, each.id, "json") for each in conversations.conversations(SERVICE)],
+    )
     subject("settings", lambda: _rows(database, "SELECT key, value FROM preferences ORDER BY key"))
     subject("events", lambda: platform.events.between(0.0, until, 20_000))
     subject("history", lambda: _history(memory, until))

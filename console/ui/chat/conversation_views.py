@@ -8,7 +8,9 @@ from typing import NoReturn
 
 import streamlit as st
 
+from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt
+from console.ui.rights import as_visitor
 from console.ui.session_state import ChatState, Key, OpenPage, Query, query, set_query, state_of
 from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
@@ -38,7 +40,7 @@ def _scope(services: Services, conversation: Conversation | None) -> str:
     ids = conversation.collection_ids if conversation else state_of(ChatState).draft_collections
     if not ids:
         return _("All collections")
-    names = {collection.id: collection.name for collection in services.library.collections()}
+    names = {collection.id: collection.name for collection in services.library.collections(page_actor(services))}
     known = [names[i] for i in ids if i in names]
     if len(known) == 1:
         return escape(shorten(known[0], 30))
@@ -47,7 +49,7 @@ def _scope(services: Services, conversation: Conversation | None) -> str:
 
 def _choices(services: Services, conversation: Conversation | None) -> None:
     state = state_of(ChatState)
-    collections = {collection.id: collection for collection in services.library.collections()}
+    collections = {collection.id: collection for collection in services.library.collections(page_actor(services))}
     ids = conversation.collection_ids if conversation else state.draft_collections
     name = conversation.id if conversation else "new"
     scope, window = f"chat-collections-{name}", f"chat-turns-{name}"
@@ -80,12 +82,12 @@ def _choices(services: Services, conversation: Conversation | None) -> None:
 
 def _set_collections(services: Services, conversation: Conversation | None, key: str) -> None:
     if conversation is not None:
-        attempt(services.conversations.set_collections, conversation.id, tuple(st.session_state[key]))
+        attempt(as_visitor(services.conversations.set_collections), conversation.id, tuple(st.session_state[key]))
 
 
 def _set_turns(services: Services, conversation: Conversation | None, key: str) -> None:
     if conversation is not None:
-        attempt(services.conversations.set_history_turns, conversation.id, int(st.session_state[key]))
+        attempt(as_visitor(services.conversations.set_history_turns), conversation.id, int(st.session_state[key]))
 
 
 def _menu(services: Services, conversation: Conversation) -> None:
@@ -119,20 +121,21 @@ def _menu(services: Services, conversation: Conversation) -> None:
 
 
 def _rename(services: Services, conversation_id: str, title: str) -> str:
-    services.conversations.rename(conversation_id, title)
+    services.conversations.rename(page_actor(services), conversation_id, title)
     return _("Renamed.")
 
 
 def _delete(services: Services, conversation_id: str) -> str:
-    services.answers.stop(conversation_id)
-    services.conversations.delete(conversation_id)
+    actor = page_actor(services)
+    services.answers.stop(actor, conversation_id)
+    services.conversations.delete(actor, conversation_id)
     open_conversation("")
     return _("The conversation was deleted.")
 
 
 def _export(services: Services, conversation: Conversation, *, as_json: bool) -> NoReturn:
     def body() -> None:
-        text = services.conversations.export(conversation.id, "json" if as_json else "markdown")
+        text = services.conversations.export(page_actor(services), conversation.id, "json" if as_json else "markdown")
         stem = re.sub(r"[^\w\-]+", "-", conversation.title).strip("-")[:60] or "conversation"
         st.markdown(
             plural(
@@ -172,7 +175,7 @@ def conversation_list(conversations: Conversations, current: Conversation | None
         label_visibility="collapsed",
         live=True,
     )
-    found = conversations.conversations(query=text or "", limit=_SHOWN + 1)
+    found = conversations.conversations(page_actor(), query=text or "", limit=_SHOWN + 1)
     if not found:
         st.caption(_("No conversation contains this text.") if text else _("No conversations yet."))
     with st.container(gap=None, key="conversation-list"):

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from console.navigation import PageName, page
-from console.ui.current_actor import page_user
+from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
+from console.ui.rights import as_visitor
 from console.ui.session_state import ChatState, Key, Query, set_query, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.corrections import show_corrections
@@ -20,7 +21,7 @@ from console.ui.shared.formatting import answer_markdown, count, escape, escape_
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
-from services.chat.conversations import cut_words
+from services.chat.export import cut_words
 from services.chat.types import AnswerCost, AnswerState, Conversation, Message, MessageRole
 from services.core.i18n import _
 
@@ -63,7 +64,9 @@ def _shown(services: Services, conversation: Conversation | None) -> Sequence[Me
     state = state_of(ChatState)
     if state.conversation != conversation.id:  # another one was opened
         state.conversation, state.before, state.editing = conversation.id, None, None
-    messages = services.conversations.messages(conversation.id, limit=_SHOWN + 1, before=state.before)
+    messages = services.conversations.messages(
+        page_actor(services), conversation.id, limit=_SHOWN + 1, before=state.before
+    )
     more = len(messages) > _SHOWN
     messages = messages[-_SHOWN:]
     if more or state.before is not None:
@@ -98,7 +101,7 @@ def _move(before: int | None) -> None:
 
 
 def _welcome(services: Services) -> None:
-    counts = services.library.counts()
+    counts = services.library.counts(page_actor(services))
     with st.container(horizontal_alignment="center", key="welcome"):
         st.space("large")
         if counts.searchable:
@@ -118,12 +121,15 @@ def _ask(services: Services, conversation: Conversation | None, question: str) -
     if conversation is None:
         state = state_of(ChatState)
         conversation = services.conversations.create(
-            history_turns=state.draft_turns, collection_ids=state.draft_collections
+            page_actor(services), history_turns=state.draft_turns, collection_ids=state.draft_collections
         )
         set_query(Query.CONVERSATION, conversation.id)
         state.draft_collections, state.draft_turns = (), None
     _start(
-        conversation.id, question, services.answers.ask(conversation.id, question, user=page_user()), QuestionMode.NEW
+        conversation.id,
+        question,
+        services.answers.ask(page_actor(services), conversation.id, question, user=page_user()),
+        QuestionMode.NEW,
     )
     st.rerun()
 
@@ -200,7 +206,9 @@ def _question(services: Services, message: Message, *, last: bool, start_answer:
                 )
                 with st.container(horizontal=True):
                     if st.form_submit_button(_("Ask again"), type="primary"):
-                        answer = services.answers.edit(message.conversation_id, text, user=page_user())
+                        answer = services.answers.edit(
+                            page_actor(services), message.conversation_id, text, user=page_user()
+                        )
                         start_answer(message.conversation_id, text, answer, QuestionMode.EDITED)
                         st.rerun()
                     if st.form_submit_button(_("Cancel")):
@@ -244,12 +252,12 @@ def _thumbs(services: Services, message: Message) -> None:
 
 def _rate(services: Services, message_id: int, key: str) -> None:
     value = st.session_state[key]
-    attempt(services.conversations.feedback, message_id, 0 if value is None else (1 if value else -1))
+    attempt(as_visitor(services.conversations.feedback), message_id, 0 if value is None else (1 if value else -1))
 
 
 def _retry_actions(services: Services, message: Message, start_answer: StartAnswer) -> None:
     if st.button(_("Regenerate"), key="chat-regenerate", icon=":material/refresh:", type="tertiary"):
-        answer = services.answers.regenerate(message.conversation_id, user=page_user())
+        answer = services.answers.regenerate(page_actor(services), message.conversation_id, user=page_user())
         start_answer(message.conversation_id, "", answer, QuestionMode.AGAIN)
         st.rerun()
     st.button(
@@ -264,7 +272,7 @@ def _retry_actions(services: Services, message: Message, start_answer: StartAnsw
 
 def _edit(services: Services, message: Message) -> None:
     """Open the conversation's last question for editing."""
-    for earlier in reversed(services.conversations.messages(message.conversation_id, limit=4)):
+    for earlier in reversed(services.conversations.messages(page_actor(services), message.conversation_id, limit=4)):
         if earlier.role is MessageRole.USER:
             state_of(ChatState).editing = earlier.id
             return

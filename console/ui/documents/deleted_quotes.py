@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from console.ui.current_actor import page_actor
 from console.ui.error_boundary import guarded
 from console.ui.shared.dialogs import confirm
 from services.core.i18n import _, plural
@@ -15,7 +16,7 @@ from services.knowledge.library import Library
 @guarded
 def deleted_quotes(library: Library) -> None:
     """Draw what is left of deleted documents; nothing where nothing is."""
-    quoted = library.quotes.of_deleted()
+    quoted = library.quotes.of_deleted(page_actor())
     if not quoted.answers:
         return
     text = _("{answers} in {conversations}.").format(
@@ -38,5 +39,5 @@ def deleted_quotes(library: Library) -> None:
 
 
 def _erase(library: Library) -> str:
-    erased = library.erase_quotes_of_deleted()
+    erased = library.quotes.erase_deleted(page_actor())
     return plural("{count} answer was erased.", "{count} answers were erased.", erased.answers)

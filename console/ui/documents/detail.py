@@ -7,8 +7,10 @@ from functools import partial
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.current_actor import page_actor
 from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
+from console.ui.rights import as_visitor, may_write
 from console.ui.session_state import Query, set_query
 from console.ui.shared.citations import PDF
 from console.ui.shared.dialogs import confirm_choice, deletion_text
@@ -75,7 +77,7 @@ def _facts(document: Document) -> None:
 
 def _attachments(library: Library, document: Document) -> None:
     """Draw links to the documents that this one brought, and to those that brought it."""
-    brought, brought_by = library.relatives(document.id, _LINKS + 1)
+    brought, brought_by = library.relatives(page_actor(), document.id, _LINKS + 1)
     for title, found in ((_("Attachments"), brought), (_("Came with"), brought_by)):
         if not found:
             continue
@@ -99,14 +101,28 @@ def _actions(library: Library, document: Document) -> None:
             value=document.enabled,
             key=f"document-enabled-{document.id}-{document.enabled}",
             on_change=attempt,
-            args=(library.set_enabled, [document.id], not document.enabled),
+            args=(as_visitor(library.set_enabled), [document.id], not document.enabled),
+            disabled=not may_write(document.collection_id),
+            help=None if may_write(document.collection_id) else _("You may read this document, but not change it."),
         )
         _download(library, document)
+        if not may_write(document.collection_id):
+            return
         if document.job_id is not None and document.status in {DocumentStatus.FAILED, DocumentStatus.CANCELLED}:
-            st.button(_("Retry"), key="document-retry", on_click=attempt, args=(library.jobs.retry, document.job_id))
+            st.button(
+                _("Retry"),
+                key="document-retry",
+                on_click=attempt,
+                args=(as_visitor(library.jobs.retry), document.job_id),
+            )
         if st.button(_("Re-chunk"), key="document-rechunk"):
             ask_rechunk(library, [document.id])
-        st.button(_("Re-embed"), key="document-reembed", on_click=attempt, args=(library.jobs.reembed, [document.id]))
+        st.button(
+            _("Re-embed"),
+            key="document-reembed",
+            on_click=attempt,
+            args=(as_visitor(library.jobs.reembed), [document.id]),
+        )
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
             lines, choice = deletion_lines(library, [document])
             confirm_choice(
@@ -116,7 +132,7 @@ def _actions(library: Library, document: Document) -> None:
 
 def _download(library: Library, document: Document) -> None:
     try:
-        library.reader.original(document.id)
+        library.reader.original(page_actor(), document.id)
     except NotFoundError:  # the original of an unreadable file is not kept
         return
     # Streamed from disk by the API; st.download_button would hold the file in RAM.
@@ -124,7 +140,7 @@ def _download(library: Library, document: Document) -> None:
 
 
 def _delete(library: Library, document_id: int, erase_quotes: bool) -> str:
-    report = library.delete([document_id], erase_quotes=erase_quotes)
+    report = library.delete(page_actor(), [document_id], erase_quotes=erase_quotes)
     set_query(Query.DOCUMENT, None)
     return deletion_text(report)
 
@@ -135,7 +151,7 @@ def _chunks(library: Library, document: Document) -> None:
         return
     pages = -(-document.chunks // _CHUNKS)
     number = st.pagination(pages, key=f"chunk-page-{document.id}-{pages}") if pages > 1 else 1
-    for chunk in library.reader.chunks(document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
+    for chunk in library.reader.chunks(page_actor(), document.id, limit=_CHUNKS, offset=(number - 1) * _CHUNKS):
         with st.container(border=True, gap="xsmall"):
             where = location(chunk.page, chunk.sheet, chunk.heading)
             tokens = plural("{count} token", "{count} tokens", chunk.tokens)
@@ -145,7 +161,7 @@ def _chunks(library: Library, document: Document) -> None:
 
 
 def _text(library: Library, document: Document) -> None:
-    sections = library.reader.sections(document.id)
+    sections = library.reader.sections(page_actor(), document.id)
     if not sections:
         st.caption(_("No text yet."))
         return
@@ -159,6 +175,6 @@ def _text(library: Library, document: Document) -> None:
 
 def _pages(library: Library, document: Document) -> None:
     number = st.pagination(document.pages, key=f"page-{document.id}")
-    image = library.reader.page_image(document.id, number, width=1000)
+    image = library.reader.page_image(page_actor(), document.id, number, width=1000)
     with st.container(border=True, width=860):
         st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

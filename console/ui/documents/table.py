@@ -8,10 +8,13 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
+from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt
+from console.ui.rights import as_visitor
 from console.ui.session_state import DocumentsState, Key, Query, notify, set_query, state_of
 from console.ui.shared.dialogs import close_dialog, confirm_choice, deletion_text, open_dialog, quotes_choice
 from console.ui.shared.formatting import count, plain, shorten, size, status_label
+from services.core.actor import AccessLevel
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
@@ -31,7 +34,8 @@ _MOST_NAMES = 5  # in the confirmation of a deletion
 
 def document_table(library: Library, collection_id: int | None) -> None:
     """Draw the documents of a collection (None: of all) with filters and bulk actions."""
-    if library.count_documents(collection_ids=(collection_id,) if collection_id is not None else ()) == 0:
+    actor = page_actor()
+    if library.count_documents(actor, collection_ids=(collection_id,) if collection_id is not None else ()) == 0:
         _empty(filtered=False)
         return
     text, statuses, order, descending = _filters()
@@ -40,7 +44,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
         "query": text,
         "statuses": statuses,
     }
-    total = library.count_documents(**filters)
+    total = library.count_documents(actor, **filters)
     if total == 0:
         _empty(filtered=True)
         return
@@ -51,7 +55,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
         number = st.pagination(pages, key=f"{Key.DOCUMENT_PAGE}-{pages}") if pages > 1 else 1
         st.caption(plural("{count} document", "{count} documents", total), width="content")
     documents = library.documents(
-        **filters, limit=_ROWS, offset=(number - 1) * _ROWS, order=order, descending=descending
+        actor, **filters, limit=_ROWS, offset=(number - 1) * _ROWS, order=order, descending=descending
     )
     with table:
         _rows(library, documents)
@@ -198,13 +202,17 @@ def _toggle(library: Library) -> None:
 
 
 def _switch(library: Library, document_id: int) -> None:
-    library.set_enabled([document_id], not library.document(document_id).enabled)
+    actor = page_actor()
+    library.set_enabled(actor, [document_id], not library.document(actor, document_id).enabled)
 
 
 def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
     state = state_of(DocumentsState)
     selected = sorted(state.selected)
     none = not selected
+    writable = library.collections(page_actor(), AccessLevel.WRITE)
+    if not writable:
+        return  # who may only read does nothing with several documents at once
     with st.container(horizontal=True, vertical_alignment="center", key="bulk-actions"):
         st.caption(
             _("Select rows for bulk actions")
@@ -213,17 +221,21 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
             width="content",
         )
         st.button(
-            _("Enable"), key="bulk-enable", disabled=none, on_click=attempt, args=(library.set_enabled, selected, True)
+            _("Enable"),
+            key="bulk-enable",
+            disabled=none,
+            on_click=attempt,
+            args=(as_visitor(library.set_enabled), selected, True),
         )
         st.button(
             _("Disable"),
             key="bulk-disable",
             disabled=none,
             on_click=attempt,
-            args=(library.set_enabled, selected, False),
+            args=(as_visitor(library.set_enabled), selected, False),
         )
         with st.popover(_("Move to"), key="bulk-move", disabled=none):
-            for collection in library.collections():
+            for collection in writable:
                 st.button(
                     plain(collection.name),
                     key=f"bulk-move-{collection.id}",
@@ -236,7 +248,7 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
         st.button(_("Re-embed"), key="bulk-reembed", disabled=none, on_click=_reembed, args=(library, selected))
         if st.button(_("Delete"), key="bulk-delete", disabled=none, icon=":material/delete:"):
             known = {document.id: document for document in documents}
-            chosen = [known.get(i) or attempt(library.document, i) for i in selected]
+            chosen = [known.get(i) or attempt(as_visitor(library.document), i) for i in selected]
             lines, choice = deletion_lines(library, [document for document in chosen if document is not None])
             confirm_choice(
                 plural("Delete {count} document?", "Delete {count} documents?", len(selected)),
@@ -249,19 +261,19 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
 
 
 def _move(library: Library, ids: list[int], collection_id: int) -> None:
-    attempt(library.move, ids, collection_id)
+    attempt(as_visitor(library.move), ids, collection_id)
     _clear()
 
 
 def _reembed(library: Library, ids: list[int]) -> None:
-    jobs = attempt(library.jobs.reembed, ids)
+    jobs = attempt(as_visitor(library.jobs.reembed), ids)
     if jobs is not None:
         notify(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
         _clear()
 
 
 def _delete(library: Library, ids: list[int], erase_quotes: bool) -> str:
-    report = library.delete(ids, erase_quotes=erase_quotes)
+    report = library.delete(page_actor(), ids, erase_quotes=erase_quotes)
     _clear()
     return deletion_text(report)
 
@@ -274,7 +286,7 @@ def _clear() -> None:
 
 def deletion_lines(library: Library, documents: Sequence[Document]) -> tuple[list[str], str]:
     """Return the consequences of deleting `documents` for the confirmation, and its choice as `quotes_choice` does."""
-    everything = library.with_attachments([document.id for document in documents])
+    everything = library.with_attachments(page_actor(), [document.id for document in documents])
     attached = len(everything) - len(documents)
     lines = [shorten(document.name, 80) for document in documents[:_MOST_NAMES]]
     if len(documents) > _MOST_NAMES:
@@ -301,7 +313,7 @@ def deletion_lines(library: Library, documents: Sequence[Document]) -> tuple[lis
             size=size(sum(document.size_bytes for document in everything)),
         )
     )
-    quotes, choice = quotes_choice(library.quoted([document.id for document in documents]))
+    quotes, choice = quotes_choice(library.quotes.of(page_actor(), [document.id for document in documents]))
     return lines + quotes, choice
 
 
@@ -316,7 +328,7 @@ def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:
                 _("Overlap of neighbouring chunks in tokens"), 0, 1024, 24, step=4, key="rechunk-overlap"
             )
             if st.form_submit_button(_("Re-chunk"), type="primary"):
-                jobs = library.jobs.rechunk(ids, chunk_tokens=int(tokens), overlap=int(overlap))
+                jobs = library.jobs.rechunk(page_actor(), ids, chunk_tokens=int(tokens), overlap=int(overlap))
                 notify(plural("{count} re-chunking job queued.", "{count} re-chunking jobs queued.", len(jobs)))
                 close_dialog()
 

@@ -10,7 +10,8 @@ from typing import Literal
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from console.ui.current_actor import page_user
+from console.ui.current_actor import page_actor, page_user
+from console.ui.rights import may_manage, why_no_collection, why_no_upload
 from console.ui.session_state import DocumentsState, Key, notify, notify_problem, state_of
 from console.ui.shared.dialogs import confirm_choice, deletion_text, prompt_for_name, quotes_choice
 from console.ui.shared.formatting import escape, shorten
@@ -30,6 +31,9 @@ _ALL = 0  # ids count from 1
 
 def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -> None:
     """Draw the drop zone; dropped files are added to the collection (None: the default one) at once."""
+    if why := why_no_upload(services.library, collection_id):
+        st.caption(why)
+        return
     state = state_of(DocumentsState)
     folder = st.toggle(_("A folder with all that is in it"), key=Key.UPLOAD_FOLDER)
     several: Literal[True, "directory"] = "directory" if folder else True
@@ -70,7 +74,7 @@ def _store(services: Services, files: Sequence[UploadedFile], collection_id: int
             try:
                 scope.check()
                 names.add(file.name)
-                stored.append(services.library.add(file, file.name, collection_id, batch=batch))
+                stored.append(services.library.add(page_actor(services), file, file.name, collection_id, batch=batch))
             except MillpondError as error:
                 problems.append((file.name, error))
             finally:
@@ -110,7 +114,7 @@ def _notify(stored: Sequence[Intake], problems: Sequence[tuple[str, MillpondErro
 def collections_bar(library: Library) -> int | None:
     """Draw the choice of collection with its actions; return the chosen one, None for all."""
     state = state_of(DocumentsState)
-    collections = {collection.id: collection for collection in library.collections()}
+    collections = {collection.id: collection for collection in library.collections(page_actor())}
     if state.collection not in collections:
         state.collection = None
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -123,14 +127,20 @@ def collections_bar(library: Library) -> int | None:
             label_visibility="collapsed",
             width=280,
         )
-        if st.button(_("New collection"), icon=":material/create_new_folder:", key="collection-new"):
+        if st.button(
+            _("New collection"),
+            icon=":material/create_new_folder:",
+            key="collection-new",
+            disabled=(why := why_no_collection()) is not None,
+            help=why,
+        ):
             prompt_for_name(_("New collection"), _("Name"), "", partial(_create, library))
-        if chosen != _ALL:
+        if chosen != _ALL and may_manage(chosen):
             current = collections[chosen]
             if st.button(_("Rename"), type="tertiary", key="collection-rename"):
                 prompt_for_name(_("Rename collection"), _("Name"), current.name, partial(_rename, library, chosen))
             if st.button(_("Delete"), type="tertiary", key="collection-delete", disabled=_is_default(library, chosen)):
-                quotes, choice = quotes_choice(library.quoted_in_collection(chosen))
+                quotes, choice = quotes_choice(library.quotes.in_collection(page_actor(), chosen))
                 confirm_choice(
                     _("Delete the collection {name}?").format(name=shorten(current.name, 60)),
                     [
@@ -154,20 +164,20 @@ def _title(collection: Collection) -> str:
 
 
 def _is_default(library: Library, collection_id: int) -> bool:
-    return library.default_collection().id == collection_id
+    return library.is_default(page_actor(), collection_id)
 
 
 def _create(library: Library, name: str) -> str:
-    state_of(DocumentsState).collection = library.create_collection(name).id
+    state_of(DocumentsState).collection = library.create_collection(page_actor(), name).id
     return _("The collection {name} was created.").format(name=shorten(name, 60))
 
 
 def _rename(library: Library, collection_id: int, name: str) -> str:
-    library.rename_collection(collection_id, name)
+    library.rename_collection(page_actor(), collection_id, name)
     return _("Renamed to {name}.").format(name=shorten(name, 60))
 
 
 def _delete(library: Library, collection_id: int, erase_quotes: bool) -> str:
-    report = library.delete_collection(collection_id, erase_quotes=erase_quotes)
+    report = library.delete_collection(page_actor(), collection_id, erase_quotes=erase_quotes)
     state_of(DocumentsState).collection = None
     return deletion_text(report)

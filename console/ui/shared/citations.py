@@ -13,6 +13,7 @@ from typing import NoReturn
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.current_actor import page_actor
 from console.ui.session_state import Query
 from console.ui.shared.dialogs import open_dialog
 from console.ui.shared.document_text import END_MARK, MARK, document_markdown
@@ -57,7 +58,9 @@ def open_citation(library: Library, citation: Citation) -> NoReturn:
 
     def body() -> None:
         found = _find(library, citation)
-        if found is None:
+        if found is None and (citation.withheld or (not citation.deleted and page_actor().readable() is not None)):
+            _unavailable()
+        elif found is None:
             _deleted(citation)
         else:
             _passage(library, citation, *found)
@@ -70,13 +73,21 @@ def open_citation(library: Library, citation: Citation) -> NoReturn:
 def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:
     """Return the document and the chunk that now contains the cited words; None if the document was deleted."""
     try:
-        document = library.document(citation.document_id)
+        document = library.document(page_actor(), citation.document_id)
     except NotFoundError:
         return None
-    chunk = library.reader.chunk(citation.chunk_id)
+    chunk = library.reader.chunk(page_actor(), citation.chunk_id)
     if chunk is None and citation.quote:
-        chunk = library.reader.locate(citation.document_id, citation.quote)
+        chunk = library.reader.locate(page_actor(), citation.document_id, citation.quote)
     return document, chunk
+
+
+def _unavailable() -> None:
+    st.warning(
+        _("It was deleted, or you may not read it at present."),
+        title=_("This source is not available to you"),
+        icon=":material/lock:",
+    )
 
 
 def _deleted(citation: Citation) -> None:
@@ -123,7 +134,7 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
     )
     words = (citation.quote,) if citation.quote and number == first else ()
     try:
-        image = library.reader.page_image(document.id, number, width=1000, highlight=words)
+        image = library.reader.page_image(page_actor(), document.id, number, width=1000, highlight=words)
     except MillpondError as error:
         st.caption(escape(f"{error.message} {error.hint}"))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from services.core.actor import SERVICE
 from services.core.events import Counter
 from services.core.requests import RequestKind, RequestRegistry
 from services.knowledge.notes import NoteKind
@@ -99,7 +100,7 @@ def ingestion(settings: Settings, service: Ingestion) -> Iterator[MetricValue]:
 def library(index: IndexManager, service: Library) -> Iterator[MetricValue]:
     """Return the library's totals, those that pages and API show: added up once after each change."""
     yield MetricValue(_VECTORS, len(index.index))
-    counts = service.counts()
+    counts = service.counts(SERVICE)
     yield MetricValue(_JOBS, counts.jobs_unfinished)
     yield MetricValue(_DOCUMENTS, counts.documents)
     yield MetricValue(_SEARCHABLE, counts.searchable)

@@ -189,7 +189,15 @@ class StoreStage:
             unit.connection,
             claim.document_id,
             [(each.name, each.file) for each in waiting],
-            RevisionPlan(claim.chunk_tokens, claim.overlap, 0, claim.owner, claim.batch),
+            RevisionPlan(
+                claim.chunk_tokens,
+                claim.overlap,
+                0,
+                claim.owner,
+                claim.batch,
+                added_by=claim.added_by,
+                readable=claim.readable,
+            ),
             is_stored=lambda stored: self._files.location(stored).is_file(),
         )
         for each, keep in zip(waiting, admitted.kept, strict=True):

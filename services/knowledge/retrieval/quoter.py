@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from services.core.actor import Actor
 from services.knowledge.retrieval.listing import best_list
 from services.knowledge.retrieval.question_kinds import QuestionKind, Understood, content, understand
 from services.knowledge.retrieval.retriever import Retriever
@@ -23,7 +24,7 @@ _LISTED_DOCUMENTS = 2
 class DocumentChunks(Protocol):
     """Reads the chunks of documents; `services.knowledge.store.chunks.ContentStore` does."""
 
-    def chunks(self, document_id: int, limit: int, offset: int) -> list[Chunk]:
+    def chunks(self, document_id: int, limit: int, offset: int, readable: Collection[int] | None) -> list[Chunk]:
         """Return a document's chunks in reading order, a page of them."""
 
     def only_document(self, groups: Collection[int] | None) -> int | None:
@@ -31,13 +32,13 @@ class DocumentChunks(Protocol):
 
 
 class Quoter:
-    """Answers questions by quoting. Thread-safe."""
+    """Answers questions by quoting, from what `actor` may read. Thread-safe."""
 
     def __init__(self, retriever: Retriever, contents: DocumentChunks) -> None:
         self._retriever = retriever
         self._contents = contents
 
-    def search(self, question: str, collection_ids: Collection[int] = ()) -> SearchResult:
+    def search(self, actor: Actor, question: str, collection_ids: Collection[int] = ()) -> SearchResult:
         """Return the passages for a question: of the whole document where that is to be summarised.
 
         Raises:
@@ -46,54 +47,55 @@ class Quoter:
         """
         asked = understand(question)
         if asked.kind is not QuestionKind.SUMMARY:
-            return self._passages(question, asked, collection_ids)
-        document = self._contents.only_document(tuple(collection_ids) or None)
-        found = self._retriever.search(asked.subject or question, collection_ids=collection_ids)
+            return self._passages(actor, question, asked, collection_ids)
+        document = self._contents.only_document(actor.searched(collection_ids))
+        found = self._retriever.search(actor, asked.subject or question, collection_ids=collection_ids)
         if document is None and asked.subject and found.relevant:
             document = _named(asked.subject, found.hits)
         if document is None:
             return replace(found, relevant=False)
-        return replace(found, query=question, hits=self._spread(document, found, collection_ids), relevant=True)
+        spread = self._spread(actor, document, found, collection_ids)
+        return replace(found, query=question, hits=spread, relevant=True)
 
-    def quotes(self, question: str, result: SearchResult, limit: int) -> Quotes:
+    def quotes(self, actor: Actor, question: str, result: SearchResult, limit: int) -> Quotes:
         """Return the quotes that answer a question, from what `search` found for it."""
         asked = understand(question)
         if result.relevant and result.hits:
             if asked.kind is QuestionKind.SUMMARY:
-                return self._summary(result)
-            if asked.kind is QuestionKind.LISTING and (listed := self._listing(asked, result)):
+                return self._summary(actor, result)
+            if asked.kind is QuestionKind.LISTING and (listed := self._listing(actor, asked, result)):
                 return listed
-            if asked.kind is QuestionKind.COMPARISON and (compared := self._comparison(asked, result)):
+            if asked.kind is QuestionKind.COMPARISON and (compared := self._comparison(actor, asked, result)):
                 return compared
         else:
             return Quotes(asked.kind, (), ())
         kind = asked.kind if asked.kind in _AS_OPEN else QuestionKind.OPEN
         return Quotes(kind, result.hits, tuple(self._retriever.quotes(question, result, limit)))
 
-    def _passages(self, question: str, asked: Understood, groups: Collection[int]) -> SearchResult:
+    def _passages(self, actor: Actor, question: str, asked: Understood, groups: Collection[int]) -> SearchResult:
         """Return the passages for a question; where they are not relevant, those for what it names."""
-        found = self._retriever.search(question, collection_ids=groups)
+        found = self._retriever.search(actor, question, collection_ids=groups)
         if found.relevant:
             return found
         for text in asked.sides or (content(question),):
             if text and text != question:
-                named = self._retriever.search(text, collection_ids=groups)
+                named = self._retriever.search(actor, text, collection_ids=groups)
                 if named.relevant:
                     return replace(named, query=question)
         return found
 
-    def _spread(self, document_id: int, found: SearchResult, groups: Collection[int]) -> tuple[Hit, ...]:
+    def _spread(self, actor: Actor, document_id: int, found: SearchResult, groups: Collection[int]) -> tuple[Hit, ...]:
         """Return chunks from all over a document, as many as a search returns, in reading order."""
-        chunks = self._contents.chunks(document_id, MAX_CHUNKS, 0)
+        chunks = self._contents.chunks(document_id, MAX_CHUNKS, 0, actor.readable())
         most = max(len(found.hits), 1)
         step = max(len(chunks) / most, 1.0)
         places = sorted({int(number * step) for number in range(most) if int(number * step) < len(chunks)})
         collection = next((hit.collection_id for hit in found.hits if hit.document_id == document_id), 0)
         return tuple(_hit(chunks[place], collection or next(iter(groups), 0)) for place in places)
 
-    def _summary(self, result: SearchResult) -> Quotes:
+    def _summary(self, actor: Actor, result: SearchResult) -> Quotes:
         first = result.hits[0]
-        chunks = self._contents.chunks(first.document_id, MAX_CHUNKS, 0)
+        chunks = self._contents.chunks(first.document_id, MAX_CHUNKS, 0, actor.readable())
         hits: list[Hit] = []
         quotes: list[Quote] = []
         for number, text, shown in main_statements(chunks, _SUMMARY_QUOTES):
@@ -109,9 +111,9 @@ class Quoter:
             complete=len(chunks) < MAX_CHUNKS,
         )
 
-    def _listing(self, asked: Understood, result: SearchResult) -> Quotes | None:
+    def _listing(self, actor: Actor, asked: Understood, result: SearchResult) -> Quotes | None:
         for hit in _documents(result.hits)[:_LISTED_DOCUMENTS]:
-            chunks = self._contents.chunks(hit.document_id, MAX_CHUNKS, 0)
+            chunks = self._contents.chunks(hit.document_id, MAX_CHUNKS, 0, actor.readable())
             found = best_list(asked.subject, chunks, self._retriever.lexical.idf)
             if found is not None:
                 return Quotes(
@@ -124,7 +126,7 @@ class Quoter:
                 )
         return None
 
-    def _comparison(self, asked: Understood, result: SearchResult) -> Quotes | None:
+    def _comparison(self, actor: Actor, asked: Understood, result: SearchResult) -> Quotes | None:
         """Return the best quote for each side, None where one of them is not found."""
         hits: list[Hit] = []
         quotes: list[Quote] = []
@@ -133,7 +135,7 @@ class Quoter:
             known = replace(result, query=side)
             best = self._retriever.quotes(side, known, 1)
             if not best:
-                known = self._retriever.search(side, collection_ids=groups)
+                known = self._retriever.search(actor, side, collection_ids=groups)
                 best = self._retriever.quotes(side, known, 1)
             if not best:
                 return None

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.core.actor import Actor
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
@@ -93,6 +94,7 @@ class Retriever:
 
     def search(
         self,
+        actor: Actor,
         query: str,
         *,
         k: int | None = None,
@@ -100,12 +102,13 @@ class Retriever:
         settings: RetrievalSettings | None = None,
         check: Callable[[], object] = lambda: None,
     ) -> SearchResult:
-        """Return the best chunks for `query`, best first.
+        """Return the best chunks for `query`, best first, of the collections that `actor` may read.
 
         Args:
+            actor: what they may not read is not searched.
             query: a question or words, in any language.
             k: most hits; the settings' when left out.
-            collection_ids: where to look; everywhere when empty.
+            collection_ids: where to look; everywhere that may be read when empty.
             settings: weights and threshold; those of the chat when left out.
             check: called between the steps; what it raises ends the search.
 
@@ -129,7 +132,8 @@ class Retriever:
             result = self._search(
                 query,
                 k=settings.k if k is None else k,
-                groups=tuple(collection_ids) or None,
+                groups=actor.searched(collection_ids),
+                readable=actor.readable(),
                 settings=settings,
                 started=started,
                 check=check,
@@ -143,6 +147,7 @@ class Retriever:
         *,
         k: int,
         groups: Collection[int] | None,
+        readable: Collection[int] | None,
         settings: RetrievalSettings,
         started: float,
         check: Callable[[], object],
@@ -153,7 +158,7 @@ class Retriever:
         dense_weight, lexical_weight = self._weights(settings, trust)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
-        lexical = LexicalSearch(lambda: self._find(query, candidates, groups, postings))
+        lexical = LexicalSearch(lambda: self._find(query, candidates, groups, readable, postings))
         dense = self._dense(query, candidates, groups) if dense_weight > 0 else DenseFound()
         asked, matches = lexical.result()
         if asked.corrections and dense_weight > 0:
@@ -195,10 +200,15 @@ class Retriever:
         )
 
     def _find(
-        self, query: str, candidates: int, groups: Collection[int] | None, postings: int
+        self,
+        query: str,
+        candidates: int,
+        groups: Collection[int] | None,
+        readable: Collection[int] | None,
+        postings: int,
     ) -> tuple[Asked, Matches]:
-        asked = self._wording.read(query)
-        return asked, self.lexical.find(asked.terms, candidates, groups, postings=postings)
+        asked = self._wording.read(query, readable)
+        return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 
     def _dense(self, text: str, candidates: int, groups: Collection[int] | None) -> DenseFound:
         """Return what is nearest to a text in the index."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.knowledge.retrieval.inflections import languages_of, other_forms
@@ -60,8 +60,12 @@ class Wording:
         self._lexical = lexical
         self._is_known_word = is_known_word
 
-    def read(self, question: str) -> Asked:
-        """Return the question as it is searched for."""
+    def read(self, question: str, readable: Collection[int] | None = None) -> Asked:
+        """Return the question as it is searched for by somebody who may read these collections (None: all).
+
+        Frequencies of terms are those of all documents. Which codes the documents have, and which words could be meant,
+        is told of the readable ones alone.
+        """
         located, wholes = read_question(question)
         words = [term for term, _places in located]
         languages = languages_of(words[:100])
@@ -71,15 +75,16 @@ class Wording:
                 forms[word] = others
         candidates = [*words, *(whole.term for whole in wholes), *(one for found in forms.values() for one in found)]
         counts = self._lexical.frequencies(candidates)
-        corrections = self._corrections(question, words, forms, counts)
+        corrections = self._corrections(question, words, forms, _Seen(self._lexical, counts, readable))
         if corrections:
             read = corrected(question, corrections)
-            asked = self.read(read)
+            asked = self.read(read, readable)
             return replace(asked, text=read, corrections=corrections)
         alternatives = [Alternative(whole.term, whole.places) for whole in wholes if counts[whole.term]]
         codes: dict[range, set[str]] = defaultdict(set)
+        seen = _Seen(self._lexical, counts, readable)
         for whole in wholes:
-            if whole.exact and counts[whole.term]:
+            if whole.exact and seen.has(whole.term):
                 codes[whole.places].add(whole.term)
         alternatives += [
             Alternative(form, places, FORM_FACTOR)
@@ -101,15 +106,14 @@ class Wording:
         )
 
     def _corrections(
-        self, question: str, words: Sequence[str], forms: dict[str, list[str]], counts: dict[str, int]
+        self, question: str, words: Sequence[str], forms: dict[str, list[str]], seen: _Seen
     ) -> tuple[Correction, ...]:
         unknown = [
             word
             for word in dict.fromkeys(words)
-            if not counts[word]
-            and len(word) >= _LEAST_LETTERS
+            if len(word) >= _LEAST_LETTERS
             and _LATIN_WORD.match(word)
-            and not any(counts[form] for form in forms.get(word, ()))
+            and not any(seen.surely_has(form) for form in (word, *forms.get(word, ())))
         ]
         found: list[Correction] = []
         for typed in _WORD.findall(question):
@@ -121,9 +125,30 @@ class Wording:
             unknown.remove(term)
             if self._is_known_word(fold(typed)) or self._is_known_word(term):
                 continue
-            if read := self._lexical.nearest(term):
+            if any(seen.has(form) for form in (term, *forms.get(term, ()))):
+                continue
+            if read := self._lexical.nearest(term, seen.readable):
                 found.append(Correction(typed, read))
         return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Which terms are in what may be read; `counts` are the frequencies in all documents."""
+
+    lexical: LexicalStore
+    counts: Mapping[str, int]
+    readable: Collection[int] | None
+
+    def surely_has(self, term: str) -> bool:
+        """Return whether a term is there, as far as its frequency tells: quickly."""
+        return self.readable is None and self.counts[term] > 0
+
+    def has(self, term: str) -> bool:
+        """Return whether a term is there."""
+        if not self.counts[term]:
+            return False
+        return self.readable is None or self.lexical.is_present(term, self.readable)
 
 
 def corrected(question: str, corrections: Sequence[Correction]) -> str:

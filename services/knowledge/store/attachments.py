@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from services.core.actor import Actor
 from services.knowledge.file_names import attachment_name, numbered_name
 from services.knowledge.file_store import StoredFile
 from services.knowledge.store import deletions
 from services.knowledge.store.deletions import Removal
 from services.knowledge.store.intake import RevisionPlan, admit
+from services.knowledge.store.rights import may_change_everything, unchangeable
 from services.knowledge.store.tables import attachments, documents
 
 # A mail in a mail in a mail: deeper ones are noted, not taken in.
@@ -83,6 +85,13 @@ def keep_for_itself(connection: Connection, document_id: int) -> None:
     connection.execute(
         documents.update().where(documents.c.id == document_id, documents.c.attached).values(attached=False)
     )
+
+
+def keep_unchangeable(connection: Connection, actor: Actor, document_id: int) -> None:
+    """Have those attachments stay that somebody moved to where `actor` may change nothing: before a deletion."""
+    if not may_change_everything(actor):
+        for kept in sorted(unchangeable(connection, actor, with_attachments(connection, [document_id]))):
+            keep_for_itself(connection, kept)
 
 
 def with_attachments(connection: Connection, document_ids: Iterable[int]) -> list[int]:

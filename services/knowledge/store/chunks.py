@@ -18,6 +18,8 @@ from services.knowledge.types import Chunk, Section
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+Groups = Collection[int] | None
+"""Collections that are looked into; None for all."""
 # SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
 IDS_PER_QUERY = 1000
 _BATCH = 500
@@ -164,28 +166,31 @@ def _parts(ids: list[int], size: int = IDS_PER_QUERY) -> Iterator[list[int]]:
 
 
 class ContentStore:
-    """Reads a document's chunks and sections for display: those of its active revision. Thread-safe."""
+    """Reads a document's chunks and sections for display: those of its active revision. Thread-safe.
+
+    Of a document outside of the `readable` collections there is nothing, as of one that does not exist.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def chunks(self, document_id: int, limit: int, offset: int) -> list[Chunk]:
+    def chunks(self, document_id: int, limit: int, offset: int, readable: Groups) -> list[Chunk]:
         """Return a document's chunks in reading order, a page of them."""
-        query = _chunks().where(documents.c.id == document_id).order_by(chunks.c.position)
+        query = _chunks(readable).where(documents.c.id == document_id).order_by(chunks.c.position)
         with self._database.read() as connection:
             rows = connection.execute(query.limit(max(limit, 0)).offset(max(offset, 0)))
             return [_chunk(row) for row in rows]
 
-    def chunk(self, chunk_id: int) -> Chunk | None:
+    def chunk(self, chunk_id: int, readable: Groups) -> Chunk | None:
         """Return one chunk, or None when it is gone."""
         with self._database.read() as connection:
-            row = connection.execute(_chunks().where(chunks.c.id == chunk_id)).one_or_none()
+            row = connection.execute(_chunks(readable).where(chunks.c.id == chunk_id)).one_or_none()
         return None if row is None else _chunk(row)
 
-    def containing(self, document_id: int, text: str) -> Chunk | None:
+    def containing(self, document_id: int, text: str, readable: Groups) -> Chunk | None:
         """Return a document's first chunk that contains `text` exactly, or None."""
         query = (
-            _chunks()
+            _chunks(readable)
             .where(documents.c.id == document_id, sa.func.instr(chunks.c.text, text) > 0)
             .order_by(chunks.c.position)
             .limit(1)
@@ -194,7 +199,7 @@ class ContentStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else _chunk(row)
 
-    def only_document(self, groups: Collection[int] | None) -> int | None:
+    def only_document(self, groups: Groups) -> int | None:
         """Return the document that is searched, if it is the only one; `groups`: ids of collections, None for all."""
         query = sa.select(documents.c.id).where(documents.c.enabled, documents.c.active_revision_id.is_not(None))
         if groups is not None:
@@ -203,31 +208,37 @@ class ContentStore:
             found = list(connection.execute(query.limit(2)).scalars())
         return found[0] if len(found) == 1 else None
 
-    def each_chunk(self, document_id: int) -> Iterator[Chunk]:
+    def each_chunk(self, document_id: int, readable: Groups) -> Iterator[Chunk]:
         """Yield a document's chunks in reading order, a few hundred in RAM at a time."""
         offset = 0
-        while batch := self.chunks(document_id, _BATCH, offset):
+        while batch := self.chunks(document_id, _BATCH, offset, readable):
             yield from batch
             offset += len(batch)
 
-    def sections(self, document_id: int) -> list[Section]:
+    def sections(self, document_id: int, readable: Groups) -> list[Section]:
         """Return a document's text in reading order."""
-        query = (
+        query = _within(
             sa.select(sections)
             .join(documents, documents.c.active_revision_id == sections.c.revision_id)
             .where(documents.c.id == document_id)
-            .order_by(sections.c.position)
+            .order_by(sections.c.position),
+            readable,
         )
         with self._database.read() as connection:
             return [Section(row.text, row.page, row.sheet, tuple(row.heading)) for row in connection.execute(query)]
 
 
-def _chunks() -> sa.Select[Any]:
-    return (
+def _chunks(readable: Groups) -> sa.Select[Any]:
+    return _within(
         sa.select(documents.c.id.label("document_id"), documents.c.name, *_COLUMNS)
         .select_from(chunks)
-        .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
+        .join(documents, documents.c.active_revision_id == chunks.c.revision_id),
+        readable,
     )
+
+
+def _within(query: sa.Select[Any], readable: Groups) -> sa.Select[Any]:
+    return query if readable is None else query.where(documents.c.collection_id.in_(sorted(readable)))
 
 
 def _chunk(row: Row[Any]) -> Chunk:

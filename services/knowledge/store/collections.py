@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
 from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
 
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
@@ -14,6 +15,8 @@ from services.core.i18n import _
 from services.knowledge.file_names import collection_name
 from services.knowledge.store.tables import PRESENT, collections, documents
 from services.knowledge.types import Collection
+
+_TWIN = "\x1f"  # names have no control characters (`collection_name`)
 
 
 class CollectionEnd(StrEnum):
@@ -29,6 +32,11 @@ class CollectionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def existing(self, ids: Iterable[int]) -> set[int]:
+        """Return those of `ids` that collections have."""
+        with self._database.read() as connection:
+            return set(connection.scalars(sa.select(collections.c.id))) & set(ids)
+
     def all(self) -> list[Collection]:
         """Return all collections, the default one first, then by name."""
         self.default_id()
@@ -40,7 +48,7 @@ class CollectionStore:
             .order_by(collections.c.id)
         )
         with self._database.read() as connection:
-            found = [Collection(*row) for row in connection.execute(query)]
+            found = [Collection(row[0], shown_collection(row[1]), row[2]) for row in connection.execute(query)]
         return [found[0], *sorted(found[1:], key=lambda c: c.name.casefold())]
 
     def get(self, collection_id: int) -> Collection:
@@ -66,20 +74,17 @@ class CollectionStore:
                     found = _insert(connection, _("General"))
         return int(found)
 
-    def create(self, name: str) -> int:
+    def create(self, name: str, readable: frozenset[int] | None = None) -> int:
         """Create a collection and return its id.
 
         Raises:
             BadInputError: the name is empty.
-            ConflictError: the name is taken.
+            ConflictError: one of the readable collections has the name.
         """
         self.default_id()
         shown = _checked(name)
-        try:
-            with self._database.write() as connection:
-                return _insert(connection, shown)
-        except IntegrityError as error:
-            raise _taken(shown) from error
+        with self._database.write() as connection:
+            return _insert(connection, _free(connection, shown, readable))
 
     def begin_end(self, collection_id: int, end: CollectionEnd | None) -> None:
         """Record that a collection is being deleted, or (None) that it is kept: it takes no documents meanwhile.
@@ -95,7 +100,7 @@ class CollectionStore:
         with self._database.read() as connection:
             return [(row.id, CollectionEnd(row.deleting)) for row in connection.execute(query)]
 
-    def rename(self, collection_id: int, name: str) -> None:
+    def rename(self, collection_id: int, name: str, readable: frozenset[int] | None = None) -> None:
         """Rename a collection.
 
         Raises:
@@ -103,15 +108,35 @@ class CollectionStore:
             NotFoundError: there is none with this id.
         """
         shown = _checked(name)
-        try:
-            with self._database.write() as connection:
-                found = connection.execute(
-                    collections.update().where(collections.c.id == collection_id).values(name=shown)
-                )
-                if not found.rowcount:
-                    raise collection_not_found()
-        except IntegrityError as error:
-            raise _taken(shown) from error
+        with self._database.write() as connection:
+            free = _free(connection, shown, readable, itself=collection_id)
+            found = connection.execute(collections.update().where(collections.c.id == collection_id).values(name=free))
+            if not found.rowcount:
+                raise collection_not_found()
+
+
+def shown_collection(stored: str) -> str:
+    """Return a collection's name as people see it."""
+    return stored.partition(_TWIN)[0]
+
+
+def _free(connection: Connection, shown: str, readable: frozenset[int] | None, itself: int = 0) -> str:
+    """Return the name to store for one that is shown as `shown`.
+
+    Stored names are unique. Where a collection that may not be read has the name, an error would tell that there is
+    one: then both are shown by the same name, and the second is stored with an invisible addition.
+
+    Raises:
+        ConflictError: a readable collection has the name.
+    """
+    bearers = sa.or_(collections.c.name == shown, collections.c.name.startswith(shown + _TWIN, autoescape=True))
+    query = sa.select(collections.c.id).where(bearers, collections.c.id != itself)
+    ids = set(connection.execute(query).scalars())
+    if not ids:
+        return shown
+    if readable is None or ids & readable:
+        raise _taken(shown)
+    return f"{shown}{_TWIN}{secrets.token_hex(4)}"
 
 
 def require_collection(connection: Connection, collection_id: int) -> None:

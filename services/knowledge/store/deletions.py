@@ -30,7 +30,8 @@ class Removal:
     """What a deletion removed from the database, and what is still to be removed.
 
     `ids` are vectors to remove from the index, int64 (n,) each, `unneeded` originals, `ended` jobs of the pipeline,
-    `gone` the names of the documents by id, `left_over` large revisions that are to be deleted in portions.
+    `gone` the names of the documents by id, `homes` their collections, `left_over` large revisions that are to be
+    deleted in portions.
     """
 
     documents: int = 0
@@ -40,6 +41,7 @@ class Removal:
     unneeded: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     gone: dict[int, str] = field(default_factory=dict)
+    homes: dict[int, int] = field(default_factory=dict)
     left_over: list[int] = field(default_factory=list)
 
     def include(self, other: Removal) -> None:
@@ -51,6 +53,7 @@ class Removal:
         self.unneeded += other.unneeded
         self.ended += other.ended
         self.gone |= other.gone
+        self.homes |= other.homes
         self.left_over += other.left_over
 
 
@@ -61,7 +64,7 @@ def delete(connection: Connection, document_id: int) -> Removal:
     document = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one_or_none()
     if document is None:
         return Removal()
-    removal = Removal(documents=1, gone={document_id: document.name})
+    removal = Removal(documents=1, gone={document_id: document.name}, homes={document_id: document.collection_id})
     ended = sa.select(jobs.c.id).where(jobs.c.document_id == document_id, jobs.c.state.in_(UNFINISHED_STATES))
     removal.ended = list(connection.execute(ended).scalars())
     if document.active_revision_id is not None:

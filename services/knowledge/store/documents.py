@@ -12,14 +12,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
+from services.core.actor import AccessLevel, Actor
 from services.core.database import Database
-from services.core.errors import BadInputError, ConflictError, NotFoundError
+from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
 from services.knowledge.notes import notes_of
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
-from services.knowledge.store.collections import require_collection
+from services.knowledge.store.collections import require_collection, shown_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
 from services.knowledge.store.revisions import revision_ids
+from services.knowledge.store.rights import (
+    Readable,
+    collections_of,
+    document_not_found,
+    only_readable,
+    require_document,
+)
 from services.knowledge.store.tables import PRESENT, collections, documents, jobs, revisions
 from services.knowledge.types import (
     Document,
@@ -57,11 +65,12 @@ _ORDERS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class DocumentFilters:
-    """Selects documents; an empty filter matches all."""
+    """Selects documents; an empty filter matches all, of the readable collections."""
 
     collection_ids: Collection[int] = ()
     query: str = ""
     statuses: Collection[DocumentStatus] = ()
+    readable: Readable = None
 
 
 @dataclass(slots=True)
@@ -72,12 +81,23 @@ class Regrouping:
     group: int
 
 
-def read_document(connection: Connection, document_id: int, live: Live) -> Document:
+def read_document(connection: Connection, document_id: int, live: Live, readable: Readable = None) -> Document:
     """Return one document as seen by the transaction of `connection`; errors as for `DocumentStore.get`."""
-    row = connection.execute(_documents(DocumentFilters(), live).where(documents.c.id == document_id)).one_or_none()
+    query = _documents(DocumentFilters(readable=readable), live).where(documents.c.id == document_id)
+    row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFoundError(_("This document does not exist any more."))
+        raise document_not_found()
     return _document(row, live)
+
+
+def document_names(connection: Connection, document_ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of documents by their ids."""
+    found: dict[int, str] = {}
+    for start in range(0, len(document_ids), IDS_PER_QUERY):
+        part = documents.c.id.in_(document_ids[start : start + IDS_PER_QUERY])
+        for row in connection.execute(sa.select(documents.c.id, documents.c.name).where(part)):
+            found[row.id] = row.name
+    return found
 
 
 def set_enabled(connection: Connection, document_ids: Sequence[int], enabled: bool) -> list[Regrouping]:
@@ -153,14 +173,32 @@ class DocumentStore:
         with self._database.read() as connection:
             return connection.scalar(query) or 0
 
-    def get(self, document_id: int, live: Live) -> Document:
+    def get(self, document_id: int, live: Live, readable: Readable) -> Document:
         """Return one document.
 
         Raises:
-            NotFoundError: it is gone.
+            NotFoundError: it is gone, or in none of the readable collections.
         """
         with self._database.read() as connection:
-            return read_document(connection, document_id, live)
+            return read_document(connection, document_id, live, readable)
+
+    def unreadable(self, ids: Collection[int], readable: Readable) -> set[int]:
+        """Return those of `ids` that no document in the readable collections has."""
+        if readable is None:
+            return set()
+        with self._database.read() as connection:
+            return set(ids).difference(collections_of(connection, sorted(ids), readable))
+
+    def changeable(self, actor: Actor, ids: Collection[int]) -> set[int]:
+        """Return those of the documents that `actor` may change."""
+        with self._database.read() as connection:
+            homes = collections_of(connection, sorted(ids), actor.readable())
+        return {each for each, home in homes.items() if actor.level(home) >= AccessLevel.WRITE}
+
+    def require_change(self, actor: Actor, document_id: int, action: str) -> None:
+        """Return if a document may be changed; errors as for `require_document`."""
+        with self._database.read() as connection:
+            require_document(connection, actor, document_id, action)
 
     def existing(self, ids: Collection[int]) -> set[int]:
         """Return those of `ids` that documents have."""
@@ -178,14 +216,21 @@ class DocumentStore:
             return set(connection.scalars(sa.select(documents.c.name).where(PRESENT)))
 
     def jobs(
-        self, live: Live, *, unfinished_only: bool = False, limit: int = 100, job_id: int | None = None
+        self,
+        live: Live,
+        readable: Readable,
+        *,
+        unfinished_only: bool = False,
+        limit: int = 100,
+        job_id: int | None = None,
     ) -> list[Job]:
-        """Return jobs, the newest first."""
-        query = (
+        """Return jobs of documents in the readable collections, the newest first."""
+        query = only_readable(
             sa.select(jobs, documents.c.name)
             .join(documents, documents.c.id == jobs.c.document_id)
             .order_by(jobs.c.id.desc())
-            .limit(max(limit, 0))
+            .limit(max(limit, 0)),
+            readable,
         )
         if unfinished_only:
             query = query.where(jobs.c.state.in_(UNFINISHED_STATES))
@@ -194,9 +239,9 @@ class DocumentStore:
         with self._database.read() as connection:
             return [_as_job(row, live) for row in connection.execute(query)]
 
-    def counts(self) -> LibraryCounts:
-        """Return the totals."""
-        totals = (
+    def counts(self, readable: Readable) -> LibraryCounts:
+        """Return the totals of the readable collections."""
+        totals = only_readable(
             sa.select(
                 sa.func.count(),
                 sa.func.count().filter(documents.c.enabled, documents.c.active_revision_id.is_not(None)),
@@ -209,39 +254,41 @@ class DocumentStore:
             .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
             .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
             .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
-            .where(PRESENT)
+            .where(PRESENT),
+            readable,
         )
         with self._database.read() as connection:
             numbers = [int(value) for value in connection.execute(totals).one()]
             kinds = Counter[str]()
-            for facts in connection.execute(_NOTED).scalars():
+            for facts in connection.execute(only_readable(_NOTED, readable)).scalars():
                 for kind, count, _place in facts:
                     kinds[kind] += count
         return LibraryCounts(*numbers, notes=tuple(sorted(kinds.items())))
 
-    def original(self, document_id: int) -> tuple[str, str]:
+    def original(self, document_id: int, readable: Readable) -> tuple[str, str]:
         """Return stored name and sha256 of the active revision's original, else of the newest revision's.
 
         Raises:
             NotFoundError: the document is gone.
         """
-        query = (
+        query = only_readable(
             sa.select(_ACTIVE.c.stored, _ACTIVE.c.sha256, _NEWEST.c.stored, _NEWEST.c.sha256)
             .select_from(documents)
             .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
             .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
-            .where(documents.c.id == document_id, PRESENT)
+            .where(documents.c.id == document_id, PRESENT),
+            readable,
         )
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise NotFoundError(_("This document does not exist any more."))
+            raise document_not_found()
         stored, sha256 = row[:2] if row[0] else row[2:]
         return stored or "", sha256 or ""
 
 
 def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
-    query = (
+    query = only_readable(
         sa.select(
             documents,
             collections.c.name.label("collection"),
@@ -261,7 +308,8 @@ def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
         .outerjoin(_NEWEST, _NEWEST.c.id == documents.c.newest_revision_id)
         .outerjoin(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
         .outerjoin(jobs, jobs.c.revision_id == documents.c.newest_revision_id)
-        .where(PRESENT)
+        .where(PRESENT),
+        filters.readable,
     )
     if filters.collection_ids:
         query = query.where(documents.c.collection_id.in_(list(filters.collection_ids)))
@@ -294,7 +342,8 @@ def _document(row: Row[Any], live: Live) -> Document:
         id=row.id,
         name=row.name,
         collection_id=row.collection_id,
-        collection=row.collection,
+        collection=shown_collection(row.collection),
+        added_by=row.added_by,
         status=status,
         progress=progress,
         error=row.error or "",

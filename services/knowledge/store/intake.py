@@ -10,6 +10,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from services.core.actor import SERVICE, Actor
 from services.core.database import Database
 from services.core.errors import BusyError, ConflictError, NotFoundError
 from services.core.i18n import _, plural
@@ -54,6 +55,8 @@ class RevisionPlan:
     """How to build a revision: sizes in tokens of the embedder; most unfinished jobs before new ones are refused.
 
     `owner` is who wants it, `batch` names what the same person handed in with it: the queue is shared among them.
+    `added_by` is that person's account. Chunks of the same content are copied from the `readable` collections alone
+    (None: from all): a copy is there at once, which would tell that another collection has the file.
     """
 
     chunk_tokens: int
@@ -61,6 +64,8 @@ class RevisionPlan:
     queue_limit: int
     owner: str = ""
     batch: str = ""
+    added_by: int | None = None
+    readable: frozenset[int] | None = None
 
     @classmethod
     def from_settings(
@@ -72,14 +77,17 @@ class RevisionPlan:
         *,
         owner: str = "",
         batch: str = "",
+        actor: Actor = SERVICE,
     ) -> Self:
-        """Return the plan that the settings ask for, except for what is given."""
+        """Return the plan that the settings ask for, except for what is given; `actor` is who wants it."""
         return cls(
             settings.chunk_tokens if chunk_tokens is None else chunk_tokens,
             settings.chunk_overlap_tokens if overlap is None else overlap,
             settings.queue_limit if queue_limit is None else queue_limit,
             owner,
             batch,
+            actor.person_id,
+            actor.readable(),
         )
 
 
@@ -108,10 +116,10 @@ def admit(
         # The content is known but its job failed or was cancelled: retry it with the new file.
         connection.execute(revisions.update().where(revisions.c.id == same.newest_revision_id).values(stored=stored))
         requeue(connection, connection.execute(sa.select(jobs).where(jobs.c.id == same.job_id)).one())
-        shared = {"owner": plan.owner, "batch": plan.batch}
+        shared = {"owner": plan.owner, "batch": plan.batch, "readable": _listed(plan)}
         connection.execute(jobs.update().where(jobs.c.id == same.job_id).values(**shared))
         return IntakeResult(same.id, keep_file=stored == file.stored, requeued=True)
-    document_id, version, unneeded, ended = find_or_create_document(connection, name, collection_id)
+    document_id, version, unneeded, ended = find_or_create_document(connection, name, collection_id, plan)
     revision_id = insert_revision(
         connection,
         document_id,
@@ -192,7 +200,7 @@ def _known_original(connection: Connection, file: StoredFile, is_stored: Callabl
 
 
 def find_or_create_document(
-    connection: Connection, name: str, collection_id: int
+    connection: Connection, name: str, collection_id: int, plan: RevisionPlan
 ) -> tuple[int, int, list[str], list[int]]:
     """Find or create the document; return (id, version of the coming revision, unneeded originals, ended jobs)."""
     query = sa.select(documents).where(documents.c.collection_id == collection_id, documents.c.name == name)
@@ -205,7 +213,7 @@ def find_or_create_document(
     now = datetime.now(UTC)
     created = (
         documents.insert()
-        .values(collection_id=collection_id, name=name, created_at=now, updated_at=now)
+        .values(collection_id=collection_id, name=name, added_by=plan.added_by, created_at=now, updated_at=now)
         .returning(documents.c.id)
     )
     return connection.execute(created).scalar_one(), 1, [], []
@@ -234,8 +242,13 @@ def _insert_job(connection: Connection, document_id: int, revision_id: int, kind
         created_at=datetime.now(UTC),
         owner=plan.owner[:MOST_OWNER],
         batch=plan.batch,
+        readable=_listed(plan),
     )
     return int(connection.execute(created.returning(jobs.c.id)).scalar_one())
+
+
+def _listed(plan: RevisionPlan) -> list[int] | None:
+    return None if plan.readable is None else sorted(plan.readable)
 
 
 def _check_queue(connection: Connection, plan: RevisionPlan) -> None:

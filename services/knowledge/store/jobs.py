@@ -31,6 +31,7 @@ _QUEUED_JOBS = (
         documents.c.name,
         documents.c.active_revision_id,
         documents.c.attached,
+        documents.c.added_by,
         revisions.c.stored,
         revisions.c.sha256,
         revisions.c.chunk_tokens,
@@ -104,6 +105,8 @@ class Claim:
     owner: str = ""
     batch: str = ""
     deaths: int = 0
+    added_by: int | None = None
+    readable: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ class JobStore:
                 owner=row.owner,
                 batch=row.batch,
                 deaths=row.deaths,
+                added_by=row.added_by,
+                readable=None if row.readable is None else frozenset(row.readable),
             )
 
     def queued(self, after: int = 0) -> list[QueuedJob]:
@@ -339,5 +344,6 @@ def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> tuple
     if job.kind == JobKind.REEMBED:
         return None, ""
     wanted = {name: getattr(job, name) for name in ("sha256", "chunk_tokens", "overlap")}
-    found = connection.execute(_SAME_WORK, {**wanted, "fingerprint": fingerprint}).one_or_none()
+    query = _SAME_WORK if job.readable is None else _SAME_WORK.where(documents.c.collection_id.in_(job.readable))
+    found = connection.execute(query, {**wanted, "fingerprint": fingerprint}).one_or_none()
     return (None, "") if found is None else (found.id, found.name)

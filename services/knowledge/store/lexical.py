@@ -13,13 +13,15 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
-from services.knowledge.store.chunks import IDS_PER_QUERY
+from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
+from services.knowledge.store.scope import MOST_POSTINGS, allowed, few_ids, first_within, is_present, postings
 from services.knowledge.store.tables import chunks, documents
-from services.knowledge.store.vocabulary import nearest_word
+from services.knowledge.store.vocabulary import has_word, nearest_word
 from services.knowledge.text.terms import is_unspaced
 
 # Postings that one search may visit: about 10 ms.
@@ -79,16 +81,21 @@ class LexicalStore:
         return [(chunk, sum(parts.values())) for chunk, parts in self.find(terms, k, groups).items()]
 
     def find(
-        self, terms: Sequence[str], k: int, groups: Collection[int] | None = None, *, postings: int = MAX_POSTINGS
+        self, terms: Sequence[str], k: int, groups: Collection[int] | None = None, *, most_postings: int = MAX_POSTINGS
     ) -> dict[int, dict[str, float]]:
         """Return the chunks that `search` returns, in the same order, with their BM25 by term, as `matches` does.
 
-        `postings` bounds the postings that are visited.
+        `most_postings` bounds the postings that are visited.
         """
         wanted = list(dict.fromkeys(terms))
+        if groups is not None and not groups:
+            return {}
         with self._database.read() as connection:
-            query, ranked = self._query(connection, wanted, postings)
-            if not query or (groups is not None and not groups):
+            few = None if groups is None else few_ids(connection, groups)
+            if few is not None:
+                return self._find_among(connection, wanted, k, few)
+            query, ranked = self._query(connection, wanted, most_postings)
+            if not query:
                 return {}
             # Exact scores reorder them, and chunks outside `groups` drop out: fetch some more.
             most = k + 20 if ranked else MAX_UNRANKED
@@ -97,14 +104,32 @@ class LexicalStore:
             if not ids and not ranked:
                 query = query.split(" AND ", maxsplit=1)[0]
                 ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
-            found = self._matches(connection, ids, wanted, allowed=_allowed(groups))
+            found = self._matches(connection, ids, wanted, condition=allowed(groups))
             if len(found) < k and len(ids) == most:
                 # Most candidates are outside `groups` or disabled: go through all of them.
                 ids = list(connection.execute(search, {"query": query, "most": -1}).scalars())
-                kept = _filter(connection, ids, _allowed(groups))
-                found = self._matches(connection, kept[:most], wanted)
-        best = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-        return dict(best[:k])
+                found = self._matches(connection, first_within(connection, ids, groups, most), wanted)
+        return _best(found, k)
+
+    def _find_among(self, connection: Connection, wanted: list[str], k: int, ids: Ids) -> dict[int, dict[str, float]]:
+        """As `find`, among few chunks: `ids`, ascending.
+
+        Terms are looked up as by `find`, the rarest first, but without being ranked by FTS5, so that more of them are.
+        Chunks with the rarest ones get exact scores.
+        """
+        counts = self._frequencies(connection, wanted)
+        weights = self._idf(connection, wanted)
+        found = np.zeros(len(ids))
+        visited = 0
+        for term in sorted((term for term in wanted if counts[term]), key=lambda term: counts[term])[:MAX_TERMS]:
+            visited += counts[term]
+            if visited > MOST_POSTINGS and found.any():
+                break
+            for places in postings(connection, _quoted(term), ids):
+                found[places] += weights[term]
+        best = np.argsort(-found, kind="stable")[: k + MAX_UNRANKED]
+        candidates = [int(each) for each in ids[best[found[best] > 0]]]
+        return _best(self._matches(connection, candidates, wanted), k)
 
     def matches(self, ids: Iterable[int], terms: Sequence[str]) -> dict[int, dict[str, float]]:
         """Return for each chunk its BM25 by term; terms that it lacks are left out."""
@@ -116,7 +141,7 @@ class LexicalStore:
         connection: Connection,
         ids: Sequence[int],
         wanted: list[str],
-        allowed: sa.ColumnElement[bool] | None = None,
+        condition: sa.ColumnElement[bool] | None = None,
     ) -> dict[int, dict[str, float]]:
         rows, occurrences = _totals(connection)
         average = occurrences / rows if rows else 1.0
@@ -124,8 +149,8 @@ class LexicalStore:
         prefixes = [term for term in wanted if _is_prefix(term)]
         found: dict[int, dict[str, float]] = {}
         query = sa.select(chunks.c.id, chunks.c.terms)
-        if allowed is not None:
-            query = query.join(documents, documents.c.active_revision_id == chunks.c.revision_id).where(allowed)
+        if condition is not None:
+            query = query.join(documents, documents.c.active_revision_id == chunks.c.revision_id).where(condition)
         for start in range(0, len(ids), IDS_PER_QUERY):
             part = query.where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]))
             for chunk, text in connection.execute(part):
@@ -151,10 +176,22 @@ class LexicalStore:
         with self._database.read() as connection:
             return self._frequencies(connection, list(dict.fromkeys(terms)))
 
-    def nearest(self, word: str) -> str | None:
-        """Return the word of the vocabulary that is one edit away, or two from long words; None if there is none."""
+    def nearest(self, word: str, groups: Collection[int] | None = None) -> str | None:
+        """Return the word of the vocabulary that is one edit away, or two from long words; None if there is none.
+
+        With `groups`, a word that stands in these collections.
+        """
         with self._database.read() as connection:
-            return nearest_word(connection, word, lambda terms: self._frequencies(connection, terms))
+
+            def is_there(term: str) -> bool:
+                return has_word(connection, term) if groups is None else is_present(connection, _quoted(term), groups)
+
+            return nearest_word(connection, word, lambda terms: self._frequencies(connection, terms), is_there)
+
+    def is_present(self, term: str, groups: Collection[int]) -> bool:
+        """Return whether a term is in a searchable chunk of these collections."""
+        with self._database.read() as connection:
+            return is_present(connection, _quoted(term), groups)
 
     def _idf(self, connection: Connection, terms: list[str]) -> dict[str, float]:
         rows, _occurrences = _totals(connection)
@@ -193,7 +230,7 @@ class LexicalStore:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
-    def _query(self, connection: Connection, terms: Sequence[str], postings: int) -> tuple[str, bool]:
+    def _query(self, connection: Connection, terms: Sequence[str], most_postings: int) -> tuple[str, bool]:
         """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
         counts = self._frequencies(connection, list(dict.fromkeys(terms)))
         rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MAX_TERMS]
@@ -201,7 +238,7 @@ class LexicalStore:
         visited = 0
         for term in rarest:
             visited += counts[term]
-            if visited > postings:
+            if visited > most_postings:
                 break
             looked_up.append(_quoted(term))
         if looked_up:
@@ -221,23 +258,9 @@ def _quoted(term: str) -> str:
     return f"{string} *" if _is_prefix(term) else string
 
 
-def _allowed(groups: Collection[int] | None) -> sa.ColumnElement[bool]:
-    """Return the condition on `documents` for a searchable chunk of the given groups."""
-    enabled: sa.ColumnElement[bool] = documents.c.enabled == sa.true()
-    return enabled if groups is None else sa.and_(enabled, documents.c.collection_id.in_(groups))
-
-
-def _filter(connection: Connection, ids: list[int], allowed: sa.ColumnElement[bool]) -> list[int]:
-    """Return those of `ids`, in order, that satisfy the condition."""
-    kept: set[int] = set()
-    for start in range(0, len(ids), IDS_PER_QUERY):
-        query = (
-            sa.select(chunks.c.id)
-            .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
-            .where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]), allowed)
-        )
-        kept.update(connection.execute(query).scalars())
-    return [chunk for chunk in ids if chunk in kept]
+def _best(found: dict[int, dict[str, float]], k: int) -> dict[int, dict[str, float]]:
+    """Return the `k` best matches, best first."""
+    return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:k])
 
 
 def _totals(connection: Connection) -> tuple[int, int]:

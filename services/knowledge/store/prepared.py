@@ -59,7 +59,7 @@ def admit_prepared(
             _job_id, begun = begin_rebuild(connection, same.id, JobKind.REEMBED, plan)
             return replace(begun, duplicate=True), None
         return IntakeResult(same.id, duplicate=True), None
-    document_id, version, unneeded, ended = find_or_create_document(connection, revision.name, collection_id)
+    document_id, version, unneeded, ended = find_or_create_document(connection, revision.name, collection_id, plan)
     revision_id = insert_revision(
         connection,
         document_id,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,7 @@ class UnitOfWork:
         self.left_over: list[int] = []  # revisions to be deleted in portions
         self.dropped: list[int] = []  # those of which nothing is left
         self.gone: dict[int, str] = {}
+        self.homes: dict[int, int] = {}
 
     def record(self, removal: Removal) -> None:
         """Record the vectors and originals to remove after the commit of a deletion."""
@@ -59,6 +60,7 @@ class UnitOfWork:
         self.unneeded.extend(removal.unneeded)
         self.left_over.extend(removal.left_over)
         self.gone |= removal.gone
+        self.homes |= removal.homes
 
     @property
     def removes(self) -> bool:
@@ -68,12 +70,13 @@ class UnitOfWork:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What is gone with a commit: documents by id, and those of their names that no other document bears.
+    """What is gone with a commit: documents with the collections that they were in, both by id, and those of their
+    names that no other document bears.
 
     Without either it is the text of a document that was replaced by another version.
     """
 
-    documents: tuple[int, ...] = ()
+    documents: Mapping[int, int] = field(default_factory=dict)
     names: tuple[str, ...] = ()
 
 
@@ -123,7 +126,7 @@ class DocumentWriter:
                 unit = UnitOfWork(connection)
                 yield unit
                 names = {*unit.gone.values()}
-                gone = Gone((*unit.gone,), (*sorted(names - names_in_use(connection, names)),))
+                gone = Gone(unit.homes, (*sorted(names - names_in_use(connection, names)),))
                 renew_version(connection)
             self._update_index(unit)
         self._files.remove(unit.unneeded)

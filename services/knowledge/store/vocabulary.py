@@ -36,8 +36,16 @@ def one_edit(word: str) -> set[str]:
     return found
 
 
-def nearest_word(connection: Connection, word: str, count: Callable[[list[str]], dict[str, int]]) -> str | None:
-    """Return the vocabulary's nearest word, or None; `count` returns in how many chunks terms are."""
+def nearest_word(
+    connection: Connection,
+    word: str,
+    count: Callable[[list[str]], dict[str, int]],
+    is_there: Callable[[str], bool],
+) -> str | None:
+    """Return the vocabulary's nearest word, or None; `count` returns in how many chunks terms are.
+
+    Only words that `is_there` are offered: counts may be a little old, and of more chunks than the person may read.
+    """
     near = {term: number for term, number in count(sorted(one_edit(word))).items() if number}
     if not near and len(word) >= TWO_EDITS:
         from rapidfuzz.distance import OSA
@@ -47,11 +55,11 @@ def nearest_word(connection: Connection, word: str, count: Callable[[list[str]],
         }
     # First letters are rarely mistyped; of several words, the most frequent one.
     ranked = sorted(near, key=lambda term: (term[0] == word[0], near[term], term), reverse=True)
-    # Counts may be a little old: a word that was deleted is never offered.
-    return next((term for term in ranked if _is_there(connection, term)), None)
+    return next((term for term in ranked if is_there(term)), None)
 
 
-def _is_there(connection: Connection, term: str) -> bool:
+def has_word(connection: Connection, term: str) -> bool:
+    """Return whether any chunk has a term."""
     return connection.exec_driver_sql(_EXISTS, (term,)).first() is not None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.app.startup import Application
 from services.chat.types import Finished, MessageRole
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.benchmarks.everyday.asked import Asked, Verdict, judge
 
@@ -33,16 +34,16 @@ def ask_all(documents: Sequence[tuple[str, bytes]], questions: Sequence[Asked]) 
         Application(Settings(data_dir=Path(folder), answer_cache_mb=0)) as services,
     ):
         for name, data in documents:
-            services.library.add(io.BytesIO(data), name)
+            services.library.add(SERVICE, io.BytesIO(data), name)
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while services.library.counts().jobs_unfinished:
+        while services.library.counts(SERVICE).jobs_unfinished:
             if time.monotonic() > deadline:
                 raise TimeoutError("ingestion did not finish")
             time.sleep(0.05)
         services.retriever.measure_trust()
         found = []
         for asked in questions:
-            stream = services.answers.complete([(MessageRole.USER, asked.text)])
+            stream = services.answers.complete(SERVICE, [(MessageRole.USER, asked.text)])
             message = next(event.message for event in stream if isinstance(event, Finished))
             found.append(Answered(asked, message.text, judge(asked, message.text)))
         return found

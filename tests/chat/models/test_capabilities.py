@@ -55,7 +55,7 @@ def scripted(models: ChatModels, server: ModelServer) -> ModelServer:
 
 
 def ask(answering: AnswerService, **options: Any) -> list[AnswerEvent]:
-    return list(answering.complete(QUESTION, fresh=True, options=AnswerOptions(**options)))
+    return list(answering.complete(SERVICE, QUESTION, fresh=True, options=AnswerOptions(**options)))
 
 
 def end(events: list[AnswerEvent]) -> Finished:
@@ -297,9 +297,9 @@ def test_why_an_answer_ended_is_passed_on(
 ) -> None:
     """In the answer and in the stored conversation."""
     scripted.script = lambda body: answer(body, finish=word)
-    made = conversations.create()
-    list(answering.ask(made.id, "How long are seals covered?"))
-    stored = conversations.messages(made.id)[1]
+    made = conversations.create(SERVICE)
+    list(answering.ask(SERVICE, made.id, "How long are seals covered?"))
+    stored = conversations.messages(SERVICE, made.id)[1]
     assert stored.finish_reason is reason
     assert stored.text == TEXT
 
@@ -309,10 +309,10 @@ def test_a_stream_that_breaks_off_is_told(
 ) -> None:
     """Neither reason nor [DONE]: what had come is kept, the failure is stored, and the circuit breaker learns it."""
     scripted.script = lambda _body: stream(event({"content": "Seals are"}), done=False)
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(UnavailableError, match="broke off in the middle of the answer"):
-        list(answering.ask(made.id, "How long are seals covered?"))
-    stored = conversations.messages(made.id)[1]
+        list(answering.ask(SERVICE, made.id, "How long are seals covered?"))
+    stored = conversations.messages(SERVICE, made.id)[1]
     assert (stored.state, stored.text) == (AnswerState.FAILED, "Seals are")
     assert "broke off" in stored.error
     breaker = models.breaker()

@@ -218,7 +218,7 @@ def test_back_ends_do_not_share_a_breaker(time: Time) -> None:
 
 def answer(answering: AnswerService) -> Message | MillpondError:
     try:
-        return finished(list(answering.complete(QUESTION, fresh=True)))
+        return finished(list(answering.complete(SERVICE, QUESTION, fresh=True)))
     except MillpondError as error:
         return error
 
@@ -275,7 +275,7 @@ def test_wrong_requests_do_not_open_it(
 
 def read_silence(answering: AnswerService, time: Time) -> None:
     """Read what comes; after each piece the server has been silent for long."""
-    for event in answering.complete(QUESTION, fresh=True):
+    for event in answering.complete(SERVICE, QUESTION, fresh=True):
         if isinstance(event, Token):
             time.now += 30
 
@@ -298,7 +298,7 @@ def test_readers_that_leave_do_not_open_it(answering: AnswerService, models: Cha
     """Stopping an answer says nothing about the server."""
     choose(models, server.openai("midhang"))
     for _ in range(4):
-        events = answering.complete(QUESTION, fresh=True)
+        events = answering.complete(SERVICE, QUESTION, fresh=True)
         for event in events:
             if isinstance(event, Token):
                 break

@@ -75,14 +75,14 @@ def test_a_real_model_answers_from_the_passages(
     models.choose(SERVICE, gguf(model_file))
     assert models.local.memory_report() is None
     assert models.status().state == "ready"
-    made = conversations.create()
-    message = finished(list(answering.ask(made.id, "For how many months are seals covered?")))
+    made = conversations.create(SERVICE)
+    message = finished(list(answering.ask(SERVICE, made.id, "For how many months are seals covered?")))
     assert {"oil", "seal", "seals", "valve", "valves"} & word_features(message.text)
     assert message.model == model_file.stem
     assert message.cost.prompt_tokens is not None
     assert message.cost.prompt_tokens > 100
     assert message.cost.answer_tokens
-    list(answering.ask(made.id, "For how many months are valves covered?"))
+    list(answering.ask(SERVICE, made.id, "For how many months are valves covered?"))
     held = models.local.memory_report()
     assert held is not None
     assert held.loads == 1
@@ -101,7 +101,7 @@ def test_the_prompt_fits_a_small_context(
     )
     answering = AnswerService(conversations, models, knowledge, settings, rss=lambda: 0)
     history = [(MessageRole.USER, "阀门呢？" * 50), (MessageRole.ASSISTANT, "Valves too. " * 100)]
-    message = finished(list(answering.complete([*history, (MessageRole.USER, "密封件的保修期是多久？")])))
+    message = finished(list(answering.complete(SERVICE, [*history, (MessageRole.USER, "密封件的保修期是多久？")])))
     assert message.state is AnswerState.COMPLETE
     assert message.cost.prompt_tokens is not None
     assert message.cost.prompt_tokens <= 512 * 3 // 4
@@ -117,8 +117,8 @@ def test_stopping_really_ends_the_generation(
     models.backend()
     if stage != "mid-stream":
         knowledge.hits = [APassage(n, 1, "d", f"Seal {n} is fine. Valves open. " * 60) for n in range(6)]
-    made = conversations.create()
-    reader = Reader(answering.ask(made.id, STORY))
+    made = conversations.create(SERVICE)
+    reader = Reader(answering.ask(SERVICE, made.id, STORY))
     if stage == "mid-stream":
         reader.wait_for(Token)
     else:
@@ -129,7 +129,7 @@ def test_stopping_really_ends_the_generation(
     reader.answer.close()
     assert reader.done()
     wait_until_idle(models)
-    answer = conversations.messages(made.id)[1]
+    answer = conversations.messages(SERVICE, made.id)[1]
     assert answer.state is AnswerState.STOPPED
     assert bool(answer.text) == (stage == "mid-stream")
     assert models.local.memory_report() is not None
@@ -142,7 +142,7 @@ def test_the_time_limit_ends_the_generation(
     models.choose(SERVICE, gguf(model_file))
     models.backend()
     with pytest.raises(TimedOutError):
-        list(answering_with(answer_seconds=0.05).ask(conversations.create().id, STORY))
+        list(answering_with(answer_seconds=0.05).ask(conversations.create(SERVICE).id, STORY))
     wait_until_idle(models)
 
 
@@ -161,8 +161,8 @@ def test_choosing_another_model_unloads_this_one(
     assert server is not None
     assert server.socket.exists()
     held = process.memory_info().rss
-    made = conversations.create()
-    reader = Reader(answering.ask(made.id, STORY))
+    made = conversations.create(SERVICE)
+    reader = Reader(answering.ask(SERVICE, made.id, STORY))
     reader.wait_for(Token)
     models.choose(SERVICE, BackendChoice(BackendKind.NONE))
     assert reader.done()
@@ -172,7 +172,7 @@ def test_choosing_another_model_unloads_this_one(
     assert not server.socket.parent.exists()
     assert held - process.memory_info().rss > 0.5 * server.bytes
     eventually(lambda: process.num_threads() <= threads, what="the end of its threads")
-    assert finished(list(answering.ask(made.id, "How long are valves covered?"))).text.startswith("“Valves")
+    assert finished(list(answering.ask(SERVICE, made.id, "How long are valves covered?"))).text.startswith("“Valves")
 
 
 def test_loading_is_done_once_for_all_who_ask(models: ChatModels, model_file: Path) -> None:
@@ -205,14 +205,14 @@ def test_a_damaged_file_fails_with_a_message(
 ) -> None:
     """Neither the process nor the next question suffers, and nothing of the attempt is left."""
     models.choose(SERVICE, gguf(broken))
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(UnavailableError) as caught:
-        list(answering.ask(made.id, "How long?"))
+        list(answering.ask(SERVICE, made.id, "How long?"))
     assert "broken.gguf" in caught.value.message
     assert str(broken.parent) not in str(caught.value)
     assert models.local.memory_report() is None
     models.choose(SERVICE, gguf(model_file))
-    assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
+    assert finished(list(answering.regenerate(SERVICE, made.id))).state is AnswerState.COMPLETE
 
 
 def test_a_file_that_cannot_be_loaded_is_left_alone(
@@ -221,13 +221,13 @@ def test_a_file_that_cannot_be_loaded_is_left_alone(
     """Each question would try again: seconds and the file's size in memory, for nothing."""
     knowledge.quoted = [AQuote(0, "Seals are covered for 12 months.")]
     models.choose(SERVICE, gguf(broken))
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(UnavailableError):
-        list(answering.ask(made.id, "How long?"))
+        list(answering.ask(SERVICE, made.id, "How long?"))
     for _number in range(2):
         with pytest.raises(UnavailableError):
-            list(answering.regenerate(made.id))
-    quoted = finished(list(answering.regenerate(made.id)))
+            list(answering.regenerate(SERVICE, made.id))
+    quoted = finished(list(answering.regenerate(SERVICE, made.id)))
     assert "“Seals are covered for 12 months.” [1]" in quoted.text
     assert "broken in this process failed 3 times in a row" in quoted.text
     assert models.status().breaker == "open"
@@ -243,7 +243,7 @@ def test_a_file_that_is_gone_fails_with_a_message(
     link.unlink()
     assert models.status().state == "down"
     with pytest.raises(MillpondError):
-        list(answering.ask(conversations.create().id, "How long?"))
+        list(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?"))
 
 
 def test_without_the_extra_it_says_how_to_install_it(
@@ -257,7 +257,7 @@ def test_without_the_extra_it_says_how_to_install_it(
     monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
     models.choose(SERVICE, gguf(model_file))
     with pytest.raises(UnavailableError) as caught:
-        list(answering.ask(conversations.create().id, "How long?"))
+        list(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?"))
     assert "millpond[gguf]" in caught.value.hint
 
 
@@ -326,7 +326,7 @@ def test_a_model_in_use_is_spared(answering: AnswerService, conversations: Conve
     models.backend()
     assert models.local.busy
     assert not models.local.unload()
-    reader = Reader(answering.ask(conversations.create().id, STORY))
+    reader = Reader(answering.ask(SERVICE, conversations.create(SERVICE).id, STORY))
     reader.wait_for(Token)
     server_of(models)._reserved = float("-inf")
     assert models.local.busy

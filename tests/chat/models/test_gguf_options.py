@@ -47,7 +47,7 @@ def chosen(models: ChatModels, model_file: Path) -> Iterator[None]:
 
 
 def ask(answering: AnswerService, **options: Any) -> tuple[Message, list[AnswerEvent]]:
-    events = list(answering.complete(QUESTION, fresh=True, options=AnswerOptions(**options)))
+    events = list(answering.complete(SERVICE, QUESTION, fresh=True, options=AnswerOptions(**options)))
     last = events[-1]
     assert isinstance(last, Finished)
     assert last.left_out == ()

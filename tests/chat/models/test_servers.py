@@ -52,7 +52,7 @@ def test_a_server_answers(
 ) -> None:
     """The text is streamed, its citation kept, tokens counted; the connection is closed afterwards."""
     models.choose(SERVICE, choice_of(kind, server, "good"))
-    message = finished(list(answering.ask(conversations.create().id, "How long are seals covered?")))
+    message = finished(list(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long are seals covered?")))
     assert message.text == "Seals are covered for 12 months [1]. Not [99: no such source]."
     assert message.model == "tiny"
     assert (message.cost.prompt_tokens, message.cost.answer_tokens) == (70, 9)
@@ -77,9 +77,9 @@ def test_trouble_becomes_a_message_with_a_hint(
     """Whatever a server does: a clear error, the question kept, the failure stored, no key in it, the slot free."""
     kind, manner = case
     models.choose(SERVICE, choice_of(kind, server, manner))
-    made = conversations.create()
+    made = conversations.create(SERVICE)
     with pytest.raises(MillpondError) as caught:
-        list(answering.ask(made.id, "How long are seals covered?"))
+        list(answering.ask(SERVICE, made.id, "How long are seals covered?"))
     said, hinted, kept = TROUBLE[manner]
     error = caught.value
     assert any(words in error.message for words in said.split("|"))
@@ -87,14 +87,14 @@ def test_trouble_becomes_a_message_with_a_hint(
     assert KEY not in str(error)
     assert "<" not in str(error)
     assert len(error.message) < 400
-    question, answer = conversations.messages(made.id)
+    question, answer = conversations.messages(SERVICE, made.id)
     assert question.text == "How long are seals covered?"
     assert (answer.state, answer.text) == (AnswerState.FAILED, kept)
     assert (answer.error, answer.hint) == (error.message, error.hint)
     assert answering.slots() == (0, 0)
     assert all("stolen" not in path for path, _headers, _body in server.requests)
     models.choose(SERVICE, choice_of(kind, server, "good"))
-    assert finished(list(answering.regenerate(made.id))).state is AnswerState.COMPLETE
+    assert finished(list(answering.regenerate(SERVICE, made.id))).state is AnswerState.COMPLETE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,13 +104,13 @@ def test_a_server_that_is_not_there(
     """Where nobody listens the documents are quoted at once, with a word about which address it was."""
     port = closed_port()
     models.choose(SERVICE, BackendChoice(kind, f"http://127.0.0.1:{port}/v1", "tiny", "k"))
-    made = conversations.create()
-    message = finished(list(answering.ask(made.id, "How long?")))
+    made = conversations.create(SERVICE)
+    message = finished(list(answering.ask(SERVICE, made.id, "How long?")))
     assert "“Valves are covered for 24 months.” [1]" in message.text
     assert f"127.0.0.1:{port}" in message.text
     assert "cannot be reached" in message.text
     assert message.model == ""
-    assert conversations.messages(made.id)[1].state is AnswerState.COMPLETE
+    assert conversations.messages(SERVICE, made.id)[1].state is AnswerState.COMPLETE
     status = models.status()
     assert status.state == "down"
     assert "documents are quoted" in status.hint
@@ -127,7 +127,7 @@ def test_a_server_that_hangs_longer_than_its_own_limit(
     """Time is up for the answer as a whole, and the server's side is hung up."""
     models.choose(SERVICE, choice_of(kind, server, "hang"))
     with pytest.raises(MillpondError) as caught:
-        list(answering_with(answer_seconds=0.4).ask(conversations.create().id, "How long?"))
+        list(answering_with(answer_seconds=0.4).ask(conversations.create(SERVICE).id, "How long?"))
     assert "too long" in caught.value.message
     # On a busy machine time may be up before the server was reached at all.
     assert server.wait(lambda: server.open == 0 and server.hung_up == len(server.requests))
@@ -145,7 +145,7 @@ def test_tracing_variables_send_nothing_away(
     monkeypatch.setenv("LANGSMITH_API_KEY", "k")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.ollama("good"))
     models.choose(SERVICE, choice_of(BackendKind.OPENAI, server, "good"))
-    list(answering.ask(conversations.create().id, "How long?"))
+    list(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?"))
     answering.close()
     assert [path for path, _headers, _body in server.requests] == ["/good/v1/chat/completions"]
 
@@ -163,4 +163,7 @@ def test_a_proxy_is_not_used_for_this_machine(
     for kind in KINDS:
         models.choose(SERVICE, choice_of(kind, server, "good"))
         assert models.probe(SERVICE, models.choice()).state == "ready"
-        assert finished(list(answering.ask(conversations.create().id, "How long?"))).state is AnswerState.COMPLETE
+        assert (
+            finished(list(answering.ask(SERVICE, conversations.create(SERVICE).id, "How long?"))).state
+            is AnswerState.COMPLETE
+        )

@@ -17,6 +17,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
+from services.core.actor import SERVICE
 from services.core.errors import BadInputError
 from services.knowledge.notes import notes_of
 from services.knowledge.parsing.results import ParsedFile
@@ -81,7 +82,7 @@ def test_filled_fields_are_read_with_their_labels(parse: Parse) -> None:
 def test_the_value_of_a_field_is_found(harness: LibraryHarness) -> None:
     """A document's field goes through ingestion like any text."""
     document = harness.ready("form.pdf", drawn(form))
-    assert "Vessel name: Heron" in harness.library.reader.chunks(document.id)[0].text
+    assert "Vessel name: Heron" in harness.library.reader.chunks(SERVICE, document.id)[0].text
 
 
 def test_comments_are_kept_and_marked(parse: Parse) -> None:
@@ -116,8 +117,8 @@ def test_attached_files_become_documents_of_their_own(harness: LibraryHarness) -
     )
     harness.ready("letter.pdf", data)
     harness.idle()
-    (attached,) = [document for document in harness.library.documents() if document.name.endswith("list.txt")]
-    assert "spare key" in harness.library.reader.chunks(attached.id)[0].text
+    (attached,) = [document for document in harness.library.documents(SERVICE) if document.name.endswith("list.txt")]
+    assert "spare key" in harness.library.reader.chunks(SERVICE, attached.id)[0].text
 
 
 def test_an_xfa_form_is_noted_and_its_values_are_read(parse: Parse) -> None:
@@ -179,7 +180,7 @@ def test_pages_that_are_pictures_are_noted_on_the_document(harness: LibraryHarne
     """Scans count although they carry a page number or a stamp; blank pages do not."""
     document = harness.ready("mixed.pdf", drawn(mixed))
     assert [note.text for note in document.notes] == ["Pages 2-4, 8 are pictures without text"]
-    text = "\n".join(chunk.text for chunk in harness.library.reader.chunks(document.id))
+    text = "\n".join(chunk.text for chunk in harness.library.reader.chunks(SERVICE, document.id))
     assert "RECEIVED 12 MAR 2026" in text
     assert "letter with a logo" in text
 

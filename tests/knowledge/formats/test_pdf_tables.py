@@ -17,6 +17,7 @@ from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, 
 
 from services.app.startup import Application
 from services.chat.types import Finished, MessageRole
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from services.knowledge.parsing.results import ParsedFile
 from tests.knowledge.corpora import PAIRS
@@ -69,16 +70,16 @@ def test_a_question_for_a_cell_is_answered_from_its_row(tmp_path: Path) -> None:
     """Of 40 questions at least 36 are answered with the row that they name, without a language model."""
     with Application(Settings(data_dir=tmp_path, answer_cache_mb=0)) as services:
         for name, data in PDFS.items():
-            services.library.add(io.BytesIO(data), f"{name}.pdf")
+            services.library.add(SERVICE, io.BytesIO(data), f"{name}.pdf")
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while services.library.counts().jobs_unfinished:
+        while services.library.counts(SERVICE).jobs_unfinished:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         services.retriever.measure_trust()
         missed = []
         for content in TABLES.values():
             for question, key, value in content.questions:
-                stream = services.answers.complete([(MessageRole.USER, question)])
+                stream = services.answers.complete(SERVICE, [(MessageRole.USER, question)])
                 answer = next(event.message.text for event in stream if isinstance(event, Finished))
                 rows = (squeezed(line) for line in answer.splitlines())
                 if not any(squeezed(key) in row and squeezed(value) in row for row in rows):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.core.actor import SERVICE
 from services.knowledge.embedding import Embedder
 from services.knowledge.retrieval import Retriever
 from tests.knowledge.formats.table_set import tables
@@ -27,7 +28,7 @@ def test_questions_for_cells_are_answered_from_their_rows(tmp_path: Path, embedd
         retriever.measure_trust()
         for table in made:
             for question, key, answer in table.questions:
-                result = retriever.search(question)
+                result = retriever.search(SERVICE, question)
                 first = retriever.quotes(question, result)[:1]
                 in_row = any(key in line and answer in line for line in result.hits[0].text.split("\n"))
                 said = any(key in (one.shown or one.text) and answer in (one.shown or one.text) for one in first)

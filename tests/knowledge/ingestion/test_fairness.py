@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.requests.registry import acting_for
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion import lanes, store_stage
@@ -25,7 +26,7 @@ def add_as(harness: LibraryHarness, user: str, name: str, content: str | bytes, 
     """Hand in a file as a user; return its document."""
     data = content.encode() if isinstance(content, str) else content
     with acting_for(user):
-        return harness.library.add(io.BytesIO(data), name, batch=batch).document.id
+        return harness.library.add(SERVICE, io.BytesIO(data), name, batch=batch).document.id
 
 
 def seconds_until_ready(harness: LibraryHarness, document_id: int) -> float:
@@ -42,7 +43,7 @@ def wait_for(harness: LibraryHarness, document_id: int, status: DocumentStatus) 
 
 def cancel(harness: LibraryHarness, *document_ids: int) -> None:
     for document_id in document_ids:
-        harness.library.jobs.cancel(harness.library.document(document_id).job_id or 0)
+        harness.library.jobs.cancel(SERVICE, harness.library.document(SERVICE, document_id).job_id or 0)
 
 
 def test_small_files_do_not_wait_for_a_huge_one(harness: LibraryHarness) -> None:
@@ -55,8 +56,8 @@ def test_small_files_do_not_wait_for_a_huge_one(harness: LibraryHarness) -> None
         took.append(seconds_until_ready(harness, note))
     assert max(took) < READY_SECONDS, took
     assert status_of(harness, book) is DocumentStatus.EMBEDDING
-    done = harness.library.document(book).progress.done
-    assert harness.ingestion.board.wait(lambda: harness.library.document(book).progress.done > done, DEADLINE)
+    done = harness.library.document(SERVICE, book).progress.done
+    assert harness.ingestion.board.wait(lambda: harness.library.document(SERVICE, book).progress.done > done, DEADLINE)
     cancel(harness, book)
     harness.idle()
     harness.check()
@@ -72,10 +73,10 @@ def test_a_neighbour_does_not_wait_for_hundreds_of_files(tmp_path: Path, embedde
         harness.ingestion.start()
         assert seconds_until_ready(harness, neighbour) < READY_SECONDS
         assert seconds_until_ready(harness, own) < READY_SECONDS
-        assert harness.library.counts().jobs_unfinished > 50
+        assert harness.library.counts(SERVICE).jobs_unfinished > 50
         added_later = add_as(harness, "eve", "later.txt", text_about("latecomers", 2))
         assert seconds_until_ready(harness, added_later) < READY_SECONDS
-        assert harness.library.counts().jobs_unfinished > 20
+        assert harness.library.counts(SERVICE).jobs_unfinished > 20
 
 
 def test_files_that_hang_do_not_keep_others_waiting(harness: LibraryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_files_that_hang_do_not_keep_others_waiting(harness: LibraryHarness, mon
     assert max(took) < READY_SECONDS, took
     own = add_as(harness, "eve", "good.txt", text_about("goodness", 1), "later")
     assert seconds_until_ready(harness, own) < READY_SECONDS
-    unfinished = {job.document_id for job in harness.library.jobs.recent(unfinished_only=True)}
+    unfinished = {job.document_id for job in harness.library.jobs.recent(SERVICE, unfinished_only=True)}
     assert unfinished >= {*hanging, *large}
     cancel(harness, *hanging, *large)
     harness.idle()
@@ -118,7 +119,7 @@ def test_re_embedding_everything_keeps_no_new_file_waiting(tmp_path: Path, embed
         barrier.arrived()
         note = add_as(harness, "ann", "note.txt", text_about("novelty", 1))
         assert seconds_until_ready(harness, note) < READY_SECONDS
-        assert {job.kind for job in harness.library.jobs.recent(unfinished_only=True)} == {JobKind.REEMBED}
+        assert {job.kind for job in harness.library.jobs.recent(SERVICE, unfinished_only=True)} == {JobKind.REEMBED}
         barrier.opened.set()
         harness.idle()
         harness.check()
@@ -141,19 +142,19 @@ def test_a_large_file_gets_ready_in_portions(harness: LibraryHarness) -> None:
     document = harness.ready("book.md", BOOK)
     assert document.chunks > 6
     assert len(harness.matching("sentence")) == document.chunks
-    elsewhere = harness.library.create_collection("Elsewhere").id
+    elsewhere = harness.library.create_collection(SERVICE, "Elsewhere").id
     copy = harness.ready("copy.md", BOOK, elsewhere)  # copied from the first one
     assert copy.status is DocumentStatus.READY
     harness.check()
     changed = harness.ready("book.md", large_text(30, 1, 10))
     assert (changed.version, changed.status) == (2, DocumentStatus.READY)
     assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
-    harness.library.jobs.reembed([copy.id])
+    harness.library.jobs.reembed(SERVICE, [copy.id])
     harness.idle()
-    assert harness.library.document(copy.id).status is DocumentStatus.READY
+    assert harness.library.document(SERVICE, copy.id).status is DocumentStatus.READY
     assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
     harness.check()
-    harness.library.delete([changed.id])
+    harness.library.delete(SERVICE, [changed.id])
     assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 1, DEADLINE)
     assert len(harness.matching("sentence")) == copy.chunks
     harness.check()
@@ -166,9 +167,9 @@ def test_a_large_file_is_deleted_in_portions(tmp_path: Path, embedder: Embedder)
         old = harness.ready("book.md", BOOK)
         kept = harness.ready("kept.md", large_text(30, 2, 10))
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
-        assert harness.library.delete([old.id]).chunks == old.chunks
-        assert [document.name for document in harness.library.documents()] == ["kept.md"]
-        assert harness.library.counts().documents == harness.library.collections()[0].documents == 1
+        assert harness.library.delete(SERVICE, [old.id]).chunks == old.chunks
+        assert [document.name for document in harness.library.documents(SERVICE)] == ["kept.md"]
+        assert harness.library.counts(SERVICE).documents == harness.library.collections(SERVICE)[0].documents == 1
         assert len(harness.index_manager.index) == kept.chunks
         assert harness.count("chunks") == old.chunks + kept.chunks
         new = harness.add("book.md", BOOK).document
@@ -176,13 +177,13 @@ def test_a_large_file_is_deleted_in_portions(tmp_path: Path, embedder: Embedder)
         assert kept.chunks < harness.count("chunks") < old.chunks + kept.chunks
     with LibraryHarness(tmp_path / "data", embedder) as harness:  # as after a kill
         harness.idle()
-        assert {document.id for document in harness.library.documents()} == {kept.id, new.id}
+        assert {document.id for document in harness.library.documents(SERVICE)} == {kept.id, new.id}
         assert harness.ingestion.board.wait(lambda: harness.count("revisions") == 2, DEADLINE)
         assert harness.count("documents") == 2
         harness.check()
-        elsewhere = harness.library.create_collection("Elsewhere").id
-        harness.library.move([kept.id], elsewhere)
-        harness.library.delete_collection(elsewhere)
+        elsewhere = harness.library.create_collection(SERVICE, "Elsewhere").id
+        harness.library.move(SERVICE, [kept.id], elsewhere)
+        harness.library.delete_collection(SERVICE, elsewhere)
         assert harness.count("documents") == 1
         harness.check()
 
@@ -199,7 +200,7 @@ def test_nothing_stays_of_a_large_file_that_is_cancelled_half_way(
         done = portion(stage, task)
         if task.indexed >= 4 and not seen:
             seen.append(len(harness.matching("sentence")))
-            harness.library.jobs.cancel(task.claim.job_id)
+            harness.library.jobs.cancel(SERVICE, task.claim.job_id)
         return done
 
     monkeypatch.setattr(store_stage.StoreStage, "_store_portion", cancelled_in_between)
@@ -210,7 +211,7 @@ def test_nothing_stays_of_a_large_file_that_is_cancelled_half_way(
     assert harness.ingestion.board.wait(lambda: not len(harness.index_manager.index), DEADLINE)
     assert status_of(harness, document.id) is DocumentStatus.CANCELLED
     harness.check()
-    harness.library.jobs.retry(document.job_id or 0)
+    harness.library.jobs.retry(SERVICE, document.job_id or 0)
     harness.idle()
     assert status_of(harness, document.id) is DocumentStatus.READY
     harness.check()
@@ -239,5 +240,5 @@ def test_a_large_file_is_done_again_after_a_crash_half_way(
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         harness.idle()
         assert status_of(harness, document.id) is DocumentStatus.READY
-        assert len(harness.matching("sentence")) == harness.library.document(document.id).chunks
+        assert len(harness.matching("sentence")) == harness.library.document(SERVICE, document.id).chunks
         harness.check()

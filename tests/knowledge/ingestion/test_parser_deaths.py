@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import TimedOutError
 from services.knowledge.parsing import forkserver_client
 from services.knowledge.parsing.forkserver_client import Watchdog
@@ -51,7 +52,7 @@ def test_a_reader_that_dies_costs_no_file(
     assert (document.status, document.error, document.hint) == (DocumentStatus.READY, "", "")
     assert len(hit) == 2
     assert all(until(lambda pid=pid: gone(pid)) for pid in hit)  # type: ignore[misc]
-    assert harness.library.jobs.recent()[0].attempts == 3
+    assert harness.library.jobs.recent(SERVICE)[0].attempts == 3
     harness.check()
 
 
@@ -74,7 +75,7 @@ def test_a_file_with_which_every_reader_dies_is_given_up(
     kept = number is signal.SIGKILL
     assert len(harness.stored_files()) == 1 + kept
     if kept:
-        harness.library.jobs.retry(document.job_id or 0)
+        harness.library.jobs.retry(SERVICE, document.job_id or 0)
         harness.idle()
         assert status_of(harness, document.id) is DocumentStatus.READY
     harness.check()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import ConflictError, NotFoundError
 from services.knowledge.embedding import Embedder
 from services.knowledge.ingestion import embed_stage
@@ -42,12 +43,14 @@ def test_state_in_work_is_seen_and_filtered(harness: LibraryHarness) -> None:
         intake = harness.add("a.txt", text_about("elks"))
         barrier.arrived()
         assert status_of(harness, intake.document.id) is DocumentStatus.PARSING
-        assert harness.library.count_documents(statuses=[DocumentStatus.PARSING]) == 1
-        assert harness.library.count_documents(statuses=[DocumentStatus.QUEUED, DocumentStatus.READY]) == 0
-        assert [job.status for job in harness.library.jobs.recent(unfinished_only=True)] == [DocumentStatus.PARSING]
-        assert harness.library.counts().jobs_unfinished == 1
+        assert harness.library.count_documents(SERVICE, statuses=[DocumentStatus.PARSING]) == 1
+        assert harness.library.count_documents(SERVICE, statuses=[DocumentStatus.QUEUED, DocumentStatus.READY]) == 0
+        assert [job.status for job in harness.library.jobs.recent(SERVICE, unfinished_only=True)] == [
+            DocumentStatus.PARSING
+        ]
+        assert harness.library.counts(SERVICE).jobs_unfinished == 1
     harness.idle()
-    assert harness.library.jobs.recent(unfinished_only=True) == []
+    assert harness.library.jobs.recent(SERVICE, unfinished_only=True) == []
 
 
 def test_job_is_cancelled_while_its_file_is_parsed_and_retried(harness: LibraryHarness) -> None:
@@ -55,17 +58,17 @@ def test_job_is_cancelled_while_its_file_is_parsed_and_retried(harness: LibraryH
     with blocked_parser(harness) as barrier:
         intake = harness.add("a.txt", text_about("moose"))
         barrier.arrived()
-        harness.library.jobs.cancel(intake.document.job_id or 0)
+        harness.library.jobs.cancel(SERVICE, intake.document.job_id or 0)
         assert status_of(harness, intake.document.id) is DocumentStatus.CANCELLED
         harness.idle()
         assert harness.count("chunks") == 0
         with pytest.raises(ConflictError):
-            harness.library.jobs.cancel(intake.document.job_id or 0)
-    assert harness.library.jobs.retry(intake.document.job_id or 0).document == "a.txt"
+            harness.library.jobs.cancel(SERVICE, intake.document.job_id or 0)
+    assert harness.library.jobs.retry(SERVICE, intake.document.job_id or 0).document == "a.txt"
     harness.idle()
     assert status_of(harness, intake.document.id) is DocumentStatus.READY
     with pytest.raises(ConflictError):
-        harness.library.jobs.retry(intake.document.job_id or 0)
+        harness.library.jobs.retry(SERVICE, intake.document.job_id or 0)
     harness.check()
 
 
@@ -77,7 +80,7 @@ def test_job_is_cancelled_while_its_chunks_are_embedded(tmp_path: Path, embedder
         first = harness.add("a.txt", text_about("lynxes"))
         barrier.arrived()
         second = harness.add("b.txt", text_about("wolves"))
-        harness.library.jobs.cancel(first.document.job_id or 0)
+        harness.library.jobs.cancel(SERVICE, first.document.job_id or 0)
         barrier.opened.set()
         harness.idle()
         assert status_of(harness, first.document.id) is DocumentStatus.CANCELLED
@@ -102,8 +105,8 @@ def test_retry_while_the_old_run_still_hangs_yields_one_result(harness: LibraryH
     harness.parser.parse = deaf  # type: ignore[method-assign]
     intake = harness.add("a.txt", text_about("hares"))
     assert entered.wait(DEADLINE)
-    harness.library.jobs.cancel(intake.document.job_id or 0)
-    harness.library.jobs.retry(intake.document.job_id or 0)
+    harness.library.jobs.cancel(SERVICE, intake.document.job_id or 0)
+    harness.library.jobs.retry(SERVICE, intake.document.job_id or 0)
     harness.idle()
     assert status_of(harness, intake.document.id) is DocumentStatus.READY
     release.set()
@@ -119,13 +122,13 @@ def test_queued_job_is_removed_with_its_document(tmp_path: Path, embedder: Embed
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
         new = harness.add("new.txt", text_about("kites"))
         version = harness.add("kept.txt", text_about("vultures"))
-        harness.library.jobs.remove(new.document.job_id or 0)
-        harness.library.jobs.remove(version.document.job_id or 0)
+        harness.library.jobs.remove(SERVICE, new.document.job_id or 0)
+        harness.library.jobs.remove(SERVICE, version.document.job_id or 0)
         with pytest.raises(NotFoundError):
-            harness.library.jobs.remove(new.document.job_id or 0)
-        assert [d.id for d in harness.library.documents()] == [kept.id]
-        assert harness.library.document(kept.id).status is DocumentStatus.READY
-        assert harness.library.jobs.recent(unfinished_only=True) == []
+            harness.library.jobs.remove(SERVICE, new.document.job_id or 0)
+        assert [d.id for d in harness.library.documents(SERVICE)] == [kept.id]
+        assert harness.library.document(SERVICE, kept.id).status is DocumentStatus.READY
+        assert harness.library.jobs.recent(SERVICE, unfinished_only=True) == []
         harness.check()
 
 
@@ -133,10 +136,10 @@ def test_failed_job_is_removed_with_its_document(harness: LibraryHarness) -> Non
     """What failed can be cleared away; the list of a ready document's jobs keeps the one that made it."""
     failed = harness.ready("noise.pdf", bytes(range(256)) * 40)
     good = harness.ready("good.txt", text_about("falcons"))
-    harness.library.jobs.remove(failed.job_id or 0)
-    harness.library.jobs.remove(good.job_id or 0)
-    assert [d.id for d in harness.library.documents()] == [good.id]
-    assert harness.library.document(good.id).status is DocumentStatus.READY
+    harness.library.jobs.remove(SERVICE, failed.job_id or 0)
+    harness.library.jobs.remove(SERVICE, good.job_id or 0)
+    assert [d.id for d in harness.library.documents(SERVICE)] == [good.id]
+    assert harness.library.document(SERVICE, good.id).status is DocumentStatus.READY
     harness.check()
 
 
@@ -145,10 +148,10 @@ def test_document_is_deleted_while_it_is_taken_in(harness: LibraryHarness) -> No
     with blocked_parser(harness, only="doomed") as barrier:
         intake = harness.add("doomed.txt", text_about("aurochs"))
         barrier.arrived()
-        assert harness.library.delete([intake.document.id]).documents == 1
+        assert harness.library.delete(SERVICE, [intake.document.id]).documents == 1
         other = harness.ready("other.txt", text_about("bison"))
     assert other.status is DocumentStatus.READY
-    assert [d.id for d in harness.library.documents()] == [other.id]
+    assert [d.id for d in harness.library.documents(SERVICE)] == [other.id]
     harness.check()
 
 
@@ -159,7 +162,7 @@ def test_newer_version_takes_over_from_one_in_work(harness: LibraryHarness) -> N
         barrier.arrived()
         newer = harness.add("a.txt", text_about("crows"))
     harness.idle()
-    document = harness.library.document(newer.document.id)
+    document = harness.library.document(SERVICE, newer.document.id)
     assert (document.status, document.version) == (DocumentStatus.READY, 2)
     assert (harness.matching("raven"), bool(harness.matching("crow"))) == ([], True)
     harness.check()
@@ -176,9 +179,9 @@ def test_files_are_added_during_a_run(harness: LibraryHarness) -> None:
                 lambda i=intake: status_of(harness, i.document.id) is DocumentStatus.READY,  # type: ignore[misc]
                 DEADLINE,
             )
-        assert harness.library.counts().searchable == 5
+        assert harness.library.counts(SERVICE).searchable == 5
     harness.idle()
-    assert harness.library.counts().searchable == 6
+    assert harness.library.counts(SERVICE).searchable == 6
     harness.check()
 
 
@@ -193,7 +196,7 @@ def test_small_file_passes_a_huge_one(harness: LibraryHarness, monkeypatch: pyte
         )
         harness.add("note.txt", text_about("krill", 1))
     harness.idle()
-    ended = {job.document: job.finished_at for job in harness.library.jobs.recent()}
+    ended = {job.document: job.finished_at for job in harness.library.jobs.recent(SERVICE)}
     assert ended["note.txt"] < ended["book.txt"]  # type: ignore[operator]
     harness.check()
 
@@ -215,7 +218,7 @@ def test_idle_listeners_hear_once_that_all_is_done(harness: LibraryHarness) -> N
     ready: list[int] = []
 
     def listener() -> None:
-        ready.append(harness.library.counts().searchable)
+        ready.append(harness.library.counts(SERVICE).searchable)
         heard.release()
 
     harness.ingestion.add_idle_listener(listener)
@@ -223,7 +226,7 @@ def test_idle_listeners_hear_once_that_all_is_done(harness: LibraryHarness) -> N
         harness.add(f"{i}.txt", text_about(f"subject{i}"))
     harness.idle()
     assert heard.acquire(timeout=DEADLINE)
-    assert ready[-1] == harness.library.counts().searchable
+    assert ready[-1] == harness.library.counts(SERVICE).searchable
 
 
 def test_many_small_files_in_one_go(harness: LibraryHarness) -> None:
@@ -231,7 +234,7 @@ def test_many_small_files_in_one_go(harness: LibraryHarness) -> None:
     for i in range(300):
         harness.add(f"note {i:03}.txt", f"Note number {i} is about the colour{i} of thing{i}.")
     harness.idle()
-    counts = harness.library.counts()
+    counts = harness.library.counts(SERVICE)
     assert (counts.documents, counts.searchable, counts.chunks) == (300, 300, 300)
     assert len(harness.matching("colour7")) == 1
     harness.check()

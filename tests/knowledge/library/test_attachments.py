@@ -11,6 +11,7 @@ import threading
 from email.message import EmailMessage
 from pathlib import Path
 
+from services.core.actor import SERVICE
 from services.knowledge.embedding import Embedder
 from services.knowledge.types import DocumentStatus
 from tests.knowledge.formats.mails import attach, mail
@@ -30,7 +31,7 @@ def mail_with(*files: tuple[str, str], subject: str = "Offer") -> EmailMessage:
 
 
 def names(harness: LibraryHarness) -> set[str]:
-    return {document.name for document in harness.library.documents(limit=10_000)}
+    return {document.name for document in harness.library.documents(SERVICE, limit=10_000)}
 
 
 PRICES, TERMS = ("prices.txt", "An oven costs 900 euros."), ("terms.txt", "Returns are free for 30 days.")
@@ -38,13 +39,13 @@ PRICES, TERMS = ("prices.txt", "An oven costs 900 euros."), ("terms.txt", "Retur
 
 def test_attachments_become_documents_in_the_same_collection(harness: LibraryHarness) -> None:
     """What a mail brings is not found, or only within the mail."""
-    other = harness.library.create_collection("Other").id
+    other = harness.library.create_collection(SERVICE, "Other").id
     harness.ready("Offer.eml", mail_with(PRICES, TERMS).as_bytes(), other)
-    found = {d.name: d for d in harness.library.documents()}
+    found = {d.name: d for d in harness.library.documents(SERVICE)}
     assert set(found) == {"Offer.eml", "Offer.eml › prices.txt", "Offer.eml › terms.txt"}
     assert {d.collection_id for d in found.values()} == {other}
     assert all(d.status is DocumentStatus.READY for d in found.values())
-    original, _document = harness.library.reader.original(found["Offer.eml › prices.txt"].id)
+    original, _document = harness.library.reader.original(SERVICE, found["Offer.eml › prices.txt"].id)
     assert original.read_bytes() == b"An oven costs 900 euros."
     harness.check()
 
@@ -65,12 +66,12 @@ def test_attachments_go_with_the_last_mail_that_brought_them(harness: LibraryHar
     first = harness.ready("First.eml", mail_with(PRICES, TERMS, ("own.txt", text_about("rivers"))).as_bytes())
     second = harness.ready("Second.eml", mail_with(PRICES, subject="Second").as_bytes())
     assert harness.add("rivers.txt", text_about("rivers")).duplicate  # added for itself: it stays
-    going = {document.name for document in harness.library.with_attachments([first.id])}
+    going = {document.name for document in harness.library.with_attachments(SERVICE, [first.id])}
     assert going == {"First.eml", "First.eml › terms.txt"}
-    assert harness.library.delete([first.id]).documents == 2
+    assert harness.library.delete(SERVICE, [first.id]).documents == 2
     assert names(harness) == {"First.eml › prices.txt", "First.eml › own.txt", "Second.eml"}
     harness.check()
-    assert harness.library.delete([second.id]).documents == 2
+    assert harness.library.delete(SERVICE, [second.id]).documents == 2
     assert names(harness) == {"First.eml › own.txt"}
     harness.check()
 
@@ -80,8 +81,8 @@ def test_an_attachment_that_was_there_before_stays(harness: LibraryHarness) -> N
     before = harness.ready("prices.txt", PRICES[1])
     offer = harness.ready("Offer.eml", mail_with(PRICES).as_bytes())
     assert names(harness) == {"prices.txt", "Offer.eml"}
-    harness.library.delete([offer.id])
-    assert harness.library.document(before.id).status is DocumentStatus.READY
+    harness.library.delete(SERVICE, [offer.id])
+    assert harness.library.document(SERVICE, before.id).status is DocumentStatus.READY
     harness.check()
 
 
@@ -92,7 +93,7 @@ def test_a_mail_in_a_mail_brings_its_own(harness: LibraryHarness) -> None:
     outer.add_attachment(inner)
     document = harness.ready("Fwd.eml", outer.as_bytes())
     assert names(harness) == {"Fwd.eml", "Fwd.eml › Inner.eml", "Fwd.eml › Inner.eml › prices.txt"}
-    assert harness.library.delete([document.id]).documents == 3
+    assert harness.library.delete(SERVICE, [document.id]).documents == 3
     assert names(harness) == set()
     harness.check()
 
@@ -105,7 +106,7 @@ def test_mails_nested_too_deep_are_noted(harness: LibraryHarness) -> None:
         outer.add_attachment(message)
         message = outer
     harness.ready("deep.eml", message.as_bytes())
-    found = harness.library.documents(limit=100)
+    found = harness.library.documents(SERVICE, limit=100)
     assert len(found) == 6
     deepest = max(found, key=lambda document: len(document.name))
     assert [note.text for note in deepest.notes] == [
@@ -117,7 +118,7 @@ def test_a_new_version_replaces_what_the_old_one_brought(harness: LibraryHarness
     """Files of an old version stay searchable, or are there twice."""
     harness.ready("Offer.eml", mail_with(PRICES, TERMS).as_bytes())
     harness.ready("Offer.eml", mail_with(("prices.txt", "An oven costs 950 euros."), subject="New offer").as_bytes())
-    found = {d.name: d for d in harness.library.documents()}
+    found = {d.name: d for d in harness.library.documents(SERVICE)}
     assert set(found) == {"Offer.eml", "Offer.eml › prices.txt"}
     assert found["Offer.eml › prices.txt"].version == 2
     assert harness.matching("950")
@@ -128,9 +129,9 @@ def test_a_new_version_replaces_what_the_old_one_brought(harness: LibraryHarness
 def test_a_new_chunk_size_does_not_bring_back_what_was_deleted(harness: LibraryHarness) -> None:
     """Re-chunking a mail takes its attachments in once more."""
     offer = harness.ready("Offer.eml", mail_with(PRICES, TERMS).as_bytes())
-    prices = next(d for d in harness.library.documents() if d.name.endswith("prices.txt"))
-    harness.library.delete([prices.id])
-    harness.library.jobs.rechunk([offer.id], chunk_tokens=48, overlap=0)
+    prices = next(d for d in harness.library.documents(SERVICE) if d.name.endswith("prices.txt"))
+    harness.library.delete(SERVICE, [prices.id])
+    harness.library.jobs.rechunk(SERVICE, [offer.id], chunk_tokens=48, overlap=0)
     harness.idle()
     assert names(harness) == {"Offer.eml", "Offer.eml › terms.txt"}
     harness.check()
@@ -140,11 +141,11 @@ def test_attachments_move_with_their_mail_and_come_with_its_copy(harness: Librar
     """In another collection the mail is there without what it brought."""
     data = mail_with(PRICES).as_bytes()
     offer = harness.ready("Offer.eml", data)
-    other = harness.library.create_collection("Other").id
-    harness.library.move([offer.id], other)
-    assert {d.collection_id for d in harness.library.documents()} == {other}
+    other = harness.library.create_collection(SERVICE, "Other").id
+    harness.library.move(SERVICE, [offer.id], other)
+    assert {d.collection_id for d in harness.library.documents(SERVICE)} == {other}
     harness.ready("Offer.eml", data)
-    assert len(harness.library.documents()) == 4
+    assert len(harness.library.documents(SERVICE)) == 4
     harness.check()
 
 
@@ -161,7 +162,7 @@ def test_names_that_others_have_or_nobody_can_have(harness: LibraryHarness) -> N
     attach(message, None, b"A file without a name.", "text/plain")
     harness.ready("Offer.eml", message.as_bytes())
     found = names(harness)
-    assert harness.library.document(taken.id).version == 1
+    assert harness.library.document(SERVICE, taken.id).version == 1
     assert {"Offer.eml › prices (2).txt", "Offer.eml › prices (3).txt", "Offer.eml › passwd"} <= found
     assert "Offer.eml › attachment.txt" in found
     assert sum(name.startswith("Offer.eml › xxx") and name.endswith("x.txt") for name in found) == 1
@@ -191,15 +192,15 @@ def test_a_thousand_attachments(tmp_path: Path) -> None:
     with open_harness(tmp_path / "data") as harness:
         text = mail_with(*((f"file {n}.txt", f"Text number {n}.") for n in range(1002))).as_bytes()
         offer = harness.add("Many.eml", text).document.id
-        eventually(lambda: harness.library.document(offer).status is DocumentStatus.READY, what="the mail")
-        assert harness.library.counts().documents == 1001
-        assert [note.text for note in harness.library.document(offer).notes] == [
+        eventually(lambda: harness.library.document(SERVICE, offer).status is DocumentStatus.READY, what="the mail")
+        assert harness.library.counts(SERVICE).documents == 1001
+        assert [note.text for note in harness.library.document(SERVICE, offer).notes] == [
             "2 attachments were left out, more than one file may bring: file 1000.txt, file 1001.txt"
         ]
-        eventually(lambda: harness.library.counts().searchable > 40, what="the first attachments")
-        assert harness.library.delete([offer]).documents == 1001
+        eventually(lambda: harness.library.counts(SERVICE).searchable > 40, what="the first attachments")
+        assert harness.library.delete(SERVICE, [offer]).documents == 1001
         harness.idle()
-        assert harness.library.counts().documents == 0
+        assert harness.library.counts(SERVICE).documents == 0
         harness.check()
 
 
@@ -229,8 +230,10 @@ def test_kills_neither_lose_nor_double_attachments(tmp_path: Path) -> None:
     with open_harness(folder) as harness:
         harness.idle()
         expected = set(mails) | {f"{name} › f{k}.txt" for name in mails for k in range(12)}
-        assert sorted(document.name for document in harness.library.documents(limit=1000)) == sorted(expected)
-        assert all(document.status is DocumentStatus.READY for document in harness.library.documents(limit=1000))
+        assert sorted(document.name for document in harness.library.documents(SERVICE, limit=1000)) == sorted(expected)
+        assert all(
+            document.status is DocumentStatus.READY for document in harness.library.documents(SERVICE, limit=1000)
+        )
         harness.check()
 
 

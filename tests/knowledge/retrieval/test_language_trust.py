@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import CancelledError
 from services.knowledge.retrieval.language_trust import LanguageTrust, script_shares
 from services.knowledge.text.kinds import TextKind
@@ -190,13 +191,13 @@ def test_one_source_does_not_decide_for_prose(store: IndexedStore, companion: st
         store.add(f"prose {number}", [f"{first} {second}"])
     questions = ["Where do bees live?", "physician medication", "When does the locomotive come from the capital?"]
     store.retriever.measure_trust()
-    before = [store.retriever.search(question).hits[0].document for question in questions]
+    before = [store.retriever.search(SERVICE, question).hits[0].document for question in questions]
     store.add(companion, COMPANIONS[companion])
     store.retriever.measure_trust()
-    results = [store.retriever.search(question) for question in questions]
+    results = [store.retriever.search(SERVICE, question) for question in questions]
     assert [result.dense_trust for result in results] == [pytest.approx(1.0, abs=0.15)] * 3
     assert [result.hits[0].document for result in results] == before
-    assert not store.retriever.search("Capital of Mongolia?").relevant
+    assert not store.retriever.search(SERVICE, "Capital of Mongolia?").relevant
 
 
 def test_a_kind_that_the_embedder_cannot_tell_apart_counts_less_by_itself(store: IndexedStore) -> None:

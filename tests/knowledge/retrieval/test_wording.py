@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.core.actor import SERVICE
 from tests.knowledge.stores import IndexedStore
 
 DOCUMENTS = {
@@ -79,7 +80,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, embedder) -> Iterator[Indexe
 )
 def test_what_is_asked_is_found_first(store: IndexedStore, question: str, document: str) -> None:
     """Style, width, case, accents, endings, codes, numbers and dates: each in another form than the document's."""
-    result = store.retriever.search(question)
+    result = store.retriever.search(SERVICE, question)
     assert result.hits[0].document == document
     assert result.relevant
     assert result.corrections == ()
@@ -98,7 +99,7 @@ def test_typing_errors_are_forgiven_and_told(
     store: IndexedStore, question: str, typed: str, read: str, document: str
 ) -> None:
     """A word that no document has is read as the nearest one, in both searches; the result says so; quotes follow."""
-    result = store.retriever.search(question)
+    result = store.retriever.search(SERVICE, question)
     assert [(each.typed, each.read) for each in result.corrections] == [(typed, read)]
     assert result.hits[0].document == document
     assert read in result.terms
@@ -109,8 +110,8 @@ def test_typing_errors_are_forgiven_and_told(
 )
 def test_words_that_are_no_errors_stay(store: IndexedStore, question: str) -> None:
     """Words that the documents have, names that the embedder knows, and what is near nothing are not corrected."""
-    assert store.retriever.search(question).corrections == ()
-    assert not store.retriever.search("What is the capital of Mongolia?").relevant
+    assert store.retriever.search(SERVICE, question).corrections == ()
+    assert not store.retriever.search(SERVICE, "What is the capital of Mongolia?").relevant
 
 
 def test_encoded_data_is_not_believed(tmp_path: Path, embedder) -> None:
@@ -120,15 +121,17 @@ def test_encoded_data_is_not_believed(tmp_path: Path, embedder) -> None:
     store.add("keys", [hexes])
     store.add("mill", ["The mill by the pond was built in 1850 and grinds wheat."])
     wanted = hexes.split()[7]
-    assert store.retriever.search(wanted).hits[0].document == "keys"
-    assert store.retriever.search(wanted).dense_trust == 0
-    hit = next(hit for hit in store.retriever.search("Who built the mill?", k=5).hits if hit.document == "keys")
+    assert store.retriever.search(SERVICE, wanted).hits[0].document == "keys"
+    assert store.retriever.search(SERVICE, wanted).dense_trust == 0
+    hit = next(
+        hit for hit in store.retriever.search(SERVICE, "Who built the mill?", k=5).hits if hit.document == "keys"
+    )
     assert hit.score == 0
-    assert not store.retriever.search("deadbeefcafe0123456789ab").relevant
+    assert not store.retriever.search(SERVICE, "deadbeefcafe0123456789ab").relevant
     store.close()
 
 
 @pytest.mark.parametrize("question", ["7.4.5", "What is in release 5.4.6?"])
 def test_a_code_that_no_document_has_is_not_answered_with_another(store: IndexedStore, question: str) -> None:
     """Parts of a version that happen to be the same are no answer."""
-    assert not store.retriever.search(question).relevant
+    assert not store.retriever.search(SERVICE, question).relevant

@@ -67,9 +67,9 @@ def test_frequent_terms_are_looked_up_only_when_nothing_else_is_left(store: Inde
     """Under a budget the rare term decides; a query of frequent terms alone finds chunks that have all of them."""
     store.add_all({f"filler {number}": "the water of the lake" for number in range(30)})
     store.add_all({"seal": "the seal", "both": "the water and the mud"})
-    assert names(store, "the seal", postings=5) == ["seal"]
-    assert "both" in names(store, "the water mud", postings=5)
-    found = names(store, "the water", postings=5)
+    assert names(store, "the seal", most_postings=5) == ["seal"]
+    assert "both" in names(store, "the water mud", most_postings=5)
+    found = names(store, "the water", most_postings=5)
     assert len(found) == 10
     assert "seal" not in found
 
@@ -79,7 +79,7 @@ def test_scores_do_not_depend_on_which_terms_were_looked_up(store: IndexedStore)
     store.add_all({f"filler {number}": "the water" for number in range(30)})
     chunk = store.add("seal", ["the seal in the water"])[0]
     lexical = LexicalStore(store.database)
-    few = lexical.find(["seal", "water"], 10, postings=5)[chunk]
+    few = lexical.find(["seal", "water"], 10, most_postings=5)[chunk]
     assert few == lexical.find(["seal", "water"], 10)[chunk] == lexical.matches([chunk], ["seal", "water"])[chunk]
     assert set(few) == {"seal", "water"}
 

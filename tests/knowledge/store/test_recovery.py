@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import StorageError
 from services.knowledge.embedding import Embedder
 from services.knowledge.store import revisions
@@ -21,15 +22,15 @@ def test_stopped_service_goes_on_where_it_was(tmp_path: Path, embedder: Embedder
             harness.add(f"{i}.txt", text_about(f"subject{i}"))
         barrier.arrived()
         harness.ingestion.close()
-        assert {job.status for job in harness.library.jobs.recent()} == {DocumentStatus.QUEUED}
+        assert {job.status for job in harness.library.jobs.recent(SERVICE)} == {DocumentStatus.QUEUED}
     for _ in range(4):
         with LibraryHarness(tmp_path / "data", embedder) as harness, blocked_parser(harness) as barrier:
             barrier.arrived()
             harness.ingestion.close()
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         harness.idle()
-        assert {job.status for job in harness.library.jobs.recent()} == {DocumentStatus.READY}
-        assert harness.library.counts().searchable == 4
+        assert {job.status for job in harness.library.jobs.recent(SERVICE)} == {DocumentStatus.READY}
+        assert harness.library.counts(SERVICE).searchable == 4
         harness.check()
 
 
@@ -52,11 +53,11 @@ def test_file_that_takes_the_process_down_is_given_up(tmp_path: Path, embedder: 
             assert harness.ingestion.job_store.claim("", bad.document.job_id or 0) is not None
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         harness.idle()
-        document = harness.library.document(bad.document.id)
+        document = harness.library.document(SERVICE, bad.document.id)
         assert document.status is DocumentStatus.FAILED
         assert "3 times" in document.error
         assert harness.matching("griffin")
-        harness.library.jobs.retry(document.job_id or 0)
+        harness.library.jobs.retry(SERVICE, document.job_id or 0)
         harness.idle()
         assert status_of(harness, bad.document.id) is DocumentStatus.READY
         harness.check()
@@ -84,7 +85,7 @@ def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> N
         harness.ingestion.start()
         harness.idle()
         assert stray not in harness.stored_files()
-        assert harness.library.document(1).status is DocumentStatus.READY
+        assert harness.library.document(SERVICE, 1).status is DocumentStatus.READY
         harness.check()
 
 
@@ -92,18 +93,18 @@ def test_another_embedding_model_has_everything_embedded_anew(tmp_path: Path, em
     """After a change of the model documents are queued by themselves and answer with vectors of the new one."""
     with LibraryHarness(tmp_path / "data", embedder) as harness:
         document = harness.ready("a.txt", text_about("ferrets", 9))
-        before = [chunk.text for chunk in harness.library.reader.chunks(document.id)]
+        before = [chunk.text for chunk in harness.library.reader.chunks(SERVICE, document.id)]
     other = OtherEmbedder(embedder, fingerprint="another model")
     with LibraryHarness(tmp_path / "data", other) as harness:  # type: ignore[arg-type]
         harness.idle()
-        job = harness.library.jobs.recent()[0]
+        job = harness.library.jobs.recent(SERVICE)[0]
         assert (job.kind, job.status) == (JobKind.REEMBED, DocumentStatus.READY)
-        assert [chunk.text for chunk in harness.library.reader.chunks(document.id)] == before
+        assert [chunk.text for chunk in harness.library.reader.chunks(SERVICE, document.id)] == before
         assert len(harness.chunks.active_ids("another model")[0]) == document.chunks
         assert len(harness.index_manager.index) == document.chunks
         harness.check()
     with LibraryHarness(tmp_path / "data", other) as harness:  # type: ignore[arg-type]
-        assert len(harness.library.jobs.recent()) == 2
+        assert len(harness.library.jobs.recent(SERVICE)) == 2
 
 
 def test_defect_costs_one_job(harness: LibraryHarness) -> None:
@@ -119,11 +120,11 @@ def test_defect_costs_one_job(harness: LibraryHarness) -> None:
     bad = harness.add("bad.txt", text_about("gremlins"))
     for i in range(3):
         assert harness.ready(f"{i}.txt", text_about(f"subject{i}")).status is DocumentStatus.READY
-    document = harness.library.document(bad.document.id)
+    document = harness.library.document(SERVICE, bad.document.id)
     assert document.status is DocumentStatus.FAILED
     assert "reference" in document.error
     harness.parser.parse = parse  # type: ignore[method-assign]
-    harness.library.jobs.retry(document.job_id or 0)
+    harness.library.jobs.retry(SERVICE, document.job_id or 0)
     harness.idle()
     assert status_of(harness, document.id) is DocumentStatus.READY
 
@@ -145,7 +146,7 @@ def test_one_file_that_cannot_be_stored_fails_alone(
             harness.add(f"{subject}.txt", text_about(subject))
         harness.ingestion.start()
         harness.idle()
-        states = {d.name: (d.status, d.error) for d in harness.library.documents()}
+        states = {d.name: (d.status, d.error) for d in harness.library.documents(SERVICE)}
         assert states.pop("trolls.txt") == (DocumentStatus.FAILED, "The disk is full.")
         assert set(states.values()) == {(DocumentStatus.READY, "")}
         harness.check()

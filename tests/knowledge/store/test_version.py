@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.core.actor import SERVICE
 from services.core.errors import MillpondError
 from services.knowledge.embedding import Embedder
 from tests.knowledge.library_harness import LibraryHarness, text_about
@@ -21,11 +22,11 @@ def stamp(harness: LibraryHarness) -> int:
 CHANGES: dict[str, Callable[[LibraryHarness, int, int], object]] = {
     "add": lambda shop, _document, _shelf: shop.ready("other.txt", text_about("rivers")),
     "replace": lambda shop, _document, _shelf: shop.ready("lake.txt", text_about("seas")),
-    "disable": lambda shop, document, _shelf: shop.library.set_enabled([document], enabled=False),
-    "move": lambda shop, document, store: shop.library.move([document], store),
-    "delete": lambda shop, document, _shelf: shop.library.delete([document]),
+    "disable": lambda shop, document, _shelf: shop.library.set_enabled(SERVICE, [document], enabled=False),
+    "move": lambda shop, document, store: shop.library.move(SERVICE, [document], store),
+    "delete": lambda shop, document, _shelf: shop.library.delete(SERVICE, [document]),
     "delete collection": lambda shop, document, _shelf: shop.library.delete_collection(
-        shop.library.document(document).collection_id
+        SERVICE, shop.library.document(SERVICE, document).collection_id
     ),
 }
 
@@ -34,10 +35,10 @@ CHANGES: dict[str, Callable[[LibraryHarness, int, int], object]] = {
 def test_every_change_draws_another_stamp(harness: LibraryHarness, change: str) -> None:
     """Whatever can change an answer changes the stamp by the time the call returns, and looking does not."""
     document = harness.ready("lake.txt", text_about("lakes")).id
-    store = harness.library.create_collection("IndexedStore").id
+    store = harness.library.create_collection(SERVICE, "IndexedStore").id
     before = stamp(harness)
     assert stamp(harness) == before
-    harness.library.documents()
+    harness.library.documents(SERVICE)
     CHANGES[change](harness, document, store)
     assert stamp(harness) != before
 
@@ -63,7 +64,7 @@ def test_there_is_no_stamp_while_the_index_follows(harness: LibraryHarness, monk
         update_index(change)  # type: ignore[arg-type] # handed on as it came
 
     monkeypatch.setattr(harness.ingestion.writer, "_update_index", held_up)
-    deleting = threading.Thread(target=harness.library.delete, args=([document],))
+    deleting = threading.Thread(target=harness.library.delete, args=(SERVICE, [document]))
     deleting.start()
     assert entered.wait(20)
     assert harness.ingestion.writer.version.current() is None

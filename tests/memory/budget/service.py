@@ -62,7 +62,7 @@ class DrivenService:
         for number in range(count):
             text = "\n\n".join(f"Document {number} says {word} of {number * word}." for word in range(words))
             try:
-                self.services.library.add(io.BytesIO(text.encode()), f"{number}-{words}.txt")
+                self.services.library.add(SERVICE, io.BytesIO(text.encode()), f"{number}-{words}.txt")
             except MillpondError as error:
                 refused.append(error.message)
         return {"refused": refused}
@@ -76,7 +76,7 @@ class DrivenService:
         """Return the state of the budget and the service."""
         governor, services = self.services.governor, self.services
         state = governor.state()
-        counts = services.library.counts()
+        counts = services.library.counts(SERVICE)
         return {
             "level": state.level.name,
             "active": state.active,

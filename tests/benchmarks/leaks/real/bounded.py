@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from services.app.container import Services
+from services.core.actor import SERVICE
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
 _recent: deque[Any] = deque(maxlen=200)
@@ -88,9 +89,11 @@ def batches_in_and_out(services: Services) -> Step:
         if number % 10 == 0:
             for part in range(4):
                 content = text(number * 10 + part, 12_000).encode()
-                added.append(services.library.add(io.BytesIO(content), f"batch-{number}-{part}.txt").document.id)
+                added.append(
+                    services.library.add(SERVICE, io.BytesIO(content), f"batch-{number}-{part}.txt").document.id
+                )
         if len(added) >= 48:
-            services.library.delete(added)
+            services.library.delete(SERVICE, added)
             added.clear()
 
     return step

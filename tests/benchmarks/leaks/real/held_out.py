@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.app.container import Services
+from services.core.actor import SERVICE
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, rows, text
 
@@ -209,7 +210,7 @@ def growing_library(services: Services) -> Step:
     def step(number: int) -> None:
         if number < 200 and number % 4 == 0:
             content = text(number, 20_000).encode()
-            services.library.add(io.BytesIO(content), f"chronicle-{number}.txt")
+            services.library.add(SERVICE, io.BytesIO(content), f"chronicle-{number}.txt")
 
     return step
 

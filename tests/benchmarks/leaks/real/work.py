@@ -7,6 +7,7 @@ import itertools
 from collections import deque
 
 from services.app.container import Services
+from services.core.actor import SERVICE
 from services.core.settings import Settings
 from tests.benchmarks.leaks.real.scenario import text
 
@@ -33,25 +34,25 @@ class Work:
         """Serve one request."""
         number = self.requests
         self.requests += 1
-        self._runtime.retriever.search(f"How many sacks came on day {number % 500}?")
+        self._runtime.retriever.search(SERVICE, f"How many sacks came on day {number % 500}?")
         if number % ANSWER_EACH == 0:
             self._answer(number)
         if number % UPLOAD_EACH == 0:
             self._upload()
-            self._runtime.library.delete([self._documents.popleft()])
+            self._runtime.library.delete(SERVICE, [self._documents.popleft()])
 
     def _upload(self) -> None:
         number = next(self._numbers)
         file = io.BytesIO(text(number, 1_000 + number % 7 * 700).encode())
-        self._documents.append(self._runtime.library.add(file, f"day-{number}.txt").document.id)
+        self._documents.append(self._runtime.library.add(SERVICE, file, f"day-{number}.txt").document.id)
 
     def _answer(self, number: int) -> None:
         conversations = self._runtime.conversations
         if number % (ANSWER_EACH * CONVERSATION_ANSWERS) == 0:
             if self._conversation:
-                conversations.delete(self._conversation)
-            self._conversation = conversations.create().id
-        for _event in self._runtime.answers.ask(self._conversation, f"Who came to the mill on day {number}?"):
+                conversations.delete(SERVICE, self._conversation)
+            self._conversation = conversations.create(SERVICE).id
+        for _event in self._runtime.answers.ask(SERVICE, self._conversation, f"Who came to the mill on day {number}?"):
             pass
 
 

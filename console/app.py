@@ -1,4 +1,4 @@
-"""Streamlit's entry point: navigation, the page within its error boundary, dialogs, the status bar."""
+"""Streamlit's entry point: who visits, navigation, the page within its error boundary, dialogs, the status bar."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from console.navigation import groups
+from console.navigation import groups, may_open, page_name
+from console.ui.current_actor import visitor_of
 from console.ui.error_boundary import boundary, show_notices
 from console.ui.runtime_access import application, page_run
 from console.ui.session_state import show_page
-from console.ui.shared.access import access_view, startup_view
+from console.ui.shared.access import access_view, closed_page_view, signed_out_view, startup_view
 from console.ui.shared.dialogs import show_dialog
+from console.ui.shared.exposure import exposure_banner
 from console.ui.status_strip import status_strip
 from console.ui.streamlit.memory import register_session
 from services.app.startup import Ready
@@ -21,21 +23,28 @@ ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the t
 st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
 st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 register_session()
-current = st.navigation(groups(), expanded=True)
 state = application().state
-if isinstance(state, Ready):
-    services = state.services
+services = state.services if isinstance(state, Ready) else None
+visitor = visitor_of(services) if services is not None else None
+current = st.navigation(groups(lambda name: visitor is None or may_open(visitor, name)), expanded=True)
+exposure_banner(application().foundation.settings)
+if services is None:
+    with boundary():
+        startup_view(application())
+elif visitor is None:
+    signed_out_view()
+else:
     with page_run(services, current.url_path):
         show_page(current.url_path)
         show_notices()
         with boundary():
             access_view(services)
         with boundary():
-            current.run()
+            if may_open(visitor, page_name(current.url_path)):
+                current.run()
+            else:
+                closed_page_view()
         with boundary():
             show_dialog(current.url_path)
         with st.bottom, boundary():  # below the chat's input, always visible
             status_strip(services)
-else:
-    with boundary():
-        startup_view(application())

@@ -15,7 +15,9 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from console.api.application import create_api, provide, routes
+from console.api.context import ACTOR
 from console.api.middleware import (
+    Authentication,
     BasePath,
     BodyLimit,
     BodyProgress,
@@ -29,12 +31,15 @@ from console.api.middleware import (
     UploadLimit,
     holds_content,
 )
+from console.api.middleware.open_requests import OpenRequests, watching
+from console.api.middleware.paths import SIGN_IN, SIGN_OUT
+from console.api.sign_in import SignIn
 from console.navigation import PageName
 from console.ui import allocations, live_answers, runtime_access
 from console.ui.charts import chart
 from console.ui.error_boundary import show_error
 from console.ui.shared.heartbeat import tick_memory
-from console.ui.streamlit import internals, memory, owners
+from console.ui.streamlit import internals, memory, owners, tab_owner
 from console.ui.streamlit.memory import StreamlitMemory, session_parts
 from console.ui.streamlit.page_frame import PageFrame
 from console.ui.streamlit.reaper import reap
@@ -42,6 +47,7 @@ from console.ui.streamlit.tab_socket import TabSocket
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
+from services.core.networks import parsed_address
 from services.core.settings import Settings
 from services.memory.tracing.source import register_machinery
 
@@ -57,6 +63,8 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     `has_room`: whether one more page may be opened.
     """
     api = create_api()
+    sign_in = SignIn(runtime_access.existing_platform, language=settings.language)
+    requests = OpenRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
     internals.patch_fragment_targets()
 
     @asynccontextmanager
@@ -72,7 +80,10 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
         register_machinery(allocations)
         provide(api, application)
         try:
-            async with anyio.create_task_group() as tasks:
+            async with (
+                watching(runtime_access.existing_platform, requests),
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(reap, application, streamlit_memory)
                 yield {"application": application}
                 tasks.cancel_scope.cancel()
@@ -83,7 +94,12 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     app = st.App(
         ENTRY_POINT,
         lifespan=lifespan,
-        routes=[Route(f"/{PageName.CHAT}", _first_page), *chart.routes(), *routes(api, settings.base_path)],
+        routes=[
+            Route(f"/{PageName.CHAT}", _first_page),
+            *chart.routes(),
+            *sign_in.routes(),
+            *routes(api, settings.base_path),
+        ],
         middleware=[
             Middleware(
                 Forwarded,
@@ -92,13 +108,25 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
             ),
             Middleware(BasePath, path=settings.base_path),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, tls=bool(settings.tls_cert)),
             Middleware(NoStore),
             Middleware(CloseConnections, closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
-            Middleware(TabSocket, first_seconds=settings.header_seconds, has_room=has_room),
+            Middleware(
+                Authentication,
+                platform=runtime_access.existing_platform,
+                requests=requests,
+                owns=tab_owner.owns,
+                local_only=is_local_only(settings),
+            ),
+            Middleware(
+                TabSocket,
+                first_seconds=settings.header_seconds,
+                has_room=has_room,
+                actor_of=lambda scope: scope.get(ACTOR),
+            ),
             Middleware(UnknownApiPath),
-            Middleware(PageFrame, is_other=holds_content),
+            Middleware(PageFrame, is_other=_is_no_page),
             Middleware(
                 BodyProgress,
                 stall_seconds=settings.stall_seconds,
@@ -122,6 +150,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
             "server.port": settings.port,
             "server.maxUploadSize": settings.upload_limit_mb,
             "logger.level": settings.log_level,
+            "server.trustedUserHeaders": tab_owner.TRUSTED_HEADERS,
         }
     )
     return app
@@ -131,6 +160,16 @@ async def _first_page(request: Request) -> RedirectResponse:
     """The chat is the first page and so lies at the root; whoever types its name as that of the others gets there."""
     query = request.url.query
     return RedirectResponse(f"./?{query}" if query else "./")
+
+
+def _is_no_page(path: str) -> bool:
+    return holds_content(path) or path in {SIGN_IN, SIGN_OUT}
+
+
+def _cancel(users: frozenset[str], sessions: frozenset[str]) -> None:
+    foundation = runtime_access.existing_foundation()
+    if foundation is not None:
+        foundation.requests.cancel_all(users=users, sessions=sessions)
 
 
 def _restarting() -> bool:
@@ -148,3 +187,9 @@ def known_hosts(settings: Settings) -> list[str]:
 
         names += [socket.gethostname(), socket.getfqdn()]
     return [name for name in names if name and name not in {"0.0.0.0", "::"}]  # noqa: S104 - compared, not bound
+
+
+def is_local_only(settings: Settings) -> bool:
+    """Return whether the server listens on this machine alone, and no proxy publishes it."""
+    host = parsed_address(settings.host.strip("[]"))
+    return not settings.trusted_proxies and (settings.host == "localhost" or (host is not None and host.is_loopback))

@@ -1,12 +1,16 @@
-"""The pages: names, titles, icons and groups, for the menu and for links."""
+"""The pages: names, titles, icons, groups, and who may open them, for the menu and for links."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import streamlit as st
 
+from console.rules import Rule
+from services.core.actor import Actor, Permission
 from services.core.i18n import _
 
 _FOLDER = Path(__file__).resolve().parent.parent / "pages"
@@ -24,11 +28,35 @@ class PageName(StrEnum):
     COLLECTOR = "collector"
     BUDGET = "budget"
     OVERVIEW = "overview"
+    AUDIT = "audit"
     SETTINGS = "settings"
 
 
-def page(name: PageName) -> st.Page:
-    """Return a page for `st.navigation`, `st.page_link` and `st.switch_page`."""
+# The buttons on a page ask the services besides, which ask again.
+RULES: Mapping[PageName, Rule] = MappingProxyType(
+    {
+        PageName.CHAT: Rule(Permission.ASK),
+        PageName.DOCUMENTS: Rule(Permission.READ),
+        PageName.RETRIEVAL: Rule(Permission.READ),
+        PageName.MEMORY: Rule(Permission.OPERATE, visitors=True),
+        PageName.OBJECTS: Rule(Permission.OPERATE),  # they show values, which may be anybody's
+        PageName.ALLOCATIONS: Rule(Permission.OPERATE),
+        PageName.COLLECTOR: Rule(Permission.OPERATE, visitors=True),
+        PageName.BUDGET: Rule(Permission.OPERATE, visitors=True),
+        PageName.OVERVIEW: Rule(Permission.OPERATE, visitors=True),
+        PageName.AUDIT: Rule(Permission.AUDIT),
+        PageName.SETTINGS: Rule(Permission.CONFIGURE, visitors=True),
+    }
+)
+
+
+def may_open(actor: Actor, name: PageName) -> bool:
+    """Return whether somebody may open a page."""
+    return RULES[name].allows_actor(actor)
+
+
+def page(name: PageName, *, hidden: bool = False) -> st.Page:
+    """Return a page for `st.navigation`, `st.page_link` and `st.switch_page`; a hidden one is not in the menu."""
     title, icon = {
         PageName.CHAT: (_("Chat"), ":material/forum:"),
         PageName.DOCUMENTS: (_("Documents"), ":material/folder_open:"),
@@ -39,21 +67,38 @@ def page(name: PageName) -> st.Page:
         PageName.COLLECTOR: (_("Garbage collection"), ":material/recycling:"),
         PageName.BUDGET: (_("Budget"), ":material/speed:"),
         PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
+        PageName.AUDIT: (_("Audit"), ":material/policy:"),
         PageName.SETTINGS: (_("Settings"), ":material/tune:"),
     }[name]
-    return st.Page(_FOLDER / f"{name}.py", title=title, icon=icon, url_path=name.value, default=name is PageName.CHAT)
+    return st.Page(
+        _FOLDER / f"{name}.py",
+        title=title,
+        icon=icon,
+        url_path=name.value,
+        default=name is PageName.CHAT,
+        visibility="hidden" if hidden else "visible",
+    )
 
 
-def groups() -> dict[str, list[st.Page]]:
-    """Return the pages by group, in the order of the menu."""
-    return {
-        _("Work"): [page(PageName.CHAT), page(PageName.DOCUMENTS), page(PageName.RETRIEVAL)],
-        _("Memory"): [
-            page(PageName.MEMORY),
-            page(PageName.OBJECTS),
-            page(PageName.ALLOCATIONS),
-            page(PageName.COLLECTOR),
-            page(PageName.BUDGET),
-        ],
-        _("System"): [page(PageName.OVERVIEW), page(PageName.SETTINGS)],
+def groups(may: Callable[[PageName], bool] = lambda _name: True) -> dict[str, list[st.Page]]:
+    """Return the pages by group, in the order of the menu; those that one may not open are hidden.
+
+    They stay known to Streamlit, so that their addresses are answered with a refusal and not with another page.
+    """
+    names = {
+        _("Work"): (PageName.CHAT, PageName.DOCUMENTS, PageName.RETRIEVAL),
+        _("Memory"): (
+            PageName.MEMORY,
+            PageName.OBJECTS,
+            PageName.ALLOCATIONS,
+            PageName.COLLECTOR,
+            PageName.BUDGET,
+        ),
+        _("System"): (PageName.OVERVIEW, PageName.AUDIT, PageName.SETTINGS),
     }
+    return {group: [page(name, hidden=not may(name)) for name in members] for group, members in names.items()}
+
+
+def page_name(url_path: str) -> PageName:
+    """Return the page at a path; the first page lies at the root."""
+    return PageName(url_path) if url_path else PageName.CHAT

@@ -8,6 +8,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from console.api import (
+    account,
+    audit,
     budget,
     chat,
     conversations,
@@ -19,8 +21,11 @@ from console.api import (
     objects,
     openapi,
     operations,
+    people,
+    permissions,
     problems,
     search,
+    sharing,
     tracing,
 )
 from console.api.context import ApiContext, Threads
@@ -74,8 +79,14 @@ def create_api() -> FastAPI:
         gc.reclaim_router,
         operations.metrics_router,
         gc_experiment.router,
+        audit.router,
+        account.router,
+        people.router,
+        people.groups_router,
+        sharing.router,
     ):
         api.include_router(router)
+    permissions.require_rules(api)
     return api
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody
+from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
 from services.app.container import Platform
 from services.core.actor import Actor, Permission
@@ -173,7 +174,11 @@ class BudgetOut(Projection):
     webhook: WebhookOut
 
 
-@router.get("/budget", summary="Memory against its limit, and what is done about it")
+@router.get(
+    "/budget",
+    dependencies=needs(Permission.OPERATE, visitors=True),
+    summary="Memory against its limit, and what is done about it",
+)
 async def budget(
     context: Context, decisions: Annotated[int, Query(ge=0, le=MAX_DECISIONS, description="Newest decisions")] = 50
 ) -> BudgetOut:
@@ -181,7 +186,7 @@ async def budget(
     return await context.threads.call(_budget, context.platform, decisions)
 
 
-@router.put("/budget", summary="Dry run, pause", responses=_ADMIN)
+@router.put("/budget", dependencies=needs(Permission.OPERATE), summary="Dry run, pause", responses=_ADMIN)
 async def change(body: BudgetIn, context: Context, actor: Caller) -> BudgetOut:
     """Switch the dry run or the pause. Administrators only."""
     return await context.threads.call(_change, context, actor, body)
@@ -189,6 +194,7 @@ async def change(body: BudgetIn, context: Context, actor: Caller) -> BudgetOut:
 
 @router.post(
     "/budget/steps/{name}",
+    dependencies=needs(Permission.OPERATE),
     summary="Run or undo an action",
     response_model=DecisionOut,
     responses=problem_responses(403, 404, 409),
@@ -202,19 +208,37 @@ async def run_action(
     return await context.threads.call(act, actor, name)
 
 
-@router.post("/budget/undo", summary="Undo all actions", response_model=list[DecisionOut], responses=_ADMIN)
+@router.post(
+    "/budget/undo",
+    dependencies=needs(Permission.OPERATE),
+    summary="Undo all actions",
+    response_model=list[DecisionOut],
+    responses=_ADMIN,
+)
 async def undo_all(context: Context, actor: Caller) -> list[Decision]:
     """Undo every action that is in force, the last one first. Administrators only."""
     return await context.threads.call(context.platform.governor.undo_all, actor)
 
 
-@router.post("/budget/webhook/test", summary="Send a test alert", response_model=WebhookTestOut, responses=_ADMIN)
+@router.post(
+    "/budget/webhook/test",
+    dependencies=needs(Permission.OPERATE),
+    summary="Send a test alert",
+    response_model=WebhookTestOut,
+    responses=_ADMIN,
+)
 async def webhook_test(context: Context, actor: Caller) -> Delivery:
     """Send a test alert to the configured address and return its outcome. Administrators only."""
     return await context.threads.call(context.platform.webhook.send_test, actor)
 
 
-@router.post("/restart", status_code=202, summary="Planned restart", responses=problem_responses(403, 409))
+@router.post(
+    "/restart",
+    dependencies=needs(Permission.OPERATE),
+    status_code=202,
+    summary="Planned restart",
+    responses=problem_responses(403, 409),
+)
 async def restart(context: Context, actor: Caller, wanted: RestartIn | None = None) -> RestartOut:
     """Start the next process, let work in progress end, then switch over; answers at once. Administrators only."""
     reason = (wanted.reason if wanted else "").strip() or _("requested over the API")

@@ -23,10 +23,12 @@ from services.app.container import Foundation, Platform, Services
 from services.app.startup import Application
 from services.core.access import WrongTokenError
 from services.core.actor import Actor
-from services.core.errors import CancelledError
+from services.core.auditing import Way, current_origin
+from services.core.errors import CancelledError, UnauthorizedError
 from services.core.i18n import _
 from services.core.requests import RequestKind, RequestScope
 
+ACTOR = "millpond.actor"  # in the scope: who was recognised
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_CALLS = 16
@@ -93,18 +95,45 @@ def bearer_token(headers: Headers) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _actor(request: Request) -> Actor:
-    """Return the caller: `Authorization: Bearer TOKEN` with the administrator's token makes an administrator.
+async def caller_of(request: Request) -> Actor:
+    """Return the caller, as whom `Authentication` has let the request through.
+
+    While there are no accounts, `Authorization: Bearer TOKEN` with the administrator's token makes an administrator,
+    and everybody else is a visitor.
 
     Raises:
+        UnavailableError: the data folder is not open yet.
+        UnauthorizedError: nobody has signed in.
         WrongTokenError: the token is wrong, where visitors have read access only; held back after several of them.
         BusyError: many wrong ones from that address are held back already.
     """
+    known = request.scope.get(ACTOR)
+    if isinstance(known, Actor):
+        return _recognised(known)
     context = cast("ApiContext", request.app.state.context)
+    if not context.platform.identity.open_mode:
+        raise UnauthorizedError(_("Nobody has signed in."), _("Sign in, or send an API token."))
+    actor = await _visitor(context, request)
+    request.scope[ACTOR] = actor
+    return _recognised(actor)
+
+
+def _recognised(actor: Actor) -> Actor:
+    """Have the audit log know who does what this request leads to."""
+    origin = current_origin()
+    origin.actor = actor
+    if actor.scopes is not None:
+        origin.way, origin.token = Way.TOKEN, actor.session_id
+    return actor
+
+
+async def _visitor(context: ApiContext, request: Request) -> Actor:
     access = context.platform.access
     token = bearer_token(request.headers)
     if not token:
         return access.actor(name="api")
+    if (local := context.platform.identity.by_local_token(token)) is not None:
+        return local
     address = request.client.host if request.client else ""
     try:
         return await context.threads.call(access.authenticate, token, "api", address)
@@ -112,11 +141,14 @@ async def _actor(request: Request) -> Actor:
         await context.refusals.refuse(error, address)
 
 
-Caller = Annotated[Actor, Depends(_actor)]
+Caller = Annotated[Actor, Depends(caller_of)]
 
 
 def client_of(request: Request, user: str = "") -> str:
-    """Return whose request it is: the client's address, and the user it names, if any."""
+    """Return whose request it is: the person's; without an account the client's address, and the user it names."""
+    known = request.scope.get(ACTOR)
+    if isinstance(known, Actor) and known.person_id is not None:
+        return known.name
     host = request.client.host if request.client else "unknown"
     return f"{host}/{user}" if user else host
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody, PathName
+from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
-from services.core.actor import Actor
+from services.core.actor import Actor, Permission
 from services.memory.gc.explain import Explanation, explain
 from services.memory.gc.interpreter import (
     MAX_RUNS,
@@ -154,70 +155,74 @@ def _effect_out(effect: Effect) -> EffectOut:
     return EffectOut.of(effect, owners=owners)
 
 
-@router.get("", summary="State of the collector")
+@router.get("", dependencies=needs(Permission.OPERATE, visitors=True), summary="State of the collector")
 async def state(context: Context) -> CollectorOut:
     """Return settings, counts, trial, and what they mean under the rules of this Python version."""
     return await context.threads.call(_state, context)
 
 
-@router.put("", summary="Change the settings", responses=_ADMIN)
+@router.put("", dependencies=needs(Permission.OPERATE), summary="Change the settings", responses=_ADMIN)
 async def change(body: SettingsIn, context: Context, actor: Caller) -> CollectorOut:
     """Use other settings: for `trial_seconds`, or from now on and after restarts. Administrators only."""
     return await context.threads.call(_change, context, actor, body)
 
 
-@router.post("/keep", summary="Keep the settings on trial", responses=_TRIAL)
+@router.post("/keep", dependencies=needs(Permission.OPERATE), summary="Keep the settings on trial", responses=_TRIAL)
 async def keep(context: Context, actor: Caller) -> CollectorOut:
     """Keep the trial's settings, also after restarts. Administrators only."""
     await context.threads.call(context.platform.memory.collector.keep, actor)
     return await state(context)
 
 
-@router.post("/revert", summary="End the trial", responses=_TRIAL)
+@router.post("/revert", dependencies=needs(Permission.OPERATE), summary="End the trial", responses=_TRIAL)
 async def revert(context: Context, actor: Caller) -> CollectorOut:
     """Return to the settings before the trial. Administrators only."""
     await context.threads.call(context.platform.memory.collector.revert, actor)
     return await state(context)
 
 
-@router.post("/freeze", summary="Hide all objects from the collector", responses=_ADMIN)
+@router.post(
+    "/freeze", dependencies=needs(Permission.OPERATE), summary="Hide all objects from the collector", responses=_ADMIN
+)
 async def freeze(context: Context, actor: Caller) -> EffectOut:
     """Run a full collection, then freeze all remaining objects. Administrators only."""
     return _effect_out(await context.threads.call(context.platform.memory.collector.freeze, actor))
 
 
-@router.post("/unfreeze", summary="Show them again", responses=_ADMIN)
+@router.post("/unfreeze", dependencies=needs(Permission.OPERATE), summary="Show them again", responses=_ADMIN)
 async def unfreeze(context: Context, actor: Caller) -> EffectOut:
     """Make frozen objects visible to the collector again. Administrators only."""
     return _effect_out(await context.threads.call(context.platform.memory.collector.unfreeze, actor))
 
 
-@router.post("/collect", summary="Collect now", responses=_ADMIN)
+@router.post("/collect", dependencies=needs(Permission.OPERATE), summary="Collect now", responses=_ADMIN)
 async def collect(context: Context, actor: Caller, body: CollectIn | None = None) -> EffectOut:
     """Collect a generation and those below it; all threads pause meanwhile. Administrators only."""
     wanted = body or CollectIn()
     return _effect_out(await context.threads.call(context.platform.memory.collector.collect, actor, wanted.generation))
 
 
-@router.get("/effects", summary="Recent effects of actions")
+@router.get("/effects", dependencies=needs(Permission.OPERATE, visitors=True), summary="Recent effects of actions")
 async def effects(context: Context) -> EffectsOut:
     """Return the recent effects of collections, freezing and reclaiming, whoever requested them."""
     return EffectsOut(effects=[_effect_out(effect) for effect in context.platform.memory.effects.latest()])
 
 
-@router.get("/pauses", summary="Pauses by the collector")
+@router.get("/pauses", dependencies=needs(Permission.OPERATE, visitors=True), summary="Pauses by the collector")
 async def pauses(context: Context) -> PausesOut:
     """Return the recorded pauses, the histogram of all, and the longest with who was waiting."""
     return await context.threads.call(_pauses, context)
 
 
-@reclaim_router.get("", summary="What can be reclaimed")
+@reclaim_router.get("", dependencies=needs(Permission.OPERATE, visitors=True), summary="What can be reclaimed")
 async def offers(context: Context) -> OffersOut:
     """Return each reclaimer with what it would free now."""
     return OffersOut(offers=await context.threads.call(context.platform.memory.reclaimers.available))
 
 
-@reclaim_router.post("/{name}", summary="Reclaim", responses=problem_responses(403, 404))
+@reclaim_router.post(
+    "/{name}", dependencies=needs(Permission.OPERATE), summary="Reclaim", responses=problem_responses(403, 404)
+)
 async def release(name: PathName, context: Context, actor: Caller) -> EffectOut:
     """Release something and return the effect. Administrators only."""
     return _effect_out(await context.threads.call(context.platform.memory.reclaimers.release, actor, name))

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody, PathName
+from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
+from services.core.actor import Permission
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS
@@ -179,7 +181,13 @@ def _ratio_out(ratio: Ratio) -> RatioOut:
     )
 
 
-@router.post("", status_code=202, summary="Start an experiment", responses=problem_responses(403, 409, 503))
+@router.post(
+    "",
+    dependencies=needs(Permission.OPERATE),
+    status_code=202,
+    summary="Start an experiment",
+    responses=problem_responses(403, 409, 503),
+)
 async def start(body: ExperimentIn, context: Context, actor: Caller) -> StateOut:
     """Run the same workload under several settings, each in fresh processes, one at a time. Administrators only."""
     settings = [setting.setting() for setting in body.settings]
@@ -189,19 +197,19 @@ async def start(body: ExperimentIn, context: Context, actor: Caller) -> StateOut
     )
 
 
-@router.get("", summary="Progress of the experiment")
+@router.get("", dependencies=needs(Permission.OPERATE, visitors=True), summary="Progress of the experiment")
 async def state(context: Context) -> StateOut:
     """Return the progress of the current or last experiment."""
     return _state_out(context.services.experiments.state())
 
 
-@router.delete("", summary="Cancel the experiment", responses=_ADMIN)
+@router.delete("", dependencies=needs(Permission.OPERATE), summary="Cancel the experiment", responses=_ADMIN)
 async def cancel(context: Context, actor: Caller) -> StateOut:
     """Cancel it and answer once its processes have ended; no error if none runs. Administrators only."""
     return _state_out(await context.threads.call(context.services.experiments.cancel, actor))
 
 
-@router.get("/results", summary="Results")
+@router.get("/results", dependencies=needs(Permission.OPERATE, visitors=True), summary="Results")
 async def results(context: Context) -> ResultsOut:
     """Return the stored results, newest first."""
     return await context.threads.call(_results, context)
@@ -211,7 +219,12 @@ def _results(context: ApiContext) -> ResultsOut:
     return ResultsOut(results=[_result_out(result) for result in context.services.experiments.results()])
 
 
-@router.get("/results/{result_id}", summary="One result", responses=problem_responses(404))
+@router.get(
+    "/results/{result_id}",
+    dependencies=needs(Permission.OPERATE, visitors=True),
+    summary="One result",
+    responses=problem_responses(404),
+)
 async def result(result_id: PathName, context: Context) -> ResultOut:
     """Return the figures of each run, the comparison with the defaults, and the recommendation."""
     return await context.threads.call(_result, context, result_id)

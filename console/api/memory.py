@@ -12,8 +12,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from console.api.context import ApiContext, Caller, Context
+from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
 from console.api.verdict import EventOut, EventsOut, VerdictOut, verdict_out
+from services.core.actor import Permission
 from services.core.errors import BadInputError, NotFoundError, UnavailableError
 from services.core.events import EventKind
 from services.core.i18n import _
@@ -110,7 +112,7 @@ class TrimOut(Projection):
     verdict: VerdictOut
 
 
-@router.get("", summary="Ledger and verdict")
+@router.get("", dependencies=needs(Permission.OPERATE, visitors=True), summary="Ledger and verdict")
 async def memory(context: Context) -> MemoryOut:
     """Return RSS by owner, the verdict and the newest sample; 503 until the first sample, a second after the start."""
     return await context.threads.call(_memory, context)
@@ -155,7 +157,13 @@ def _watching_out(shown: MemorySnapshot) -> WatchingOut:
     )
 
 
-@router.get("/history", summary="History", response_model=HistoryOut, responses=other_forms("text/csv"))
+@router.get(
+    "/history",
+    dependencies=needs(Permission.OPERATE, visitors=True),
+    summary="History",
+    response_model=HistoryOut,
+    responses=other_forms("text/csv"),
+)
 async def history(
     context: Context,
     *,
@@ -217,7 +225,7 @@ def _values(values: Floats) -> list[float | None]:
     return [value if value == value else None for value in values.tolist()]  # noqa: PLR0124 - NaN is not itself
 
 
-@router.get("/events", summary="Events")
+@router.get("/events", dependencies=needs(Permission.OPERATE, visitors=True), summary="Events")
 async def events(
     context: Context,
     *,
@@ -234,7 +242,7 @@ async def events(
     return EventsOut.model_validate({"events": found})
 
 
-@router.get("/events/{event_id}", summary="One event")
+@router.get("/events/{event_id}", dependencies=needs(Permission.OPERATE, visitors=True), summary="One event")
 async def event(context: Context, event_id: Annotated[int, Path(ge=1, le=2**53)]) -> EventOut:
     """Return one event, such as the cause of a step; 404 once it is no longer kept."""
     found = await context.threads.call(context.platform.events.find, event_id)
@@ -246,7 +254,7 @@ async def event(context: Context, event_id: Annotated[int, Path(ge=1, le=2**53)]
     return EventOut.of(found)
 
 
-@router.post("/trim", summary="Trim and check again")
+@router.post("/trim", dependencies=needs(Permission.OPERATE), summary="Trim and check again")
 async def trim(context: Context, actor: Caller) -> TrimOut:
     """Return free pages of the allocator to the system and judge again: the rest is in use. Administrators only."""
     trimmed = await context.threads.call(context.platform.memory.detector.trim_and_recheck, actor)

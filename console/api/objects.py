@@ -15,7 +15,9 @@ from starlette.responses import JSONResponse, Response
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
 from console.api.inputs import MAX_ID, MAX_NAME, JsonBody, PathName, QueryName
+from console.api.permissions import needs
 from console.api.problems import Projection, other_forms, problem_responses
+from services.core.actor import Permission
 from services.core.errors import NotFoundError
 from services.core.i18n import _
 from services.memory.objects.inspector import MOST_INSTANCES, Inspector
@@ -93,7 +95,12 @@ class OwnersOut(BaseModel):
     expected_seconds: float
 
 
-@router.post("/census", status_code=201, summary="Count all objects and store the snapshot")
+@router.post(
+    "/census",
+    dependencies=needs(Permission.OPERATE),
+    status_code=201,
+    summary="Count all objects and store the snapshot",
+)
 async def take_census(context: Context, body: CensusIn | None = None) -> CensusOut:
     """Take a census in a copy of the process; `paused` is how long this one was stopped, in seconds."""
     body = body or CensusIn()
@@ -102,7 +109,7 @@ async def take_census(context: Context, body: CensusIn | None = None) -> CensusO
     return CensusOut.of(census, snapshot=snapshot)
 
 
-@router.get("/census", summary="The newest census", responses=_MISSING)
+@router.get("/census", dependencies=needs(Permission.OPERATE), summary="The newest census", responses=_MISSING)
 async def newest_census(context: Context, *, watching: Watching = False) -> NewestCensusOut:
     """Return the newest stored census with the biggest containers, and the list of all snapshots."""
     objects = _objects(context)
@@ -114,14 +121,18 @@ async def newest_census(context: Context, *, watching: Watching = False) -> Newe
     return NewestCensusOut.of(census, snapshot=snapshots[-1], snapshots=snapshots, containers=containers)
 
 
-@router.delete("/census/{snapshot}", status_code=204, summary="Delete a snapshot")
+@router.delete(
+    "/census/{snapshot}", dependencies=needs(Permission.OPERATE), status_code=204, summary="Delete a snapshot"
+)
 async def delete(snapshot: PathName, context: Context) -> Response:
     """Remove a stored census."""
     await context.threads.call(_objects(context).delete, snapshot)
     return Response(status_code=204)
 
 
-@router.get("/types", summary="Types by count and bytes", responses=_MISSING | _CSV)
+@router.get(
+    "/types", dependencies=needs(Permission.OPERATE), summary="Types by count and bytes", responses=_MISSING | _CSV
+)
 async def types(
     context: Context,
     *,
@@ -151,7 +162,9 @@ async def types(
     return _table(rows, format, "types", {"snapshot": name, "since": since or None, "watching": held})
 
 
-@router.get("/containers", summary="The biggest containers", responses=_MISSING | _CSV)
+@router.get(
+    "/containers", dependencies=needs(Permission.OPERATE), summary="The biggest containers", responses=_MISSING | _CSV
+)
 async def containers(
     context: Context,
     *,
@@ -167,7 +180,9 @@ async def containers(
     return _table(rows, format, "containers", {"snapshot": name})
 
 
-@router.get("/objects", summary="The biggest objects of a type", responses=_MISSING)
+@router.get(
+    "/objects", dependencies=needs(Permission.OPERATE), summary="The biggest objects of a type", responses=_MISSING
+)
 async def objects(
     context: Context,
     *,
@@ -184,7 +199,7 @@ async def objects(
     return await context.threads.call(find, type, since=since, limit=limit, watching=watching)
 
 
-@router.get("/paths/{address}", summary="What holds an object")
+@router.get("/paths/{address}", dependencies=needs(Permission.OPERATE), summary="What holds an object")
 async def paths(
     context: Context,
     address: int,
@@ -203,14 +218,14 @@ async def paths(
     return await context.threads.call(_objects(context).retention_paths, address, type, evidence)
 
 
-@router.get("/repeats", summary="Repetitions")
+@router.get("/repeats", dependencies=needs(Permission.OPERATE), summary="Repetitions")
 async def repeats(context: Context) -> RepeatsOut:
     """Return the actions that can be repeated, the progress of the running series, and the last reports."""
     runner = _objects(context).repeats
     return RepeatsOut(actions=runner.actions, progress=runner.progress, reports=list(runner.reports))
 
 
-@router.post("/repeats", status_code=202, summary="Repeat an action")
+@router.post("/repeats", dependencies=needs(Permission.OPERATE), status_code=202, summary="Repeat an action")
 async def repeat(body: RepeatIn, context: Context, actor: Caller) -> RepeatsOut:
     """Start a series; each of its four censuses comes after a collection, which stops every thread."""
     runner = _objects(context).repeats
@@ -221,34 +236,34 @@ async def repeat(body: RepeatIn, context: Context, actor: Caller) -> RepeatsOut:
     return await repeats(context)
 
 
-@router.post("/repeats/mark", summary="Mark a repetition by hand")
+@router.post("/repeats/mark", dependencies=needs(Permission.OPERATE), summary="Mark a repetition by hand")
 async def mark(context: Context, actor: Caller) -> RepeatsOut:
     """Record that a person has done one more repetition."""
     _objects(context).repeats.mark(actor)
     return await repeats(context)
 
 
-@router.delete("/repeats", status_code=202, summary="Cancel the series")
+@router.delete("/repeats", dependencies=needs(Permission.OPERATE), status_code=202, summary="Cancel the series")
 async def cancel(context: Context, actor: Caller) -> RepeatsOut:
     """End the series after the repetition in progress."""
     _objects(context).repeats.cancel(actor)
     return await repeats(context)
 
 
-@router.get("/sizes", summary="What asizeof can measure")
+@router.get("/sizes", dependencies=needs(Permission.OPERATE), summary="What asizeof can measure")
 async def owners(context: Context) -> OwnersOut:
     """Return the owners by name, and the estimated seconds for all of the objects."""
     inspector = _objects(context)
     return OwnersOut(owners=inspector.owners, expected_seconds=inspector.expected_pympler_seconds())
 
 
-@router.get("/sizes/{owner}", summary="Deep size of an owner")
+@router.get("/sizes/{owner}", dependencies=needs(Permission.OPERATE), summary="Deep size of an owner")
 async def sizes(owner: PathName, context: Context) -> DeepSize:
     """Return pympler's asizeof of one owner, measured in a copy of the process; takes seconds."""
     return await context.threads.call(_objects(context).deep_size, owner)
 
 
-@router.get("/summary", summary="pympler's summary", responses=_CSV)
+@router.get("/summary", dependencies=needs(Permission.OPERATE), summary="pympler's summary", responses=_CSV)
 async def summary(context: Context, format: Format = "json") -> Response:  # noqa: A002 - the parameter's public name
     """Return pympler's summary over all objects, made in a copy of the process; takes seconds."""
     found = await context.threads.call(_objects(context).summary)

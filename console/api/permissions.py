@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from console.api.context import Caller, Context, caller_of
 from console.rules import EVERYBODY, SIGNED_IN, Rule
@@ -54,16 +55,31 @@ def open_to_everybody() -> list[Any]:
     return _declared(EVERYBODY, check)
 
 
-def rule_of(route: APIRoute) -> Rule | None:
-    """Return what was declared beside a route, None where nothing was."""
-    return next((rule for each in route.dependencies if (rule := _RULES.get(each.dependency)) is not None), None)
+@dataclass(frozen=True, slots=True)
+class DeclaredRoute:
+    """A route of the API with its rule, None where nothing was declared beside it; hidden ones are not described."""
+
+    methods: tuple[str, ...]
+    path: str
+    summary: str
+    hidden: bool
+    rule: Rule | None
 
 
-def api_routes(api: FastAPI) -> Iterator[APIRoute]:
+def declared_routes(api: FastAPI) -> Iterator[DeclaredRoute]:
     """Yield the routes of the API; its own page has the rule of its path (`console.api.middleware.paths`)."""
-    for route in api.routes:
-        if isinstance(route, APIRoute) and not route.path.startswith("/docs"):
-            yield route
+    for route in iter_route_contexts(api.routes):
+        path = str(route.path or "")
+        if not isinstance(route.original_route, APIRoute) or path.startswith("/docs"):
+            continue
+        rules = (_RULES.get(each.dependency) for each in route.dependencies)
+        yield DeclaredRoute(
+            tuple(sorted(route.methods or ())),
+            path,
+            str(route.summary or ""),
+            hidden=not route.include_in_schema,
+            rule=next((rule for rule in rules if rule is not None), None),
+        )
 
 
 def require_rules(api: FastAPI) -> None:
@@ -72,7 +88,7 @@ def require_rules(api: FastAPI) -> None:
     Raises:
         RuntimeError: one has none; it would be open to everybody who has signed in.
     """
-    bare = [f"{sorted(route.methods or ())} {route.path}" for route in api_routes(api) if rule_of(route) is None]
+    bare = [f"{' '.join(route.methods)} {route.path}" for route in declared_routes(api) if route.rule is None]
     if bare:
         raise RuntimeError(f"routes without a rule (console.api.permissions.needs): {', '.join(bare)}")
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NoReturn
 
 from services.core.access import WrongTokenError
-from services.core.errors import BusyError
+from services.core.errors import BusyError, UnauthorizedError
 from services.core.i18n import _
 from services.core.throttle import address_key
 
@@ -21,11 +21,11 @@ class SlowRefusals:
     def __init__(self) -> None:
         self._waiting: Counter[str] = Counter()
 
-    async def refuse(self, error: WrongTokenError, address: str) -> NoReturn:
+    async def refuse(self, error: WrongTokenError | UnauthorizedError, address: str) -> NoReturn:
         """Raise `error` when its time is over.
 
         Raises:
-            WrongTokenError: always, unless too many from that address, or in all, wait already.
+            WrongTokenError, UnauthorizedError: always, unless too many from that address, or in all, wait already.
             BusyError: they do.
         """
         if error.seconds > 0:

@@ -11,7 +11,9 @@ from starlette.responses import FileResponse, Response
 from console.api.context import ApiContext, Caller, Context
 from console.api.documents import attachment
 from console.api.inputs import JsonBody, PathName, QueryName
+from console.api.permissions import needs
 from console.api.problems import Projection, other_forms, problem_responses
+from services.core.actor import Permission
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (
@@ -105,32 +107,38 @@ By = Annotated[GroupBy, Query(description="What a row stands for")]
 Limit = Annotated[int, Query(ge=1, le=5000, description="Most rows")]
 
 
-@router.get("", summary="Tracing status")
+@router.get("", dependencies=needs(Permission.OPERATE, visitors=True), summary="Tracing status")
 async def status(context: Context) -> TracingStatus:
     """Return depth, remaining time, traced bytes and the overhead of tracing."""
     return await context.threads.call(context.platform.memory.tracer.status)
 
 
-@router.get("/cost", summary="Cost of tracing")
+@router.get("/cost", dependencies=needs(Permission.OPERATE, visitors=True), summary="Cost of tracing")
 async def cost(context: Context, frames: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1) -> TracingCost:
     """Measure the cost in a copy of the process; the first request for a depth takes a second or two."""
     return await context.threads.call(context.platform.memory.tracer.cost, frames)
 
 
-@router.post("/start", summary="Start tracing", responses=_CONFLICT)
+@router.post("/start", dependencies=needs(Permission.OPERATE), summary="Start tracing", responses=_CONFLICT)
 async def start(body: StartIn, context: Context, actor: Caller) -> TracingStatus:
     """Trace allocations for so many minutes; it stops by itself. Read the cost first."""
     tracer = context.platform.memory.tracer
     return await context.threads.call(tracer.start, actor, body.frames, body.minutes)
 
 
-@router.post("/stop", summary="Stop tracing")
+@router.post("/stop", dependencies=needs(Permission.OPERATE), summary="Stop tracing")
 async def stop(context: Context, actor: Caller) -> TracingStatus:
     """Stop tracing if Millpond started it; the snapshots are kept."""
     return await context.threads.call(context.platform.memory.tracer.stop, actor)
 
 
-@router.post("/snapshots", status_code=201, summary="Take a snapshot", responses=_CONFLICT)
+@router.post(
+    "/snapshots",
+    dependencies=needs(Permission.OPERATE),
+    status_code=201,
+    summary="Take a snapshot",
+    responses=_CONFLICT,
+)
 async def create_snapshot(context: Context, actor: Caller, body: DescribeIn | None = None) -> SnapshotInfo:
     """Write the traced allocations to disk, from a copy of the process."""
     name, note = (body.name or "", body.note or "") if body else ("", "")
@@ -138,14 +146,19 @@ async def create_snapshot(context: Context, actor: Caller, body: DescribeIn | No
     return await context.threads.call(tracer.take_snapshot, actor, name, note)
 
 
-@router.get("/snapshots", summary="List the snapshots")
+@router.get("/snapshots", dependencies=needs(Permission.OPERATE), summary="List the snapshots")
 async def snapshots(context: Context) -> SnapshotsOut:
     """Return all, newest first."""
     found = await context.threads.call(context.platform.memory.tracer.snapshots)
     return SnapshotsOut(snapshots=found)
 
 
-@router.get("/snapshots/{snapshot_id}", summary="Contents of a snapshot", responses=_MISSING)
+@router.get(
+    "/snapshots/{snapshot_id}",
+    dependencies=needs(Permission.OPERATE),
+    summary="Contents of a snapshot",
+    responses=_MISSING,
+)
 async def snapshot(
     snapshot_id: PathName, context: Context, filters: Chosen, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
@@ -153,14 +166,22 @@ async def snapshot(
     return _comparison_out(await _compare(context, "", snapshot_id, by=by, filters=filters, limit=limit))
 
 
-@router.patch("/snapshots/{snapshot_id}", summary="Name a snapshot", responses=_MISSING)
+@router.patch(
+    "/snapshots/{snapshot_id}", dependencies=needs(Permission.OPERATE), summary="Name a snapshot", responses=_MISSING
+)
 async def describe(snapshot_id: PathName, body: DescribeIn, context: Context) -> SnapshotInfo:
     """Give a snapshot a name or a note; an automatic one with a name is kept like one that was requested."""
     tracer = context.platform.memory.tracer
     return await context.threads.call(tracer.describe, snapshot_id, name=body.name, note=body.note)
 
 
-@router.delete("/snapshots/{snapshot_id}", status_code=204, summary="Delete a snapshot", responses=_MISSING)
+@router.delete(
+    "/snapshots/{snapshot_id}",
+    dependencies=needs(Permission.OPERATE),
+    status_code=204,
+    summary="Delete a snapshot",
+    responses=_MISSING,
+)
 async def delete(snapshot_id: PathName, context: Context, actor: Caller) -> Response:
     """Delete a snapshot permanently."""
     await context.threads.call(context.platform.memory.tracer.delete, actor, snapshot_id)
@@ -169,6 +190,7 @@ async def delete(snapshot_id: PathName, context: Context, actor: Caller) -> Resp
 
 @router.get(
     "/snapshots/{snapshot_id}/file",
+    dependencies=needs(Permission.OPERATE),
     summary="Download a snapshot",
     response_class=FileResponse,
     responses=_MISSING | other_forms("application/octet-stream"),
@@ -180,7 +202,7 @@ async def file(snapshot_id: PathName, context: Context) -> Response:
     return FileResponse(path, media_type="application/octet-stream", headers=attachment(name))
 
 
-@router.get("/compare", summary="Compare two snapshots", responses=_MISSING)
+@router.get("/compare", dependencies=needs(Permission.OPERATE), summary="Compare two snapshots", responses=_MISSING)
 async def compare(
     context: Context, filters: Chosen, *, old: QueryName, new: QueryName, by: By = GroupBy.LINE, limit: Limit = 50
 ) -> ComparisonOut:
@@ -188,7 +210,12 @@ async def compare(
     return _comparison_out(await _compare(context, old, new, by=by, filters=filters, limit=limit))
 
 
-@router.get("/export", summary="Download a comparison", responses=_MISSING | other_forms("text/csv"))
+@router.get(
+    "/export",
+    dependencies=needs(Permission.OPERATE),
+    summary="Download a comparison",
+    responses=_MISSING | other_forms("text/csv"),
+)
 async def export(
     context: Context,
     filters: Chosen,

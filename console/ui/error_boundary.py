@@ -15,12 +15,11 @@ from typing import ParamSpec, TypeVar
 import streamlit as st
 import structlog
 
-from console.ui.current_actor import page_user
+from console.ui.current_actor import acting_as_page
 from console.ui.session_state import Notices, notify_problem, state_of
 from console.ui.shared.formatting import escape
 from services.core.errors import MillpondError
 from services.core.i18n import _
-from services.core.requests.registry import acting_for
 from services.memory.refusal import memory_refused
 
 log = structlog.get_logger(__name__)
@@ -35,7 +34,7 @@ def boundary() -> Iterator[None]:
     Streamlit's own control flow (stop, rerun, switch page) derives from BaseException and passes through.
     """
     try:
-        with acting_for(page_user()):
+        with acting_as_page():
             yield
     except Exception as error:  # noqa: BLE001 - the last handler before the user
         show_error(error)
@@ -55,7 +54,7 @@ def guarded(function: Callable[Args, None]) -> Callable[Args, None]:
 def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | None:
     """Run an action in a widget's callback; an expected failure is shown on the next run and returns None."""
     try:
-        with acting_for(page_user()):
+        with acting_as_page():
             return action(*args, **kwargs)
     except MillpondError as error:
         notify_problem(error)

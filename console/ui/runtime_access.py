@@ -14,7 +14,7 @@ from uuid import uuid4
 import streamlit as st
 import structlog
 
-from services.app.container import Foundation, Services
+from services.app.container import Foundation, Platform, Services
 from services.app.startup import Application
 from services.core.errors import MillpondError, UnavailableError
 from services.core.i18n import _
@@ -168,6 +168,12 @@ def existing_foundation() -> Foundation | None:
     """Return what the process's application has from its first moment; None before anybody asked for it."""
     application = _process.existing()
     return application.foundation if application is not None else None
+
+
+def existing_platform() -> Platform | None:
+    """Return what exists once the data folder is open; None before."""
+    application = _process.existing()
+    return application.opened if application is not None else None
 
 
 def stop_answers() -> None:

@@ -1,18 +1,24 @@
-"""The status bar of every page: health, memory, documents, chat model, work in progress. Each part is a link."""
+"""The status bar of every page: health, memory, documents, chat model, work in progress, who is signed in.
+
+Each part is a link to the page that says more; what one may not see is not there.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from console.navigation import PageName, page
+from console.navigation import PageName, may_open, page
 from console.ui.budget.admission import gate_name
 from console.ui.budget.control import restart_words
 from console.ui.budget.gauge import LEVEL_ICONS, level_word, state_sentence
+from console.ui.current_actor import page_actor, role_word, sign_out
 from console.ui.error_boundary import guarded
 from console.ui.memory.verdict import STATE_ICONS
+from console.ui.session_state import Key
 from console.ui.shared.formatting import browser_zone, escape, shorten, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
+from services.core.actor import Actor
 from services.core.i18n import _, plural
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.headline import brief, headline
@@ -33,7 +39,8 @@ _MODEL_ICON = {
 @guarded
 def status_strip(services: Services) -> None:
     """Draw the status bar and keep it up to date."""
-    counts = services.library.counts()
+    actor = page_actor(services)
+    counts = services.library.counts(page_actor(services))
     model = services.models.status()
     failed = [check for check in services.health.ready().checks if not check.ok]
     restart = services.restarts.state()
@@ -41,14 +48,16 @@ def status_strip(services: Services) -> None:
         st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
     with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
         if failed:
-            st.page_link(
-                page(PageName.OVERVIEW),
-                label=_("Needs attention: {part}").format(part=escape(failed[0].name)),
-                icon=":material/warning:",
-                help=escape(failed[0].detail),
+            _part(
+                actor,
+                PageName.OVERVIEW,
+                _("Needs attention: {part}").format(part=escape(failed[0].name)),
+                ":material/warning:",
+                escape(failed[0].detail),
             )
-        _memory(services)
-        _budget(services)
+        if may_open(actor, PageName.MEMORY):
+            _memory(services)
+        _budget(actor, services)
         documents = plural("{count} document", "{count} documents", counts.documents)
         chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
         st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
@@ -57,13 +66,31 @@ def status_strip(services: Services) -> None:
             st.page_link(page(PageName.DOCUMENTS), label=running, icon=":material/sync:")
         label = _("No chat model") if model.state == "off" else escape(shorten(model.label, 40))
         state = {"down": _("unreachable"), "loading": _("loading")}.get(model.state, "")
-        st.page_link(
-            page(PageName.SETTINGS),
-            label=f"{label}, {state}" if state else label,
-            icon=_MODEL_ICON.get(model.state, ":material/smart_toy:"),
-            help=escape(f"{model.message} {model.hint}".strip()) or None,
+        _part(
+            actor,
+            PageName.SETTINGS,
+            f"{label}, {state}" if state else label,
+            _MODEL_ICON.get(model.state, ":material/smart_toy:"),
+            escape(f"{model.message} {model.hint}".strip()),
         )
+        if not services.identity.open_mode:
+            _account(actor)
     heartbeat("strip", _PERIOD_SECONDS)
+
+
+def _part(actor: Actor, name: PageName, label: str, icon: str, explanation: str) -> None:
+    """Draw a part: a link where one may open its page, else the words alone; `explanation` is its tooltip."""
+    if may_open(actor, name):
+        st.page_link(page(name), label=label, icon=icon, help=explanation or None)
+    else:
+        st.markdown(f"{icon} {label}", help=explanation or None, width="content")
+
+
+def _account(actor: Actor) -> None:
+    """Draw who is signed in, with what they can do about it."""
+    with st.popover(escape(shorten(actor.name, 30)), icon=":material/account_circle:", type="tertiary", key="account"):
+        st.caption(_("Signed in as {name}: {role}").format(name=escape(actor.name), role=role_word(actor.role)))
+        st.button(_("Sign out"), key=Key.SIGN_OUT, icon=":material/logout:", type="tertiary", on_click=sign_out)
 
 
 def _memory(services: Services) -> None:
@@ -86,7 +113,7 @@ def _memory(services: Services) -> None:
     )
 
 
-def _budget(services: Services) -> None:
+def _budget(actor: Actor, services: Services) -> None:
     """Draw the budget's level where it is above calm or something is refused."""
     state, closed = services.governor.state(), services.admission.closed()
     if state.level is BudgetLevel.CALM and not closed:
@@ -100,9 +127,10 @@ def _budget(services: Services) -> None:
             calm, tense = _("Closed by {person}: {what}"), _("{label}; closed by {person}: {what}")
         template = calm if state.level is BudgetLevel.CALM else tense
         label = template.format(label=label, what=refused, person=person)
-    st.page_link(
-        page(PageName.BUDGET),
-        label=escape(label),
-        icon=LEVEL_ICONS[state.level],
-        help=escape(next((why.reason for why in closed.values()), state_sentence(state))),
+    _part(
+        actor,
+        PageName.BUDGET,
+        escape(label),
+        LEVEL_ICONS[state.level],
+        escape(next((why.reason for why in closed.values()), state_sentence(state))),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_LONGEST_PIECE = 8  # that is repeated
 _LEFT = 4  # so many characters that belong to no piece make a password uncommon
 
 _ENGLISH = """
@@ -52,6 +53,7 @@ _ROWS = (
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
     "qazwsxedcrfvtgbyhnujmikolp",
     "1q2w3e4r5t6y7u8i9o0p",
+    "a1b2c3d4e5f6g7h8i9j0",
     "abcdefghijklmnopqrstuvwxyz",
     "!@#$%^&*()",
 )
@@ -68,20 +70,29 @@ _DIGITS = re.compile(
 def is_common(password: str, *own: str) -> bool:
     """Return whether a password is common; `own`: words that others know of the person, such as the name."""
     text = unicodedata.normalize("NFKC", password).casefold()
-    return any(_left(form, own) < _LEFT for form in {text, text[::-1], text.translate(_SPELLED)})
+    if text and _is_repetition(text):
+        return True
+    forms = ((text, False), (text[::-1], False), (text, True), (text[::-1], True))
+    return any(_left(form, own, spelled=spelled) < _LEFT for form, spelled in forms)
 
 
-def _left(text: str, own: tuple[str, ...]) -> int:
-    """Return how many letters and digits belong to no common piece."""
+def _is_repetition(text: str) -> bool:
+    """Return whether a text is one short piece again and again."""
+    return any(
+        text == (text[:length] * (len(text) // length + 1))[: len(text)]
+        for length in range(1, min(_LONGEST_PIECE, len(text) // 2) + 1)
+    )
+
+
+def _left(text: str, own: tuple[str, ...], *, spelled: bool) -> int:
+    """Return how many letters and digits belong to no common piece; `spelled`: digits and signs stand for letters."""
     words = [word for each in own for word in re.split(r"[\W_]+", unicodedata.normalize("NFKC", each).casefold())]
     for word in sorted((word for word in words if len(word) >= 2), key=len, reverse=True):
         text = text.replace(word, " ")
     text = _DIGITS.sub(" ", _without_runs(text))
-    text = _PIECES.sub(" ", text)
+    text = _PIECES.sub(" ", text.translate(_SPELLED) if spelled else text)
     rest = [part for part in re.split(r"[\W_]+", text) if part]
-    if len(rest) > 1 and len(set(rest)) == 1:  # one piece again and again
-        return 0
-    # Digits that are left over are a number at most: four of them are quickly tried.
+    # Digits that are left over are a number at most: few of them are quickly tried.
     return sum(len(part) if not part.isdigit() else len(part) // 2 for part in rest)
 
 

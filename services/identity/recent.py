@@ -31,7 +31,7 @@ RowT = TypeVar("RowT", bound=_Row)
 class RecentRows(Generic[RowT]):
     """Bounded and thread-safe. What was removed is not put back by a thread that had read it before.
 
-    `times` are when rows were last used, as far as that is not in the database yet.
+    It knows when each row was last used, which the database learns from time to time (`pending`, `written`).
     """
 
     def __init__(self, label: Callable[[], str], most: int) -> None:
@@ -42,6 +42,7 @@ class RecentRows(Generic[RowT]):
         self._rows: OrderedDict[bytes, RowT] = OrderedDict()
         self._ids: dict[int, bytes] = {}
         self._times: dict[int, float] = {}
+        self._unwritten: set[int] = set()
         self._removals = 0
         self._loads = 0
 
@@ -85,7 +86,9 @@ class RecentRows(Generic[RowT]):
 
     def touch(self, row_id: int, now: float) -> None:
         """Record that a row was used now."""
-        self._times[row_id] = now
+        with self._lock:
+            self._times[row_id] = now
+            self._unwritten.add(row_id)
 
     def last_use(self, row_id: int, stored: float) -> float:
         """Return when a row was last used; `stored` is what the database says."""
@@ -94,14 +97,17 @@ class RecentRows(Generic[RowT]):
     def pending(self) -> dict[int, float]:
         """Return when rows were last used, as far as the database does not know."""
         with self._lock:
-            return dict(self._times)
+            return {row_id: self._times[row_id] for row_id in self._unwritten if row_id in self._times}
 
     def written(self, times: Iterable[tuple[int, float]]) -> None:
-        """Forget times that are in the database now, unless they are later ones meanwhile."""
+        """Remember that these times are in the database now, unless there are later ones meanwhile."""
         with self._lock:
             for row_id, time in times:
                 if self._times.get(row_id) == time:
-                    del self._times[row_id]
+                    self._unwritten.discard(row_id)
+                    if row_id not in self._ids:  # the row is read anew, with its time
+                        del self._times[row_id]
+            self._unwritten &= self._times.keys()
 
     def memory_report(self) -> MemoryReport:
         """Return what is kept."""
@@ -121,3 +127,5 @@ class RecentRows(Generic[RowT]):
         while len(self._rows) > self._most:
             _sha256, oldest = self._rows.popitem(last=False)
             self._ids.pop(oldest.id, None)
+            if oldest.id not in self._unwritten:
+                self._times.pop(oldest.id, None)

@@ -12,6 +12,7 @@ from services.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "docs" / "settings.md"
+ACCESS = ROOT / "docs" / "access.md"
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 TABLES = {name: ROOT / "bench-results" / f"{file}.md" for name, file in (("bench", "table"), ("leaks", "leaks"))}
 
@@ -27,6 +28,21 @@ def settings_table() -> str:
         cell = f"`{shown}`" if shown else ""
         lines.append(f"| `MILLPOND_{name.upper()}` | {cell} | {field.description} |")
     return "\n".join(lines)
+
+
+def access_tables() -> dict[str, str]:
+    """Return the tables of who may do what, by the name of their markers."""
+    from console.api.access_table import names_table, paths_table, routes_table
+    from console.api.application import create_api
+    from console.navigation import RULES
+    from console.ui.streamlit.tab_socket import MESSAGES
+
+    return {
+        "routes": routes_table(create_api()),
+        "paths": paths_table(),
+        "pages": names_table("page", {f"/{name.value}": rule for name, rule in RULES.items()}),
+        "messages": names_table("message", MESSAGES),
+    }
 
 
 def replace_section(text: str, name: str, content: str) -> str:
@@ -45,6 +61,10 @@ def section(text: str, name: str) -> str:
 
 def main() -> None:
     SETTINGS.write_text(replace_section(SETTINGS.read_text(), "settings", settings_table()))
+    text = ACCESS.read_text()
+    for name, table in access_tables().items():
+        text = replace_section(text, name, table)
+    ACCESS.write_text(text)
     text = BENCHMARKS.read_text()
     for name, table in TABLES.items():
         if table.exists():

@@ -1,8 +1,9 @@
-"""Middleware of every request: id, log line, host and origin checks, limits, headers.
+"""Middleware of every request: id, log line, host and origin checks, who asks, limits, headers.
 
 Plain ASGI classes, because Starlette's BaseHTTPMiddleware would buffer streams and break cancellation.
 """
 
+from console.api.middleware.authentication import Authentication
 from console.api.middleware.base_path import BasePath, UnknownApiPath
 from console.api.middleware.body_progress import BodyProgress
 from console.api.middleware.forwarded import Forwarded
@@ -13,6 +14,7 @@ from console.api.middleware.request_context import RequestContext
 from console.api.middleware.reserve import Reserve
 
 __all__ = [
+    "Authentication",
     "BasePath",
     "BodyLimit",
     "BodyProgress",

@@ -67,11 +67,11 @@ class HostGuard:
         return None
 
     def _is_known(self, host: str) -> bool:
-        name = _host_name(host)
+        name = host_name(host)
         return name in self._hosts or (self._any_address and _is_address(name))
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """Return the name in a Host header: no port, no brackets, lower case."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()

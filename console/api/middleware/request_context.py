@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.problems import defect_response, problem_response
 from services.app.container import Foundation
+from services.core.auditing import Origin, Way, coming_from
 from services.core.errors import ErrorKind
 from services.core.i18n import _
 from services.core.requests.registry import acting_for
@@ -66,7 +67,7 @@ class RequestContext:
             await send(message)
 
         client = scope["client"][0] if scope.get("client") else "unknown"
-        with bind_request_id(request_id), acting_for(client):
+        with bind_request_id(request_id), acting_for(client), coming_from(Origin(Way.API, client, request_id)):
             try:
                 await self._app(scope, receive, send_with_id)
             except asyncio.CancelledError:  # the server stops and waits no longer

@@ -1,4 +1,5 @@
-"""Before the page itself: progress or failure of the start, and the form for the administrator's token."""
+"""Before the page itself, or in its place: progress or failure of the start, the form for the administrator's token,
+that somebody has been signed out, or may not see a page."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _PERIOD_SECONDS = 0.5
 
 def access_view(services: Services) -> None:
     """Draw the tab's rights and the token form where visitors are users only; otherwise nothing."""
-    if not services.access.sign_in_required:
+    if not services.identity.open_mode or not services.access.sign_in_required:
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="access"):
         if is_admin(services):
@@ -73,3 +74,17 @@ def startup_view(application: Application) -> None:
     st.markdown(f":shimmer[{escape(_('Millpond is starting: {stage} …').format(stage=application.stage))}]")
     st.skeleton(height=220)
     heartbeat("starting", _PERIOD_SECONDS)
+
+
+def signed_out_view() -> None:
+    """Say that the session has ended; the browser is on its way to the sign-in page by then."""
+    st.info(_("Reload the page to sign in again."), title=_("Your session has ended."), icon=":material/logout:")
+
+
+def closed_page_view() -> None:
+    """Say that one may not see this page."""
+    st.error(
+        _("Ask an administrator for another role, or choose another page."),
+        title=_("Your role may not see this page."),
+        icon=":material/lock:",
+    )

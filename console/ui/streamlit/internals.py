@@ -130,6 +130,27 @@ def shut_down(session: AppSession) -> bool:
     return True
 
 
+def user_info(session: AppSession) -> dict[str, Any]:
+    """Return what was said of the user by trusted headers when the session's tab connected."""
+    return dict(session._user_info)
+
+
+def end_session(session: AppSession) -> None:
+    """Drop a session for good, connected or not, with its state and files. On the event loop's thread only."""
+    get_instance().close_session(session.id)
+    remove_uploads(session.id)
+    remove_media([session.id])
+    remove_media([])  # downloads
+
+
+def redraw(session: AppSession) -> None:
+    """Run the session's page again, as it was run last. On the event loop's thread only."""
+    state = ClientState()
+    state.CopyFrom(session._client_state)
+    state.fragment_id = ""
+    session.request_rerun(state)
+
+
 def parts_of(session: AppSession) -> list[object]:
     """Return the objects that a session keeps for its scripts."""
     return [getattr(session, part, None) for part in PARTS]

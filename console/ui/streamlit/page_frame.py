@@ -1,7 +1,10 @@
-"""The frame of all pages, Streamlit's index.html: it is told where its server is.
+"""The frame of all pages, Streamlit's index.html: it is told where its server is, and leaves for the sign-in page.
 
 Without that it guesses: at the address of a page it asks for `/documents/_stcore/health` first, gets two answers 404
 and then asks at the root. Every page lies one level below the console's own path, which relative addresses end at.
+
+When a session ends the server closes the WebSocket and refuses the next one. Streamlit's frontend would go on trying,
+and show an error; so both are noticed here, in the browser's own functions, before it hears of them.
 """
 
 from __future__ import annotations
@@ -12,7 +15,27 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEAD = b"<head>"
-_SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL("./", window.location.href).href}</script>'
+_SIGNED_OUT = 4401  # as `console.api.middleware.authentication` closes a WebSocket
+_SCRIPT = f"""<script>{{
+const base = new URL("./", window.location.href).href
+window.__streamlit = {{BACKEND_BASE_URL: base}}
+const leave = () => {{
+  const place = "/" + window.location.href.slice(base.length).split("#")[0]
+  window.location.replace(base + "sign-in" + (place === "/" ? "" : "?next=" + encodeURIComponent(place)))
+}}
+window.WebSocket = class extends window.WebSocket {{
+  constructor(...given) {{
+    super(...given)
+    this.addEventListener("close", (event) => {{ if (event.code === {_SIGNED_OUT}) leave() }})
+  }}
+}}
+const request = window.fetch.bind(window)
+window.fetch = async (...given) => {{
+  const answer = await request(...given)
+  if (answer.status === 401 && answer.url.startsWith(base)) leave()
+  return answer
+}}
+}}</script>""".encode()
 
 
 class PageFrame:

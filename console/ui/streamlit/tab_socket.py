@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -18,12 +19,31 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from console.rules import NOBODY, SIGNED_IN, Rule
+from services.core.actor import Actor, Permission
+
 log = structlog.get_logger(__name__)
 
 PATH = "/_stcore/stream"
 STARTS_AT_ONCE = 2
 START_SECONDS = 5.0  # a first run that takes longer makes room for the next
 WAIT_SECONDS = 30.0
+# What a page may send, by the name of the message; what is not here is for developers of Streamlit, or is for others to
+# decide: emptying the caches of all.
+MESSAGES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "rerun_script": SIGNED_IN,  # the page itself has a rule of its own, and so has what its buttons do
+        "stop_script": SIGNED_IN,
+        "file_urls_request": Rule(Permission.WRITE),
+        "app_heartbeat": SIGNED_IN,
+        "backend_operation_request": SIGNED_IN,
+        "clear_cache": NOBODY,
+        "set_run_on_save": NOBODY,
+        "load_git_info": NOBODY,
+        "debug_disconnect_websocket": NOBODY,
+        "debug_shutdown_runtime": NOBODY,
+    }
+)
 # Codes of RFC 6455, section 7.4.1.
 _NOT_BINARY, _NOT_VALID, _POLICY, _TRY_AGAIN_LATER = 1003, 1007, 1008, 1013
 
@@ -33,12 +53,21 @@ class TabSocket:
 
     Args:
         app: Streamlit's application.
+        actor_of: returns who connects, None where nobody has to sign in.
         first_seconds: how long the first message may take.
         has_room: whether there are descriptors for one more session.
     """
 
-    def __init__(self, app: ASGIApp, *, first_seconds: float, has_room: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        first_seconds: float,
+        has_room: Callable[[], bool],
+        actor_of: Callable[[Scope], Actor | None] = lambda _scope: None,
+    ) -> None:
         self._app = app
+        self._actor_of = actor_of
         self._first_seconds = first_seconds
         self._has_room = has_room
         self._starts: PageStarts | None = None
@@ -60,12 +89,13 @@ class TabSocket:
             return
         if first["type"] != "websocket.receive":
             return
-        if fault := _fault(first):
+        actor = self._actor_of(scope)
+        if fault := _fault(first, actor):
             await _refuse(send, *fault)
         elif not self._has_room():
             await _close(send, _TRY_AGAIN_LATER, "too many pages are open")
         else:
-            tab = _Tab(connect, first, receive, send)
+            tab = _Tab(connect, first, receive, send, actor)
             await self._open(tab, scope)
 
     async def _open(self, tab: _Tab, scope: Scope) -> None:
@@ -153,7 +183,8 @@ class PageStarts:
 class _Tab:
     """The connection as Streamlit sees it: nothing has come yet when it begins, and nothing wrong comes later."""
 
-    def __init__(self, connect: Message, first: Message, receive: Receive, send: Send) -> None:
+    def __init__(self, connect: Message, first: Message, receive: Receive, send: Send, actor: Actor | None) -> None:
+        self._actor = actor
         self._replayed = deque((connect, first))
         self._receive = receive
         self._send = send
@@ -173,7 +204,7 @@ class _Tab:
             message, self._next = await self._next, None
         else:
             message = await self._receive()
-        fault = _fault(message)
+        fault = _fault(message, self._actor)
         if fault is None or self._closed:
             return message
         self._closed = True
@@ -219,18 +250,22 @@ class _Tab:
         return message
 
 
-def _fault(message: Message) -> tuple[int, str] | None:
-    """Return why a message cannot be one of a page, with the code to close with; None if it may be one."""
+def _fault(message: Message, actor: Actor | None) -> tuple[int, str] | None:
+    """Return why a message cannot be one of `actor`'s page, with the code to close with; None if it may be one."""
     if message["type"] != "websocket.receive":
         return None
     data = message.get("bytes")
     if data is None:
         return _NOT_BINARY, "a page sends binary messages"
     try:
-        known = BackMsg.FromString(data).WhichOneof("type") is not None
+        name = BackMsg.FromString(data).WhichOneof("type")
     except DecodeError:
-        known = False
-    return None if known else (_NOT_VALID, "no message of a page")
+        name = None
+    if name is None:
+        return _NOT_VALID, "no message of a page"
+    if actor is not None and not MESSAGES.get(name, NOBODY).allows_actor(actor):
+        return _POLICY, "no message for this role"
+    return None
 
 
 def _ends_run(message: Message) -> bool:

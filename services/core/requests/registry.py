@@ -158,14 +158,18 @@ class RequestRegistry:
         return self._limits[kind]
 
     def cancel(self, actor: Actor, scope_id: str) -> bool:
-        """Cancel a request; return whether it was there. Everybody may cancel their own: those of `current_user`.
+        """Cancel a request; return whether it was there, as far as `actor` may know. Everybody may cancel their own:
+        those of `current_user`.
 
         Raises:
             ForbiddenError: it is somebody else's, and `actor` no administrator.
         """
         with self._lock:
             record = self._open.get(scope_id)
-        if record is None or record.user not in {actor.name, current_user()}:
+        own = record is not None and record.user in {actor.name, current_user()}
+        if not own and actor.person_id is not None and not actor.may(Permission.OPERATE):
+            return False  # for them there is none
+        if not own:
             # Whether there is a request with this id is not for others to know.
             actor.require(Permission.OPERATE, _("Cancel a request of somebody else"))
         if record is None:

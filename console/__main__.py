@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from console.cli.people_commands import add_people_commands
 from services.core.errors import MillpondError
 from services.core.i18n import _
 
@@ -260,6 +261,9 @@ def _settings(**given: Any) -> Settings:
             _("The settings in {file} cannot be read: {reason}.").format(file=config, reason=reason),
             _("MILLPOND_CONFIG must name a file in TOML."),
         ) from error
+
+
+add_people_commands(cli, data_dir, lambda folder: _settings(data_dir=folder))
 
 
 def _end_for_lack_of_memory(error: Exception) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from console.cli.client import Client
+from services.core.local_token import read_local_token
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock, lock_conflict
 
@@ -24,4 +25,4 @@ def connect(settings: Settings) -> AbstractContextManager[Client]:
         raise lock_conflict(settings.data_dir, holder)
     from console.cli.remote_client import RemoteClient
 
-    return RemoteClient(holder.url)
+    return RemoteClient(holder.url, holder.certificate, read_local_token(settings.data_dir))

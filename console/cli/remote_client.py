@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,12 @@ from typing import Any, Self
 import httpx
 
 from console.cli.client import AnswerSource, DocumentState, ImportState, opened
-from services.chat.conversations import cut_words
+from services.chat.export import cut_words
 from services.chat.types import FinishReason
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.pinned_certificate import context_for_pinned
 from services.knowledge.document_import import PreparedDocument
 
 START_SECONDS = 120.0
@@ -29,13 +31,25 @@ _KINDS: dict[str, type[MillpondError]] = {kind.kind.value: kind for kind in Mill
 
 
 class RemoteClient:
-    """Client of the server at `url`, which runs on the same machine."""
+    """Client of the server at `url`, which runs on the same machine; with TLS it must have `certificate`, a file.
 
-    def __init__(self, url: str) -> None:
+    `token` is that of its data folder (`services.core.local_token`).
+    """
+
+    def __init__(self, url: str, certificate: str = "", token: str = "") -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            UnavailableError: the certificate cannot be read.
+        """
         self._url = url
         # Proxies of the environment are ignored: both processes are on one machine.
         self._client = httpx.Client(
-            base_url=url, timeout=httpx.Timeout(60.0, connect=5.0), trust_env=False, headers={"User-Agent": "millpond"}
+            base_url=url,
+            timeout=httpx.Timeout(60.0, connect=5.0),
+            trust_env=False,
+            headers={"User-Agent": "millpond"} | ({"Authorization": f"Bearer {token}"} if token else {}),
+            verify=_expecting(certificate) if certificate else True,
         )
 
     def __enter__(self) -> Self:
@@ -128,6 +142,18 @@ class RemoteClient:
     def status(self) -> dict[str, Any]:
         return {"url": self._url, **self._call("GET", "/api/status")}
 
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Return what a route of the API answers, None where it answers nothing.
+
+        Raises:
+            MillpondError: the failure that it answers, or it does not respond.
+        """
+        with self._connection_errors():
+            response = self._client.request(method, path, json=body)
+        if response.is_error:
+            raise _error(response)
+        return response.json() if response.content else None
+
     def _wait_until_started(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         pause = threading.Event()
@@ -158,6 +184,18 @@ class RemoteClient:
                 _("Millpond at {url} does not respond ({reason}).").format(url=self._url, reason=type(error).__name__),
                 _("Read its log; if it hangs, stop it and start it again: nothing that was stored is lost."),
             ) from error
+
+
+def _expecting(certificate: str) -> ssl.SSLContext:
+    try:
+        return context_for_pinned(Path(certificate))
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            _("The certificate of the running Millpond, {path}, cannot be read: {reason}.").format(
+                path=certificate, reason=getattr(error, "strerror", None) or str(error)
+            ),
+            _("Run this as the user that Millpond runs as."),
+        ) from error
 
 
 def _error(response: httpx.Response) -> MillpondError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from console.cli.terminal import quiet_logs
+from services.core.database import Database
 from services.core.errors import BadInputError, NotFoundError
 from services.core.i18n import _, plural, use_language
 from services.core.known_secrets import secret_end
@@ -15,12 +17,14 @@ from services.core.secret_box import SecretBox, UnreadableSecretError
 from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 from services.core.stored_settings import STORABLE, require_value
+from services.identity.second_factor import SecondFactors
+from services.identity.store.people import PeopleStore
 from services.operations.data_lock import DataLock
 
 
 def list_secrets(settings: Settings) -> int:
     """Print the name of each secret, what it is for, and its last four characters; returns the exit code."""
-    with _opened(settings) as (secrets, _box):
+    with _opened(settings) as (secrets, _box, _database):
         names = secrets.names()
         for name, place in names.items():
             try:
@@ -44,7 +48,7 @@ def set_secret(settings: Settings, name: str, text: str) -> int:
     if not text:
         raise BadInputError(_("The secret is empty; nothing was stored."), _("Give it on standard input."))
     require_value(name, text)
-    with _opened(settings) as (secrets, _box):
+    with _opened(settings) as (secrets, _box, _database):
         secrets.set(name, text)
     click.echo(_("{name} is stored, encrypted").format(name=name))
     return 0
@@ -52,7 +56,7 @@ def set_secret(settings: Settings, name: str, text: str) -> int:
 
 def remove_secret(settings: Settings, name: str) -> int:
     """Remove a secret; returns the exit code."""
-    with _opened(settings) as (secrets, _box):
+    with _opened(settings) as (secrets, _box, _database):
         if not secrets.remove(name):
             raise NotFoundError(
                 _("There is no secret {name}.").format(name=name), _("millpond secrets list shows them.")
@@ -64,9 +68,12 @@ def remove_secret(settings: Settings, name: str) -> int:
 def rotate_key(settings: Settings) -> int:
     """Encrypt all secrets with a new key and forget the old one; returns the exit code."""
     lost: list[str] = []
-    with _opened(settings) as (secrets, box):
+    with _opened(settings) as (secrets, box, database):
         box.add_key()
         count = secrets.reseal(failed=lost.append)
+        factors, failed = SecondFactors(PeopleStore(database), box, time.time).reseal()
+        count += factors
+        lost += [_("the second factor of a person")] * failed
         if not lost:
             box.drop_old_keys()
     click.echo(plural("{count} secret has a new key", "{count} secrets have a new key", count))
@@ -80,10 +87,9 @@ def rotate_key(settings: Settings) -> int:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox]]:
+def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox, Database]]:
     """Yield the secrets of the data folder, which no other process uses meanwhile."""
     from services.app.tables import import_tables
-    from services.core.database import Database
     from services.core.migrations.upgrade import open_schema
     from services.core.preferences import Preferences
 
@@ -98,7 +104,7 @@ def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox]]:
             open_schema(database)
             box = SecretBox.of(settings)
             box.check()
-            yield SecretStore(Preferences(database), box), box
+            yield SecretStore(Preferences(database), box), box, database
             database.empty_log()
         finally:
             database.close()

@@ -7,8 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from services.core.actor import AccessLevel, Actor
 from services.core.auditing import NOTHING, Action, AuditOutcome, Target
+from services.core.errors import MillpondError
 from services.core.local_token import remove_local_token, write_local_token
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from services.core.settings import Settings
     from services.identity.types import Person
     from services.memory.monitor import MemoryMonitor
+
+log = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 60.0
 _MINUTE, _DAY = 60.0, 86_400.0
@@ -38,7 +43,7 @@ def build_identity(
         session_limits=SessionLimits(settings.session_idle_minutes * _MINUTE, settings.session_days * _DAY),
         new_collections=AccessLevel[settings.new_collection_access.upper()],
     )
-    return Identity(
+    identity = Identity(
         database,
         preferences,
         SecretBox.of(settings),
@@ -47,6 +52,19 @@ def build_identity(
         now=now,
         collections=lambda: [collection.id for collection in collections.all()],
     )
+    _reseal(identity)
+    return identity
+
+
+def _reseal(identity: Identity) -> None:
+    """Have second factors encrypted with the key of now, as the other secrets are."""
+    try:
+        failed = identity.reseal()
+    except MillpondError as error:
+        log.error("second factors keep their old key", reason=str(error))  # noqa: TRY400 - expected, and said
+        return
+    if failed:
+        log.error("second factors that cannot be decrypted are kept; their people need recovery codes", count=failed)
 
 
 def watch_identity(identity: Identity, memory: MemoryMonitor, closing: ExitStack) -> None:

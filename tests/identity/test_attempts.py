@@ -52,7 +52,7 @@ def test_typing_errors_cost_nothing(people: House) -> None:
 def test_guessing_from_one_place_is_slow(people: House) -> None:
     """Fails if a program can try more than a few hundred passwords an hour from one address."""
     assert guesses_in(people, 60) < 20
-    assert guesses_in(people, 600) < 70
+    assert guesses_in(people, 300) < 40
 
 
 def test_a_refusal_says_how_long(people: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 import sys
@@ -49,6 +50,11 @@ def client(server: Server, token: str) -> httpx.Client:
     return httpx.Client(
         base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60.0, trust_env=False
     )
+
+
+def get(server: Server, token: str, path: str) -> httpx.Response:
+    with client(server, token) as asking:
+        return asking.get(path)
 
 
 def local_client(server: Server) -> httpx.Client:
@@ -123,7 +129,8 @@ def test_groups_and_grants_over_http(server: Server) -> None:
             admin.put(grants, json={"kind": "everyone", "level": "none"}).raise_for_status()
             assert "kilns" not in names()
             assert dora.post("/api/account/tokens", json={"name": "more", "scopes": ["operate"]}).status_code == 403
-            listed = dora.get("/api/account/tokens").json()["tokens"]
+            assert dora.get("/api/account/tokens").status_code == 403  # with a session alone
+            listed = admin.get(f"/api/people/{person['id']}/tokens").json()["tokens"]
             assert [each["id"] for each in listed] == [token["info"]["id"]]
             admin.delete(f"/api/people/{person['id']}").raise_for_status()
             assert dora.get("/api/account").status_code == 401
@@ -150,7 +157,8 @@ def test_wrong_requests_are_refused_in_words(server: Server) -> None:
     with local_client(server) as admin:
         before = admin.get("/api/people").json()
         for body in bodies:
-            status = admin.post("/api/people", json=body).status_code
+            headers = {"Content-Type": "application/json"}
+            status = admin.post("/api/people", content=json.dumps(body), headers=headers).status_code
             assert status in {400, 409, 422}, (body, status)
         for each in HOSTILE_IDS:
             for method, path in (
@@ -177,11 +185,11 @@ def test_the_token_of_the_folder_goes_with_the_server(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data) as server:
         first = (data / "local.token").read_text()
-        assert client(server, first).get("/api/people").status_code == 200
+        assert get(server, first, "/api/people").status_code == 200
     assert not (data / "local.token").exists()
     done(data, "users", "add", "root")
     with serving(data) as server:
         second = (data / "local.token").read_text()
         assert second != first
-        assert client(server, first).get("/api/people").status_code == 401
-        assert client(server, second).get("/api/people").json()["people"][0]["name"] == "root"
+        assert get(server, first, "/api/people").status_code == 401
+        assert get(server, second, "/api/people").json()["people"][0]["name"] == "root"

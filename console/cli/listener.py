@@ -7,19 +7,29 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from services.core.access import sign_in_is_set_up
 from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
 from services.core.networks import parsed_address
-from services.core.settings import Settings
+from services.core.settings import DATABASE_FILE, Settings
 from services.operations.data_lock import DataLock
 
 BACKLOG = 512
 
 
+def sign_in_exists(settings: Settings) -> bool:
+    """Return whether nobody gets in without signing in: there are accounts, or visitors need the token to act."""
+    from services.identity.store.presence import has_accounts
+
+    url = settings.database_url
+    file = Path(url.removeprefix("sqlite:///")) if url else settings.data_dir / DATABASE_FILE
+    return sign_in_is_set_up(settings) or has_accounts(file)
+
+
 def refuse_exposure(
-    settings: Settings, host: str = "", *, has_sign_in: Callable[[Settings], bool] = sign_in_is_set_up
+    settings: Settings, host: str = "", *, has_sign_in: Callable[[Settings], bool] = sign_in_exists
 ) -> None:
     """Refuse to listen beyond loopback without sign-in, and without TLS here or at a named proxy.
 
@@ -46,7 +56,8 @@ def refuse_exposure(
                 "Millpond does not listen on {host}: there is no sign-in, so everybody who can reach it could read and "
                 "delete your documents."
             ).format(host=host),
-            _("Set up accounts or OIDC, and TLS (--tls-cert, --tls-key) or a reverse proxy.") + f" {otherwise}",
+            _("Make an account first (millpond users add NAME --role admin); TLS or a reverse proxy is needed, too.")
+            + f" {otherwise}",
         )
     if not (settings.tls_cert or settings.trusted_proxies):
         raise BadInputError(

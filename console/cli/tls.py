@@ -199,11 +199,11 @@ def _no_passphrase() -> str:
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "reason", None) or error)
-    return {
-        "KEY_VALUES_MISMATCH": _("the key belongs to another certificate"),
-        "PEM_LIB": _("they are no PEM files, or not whole"),
-        "NO_START_LINE": _("they are no PEM files, or not whole"),
-    }.get(reason, reason)
+    if reason == "KEY_VALUES_MISMATCH":
+        return _("the key belongs to another certificate")
+    if reason == "NO_START_LINE" or "PEM lib" in reason or "PEM_LIB" in reason:
+        return _("they are no PEM files, or not whole")
+    return reason
 
 
 def _inspected(certificate: Path, context: ssl.SSLContext) -> CertificateInfo:

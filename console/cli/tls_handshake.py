@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from console.cli.protocols import GuardedHttp
 
+# A handshake is two or three short messages each way; the time for a head follows it.
+HANDSHAKE_SECONDS = 6.0
 SHUTDOWN_SECONDS = 2.0  # for the other side to agree to the end of TLS
 
 
@@ -84,7 +86,7 @@ class TlsHandshake(asyncio.Protocol):
 
     def overdue(self, now: float) -> ConnectionEnd | None:
         """Return why it is to be closed now, None while it may stay."""
-        late = now - self.state.opened >= self._guard.rules.header_seconds
+        late = now - self.state.opened >= min(self._guard.rules.header_seconds, HANDSHAKE_SECONDS)
         return ConnectionEnd.HANDSHAKE if late and not self.transport.is_closing() else None
 
     def end(self, why: ConnectionEnd) -> None:  # noqa: ARG002 - as the other protocols
@@ -99,7 +101,7 @@ class TlsHandshake(asyncio.Protocol):
                 self._context(),
                 server_side=True,
                 # The guard is earlier; this is the last resort.
-                ssl_handshake_timeout=2 * self._guard.rules.header_seconds + SHUTDOWN_SECONDS,
+                ssl_handshake_timeout=2 * HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except OSError:  # ssl.SSLError is one: not TLS, no common version, broken off

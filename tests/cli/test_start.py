@@ -2,9 +2,11 @@ import json
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,25 @@ def test_exposure_needs_sign_in_and_encryption(tmp_path: Path, host: str) -> Non
     refuse_exposure(settings(tmp_path, **signed_in, tls_cert="c.pem"))
     refuse_exposure(settings(tmp_path, **signed_in, trusted_proxies="10.0.0.1"))
     refuse_exposure(settings(tmp_path, host=host, insecure=True))
+
+
+def test_an_account_is_sign_in(tmp_path: Path) -> None:
+    """Whoever has made an account first would still be told that there is no sign-in."""
+    exposed = settings(tmp_path, host="0.0.0.0", trusted_proxies="10.0.0.1")
+    for statement in ("", "CREATE TABLE people (id INTEGER PRIMARY KEY)"):
+        with closing(sqlite3.connect(tmp_path / "millpond.db")) as database, database:
+            database.execute(statement)
+        with pytest.raises(BadInputError, match="no sign-in"):
+            refuse_exposure(exposed)
+    subprocess.run(
+        [sys.executable, "-m", "console", "users", "add", "ada", "--role", "admin", "--password-stdin"],
+        input="seven long words are enough here\n",
+        env=environment(data_dir=tmp_path / "real"),
+        cwd=ROOT,
+        text=True,
+        check=True,
+    )
+    refuse_exposure(exposed.model_copy(update={"data_dir": tmp_path / "real"}))
 
 
 def test_a_socket_that_somebody_else_opened_is_no_way_around(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from services.core.actor import Actor, Role
 from services.core.auditing import Way, current_origin
 from services.core.errors import MillpondError
 from services.core.i18n import _
+from services.core.masking import mask
 
 if TYPE_CHECKING:
     from services.core.database import Database
@@ -35,7 +36,7 @@ def build_audit(settings: Settings, clock: Clock, database: Database, closing: E
         return Actor("local" if origin.way is Way.PAGE else "api", Role(settings.visitors))
 
     key = settings.effective_audit_key
-    audit_log = AuditLog(database, key, clock.time, stranger=stranger)
+    audit_log = AuditLog(database, key, clock.time, mask=mask, stranger=stranger)
     closing.callback(audit_log.close)
     return Audit(audit_log, key)
 

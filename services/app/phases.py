@@ -271,9 +271,8 @@ def load_services(
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
-    inherit_and_erase(
-        base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person
-    )
+    knowledge.library.grants = base.identity.sharing
+    inherit_and_erase(base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person)
     join_erasure(
         base.erasure,
         base.database,
@@ -282,12 +281,21 @@ def load_services(
         knowledge.ingestion,
         knowledge.library,
         chat.conversations,
+        None if settings.audit_keep_names else base.audit.log,
     )
 
     enter(_("warming up"))
     knowledge.retriever.search(SERVICE, _("warm-up"))
+    # Experiments load the same files: of a signed model the verified copy.
+    chosen = str(embedder.files.folder) if settings.embedding_model else ""
     experiments = build_experiments(
-        settings, base.clock, base.reporter, base.governor, base.request_log, knowledge.library, closing
+        settings.model_copy(update={"embedding_model": chosen}),
+        base.clock,
+        base.reporter,
+        base.governor,
+        base.request_log,
+        knowledge.library,
+        closing,
     )
     return Services(
         settings=settings,

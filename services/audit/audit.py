@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,6 @@ from services.core.auditing import NOTHING, Action, AuditOutcome, Target, Target
 from services.core.i18n import _
 
 _ROWS = 500  # that are sent at once
-_MOST_ACTORS = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets would compute a cell that begins so
 
 
@@ -32,12 +33,22 @@ class ExportFormat(StrEnum):
     CSV = "csv"
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedAudit:
+    """What a verification found, and when it was made, in seconds since 1970."""
+
+    time: float
+    result: Verification
+
+
 class Audit:
     """Who did what. `record` is for every service; reading needs the permission of an auditor. Thread-safe."""
 
-    def __init__(self, log: AuditLog, key: Path) -> None:
+    def __init__(self, log: AuditLog, key: Path, now: Callable[[], float] = time.time) -> None:
         self.log = log
         self._key = key
+        self._now = now
+        self._verified: VerifiedAudit | None = None
 
     def record(
         self,
@@ -64,11 +75,6 @@ class Audit:
         actor.require(Permission.AUDIT, _("Read the audit log"))
         return self.log.store.count(filters)
 
-    def actors(self, actor: Actor) -> list[str]:
-        """Return the names of those who did something; errors as for `page`."""
-        actor.require(Permission.AUDIT, _("Read the audit log"))
-        return self.log.store.actors(_MOST_ACTORS)
-
     def state(self, actor: Actor) -> AuditState:
         """Return how far the log is recorded and signed; errors as for `page`."""
         actor.require(Permission.AUDIT, _("Read the audit log"))
@@ -89,7 +95,14 @@ class Audit:
     def verify(self, actor: Actor) -> Verification:
         """Return what is wrong with the log; reads all of it. Errors as for `page`."""
         actor.require(Permission.AUDIT, _("Verify the audit log"))
-        return verify(self.log.store, TrustedKeys.beside(self._key), LastHead(self._key))
+        found = verify(self.log.store, TrustedKeys.beside(self._key), LastHead(self._key))
+        self._verified = VerifiedAudit(self._now(), found)
+        return found
+
+    def verified(self, actor: Actor) -> VerifiedAudit | None:
+        """Return what the last verification in this process found, None before the first. Errors as for `page`."""
+        actor.require(Permission.AUDIT, _("Verify the audit log"))
+        return self._verified
 
 
 def _written(records: Iterator[AuditRecord], form: ExportFormat) -> Iterator[bytes]:

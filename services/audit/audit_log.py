@@ -34,6 +34,16 @@ SIGN_SECONDS = 60.0
 MAX_WAITING = 1000  # records that the disk refused
 _MICROSECONDS = 1_000_000
 _DAY = 24 * 3600 * _MICROSECONDS
+# What the service does by itself and is recorded: data are gone after it.
+_OF_THE_SERVICE = frozenset(
+    {
+        Action.DOCUMENT_DELETED,
+        Action.COLLECTION_DELETED,
+        Action.CONVERSATION_DELETED,
+        Action.QUOTES_ERASED,
+        Action.PERSON_DELETED,
+    }
+)
 _MAX_NAME, _MAX_DETAIL, _MAX_SHORT = 500, 1000, 200
 
 
@@ -84,16 +94,34 @@ class AuditLog:
         detail: str = "",
     ) -> None:
         """Record that `actor` (None: whoever called) did something; see `services.core.auditing.AuditSink`."""
-        record = self._made(actor, action, target, outcome, detail)
+        who = self._who(actor)
+        if who is SERVICE and action not in _OF_THE_SERVICE:
+            return  # its budget, its timers: an event
+        record = self._made(who, action, target, outcome, detail)
         if outcome is AuditOutcome.REFUSED and not self._repeats.is_new(record, self._now()):
             return  # a flood of them must not fill the disk: their number follows
-        if self._database.at_commit(partial(_append, records=[record])):
+        if outcome is AuditOutcome.DONE and self._database.at_commit(partial(_append, records=[record])):
             return
         self._waiting.append(record)
-        self.flush()
+        # A refusal in the middle of a transaction undoes it, and is recorded nevertheless.
+        if self._database.at_end(partial(self._write, record)):
+            return
+        self._write(record)
 
-    def flush(self) -> None:
-        """Write what waits; what cannot be written is in the application's log, and is tried again."""
+    def _write(self, record: AuditRecord) -> None:
+        """Write what waits; the application's log has a record that cannot be written now."""
+        if not self.flush():
+            log.error(
+                "audit record waits",
+                action=record.action,
+                actor=record.actor,
+                target=f"{record.target_kind} {record.target_id}".strip(),
+                outcome=record.outcome,
+                time=record.time / _MICROSECONDS,
+            )
+
+    def flush(self) -> bool:
+        """Write what waits; return whether that was possible. If not it is tried again."""
         with self._writing:
             for further in self._repeats.ended(self._now()):
                 self._waiting.append(further)
@@ -101,25 +129,33 @@ class AuditLog:
                 self._waiting.popleft()
                 self._lost += 1
             batch = list(self._waiting)
+            count = len(batch)
             if not batch and not self._lost:
-                return
+                return True
             if self._lost:
                 batch.append(self._lost_record())
             try:
                 with store.writing(self._database) as connection:
                     _append(connection, records=batch)
             except MillpondError as error:
-                self._log_refused(batch, error)
-                return
-            self._waiting.clear()
+                if not self._failing:
+                    reason = str(error.__cause__ or error)
+                    log.error("audit log not written", waiting=count, reason=reason)  # noqa: TRY400 - expected
+                self._failing = True
+                return False
+            for _each in range(count):  # others may have come meanwhile
+                self._waiting.popleft()
             self._lost = 0
             self._failing = False
+            return True
 
-    def _made(
-        self, actor: Actor | None, action: Action, target: Target, outcome: AuditOutcome, detail: str
-    ) -> AuditRecord:
+    def _who(self, actor: Actor | None) -> Actor:
         origin = current_origin()
-        who = actor or origin.actor or self._stranger()
+        nobody = SERVICE if origin.way is Way.SERVICE else self._stranger()
+        return actor or origin.actor or nobody
+
+    def _made(self, who: Actor, action: Action, target: Target, outcome: AuditOutcome, detail: str) -> AuditRecord:
+        origin = current_origin()
         name = _text(self._mask(target.name), _MAX_NAME)
         salt = secrets.token_hex(16) if name else None
         return AuditRecord(
@@ -147,21 +183,6 @@ class AuditLog:
         target = Target(TargetKind.AUDIT, self._lost)
         return self._made(SERVICE, Action.RECORDS_LOST, target, AuditOutcome.FAILED, text)
 
-    def _log_refused(self, batch: Sequence[AuditRecord], error: Exception) -> None:
-        cause = str(error.__cause__ or error)
-        if not self._failing:
-            log.error("audit records could not be written; they wait in memory", records=len(batch), cause=cause)
-        self._failing = True
-        for record in batch[-1:]:  # each is the newest once
-            log.error(
-                "audit record waits",
-                action=record.action,
-                actor=record.actor,
-                target=f"{record.target_kind} {record.target_id}".strip(),
-                outcome=record.outcome,
-                time=record.time / _MICROSECONDS,
-            )
-
     # Signing
 
     def sign(self) -> AuditHead | None:
@@ -176,6 +197,7 @@ class AuditLog:
                 position, last = store.last_position(connection), store.last_head(connection)
             if not position.seq or (last is not None and last.seq >= position.seq):
                 return None
+            self._key.prepare()
             with store.writing(self._database) as connection:
                 position = store.last_position(connection)
                 head = self._signed(store.last_head(connection), HeadKind.HEAD, position)
@@ -232,23 +254,10 @@ class AuditLog:
         Raises:
             StorageError: the database could not be written.
         """
-        wanted = sorted(str(each) for each in ids)
-        return self._erase(kind, lambda found: found.keys(), wanted) if wanted else 0
-
-    def erase_names_of_missing(self, kind: TargetKind, existing: Callable[[list[str]], Collection[str]]) -> int:
-        """Erase the names of whatever is no longer there; `existing` returns which of some ids are. At the start."""
-        return self._erase(kind, lambda found: found.keys() - set(existing(list(found))), None)
-
-    def _erase(
-        self,
-        kind: TargetKind,
-        which: Callable[[dict[str, list[int]]], Collection[str]],
-        ids: list[str] | None,
-    ) -> int:
+        if not ids:
+            return 0
         with self._database.read() as connection:
-            found = store.named(connection, kind.value, ids)
-        gone = which(found)
-        numbers = sorted(number for each in gone for number in found[each])
+            numbers = store.named(connection, kind.value, sorted(str(each) for each in ids))
         if not numbers:
             return 0
         text = plural("{count} name of what was deleted", "{count} names of what was deleted", len(numbers))
@@ -260,6 +269,12 @@ class AuditLog:
             store.erase_names(connection, numbers)
             _append(connection, records=records)
         return len(numbers)
+
+    def erase_names_of_missing(self, kind: TargetKind, existing: Callable[[Collection[int]], Collection[int]]) -> int:
+        """Erase, as `erase_names`, names of what is no longer there; `existing` returns which of some ids are."""
+        with self._database.read() as connection:
+            ids = {int(each) for each in store.named_ids(connection, kind.value) if each.isdecimal()}
+        return self.erase_names(kind, ids - set(existing(ids)) if ids else ())
 
     def remove_old(self, days: int) -> int:
         """Remove records older than `days`, up to a signed head; return how many. The removal is signed and recorded.
@@ -273,6 +288,7 @@ class AuditLog:
                 anchor, first = store.head_before(connection, limit), store.first_seq(connection)
             if anchor is None or first is None or anchor.seq < first:
                 return 0
+            self._key.prepare()
             with store.writing(self._database) as connection:
                 head = self._signed(
                     store.last_head(connection),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from services.audit.chain import AuditRecord, record_hash
-from services.audit.findings import AuditProblems, Finding
+from services.audit.findings import AuditFinding, AuditProblems
 
 _WINDOW = 200  # records before and after, among which the right place of one is sought
 
@@ -39,7 +39,7 @@ class Continuity:
             if (following := next(records, None)) is not None:
                 self._ahead.append(following)
             if record.seq <= self._after:  # retention has removed it, and somebody put it back
-                self._problems.add_record(Finding.INSERTED, record.seq)
+                self._problems.add_record(AuditFinding.INSERTED, record.seq)
                 continue
             if record.seq > expected:
                 self._problems.add_missing(expected, record.seq - 1)
@@ -67,28 +67,28 @@ class Continuity:
         disturbed, self._disturbed = self._disturbed, True
         if following is not None and self._fits(following, self._previous, 1):
             if self._fits(record, following.hash, -1):
-                self._problems.add_record(Finding.REORDERED, record.seq, following.seq)
+                self._problems.add_record(AuditFinding.REORDERED, record.seq, following.seq)
                 self._exchanged, self._previous = following.seq, record.hash
                 return
-            self._problems.add_record(Finding.INSERTED, record.seq)
+            self._problems.add_record(AuditFinding.INSERTED, record.seq)
             self._shift += 1
             self._disturbed = False
             return  # those after it follow the one before it
         if self._past and self._fits(record, self._past[-2].hash if len(self._past) > 1 else self._start, 1):
             # The one before it was given a hash that fits.
-            self._problems.add_record(Finding.INSERTED, record.seq - 1)
+            self._problems.add_record(AuditFinding.INSERTED, record.seq - 1)
             self._shift += 1
             self._previous, self._disturbed = record.hash, False
             return
         if following is not None and self._fits(following, record.hash, -1):
-            self._problems.add_record(Finding.REMOVED, record.seq)
+            self._problems.add_record(AuditFinding.REMOVED, record.seq)
             self._shift -= 1
             self._disturbed = False
         elif (number := self._right_number(record)) and number != record.seq:
-            self._problems.add_record(Finding.REORDERED, record.seq, number)
+            self._problems.add_record(AuditFinding.REORDERED, record.seq, number)
         elif not (number and disturbed):
             # Itself it is as it was, only the one before it is not, which was said.
-            self._problems.add_record(Finding.CHANGED, record.seq)
+            self._problems.add_record(AuditFinding.CHANGED, record.seq)
         self._previous = record.hash
 
     def _right_number(self, record: AuditRecord) -> int:

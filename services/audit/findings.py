@@ -10,7 +10,7 @@ from services.core.i18n import _, plural
 MAX_PROBLEMS = 50  # that are told one by one
 
 
-class Finding(StrEnum):
+class AuditFinding(StrEnum):
     """Kinds of what can be wrong."""
 
     CHANGED = "changed"
@@ -28,7 +28,7 @@ class Finding(StrEnum):
 class AuditProblem:
     """Something that is wrong: the record at which it shows (0: none), and what it is, in words."""
 
-    kind: Finding
+    kind: AuditFinding
     seq: int
     message: str
 
@@ -45,7 +45,7 @@ class AuditProblems:
         """Whether further ones are only counted."""
         return len(self.found) >= MAX_PROBLEMS
 
-    def add(self, kind: Finding, seq: int, message: str) -> None:
+    def add(self, kind: AuditFinding, seq: int, message: str) -> None:
         """Add one."""
         if self.full:
             self.more += 1
@@ -61,7 +61,7 @@ class AuditProblems:
             first=str(first),
             last=str(last),
         )
-        self.add(Finding.REMOVED, first, text)
+        self.add(AuditFinding.REMOVED, first, text)
 
     def add_nameless(self, first: int, last: int) -> None:
         """Add that names of targets are missing."""
@@ -72,21 +72,21 @@ class AuditProblems:
             first=str(first),
             last=str(last),
         )
-        self.add(Finding.NAME_CHANGED, first, text)
+        self.add(AuditFinding.NAME_CHANGED, first, text)
 
-    def add_record(self, kind: Finding, seq: int, other: int = 0) -> None:
+    def add_record(self, kind: AuditFinding, seq: int, other: int = 0) -> None:
         """Add what was done to a record; `other` is the number that it had."""
         texts = {
-            Finding.CHANGED: _(
+            AuditFinding.CHANGED: _(
                 "Record {number} does not fit its hash and the record before it: one of the two was changed."
             ),
-            Finding.INSERTED: _("Record {number} was inserted: those after it fit without it."),
-            Finding.REORDERED: _(
+            AuditFinding.INSERTED: _("Record {number} was inserted: those after it fit without it."),
+            AuditFinding.REORDERED: _(
                 "Record {number} is not the one that was recorded there, but number {other}: they were reordered."
             ),
-            Finding.REMOVED: _(
+            AuditFinding.REMOVED: _(
                 "Before record {number} one is missing: it was removed, and those after it were given other numbers."
             ),
-            Finding.NAME_CHANGED: _("In record {number} the name of the target was changed."),
+            AuditFinding.NAME_CHANGED: _("In record {number} the name of the target was changed."),
         }
         self.add(kind, seq, texts[kind].format(number=seq, other=other))

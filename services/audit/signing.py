@@ -44,6 +44,10 @@ class SigningKey:
         self._load()
         return self._fingerprint
 
+    def prepare(self) -> None:
+        """Load or make the key, so that signing takes no time later, within a transaction; errors as `fingerprint`."""
+        self._load()
+
     def sign(self, data: bytes) -> str:
         """Return the signature, in hexadecimal digits; errors as for `fingerprint`."""
         return self._load().sign(data).hex()

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from services.audit.chain import GENESIS, AuditHead, AuditRecord, HeadKind, head_bytes, head_hash, name_hash
 from services.audit.continuity import Continuity
-from services.audit.findings import AuditProblem, AuditProblems, Finding
+from services.audit.findings import AuditFinding, AuditProblem, AuditProblems
 from services.audit.record_ranges import RecordRanges
 from services.audit.signing import LastHead, TrustedKeys
 from services.audit.store import AuditStore
@@ -114,7 +114,9 @@ class _Verifier:
         for missing in self._nameless.outside(self._erased):
             self._problems.add_nameless(*missing)
         if count and not self._heads and self._keys.fingerprints:
-            self._problems.add(Finding.HEAD_REMOVED, 0, _("There is a key, but no signed head: they were removed."))
+            self._problems.add(
+                AuditFinding.HEAD_REMOVED, 0, _("There is a key, but no signed head: they were removed.")
+            )
         signed = self._signed
         return Verification(
             records=count,
@@ -138,7 +140,7 @@ class _Verifier:
             if record.name_hash:
                 self._nameless.add(record.seq)
         elif record.name_hash != name_hash(record.salt or "", record.target_name):
-            self._problems.add_record(Finding.NAME_CHANGED, record.seq)
+            self._problems.add_record(AuditFinding.NAME_CHANGED, record.seq)
 
     # Heads
 
@@ -154,14 +156,14 @@ class _Verifier:
             self._heads += 1
             if head.number < expected and before is None:
                 text = _("Signed head {number} is there although retention has removed it: it was inserted.")
-                self._problems.add(Finding.HEAD_CHANGED, head.seq, text.format(number=head.number))
+                self._problems.add(AuditFinding.HEAD_CHANGED, head.seq, text.format(number=head.number))
                 continue
             if head.number != expected:
                 text = _("Signed head {number} is missing: it was removed.")
-                self._problems.add(Finding.HEAD_REMOVED, head.seq, text.format(number=expected))
+                self._problems.add(AuditFinding.HEAD_REMOVED, head.seq, text.format(number=expected))
             elif before is not None and head.previous != head_hash(before):
                 text = _("Signed head {number} does not follow the one before it: one of the two was changed.")
-                self._problems.add(Finding.HEAD_CHANGED, head.seq, text.format(number=head.number))
+                self._problems.add(AuditFinding.HEAD_CHANGED, head.seq, text.format(number=head.number))
             expected, before = head.number + 1, head
             if not self._keys.knows(head.key):
                 if head.key not in strangers:
@@ -169,7 +171,7 @@ class _Verifier:
                 strangers.add(head.key)
             elif not self._is_signed(head):
                 text = _("The signature of head {number} is not valid: the head was changed.")
-                self._problems.add(Finding.HEAD_CHANGED, head.seq, text.format(number=head.number))
+                self._problems.add(AuditFinding.HEAD_CHANGED, head.seq, text.format(number=head.number))
             else:
                 yield head
 
@@ -178,7 +180,7 @@ class _Verifier:
             "From signed head {number} on another key has signed ({key}): the key was replaced, or the public key that "
             "is compared with is not the log's."
         )
-        self._problems.add(Finding.KEY_REPLACED, head.seq, text.format(number=head.number, key=head.key[:16]))
+        self._problems.add(AuditFinding.KEY_REPLACED, head.seq, text.format(number=head.number, key=head.key[:16]))
 
     def _compare(self, head: AuditHead, record: AuditRecord) -> None:
         if head.hash == record.hash:
@@ -188,14 +190,12 @@ class _Verifier:
             "Record {number} has another hash than signed head {head} says: it, or one before it, was changed and the "
             "chain made anew."
         )
-        self._problems.add(Finding.CHANGED, record.seq, text.format(number=record.seq, head=head.number))
+        self._problems.add(AuditFinding.CHANGED, record.seq, text.format(number=record.seq, head=head.number))
 
     def _cut_off(self, head: AuditHead, last: int) -> None:
-        text = _(
-            "The log ends with record {last}, signed head {head} speaks of record {number}: its end was cut off."
-        )
+        text = _("The log ends with record {last}, signed head {head} speaks of record {number}: its end was cut off.")
         message = text.format(last=last, head=head.number, number=head.seq)
-        self._problems.add(Finding.CUT_OFF, head.seq, message)
+        self._problems.add(AuditFinding.CUT_OFF, head.seq, message)
 
     # The copy of the newest head
 
@@ -203,7 +203,7 @@ class _Verifier:
         try:
             return self._copy.read()
         except DamagedError as error:
-            self._problems.add(Finding.HEAD_CHANGED, 0, error.message)
+            self._problems.add(AuditFinding.HEAD_CHANGED, 0, error.message)
             return None
 
     def _check_copy(self, copy: AuditHead | None, newest: AuditHead | None, last: int) -> None:
@@ -211,14 +211,14 @@ class _Verifier:
         if copy is None:
             if newest is not None and not path.exists():
                 text = _("The file {path} with the newest signed head is missing.")
-                self._problems.add(Finding.HEAD_REMOVED, 0, text.format(path=path))
+                self._problems.add(AuditFinding.HEAD_REMOVED, 0, text.format(path=path))
         elif not self._is_signed(copy):
             text = _("The signature in the file {path} is not valid: the file was changed, or the key was replaced.")
-            self._problems.add(Finding.HEAD_CHANGED, 0, text.format(path=path))
+            self._problems.add(AuditFinding.HEAD_CHANGED, 0, text.format(path=path))
         elif newest is None or copy.number > newest.number:
             text = _(
                 "Head {number} was signed for record {record} and is no longer in the database, which ends with record "
                 "{last}: its end was cut off, or an older state was put back."
             )
             message = text.format(number=copy.number, record=copy.seq, last=last)
-            self._problems.add(Finding.CUT_OFF, copy.seq, message)
+            self._problems.add(AuditFinding.CUT_OFF, copy.seq, message)

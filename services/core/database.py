@@ -95,6 +95,7 @@ class Database:
         self._on_removal: list[Callable[[], None]] = []
         self._writer = 0  # the thread whose transaction is in progress, and what it does before it commits
         self._at_commit: list[Callable[[Connection], object]] = []
+        self._at_end: list[Callable[[], object]] = []
         sa.event.listen(self.engine, "after_cursor_execute", _watch_removals)
 
     @property
@@ -164,8 +165,10 @@ class Database:
                     raise self._found_damaged() from error
                 raise
             finally:
-                self._writer = 0
-                self._at_commit = []
+                ended, self._at_end = self._at_end, []
+                self._writer, self._at_commit = 0, []
+                for end in ended:
+                    end()
             self._copy_log_in_time()
         if removed:
             for listener in self._on_removal:
@@ -179,6 +182,13 @@ class Database:
         if self._writer != threading.get_ident():
             return False
         self._at_commit.append(call)
+        return True
+
+    def at_end(self, call: Callable[[], object]) -> bool:
+        """Have `call` come after that transaction, committed or not; return whether there is one. It must not raise."""
+        if self._writer != threading.get_ident():
+            return False
+        self._at_end.append(call)
         return True
 
     def on_removal(self, listener: Callable[[], None]) -> None:

@@ -88,7 +88,7 @@ class MemoryMonitor:
         self.limit = limit or MemoryLimit(limit_bytes)
         self.history = History(folder)
         self.ledger = LedgerBuilder(clock)
-        self.objects = Inspector(clock, folder / "objects")
+        self.objects = Inspector(clock, folder / "objects", audit=reporter)
         self.objects.owner_rules.register(tracing, Owner.WATCHING)
         self.tracer = Tracer(folder, clock, reporter, self._traced_bytes)
         self.ledger.add_memory_reporter(lambda: [self.history.memory_report()])

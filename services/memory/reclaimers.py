@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind, audited
 from services.core.errors import BusyError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -109,9 +110,10 @@ class Reclaimers:
         if not self._releasing.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             raise BusyError(_("Something else is being released."), _("Try again in a moment."))
         try:
-            effect = measure_effect(
-                self._ledger_source, self._clock.time, name, actor.name, lambda: ActionOutcome(reclaimer.release())
-            )
+            with audited(self._reporter, actor, Action.MEMORY_RELEASED, Target(TargetKind.MEMORY, name)):
+                effect = measure_effect(
+                    self._ledger_source, self._clock.time, name, actor.name, lambda: ActionOutcome(reclaimer.release())
+                )
         except MillpondError as error:
             failed = _("{what}: failed: {reason}").format(what=reclaimer.label, reason=error.message)
             self._reporter.action(actor.name, EventKind.RELEASE, failed)

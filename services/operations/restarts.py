@@ -15,6 +15,7 @@ from enum import StrEnum
 import structlog
 
 from services.core.actor import SERVICE, Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import ConflictError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
@@ -150,6 +151,7 @@ class Restarts:
             self._requested = request = RestartRequest(self._now(), actor.name, reason)
             self._phase = RestartPhase.PREPARING
         self._reporter.action(actor.name, EventKind.RESTART, reason)
+        self._reporter.audit(actor, Action.RESTART_REQUESTED, Target(TargetKind.PROCESS), detail=reason)
         for listener in self._listeners:
             listener(request)
         return request

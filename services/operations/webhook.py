@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, AuditSink, Target, TargetKind
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.i18n import _
 from services.core.outgoing import USUAL_RULES, OutgoingRules, RefusedAddressError
@@ -96,6 +97,7 @@ class Webhook:
         gather: float = GATHER_SECONDS,
         timeout: float = TIMEOUT_SECONDS,
         back_off: Sequence[float] = BACK_OFF_SECONDS,
+        audit: AuditSink | None = None,
     ) -> None:
         """Send to `url` ("": nowhere), signed if there is a `secret`; `instance` says who sends, `rules` where to.
 
@@ -107,6 +109,7 @@ class Webhook:
         if self._url and secret:
             standard_signer(secret)
         self._instance = instance
+        self._audit = audit
         self._now = now
         self._rules = rules
         self._gather = gather
@@ -170,6 +173,8 @@ class Webhook:
                 _("Check the address and the server behind it."),
             ) from error
         self._last = delivery = Delivery(self._now(), 1, 1, "")
+        if self._audit is not None:
+            self._audit.audit(actor, Action.ALERT_TESTED, Target(TargetKind.WEBHOOK))
         return delivery
 
     def state(self) -> WebhookState:

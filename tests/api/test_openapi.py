@@ -30,11 +30,13 @@ _CORRECTIONS = "One or two typing errors in a word of Latin letters are forgiven
 _TRUST = "What the embedding counts is measured for each kind of text"
 _LIMITS = "Texts and numbers that are sent have limits, which the OpenAPI document names"
 _FAILURES = "The OpenAPI document describes the failures of every route"
+_AUDIT = "The page *Audit* and `/api/audit` have filters and exports"
 _FORMS = "The OpenAPI document names every form of an answer"
 _CLOSED = "What a person closes is said to be closed by a person"
 _GONE = "Deleted means gone: ten seconds after a deletion nothing of it is left in any file"
 _IDENTITY = "An object is identified by more than its address"
 _APART = "What watching the memory holds is left out of the lists of objects and allocations"
+_ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
@@ -80,6 +82,9 @@ STATED = {
     "POST /api/search / answers / 200 / application/json / schema / properties / corrections": _CORRECTIONS,
     "POST /api/search / answers / 200 / application/json / schema / required / corrections": _CORRECTIONS,
     "GET /api/search/trust": _TRUST,
+    "GET /api/audit": _AUDIT,
+    "GET /api/audit/export": _AUDIT,
+    "GET /api/audit/verify": _AUDIT,
     "GET /readyz / answers / 200": _FORMS,
     "DELETE /api/requests/{id} / answers / 202": _FORMS,
     "GET /api/documents/{document_id}/original / answers / 200 / application/octet-stream": _FORMS,
@@ -140,6 +145,44 @@ STATED = {
         for part in ("properties", "required")
         for name in ("person", "since")
     },
+    **dict.fromkeys(
+        (
+            "GET /api/people",
+            "POST /api/people",
+            "GET /api/people/{person_id}",
+            "PATCH /api/people/{person_id}",
+            "DELETE /api/people/{person_id}",
+            "DELETE /api/people/{person_id}/second-factor",
+            "GET /api/people/{person_id}/sessions",
+            "DELETE /api/people/{person_id}/sessions",
+            "DELETE /api/people/{person_id}/sessions/{session_id}",
+            "GET /api/people/{person_id}/tokens",
+            "POST /api/people/{person_id}/tokens",
+            "DELETE /api/people/{person_id}/tokens/{token_id}",
+            "GET /api/groups",
+            "POST /api/groups",
+            "PATCH /api/groups/{group_id}",
+            "DELETE /api/groups/{group_id}",
+            "GET /api/groups/{group_id}/members",
+            "PUT /api/groups/{group_id}/members/{person_id}",
+            "DELETE /api/groups/{group_id}/members/{person_id}",
+            "GET /api/account",
+            "PUT /api/account/password",
+            "POST /api/account/second-factor",
+            "POST /api/account/second-factor/confirm",
+            "POST /api/account/second-factor/remove",
+            "POST /api/account/recovery-codes",
+            "GET /api/account/sessions",
+            "DELETE /api/account/sessions",
+            "DELETE /api/account/sessions/{session_id}",
+            "GET /api/account/tokens",
+            "POST /api/account/tokens",
+            "DELETE /api/account/tokens/{token_id}",
+            "GET /api/collections/{collection_id}/grants",
+            "PUT /api/collections/{collection_id}/grants",
+        ),
+        _ACCOUNTS,
+    ),
     "POST /v1/chat/completions / body": _COMPLETIONS,
     "GET /api/conversations/{conversation_id}/messages / answers / 200": _FINISH,
     "POST /api/conversations/{conversation_id}/questions / answers / 200": _FINISH,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.audit.findings import Finding
+from services.audit.findings import AuditFinding
 from services.audit.signing import SigningKey
 from tests.audit import manipulations
 from tests.audit.manipulations import FORGERIES, Forgery, copied, verified, write_log
@@ -45,20 +45,20 @@ def test_every_forgery_is_found(original: Path, tmp_path: Path, forgery: Forgery
 @pytest.mark.parametrize(
     ("forge", "kind"),
     [
-        (manipulations.change_and_rehash_one, Finding.CHANGED),
-        (manipulations.remove, Finding.REMOVED),
-        (manipulations.remove_and_renumber, Finding.REMOVED),
-        (manipulations.insert, Finding.INSERTED),
-        (manipulations.swap, Finding.REORDERED),
-        (manipulations.cut_tail, Finding.CUT_OFF),
-        (manipulations.cut_tail_and_heads, Finding.CUT_OFF),
-        (manipulations.erase_name, Finding.NAME_CHANGED),
-        (manipulations.replace_public_key, Finding.KEY_REPLACED),
-        (manipulations.sign_with_another_key, Finding.KEY_REPLACED),
+        (manipulations.change_and_rehash_one, AuditFinding.CHANGED),
+        (manipulations.remove, AuditFinding.REMOVED),
+        (manipulations.remove_and_renumber, AuditFinding.REMOVED),
+        (manipulations.insert, AuditFinding.INSERTED),
+        (manipulations.swap, AuditFinding.REORDERED),
+        (manipulations.cut_tail, AuditFinding.CUT_OFF),
+        (manipulations.cut_tail_and_heads, AuditFinding.CUT_OFF),
+        (manipulations.erase_name, AuditFinding.NAME_CHANGED),
+        (manipulations.replace_public_key, AuditFinding.KEY_REPLACED),
+        (manipulations.sign_with_another_key, AuditFinding.KEY_REPLACED),
     ],
     ids=lambda each: getattr(each, "__name__", None),
 )
-def test_it_says_what_was_done(original: Path, tmp_path: Path, forge: object, kind: Finding) -> None:
+def test_it_says_what_was_done(original: Path, tmp_path: Path, forge: object, kind: AuditFinding) -> None:
     """ "The log is damaged" would not tell an auditor whether a record is false, missing or invented."""
     said = []
     for number in range(3):
@@ -79,4 +79,4 @@ def test_who_signs_everything_anew_is_found_by_a_public_key_that_was_kept(origin
     manipulations.sign_all(folder, SigningKey(folder / "audit.key"))
     assert verified(folder).whole
     found = verified(folder, kept)
-    assert Finding.KEY_REPLACED in {problem.kind for problem in found.problems}
+    assert AuditFinding.KEY_REPLACED in {problem.kind for problem in found.problems}

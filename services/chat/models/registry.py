@@ -19,15 +19,15 @@ from services.chat.models.status import StatusCache, may_answer, trial
 from services.chat.options import AnswerOptions
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Actor, Permission
-from services.core.auditing import Action, Target, TargetKind
 from services.core.admission import Admission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.core.model_signatures.verifier import refusals_keep_choice
 from services.core.outgoing import OutgoingRules
 from services.core.preferences import Preferences
-from services.core.secret_box import SecretBox
+from services.core.secret_box import SecretBox, UnreadableSecretError
 from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 
@@ -336,7 +336,7 @@ class ChatModels:
     def _server_status(self, choice: BackendChoice, label: str) -> BackendStatus:
         try:
             models = self._models_of(choice)
-        except UnreachableError:
+        except (UnreachableError, UnreadableSecretError):
             raise
         except MillpondError as error:
             if choice.kind is not BackendKind.OPENAI or not choice.model or not may_answer(error):

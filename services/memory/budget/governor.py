@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.core.actor import SERVICE, Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BusyError, ConflictError
 from services.core.events import EventSink
 from services.core.i18n import _
@@ -91,6 +92,7 @@ class Governor:
         self._settled_at = 0.0  # when the effect of the last action has shown
         self._levels = LevelTracker()
         self._states = ActionStates()
+        self._reporter = reporter
         self._journal = Journal(reporter)
         self._runner = ActionRunner(clock.time, rss, owners, self._states, self._journal)
         self._lock = threading.RLock()  # held while an action runs
@@ -178,6 +180,7 @@ class Governor:
                 self._dry_run = dry_run
                 outcome = _("Dry run: the budget only reports what it would do") if dry_run else _("The budget acts")
                 self._runner.record_decision(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
+                self._record(actor, Action.BUDGET_CHANGED, "", outcome)
 
     def set_enabled(self, actor: Actor, enabled: bool) -> None:
         """Pause the budget, undoing its actions, or resume it; errors as for `set_dry_run`."""
@@ -189,6 +192,7 @@ class Governor:
                 self._levels.reset(self._clock.time())
                 outcome = _("The budget is resumed") if enabled else _("The budget is paused")
                 self._runner.record_decision(DecisionKind.MODE, self._situation(), "", outcome, actor=actor)
+                self._record(actor, Action.BUDGET_CHANGED, "", outcome)
 
     def run_action(self, actor: Actor, name: str) -> Decision:
         """Run one action by hand, also in a dry run; one that can be undone stays in force until a person undoes it.
@@ -202,7 +206,9 @@ class Governor:
             state = self._states.get(name)
             if state.active and state.real:
                 raise ConflictError(_("{label} is already in force.").format(label=state.action.label))
-            return self._runner.run(state, self._situation(), actor, dry=False)
+            decision = self._runner.run(state, self._situation(), actor, dry=False)
+            self._record(actor, Action.BUDGET_ACTION, name, decision.outcome)
+            return decision
 
     def undo_action(self, actor: Actor, name: str) -> Decision:
         """Undo one action in force; the budget may run it again after its cool-down.
@@ -216,13 +222,21 @@ class Governor:
             state = self._states.get(name)
             if not state.active:
                 raise ConflictError(_("{label} is not in force.").format(label=state.action.label))
-            return self._runner.undo(state, self._situation(), actor)
+            decision = self._runner.undo(state, self._situation(), actor)
+            self._record(actor, Action.BUDGET_ACTION, name, decision.outcome)
+            return decision
 
     def undo_all(self, actor: Actor) -> list[Decision]:
         """Undo every action in force, the last one first; errors as for `undo_action`."""
         actor.require(Permission.OPERATE, _("Undo all budget actions"))
         with self._locked():
-            return self._undo_all(actor)
+            decisions = self._undo_all(actor)
+            for decision in decisions:
+                self._record(actor, Action.BUDGET_ACTION, decision.step, decision.outcome)
+            return decisions
+
+    def _record(self, actor: Actor, action: Action, name: str, detail: str) -> None:
+        self._reporter.audit(actor, action, Target(TargetKind.BUDGET, name), detail=detail)
 
     # Periodic work
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from services.core.actor import Actor
+from services.core.auditing import Action
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.preferences import Preferences
@@ -192,6 +193,7 @@ class GCControl:
         with self._guard.authorize(actor, label, EventKind.COLLECTION), self._lock:
             effect = measure_effect(self._ledger_source, self._clock.time, action, actor.name, act)
         self._effects.add(effect)
+        self._guard.record(actor, Action.COLLECTOR_RUN, f"{label}: {effect.detail}")
         self._guard.emit(
             actor,
             EventKind.COLLECTION,

@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 
 from services.core.actor import SERVICE, Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import ConflictError, ForbiddenError, MillpondError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -88,6 +89,7 @@ class Trials:
             trial = self.trial
         text = template.format(settings=describe_settings(settings), seconds=trial_seconds)
         self._guard.emit(actor, EventKind.SETTINGS, text)
+        self._guard.record(actor, Action.COLLECTOR_CHANGED, text)
         return trial
 
     def keep(self, actor: Actor) -> None:
@@ -98,11 +100,13 @@ class Trials:
             self._end(_("kept by {actor}").format(actor=actor.name))
         text = _("trial kept: {settings}").format(settings=describe_settings(trial.tried))
         self._guard.emit(actor, EventKind.SETTINGS, text)
+        self._guard.record(actor, Action.COLLECTOR_CHANGED, text)
 
     def revert(self, actor: Actor) -> None:
         """Revert to the settings from before the trial."""
         with self._guard.authorize(actor, _("End the trial"), EventKind.SETTINGS), self._lock:
             self._revert(actor, _("ended by {actor}").format(actor=actor.name))
+        self._guard.record(actor, Action.COLLECTOR_CHANGED, _("trial ended"))
 
     def check(self) -> None:
         """End the trial if its time is over, or if pauses got worse."""
@@ -194,6 +198,10 @@ class ActionGuard:
         except MillpondError as error:
             self.emit(actor, kind, _("{action} failed: {reason}").format(action=action, reason=error.message))
             raise
+
+    def record(self, actor: Actor, action: Action, detail: str) -> None:
+        """Record in the audit log what somebody did to the collector."""
+        self._reporter.audit(actor, action, Target(TargetKind.COLLECTOR), detail=detail)
 
     def emit(self, actor: Actor, kind: EventKind, text: str, **figures: float) -> None:
         """Emit an event."""

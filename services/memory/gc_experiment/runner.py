@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
@@ -165,6 +166,8 @@ class Experiments:
                 ),
             )
             self._thread.start()
+        text = plural("started: {count} run", "started: {count} runs", state.runs)
+        self._reporter.audit(actor, Action.EXPERIMENT_CHANGED, Target(TargetKind.EXPERIMENT), detail=text)
         return state
 
     def cancel(self, actor: Actor) -> ExperimentState:
@@ -174,6 +177,8 @@ class Experiments:
             ForbiddenError: `actor` is not an administrator.
         """
         actor.require(Permission.OPERATE, _("Cancel a threshold experiment"))
+        if self.running:
+            self._reporter.audit(actor, Action.EXPERIMENT_CHANGED, Target(TargetKind.EXPERIMENT), detail=_("cancelled"))
         self._stop()
         return self._state
 

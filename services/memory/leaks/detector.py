@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.memory.clock import Clock
@@ -95,6 +96,7 @@ class Detector:
         after = self._probes.rss()
         trimmed = Trimmed(self._clock.time(), before, after, trim_message(watched, before - after))
         self._reporter.action(actor.name, EventKind.TRIM, trimmed.words, rss_before=before, rss_after=after)
+        self._reporter.audit(actor, Action.MEMORY_RELEASED, Target(TargetKind.MEMORY, "trim"))
         if watched.kind is LeakKind.RETENTION:
             with self._lock:
                 # Growth up to now is explained; only what comes after it counts.

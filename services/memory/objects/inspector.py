@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from services.core.auditing import Action, AuditSink, Target, TargetKind
 from services.core.errors import BadInputError, NotFoundError
+from services.core.events import NullEventSink
 from services.core.i18n import _
 from services.core.memory_report import Owner
 from services.memory.clock import Clock
@@ -60,7 +62,10 @@ class Inspector:
     raise `MillpondError` when the process cannot be forked or the inspection takes too long.
     """
 
-    def __init__(self, clock: Clock | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, clock: Clock | None = None, folder: Path | None = None, *, audit: AuditSink | None = None
+    ) -> None:
+        self._audit: AuditSink = audit or NullEventSink()
         self._clock = clock or Clock()
         self.owner_rules = OwnerRules()
         self.run = int(self._clock.time() * 1000)
@@ -111,7 +116,12 @@ class Inspector:
         """Take a census and store it with the address of every object, so that it can be compared."""
         # One at a time: making room for one must not take what another is writing.
         with self._taking:
-            return self._take_snapshot(label, kept=kept)
+            taken = self._take_snapshot(label, kept=kept)
+        self._record(Action.OBJECTS_LOOKED_AT, Target(TargetKind.SNAPSHOT, taken.name), _("census"))
+        return taken
+
+    def _record(self, action: Action, target: Target, detail: str = "") -> None:
+        self._audit.audit(None, action, target, detail=detail)
 
     def _take_snapshot(self, label: str, *, kept: bool) -> Snapshot:
         folder = self._snapshots()
@@ -182,11 +192,14 @@ class Inspector:
 
     def keep(self, name: str, *, kept: bool) -> Snapshot:
         """Keep a snapshot as a baseline, or allow its removal again when newer ones need room."""
-        return self._snapshots().keep(name, kept=kept)
+        snapshot = self._snapshots().keep(name, kept=kept)
+        self._record(Action.SNAPSHOT_CHANGED, Target(TargetKind.SNAPSHOT, name))
+        return snapshot
 
     def delete(self, name: str) -> None:
         """Remove a snapshot."""
         self._snapshots().delete(name)
+        self._record(Action.SNAPSHOT_DELETED, Target(TargetKind.SNAPSHOT, name))
 
     def compare(self, before: str, after: str, *, watching: bool = False) -> tuple[TypeChange, ...]:
         """Compare two snapshots by type: amounts before and after, what survived, what is new, what is gone.
@@ -242,6 +255,7 @@ class Inspector:
         if not 1 <= limit <= MOST_INSTANCES:
             raise BadInputError(_("Between 1 and {most} objects can be shown.").format(most=MOST_INSTANCES))
         before = self._snapshots().path(since) if since else None
+        self._record(Action.OBJECTS_LOOKED_AT, Target(TargetKind.OBJECTS, kind), _("the largest of a type"))
         mine = [snapshot.name for snapshot in reversed(self.snapshots()) if snapshot.run == self.run]
         stored = [self._snapshots().folder / f"{name}.npz" for name in mine]
 
@@ -273,6 +287,7 @@ class Inspector:
                 _("This object was listed in another run of Millpond; its address means nothing in this one."),
                 _("Reload the objects of its type."),
             )
+        self._record(Action.OBJECTS_LOOKED_AT, Target(TargetKind.OBJECTS, kind), _("what holds one of a type"))
         alive = self._seen.is_alive(listed.reference, address) if listed and listed.reference else None
         found = self._inspect(lambda finder: finder.retention_paths(address, kind, listed, alive))
         value = found.value

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from services.core.actor import SERVICE, Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BadInputError, ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
@@ -96,6 +97,8 @@ class Tracer:
             self._session = session
             session.start()
         self._reporter.action(actor.name, EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
+        text = _("on, {frames} frames, {minutes:g} minutes").format(frames=frames, minutes=minutes)
+        self._reporter.audit(actor, Action.TRACING_CHANGED, Target(TargetKind.TRACING), detail=text)
         return self.status()
 
     def stop(self, actor: Actor) -> TracingStatus:
@@ -109,6 +112,7 @@ class Tracer:
             session = self._session
         if session is not None:
             self._end(session, _("Tracing off"), actor)
+            self._reporter.audit(actor, Action.TRACING_CHANGED, Target(TargetKind.TRACING), detail=_("off"))
         return self.status()
 
     def close(self) -> None:
@@ -158,6 +162,7 @@ class Tracer:
         """
         actor.require(Permission.OPERATE, _("Take a snapshot of the allocations"))
         info = self._capture(automatic=False, actor=actor)
+        self._reporter.audit(actor, Action.ALLOCATIONS_LOOKED_AT, Target(TargetKind.SNAPSHOT, info.id))
         return self._store.describe(info.id, name=name or None, note=note or None) if name or note else info
 
     def damaged_snapshots(self) -> list[str]:
@@ -174,11 +179,15 @@ class Tracer:
 
     def file(self, snapshot_id: str) -> Path:
         """Return the file of a snapshot, for downloads."""
-        return self._store.path(snapshot_id)
+        path = self._store.path(snapshot_id)
+        self._reporter.audit(None, Action.EXPORT, Target(TargetKind.SNAPSHOT, snapshot_id))
+        return path
 
     def describe(self, snapshot_id: str, *, name: str | None = None, note: str | None = None) -> SnapshotInfo:
         """Set the name or note of a snapshot."""
-        return self._store.describe(snapshot_id, name=name, note=note)
+        described = self._store.describe(snapshot_id, name=name, note=note)
+        self._reporter.audit(None, Action.SNAPSHOT_CHANGED, Target(TargetKind.SNAPSHOT, snapshot_id))
+        return described
 
     def delete(self, actor: Actor, snapshot_id: str) -> None:
         """Remove a snapshot for good.
@@ -189,6 +198,7 @@ class Tracer:
         """
         actor.require(Permission.OPERATE, _("Delete a snapshot of the allocations"))
         self._store.delete(snapshot_id)
+        self._reporter.audit(actor, Action.SNAPSHOT_DELETED, Target(TargetKind.SNAPSHOT, snapshot_id))
 
     def compare(
         self,

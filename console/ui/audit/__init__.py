@@ -1,0 +1,1 @@
+"""Views of the page "Audit": the state of the chain, filters, records, export."""

@@ -23,6 +23,7 @@ _NAMES = (
     "key",
     "key_id",
 )
+_PASSWORDS = frozenset({"password", "passwords", "passwd", "passphrase", "pwd", "pass", "密码", "密碼", "口令"})
 _HEADERS = ("authorization", "cookie")
 _KEYS = (
     "api", "access", "private", "secret", "signing", "encryption", "master", "account", "auth", "license",
@@ -150,7 +151,7 @@ def _value(text: str, name: str, separator: re.Match[str]) -> tuple[int, Finding
     sep, start = separator[0], separator.end()
     escaped = text[start : start + 1] == "\\"
     if text[start + escaped : start + escaped + 1] in _QUOTES:
-        return _quoted(text, start, escaped=escaped)
+        return _quoted(text, name, start, escaped=escaped)
     bare = _BARE.match(text, start, start + _MOST)
     if bare is None:
         return start, None
@@ -166,10 +167,15 @@ def _value(text: str, name: str, separator: re.Match[str]) -> tuple[int, Finding
     lone = bool(sign) and sign not in {"is", "was"} and (han or (not rest and not assigned))
     tight = assigned and sep[0] not in " \t" and not _is_code(value)
     good = bool(value) and _is_secret(value, lone=lone or tight)
-    return bare.end(), secret(text, start, start + len(value)) if good else None
+    return bare.end(), _found(text, name, start, start + len(value)) if good else None
 
 
-def _quoted(text: str, start: int, *, escaped: bool) -> tuple[int, Finding | None]:
+def _found(text: str, name: str, start: int, end: int) -> Finding:
+    """Return a value as a finding; of a password nothing is shown."""
+    return Finding(PersonalKind.SECRET, start, end) if name in _PASSWORDS else secret(text, start, end)
+
+
+def _quoted(text: str, name: str, start: int, *, escaped: bool) -> tuple[int, Finding | None]:
     opening = text[start + escaped]
     start += 1 + escaped
     limit = min(len(text), start + _MOST)
@@ -181,7 +187,7 @@ def _quoted(text: str, start: int, *, escaped: bool) -> tuple[int, Finding | Non
     value = text[start:end] if end >= 0 else ""
     if len(value) < 3 or "\n" in value or value.lower() in _NONE or _PLACEHOLDER.match(value) or _is_prose(value):
         return max(start, end), None
-    return end, secret(text, start, end)
+    return end, _found(text, name, start, end)
 
 
 def _is_secret(value: str, *, lone: bool) -> bool:

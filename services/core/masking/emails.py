@@ -84,10 +84,10 @@ def _local_start(text: str, least: int, at: int) -> int:
     start = at
     while start > least:
         character = text[start - 1]
-        if character in _PLAIN_LOCAL or "À" <= character <= "ɏ":
-            start -= 1
-        elif text[start - 3 : start].lower() == "%2b" and start - 3 >= least:
+        if text[start - 3 : start].lower() == "%2b" and start - 3 >= least:
             start -= 3
+        elif character in _PLAIN_LOCAL or "À" <= character <= "ɏ":
+            start -= 1
         else:
             break
     if start == at:  # Chinese letters may stand before the @, too

@@ -116,8 +116,8 @@ def _at(text: str, lower: str, at: int) -> Finding | None:
     if found is not None or not _ends(text, group.end()) or _is_decimal(text, at, group.end()):
         return found
     label = label_before(lower, start)
-    if label is Label.REFERENCE:
-        return None
+    if label is Label.REFERENCE:  # in a path it may be a person's number all the same: /documents/138...
+        return _phone(text, lower, at, Label.NONE) if text[start - 1] == "/" else None
     return _phone(text, lower, at, label) or _other(text, lower, at, label)
 
 

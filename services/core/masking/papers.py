@@ -17,7 +17,7 @@ _LABELLED = re.compile(
     r"|[A-Za-z](?=[A-Za-z]{0,3}[0-9])[A-Za-z0-9]{6,9})(?![A-Za-z0-9])"
 )
 _NEAR = 60
-_WORDS = ("passport", "护照", "護照", "通行证", "通行證")
+_WORDS = ("passport", "护照", "護照", "通行证", "通行證", "台胞证", "回乡证")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2,7}(?:[ \-]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _IBAN_ANY_CASE = re.compile(_IBAN.pattern, re.IGNORECASE)
 _PLAIN = str.maketrans("", "", " -")

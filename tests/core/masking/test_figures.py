@@ -11,7 +11,7 @@ from tests.core.masking.second_tuning_style import SecondTuningStyle
 from tests.core.masking.tuning_style import TuningStyle
 
 LEAST = 0.98
-SAMPLES = 600
+SAMPLES = 500
 
 
 @functools.cache
@@ -24,7 +24,7 @@ def held_out() -> dict[str, Figures]:
 def test_precision_and_recall_on_texts_in_a_manner_that_was_not_tuned_by(kind: str) -> None:
     """Personal data of a kind stays readable, or order numbers, dates and prices become unreadable."""
     figures = held_out()[kind]
-    assert figures.planted >= 60
+    assert figures.planted >= 40
     assert figures.recall >= LEAST, table(held_out())
     assert figures.precision >= LEAST, table(held_out())
 
@@ -32,6 +32,6 @@ def test_precision_and_recall_on_texts_in_a_manner_that_was_not_tuned_by(kind: s
 @pytest.mark.parametrize("style", [TuningStyle(77), SecondTuningStyle(77)], ids=["letters", "chats"])
 def test_precision_and_recall_on_texts_of_a_new_seed(style: TuningStyle | SecondTuningStyle) -> None:
     """A change for one kind of text makes another one worse."""
-    found = measure(style.sample() for _number in range(200))["all"]
+    found = measure(style.sample() for _number in range(120))["all"]
     assert found.recall >= LEAST
     assert found.precision >= LEAST

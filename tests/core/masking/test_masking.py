@@ -75,7 +75,7 @@ def test_masking_twice_changes_nothing() -> None:
     """A mask, or what stands beside it, is masked again: log lines that pass two handlers differ."""
     styles = [TuningStyle(3), SecondTuningStyle(3), HeldOutStyle(3)]
     for style in styles:
-        for _number in range(150):
+        for _number in range(60):
             once = mask(style.sample().text)
             assert mask(once) == once
 
@@ -85,7 +85,7 @@ def test_masking_twice_changes_nothing_in_texts_without_sense() -> None:
     pieces = ["13812345678", "138", " ", "-", "1234", "5678", "(", ")", "+", "86", "a@b.com", "password=", "token: ", "[", "]", "电话", "护照",
               "E12345678", "DE89", "3704", ".", ":", '"', "\\", "%40", "x", ID_NUMBER, "，", "\n", "sk-", "Bearer ", "eyJ", "@", "0", "4111111111111111", "，order "]  # fmt: skip
     chosen = random.Random(5)
-    for _number in range(1500):
+    for _number in range(800):
         once = mask("".join(chosen.choices(pieces, k=chosen.randint(2, 14))))
         assert mask(once) == once
 
@@ -94,7 +94,7 @@ def test_json_stays_json() -> None:
     """A line of JSON with a number or a key in it cannot be read by a machine any more."""
     v = Values(9)
     chosen = v.random
-    for _number in range(300):
+    for _number in range(100):
         values: list[Any] = [
             int(v.mobile()),
             v.mobile(),

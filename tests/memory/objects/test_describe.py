@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.memory.objects.describe import LONGEST, MASK, describe
+from services.memory.objects.labels import key_text
 
 
 @dataclass
@@ -88,3 +89,28 @@ def test_slots_are_shown_and_empty_ones_left_out() -> None:
 def test_text_is_bounded(value: object) -> None:
     """One huge value must not fill the page."""
     assert len(describe(value)) <= LONGEST
+
+
+def test_personal_data_is_masked_in_previews() -> None:
+    """Whoever looks at objects reads phone, identity and card numbers of others, in keys, bytes and integers too."""
+    values = {
+        "note": "call 138 1234 5678 or li.wei@example.com",
+        "13912345678": ["身份证11010519491231002X"],
+        "raw": b"tel +44 20 7946 0958",
+        "card": 4111111111111111,
+    }
+    text = describe(values)
+    for each in ("1234 5678", "li.wei@", "13912345678", "1101051949", "7946 0958", "4111111111111111"):
+        assert each not in text
+    assert "'call [phone …5678] or [email]'" in text
+    assert "[ID]" in text
+
+
+def test_a_number_at_the_end_of_a_preview_is_not_cut_before_it_is_masked() -> None:
+    """The preview shows the first ten digits of a number that goes on behind it."""
+    assert "1381234" not in describe("x" * 50 + " 13812345678 and more")
+
+
+def test_the_end_of_a_key_is_masked() -> None:
+    """The name of what holds an object has a number in its key."""
+    assert key_text("session of 13812345678") == "'session of [phone …5678]'"

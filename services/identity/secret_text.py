@@ -1,8 +1,7 @@
 """Random secrets that people or programs hold, of which only a hash is stored: tokens of sessions, API tokens, codes.
 
 An API token is `mp_`, 256 random bits in base 62, and a checksum of these: typing errors are told from wrong tokens
-without a look-up, and programs that search files for secrets find it (https://github.blog/2021-04-05-behind-githubs-new-
-authentication-token-formats/).
+without a look-up, and programs that search files for secrets find it, as they find GitHub's.
 """
 
 from __future__ import annotations

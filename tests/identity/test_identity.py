@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from services.core.actor import Permission, Role
 from services.core.auditing import Action
 from services.core.errors import UnauthorizedError
 from tests.identity.house import PASSWORD, House
+from tests.servers import ROOT
 
 
 def test_without_accounts_nobody_signs_in(house: House) -> None:
@@ -64,3 +68,15 @@ def test_the_token_of_the_machine_is_the_local_administrator(house: House) -> No
     house.identity.accept_local_token("")
     with pytest.raises(UnauthorizedError):
         house.identity.by_api_token("local-token", "127.0.0.1")
+
+
+def test_libraries_of_passwords_are_imported_when_they_are_needed() -> None:
+    """Fails if a server in which nobody signs in by password pays for argon2, pyotp, segno or cryptography."""
+    code = """
+import sys
+import services.app.build_identity, services.identity.identity
+loaded = {name.partition(".")[0] for name in sys.modules}
+print(sorted(loaded & {"argon2", "pyotp", "segno", "cryptography", "alembic"}))
+"""
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "[]"

@@ -17,6 +17,7 @@ class Label(StrEnum):
     IDENTITY = "identity"
     PASSPORT = "passport"
     REFERENCE = "reference"  # an order, a part, a batch: a number of a thing
+    NEAR = "near"  # such a word beside it, as in names of files and paths: 合同138..., /documents/138...
     AMOUNT = "amount"
 
 
@@ -27,6 +28,7 @@ _FILLERS = (
     "码", "是", "为", "為",
     "_id", "-id", " id", "id", "_no", "-no", "no",
 )  # fmt: skip
+_WEAK = " _-/"  # signs that part any two words
 _WORDS = {
     Label.PHONE: "phone telephone tel mobile cell cellphone fax hotline call dial ring whatsapp sms contact landline",
     Label.CARD: "card debit credit visa mastercard unionpay amex pan account acct",
@@ -74,33 +76,29 @@ def label_before(lower: str, start: int) -> Label:
     if before.rstrip(" ")[-1:] in _CURRENCY and before.strip():
         return Label.AMOUNT
     bare = before.rstrip(_SEPARATORS)
-    if before[len(bare) :].count("\n") > 1:  # another paragraph
+    between = before[len(bare) :]
+    if between.count("\n") > 1:  # another paragraph
         return Label.NONE
     for _time in range(3):
-        if label := _named(bare, glued=bare == before):
-            return label
+        if label := _named(bare):
+            return Label.NEAR if label is Label.REFERENCE and not between.strip(_WEAK) else label
         filler = next((filler for filler in _FILLERS if bare.endswith(filler)), "")
         if not filler:
             break
         bare = bare[: -len(filler)].rstrip(_SEPARATORS)
-    return Label.REFERENCE if before[len(bare) :].rstrip(" ").endswith(("#", "＃")) else Label.NONE
+        between = before[len(bare) :]
+    return Label.REFERENCE if between.rstrip(" ").endswith(("#", "＃")) else Label.NONE
 
 
-def _named(bare: str, *, glued: bool) -> Label:
-    """Return what the last word of `bare` names; `glued`: the value follows it at once.
-
-    Chinese words of things count only with a sign or a word between (合同编号：, not 合同138): files have none.
-    """
+def _named(bare: str) -> Label:
+    """Return what the last word of `bare` names."""
     word = _LAST_WORD.search(bare)
     if word is not None:
         found = _LABELS.get(word[0]) or _LABELS.get(word[0].removesuffix("s"))
         if found is None and word[0].endswith("phone"):
             found = Label.PHONE
         return found or Label.NONE
-    for label, names in _HAN:
-        if bare.endswith(names):
-            return Label.NONE if glued and label is Label.REFERENCE else label
-    return Label.NONE
+    return next((label for label, names in _HAN if bare.endswith(names)), Label.NONE)
 
 
 # Behind a number: it is an amount of something.

@@ -63,7 +63,8 @@ def find_numbers(text: str, lower: str) -> Iterator[Finding]:
 def _in_run(text: str, lower: str, start: int, end: int) -> list[Finding]:
     found: list[Finding] = []
     first = _behind_escape(text, start)
-    finding = _at(text, lower, first)
+    named = label_before(lower, first) in {Label.PHONE, Label.PASSPORT}  # then its shape does not matter
+    finding = _at(text, lower, first) if named or _START.match(text, first, end) else None
     done = start + 1
     while True:
         if finding is not None:
@@ -116,9 +117,10 @@ def _at(text: str, lower: str, at: int) -> Finding | None:
     if found is not None or not _ends(text, group.end()) or _is_decimal(text, at, group.end()):
         return found
     label = label_before(lower, start)
-    if label is Label.REFERENCE:  # in a path it may be a person's number all the same: /documents/138...
-        return _phone(text, lower, at, Label.NONE) if text[start - 1] == "/" else None
-    return _phone(text, lower, at, label) or _other(text, lower, at, label)
+    if label is Label.REFERENCE:
+        return None
+    found = _phone(text, lower, at, label)
+    return _other(text, lower, at, label) if found is None and label is not Label.NEAR else found
 
 
 def _with_plus(text: str, start: int, at: int) -> Finding | None:

@@ -10,7 +10,7 @@ from services.core.masking.labels import Label, has_unit, label_before
 
 # Chinese passports: ordinary (E, EA..., G), diplomatic, official, public affairs, Hong Kong and Macao.
 _CHINESE = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP]E[0-9]{7}|KJ[0-9]{7}|M[AB][0-9]{7}")
-_SHAPE = re.compile(r"(?<![A-Za-z0-9_\-/.#])[A-Z]{1,2}[ ]?[0-9]{6,9}[A-Z]?(?![A-Za-z0-9_\-]|\.[0-9])")
+_SHAPE = re.compile(r"[A-Z](?<![A-Za-z0-9_\-/.#].)[A-Z]?[ ]?[0-9]{6,9}[A-Z]?(?![A-Za-z0-9_\-]|\.[0-9])")
 # Others mix letters and digits, as the German ones do.
 _LABELLED = re.compile(
     r"(?<![A-Za-z0-9])(?:[A-Za-z]{1,3} ?[0-9]{5,9}[A-Za-z]?"
@@ -18,7 +18,9 @@ _LABELLED = re.compile(
 )
 _NEAR = 60
 _WORDS = ("passport", "护照", "護照", "通行证", "通行證", "台胞证", "回乡证")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2,7}(?:[ \-]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_IBAN = re.compile(
+    r"[A-Z](?<![A-Za-z0-9].)[A-Z][0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2,7}(?:[ \-]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+)
 _IBAN_ANY_CASE = re.compile(_IBAN.pattern, re.IGNORECASE)
 _PLAIN = str.maketrans("", "", " -")
 
@@ -41,14 +43,24 @@ def find_passports(text: str, lower: str) -> Iterator[Finding]:
     for found in _SHAPE.finditer(text):
         near = named and _is_near(lower, found.start())
         label = label_before(lower, found.start())
-        if label is Label.REFERENCE and not near:
+        if label in {Label.REFERENCE, Label.NEAR} and not near:
             continue
         if label is Label.PASSPORT or near or (_CHINESE.fullmatch(found[0]) and not has_unit(lower, found.end())):
             yield Finding(PersonalKind.PASSPORT, *found.span())
-    if named:
-        for found in _LABELLED.finditer(text):
-            if label_before(lower, found.start()) is Label.PASSPORT:
+    for word in _WORDS if named else ():
+        yield from _behind(text, lower, word)
+
+
+def _behind(text: str, lower: str, word: str) -> Iterator[Finding]:
+    """Yield what a word for passport says is one, whatever its shape."""
+    at = lower.find(word)
+    while at >= 0:
+        behind = at + len(word)
+        for found in _LABELLED.finditer(text, behind, behind + _NEAR):
+            whole = found.end() < behind + _NEAR or found.end() == len(text)
+            if whole and label_before(lower, found.start()) is Label.PASSPORT:
                 yield Finding(PersonalKind.PASSPORT, *found.span())
+        at = lower.find(word, behind)
 
 
 def _is_near(lower: str, start: int) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.core.database import Database
 from services.core.errors import ConflictError, MillpondError, StorageError
 from services.core.i18n import _
-from services.core.migrations.backup import back_up, remove
+from services.core.migrations.backup import back_up, backups_of, remove
 from services.core.schema_version import HEAD, REVISIONS, SchemaState, schema_state, this_version, writer_of
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ def _newer(database: Database, revision: str, version: str) -> ConflictError:
     place = database.path or database.engine.url.render_as_string(hide_password=True)
     by = _("Millpond {version}").format(version=version) if version else _("a newer version of Millpond")
     this = this_version()
+    copies = backups_of(database.path) if database.path is not None else []
+    copy = _("the copy {name}, which is beside it,").format(name=copies[-1].name) if copies else _("a copy from before")
     known = _("This is version {version}").format(version=this) if this else _("This version is older")
     return ConflictError(
         _(
@@ -168,7 +170,7 @@ def _newer(database: Database, revision: str, version: str) -> ConflictError:
             "those up to {newest}. Nothing was changed."
         ).format(path=place, writer=by, revision=revision, this=known, newest=HEAD),
         _(
-            "Start {writer} on it. To go back to this version, put a copy of the data folder from before back, or "
-            "start on another one with --data-dir."
-        ).format(writer=by),
+            "Start {writer} on it. To go back to this version, put {copy} in its place (docs/upgrades.md), or start on "
+            "another data folder with --data-dir."
+        ).format(writer=by, copy=copy),
     )

@@ -146,15 +146,20 @@ def _phone(text: str, lower: str, at: int, label: Label) -> Finding | None:
 
 def _other(text: str, lower: str, at: int, label: Label) -> Finding | None:
     """Return an old identity number, a card, or a passport without letters."""
+    if label is Label.CARD and (card := _card(text, lower, at)) is not None:
+        return card
     found = _OLD_ID.match(text, at)
     if found is not None and is_old_id_number(_plain(found[0])):
         return Finding(PersonalKind.ID_NUMBER, at, found.end())
-    if label is not Label.AMOUNT:
-        for end in _card_ends(text, at):
-            if is_card(_plain(text[at:end])) and not has_unit(lower, end):
-                return _finding(text, PersonalKind.CARD, at, end)
     if label is Label.PASSPORT and (passport := _PASSPORT.match(text, at)) is not None:
         return Finding(PersonalKind.PASSPORT, at, passport.end())
+    return _card(text, lower, at) if label is not Label.AMOUNT else None
+
+
+def _card(text: str, lower: str, at: int) -> Finding | None:
+    for end in _card_ends(text, at):
+        if is_card(_plain(text[at:end])) and not has_unit(lower, end):
+            return _finding(text, PersonalKind.CARD, at, end)
     return None
 
 

@@ -17,6 +17,7 @@ from console.api.sign_in_page import ASSETS
 from services.app.build_identity import offline_identity
 from services.core.settings import Settings
 from tests.servers import ROOT, serving
+from tests.siege.door_payloads import fault, payloads
 from tests.team import COOKIE, PASSWORD, Team, make_people
 
 ELSEWHERE = ("http://evil.example", "null", "http://127.0.0.1:1")
@@ -243,6 +244,21 @@ def test_half_a_sign_in_is_short_and_sealed() -> None:
     step = half.begin("ole", PASSWORD)
     now[0] = SECONDS
     assert half.find(step) is None
+
+
+def test_no_payload_passes(team: Team) -> None:
+    """A form, a cookie, a token, a header or a path could get somebody in, or bring the service to a defect.
+
+    A part of the payloads that `python -m tests.siege door` sends; the last test here, as failures slow down.
+    """
+    url = team.server.url
+    known = list(payloads(url))
+    assert len(known) >= 300
+    chosen = [each for number, each in enumerate(known) if number % 3 == 0 or each.what == "path"]
+    assert not [(each, problem) for each in chosen if (problem := fault(url, each))]
+    assert '"event": "defect"' not in team.server.log.read_text()
+    with team.browser() as client:
+        assert sent(client, name="uma", password=PASSWORD).status_code == 303
 
 
 def first_session(answer: httpx.Response) -> str:

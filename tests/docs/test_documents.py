@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.generate import ROOT, SETTINGS, section, settings_table
+from tests.docs.generate import ACCESS, ROOT, SETTINGS, access_tables, section, settings_table
 
 README = ROOT / "README.md"
 FOR_DEVELOPERS = ("ARCHITECTURE.md", "GLOSSARY.md", "CONTRIBUTING.md")
@@ -23,6 +23,13 @@ LEAST_ANSWERED = 28
 def test_settings_are_listed() -> None:
     """The list of settings has every one with its present default and description."""
     assert section(SETTINGS.read_text(), "settings") == settings_table(), "run: python -m tests.docs.generate"
+
+
+def test_who_may_do_what_is_listed() -> None:
+    """The list of rights is the one by which the service decides."""
+    text = ACCESS.read_text()
+    listed = {name: section(text, name) for name in ("paths", "routes", "pages", "messages")}
+    assert listed == access_tables(), "run: python -m tests.docs.generate"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

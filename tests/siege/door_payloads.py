@@ -6,7 +6,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 TEXTS = [
     "' OR '1'='1",
@@ -422,7 +422,7 @@ def _judged(payload: Payload, answer: http.client.HTTPResponse, text: str) -> st
     place = answer.headers.get("Location", "/")
     given = [each for each in answer.headers.get_all("Set-Cookie") or () if _gives_session(each)]
     markup = ("<script>alert(1)</script>", 'onfocus="alert(1)', "<svg onload")
-    is_open = payload.path.partition("?")[0] in OPEN and payload.method in {"GET", "HEAD", "POST"}
+    is_open = unquote(payload.path.partition("?")[0]) in OPEN and payload.method in {"GET", "HEAD", "POST"}
     faults = {
         f"status {answer.status}": answer.status >= 500,
         "a session was given": bool(given),

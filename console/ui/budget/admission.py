@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.navigation import PageName, page
+from console.navigation import PageName, may_open, page
 from console.ui.budget.gauge import PERIOD_SECONDS
+from console.ui.current_actor import page_actor
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, minutes, shorten, size
 from console.ui.shared.heartbeat import heartbeat
@@ -114,5 +115,6 @@ def refusal_banner(admission: Admission, *gates: Gate) -> None:
                 title=_("{what} are refused at present").format(what=escape(gate_name(gate))),
                 icon=":material/front_hand:",
             )
-            st.page_link(page(PageName.BUDGET), label=_("Decisions of the memory budget"), icon=":material/speed:")
+            if may_open(page_actor(), PageName.BUDGET):
+                st.page_link(page(PageName.BUDGET), label=_("Decisions of the memory budget"), icon=":material/speed:")
     heartbeat("refusal", _BANNER_SECONDS)

@@ -61,6 +61,12 @@ def add(services: Services) -> Callable[..., Document]:
     return add
 
 
+@pytest.fixture(autouse=True)
+def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest's stand-in for a session has a mock as its address, which no record of the audit log can hold."""
+    monkeypatch.setattr("streamlit.runtime.context.ContextProxy.ip_address", property(lambda _self: None))
+
+
 @pytest.fixture
 def app(services: Services) -> AppTest:
     """The app before its first run, on the chat page."""

@@ -25,6 +25,7 @@ _IMPORT = "`millpond import PATH` takes over the knowledge base of a LangChain o
 _COMPLETIONS = "`/v1/chat/completions` takes what its clients send"
 _FINISH = "An answer says why it ended: `finish_reason` of messages and completions"
 _CAPABILITIES = "What a chat server does not take of the protocol"
+_ADDED_BY = "Documents have `added_by`, the person who added them"
 _NOTES = "A document carries notes about how it was read (`notes` of `/api/documents`"
 _CORRECTIONS = "One or two typing errors in a word of Latin letters are forgiven"
 _TRUST = "What the embedding counts is measured for each kind of text"
@@ -71,6 +72,14 @@ STATED = {
     f"GET /api/budget / {_READ} / required / measured_at": _MEASURED,
     f"PUT /api/budget / {_READ} / properties / measured_at": _MEASURED,
     f"PUT /api/budget / {_READ} / required / measured_at": _MEASURED,
+    f"GET /api/documents / {_READ} / properties / documents / items / properties / added_by": _ADDED_BY,
+    f"GET /api/documents / {_READ} / properties / documents / items / required / added_by": _ADDED_BY,
+    f"GET /api/documents/{{document_id}} / {_READ} / properties / added_by": _ADDED_BY,
+    f"GET /api/documents/{{document_id}} / {_READ} / required / added_by": _ADDED_BY,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / properties / added_by": _ADDED_BY,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / required / added_by": _ADDED_BY,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / properties / added_by": _ADDED_BY,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / required / added_by": _ADDED_BY,
     f"GET /api/documents / {_READ} / properties / documents / items / properties / notes": _NOTES,
     f"GET /api/documents / {_READ} / properties / documents / items / required / notes": _NOTES,
     f"GET /api/documents/{{document_id}} / {_READ} / properties / notes": _NOTES,

@@ -147,12 +147,15 @@ class TlsWatch:
     async def _run(self) -> None:
         while True:
             try:
-                self._waiting += await asyncio.to_thread(self._files.refresh)
-                while self._waiting and await asyncio.to_thread(self._report, self._waiting[0]):
-                    del self._waiting[0]
+                await asyncio.to_thread(self._look)
             except Exception:
                 log.exception("the certificate could not be looked after")  # the one in use stays
             await asyncio.sleep(CHECK_SECONDS)
+
+    def _look(self) -> None:
+        self._waiting += self._files.refresh()
+        while self._waiting and self._report(self._waiting[0]):
+            del self._waiting[0]
 
 
 def limit_buffers() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from console.cli.connection_guard import ConnectionGuard, ConnectionState, descriptor_of
 from services.operations.connections import ConnectionEnd
@@ -17,11 +17,19 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from console.cli.protocols import GuardedHttp
-
 # A handshake is two or three short messages each way; the time for a head follows it.
 HANDSHAKE_SECONDS = 6.0
 SHUTDOWN_SECONDS = 2.0  # for the other side to agree to the end of TLS
+
+
+class PlainConnection(Protocol):
+    """What follows the handshake; `raw` is the transport under TLS."""
+
+    raw: asyncio.Transport | None
+
+    def connection_made(self, transport: asyncio.Transport) -> None: ...
+
+    def data_received(self, data: bytes) -> None: ...
 
 
 class TlsHandshake(asyncio.Protocol):
@@ -34,7 +42,7 @@ class TlsHandshake(asyncio.Protocol):
         self,
         guard: ConnectionGuard,
         context: Callable[[], ssl.SSLContext],
-        make: Callable[..., GuardedHttp],
+        make: Callable[..., PlainConnection],
         *,
         config: Config,
         server_state: ServerState,
@@ -44,7 +52,9 @@ class TlsHandshake(asyncio.Protocol):
         """`context` returns the present certificate's; the arguments by name are uvicorn's."""
         self._guard = guard
         self._context = context
-        self._make = lambda: make(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        self._make: Callable[[], PlainConnection] = lambda: make(
+            config=config, server_state=server_state, app_state=app_state, _loop=_loop
+        )
         self._server_state = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._early: list[bytes] = []
@@ -113,11 +123,11 @@ class TlsHandshake(asyncio.Protocol):
             return
         connection = self._make()
         connection.raw = self.transport
-        encrypted.set_protocol(connection)
+        encrypted.set_protocol(cast("asyncio.Protocol", connection))
         connection.connection_made(encrypted)
         if self._early and not encrypted.is_closing():
             connection.data_received(b"".join(self._early))
 
     def _leave(self) -> None:
         self._guard.lost(self)
-        self._server_state.connections.discard(self)  # type: ignore[arg-type] # as above
+        self._server_state.connections.discard(self)

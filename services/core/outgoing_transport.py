@@ -63,7 +63,7 @@ class OutgoingTransport(httpx.BaseTransport):
             self._rules.require(host, port, _resolved(host, port))
         with _httpx_errors():
             response = self._pool.handle_request(_core_request(request))
-        body = _Body(response.stream)
+        body = _AnswerBody(response.stream)
         if _is_packed(response.headers):
             body.close()
             raise httpx.RemoteProtocolError("the answer is packed, which was not asked for")
@@ -102,7 +102,7 @@ class AsyncOutgoingTransport(httpx.AsyncBaseTransport):
             self._rules.require(host, port, await anyio.to_thread.run_sync(_resolved, host, port))
         with _httpx_errors():
             response = await self._pool.handle_async_request(_core_request(request))
-        body = _AsyncBody(response.stream)
+        body = _AsyncAnswerBody(response.stream)
         if _is_packed(response.headers):
             await body.aclose()
             raise httpx.RemoteProtocolError("the answer is packed, which was not asked for")
@@ -266,7 +266,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Body(httpx.SyncByteStream):
+class _AnswerBody(httpx.SyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
@@ -278,7 +278,7 @@ class _Body(httpx.SyncByteStream):
         self._stream.close()
 
 
-class _AsyncBody(httpx.AsyncByteStream):
+class _AsyncAnswerBody(httpx.AsyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 

@@ -61,7 +61,7 @@ def test_nothing_was_changed_and_refusals_are_on_the_time_line(guarded: Server) 
     assert found["settings"]["thresholds"] == found["defaults"]
     assert (found["frozen"], found["trial"]) == (0, None)
     events = guarded.client.get("/api/memory/events", params={"kind": "access"}).json()["events"]
-    assert {"refused: Change the garbage collector"} <= {event["detail"] for event in events}
+    assert any(event["detail"].startswith("refused: ") and "collector" in event["detail"] for event in events)
     assert {event["actor"] for event in events} == {"api"}
 
 
@@ -95,7 +95,7 @@ def test_nobody_else_cancels_a_request(guarded: Server) -> None:
         eventually(running, what="the upload")
         address = f"/api/requests/{running()[0]}"
         claims = {"X-Forwarded-For": "127.0.0.2", "X-Real-IP": "127.0.0.2", "Forwarded": "for=127.0.0.2"}
-        assert guarded.client.delete(address, headers=claims).status_code == 404
+        assert guarded.client.delete(address, headers=claims).status_code == 403
         assert running()
         with httpx.Client(base_url=guarded.url, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as same:
             assert same.delete(address).status_code == 202

@@ -5,8 +5,8 @@ the text itself is found: numbers by their check digits, shapes and the words be
 """
 
 from services.core.masking.finder import find
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 from services.core.masking.masker import mask, mask_texts
 from services.core.masking.stream import StreamMask
 
-__all__ = ["Finding", "PersonalKind", "StreamMask", "find", "mask", "mask_texts"]
+__all__ = ["PersonalFinding", "PersonalKind", "StreamMask", "find", "mask", "mask_texts"]

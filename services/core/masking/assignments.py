@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from services.core.masking.credentials import secret
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 
 _HAN_NAMES = ("密码", "密碼", "口令", "密钥", "密鑰", "秘钥", "私钥", "令牌", "授权码")
 _NAMES = (
@@ -69,7 +69,7 @@ _URL = re.compile(
 )
 
 
-def find_assignments(text: str, lower: str) -> Iterator[Finding]:
+def find_assignments(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield secrets that a word or a URL shows as such; `lower` is `text` in lower case."""
     if "://" in text and "@" in text:
         yield from _in_urls(text)
@@ -83,14 +83,14 @@ def find_assignments(text: str, lower: str) -> Iterator[Finding]:
             yield secret(text, value.start(), value.start() + len(value[0].rstrip(".")))
 
 
-def _in_urls(text: str) -> Iterator[Finding]:
+def _in_urls(text: str) -> Iterator[PersonalFinding]:
     for found in _URL.finditer(text):
         part = "password" if found["password"] else "user"
         if not _PLACEHOLDER.match(found[part]):
-            yield Finding(PersonalKind.SECRET, *found.span(part))
+            yield PersonalFinding(PersonalKind.SECRET, *found.span(part))
 
 
-def _named(text: str, lower: str, name: str) -> Iterator[Finding]:
+def _named(text: str, lower: str, name: str) -> Iterator[PersonalFinding]:
     done = 0  # a value is read once, although it may hold the name again
     for start in _occurrences(lower, name):
         sep = (_SEP if name.isascii() else _HAN_SEP).match(lower, start + len(name)) if start >= done else None
@@ -100,7 +100,7 @@ def _named(text: str, lower: str, name: str) -> Iterator[Finding]:
                 yield finding
 
 
-def _headers(text: str, lower: str, name: str) -> Iterator[Finding]:
+def _headers(text: str, lower: str, name: str) -> Iterator[PersonalFinding]:
     done = 0
     for start in _occurrences(lower, name):
         sep = _HEADER_SEP.match(lower, start + len(name)) if start >= done else None
@@ -127,7 +127,7 @@ def _is_name(lower: str, name: str, start: int) -> bool:
     return not (name == "token" and before.endswith(("max", "max_")))
 
 
-def _header(text: str, name: str, start: int) -> tuple[int, Finding | None]:
+def _header(text: str, name: str, start: int) -> tuple[int, PersonalFinding | None]:
     """Return where the value of a header that begins at `start` ends, and its credentials."""
     if text[start : start + 1] in {'"', "'"}:
         start += 1
@@ -143,10 +143,10 @@ def _header(text: str, name: str, start: int) -> tuple[int, Finding | None]:
     else:
         shown = value[0].split(" ")[0].rstrip(",;)}]")
         good = bool(shown) and (scheme is not None or _is_secret(shown, lone=False))
-    return value.end(), Finding(PersonalKind.SECRET, start, start + len(shown)) if good else None
+    return value.end(), PersonalFinding(PersonalKind.SECRET, start, start + len(shown)) if good else None
 
 
-def _value(text: str, name: str, separator: re.Match[str]) -> tuple[int, Finding | None]:
+def _value(text: str, name: str, separator: re.Match[str]) -> tuple[int, PersonalFinding | None]:
     """Return where the value behind a name such as password ends, and the value itself where it looks like one."""
     sep, start = separator[0], separator.end()
     escaped = text[start : start + 1] == "\\"
@@ -170,12 +170,12 @@ def _value(text: str, name: str, separator: re.Match[str]) -> tuple[int, Finding
     return bare.end(), _found(text, name, start, start + len(value)) if good else None
 
 
-def _found(text: str, name: str, start: int, end: int) -> Finding:
+def _found(text: str, name: str, start: int, end: int) -> PersonalFinding:
     """Return a value as a finding; of a password nothing is shown."""
-    return Finding(PersonalKind.SECRET, start, end) if name in _PASSWORDS else secret(text, start, end)
+    return PersonalFinding(PersonalKind.SECRET, start, end) if name in _PASSWORDS else secret(text, start, end)
 
 
-def _quoted(text: str, name: str, start: int, *, escaped: bool) -> tuple[int, Finding | None]:
+def _quoted(text: str, name: str, start: int, *, escaped: bool) -> tuple[int, PersonalFinding | None]:
     opening = text[start + escaped]
     start += 1 + escaped
     limit = min(len(text), start + _MOST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 
 # How a token begins, and what follows; as the services publish them for secret scanning.
 _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
@@ -41,7 +41,7 @@ _PEM = re.compile(
 _SHOWN_FROM = 20  # characters: of a shorter one four are too many
 
 
-def find_credentials(text: str) -> Iterator[Finding]:
+def find_credentials(text: str) -> Iterator[PersonalFinding]:
     """Yield tokens and keys."""
     underscore = "_" in text
     for stems, rest in _SHAPES:
@@ -51,12 +51,12 @@ def find_credentials(text: str) -> Iterator[Finding]:
     if "PRIVATE KEY-----" in text:
         for found in _PEM.finditer(text):
             end = found.end()
-            yield Finding(
+            yield PersonalFinding(
                 PersonalKind.SECRET, found.start(), len(text[:end].rstrip("\\ \t\r\n,:")) if found["what"] else end
             )
 
 
-def _with_stem(text: str, stem: str, rest: re.Pattern[str]) -> Iterator[Finding]:
+def _with_stem(text: str, stem: str, rest: re.Pattern[str]) -> Iterator[PersonalFinding]:
     at = text.find(stem)
     while at >= 0:
         found = None
@@ -67,8 +67,8 @@ def _with_stem(text: str, stem: str, rest: re.Pattern[str]) -> Iterator[Finding]
         at = text.find(stem, at + len(stem) if found is None else found.end())
 
 
-def secret(text: str, start: int, end: int) -> Finding:
+def secret(text: str, start: int, end: int) -> PersonalFinding:
     """Return a token as a finding; of a long one the last four characters may be shown."""
     last = text[end - 4 : end]
     shown = last if end - start >= _SHOWN_FROM and last.isascii() and last.isalnum() else ""
-    return Finding(PersonalKind.SECRET, start, end, shown)
+    return PersonalFinding(PersonalKind.SECRET, start, end, shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 
 _ATS = ("@", "%40", "&#64;", "&#064;", "\\u0040", "[at]", "(at)")
 _PLAIN_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-'~")
@@ -40,7 +40,7 @@ _TOP_OF_DOTS = re.compile(r"[\[(]dot[\])] ?[A-Za-z]{2,24}\Z")
 _MOST_LOCAL = 64
 
 
-def find_emails(text: str) -> Iterator[Finding]:
+def find_emails(text: str) -> Iterator[PersonalFinding]:
     """Yield addresses in folded text."""
     for at in _ATS:
         done = 0
@@ -53,7 +53,7 @@ def find_emails(text: str) -> Iterator[Finding]:
             place = text.find(at, max(done, place + 1))
 
 
-def _around(text: str, least: int, at: int, behind: int) -> Finding | None:
+def _around(text: str, least: int, at: int, behind: int) -> PersonalFinding | None:
     """Return the address around an @ from `at` to `behind`; it begins at `least` or later."""
     if text[at] in "[(":
         at -= text[at - 1 : at] == " "
@@ -67,7 +67,7 @@ def _around(text: str, least: int, at: int, behind: int) -> Finding | None:
     end = _domain_end(domain[0], behind) if domain is not None else 0
     if not end or (text[start:at] == "git" and text[end : end + 1] == ":"):  # git@github.com:owner/name
         return None
-    return Finding(PersonalKind.EMAIL, start, end)
+    return PersonalFinding(PersonalKind.EMAIL, start, end)
 
 
 def _domain_end(domain: str, start: int) -> int:

@@ -9,7 +9,7 @@ from services.core.masking.assignments import find_assignments
 from services.core.masking.credentials import find_credentials
 from services.core.masking.emails import find_emails
 from services.core.masking.folding import folded, lowered
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 from services.core.masking.numbers import find_numbers
 from services.core.masking.papers import find_papers
 
@@ -24,7 +24,7 @@ _ANYTHING = re.compile(
 _RANK = {kind: rank for rank, kind in enumerate(PersonalKind)}
 
 
-def find(text: str) -> list[Finding]:
+def find(text: str) -> list[PersonalFinding]:
     """Return what is personal or secret in `text`, in its order and without overlaps.
 
     The time is proportional to the length of the text, whatever it says.
@@ -45,9 +45,9 @@ def find(text: str) -> list[Finding]:
     return _joined(found) if len(found) > 1 else found
 
 
-def _joined(findings: Iterable[Finding]) -> list[Finding]:
+def _joined(findings: Iterable[PersonalFinding]) -> list[PersonalFinding]:
     """Return findings in order; those that overlap become one, named after the weightier kind."""
-    joined: list[Finding] = []
+    joined: list[PersonalFinding] = []
     for finding in sorted(findings, key=lambda each: (each.start, -each.end)):
         last = joined[-1] if joined else None
         if last is None or finding.start >= last.end:
@@ -56,5 +56,5 @@ def _joined(findings: Iterable[Finding]) -> list[Finding]:
         kind = min(last.kind, finding.kind, key=_RANK.__getitem__)
         outer = last if last.end >= finding.end else finding
         shown = outer.shown if outer.kind is kind else ""
-        joined[-1] = Finding(kind, last.start, max(last.end, finding.end), shown)
+        joined[-1] = PersonalFinding(kind, last.start, max(last.end, finding.end), shown)
     return joined

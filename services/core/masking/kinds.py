@@ -19,7 +19,7 @@ class PersonalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PersonalFinding:
     """Personal data or a secret at `start` to `end` of a text; `shown` are its last characters that may stay."""
 
     kind: PersonalKind

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.core.masking.finder import find
-from services.core.masking.kinds import Finding
+from services.core.masking.kinds import PersonalFinding
 
 _ROUNDS = 5  # what stands beside a mask may look different than before; in practice one is enough
 # A number that is a value of JSON, and what follows one: as text it needs quotes.
@@ -36,7 +36,7 @@ def mask(text: str, *, json: bool | None = None) -> str:
     return text
 
 
-def replaced(text: str, findings: list[Finding], *, json: bool) -> str:
+def replaced(text: str, findings: list[PersonalFinding], *, json: bool) -> str:
     """Return `text` with findings replaced."""
     parts: list[str] = []
     done = 0
@@ -49,7 +49,7 @@ def replaced(text: str, findings: list[Finding], *, json: bool) -> str:
     return "".join([*parts, text[done:]])
 
 
-def _json_quote(text: str, finding: Finding, *, json: bool) -> str:
+def _json_quote(text: str, finding: PersonalFinding, *, json: bool) -> str:
     r"""Return the quote that the mask of a number of JSON needs, `\"` within a text of JSON; "" for anything else."""
     number = text[finding.start : finding.end]
     if not (number.isascii() and number.isdigit()):

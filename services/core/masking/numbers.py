@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from services.core.masking.cards import is_card
 from services.core.masking.id_numbers import is_id_number, is_old_id_number
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 from services.core.masking.labels import Label, has_unit, label_before
 from services.core.masking.phones import (
     GAP,
@@ -54,14 +54,14 @@ _PASSPORT = re.compile(r"[0-9]{7,9}(?![0-9A-Za-z])")
 _LETTERS_BEFORE = re.compile(r"[A-Za-z]+\Z")
 
 
-def find_numbers(text: str, lower: str) -> Iterator[Finding]:
+def find_numbers(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield the numbers of people in folded text; `lower` is the same in lower case."""
     for run in _RUN.finditer(text):
         yield from _in_run(text, lower, *run.span())
 
 
-def _in_run(text: str, lower: str, start: int, end: int) -> list[Finding]:
-    found: list[Finding] = []
+def _in_run(text: str, lower: str, start: int, end: int) -> list[PersonalFinding]:
+    found: list[PersonalFinding] = []
     first = _behind_escape(text, start)
     named = label_before(lower, first) in {Label.PHONE, Label.PASSPORT}  # then its shape does not matter
     finding = _at(text, lower, first) if named or _START.match(text, first, end) else None
@@ -80,7 +80,7 @@ def _in_run(text: str, lower: str, start: int, end: int) -> list[Finding]:
     return [each for each in found if _stands_alone(text, each, starts, ends)]
 
 
-def _is_within_row(text: str, at: int, found: list[Finding]) -> bool:
+def _is_within_row(text: str, at: int, found: list[PersonalFinding]) -> bool:
     """Return whether a group is one of a row of numbers with the same sign between, and long enough to be nothing else.
 
     Nothing that begins there would stand alone; see `_stands_alone`. It saves the time for tables of numbers.
@@ -103,7 +103,7 @@ def _behind_escape(text: str, at: int) -> int:
     return cut.start() + whole
 
 
-def _at(text: str, lower: str, at: int) -> Finding | None:
+def _at(text: str, lower: str, at: int) -> PersonalFinding | None:
     """Return what begins at the group of digits at `at`."""
     group = _GROUP.match(text, at)
     if group is None or group.end() - at > _MOST_DIGITS:
@@ -123,40 +123,40 @@ def _at(text: str, lower: str, at: int) -> Finding | None:
     return _other(text, lower, at, label) if found is None and label is not Label.NEAR else found
 
 
-def _with_plus(text: str, start: int, at: int) -> Finding | None:
+def _with_plus(text: str, start: int, at: int) -> PersonalFinding | None:
     end = international_phone(text, at)
     if not end or not _ends(text, end):
         return None
     return _finding(text, PersonalKind.PHONE, _opening(text, start, end), end)
 
 
-def _id_number(text: str, at: int) -> Finding | None:
+def _id_number(text: str, at: int) -> PersonalFinding | None:
     found = _ID.match(text, at)
     if found is None or not is_id_number(_plain(found[0]).replace("×", "X").upper()):
         return None
-    return Finding(PersonalKind.ID_NUMBER, at, found.end())
+    return PersonalFinding(PersonalKind.ID_NUMBER, at, found.end())
 
 
-def _phone(text: str, lower: str, at: int, label: Label) -> Finding | None:
+def _phone(text: str, lower: str, at: int, label: Label) -> PersonalFinding | None:
     end = _phone_end(text, at, label)
     if not end or not _ends(text, end) or not _is_phone(lower, at, end, label):
         return None
     return _finding(text, PersonalKind.PHONE, _opening(text, at, end), end)
 
 
-def _other(text: str, lower: str, at: int, label: Label) -> Finding | None:
+def _other(text: str, lower: str, at: int, label: Label) -> PersonalFinding | None:
     """Return an old identity number, a card, or a passport without letters."""
     if label is Label.CARD and (card := _card(text, lower, at)) is not None:
         return card
     found = _OLD_ID.match(text, at)
     if found is not None and is_old_id_number(_plain(found[0])):
-        return Finding(PersonalKind.ID_NUMBER, at, found.end())
+        return PersonalFinding(PersonalKind.ID_NUMBER, at, found.end())
     if label is Label.PASSPORT and (passport := _PASSPORT.match(text, at)) is not None:
-        return Finding(PersonalKind.PASSPORT, at, passport.end())
+        return PersonalFinding(PersonalKind.PASSPORT, at, passport.end())
     return _card(text, lower, at) if label is not Label.AMOUNT else None
 
 
-def _card(text: str, lower: str, at: int) -> Finding | None:
+def _card(text: str, lower: str, at: int) -> PersonalFinding | None:
     for end in _card_ends(text, at):
         if is_card(_plain(text[at:end])) and not has_unit(lower, end):
             return _finding(text, PersonalKind.CARD, at, end)
@@ -249,7 +249,7 @@ def _in_uuid(lower: str, start: int, end: int) -> bool:
     )
 
 
-def _stands_alone(text: str, finding: Finding, starts: set[int], ends: set[int]) -> bool:
+def _stands_alone(text: str, finding: PersonalFinding, starts: set[int], ends: set[int]) -> bool:
     """Return whether a number of several groups is no stretch of a longer row of numbers.
 
     `starts` and `ends` are those of all findings of the row.
@@ -266,6 +266,6 @@ def _stands_alone(text: str, finding: Finding, starts: set[int], ends: set[int])
     return not ((row_before and start - 1 not in ends) or (row_after and end + 1 not in starts))
 
 
-def _finding(text: str, kind: PersonalKind, start: int, end: int) -> Finding:
+def _finding(text: str, kind: PersonalKind, start: int, end: int) -> PersonalFinding:
     digits = [character for character in text[start:end] if character.isdigit()]
-    return Finding(kind, start, end, "".join(digits[-4:]))
+    return PersonalFinding(kind, start, end, "".join(digits[-4:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.core.masking.kinds import Finding, PersonalKind
+from services.core.masking.kinds import PersonalFinding, PersonalKind
 from services.core.masking.labels import Label, has_unit, label_before
 
 # Chinese passports: ordinary (E, EA..., G), diplomatic, official, public affairs, Hong Kong and Macao.
@@ -29,7 +29,7 @@ _PLAIN = str.maketrans("", "", " -")
 _LETTERS_AND_DIGITS = re.compile(r"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z]?(?: ?[0-9]{6}|[0-9]{2}[ \-]?[A-Z0-9]{4})")
 
 
-def find_papers(text: str, lower: str) -> Iterator[Finding]:
+def find_papers(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield passports and IBANs in folded text; `lower` is the same in lower case."""
     named = any(word in lower for word in _WORDS)
     if named or "iban" in lower or _LETTERS_AND_DIGITS.search(text):
@@ -37,7 +37,7 @@ def find_papers(text: str, lower: str) -> Iterator[Finding]:
         yield from find_passports(text, lower)
 
 
-def find_passports(text: str, lower: str) -> Iterator[Finding]:
+def find_passports(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield passports: Chinese ones by their shape, others where a word for passport stands before them."""
     named = any(word in lower for word in _WORDS)
     for found in _SHAPE.finditer(text):
@@ -46,12 +46,12 @@ def find_passports(text: str, lower: str) -> Iterator[Finding]:
         if label in {Label.REFERENCE, Label.NEAR} and not near:
             continue
         if label is Label.PASSPORT or near or (_CHINESE.fullmatch(found[0]) and not has_unit(lower, found.end())):
-            yield Finding(PersonalKind.PASSPORT, *found.span())
+            yield PersonalFinding(PersonalKind.PASSPORT, *found.span())
     for word in _WORDS if named else ():
         yield from _behind(text, lower, word)
 
 
-def _behind(text: str, lower: str, word: str) -> Iterator[Finding]:
+def _behind(text: str, lower: str, word: str) -> Iterator[PersonalFinding]:
     """Yield what a word for passport says is one, whatever its shape."""
     at = lower.find(word)
     while at >= 0:
@@ -59,7 +59,7 @@ def _behind(text: str, lower: str, word: str) -> Iterator[Finding]:
         for found in _LABELLED.finditer(text, behind, behind + _NEAR):
             whole = found.end() < behind + _NEAR or found.end() == len(text)
             if whole and label_before(lower, found.start()) is Label.PASSPORT:
-                yield Finding(PersonalKind.PASSPORT, *found.span())
+                yield PersonalFinding(PersonalKind.PASSPORT, *found.span())
         at = lower.find(word, behind)
 
 
@@ -69,7 +69,7 @@ def _is_near(lower: str, start: int) -> bool:
     return any(word in line for word in _WORDS)
 
 
-def find_ibans(text: str, lower: str) -> Iterator[Finding]:
+def find_ibans(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield IBANs, checked by country, length and check digits."""
     shape = _IBAN_ANY_CASE if "iban" in lower else _IBAN
     for found in shape.finditer(text):
@@ -78,7 +78,7 @@ def find_ibans(text: str, lower: str) -> Iterator[Finding]:
         end = _valid_end(text, *found.span())
         if end:
             number = text[found.start() : end].translate(_PLAIN)
-            yield Finding(PersonalKind.IBAN, found.start(), end, number[-4:].upper())
+            yield PersonalFinding(PersonalKind.IBAN, found.start(), end, number[-4:].upper())
 
 
 def _valid_end(text: str, start: int, end: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from services.core.masking.finder import find
-from services.core.masking.kinds import Finding
+from services.core.masking.kinds import PersonalFinding
 from services.core.masking.masker import replaced
 
 _CONTEXT = 300  # characters that were shown: the words before a value decide what it is
@@ -55,7 +55,7 @@ class StreamMask:
         return shown
 
 
-def _safe_end(window: str, least: int, findings: list[Finding]) -> int:
+def _safe_end(window: str, least: int, findings: list[PersonalFinding]) -> int:
     """Return up to where nothing that may still come changes what is found; not less than `least`."""
     end = max(least, _undecided(window, least))
     key = window.rfind("-----BEGIN ", least)

@@ -14,7 +14,7 @@ from console.api.documents import attachment
 from console.api.inputs import MAX_FILTER, MAX_ID
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
-from services.audit.audit import ExportFormat
+from services.audit.audit_trail import ExportFormat
 from services.audit.exported_record import exported
 from services.audit.findings import AuditFinding
 from services.audit.store import AuditFilters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from services.audit.audit import Audit
+from services.audit.audit_trail import Audit
 from services.core import database
 from services.core.database import Database
 from services.core.events import EventKind, EventSink

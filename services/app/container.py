@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.app.cached_search import CachedSearch
-    from services.audit.audit import Audit
+    from services.audit.audit_trail import Audit
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels

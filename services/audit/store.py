@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from services.core.i18n import _
 
 _PAGE = 2000  # records that are read at once
 _MOST_IDS = 500  # in one statement
+_COLUMNS = tuple(field.name for field in fields(AuditRecord))
 
 audit = sa.Table(
     "audit",
@@ -147,7 +148,7 @@ def append(connection: Connection, records: Sequence[AuditRecord]) -> Position:
     for record in records:
         numbered = replace(record, seq=position.seq + 1)
         position = Position(numbered.seq, record_hash(numbered, position.hash))
-        rows.append(asdict(replace(numbered, hash=position.hash)))
+        rows.append({name: getattr(numbered, name) for name in _COLUMNS} | {"hash": position.hash})
     connection.execute(audit.insert(), rows)
     return position
 

@@ -13,7 +13,7 @@ from console.ui.current_actor import page_actor
 from console.ui.session_state import Key, Query, query_number, set_query
 from console.ui.shared.formatting import local_time, plain
 from services.app.container import Services
-from services.audit.audit import ExportFormat
+from services.audit.audit_trail import ExportFormat
 from services.audit.chain import AuditRecord
 from services.audit.exported_record import utc_text
 from services.audit.store import AuditFilters

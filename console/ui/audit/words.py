@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from console.ui.shared.formatting import shorten
 from services.core.auditing import Action, AuditOutcome, TargetKind, Way
 from services.core.i18n import _
+
+_NAME = 32  # characters of a name that are shown
 
 
 def action_label(action: str) -> str:
@@ -99,4 +102,4 @@ def target_label(kind: str, target_id: str, name: str | None) -> str:
         TargetKind.AUDIT: _("audit log"),
     }.get(TargetKind(kind), kind)
     place = f"{label} {target_id}".strip()
-    return f"{name} ({place})" if name else place
+    return f"{shorten(name, _NAME)} ({place})" if name else place

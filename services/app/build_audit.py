@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.audit.audit_trail import Audit
 from services.audit.audit_log import SIGN_SECONDS, AuditLog
+from services.audit.audit_trail import Audit
 from services.core.actor import Actor, Role
 from services.core.auditing import Way, current_origin
 from services.core.errors import MillpondError

@@ -14,7 +14,7 @@ _MOST = 1000  # different ones that are remembered
 
 
 @dataclass(slots=True)
-class _Burst:
+class _Repeated:
     began: float
     last: AuditRecord
     further: int = 0
@@ -25,8 +25,8 @@ class Repeats:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._bursts: OrderedDict[tuple[str, ...], _Burst] = OrderedDict()
-        self._ended: list[_Burst] = []
+        self._bursts: OrderedDict[tuple[str, ...], _Repeated] = OrderedDict()
+        self._ended: list[_Repeated] = []
 
     def is_new(self, record: AuditRecord, now: float) -> bool:
         """Return whether a refusal is to be recorded by itself; one that repeats another is counted."""
@@ -39,7 +39,7 @@ class Repeats:
                 return False
             if burst is not None:
                 self._ended.append(self._bursts.pop(key))
-            self._bursts[key] = _Burst(now, record)
+            self._bursts[key] = _Repeated(now, record)
             while len(self._bursts) > _MOST:
                 self._ended.append(self._bursts.popitem(last=False)[1])
         return True
@@ -60,7 +60,7 @@ class Repeats:
             self._bursts.clear()
 
 
-def _summary(burst: _Burst) -> AuditRecord:
+def _summary(burst: _Repeated) -> AuditRecord:
     text = plural("repeated {count} time within a minute", "repeated {count} times within a minute", burst.further)
     detail = f"{burst.last.detail}: {text}" if burst.last.detail else text
     return replace(burst.last, detail=detail)

@@ -12,8 +12,8 @@ from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.audit.audit_trail import VerifiedAudit
 from services.audit.audit_log import AuditState
+from services.audit.audit_trail import VerifiedAudit
 from services.core.i18n import _, plural
 
 _PERIOD_SECONDS = 10.0

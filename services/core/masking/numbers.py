@@ -64,7 +64,8 @@ def _in_run(text: str, lower: str, start: int, end: int) -> list[PersonalFinding
     found: list[PersonalFinding] = []
     first = _behind_escape(text, start)
     named = label_before(lower, first) in {Label.PHONE, Label.PASSPORT}  # then its shape does not matter
-    finding = _at(text, lower, first) if named or _START.match(text, first, end) else None
+    begins = named or first > start or _START.match(text, first, end) is not None
+    finding = _at(text, lower, first) if begins else None
     done = start + 1
     while True:
         if finding is not None:

@@ -15,7 +15,7 @@ from console.api.problems import problem_responses
 from services.core.actor import Actor, Permission, Role
 from services.identity.identity import Identity
 from services.identity.passwords import LONGEST as LONGEST_PASSWORD
-from services.identity.types import Group, Person, SessionInfo, TokenInfo
+from services.identity.types import GroupInfo, Person, SessionInfo, TokenInfo
 
 router = APIRouter(prefix="/api/people", tags=["people"])
 groups_router = APIRouter(prefix="/api/groups", tags=["people"])
@@ -93,7 +93,7 @@ class EndedOut(BaseModel):
 class GroupsOut(BaseModel):
     """All groups, by name."""
 
-    groups: list[Group]
+    groups: list[GroupInfo]
 
 
 class GroupIn(JsonBody):
@@ -226,13 +226,13 @@ async def groups(context: Context, actor: Caller) -> GroupsOut:
 
 
 @groups_router.post("", dependencies=_PEOPLE, status_code=201, summary="Make a group", responses=_TAKEN)
-async def add_group(body: GroupIn, context: Context, actor: Caller) -> Group:
+async def add_group(body: GroupIn, context: Context, actor: Caller) -> GroupInfo:
     """Make a group without members."""
     return await context.threads.call(_identity(context).groups.add, actor, body.name)
 
 
 @groups_router.patch("/{group_id}", dependencies=_PEOPLE, summary="Rename a group", responses=_LAST)
-async def rename_group(group_id: GroupId, body: GroupIn, context: Context, actor: Caller) -> Group:
+async def rename_group(group_id: GroupId, body: GroupIn, context: Context, actor: Caller) -> GroupInfo:
     """Give a group another name."""
     return await context.threads.call(_identity(context).groups.rename, actor, group_id, body.name)
 

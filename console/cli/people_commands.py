@@ -42,7 +42,7 @@ def _add_users(
     @data_dir
     def add(name: str, role: str | None, password_stdin: bool, data_dir: Path | None) -> None:
         """Make an account. The password is typed, or read from standard input."""
-        from console.cli.people import add_user
+        from console.cli.accounts import add_user
 
         sys.exit(add_user(settings_of(data_dir), name, role, from_stdin=password_stdin))
 
@@ -50,7 +50,7 @@ def _add_users(
     @data_dir
     def list_them(data_dir: Path | None) -> None:
         """Show the accounts."""
-        from console.cli.people import list_users
+        from console.cli.accounts import list_users
 
         sys.exit(list_users(settings_of(data_dir)))
 
@@ -59,7 +59,7 @@ def _add_users(
     @data_dir
     def disable(name: str, data_dir: Path | None) -> None:
         """Disable an account: all its sessions end at once."""
-        from console.cli.people import change_user
+        from console.cli.accounts import change_user
 
         sys.exit(change_user(settings_of(data_dir), name, disabled=True))
 
@@ -68,7 +68,7 @@ def _add_users(
     @data_dir
     def enable(name: str, data_dir: Path | None) -> None:
         """Enable an account again."""
-        from console.cli.people import change_user
+        from console.cli.accounts import change_user
 
         sys.exit(change_user(settings_of(data_dir), name, disabled=False))
 
@@ -78,7 +78,7 @@ def _add_users(
     @data_dir
     def set_role(name: str, role: str, data_dir: Path | None) -> None:
         """Give an account another role."""
-        from console.cli.people import change_user
+        from console.cli.accounts import change_user
 
         sys.exit(change_user(settings_of(data_dir), name, role=role))
 
@@ -88,7 +88,7 @@ def _add_users(
     @data_dir
     def new_password(name: str, password_stdin: bool, data_dir: Path | None) -> None:
         """Set the password of an account: all its sessions end at once."""
-        from console.cli.people import set_password
+        from console.cli.accounts import set_password
 
         sys.exit(set_password(settings_of(data_dir), name, from_stdin=password_stdin))
 
@@ -98,7 +98,7 @@ def _add_users(
     @data_dir
     def delete(name: str, yes: bool, data_dir: Path | None) -> None:
         """Delete an account with its sessions, tokens, grants and conversations."""
-        from console.cli.people import delete_user
+        from console.cli.accounts import delete_user
 
         sys.exit(delete_user(settings_of(data_dir), name, confirmed=yes))
 
@@ -114,7 +114,7 @@ def _add_groups(
     @data_dir
     def list_them(data_dir: Path | None) -> None:
         """Show the groups and who is in them."""
-        from console.cli.people import list_groups
+        from console.cli.accounts import list_groups
 
         sys.exit(list_groups(settings_of(data_dir)))
 
@@ -123,7 +123,7 @@ def _add_groups(
     @data_dir
     def add(name: str, data_dir: Path | None) -> None:
         """Make a group."""
-        from console.cli.people import add_group
+        from console.cli.accounts import add_group
 
         sys.exit(add_group(settings_of(data_dir), name))
 
@@ -132,7 +132,7 @@ def _add_groups(
     @data_dir
     def delete(name: str, data_dir: Path | None) -> None:
         """Delete a group with its grants; its members stay."""
-        from console.cli.people import delete_group
+        from console.cli.accounts import delete_group
 
         sys.exit(delete_group(settings_of(data_dir), name))
 
@@ -142,7 +142,7 @@ def _add_groups(
     @data_dir
     def add_member(group: str, name: str, data_dir: Path | None) -> None:
         """Put the person NAME into a group."""
-        from console.cli.people import set_member
+        from console.cli.accounts import set_member
 
         sys.exit(set_member(settings_of(data_dir), group, name, member=True))
 
@@ -152,7 +152,7 @@ def _add_groups(
     @data_dir
     def remove_member(group: str, name: str, data_dir: Path | None) -> None:
         """Take the person NAME out of a group."""
-        from console.cli.people import set_member
+        from console.cli.accounts import set_member
 
         sys.exit(set_member(settings_of(data_dir), group, name, member=False))
 
@@ -179,7 +179,7 @@ def _add_tokens(
     @data_dir
     def create(name: str, scopes: tuple[str, ...], days: int | None, label: str, data_dir: Path | None) -> None:
         """Make an API token of the person NAME; it is printed last, on a line of its own."""
-        from console.cli.people import create_token
+        from console.cli.accounts import create_token
 
         sys.exit(create_token(settings_of(data_dir), name, scopes, days, label))
 
@@ -188,7 +188,7 @@ def _add_tokens(
     @data_dir
     def list_them(name: str | None, data_dir: Path | None) -> None:
         """Show the API tokens of the person NAME, or of everybody."""
-        from console.cli.people import list_tokens
+        from console.cli.accounts import list_tokens
 
         sys.exit(list_tokens(settings_of(data_dir), name))
 
@@ -197,6 +197,6 @@ def _add_tokens(
     @data_dir
     def revoke(token_id: str, data_dir: Path | None) -> None:
         """Revoke an API token: ID is shown by `tokens list`."""
-        from console.cli.people import revoke_token
+        from console.cli.accounts import revoke_token
 
         sys.exit(revoke_token(settings_of(data_dir), token_id))

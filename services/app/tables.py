@@ -8,6 +8,6 @@ def import_tables() -> None:
     import services.audit.store
     import services.chat.store
     import services.core.preferences
-    import services.identity.store.tables
+    import services.identity.store.identity_tables
     import services.knowledge.store.tables
     import services.operations.event_log  # noqa: F401

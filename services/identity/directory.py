@@ -18,8 +18,10 @@ from services.core.memory_report import MemoryReport, Owner, object_bytes
 from services.identity.store.grants import GrantStore
 from services.identity.store.people import PeopleStore
 
-_LEVELS = 4  # a grant is one number: collection * 4 + level
-_MOST_RIGHTS = 1000  # people whose rights are kept joined, about 1 KB each
+# A grant is one number: the collection's, shifted, and the level.
+_LEVEL_BITS, _LEVEL_MASK = 2, 3
+_LEVELS = tuple(AccessLevel)
+_MOST_JOINED = 100_000  # levels of people that are kept joined, about 6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,32 @@ class DirectorySnapshot:
         levels: dict[int, AccessLevel] = {}
         for key in (0, *(-group for group in self.groups_of.get(person_id, ())), person_id):
             for each in self.grants.get(key, ()):
-                collection, level = divmod(each, _LEVELS)
-                levels[collection] = max(AccessLevel(level), levels.get(collection, AccessLevel.NONE))
+                collection, level = each >> _LEVEL_BITS, _LEVELS[each & _LEVEL_MASK]
+                if level > levels.get(collection, -1):
+                    levels[collection] = level
         return levels
+
+
+class _JoinedRights:
+    """What some people may do in which collection, joined from all their grants in one state."""
+
+    def __init__(self) -> None:
+        self.rights: dict[int, CollectionRights] = {}
+        self._levels = 0
+
+    def add(self, person_id: int, rights: CollectionRights) -> None:
+        """Keep the rights of a person; of very many all are forgotten, and joined anew when they are asked for."""
+        self._levels += len(rights.levels) + 1
+        if self._levels > _MOST_JOINED:
+            self.rights.clear()
+            self._levels = len(rights.levels) + 1
+        self.rights[person_id] = rights
+
+    def size(self) -> tuple[int, int]:
+        """Return the bytes that are kept, and how many of them are in large objects."""
+        rights = list(self.rights.values())
+        # A proxy does not say the size of the dictionary behind it; a copy has the same.
+        return object_bytes([self.rights, *(dict(each.levels) for each in rights)])
 
 
 class Directory:
@@ -57,7 +82,7 @@ class Directory:
         self._people = people
         self._grants = grants
         self._lock = threading.Lock()
-        self._rights: dict[int, CollectionRights] = {}
+        self._joined = _JoinedRights()
         self._loads = 0
         self._now = DirectorySnapshot()
         self._measured: tuple[DirectorySnapshot, tuple[int, int]] | None = None
@@ -81,8 +106,8 @@ class Directory:
 
     def rights(self, person_id: int) -> CollectionRights:
         """Return what a person may do in which collection; an administrator manages all."""
-        rights = self._rights
-        known = rights.get(person_id)
+        joined = self._joined
+        known = joined.rights.get(person_id)
         if known is not None:
             return known
         state = self._now
@@ -91,9 +116,7 @@ class Directory:
             found = EVERYWHERE
         else:
             found = CollectionRights(MappingProxyType(state.levels(person_id) if person is not None else {}))
-        if len(rights) >= _MOST_RIGHTS:
-            rights.clear()
-        rights[person_id] = found  # of the same state: a new state comes with a new dictionary
+        joined.add(person_id, found)  # of the same state: a new state comes with a new one
         return found
 
     def members(self, group_id: int) -> list[int]:
@@ -142,8 +165,7 @@ class Directory:
         if self._measured is None or self._measured[0] is not state:
             self._measured = state, _size_of(state)
         size, large = self._measured[1]
-        rights = list(self._rights.values())
-        joined, joined_large = object_bytes([self._rights, *(each.levels for each in rights)])
+        joined, joined_large = self._joined.size()
         detail = plural("{count} account", "{count} accounts", len(state.people))
         return MemoryReport(
             _("Accounts and grants"),
@@ -156,7 +178,7 @@ class Directory:
 
     def _replace(self, state: DirectorySnapshot) -> None:
         self._now = state
-        self._rights = {}
+        self._joined = _JoinedRights()
 
     def _groups_of(self) -> dict[int, tuple[int, ...]]:
         found: dict[int, tuple[int, ...]] = {}
@@ -170,7 +192,7 @@ class Directory:
 
 
 def _packed(grants: Iterable[tuple[int, int]]) -> array[int]:
-    return array("q", (collection * _LEVELS + level for collection, level in grants))
+    return array("q", ((collection << _LEVEL_BITS) + level for collection, level in grants))
 
 
 def _size_of(state: DirectorySnapshot) -> tuple[int, int]:

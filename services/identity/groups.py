@@ -8,7 +8,7 @@ from services.core.errors import ConflictError, NotFoundError
 from services.core.i18n import _
 from services.identity.ground import IdentityGround
 from services.identity.name_rules import checked_name, name_key
-from services.identity.types import Grantee, GranteeKind, Group, RevocationReason
+from services.identity.types import Grantee, GranteeKind, GroupInfo, RevocationReason
 
 
 class Groups:
@@ -17,13 +17,13 @@ class Groups:
     def __init__(self, ground: IdentityGround) -> None:
         self._ground = ground
 
-    def all(self, actor: Actor) -> list[Group]:
+    def all(self, actor: Actor) -> list[GroupInfo]:
         """Return all groups by name: who manages a collection sees them, too, to share it."""
         if actor.scopes is not None or actor.person_id is None:
             actor.require(Permission.PEOPLE, _("See the groups"))
         return self._ground.grants.groups()
 
-    def named(self, actor: Actor, name: str) -> Group:
+    def named(self, actor: Actor, name: str) -> GroupInfo:
         """Return the group of that name.
 
         Raises:
@@ -41,7 +41,7 @@ class Groups:
         self._name(group_id)
         return self._ground.grants.members(group_id)
 
-    def add(self, actor: Actor, name: str) -> Group:
+    def add(self, actor: Actor, name: str) -> GroupInfo:
         """Return a new group without members.
 
         Raises:
@@ -54,16 +54,16 @@ class Groups:
         if not added:
             raise _taken(shown)
         self._record(actor, added, shown, _("made"))
-        return Group(added, shown, 0)
+        return GroupInfo(added, shown, 0)
 
-    def rename(self, actor: Actor, group_id: int, name: str) -> Group:
+    def rename(self, actor: Actor, group_id: int, name: str) -> GroupInfo:
         """Give a group another name; errors as for `add`, or NotFoundError."""
         actor.require(Permission.PEOPLE, _("Change a group"))
         old, shown = self._name(group_id), checked_name(name)
         if not self._ground.grants.rename_group(group_id, shown, name_key(shown)):
             raise _taken(shown)
         self._record(actor, group_id, shown, _("renamed, formerly {name}").format(name=old))
-        return Group(group_id, shown, len(self._ground.directory.members(group_id)))
+        return GroupInfo(group_id, shown, len(self._ground.directory.members(group_id)))
 
     def delete(self, actor: Actor, group_id: int) -> None:
         """Delete a group with the grants that it has; NotFoundError without such a group."""

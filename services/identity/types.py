@@ -69,7 +69,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupInfo:
     """People who get grants together."""
 
     id: int

@@ -21,8 +21,8 @@ from services.core.actor import AccessLevel, Role
 from services.core.database import Database
 from services.identity.directory import Directory
 from services.identity.store.grants import GrantStore
+from services.identity.store.identity_tables import grants, groups, memberships, people
 from services.identity.store.people import PeopleStore
-from services.identity.store.tables import grants, groups, memberships, people
 from tests.benchmarks.server import ROOT, Server, percentile, serve, text_files
 from tests.benchmarks.table import Row
 

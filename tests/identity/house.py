@@ -15,7 +15,7 @@ from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
 from services.identity.passwords import HashCost, PasswordHasher
-from services.identity.store.tables import people
+from services.identity.store.identity_tables import people
 from services.identity.types import Person, Revocation, SignedIn
 
 PASSWORD = "violet tractor under seven moons"

@@ -17,6 +17,7 @@ from services.core.errors import (
     NotFoundError,
     UnauthorizedError,
 )
+from services.identity import directory as directory_module
 from services.identity.directory import Directory
 from services.identity.identity import IdentityRules
 from services.identity.store.grants import GrantStore
@@ -399,3 +400,15 @@ def test_somebody_whom_a_provider_knows(people: House) -> None:
     assert people.identity.by_session(opened.token) is None
     with pytest.raises(UnauthorizedError):
         people.identity.open_session(2, way=SignInWay.OIDC, address="", device="")
+
+
+def test_joined_rights_are_bounded(people: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if the rights of everybody who ever asked stay in memory, or what was forgotten is not joined anew."""
+    monkeypatch.setattr(directory_module, "_MOST_JOINED", 10)
+    directory = people.identity.directory
+    for _each in range(3):
+        for person in (1, 2, 3):
+            assert directory.rights(person).level(2) is (AccessLevel.MANAGE if person == 1 else AccessLevel.WRITE)
+    kept = sum(len(rights.levels) + 1 for rights in directory._joined.rights.values())
+    assert kept <= 10
+    assert directory.memory_report().bytes > 0

@@ -18,8 +18,8 @@ from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import (
     GraphNode,
-    Identity,
     Instances,
+    ObjectIdentity,
     ObjectView,
     PathRoot,
     PathStep,
@@ -248,15 +248,17 @@ def _line(depth: int, step: PathStep) -> str:
     return f"{'  ' * depth}{plain(step.label)}  →  {name}" if depth else name
 
 
-def identity_text(identity: Identity) -> str:
+def identity_text(identity: ObjectIdentity) -> str:
     """Return a sentence where an object is not certainly the one that was listed, else ""."""
     return {
-        Identity.SAME: "",
-        Identity.UNCHANGED: _("Nothing but its address, type and content identify it: they are those of the list."),
-        Identity.CHANGED: _(
+        ObjectIdentity.SAME: "",
+        ObjectIdentity.UNCHANGED: _(
+            "Nothing but its address, type and content identify it: they are those of the list."
+        ),
+        ObjectIdentity.CHANGED: _(
             "It is held at the same place as the one that was listed, but its content has changed since."
         ),
-        Identity.UNCHECKED: _("The link does not say which object it means: this one is at its address now."),
+        ObjectIdentity.UNCHECKED: _("The link does not say which object it means: this one is at its address now."),
     }[identity]
 
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from services.core.actor import AccessLevel
 from services.core.database import Database
-from services.identity.store.tables import grants, groups, memberships, people
-from services.identity.types import Grant, Grantee, Group
+from services.identity.store.identity_tables import grants, groups, memberships, people
+from services.identity.types import Grant, Grantee, GroupInfo
 
 
 class GrantStore:
@@ -21,7 +21,7 @@ class GrantStore:
 
     # Groups
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[GroupInfo]:
         """Return all groups by name."""
         count = sa.func.count(memberships.c.person_id)
         query = (
@@ -31,7 +31,7 @@ class GrantStore:
             .order_by(groups.c.name_key)
         )
         with self._database.read() as connection:
-            return [Group(*row) for row in connection.execute(query)]
+            return [GroupInfo(*row) for row in connection.execute(query)]
 
     def group_name(self, group_id: int) -> str | None:
         with self._database.read() as connection:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.core.actor import Role
 from services.core.database import Database
-from services.identity.store.tables import grants, identities, people, recovery_codes
+from services.identity.store.identity_tables import grants, identities, people, recovery_codes
 from services.identity.types import Person
 
 

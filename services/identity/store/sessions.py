@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.core.database import Database
-from services.identity.store.tables import api_tokens, sessions
+from services.identity.store.identity_tables import api_tokens, sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from services.core.errors import BadInputError, NotFoundError
 from services.core.i18n import _
 from services.memory.objects.heap import type_name
 from services.memory.objects.names import CYCLE, NATIVE
-from services.memory.objects.types import Identity
+from services.memory.objects.types import ObjectIdentity
 from services.memory.tracked_objects import find_tracked
 
 MOST_REFERENCES = 2000
@@ -61,20 +61,20 @@ def digests(text: str, name: str) -> tuple[str, str]:
     return _digest(text), found
 
 
-def identify(evidence: Evidence | None, alive: bool | None, text: str, name: str) -> Identity | None:
+def identify(evidence: Evidence | None, alive: bool | None, text: str, name: str) -> ObjectIdentity | None:
     """Return what is known of an object that now has this text and name, None: it is another one.
 
     `alive`: whether the weak reference finds an object, None without one.
     """
     if evidence is None:
-        return Identity.UNCHECKED
+        return ObjectIdentity.UNCHECKED
     new_text, new_name = digests(text, name)
     same_text, same_name = new_text == evidence.text, new_name == evidence.name != _NOWHERE
     if alive:
-        return Identity.SAME
+        return ObjectIdentity.SAME
     if alive is False or not (same_text or same_name):
         return None
-    return Identity.UNCHANGED if same_text else Identity.CHANGED
+    return ObjectIdentity.UNCHANGED if same_text else ObjectIdentity.CHANGED
 
 
 def gone_error(kind: str, there: str) -> NotFoundError:

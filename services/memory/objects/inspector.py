@@ -34,9 +34,9 @@ from services.memory.objects.types import (
     GraphLink,
     GraphNode,
     HeapSummary,
-    Identity,
     Instances,
     LengthenedContainer,
+    ObjectIdentity,
     ObjectView,
     PathRoot,
     PathStep,
@@ -300,7 +300,7 @@ class Inspector:
             value["referrers"],
             found.paused,
             found.took,
-            Identity(value["identity"]),
+            ObjectIdentity(value["identity"]),
         )
 
     def deep_size(self, owner: str) -> DeepSize:

@@ -154,7 +154,7 @@ class Instances:
     took: float
 
 
-class Identity(StrEnum):
+class ObjectIdentity(StrEnum):
     """What is known of an object being the one that was listed.
 
     It is by a weak reference; its content or, beside other content, its place is the same; or nobody asked.
@@ -219,7 +219,7 @@ class RetentionPaths:
     referrers: int
     paused: float
     took: float
-    identity: Identity = Identity.UNCHECKED
+    identity: ObjectIdentity = ObjectIdentity.UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)

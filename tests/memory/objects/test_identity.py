@@ -7,7 +7,7 @@ import pytest
 from services.core.errors import BadInputError, NotFoundError
 from services.memory.objects.identity import Evidence, SeenObjects, digests, identify
 from services.memory.objects.inspector import Inspector
-from services.memory.objects.types import Identity
+from services.memory.objects.types import ObjectIdentity
 
 HERE = __name__
 
@@ -41,14 +41,14 @@ def test_an_address_that_is_used_again_is_not_shown_as_the_object_that_was_liste
     """The page explained another object, of the same type and content, without a word."""
     Heap.kept = [Rival()]
     listed = inspector.instances(f"{HERE}.Rival", limit=1).objects[0]
-    assert inspector.retention_paths(listed.address, listed.type, listed.evidence).identity is Identity.SAME
+    assert inspector.retention_paths(listed.address, listed.type, listed.evidence).identity is ObjectIdentity.SAME
     Heap.kept.clear()
     Heap.kept.append(successor(listed.address))
-    assert inspector.retention_paths(listed.address, listed.type).identity is Identity.UNCHECKED
+    assert inspector.retention_paths(listed.address, listed.type).identity is ObjectIdentity.UNCHECKED
     with pytest.raises(NotFoundError, match=rf"gone; at its address is now another {HERE}\.Rival"):
         inspector.retention_paths(listed.address, listed.type, listed.evidence)
     again = inspector.instances(f"{HERE}.Rival", limit=1).objects[0]
-    assert inspector.retention_paths(again.address, again.type, again.evidence).identity is Identity.SAME
+    assert inspector.retention_paths(again.address, again.type, again.evidence).identity is ObjectIdentity.SAME
     Heap.kept.clear()
 
 
@@ -66,14 +66,14 @@ def test_without_a_weak_reference_content_or_place_tell(inspector: Inspector) ->
     Heap.kept = [Rows(number=1)]
     listed = inspector.instances(f"{HERE}.Rows", limit=1).objects[0]
 
-    def identity() -> Identity:
+    def identity() -> ObjectIdentity:
         return inspector.retention_paths(listed.address, listed.type, listed.evidence).identity
 
-    assert identity() is Identity.UNCHANGED
+    assert identity() is ObjectIdentity.UNCHANGED
     rows = Heap.kept[0]
     assert isinstance(rows, Rows)
     rows["number"] = 2
-    assert identity() is Identity.CHANGED
+    assert identity() is ObjectIdentity.CHANGED
     Heap.kept.insert(0, None)
     with pytest.raises(NotFoundError, match="now another"):
         identity()
@@ -101,7 +101,7 @@ def test_a_place_that_many_objects_have_is_no_evidence() -> None:
     """Everything that native code holds has one name."""
     listed = Evidence(1, 0, *digests("{'a': 1}", "<native code>.dict"))
     assert identify(listed, None, "{'a': 2}", "<native code>.dict") is None
-    assert identify(listed, None, "{'a': 1}", "<cycle>.dict") is Identity.UNCHANGED
+    assert identify(listed, None, "{'a': 1}", "<cycle>.dict") is ObjectIdentity.UNCHANGED
     assert Evidence.parse(str(listed)) == listed
 
 

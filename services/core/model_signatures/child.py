@@ -87,7 +87,8 @@ def _verify(model: Path, bundle: Path, key: Path) -> None:
     from model_signing.verifying import Config
 
     try:
-        Config().use_elliptic_key_verifier(public_key=key).verify(model, bundle)
+        config = Config()  # type: ignore[no-untyped-call]
+        config.use_elliptic_key_verifier(public_key=key).verify(model, bundle)
     except InvalidSignature as error:
         raise _RefusedError(CONTENT) from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError) as error:

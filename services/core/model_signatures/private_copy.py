@@ -52,7 +52,7 @@ class PrivateCopy:
             make_folder(root)
             remove_left_over(root)
             self.folder = Path(tempfile.mkdtemp(dir=root))
-            self._lock = _locked(self.folder)
+            self._lock: int | None = _locked(self.folder)
         except OSError as error:
             raise _not_written(root, error) from error
         self.path = self.folder / source.name

@@ -36,7 +36,8 @@ def sign(model: Path, key: Path, password: str = "") -> Path:
 
     signature = signature_place(model)
     try:
-        signing = Signing().use_elliptic_key_signer(
+        signing = Signing()  # type: ignore[no-untyped-call]
+        signing.use_elliptic_key_signer(
             private_key=key,
             password=password.encode() if password else None,  # type: ignore[arg-type] # cryptography wants bytes
         )
@@ -48,7 +49,8 @@ def sign(model: Path, key: Path, password: str = "") -> Path:
             _("Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"),
         ) from error
     ignored = [signature.relative_to(model)] if model.is_dir() else []
-    hashing = Hashing().set_ignored_paths(paths=ignored, ignore_git_paths=True).set_allow_symlinks(True)
+    hashing = Hashing()  # type: ignore[no-untyped-call]
+    hashing.set_ignored_paths(paths=ignored, ignore_git_paths=True).set_allow_symlinks(True)
     new = signature.with_name(f"{signature.name}.new")
     if model.is_dir():
         hashing.add_ignored_paths(model_path=model, paths=[new.relative_to(model)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from services.core.known_secrets import register_secret
 from services.memory.objects.describe import LONGEST, MASK, describe
 from services.memory.objects.labels import key_text
 
@@ -48,6 +49,24 @@ def test_a_text_is_masked_by_the_name_it_is_kept_under() -> None:
     assert describe("hunter2", under="services.core.settings.Settings.openai_api_key") == MASK
     assert describe("hunter2", under="os.environ._data['HTTP_TOKEN']") == MASK
     assert describe("plain", under="services.core.settings.Settings.language") == "'plain'"
+
+
+def test_a_secret_that_is_in_use_is_known_by_its_value() -> None:
+    """Under a harmless name, inside a longer text, at the edge of what is shown; and what an address has before @."""
+    register_secret("harmless words 0123456789")
+    for value in (
+        {"text": "harmless words 0123456789"},
+        ["it is harmless words 0123456789, and more"],
+        "x" * 50 + "harmless words 0123456789",
+        b"harmless words 0123456789",
+        "postgresql://me:short@db/pond",
+    ):
+        text = describe(value)
+        assert "harmless" not in text
+        assert "short" not in text
+        assert MASK in text
+    assert key_text("harmless words 0123456789") == "'…6789'"
+    assert describe("https://example.org/@me") == "'https://example.org/@me'"
 
 
 def test_counts_of_tokens_are_no_secret() -> None:

@@ -19,7 +19,7 @@ from services.chat.types import (
     Retrieved,
     Token,
 )
-from services.core.actor import SERVICE
+from services.core.actor import SERVICE, Actor
 from services.core.cache import ByteCache
 from services.core.errors import MillpondError
 from services.core.settings import Settings
@@ -175,9 +175,9 @@ def test_nothing_is_kept_while_documents_change(
     knowledge.error = None
     held_up = knowledge.passages
 
-    def change_meanwhile(question: str, ids: object) -> object:
+    def change_meanwhile(actor: Actor, question: str, ids: object) -> object:
         library.stamp = "2"
-        return held_up(question, ids)  # type: ignore[arg-type] # handed on as it came
+        return held_up(actor, question, ids)  # type: ignore[arg-type] # handed on as it came
 
     knowledge.passages = change_meanwhile  # type: ignore[method-assign,assignment] # a change in mid-answer
     assert not asked().cost.cached

@@ -343,7 +343,7 @@ def test_the_question_is_stored_before_it_is_answered(
 ) -> None:
     """A kill in the middle of an answer does not lose it."""
     made = conversations.create(SERVICE)
-    answer = answering_with().ask(made.id, "How long?")
+    answer = answering_with().ask(SERVICE, made.id, "How long?")
     next(answer)
     assert texts(conversations, made.id) == ["How long?"]
     answer.close()

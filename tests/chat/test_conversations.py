@@ -42,9 +42,9 @@ def test_a_conversation_survives_a_restart(
         said(made.id, MessageRole.ASSISTANT, "Yes", state=AnswerState.STOPPED, citations=(citation,), model="m"),
     )
     again = Conversations(database, settings)
-    found = again.conversation(made.id)
+    found = again.conversation(SERVICE, made.id)
     assert (found.title, found.history_turns, found.collection_ids, found.messages) == ("Pumps", 3, (2, 4), 2)
-    question, answer = again.messages(made.id)
+    question, answer = again.messages(SERVICE, made.id)
     assert (question.role, question.text) == (MessageRole.USER, "密封件?")
     assert (answer.state, answer.citations, answer.model) == (AnswerState.STOPPED, (citation,), "m")
 
@@ -186,7 +186,12 @@ def test_nothing_in_the_markdown_export_looks_like_its_list_of_sources(conversat
 
 
 @pytest.mark.parametrize(
-    "act", [lambda c: c.rename("no", "x"), lambda c: c.export("no"), lambda c: c.conversation("no")]
+    "act",
+    [
+        lambda c: c.rename(SERVICE, "no", "x"),
+        lambda c: c.export(SERVICE, "no"),
+        lambda c: c.conversation(SERVICE, "no"),
+    ],
 )
 def test_an_unknown_conversation_is_not_found(
     conversations: Conversations, act: Callable[[Conversations], object]

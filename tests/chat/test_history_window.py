@@ -33,8 +33,12 @@ def test_three_thousand_turns_hold_the_last_five(conversations: Conversations, d
     moment = datetime.now(UTC)
     with store.write() as connection:
         for number in range(2990):
-            store.insert_message(connection, Message(0, made.id, MessageRole.USER, f"old question {number}", moment))
-            store.insert_message(connection, Message(0, made.id, MessageRole.ASSISTANT, f"old answer {number}", moment))
+            store.insert_message(
+                connection, Message(0, made.id, MessageRole.USER, f"old question {number}", moment), None
+            )
+            store.insert_message(
+                connection, Message(0, made.id, MessageRole.ASSISTANT, f"old answer {number}", moment), None
+            )
     history = WindowedMessageHistory(conversations, made.id)
     for number in range(2990, 3000):
         history.add_messages([HumanMessage(f"question {number}"), AIMessage(f"answer {number}")])

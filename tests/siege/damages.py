@@ -257,15 +257,15 @@ def _serve(folder: Path, until: float, closing: ExitStack, served: dict[str, str
     memory = platform.memory
     subject("documents", lambda: listed)
     subject("collections", CollectionStore(database).all)
-    subject("chunks", lambda: [list(contents.each_chunk(each.id)) for each in listed])
-    subject("sections", lambda: [contents.sections(each.id) for each in listed])
+    subject("chunks", lambda: [list(contents.each_chunk(each.id, None)) for each in listed])
+    subject("sections", lambda: [contents.sections(each.id, None) for each in listed])
     subject("vectors", lambda: (ids.tolist(), groups.tolist(), vectors.tobytes()))
     subject("dense search", lambda: [_rounded(index.index.search(vector, 5)) for vector in vectors])
     subject(
         "lexical search", lambda: [lexical.search([term], 10) for term in ("mill", "sluice", "bolt", "水车", "gate")]
     )
     subject("originals", lambda: [_original(files, documents, each.id) for each in listed])
-    subject("jobs", lambda: documents.jobs({}, limit=100))
+    subject("jobs", lambda: documents.jobs({}, None, limit=100))
     subject(
         "conversations",
         lambda: [conversations.export(SERVICE, each.id, "json") for each in conversations.conversations(SERVICE)],
@@ -305,7 +305,7 @@ def _traces(memory: MemoryMonitor, info: SnapshotInfo) -> list[object]:
 
 
 def _original(files: FileStore, documents: DocumentStore, document_id: int) -> str:
-    stored, sha256 = documents.original(document_id)
+    stored, sha256 = documents.original(document_id, None)
     return _digest(files.verified(stored, sha256)) if stored else ""
 
 

@@ -272,7 +272,7 @@ def test_a_planned_restart_goes_unnoticed(secure: Server) -> None:
         text = (secure.data_dir / "millpond.lock").read_text()
         return bool(text) and json.loads(text)["pid"] not in {0, old}
 
-    eventually(replaced, seconds=120, what="another process")
+    eventually(replaced, seconds=180, what="another process")
     secure.wait_ready()
 
 

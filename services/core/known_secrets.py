@@ -48,7 +48,7 @@ def register_secret(text: str) -> None:
 
 
 def mask_secrets(text: str) -> str:
-    """Return `text` with each known secret as `secret_end` shows it. About a microsecond for a line and ten secrets."""
+    """Return `text` with each known secret as `secret_end` shows it. A few microseconds for a line and ten secrets."""
     for secret in tuple(_known.values()):
         for form in secret.forms:
             if form in text:

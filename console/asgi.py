@@ -31,7 +31,7 @@ from console.api.middleware import (
     UploadLimit,
     holds_content,
 )
-from console.api.middleware.open_requests import OpenRequests, watching
+from console.api.middleware.open_requests import AdmittedRequests, watching
 from console.api.middleware.paths import SIGN_IN, SIGN_OUT
 from console.api.sign_in import SignIn
 from console.navigation import PageName
@@ -64,7 +64,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     """
     api = create_api()
     sign_in = SignIn(runtime_access.existing_platform, language=settings.language)
-    requests = OpenRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
+    requests = AdmittedRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
     internals.patch_fragment_targets()
 
     @asynccontextmanager

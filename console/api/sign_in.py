@@ -28,7 +28,7 @@ from console.api.sign_in_page import (
     CODE_CHARACTERS,
     NAME_CHARACTERS,
     PASSWORD_CHARACTERS,
-    Notice,
+    DoorNotice,
     SignInForm,
     asset,
     message_page,
@@ -102,7 +102,7 @@ class SignIn:
             return _redirect(place)
         notice = None
         if "signed-out" in request.query_params:
-            notice = Notice(_("You have signed out."), is_error=False)
+            notice = DoorNotice(_("You have signed out."), is_error=False)
         return self._page(request, SignInForm(place, notice=notice))
 
     async def _sent(self, request: Request) -> Response:
@@ -217,7 +217,7 @@ class SignIn:
 
     def _page(self, request: Request, form: SignInForm, *, status: int = 200, retry: int = 0) -> Response:
         if not cookies.cookie_name(request.scope):
-            notice = Notice(
+            notice = DoorNotice(
                 _("Signing in needs https: without it your password and your session could be read on the way."),
                 _("Ask whoever runs this server for its https address."),
             )
@@ -231,7 +231,7 @@ class SignIn:
         return response
 
     def _no_provider(self, root: str) -> Response:
-        notice = Notice(_("No identity provider is configured here."), _("Sign in with name and password."))
+        notice = DoorNotice(_("No identity provider is configured here."), _("Sign in with name and password."))
         return message_page(_("Sign in"), notice, language=self._language, status=404, root=root)
 
     def _told(self, error: MillpondError, root: str) -> Response:
@@ -305,8 +305,8 @@ def _foreign() -> ForbiddenError:
     )
 
 
-def _notice(error: MillpondError) -> Notice:
-    return Notice(error.message, error.hint)
+def _notice(error: MillpondError) -> DoorNotice:
+    return DoorNotice(error.message, error.hint)
 
 
 def _status(error: MillpondError) -> int:

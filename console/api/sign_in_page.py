@@ -37,7 +37,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class DoorNotice:
     """What is told above the form: what happened, and what to do."""
 
     message: str
@@ -63,7 +63,7 @@ class SignInForm:
     step: str = ""
     provider: str = ""
     local: bool = True
-    notice: Notice | None = None
+    notice: DoorNotice | None = None
 
 
 def sign_in_page(form: SignInForm, *, language: str, status: int = 200, retry: int = 0) -> HTMLResponse:
@@ -86,7 +86,7 @@ def sign_out_page(*, language: str, name: str) -> HTMLResponse:
     return _page(_("Sign out"), body, language=language)
 
 
-def message_page(title: str, notice: Notice, *, language: str, status: int, root: str = "") -> HTMLResponse:
+def message_page(title: str, notice: DoorNotice, *, language: str, status: int, root: str = "") -> HTMLResponse:
     """Return a page that only tells something; `root`: the way from its address to the console's own path."""
     again = f'<p class="quiet"><a href="{root}sign-in">{escape(_("Sign in"))}</a></p>'
     return _page(title, _notice(notice) + again, language=language, status=status, root=root)
@@ -156,7 +156,7 @@ def _button(label: str) -> str:
     return f'<button type="submit">{escape(label)}</button>'
 
 
-def _notice(notice: Notice | None) -> str:
+def _notice(notice: DoorNotice | None) -> str:
     if notice is None:
         return ""
     hint = f" {escape(notice.hint)}" if notice.hint else ""

@@ -62,9 +62,12 @@ def add(services: Services) -> Callable[..., Document]:
 
 
 @pytest.fixture(autouse=True)
-def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_address() -> Iterator[None]:
     """AppTest's stand-in for a session has a mock as its address, which no record of the audit log can hold."""
-    monkeypatch.setattr("streamlit.runtime.context.ContextProxy.ip_address", property(lambda _self: None))
+    # With a patch of its own: a test's are undone before the services are emptied.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamlit.runtime.context.ContextProxy.ip_address", property(lambda _self: None))
+        yield
 
 
 @pytest.fixture

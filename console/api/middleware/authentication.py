@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from console.api.context import ACTOR, bearer_token
 from console.api.middleware import cookies
 from console.api.middleware.cross_site import cookie_fault
-from console.api.middleware.open_requests import OpenRequest, OpenRequests
+from console.api.middleware.open_requests import AdmittedRequest, AdmittedRequests
 from console.api.middleware.paths import SIGN_IN, is_open, rule_for
 from console.api.permissions import STARTING
 from console.api.problems import error_response, problem_response
@@ -80,7 +80,7 @@ class Authentication:
         app: ASGIApp,
         *,
         platform: Callable[[], Platform | None],
-        requests: OpenRequests,
+        requests: AdmittedRequests,
         owns: Callable[[str, str], bool],
         local_only: bool,
     ) -> None:
@@ -220,7 +220,7 @@ class Authentication:
             await send(message)
 
         with anyio.CancelScope() as ending:
-            request = OpenRequest(actor, websocket=False, end=ending.cancel)
+            request = AdmittedRequest(actor, websocket=False, end=ending.cancel)
             self._requests.add(request)
             try:
                 await self._app(scope, receive, send_counted)
@@ -254,7 +254,7 @@ class Authentication:
                 raise OSError("the session has ended")
             await send(message)
 
-        request = OpenRequest(actor, websocket=True, end=end)
+        request = AdmittedRequest(actor, websocket=True, end=end)
         self._requests.add(request)
         try:
             await self._app(scope, receive_while_known, send_while_known)

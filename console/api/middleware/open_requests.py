@@ -26,7 +26,7 @@ _WATCH_SECONDS = 0.2
 
 
 @dataclass(eq=False, slots=True)
-class OpenRequest:
+class AdmittedRequest:
     """A request or WebSocket; `end` ends it, at once. Without an actor: one from before anybody could sign in."""
 
     actor: Actor | None
@@ -47,7 +47,7 @@ def is_concerned(revocation: Revocation, person_id: int | None, session_id: str)
     return revocation.person_id is None or revocation.person_id == person_id
 
 
-class OpenRequests:
+class AdmittedRequests:
     """Keeps what is open, and ends what a revocation concerns.
 
     Args:
@@ -66,14 +66,14 @@ class OpenRequests:
         self._cancel = cancel
         self._end_tabs = end_tabs
         self._redraw_tabs = redraw_tabs
-        self._open: set[OpenRequest] = set()
+        self._open: set[AdmittedRequest] = set()
         self._names: dict[int, set[str]] = {}  # of everybody who was here: requests are kept by name
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, request: OpenRequest) -> None:
+    def add(self, request: AdmittedRequest) -> None:
         """Register one that begins."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ class OpenRequests:
         if actor is not None and actor.person_id is not None:
             self._names.setdefault(actor.person_id, set()).add(actor.name)
 
-    def discard(self, request: OpenRequest) -> None:
+    def discard(self, request: AdmittedRequest) -> None:
         """Forget one that has ended."""
         self._open.discard(request)
 
@@ -118,13 +118,13 @@ class OpenRequests:
         self._end_tabs(concerned)
         log.info("revoked", why=revocation.why, open=len(ended))
 
-    def _end(self, request: OpenRequest) -> None:
+    def _end(self, request: AdmittedRequest) -> None:
         if request in self._open:
             request.end()
 
 
 @asynccontextmanager
-async def watching(platform: Callable[[], Platform | None], requests: OpenRequests) -> AsyncIterator[None]:
+async def watching(platform: Callable[[], Platform | None], requests: AdmittedRequests) -> AsyncIterator[None]:
     """Within it, what is revoked is ended; and once there are accounts, the WebSockets from before that."""
 
     async def watch() -> None:

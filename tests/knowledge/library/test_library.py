@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.core.actor import SERVICE
+from services.core.actor import SERVICE, Actor
 from services.core.errors import BadInputError, ConflictError, NotFoundError, StorageError
 from services.integrations.langchain_store import ExternalStore, ExternalText
 from services.knowledge import library
@@ -120,8 +120,8 @@ def test_a_collection_whose_deletion_was_interrupted_goes_at_the_next_start(
     for name in ("a.txt", "b.txt"):
         harness.ready(name, text_about(name), law.id)
 
-    def killed(ids: list[int], **keywords: object) -> None:
-        Library.delete(harness.library, ids[:1], **keywords)  # type: ignore[arg-type]
+    def killed(actor: Actor, ids: list[int], **keywords: object) -> None:
+        Library.delete(harness.library, actor, ids[:1], **keywords)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -144,7 +144,7 @@ def test_a_collection_that_could_not_be_deleted_is_kept(
     law = harness.library.create_collection(SERVICE, "Law")
     harness.ready("a.txt", text_about("torts"), law.id)
 
-    def refused(_ids: list[int], **_keywords: object) -> None:
+    def refused(_actor: Actor, _ids: list[int], **_keywords: object) -> None:
         raise StorageError("full")
 
     with monkeypatch.context() as patched:

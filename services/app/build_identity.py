@@ -16,9 +16,10 @@ from services.core.local_token import remove_local_token, write_local_token
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
 from services.identity.sessions import SessionLimits
+from services.memory.process import trim_heap
 
 if TYPE_CHECKING:
-    from services.audit.audit import Audit
+    from services.audit.audit_trail import Audit
     from services.core.auditing import AuditSink
     from services.core.database import Database
     from services.core.preferences import Preferences
@@ -68,7 +69,19 @@ def _reseal(identity: Identity) -> None:
 
 
 def watch_identity(identity: Identity, memory: MemoryMonitor, closing: ExitStack) -> None:
-    """Tell the ledger what identity holds, and write once a minute and at the end what was used when."""
+    """Tell the ledger what identity holds; once a minute write what was used when, and give back what hashes left.
+
+    A freed block of 19 MiB is less than what the C library maps separately (`fix_mmap_threshold`), so it keeps it.
+    """
+    trimmed = 0
+
+    def give_back() -> None:
+        nonlocal trimmed
+        if identity.hashes != trimmed:
+            trimmed = identity.hashes
+            trim_heap()
+
+    memory.add_task(give_back, WRITE_SECONDS, monitoring=False)
     memory.ledger.add_memory_reporter(identity.memory_reports)
     memory.add_task(identity.write_times, WRITE_SECONDS, monitoring=False)
     closing.callback(identity.write_times)

@@ -241,6 +241,11 @@ class Identity:
         self.sessions.write_times()
         self.tokens.write_times()
 
+    @property
+    def hashes(self) -> int:
+        """How many passwords were hashed; see `PasswordHasher.hashes`."""
+        return self._hasher.hashes
+
     def reseal(self) -> int:
         """Encrypt the secrets of second factors with the first key; return how many cannot be decrypted."""
         return self._factors.reseal()[1]

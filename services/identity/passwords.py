@@ -91,6 +91,11 @@ class PasswordHasher:
         """Return whether a hash was made with other parameters."""
         return self._library().check_needs_rehash(stored)
 
+    @property
+    def hashes(self) -> int:
+        """How many were computed; the C library keeps the memory of the last one."""
+        return self._hashes
+
     def memory_reports(self) -> list[MemoryReport]:
         """Return the memory of the hash that is being computed; none while there is none."""
         if not self._active:

@@ -142,7 +142,7 @@ def test_the_time_limit_ends_the_generation(
     models.choose(SERVICE, gguf(model_file))
     models.backend()
     with pytest.raises(TimedOutError):
-        list(answering_with(answer_seconds=0.05).ask(conversations.create(SERVICE).id, STORY))
+        list(answering_with(answer_seconds=0.05).ask(SERVICE, conversations.create(SERVICE).id, STORY))
     wait_until_idle(models)
 
 

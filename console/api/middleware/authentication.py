@@ -98,7 +98,8 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         platform = self._platform()
-        scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _TRUSTED]}
+        # In the scope itself and not in a copy: `RequestContext`, before this, reads there which route has responded.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _TRUSTED]
         if platform is None:
             await self._before_anybody(scope, receive, send)
         elif platform.identity.open_mode:
@@ -109,7 +110,8 @@ class Authentication:
     async def _before_anybody(self, scope: Scope, receive: Receive, send: Send) -> None:
         """While the data folder is not open nobody can be known: the start is shown on this machine alone."""
         if (self._local_only and cookies.is_local(scope)) or scope["path"] in {"/healthz", "/readyz"}:
-            await self._unknown({**scope, STARTING: True}, receive, send)
+            scope[STARTING] = True
+            await self._unknown(scope, receive, send)
         else:
             error = _("Millpond is still starting."), _("Try again in a moment.")
             response = problem_response(503, *error, kind=ErrorKind.UNAVAILABLE, path=scope["path"])
@@ -133,7 +135,8 @@ class Authentication:
                 return
             known = None
         if open_to_all:
-            scope = scope if known is None else {**scope, ACTOR: known.actor}
+            if known is not None:
+                scope[ACTOR] = known.actor
             await self._app(scope, receive, send)
             return
         if known is None:
@@ -200,7 +203,7 @@ class Authentication:
         if known.by_cookie:
             headers.append((SESSION_HEADER, known.actor.session_id.encode()))
             headers.append((PERSON_HEADER, str(known.actor.person_id).encode()))
-        scope = {**scope, "headers": headers, ACTOR: known.actor}
+        scope["headers"], scope[ACTOR] = headers, known.actor
         origin = current_origin()
         origin.actor = known.actor
         if not known.by_cookie:

@@ -33,6 +33,7 @@ from console.api.middleware import (
 )
 from console.api.middleware.open_requests import AdmittedRequests, watching
 from console.api.middleware.paths import SIGN_IN, SIGN_OUT
+from console.api.oidc_sign_in import OidcSignIn
 from console.api.sign_in import SignIn
 from console.navigation import PageName
 from console.ui import allocations, live_answers, runtime_access
@@ -63,7 +64,8 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     `has_room`: whether one more page may be opened.
     """
     api = create_api()
-    sign_in = SignIn(runtime_access.existing_platform, language=settings.language)
+    provider = OidcSignIn(settings, runtime_access.existing_platform) if settings.oidc_issuer else None
+    sign_in = SignIn(runtime_access.existing_platform, lambda: provider, language=settings.language)
     requests = AdmittedRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
     internals.patch_fragment_targets()
 

@@ -15,7 +15,7 @@ from console.api.problems import problem_responses
 from services.core.actor import Actor, Permission, Role
 from services.identity.identity import Identity
 from services.identity.passwords import LONGEST as LONGEST_PASSWORD
-from services.identity.types import GroupInfo, Person, SessionInfo, TokenInfo
+from services.identity.types import GroupInfo, Person, ProviderLink, SessionInfo, TokenInfo
 
 router = APIRouter(prefix="/api/people", tags=["people"])
 groups_router = APIRouter(prefix="/api/groups", tags=["people"])
@@ -61,6 +61,19 @@ class SessionsOut(BaseModel):
     """Sessions, the newest first."""
 
     sessions: list[SessionInfo]
+
+
+class LinksOut(BaseModel):
+    """Under which subjects providers know somebody."""
+
+    links: list[ProviderLink]
+
+
+class LinkIn(JsonBody):
+    """Who somebody is at an OpenID Connect provider."""
+
+    issuer: str = Field(min_length=1, max_length=500)
+    subject: str = Field(min_length=1, max_length=255)
 
 
 class TokensOut(BaseModel):
@@ -162,6 +175,33 @@ async def delete(person_id: PersonId, context: Context, actor: Caller) -> Respon
 async def reset_second_factor(person_id: PersonId, context: Context, actor: Caller) -> Person:
     """Remove somebody's second factor and recovery codes, as after a lost telephone; their sessions end."""
     return await context.threads.call(_identity(context).accounts.reset_second_factor, actor, person_id)
+
+
+@router.get("/{person_id}/links", dependencies=_PEOPLE, summary="List somebody's links", responses=_REFUSED)
+async def links(person_id: PersonId, context: Context, actor: Caller) -> LinksOut:
+    """Return under which subjects OpenID Connect providers know a person."""
+    return LinksOut(links=await context.threads.call(_identity(context).links.of_person, actor, person_id))
+
+
+@router.post("/{person_id}/links", dependencies=_PEOPLE, summary="Link an account", responses=_LAST)
+async def add_link(person_id: PersonId, body: LinkIn, context: Context, actor: Caller) -> LinksOut:
+    """Record who a person is at an OpenID Connect provider: whoever comes from there under it has this account."""
+    found = _identity(context).links
+    await context.threads.call(found.link, actor, person_id, body.issuer, body.subject)
+    return LinksOut(links=await context.threads.call(found.of_person, actor, person_id))
+
+
+@router.post(
+    "/{person_id}/links/remove",
+    dependencies=_PEOPLE,
+    status_code=204,
+    summary="Remove a link",
+    responses=_MISSING,
+)
+async def remove_link(person_id: PersonId, body: LinkIn, context: Context, actor: Caller) -> Response:
+    """Remove a link: nobody signs in to the account by it any more; sessions go on."""
+    await context.threads.call(_identity(context).links.unlink, actor, person_id, body.issuer, body.subject)
+    return Response(status_code=204)
 
 
 @router.get("/{person_id}/sessions", dependencies=_PEOPLE, summary="List somebody's sessions", responses=_REFUSED)

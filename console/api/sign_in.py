@@ -22,7 +22,7 @@ from console.api.context import ACTOR
 from console.api.half_signed_in import HalfSignedIn
 from console.api.middleware import cookies
 from console.api.middleware.cross_site import cookie_fault
-from console.api.middleware.paths import OIDC_CALLBACK, OIDC_START, SIGN_IN, SIGN_OUT
+from console.api.middleware.paths import OIDC_CALLBACK, OIDC_LINK, OIDC_START, SIGN_IN, SIGN_OUT
 from console.api.problems import STATUS
 from console.api.sign_in_page import (
     CODE_CHARACTERS,
@@ -31,9 +31,11 @@ from console.api.sign_in_page import (
     DoorNotice,
     SignInForm,
     asset,
+    link_page,
     message_page,
     sign_in_page,
     sign_out_page,
+    signed_out_page,
 )
 from services.app.container import Platform
 from services.core.actor import Actor
@@ -60,12 +62,21 @@ class IdentityProvider(Protocol):
     async def begin(self, request: Request, place: str) -> Response:
         """Send the browser to the provider; afterwards it comes to `OIDC_CALLBACK`."""
 
-    async def complete(self, request: Request) -> tuple[SignedIn, str]:
-        """Return who came back from the provider, and where they want to go.
+    async def complete(self, request: Request) -> tuple[SignedIn | None, str]:
+        """Return who came back from the provider (None: they linked their account), and where they want to go.
 
         Raises:
             MillpondError: the provider says no, is down, or somebody made this up.
         """
+
+    def forgotten(self, request: Request) -> list[str]:
+        """Return the headers that take away what `begin` left in the browser."""
+
+    async def link_proof(self, request: Request) -> str:
+        """Return what `begin` gets as `link` from somebody who is signed in and links their account."""
+
+    async def sign_out_address(self, request: Request) -> str:
+        """Return where the session at the provider is ended, "" for nowhere; asked before it ends here."""
 
 
 class SignIn:
@@ -92,6 +103,7 @@ class SignIn:
             Route(f"{SIGN_IN}/icon.svg", partial(_asset, "icon.svg", "image/svg+xml"), methods=["GET"]),
             Route(OIDC_START, self._to_provider, methods=["GET"]),
             Route(OIDC_CALLBACK, self._from_provider, methods=["GET"]),
+            Route(OIDC_LINK, self._link_shown, methods=["GET"]),
             Route(SIGN_OUT, self._sign_out_shown, methods=["GET"]),
             Route(SIGN_OUT, self._sign_out, methods=["POST"]),
         ]
@@ -192,8 +204,28 @@ class SignIn:
         try:
             signed_in, place = await provider.complete(request)
         except MillpondError as error:
+            response = self._told(error, root="../../")
+        else:
+            place = local_place(place)
+            response = _redirect(place) if signed_in is None else await self._enter(request, signed_in, place)
+        for cookie in provider.forgotten(request):
+            response.headers.append("Set-Cookie", cookie)
+        return response
+
+    async def _link_shown(self, request: Request) -> Response:
+        """Ask whether the account and the one at the provider are the same person's; a link of another site does not
+        do."""
+        provider = self._provider()
+        if provider is None:
+            return self._no_provider(root="../../")
+        if not _signed_in(request):
+            return _redirect(SIGN_IN)
+        try:
+            proof = await provider.link_proof(request)
+        except MillpondError as error:
             return self._told(error, root="../../")
-        return await self._enter(request, signed_in, local_place(place))
+        name = request.scope[ACTOR].name
+        return link_page(language=self._language, name=name, label=provider.label, proof=proof)
 
     async def _sign_out_shown(self, request: Request) -> Response:
         if not _signed_in(request):
@@ -204,9 +236,15 @@ class SignIn:
         platform = self._platform()
         if cookie_fault(request.scope):
             return self._told(_foreign(), root="")
+        address, provider = "", self._provider()
         if _signed_in(request) and platform is not None:
+            if provider is not None:
+                address = await provider.sign_out_address(request)
             await to_thread.run_sync(platform.identity.sign_out, request.scope[ACTOR].session_id)
-        response = _redirect(f"{SIGN_IN}?signed-out")
+        if address:  # a page goes there: browsers apply its `form-action` to redirections of a form
+            response: Response = signed_out_page(address, language=self._language)
+        else:
+            response = _redirect(f"{SIGN_IN}?signed-out")
         for cookie in cookies.drop_session(request.scope):
             response.headers.append("Set-Cookie", cookie)
         return response
@@ -235,7 +273,10 @@ class SignIn:
         return message_page(_("Sign in"), notice, language=self._language, status=404, root=root)
 
     def _told(self, error: MillpondError, root: str) -> Response:
-        return message_page(_("Sign in"), _notice(error), language=self._language, status=_status(error), root=root)
+        response = message_page(_("Sign in"), _notice(error), language=self._language, status=_status(error), root=root)
+        if retry := _retry(error):
+            response.headers["Retry-After"] = str(retry)
+        return response
 
 
 def local_place(text: str) -> str:
@@ -314,4 +355,5 @@ def _status(error: MillpondError) -> int:
 
 
 def _retry(error: MillpondError) -> int:
-    return max(1, round(getattr(error, "seconds", 1.0))) if isinstance(error, BusyError) else 0
+    seconds = getattr(error, "seconds", 1.0 if isinstance(error, BusyError) else 0.0)
+    return max(1, round(seconds)) if seconds else 0

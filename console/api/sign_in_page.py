@@ -86,6 +86,25 @@ def sign_out_page(*, language: str, name: str) -> HTMLResponse:
     return _page(_("Sign out"), body, language=language)
 
 
+def signed_out_page(address: str, *, language: str) -> HTMLResponse:
+    """Return the page that goes on to `address`, where the session at the provider ends, too."""
+    told = _("You have signed out here; your session at the identity provider ends now.")
+    body = f'<p>{escape(told)}</p><p><a class="button" href="{escape(address)}">{escape(_("Continue"))}</a></p>'
+    return _page(_("Sign out"), body, language=language, then=address)
+
+
+def link_page(*, language: str, name: str, label: str, proof: str) -> HTMLResponse:
+    """Return the page that asks whether an account and one at the provider are the same person's."""
+    told = _("Link your account {name} with the identity provider: from then on either signs you in here.")
+    address = f"../../sign-in/oidc?next=%2Faccount&link={quote(proof, safe='')}"
+    body = (
+        f"<p>{escape(told.format(name=name))}</p>"
+        f'<p><a class="button" href="{escape(address)}">{escape(label)}</a></p>'
+        f'<p class="quiet"><a href="../../account">{escape(_("Cancel"))}</a></p>'
+    )
+    return _page(_("Link accounts"), body, language=language, root="../../")
+
+
 def message_page(title: str, notice: DoorNotice, *, language: str, status: int, root: str = "") -> HTMLResponse:
     """Return a page that only tells something; `root`: the way from its address to the console's own path."""
     again = f'<p class="quiet"><a href="{root}sign-in">{escape(_("Sign in"))}</a></p>'
@@ -164,11 +183,23 @@ def _notice(notice: DoorNotice | None) -> str:
     return f'<p class="{kind}"><strong>{escape(notice.message)}</strong>{hint}</p>'
 
 
-def _page(title: str, body: str, *, language: str, status: int = 200, retry: int = 0, root: str = "") -> HTMLResponse:
+def _page(
+    title: str,
+    body: str,
+    *,
+    language: str,
+    status: int = 200,
+    retry: int = 0,
+    root: str = "",
+    then: str = "",
+) -> HTMLResponse:
+    """Return a page; `then`: where the browser goes on to by itself."""
+    onward = f'<meta http-equiv="refresh" content="0; url={escape(then)}">' if then else ""
     html = (
         f'<!doctype html><html lang="{escape(language.replace("_", "-"))}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
+        f"{onward}"
         f"<title>{escape(title)} · Millpond</title>"
         f'<link rel="icon" href="{root}sign-in/icon.svg"><link rel="stylesheet" href="{root}sign-in/style.css"></head>'
         f'<body><main><div class="brand">{asset("wordmark.svg").decode()}</div><h1>{escape(title)}</h1>{body}</main>'

@@ -43,6 +43,7 @@ def build_identity(
     rules = IdentityRules(
         session_limits=SessionLimits(settings.session_idle_minutes * _MINUTE, settings.session_days * _DAY),
         new_collections=AccessLevel[settings.new_collection_access.upper()],
+        providers=bool(settings.oidc_issuer),
     )
     identity = Identity(
         database,

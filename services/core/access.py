@@ -33,8 +33,11 @@ def is_admin_token(settings: Settings, token: str) -> bool:
 
 
 def sign_in_is_set_up(settings: Settings) -> bool:
-    """Return whether nobody changes anything without signing in: visitors are users, and there is a token."""
-    return Role(settings.visitors) is Role.USER and bool(settings.admin_token.get_secret_value())
+    """Return whether nobody changes anything without signing in: there is a provider, or visitors are users, and there
+    is a token."""
+    return bool(settings.oidc_issuer) or (
+        Role(settings.visitors) is Role.USER and bool(settings.admin_token.get_secret_value())
+    )
 
 
 class WrongTokenError(ForbiddenError):

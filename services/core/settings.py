@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
+from services.core.oidc_settings import OidcSettings
 
 DATABASE_FILE = "millpond.db"
 AUDIT_KEY_FILE = "audit.key"
@@ -45,7 +46,7 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "millpond"
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
 
     Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), names of earlier

@@ -125,32 +125,6 @@ class Accounts:
         self._record(actor, Action.PERSON_CREATED, person, role.value)
         return person
 
-    def at_provider(self, issuer: str, subject: str) -> int | None:
-        """Return the account of somebody whom an OIDC provider knows under that subject, None without one."""
-        return self._ground.people.id_at_provider(issuer, subject)
-
-    def link(self, actor: Actor, person_id: int, issuer: str, subject: str) -> None:
-        """Record under which subject an OIDC provider knows a person.
-
-        Raises:
-            ForbiddenError: `actor` does not manage people.
-            NotFoundError: there is no such person.
-            ConflictError: somebody else is known under it.
-        """
-        actor.require(Permission.PEOPLE, _("Change an account"))
-        with self._ground.changing:
-            person = self._ground.person(person_id)
-            known = self._ground.people.id_at_provider(issuer, subject)
-            if known == person_id:
-                return
-            if known is not None:
-                raise ConflictError(
-                    _("The provider knows somebody else under this subject; nothing was changed."),
-                    _("Ask an administrator."),
-                )
-            self._ground.people.link(person_id, issuer, subject, self._ground.now())
-        self._record(actor, Action.PERSON_CHANGED, person, _("linked to {issuer}").format(issuer=issuer))
-
     def rename(self, actor: Actor, person_id: int, display_name: str) -> Person:
         """Set the name that is shown; errors as for `add`, or NotFoundError."""
         if actor.person_id != person_id or actor.scopes is not None:

@@ -22,6 +22,7 @@ from services.identity.devices import KnownDevices, device_words
 from services.identity.directory import Directory, Known
 from services.identity.ground import IdentityGround
 from services.identity.groups import Groups
+from services.identity.links import ProviderLinks
 from services.identity.name_rules import name_key
 from services.identity.own_account import OwnAccount
 from services.identity.passwords import PasswordHasher
@@ -56,7 +57,7 @@ class Identity:
     """Accounts, groups and grants, and who asks. Thread-safe.
 
     The parts: `accounts` and `groups` (for those who manage people), `sharing` (grants on collections), `account`
-    (one's own), `sessions`, `tokens`.
+    (one's own), `links` (with a provider), `sessions`, `tokens`.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Identity:
         self.sessions = Sessions(database, ground, rules.session_limits)
         self.tokens = ApiTokens(database, ground)
         self.groups = Groups(ground)
+        self.links = ProviderLinks(ground)
         self.accounts = Accounts(
             ground, self.sessions, self.tokens, before_first=self.sharing.share_everything, providers=rules.providers
         )
@@ -223,6 +225,12 @@ class Identity:
         )
         proof = known_device if self._devices.device(known_device, person_id) else self._devices.prove(person_id)
         return SignedIn(token, actor, self.sessions.expires(session), proof)
+
+    def sign_in_refused(self, person_id: int | None, reason: str) -> None:
+        """Record that somebody who came another way than by password was not let in."""
+        person = self.directory.person(person_id) if person_id is not None else None
+        target = _target(person) if person is not None else Target(TargetKind.PERSON)
+        self._ground.audit.audit(None, Action.SIGN_IN_FAILED, target, AuditOutcome.REFUSED, reason)
 
     def sign_out(self, session_id: str) -> None:
         """End the session (`Actor.session_id`) because its person wants to; nothing happens if it has ended."""

@@ -69,6 +69,11 @@ class Sessions:
         found = (self._recent.by_id(number) or self._store.get(number)) if number else None
         return self._checked(found, used=used)
 
+    def is_by_provider(self, session_id: str) -> bool:
+        """Return whether somebody came from an identity provider for a session that is still valid."""
+        session = self.find_by_id(session_id, used=False)
+        return session is not None and session.way == SignInWay.OIDC.value
+
     def _checked(self, session: StoredSession | None, *, used: bool) -> StoredSession | None:
         if session is None:
             return None

@@ -69,6 +69,14 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderLink:
+    """Under which subject an OpenID Connect provider (`issuer`) knows somebody."""
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupInfo:
     """People who get grants together."""
 

@@ -1,5 +1,6 @@
 """Make sure that there are the clients that are no packages of the tests' own environment: the official client in
-JavaScript, LlamaIndex in an environment of its own, and curl; else say so clearly.
+JavaScript, LlamaIndex in an environment of its own, and curl, and the identity provider of the tests; else say so
+clearly.
 
 They lie beside the tests' environment, and are installed again when their versions change.
 """
@@ -18,6 +19,9 @@ HERE = Path(__file__).resolve().parent
 CLIENTS = Path(sys.prefix) / "clients"
 LLAMAINDEX = CLIENTS / "llamaindex" / "bin" / "python"
 NODE_FOLDER = CLIENTS / "node"
+PROVIDER_FOLDER = CLIENTS / "oidc"
+# Where the versions of what Node.js runs stand.
+NODE_VERSIONS = {NODE_FOLDER: HERE, PROVIDER_FOLDER: HERE.parent / "identity" / "oidc"}
 PROGRAMS = {"node": "nodejs", "npm": "npm", "curl": "curl"}  # with the names of Debian's packages
 
 
@@ -32,7 +36,10 @@ def is_installed(name: str) -> bool:
 
 
 def _versions(name: str) -> str:
-    files = [HERE / "llamaindex.txt"] if name == "llamaindex" else [HERE / "package.json", HERE / "package-lock.json"]
+    listed = NODE_VERSIONS.get(CLIENTS / name, HERE)
+    files = (
+        [HERE / "llamaindex.txt"] if name == "llamaindex" else [listed / "package.json", listed / "package-lock.json"]
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -56,15 +63,24 @@ def install_llamaindex() -> bool:
 
 
 def install_node_client() -> bool:
+    print("Installing the official client in JavaScript")
+    return _install_node_packages(NODE_FOLDER)
+
+
+def install_provider() -> bool:
+    print("Installing an identity provider")
+    return _install_node_packages(PROVIDER_FOLDER)
+
+
+def _install_node_packages(folder: Path) -> bool:
     npm = shutil.which("npm")
     if npm is None:
         return False
-    print("Installing the official client in JavaScript")
-    NODE_FOLDER.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, NODE_FOLDER / name)
+        shutil.copy(NODE_VERSIONS[folder] / name, folder / name)
     command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    return subprocess.run(command, check=False, cwd=NODE_FOLDER, stdout=subprocess.DEVNULL).returncode == 0
+    return subprocess.run(command, check=False, cwd=folder, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def main() -> int:
@@ -72,7 +88,8 @@ def main() -> int:
         install_debian_packages(missing_programs())
     CLIENTS.mkdir(exist_ok=True)
     failed = missing_programs()
-    for name, install in {"llamaindex": install_llamaindex, "node": install_node_client}.items():
+    installers = {"llamaindex": install_llamaindex, "node": install_node_client, "oidc": install_provider}
+    for name, install in installers.items():
         if is_installed(name):
             continue
         if install():

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from services.core.oidc_settings import OidcSettings
 from services.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,8 @@ TABLES = {name: ROOT / "bench-results" / f"{file}.md" for name, file in (("bench
 def settings_table() -> str:
     """Return every setting with its default and description as a Markdown table."""
     lines = ["| variable | default | what |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
+    # Those of a part of the settings come last.
+    for name, field in sorted(Settings.model_fields.items(), key=lambda item: item[0] in OidcSettings.model_fields):
         default = field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()

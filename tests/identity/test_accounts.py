@@ -387,16 +387,16 @@ def test_the_snapshot_is_what_the_database_says(people: House) -> None:
 def test_somebody_whom_a_provider_knows(people: House) -> None:
     """Fails if a subject of a provider becomes two people, or a deleted one's comes back to a new account."""
     accounts = people.identity.accounts
-    accounts.link(people.local, 2, "https://id.example", "ann-1")
-    accounts.link(people.local, 2, "https://id.example", "ann-1")
-    assert accounts.at_provider("https://id.example", "ann-1") == 2
-    assert accounts.at_provider("https://other.example", "ann-1") is None
+    people.identity.links.link(people.local, 2, "https://id.example", "ann-1")
+    people.identity.links.link(people.local, 2, "https://id.example", "ann-1")
+    assert people.identity.links.at_provider("https://id.example", "ann-1") == 2
+    assert people.identity.links.at_provider("https://other.example", "ann-1") is None
     with pytest.raises(ConflictError):
-        accounts.link(people.local, 3, "https://id.example", "ann-1")
+        people.identity.links.link(people.local, 3, "https://id.example", "ann-1")
     opened = people.identity.open_session(2, way=SignInWay.OIDC, address="10.0.0.1", device="Firefox/140")
     assert people.identity.sessions.of_person(people.local, 2)[0].way is SignInWay.OIDC
     accounts.delete(people.local, 2)
-    assert accounts.at_provider("https://id.example", "ann-1") is None
+    assert people.identity.links.at_provider("https://id.example", "ann-1") is None
     assert people.identity.by_session(opened.token) is None
     with pytest.raises(UnauthorizedError):
         people.identity.open_session(2, way=SignInWay.OIDC, address="", device="")

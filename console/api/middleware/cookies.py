@@ -21,6 +21,9 @@ PLAIN_NAME = "millpond-session"
 # By which a browser shows that somebody signed in with it before; it signs nobody in.
 _DEVICE = {SECURE_NAME: "__Host-millpond-device", PLAIN_NAME: "millpond-device"}
 DEVICE_SECONDS = 365 * 86_400
+# Of sign-ins that are under way at a provider; what follows is different in each tab.
+_FLOW = {SECURE_NAME: "__Host-millpond-oidc-", PLAIN_NAME: "millpond-oidc-"}
+_LONGEST_FLOW = 3900
 _NAMES = frozenset({SECURE_NAME, PLAIN_NAME, *_DEVICE.values()})
 _LONGEST = 200  # characters of a token
 
@@ -58,12 +61,23 @@ def known_device(scope: Scope) -> str:
     return _value(scope, _DEVICE.get(cookie_name(scope), ""))
 
 
-def _value(scope: Scope, name: str) -> str:
+def flow(scope: Scope, suffix: str) -> str:
+    """Return what a sign-in that is under way at a provider left in this browser, "" for nothing."""
+    name = cookie_name(scope)
+    return _value(scope, _FLOW[name] + suffix, _LONGEST_FLOW) if name else ""
+
+
+def flow_cookie(scope: Scope, suffix: str, value: str, seconds: int) -> str:
+    """Return the header that leaves something in the browser while it is at a provider; "" takes it away."""
+    return _cookie(_FLOW[cookie_name(scope)] + suffix, value, seconds)
+
+
+def _value(scope: Scope, name: str, longest: int = _LONGEST) -> str:
     if not name:
         return ""
     found = {value for each, value in _pairs(scope) if each == name}
     token = found.pop() if len(found) == 1 else ""
-    return token if 0 < len(token) <= _LONGEST and token.isascii() and token.isprintable() else ""
+    return token if 0 < len(token) <= longest and token.isascii() and token.isprintable() else ""
 
 
 def without_session_cookies(scope: Scope) -> list[tuple[bytes, bytes]]:
@@ -71,7 +85,7 @@ def without_session_cookies(scope: Scope) -> list[tuple[bytes, bytes]]:
     headers = []
     for name, value in scope["headers"]:
         if name == b"cookie":
-            kept = [part for part in value.split(b";") if _name(part) not in _NAMES]
+            kept = [part for part in value.split(b";") if not _is_own(_name(part))]
             value = b";".join(kept).strip()  # noqa: PLW2901 - the header as it goes on
             if not value:
                 continue
@@ -100,6 +114,10 @@ def _cookie(name: str, token: str, seconds: int) -> str:
     if name.startswith("__Host-"):
         morsel["secure"] = True
     return morsel.OutputString()
+
+
+def _is_own(name: str) -> bool:
+    return name in _NAMES or name.startswith(tuple(_FLOW.values()))
 
 
 def _name(part: bytes) -> str:

@@ -14,6 +14,7 @@ SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 OIDC_START = "/sign-in/oidc"
 OIDC_CALLBACK = "/sign-in/oidc/callback"
+OIDC_LINK = "/sign-in/oidc/link"
 STREAM = "/_stcore/stream"
 UPLOADS = "/_stcore/upload_file/"
 MEDIA = "/media/"
@@ -52,8 +53,9 @@ PATHS = (
     PathRule(SIGN_IN, EVERYBODY, "the sign-in page", _FORMS),
     PathRule(f"{SIGN_IN}/style.css", EVERYBODY, "its style sheet", _READING),
     PathRule(f"{SIGN_IN}/icon.svg", EVERYBODY, "its icon", _READING),
-    PathRule(OIDC_START, EVERYBODY, "the way to the identity provider", _FORMS),
+    PathRule(OIDC_START, EVERYBODY, "the way to the identity provider", _READING),
     PathRule(OIDC_CALLBACK, EVERYBODY, "the way back from it", _READING),
+    PathRule(OIDC_LINK, SIGNED_IN, "linking one's account with the identity provider", _READING),
     PathRule(SIGN_OUT, EVERYBODY, "signing out", _FORMS),
     PathRule("/openapi.json", SIGNED_IN, "the description of the API", _READING),
     PathRule("/docs", SIGNED_IN, "the API's own page", _READING),

@@ -118,6 +118,20 @@ class PeopleStore:
                 identities.insert().values(issuer=issuer, subject=subject, person_id=person_id, created_at=now)
             )
 
+    def links(self, person_id: int) -> list[tuple[str, str]]:
+        """Return issuer and subject of each provider that knows a person."""
+        query = sa.select(identities.c.issuer, identities.c.subject).where(identities.c.person_id == person_id)
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(identities.c.created_at))]
+
+    def unlink(self, person_id: int, issuer: str, subject: str) -> bool:
+        """Forget who a person is at a provider; return whether it was known."""
+        query = identities.delete().where(
+            identities.c.person_id == person_id, identities.c.issuer == issuer, identities.c.subject == subject
+        )
+        with self._database.write() as connection:
+            return connection.execute(query).rowcount > 0
+
     def replace_recovery_codes(self, person_id: int, hashes: Iterable[bytes]) -> None:
         with self._database.write() as connection:
             _delete_codes(connection, person_id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from console.navigation import groups, may_open, page_name
+from console.navigation import groups, in_menu, may_open, page_name
 from console.ui.current_actor import visitor_of
 from console.ui.error_boundary import boundary, show_notices
 from console.ui.runtime_access import application, page_run
@@ -26,7 +26,7 @@ register_session()
 state = application().state
 services = state.services if isinstance(state, Ready) else None
 visitor = visitor_of(services) if services is not None else None
-current = st.navigation(groups(lambda name: visitor is None or may_open(visitor, name)), expanded=True)
+current = st.navigation(groups(lambda name: visitor is None or in_menu(visitor, name)), expanded=True)
 exposure_banner(application().foundation.settings)
 if services is None:
     with boundary():

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import streamlit as st
 
-from console.rules import Rule
+from console.rules import SIGNED_IN, Rule
 from services.core.actor import Actor, Permission
 from services.core.i18n import _
 
@@ -29,7 +29,9 @@ class PageName(StrEnum):
     BUDGET = "budget"
     OVERVIEW = "overview"
     AUDIT = "audit"
+    PEOPLE = "people"
     SETTINGS = "settings"
+    ACCOUNT = "account"
 
 
 # The buttons on a page ask the services besides, which ask again.
@@ -45,7 +47,9 @@ RULES: Mapping[PageName, Rule] = MappingProxyType(
         PageName.BUDGET: Rule(Permission.OPERATE, visitors=True),
         PageName.OVERVIEW: Rule(Permission.OPERATE, visitors=True),
         PageName.AUDIT: Rule(Permission.AUDIT),
+        PageName.PEOPLE: Rule(Permission.PEOPLE),
         PageName.SETTINGS: Rule(Permission.CONFIGURE, visitors=True),
+        PageName.ACCOUNT: SIGNED_IN,
     }
 )
 
@@ -53,6 +57,11 @@ RULES: Mapping[PageName, Rule] = MappingProxyType(
 def may_open(actor: Actor, name: PageName) -> bool:
     """Return whether somebody may open a page."""
     return RULES[name].allows_actor(actor)
+
+
+def in_menu(actor: Actor, name: PageName) -> bool:
+    """Return whether the menu names a page for somebody: those they may open, and an account for those who have one."""
+    return may_open(actor, name) and (name is not PageName.ACCOUNT or actor.person_id is not None)
 
 
 def page(name: PageName, *, hidden: bool = False) -> st.Page:
@@ -68,7 +77,9 @@ def page(name: PageName, *, hidden: bool = False) -> st.Page:
         PageName.BUDGET: (_("Budget"), ":material/speed:"),
         PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
         PageName.AUDIT: (_("Audit"), ":material/policy:"),
+        PageName.PEOPLE: (_("People"), ":material/group:"),
         PageName.SETTINGS: (_("Settings"), ":material/tune:"),
+        PageName.ACCOUNT: (_("My account"), ":material/account_circle:"),
     }[name]
     return st.Page(
         _FOLDER / f"{name}.py",
@@ -94,7 +105,7 @@ def groups(may: Callable[[PageName], bool] = lambda _name: True) -> dict[str, li
             PageName.COLLECTOR,
             PageName.BUDGET,
         ),
-        _("System"): (PageName.OVERVIEW, PageName.AUDIT, PageName.SETTINGS),
+        _("System"): (PageName.OVERVIEW, PageName.PEOPLE, PageName.AUDIT, PageName.SETTINGS, PageName.ACCOUNT),
     }
     return {group: [page(name, hidden=not may(name)) for name in members] for group, members in names.items()}
 

@@ -49,7 +49,7 @@ if document_id is not None:
     else:
         document_view(services.library, document)
 if document_id is None:
-    collection_id = collections_bar(services.library)
+    collection_id = collections_bar(services)
     refusal_banner(services.admission, Gate.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
     live_view(services.library, collection_id)

@@ -35,7 +35,7 @@ class Query(StrEnum):
     CONTAINER = "container"  # objects page
     SNAPSHOT = "snapshot"  # objects page
     SINCE = "since"  # objects page
-    VIEW = "view"  # objects page
+    VIEW = "view"  # objects page, people page
     OBJECT = "object"  # objects page: an address
     EVIDENCE = "evidence"  # objects page: which object it was that had the address
     LINE = "line"  # allocations page
@@ -46,6 +46,8 @@ class Query(StrEnum):
     FROM = "from"  # audit page: a day
     TO = "to"  # audit page: a day
     BEFORE = "before"  # audit page: a record's number
+    PERSON = "person"  # people page: an account's id
+    GROUP = "group"  # people page: a group's id
 
 
 class Key(StrEnum):
@@ -110,6 +112,20 @@ class Key(StrEnum):
     ACCESS_ENTER = "access-give"
     ACCESS_LEAVE = "access-leave"
     SIGN_OUT = "sign-out"
+    PEOPLE_VIEW = "people-view"
+    PEOPLE_SEARCH = "people-search"
+    PEOPLE_PAGE = "people-page"
+    PERSON_ADD = "person-add"
+    PERSON_ROLE = "person-role"
+    GROUP_ADD = "group-add"
+    GROUP_MEMBERS = "group-members"
+    GRANTS_COLLECTION = "grants-collection"
+    SHARE = "share"
+    SHARE_KIND = "share-kind"
+    SHARE_LEVEL = "share-level"
+    ACCOUNT_SIGN_OUT = "account-sign-out"
+    SECOND_FACTOR = "second-factor"
+    TOKEN_ADD = "token-add"  # noqa: S105 - a widget's key
 
 
 @dataclass
@@ -200,6 +216,20 @@ class ObjectsState:
     listed: tuple[int, str] = (0, "")
     size: DeepSize | None = None
     summary: HeapSummary | None = None
+
+
+@dataclass
+class SecretFields:
+    """How often fields for passwords and codes were emptied: under another key a field is new, the old one gone."""
+
+    emptied: int = 0
+
+
+@dataclass
+class PeopleState:
+    """People page: `shown` are the ids of the table's rows."""
+
+    shown: tuple[int, ...] = ()
 
 
 @dataclass

@@ -46,6 +46,7 @@ from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.core.requests.registry import current_session
 from services.core.requests.request import Cancellation
 from services.core.settings import Settings
+from services.core.usage import NoUsage, UsageCounts, UsageSink
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class AnswerService:
     ) -> None:
         """`count_tokens` counts those of answers that no model writes."""
         self.count_tokens = count_tokens
+        self.usage: UsageSink = NoUsage()
         self._conversations = conversations
         self._models = models
         self._settings = settings
@@ -306,6 +308,8 @@ class AnswerService:
             self._reporter.observe(Timer.FIRST_TOKEN, draft.first_token_ms / 1000)
             self._reporter.observe(Timer.ANSWER, time.monotonic() - draft.started_at)
         message = replace(draft.message(task, state, rss), error=error, hint=hint)
+        used = (message.cost.prompt_tokens or 0) + (message.cost.answer_tokens or 0)
+        self.usage.count(task.actor, UsageCounts(questions=1, tokens=used))
         log.info(
             "answer",
             stage="done",

@@ -41,6 +41,15 @@ class Groups:
         self._name(group_id)
         return self._ground.grants.members(group_id)
 
+    def of_people(self, actor: Actor) -> dict[int, list[str]]:
+        """Return the names of the groups that people are in, by person."""
+        actor.require(Permission.PEOPLE, _("See who is in a group"))
+        names = {group.id: group.name for group in self._ground.grants.groups()}
+        groups_of = self._ground.directory.snapshot.groups_of
+        return {
+            person: sorted(names[group] for group in found if group in names) for person, found in groups_of.items()
+        }
+
     def add(self, actor: Actor, name: str) -> GroupInfo:
         """Return a new group without members.
 

@@ -35,6 +35,7 @@ from services.identity.store.people import Credentials, PeopleStore
 from services.identity.store.sessions import StoredSession
 from services.identity.tokens import ApiTokens, token_name, token_permissions
 from services.identity.types import Revocation, SignedIn, SignInWay
+from services.identity.usage import Usage
 
 LOCAL = "local"  # the name of whoever uses the machine itself
 _LONGEST_NAME = 400  # what is longer belongs to nobody, and need not be normalized
@@ -57,7 +58,7 @@ class Identity:
     """Accounts, groups and grants, and who asks. Thread-safe.
 
     The parts: `accounts` and `groups` (for those who manage people), `sharing` (grants on collections), `account`
-    (one's own), `links` (with a provider), `sessions`, `tokens`.
+    (one's own), `links` (with a provider), `sessions`, `tokens`, `usage`.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Identity:
         self.sessions = Sessions(database, ground, rules.session_limits)
         self.tokens = ApiTokens(database, ground)
         self.groups = Groups(ground)
+        self.usage = Usage(database, now)
         self.links = ProviderLinks(ground)
         self.accounts = Accounts(
             ground, self.sessions, self.tokens, before_first=self.sharing.share_everything, providers=rules.providers
@@ -245,9 +247,13 @@ class Identity:
         self._local_token = token
 
     def write_times(self) -> None:
-        """Write when sessions and tokens were last used, and end those whose time is over; called once a minute."""
+        """Write when sessions and tokens were last used and what people used, and end sessions whose time is over.
+
+        Called once a minute.
+        """
         self.sessions.write_times()
         self.tokens.write_times()
+        self.usage.write()
 
     @property
     def hashes(self) -> int:

@@ -22,6 +22,7 @@ from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.requests.registry import current_user
 from services.core.settings import Settings
+from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge import types
 from services.knowledge.file_names import document_name
 from services.knowledge.file_store import FileStore, StoredFile
@@ -57,8 +58,7 @@ from services.knowledge.upload_session import UploadSession
 if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
 
-_READ_BYTES = MEGABYTE
-_UPLOAD_BYTES = 4 * _READ_BYTES  # RAM that an upload takes on its way to the disk
+_UPLOAD_BYTES = 4 * MEGABYTE  # RAM that an upload takes on its way to the disk
 # Most documents and chunks deleted in one transaction, so that other writers do not wait for long.
 _DELETION_BATCH = 2000
 _MOST_COUNTS = 200  # sets of readable collections whose totals are kept
@@ -93,6 +93,7 @@ class Library:
         self._documents = DocumentStore(database)
         self._counts: tuple[int, dict[Readable, types.LibraryCounts]] = (-1, {})
         self.grants: CollectionGrants = NoGrants()
+        self.usage: UsageSink = NoUsage()
         self.jobs = LibraryJobs(ingestion, self._documents, settings)
         self.quotes = LibraryQuotes(database, self._documents, self._reporter)
         self.reader = LibraryReader(self._documents, ContentStore(database), files, parser, self._board)
@@ -202,7 +203,7 @@ class Library:
     ) -> Intake:
         """Add a file from a stream of bytes; arguments and errors as for `open_upload` and `UploadSession`."""
         with self.open_upload(actor, name, collection_id, batch=batch) as upload:
-            while data := stream.read(_READ_BYTES):
+            while data := stream.read(MEGABYTE):
                 upload.write(data)
             return upload.finish()
 
@@ -228,6 +229,7 @@ class Library:
         self._ingestion.wake(requeued=result.requeued)
         if not result.duplicate:
             self._reporter.count(Counter.BYTES_RECEIVED, file.size_bytes)
+            self.usage.count(actor, UsageCounts(documents=1, bytes=file.size_bytes))
             self._reporter.event(EventKind.UPLOAD, upload_name(name, actor), bytes=file.size_bytes, documents=1)
         return Intake(document, result.duplicate), result.keep_file
 

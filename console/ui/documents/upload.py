@@ -15,6 +15,7 @@ from console.ui.rights import may_manage, why_no_collection, why_no_upload
 from console.ui.session_state import DocumentsState, Key, notify, notify_problem, state_of
 from console.ui.shared.dialogs import confirm_choice, deletion_text, prompt_for_name, quotes_choice
 from console.ui.shared.formatting import escape, shorten
+from console.ui.shared.sharing import sharing_mark
 from console.ui.streamlit.uploads import release_uploads
 from services.app.container import Services
 from services.core.errors import BadInputError, MillpondError
@@ -111,8 +112,9 @@ def _notify(stored: Sequence[Intake], problems: Sequence[tuple[str, MillpondErro
         )
 
 
-def collections_bar(library: Library) -> int | None:
+def collections_bar(services: Services) -> int | None:
     """Draw the choice of collection with its actions; return the chosen one, None for all."""
+    library = services.library
     state = state_of(DocumentsState)
     collections = {collection.id: collection for collection in library.collections(page_actor())}
     if state.collection not in collections:
@@ -135,6 +137,8 @@ def collections_bar(library: Library) -> int | None:
             help=why,
         ):
             prompt_for_name(_("New collection"), _("Name"), "", partial(_create, library))
+        if chosen != _ALL:
+            sharing_mark(services, collections[chosen])
         if chosen != _ALL and may_manage(chosen):
             current = collections[chosen]
             if st.button(_("Rename"), type="tertiary", key="collection-rename"):

@@ -30,12 +30,17 @@ class OpenDialog:
     body: Body | None = None
     page: str = ""
     drawer: bool = False
+    dismissible: bool = True
 
 
-def open_dialog(title: str, body: Body, *, drawer: bool = False) -> NoReturn:
-    """Open a dialog, at the side if `drawer`; `body` draws it and closes it with `close_dialog`."""
+def open_dialog(title: str, body: Body, *, drawer: bool = False, dismissible: bool = True) -> NoReturn:
+    """Open a dialog, at the side if `drawer`; `body` draws it and closes it with `close_dialog`.
+
+    One that is not `dismissible` shows what is shown this once: a click beside it does not close it.
+    """
     dialog = state_of(OpenDialog)
     dialog.title, dialog.body, dialog.page, dialog.drawer = title, body, "", drawer
+    dialog.dismissible = dismissible
     st.rerun()
     raise AssertionError("st.rerun returned")
 
@@ -58,7 +63,11 @@ def show_dialog(page: str) -> None:
         return
     position: Literal["center", "right"] = "right" if dialog.drawer else "center"
     draw = st.dialog(
-        escape(dialog.title), width=760 if dialog.drawer else "small", position=position, on_dismiss=_discard
+        escape(dialog.title),
+        width=760 if dialog.drawer else "small",
+        position=position,
+        dismissible=dialog.dismissible,
+        on_dismiss=_discard,
     )
     draw(guarded(dialog.body))()
 

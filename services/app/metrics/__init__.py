@@ -48,6 +48,7 @@ def register_foundation(
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
     metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
+    metrics.add_part("usage", requests.USAGE_FAMILIES)
     metrics.add_part("scopes", requests.SCOPE_FAMILIES, lambda: requests.scopes(foundation.requests))
 
 
@@ -65,6 +66,7 @@ def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) 
     metrics.connect_part("collector", lambda: memory.collector(watched))
     metrics.connect_part("policy", lambda: memory.policy(platform.gc_policy))
     metrics.connect_part("budget", lambda: memory.budget(platform.governor))
+    metrics.connect_part("usage", lambda: requests.usage(platform.identity))
     metrics.connect_part("alerts", lambda: memory.alerts(platform.webhook))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from services.core.actor import SERVICE
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from services.chat.models.circuit_breaker import CircuitBreakers
     from services.core.cache import Caches
     from services.core.settings import Settings
+    from services.identity.identity import Identity
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
@@ -70,6 +72,21 @@ _SCOPES_ENDED = Family(
     "millpond_requests_ended_total", "Requests that have ended.", ("kind", "outcome"), kind="counter"
 )
 SCOPE_FAMILIES = (_SCOPES, _SCOPES_WAITING, _SCOPES_ENDED)
+
+_USAGE = Family(
+    "millpond_usage_total",
+    "Questions, tokens, documents and bytes that people used, by their role; never by name.",
+    ("what", "role"),
+    kind="counter",
+)
+USAGE_FAMILIES = (_USAGE,)
+
+
+def usage(identity: Identity) -> Iterator[MetricValue]:
+    """Return what was used since the start, by role."""
+    for role, used in identity.usage.by_role().items():
+        for what, count in asdict(used).items():
+            yield MetricValue(_USAGE, count, (what, role.value))
 
 
 def answer_limits(settings: Settings) -> Iterator[MetricValue]:

@@ -101,3 +101,14 @@ api_tokens = sa.Table(
     sa.Column("revoked_at", sa.Float),
     sqlite_autoincrement=True,
 )
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("person_id", sa.ForeignKey("people.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, index=True),  # in UTC, counted from 1970
+    sa.Column("questions", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("documents", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,102 @@
+"""Usage per person and day: added up in memory, written once a minute, erased with the person.
+
+What people see of each other is for those who manage people; metrics have it by role alone, without names.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from services.core.actor import Actor, Permission, Role
+from services.core.database import Database
+from services.core.i18n import _
+from services.core.usage import UsageCounts
+from services.identity.store.identity_tables import people, usage
+
+SHOWN_DAYS = 30
+KEPT_DAYS = 400  # a year, and the month to compare it with
+_DAY = 86_400
+_MOST_PENDING = 10_000  # people and days between two writes; a write comes before there are more
+_COUNTS = (usage.c.questions, usage.c.tokens, usage.c.documents, usage.c.bytes)
+
+
+class Usage:
+    """Counts what people use. Thread-safe. What was counted in the last minute is lost with the process."""
+
+    def __init__(self, database: Database, now: Callable[[], float]) -> None:
+        self._database = database
+        self._now = now
+        self._lock = threading.Lock()
+        self._pending: dict[tuple[int, int], UsageCounts] = {}
+        self._by_role: defaultdict[Role, UsageCounts] = defaultdict(UsageCounts)
+
+    def count(self, actor: Actor, used: UsageCounts) -> None:
+        """Count what somebody has just used; of those without an account only their role is kept."""
+        with self._lock:
+            self._by_role[actor.role] += used
+            if actor.person_id is not None:
+                key = actor.person_id, self._today()
+                self._pending[key] = self._pending.get(key, UsageCounts()) + used
+            full = len(self._pending) > _MOST_PENDING
+        if full:
+            self.write()
+
+    def of_people(self, actor: Actor) -> Mapping[int, UsageCounts]:
+        """Return what people used in the last 30 days, by person; nothing for those who used nothing.
+
+        Raises:
+            ForbiddenError: `actor` does not manage people.
+        """
+        actor.require(Permission.PEOPLE, _("See what others use"))
+        first = self._today() - SHOWN_DAYS + 1
+        query = sa.select(usage.c.person_id, *(sa.func.sum(column) for column in _COUNTS)).group_by(usage.c.person_id)
+        found: defaultdict[int, UsageCounts] = defaultdict(UsageCounts)
+        with self._lock:  # with it: what is pending is not counted twice while it is written
+            with self._database.read() as connection:
+                for person, *counts in connection.execute(query.where(usage.c.day >= first)):
+                    found[person] = UsageCounts(*counts)
+            for (person, _day), used in self._pending.items():
+                found[person] += used
+        return found
+
+    def by_role(self) -> dict[Role, UsageCounts]:
+        """Return what was used since the start, by role: for metrics, which have no names."""
+        with self._lock:
+            return {role: self._by_role[role] for role in Role}
+
+    def write(self) -> None:
+        """Write what was counted, and remove days that are too old; called once a minute, and at close."""
+        with self._lock:
+            if not self._pending:
+                return
+            with self._database.write() as connection:
+                known = set(connection.scalars(sa.select(people.c.id)))  # a deleted person leaves nothing behind
+                rows = [
+                    {
+                        "person_id": person,
+                        "day": day,
+                        "questions": used.questions,
+                        "tokens": used.tokens,
+                        "documents": used.documents,
+                        "bytes": used.bytes,
+                    }
+                    for (person, day), used in self._pending.items()
+                    if person in known
+                ]
+                if rows:
+                    added = insert(usage)
+                    sums = {column.name: column + added.excluded[column.name] for column in _COUNTS}
+                    connection.execute(
+                        added.on_conflict_do_update(index_elements=["person_id", "day"], set_=sums), rows
+                    )
+                connection.execute(usage.delete().where(usage.c.day <= self._today() - KEPT_DAYS))
+            self._pending.clear()
+
+    def _today(self) -> int:
+        """Return the day in UTC, counted from 1970."""
+        return int(self._now() // _DAY)

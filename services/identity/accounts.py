@@ -100,7 +100,10 @@ class Accounts:
         display = _checked_display_name(display_name)
         hashed = self._ground.hasher.hash(check_password(password, shown, display)) if password is not None else None
         with self._ground.changing:
-            first = not self._ground.directory.snapshot.people
+            known = self._ground.directory.snapshot.people.values()
+            first = not known
+            # From a provider a user may come first: what belonged to nobody waits for an administrator.
+            inherits = not any(each.role is Role.ADMIN for each in known)
             role = role or (Role.ADMIN if first else Role.USER)
             if first:
                 if role is not Role.ADMIN and not self._providers:
@@ -119,7 +122,7 @@ class Accounts:
                 )
             self._ground.directory.reload_person(added)
             person = self._ground.person(added)
-            if first:
+            if inherits and role is Role.ADMIN:
                 for inherit in self._on_first:
                     inherit(person)
         self._record(actor, Action.PERSON_CREATED, person, role.value)

@@ -19,13 +19,23 @@ from services.identity.oidc.id_token import verified_claims
 from services.identity.oidc.oidc_rules import OidcRules, ProviderRefusalError
 from services.identity.oidc.provided_accounts import ProvidedAccounts, claim_value
 from services.identity.oidc.provider import OidcProvider, ProviderTokens
-from services.identity.oidc.provider_requests import ProviderDownError, printable
+from services.identity.oidc.provider_requests import ProviderDownError
 from services.identity.types import SignedIn, SignInWay
 
 _MOST_HINTS, _LONGEST_HINT = 1000, 4000  # 4 MB at most
 _LONGEST = 4000  # characters of a parameter that comes back
 # What RFC 6749 and OpenID Connect Core name; others are none that a provider sends.
-_NO = {"access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required"}
+_NO = {
+    "access_denied",
+    "account_selection_required",
+    "consent_required",
+    "interaction_required",
+    "invalid_request",
+    "invalid_scope",
+    "login_required",
+    "unauthorized_client",
+    "unsupported_response_type",
+}
 _LATER = {"server_error", "temporarily_unavailable"}
 
 
@@ -189,7 +199,7 @@ _TOKEN = "\0id_token"  # noqa: S105 - beside the claims, under a name that none 
 def _said_no(error: str) -> MillpondError:
     if error in _LATER:
         return ProviderDownError()
-    reason = error if error in _NO else printable(error, 40)
+    reason = error if error in _NO else "unknown"  # anybody could write it
     return ProviderRefusalError(
         _("The identity provider did not sign you in."),
         _("Start again, or sign in with name and password."),

@@ -92,6 +92,12 @@ function failed(kind, response) {
       keys: [{ kty: 'oct', k: Buffer.from('a secret').toString('base64url'), kid: 'key-1', alg: 'HS256' }] })],
   };
   if (kind === 'cut') return response.destroy();
+  if (kind === 'slow') return undefined;
+  if (kind === 'drip') {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const drops = setInterval(() => response.write(' '), 50);
+    return response.on('close', () => clearInterval(drops));
+  }
   const [status, headers, body] = answers[kind];
   response.writeHead(status, headers);
   response.end(body);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from services.core.actor import Role
 from services.core.oidc_settings import role_by_group
 from services.core.settings import Settings
+from services.identity.oidc import provider_requests
 from services.identity.oidc.flow import SECONDS, Flows
 from services.identity.oidc.oidc_rules import OidcRules, ProviderRefusalError, provider_label
 from services.identity.oidc.provided_accounts import provided_groups
@@ -74,6 +76,20 @@ def test_a_provider_that_cannot_be_had_is_left_alone_for_a_while(real: Provider,
     assert found.metadata().token == f"{real.url}/token"
     real.set(fail={DISCOVERY: kind})
     assert found.metadata().issuer_in_answer  # kept
+    real.set(fail={})
+
+
+@needs_provider
+@pytest.mark.parametrize("kind", ["slow", "drip"])
+def test_a_slow_provider_is_not_waited_for(real: Provider, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never answers, or a byte at a time, would hold threads for ever."""
+    monkeypatch.setattr(provider_requests, "STEP_SECONDS", 0.3)
+    monkeypatch.setattr(provider_requests, "SECONDS", 0.6)
+    real.set(fail={DISCOVERY: kind})
+    began = time.monotonic()
+    with pytest.raises(ProviderDownError):
+        asked(real, Watch()).metadata()
+    assert time.monotonic() - began < 20
     real.set(fail={})
 
 

@@ -90,6 +90,7 @@ def _account(actor: Actor) -> None:
     """Draw who is signed in, with what they can do about it."""
     with st.popover(escape(shorten(actor.name, 30)), icon=":material/account_circle:", type="tertiary", key="account"):
         st.caption(_("Signed in as {name}: {role}").format(name=escape(actor.name), role=role_word(actor.role)))
+        st.page_link(page(PageName.ACCOUNT), label=_("My account"), icon=":material/account_circle:")
         st.button(_("Sign out"), key=Key.SIGN_OUT, icon=":material/logout:", type="tertiary", on_click=sign_out)
 
 

@@ -272,7 +272,7 @@ def load_services(
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
     knowledge.library.grants = base.identity.sharing
-    knowledge.library.usage = chat.answers.usage = base.identity.usage
+    knowledge.library.usage = knowledge.importer.usage = chat.answers.usage = base.identity.usage
     inherit_and_erase(base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person)
     join_erasure(
         base.erasure,

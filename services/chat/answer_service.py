@@ -308,7 +308,7 @@ class AnswerService:
             self._reporter.observe(Timer.FIRST_TOKEN, draft.first_token_ms / 1000)
             self._reporter.observe(Timer.ANSWER, time.monotonic() - draft.started_at)
         message = replace(draft.message(task, state, rss), error=error, hint=hint)
-        used = (message.cost.prompt_tokens or 0) + (message.cost.answer_tokens or 0)
+        used = 0 if message.cost.cached else (message.cost.prompt_tokens or 0) + (message.cost.answer_tokens or 0)
         self.usage.count(task.actor, UsageCounts(questions=1, tokens=used))
         log.info(
             "answer",

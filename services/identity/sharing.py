@@ -33,6 +33,12 @@ class Sharing:
         self._require(actor, collection_id, _("See who may use a collection"))
         return self._ground.grants.grants_on(collection_id)
 
+    def shared(self, actor: Actor) -> frozenset[int]:
+        """Return the collections that `actor` manages and others may use, administrators aside."""
+        managed = actor.rights.ids(AccessLevel.MANAGE)
+        found = self._ground.grants.shared_collections(actor.person_id or 0)
+        return found if managed is None else found & managed
+
     def set(self, actor: Actor, collection_id: int, grantee: Grantee, level: AccessLevel) -> None:
         """Grant a level instead of what was granted before; NONE withdraws the grant.
 

@@ -22,6 +22,7 @@ from services.core.events import Counter, EventKind, EventSink, NullEventSink, u
 from services.core.i18n import _
 from services.core.requests.registry import current_user
 from services.core.settings import Settings
+from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge.file_names import display_name
 from services.knowledge.index.segment import Vectors
 from services.knowledge.ingestion import Ingestion
@@ -91,6 +92,7 @@ class DocumentImporter:
         self._audit = LibraryAudit(self._reporter)
         self._admission = admission or Admission()
         self._collections = CollectionStore(database)
+        self.usage: UsageSink = NoUsage()
 
     def add(self, actor: Actor, document: PreparedDocument, collection_id: int | None = None) -> ImportedDocument:
         """Store a document; a duplicate in the collection is left as it is, another one of the same name replaced.
@@ -138,6 +140,7 @@ class DocumentImporter:
         ingestion.wake()
         if not admitted.duplicate:
             self._reporter.count(Counter.BYTES_RECEIVED, size)
+            self.usage.count(actor, UsageCounts(documents=1, bytes=size))
             self._reporter.event(
                 EventKind.UPLOAD, upload_name(name, actor), bytes=size, documents=1, chunks=len(document.chunks)
             )

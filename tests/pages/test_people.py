@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.ui.people.first_account import first_account_view
 from console.ui.session_state import Key
 from services.app.container import Services
 from services.core.actor import AccessLevel, Actor, Role
 from services.core.usage import UsageCounts
 from services.identity.store.people import PeopleStore
 from services.identity.types import GranteeKind, SignInWay
-from tests.pages.conftest import open_page
+from tests.pages.conftest import ENTRY_POINT, open_page
 
 PASSWORD = "violet tractor under seven moons"
 
@@ -58,7 +57,6 @@ def test_without_accounts_the_first_one_is_offered_with_what_it_changes(app: App
     app.button(key=Key.PERSON_ADD).click().run()
     assert "The two passwords differ" in texts(app)
     assert services.identity.open_mode
-    assert first_account_view.__doc__
 
 
 def test_people_are_listed_with_what_they_use(app: AppTest, services: Services, admin: Actor) -> None:
@@ -151,7 +149,7 @@ def test_groups_and_rights(app: AppTest, services: Services, admin: Actor) -> No
         services.identity.sharing.find_grantee(admin, secret.id, GranteeKind.GROUP, "millers"),
         AccessLevel.READ,
     )
-    app = AppTest.from_file(app._script_path, default_timeout=120)
+    app = AppTest.from_file(str(ENTRY_POINT), default_timeout=120)
     open_page(app, "people", view="grants")
     assert not app.exception
     table = app.dataframe[0].value.set_index("collection")

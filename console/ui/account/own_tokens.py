@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -10,14 +9,14 @@ import streamlit as st
 
 from console.ui.current_actor import page_actor
 from console.ui.session_state import Key
-from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
+from console.ui.shared.dialogs import close_dialog, open_dialog
 from console.ui.shared.session_rows import token_rows
 from services.app.container import Services
 from services.core.actor import PERMISSIONS, SCOPES
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.identity.tokens import LONGEST_DAYS
-from services.identity.types import NewToken, Person, TokenInfo
+from services.identity.types import NewToken, Person
 
 _DAYS = (30, 90, 365, None)
 _USUAL = 90
@@ -27,7 +26,7 @@ def own_tokens_view(services: Services, person: Person) -> None:
     """Draw one's API tokens, and the way to make one."""
     tokens = services.identity.tokens.of_person(page_actor(services), person.id)
     st.caption(_("For programs: curl, the OpenAI client, the command line. Each has your rights within its scopes."))
-    token_rows(tokens, time.time(), partial(_ask_revocation, services, person))
+    token_rows(services, tokens)
     if st.button(_("New token"), key=Key.TOKEN_ADD, icon=":material/key:"):
         open_dialog(_("New API token"), partial(_form, services, person))
 
@@ -104,17 +103,3 @@ def _scope_words(scope: str) -> str:
 
 def _days_words(days: int | None) -> str:
     return _("until it is revoked") if days is None else _("{count} days").format(count=min(days, LONGEST_DAYS))
-
-
-def _ask_revocation(services: Services, person: Person, token: TokenInfo) -> None:
-    confirm(
-        _("Revoke the token {name}?").format(name=token.name),
-        [_("Programs that use it are refused from now on.")],
-        _("Revoke"),
-        partial(_revoke, services, person, token),
-    )
-
-
-def _revoke(services: Services, person: Person, token: TokenInfo) -> str:
-    services.identity.tokens.revoke(page_actor(services), token.id, person.id)
-    return _("The token {name} was revoked.").format(name=token.name)

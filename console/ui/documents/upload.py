@@ -119,12 +119,13 @@ def collections_bar(services: Services) -> int | None:
     collections = {collection.id: collection for collection in library.collections(page_actor())}
     if state.collection not in collections:
         state.collection = None
+    shared = services.identity.sharing.shared(page_actor())
     with st.container(horizontal=True, vertical_alignment="center"):
         chosen = st.selectbox(
             _("Collection"),
             [_ALL, *collections],
             index=[_ALL, *collections].index(state.collection or _ALL),
-            format_func=lambda i: _title(collections[i]) if i != _ALL else _("All collections"),
+            format_func=lambda i: _title(collections[i], shared=i in shared) if i != _ALL else _("All collections"),
             key=f"{Key.UPLOAD_COLLECTION}-{state.collection}-{len(collections)}",
             label_visibility="collapsed",
             width=280,
@@ -163,8 +164,9 @@ def collections_bar(services: Services) -> int | None:
     return state.collection
 
 
-def _title(collection: Collection) -> str:
-    return f"{shorten(collection.name, 60)} ({collection.documents})"
+def _title(collection: Collection, *, shared: bool) -> str:
+    title = f"{shorten(collection.name, 60)} ({collection.documents})"
+    return _("{title}, shared").format(title=title) if shared else title
 
 
 def _is_default(library: Library, collection_id: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import NoReturn
 
@@ -18,7 +17,7 @@ from console.ui.shared.session_rows import moment, session_rows, since, token_ro
 from services.app.container import Services
 from services.core.actor import Role
 from services.core.i18n import _, plural
-from services.identity.types import Person, SessionInfo, TokenInfo
+from services.identity.types import Person, SessionInfo
 
 
 def person_view(services: Services, person: Person) -> None:
@@ -175,21 +174,7 @@ def _tokens(services: Services, person: Person) -> None:
     tokens = services.identity.tokens.of_person(page_actor(services), person.id)
     if not tokens:
         st.caption(_("None. People make them on My account."))
-    token_rows(tokens, time.time(), partial(_ask_revocation, services, person))
-
-
-def _ask_revocation(services: Services, person: Person, token: TokenInfo) -> None:
-    confirm(
-        _("Revoke the token {name}?").format(name=token.name),
-        [_("Programs that use it are refused from now on.")],
-        _("Revoke"),
-        partial(_revoke, services, person, token),
-    )
-
-
-def _revoke(services: Services, person: Person, token: TokenInfo) -> str:
-    services.identity.tokens.revoke(page_actor(services), token.id, person.id)
-    return _("The token {name} was revoked.").format(name=token.name)
+    token_rows(services, tokens)
 
 
 def _end(services: Services, person: Person, session: SessionInfo) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
+from console.ui.current_actor import page_actor
+from console.ui.shared.dialogs import confirm
 from console.ui.shared.formatting import ago, escape, local_time, shorten
+from services.app.container import Services
 from services.core.i18n import _
 from services.identity.types import SessionInfo, SignInWay, TokenInfo
 
@@ -31,8 +36,9 @@ def session_rows(sessions: Sequence[SessionInfo], end: Callable[[SessionInfo], N
                 end(session)
 
 
-def token_rows(tokens: Sequence[TokenInfo], now: float, revoke: Callable[[TokenInfo], None]) -> None:
-    """Draw API tokens; `revoke` is called for the one whose button was pressed."""
+def token_rows(services: Services, tokens: Sequence[TokenInfo]) -> None:
+    """Draw API tokens; those that are valid can be revoked."""
+    now = time.time()
     for token in tokens:
         over = token.revoked_at is not None or (token.expires is not None and token.expires <= now)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -43,7 +49,17 @@ def token_rows(tokens: Sequence[TokenInfo], now: float, revoke: Callable[[TokenI
                 width="stretch",
             )
             if not over and st.button(_("Revoke"), key=f"token-revoke-{token.id}", type="tertiary", width="content"):
-                revoke(token)
+                confirm(
+                    _("Revoke the token {name}?").format(name=shorten(token.name, 60)),
+                    [_("Programs that use it are refused from now on.")],
+                    _("Revoke"),
+                    partial(_revoke, services, token),
+                )
+
+
+def _revoke(services: Services, token: TokenInfo) -> str:
+    services.identity.tokens.revoke(page_actor(services), token.id, token.person_id)
+    return _("The token {name} was revoked.").format(name=shorten(token.name, 60))
 
 
 def _token_state(token: TokenInfo, now: float) -> str:
@@ -57,11 +73,11 @@ def _token_state(token: TokenInfo, now: float) -> str:
     return _("valid until {time}; {used}").format(time=moment(token.expires), used=used)
 
 
-def since(time: float) -> str:
+def since(then: float) -> str:
     """Return how long ago a time (seconds since the epoch) was."""
-    return ago(datetime.fromtimestamp(time, UTC))
+    return ago(datetime.fromtimestamp(then, UTC))
 
 
-def moment(time: float) -> str:
+def moment(then: float) -> str:
     """Return a time (seconds since the epoch) with its day, where the browser is."""
-    return f"{local_time(time):%Y-%m-%d %H:%M}"
+    return f"{local_time(then):%Y-%m-%d %H:%M}"

@@ -131,6 +131,12 @@ class GrantStore:
             ]
         return sorted(found, key=lambda each: (each.grantee.key > 0, each.grantee.key < 0, each.name.casefold()))
 
+    def shared_collections(self, but: int) -> frozenset[int]:
+        """Return the collections on which anybody but that grantee has a grant."""
+        query = sa.select(grants.c.collection_id).where(grants.c.grantee != but).distinct()
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
+
     def set_grant(self, collection_ids: Sequence[int], grantee: int, level: AccessLevel) -> None:
         """Set the level on collections instead of what was there; NONE removes it."""
         with self._database.write() as connection:

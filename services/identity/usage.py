@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -21,7 +22,7 @@ from services.identity.store.identity_tables import people, usage
 SHOWN_DAYS = 30
 KEPT_DAYS = 400  # a year, and the month to compare it with
 _DAY = 86_400
-_MOST_PENDING = 10_000  # people and days between two writes; a write comes before there are more
+_MOST_PENDING = 10_000  # people between two writes; what more of them use is not counted
 _COUNTS = (usage.c.questions, usage.c.tokens, usage.c.documents, usage.c.bytes)
 
 
@@ -31,7 +32,8 @@ class Usage:
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # counting, never while the database is waited for
+        self._writing = threading.Lock()
         self._pending: dict[tuple[int, int], UsageCounts] = {}
         self._by_role: defaultdict[Role, UsageCounts] = defaultdict(UsageCounts)
 
@@ -41,12 +43,10 @@ class Usage:
             self._by_role[actor.role] += used
             if actor.person_id is not None:
                 key = actor.person_id, self._today()
-                self._pending[key] = self._pending.get(key, UsageCounts()) + used
-            full = len(self._pending) > _MOST_PENDING
-        if full:
-            self.write()
+                if key in self._pending or len(self._pending) < _MOST_PENDING:
+                    self._pending[key] = self._pending.get(key, UsageCounts()) + used
 
-    def of_people(self, actor: Actor) -> Mapping[int, UsageCounts]:
+    def of_people(self, actor: Actor) -> defaultdict[int, UsageCounts]:
         """Return what people used in the last 30 days, by person; nothing for those who used nothing.
 
         Raises:
@@ -56,11 +56,14 @@ class Usage:
         first = self._today() - SHOWN_DAYS + 1
         query = sa.select(usage.c.person_id, *(sa.func.sum(column) for column in _COUNTS)).group_by(usage.c.person_id)
         found: defaultdict[int, UsageCounts] = defaultdict(UsageCounts)
-        with self._lock:  # with it: what is pending is not counted twice while it is written
+        with self._writing:  # so that nothing is on its way from there to here
             with self._database.read() as connection:
                 for person, *counts in connection.execute(query.where(usage.c.day >= first)):
                     found[person] = UsageCounts(*counts)
-            for (person, _day), used in self._pending.items():
+            with self._lock:
+                pending = list(self._pending.items())
+        for (person, day), used in pending:
+            if day >= first:
                 found[person] += used
         return found
 
@@ -71,31 +74,32 @@ class Usage:
 
     def write(self) -> None:
         """Write what was counted, and remove days that are too old; called once a minute, and at close."""
-        with self._lock:
-            if not self._pending:
-                return
-            with self._database.write() as connection:
-                known = set(connection.scalars(sa.select(people.c.id)))  # a deleted person leaves nothing behind
-                rows = [
-                    {
-                        "person_id": person,
-                        "day": day,
-                        "questions": used.questions,
-                        "tokens": used.tokens,
-                        "documents": used.documents,
-                        "bytes": used.bytes,
-                    }
-                    for (person, day), used in self._pending.items()
-                    if person in known
-                ]
-                if rows:
-                    added = insert(usage)
-                    sums = {column.name: column + added.excluded[column.name] for column in _COUNTS}
-                    connection.execute(
-                        added.on_conflict_do_update(index_elements=["person_id", "day"], set_=sums), rows
-                    )
-                connection.execute(usage.delete().where(usage.c.day <= self._today() - KEPT_DAYS))
-            self._pending.clear()
+        with self._writing:
+            with self._lock:
+                batch, self._pending = self._pending, {}
+            try:
+                self._store(batch)
+            except BaseException:
+                with self._lock:
+                    for key, used in batch.items():
+                        self._pending[key] = self._pending.get(key, UsageCounts()) + used
+                raise
+
+    def _store(self, batch: Mapping[tuple[int, int], UsageCounts]) -> None:
+        if not batch:
+            return
+        with self._database.write() as connection:
+            known = set(connection.scalars(sa.select(people.c.id)))  # a deleted person leaves nothing behind
+            rows = [
+                {"person_id": person, "day": day, **asdict(used)}
+                for (person, day), used in batch.items()
+                if person in known
+            ]
+            if rows:
+                added = insert(usage)
+                sums = {column.name: column + added.excluded[column.name] for column in _COUNTS}
+                connection.execute(added.on_conflict_do_update(index_elements=["person_id", "day"], set_=sums), rows)
+            connection.execute(usage.delete().where(usage.c.day <= self._today() - KEPT_DAYS))
 
     def _today(self) -> int:
         """Return the day in UTC, counted from 1970."""

@@ -357,7 +357,7 @@ def test_signing_out_ends_the_session_there_too(house: House, visit: Visit) -> N
     assert asked["post_logout_redirect_uri"] == f"{house.server.url}/sign-in?signed-out"
     assert asked["id_token_hint"].count(".") == 2
     assert visit.provider.get(address).status_code == 200  # the provider takes the hint, and asks
-    with house.team.browser("uma") as local:  # a local session ends here alone
+    with house.team.browser("ole") as local:  # a local session ends here alone
         assert local.post("/sign-out").status_code == 303
 
 

@@ -17,6 +17,7 @@ from console.api import (
     documents,
     gc,
     gc_experiment,
+    mcp,
     memory,
     objects,
     openapi,
@@ -42,6 +43,7 @@ PATHS = (
     "/api",
     "/api/{rest:path}",
     "/v1/{rest:path}",
+    mcp.MCP,
 )
 
 
@@ -84,6 +86,7 @@ def create_api() -> FastAPI:
         people.router,
         people.groups_router,
         sharing.router,
+        mcp.router,
     ):
         api.include_router(router)
     permissions.require_rules(api)

@@ -17,7 +17,7 @@ from services.core.errors import ErrorKind
 from services.core.i18n import _
 
 # First segments of the paths of the API; further on in a path they are meant for it and do not reach it.
-_API = frozenset({"api", "v1", "metrics", "healthz", "readyz", "openapi.json"})
+_API = frozenset({"api", "v1", "mcp", "metrics", "healthz", "readyz", "openapi.json"})
 _IMPOSSIBLE = frozenset("\n\\\0")  # in a path of the API
 # What Streamlit and the pages serve from folders: their files may be called anything.
 _FOLDERS = frozenset({"static", "assets", "media", "component", "_stcore", "app", "docs", *_API})

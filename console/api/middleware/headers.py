@@ -29,7 +29,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 # Under /media lie pictures of documents' pages and files to download, under /_stcore what a tab exchanges.
-_CONTENT = ("/api", "/v1", "/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/media/", "/_stcore/")
+_CONTENT = ("/api", "/v1", "/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/mcp", "/media/", "/_stcore/")
 _PROGRAM = ("/docs/assets/",)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

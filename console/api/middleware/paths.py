@@ -60,6 +60,9 @@ PATHS = (
     PathRule("/openapi.json", SIGNED_IN, "the description of the API", _READING),
     PathRule("/docs", SIGNED_IN, "the API's own page", _READING),
     PathRule("/docs/", SIGNED_IN, "its scripts", _READING),
+    PathRule(
+        "/mcp", Rule(Permission.READ), "tools for programs with a language model: by API token", frozenset({"POST"})
+    ),
     PathRule(STREAM, SIGNED_IN, "the WebSocket of the pages"),
     PathRule("/_stcore/health", SIGNED_IN, "what a page asks before it connects", _READING),
     PathRule("/_stcore/host-config", SIGNED_IN, "what a page asks before it connects", _READING),

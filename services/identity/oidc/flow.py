@@ -25,7 +25,7 @@ LONGEST_COOKIE = 3900
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class SignInFlow:
     """A sign-in under way.
 
     Attributes:
@@ -72,23 +72,23 @@ class Flows:
         self._lock = threading.Lock()
         self._used: OrderedDict[str, float] = OrderedDict()
 
-    def begin(self, place: str, redirect_uri: str, link: str = "") -> Flow:
+    def begin(self, place: str, redirect_uri: str, link: str = "") -> SignInFlow:
         """Return a new one."""
         shown = place if len(place) <= _LONGEST_PLACE else "/"
-        return Flow(secrets.token_urlsafe(32), self._now(), shown, redirect_uri, link)
+        return SignInFlow(secrets.token_urlsafe(32), self._now(), shown, redirect_uri, link)
 
-    def sealed(self, flow: Flow) -> str:
+    def sealed(self, flow: SignInFlow) -> str:
         """Return the cookie's text."""
         text = _encoded(json.dumps(asdict(flow)).encode())
         return f"{text}.{self._mac(text)}"
 
-    def opened(self, cookie: str, state: str) -> Flow | None:
+    def opened(self, cookie: str, state: str) -> SignInFlow | None:
         """Return what this browser began with that state; None: it did not, it took too long, or it ended already."""
         text, _dot, mac = cookie.partition(".")
         if not cookie.isascii() or not state.isascii() or not hmac.compare_digest(mac, self._mac(text)):
             return None
         try:
-            flow = Flow(**json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+            flow = SignInFlow(**json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
         except (ValueError, TypeError, binascii.Error):  # not with a right signature
             return None
         now = self._now()

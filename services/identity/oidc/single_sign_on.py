@@ -14,7 +14,7 @@ from services.core.actor import Actor
 from services.core.errors import MillpondError, UnauthorizedError
 from services.core.i18n import _
 from services.identity.identity import Identity
-from services.identity.oidc.flow import Flow, Flows
+from services.identity.oidc.flow import Flows, SignInFlow
 from services.identity.oidc.id_token import verified_claims
 from services.identity.oidc.oidc_rules import OidcRules, ProviderRefusalError
 from services.identity.oidc.provided_accounts import ProvidedAccounts, claim_value
@@ -132,7 +132,7 @@ class SingleSignOn:
             query["id_token_hint"] = hint
         return f"{metadata.end_session}{'&' if '?' in metadata.end_session else '?'}{urlencode(query)}"
 
-    def _flow(self, answer: Mapping[str, str], cookie: str) -> Flow:
+    def _flow(self, answer: Mapping[str, str], cookie: str) -> SignInFlow:
         flow = self.flows.opened(cookie, answer.get("state", ""))
         if flow is None:
             raise ProviderRefusalError(
@@ -142,7 +142,7 @@ class SingleSignOn:
             )
         return flow
 
-    def _claims(self, answer: Mapping[str, str], flow: Flow) -> dict[str, Any]:
+    def _claims(self, answer: Mapping[str, str], flow: SignInFlow) -> dict[str, Any]:
         issuer = answer.get("iss")
         if issuer != self._rules.issuer and (issuer is not None or self._provider.metadata().issuer_in_answer):
             raise _not_as_it_should("iss")
@@ -177,7 +177,7 @@ class SingleSignOn:
             known_device=visitor.known_device,
         )
 
-    def _linked(self, flow: Flow, claims: Mapping[str, Any], visitor: Visitor) -> tuple[None, str]:
+    def _linked(self, flow: SignInFlow, claims: Mapping[str, Any], visitor: Visitor) -> tuple[None, str]:
         if visitor.actor is None or visitor.actor.session_id != flow.link:
             raise UnauthorizedError(
                 _("The session that wanted to link its account has ended; nothing was changed."), _("Sign in again.")
